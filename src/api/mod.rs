@@ -1,0 +1,18 @@
+//! The generated gRPC API, and what every user of it needs beside it.
+
+pub mod json;
+
+/// Messages, clients and servers of `plugd.v1`.
+#[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, clippy::large_futures, clippy::too_many_lines)]
+pub mod v1 {
+    tonic::include_proto!("plugd.v1");
+}
+
+/// The encoded descriptor set of `plugd.v1`, for reflection.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugd_descriptor.bin"));
+
+/// The `domain` of every `google.rpc.ErrorInfo` that plugd sends.
+pub const ERROR_DOMAIN: &str = "plugd";
+
+/// Key of `ErrorInfo.metadata` under which plugd says what to do about an error.
+pub const SUGGESTED: &str = "suggested";

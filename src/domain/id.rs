@@ -1,0 +1,127 @@
+//! Ids. All are xids: 12 bytes, written as 20 characters of lower-case base32hex.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Characters of an xid.
+const XID_LEN: usize = 20;
+
+macro_rules! xid_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "String", try_from = "String")]
+        pub struct $name([u8; 12]);
+
+        impl $name {
+            /// The id's 12 bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 12] {
+                &self.0
+            }
+
+            /// The id with these 12 bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 12]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl From<xid::Id> for $name {
+            fn from(id: xid::Id) -> Self {
+                Self(id.0)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", xid::Id(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NotAnXid;
+
+            fn try_from(text: String) -> Result<Self, NotAnXid> {
+                text.parse()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnXid;
+
+            fn from_str(text: &str) -> Result<Self, NotAnXid> {
+                parse_canonical(text).map(Self)
+            }
+        }
+    };
+}
+
+xid_newtype! {
+    /// One installation of a plugin; not the manifest's id.
+    PluginId
+}
+xid_newtype! {
+    /// One run of a supervised plugin: one process group, from spawn until the group is empty.
+    RunId
+}
+xid_newtype! {
+    /// One access token.
+    TokenId
+}
+
+impl PluginId {
+    /// Reads an id from a path or a request: only the first 20 characters count, so `<xid>-any-suffix` names the same
+    /// plugin (CONTRACT 1.5).
+    ///
+    /// # Errors
+    /// Fewer than 20 characters, or not a canonical xid.
+    pub fn from_path(text: &str) -> Result<Self, NotAnXid> {
+        text.get(..XID_LEN).ok_or(NotAnXid)?.parse()
+    }
+}
+
+/// The text is not a canonical xid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an xid: 20 characters of 0-9 and a-v are expected")]
+pub struct NotAnXid;
+
+fn parse_canonical(text: &str) -> Result<[u8; 12], NotAnXid> {
+    let id = xid::Id::from_str(text).map_err(|_| NotAnXid)?;
+    // The last character carries one bit of payload; any other spelling of the same bytes is not canonical.
+    if id.to_string() == text { Ok(id.0) } else { Err(NotAnXid) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "9m4e2mr0ui3e8a215n4g";
+
+    #[test]
+    fn a_suffix_after_twenty_characters_is_ignored() {
+        assert_eq!(PluginId::from_path(&format!("{ID}-greeter")).unwrap().to_string(), ID);
+    }
+
+    #[test]
+    fn what_is_not_a_canonical_xid_is_refused() {
+        for text in
+            ["", "short", "9m4e2mr0ui3e8a215n4h", "9M4E2MR0UI3E8A215N4G", "zzzzzzzzzzzzzzzzzzzz", "ééééééééééééééé"]
+        {
+            assert_eq!(PluginId::from_path(text), Err(NotAnXid), "{text}");
+        }
+    }
+}

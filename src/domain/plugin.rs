@@ -1,0 +1,162 @@
+//! One plugin as the store remembers it: what is desired, what is reported.
+
+use std::{fmt, sync::Arc};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{ActiveState, Mode, PluginId, RunId, State, manifest::Manifest};
+
+/// One installation of a plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plugin {
+    /// The installation's id.
+    pub id: PluginId,
+    /// When it was installed.
+    pub created: Timestamp,
+    /// What is desired: changed by calls only.
+    pub desired: Desired,
+    /// What is reported: changed by the plugin's supervisor only.
+    pub reported: Reported,
+    /// Revision of its last change of either kind.
+    pub revision: u64,
+}
+
+/// What is desired of a plugin. Each change takes the next `generation`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    /// Who runs it; never changes.
+    pub mode: Mode,
+    /// Its manifest.
+    pub manifest: Arc<Manifest>,
+    /// Its package; supervised plugins only.
+    pub package: Option<Digest>,
+    /// The package before this one, to go back to.
+    pub previous_package: Option<Digest>,
+    /// Its configuration.
+    pub configuration: Arc<Map<String, Value>>,
+    /// Counts the changes of the configuration; 0 when never set.
+    pub configuration_revision: u64,
+    /// Whether it should run.
+    pub active: ActiveState,
+    /// The generation that last changed `active`: a waiter that asked for an earlier one has been superseded.
+    pub active_generation: u64,
+    /// Counts the changes of anything here.
+    pub generation: u64,
+    /// The static token of an external plugin.
+    pub token: Option<String>,
+    /// Counts the tokens it has had; a connection of an earlier epoch is refused.
+    pub token_epoch: u64,
+}
+
+/// What is reported of a plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reported {
+    /// The state.
+    pub state: State,
+    /// When it came into this state.
+    pub since: Timestamp,
+    /// The generation of what is desired that this answers to.
+    pub observed_generation: u64,
+    /// What went wrong, for a person; empty when nothing did.
+    pub message: String,
+    /// What went wrong, for a program; empty when nothing did.
+    pub details: Map<String, Value>,
+    /// Restarts since it was last stable, the one under way included. Survives a restart of plugd.
+    pub restarts: u32,
+    /// The run, if there is one.
+    pub run: Option<RunId>,
+    /// Process id of the run's leader.
+    pub pid: Option<u32>,
+    /// It missed a proof of life.
+    pub is_degraded: bool,
+    /// Events not delivered because it was too slow.
+    pub events_dropped: u64,
+}
+
+impl Reported {
+    /// What is reported of a plugin of which nothing has ever run.
+    #[must_use]
+    pub fn inactive(since: Timestamp, generation: u64) -> Self {
+        Self {
+            state: State::Inactive,
+            since,
+            observed_generation: generation,
+            message: String::new(),
+            details: Map::new(),
+            restarts: 0,
+            run: None,
+            pid: None,
+            is_degraded: false,
+            events_dropped: 0,
+        }
+    }
+}
+
+/// SHA-256 of a package's bytes. Its text form is `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Digest(pub [u8; 32]);
+
+/// Prefix of a digest's text form.
+const DIGEST_PREFIX: &str = "sha256:";
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(DIGEST_PREFIX)?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+/// The text is not a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a digest: \"sha256:\" and 64 hexadecimal digits are expected")]
+pub struct NotADigest;
+
+impl TryFrom<String> for Digest {
+    type Error = NotADigest;
+
+    fn try_from(text: String) -> Result<Self, NotADigest> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for Digest {
+    type Err = NotADigest;
+
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        let hex = text.strip_prefix(DIGEST_PREFIX).filter(|hex| hex.len() == 64).ok_or(NotADigest)?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| NotADigest)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotADigest)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_survives_its_text_form() {
+        let digest = Digest([0xa5; 32]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!("sha256:00".parse::<Digest>(), Err(NotADigest));
+        assert_eq!(format!("sha256:{}", "é".repeat(32)).parse::<Digest>(), Err(NotADigest));
+    }
+}

@@ -1,0 +1,4 @@
+//! plugd: a control plane for plugins.
+
+pub mod api;
+pub mod domain;
