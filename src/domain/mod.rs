@@ -1,12 +1,17 @@
 //! What plugd is about, as plain data and pure functions: no tokio, no tonic, no database, no clock, no randomness.
 
+pub mod access;
+pub mod commit;
 pub mod error;
 pub mod id;
 pub mod manifest;
 pub mod plugin;
+pub mod run;
 pub mod state;
 
+pub use commit::Commit;
 pub use error::{Error, Reason, Result};
 pub use id::{PluginId, RunId, TokenId};
-pub use plugin::{Desired, Plugin, Reported};
+pub use plugin::{Desired, Digest, Plugin, Reported};
+pub use run::{Exit, Failure, Stage};
 pub use state::{ActiveState, Mode, State};

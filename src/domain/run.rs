@@ -1,0 +1,147 @@
+//! What happens to one run of a supervised plugin, and what is said when it fails.
+
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code, if it exited.
+    pub code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+    /// The kernel killed it for want of memory.
+    pub is_out_of_memory: bool,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.is_out_of_memory, self.code, self.signal) {
+            (true, ..) => f.write_str("killed: out of memory"),
+            (_, Some(0), _) => f.write_str("process exited cleanly"),
+            (_, Some(code), _) => write!(f, "exit status {code}"),
+            (_, None, Some(signal)) => write!(f, "signal: {}", signal_name(signal)),
+            (_, None, None) => f.write_str("process is gone"),
+        }
+    }
+}
+
+/// The words for a signal that shells and Go use; its number for rare ones.
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "hangup",
+        2 => "interrupt",
+        3 => "quit",
+        4 => "illegal instruction",
+        5 => "trace/breakpoint trap",
+        6 => "aborted",
+        7 => "bus error",
+        8 => "floating point exception",
+        9 => "killed",
+        11 => "segmentation fault",
+        13 => "broken pipe",
+        14 => "alarm clock",
+        15 => "terminated",
+        24 => "cpu time limit exceeded",
+        25 => "file size limit exceeded",
+        31 => "bad system call",
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}
+
+/// Where in a run something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Laying out the package or creating the process.
+    Start,
+    /// Waiting for the plugin to connect.
+    Connect,
+    /// The connection was lost or the plugin stopped answering.
+    Link,
+    /// The process ended by itself.
+    Exit,
+    /// Stopping it.
+    Stop,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Connect => "connect",
+            Self::Link => "link",
+            Self::Exit => "exit",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// For a person: `exit status 42`.
+    pub message: String,
+    /// For a program (CONTRACT 8.3).
+    pub details: Map<String, Value>,
+    /// Trying again can't help.
+    pub is_permanent: bool,
+}
+
+impl Failure {
+    /// A failure at this stage in these words, worth another try.
+    #[must_use]
+    pub fn new(stage: Stage, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let mut details = Map::new();
+        details.insert("runtime_provider".into(), json!("local"));
+        details.insert("stage".into(), json!(stage.name()));
+        details.insert("error".into(), json!(message));
+        Self { message, details, is_permanent: false }
+    }
+
+    /// The same, but trying again can't help.
+    #[must_use]
+    pub fn permanent(self) -> Self {
+        Self { is_permanent: true, ..self }
+    }
+
+    /// The same with one more detail.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(key.to_owned(), value.into());
+        self
+    }
+}
+
+impl From<Exit> for Failure {
+    fn from(exit: Exit) -> Self {
+        let failure = Self::new(Stage::Exit, exit.to_string()).with("exit_code", exit.code.unwrap_or(-1));
+        match exit.signal {
+            Some(signal) => failure.with("signal", signal),
+            None => failure,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_says_what_operators_match() {
+        let exit = |code, signal| Exit { code, signal, is_out_of_memory: false }.to_string();
+        assert_eq!(exit(Some(42), None), "exit status 42");
+        assert_eq!(exit(Some(0), None), "process exited cleanly");
+        assert_eq!(exit(None, Some(9)), "signal: killed");
+        assert_eq!(exit(None, Some(40)), "signal: 40");
+    }
+
+    #[test]
+    fn a_signal_has_exit_code_minus_one() {
+        let failure = Failure::from(Exit { code: None, signal: Some(9), is_out_of_memory: false });
+        assert_eq!(failure.details["exit_code"], -1);
+        assert_eq!(failure.details["stage"], "exit");
+    }
+}
