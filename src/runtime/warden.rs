@@ -47,7 +47,7 @@ pub(super) fn forget_line(pgid: u32) -> String {
 /// Groups that live: id, start time of the leader, run.
 type Watched = BTreeMap<u32, (u64, RunKey)>;
 
-fn watch(input: impl BufRead) -> io::Result<()> {
+pub(super) fn watch(input: impl BufRead) -> io::Result<()> {
     let mut watched = Watched::new();
     // An input that breaks is as good as one that ends: nobody tells us anything any more.
     for line in input.lines().map_while(Result::ok) {

@@ -38,7 +38,7 @@ impl Dir {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let is_new = create(&CWD, path)?;
+        let is_new = create(CWD, path)?;
         let dir = Self { descriptor: openat(CWD, path, FOLDER, Mode::empty())?, path: path.to_owned(), owner };
         if is_new {
             dir.settle()?;

@@ -47,6 +47,13 @@ pub trait PackageFiles: Send + Sync {
 /// Takes one file: path, mode, contents.
 pub type FileSink<'a> = dyn FnMut(&str, u32, &mut dyn Read) -> io::Result<()> + 'a;
 
+/// The package that a plugin is to have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) plugin: PluginId,
+    pub(crate) digest: Digest,
+}
+
 /// Where installations are, and who owns what is in them.
 #[derive(Debug, Clone)]
 pub(crate) struct Installations {
@@ -70,26 +77,20 @@ impl Installations {
     ///
     /// # Errors
     /// The disk's words.
-    pub(crate) fn is_current(&self, plugin: PluginId, digest: Digest, checkpoint: Checkpoint<'_>) -> Result<bool> {
-        let layout = self.layout(plugin)?;
+    pub(crate) fn is_current(&self, wanted: Wanted, checkpoint: Checkpoint<'_>) -> Result<bool> {
+        let layout = self.layout(wanted.plugin)?;
         layout.recover(checkpoint)?;
-        layout.has(digest)
+        layout.has(wanted.digest)
     }
 
     /// Lays this package out in place of the one before.
     ///
     /// # Errors
     /// A bad package, or the disk's words.
-    pub(crate) fn lay(
-        &self,
-        plugin: PluginId,
-        digest: Digest,
-        package: &dyn PackageFiles,
-        checkpoint: Checkpoint<'_>,
-    ) -> Result<()> {
-        let layout = self.layout(plugin)?;
+    pub(crate) fn lay(&self, wanted: Wanted, package: &dyn PackageFiles, checkpoint: Checkpoint<'_>) -> Result<()> {
+        let layout = self.layout(wanted.plugin)?;
         layout.recover(checkpoint)?;
-        layout.stage(digest, package, checkpoint)?;
+        layout.stage(wanted.digest, package, checkpoint)?;
         layout.recover(checkpoint)
     }
 

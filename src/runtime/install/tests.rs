@@ -50,12 +50,16 @@ fn mk_fixture() -> Fixture {
 }
 
 impl Fixture {
+    fn wanted(&self, digest: Digest) -> Wanted {
+        Wanted { plugin: self.plugin, digest }
+    }
+
     fn lay(&self, digest: Digest, files: &dyn PackageFiles) -> Result<()> {
-        self.installations.lay(self.plugin, digest, files, &|_| Ok(()))
+        self.installations.lay(self.wanted(digest), files, &|_| Ok(()))
     }
 
     fn is_current(&self, digest: Digest) -> bool {
-        self.installations.is_current(self.plugin, digest, &|_| Ok(())).unwrap()
+        self.installations.is_current(self.wanted(digest), &|_| Ok(())).unwrap()
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -134,7 +138,7 @@ fn a_spoiled_marker_counts_as_none() {
 fn lay_until(fixture: &Fixture, steps: usize) -> (bool, Option<Step>) {
     let left = Cell::new(steps);
     let last = Cell::new(None);
-    let outcome = fixture.installations.lay(fixture.plugin, NEW, &new(), &|step| {
+    let outcome = fixture.installations.lay(fixture.wanted(NEW), &new(), &|step| {
         last.set(Some(step));
         left.set(left.get().checked_sub(1).ok_or(InstallError::Cancelled)?);
         Ok(())

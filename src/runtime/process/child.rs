@@ -13,6 +13,12 @@ use super::options::Limits;
 /// The signals that the warden must outlive: whoever ends plugd may send them to everything near it.
 const WARDEN_IGNORES: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
+/// The highest signal of the kernel.
+const LAST_SIGNAL: libc::c_int = 64;
+
+/// Size of the kernel's set of signals.
+const SIGNAL_SET_BYTES: usize = 8;
+
 /// The first descriptor after stdin, stdout and stderr.
 const FIRST_INHERITED: libc::c_uint = 3;
 
@@ -56,9 +62,15 @@ fn become_warden() -> io::Result<()> {
 /// Ignored signals stay ignored across exec: a plugd started by `nohup` must not make plugins deaf. (The mask has been
 /// emptied already.)
 fn reset_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default disposition installs no handler; the numbers that can't be changed are refused harmlessly.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // Asked of the kernel: the C library would not touch the two signals that it keeps for itself.
+    let default = [0_usize; 8];
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: all zeros is the kernel's default disposition, which installs no handler, and `default` is larger than
+        // the kernel's structure. The two numbers that can't be changed are refused harmlessly.
+        unsafe {
+            let none = std::ptr::null_mut::<usize>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, SIGNAL_SET_BYTES)
+        };
     }
 }
 

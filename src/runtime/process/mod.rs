@@ -1,7 +1,6 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
 mod census_taker;
-#[allow(unsafe_code, reason = "see the file")]
 mod child;
 mod environment;
 mod group;

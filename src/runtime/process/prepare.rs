@@ -19,7 +19,7 @@ use crate::{
     domain::{Failure, PluginId, Reason, Stage},
     runtime::{
         StartSpec,
-        install::{self, InstallError, Step},
+        install::{self, InstallError, Step, Wanted},
         sweep::{self, Swept},
         words,
     },
@@ -105,22 +105,22 @@ async fn end_earlier_run(inner: &Arc<Inner>, plugin: PluginId) -> Result<(), Fai
 }
 
 async fn install(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {
-    let (plugin, digest) = (spec.plugin, spec.package);
+    let wanted = Wanted { plugin: spec.plugin, digest: spec.package };
     let cancel = CancelOnDrop(Cancel::default());
     let of = |inner: &Arc<Inner>| (Arc::clone(inner), turn.clone(), cancel.0.clone());
     let (files, held, token) = of(inner);
     let is_current = blocking(move || {
-        let is_current = files.installations.is_current(plugin, digest, &|_: Step| token.check());
+        let is_current = files.installations.is_current(wanted, &|_: Step| token.check());
         drop(held);
         is_current
     });
     if is_current.await? {
         return Ok(());
     }
-    let package = (inner.fetch)(digest).await.map_err(not_fetched)?;
+    let package = (inner.fetch)(wanted.digest).await.map_err(not_fetched)?;
     let (files, held, token) = of(inner);
     blocking(move || {
-        let done = files.installations.lay(plugin, digest, &*package, &|_: Step| token.check());
+        let done = files.installations.lay(wanted, &*package, &|_: Step| token.check());
         drop(held);
         done
     })

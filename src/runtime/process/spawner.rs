@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::guard::Guard;
 use crate::runtime::{
-    census::{Process, RunKey, to_pid},
+    census::{Census, Process, RunKey, to_pid},
     record::LeaderRecord,
 };
 
@@ -70,11 +70,12 @@ fn create(mut job: Job) -> io::Result<Leader> {
 }
 
 /// The first process of a run. While it is not reaped, its id names no other process, group or session. Dropping it
-/// kills the group.
+/// kills everything of the run.
 #[derive(Debug)]
 pub(super) struct Leader {
     /// What a later plugd needs to know of it.
     pub(super) record: LeaderRecord,
+    key: RunKey,
     descriptor: OwnedFd,
     guard: Option<Guard>,
     is_over: bool,
@@ -92,7 +93,7 @@ impl Leader {
             let _ = waitid(WaitId::Pid(raw), WaitIdOptions::EXITED);
         })?;
         let record = LeaderRecord { pid, pgid: pid, start_time: process.start_time };
-        Ok(Self { record, descriptor, guard, is_over: false })
+        Ok(Self { record, key, descriptor, guard, is_over: false })
     }
 
     /// Readable once the process has ended.
@@ -115,6 +116,11 @@ impl Leader {
         }
     }
 
+    fn kill_strays(&self) -> io::Result<()> {
+        let members = Census::take()?.members(self.record.pid, self.key);
+        members.iter().try_for_each(|member| member.signal(Signal::KILL).map(drop))
+    }
+
     /// Reaps it, after which its ids may mean somebody else. Only when nothing of the run is left.
     pub(super) fn reap(mut self) {
         self.is_over = true;
@@ -128,11 +134,11 @@ impl Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        if !self.is_over {
-            // The guard keeps it in its list: members that left the group are the warden's to find.
-            if let Err(error) = self.signal_group(Signal::KILL) {
-                tracing::warn!(pid = self.record.pid, %error, "cannot kill");
-            }
+        if !self.is_over
+            && let Err(error) = self.signal_group(Signal::KILL).and_then(|()| self.kill_strays())
+        {
+            // The warden still has it in its list.
+            tracing::warn!(pid = self.record.pid, %error, "cannot kill");
         }
     }
 }

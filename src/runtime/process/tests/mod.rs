@@ -1,0 +1,189 @@
+//! Real processes: shell scripts, and this test program itself.
+
+mod afterlife;
+mod group;
+mod spawn;
+
+use std::{
+    io::Cursor,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use tempfile::TempDir;
+use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
+
+use super::*;
+use crate::{
+    domain::{Exit, Failure, RunId},
+    runtime::{FileSink, RunEvent, census::Process},
+};
+
+/// No wait of a test takes longer.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+const PLUGIN: PluginId = PluginId::from_bytes([3; 12]);
+const PACKAGE: Digest = Digest([4; 32]);
+
+/// A package in memory: path, mode, contents.
+#[derive(Clone, Default)]
+struct Files(Vec<(&'static str, u32, &'static str)>);
+
+impl PackageFiles for Files {
+    fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()> {
+        self.0.iter().try_for_each(|(path, mode, contents)| sink(path, *mode, &mut Cursor::new(contents)))
+    }
+}
+
+/// What processes wrote.
+type Output = Arc<Mutex<Vec<u8>>>;
+
+struct Fixture {
+    runtime: ProcessRuntime,
+    output: Output,
+    folder: TempDir,
+}
+
+fn mk_options(folder: &TempDir) -> Options {
+    Options::new(folder.path().join("plugins"), folder.path().join("runs"))
+}
+
+fn mk_fetch(files: Files) -> FetchPackage {
+    Arc::new(move |_| {
+        let files: Box<dyn PackageFiles> = Box::new(files.clone());
+        Box::pin(async move { Ok(files) })
+    })
+}
+
+fn mk_capture(output: &Output) -> Capture {
+    let output = Arc::clone(output);
+    Arc::new(move |_, mut pipe| {
+        let output = Arc::clone(&output);
+        tokio::spawn(async move {
+            let mut chunk = [0; 4096];
+            while let Ok(len @ 1..) = pipe.read(&mut chunk).await {
+                output.lock().unwrap().extend_from_slice(&chunk[..len]);
+            }
+        });
+    })
+}
+
+fn mk_fixture_with(files: Files, change: impl FnOnce(&mut Options)) -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = mk_options(&folder);
+    change(&mut options);
+    let output = Output::default();
+    let runtime = ProcessRuntime::new(options, mk_fetch(files), mk_capture(&output)).unwrap();
+    Fixture { runtime, output, folder }
+}
+
+fn mk_fixture() -> Fixture {
+    mk_fixture_with(Files::default(), |_| {})
+}
+
+fn mk_key(run: u8) -> crate::runtime::census::RunKey {
+    crate::runtime::census::RunKey { plugin: PLUGIN, run: RunId::from_bytes([run; 12]) }
+}
+
+fn mk_url(run: RunId) -> String {
+    let token = URL_SAFE_NO_PAD.encode([run.as_bytes().as_slice(), &[0xab; 48]].concat());
+    format!("ws://127.0.0.1:1/rpc?plugin_id={PLUGIN}&token={token}")
+}
+
+fn mk_spec(command: &str, args: &[&str]) -> StartSpec {
+    let run: RunId = xid::new().into();
+    let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    StartSpec { plugin: PLUGIN, run, command: command.into(), args, package: PACKAGE, url: mk_url(run) }
+}
+
+fn mk_shell(script: &str) -> StartSpec {
+    mk_spec("sh", &["-c", script])
+}
+
+/// A run and what happens to it.
+struct Started {
+    run: Box<dyn Run>,
+    events: mpsc::UnboundedReceiver<RunEvent>,
+}
+
+impl Fixture {
+    fn start(&self, spec: StartSpec) -> Started {
+        let (sender, events) = mpsc::unbounded_channel();
+        let run = self.runtime.start(spec, Box::new(move |event| drop(sender.send(event))));
+        Started { run, events }
+    }
+
+    fn output(&self) -> String {
+        String::from_utf8(self.output.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Waits until the processes wrote this many lines, and returns them.
+    async fn lines(&self, count: usize) -> Vec<String> {
+        eventually(|| self.output().lines().count() >= count && self.output().ends_with('\n')).await;
+        self.output().lines().map(str::to_owned).collect()
+    }
+
+    fn record(&self) -> PathBuf {
+        self.folder.path().join(format!("runs/{PLUGIN}.json"))
+    }
+}
+
+impl Started {
+    async fn next(&mut self) -> RunEvent {
+        timeout(DEADLINE, self.events.recv()).await.expect("an event in time").expect("an event")
+    }
+
+    async fn spawned(&mut self) -> u32 {
+        match self.next().await {
+            RunEvent::Spawned { pid } => pid,
+            other => panic!("not spawned: {other:?}"),
+        }
+    }
+
+    async fn exited(&mut self) -> Exit {
+        match self.next().await {
+            RunEvent::Exited(exit) => exit,
+            other => panic!("not exited: {other:?}"),
+        }
+    }
+
+    async fn failed(mut self) -> Failure {
+        let failure = match self.next().await {
+            RunEvent::SpawnFailed(failure) => failure,
+            other => panic!("not failed: {other:?}"),
+        };
+        self.is_silent().await;
+        failure
+    }
+
+    async fn emptied(mut self) {
+        assert_eq!(self.next().await, RunEvent::GroupEmptied);
+        self.is_silent().await;
+    }
+
+    /// No event may follow the last.
+    async fn is_silent(&mut self) {
+        assert_eq!(timeout(DEADLINE, self.events.recv()).await.expect("the end in time"), None);
+    }
+}
+
+/// Waits until this is so.
+async fn eventually(is_so: impl Fn() -> bool) {
+    let watch = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        while !is_so() {
+            ticks.tick().await;
+        }
+    };
+    timeout(DEADLINE, watch).await.expect("it did not come true in time");
+}
+
+fn is_alive(pid: u32) -> bool {
+    Process::read(pid).is_some_and(|process| !process.is_zombie)
+}
+
+fn pid_of(line: &str) -> u32 {
+    line.trim().parse().unwrap_or_else(|_| panic!("not a pid: {line:?}"))
+}

@@ -1,0 +1,184 @@
+//! What a process gets, and what is said when there is none.
+
+use std::{collections::BTreeSet, fs::File, os::fd::AsRawFd, os::unix::process::CommandExt};
+
+use rustix::io::{FdFlags, fcntl_setfd};
+
+use super::*;
+use crate::domain::{Error, Reason};
+
+#[tokio::test]
+async fn an_exit_code_is_told() {
+    let fixture = mk_fixture();
+    let mut started = fixture.start(mk_shell("exit 42"));
+    started.spawned().await;
+    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None, is_out_of_memory: false });
+    started.emptied().await;
+    assert!(!fixture.record().exists(), "the record goes with the run");
+}
+
+#[tokio::test]
+async fn a_signal_is_told() {
+    let fixture = mk_fixture();
+    let mut started = fixture.start(mk_shell("kill -TERM $$"));
+    started.spawned().await;
+    assert_eq!(started.exited().await, Exit { code: None, signal: Some(15), is_out_of_memory: false });
+    started.emptied().await;
+}
+
+#[tokio::test]
+async fn the_environment_is_the_allowlist_and_the_plugins_own_three() {
+    let fixture = mk_fixture();
+    let spec = mk_spec("env", &[]);
+    let allowed = ["PATH", "HOME", "LANG", "TZ", "TMPDIR"];
+    let mut expected: BTreeSet<String> = std::env::vars()
+        .filter(|(name, _)| allowed.contains(&name.as_str()) || name.starts_with("LC_"))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    expected.insert(format!("STORYDEN_RPC_URL={}", spec.url));
+    expected.insert(format!("PLUGD_RPC_URL={}", spec.url));
+    expected.insert(format!("PLUGD_PLUGIN_ID={PLUGIN}"));
+    assert!(std::env::vars().count() > expected.len() - 3, "the test program has more variables than it passes on");
+    let mut started = fixture.start(spec);
+    started.spawned().await;
+    started.exited().await;
+    started.emptied().await;
+    let given: BTreeSet<String> = fixture.lines(expected.len()).await.into_iter().collect();
+    assert_eq!(given, expected);
+}
+
+#[tokio::test]
+async fn no_descriptor_is_inherited() {
+    let leak = File::open("/proc/self/status").unwrap();
+    fcntl_setfd(&leak, FdFlags::empty()).unwrap();
+    assert!(leak.as_raw_fd() > 2);
+    let fixture = mk_fixture();
+    let mut started = fixture.start(mk_shell("ls /proc/$$/fd; readlink /proc/$$/fd/0; echo done"));
+    started.spawned().await;
+    assert_eq!(fixture.lines(5).await, ["0", "1", "2", "/dev/null", "done"]);
+    started.exited().await;
+    started.emptied().await;
+}
+
+#[tokio::test]
+async fn a_process_leads_a_session_and_can_gain_no_privileges() {
+    let fixture = mk_fixture();
+    let script = "grep -E '^(NoNewPrivs|SigIgn|SigBlk)' /proc/self/status; ulimit -c; pwd; echo done";
+    let mut started = fixture.start(mk_shell(script));
+    let pid = started.spawned().await;
+    let lines = fixture.lines(6).await;
+    let words: Vec<&str> = lines.iter().map(|line| line.split_whitespace().last().unwrap()).collect();
+    let install = fixture.runtime.0.installations.dir(PLUGIN);
+    assert_eq!(words, ["0000000000000000", "0000000000000000", "1", "0", install.to_str().unwrap(), "done"]);
+    started.exited().await;
+    started.emptied().await;
+    assert!(!is_alive(pid));
+}
+
+#[tokio::test]
+async fn limits_are_set() {
+    let fixture = mk_fixture_with(Files::default(), |options| options.limits.open_files = Some(64));
+    let mut started = fixture.start(mk_shell("ulimit -n"));
+    started.spawned().await;
+    assert_eq!(fixture.lines(1).await, ["64"]);
+}
+
+#[tokio::test]
+async fn a_program_of_the_package_runs_with_its_arguments_as_they_are() {
+    let files = Files(vec![("bin/run", 0o755, "#!/bin/sh\necho \"$1\"\n")]);
+    let fixture = mk_fixture_with(files, |_| {});
+    let mut started = fixture.start(mk_spec("./bin/run", &["a b; $HOME"]));
+    started.spawned().await;
+    assert_eq!(fixture.lines(1).await, ["a b; $HOME"]);
+}
+
+#[tokio::test]
+async fn a_command_that_can_never_run_is_a_permanent_failure_in_clear_words() {
+    let files = Files(vec![("plain", 0o644, "x"), ("lost", 0o755, "#!/no/such/interpreter\n")]);
+    let fixture = mk_fixture_with(files, |_| {});
+    for (command, words) in [
+        ("./x", r#"command "./x" not found in the package"#),
+        ("./plain", r#"command "./plain" is not executable: set its permission bits in the archive"#),
+        ("", "the manifest has no command"),
+        ("no-such-program", r#"command "no-such-program" not found on the host's PATH"#),
+        ("./lost", r#"command "./lost" cannot run: the interpreter that it names is not on this host"#),
+    ] {
+        let failure = fixture.start(mk_spec(command, &[])).failed().await;
+        assert_eq!(failure.message, words);
+        assert!(failure.is_permanent, "{words}");
+        assert_eq!(failure.details["stage"], "start");
+        assert!(!fixture.record().exists());
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_refuses_is_a_failure_worth_another_try() {
+    let fixture = mk_fixture();
+    std::fs::write(fixture.folder.path().join("runs"), "in the way").unwrap();
+    let failure = fixture.start(mk_shell("exit 0")).failed().await;
+    assert!(!failure.is_permanent);
+    assert!(failure.message.starts_with("cannot "), "{}", failure.message);
+    assert!(!failure.message.contains("os error"), "{}", failure.message);
+}
+
+fn mk_runtime_fetching(fetch: FetchPackage, change: impl FnOnce(&mut Options)) -> Fixture {
+    let mut fixture = mk_fixture();
+    let mut options = mk_options(&fixture.folder);
+    change(&mut options);
+    fixture.runtime = ProcessRuntime::new(options, fetch, mk_capture(&fixture.output)).unwrap();
+    fixture
+}
+
+#[tokio::test]
+async fn a_package_that_is_gone_is_a_permanent_failure() {
+    let fetch: FetchPackage =
+        Arc::new(|_| Box::pin(async { Err(Error::new(Reason::PackageNotFound, "the package is gone")) }));
+    let failure = mk_runtime_fetching(fetch, |_| {}).start(mk_shell("exit 0")).failed().await;
+    assert_eq!((failure.message.as_str(), failure.is_permanent), ("the package is gone", true));
+}
+
+#[tokio::test]
+async fn a_package_that_does_not_come_in_time_is_worth_another_try() {
+    let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));
+    let fixture = mk_runtime_fetching(fetch, |options| options.prepare_timeout = Duration::from_millis(20));
+    let failure = fixture.start(mk_shell("exit 0")).failed().await;
+    assert!(!failure.is_permanent);
+    assert!(failure.message.contains("not laid out within"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn a_stop_before_the_spawn_cancels_it_and_frees_its_turn() {
+    let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));
+    let fixture = mk_runtime_fetching(fetch, |options| options.max_concurrent_starts = 1);
+    for order in [|run: &dyn Run| run.stop(), |run: &dyn Run| run.kill()] {
+        let started = fixture.start(mk_shell("exit 0"));
+        order(&*started.run);
+        started.emptied().await;
+    }
+    timeout(DEADLINE, fixture.runtime.remove(PLUGIN)).await.unwrap().unwrap();
+    assert!(!fixture.runtime.0.installations.dir(PLUGIN).exists());
+}
+
+#[test]
+fn a_process_survives_the_thread_that_asked_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mk_job = move || {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done"]);
+        command.current_dir(folder.path()).stdout(std::process::Stdio::piped()).arg0("sh");
+        let (mut ready, writer) = io::pipe().unwrap();
+        command.stdout(writer);
+        super::super::child::isolate(&mut command, Limits::default());
+        let job = super::super::spawner::Job { command, key: mk_key(1), guard: None };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let leader = runtime.block_on(super::super::spawner::spawn(job)).unwrap();
+        io::Read::read_exact(&mut ready, &mut [0; 6]).unwrap();
+        (leader, ready)
+    };
+    let (leader, _ready) = std::thread::spawn(mk_job).join().unwrap();
+    leader.signal_group(Signal::TERM).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(eventually(|| leader.status().unwrap().is_some()));
+    assert_eq!(leader.status().unwrap().unwrap().exit_status(), Some(7));
+    leader.reap();
+}
