@@ -4,6 +4,7 @@ pub mod access;
 pub mod commit;
 pub mod error;
 pub mod id;
+pub mod lifecycle;
 pub mod manifest;
 pub mod plugin;
 pub mod run;
