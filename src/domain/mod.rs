@@ -1,6 +1,8 @@
 //! What plugd is about, as plain data and pure functions: no tokio, no tonic, no database, no clock, no randomness.
 
+pub mod configuration;
 pub mod error;
+pub mod events;
 pub mod id;
 pub mod manifest;
 pub mod plugin;
