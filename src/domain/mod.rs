@@ -5,6 +5,7 @@ pub mod error;
 pub mod events;
 pub mod id;
 pub mod manifest;
+pub mod package;
 pub mod plugin;
 pub mod state;
 
