@@ -6,7 +6,10 @@ mod layout;
 mod path;
 mod refusal;
 
-use std::io::{self, Read};
+use std::{
+    fmt,
+    io::{self, Read},
+};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -48,7 +51,7 @@ const LIMITS: Limits =
     Limits { archive: MAX_ARCHIVE, manifest: MIB, entries: 16_384, files: 2048, file: 50 * MIB, total: 200 * MIB };
 
 /// A package that keeps all rules.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Package {
     /// The manifest in it.
     pub manifest: Manifest,
@@ -122,6 +125,15 @@ impl Package {
     fn new(manifest: Manifest, bytes: Bytes, layout: Layout) -> Self {
         let files = layout.files.into_iter().map(|planned| planned.file).collect();
         Self { manifest, digest: digest_of(&bytes), bytes, files, folders: layout.folders.into_iter().collect() }
+    }
+}
+
+/// Without the bytes, of which there may be millions.
+impl fmt::Debug for Package {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { manifest, digest, files, .. } = self;
+        let mut shown = f.debug_struct("Package");
+        shown.field("id", &manifest.id).field("digest", digest).field("files", &files.len()).finish_non_exhaustive()
     }
 }
 

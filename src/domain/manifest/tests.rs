@@ -301,12 +301,13 @@ fn a_tool_needs_schemas_of_type_object() {
 fn tools_and_toolsets_are_unique_and_toolsets_name_tools_that_exist() {
     let tools = json!([mk_tool("a"), mk_tool("b"), mk_tool("a")]);
     let toolsets = json!([
-        {"id": "s", "tools": ["a", "b"]}, {"id": "s", "tools": ["a", "a", "nobody"]}, {"tools": []},
+        {"id": "s", "tools": ["a", "b"]}, {"id": "s", "tools": ["a", "a", "nobody"]}, {"tools": []}, {},
     ]);
     assert_refused(
         mk_provider(tools, toolsets),
         &[
             "Field \"capabilities[0].toolsets[2].id\" is required.",
+            "Field \"capabilities[0].toolsets[3].id\" is required.",
             "Field \"capabilities[0].tools\" contains \"a\" more than once.",
             "Field \"capabilities[0].toolsets\" contains \"s\" more than once.",
             "Field \"capabilities[0].toolsets[1].tools\" contains \"a\" more than once.",

@@ -9,7 +9,7 @@ use std::{
 
 use zip::ZipArchive;
 
-use super::{super::error::Result, refusal::Refusal};
+use super::{super::error, refusal::Refusal};
 
 /// An open archive.
 pub(super) type Archive<'a> = ZipArchive<Metered<'a>>;
@@ -22,7 +22,7 @@ const MAX_READS_TO_OPEN: u64 = 250_000;
 ///
 /// # Errors
 /// `INVALID_PACKAGE`: not a zip archive, one with far too many entries, or with two of one name.
-pub(super) fn open(bytes: &[u8]) -> Result<Archive<'_>> {
+pub(super) fn open(bytes: &[u8]) -> error::Result<Archive<'_>> {
     let left = Rc::new(Cell::new(MAX_READS_TO_OPEN));
     let reader = Metered { inner: Cursor::new(bytes), left: Rc::clone(&left) };
     let opened = ZipArchive::new(reader);
@@ -31,10 +31,10 @@ pub(super) fn open(bytes: &[u8]) -> Result<Archive<'_>> {
     }
     let archive = opened.map_err(|error| Refusal::archive(format!("it is not a readable zip archive ({error})")))?;
     left.set(u64::MAX);
-    match repeated_name(bytes, &archive) {
-        Some(name) => Err(Refusal::entry(&name, "the archive has two entries of this name").into()),
-        None => Ok(archive),
+    if archive.has_duplicate_names() {
+        check_names(bytes, &archive)?;
     }
+    Ok(archive)
 }
 
 /// Bytes in memory that can be read only so many times.
@@ -60,16 +60,21 @@ impl Seek for Metered<'_> {
     }
 }
 
-/// The first name that two entries have. The archive knows only that there is one, having dropped the earlier entry.
+/// Of two entries with one name the archive has silently dropped the first, so they are looked for in its bytes.
 /// A folder may come twice: nothing is lost with it.
-fn repeated_name(bytes: &[u8], archive: &Archive<'_>) -> Option<String> {
-    if !archive.has_duplicate_names() {
-        return None;
-    }
+fn check_names(bytes: &[u8], archive: &Archive<'_>) -> Result<(), Refusal> {
+    let start = usize::try_from(archive.central_directory_start()).unwrap_or(usize::MAX);
     let mut seen = HashSet::new();
-    let mut names = Names { bytes, at: usize::try_from(archive.central_directory_start()).ok()? };
-    let name = names.find(|name| !name.ends_with(b"/") && !seen.insert(*name));
-    name.map(|name| String::from_utf8_lossy(name).into_owned())
+    for name in (Names { bytes, at: start }) {
+        if !seen.insert(name) && !name.ends_with(b"/") {
+            return Err(Refusal::entry(&String::from_utf8_lossy(name), "the archive has two entries of this name"));
+        }
+    }
+    // An entry's extra fields may give it another name than its header has; then only the number tells.
+    match archive.len() < seen.len() {
+        true => Err(Refusal::archive("it has two entries of one name")),
+        false => Ok(()),
+    }
 }
 
 /// The raw names in a directory of entries.
@@ -89,5 +94,21 @@ impl<'a> Iterator for Names<'a> {
         let (name, extra, comment) = (length(28)?, length(30)?, length(32)?);
         self.at += FIXED + name + extra + comment;
         entry.get(FIXED..FIXED + name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_any_more_is_not_read() {
+        let left = Rc::new(Cell::new(2));
+        let mut reader = Metered { inner: Cursor::new(b"abc"), left: Rc::clone(&left) };
+        let mut buffer = [0; 1];
+        assert_eq!((reader.read(&mut buffer).unwrap(), reader.read(&mut buffer).unwrap()), (1, 1));
+        assert!(reader.read(&mut buffer).is_err());
+        left.set(1);
+        assert_eq!(reader.read(&mut buffer).unwrap(), 1);
     }
 }

@@ -3,7 +3,10 @@
 use std::io::{Cursor, Write};
 
 use serde_json::json;
-use zip::{ZipWriter, write::SimpleFileOptions};
+use zip::{
+    ZipWriter,
+    write::{FileOptionExtension, FileOptions, SimpleFileOptions},
+};
 
 use super::{
     super::{error::Error, events::EventCatalog},
@@ -16,6 +19,7 @@ pub(super) const METHOD: usize = 10;
 pub(super) const CRC: usize = 16;
 pub(super) const PACKED: usize = 20;
 pub(super) const SIZE: usize = 24;
+pub(super) const MODE: usize = 38;
 pub(super) const OFFSET: usize = 42;
 
 /// The smallest manifest.
@@ -39,7 +43,12 @@ impl Zip {
         self.entry(name, contents, SimpleFileOptions::default().unix_permissions(0o644))
     }
 
-    pub(super) fn entry(mut self, name: &str, contents: &[u8], options: SimpleFileOptions) -> Self {
+    pub(super) fn entry<T: FileOptionExtension>(
+        mut self,
+        name: &str,
+        contents: &[u8],
+        options: FileOptions<'_, '_, T>,
+    ) -> Self {
         self.0.start_file(name, options).unwrap();
         self.0.write_all(contents).unwrap();
         self

@@ -1,9 +1,13 @@
 //! Packages that want to do harm, and packages that are merely broken.
 
+use std::io::{self, Read};
+
 use proptest::prelude::*;
+use zip::write::FullFileOptions;
 
 use super::{
-    super::error::Reason,
+    super::{error::Reason, manifest::Manifest},
+    Bytes, Package, PackageFile,
     fixtures::{
         CRC, FLAGS, METHOD, OFFSET, PACKED, SIZE, Zip, assert_refused, field, mk_manifest, patch, read, rename,
     },
@@ -51,9 +55,22 @@ fn names_that_plugd_keeps_for_itself_are_refused() {
 #[test]
 fn two_entries_of_one_path_are_refused() {
     let two = Zip::new().file("xa", b"").file("xb", b"").build();
-    assert_refused(rename(&two, "xb", "xa"), "xa", "two entries of this name");
+    let same = rename(&two, "xb", "xa");
+    assert_refused(same.clone(), "xa", "two entries of this name");
+    assert_refused([b"#!/bin/sh\n".to_vec(), same].concat(), "xa", "two entries of this name");
     assert_refused(Zip::new().file("a/b", b"").file("a//b", b"").build(), "a/b", "another file");
     assert!(read(Zip::new().file("a", b"").file("A", b"").build()).is_ok());
+}
+
+/// Info-ZIP's field for a name in Unicode overrides the name in the header that it is the checksum of.
+#[test]
+fn an_entry_whose_unicode_name_is_the_name_of_another_is_refused() {
+    let checksum = field(&Zip::new().file("xb", b"xb").build(), "xb", CRC);
+    let mut options = FullFileOptions::default();
+    options.add_extra_field(0x7075, [&[1], &checksum[..], b"xa"].concat(), true).unwrap();
+    assert_eq!(read(Zip::new().entry("xb", b"", options.clone()).build()).unwrap().files[1].path, "xa");
+    let two = Zip::new().file("xa", b"").file("xa2", b"").entry("xb", b"", options).build();
+    assert_refused(two, "", "two entries of one name");
 }
 
 #[test]
@@ -146,8 +163,13 @@ fn a_directory_of_very_many_entries_is_refused_before_it_is_held_in_memory() {
     assert_refused(bytes, "", "directory of entries is too large");
 }
 
-/// Whatever it was, it ended, in a package or in a refusal that says so.
+/// Whatever it was, it ended, in a package or in a refusal that says so; unchecked, it can be extracted or not.
 fn assert_ends(bytes: Vec<u8>) {
+    if let Ok(package) = Package::stored(Bytes::from(bytes.clone()), Manifest::default()) {
+        let mut sink = |_: &PackageFile, reader: &mut dyn Read| io::copy(reader, &mut io::sink()).map(drop);
+        let is_whole = package.extract_each(&mut sink).is_ok();
+        assert!(is_whole || read(bytes.clone()).is_err());
+    }
     if let Err(error) = read(bytes) {
         assert!(matches!(error.reason, Reason::InvalidPackage | Reason::InvalidManifest));
         assert!(error.message.starts_with("The provided plugin file is invalid: "));

@@ -7,7 +7,7 @@ use zip::{CompressionMethod, write::SimpleFileOptions};
 use super::{
     super::{events::EventCatalog, manifest::Manifest},
     Bytes, LIMITS, Limits, MAX_ARCHIVE, Package, digest_of,
-    fixtures::{SIZE, Zip, assert_refusal, assert_refused, field, mk_manifest, patch, read},
+    fixtures::{MODE, SIZE, Zip, assert_refusal, assert_refused, field, mk_manifest, patch, read},
 };
 
 const SMALL: Limits = Limits { archive: 4096, manifest: 64, entries: 4, files: 3, file: 100, total: 180 };
@@ -78,8 +78,16 @@ fn files_without_permissions_get_0644_and_all_are_readable_by_their_owner() {
         assert_eq!(package.files[1].mode, expected, "{mode:o}");
     }
     let bytes = Zip::new().entry("a", b"", permissions(0o755)).build();
-    let package = read(patch(bytes, "a", 38, &[0; 4])).unwrap();
+    let package = read(patch(bytes, "a", MODE, &[0; 4])).unwrap();
     assert_eq!(package.files[1].mode, 0o644);
+}
+
+#[test]
+fn a_slash_at_the_end_or_the_mode_makes_a_folder() {
+    let without_mode = patch(Zip::new().folder("data").build(), "data/", MODE, &[0; 4]);
+    assert_eq!(read(without_mode).unwrap().folders, ["data"]);
+    let without_slash = patch(Zip::new().file("data", b"").build(), "data", MODE, &(0o040_755_u32 << 16).to_le_bytes());
+    assert_eq!(read(without_slash).unwrap().folders, ["data"]);
 }
 
 #[test]
@@ -189,4 +197,19 @@ fn a_file_of_many_megabytes_is_read_to_its_end() {
 fn as_many_entries_as_are_allowed_can_be_opened() {
     let bytes = (1..LIMITS.entries).fold(Zip::new(), |zip, i| zip.folder(&format!("folder/{i}"))).build();
     assert_eq!(read(bytes).unwrap().folders.len(), LIMITS.entries - 1);
+}
+
+#[test]
+fn a_file_may_be_read_in_as_small_pieces_as_one_likes() {
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let package = read(Zip::new().entry("a", &vec![7; 400_000], stored).build()).unwrap();
+    let mut count = 0;
+    let mut sink = |_: &super::PackageFile, reader: &mut dyn Read| {
+        while reader.read(&mut [0])? > 0 {
+            count += 1;
+        }
+        Ok(())
+    };
+    package.extract_each(&mut sink).unwrap();
+    assert_eq!(count, 400_000 + mk_manifest().len());
 }
