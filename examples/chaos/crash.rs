@@ -44,11 +44,11 @@ pub(crate) fn once(marker: &Path) -> anyhow::Result<()> {
 fn die_of(signal: CrashSignal) -> ! {
     let signal = match signal {
         CrashSignal::Kill => Signal::KILL,
-        CrashSignal::Term => Signal::TERM,
         CrashSignal::Segv => Signal::SEGV,
         CrashSignal::Abrt => abort(),
     };
-    // SIGTERM would only be noticed by this plugin's own handler.
-    let _ = kill_process(getpid(), signal);
-    abort()
+    // The standard library catches the first SIGSEGV, to tell a stack overflow; the next one kills.
+    loop {
+        let _ = kill_process(getpid(), signal);
+    }
 }

@@ -58,7 +58,6 @@ pub(crate) enum Mode {
 #[derive(Clone, Copy, ValueEnum)]
 pub(crate) enum CrashSignal {
     Kill,
-    Term,
     Segv,
     Abrt,
 }
