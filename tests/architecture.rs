@@ -1,8 +1,8 @@
 //! Fails on what DESIGN section 1 forbids: imports against the arrows, impure code in `domain`, files too long to read.
 //!
 //! It reads the sources as text: comments and strings are cut out, imports and inline paths are looked at alike, and
-//! `super::` is followed. Code under `#[cfg(test)]`, and files named `tests.rs` or `*_tests.rs`, may import what they
-//! like: they are not shipped.
+//! `super::` is followed. What is under `#[cfg(test)]`, in the same file or another, may import what it likes: it is not
+//! shipped. So may files named `tests.rs` or `*_tests.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read the sources fails")]
 
@@ -36,7 +36,7 @@ fn imports_follow_the_arrows() {
 
 #[test]
 fn the_domain_is_pure() {
-    let domain = rust_files(&["src"]).into_iter().filter(|file| rules::module(&file.path) == "domain");
+    let domain = rust_files(&["src"]).into_iter().filter(|file| rules::module(&file.source.path) == "domain");
     assert_none(domain.flat_map(|file| rules::impurities(&file.source)));
 }
 
@@ -48,16 +48,16 @@ fn nothing_is_left_unwritten() {
 #[test]
 fn no_file_is_too_long_to_read() {
     let too_long = rust_files(&FOLDERS).into_iter().filter_map(|file| {
-        let most = if file.path == Path::new("src/main.rs") { LONGEST_MAIN } else { LONGEST_FILE };
-        (file.lines > most).then(|| format!("{}: {} lines, {most} at most", file.path.display(), file.lines))
+        let path = &file.source.path;
+        let most = if path == Path::new("src/main.rs") { LONGEST_MAIN } else { LONGEST_FILE };
+        (file.lines > most).then(|| format!("{}: {} lines, {most} at most", path.display(), file.lines))
     });
     assert_none(too_long);
 }
 
 struct RustFile {
-    /// Relative to the project.
-    path: PathBuf,
     lines: usize,
+    /// Its path is relative to the project.
     source: Source,
 }
 
@@ -69,7 +69,9 @@ fn rust_files(folders: &[&str]) -> Vec<RustFile> {
     }
     paths.sort();
     assert!(!paths.is_empty(), "no source under {}", root.display());
-    paths.iter().map(|path| read(root, path)).collect()
+    let files: Vec<RustFile> = paths.iter().map(|path| read(root, path)).collect();
+    let test_files: Vec<PathBuf> = files.iter().flat_map(|file| file.source.test_files.clone()).collect();
+    files.into_iter().map(|file| RustFile { source: file.source.without(&test_files), ..file }).collect()
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -85,9 +87,8 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
 
 fn read(root: &Path, path: &Path) -> RustFile {
     let text = fs::read_to_string(path).unwrap();
-    let path = path.strip_prefix(root).unwrap().to_owned();
-    let source = Source::parse(&path, &text);
-    RustFile { lines: text.lines().count(), source, path }
+    let source = Source::parse(path.strip_prefix(root).unwrap(), &text);
+    RustFile { lines: text.lines().count(), source }
 }
 
 fn assert_none(violations: impl Iterator<Item = String>) {

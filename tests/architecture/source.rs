@@ -39,20 +39,47 @@ pub(crate) struct Source {
     pub(crate) all: Vec<Token>,
     /// What is shipped: nothing in a test file, and no block under `#[cfg(test)]`.
     pub(crate) shipped: Vec<Token>,
+    /// Files that are not shipped because of a `#[cfg(test)] mod name;` here, without their extension.
+    pub(crate) test_files: Vec<PathBuf>,
 }
 
 impl Source {
     /// Reads a file's text.
     pub(crate) fn parse(path: &Path, text: &str) -> Self {
         let all = tokens(text);
-        let shipped = if is_test_file(path) { Vec::new() } else { without_tests(&all) };
-        Self { path: path.to_owned(), all, shipped }
+        let (shipped, tests) = split(&all);
+        let test_files =
+            tests.iter().filter_map(|item| module_name(item)).map(|name| folder(path).join(name)).collect();
+        let shipped = if is_named_test(path) { Vec::new() } else { shipped };
+        Self { path: path.to_owned(), all, shipped, test_files }
+    }
+
+    /// Takes notice that `test_files`, declared elsewhere, are not shipped.
+    pub(crate) fn without(mut self, test_files: &[PathBuf]) -> Self {
+        let module = self.path.with_extension("");
+        if test_files.iter().any(|file| module.starts_with(file)) {
+            self.shipped.clear();
+        }
+        self
     }
 }
 
-fn is_test_file(path: &Path) -> bool {
+/// For a `mod` with a `#[path]`, which the tokens do not show.
+fn is_named_test(path: &Path) -> bool {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    name == "tests" || name.ends_with("_tests") || path.components().any(|part| part.as_os_str() == "tests")
+    name == "tests" || name.ends_with("_tests")
+}
+
+/// Where the modules that a file declares are.
+fn folder(path: &Path) -> PathBuf {
+    let is_top = path.file_stem().is_some_and(|stem| stem == "mod" || stem == "lib" || stem == "main");
+    if is_top { path.parent().unwrap_or(path).to_owned() } else { path.with_extension("") }
+}
+
+/// The `name` of `mod name;`.
+fn module_name(item: &[Token]) -> Option<&str> {
+    let [.., module, name, end] = item else { return None };
+    (module.word() == Some("mod") && end.is(';')).then(|| name.word())?
 }
 
 /// The tokens of a text.
@@ -168,19 +195,21 @@ fn character(text: &str) -> Option<usize> {
     Some(if is_literal { quoted(text, '\'') } else { 1 })
 }
 
-/// Cuts out each item that `#[cfg(test)]` stands before.
-fn without_tests(all: &[Token]) -> Vec<Token> {
-    let mut kept = Vec::new();
-    let mut at = 0;
-    while at < all.len() {
-        if is_cfg_test(&all[at..]) {
-            at += item(&all[at..]);
+/// Everything but the items that `#[cfg(test)]` stands before, and those items.
+fn split(all: &[Token]) -> (Vec<Token>, Vec<&[Token]>) {
+    let (mut kept, mut tests) = (Vec::new(), Vec::new());
+    let mut rest = all;
+    while let Some((first, others)) = rest.split_first() {
+        if is_cfg_test(rest) {
+            let (test, after) = rest.split_at(item(rest));
+            tests.push(test);
+            rest = after;
         } else {
-            kept.push(all[at].clone());
-            at += 1;
+            kept.push(first.clone());
+            rest = others;
         }
     }
-    kept
+    (kept, tests)
 }
 
 fn is_cfg_test(tokens: &[Token]) -> bool {

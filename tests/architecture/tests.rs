@@ -104,6 +104,22 @@ fn code_after_comments_strings_and_tests_is_seen() {
 }
 
 #[test]
+fn a_file_that_only_tests_declare_is_not_shipped() {
+    let declaring = mk_source("src/rest/sse.rs", "mod a; #[cfg(test)] mod table; #[cfg(test)] mod inner { fn f() {} }");
+    assert_eq!(declaring.test_files, [Path::new("src/rest/sse/table")]);
+    for (path, is_shipped) in [
+        ("src/rest/sse/table.rs", false),
+        ("src/rest/sse/table/mod.rs", false),
+        ("src/rest/sse/a.rs", true),
+        ("src/rest/table.rs", true),
+    ] {
+        let source = mk_source(path, "use crate::bus::Bus;").without(&declaring.test_files);
+        assert_eq!(forbidden_imports(&source).len(), usize::from(is_shipped), "{path}");
+    }
+    assert_eq!(mk_source("src/rest/mod.rs", "#[cfg(test)] mod table;").test_files, [Path::new("src/rest/table")]);
+}
+
+#[test]
 fn an_unknown_module_is_refused() {
     assert_eq!(module(Path::new("src/utils.rs")), "utils");
     assert_eq!(forbidden("src/utils.rs", ""), ["src/utils.rs: the arrows do not know the module `utils`"]);
