@@ -2,3 +2,6 @@
 
 pub mod api;
 pub mod domain;
+pub mod link;
+pub mod runtime;
+pub mod supervisor;
