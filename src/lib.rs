@@ -1,7 +1,10 @@
 //! plugd: a control plane for plugins.
 
 pub mod api;
+pub mod bus;
 pub mod domain;
 pub mod link;
 pub mod runtime;
+pub mod server;
+pub mod store;
 pub mod supervisor;
