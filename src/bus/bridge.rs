@@ -109,14 +109,15 @@ fn get_config(plugin: &Plugin, params: &Map<String, Value>) -> Result<Value, Rpc
     let stored = plugin.desired.configuration.as_ref();
     let keys = match params.get("keys") {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(keys)) if keys.iter().all(Value::is_string) => keys.iter().filter_map(Value::as_str).collect(),
+        Some(Value::Array(keys)) if keys.iter().all(Value::is_string) => {
+            keys.iter().filter_map(Value::as_str).collect()
+        }
         Some(_) => {
             let message = "keys must be an array of strings".to_owned();
             return Err(RpcError { code: RpcError::INVALID_PARAMS, message });
         }
     };
     let pick = |key: &str| Some((key.to_owned(), stored.get(key)?.clone()));
-    let config: Map<_, _> =
-        if keys.is_empty() { stored.clone() } else { keys.into_iter().filter_map(pick).collect() };
+    let config: Map<_, _> = if keys.is_empty() { stored.clone() } else { keys.into_iter().filter_map(pick).collect() };
     Ok(json!({"method": "get_config", "config": config}))
 }

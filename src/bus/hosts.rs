@@ -99,8 +99,12 @@ impl Hosts {
     }
 
     /// Calls a method of whichever application serves it, in turn if several do; none if nobody does.
-    pub async fn call(&self, plugin: Arc<Plugin>, (method, params): (&str, Map<String, Value>), limit: Duration)
-    -> Option<Answer> {
+    pub async fn call(
+        &self,
+        plugin: Arc<Plugin>,
+        (method, params): (&str, Map<String, Value>),
+        limit: Duration,
+    ) -> Option<Answer> {
         let id = xid::new().to_string();
         let call = HostCall { id: id.clone(), plugin, method: method.to_owned(), params, timeout: limit };
         let (host, answer) = match self.send(call)? {

@@ -151,6 +151,11 @@ impl Session {
         self.0.closing.cancel();
     }
 
+    /// Waits until the connection has ended.
+    pub async fn ended(&self) {
+        self.0.gone.cancelled().await;
+    }
+
     /// Waits until somebody wants the connection closed.
     pub(super) async fn closing(&self) -> CloseReason {
         self.0.closing.cancelled().await;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::{Commit, Desired, Plugin, PluginId, Reported, Result};
+use crate::{
+    domain::{Commit, Desired, Plugin, PluginId, Reported, Result},
+    store::Store,
+};
 
 /// Commits changes, in order, each with the next revision.
 pub trait Ledger: Send + Sync + 'static {
@@ -25,4 +28,34 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Commits up to and including this revision are no longer kept.
     fn compacted(&self) -> u64;
+}
+
+impl Ledger for Store {
+    fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let store = self.clone();
+        Box::pin(async move { Self::install(&store, plugin).await })
+    }
+
+    fn desire(&self, id: PluginId, desired: Desired, author: String) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let store = self.clone();
+        Box::pin(async move { Self::desire(&store, id, desired, &author).await })
+    }
+
+    fn report(&self, id: PluginId, reported: Reported) {
+        Self::report(self, id, reported);
+    }
+
+    fn remove(&self, id: PluginId) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let store = self.clone();
+        Box::pin(async move { Self::remove(&store, id).await })
+    }
+
+    fn journal_after(&self, revision: u64, limit: usize) -> BoxFuture<'static, Result<Vec<Arc<Commit>>>> {
+        let store = self.clone();
+        Box::pin(async move { Self::journal_after(&store, revision, limit).await })
+    }
+
+    fn compacted(&self) -> u64 {
+        Self::compacted(self)
+    }
 }

@@ -24,6 +24,7 @@ pub(super) enum Message {
     Authenticate { token: String, reply: Reply<bool> },
     Attach(Attach),
     Probed { attach: Attach, is_alive: bool },
+    EventsLost { count: u64 },
     Linked { session: u64, event: SessionEvent },
 }
 

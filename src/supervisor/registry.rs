@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::{mpsc, watch};
@@ -21,6 +24,7 @@ pub struct Slot {
     plugin: watch::Sender<Option<Arc<Plugin>>>,
     inbox: Inbox,
     session: watch::Sender<Option<Session>>,
+    lost_events: AtomicU64,
 }
 
 /// The receiving end of a slot's inbox, for its actor.
@@ -33,7 +37,12 @@ pub(super) struct Arrival {
 impl Slot {
     fn new(plugin: Arc<Plugin>) -> Arrival {
         let (inbox, receiver) = mpsc::unbounded_channel();
-        let slot = Self { plugin: watch::Sender::new(Some(plugin.clone())), inbox, session: watch::Sender::new(None) };
+        let slot = Self {
+            plugin: watch::Sender::new(Some(plugin.clone())),
+            inbox,
+            session: watch::Sender::new(None),
+            lost_events: AtomicU64::new(0),
+        };
         Arrival { slot: Arc::new(slot), plugin, inbox: receiver }
     }
 
@@ -53,6 +62,19 @@ impl Slot {
     #[must_use]
     pub fn session(&self) -> Option<Session> {
         self.session.borrow().clone()
+    }
+
+    /// Counts events that the plugin was too slow for.
+    pub fn note_lost_events(&self, count: u64) {
+        self.lost_events.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Has what was counted since the last time appear in the plugin's status.
+    pub fn report_lost_events(&self) {
+        let count = self.lost_events.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            self.tell(Message::EventsLost { count });
+        }
     }
 
     pub(super) fn set_session(&self, session: Option<Session>) {

@@ -27,6 +27,7 @@ impl Lifecycle {
                 self.credential_replaced(moment);
             }
             Event::DesiredAmended { generation } => self.reported.observed_generation = generation,
+            Event::EventsLost { count } => self.reported.events_dropped += count,
             Event::DeletionRequested => self.leave(moment.now, Then::Delete),
             Event::ShutdownRequested => self.leave(moment.now, Then::Shutdown),
             // `step` takes these to `happened`.

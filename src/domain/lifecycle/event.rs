@@ -47,6 +47,11 @@ pub enum Event {
         /// The generation of this change.
         generation: u64,
     },
+    /// The plugin was too slow for some events.
+    EventsLost {
+        /// How many.
+        count: u64,
+    },
     /// Somebody asked for the plugin to be deleted.
     DeletionRequested,
     /// plugd shuts down.

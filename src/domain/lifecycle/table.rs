@@ -86,6 +86,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("package replaced", Event::PackageReplaced { generation: 2 }),
         ("credential replaced", Event::CredentialReplaced { generation: 2 }),
         ("desired amended", Event::DesiredAmended { generation: 2 }),
+        ("events lost", Event::EventsLost { count: 3 }),
         ("deletion requested", Event::DeletionRequested),
         ("shutdown requested", Event::ShutdownRequested),
         ("spawned", happened(Happening::Spawned { pid: 7 })),

@@ -111,6 +111,7 @@ impl Actor {
             Message::Authenticate { token, reply } => self.authenticate(&token, reply),
             Message::Attach(attach) => self.attach(attach),
             Message::Probed { attach, is_alive } => self.probed(attach, is_alive),
+            Message::EventsLost { count } => self.step(Event::EventsLost { count }),
             Message::Linked { session, event } => self.linked(session, event),
         }
     }
