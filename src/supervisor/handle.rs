@@ -23,6 +23,9 @@ use crate::domain::{
 /// How long callers wait for a plugin to settle, at the most and by default (CONTRACT 3.5).
 pub(super) const MAX_WAIT: Duration = Duration::from_secs(300);
 
+/// How long a supervisor may take to answer to a change that needs nothing of the plugin.
+const OBSERVE: Duration = Duration::from_secs(10);
+
 /// What callers may do with plugins.
 #[derive(Clone)]
 pub struct Handle {
@@ -116,7 +119,11 @@ impl Handle {
     pub async fn install(&self, manifest: Manifest, package: Digest) -> Result<Arc<Plugin>> {
         let plugin = mk_plugin(manifest, Mode::Supervised);
         let desired = Desired { package: Some(package), ..plugin.desired };
-        self.shared.ledger.install(Plugin { desired, ..plugin }).await
+        self.add(Plugin { desired, ..plugin }).await
+    }
+
+    pub(super) async fn add(&self, plugin: Plugin) -> Result<Arc<Plugin>> {
+        self.shared.ledger.install(plugin).await
     }
 
     /// Says whether a plugin should run.
@@ -179,15 +186,19 @@ impl Handle {
     /// # Errors
     /// What `decide` refuses, and as [`Handle::set_active`].
     pub async fn amend_and_wait(&self, id: PluginId, decide: Decide, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
-        let slot = self.slot(id)?;
-        let committed = self.amend(&slot, id, decide, by).await?;
+        let committed = self.amend(&*self.slot(id)?, id, decide, by).await?;
+        self.wait_settled(&committed, wait).await
+    }
+
+    /// Waits until what was desired of this record is settled.
+    pub(super) async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
         match wait {
-            Wait::No => Ok(committed),
-            Wait::UpTo(time) => self.settle(&slot, Wanted::of(&committed), time).await,
+            Wait::No => Ok(committed.clone()),
+            Wait::UpTo(time) => self.settle(&*self.slot(committed.id)?, Wanted::of(committed), time).await,
         }
     }
 
-    async fn amend(&self, slot: &Slot, id: PluginId, decide: Decide, by: &str) -> Result<Arc<Plugin>> {
+    pub(super) async fn amend(&self, slot: &Slot, id: PluginId, decide: Decide, by: &str) -> Result<Arc<Plugin>> {
         let (reply, answer) = oneshot::channel();
         let amend = Amend { decide, author: by.to_owned(), reply };
         if !slot.tell(Message::Amend(amend)) {
@@ -197,14 +208,26 @@ impl Handle {
     }
 
     async fn settle(&self, slot: &Slot, wanted: Wanted, time: Duration) -> Result<Arc<Plugin>> {
+        let outcome = |plugin: &Arc<Plugin>| Some(wanted.outcome(plugin)?.map(|()| plugin.clone()));
+        self.wait(slot, time, outcome).await?
+    }
+
+    /// Waits until the plugin's supervisor has answered to a generation.
+    pub(super) async fn wait_observed(&self, slot: &Slot, generation: u64) -> Result<Arc<Plugin>> {
+        let is_observed = |plugin: &Arc<Plugin>| plugin.reported.observed_generation >= generation;
+        self.wait(slot, OBSERVE, |plugin| is_observed(plugin).then(|| plugin.clone())).await
+    }
+
+    /// Waits until a record of the plugin says what is waited for.
+    async fn wait<T>(&self, slot: &Slot, time: Duration, outcome: impl Fn(&Arc<Plugin>) -> Option<T>) -> Result<T> {
         let mut records = slot.subscribe();
         let deadline = Instant::now() + time.min(MAX_WAIT);
         loop {
             let Some(plugin) = records.borrow_and_update().clone() else {
                 return Err(Error::new(Reason::BeingDeleted, "the plugin was deleted"));
             };
-            if let Some(outcome) = wanted.outcome(&plugin) {
-                return outcome.map(|()| plugin);
+            if let Some(outcome) = outcome(&plugin) {
+                return Ok(outcome);
             }
             let changed = async {
                 tokio::select! {
@@ -226,7 +249,7 @@ fn needs_another_try(plugin: &Plugin) -> bool {
     plugin.desired.active.is_active() && matches!(plugin.reported.state, State::Error | State::Inactive)
 }
 
-fn check_supervised(plugin: &Plugin) -> Result<()> {
+pub(super) fn check_supervised(plugin: &Plugin) -> Result<()> {
     match plugin.desired.mode {
         Mode::Supervised => Ok(()),
         Mode::External => {
@@ -236,7 +259,7 @@ fn check_supervised(plugin: &Plugin) -> Result<()> {
     }
 }
 
-fn commit(desired: Desired, event: fn(u64, &Desired) -> Event) -> Decision {
+pub(super) fn commit(desired: Desired, event: fn(u64, &Desired) -> Event) -> Decision {
     Decision::Commit(Box::new(Amendment { desired, event }))
 }
 
@@ -248,7 +271,7 @@ fn gone(slot: &Slot, id: PluginId) -> Error {
     }
 }
 
-fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
+pub(super) fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
     let created = Timestamp::now();
     let active = if mode == Mode::External { ActiveState::Active } else { ActiveState::Inactive };
     let desired = Desired {

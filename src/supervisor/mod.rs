@@ -9,11 +9,14 @@
 
 mod actor;
 mod arrivals;
+mod configure;
+mod external;
 mod filter;
 mod gate;
 mod handle;
 mod hub;
 mod ledger;
+mod library;
 mod message;
 mod registry;
 mod settle;
@@ -24,9 +27,11 @@ mod watch;
 use std::sync::Arc;
 
 pub use arrivals::{Supervisor, start};
+pub use configure::NewConfiguration;
 pub use filter::{ChangeKind, Filter};
 pub use handle::{Handle, ListQuery, Wait};
 pub use ledger::Ledger;
+pub use library::{Library, PackageBytes};
 pub use message::{Amendment, Decision};
 pub use registry::{Projection, Slot};
 pub use watch::{Change, Frame, Start, Watch, WatchQuery};
@@ -49,6 +54,8 @@ pub struct Parts {
     pub host: Arc<dyn Host>,
     /// Where plugins connect: `ws://127.0.0.1:8000/rpc`.
     pub rpc_url: String,
+    /// Called when an update failed before it was ever stable and there is a package to go back to.
+    pub on_update_failed: Box<dyn Fn(PluginId) + Send + Sync>,
     /// Called once a plugin is deleted, for what else is kept of it.
     pub on_deleted: Box<dyn Fn(PluginId) + Send + Sync>,
 }

@@ -25,6 +25,8 @@ pub struct Slot {
     inbox: Inbox,
     session: watch::Sender<Option<Session>>,
     lost_events: AtomicU64,
+    /// Held by whoever changes the configuration: one at a time asks the plugin.
+    pub(super) configuring: tokio::sync::Mutex<()>,
 }
 
 /// The receiving end of a slot's inbox, for its actor.
@@ -42,6 +44,7 @@ impl Slot {
             inbox,
             session: watch::Sender::new(None),
             lost_events: AtomicU64::new(0),
+            configuring: tokio::sync::Mutex::default(),
         };
         Arrival { slot: Arc::new(slot), plugin, inbox: receiver }
     }

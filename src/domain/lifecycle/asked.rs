@@ -21,6 +21,12 @@ impl Lifecycle {
             Event::PackageReplaced { generation } => {
                 self.reported.observed_generation = generation;
                 self.package_replaced(moment);
+                self.reported.is_proven = false;
+            }
+            Event::PackageRestored { generation } => {
+                self.reported.observed_generation = generation;
+                self.package_replaced(moment);
+                self.reported.is_proven = true;
             }
             Event::CredentialReplaced { generation } => {
                 self.reported.observed_generation = generation;

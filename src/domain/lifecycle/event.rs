@@ -37,6 +37,11 @@ pub enum Event {
         /// The generation of this change.
         generation: u64,
     },
+    /// The package is the previous one again: there is nothing to go back to.
+    PackageRestored {
+        /// The generation of this change.
+        generation: u64,
+    },
     /// The manifest or the token of an external plugin is another one.
     CredentialReplaced {
         /// The generation of this change.

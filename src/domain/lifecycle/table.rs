@@ -84,6 +84,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("deactivated", Event::ActivationChanged { generation: 2, active: ActiveState::Inactive }),
         ("restart requested", Event::RestartRequested { generation: 2 }),
         ("package replaced", Event::PackageReplaced { generation: 2 }),
+        ("package restored", Event::PackageRestored { generation: 2 }),
         ("credential replaced", Event::CredentialReplaced { generation: 2 }),
         ("desired amended", Event::DesiredAmended { generation: 2 }),
         ("events lost", Event::EventsLost { count: 3 }),

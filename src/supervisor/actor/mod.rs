@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Plugin, PluginId, Result, RunId,
+        Plugin, PluginId, Result, RunId, State,
         lifecycle::{Event, Happening, Lifecycle, Moment, Timer},
     },
     link::Session,
@@ -155,8 +155,13 @@ impl Actor {
         if reported.state != self.plugin.reported.state {
             tracing::info!(from = ?self.plugin.reported.state, to = ?reported.state, message = reported.message);
         }
+        let has_failed = reported.state == State::Error && self.plugin.reported.state != State::Error;
         self.plugin.reported = reported.clone();
         self.parts.ledger.report(self.id, reported.clone());
+        let is_update = !self.plugin.reported.is_proven && self.plugin.desired.previous_package.is_some();
+        if has_failed && is_update && self.plugin.desired.active.is_active() {
+            (self.parts.on_update_failed)(self.id);
+        }
     }
 }
 

@@ -249,6 +249,7 @@ impl World {
             policy: Policy::default(),
             host: Arc::new(NoHost),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
+            on_update_failed: Box::new(|_| ()),
             on_deleted: Box::new(|_| ()),
         });
         let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
