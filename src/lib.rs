@@ -2,8 +2,12 @@
 
 pub mod api;
 pub mod bus;
+pub mod cli;
+pub mod config;
 pub mod domain;
 pub mod link;
+pub mod logs;
+pub mod rest;
 pub mod runtime;
 pub mod server;
 pub mod store;
