@@ -1,0 +1,3 @@
+//! Scaffold.
+
+pub mod warden;

@@ -1,0 +1,9 @@
+//! Scaffold.
+
+/// Runs the warden.
+///
+/// # Errors
+/// None.
+pub fn run() -> std::io::Result<()> {
+    Ok(())
+}
