@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Runs of plugins: laying out a package, creating a process, watching it and all that it starts until nothing is left.
 //!
 //! ```text
@@ -86,3 +87,8 @@ fn words(error: &std::io::Error) -> String {
         None => text,
     }
 }
+=======
+//! Scaffold.
+
+pub mod warden;
+>>>>>>> cli
