@@ -1,12 +1,11 @@
 //! Starting, stopping and restarting (CONTRACT 3.5).
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::response::Response;
 
 use super::{
-    App,
     answer::RespondAsync,
+    api::Api,
     body::{self, JSON, JsonObject},
-    caller::Caller,
     error::Problem,
     operation::Operation,
     path::PluginId,
@@ -34,16 +33,14 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 async fn set(
-    State(app): State<App>,
-    caller: Caller,
+    api: Api,
     PluginId(plugin_id): PluginId,
-    headers: HeaderMap,
+    respond: RespondAsync,
     JsonObject(props): JsonObject,
 ) -> Result<Response, Problem> {
     let active_state = desired(body::string(&props, "active", STATES)?)?.into();
-    let respond = RespondAsync::of(&headers);
     let request = SetActiveStateRequest { plugin_id, active_state, return_immediately: respond.0, wait_timeout: None };
-    let changed = app.backend.unary().set_active_state(caller.request(request)).await?;
+    let changed = api.unary().set_active_state(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }
 
@@ -60,14 +57,8 @@ fn desired(word: &str) -> Result<ActiveState, Problem> {
     }
 }
 
-async fn restart(
-    State(app): State<App>,
-    caller: Caller,
-    PluginId(plugin_id): PluginId,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let respond = RespondAsync::of(&headers);
+async fn restart(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
     let request = RestartPluginRequest { plugin_id, return_immediately: respond.0, wait_timeout: None };
-    let changed = app.backend.unary().restart_plugin(caller.request(request)).await?;
+    let changed = api.unary().restart_plugin(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }

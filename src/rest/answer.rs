@@ -1,7 +1,10 @@
 //! Successful responses, and what a request may prefer of them.
 
+use std::convert::Infallible;
+
 use axum::{
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE},
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -33,7 +36,7 @@ pub(super) struct RespondAsync(pub(super) bool);
 
 impl RespondAsync {
     /// What the request's `Prefer` headers ask for (RFC 7240).
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap) -> Self {
         let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
         let mut preferences = values.flat_map(|value| value.split(','));
         Self(preferences.any(|one| one.split(';').next().is_some_and(|name| name.trim() == RESPOND_ASYNC)))
@@ -47,5 +50,13 @@ impl RespondAsync {
             response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static(RESPOND_ASYNC));
         }
         Ok(response)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RespondAsync {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
     }
 }

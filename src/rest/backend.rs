@@ -9,10 +9,10 @@ use tonic_health::pb::health_client::HealthClient;
 use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::cut;
-use crate::api::v1::plugin_service_client::PluginServiceClient;
+pub(super) use crate::api::v1::plugin_service_client::PluginServiceClient as Client;
 
 /// What carries calls: a service in memory or a channel.
-type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
+pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 
 /// Largest message taken from the service, in bytes: a page of plugins with large manifests.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024;
@@ -20,14 +20,14 @@ const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 /// The gRPC API as the shim sees it.
 #[derive(Clone)]
 pub struct Backend {
-    unary: PluginServiceClient<Transport>,
-    bulk: PluginServiceClient<Transport>,
+    unary: Client<Transport>,
+    bulk: Client<Transport>,
     health: HealthClient<Transport>,
 }
 
 impl Backend {
-    /// A backend that makes unary calls over one service and streams, uploads and downloads over another: over a network
-    /// these should be two connections, because unread streams stall the calls beside them. A service in memory may be
+    /// A backend that makes unary calls over one service and streams, uploads and downloads over another: over a
+    /// network these should be two connections, because unread streams stall the calls beside them. A service in memory may be
     /// given twice.
     pub fn new<S, B>(unary: S, bulk: S) -> Self
     where
@@ -39,19 +39,19 @@ impl Backend {
     {
         let (unary, bulk) = (boxed(unary), boxed(bulk));
         Self {
-            unary: PluginServiceClient::new(unary.clone()).max_decoding_message_size(MAX_MESSAGE),
-            bulk: PluginServiceClient::new(bulk).max_decoding_message_size(MAX_MESSAGE),
+            unary: Client::new(unary.clone()).max_decoding_message_size(MAX_MESSAGE),
+            bulk: Client::new(bulk).max_decoding_message_size(MAX_MESSAGE),
             health: HealthClient::new(unary),
         }
     }
 
     /// A client for calls with one short answer.
-    pub(super) fn unary(&self) -> PluginServiceClient<Transport> {
+    pub(super) fn unary(&self) -> Client<Transport> {
         self.unary.clone()
     }
 
     /// A client for streams, uploads and downloads.
-    pub(super) fn bulk(&self) -> PluginServiceClient<Transport> {
+    pub(super) fn bulk(&self) -> Client<Transport> {
         self.bulk.clone()
     }
 

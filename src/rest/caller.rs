@@ -1,14 +1,8 @@
 //! Who calls: the credential of a request, as it is forwarded.
 
-use std::convert::Infallible;
-
-use axum::{
-    extract::FromRequestParts,
-    http::{
-        HeaderMap,
-        header::{AUTHORIZATION, COOKIE},
-        request::Parts,
-    },
+use axum::http::{
+    HeaderMap,
+    header::{AUTHORIZATION, COOKIE},
 };
 use tonic::{
     Request,
@@ -65,14 +59,6 @@ impl Caller {
             request.metadata_mut().insert(*name, value.clone());
         }
         request
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(&parts.headers))
     }
 }
 

@@ -1,7 +1,6 @@
 //! The configuration of a plugin (CONTRACT 3.11 to 3.13).
 
 use axum::{
-    extract::State,
     http::{
         HeaderMap, HeaderValue, StatusCode,
         header::{ETAG, IF_MATCH},
@@ -12,9 +11,9 @@ use prost_types::Struct;
 use serde_json::{Value, json};
 
 use super::{
-    App, answer,
+    answer,
+    api::Api,
     body::{self, JSON, JsonObject},
-    caller::Caller,
     error::Problem,
     operation::{Operation, Success},
     path::PluginId,
@@ -48,22 +47,21 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn schema(State(app): State<App>, caller: Caller, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = caller.request(GetConfigurationSchemaRequest { plugin_id });
-    let schema = app.backend.unary().get_configuration_schema(request).await?.into_inner();
+async fn schema(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+    let request = api.request(GetConfigurationSchemaRequest { plugin_id });
+    let schema = api.unary().get_configuration_schema(request).await?.into_inner();
     let fields: Vec<Value> = schema.fields.iter().map(view::field).collect();
     Ok(answer::json(StatusCode::OK, &json!({"fields": fields})))
 }
 
-async fn get(State(app): State<App>, caller: Caller, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = caller.request(GetConfigurationRequest { plugin_id });
-    let stored = app.backend.unary().get_configuration(request).await?.into_inner();
+async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+    let request = api.request(GetConfigurationRequest { plugin_id });
+    let stored = api.unary().get_configuration(request).await?.into_inner();
     Ok(tagged(stored.configuration.as_ref(), stored.configuration_revision))
 }
 
 async fn update(
-    State(app): State<App>,
-    caller: Caller,
+    api: Api,
     PluginId(plugin_id): PluginId,
     (query, headers): (Query, HeaderMap),
     JsonObject(configuration): JsonObject,
@@ -71,7 +69,7 @@ async fn update(
     let if_revision = expected_revision(&query, &headers)?;
     let configuration = Some(body::to_struct(&configuration)?);
     let request = UpdateConfigurationRequest { plugin_id, configuration, if_revision };
-    let stored = app.backend.unary().update_configuration(caller.request(request)).await?.into_inner();
+    let stored = api.unary().update_configuration(api.request(request)).await?.into_inner();
     Ok(tagged(stored.configuration.as_ref(), stored.configuration_revision))
 }
 

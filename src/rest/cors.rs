@@ -25,8 +25,8 @@ const RESPONSE_HEADERS: HeaderValue =
 /// Seconds for which a browser may remember the answer to a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
-/// Answers preflights of listed origins, and lets their pages read what is answered. Other origins get no header, so that
-/// their browsers refuse by themselves.
+/// Answers preflights of listed origins, and lets their pages read what is answered. Other origins get no header, so
+/// that their browsers refuse by themselves.
 pub(super) async fn cors(State(app): State<App>, request: Request, next: Next) -> Response {
     let listed = site::origin(request.headers()).filter(|origin| site::is_listed(origin, &app.options));
     let origin = listed.and_then(|origin| HeaderValue::from_str(origin).ok());

@@ -1,12 +1,12 @@
 //! What only external plugins have: a token, and a manifest of their own (CONTRACT 3.7, 3.8).
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{http::StatusCode, response::Response};
 use serde_json::json;
 
 use super::{
-    App, answer,
+    answer,
+    api::Api,
     body::{self, JSON, JsonObject},
-    caller::Caller,
     error::Problem,
     operation::Operation,
     path::PluginId,
@@ -27,23 +27,18 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn cycle_token(
-    State(app): State<App>,
-    caller: Caller,
-    PluginId(plugin_id): PluginId,
-) -> Result<Response, Problem> {
-    let request = caller.request(CycleTokenRequest { plugin_id });
-    let cycled = app.backend.unary().cycle_token(request).await?.into_inner();
+async fn cycle_token(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+    let request = api.request(CycleTokenRequest { plugin_id });
+    let cycled = api.unary().cycle_token(request).await?.into_inner();
     Ok(answer::json(StatusCode::OK, &json!({"token": cycled.token})))
 }
 
 async fn update_manifest(
-    State(app): State<App>,
-    caller: Caller,
+    api: Api,
     PluginId(plugin_id): PluginId,
     JsonObject(manifest): JsonObject,
 ) -> Result<Response, Problem> {
     let request = UpdateManifestRequest { plugin_id, manifest: Some(body::to_struct(&manifest)?) };
-    let updated = app.backend.unary().update_manifest(caller.request(request)).await?;
+    let updated = api.unary().update_manifest(api.request(request)).await?;
     answer::plugin(updated.into_inner().plugin)
 }

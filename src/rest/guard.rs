@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::{
     extract::{Request, State},
-    http::Method,
     middleware::Next,
     response::Response,
 };
@@ -44,8 +43,8 @@ impl Access {
 /// Refuses a request without a credential, and a write from another site with a cookie; then runs the operation within
 /// its deadline.
 ///
-/// Whether a credential is good the service says when it is called. But a request that the shim itself finds wrong never
-/// gets there, and it must be 401 or 403 rather than 400 to whom it may not concern (CONTRACT 1.2). So only then the
+/// Whether a credential is good the service says when it is called. But a request that the shim itself finds wrong
+/// never gets there, and it must be 401 or 403 rather than 400 to whom it may not concern (CONTRACT 1.2). So only then the
 /// service is asked, with a call that needs the same role and has no effect.
 pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
     let caller = Caller::of(request.headers());
@@ -59,11 +58,10 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
 
 impl Guard {
     fn admit(&self, caller: &Caller, request: &Request) -> Result<(), Problem> {
-        let is_public = self.access.is_public();
-        if caller.is_anonymous() && !is_public {
+        if caller.is_anonymous() && !self.access.is_public() {
             return Err(Problem::unauthenticated());
         }
-        let is_write = self.access == Access::Write && request.method() != Method::OPTIONS;
+        let is_write = self.access == Access::Write;
         if is_write && caller.has_cookie() { site::require_own_site(request, &self.app.options) } else { Ok(()) }
     }
 

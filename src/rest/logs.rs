@@ -1,16 +1,15 @@
 //! What a plugin prints, as events (CONTRACT 4).
 
-use axum::{extract::State, response::Response};
+use axum::response::Response;
 use futures_util::{StreamExt, future::ready, stream};
 use tonic::Status;
 
 use super::{
-    App,
-    caller::Caller,
+    api::Api,
     error::Problem,
     operation::{Operation, Success},
     path::PluginId,
-    schemas, sse,
+    sse,
 };
 use crate::api::v1::{StreamLogsRequest, StreamLogsResponse};
 
@@ -20,13 +19,13 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/api/plugins/{plugin_instance_id}/logs", "PluginGetLogs", follow)
             .summary("Streams what a supervised plugin printed and prints: an event a line, and \"end\" at the end.")
             .fails(400)
-            .answers_with(Success { status: 200, content: Some((schemas::SSE, "EventStream")), headers: &[] }),
+            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "EventStream")), headers: &[] }),
     ]
 }
 
-async fn follow(State(app): State<App>, caller: Caller, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+async fn follow(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = StreamLogsRequest { plugin_id, follow: true, ..Default::default() };
-    let batches = app.backend.bulk().stream_logs(caller.request(request)).await?.into_inner();
+    let batches = api.bulk().stream_logs(api.request(request)).await?.into_inner();
     let lines = batches.scan((), |(), batch| ready(batch.inspect_err(log_end).ok())).map(events);
     Ok(sse::response(lines.chain(stream::once(ready(sse::end())))))
 }

@@ -15,6 +15,7 @@
 
 mod active;
 mod answer;
+mod api;
 mod backend;
 mod body;
 mod caller;
@@ -61,8 +62,8 @@ pub struct Options {
     pub allowed_origins: Vec<String>,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
-    /// Where clients find this server, without `/api`. Shown in the OpenAPI document and the instance's information, and
-    /// its origin counts as this site's own, which a proxy that changes `Host` needs.
+    /// Where clients find this server, without `/api`. Shown in the OpenAPI document and the instance's information,
+    /// and its origin counts as this site's own, which a proxy that changes `Host` needs.
     pub public_url: Option<String>,
 }
 

@@ -75,8 +75,12 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     id.into_iter().chain(operation.parameters.iter().cloned()).collect()
 }
 
+/// Media types stand without their parameters.
 fn content(bodies: &[(&str, &str)]) -> Value {
-    let bodies = bodies.iter().map(|(media, schema)| ((*media).to_owned(), json!({"schema": schemas::named(schema)})));
+    let bodies = bodies.iter().map(|(media, schema)| {
+        let essence = media.split(';').next().unwrap_or_default();
+        (essence.to_owned(), json!({"schema": schemas::named(schema)}))
+    });
     Value::Object(bodies.collect())
 }
 

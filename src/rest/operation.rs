@@ -20,8 +20,8 @@ use super::{
 /// Time until the response of an operation that changes nothing slow begins.
 const QUICK: Duration = Duration::from_secs(30);
 
-/// Time until the response of an operation that waits for a plugin to settle begins: the five minutes of the service, and
-/// some more so that it answers first.
+/// Time until the response of an operation that waits for a plugin to settle begins: the five minutes of the service,
+/// and some more so that it answers first.
 const SETTLING: Duration = Duration::from_secs(330);
 
 /// One operation: how it is reached, what it needs, what it may answer.

@@ -4,20 +4,15 @@ use std::io;
 
 use axum::{
     body::{Body, Bytes},
-    extract::State,
-    http::{
-        HeaderMap,
-        header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG},
-    },
+    http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG},
     response::{IntoResponse, Response},
 };
 use futures_util::StreamExt;
 use tonic::{Status, Streaming};
 
 use super::{
-    App,
     answer::RespondAsync,
-    caller::Caller,
+    api::Api,
     error::Problem,
     operation::{Operation, Success},
     path::PluginId,
@@ -50,9 +45,9 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn get(State(app): State<App>, caller: Caller, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = caller.request(DownloadPackageRequest { plugin_id });
-    let mut parts = app.backend.bulk().download_package(request).await?.into_inner();
+async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+    let request = api.request(DownloadPackageRequest { plugin_id });
+    let mut parts = api.bulk().download_package(request).await?.into_inner();
     let Some(download::Part::Header(header)) = parts.message().await?.and_then(|message| message.part) else {
         return Err(Problem::internal());
     };
@@ -91,31 +86,23 @@ fn file_name(name: &str) -> String {
 }
 
 async fn replace(
-    State(app): State<App>,
-    caller: Caller,
+    api: Api,
     PluginId(plugin_id): PluginId,
-    headers: HeaderMap,
+    respond: RespondAsync,
     upload: Upload,
 ) -> Result<Response, Problem> {
-    let respond = RespondAsync::of(&headers);
     let header = update::Header { plugin_id, return_immediately: respond.0, ..Default::default() };
     let header = UpdatePackageRequest { part: Some(update::Part::Header(header)) };
     let chunk = |bytes: Bytes| UpdatePackageRequest { part: Some(update::Part::Chunk(bytes.into())) };
-    let mut client = app.backend.bulk();
-    let (request, cut) = upload.into_request(&caller, header, chunk);
+    let mut client = api.bulk();
+    let (request, cut) = upload.into_request(&api, header, chunk);
     let call = tokio::spawn(async move { client.update_package(request).await });
     let updated = upload::outcome(call, &cut).await.map_err(Problem::about_a_package)?;
     respond.plugin(updated.plugin)
 }
 
-async fn rollback(
-    State(app): State<App>,
-    caller: Caller,
-    PluginId(plugin_id): PluginId,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let respond = RespondAsync::of(&headers);
+async fn rollback(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
     let request = RollbackPackageRequest { plugin_id, return_immediately: respond.0, wait_timeout: None };
-    let changed = app.backend.unary().rollback_package(caller.request(request)).await?;
+    let changed = api.unary().rollback_package(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }

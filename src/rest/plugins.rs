@@ -2,16 +2,16 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request, State},
+    extract::{FromRequest, Request},
     http::StatusCode,
     response::Response,
 };
 use serde_json::{Map, Value, json};
 
 use super::{
-    App, answer,
+    answer,
+    api::Api,
     body::{self, JSON, JsonObject},
-    caller::Caller,
     error::Problem,
     operation::{Operation, Success},
     path::PluginId,
@@ -50,13 +50,13 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
-    let mut client = app.backend.unary();
+async fn list(api: Api) -> Result<Response, Problem> {
+    let mut client = api.unary();
     let mut plugins = Vec::new();
     let mut page_token = String::new();
     loop {
         let request = ListPluginsRequest { page_size: PAGE, page_token, ..Default::default() };
-        let page = client.list_plugins(caller.request(request)).await?.into_inner();
+        let page = client.list_plugins(api.request(request)).await?.into_inner();
         plugins.extend(page.plugins.iter().map(view::plugin));
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -65,54 +65,54 @@ async fn list(State(app): State<App>, caller: Caller) -> Result<Response, Proble
     }
 }
 
-async fn get(State(app): State<App>, caller: Caller, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = caller.request(GetPluginRequest { plugin_id });
-    answer::plugin(app.backend.unary().get_plugin(request).await?.into_inner().plugin)
+async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+    let request = api.request(GetPluginRequest { plugin_id });
+    answer::plugin(api.unary().get_plugin(request).await?.into_inner().plugin)
 }
 
-async fn delete(State(app): State<App>, caller: Caller, PluginId(plugin_id): PluginId) -> Result<StatusCode, Problem> {
-    app.backend.unary().delete_plugin(caller.request(DeletePluginRequest { plugin_id })).await?;
+async fn delete(api: Api, PluginId(plugin_id): PluginId) -> Result<StatusCode, Problem> {
+    api.unary().delete_plugin(api.request(DeletePluginRequest { plugin_id })).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// An archive unless the body says that it is JSON.
-async fn add(State(app): State<App>, caller: Caller, request: Request) -> Result<Response, Problem> {
+async fn add(api: Api, request: Request) -> Result<Response, Problem> {
     if body::media_type(request.headers()).is_none_or(|media| media != JSON) {
-        let upload = Upload::from_request(request, &app).await;
-        return install(app, caller, upload.map_err(Problem::naming_json_too)?).await;
+        let upload = Upload::from_request(request, api.app()).await;
+        return install(api, upload.map_err(Problem::naming_json_too)?).await;
     }
-    let JsonObject(props) = JsonObject::from_request(request, &app).await?;
+    let JsonObject(props) = JsonObject::from_request(request, api.app()).await?;
     match body::string(&props, "mode", MODES)? {
-        "supervised" => install_from_url(app, caller, &props).await,
-        "external" => register(app, caller, &props).await,
+        "supervised" => install_from_url(api, &props).await,
+        "external" => register(api, &props).await,
         _ => Err(Problem::invalid("mode", format!("is unknown: {MODES}"))),
     }
 }
 
-async fn install(app: App, caller: Caller, upload: Upload) -> Result<Response, Problem> {
+async fn install(api: Api, upload: Upload) -> Result<Response, Problem> {
     let header = InstallPluginRequest { part: Some(Part::Header(Header::default())) };
     let chunk = |bytes: Bytes| InstallPluginRequest { part: Some(Part::Chunk(bytes.into())) };
-    let mut client = app.backend.bulk();
-    let (request, cut) = upload.into_request(&caller, header, chunk);
+    let mut client = api.bulk();
+    let (request, cut) = upload.into_request(&api, header, chunk);
     let call = tokio::spawn(async move { client.install_plugin(request).await });
     let installed = upload::outcome(call, &cut).await.map_err(Problem::about_a_package)?;
     answer::plugin(installed.plugin)
 }
 
-async fn install_from_url(app: App, caller: Caller, props: &Map<String, Value>) -> Result<Response, Problem> {
+async fn install_from_url(api: Api, props: &Map<String, Value>) -> Result<Response, Problem> {
     let url = body::string(props, "url", "the address of a package is expected")?.trim().to_owned();
     if url.is_empty() {
         return Err(Problem::invalid("url", "is empty"));
     }
-    let request = caller.request(InstallPluginFromUrlRequest { url });
-    let installed = app.backend.unary().install_plugin_from_url(request).await;
+    let request = api.request(InstallPluginFromUrlRequest { url });
+    let installed = api.unary().install_plugin_from_url(request).await;
     let installed = installed.map_err(|status| Problem::from(status).about_a_package())?;
     answer::plugin(installed.into_inner().plugin)
 }
 
-async fn register(app: App, caller: Caller, props: &Map<String, Value>) -> Result<Response, Problem> {
+async fn register(api: Api, props: &Map<String, Value>) -> Result<Response, Problem> {
     let manifest = Some(body::to_struct(body::object(props, "manifest")?)?);
-    let request = caller.request(RegisterExternalPluginRequest { manifest });
-    let registered = app.backend.unary().register_external_plugin(request).await?;
+    let request = api.request(RegisterExternalPluginRequest { manifest });
+    let registered = api.unary().register_external_plugin(request).await?;
     answer::plugin(registered.into_inner().plugin)
 }

@@ -4,9 +4,6 @@ use serde_json::{Value, json};
 
 use super::{path, view};
 
-/// The media type of events, as a document names it.
-pub(super) const SSE: &str = "text/event-stream";
-
 /// Pattern of a cursor.
 const CURSOR: &str = "^.*:[0-9]{1,19}$";
 
@@ -21,7 +18,7 @@ pub(super) fn named(schema: &str) -> Value {
 /// All schemas by name.
 pub(super) fn all() -> Value {
     json!({
-        "Archive": {"type": "string", "format": "binary", "description": "A zip archive with a manifest.json; at most 50 MiB."},
+        "Archive": {"type": "string", "format": "binary", "description": "A zip with a manifest.json."},
         "EventStream": {"type": "string", "description": "Server-sent events."},
         "Text": {"type": "string"},
         "Object": {"type": "object"},

@@ -18,7 +18,7 @@ use futures_util::{
 use tokio::task::JoinHandle;
 use tonic::{Response, Status};
 
-use super::{App, body, caller::Caller, cut::Cut, error::Problem};
+use super::{App, api::Api, body, cut::Cut, error::Problem};
 
 /// The media type of an archive.
 pub(super) const ZIP: &str = "application/zip";
@@ -57,12 +57,12 @@ impl Upload {
     /// A client-streaming call of the header and the archive, and what will say whether the archive was cut short.
     pub(super) fn into_request<M: Send + 'static>(
         self,
-        caller: &Caller,
+        api: &Api,
         header: M,
         chunk: fn(Bytes) -> M,
     ) -> (tonic::Request<Messages<M>>, Cut) {
         let messages = stream::once(ready(header)).chain(self.archive.chunks().map(chunk));
-        let mut request = caller.request(Messages(messages.boxed()));
+        let mut request = api.request(Messages(messages.boxed()));
         request.extensions_mut().insert(self.cut.clone());
         (request, self.cut)
     }
@@ -81,8 +81,8 @@ impl<M> Stream for Messages<M> {
 
 /// Waits for the answer to an upload.
 ///
-/// The call has a task of its own: when the client goes away, that task sees the body fail and passes this on, whereas a
-/// call that is dropped might look finished.
+/// The call has a task of its own: when the client goes away, that task sees the body fail and passes this on, whereas
+/// a call that is dropped might look finished.
 ///
 /// # Errors
 /// What cut the archive short, else what the service answered.

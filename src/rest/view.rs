@@ -72,10 +72,8 @@ fn explained(state: &str, reported: &PluginStatus, details: Value) -> Value {
 
 /// Clients have no word for this state: it is the one that is being left, with a transition beside it.
 fn stopping(details: &Value, since: String) -> Value {
-    let from = match details.get(STOPPING_FROM).and_then(Value::as_str) {
-        Some(from @ ("starting" | "connecting")) => from,
-        _ => "active",
-    };
+    let from = details.get(STOPPING_FROM).and_then(Value::as_str);
+    let from = from.filter(|from| matches!(*from, "starting" | "connecting")).unwrap_or("active");
     let mut status = dated(from, since);
     status["transition"] = json!("stopping");
     status

@@ -3,7 +3,7 @@
 //! The id of an event is a cursor, `epoch:revision`, and a browser that connects again sends the last one by itself. So
 //! an event has an id only where one may resume: never within a snapshot, and on the last event of a revision.
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{http::HeaderMap, response::Response};
 use futures_util::{
     StreamExt,
     future::ready,
@@ -14,8 +14,7 @@ use serde_json::{Value, json};
 use tonic::{Status, Streaming};
 
 use super::{
-    App,
-    caller::Caller,
+    api::Api,
     context::Context,
     error::Problem,
     operation::{Operation, Success},
@@ -49,20 +48,14 @@ pub(super) fn operations() -> Vec<Operation> {
             .parameter(schemas::seconds(HEARTBEAT, "How often an idle stream says that it lives; default 15."))
             .fails(400)
             .fails(410)
-            .answers_with(Success { status: 200, content: Some((schemas::SSE, "EventStream")), headers: &[] }),
+            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "EventStream")), headers: &[] }),
     ]
 }
 
-async fn watch(
-    State(app): State<App>,
-    caller: Caller,
-    context: Context,
-    query: Query,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+async fn watch(api: Api, context: Context, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
     let request = request(&query, &headers)?;
     let has_snapshot = request.start.is_none();
-    let mut frames = app.backend.bulk().watch_state(caller.request(request)).await?.into_inner();
+    let mut frames = api.bulk().watch_state(api.request(request)).await?.into_inner();
     // The first frame comes at once, or in its place the refusal of the cursor.
     let first = frames.message().await?;
     Ok(sse::response(events(first, frames, Resumable(!has_snapshot), context)))
