@@ -223,7 +223,7 @@ enum End {
     Broken(String),
     /// Nothing can be written, for this reason.
     Unwritable(&'static str),
-    /// The plugin has gone, at least its sending half.
+    /// The plugin has gone.
     Lost(String),
 }
 
@@ -252,10 +252,9 @@ impl End {
     fn answer(&self) -> Option<CloseReason> {
         match self {
             Self::Ours(why) => Some(*why),
-            Self::Lost(_) => Some(CloseReason::Closed),
             Self::TooLarge => Some(CloseReason::TooLarge),
             Self::Broken(_) => Some(CloseReason::Failed),
-            Self::Theirs(_) | Self::Unwritable(_) => None,
+            Self::Theirs(_) | Self::Unwritable(_) | Self::Lost(_) => None,
         }
     }
 }

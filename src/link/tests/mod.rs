@@ -14,12 +14,12 @@ use std::{
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
     time::timeout,
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    MaybeTlsStream, WebSocketStream, client_async,
     tungstenite::{Message, client::IntoClientRequest},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -112,10 +112,22 @@ impl Rig {
     }
 
     async fn dial(&self) -> Socket {
+        self.dial_over(TcpSocket::new_v4().unwrap()).await
+    }
+
+    /// As a plugin whose side of the connection has hardly any room for what it does not read.
+    async fn connect_narrow(&mut self) -> (Socket, Session) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        (self.dial_over(socket).await, within(self.sessions.recv()).await.unwrap())
+    }
+
+    async fn dial_over(&self, socket: TcpSocket) -> Socket {
         let url = format!("ws://{}/rpc?token=secret&plugin_id={PLUGIN}", self.address);
         let mut request = url.into_client_request().unwrap();
         request.headers_mut().insert("user-agent", "Python/3.11 websockets/15.0.1".parse().unwrap());
-        within(connect_async(request)).await.unwrap().0
+        let stream = MaybeTlsStream::Plain(within(socket.connect(self.address)).await.unwrap());
+        within(client_async(request, stream)).await.unwrap().0
     }
 
     async fn event(&mut self) -> SessionEvent {
