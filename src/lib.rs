@@ -1,6 +1,7 @@
 //! plugd: a control plane for plugins.
 
 pub mod api;
+pub mod app;
 pub mod bus;
 pub mod cli;
 pub mod config;

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Runs of plugins: laying out a package, creating a process, watching it and all that it starts until nothing is left.
 //!
 //! ```text
@@ -87,8 +86,3 @@ fn words(error: &std::io::Error) -> String {
         None => text,
     }
 }
-=======
-//! Scaffold.
-
-pub mod warden;
->>>>>>> cli

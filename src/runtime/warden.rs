@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The warden: a small process that outlives plugd for a moment. The parent-death signal reaches only the first process
 //! of each run; when plugd is killed, the warden kills the rest.
 //!
@@ -99,14 +98,5 @@ fn await_end(killed: &[OwnedFd], deadline: Instant) -> io::Result<()> {
         let left = Timespec::try_from(left).map_err(io::Error::other)?;
         poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&left))?;
     }
-=======
-//! Scaffold.
-
-/// Runs the warden.
-///
-/// # Errors
-/// None.
-pub fn run() -> std::io::Result<()> {
->>>>>>> cli
     Ok(())
 }
