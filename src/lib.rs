@@ -6,6 +6,8 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod fetch;
+pub mod grpc;
 pub mod link;
 pub mod logs;
 pub mod rest;

@@ -21,7 +21,7 @@ use crate::domain::{
 };
 
 /// How long callers wait for a plugin to settle, at the most and by default (CONTRACT 3.5).
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(300);
+pub const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// How long a supervisor may take to answer to a change that needs nothing of the plugin.
 const OBSERVE: Duration = Duration::from_secs(10);

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub use arrivals::{Supervisor, start};
 pub use configure::NewConfiguration;
 pub use filter::{ChangeKind, Filter};
-pub use handle::{Handle, ListQuery, Wait};
+pub use handle::{Handle, ListQuery, MAX_WAIT, Wait};
 pub use ledger::Ledger;
 pub use library::{Library, PackageBytes};
 pub use message::{Amendment, Decision};

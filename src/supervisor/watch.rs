@@ -122,6 +122,12 @@ impl Watch {
         self.cursor
     }
 
+    /// Is a snapshot still to be sent?
+    #[must_use]
+    pub fn has_snapshot_to_come(&self) -> bool {
+        self.ready.iter().any(|frame| matches!(frame, Frame::Snapshot(_)))
+    }
+
     /// The next frame, and the revision up to which the watcher has seen everything with it.
     ///
     /// # Errors
