@@ -22,7 +22,7 @@ fn mk_folder() -> tempfile::TempDir {
 
 fn names(package: &Package) -> Vec<String> {
     let archive = ZipArchive::new(Cursor::new(package.bytes.clone())).unwrap();
-    (0..archive.len()).map(|index| archive.name_for_index(index).unwrap().to_owned()).collect()
+    (0..archive.len()).map(|index| archive.name_for_index(index).unwrap().unwrap().into_owned()).collect()
 }
 
 #[test]
