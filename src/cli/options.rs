@@ -64,7 +64,8 @@ impl Options {
     /// The server's address, without a slash at its end.
     #[must_use]
     pub(super) fn server(&self) -> &str {
-        self.server.as_deref().unwrap_or(DEFAULT_SERVER).trim_end_matches('/')
+        let given = self.server.as_deref().filter(|server| !server.is_empty());
+        given.unwrap_or(DEFAULT_SERVER).trim_end_matches('/')
     }
 
     /// The token to show: the one given, else the one in the data folder. The latter goes to another machine only if the
@@ -73,8 +74,8 @@ impl Options {
     /// # Errors
     /// A named data folder whose token can't be read.
     pub(super) fn credential(&self) -> Result<Option<String>, Failure> {
-        if let Some(token) = &self.token {
-            return Ok(Some(token.trim().to_owned()));
+        if let Some(token) = self.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
+            return Ok(Some(token.to_owned()));
         }
         match &self.data_dir {
             None if !is_local(self.server()) => Ok(None),

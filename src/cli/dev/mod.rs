@@ -77,6 +77,9 @@ impl Session {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// What stands before the lines of one source.
 fn prefix(ui: &Ui, source: &str, style: Style) -> String {
     ui.paint(style, &format!("{source:>5} | "))

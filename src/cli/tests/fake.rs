@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use prost_types::{Struct, Value, value::Kind};
@@ -34,6 +34,8 @@ struct State {
     failure: Option<Status>,
     wait: Option<i64>,
     is_hanging: bool,
+    can_update: bool,
+    calls: Vec<String>,
     watches: VecDeque<(Vec<WatchStateResponse>, Status)>,
     watched: Vec<String>,
     logs: VecDeque<(Vec<LogLine>, Option<Status>)>,
@@ -41,15 +43,15 @@ struct State {
 }
 
 /// A running server.
-pub(super) struct Fake {
+pub(in crate::cli) struct Fake {
     /// Its address.
-    pub(super) url: String,
+    pub(in crate::cli) url: String,
     state: Arc<Mutex<State>>,
 }
 
 struct Service(Arc<Mutex<State>>);
 
-pub(super) fn mk_plugin(id: &str, name: &str, state: ReportedState, revision: u64) -> Plugin {
+pub(in crate::cli) fn mk_plugin(id: &str, name: &str, state: ReportedState, revision: u64) -> Plugin {
     let manifest_id = Value { kind: Some(Kind::StringValue(name.to_lowercase())) };
     Plugin {
         id: id.to_owned(),
@@ -62,12 +64,12 @@ pub(super) fn mk_plugin(id: &str, name: &str, state: ReportedState, revision: u6
     }
 }
 
-pub(super) fn mk_status(code: Code, reason: &str) -> Status {
+pub(in crate::cli) fn mk_status(code: Code, reason: &str) -> Status {
     let metadata = HashMap::from([(api::SUGGESTED.to_owned(), "do this".to_owned())]);
     Status::with_error_details(code, "it broke", ErrorDetails::with_error_info(reason, api::ERROR_DOMAIN, metadata))
 }
 
-pub(super) fn unavailable() -> Status {
+pub(in crate::cli) fn unavailable() -> Status {
     Status::unavailable("draining")
 }
 
@@ -75,25 +77,25 @@ fn frame(revision: u64, frame: Frame) -> WatchStateResponse {
     WatchStateResponse { cursor: Some(Cursor { epoch: "e".to_owned(), revision }), frame: Some(frame) }
 }
 
-pub(super) fn opened(revision: u64) -> WatchStateResponse {
+pub(in crate::cli) fn opened(revision: u64) -> WatchStateResponse {
     frame(revision, Frame::Opened(Opened { head_revision: revision, compact_revision: 0 }))
 }
 
-pub(super) fn snapshot(revision: u64, plugins: impl IntoIterator<Item = Plugin>) -> WatchStateResponse {
+pub(in crate::cli) fn snapshot(revision: u64, plugins: impl IntoIterator<Item = Plugin>) -> WatchStateResponse {
     frame(revision, Frame::Snapshot(SnapshotChunk { plugins: plugins.into_iter().collect() }))
 }
 
-pub(super) fn end(revision: u64) -> WatchStateResponse {
+pub(in crate::cli) fn end(revision: u64) -> WatchStateResponse {
     frame(revision, Frame::SnapshotEnd(SnapshotEnd {}))
 }
 
-pub(super) fn events(revision: u64, events: impl IntoIterator<Item = PluginEvent>) -> WatchStateResponse {
+pub(in crate::cli) fn events(revision: u64, events: impl IntoIterator<Item = PluginEvent>) -> WatchStateResponse {
     frame(revision, Frame::Events(EventBatch { events: events.into_iter().collect() }))
 }
 
 impl Fake {
     /// Starts a server; it ends with the test's runtime.
-    pub(super) async fn start() -> Self {
+    pub(in crate::cli) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::<Mutex<State>>::default();
@@ -107,54 +109,73 @@ impl Fake {
         act(&mut self.state.lock().unwrap())
     }
 
-    pub(super) fn set_plugins(&self, plugins: impl IntoIterator<Item = Plugin>) {
+    pub(in crate::cli) fn set_plugins(&self, plugins: impl IntoIterator<Item = Plugin>) {
         self.with(|state| state.plugins = plugins.into_iter().collect());
     }
 
-    pub(super) fn fail_activation(&self, status: Status) {
+    pub(in crate::cli) fn fail_activation(&self, status: Status) {
         self.with(|state| state.failure = Some(status));
     }
 
     /// From now on, GetPlugin is not answered.
-    pub(super) fn hang(&self) {
+    pub(in crate::cli) fn hang(&self) {
         self.with(|state| state.is_hanging = true);
     }
 
     /// The next watch gets these frames and then this error.
-    pub(super) fn watch(&self, frames: impl IntoIterator<Item = WatchStateResponse>, end: Status) {
+    pub(in crate::cli) fn watch(&self, frames: impl IntoIterator<Item = WatchStateResponse>, end: Status) {
         self.with(|state| state.watches.push_back((frames.into_iter().collect(), end)));
     }
 
     /// The next log has these lines and then this error.
-    pub(super) fn log<const N: usize>(&self, lines: [&str; N], end: Option<Status>) {
+    pub(in crate::cli) fn log<const N: usize>(&self, lines: [&str; N], end: Option<Status>) {
         let lines = lines.map(|text| LogLine { text: text.to_owned(), cursor: format!("at {text}") });
         self.with(|state| state.logs.push_back((lines.into(), end)));
     }
 
-    pub(super) fn pages_served(&self) -> usize {
+    /// From now on, UpdatePackage works.
+    pub(in crate::cli) fn can_update(&self) {
+        self.with(|state| state.can_update = true);
+    }
+
+    /// The calls that changed something since this was last asked.
+    pub(in crate::cli) fn calls(&self) -> Vec<String> {
+        self.with(|state| std::mem::take(&mut state.calls))
+    }
+
+    pub(in crate::cli) fn pages_served(&self) -> usize {
         self.with(|state| state.pages)
     }
 
-    pub(super) fn credential(&self) -> Option<String> {
+    pub(in crate::cli) fn credential(&self) -> Option<String> {
         self.with(|state| state.credential.clone())
     }
 
-    pub(super) fn upload(&self) -> (String, Vec<u8>) {
+    pub(in crate::cli) fn upload(&self) -> (String, Vec<u8>) {
         self.with(|state| state.upload.clone())
     }
 
     /// The seconds that SetActiveState was to wait.
-    pub(super) fn wait_asked_for(&self) -> Option<i64> {
+    pub(in crate::cli) fn wait_asked_for(&self) -> Option<i64> {
         self.with(|state| state.wait)
     }
 
-    pub(super) fn watches_asked_for(&self) -> Vec<String> {
+    pub(in crate::cli) fn watches_asked_for(&self) -> Vec<String> {
         self.with(|state| state.watched.clone())
     }
 
     /// The cursors and tails that logs were asked with.
-    pub(super) fn logs_asked_for(&self) -> Vec<(String, u32)> {
+    pub(in crate::cli) fn logs_asked_for(&self) -> Vec<(String, u32)> {
         self.with(|state| state.logged.clone())
+    }
+}
+
+impl Service {
+    /// Remembers a call.
+    fn called(&self, name: &str) -> MutexGuard<'_, State> {
+        let mut state = self.0.lock().unwrap();
+        state.calls.push(name.to_owned());
+        state
     }
 }
 
@@ -183,13 +204,9 @@ macro_rules! plugin_service {
 plugin_service! {
     [
         install_plugin_from_url: InstallPluginFromUrlRequest => InstallPluginFromUrlResponse;
-        register_external_plugin: RegisterExternalPluginRequest => RegisterExternalPluginResponse;
-        delete_plugin: DeletePluginRequest => DeletePluginResponse;
         restart_plugin: RestartPluginRequest => RestartPluginResponse;
-        update_package: Streaming<UpdatePackageRequest> => UpdatePackageResponse;
         rollback_package: RollbackPackageRequest => RollbackPackageResponse;
         download_package: DownloadPackageRequest => Self::DownloadPackageStream;
-        update_manifest: UpdateManifestRequest => UpdateManifestResponse;
         cycle_token: CycleTokenRequest => CycleTokenResponse;
         get_configuration_schema: GetConfigurationSchemaRequest => GetConfigurationSchemaResponse;
         get_configuration: GetConfigurationRequest => GetConfigurationResponse;
@@ -213,8 +230,11 @@ plugin_service! {
                 None => {}
             }
         }
-        self.0.lock().unwrap().upload = upload;
         let plugin = mk_plugin(super::ID, "Installed", ReportedState::Inactive, 1);
+        let plugin = Plugin { package_digest: upload.0.clone(), ..plugin };
+        let mut state = self.called("install");
+        state.upload = upload;
+        state.plugins.push(plugin.clone());
         Ok(Response::new(InstallPluginResponse { plugin: Some(plugin) }))
     }
 
@@ -245,12 +265,43 @@ plugin_service! {
     }
 
     async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.called("activate");
         state.wait = request.get_ref().wait_timeout.as_ref().map(|timeout| timeout.seconds);
         match state.failure.take() {
             Some(status) => Err(status),
             None => Ok(Response::new(SetActiveStateResponse { plugin: state.plugins.first().cloned() })),
         }
+    }
+
+    async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
+        let mut parts = request.into_inner();
+        while parts.next().await.transpose()?.is_some() {}
+        let state = self.called("update");
+        if !state.can_update {
+            return Err(Status::unimplemented("not yet"));
+        }
+        Ok(Response::new(UpdatePackageResponse { plugin: state.plugins.first().cloned() }))
+    }
+
+    async fn delete_plugin(&self, _: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
+        let plugin = self.called("delete").plugins.pop();
+        Ok(Response::new(DeletePluginResponse { plugin }))
+    }
+
+    async fn register_external_plugin(
+        &self,
+        _: Request<RegisterExternalPluginRequest>,
+    ) -> Answer<RegisterExternalPluginResponse> {
+        let mut plugin = mk_plugin(super::ID, "Installed", ReportedState::Connecting, 1);
+        plugin.set_mode(PluginMode::External);
+        plugin.token = "sdprt_x".to_owned();
+        self.called("register").plugins.push(plugin.clone());
+        Ok(Response::new(RegisterExternalPluginResponse { plugin: Some(plugin) }))
+    }
+
+    async fn update_manifest(&self, _: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
+        let plugin = self.called("update manifest").plugins.first().cloned();
+        Ok(Response::new(UpdateManifestResponse { plugin }))
     }
 
     async fn watch_state(&self, request: Request<WatchStateRequest>) -> Answer<Self::WatchStateStream> {

@@ -1,6 +1,6 @@
 //! Client commands against a server that is not plugd, but speaks its API.
 
-mod fake;
+pub(super) mod fake;
 
 use std::{fs, time::Duration};
 
