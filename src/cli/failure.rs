@@ -155,7 +155,9 @@ impl From<anyhow::Error> for Failure {
 
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Self {
-        Self::new(error.to_string()).exit(Exit::Usage).hint("`plugd serve --help` lists every setting")
+        Self::new(error.to_string())
+            .exit(Exit::Usage)
+            .hint("`plugd serve --help` and `plugd rest --help` list every setting")
     }
 }
 

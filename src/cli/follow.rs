@@ -43,6 +43,7 @@ pub(super) async fn follow(
     let mut backoff = Backoff::default();
     loop {
         let broken = tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(()),
             broken = stream(api, &mut place, sink, &mut backoff) => broken?,
         };

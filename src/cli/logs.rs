@@ -69,6 +69,7 @@ pub(super) async fn stream_logs(
     let mut backoff = Backoff::default();
     loop {
         let end = tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(()),
             end = one_stream(api, &mut request, lines, &mut backoff) => end?,
         };

@@ -13,7 +13,7 @@ use crate::{
 /// Serve gRPC, REST and the plugins' WebSocket
 ///
 /// Every setting can be given as a flag, as an environment variable or in a TOML file, whose keys are the flags with
-/// underscores; in this order. Durations are written like 100ms, 5s or 1m30s, lists with commas.
+/// underscores; in this order, and of several variables the first one named wins. Durations are written like 100ms, 5s or 1m30s, lists with commas.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// File with settings

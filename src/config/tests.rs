@@ -89,6 +89,13 @@ fn an_error_names_where_the_value_stands_what_it_is_and_what_is_expected() {
 }
 
 #[test]
+fn a_list_is_written_with_commas_or_spaces() {
+    for names in ["A,B", "A B", "A, B"] {
+        assert_eq!(load(&[], &[("PLUGD_ENV_ALLOW", names)], "").unwrap().env_allow, ["A", "B"], "{names}");
+    }
+}
+
+#[test]
 fn the_runtime_provider_is_read_whatever_its_case() {
     let config = load(&[], &[("PLUGIN_RUNTIME_PROVIDER", "NONE")], "").unwrap();
     assert_eq!(config.runtime_provider, RuntimeProvider::None);

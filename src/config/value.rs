@@ -79,10 +79,10 @@ impl<T: Value> Value for Option<T> {
 }
 
 impl Value for Vec<String> {
-    const EXPECTED: &'static str = "a list with commas";
+    const EXPECTED: &'static str = "a list with commas or spaces";
 
     fn read(text: &str) -> Option<Self> {
-        Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect())
+        Some(text.split([',', ' ']).filter(|item| !item.is_empty()).map(str::to_owned).collect())
     }
 
     fn to_toml(&self) -> Option<String> {

@@ -12,10 +12,9 @@ use crate::{
 pub(super) fn print(session: &Session, access: &Access, plugin: &Plugin) {
     let (address, token) = (access.address.to_string(), access.token.clone());
     let place = Place { address, token, plugin_id: plugin.id.clone() };
-    let ui = &session.ui;
-    ui.note("");
-    ui.note(&ui.paint(Style::Bold, &format!("  {} runs as {}", tame(&plugin.name), plugin.id)));
-    ui.note(&place.text());
+    let title = format!("  {} runs as {}", tame(&plugin.name), plugin.id);
+    session.print(&format!("\n{}", session.ui.paint(Style::Bold, &title)));
+    session.print(&place.text());
 }
 
 /// What the lines name.

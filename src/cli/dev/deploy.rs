@@ -107,7 +107,8 @@ impl<'a> Deployment<'a> {
     }
 
     fn follow_log(&mut self, plugin: &Plugin) {
-        if self.log.as_ref().is_none_or(|(id, _)| *id != plugin.id) {
+        let is_followed = self.log.as_ref().is_some_and(|(id, task)| *id == plugin.id && !task.is_finished());
+        if !is_followed {
             self.log = Some((plugin.id.clone(), trail::log(self.session, &plugin.id)));
         }
     }

@@ -62,7 +62,12 @@ struct Session {
 impl Session {
     /// Says something about the session itself.
     fn say(&self, text: &str) {
-        self.ui.note(&format!("{}{text}", prefix(&self.ui, "dev", Style::Cyan)));
+        self.print(&format!("{}{text}", prefix(&self.ui, "dev", Style::Cyan)));
+    }
+
+    /// Prints a line of its own. When nobody reads any longer, the session goes on all the same.
+    fn print(&self, text: &str) {
+        let _ = self.ui.line(text);
     }
 
     /// Says loudly what went wrong.

@@ -4,7 +4,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Session, prefix};
 use crate::{
-    api::v1::{LogLine, StreamLogsRequest, WatchStateRequest, watch_state_request::Start},
+    api::v1::{LogLine, StreamLogsRequest, WatchStateRequest},
     cli::{
         follow::follow,
         logs::{Lines, stream_logs},
@@ -16,13 +16,12 @@ use crate::{
 /// Lines of earlier sessions that are shown.
 const TAIL: u32 = 20;
 
-/// Prints the changes of these plugins (none given = all) from now on, until dropped.
+/// Prints the state of these plugins (none given = all) and its changes, until dropped.
 pub(super) fn states(session: &Session, plugin_ids: Vec<String>) -> AbortOnDropHandle<()> {
     let session = session.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut printer = Printer::new(session.ui.clone()).with_prefix(prefix(&session.ui, "state", Style::Yellow));
-        let start = Some(Start::LiveOnly(true));
-        let request = WatchStateRequest { plugin_ids, start, ..WatchStateRequest::default() };
+        let request = WatchStateRequest { plugin_ids, ..WatchStateRequest::default() };
         if let Err(failure) = follow(&session.api, request, &mut printer, &session.stop).await {
             session.complain(&failure);
         }

@@ -145,14 +145,16 @@ async fn watch_prints_transitions_and_resumes_after_the_last_cursor() {
         Status::unavailable("draining")
     });
     fake.watch([fake::opened(3), fake::events(3, [event(2, Kind::Changed, State::Starting)])], Status::cancelled(""));
-    fake.watch([fake::events(4, [event(4, Kind::Removed, State::Inactive)])], Status::permission_denied("enough"));
+    let last = [event(4, Kind::Removed, State::Inactive), event(5, Kind::Added, State::Active)];
+    fake.watch([fake::events(5, last)], Status::permission_denied("enough"));
     let (printed, done) = run(&fake.url, &["watch"]).await;
     assert_eq!(done.unwrap_err().exit, Exit::Denied);
     let lines: Vec<Vec<&str>> = printed.lines().map(|line| line.split_whitespace().skip(1).collect()).collect();
-    let expected = [
-        vec!["1", ID, "Greeter", "inactive"],
-        vec!["2", ID, "Greeter", "inactive", "->", "starting"],
-        vec!["4", ID, "Greeter", "removed"],
+    let expected: [&[&str]; 4] = [
+        &["1", ID, "Greeter", "inactive"],
+        &["2", ID, "Greeter", "inactive", "->", "starting"],
+        &["4", ID, "Greeter", "removed"],
+        &["5", ID, "Greeter", "active"],
     ];
     assert_eq!(lines, expected);
     assert_eq!(fake.watches_asked_for(), ["snapshot", "after e:1", "after e:3"]);
