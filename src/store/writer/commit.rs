@@ -3,7 +3,7 @@
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, QuerySelect, QueryTrait, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    QueryFilter, SqliteTransactionMode, TransactionOptions, TransactionTrait,
     sea_query::{Expr, OnConflict},
 };
 
@@ -123,7 +123,11 @@ async fn retire(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
         return Ok(());
     }
     let digests = plan.retired.iter().map(|digest| digest.0.to_vec());
-    mark_retired(plan.head()).filter(document::Column::Digest.is_in(digests)).exec(db).await?;
+    document::Entity::update_many()
+        .col_expr(document::Column::Retired, Expr::val(signed(plan.head())))
+        .filter(document::Column::Digest.is_in(digests))
+        .exec(db)
+        .await?;
     Ok(())
 }
 
@@ -132,15 +136,9 @@ async fn remove(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
     if ids.is_empty() {
         return Ok(());
     }
-    let of_these = || configuration_history::Column::PluginId.is_in(ids.clone());
-    let earlier = configuration_history::Entity::find().select_only();
-    let earlier = earlier.column(configuration_history::Column::Configuration).filter(of_these()).into_query();
-    mark_retired(plan.head()).filter(document::Column::Digest.in_subquery(earlier)).exec(db).await?;
-    configuration_history::Entity::delete_many().filter(of_these()).exec(db).await?;
+    // Its earlier configurations were retired when it stopped using them.
+    let history = configuration_history::Column::PluginId.is_in(ids.clone());
+    configuration_history::Entity::delete_many().filter(history).exec(db).await?;
     plugin::Entity::delete_many().filter(plugin::Column::Id.is_in(ids)).exec(db).await?;
     Ok(())
-}
-
-fn mark_retired(revision: u64) -> sea_orm::UpdateMany<document::Entity> {
-    document::Entity::update_many().col_expr(document::Column::Retired, Expr::val(signed(revision)))
 }

@@ -97,7 +97,7 @@ impl Writer {
     }
 
     /// Finds out whether the last transaction was written, by the head that it would have left.
-    async fn resolve(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn resolve(&mut self) -> Result<(), StoreError> {
         let (found, _) = within(commit::probe(&self.start.db)).await?;
         match self.unresolved.take() {
             Some((plan, cut)) if found == plan.head() => self.publish(plan, cut),

@@ -26,6 +26,12 @@ fn mk_change(what: What) -> Change {
     Change { what, reply: None }
 }
 
+/// A plan of as many installations.
+fn mk_plan(writer: &Writer, count: u32) -> Plan {
+    let installations = (0..count).map(|number| mk_change(What::Install(Box::new(mk_plugin(number)))));
+    writer.plan(installations.collect()).0
+}
+
 /// A plan of an installation and a report, that the writer takes for failed.
 async fn mk_unresolved(writer: &mut Writer, is_written: bool) {
     let report = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Starting, 1)) };
@@ -73,4 +79,17 @@ async fn a_newer_report_follows_one_that_was_written_after_all() {
     writer.recover().await;
     assert_eq!(*told.lock().unwrap(), [1, 2, 3]);
     assert_eq!(writer.start.records[&mk_id(1)].plugin.reported.state, State::Active);
+}
+
+#[tokio::test]
+async fn it_does_not_come_back_to_a_database_that_somebody_else_has_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = mk_writer(folder.path()).await;
+    writer.go_away(&StoreError::TimedOut);
+    let somebody_else = mk_plan(&writer, 3);
+    commit::execute(&writer.start.db, &somebody_else, None).await.unwrap();
+    writer.recover().await;
+    assert!(writer.retry.is_some());
+    let error = writer.resolve().await.unwrap_err();
+    assert!(matches!(error, StoreError::Diverged { expected: 0, found: 3 }), "{error}");
 }
