@@ -90,8 +90,10 @@ async fn a_ping_that_is_answered_with_an_error_proves_life() {
 async fn silence_proves_nothing() {
     let (session, plugin) = Session::channel("test/1");
     assert!(!session.ping(LONG).await);
+    let asked = Instant::now();
     let (lives, ()) = tokio::join!(session.ping(LONG), async { drop(plugin) });
     assert!(!lives, "the connection ended");
+    assert!(asked.elapsed() < LONG, "the end of the connection is an answer too");
 }
 
 #[tokio::test]

@@ -155,15 +155,23 @@ async fn a_plugin_that_does_not_read_is_dropped_and_is_heard_until_then() {
 
 #[tokio::test]
 async fn a_plugin_that_does_not_read_does_not_hold_up_the_close() {
-    let mut rig = Setup::default().start().await;
-    let (_socket, session) = rig.connect_narrow().await;
+    let options = Options { close_timeout: LONG, ..Options::default() };
+    let mut rig = Setup { options, ..Setup::default() }.start().await;
+    let (mut socket, session) = rig.connect_narrow().await;
     let text = json!("x".repeat(1_000_000));
     let calls = (0..12).map(|_| session.call("event", Some(text.clone()), LONG));
     let (_, reason) = tokio::join!(futures_util::future::join_all(calls), async {
+        // The first message has been written in part.
+        within(socket.next()).await.unwrap().unwrap();
         session.close(CloseReason::GoingAway);
         rig.closed().await
     });
     assert!(reason.contains("going away"), "{reason}");
+    let mut late = 0;
+    while let Some(Ok(Message::Text(_))) = within(socket.next()).await {
+        late += 1;
+    }
+    assert!(late < 11, "the close frame came after all that waited");
 }
 
 #[tokio::test]
