@@ -141,6 +141,7 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         pid: Some(4711),
         is_degraded: true,
         events_dropped: 8,
+        is_proven: true,
     }
 }
 
