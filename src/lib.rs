@@ -2,4 +2,5 @@
 
 pub mod api;
 pub mod domain;
+pub mod grpc;
 pub mod logs;

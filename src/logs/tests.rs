@@ -283,6 +283,16 @@ async fn positions_are_not_used_twice_when_the_newest_file_was_taken_away() {
 }
 
 #[tokio::test]
+async fn a_cursor_outlives_a_restart_after_older_files_have_gone() {
+    let mut fixture = Fixture::new(Options { keep: 1, ..Options::default() });
+    fixture.run("one\n").await;
+    fixture.run("two\nthree\n").await;
+    let lines = fixture.lines(From::Start).await;
+    fixture.restart();
+    assert_eq!(fixture.lines(From::After(lines[0].cursor)).await, lines[1..]);
+}
+
+#[tokio::test]
 async fn a_reader_slower_than_the_files_are_kept_is_told_that_lines_are_lost() {
     let fixture = Fixture::new(Options { keep: 1, max_bytes: 50, ..Options::default() });
     fixture.run("one\n").await;

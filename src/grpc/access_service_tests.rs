@@ -1,0 +1,163 @@
+use std::sync::Mutex;
+
+use tokio::io::DuplexStream;
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint, Server},
+};
+use tonic_types::StatusExt;
+
+use super::*;
+use crate::{
+    api::v1::{
+        Role as ProtoRole, access_service_client::AccessServiceClient, access_service_server::AccessServiceServer,
+    },
+    domain::access::Role,
+    grpc::auth::AuthLayer,
+};
+
+#[derive(Default)]
+struct Memory(Mutex<Vec<AccessToken>>);
+
+impl TokenStore for Memory {
+    async fn create_token(&self, token: AccessToken) -> Result<()> {
+        self.0.lock().unwrap().push(token);
+        Ok(())
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
+        let mut tokens = self.0.lock().unwrap();
+        let index = tokens.iter().position(|token| token.id == id);
+        let index = index.ok_or_else(|| Error::new(Reason::TokenNotFound, "there is no such token"))?;
+        Ok(tokens.remove(index))
+    }
+
+    async fn tokens(&self) -> Result<Vec<AccessToken>> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
+
+/// The real server with its layer, and a client that sends this secret.
+struct Fixture {
+    access: Arc<Access>,
+    channel: Channel,
+    secret: String,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let (secret, hash) = access::mint();
+        let (id, created) = (TokenId::from(xid::new()), Timestamp::now());
+        let admin = AccessToken { id, name: "admin".into(), role: Role::Admin, hash, created, expires: None };
+        let access = Arc::new(Access::new([admin.clone()]));
+        let service = AccessService::new(Arc::new(Memory(Mutex::new(vec![admin]))), Arc::clone(&access));
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        serve(service, Arc::clone(&access), server);
+        Self { access, channel: connect(client).await, secret }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", format!("Bearer {}", self.secret).parse().unwrap());
+        request
+    }
+
+    fn client(&self) -> AccessServiceClient<Channel> {
+        AccessServiceClient::new(self.channel.clone())
+    }
+
+    async fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse, Status> {
+        self.client().create_token(self.request(request)).await.map(Response::into_inner)
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let tokens = self.client().list_tokens(self.request(ListTokensRequest {})).await.unwrap().into_inner().tokens;
+        tokens.into_iter().map(|token| token.name).collect()
+    }
+}
+
+fn serve(service: AccessService<Memory>, access: Arc<Access>, connection: DuplexStream) {
+    let router = Server::builder().layer(AuthLayer::new(access)).add_service(AccessServiceServer::new(service));
+    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(connection));
+    tokio::spawn(router.serve_with_incoming(incoming));
+}
+
+async fn connect(connection: DuplexStream) -> Channel {
+    let mut connection = Some(hyper_util::rt::TokioIo::new(connection));
+    let connector = tower::service_fn(move |_| {
+        std::future::ready(connection.take().ok_or_else(|| std::io::Error::other("connected already")))
+    });
+    Endpoint::from_static("http://memory").connect_with_connector(connector).await.unwrap()
+}
+
+fn mk_create(name: &str, role: ProtoRole) -> CreateTokenRequest {
+    CreateTokenRequest { name: name.to_owned(), role: role.into(), ttl: None }
+}
+
+#[tokio::test]
+async fn a_created_token_works_at_once_and_is_listed_without_its_secret() {
+    let fixture = Fixture::new().await;
+    let ttl = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    let created = fixture.create(CreateTokenRequest { ttl, ..mk_create("ci", ProtoRole::Viewer) }).await.unwrap();
+    let caller = fixture.access.authenticate(&created.secret, Timestamp::now()).unwrap();
+    assert_eq!((caller.token().role, caller.token().name.as_str()), (Role::Viewer, "ci"));
+    let token = created.token.unwrap();
+    assert_eq!(token.expire_time.unwrap().seconds, token.create_time.unwrap().seconds + 60);
+    assert_eq!(fixture.names().await, ["admin", "ci"]);
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_at_once() {
+    let mut fixture = Fixture::new().await;
+    let created = fixture.create(mk_create("second", ProtoRole::Admin)).await.unwrap();
+    let token_id = created.token.unwrap().id;
+    let revoke = RevokeTokenRequest { token_id: token_id.clone() };
+    let revoked = fixture.client().revoke_token(fixture.request(revoke)).await.unwrap().into_inner();
+    assert_eq!(revoked.token.unwrap().id, token_id);
+    assert_eq!(fixture.names().await, ["admin"]);
+    fixture.secret = created.secret;
+    let refusal = fixture.client().list_tokens(fixture.request(ListTokensRequest {})).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::Unauthenticated);
+    assert_eq!(refusal.get_details_error_info().unwrap().reason, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn only_administrators_manage_tokens() {
+    let mut fixture = Fixture::new().await;
+    fixture.secret = fixture.create(mk_create("viewer", ProtoRole::Viewer)).await.unwrap().secret;
+    let refusal = fixture.create(mk_create("more", ProtoRole::Admin)).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_wrong_field_is_named() {
+    let fixture = Fixture::new().await;
+    let nothing = Some(prost_types::Duration::default());
+    let endless = Some(prost_types::Duration { seconds: i64::MAX, nanos: 0 });
+    let good = || mk_create("name", ProtoRole::Host);
+    let requests = [
+        ("name", mk_create(" ", ProtoRole::Host)),
+        ("name", mk_create(&"é".repeat(101), ProtoRole::Host)),
+        ("name", mk_create("a\nb", ProtoRole::Host)),
+        ("role", mk_create("name", ProtoRole::Unspecified)),
+        ("ttl", CreateTokenRequest { ttl: nothing, ..good() }),
+        ("ttl", CreateTokenRequest { ttl: endless, ..good() }),
+    ];
+    for (field, request) in requests {
+        let refusal = fixture.create(request).await.unwrap_err();
+        let violations = refusal.get_details_bad_request().unwrap().field_violations;
+        assert_eq!((refusal.code(), violations[0].field.as_str()), (Code::InvalidArgument, field));
+    }
+    assert_eq!(fixture.names().await, ["admin"]);
+    assert!(fixture.create(mk_create(&"é".repeat(100), ProtoRole::Host)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_not_an_id_is_a_token_that_does_not_exist() {
+    let fixture = Fixture::new().await;
+    for token_id in ["nope".to_owned(), xid::new().to_string()] {
+        let revoke = RevokeTokenRequest { token_id };
+        let refusal = fixture.client().revoke_token(fixture.request(revoke)).await.unwrap_err();
+        assert_eq!(refusal.get_details_error_info().unwrap().reason, "TOKEN_NOT_FOUND");
+    }
+}

@@ -1,0 +1,84 @@
+use futures_util::{FutureExt, future};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use super::*;
+use crate::domain::{
+    TokenId,
+    access::{AccessToken, Role},
+};
+use crate::grpc::access::mint;
+
+const GET: &str = "/plugd.v1.PluginService/GetPlugin";
+const DELETE: &str = "/plugd.v1.PluginService/DeletePlugin";
+const PUBLISH: &str = "/plugd.v1.BusService/PublishEvent";
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+fn mk_access() -> (Arc<Access>, [String; 3]) {
+    let access = Access::default();
+    let secrets = [Role::Admin, Role::Viewer, Role::Host].map(|role| {
+        let (secret, hash) = mint();
+        let (id, created) = (TokenId::from(xid::new()), Timestamp::now());
+        access.insert(AccessToken { id, name: format!("{role:?}"), role, hash, created, expires: None });
+        secret
+    });
+    (Arc::new(access), secrets)
+}
+
+fn mk_request(path: &str, authorization: Option<&str>) -> http::Request<()> {
+    let mut request = http::Request::builder().uri(path);
+    if let Some(value) = authorization {
+        request = request.header("authorization", value);
+    }
+    request.body(()).unwrap()
+}
+
+/// Sends a request to a service that answers with the name of its caller; the status of a refusal.
+fn send(access: &Arc<Access>, request: http::Request<()>) -> Result<String, Status> {
+    let inner = tower::service_fn(|request: http::Request<()>| {
+        let name = request.extensions().get::<Caller>().map(|caller| caller.token().name.clone());
+        future::ok::<_, std::convert::Infallible>(http::Response::new(name.unwrap_or_default()))
+    });
+    let mut service = AuthLayer::new(Arc::clone(access)).layer(inner);
+    let response = service.call(request).now_or_never().unwrap().unwrap();
+    Status::from_header_map(response.headers()).map_or_else(|| Ok(response.body().clone()), Err)
+}
+
+#[test]
+fn a_request_without_a_good_token_is_unauthenticated() {
+    let (access, [admin, ..]) = mk_access();
+    let wrong = format!("Bearer {}", mint().0);
+    let basic = format!("Basic {admin}");
+    for authorization in [None, Some(""), Some("Bearer"), Some("Bearer "), Some(&*wrong), Some(&*basic), Some(&*admin)]
+    {
+        let refusal = send(&access, mk_request(GET, authorization)).unwrap_err();
+        assert_eq!(refusal.code(), Code::Unauthenticated, "{authorization:?}");
+        assert_eq!(refusal.get_details_error_info().unwrap().reason, "UNAUTHENTICATED");
+    }
+}
+
+#[test]
+fn each_role_may_do_its_own_and_only_that() {
+    let (access, [admin, viewer, host]) = mk_access();
+    let may = |secret: &str, path: &str| send(&access, mk_request(path, Some(&format!("bearer {secret}"))));
+    let allowed = |secret: &str| [GET, DELETE, PUBLISH].map(|path| may(secret, path).is_ok());
+    assert_eq!(allowed(&admin), [true, true, true]);
+    assert_eq!(allowed(&viewer), [true, false, false]);
+    assert_eq!(allowed(&host), [false, false, true]);
+    let refusal = may(&viewer, DELETE).unwrap_err();
+    assert_eq!(refusal.code(), Code::PermissionDenied);
+    assert_eq!(refusal.get_details_error_info().unwrap().reason, "PERMISSION_DENIED");
+    assert_eq!(may(&host, PUBLISH).unwrap(), "Host");
+}
+
+#[test]
+fn health_answers_everybody() {
+    let (access, _) = mk_access();
+    assert_eq!(send(&access, mk_request(CHECK, None)).unwrap(), "");
+    assert_eq!(send(&access, mk_request(CHECK, Some("Bearer wrong"))).unwrap(), "");
+}
+
+#[test]
+fn a_service_asked_past_the_layer_knows_no_caller() {
+    assert_eq!(caller(&tonic::Request::new(())).unwrap_err().code(), Code::Unauthenticated);
+}

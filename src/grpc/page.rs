@@ -1,0 +1,120 @@
+//! Pages of lists: how many, after what, and the opaque token for the next one.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use crate::domain::{Error, PluginId, Result};
+
+/// How large the pages of one list are.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// When the request does not say.
+    pub default: usize,
+    /// At the most.
+    pub max: usize,
+}
+
+/// Pages of `ListPlugins`.
+pub const PLUGINS: Sizes = Sizes { default: 100, max: 1000 };
+
+/// Pages of `ListConfigurationRevisions`.
+pub const REVISIONS: Sizes = Sizes { default: 20, max: 100 };
+
+/// What a page can start after. Each list has a mark of its own, so that one does not take another's tokens.
+pub trait Place: Sized {
+    /// The first byte of its tokens.
+    const MARK: u8;
+
+    /// Its bytes in a token.
+    fn to_bytes(&self) -> Vec<u8>;
+
+    /// Reads it back.
+    fn from_bytes(bytes: &[u8]) -> Option<Self>;
+}
+
+impl Place for PluginId {
+    const MARK: u8 = b'p';
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(PluginId::from_bytes)
+    }
+}
+
+/// The revision of a configuration.
+impl Place for u64 {
+    const MARK: u8 = b'r';
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self::from_be_bytes)
+    }
+}
+
+/// How many items a page may have.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` about `page_size` if it is out of range; 0 means the default.
+pub fn size(asked: i32, sizes: Sizes) -> Result<usize> {
+    match usize::try_from(asked) {
+        Ok(0) => Ok(sizes.default),
+        Ok(size) if size <= sizes.max => Ok(size),
+        _ => Err(Error::field("page_size", format!("must be 1 to {}, or 0 for {}", sizes.max, sizes.default))),
+    }
+}
+
+/// What the page starts after; none for the first page.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` about `page_token` if it is not one that this list gave.
+pub fn after<P: Place>(token: &str) -> Result<Option<P>> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
+    let place = bytes.as_deref().and_then(|bytes| bytes.strip_prefix(&[P::MARK])).and_then(P::from_bytes);
+    let refusal = || Error::field("page_token", "must be the next_page_token of the page before, unchanged");
+    place.map(Some).ok_or_else(refusal)
+}
+
+/// The token of the page after this place.
+#[must_use]
+pub fn token<P: Place>(last: &P) -> String {
+    let mut bytes = vec![P::MARK];
+    bytes.extend(last.to_bytes());
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_size_out_of_range_is_a_fault_of_that_field() {
+        assert_eq!([0, 1, 1000].map(|asked| size(asked, PLUGINS).unwrap()), [100, 1, 1000]);
+        for asked in [-1, 1001, i32::MIN, i32::MAX] {
+            assert_eq!(size(asked, PLUGINS).unwrap_err().violations[0].field, "page_size");
+        }
+    }
+
+    #[test]
+    fn a_token_leads_back_to_its_place() {
+        let id = PluginId::from(xid::new());
+        assert_eq!(after(&token(&id)).unwrap(), Some(id));
+        assert_eq!(after(&token(&7_u64)).unwrap(), Some(7_u64));
+        assert_eq!(after::<u64>("").unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_of_another_list_or_of_nobody_is_refused() {
+        let foreign = token(&PluginId::from(xid::new()));
+        for text in [foreign.as_str(), "x", "é", "cg", "AAAA"] {
+            assert_eq!(after::<u64>(text).unwrap_err().violations[0].field, "page_token", "{text}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The one place where an error becomes a gRPC status.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::{
+    api,
+    domain::{
+        Error,
+        error::{Kind, Violation},
+    },
+};
+
+/// Message and details of every status have fewer bytes than this together: a larger one breaks the call, and one
+/// much larger the connection.
+pub const MAX_STATUS_BYTES: usize = 4096;
+
+/// The message is also part of the details, so it counts twice.
+const MAX_MESSAGE: usize = 900;
+/// Longest key and longest value of the metadata.
+const MAX_METADATA_TEXT: usize = 200;
+/// All metadata but the suggestion.
+const MAX_METADATA: usize = 700;
+/// All violations.
+const MAX_VIOLATIONS: usize = 1000;
+/// Longest path, and longest description, of a field at fault.
+const MAX_VIOLATION_TEXT: usize = 300;
+/// What an entry of a map or a list takes beside its texts.
+const ENTRY: usize = 12;
+
+/// An error as a status: its kind as the code, its reason, metadata and suggestion as `google.rpc.ErrorInfo`, and its
+/// violations as `google.rpc.BadRequest`. Longer texts are cut, and violations beyond the room are counted.
+#[must_use]
+pub fn status(error: Error) -> Status {
+    let mut details = ErrorDetails::with_error_info(error.reason.name(), api::ERROR_DOMAIN, metadata(&error));
+    if !error.violations.is_empty() {
+        details.set_bad_request(violations(&error.violations));
+    }
+    Status::with_error_details(code(error.reason.kind()), cut(&error.message, MAX_MESSAGE), details)
+}
+
+fn code(kind: Kind) -> Code {
+    match kind {
+        Kind::InvalidArgument => Code::InvalidArgument,
+        Kind::NotFound => Code::NotFound,
+        Kind::FailedPrecondition => Code::FailedPrecondition,
+        Kind::Aborted => Code::Aborted,
+        Kind::OutOfRange => Code::OutOfRange,
+        Kind::DeadlineExceeded => Code::DeadlineExceeded,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::ResourceExhausted => Code::ResourceExhausted,
+        Kind::Unauthenticated => Code::Unauthenticated,
+        Kind::PermissionDenied => Code::PermissionDenied,
+        Kind::Unimplemented => Code::Unimplemented,
+        Kind::Internal => Code::Internal,
+    }
+}
+
+fn metadata(error: &Error) -> HashMap<String, String> {
+    let mut room = MAX_METADATA;
+    let cut = |(key, value): (&String, &String)| (cut(key, MAX_METADATA_TEXT), cut(value, MAX_METADATA_TEXT));
+    let fits = |(key, value): &(String, String)| take(&mut room, key.len() + value.len());
+    let suggested = (api::SUGGESTED.to_owned(), error.reason.suggestion().to_owned());
+    error.metadata.iter().map(cut).filter(fits).chain([suggested]).collect()
+}
+
+fn violations(all: &[Violation]) -> Vec<FieldViolation> {
+    let mut room = MAX_VIOLATIONS;
+    let mut fields: Vec<_> = all
+        .iter()
+        .map(|one| (cut(&one.field, MAX_VIOLATION_TEXT), cut(&one.description, MAX_VIOLATION_TEXT)))
+        .take_while(|(field, description)| take(&mut room, field.len() + description.len()))
+        .map(|(field, description)| FieldViolation::new(field, description))
+        .collect();
+    let left_out = all.len() - fields.len();
+    if left_out > 0 {
+        fields.push(FieldViolation::new("", format!("{left_out} more fields are at fault")));
+    }
+    fields
+}
+
+/// Takes room for an entry, if there is enough left.
+fn take(room: &mut usize, bytes: usize) -> bool {
+    let left = room.checked_sub(bytes + ENTRY);
+    *room = left.unwrap_or(*room);
+    left.is_some()
+}
+
+/// The text, or as much of it as fits into so many bytes with an ellipsis behind.
+fn cut(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(bytes - '…'.len_utf8())])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::Reason;
+
+    #[test]
+    fn a_status_carries_the_reason_the_metadata_and_what_to_do() {
+        let status = status(Error::plugin_not_found("nope"));
+        assert_eq!(status.code(), Code::NotFound);
+        assert_eq!(status.message(), "there is no plugin \"nope\"");
+        let info = status.get_details_error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("PLUGIN_NOT_FOUND", api::ERROR_DOMAIN));
+        assert_eq!(info.metadata["plugin_id"], "nope");
+        assert_eq!(info.metadata[api::SUGGESTED], Reason::PluginNotFound.suggestion());
+        assert!(status.get_details_bad_request().is_none());
+    }
+
+    #[test]
+    fn a_field_at_fault_is_a_violation() {
+        let status = status(Error::field("page_size", "must be 1 to 1000"));
+        let request = status.get_details_bad_request().unwrap();
+        assert_eq!(request.field_violations[0].field, "page_size");
+        assert_eq!(request.field_violations[0].description, "must be 1 to 1000");
+    }
+
+    #[test]
+    fn violations_that_do_not_fit_are_counted() {
+        let mut error = Error::field("manifest", "is wrong");
+        error.violations = vec![Violation { field: "f".repeat(100), description: "d".repeat(100) }; 50];
+        let fields = status(error).get_details_bad_request().unwrap().field_violations;
+        assert_eq!(fields.len(), 5);
+        assert_eq!(fields[4].description, "46 more fields are at fault");
+    }
+
+    fn size(status: &Status) -> usize {
+        status.message().len() + status.details().len()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn no_status_is_larger_than_allowed(
+            message in "[aé€😀]{0,1200}",
+            metadata in proptest::collection::btree_map("[a-zé]{0,200}", "[a€]{0,200}", 0..9),
+            fields in proptest::collection::vec(("[a.é]{0,300}", "[b€]{0,300}"), 0..9),
+        ) {
+            let violations = fields.into_iter().map(|(field, description)| Violation { field, description }).collect();
+            let longest = Reason::ManifestIdMismatch;
+            let status = status(Error { reason: longest, message, violations, metadata });
+            prop_assert!(size(&status) < MAX_STATUS_BYTES, "{}", size(&status));
+            prop_assert_eq!(&status.get_details_error_info().unwrap().reason, longest.name());
+        }
+    }
+
+    #[test]
+    fn many_small_entries_stay_under_the_limit_too() {
+        let mut error = Error::new(Reason::Unauthenticated, "x".repeat(5000));
+        error.metadata = (0..1000).map(|number| (format!("{number}"), String::new())).collect();
+        error.violations = vec![Violation { field: "f".into(), description: String::new() }; 5000];
+        assert!(size(&status(error)) < MAX_STATUS_BYTES);
+    }
+}
