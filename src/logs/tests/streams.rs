@@ -38,6 +38,17 @@ async fn a_stream_that_does_not_follow_ends_after_the_history() {
 }
 
 #[tokio::test]
+async fn a_shutdown_can_wait_until_all_is_written() {
+    let fixture = Fixture::new(Options::default());
+    let mut pipe = fixture.capture();
+    print(&mut pipe, &printed(0..10_000)).await;
+    assert!(futures_util::FutureExt::now_or_never(fixture.logs.drained()).is_none());
+    drop(pipe);
+    timeout(DEADLINE, fixture.logs.drained()).await.unwrap();
+    assert_eq!(fixture.texts(From::Start).await, numbers(0..10_000));
+}
+
+#[tokio::test]
 async fn an_unfinished_line_waits_for_its_end() {
     let fixture = Fixture::new(Options::default());
     let mut pipe = fixture.capture();
