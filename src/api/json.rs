@@ -3,8 +3,8 @@
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::{Map, Number, Value as Json};
 
-/// The largest integer of which each smaller one is exact in a 64-bit float: 2^53.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+/// Integers up to this one are all exact in a 64-bit float: 2^53.
+const EXACT: u64 = 1 << 53;
 
 /// A number that `google.protobuf.Struct` can't carry without changing it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +40,9 @@ pub fn to_value(json: &Json) -> Result<Value, InexactNumber> {
 }
 
 fn to_f64(number: &Number) -> Result<f64, InexactNumber> {
-    let inexact = || InexactNumber(number.to_string());
-    let value = number.as_f64().ok_or_else(inexact)?;
-    if number.is_f64() || value.abs() <= EXACT { Ok(value) } else { Err(inexact()) }
+    let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+    let is_exact = number.is_f64() || magnitude.is_some_and(|magnitude| magnitude <= EXACT);
+    number.as_f64().filter(|_| is_exact).ok_or_else(|| InexactNumber(number.to_string()))
 }
 
 /// A protobuf struct as a JSON object. Whole numbers become JSON integers; what JSON can't say (NaN) becomes null.
@@ -65,8 +65,8 @@ pub fn from_value(value: &Value) -> Json {
 }
 
 fn from_f64(value: f64) -> Json {
-    if value.fract() == 0.0 && value.abs() <= EXACT {
-        #[allow(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked on the same line")]
+    if value.fract() == 0.0 && value.abs() <= EXACT as f64 {
         return Json::from(value as i64);
     }
     Number::from_f64(value).map_or(Json::Null, Json::Number)

@@ -3,7 +3,15 @@
 pub mod json;
 
 /// Messages, clients and servers of `plugd.v1`.
-#[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, clippy::large_futures, clippy::too_many_lines)]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::pedantic,
+    rustdoc::all,
+    unreachable_pub,
+    clippy::large_futures,
+    clippy::too_many_lines
+)]
 pub mod v1 {
     tonic::include_proto!("plugd.v1");
 }

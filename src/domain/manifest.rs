@@ -1,10 +1,157 @@
-//! The manifest of a plugin.
+//! The manifest of a plugin: what it says of itself, read strictly and given back in one normalised form.
+
+mod access;
+mod capability;
+mod problems;
+mod reader;
+mod rules;
+mod schema;
+mod tool;
+
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-/// What a plugin says of itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+use self::{
+    problems::Problems,
+    reader::{Node, Object},
+};
+use super::{configuration::ConfigurationSchema, error::Result, events::EventCatalog};
+
+pub use self::{
+    access::{Access, Link},
+    capability::{Capability, Offer, ToolProvider},
+    tool::{Annotations, Tool, Toolset},
+};
+
+/// Characters of a text from a manifest that a message repeats.
+const MAX_QUOTED: usize = 64;
+
+/// What a plugin says of itself (CONTRACT 5). It serialises to the normalised form of CONTRACT 5.3, and what was once
+/// accepted can always be deserialised; [`Manifest::parse`] and [`Manifest::from_value`] read what is new.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Manifest {
     /// The plugin's own id; not the installation's.
     pub id: String,
+    /// Who wrote it.
+    pub author: String,
+    /// Its name, for a person.
+    pub name: String,
+    /// What it does, for a person; may be empty.
+    pub description: String,
+    /// Its version; for display only; may be empty.
+    pub version: String,
+    /// What a supervised plugin is started with, looked up on the path unless it has a slash; may be empty.
+    pub command: String,
+    /// Arguments of the command.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// Names of the events that it wants, each once, in its own order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events_consumed: Vec<String>,
+    /// The account that it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Access>,
+    /// What can be configured; none if there are no fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration_schema: Option<ConfigurationSchema>,
+    /// What it offers to the application.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<Capability>,
 }
+
+impl Manifest {
+    /// Reads a manifest from JSON.
+    ///
+    /// # Errors
+    /// `INVALID_MANIFEST`: it is not JSON, or breaks a rule. All problems are told: one line of the message and one
+    /// violation (`manifest.<path>`) each.
+    pub fn parse(json: &[u8], catalog: &EventCatalog) -> Result<Self> {
+        match serde_json::from_slice(json) {
+            Ok(value) => Self::from_value(value, catalog),
+            Err(error) => {
+                let mut problems = Problems::default();
+                problems.add("", format!("is not valid JSON: {error}."));
+                problems.outcome(Self::default())
+            }
+        }
+    }
+
+    /// Reads a manifest from a JSON value. Unknown keys are dropped, `null` counts as absent.
+    ///
+    /// # Errors
+    /// As [`Manifest::parse`].
+    pub fn from_value(value: Value, catalog: &EventCatalog) -> Result<Self> {
+        let mut problems = Problems::default();
+        let object = Node::root(value).object(&mut problems);
+        let manifest = object.map(|object| Self::read(object, catalog, &mut problems)).unwrap_or_default();
+        problems.outcome(manifest)
+    }
+
+    /// The normalised form (CONTRACT 5.3).
+    #[must_use]
+    pub fn to_map(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => map,
+            // A struct whose keys are all strings always becomes an object.
+            _ => Map::new(),
+        }
+    }
+
+    fn read(mut object: Object, catalog: &EventCatalog, problems: &mut Problems) -> Self {
+        Self {
+            id: object.checked_text("id", rules::SLUG, problems),
+            author: object.checked_text("author", rules::SLUG, problems),
+            name: object.checked_text("name", rules::NAME, problems),
+            description: object.text_or_empty("description", problems),
+            version: object.text_or_empty("version", problems),
+            command: object.text_or_empty("command", problems),
+            args: object.texts("args", problems),
+            events_consumed: read_events(&mut object, catalog, problems),
+            access: object.object("access", problems).map(|access| Access::read(access, problems)),
+            configuration_schema: read_schema(&mut object, problems),
+            capabilities: read_capabilities(&mut object, problems),
+        }
+    }
+}
+
+/// A name that comes twice would be delivered twice, or wedge the session as it did in Storyden (CONTRACT 19, defect
+/// 11), so only the first is kept.
+fn read_events(object: &mut Object, catalog: &EventCatalog, problems: &mut Problems) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut names = object.texts("events_consumed", problems);
+    names.retain(|name| seen.insert(name.clone()));
+    for name in names.iter().filter(|name| !catalog.has(name)) {
+        problems.add("events_consumed", unknown_event(name, catalog));
+    }
+    names
+}
+
+fn unknown_event(name: &str, catalog: &EventCatalog) -> String {
+    let hint = if catalog.is_any() {
+        " A name has up to 128 letters, digits, dots, underscores and hyphens, and begins with a letter."
+    } else {
+        ""
+    };
+    format!("contains unknown event {}.{hint}", quoted(name))
+}
+
+fn read_schema(object: &mut Object, problems: &mut Problems) -> Option<ConfigurationSchema> {
+    schema::read(object.object("configuration_schema", problems)?, problems)
+}
+
+fn read_capabilities(object: &mut Object, problems: &mut Problems) -> Vec<Capability> {
+    let objects = object.objects("capabilities", problems).into_iter();
+    objects.filter_map(|object| Capability::read(object, problems)).collect()
+}
+
+/// The text in quotes, cut to what a message can bear.
+fn quoted(text: &str) -> String {
+    let shown: String = text.chars().take(MAX_QUOTED).collect();
+    format!("{shown:?}")
+}
+
+#[cfg(test)]
+mod tests;

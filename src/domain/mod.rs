@@ -2,9 +2,13 @@
 
 pub mod access;
 pub mod commit;
+pub mod configuration;
 pub mod error;
+pub mod events;
 pub mod id;
+pub mod lifecycle;
 pub mod manifest;
+pub mod package;
 pub mod plugin;
 pub mod run;
 pub mod state;

@@ -73,6 +73,9 @@ pub struct Reported {
     pub is_degraded: bool,
     /// Events not delivered because it was too slow.
     pub events_dropped: u64,
+    /// The present package has been stable once. An update that never is goes back to the package before it.
+    #[serde(default)]
+    pub is_proven: bool,
 }
 
 impl Reported {
@@ -90,6 +93,7 @@ impl Reported {
             pid: None,
             is_degraded: false,
             events_dropped: 0,
+            is_proven: false,
         }
     }
 }

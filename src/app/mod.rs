@@ -1,0 +1,85 @@
+//! The only place that knows everything: what is started in which order, and stopped in which.
+
+mod boot;
+mod glue;
+mod health;
+mod routes;
+mod upstream;
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use upstream::serve_rest;
+
+use crate::{
+    config::{Config, RuntimeProvider},
+    server::{self, ServerReport},
+};
+
+/// How long requests that are under way when plugd stops may take to end.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// What is known once the server listens.
+#[derive(Debug)]
+pub struct Ready {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The administrator's token, when this start made it.
+    pub admin_token: Option<String>,
+}
+
+/// Serves until `shutdown`, then ends streams, stops plugins, and remembers everything.
+///
+/// # Errors
+/// It can't be started: the message says what is in the way.
+pub async fn serve(
+    config: Config,
+    shutdown: CancellationToken,
+    on_ready: impl FnOnce(Ready) + Send,
+) -> anyhow::Result<()> {
+    let listen = config.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
+    let address = listener.local_addr().context("can't find out where it listens")?;
+    let draining = shutdown.child_token();
+    let boot::System { app, supervisor, parts, store, admin_token } =
+        Box::pin(boot::boot(&config, address, draining.clone())).await?;
+    let patience = config.grace + config.kill_timeout + Duration::from_millis(500);
+    let supervising = async {
+        if config.runtime_provider == RuntimeProvider::Local {
+            supervisor.run(parts, draining.clone(), patience).await;
+        }
+    };
+    let options = server_options(config.max_connections);
+    let serving = async {
+        let served = server::serve(listener, app, options, draining.clone());
+        tracing::info!(%address, "serving");
+        on_ready(Ready { address, admin_token });
+        report(served.await);
+    };
+    tokio::join!(serving, supervising);
+    store.close().await.context("the last changes could not be stored")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn server_options(max_connections: u32) -> server::Options {
+    let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
+    server::Options { max_connections, drain_timeout: DRAIN, ..server::Options::default() }
+}
+
+fn report(report: ServerReport) {
+    tracing::info!(accepted = report.accepted, dropped = report.dropped, "no longer listening");
+}
+
+/// Makes a folder that only its owner may look into.
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("can't make the folder {}", folder.display()))
+}
+
+/// A value that is made before what uses it, and used before it is there.
+type Later<T> = Arc<std::sync::OnceLock<T>>;

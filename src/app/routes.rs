@@ -1,0 +1,98 @@
+//! Who serves which request on the one port.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::{Router, extract::Request, http::header::CONTENT_TYPE};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tower::ServiceExt;
+
+use crate::{
+    api::{
+        DESCRIPTOR_SET,
+        v1::{
+            access_service_server::AccessServiceServer, bus_service_server::BusServiceServer,
+            plugin_service_server::PluginServiceServer,
+        },
+    },
+    bus::{Events, Hosts},
+    config::{Config, RuntimeProvider},
+    domain::events::EventCatalog,
+    fetch,
+    grpc::{Access, AccessService, AuthLayer, BusService, PluginService, plugin_service},
+    link,
+    logs::Logs,
+    rest,
+    store::Store,
+    supervisor::{Handle, Library},
+};
+
+/// What the services are made of.
+pub(super) struct Services<H> {
+    pub(super) handle: Handle,
+    pub(super) library: Arc<Library>,
+    pub(super) logs: Logs,
+    pub(super) store: Store,
+    pub(super) access: Arc<Access>,
+    pub(super) hosts: Arc<Hosts>,
+    pub(super) catalog: EventCatalog,
+    pub(super) health: H,
+    pub(super) link: link::Options,
+    pub(super) draining: CancellationToken,
+}
+
+/// Everything that is served: gRPC by its content type; the rest by path.
+///
+/// # Errors
+/// None that a build with its own descriptors can have.
+pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
+    let link = link::router(Arc::new(services.handle.clone()), services.link.clone());
+    let grpc = grpc(config, services)?;
+    // In memory, with no socket between; streams can't stall calls there, so one service carries both.
+    let backend = rest::Backend::new(grpc.clone(), grpc.clone());
+    let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
+    let web = rest::router(backend, options).merge(link);
+    Ok(Router::new().fallback(move |request: Request| {
+        let router = if is_grpc(&request) { grpc.clone() } else { web.clone() };
+        router.oneshot(request)
+    }))
+}
+
+fn is_grpc(request: &Request) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
+    let auth = AuthLayer::new(services.access.clone());
+    let projection = services.handle.projection().clone();
+    let events = Events::new(projection.clone(), services.catalog.clone());
+    let bus = BusService::new(projection, events, services.hosts, services.draining.clone());
+    let access = AccessService::new(Arc::new(services.store.clone()), services.access);
+    let plugins = PluginService::new(plugin_service::Parts {
+        handle: services.handle,
+        library: services.library,
+        logs: services.logs,
+        store: services.store,
+        catalog: services.catalog,
+        fetch: fetch::Options::default(),
+        heartbeat: config.heartbeat,
+        watch_max_age: config.watch_max_age,
+        is_disabled: config.runtime_provider == RuntimeProvider::None,
+        draining: services.draining,
+    });
+    let descriptors =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET);
+    let health = tonic_health::pb::FILE_DESCRIPTOR_SET;
+    let v1 = descriptors().register_encoded_file_descriptor_set(health).build_v1().context("reflection")?;
+    let v1alpha = descriptors().register_encoded_file_descriptor_set(health).build_v1alpha().context("reflection")?;
+    let routes = Routes::new(PluginServiceServer::new(plugins))
+        .add_service(BusServiceServer::new(bus))
+        .add_service(AccessServiceServer::new(access))
+        .add_service(services.health)
+        .add_service(v1)
+        .add_service(v1alpha);
+    Ok(routes.into_axum_router().layer(auth))
+}

@@ -1,0 +1,139 @@
+//! Events: to every connected plugin that consumes them, in order for each, never waiting for one.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    domain::{Error, Plugin, Result, events::EventCatalog},
+    link::Session,
+    supervisor::{Projection, Slot},
+};
+
+/// Events that may wait for one plugin.
+const QUEUE: usize = 256;
+
+/// How long a plugin may take for one event.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long losses are added up before they are reported, so that a flood of events is not a flood of commits.
+const LOSS_REPORT: Duration = Duration::from_secs(1);
+
+/// What came of a publication.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Connected plugins that consume the event.
+    pub matched: u32,
+    /// Those that had room for it.
+    pub accepted: u32,
+}
+
+/// Hands events to plugins.
+pub struct Events {
+    projection: Arc<Projection>,
+    catalog: EventCatalog,
+    queues: Arc<Queues>,
+}
+
+/// One queue a connection, by the session's number.
+#[derive(Default)]
+struct Queues(Mutex<HashMap<u64, mpsc::Sender<Arc<Payload>>>>);
+
+type Payload = Map<String, Value>;
+
+impl Events {
+    /// Events to the plugins of a registry.
+    #[must_use]
+    pub fn new(projection: Arc<Projection>, catalog: EventCatalog) -> Self {
+        Self { projection, catalog, queues: Arc::default() }
+    }
+
+    /// Hands an event to every connected plugin whose manifest consumes it.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a name that no manifest may consume.
+    pub fn publish(&self, name: &str, payload: Payload) -> Result<Published> {
+        if !self.catalog.has(name) {
+            return Err(Error::field("name", format!("{name:.128?} is not the name of an event")));
+        }
+        let mut payload = payload;
+        payload.insert("event".to_owned(), Value::from(name));
+        let payload = Arc::new(payload);
+        let mut published = Published::default();
+        for slot in self.projection.slots() {
+            let Some(session) = slot.session() else { continue };
+            if slot.plugin().is_some_and(|plugin| consumes(&plugin, name)) {
+                published.matched += 1;
+                published.accepted += u32::from(self.queues.push(&slot, session, payload.clone()));
+            }
+        }
+        Ok(published)
+    }
+}
+
+fn consumes(plugin: &Plugin, name: &str) -> bool {
+    plugin.desired.manifest.events_consumed.iter().any(|consumed| consumed == name)
+}
+
+impl Queues {
+    /// False: the queue is full and the plugin loses the event.
+    fn push(self: &Arc<Self>, slot: &Arc<Slot>, session: Session, payload: Arc<Payload>) -> bool {
+        let queue = {
+            let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let open = || self.clone().open(slot.clone(), session.clone());
+            queues.entry(session.id()).or_insert_with(open).clone()
+        };
+        let is_accepted = queue.try_send(payload).is_ok();
+        if !is_accepted {
+            slot.note_lost_events(1);
+        }
+        is_accepted
+    }
+
+    fn open(self: Arc<Self>, slot: Arc<Slot>, session: Session) -> mpsc::Sender<Arc<Payload>> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        tokio::spawn(async move {
+            let number = session.id();
+            deliver(receiver, &session, &slot).await;
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+            slot.report_lost_events();
+        });
+        sender
+    }
+}
+
+/// One event at a time, so that the plugin sees them in order; until the connection ends.
+async fn deliver(mut queue: mpsc::Receiver<Arc<Payload>>, session: &Session, slot: &Slot) {
+    let mut report_at = Instant::now() + LOSS_REPORT;
+    loop {
+        let event = tokio::select! {
+            event = timeout_at(report_at, queue.recv()) => event,
+            () = session.ended() => return,
+        };
+        if report_at <= Instant::now() {
+            slot.report_lost_events();
+            report_at = Instant::now() + LOSS_REPORT;
+        }
+        match event {
+            Ok(Some(event)) => deliver_one(event, session).await,
+            Ok(None) => return,
+            Err(_) => {}
+        }
+    }
+}
+
+async fn deliver_one(event: Arc<Payload>, session: &Session) {
+    let params = Value::Object(Payload::clone(&event));
+    if let Err(error) = session.call("event", Some(params), EVENT_TIMEOUT).await {
+        // Not tried again (CONTRACT 12).
+        tracing::debug!(%error, event = ?event.get("event"), "an event was not handled");
+    }
+}

@@ -1,0 +1,171 @@
+//! Applications that answer what plugins call.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::{domain::Plugin, link::RpcError};
+
+/// Calls that may wait for one application to read them.
+const QUEUE: usize = 256;
+
+/// Serves every method that nobody else does.
+const ANY: &str = "*";
+
+/// Names one serving application while plugd runs.
+pub type HostId = u64;
+
+/// A call for an application.
+#[derive(Debug, Clone)]
+pub struct HostCall {
+    /// The call's id; the answer carries it.
+    pub id: String,
+    /// The plugin that calls.
+    pub plugin: Arc<Plugin>,
+    /// What it calls.
+    pub method: String,
+    /// With what.
+    pub params: Map<String, Value>,
+    /// How long the plugin's call waits.
+    pub timeout: Duration,
+}
+
+/// What an application is told.
+#[derive(Debug, Clone)]
+pub enum HostEvent {
+    /// Answer this.
+    Call(HostCall),
+    /// Nobody waits for the answer to this call any longer.
+    Cancelled(String),
+}
+
+type Answer = Result<Map<String, Value>, RpcError>;
+
+/// The serving applications.
+#[derive(Default)]
+pub struct Hosts(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    last: HostId,
+    turn: usize,
+    serving: Vec<Serving>,
+}
+
+struct Serving {
+    id: HostId,
+    methods: HashSet<String>,
+    queue: mpsc::Sender<HostEvent>,
+    open: HashMap<String, oneshot::Sender<Answer>>,
+}
+
+impl Hosts {
+    /// Lets an application serve these methods; the calls come out of the receiver.
+    pub fn register(&self, methods: HashSet<String>) -> (HostId, mpsc::Receiver<HostEvent>) {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let mut inner = self.lock();
+        inner.last += 1;
+        let id = inner.last;
+        inner.serving.push(Serving { id, methods, queue, open: HashMap::new() });
+        (id, receiver)
+    }
+
+    /// The application is gone: its open calls fail at once.
+    pub fn unregister(&self, id: HostId) {
+        // Dropping the entry drops what its calls wait on.
+        self.lock().serving.retain(|serving| serving.id != id);
+    }
+
+    /// Takes an application's answer; false when nobody waits for it.
+    pub fn answer(&self, host: HostId, call: &str, answer: Answer) -> bool {
+        let mut inner = self.lock();
+        let serving = inner.serving.iter_mut().find(|serving| serving.id == host);
+        let open = serving.and_then(|serving| serving.open.remove(call));
+        open.is_some_and(|open| open.send(answer).is_ok())
+    }
+
+    /// Does anybody serve this method?
+    #[must_use]
+    pub fn serves(&self, method: &str) -> bool {
+        self.lock().choose(method).is_some()
+    }
+
+    /// Calls a method of whichever application serves it, in turn if several do; none if nobody does.
+    pub async fn call(
+        &self,
+        plugin: Arc<Plugin>,
+        (method, params): (&str, Map<String, Value>),
+        limit: Duration,
+    ) -> Option<Answer> {
+        let id = xid::new().to_string();
+        let call = HostCall { id: id.clone(), plugin, method: method.to_owned(), params, timeout: limit };
+        let (host, answer) = match self.send(call)? {
+            Ok(sent) => sent,
+            Err(busy) => return Some(Err(busy)),
+        };
+        // Also when the plugin goes away and this future is dropped.
+        let _cancel = Cancel { hosts: self, host, id };
+        Some(match timeout(limit, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(RpcError::failed("the application went away before it answered")),
+            Err(_) => Err(RpcError::failed(format!("the application did not answer within {limit:?}"))),
+        })
+    }
+
+    fn send(&self, call: HostCall) -> Option<Result<(HostId, oneshot::Receiver<Answer>), RpcError>> {
+        let mut inner = self.lock();
+        let index = inner.choose(&call.method)?;
+        let serving = &mut inner.serving[index];
+        let id = call.id.clone();
+        if serving.queue.try_send(HostEvent::Call(call)).is_err() {
+            return Some(Err(RpcError::failed("the application is too busy")));
+        }
+        let (sender, receiver) = oneshot::channel();
+        serving.open.insert(id, sender);
+        Some(Ok((serving.id, receiver)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Those that name the method come before those that serve any; equals take turns.
+    fn choose(&mut self, method: &str) -> Option<usize> {
+        let able = |name: &str| -> Vec<usize> {
+            let serves = |(_, serving): &(usize, &Serving)| serving.methods.contains(name);
+            self.serving.iter().enumerate().filter(serves).map(|(index, _)| index).collect()
+        };
+        let named = able(method);
+        let able = if named.is_empty() { able(ANY) } else { named };
+        self.turn = self.turn.wrapping_add(1);
+        able.get(self.turn.checked_rem(able.len())?).copied()
+    }
+}
+
+/// Forgets a call that ends without an answer, and tells the application.
+struct Cancel<'a> {
+    hosts: &'a Hosts,
+    host: HostId,
+    id: String,
+}
+
+impl Drop for Cancel<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.hosts.lock();
+        let Some(serving) = inner.serving.iter_mut().find(|serving| serving.id == self.host) else { return };
+        if serving.open.remove(&self.id).is_some() {
+            // An application too busy to hear this answers in vain, which does no harm.
+            serving.queue.try_send(HostEvent::Cancelled(self.id.clone())).unwrap_or_default();
+        }
+    }
+}

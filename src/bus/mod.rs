@@ -1,0 +1,67 @@
+//! The bus: messages between plugins and the application that they extend.
+//!
+//! ```text
+//! application ─publish─► Events ─queue─► plugin        plugin ─call─► Bridge ─► get_config (plugd itself)
+//! application ─call────────────────────► plugin                          └────► Hosts ─► application
+//! ```
+
+mod access_get;
+mod bridge;
+mod events;
+mod hosts;
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+pub use access_get::Credentials;
+pub use bridge::Bridge;
+pub use events::{Events, Published};
+pub use hosts::{HostCall, HostEvent, HostId, Hosts};
+use serde_json::{Map, Value};
+
+use crate::{
+    domain::{Error, PluginId, Reason, Result},
+    link::CallError,
+    supervisor::Projection,
+};
+
+/// How long a plugin's answer to a call is waited for unless the caller says otherwise.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest that a caller may wait for a plugin's answer; the Go SDK's own limit (CONTRACT 10.5).
+pub const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Calls one method of one connected plugin.
+///
+/// # Errors
+/// `PLUGIN_NOT_FOUND`, `PLUGIN_NOT_CONNECTED`, `PLUGIN_CALL_FAILED` with the plugin's code and message,
+/// `PLUGIN_CALL_TIMED_OUT`, `TOO_BUSY`.
+pub async fn call(
+    projection: &Arc<Projection>,
+    plugin: PluginId,
+    (method, params): (&str, Map<String, Value>),
+    timeout: Duration,
+) -> Result<Map<String, Value>> {
+    let slot = projection.slot(plugin)?;
+    let session = slot.session().ok_or_else(|| call_error(&CallError::NotConnected).with("plugin_id", plugin))?;
+    let answer = session.call(method, Some(Value::Object(params)), timeout.min(MAX_CALL_TIMEOUT)).await;
+    answer.map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
+}
+
+/// What a caller is told when its call of a plugin came to nothing.
+#[must_use]
+pub fn call_error(error: &CallError) -> Error {
+    let reason = match error {
+        CallError::NotConnected => Reason::PluginNotConnected,
+        CallError::TimedOut(_) => Reason::PluginCallTimedOut,
+        CallError::Refused(_) | CallError::Undecodable(_) => Reason::PluginCallFailed,
+        CallError::QueueFull => Reason::TooBusy,
+        CallError::TooLarge { .. } => Reason::TooLarge,
+    };
+    let told = Error::new(reason, error.to_string());
+    match error {
+        CallError::Refused(refused) => told.with("code", refused.code).with("message", &refused.message),
+        _ => told,
+    }
+}

@@ -1,0 +1,105 @@
+//! `plugd activate`, `deactivate` and `restart`.
+
+use std::time::Duration;
+
+use clap::Args;
+use tonic::Status;
+
+use super::{
+    Context,
+    client::{Api, MARGIN, SETTLE, present, within},
+    failure::Failure,
+    get::tell,
+    resolve::plugin_id,
+};
+use crate::{
+    api::v1::{ActiveState, Plugin, RestartPluginRequest, SetActiveStateRequest},
+    config,
+};
+
+/// How to wait for what was asked for.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct Waiting {
+    /// Don't wait until it is settled
+    #[arg(long, conflicts_with = "timeout")]
+    pub(super) no_wait: bool,
+    /// How long to wait until it is settled, like 30s; at most and by default 5m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) timeout: Option<Duration>,
+}
+
+/// A time as an argument.
+///
+/// # Errors
+/// It is not one.
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+    config::duration(text).ok_or("a time like 500ms, 30s or 1m30s is expected")
+}
+
+impl Waiting {
+    /// What the server is told.
+    pub(super) fn limit(self) -> Option<prost_types::Duration> {
+        self.timeout.and_then(|timeout| timeout.try_into().ok())
+    }
+
+    /// How long the call itself may take.
+    pub(super) fn deadline(self) -> Duration {
+        self.timeout.unwrap_or(SETTLE) + MARGIN
+    }
+}
+
+macro_rules! commands {
+    ($($(#[$doc:meta])* $name:ident, $act:expr;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Args)]
+        pub(super) struct $name {
+            /// The plugin: its id, or its manifest id or name if no other has it
+            #[arg(value_name = "ID")]
+            plugin: String,
+            #[command(flatten)]
+            waiting: Waiting,
+        }
+
+        impl $name {
+            pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+                let id = plugin_id(&context.api, &self.plugin).await?;
+                let act = $act;
+                tell(&context.ui, &act(&context.api, &id, self.waiting).await?)
+            }
+        }
+    )+};
+}
+
+commands! {
+    /// Start a plugin, and keep it running
+    Activate, async |api, id, waiting| set(api, id, ActiveState::Active, waiting).await;
+    /// Stop a plugin
+    Deactivate, async |api, id, waiting| set(api, id, ActiveState::Inactive, waiting).await;
+    /// Stop a plugin and start it anew
+    Restart, restart;
+}
+
+/// Says what is desired of a plugin and waits as told.
+///
+/// # Errors
+/// It is refused, fails or is not settled in time.
+pub(super) async fn set(api: &Api, id: &str, desired: ActiveState, waiting: Waiting) -> Result<Plugin, Status> {
+    let request = SetActiveStateRequest {
+        plugin_id: id.to_owned(),
+        active_state: desired.into(),
+        return_immediately: waiting.no_wait,
+        wait_timeout: waiting.limit(),
+    };
+    let send = within(waiting.deadline(), request, async |request| api.plugins().set_active_state(request).await);
+    send.await?.plugin.ok_or_else(|| Status::internal("the server's answer is incomplete"))
+}
+
+async fn restart(api: &Api, id: &str, waiting: Waiting) -> Result<Plugin, Failure> {
+    let request = RestartPluginRequest {
+        plugin_id: id.to_owned(),
+        return_immediately: waiting.no_wait,
+        wait_timeout: waiting.limit(),
+    };
+    let send = within(waiting.deadline(), request, async |request| api.plugins().restart_plugin(request).await);
+    present(send.await?.plugin)
+}

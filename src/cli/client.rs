@@ -1,0 +1,161 @@
+//! The connection to a server: the generated clients, with the token and deadlines added.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tonic::{
+    Request, Response, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+use super::{
+    failure::{Exit, Failure},
+    options::Options,
+};
+use crate::api::v1::{
+    access_service_client::AccessServiceClient, bus_service_client::BusServiceClient,
+    plugin_service_client::PluginServiceClient,
+};
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a call that waits for nothing may take.
+pub(super) const QUICK: Duration = Duration::from_secs(30);
+/// How long a call that waits for a plugin may take: the server's own maximum.
+pub(super) const SETTLE: Duration = Duration::from_secs(5 * 60);
+/// What a call gets beyond the time that the server was told to wait, so that the server's own words arrive.
+pub(super) const MARGIN: Duration = Duration::from_secs(5);
+/// The largest answer that is taken: a page of plugins with large manifests.
+const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+/// Bytes that may be under way on a connection of streams, so that one that is read slowly does not hold up the others.
+const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// A channel that shows the token.
+pub(super) type Authorized = InterceptedService<Channel, Bearer>;
+
+/// Adds the token to each call.
+#[derive(Debug, Clone)]
+pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// A server. Streams have a connection of their own, so that a full one can't hold up calls.
+#[derive(Debug, Clone)]
+pub(super) struct Api {
+    calls: Channel,
+    streams: Channel,
+    bearer: Bearer,
+    server: String,
+}
+
+impl Api {
+    /// Connects to the server that the options name.
+    ///
+    /// # Errors
+    /// Its address is wrong or it can't be reached.
+    pub(super) async fn connect(options: &Options) -> Result<Self, Failure> {
+        let server = options.server().to_owned();
+        let endpoint = endpoint(&server)?;
+        let calls = endpoint.connect().await.map_err(|error| unreachable(&server, &error))?;
+        let streams = endpoint.initial_connection_window_size(STREAM_WINDOW).connect_lazy();
+        Ok(Self { calls, streams, bearer: bearer(options)?, server })
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The client of `PluginService` for calls.
+    #[must_use]
+    pub(super) fn plugins(&self) -> PluginServiceClient<Authorized> {
+        let client = PluginServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone());
+        client.max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The client of `PluginService` for streams.
+    #[must_use]
+    pub(super) fn streams(&self) -> PluginServiceClient<Authorized> {
+        let client = PluginServiceClient::with_interceptor(self.streams.clone(), self.bearer.clone());
+        client.max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The client of `AccessService`.
+    #[must_use]
+    pub(super) fn access(&self) -> AccessServiceClient<Authorized> {
+        AccessServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone())
+    }
+
+    /// The client of `BusService`.
+    #[must_use]
+    pub(super) fn bus(&self) -> BusServiceClient<Authorized> {
+        let client = BusServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone());
+        client.max_decoding_message_size(MAX_MESSAGE)
+    }
+}
+
+/// Makes a call that must be answered within `limit`; the server is told.
+///
+/// # Errors
+/// What the call answers, or `DEADLINE_EXCEEDED`.
+pub(super) async fn within<Q, R>(
+    limit: Duration,
+    message: Q,
+    send: impl AsyncFnOnce(Request<Q>) -> Result<Response<R>, Status>,
+) -> Result<R, Status> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    match timeout(limit, send(request)).await {
+        Ok(answer) => answer.map(Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded(format!("no answer within {limit:?}"))),
+    }
+}
+
+/// The field of an answer that a server always sets.
+///
+/// # Errors
+/// It is not set.
+pub(super) fn present<T>(field: Option<T>) -> Result<T, Failure> {
+    field.ok_or_else(|| Failure::new("the server's answer is incomplete").hint("is it a plugd of this version?"))
+}
+
+fn endpoint(server: &str) -> Result<Endpoint, Failure> {
+    let wrong = |why: &str| {
+        Failure::new(format!("{server:?} is no address of a server: {why}"))
+            .hint("write it like http://127.0.0.1:8000")
+            .exit(Exit::Usage)
+    };
+    if !server.starts_with("http://") {
+        return Err(wrong("it does not start with http://"));
+    }
+    let endpoint = Endpoint::from_shared(server.to_owned()).map_err(|error| wrong(&error.to_string()))?;
+    Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).http2_keep_alive_interval(Duration::from_secs(20)))
+}
+
+fn bearer(options: &Options) -> Result<Bearer, Failure> {
+    let Some(token) = options.credential()? else { return Ok(Bearer(None)) };
+    let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>();
+    let mut value = value.map_err(|_| Failure::new("the token has letters that no token has").exit(Exit::Denied))?;
+    value.set_sensitive(true);
+    Ok(Bearer(Some(value)))
+}
+
+fn unreachable(server: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    Failure::new(format!("can't connect to {server}: {cause}"))
+        .hint("start a server with `plugd serve`, or name one with --server")
+        .exit(Exit::Unavailable)
+}

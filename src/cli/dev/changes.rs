@@ -1,0 +1,108 @@
+//! Changes of files in a folder, gathered until it is quiet.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+use super::Session;
+use crate::cli::{failure::Failure, package::is_ignored};
+
+/// How long it must be quiet.
+const QUIET: Duration = Duration::from_millis(300);
+/// How long changes are gathered at the most.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// The changes of a folder.
+#[derive(Debug)]
+pub(super) struct Changes {
+    changed: Arc<Notify>,
+    /// Watches until dropped.
+    _watcher: RecommendedWatcher,
+}
+
+impl Changes {
+    /// Begins to watch a folder, without what no package wants and without the folders `except`.
+    ///
+    /// # Errors
+    /// It can't be watched.
+    pub(super) fn of(dir: &Path, except: Vec<PathBuf>) -> Result<Self, Failure> {
+        let changed = Arc::new(Notify::new());
+        let filter =
+            Filter { dir: dir.to_owned(), except: except.iter().filter_map(|p| p.canonicalize().ok()).collect() };
+        let notify = Arc::clone(&changed);
+        let on_event = move |event: notify::Result<Event>| {
+            // An error means that events were lost: something may have changed.
+            if event.map_or(true, |event| filter.counts(&event)) {
+                notify.notify_one();
+            }
+        };
+        let unwatchable = |error: notify::Error| {
+            Failure::new(format!("can't watch {}: {error}", dir.display()))
+                .hint("the system's limit of watches may be reached: see fs.inotify.max_user_watches")
+        };
+        let mut watcher = notify::recommended_watcher(on_event).map_err(unwatchable)?;
+        watcher.watch(dir, RecursiveMode::Recursive).map_err(unwatchable)?;
+        Ok(Self { changed, _watcher: watcher })
+    }
+
+    /// Waits for a change and until it is quiet again. False if the session ends first.
+    pub(super) async fn next(&mut self, session: &Session) -> bool {
+        session.stop.run_until_cancelled(self.settled()).await.is_some()
+    }
+
+    /// Waits for a change and until it is quiet again.
+    pub(super) async fn settled(&mut self) {
+        self.changed.notified().await;
+        let end = Instant::now() + LONGEST;
+        while timeout(QUIET, self.changed.notified()).await.is_ok() && Instant::now() < end {}
+    }
+}
+
+/// Which events count.
+struct Filter {
+    dir: PathBuf,
+    except: Vec<PathBuf>,
+}
+
+impl Filter {
+    fn counts(&self, event: &Event) -> bool {
+        !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| self.is_of_plugin(path))
+    }
+
+    fn is_of_plugin(&self, path: &Path) -> bool {
+        let within = path.strip_prefix(&self.dir).unwrap_or(path);
+        !is_ignored(within) && !self.except.iter().any(|folder| path.starts_with(folder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_of_the_plugin_counts_and_one_elsewhere_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for folder in ["target", "data", "src"] {
+            fs::create_dir(root.join(folder)).unwrap();
+        }
+        let mut changes = Changes::of(&root, vec![root.join("data")]).unwrap();
+        fs::write(root.join("target/out"), "x").unwrap();
+        fs::write(root.join("data/plugd.db"), "x").unwrap();
+        fs::read_dir(root.join("src")).unwrap().for_each(drop);
+        let ignored = timeout(Duration::from_millis(400), changes.settled()).await;
+        assert!(ignored.is_err(), "ignored folders count");
+        fs::write(root.join("src/main.py"), "x").unwrap();
+        timeout(Duration::from_secs(10), changes.settled()).await.unwrap();
+    }
+}

@@ -1,0 +1,146 @@
+//! The server of a development session, in this process.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use tokio::{sync::oneshot, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{self, Ready},
+    cli::{
+        failure::Failure,
+        options::{Options, read_token},
+        serve::{environment, with_data_dir},
+    },
+    config::{Config, Environment, File, Flags},
+};
+
+/// Folder of the data of development sessions.
+const DATA_DIR: &str = ".plugd-dev";
+/// The port that is tried first.
+const PORT: u16 = 8000;
+
+/// A server that runs in a task.
+#[derive(Debug)]
+pub(super) struct Server {
+    task: Option<JoinHandle<anyhow::Result<()>>>,
+    address: SocketAddr,
+    data_dir: PathBuf,
+    token: Option<String>,
+}
+
+/// The settings of a session: those of `plugd serve`, but with a data folder, a port and a quieter log of its own.
+///
+/// # Errors
+/// A setting can't be used.
+pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Config, Failure> {
+    let environment = environment();
+    let mut flags = with_data_dir(flags.clone(), options);
+    if flags.get("data_dir").is_none() {
+        let name = dir.file_name().unwrap_or_default();
+        flags = flags.with("data_dir", Path::new(DATA_DIR).join(name).to_string_lossy());
+    }
+    if flags.get("listen").is_none() && !is_set(&environment, &["PLUGD_LISTEN", "LISTEN_ADDR"]) {
+        flags = flags.with("listen", free_address().to_string());
+    }
+    if flags.get("log").is_none() && !is_set(&environment, &["PLUGD_LOG"]) {
+        flags = flags.with("log", "warn");
+    }
+    Ok(Config::load(&flags, &environment, &File::default())?)
+}
+
+fn is_set(environment: &Environment, names: &[&str]) -> bool {
+    names.iter().any(|name| environment.get(*name).is_some_and(|value| !value.is_empty()))
+}
+
+/// The usual port if it is free, else any.
+fn free_address() -> SocketAddr {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+    let is_free = TcpListener::bind(usual).is_ok();
+    if is_free { usual } else { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
+}
+
+impl Server {
+    /// Starts a server and waits until it serves.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub(super) async fn start(config: Config, stop: CancellationToken) -> Result<Self, Failure> {
+        let (tell, told) = oneshot::channel::<Ready>();
+        let data_dir = config.data_dir.clone();
+        let on_ready = move |ready| {
+            // Nobody waits any longer when the session was interrupted meanwhile.
+            let _ = tell.send(ready);
+        };
+        let task = tokio::spawn(async move { Box::pin(app::serve(config, stop, on_ready)).await });
+        match told.await {
+            Ok(ready) => Ok(Self { task: Some(task), address: ready.address, data_dir, token: ready.admin_token }),
+            Err(_) => {
+                Err(joined(task).await.err().unwrap_or_else(|| Failure::new("the server ended before it served")))
+            }
+        }
+    }
+
+    /// Waits until it has ended. At once when that was already seen.
+    ///
+    /// # Errors
+    /// It failed.
+    pub(super) async fn ended(&mut self) -> Result<(), Failure> {
+        let Some(task) = &mut self.task else { return Ok(()) };
+        let done = joined(task).await;
+        self.task = None;
+        done
+    }
+
+    /// How it is reached.
+    ///
+    /// # Errors
+    /// The administrator's token can't be read.
+    pub(super) fn access(&self) -> Result<Access, Failure> {
+        let token = match &self.token {
+            Some(token) => token.clone(),
+            None => read_token(&self.data_dir).map_err(|error| {
+                Failure::new(format!("can't read admin.token in {}: {error}", self.data_dir.display()))
+                    .hint("remove that folder to begin anew")
+            })?,
+        };
+        Ok(Access { address: reachable(self.address), token })
+    }
+}
+
+/// How a server is reached from this machine.
+#[derive(Debug, Clone)]
+pub(super) struct Access {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// The administrator's token.
+    pub(super) token: String,
+}
+
+impl Access {
+    /// Options for a client.
+    pub(super) fn options(&self) -> Options {
+        let server = Some(format!("http://{}", self.address));
+        Options { server, token: Some(self.token.clone()), ..Options::default() }
+    }
+}
+
+/// The address to dial for one to listen on: "any" is no place to go to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let host: IpAddr = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(host, address.port())
+}
+
+async fn joined(task: impl Future<Output = Result<anyhow::Result<()>, tokio::task::JoinError>>) -> Result<(), Failure> {
+    match task.await {
+        Ok(done) => Ok(done?),
+        Err(error) => Err(Failure::new(format!("the server broke off: {error}"))),
+    }
+}

@@ -1,0 +1,101 @@
+use std::{fs, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{deploy::Outcome, *};
+use crate::cli::{tests::fake::Fake, ui::tests::mk_ui};
+
+struct Bench {
+    fake: Fake,
+    session: Session,
+    folder: tempfile::TempDir,
+}
+
+async fn mk_bench() -> Bench {
+    let (fake, folder) = (Fake::start().await, tempfile::tempdir().unwrap());
+    fs::write(folder.path().join("manifest.json"), r#"{"id": "installed"}"#).unwrap();
+    let options = Options { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..Options::default() };
+    let api = Api::connect(&options).await.unwrap();
+    let dir = folder.path().canonicalize().unwrap();
+    let (data_dir, (ui, _)) = (dir.join("data"), mk_ui(Output::Table));
+    let session = Session { dir, data_dir, api, ui, stop: CancellationToken::new() };
+    Bench { fake, session, folder }
+}
+
+impl Bench {
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_installed_then_updated_only_when_it_changed() {
+    let bench = mk_bench().await;
+    bench.fake.can_update();
+    let mut deployment = deploy::Deployment::new(&bench.session, None);
+    assert!(matches!(deployment.deploy().await, Ok(Outcome::First(_))));
+    assert_eq!(bench.fake.calls(), ["install", "activate"]);
+    assert!(matches!(deployment.deploy().await, Ok(Outcome::Unchanged)));
+    assert_eq!(bench.fake.calls(), [""; 0]);
+    bench.write("main.py", "1");
+    assert!(matches!(deployment.deploy().await, Ok(Outcome::Again(_))));
+    assert_eq!(bench.fake.calls(), ["update", "activate"]);
+}
+
+#[tokio::test]
+async fn a_server_that_can_not_update_gets_a_new_plugin_in_place_of_the_old_one() {
+    let bench = mk_bench().await;
+    let mut deployment = deploy::Deployment::new(&bench.session, None);
+    deployment.deploy().await.unwrap();
+    bench.fake.calls();
+    bench.write("main.py", "1");
+    deployment.deploy().await.unwrap();
+    assert_eq!(bench.fake.calls(), ["update", "delete", "install", "activate"]);
+}
+
+#[tokio::test]
+async fn a_build_that_fails_deploys_nothing_until_a_file_changes() {
+    let bench = mk_bench().await;
+    bench.write("source", "broken");
+    let mut deployment = deploy::Deployment::new(&bench.session, Some("date +%N > built; grep -q good source"));
+    assert!(deployment.deploy().await.unwrap_err().what.contains("failed"));
+    assert!(matches!(deployment.deploy().await, Ok(Outcome::Unchanged)), "what the build wrote is no change");
+    assert_eq!(bench.fake.calls(), [""; 0]);
+    bench.write("source", "good");
+    assert!(matches!(deployment.deploy().await, Ok(Outcome::First(_))));
+    assert_eq!(bench.fake.calls(), ["install", "activate"]);
+}
+
+#[tokio::test]
+async fn a_broken_manifest_is_an_error_and_the_mended_one_another_chance() {
+    let bench = mk_bench().await;
+    bench.write("manifest.json", "{");
+    let mut deployment = deploy::Deployment::new(&bench.session, None);
+    assert!(deployment.deploy().await.is_err());
+    bench.write("manifest.json", r#"{"id": "installed"}"#);
+    assert!(matches!(deployment.deploy().await, Ok(Outcome::First(_))));
+}
+
+#[tokio::test]
+async fn an_external_command_gets_its_address_and_is_run_again_when_a_file_changes() {
+    let bench = mk_bench().await;
+    let outside = tempfile::tempdir().unwrap();
+    let script =
+        format!("echo $PLUGD_RPC_URL $STORYDEN_RPC_URL >> {0}/runs; sleep 1000 & wait", outside.path().display());
+    let command = ["sh".to_owned(), "-c".to_owned(), script];
+    let runs = || fs::read_to_string(outside.path().join("runs")).unwrap_or_default();
+    let mut changes = Changes::of(&bench.session.dir, vec![]).unwrap();
+    let mut seen = Changes::of(&outside.path().canonicalize().unwrap(), vec![]).unwrap();
+    let work = external::run(&bench.session, &command, &mut changes);
+    let script = async {
+        seen.settled().await;
+        bench.write("manifest.json", r#"{"id": "installed", "name": "New"}"#);
+        seen.settled().await;
+        bench.session.stop.cancel();
+    };
+    let (done, ()) = timeout(Duration::from_secs(20), async { tokio::join!(work, script) }).await.expect("it ends");
+    done.unwrap();
+    let url = format!("{}/rpc?token=sdprt_x", bench.fake.url.replace("http", "ws"));
+    assert_eq!(runs(), format!("{url} {url}\n").repeat(2));
+    assert_eq!(bench.fake.calls(), ["register", "update manifest"]);
+}

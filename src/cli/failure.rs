@@ -1,0 +1,215 @@
+//! What a command fails with: words, a hint, an exit code that scripts can use.
+
+use std::{fmt, io};
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::{api, config};
+
+/// Exit codes. Stable; [`EXIT_CODES`] is their documentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Exit {
+    /// It worked.
+    Ok = 0,
+    /// Anything that has no code of its own.
+    Failure = 1,
+    /// The command line or the settings are wrong.
+    Usage = 2,
+    /// There is no such thing.
+    NotFound = 3,
+    /// No token, a bad one, or not one for this.
+    Denied = 4,
+    /// The plugin failed.
+    PluginFailed = 5,
+    /// Something else came first.
+    Conflict = 6,
+    /// Not settled or answered in time.
+    Timeout = 7,
+    /// The server can't be reached or does not answer now.
+    Unavailable = 8,
+}
+
+/// The exit codes as `plugd --help` shows them.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes:
+  0  it worked
+  1  it failed for a reason not listed here
+  2  the command line or the settings are wrong
+  3  there is no such plugin, token, package or file
+  4  no token, a bad one, or one that is not good for this
+  5  the plugin failed, or answered with an error
+  6  conflict: something else came first
+  7  the time is up; what was asked for may still happen
+  8  the server can't be reached, or can't answer now";
+
+/// Why a command failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// For scripts.
+    pub(super) exit: Exit,
+    /// What failed.
+    pub(super) what: String,
+    /// What to do about it.
+    pub(super) hint: Option<String>,
+    /// The reader of the output has gone away.
+    is_closed_pipe: bool,
+}
+
+impl Failure {
+    /// A failure in these words, exit code 1.
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Failure, what: what.into(), hint: None, is_closed_pipe: false }
+    }
+
+    /// Did the reader of the output go away, as `head` does?
+    #[must_use]
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        self.is_closed_pipe
+    }
+
+    /// The same with what it is about in front.
+    #[must_use]
+    pub(super) fn about(self, context: impl fmt::Display) -> Self {
+        Self { what: format!("{context}: {}", self.what), ..self }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same with another exit code.
+    #[must_use]
+    pub(super) fn exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.what)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
+    }
+}
+
+/// The reason that plugd gives programs, if the error is one of its own.
+#[must_use]
+pub(super) fn reason(status: &Status) -> Option<String> {
+    let info = status.get_details_error_info()?;
+    (info.domain == api::ERROR_DOMAIN).then_some(info.reason)
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let hint = status.get_details_error_info().and_then(|mut info| info.metadata.remove(api::SUGGESTED));
+        let what = match status.message() {
+            "" => status.code().description().to_owned(),
+            message => message.to_owned(),
+        };
+        Self { exit: exit_of(&status), hint: hint.or_else(|| own_hint(&status)), ..Self::new(what) }
+    }
+}
+
+fn exit_of(status: &Status) -> Exit {
+    if matches!(reason(status).as_deref(), Some("PLUGIN_FAILED" | "PLUGIN_CALL_FAILED" | "CONFIGURATION_REJECTED")) {
+        return Exit::PluginFailed;
+    }
+    match status.code() {
+        Code::Ok => Exit::Ok,
+        Code::NotFound => Exit::NotFound,
+        Code::Unauthenticated | Code::PermissionDenied => Exit::Denied,
+        Code::Aborted | Code::AlreadyExists => Exit::Conflict,
+        Code::DeadlineExceeded => Exit::Timeout,
+        Code::Cancelled if status.message().contains("Timeout expired") => Exit::Timeout,
+        Code::Unavailable | Code::Cancelled => Exit::Unavailable,
+        _ => Exit::Failure,
+    }
+}
+
+/// A hint for errors that are not plugd's own and so carry none.
+fn own_hint(status: &Status) -> Option<String> {
+    let hint = match exit_of(status) {
+        Exit::Denied => "give a token with --token or PLUGD_TOKEN, or the server's data folder with --data-dir",
+        Exit::Unavailable => "check that the server runs, then try again",
+        Exit::Timeout => "try again; see with `plugd list` what happened meanwhile",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
+        Self { exit, is_closed_pipe: error.kind() == io::ErrorKind::BrokenPipe, ..Self::new(error.to_string()) }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new(format!("{error:#}"))
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Self::new(error.to_string())
+            .exit(Exit::Usage)
+            .hint("`plugd serve --help` and `plugd rest --help` list every setting")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn status(code: Code, reason: &str) -> Status {
+        let metadata = HashMap::from([(api::SUGGESTED.to_owned(), "do this".to_owned())]);
+        Status::with_error_details(code, "it broke", ErrorDetails::with_error_info(reason, api::ERROR_DOMAIN, metadata))
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_exit_code() {
+        let cases = [
+            (status(Code::NotFound, "PLUGIN_NOT_FOUND"), 3),
+            (status(Code::Unauthenticated, "UNAUTHENTICATED"), 4),
+            (status(Code::PermissionDenied, "PERMISSION_DENIED"), 4),
+            (status(Code::FailedPrecondition, "PLUGIN_FAILED"), 5),
+            (status(Code::FailedPrecondition, "EXTERNAL_PLUGIN"), 1),
+            (status(Code::Aborted, "SUPERSEDED"), 6),
+            (status(Code::DeadlineExceeded, "NOT_SETTLED"), 7),
+            (Status::cancelled("Timeout expired"), 7),
+            (status(Code::Unavailable, "DRAINING"), 8),
+            (status(Code::InvalidArgument, "INVALID_ARGUMENT"), 1),
+        ];
+        for (status, exit) in cases {
+            assert_eq!(Failure::from(status.clone()).exit as u8, exit, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_failure_says_what_is_wrong_and_what_to_do() {
+        let failure = Failure::from(status(Code::NotFound, "PLUGIN_NOT_FOUND"));
+        assert_eq!(failure.to_string(), "error: it broke\n  hint: do this");
+    }
+
+    #[test]
+    fn a_plugin_failure_of_another_domain_is_not_taken_for_one() {
+        let details = ErrorDetails::with_error_info("PLUGIN_FAILED", "example.com", HashMap::new());
+        let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
+        assert_eq!(Failure::from(status).exit, Exit::Failure);
+    }
+
+    #[test]
+    fn the_exit_codes_are_documented() {
+        for exit in 0..=Exit::Unavailable as u8 {
+            assert!(EXIT_CODES.contains(&format!("\n  {exit}  ")), "{exit}");
+        }
+    }
+}

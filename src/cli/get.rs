@@ -1,0 +1,86 @@
+//! `plugd get`.
+
+use clap::Args;
+
+use super::{
+    Context,
+    client::{QUICK, present, within},
+    failure::Failure,
+    resolve::plugin_id,
+    shape,
+    table::{Cell, Table},
+    ui::Ui,
+};
+use crate::api::v1::{GetPluginRequest, Plugin};
+
+/// Show a plugin
+#[derive(Debug, Args)]
+pub(super) struct Get {
+    /// The plugin: its id, or its manifest id or name if no other has it
+    #[arg(value_name = "ID")]
+    plugin: String,
+}
+
+impl Get {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let request = GetPluginRequest { plugin_id: plugin_id(&context.api, &self.plugin).await? };
+        let answer = within(QUICK, request, async |request| context.api.plugins().get_plugin(request).await).await?;
+        show(&context.ui, &present(answer.plugin)?)
+    }
+}
+
+/// Prints all about a plugin.
+///
+/// # Errors
+/// The other end is gone.
+pub(super) fn show(ui: &Ui, plugin: &Plugin) -> Result<(), Failure> {
+    if ui.is_json() {
+        return Ok(ui.json(&shape::plugin(plugin))?);
+    }
+    let mut table = Table::default();
+    for (name, value) in lines(plugin) {
+        table.row([format!("{name}:").into(), value]);
+    }
+    Ok(table.print(ui)?)
+}
+
+/// Prints a plugin in a sentence.
+///
+/// # Errors
+/// The other end is gone.
+pub(super) fn tell(ui: &Ui, plugin: &Plugin) -> Result<(), Failure> {
+    if ui.is_json() {
+        return Ok(ui.json(&shape::plugin(plugin))?);
+    }
+    let state = shape::state_of(plugin);
+    let state = ui.paint(shape::style(state), shape::state(state));
+    Ok(ui.line(&format!("{} {} is {state}", plugin.id, super::ui::tame(&plugin.name)))?)
+}
+
+fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {
+    let status = plugin.status.clone().unwrap_or_default();
+    let state = status.state();
+    let all = [
+        ("id", plugin.id.clone()),
+        ("name", plugin.name.clone()),
+        ("description", plugin.description.clone()),
+        ("version", plugin.version.clone()),
+        ("mode", shape::mode(plugin.mode()).to_owned()),
+        ("desired", format!("{} (generation {})", shape::desired(plugin.desired_state()), plugin.generation)),
+        ("state", shape::state(state).to_owned()),
+        ("since", shape::short_time(status.since.as_ref())),
+        ("message", status.message.clone()),
+        ("degraded", if status.degraded { "yes".to_owned() } else { String::new() }),
+        ("restarts", status.restart_count.to_string()),
+        ("pid", if status.pid == 0 { String::new() } else { status.pid.to_string() }),
+        ("run", status.run_id.clone()),
+        ("created", shape::short_time(plugin.create_time.as_ref())),
+        ("package", plugin.package_digest.clone()),
+        ("revision", plugin.revision.to_string()),
+    ];
+    let colored = |(name, value): (&'static str, String)| {
+        let style = if name == "state" { shape::style(state) } else { super::ui::Style::Plain };
+        (name, Cell::styled(value, style))
+    };
+    all.into_iter().filter(|(_, value)| !value.is_empty()).map(colored).collect()
+}

@@ -1,0 +1,98 @@
+//! `plugd publish` and `plugd call`.
+
+use std::time::Duration;
+
+use clap::Args;
+use prost_types::Struct;
+use serde_json::{Value, json};
+
+use super::{
+    Context,
+    active::duration,
+    client::{MARGIN, QUICK, within},
+    failure::Failure,
+    resolve::plugin_id,
+    shape, usage,
+};
+use crate::api::{
+    json::to_struct,
+    v1::{CallPluginRequest, PublishEventRequest},
+};
+
+/// Publish an event to the plugins that consume it
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    /// The event's name
+    name: String,
+    /// Its payload, a JSON object
+    #[arg(value_name = "JSON")]
+    payload: Option<String>,
+}
+
+impl Publish {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let payload = self.payload.as_deref().map(|text| parse_object(text, "the payload")).transpose()?;
+        let request = PublishEventRequest { name: self.name, payload };
+        let answer = within(QUICK, request, async |request| context.api.bus().publish_event(request).await).await?;
+        if context.ui.is_json() {
+            return Ok(context.ui.json(&json!({"matched": answer.matched, "accepted": answer.accepted}))?);
+        }
+        Ok(context.ui.line(&format!("{} plugins consume it, {} took it", answer.matched, answer.accepted))?)
+    }
+}
+
+/// Call a method of a plugin, and print its result as JSON
+#[derive(Debug, Args)]
+pub(super) struct Call {
+    /// The plugin: its id, or its manifest id or name if no other has it
+    #[arg(value_name = "ID")]
+    plugin: String,
+    /// The method
+    method: String,
+    /// Its parameters, a JSON object
+    #[arg(value_name = "JSON")]
+    params: Option<String>,
+    /// How long to wait for the result
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    timeout: Duration,
+}
+
+impl Call {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let request = CallPluginRequest {
+            params: self.params.as_deref().map(|text| parse_object(text, "the parameters")).transpose()?,
+            plugin_id: plugin_id(&context.api, &self.plugin).await?,
+            method: self.method,
+            timeout: self.timeout.try_into().ok(),
+        };
+        let send = async |request| context.api.bus().call_plugin(request).await;
+        let result = within(self.timeout + MARGIN, request, send).await?.result;
+        Ok(context.ui.json(&Value::Object(shape::object(result.as_ref())))?)
+    }
+}
+
+/// A JSON object from the command line or a file, for the API; `what` names it in errors.
+///
+/// # Errors
+/// It is not JSON, not an object, or has a number that can't be carried.
+pub(super) fn parse_object(text: &str, what: &str) -> Result<Struct, Failure> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => to_struct(&object).map_err(|error| usage(format!("{what}: {error}"))),
+        Ok(_) => Err(usage(format!("{what}: not a JSON object")).hint("write it like '{\"key\": \"value\"}'")),
+        Err(error) => Err(usage(format!("{what}: not JSON: {error}")).hint("write it like '{\"key\": \"value\"}'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::failure::Exit;
+
+    #[test]
+    fn only_an_object_is_taken() {
+        assert!(parse_object("{\"a\": 1}", "x").is_ok());
+        for text in ["", "[]", "1", "{", "{\"id\": 9007199254740999}"] {
+            assert_eq!(parse_object(text, "x").unwrap_err().exit, Exit::Usage, "{text}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Options that every subcommand has.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+use tonic::codegen::http::Uri;
+
+use super::failure::Failure;
+
+/// Where a server is expected when nobody says.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
+/// Where the data folder is expected when nobody says.
+const DEFAULT_DATA_DIR: &str = "./data";
+/// The file in a data folder that holds the first administrator's token.
+const TOKEN_FILE: &str = "admin.token";
+
+/// Options that every subcommand has.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Options {
+    /// Server to talk to [default: http://127.0.0.1:8000]
+    #[arg(long, global = true, env = "PLUGD_SERVER", value_name = "URL")]
+    pub(super) server: Option<String>,
+    /// Token to show it; without one, DIR/admin.token of the data folder is tried
+    #[arg(long, global = true, env = "PLUGD_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+    /// Data folder of the server [default: ./data]
+    #[arg(long, global = true, env = "PLUGD_DATA_DIR", value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Form of what is printed
+    #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
+    pub(super) output: Output,
+    /// When to print in colour; NO_COLOR is respected
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: When,
+}
+
+/// Form of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs: one document, or one object a line where lines come one by one.
+    Json,
+}
+
+/// When to print in colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum When {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Options {
+    /// The server's address, without a slash at its end.
+    #[must_use]
+    pub(super) fn server(&self) -> &str {
+        let given = self.server.as_deref().filter(|server| !server.is_empty());
+        given.unwrap_or(DEFAULT_SERVER).trim_end_matches('/')
+    }
+
+    /// The token to show: the one given, else the one in the data folder. The latter goes to another machine only if the
+    /// folder was named, so that a local token is not sent away by accident.
+    ///
+    /// # Errors
+    /// A named data folder whose token can't be read.
+    pub(super) fn credential(&self) -> Result<Option<String>, Failure> {
+        if let Some(token) = self.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
+            return Ok(Some(token.to_owned()));
+        }
+        match &self.data_dir {
+            None if !is_local(self.server()) => Ok(None),
+            None => Ok(read_token(Path::new(DEFAULT_DATA_DIR)).ok()),
+            Some(folder) => match read_token(folder) {
+                Ok(token) => Ok(Some(token)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(Failure::new(format!("can't read {TOKEN_FILE} in {}: {error}", folder.display()))
+                    .hint("run this as the user who runs the server, or give a token with --token")),
+            },
+        }
+    }
+}
+
+/// The administrator's token in a data folder.
+///
+/// # Errors
+/// It is not there or can't be read.
+pub(super) fn read_token(folder: &Path) -> std::io::Result<String> {
+    Ok(fs::read_to_string(folder.join(TOKEN_FILE))?.trim().to_owned())
+}
+
+fn is_local(server: &str) -> bool {
+    let uri: Option<Uri> = server.parse().ok();
+    let host = uri.as_ref().and_then(Uri::host).unwrap_or_default().trim_matches(['[', ']']);
+    let is_loopback = |address: std::net::IpAddr| address.is_loopback();
+    host == "localhost" || host.parse().is_ok_and(is_loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_with_token() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(TOKEN_FILE), "found\n").unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_token_given_beats_the_one_in_the_data_folder() {
+        let folder = folder_with_token();
+        let mut options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
+        assert_eq!(options.credential().unwrap().as_deref(), Some("found"));
+        options.token = Some("given".to_owned());
+        assert_eq!(options.credential().unwrap().as_deref(), Some("given"));
+    }
+
+    #[test]
+    fn a_folder_without_a_token_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
+        assert_eq!(options.credential().unwrap(), None);
+    }
+
+    #[test]
+    fn only_addresses_of_this_machine_are_local() {
+        for server in ["http://localhost:8000", "http://127.0.0.1:1", "http://127.8.0.1", "http://[::1]:8000"] {
+            assert!(is_local(server), "{server}");
+        }
+        for server in ["http://example.com", "http://localhost.example.com", "http://10.0.0.1:8000", "nonsense"] {
+            assert!(!is_local(server), "{server}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `plugd rest`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    failure::Failure,
+    in_many_threads,
+    serve::{environment, settings_file},
+    signals, telemetry,
+};
+use crate::{
+    app,
+    config::{Flags, RestConfig},
+};
+
+/// Serve REST in front of another plugd
+#[derive(Debug, Args)]
+pub(super) struct Rest {
+    /// File with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags<RestConfig>,
+}
+
+impl Rest {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let file = settings_file::<RestConfig>(self.config.as_deref())?;
+        let config = RestConfig::load(&self.flags, &environment(), &file)?;
+        telemetry::install(&config.log, config.log_format)?;
+        in_many_threads(serve(config))
+    }
+}
+
+async fn serve(config: RestConfig) -> Result<(), Failure> {
+    tracing::info!(address = %config.listen, upstream = config.upstream.0, "serving REST");
+    Ok(Box::pin(app::serve_rest(config, signals::stop_token()?)).await?)
+}

@@ -1,0 +1,101 @@
+//! Tables for people: aligned columns, no borders.
+
+use std::io;
+
+use super::ui::{Style, Ui, tame};
+
+/// One field of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// A field in this style.
+    pub(super) fn styled(text: impl AsRef<str>, style: Style) -> Self {
+        Self { text: tame(text.as_ref()), style }
+    }
+
+    fn width(&self) -> usize {
+        self.text.chars().count()
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::styled(text, Style::Plain)
+    }
+}
+
+/// Rows below a heading.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// An empty table with this heading.
+    #[must_use]
+    pub(super) fn new(heading: &[&str]) -> Self {
+        Self { rows: vec![heading.iter().map(|text| Cell::styled(text, Style::Bold)).collect()] }
+    }
+
+    /// Adds a row.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Prints it.
+    ///
+    /// # Errors
+    /// The other end is gone.
+    pub(super) fn print(&self, ui: &Ui) -> io::Result<()> {
+        let widths = self.widths();
+        self.rows.iter().try_for_each(|row| ui.line(&line(ui, row, &widths)))
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max();
+        (0..columns).map(|column| width(column).unwrap_or_default()).collect()
+    }
+}
+
+fn line(ui: &Ui, row: &[Cell], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+        line += &ui.paint(cell.style, &cell.text);
+        if column + 1 < row.len() {
+            line += &" ".repeat(width - cell.width() + 2);
+        }
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{options::Output, ui::tests::mk_ui};
+
+    #[test]
+    fn columns_are_aligned_by_letters_not_bytes() {
+        let (ui, printed) = mk_ui(Output::Table);
+        let mut table = Table::new(&["ID", "NAME", "STATE"]);
+        table.row(["1".into(), "Grüße".into(), "active".into()]);
+        table.row(["22".into(), "x".into(), "".into()]);
+        table.print(&ui).unwrap();
+        assert_eq!(printed.text(), "ID  NAME   STATE\n1   Grüße  active\n22  x\n");
+    }
+
+    #[test]
+    fn colour_does_not_count_as_width() {
+        let printed = crate::cli::ui::tests::Printed::default();
+        let ui = Ui::new(printed.clone(), io::sink(), Output::Table, true);
+        let mut table = Table::new(&["A", "B"]);
+        table.row([Cell::styled("long", Style::Green), "b".into()]);
+        table.print(&ui).unwrap();
+        assert_eq!(printed.text(), "\x1b[1mA\x1b[0m     \x1b[1mB\x1b[0m\n\x1b[32mlong\x1b[0m  b\n");
+    }
+}

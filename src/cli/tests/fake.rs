@@ -1,0 +1,323 @@
+//! A server that answers as a test tells it to, and remembers what it was asked.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use prost_types::{Struct, Value, value::Kind};
+use tokio_stream::{Stream, StreamExt, iter, wrappers::TcpListenerStream};
+use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::api::{
+    self,
+    v1::{
+        plugin_service_server::{PluginService, PluginServiceServer},
+        watch_state_request::Start,
+        watch_state_response::{EventBatch, Frame, Opened, SnapshotChunk, SnapshotEnd},
+        *,
+    },
+};
+
+type Answer<T> = Result<Response<T>, Status>;
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What the server answers and was asked.
+#[derive(Default)]
+struct State {
+    plugins: Vec<Plugin>,
+    pages: usize,
+    credential: Option<String>,
+    upload: (String, Vec<u8>),
+    failure: Option<Status>,
+    wait: Option<i64>,
+    is_hanging: bool,
+    can_update: bool,
+    calls: Vec<String>,
+    watches: VecDeque<(Vec<WatchStateResponse>, Status)>,
+    watched: Vec<String>,
+    logs: VecDeque<(Vec<LogLine>, Option<Status>)>,
+    logged: Vec<(String, u32)>,
+}
+
+/// A running server.
+pub(in crate::cli) struct Fake {
+    /// Its address.
+    pub(in crate::cli) url: String,
+    state: Arc<Mutex<State>>,
+}
+
+struct Service(Arc<Mutex<State>>);
+
+pub(in crate::cli) fn mk_plugin(id: &str, name: &str, state: ReportedState, revision: u64) -> Plugin {
+    let manifest_id = Value { kind: Some(Kind::StringValue(name.to_lowercase())) };
+    Plugin {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        mode: PluginMode::Supervised.into(),
+        manifest: Some(Struct { fields: [("id".to_owned(), manifest_id)].into() }),
+        status: Some(PluginStatus { state: state.into(), ..PluginStatus::default() }),
+        revision,
+        ..Plugin::default()
+    }
+}
+
+pub(in crate::cli) fn mk_status(code: Code, reason: &str) -> Status {
+    let metadata = HashMap::from([(api::SUGGESTED.to_owned(), "do this".to_owned())]);
+    Status::with_error_details(code, "it broke", ErrorDetails::with_error_info(reason, api::ERROR_DOMAIN, metadata))
+}
+
+pub(in crate::cli) fn unavailable() -> Status {
+    Status::unavailable("draining")
+}
+
+fn frame(revision: u64, frame: Frame) -> WatchStateResponse {
+    WatchStateResponse { cursor: Some(Cursor { epoch: "e".to_owned(), revision }), frame: Some(frame) }
+}
+
+pub(in crate::cli) fn opened(revision: u64) -> WatchStateResponse {
+    frame(revision, Frame::Opened(Opened { head_revision: revision, compact_revision: 0 }))
+}
+
+pub(in crate::cli) fn snapshot(revision: u64, plugins: impl IntoIterator<Item = Plugin>) -> WatchStateResponse {
+    frame(revision, Frame::Snapshot(SnapshotChunk { plugins: plugins.into_iter().collect() }))
+}
+
+pub(in crate::cli) fn end(revision: u64) -> WatchStateResponse {
+    frame(revision, Frame::SnapshotEnd(SnapshotEnd {}))
+}
+
+pub(in crate::cli) fn events(revision: u64, events: impl IntoIterator<Item = PluginEvent>) -> WatchStateResponse {
+    frame(revision, Frame::Events(EventBatch { events: events.into_iter().collect() }))
+}
+
+impl Fake {
+    /// Starts a server; it ends with the test's runtime.
+    pub(in crate::cli) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::<Mutex<State>>::default();
+        let service = PluginServiceServer::new(Service(Arc::clone(&state)));
+        let server = Server::builder().add_service(service);
+        tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { url, state }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.state.lock().unwrap())
+    }
+
+    pub(in crate::cli) fn set_plugins(&self, plugins: impl IntoIterator<Item = Plugin>) {
+        self.with(|state| state.plugins = plugins.into_iter().collect());
+    }
+
+    pub(in crate::cli) fn fail_activation(&self, status: Status) {
+        self.with(|state| state.failure = Some(status));
+    }
+
+    /// From now on, GetPlugin is not answered.
+    pub(in crate::cli) fn hang(&self) {
+        self.with(|state| state.is_hanging = true);
+    }
+
+    /// The next watch gets these frames and then this error.
+    pub(in crate::cli) fn watch(&self, frames: impl IntoIterator<Item = WatchStateResponse>, end: Status) {
+        self.with(|state| state.watches.push_back((frames.into_iter().collect(), end)));
+    }
+
+    /// The next log has these lines and then this error.
+    pub(in crate::cli) fn log<const N: usize>(&self, lines: [&str; N], end: Option<Status>) {
+        let lines = lines.map(|text| LogLine { text: text.to_owned(), cursor: format!("at {text}") });
+        self.with(|state| state.logs.push_back((lines.into(), end)));
+    }
+
+    /// From now on, UpdatePackage works.
+    pub(in crate::cli) fn can_update(&self) {
+        self.with(|state| state.can_update = true);
+    }
+
+    /// The calls that changed something since this was last asked.
+    pub(in crate::cli) fn calls(&self) -> Vec<String> {
+        self.with(|state| std::mem::take(&mut state.calls))
+    }
+
+    pub(in crate::cli) fn pages_served(&self) -> usize {
+        self.with(|state| state.pages)
+    }
+
+    pub(in crate::cli) fn credential(&self) -> Option<String> {
+        self.with(|state| state.credential.clone())
+    }
+
+    pub(in crate::cli) fn upload(&self) -> (String, Vec<u8>) {
+        self.with(|state| state.upload.clone())
+    }
+
+    /// The seconds that SetActiveState was to wait.
+    pub(in crate::cli) fn wait_asked_for(&self) -> Option<i64> {
+        self.with(|state| state.wait)
+    }
+
+    pub(in crate::cli) fn watches_asked_for(&self) -> Vec<String> {
+        self.with(|state| state.watched.clone())
+    }
+
+    /// The cursors and tails that logs were asked with.
+    pub(in crate::cli) fn logs_asked_for(&self) -> Vec<(String, u32)> {
+        self.with(|state| state.logged.clone())
+    }
+}
+
+impl Service {
+    /// Remembers a call.
+    fn called(&self, name: &str) -> MutexGuard<'_, State> {
+        let mut state = self.0.lock().unwrap();
+        state.calls.push(name.to_owned());
+        state
+    }
+}
+
+fn described(start: Option<&Start>) -> String {
+    match start {
+        None => "snapshot".to_owned(),
+        Some(Start::LiveOnly(_)) => "live".to_owned(),
+        Some(Start::After(cursor)) => format!("after {}:{}", cursor.epoch, cursor.revision),
+    }
+}
+
+macro_rules! plugin_service {
+    ([$($method:ident: $request:ty => $response:ty;)+] $($real:tt)+) => {
+        #[tonic::async_trait]
+        impl PluginService for Service {
+            $(
+                async fn $method(&self, _: Request<$request>) -> Answer<$response> {
+                    Err(Status::unimplemented("the fake has no such method"))
+                }
+            )+
+            $($real)+
+        }
+    };
+}
+
+plugin_service! {
+    [
+        install_plugin_from_url: InstallPluginFromUrlRequest => InstallPluginFromUrlResponse;
+        restart_plugin: RestartPluginRequest => RestartPluginResponse;
+        rollback_package: RollbackPackageRequest => RollbackPackageResponse;
+        download_package: DownloadPackageRequest => Self::DownloadPackageStream;
+        cycle_token: CycleTokenRequest => CycleTokenResponse;
+        get_configuration_schema: GetConfigurationSchemaRequest => GetConfigurationSchemaResponse;
+        get_configuration: GetConfigurationRequest => GetConfigurationResponse;
+        update_configuration: UpdateConfigurationRequest => UpdateConfigurationResponse;
+        list_configuration_revisions: ListConfigurationRevisionsRequest => ListConfigurationRevisionsResponse;
+    ]
+
+    type WatchStateStream = BoxStream<WatchStateResponse>;
+    type DownloadPackageStream = BoxStream<DownloadPackageResponse>;
+    type StreamLogsStream = BoxStream<StreamLogsResponse>;
+
+    async fn install_plugin(
+        &self,
+        request: Request<Streaming<InstallPluginRequest>>,
+    ) -> Answer<InstallPluginResponse> {
+        let (mut parts, mut upload) = (request.into_inner(), (String::new(), Vec::new()));
+        while let Some(part) = parts.next().await {
+            match part?.part {
+                Some(install_plugin_request::Part::Header(header)) => upload.0 = header.expected_digest,
+                Some(install_plugin_request::Part::Chunk(bytes)) => upload.1.extend(bytes),
+                None => {}
+            }
+        }
+        let plugin = mk_plugin(super::ID, "Installed", ReportedState::Inactive, 1);
+        let plugin = Plugin { package_digest: upload.0.clone(), ..plugin };
+        let mut state = self.called("install");
+        state.upload = upload;
+        state.plugins.push(plugin.clone());
+        Ok(Response::new(InstallPluginResponse { plugin: Some(plugin) }))
+    }
+
+    /// One plugin a page.
+    async fn list_plugins(&self, request: Request<ListPluginsRequest>) -> Answer<ListPluginsResponse> {
+        let mut state = self.0.lock().unwrap();
+        let credential = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        state.credential = credential.map(str::to_owned);
+        state.pages += 1;
+        let page: usize = request.get_ref().page_token.parse().unwrap_or_default();
+        let next_page_token =
+            if page + 1 < state.plugins.len() { (page + 1).to_string() } else { String::new() };
+        let plugins = state.plugins.get(page).cloned().into_iter().collect();
+        Ok(Response::new(ListPluginsResponse { plugins, next_page_token }))
+    }
+
+    async fn get_plugin(&self, request: Request<GetPluginRequest>) -> Answer<GetPluginResponse> {
+        let is_hanging = self.0.lock().unwrap().is_hanging;
+        if is_hanging {
+            std::future::pending::<()>().await;
+        }
+        let id = &request.get_ref().plugin_id;
+        let plugin = self.0.lock().unwrap().plugins.iter().find(|plugin| plugin.id == *id).cloned();
+        match plugin {
+            Some(plugin) => Ok(Response::new(GetPluginResponse { plugin: Some(plugin) })),
+            None => Err(mk_status(Code::NotFound, "PLUGIN_NOT_FOUND")),
+        }
+    }
+
+    async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
+        let mut state = self.called("activate");
+        state.wait = request.get_ref().wait_timeout.as_ref().map(|timeout| timeout.seconds);
+        match state.failure.take() {
+            Some(status) => Err(status),
+            None => Ok(Response::new(SetActiveStateResponse { plugin: state.plugins.first().cloned() })),
+        }
+    }
+
+    async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
+        let mut parts = request.into_inner();
+        while parts.next().await.transpose()?.is_some() {}
+        let state = self.called("update");
+        if !state.can_update {
+            return Err(Status::unimplemented("not yet"));
+        }
+        Ok(Response::new(UpdatePackageResponse { plugin: state.plugins.first().cloned() }))
+    }
+
+    async fn delete_plugin(&self, _: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
+        let plugin = self.called("delete").plugins.pop();
+        Ok(Response::new(DeletePluginResponse { plugin }))
+    }
+
+    async fn register_external_plugin(
+        &self,
+        _: Request<RegisterExternalPluginRequest>,
+    ) -> Answer<RegisterExternalPluginResponse> {
+        let mut plugin = mk_plugin(super::ID, "Installed", ReportedState::Connecting, 1);
+        plugin.set_mode(PluginMode::External);
+        plugin.token = "sdprt_x".to_owned();
+        self.called("register").plugins.push(plugin.clone());
+        Ok(Response::new(RegisterExternalPluginResponse { plugin: Some(plugin) }))
+    }
+
+    async fn update_manifest(&self, _: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
+        let plugin = self.called("update manifest").plugins.first().cloned();
+        Ok(Response::new(UpdateManifestResponse { plugin }))
+    }
+
+    async fn watch_state(&self, request: Request<WatchStateRequest>) -> Answer<Self::WatchStateStream> {
+        let mut state = self.0.lock().unwrap();
+        state.watched.push(described(request.get_ref().start.as_ref()));
+        let (frames, end) = state.watches.pop_front().ok_or_else(|| Status::internal("one watch too many"))?;
+        let frames = frames.into_iter().map(Ok).chain([Err(end)]);
+        Ok(Response::new(Box::pin(iter(frames.collect::<Vec<_>>()))))
+    }
+
+    async fn stream_logs(&self, request: Request<StreamLogsRequest>) -> Answer<Self::StreamLogsStream> {
+        let mut state = self.0.lock().unwrap();
+        state.logged.push((request.get_ref().after.clone(), request.get_ref().tail_lines));
+        let (lines, end) = state.logs.pop_front().ok_or_else(|| Status::internal("one log too many"))?;
+        let batch = StreamLogsResponse { lines, lines_lost: false, caught_up: true };
+        let batches = std::iter::once(Ok(batch)).chain(end.map(Err));
+        Ok(Response::new(Box::pin(iter(batches.collect::<Vec<_>>()))))
+    }
+}

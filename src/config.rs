@@ -1,0 +1,122 @@
+//! What an operator can set: flags > environment > TOML file > defaults, typed.
+//!
+//! Each knob is declared once, in [`Config`] or [`RestConfig`]: its name (the key in the file, and with hyphens the
+//! flag), its type, its default and the environment variables that it is read from, the first of which wins: the
+//! `PLUGD_*` name, then the name that CONTRACT section 15 has for it. An empty variable counts as not set.
+//! Durations are written as in Go (`100ms`, `5s`, `1m30s`), sizes as `10MB` or `64KiB`, lists with commas.
+
+mod check;
+mod file;
+mod flags;
+mod knob;
+mod layers;
+mod value;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use rustix::process::Signal;
+
+pub use file::File;
+pub use flags::Flags;
+pub use knob::{Knob, Knobs};
+pub use layers::{Environment, Error, Layers, Origin};
+pub use value::{Bytes, EventCatalog, HttpUrl, LogFormat, RuntimeProvider, Value, duration};
+
+use knob::knobs;
+
+knobs! {
+    /// Settings of `plugd serve`.
+    pub struct Config {
+        /// Address on which gRPC, REST and the plugins' WebSocket are served.
+        listen: SocketAddr = "127.0.0.1:8000", "HOST:PORT", ["PLUGD_LISTEN", "LISTEN_ADDR"];
+        /// Folder of everything that plugd stores.
+        data_dir: PathBuf = "./data", "DIR", ["PLUGD_DATA_DIR"];
+        /// Folder of the plugins' working directories and logs.
+        plugin_dir: PathBuf = "{data_dir}/plugins", "DIR", ["PLUGD_PLUGIN_DIR", "PLUGIN_DATA_PATH"];
+        /// The database.
+        database_url: String = "sqlite://{data_dir}/plugd.db?mode=rwc", "URL", ["PLUGD_DATABASE_URL"];
+        /// What runs supervised plugins: local or none.
+        runtime_provider: RuntimeProvider = "local", "NAME", ["PLUGD_RUNTIME_PROVIDER", "PLUGIN_RUNTIME_PROVIDER"];
+        /// Restarts of a crashing plugin before it is in error.
+        max_restart_attempts: u32 = "3", "N", ["PLUGD_MAX_RESTART_ATTEMPTS", "PLUGIN_MAX_RESTART_ATTEMPTS"];
+        /// Delay before the first restart; doubles each time.
+        backoff: Duration = "1s", "TIME", ["PLUGD_BACKOFF"];
+        /// The most that the delay grows to.
+        max_backoff: Duration = "60s", "TIME", ["PLUGD_MAX_BACKOFF", "PLUGIN_MAX_BACKOFF_DURATION"];
+        /// How long a plugin runs until it is stable, which clears its restart count.
+        stable_after: Duration = "30s", "TIME", ["PLUGD_STABLE_AFTER", "PLUGIN_RUNTIME_CRASH_THRESHOLD"];
+        /// Delay before the restart of a plugin that was stable.
+        stable_crash_backoff: Duration = "5s", "TIME", ["PLUGD_STABLE_CRASH_BACKOFF", "PLUGIN_RUNTIME_CRASH_BACKOFF"];
+        /// How long the laying out of a package may take.
+        prepare_timeout: Duration = "60s", "TIME", ["PLUGD_PREPARE_TIMEOUT"];
+        /// How long a started plugin may take to connect.
+        connect_timeout: Duration = "30s", "TIME", ["PLUGD_CONNECT_TIMEOUT"];
+        /// How often a connected plugin is asked for proof of life.
+        ping_interval: Duration = "15s", "TIME", ["PLUGD_PING_INTERVAL"];
+        /// How long it may take to answer that.
+        ping_timeout: Duration = "10s", "TIME", ["PLUGD_PING_TIMEOUT"];
+        /// How long a plugin whose connection was lost may take to dial in again or to exit.
+        reconnect_timeout: Duration = "10s", "TIME", ["PLUGD_RECONNECT_TIMEOUT"];
+        /// Signal that asks a plugin to stop.
+        stop_signal: Signal = "SIGINT", "SIGNAL", ["PLUGD_STOP_SIGNAL"];
+        /// How long after that signal a plugin is killed.
+        grace: Duration = "5s", "TIME", ["PLUGD_GRACE"];
+        /// How long after the kill a plugin is reported as unkillable.
+        kill_timeout: Duration = "5s", "TIME", ["PLUGD_KILL_TIMEOUT"];
+        /// Plugins that are started at the same time.
+        max_concurrent_starts: u32 = "8", "N", ["PLUGD_MAX_CONCURRENT_STARTS"];
+        /// Address of the application's own API, as plugins are told it.
+        public_api_address: HttpUrl = "http://localhost:8000", "URL", ["PLUGD_PUBLIC_API_ADDRESS", "PUBLIC_API_ADDRESS"];
+        /// Key that `access_get` gives plugins when no application answers it.
+        access_key: Option<String> = "", "KEY", ["PLUGD_ACCESS_KEY"];
+        /// Variables of plugd's environment that plugins get; a trailing * matches the rest of a name.
+        env_allow: Vec<String> = "PATH,HOME,LANG,LC_*,TZ,TMPDIR", "NAMES", ["PLUGD_ENV_ALLOW"];
+        /// Origins, besides plugd's own, whose pages may change things with a cookie.
+        allowed_origins: Vec<String> = "", "ORIGINS", ["PLUGD_ALLOWED_ORIGINS"];
+        /// Events that manifests may name: none (any), storyden, or a file with one name a line.
+        event_catalog: EventCatalog = "none", "NAME|FILE", ["PLUGD_EVENT_CATALOG"];
+        /// How often an idle watch gets a heartbeat that asked for no other interval.
+        heartbeat: Duration = "15s", "TIME", ["PLUGD_HEARTBEAT"];
+        /// Age at which a watch is ended, to be resumed; not set = never.
+        watch_max_age: Option<Duration> = "", "TIME", ["PLUGD_WATCH_MAX_AGE"];
+        /// Revisions that can be resumed from.
+        journal_keep: u64 = "100000", "N", ["PLUGD_JOURNAL_KEEP"];
+        /// Size at which a plugin's log is rotated.
+        log_max_bytes: Bytes = "10MB", "SIZE", ["PLUGD_LOG_MAX_BYTES"];
+        /// Rotated logs that are kept of each plugin.
+        log_keep: u32 = "3", "N", ["PLUGD_LOG_KEEP"];
+        /// Connections that are open at the same time.
+        max_connections: u32 = "1024", "N", ["PLUGD_MAX_CONNECTIONS"];
+        /// Certificate chain (PEM) to serve TLS with; needs tls_key.
+        tls_cert: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CERT"];
+        /// Private key (PEM) of the certificate.
+        tls_key: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_KEY"];
+        /// Certificates (PEM) one of which must have signed each client's; needs tls_cert.
+        tls_client_ca: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CLIENT_CA"];
+        /// Form of plugd's own log: text or json.
+        log_format: LogFormat = "text", "FORMAT", ["PLUGD_LOG_FORMAT"];
+        /// What plugd's own log holds, as "info" or "warn,plugd=debug".
+        log: String = "info", "FILTER", ["PLUGD_LOG"];
+    }
+}
+
+knobs! {
+    /// Settings of `plugd rest`, the REST shim in a process of its own.
+    pub struct RestConfig {
+        /// Address on which REST is served.
+        listen: SocketAddr = "127.0.0.1:8001", "HOST:PORT", ["PLUGD_REST_LISTEN"];
+        /// Address of the plugd that answers.
+        upstream: HttpUrl = "http://127.0.0.1:8000", "URL", ["PLUGD_UPSTREAM"];
+        /// Origins, besides its own, whose pages may change things with a cookie.
+        allowed_origins: Vec<String> = "", "ORIGINS", ["PLUGD_ALLOWED_ORIGINS"];
+        /// Connections that are open at the same time.
+        max_connections: u32 = "1024", "N", ["PLUGD_MAX_CONNECTIONS"];
+        /// Form of its own log: text or json.
+        log_format: LogFormat = "text", "FORMAT", ["PLUGD_LOG_FORMAT"];
+        /// What its own log holds, as "info" or "warn,plugd=debug".
+        log: String = "info", "FILTER", ["PLUGD_LOG"];
+    }
+}
+
+#[cfg(test)]
+mod tests;

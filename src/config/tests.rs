@@ -1,0 +1,124 @@
+use std::{path::Path, time::Duration};
+
+use super::*;
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn file(text: &str) -> Result<File, Error> {
+    File::parse(Path::new("plugd.toml"), text, Config::KNOBS)
+}
+
+fn load(flags: &[(&'static str, &str)], variables: &[(&str, &str)], text: &str) -> Result<Config, Error> {
+    let flags = flags.iter().fold(Flags::default(), |flags, (name, value)| flags.with(name, *value));
+    Config::load(&flags, &environment(variables), &file(text)?)
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = load(&[], &[], "").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!(config.plugin_dir, Path::new("./data/plugins"));
+    assert_eq!(config.database_url, "sqlite://./data/plugd.db?mode=rwc");
+    assert_eq!(config.max_restart_attempts, 3);
+    assert_eq!(config.max_backoff, Duration::from_secs(60));
+    assert_eq!(config.stable_after, Duration::from_secs(30));
+    assert_eq!(config.stop_signal, Signal::INT);
+    assert_eq!(config.event_catalog, EventCatalog::Any);
+    assert_eq!(config.watch_max_age, None);
+    assert_eq!(config.log_max_bytes, Bytes(10_000_000));
+    assert_eq!(config.env_allow, ["PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"]);
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+    let (flag, variable, text) = ([("grace", "1s")], [("PLUGD_GRACE", "2s")], "grace = \"3s\"");
+    let grace = |config: Config| config.grace.as_secs();
+    assert_eq!(grace(load(&flag, &variable, text).unwrap()), 1);
+    assert_eq!(grace(load(&[], &variable, text).unwrap()), 2);
+    assert_eq!(grace(load(&[], &[], text).unwrap()), 3);
+    assert_eq!(grace(load(&[], &[], "").unwrap()), 5);
+}
+
+#[test]
+fn plugd_names_beat_those_of_the_contract_and_an_empty_variable_is_not_set() {
+    let both = [("PLUGD_MAX_BACKOFF", "7s"), ("PLUGIN_MAX_BACKOFF_DURATION", "8s")];
+    assert_eq!(load(&[], &both, "").unwrap().max_backoff.as_secs(), 7);
+    let empty = [("PLUGD_MAX_BACKOFF", ""), ("PLUGIN_MAX_BACKOFF_DURATION", "8s")];
+    assert_eq!(load(&[], &empty, "").unwrap().max_backoff.as_secs(), 8);
+}
+
+#[test]
+fn everything_stored_follows_the_data_folder_unless_it_is_set_itself() {
+    let config = load(&[("data_dir", "/var/lib/plugd")], &[("PLUGIN_DATA_PATH", "/srv/plugins")], "").unwrap();
+    assert_eq!(config.database_url, "sqlite:///var/lib/plugd/plugd.db?mode=rwc");
+    assert_eq!(config.plugin_dir, Path::new("/srv/plugins"));
+}
+
+#[test]
+fn a_file_takes_numbers_lists_and_texts() {
+    let text = "# settings\nlisten = \":9000\"\nlog_keep = 5\nallowed_origins = [\"https://a.example\", \"https://b.example\"]\n";
+    let config = load(&[], &[], text).unwrap();
+    assert_eq!(config.listen.to_string(), "0.0.0.0:9000");
+    assert_eq!(config.log_keep, 5);
+    assert_eq!(config.allowed_origins, ["https://a.example", "https://b.example"]);
+}
+
+#[test]
+fn an_error_names_where_the_value_stands_what_it_is_and_what_is_expected() {
+    let cases = [
+        (load(&[("listen", "here")], &[], ""), "flag --listen: \"here\" is no value for listen: an address and a port"),
+        (
+            load(&[], &[("PLUGIN_RUNTIME_PROVIDER", "sprites")], ""),
+            "environment variable PLUGIN_RUNTIME_PROVIDER: \"sprites\" is no value for runtime_provider: local or none is expected",
+        ),
+        (
+            load(&[], &[], "\nping_interval = \"-5s\""),
+            "plugd.toml line 2: \"-5s\" is no value for ping_interval: a time like",
+        ),
+        (load(&[], &[], "log_keep = 3\n\nping = \"5s\"\n"), "plugd.toml line 3: there is no setting \"ping\""),
+        (load(&[], &[], "log_keep = 3\nlog_keep ="), "plugd.toml line 2: "),
+        (load(&[("max_backoff", "1ms")], &[], ""), "backoff is longer than max_backoff"),
+        (load(&[("tls_cert", "a.pem")], &[], ""), "tls_cert and tls_key go together"),
+    ];
+    for (result, expected) in cases {
+        let message = result.unwrap_err().to_string();
+        assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[test]
+fn a_list_is_written_with_commas_or_spaces() {
+    for names in ["A,B", "A B", "A, B"] {
+        assert_eq!(load(&[], &[("PLUGD_ENV_ALLOW", names)], "").unwrap().env_allow, ["A", "B"], "{names}");
+    }
+}
+
+#[test]
+fn the_runtime_provider_is_read_whatever_its_case() {
+    let config = load(&[], &[("PLUGIN_RUNTIME_PROVIDER", "NONE")], "").unwrap();
+    assert_eq!(config.runtime_provider, RuntimeProvider::None);
+}
+
+#[test]
+fn printed_settings_are_read_as_the_same_settings() {
+    let config = load(&[("watch_max_age", "1h"), ("backoff", "1.5s"), ("stop_signal", "term")], &[], "").unwrap();
+    assert_eq!(load(&[], &[], &config.to_toml()).unwrap(), config);
+}
+
+#[test]
+fn printed_settings_hold_no_password() {
+    let config = load(&[("database_url", "postgres://me:se@secret@host/db")], &[], "").unwrap();
+    assert!(config.to_toml().contains("postgres://me@host/db"));
+    assert!(!config.to_toml().contains("secret"));
+}
+
+#[test]
+fn every_knob_has_a_plugd_variable_first_and_no_variable_sets_two() {
+    let mut seen = std::collections::BTreeSet::new();
+    for knob in Config::KNOBS {
+        assert!(knob.env[0].starts_with("PLUGD_"), "{}", knob.name);
+        assert!(knob.env.iter().all(|name| seen.insert(*name)), "{}", knob.name);
+    }
+}

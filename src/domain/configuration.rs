@@ -1,0 +1,153 @@
+//! The configuration of a plugin: the fields that its manifest declares, and whether a value fits them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::error::{Error, Reason, Result, Violation};
+
+/// The fields that a manifest declares (CONTRACT 5.5). There are no required fields, ranges, choices or secrets.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConfigurationSchema {
+    /// The fields, in the manifest's order.
+    pub fields: Vec<Field>,
+}
+
+/// One field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: FieldType,
+    /// Key in the configuration. A field whose id is blank is for show: nothing is checked against it.
+    #[serde(default)]
+    pub id: String,
+    /// Label for a form.
+    #[serde(default)]
+    pub label: String,
+    /// Help for a form.
+    #[serde(default)]
+    pub description: String,
+    /// What the plugin uses when nothing is set; plugd never fills it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Value>,
+}
+
+/// Type of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldType {
+    /// A string.
+    String,
+    /// A number, whole or not.
+    Number,
+    /// True or false.
+    Boolean,
+}
+
+impl FieldType {
+    /// The type with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::String, Self::Number, Self::Boolean].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name in a manifest.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+        }
+    }
+
+    /// Is the value of this type? `null` is of none.
+    #[must_use]
+    pub fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::String => value.is_string(),
+            Self::Number => value.is_number(),
+            Self::Boolean => value.is_boolean(),
+        }
+    }
+}
+
+/// Checks a complete new configuration against what the manifest declares (CONTRACT 3.13): declared fields have their
+/// type; others are allowed, and so are missing ones.
+///
+/// # Errors
+/// `INVALID_CONFIGURATION` with a violation `configuration.<id>` for each field of another type, and as many lines in
+/// the message.
+pub fn check(schema: Option<&ConfigurationSchema>, value: &Map<String, Value>) -> Result<()> {
+    let mut error = Error::new(Reason::InvalidConfiguration, String::new());
+    let mut lines = Vec::new();
+    for field in mismatches(schema, value) {
+        let description = format!("must be a {} value.", field.kind.name());
+        lines.push(format!("Field {:?} {description}", field.id));
+        error.violations.push(Violation { field: format!("configuration.{}", field.id), description });
+    }
+    error.message = lines.join("\n");
+    if lines.is_empty() { Ok(()) } else { Err(error) }
+}
+
+fn mismatches<'a>(
+    schema: Option<&'a ConfigurationSchema>,
+    value: &Map<String, Value>,
+) -> impl Iterator<Item = &'a Field> {
+    let fields = schema.map_or(&[][..], |schema| &schema.fields);
+    let declared = fields.iter().filter(|field| !field.id.trim().is_empty());
+    declared.filter(|field| value.get(&field.id).is_some_and(|value| !field.kind.fits(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mk_schema() -> ConfigurationSchema {
+        serde_json::from_value(json!({"fields": [
+            {"type": "string", "id": "greeting"},
+            {"type": "number", "id": "count"},
+            {"type": "boolean", "id": "loud"},
+            {"type": "string", "id": "  "},
+            {"type": "string"},
+        ]}))
+        .unwrap()
+    }
+
+    fn outcome(value: Value) -> Result<()> {
+        check(Some(&mk_schema()), value.as_object().unwrap())
+    }
+
+    #[test]
+    fn declared_types_missing_keys_and_unknown_keys_are_fine() {
+        for value in [
+            json!({}),
+            json!({"greeting": "hi", "count": 1, "loud": true}),
+            json!({"count": 1.5, "other": [1, {"a": null}]}),
+            json!({"": 1, "  ": 2}),
+        ] {
+            assert_eq!(outcome(value), Ok(()));
+        }
+    }
+
+    #[test]
+    fn each_field_of_another_type_has_its_line_and_its_violation() {
+        let error = outcome(json!({"greeting": 1, "count": null, "loud": "yes"})).unwrap_err();
+        assert_eq!(error.reason, Reason::InvalidConfiguration);
+        assert_eq!(
+            error.message,
+            "Field \"greeting\" must be a string value.\nField \"count\" must be a number value.\n\
+             Field \"loud\" must be a boolean value."
+        );
+        let fields: Vec<_> = error.violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["configuration.greeting", "configuration.count", "configuration.loud"]);
+    }
+
+    #[test]
+    fn without_a_schema_nothing_is_checked() {
+        assert_eq!(check(None, json!({"a": null}).as_object().unwrap()), Ok(()));
+    }
+}

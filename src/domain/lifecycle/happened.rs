@@ -1,0 +1,150 @@
+//! What happens to the present run.
+
+use super::{CloseReason, Effect, Happening, Lifecycle, Moment, Phase, Then, Timer};
+use crate::domain::{Exit, Failure, Mode, Stage};
+
+impl Lifecycle {
+    pub(super) fn happened(&mut self, moment: Moment, what: Happening) {
+        match what {
+            Happening::Spawned { pid } => self.spawned(moment, pid),
+            Happening::SpawnFailed(failure) => self.spawn_failed(moment, failure),
+            Happening::Exited(exit) => self.exited(moment, exit),
+            Happening::GroupEmptied => self.group_emptied(moment),
+            Happening::Connected => self.connected(moment),
+            Happening::Disconnected => self.disconnected(moment),
+            Happening::PongMissed => self.pong_missed(moment),
+            Happening::PongReceived => self.pong_received(),
+            Happening::TimerFired(timer) => self.timer_fired(moment, timer),
+            Happening::Survived { pids } => self.survived(moment, &pids),
+        }
+    }
+
+    fn spawned(&mut self, moment: Moment, pid: u32) {
+        self.reported.pid = Some(pid);
+        if self.phase == Phase::Starting {
+            self.enter(moment.now, Phase::Connecting { was_stable: false });
+            self.arm(Timer::Connect, self.policy.connect);
+        }
+    }
+
+    fn spawn_failed(&mut self, moment: Moment, failure: Failure) {
+        match self.phase {
+            Phase::Starting => self.fail(moment.now, failure, false),
+            // Nothing runs: that is all that a stop waits for.
+            _ => self.group_emptied(moment),
+        }
+    }
+
+    fn exited(&mut self, moment: Moment, exit: Exit) {
+        let was_stable = match self.phase {
+            Phase::Starting => false,
+            Phase::Connecting { was_stable: stable } | Phase::Active { is_stable: stable, .. } => stable,
+            // The escalation goes on until the whole group is gone.
+            _ => return,
+        };
+        self.stop(moment.now, Then::Fail { failure: exit.into(), was_stable });
+    }
+
+    fn group_emptied(&mut self, moment: Moment) {
+        match &self.phase {
+            Phase::Stopping { then } => {
+                let then = then.clone();
+                self.stopped(moment, then);
+            }
+            Phase::Error { survivors: Some(then) } => {
+                let then = then.clone();
+                self.survivors_gone(moment, then);
+            }
+            Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. } => {
+                let exit = Exit { code: None, signal: None, is_out_of_memory: false };
+                self.stopped(moment, Then::Fail { failure: exit.into(), was_stable: false });
+            }
+            Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => {}
+        }
+    }
+
+    /// What could not be killed is gone after all.
+    fn survivors_gone(&mut self, moment: Moment, then: Then) {
+        self.forget_run();
+        match then {
+            Then::Fail { failure, .. } => {
+                self.note_failure(failure);
+                self.enter(moment.now, Phase::Error { survivors: None });
+            }
+            then => self.stopped(moment, then),
+        }
+    }
+
+    fn connected(&mut self, moment: Moment) {
+        if !self.accepts_connections() {
+            return self.effects.push(Effect::CloseConnection(CloseReason::Closed));
+        }
+        let is_stable = matches!(self.phase, Phase::Active { is_stable: true, .. });
+        self.clear_failure();
+        self.reported.is_degraded = false;
+        self.enter(moment.now, Phase::Active { is_stable, has_missed_pong: false });
+        if !is_stable {
+            self.arm(Timer::Stable, self.policy.stable);
+        }
+        self.effects.push(Effect::PushConfiguration);
+    }
+
+    fn disconnected(&mut self, moment: Moment) {
+        let Phase::Active { is_stable, .. } = self.phase else { return };
+        self.enter(moment.now, Phase::Connecting { was_stable: is_stable });
+        if self.mode == Mode::Supervised {
+            self.arm(Timer::Reconnect, self.policy.reconnect);
+        }
+    }
+
+    fn pong_missed(&mut self, moment: Moment) {
+        let Phase::Active { has_missed_pong, .. } = &mut self.phase else { return };
+        if *has_missed_pong {
+            self.effects.push(Effect::CloseConnection(CloseReason::Closed));
+            return self.disconnected(moment);
+        }
+        *has_missed_pong = true;
+        self.reported.is_degraded = true;
+    }
+
+    fn pong_received(&mut self) {
+        if let Phase::Active { has_missed_pong, .. } = &mut self.phase {
+            *has_missed_pong = false;
+            self.reported.is_degraded = false;
+        }
+    }
+
+    fn timer_fired(&mut self, moment: Moment, timer: Timer) {
+        match (timer, &mut self.phase) {
+            (Timer::Connect, Phase::Connecting { .. }) => {
+                let message = format!("did not connect within {:?}", self.policy.connect);
+                let failure = Failure::new(Stage::Connect, message);
+                self.stop(moment.now, Then::Fail { failure, was_stable: false });
+            }
+            (Timer::Reconnect, Phase::Connecting { was_stable }) => {
+                let was_stable = *was_stable;
+                let message = format!("lost its connection and did not exit within {:?}", self.policy.reconnect);
+                self.stop(moment.now, Then::Fail { failure: Failure::new(Stage::Link, message), was_stable });
+            }
+            (Timer::Stable, Phase::Active { is_stable, .. }) => {
+                *is_stable = true;
+                self.reported.restarts = 0;
+                self.reported.is_proven = true;
+            }
+            (Timer::Grace, Phase::Stopping { .. }) => {
+                self.effects.push(Effect::KillGroup);
+                self.arm(Timer::Kill, self.policy.kill);
+            }
+            (Timer::Backoff, Phase::Restarting) => self.launch(moment),
+            // A deadline of a state that has been left.
+            _ => {}
+        }
+    }
+
+    fn survived(&mut self, moment: Moment, pids: &[u32]) {
+        if let Phase::Stopping { then } = &self.phase {
+            let then = then.clone();
+            self.give_up(moment.now, then, pids);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The lifecycle of one plugin: a pure function from what is and what happened to what is now and what is to be done.
+//!
+//! Nothing else assigns a state. DESIGN section 3 has the table that this implements; `table.txt` beside this file has
+//! the one that it really is, checked by a test.
+
+mod asked;
+mod event;
+mod happened;
+mod policy;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod table;
+
+use std::time::Duration;
+
+pub use event::{CloseReason, Effect, Event, Happening, Moment, Timer};
+use jiff::Timestamp;
+pub use policy::Policy;
+use serde_json::{Map, json};
+
+use super::{ActiveState, Failure, Mode, Plugin, Reported, RunId, State};
+
+/// Key in the details of a stopping plugin: the state that it left.
+pub const STOPPING_FROM: &str = "stopping_from";
+
+/// The lifecycle of one plugin.
+#[derive(Debug, Clone)]
+pub struct Lifecycle {
+    mode: Mode,
+    policy: Policy,
+    active: ActiveState,
+    phase: Phase,
+    run: RunId,
+    reported: Reported,
+    stale: u64,
+    effects: Vec<Effect>,
+}
+
+/// The state with what belongs to it alone.
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    Inactive,
+    Starting,
+    Connecting { was_stable: bool },
+    Active { is_stable: bool, has_missed_pong: bool },
+    Restarting,
+    Stopping { then: Then },
+    Error { survivors: Option<Then> },
+}
+
+/// What follows when nothing of the run is left.
+#[derive(Debug, Clone, PartialEq)]
+enum Then {
+    Disable,
+    Restart,
+    Fail { failure: Failure, was_stable: bool },
+    Delete,
+    Shutdown,
+}
+
+impl Phase {
+    fn state(&self) -> State {
+        match self {
+            Self::Inactive => State::Inactive,
+            Self::Starting => State::Starting,
+            Self::Connecting { .. } => State::Connecting,
+            Self::Active { .. } => State::Active,
+            Self::Restarting => State::Restarting,
+            Self::Stopping { .. } => State::Stopping,
+            Self::Error { .. } => State::Error,
+        }
+    }
+}
+
+impl Lifecycle {
+    /// The lifecycle of a plugin of which nothing runs. [`Event::Booted`] is the first event it wants.
+    #[must_use]
+    pub fn new(plugin: &Plugin, policy: Policy, run: RunId) -> Self {
+        Self {
+            mode: plugin.desired.mode,
+            policy,
+            active: plugin.desired.active,
+            phase: Phase::Inactive,
+            run,
+            reported: plugin.reported.clone(),
+            stale: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// What is to be reported of the plugin now.
+    #[must_use]
+    pub fn reported(&self) -> &Reported {
+        &self.reported
+    }
+
+    /// The present run; connections and processes of any other are strangers.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// May the plugin connect now?
+    #[must_use]
+    pub fn accepts_connections(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. })
+    }
+
+    /// Events of earlier runs that were ignored.
+    #[must_use]
+    pub fn stale_events(&self) -> u64 {
+        self.stale
+    }
+
+    /// Takes one event in and says what is to be done, in this order.
+    pub fn step(&mut self, moment: Moment, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Happened { run, .. } if run != self.run => self.stale += 1,
+            Event::Happened { what, .. } => self.happened(moment, what),
+            asked => self.asked(moment, asked),
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Enters a phase. Its deadline is armed by the caller, afterwards.
+    fn enter(&mut self, now: Timestamp, phase: Phase) {
+        let left = self.phase.state();
+        self.phase = phase;
+        self.effects.push(Effect::Disarm);
+        let state = self.phase.state();
+        if state != left || self.reported.state != state {
+            self.reported.since = now;
+        }
+        self.reported.state = state;
+        self.reported.details.remove(STOPPING_FROM);
+        if state == State::Stopping {
+            let left = serde_json::to_value(left).unwrap_or_default();
+            self.reported.details.insert(STOPPING_FROM.into(), left);
+        }
+        if state != State::Active {
+            self.reported.is_degraded = false;
+        }
+    }
+
+    fn arm(&mut self, timer: Timer, after: Duration) {
+        self.effects.push(Effect::Arm(timer, after));
+    }
+
+    /// A new run, with the count of restarts as it is.
+    fn launch(&mut self, moment: Moment) {
+        self.run = moment.fresh;
+        self.reported.run = Some(self.run);
+        self.reported.pid = None;
+        self.enter(moment.now, Phase::Starting);
+        self.effects.push(Effect::SpawnProcess);
+    }
+
+    /// A new run of a plugin of which nothing is held against.
+    fn launch_afresh(&mut self, moment: Moment) {
+        self.reported.restarts = 0;
+        self.clear_failure();
+        self.launch(moment);
+    }
+
+    fn rest(&mut self, now: Timestamp) {
+        self.clear_failure();
+        self.reported.restarts = 0;
+        self.forget_run();
+        self.enter(now, Phase::Inactive);
+    }
+
+    /// An external plugin waits for whoever runs it.
+    fn await_connection(&mut self, moment: Moment) {
+        self.run = moment.fresh;
+        self.clear_failure();
+        self.enter(moment.now, Phase::Connecting { was_stable: false });
+    }
+
+    /// Begins to stop: signal now, kill after the grace.
+    fn stop(&mut self, now: Timestamp, then: Then) {
+        if let Then::Fail { failure, .. } = &then {
+            self.note_failure(failure.clone());
+        } else {
+            self.clear_failure();
+        }
+        self.enter(now, Phase::Stopping { then });
+        self.effects.push(Effect::SignalGroup);
+        self.arm(Timer::Grace, self.policy.grace);
+    }
+
+    /// Nothing of the run is left: what follows?
+    fn stopped(&mut self, moment: Moment, then: Then) {
+        self.effects.push(Effect::CloseConnection(CloseReason::Closed));
+        self.forget_run();
+        match then {
+            Then::Disable => self.rest(moment.now),
+            Then::Restart if self.active.is_active() => self.launch_afresh(moment),
+            Then::Restart => self.rest(moment.now),
+            Then::Fail { failure, was_stable } => self.fail(moment.now, failure, was_stable),
+            Then::Delete | Then::Shutdown => self.finish(moment.now),
+        }
+    }
+
+    /// Nothing runs and the last run failed: another try, or none.
+    fn fail(&mut self, now: Timestamp, failure: Failure, was_stable: bool) {
+        let is_last = failure.is_permanent || self.reported.restarts >= self.policy.max_restarts;
+        self.note_failure(failure);
+        self.forget_run();
+        if is_last {
+            return self.enter(now, Phase::Error { survivors: None });
+        }
+        let delay =
+            if was_stable { self.policy.stable_backoff } else { self.policy.backoff_after(self.reported.restarts) };
+        self.reported.restarts += 1;
+        self.enter(now, Phase::Restarting);
+        self.arm(Timer::Backoff, delay);
+    }
+
+    /// The plugin is deleted or plugd shuts down, and nothing of it runs.
+    fn finish(&mut self, now: Timestamp) {
+        self.forget_run();
+        if !matches!(self.phase, Phase::Error { .. } | Phase::Inactive) {
+            self.enter(now, Phase::Inactive);
+        }
+        self.effects.push(Effect::Finish);
+    }
+
+    fn note_failure(&mut self, failure: Failure) {
+        self.reported.message = failure.message;
+        self.reported.details = failure.details;
+    }
+
+    fn clear_failure(&mut self) {
+        self.reported.message.clear();
+        self.reported.details.clear();
+    }
+
+    fn forget_run(&mut self) {
+        self.reported.run = None;
+        self.reported.pid = None;
+    }
+
+    /// Processes outlive their kill. Nothing is started until they are gone.
+    fn give_up(&mut self, now: Timestamp, then: Then, pids: &[u32]) {
+        let listed = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let details = Map::from_iter([("stage".to_owned(), json!("stop")), ("pids".to_owned(), json!(pids))]);
+        self.reported.message = format!("processes {listed} can't be killed");
+        self.reported.details = details;
+        // A deletion is not carried out later behind the back of a caller who was told that it failed.
+        let then = if then == Then::Delete { Then::Disable } else { then };
+        let is_shutdown = then == Then::Shutdown;
+        self.enter(now, Phase::Error { survivors: Some(then) });
+        if is_shutdown {
+            self.effects.push(Effect::Finish);
+        }
+    }
+}

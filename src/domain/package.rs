@@ -1,0 +1,155 @@
+//! The package of a plugin: a zip archive, refused at upload if anything about it would fail or harm later.
+
+mod archive;
+mod contents;
+mod layout;
+mod path;
+mod refusal;
+
+use std::{
+    fmt,
+    io::{self, Read},
+};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use self::{
+    layout::{Layout, Planned},
+    refusal::Refusal,
+};
+use super::{
+    error::{Error, Result},
+    events::EventCatalog,
+    manifest::Manifest,
+    plugin::Digest,
+};
+
+/// What is at most allowed of an archive (CONTRACT 6), sizes in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// The archive itself.
+    archive: u64,
+    /// The manifest, uncompressed.
+    manifest: u64,
+    /// Files and folders together. The contract counts only files; folders must end somewhere too.
+    entries: usize,
+    /// Files.
+    files: usize,
+    /// One file, uncompressed.
+    file: u64,
+    /// All files, uncompressed.
+    total: u64,
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// Most bytes of a package's archive: 50 MiB.
+pub const MAX_ARCHIVE: u64 = 50 * MIB;
+
+const LIMITS: Limits =
+    Limits { archive: MAX_ARCHIVE, manifest: MIB, entries: 16_384, files: 2048, file: 50 * MIB, total: 200 * MIB };
+
+/// A package that keeps all rules.
+#[derive(Clone)]
+pub struct Package {
+    /// The manifest in it.
+    pub manifest: Manifest,
+    /// Digest of its bytes.
+    pub digest: Digest,
+    /// The archive, byte for byte as it was uploaded.
+    pub bytes: Bytes,
+    /// Its files, in the archive's order. No two have one path, and none is a folder of another.
+    pub files: Vec<PackageFile>,
+    /// Folders that it names, empty ones too, sorted; those that files imply may be missing.
+    pub folders: Vec<String>,
+}
+
+/// One file of a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageFile {
+    /// Where it belongs in the install directory: relative, cleaned, `/` between its parts.
+    pub path: String,
+    /// Bytes of its contents.
+    pub size: u64,
+    /// Its permission bits, with at least the owner's right to read: 0o644 if the archive has none.
+    pub mode: u32,
+}
+
+impl Package {
+    /// Reads a package and checks all of it: this decompresses every file once, at most 200 MiB, without keeping them.
+    ///
+    /// # Errors
+    /// `INVALID_PACKAGE` with the entry at fault in the metadata (`entry`) and as a violation (`package[<entry>]`);
+    /// `INVALID_MANIFEST` if only the manifest breaks a rule. Both begin "The provided plugin file is invalid: ".
+    pub fn read(bytes: Bytes, catalog: &EventCatalog) -> Result<Self> {
+        Self::read_within(bytes, catalog, &LIMITS)
+    }
+
+    /// A package that has been read before and was stored with its manifest: nothing is decompressed, and rules for
+    /// manifests that came later don't matter.
+    ///
+    /// # Errors
+    /// `INVALID_PACKAGE`: these bytes have never been a package.
+    pub fn stored(bytes: Bytes, manifest: Manifest) -> Result<Self> {
+        let layout = Layout::plan(&archive::open(&bytes)?, &LIMITS)?;
+        Ok(Self::new(manifest, bytes, layout))
+    }
+
+    /// Hands each file and a reader of its contents to `sink`, in the archive's order.
+    ///
+    /// # Errors
+    /// The first error of `sink`, or of reading the archive. What was handed over before stays.
+    pub fn extract_each(&self, sink: &mut dyn FnMut(&PackageFile, &mut dyn Read) -> io::Result<()>) -> io::Result<()> {
+        let mut archive = archive::open(&self.bytes).map_err(unreadable)?;
+        let layout = Layout::plan(&archive, &LIMITS).map_err(unreadable)?;
+        for Planned { index, file, .. } in &layout.files {
+            sink(file, &mut archive.by_index(*index)?)?;
+        }
+        Ok(())
+    }
+
+    fn read_within(bytes: Bytes, catalog: &EventCatalog, limits: &Limits) -> Result<Self> {
+        if bytes.len() as u64 > limits.archive {
+            return Err(Refusal::archive(format!("it has more than {} bytes", limits.archive)).into());
+        }
+        let mut archive = archive::open(&bytes)?;
+        let layout = Layout::plan(&archive, limits)?;
+        let manifest = contents::read_manifest(&mut archive, &layout, limits.manifest)?;
+        let manifest = Manifest::parse(&manifest, catalog).map_err(refusal::in_package)?;
+        contents::verify(&mut archive, &layout)?;
+        drop(archive);
+        Ok(Self::new(manifest, bytes, layout))
+    }
+
+    fn new(manifest: Manifest, bytes: Bytes, layout: Layout) -> Self {
+        let files = layout.files.into_iter().map(|planned| planned.file).collect();
+        Self { manifest, digest: digest_of(&bytes), bytes, files, folders: layout.folders.into_iter().collect() }
+    }
+}
+
+/// Without the bytes, of which there may be millions.
+impl fmt::Debug for Package {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { manifest, digest, files, .. } = self;
+        let mut shown = f.debug_struct("Package");
+        shown.field("id", &manifest.id).field("digest", digest).field("files", &files.len()).finish_non_exhaustive()
+    }
+}
+
+/// Digest of a package's bytes.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
+
+fn unreadable(error: Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! What an archive's directory says that it holds, checked before anything is decompressed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zip::{CompressionMethod, read::ZipFileEntry};
+
+use super::{
+    super::error::Result,
+    Limits, PackageFile,
+    archive::Archive,
+    path::{clean, reserved},
+    refusal::Refusal,
+};
+
+/// Bits of a Unix mode that say what kind of file it is.
+const KIND: u32 = 0o170_000;
+const FOLDER: u32 = 0o040_000;
+const LINK: u32 = 0o120_000;
+
+/// Permissions of a file that has none in the archive (CONTRACT 7), and of one that was a link there.
+const DEFAULT_MODE: u32 = 0o644;
+
+/// The files and folders of an archive.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// Files, in the archive's order.
+    pub(super) files: Vec<Planned>,
+    /// Folders that it names.
+    pub(super) folders: BTreeSet<String>,
+    /// Bytes of all files, by the directory's word.
+    total: u64,
+    /// Bytes of all files as they lie in the archive.
+    packed: u64,
+}
+
+/// A file and its place in the archive.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// Index in the archive.
+    pub(super) index: usize,
+    /// Is it a symbolic link there? It becomes an ordinary file with the link's text (CONTRACT 6).
+    pub(super) is_link: bool,
+    /// The file.
+    pub(super) file: PackageFile,
+}
+
+impl Layout {
+    /// Reads the archive's directory.
+    ///
+    /// # Errors
+    /// `INVALID_PACKAGE`: an entry is of a kind, name, size or number that is not allowed.
+    pub(super) fn plan(archive: &Archive<'_>, limits: &Limits) -> Result<Self> {
+        if archive.len() > limits.entries {
+            return Err(Refusal::archive(format!("it has more than {} entries", limits.entries)).into());
+        }
+        let mut layout = Self::default();
+        for index in 0..archive.len() {
+            let entry = archive.by_index_data(index).map_err(|error| Refusal::archive(error.to_string()))?;
+            let name = entry.name().map_err(|error| Refusal::archive(error.to_string()))?;
+            layout.add(index, &entry, limits).map_err(|why| Refusal::entry(&name, why))?;
+        }
+        layout.check_packed(archive)?;
+        layout.check_conflicts()?;
+        Ok(layout)
+    }
+
+    fn add(&mut self, index: usize, entry: &ZipFileEntry<'_>, limits: &Limits) -> Result<(), String> {
+        let name = entry.name().map_err(|error| error.to_string())?;
+        let path = clean(&name)?;
+        if is_folder(&name, entry) {
+            return self.add_folder(path);
+        }
+        check_kind(&path, entry)?;
+        self.count(entry, limits)?;
+        let is_link = kind(entry) == LINK;
+        let file = PackageFile { path, size: entry.size(), mode: mode(entry) };
+        self.files.push(Planned { index, is_link, file });
+        Ok(())
+    }
+
+    /// The install directory itself and its `logs` are there anyway.
+    fn add_folder(&mut self, path: String) -> Result<(), String> {
+        if path.is_empty() || path == "logs" {
+            return Ok(());
+        }
+        if let Some(why) = reserved(&path) {
+            return Err(why.to_owned());
+        }
+        self.folders.insert(path);
+        Ok(())
+    }
+
+    fn count(&mut self, entry: &ZipFileEntry<'_>, limits: &Limits) -> Result<(), String> {
+        self.total = self.total.saturating_add(entry.size());
+        self.packed = self.packed.saturating_add(entry.compressed_size());
+        if self.files.len() >= limits.files {
+            return Err(format!("the archive has more than {} files", limits.files));
+        }
+        if entry.size() > limits.file {
+            return Err(format!("it has more than {} bytes uncompressed", limits.file));
+        }
+        if self.total > limits.total {
+            return Err(format!("the archive's files up to it have more than {} bytes uncompressed", limits.total));
+        }
+        Ok(())
+    }
+
+    /// Entries that share their data could make a small archive take for ever to read, even if they yield nothing.
+    fn check_packed(&self, archive: &Archive<'_>) -> Result<()> {
+        if self.packed > archive.central_directory_start() {
+            return Err(Refusal::archive("its entries overlap: they claim more bytes than it has").into());
+        }
+        Ok(())
+    }
+
+    /// Two files with one path, or a file where another needs a folder.
+    fn check_conflicts(&self) -> Result<()> {
+        let mut paths: BTreeMap<&str, bool> = self.folders.iter().map(|path| (&**path, false)).collect();
+        for Planned { file, .. } in &self.files {
+            if let Some(is_file) = paths.insert(&file.path, true) {
+                let other = if is_file { "file" } else { "folder" };
+                return Err(Refusal::entry(&file.path, format!("the archive has another {other} there")).into());
+            }
+        }
+        for Planned { file, .. } in &self.files {
+            let inside = format!("{}/", file.path);
+            if let Some((other, _)) = paths.range(&*inside..).next().filter(|(path, _)| path.starts_with(&inside)) {
+                return Err(Refusal::entry(other, format!("{:?} is a file, not a folder", file.path)).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_folder(name: &str, entry: &ZipFileEntry<'_>) -> bool {
+    name.ends_with('/') || kind(entry) == FOLDER
+}
+
+fn kind(entry: &ZipFileEntry<'_>) -> u32 {
+    entry.unix_mode().unwrap_or_default() & KIND
+}
+
+fn mode(entry: &ZipFileEntry<'_>) -> u32 {
+    match entry.unix_mode().unwrap_or_default() & 0o777 {
+        0 => DEFAULT_MODE,
+        _ if kind(entry) == LINK => DEFAULT_MODE,
+        bits => bits | 0o400,
+    }
+}
+
+fn check_kind(path: &str, entry: &ZipFileEntry<'_>) -> Result<(), String> {
+    if path.is_empty() {
+        return Err("it has no name".to_owned());
+    }
+    if let Some(why) = reserved(path) {
+        return Err(why.to_owned());
+    }
+    if entry.encrypted() {
+        return Err("it is encrypted; leave it unencrypted".to_owned());
+    }
+    match entry.compression() {
+        CompressionMethod::Stored | CompressionMethod::Deflated => Ok(()),
+        other => Err(format!("its compression method ({other}) is not supported; use deflate or none")),
+    }
+}

@@ -1,0 +1,191 @@
+//! `plugd.v1.BusService`.
+
+use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::Map;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{convert, status::status};
+use crate::{
+    api::{
+        json,
+        v1::{
+            CallPluginRequest, CallPluginResponse, PublishEventRequest, PublishEventResponse, ServeHostRequest,
+            ServeHostResponse, bus_service_server, serve_host_request as asked, serve_host_response as told,
+        },
+    },
+    bus::{self, Events, HostCall, HostEvent, HostId, Hosts},
+    domain::{Error, Reason, Result},
+    link::RpcError,
+    supervisor::Projection,
+};
+
+/// How long an application may take to say what it serves.
+const REGISTER: Duration = Duration::from_secs(10);
+
+/// The service.
+pub struct BusService {
+    projection: Arc<Projection>,
+    events: Events,
+    hosts: Arc<Hosts>,
+    draining: CancellationToken,
+}
+
+impl BusService {
+    /// The service over these parts; `draining` ends its streams.
+    #[must_use]
+    pub fn new(projection: Arc<Projection>, events: Events, hosts: Arc<Hosts>, draining: CancellationToken) -> Self {
+        Self { projection, events, hosts, draining }
+    }
+}
+
+#[tonic::async_trait]
+impl bus_service_server::BusService for BusService {
+    type ServeHostStream = Pin<Box<dyn Stream<Item = Result<ServeHostResponse, Status>> + Send>>;
+
+    async fn publish_event(
+        &self,
+        request: Request<PublishEventRequest>,
+    ) -> Result<Response<PublishEventResponse>, Status> {
+        super::caller(&request)?;
+        let PublishEventRequest { name, payload } = request.into_inner();
+        let payload = payload.map(|payload| json::from_struct(&payload)).unwrap_or_default();
+        let published = self.events.publish(&name, payload).map_err(status)?;
+        Ok(Response::new(PublishEventResponse { matched: published.matched, accepted: published.accepted }))
+    }
+
+    async fn call_plugin(&self, request: Request<CallPluginRequest>) -> Result<Response<CallPluginResponse>, Status> {
+        super::caller(&request)?;
+        let deadline = super::plugin_service::wait::deadline(request.metadata());
+        let asked = request.into_inner();
+        let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
+        let timeout = timeout(asked.timeout, deadline).map_err(status)?;
+        if asked.method.is_empty() {
+            return Err(status(Error::field("method", "is missing")));
+        }
+        let params = asked.params.map(|params| json::from_struct(&params)).unwrap_or_default();
+        let result = bus::call(&self.projection, id, (&asked.method, params), timeout).await.map_err(status)?;
+        Ok(Response::new(CallPluginResponse { result: Some(convert::stored_struct(&result)) }))
+    }
+
+    async fn serve_host(
+        &self,
+        request: Request<Streaming<ServeHostRequest>>,
+    ) -> Result<Response<Self::ServeHostStream>, Status> {
+        let caller = super::caller(&request)?;
+        let messages = request.into_inner();
+        let hosts = self.hosts.clone();
+        // The response stream goes out at once: clients wait for its headers before they send.
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        let draining = self.draining.clone();
+        tokio::spawn(async move {
+            let served = serve(&hosts, messages, &sender);
+            let error = tokio::select! {
+                served = served => served.err(),
+                error = caller.ended() => Some(status(error)),
+                () = draining.cancelled() => Some(status(Error::new(Reason::Draining, "the server shuts down"))),
+                () = sender.closed() => None,
+            };
+            if let Some(error) = error {
+                // An application that has gone away needs no reason.
+                sender.send(Err(error)).await.unwrap_or_default();
+            }
+        });
+        let answers = stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|item| (item, receiver)));
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+fn timeout(asked: Option<prost_types::Duration>, deadline: Option<Duration>) -> Result<Duration> {
+    let asked = asked.map(|asked| convert::duration("timeout", asked)).transpose()?;
+    let asked = asked.unwrap_or(bus::CALL_TIMEOUT);
+    if asked.is_zero() || asked > bus::MAX_CALL_TIMEOUT {
+        return Err(Error::field("timeout", "must be more than nothing and at most 10 minutes"));
+    }
+    Ok(deadline.map_or(asked, |deadline| deadline.min(asked)))
+}
+
+type Sender = tokio::sync::mpsc::Sender<Result<ServeHostResponse, Status>>;
+
+/// Serves one application until its stream ends.
+async fn serve(hosts: &Hosts, mut messages: Streaming<ServeHostRequest>, sender: &Sender) -> Result<(), Status> {
+    let first = tokio::time::timeout(REGISTER, messages.next()).await;
+    let methods = match first {
+        Ok(Some(message)) => methods(message?).map_err(status)?,
+        Ok(None) => return Ok(()),
+        Err(_) => return Err(status(Error::field("register", "must be the first message, within 10 seconds"))),
+    };
+    let (id, mut calls) = hosts.register(methods);
+    let _registration = Registration { hosts, id };
+    tell(sender, told::Message::Registered(told::Registered {})).await;
+    loop {
+        tokio::select! {
+            message = messages.next() => match message {
+                Some(message) => reply(hosts, id, message?).map_err(status)?,
+                None => return Ok(()),
+            },
+            Some(event) = calls.recv() => tell(sender, announce(event)).await,
+        }
+    }
+}
+
+/// Ends the registration with the stream, however that ends.
+struct Registration<'a> {
+    hosts: &'a Hosts,
+    id: HostId,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.hosts.unregister(self.id);
+    }
+}
+
+async fn tell(sender: &Sender, message: told::Message) {
+    // A stream that nobody reads any longer ends by itself.
+    sender.send(Ok(ServeHostResponse { message: Some(message) })).await.unwrap_or_default();
+}
+
+fn methods(message: ServeHostRequest) -> Result<HashSet<String>> {
+    let Some(asked::Message::Register(register)) = message.message else {
+        return Err(Error::field("register", "must be the first message"));
+    };
+    let methods: HashSet<_> = register.methods.into_iter().collect();
+    if methods.is_empty() || methods.contains("") {
+        return Err(Error::field("register.methods", "must name the methods to serve, or \"*\""));
+    }
+    Ok(methods)
+}
+
+fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
+    let Some(asked::Message::Reply(reply)) = message.message else {
+        return Err(Error::field("reply", "must be all that follows the first message"));
+    };
+    let answer = match reply.outcome {
+        Some(asked::reply::Outcome::Result(result)) => Ok(json::from_struct(&result)),
+        Some(asked::reply::Outcome::Failure(failure)) => {
+            Err(RpcError { code: failure.code.into(), message: failure.message })
+        }
+        None => Ok(Map::new()),
+    };
+    if !hosts.answer(id, &reply.call_id, answer) {
+        tracing::debug!(call = reply.call_id, "an answer came that nobody waits for");
+    }
+    Ok(())
+}
+
+fn announce(event: HostEvent) -> told::Message {
+    match event {
+        HostEvent::Cancelled(call_id) => told::Message::Cancelled(told::Cancelled { call_id }),
+        HostEvent::Call(HostCall { id, plugin, method, params, timeout }) => told::Message::Call(told::Call {
+            call_id: id,
+            plugin_id: plugin.id.to_string(),
+            method,
+            params: Some(convert::stored_struct(&params)),
+            manifest_id: plugin.desired.manifest.id.clone(),
+            timeout: prost_types::Duration::try_from(timeout).ok(),
+        }),
+    }
+}

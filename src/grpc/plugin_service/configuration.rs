@@ -1,0 +1,119 @@
+//! Configurations.
+
+use tonic::{Request, Response};
+
+use super::{Answer, PluginService, shown};
+use crate::{
+    api::{
+        json,
+        v1::{
+            ConfigurationField, ConfigurationRevision, GetConfigurationRequest, GetConfigurationResponse,
+            GetConfigurationSchemaRequest, GetConfigurationSchemaResponse, ListConfigurationRevisionsRequest,
+            ListConfigurationRevisionsResponse, UpdateConfigurationRequest, UpdateConfigurationResponse,
+            configuration_field::Type,
+        },
+    },
+    domain::{
+        Error, Result,
+        configuration::{Field, FieldType},
+    },
+    grpc::{convert, page, status::status},
+    store,
+    supervisor::NewConfiguration,
+};
+
+impl PluginService {
+    pub(super) fn schema(
+        &self,
+        request: &Request<GetConfigurationSchemaRequest>,
+    ) -> Answer<GetConfigurationSchemaResponse> {
+        self.admit(request)?;
+        let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
+        let plugin = self.0.handle.get(id).map_err(status)?;
+        let schema = plugin.desired.manifest.configuration_schema.as_ref();
+        let fields = schema.map(|schema| schema.fields.iter().map(field).collect()).unwrap_or_default();
+        Ok(Response::new(GetConfigurationSchemaResponse { fields }))
+    }
+
+    pub(super) fn configuration(&self, request: &Request<GetConfigurationRequest>) -> Answer<GetConfigurationResponse> {
+        self.admit(request)?;
+        let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
+        let plugin = self.0.handle.get(id).map_err(status)?;
+        Ok(Response::new(GetConfigurationResponse {
+            configuration: Some(convert::stored_struct(&plugin.desired.configuration)),
+            configuration_revision: plugin.desired.configuration_revision,
+        }))
+    }
+
+    pub(super) async fn configure(
+        &self,
+        request: Request<UpdateConfigurationRequest>,
+    ) -> Answer<UpdateConfigurationResponse> {
+        let caller = self.admit(&request)?;
+        let asked = request.into_inner();
+        let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
+        let values = asked.configuration.ok_or_else(|| status(Error::field("configuration", "is missing")))?;
+        let new = NewConfiguration {
+            values: json::from_struct(&values),
+            if_revision: asked.if_revision,
+            author: caller.token().name.clone(),
+        };
+        let plugin = self.0.handle.update_configuration(id, new).await.map_err(status)?;
+        Ok(Response::new(UpdateConfigurationResponse {
+            plugin: shown(&plugin, &caller),
+            configuration: Some(convert::stored_struct(&plugin.desired.configuration)),
+            configuration_revision: plugin.desired.configuration_revision,
+        }))
+    }
+
+    pub(super) async fn revisions(
+        &self,
+        request: Request<ListConfigurationRevisionsRequest>,
+    ) -> Answer<ListConfigurationRevisionsResponse> {
+        self.admit(&request)?;
+        self.revisions_page(request.get_ref()).await.map(Response::new).map_err(status)
+    }
+
+    async fn revisions_page(
+        &self,
+        request: &ListConfigurationRevisionsRequest,
+    ) -> Result<ListConfigurationRevisionsResponse> {
+        let id = convert::plugin_id(&request.plugin_id)?;
+        self.0.handle.get(id)?;
+        let size = page::size(request.page_size, page::REVISIONS)?;
+        let before = page::after(&request.page_token)?;
+        let limit = u64::try_from(size).unwrap_or(u64::MAX).saturating_add(1);
+        let mut revisions = self.0.store.configuration_revisions(id, before, limit).await?;
+        let has_more = revisions.len() > size;
+        revisions.truncate(size);
+        let next = revisions.last().filter(|_| has_more).map(|last| page::token(&last.revision));
+        Ok(ListConfigurationRevisionsResponse {
+            revisions: revisions.iter().map(revision).collect(),
+            next_page_token: next.unwrap_or_default(),
+        })
+    }
+}
+
+fn revision(revision: &store::ConfigurationRevision) -> ConfigurationRevision {
+    ConfigurationRevision {
+        configuration_revision: revision.revision,
+        configuration: Some(convert::stored_struct(&revision.configuration)),
+        create_time: Some(convert::timestamp(revision.created)),
+        author: revision.author.clone(),
+    }
+}
+
+fn field(field: &Field) -> ConfigurationField {
+    let kind = match field.kind {
+        FieldType::String => Type::String,
+        FieldType::Number => Type::Number,
+        FieldType::Boolean => Type::Boolean,
+    };
+    ConfigurationField {
+        r#type: kind.into(),
+        id: field.id.clone(),
+        label: field.label.clone(),
+        description: field.description.clone(),
+        default: field.default.as_ref().map(convert::stored_value),
+    }
+}

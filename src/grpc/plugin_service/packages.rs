@@ -1,0 +1,94 @@
+//! Packages, in and out.
+
+use bytes::Bytes;
+use futures_util::stream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Answer, BoxStream, PluginService, shown, wait::wait};
+use crate::{
+    api::v1::{
+        DownloadPackageRequest, DownloadPackageResponse, InstallPluginFromUrlRequest, InstallPluginFromUrlResponse,
+        InstallPluginRequest, InstallPluginResponse, RollbackPackageRequest, RollbackPackageResponse,
+        UpdatePackageRequest, UpdatePackageResponse,
+        download_package_response::{Header, Part},
+    },
+    domain::{Plugin, package::digest_of},
+    fetch,
+    grpc::{chunks, convert, status::status},
+};
+
+/// Bytes of a package in one message.
+const CHUNK: usize = 256 * 1024;
+
+impl PluginService {
+    pub(super) async fn install(
+        &self,
+        request: Request<Streaming<InstallPluginRequest>>,
+    ) -> Answer<InstallPluginResponse> {
+        let caller = self.admit(&request)?;
+        let upload = chunks::collect(request.into_inner(), chunks::Limits::default()).await?;
+        let plugin = self.0.library.install(upload.bytes).await.map_err(status)?;
+        Ok(Response::new(InstallPluginResponse { plugin: shown(&plugin, &caller) }))
+    }
+
+    pub(super) async fn install_from_url(
+        &self,
+        request: Request<InstallPluginFromUrlRequest>,
+    ) -> Answer<InstallPluginFromUrlResponse> {
+        let caller = self.admit(&request)?;
+        let archive = fetch::fetch(&request.get_ref().url, &self.0.fetch).await.map_err(status)?;
+        let plugin = self.0.library.install(archive).await.map_err(status)?;
+        Ok(Response::new(InstallPluginFromUrlResponse { plugin: shown(&plugin, &caller) }))
+    }
+
+    pub(super) async fn update(
+        &self,
+        request: Request<Streaming<UpdatePackageRequest>>,
+    ) -> Answer<UpdatePackageResponse> {
+        let caller = self.admit(&request)?;
+        let (metadata, _, messages) = request.into_parts();
+        let upload = chunks::collect(messages, chunks::Limits::default()).await?;
+        let header = upload.header;
+        let id = convert::plugin_id(&header.plugin_id).map_err(status)?;
+        let wait = wait(header.return_immediately, header.wait_timeout, &metadata).map_err(status)?;
+        let by = &caller.token().name;
+        let plugin = self.0.library.update(id, upload.bytes, by, wait).await.map_err(status)?;
+        Ok(Response::new(UpdatePackageResponse { plugin: shown(&plugin, &caller) }))
+    }
+
+    pub(super) async fn roll_back(&self, request: Request<RollbackPackageRequest>) -> Answer<RollbackPackageResponse> {
+        let caller = self.admit(&request)?;
+        let (metadata, _, asked) = request.into_parts();
+        let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
+        let wait = wait(asked.return_immediately, asked.wait_timeout, &metadata).map_err(status)?;
+        let plugin = self.0.library.roll_back(id, &caller.token().name, wait).await.map_err(status)?;
+        Ok(Response::new(RollbackPackageResponse { plugin: shown(&plugin, &caller) }))
+    }
+
+    pub(super) async fn download(
+        &self,
+        request: Request<DownloadPackageRequest>,
+    ) -> Answer<BoxStream<DownloadPackageResponse>> {
+        self.admit(&request)?;
+        let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
+        let (plugin, archive) = self.0.library.download(id).await.map_err(status)?;
+        let head = Part::Header(header(&plugin, &archive));
+        let parts = std::iter::once(head).chain(chunks_of(archive).map(|chunk| Part::Chunk(chunk.to_vec())));
+        let messages = parts.map(|part| Ok::<_, Status>(DownloadPackageResponse { part: Some(part) }));
+        Ok(Response::new(Box::pin(stream::iter(messages))))
+    }
+}
+
+fn header(plugin: &Plugin, archive: &Bytes) -> Header {
+    Header {
+        file_name: format!("{}.zip", plugin.desired.manifest.id),
+        size: u64::try_from(archive.len()).unwrap_or(u64::MAX),
+        digest: plugin.desired.package.unwrap_or_else(|| digest_of(archive)).to_string(),
+    }
+}
+
+/// Slices that share the archive's memory.
+fn chunks_of(archive: Bytes) -> impl Iterator<Item = Bytes> {
+    let ends = (0..archive.len()).step_by(CHUNK);
+    ends.map(move |start| archive.slice(start..archive.len().min(start + CHUNK)))
+}

@@ -1,0 +1,89 @@
+//! How long a caller waits.
+
+use std::time::Duration;
+
+use tonic::metadata::MetadataMap;
+
+use crate::{
+    domain::{Error, Result},
+    grpc::convert,
+    supervisor::{MAX_WAIT, Wait},
+};
+
+/// What a request says about waiting; the call's own deadline counts too, because nothing else enforces it.
+///
+/// # Errors
+/// A time that is zero, negative, or beyond five minutes.
+pub(super) fn wait(
+    return_immediately: bool,
+    wait_timeout: Option<prost_types::Duration>,
+    metadata: &MetadataMap,
+) -> Result<Wait> {
+    if return_immediately {
+        return Ok(Wait::No);
+    }
+    let asked = match wait_timeout {
+        None => MAX_WAIT,
+        Some(duration) => within(convert::duration("wait_timeout", duration)?)?,
+    };
+    Ok(Wait::UpTo(deadline(metadata).map_or(asked, |deadline| deadline.min(asked))))
+}
+
+fn within(duration: Duration) -> Result<Duration> {
+    if duration.is_zero() || duration > MAX_WAIT {
+        let message = "must be more than nothing and at most 5 minutes; to wait not at all, set return_immediately";
+        return Err(Error::field("wait_timeout", message));
+    }
+    Ok(duration)
+}
+
+/// The `grpc-timeout` of a call: up to eight digits and a unit.
+pub(crate) fn deadline(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(amount * 3_600)),
+        "M" => Some(Duration::from_secs(amount * 60)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &'static str) -> Option<Duration> {
+        let mut metadata = MetadataMap::new();
+        metadata.insert("grpc-timeout", tonic::metadata::MetadataValue::from_static(text));
+        deadline(&metadata)
+    }
+
+    #[test]
+    fn a_call_s_deadline_is_read_in_every_unit() {
+        assert_eq!(of("2M"), Some(Duration::from_secs(120)));
+        assert_eq!(of("1500m"), Some(Duration::from_millis(1_500)));
+        assert_eq!(of("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        for text in ["", "S", "5", "5x", "-1S", "123456789S"] {
+            assert_eq!(of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_the_shorter_of_what_is_asked_and_the_call_s_deadline() {
+        let mut metadata = MetadataMap::new();
+        assert_eq!(wait(false, None, &metadata), Ok(Wait::UpTo(MAX_WAIT)));
+        assert_eq!(wait(true, None, &metadata), Ok(Wait::No));
+        metadata.insert("grpc-timeout", tonic::metadata::MetadataValue::from_static("2S"));
+        let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+        assert_eq!(wait(false, seconds(9), &metadata), Ok(Wait::UpTo(Duration::from_secs(2))));
+        assert_eq!(wait(false, seconds(1), &metadata), Ok(Wait::UpTo(Duration::from_secs(1))));
+        for wrong in [0, -1, 301] {
+            assert_eq!(wait(false, seconds(wrong), &metadata).unwrap_err().violations[0].field, "wait_timeout");
+        }
+    }
+}

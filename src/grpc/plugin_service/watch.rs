@@ -1,0 +1,165 @@
+//! `WatchState`.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use futures_util::{Stream, stream};
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::{Answer, BoxStream, PluginService};
+use crate::{
+    api::v1::{
+        Cursor, PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event,
+        watch_state_request::Start as AskedStart,
+        watch_state_response::{self as frame, Frame as Sent},
+    },
+    domain::{Error, Plugin, Result},
+    grpc::{Caller, convert, status::status},
+    supervisor::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery},
+};
+
+/// A frame is closed once it has this many bytes; one plugin always fits, whatever its size.
+const FRAME_BYTES: usize = 256 * 1024;
+
+const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
+const MAX_HEARTBEAT: Duration = Duration::from_secs(300);
+
+impl PluginService {
+    pub(super) fn watch(&self, request: Request<WatchStateRequest>) -> Answer<BoxStream<WatchStateResponse>> {
+        let caller = self.admit(&request)?;
+        let query = self.query(request.into_inner()).map_err(status)?;
+        let watch = self.0.handle.watch(query).map_err(status)?;
+        let epoch = self.0.handle.epoch().to_owned();
+        let sender = Sender { watch, epoch, caller, snapshot: None, events: VecDeque::new() };
+        Ok(Response::new(Box::pin(sender.into_stream())))
+    }
+
+    fn query(&self, request: WatchStateRequest) -> Result<WatchQuery> {
+        let ids = request.plugin_ids.iter().map(|id| convert::plugin_id(id)).collect::<Result<_>>()?;
+        let states = convert::states("states", &request.states)?.into_iter().collect();
+        let start = match request.start {
+            None | Some(AskedStart::LiveOnly(false)) => Start::Snapshot,
+            Some(AskedStart::LiveOnly(true)) => Start::Live,
+            Some(AskedStart::After(Cursor { epoch, revision })) => Start::After { epoch, revision },
+        };
+        let heartbeat = heartbeat(request.heartbeat_interval, self.0.heartbeat)?;
+        let max_age = max_age(request.max_age, self.0.watch_max_age)?;
+        Ok(WatchQuery { filter: Filter { ids, states }, start, heartbeat, max_age })
+    }
+}
+
+fn heartbeat(asked: Option<prost_types::Duration>, default: Duration) -> Result<Duration> {
+    let Some(asked) = asked else { return Ok(default) };
+    let asked = convert::duration("heartbeat_interval", asked)?;
+    if (MIN_HEARTBEAT..=MAX_HEARTBEAT).contains(&asked) {
+        return Ok(asked);
+    }
+    Err(Error::field("heartbeat_interval", "must be 1 second to 5 minutes"))
+}
+
+fn max_age(asked: Option<prost_types::Duration>, limit: Option<Duration>) -> Result<Option<Duration>> {
+    let asked = asked.map(|asked| convert::duration("max_age", asked)).transpose()?;
+    Ok([asked, limit].into_iter().flatten().min())
+}
+
+/// Turns a watch into messages of a size that clients take.
+struct Sender {
+    watch: Watch,
+    epoch: String,
+    caller: Caller,
+    /// What of the snapshot is still to be sent; its end, when empty.
+    snapshot: Option<VecDeque<Arc<Plugin>>>,
+    events: VecDeque<Change>,
+}
+
+impl Sender {
+    fn into_stream(self) -> impl Stream<Item = Result<WatchStateResponse, Status>> + Send {
+        stream::unfold(Some(self), async |sender| {
+            let mut sender = sender?;
+            match sender.next().await {
+                Ok(message) => Some((Ok(message), Some(sender))),
+                Err(error) => Some((Err(status(error)), None)),
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<WatchStateResponse> {
+        if self.snapshot.is_some() {
+            return Ok(self.snapshot_frame());
+        }
+        if !self.events.is_empty() {
+            return Ok(self.events_frame());
+        }
+        let frame = tokio::select! {
+            frame = self.watch.next() => frame?,
+            error = self.caller.ended() => return Err(error),
+        };
+        Ok(match frame {
+            Frame::Opened { head, compacted } => self.opened(head, compacted),
+            Frame::Snapshot(plugins) => {
+                self.snapshot = Some(plugins.into());
+                self.snapshot_frame()
+            }
+            Frame::Events(events) => {
+                self.events = events.into();
+                self.events_frame()
+            }
+            Frame::Heartbeat => self.frame(Sent::Heartbeat(frame::Heartbeat {}), self.watch.cursor()),
+        })
+    }
+
+    fn opened(&self, head_revision: u64, compact_revision: u64) -> WatchStateResponse {
+        let opened = Sent::Opened(frame::Opened { head_revision, compact_revision });
+        if self.watch.has_snapshot_to_come() {
+            return WatchStateResponse { cursor: None, frame: Some(opened) };
+        }
+        self.frame(opened, self.watch.cursor())
+    }
+
+    /// A chunk has no cursor: who resumed from the middle of a snapshot would miss the rest of it.
+    fn snapshot_frame(&mut self) -> WatchStateResponse {
+        let rest = self.snapshot.get_or_insert_default();
+        if rest.is_empty() {
+            self.snapshot = None;
+            return self.frame(Sent::SnapshotEnd(frame::SnapshotEnd {}), self.watch.cursor());
+        }
+        let reveal = self.caller.sees_tokens();
+        let plugins = fill(rest, |plugin| convert::plugin(&plugin, reveal));
+        WatchStateResponse { cursor: None, frame: Some(Sent::Snapshot(frame::SnapshotChunk { plugins })) }
+    }
+
+    fn events_frame(&mut self) -> WatchStateResponse {
+        let reveal = self.caller.sees_tokens();
+        let events: Vec<PluginEvent> =
+            fill(&mut self.events, |change| convert::event(&change.commit, kind(change.kind), reveal));
+        let last = events.last().map_or(self.watch.cursor(), |event| event.revision);
+        let cursor = if self.events.is_empty() { self.watch.cursor() } else { last };
+        self.frame(Sent::Events(frame::EventBatch { events }), cursor)
+    }
+
+    fn frame(&self, frame: Sent, revision: u64) -> WatchStateResponse {
+        WatchStateResponse { cursor: Some(Cursor { epoch: self.epoch.clone(), revision }), frame: Some(frame) }
+    }
+}
+
+/// Takes from the front what fits one frame; at least one.
+fn fill<T, M: Message>(rest: &mut VecDeque<T>, convert: impl Fn(T) -> M) -> Vec<M> {
+    let mut bytes = 0;
+    let mut taken = Vec::new();
+    while bytes < FRAME_BYTES
+        && let Some(next) = rest.pop_front()
+    {
+        let message = convert(next);
+        bytes += message.encoded_len();
+        taken.push(message);
+    }
+    taken
+}
+
+fn kind(kind: ChangeKind) -> plugin_event::Kind {
+    match kind {
+        ChangeKind::Added => plugin_event::Kind::Added,
+        ChangeKind::Changed => plugin_event::Kind::Changed,
+        ChangeKind::Removed => plugin_event::Kind::Removed,
+    }
+}

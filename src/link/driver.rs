@@ -1,0 +1,274 @@
+//! Drives one connection, from the upgrade to its end.
+//!
+//! One task reads and decides, another one writes. Nothing that the plugin or the host does slowly is awaited by the
+//! reading one: calls run in tasks of their own, answers wait in a bounded queue.
+
+use axum::{
+    Error,
+    extract::ws::{Message, WebSocket},
+};
+use futures_util::{
+    StreamExt,
+    stream::{Fuse, SplitStream},
+};
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, info};
+
+use super::{
+    Attached, CloseReason, Options, RpcError, Session, SessionEvent, SessionEvents, Ticket,
+    envelope::{self, Inbound, Malformed},
+    handshake::Door,
+    liveness::{Liveness, Step},
+    serving::Serving,
+    writer::{WriteEnd, Writer},
+};
+
+/// Serves this connection until it ends.
+pub(super) async fn drive(door: Door, socket: WebSocket, ticket: Ticket, user_agent: String) {
+    let Door { gate, options } = door;
+    let plugin = ticket.plugin;
+    let (session, queue) = Session::new(user_agent);
+    let (sink, stream) = socket.split();
+    let writer = Writer { sink, queue, session: session.clone(), options };
+    let mut driver = Driver::new(session.clone(), stream.fuse(), tokio::spawn(writer.run()), options);
+
+    let mut attach = gate.attach(ticket, session.clone());
+    let (attached, end) = tokio::select! {
+        attached = &mut attach => (attached, None),
+        end = driver.run() => {
+            // What waits for this connection fails now, so that the gate hears of its end in any case.
+            session.end();
+            (attach.await, Some(end))
+        }
+    };
+    match attached {
+        Ok(attached) => driver.attach(attached),
+        Err(_) => session.close(CloseReason::Rejected),
+    }
+    let end = match end {
+        Some(end) => end,
+        None => driver.run().await,
+    };
+    info!(%plugin, session = session.id(), malformed = driver.malformed, reason = end.to_string(), "disconnected");
+    driver.finish(end).await;
+}
+
+struct Driver {
+    session: Session,
+    stream: Fuse<SplitStream<WebSocket>>,
+    writer: AbortOnDropHandle<WriteEnd>,
+    serving: Serving,
+    attachment: Option<Attachment>,
+    options: Options,
+    /// Frames that meant nothing.
+    malformed: u64,
+}
+
+impl Driver {
+    fn new(
+        session: Session,
+        stream: Fuse<SplitStream<WebSocket>>,
+        writer: JoinHandle<WriteEnd>,
+        options: Options,
+    ) -> Self {
+        let (writer, serving) = (AbortOnDropHandle::new(writer), Serving::new(session.clone()));
+        Self { session, stream, writer, serving, attachment: None, options, malformed: 0 }
+    }
+
+    fn attach(&mut self, attached: Attached) {
+        let Attached { events, host, caller } = attached;
+        let Options { ping_interval, ping_timeout, .. } = self.options;
+        let liveness = Liveness::new(ping_interval, ping_timeout, Instant::now());
+        self.attachment = Some(Attachment { events, liveness, end: None });
+        self.serving.open(host, caller);
+    }
+
+    /// Reads and acts until the connection ends. Nothing is lost if this is dropped and called again.
+    async fn run(&mut self) -> End {
+        loop {
+            let wake = self.attachment.as_ref().map(|attachment| attachment.liveness.wake());
+            tokio::select! {
+                biased;
+                why = self.session.closing() => return End::Ours(why),
+                ended = &mut self.writer => return End::of_writer(ended),
+                () = due(wake) => self.tick(),
+                () = self.serving.reap() => {}
+                frame = self.stream.next() => if let Some(end) = self.take(frame) {
+                    return end;
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, frame: Option<Result<Message, Error>>) -> Option<End> {
+        match frame {
+            Some(Ok(Message::Text(text))) => self.take_text(&text),
+            // Only text means anything (CONTRACT 10.4); the library answers pings.
+            Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(frame))) => return Some(End::Theirs(frame.map(|frame| frame.code))),
+            Some(Err(error)) => return Some(End::of_error(&error)),
+            None => return Some(End::Lost("end of stream".into())),
+        }
+        None
+    }
+
+    fn take_text(&mut self, text: &str) {
+        match envelope::read(text) {
+            Inbound::Request(request) => self.serving.serve(request),
+            Inbound::Response(response) => {
+                let id = response.id.clone();
+                if !self.session.resolve(response) {
+                    debug!(session = self.session.id(), id, "an answer to no call, or a late one");
+                }
+            }
+            Inbound::Malformed(malformed) => self.take_malformed(malformed),
+        }
+        self.session.hear();
+        if let Some(attachment) = &mut self.attachment
+            && attachment.liveness.hear()
+        {
+            (attachment.events)(SessionEvent::PongReceived);
+        }
+    }
+
+    fn take_malformed(&mut self, Malformed { problem, reply_to }: Malformed) {
+        self.malformed += 1;
+        debug!(session = self.session.id(), problem, "a malformed frame");
+        if let Some(id) = reply_to {
+            let error = RpcError { code: RpcError::INVALID_REQUEST, message: problem.to_owned() };
+            self.serving.refuse(&id, &error);
+        }
+    }
+
+    fn tick(&mut self) {
+        let Some(attachment) = &mut self.attachment else { return };
+        match attachment.liveness.tick(Instant::now(), self.session.busy_until()) {
+            Step::Ping => {
+                // One that can't even be queued is missed like one that is not answered.
+                let _ = self.session.send_ping(self.options.ping_timeout);
+            }
+            Step::Miss => (attachment.events)(SessionEvent::PongMissed),
+            Step::Wait => {}
+        }
+    }
+
+    /// Everything that waits for this connection learns of its end first; then the closing handshake.
+    async fn finish(self, end: End) {
+        let Self { session, stream, writer, serving, attachment, options, .. } = self;
+        session.end();
+        drop(serving);
+        if let Some(mut attachment) = attachment {
+            attachment.end = Some(end.to_string());
+        }
+        if let Some(why) = end.answer() {
+            session.close(why);
+            let _ = timeout(options.close_timeout, writer).await;
+        } else {
+            drop(writer);
+        }
+        leave(stream, &end, options).await;
+    }
+}
+
+/// Reads on until the plugin has closed its side: this also sends the answer to its close frame. A socket that is
+/// dropped with unread bytes would be reset, and the plugin might never see why.
+async fn leave(mut stream: Fuse<SplitStream<WebSocket>>, end: &End, options: Options) {
+    let rest = async {
+        while stream.next().await.is_some() {}
+        if end.answer() == Some(CloseReason::TooLarge) {
+            // The rest of that message can't be read; only time lets the close frame arrive.
+            std::future::pending::<()>().await;
+        }
+    };
+    let _ = timeout(options.close_timeout, rest).await;
+}
+
+/// Waits until then; for ever if there is no such time.
+async fn due(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A connection that was taken.
+struct Attachment {
+    events: SessionEvents,
+    liveness: Liveness,
+    end: Option<String>,
+}
+
+/// On drop, so that it is reported exactly once even if this task panics or is dropped.
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let reason = self.end.take().unwrap_or_else(|| "the connection was dropped".into());
+        (self.events)(SessionEvent::Closed { reason });
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum End {
+    /// We close it.
+    Ours(CloseReason),
+    /// The plugin closes it, with this code.
+    Theirs(Option<u16>),
+    /// A message was too long.
+    TooLarge,
+    /// The plugin broke the protocol.
+    Broken(String),
+    /// Nothing can be written, for this reason.
+    Unwritable(&'static str),
+    /// The plugin has gone.
+    Lost(String),
+}
+
+impl End {
+    fn of_writer(end: Result<WriteEnd, JoinError>) -> Self {
+        match end {
+            Ok(WriteEnd::Stuck) => Self::Unwritable("the plugin does not read what is sent to it"),
+            Ok(WriteEnd::Broken | WriteEnd::Closed) => Self::Unwritable("the connection was lost: writing failed"),
+            Err(_) => Self::Unwritable("internal error: the writer is gone"),
+        }
+    }
+
+    /// The WebSocket library's error is told by its words: axum does not let its type through.
+    fn of_error(error: &Error) -> Self {
+        let text = error.to_string();
+        if text.starts_with("Space limit exceeded") {
+            Self::TooLarge
+        } else if text.starts_with("IO error") || text.contains("without closing handshake") {
+            Self::Lost(text)
+        } else {
+            Self::Broken(text)
+        }
+    }
+
+    /// What the plugin is still to be told (CONTRACT 10.4).
+    fn answer(&self) -> Option<CloseReason> {
+        match self {
+            Self::Ours(why) => Some(*why),
+            Self::TooLarge => Some(CloseReason::TooLarge),
+            Self::Broken(_) => Some(CloseReason::Failed),
+            Self::Theirs(_) | Self::Unwritable(_) | Self::Lost(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ours(why) => write!(f, "plugd closed the connection ({} {})", why.code(), why.text()),
+            Self::Theirs(Some(code)) => write!(f, "the plugin closed the connection ({code})"),
+            Self::Theirs(None) => f.write_str("the plugin closed the connection"),
+            Self::TooLarge => f.write_str("a message of the plugin was too long"),
+            Self::Broken(how) => write!(f, "the plugin broke the protocol: {how}"),
+            Self::Unwritable(why) => f.write_str(why),
+            Self::Lost(how) => write!(f, "the connection was lost: {how}"),
+        }
+    }
+}

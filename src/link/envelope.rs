@@ -1,0 +1,150 @@
+//! The JSON-RPC envelope (CONTRACT 11.1, 11.2): text to meaning and back. Pure.
+
+use serde_json::{Map, Value, json};
+
+use super::{CallError, RpcError};
+
+/// One text frame of a plugin.
+#[derive(Debug, PartialEq)]
+pub(super) enum Inbound {
+    /// The plugin calls the host.
+    Request(Request),
+    /// The plugin answers a call of the host.
+    Response(Response),
+    /// Nothing of the two.
+    Malformed(Malformed),
+}
+
+/// A call of the host by the plugin.
+#[derive(Debug, PartialEq)]
+pub(super) struct Request {
+    pub(super) id: RequestId,
+    pub(super) method: String,
+    /// Null when absent.
+    pub(super) params: Value,
+}
+
+/// The answer to a call by the host.
+#[derive(Debug, PartialEq)]
+pub(super) struct Response {
+    pub(super) id: String,
+    pub(super) outcome: Result<Map<String, Value>, CallError>,
+}
+
+/// A frame that means nothing.
+#[derive(Debug, PartialEq)]
+pub(super) struct Malformed {
+    pub(super) problem: &'static str,
+    /// Who waits for an answer, if that can be told. What has no id gets none: the SDKs could not place it.
+    pub(super) reply_to: Option<RequestId>,
+}
+
+/// The id of a plugin's request: a string (or number) that is echoed as it came. It need not be an xid: most ids of
+/// the Python SDK are not (CONTRACT 11.2).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RequestId(Value);
+
+impl RequestId {
+    fn read(value: Value) -> Option<Self> {
+        matches!(value, Value::String(_) | Value::Number(_)).then_some(Self(value))
+    }
+
+    /// The id as text.
+    pub(super) fn to_text(&self) -> String {
+        match &self.0 {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Reads a text frame. Nesting is bounded by the parser (128 levels).
+pub(super) fn read(text: &str) -> Inbound {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(frame)) => read_object(frame),
+        Ok(_) => malformed("not a JSON object", None),
+        Err(_) => malformed("not JSON", None),
+    }
+}
+
+/// A top-level `method` makes it a request; both SDKs decide in the same way (CONTRACT 11.1).
+fn read_object(mut frame: Map<String, Value>) -> Inbound {
+    let id = frame.remove("id").unwrap_or_default();
+    match frame.remove("method").unwrap_or_default() {
+        Value::String(method) => read_request(id, method, frame),
+        Value::Null => read_response(id, frame),
+        _ => malformed("the method is not a string", RequestId::read(id)),
+    }
+}
+
+fn read_request(id: Value, method: String, mut frame: Map<String, Value>) -> Inbound {
+    match RequestId::read(id) {
+        Some(id) => Inbound::Request(Request { id, method, params: frame.remove("params").unwrap_or_default() }),
+        None => malformed("a request without an id", None),
+    }
+}
+
+fn read_response(id: Value, mut frame: Map<String, Value>) -> Inbound {
+    let Value::String(id) = id else { return malformed("neither a method nor an id of ours", None) };
+    let outcome = match frame.remove("error").unwrap_or_default() {
+        Value::Null => read_result(frame.remove("result").unwrap_or_default()),
+        error => Err(CallError::Refused(read_error(error))),
+    };
+    Inbound::Response(Response { id, outcome })
+}
+
+fn read_result(result: Value) -> Result<Map<String, Value>, CallError> {
+    match result {
+        Value::Object(result) => Ok(result),
+        Value::Null => Err(CallError::Undecodable("neither a result nor an error".into())),
+        _ => Err(CallError::Undecodable("the result is not an object".into())),
+    }
+}
+
+/// Lenient: what says that it failed has failed, however it says so.
+fn read_error(error: Value) -> RpcError {
+    let code = error["code"].as_i64().unwrap_or(RpcError::FAILED);
+    let message = match &error["message"] {
+        Value::String(message) => message.clone(),
+        _ => error.to_string(),
+    };
+    RpcError { code, message }
+}
+
+fn malformed(problem: &'static str, reply_to: Option<RequestId>) -> Inbound {
+    Inbound::Malformed(Malformed { problem, reply_to })
+}
+
+/// A call of the plugin. Exactly the documented keys: the Python SDK forbids any other, so without parameters there
+/// is no `params`.
+pub(super) fn request(id: &str, method: &str, params: Option<Value>) -> String {
+    let mut frame = Map::from_iter([
+        ("jsonrpc".to_owned(), json!("2.0")),
+        ("id".to_owned(), json!(id)),
+        ("method".to_owned(), json!(method)),
+    ]);
+    frame.extend(params.map(|params| ("params".to_owned(), params)));
+    Value::Object(frame).to_string()
+}
+
+/// The answer to a plugin's request. A result names the method that it answers (CONTRACT 11.1); an error comes without
+/// any result.
+pub(super) fn response(id: &RequestId, method: &str, outcome: Result<Value, RpcError>) -> String {
+    match outcome {
+        Ok(Value::Object(mut result)) => {
+            result.entry("method").or_insert_with(|| json!(method));
+            json!({"jsonrpc": "2.0", "id": id.0, "result": result}).to_string()
+        }
+        Ok(_) => failure(id, &RpcError::failed("internal error: the answer is not an object")),
+        Err(error) => failure(id, &error),
+    }
+}
+
+/// The answer that a request failed.
+pub(super) fn failure(id: &RequestId, error: &RpcError) -> String {
+    json!({"jsonrpc": "2.0", "id": id.0, "error": {"code": error.code, "message": error.message}}).to_string()
+}
+
+#[cfg(test)]
+#[path = "envelope_tests.rs"]
+mod tests;

@@ -1,0 +1,168 @@
+//! The HTTP half of the link: who may come in, and whether they asked properly (CONTRACT 10.1, 10.3).
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{FromRequestParts, Query, Request, State, WebSocketUpgrade},
+    http::{
+        HeaderMap, HeaderName, Method, StatusCode, Uri, Version,
+        header::{ALLOW, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, USER_AGENT},
+    },
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use tracing::debug;
+
+use super::{Gate, Handshake, Options, Refusal, driver, token};
+use crate::domain::PluginId;
+
+/// Longest message of a plugin, in bytes (CONTRACT 10.4).
+pub(super) const MAX_INBOUND: usize = 4 << 20;
+/// Buffered a direction and connection, in bytes; plugins are many and mostly silent.
+const BUFFER: usize = 16 << 10;
+
+/// What the route needs.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) gate: Arc<dyn Gate>,
+    pub(super) options: Options,
+}
+
+/// Any method: 405 has to be said by us, for HEAD too.
+pub(super) fn router(door: Door) -> Router {
+    Router::new().route("/rpc", any(enter)).with_state(door)
+}
+
+/// Authentication comes before the upgrade is looked at (CONTRACT 10.3).
+async fn enter(State(door): State<Door>, request: Request) -> Result<Response, Denial> {
+    let (mut parts, _) = request.into_parts();
+    if parts.method != Method::GET {
+        return Err(Denial::Method);
+    }
+    let handshake = read_handshake(&parts.uri, &parts.headers)?;
+    let user_agent = handshake.user_agent.clone();
+    let ticket = door.gate.authenticate(handshake).await?;
+    check_upgrade(parts.version, &parts.headers)?;
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|_| Denial::NotAnUpgrade)?;
+    let plugin = ticket.plugin;
+    Ok(upgrade
+        .max_message_size(MAX_INBOUND)
+        .max_frame_size(MAX_INBOUND)
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .on_failed_upgrade(move |error| debug!(%plugin, %error, "the upgrade failed"))
+        .on_upgrade(move |socket| driver::drive(door, socket, ticket, user_agent)))
+}
+
+#[derive(Deserialize)]
+struct Params {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    plugin_id: String,
+}
+
+fn read_handshake(uri: &Uri, headers: &HeaderMap) -> Result<Handshake, Denial> {
+    let Query(Params { token, plugin_id }) =
+        Query::try_from_uri(uri).map_err(|_| Denial::BadRequest("malformed query"))?;
+    if token.is_empty() {
+        return Err(Denial::BadRequest("missing token"));
+    }
+    if plugin_id.is_empty() && !token::is_external(&token) {
+        return Err(Denial::BadRequest("missing plugin_id"));
+    }
+    Ok(Handshake { plugin_id: read_plugin_id(&plugin_id)?, token, user_agent: header(headers, &USER_AGENT).to_owned() })
+}
+
+fn read_plugin_id(text: &str) -> Result<Option<String>, Denial> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let id = PluginId::from_path(text).map_err(|_| Denial::BadRequest("malformed plugin_id"))?;
+    Ok(Some(id.to_string()))
+}
+
+fn check_upgrade(version: Version, headers: &HeaderMap) -> Result<(), Denial> {
+    let is_upgrade = has_token(headers, &CONNECTION, "upgrade") && has_token(headers, &UPGRADE, "websocket");
+    if version != Version::HTTP_11 || !is_upgrade {
+        return Err(Denial::NotAnUpgrade);
+    }
+    if header(headers, &SEC_WEBSOCKET_VERSION) != "13" {
+        return Err(Denial::WebSocketVersion);
+    }
+    if !is_key(header(headers, &SEC_WEBSOCKET_KEY)) {
+        return Err(Denial::BadRequest("bad Sec-WebSocket-Key"));
+    }
+    if is_foreign(headers) { Err(Denial::Foreign) } else { Ok(()) }
+}
+
+/// 16 bytes in base64 (RFC 6455, 4.1).
+fn is_key(key: &str) -> bool {
+    STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+/// A page of another site must not talk to a plugin's endpoint; what is no browser sends no `Origin`.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    if !headers.contains_key(ORIGIN) {
+        return false;
+    }
+    let origin: Option<Uri> = header(headers, &ORIGIN).parse().ok();
+    let authority = origin.as_ref().and_then(Uri::authority);
+    !authority.is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(header(headers, &HOST)))
+}
+
+/// The header's first value, or nothing.
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Whether the header's comma-separated values have this one.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
+}
+
+/// Why the door stays shut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Denial {
+    BadRequest(&'static str),
+    Unauthorised,
+    Foreign,
+    Method,
+    NotAnUpgrade,
+    WebSocketVersion,
+    Internal,
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadRequest(why) => Self::BadRequest(why),
+            Refusal::Unauthorised => Self::Unauthorised,
+            Refusal::Internal => Self::Internal,
+        }
+    }
+}
+
+impl IntoResponse for Denial {
+    fn into_response(self) -> Response {
+        match self {
+            Self::BadRequest(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+            Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised").into_response(),
+            Self::Foreign => (StatusCode::FORBIDDEN, "foreign origin").into_response(),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")], "method not allowed").into_response(),
+            Self::NotAnUpgrade => {
+                (StatusCode::UPGRADE_REQUIRED, [(UPGRADE, "websocket")], "a WebSocket upgrade is required")
+                    .into_response()
+            }
+            Self::WebSocketVersion => {
+                (StatusCode::BAD_REQUEST, [(SEC_WEBSOCKET_VERSION, "13")], "WebSocket version 13 is required")
+                    .into_response()
+            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal error").into_response(),
+        }
+    }
+}

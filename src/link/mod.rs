@@ -1,0 +1,61 @@
+//! The link to a plugin: a WebSocket at `/rpc` that carries JSON-RPC both ways (CONTRACT 10, 11).
+//!
+//! ```text
+//! GET /rpc ──handshake──► Gate::authenticate ──upgrade──► driver ──► Gate::attach(Session)
+//!                                                          │ reads: answers ──► pending ──► Session::call
+//!                                                          │        calls ────► serving ──► Host::call
+//!                                                          └ writer ◄── queue ◄── Session::call, answers, pings
+//! ```
+
+mod driver;
+mod envelope;
+mod error;
+#[cfg(test)]
+pub(crate) mod fake;
+mod gate;
+mod handshake;
+mod liveness;
+mod pending;
+mod serving;
+mod session;
+#[cfg(test)]
+mod tests;
+pub mod token;
+mod writer;
+
+use std::{sync::Arc, time::Duration};
+
+pub use error::{CallError, RpcError};
+pub use gate::{
+    Attached, Caller, Credential, Gate, Handshake, Host, Refusal, Rejected, SessionEvent, SessionEvents, Ticket,
+};
+pub use session::{CloseReason, Session};
+
+/// Times of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// From one ping to the next.
+    pub ping_interval: Duration,
+    /// In which a ping must be answered.
+    pub ping_timeout: Duration,
+    /// In which a plugin must take what is written to it, else the connection is closed.
+    pub write_timeout: Duration,
+    /// In which the closing handshake must be over, else the connection is dropped.
+    pub close_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(15),
+            ping_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Serves `/rpc`, and nothing else.
+pub fn router(gate: Arc<dyn Gate>, options: Options) -> axum::Router {
+    handshake::router(handshake::Door { gate, options })
+}

@@ -1,0 +1,229 @@
+//! The handle of one connection to a plugin.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{CallError, envelope, pending::Pending};
+
+/// Messages that may wait for one plugin.
+const OUTBOUND_QUEUE: usize = 64;
+/// Longest message to a plugin, in bytes: the Python SDK accepts no more (CONTRACT 10.4).
+pub(super) const MAX_OUTBOUND: usize = 1 << 20;
+/// Proves life.
+const PING: &str = "ping";
+
+/// Why plugd closes a connection (CONTRACT 10.4). The SDKs act on code and text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// 1000 `closed`: the plugin was deactivated, deleted or given another token.
+    Closed,
+    /// 1001: plugd stops.
+    GoingAway,
+    /// 1008 `connection rejected`: not wanted now.
+    Rejected,
+    /// 1009: a message of the plugin was too long.
+    TooLarge,
+    /// 1011 `internal error`: the connection failed.
+    Failed,
+}
+
+impl CloseReason {
+    /// WebSocket's close code.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.row().0
+    }
+
+    /// The text beside the code.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        self.row().1
+    }
+
+    const fn row(self) -> (u16, &'static str) {
+        match self {
+            Self::Closed => (1000, "closed"),
+            Self::GoingAway => (1001, "going away"),
+            Self::Rejected => (1008, "connection rejected"),
+            Self::TooLarge => (1009, "message too big"),
+            Self::Failed => (1011, "internal error"),
+        }
+    }
+}
+
+/// One connection to a plugin: call it, ask whether it lives, close it. Cheap to clone; outlives its connection, after
+/// which everything fails at once.
+#[derive(Clone)]
+pub struct Session(Arc<Shared>);
+
+struct Shared {
+    id: u64,
+    user_agent: String,
+    outbound: mpsc::Sender<String>,
+    pending: Pending,
+    /// Counts the plugin's text frames.
+    heard: watch::Sender<u64>,
+    /// Why it should be closed; set once, before `closing`.
+    close_reason: OnceLock<CloseReason>,
+    closing: CancellationToken,
+    gone: CancellationToken,
+}
+
+impl Session {
+    /// A session, and the messages that are to be sent on it.
+    pub(super) fn new(user_agent: String) -> (Self, mpsc::Receiver<String>) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let (outbound, queue) = mpsc::channel(OUTBOUND_QUEUE);
+        let shared = Shared {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            user_agent,
+            outbound,
+            pending: Pending::default(),
+            heard: watch::Sender::new(0),
+            close_reason: OnceLock::new(),
+            closing: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        };
+        (Self(Arc::new(shared)), queue)
+    }
+
+    /// Unique while plugd runs.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// The plugin's `User-Agent`, or nothing.
+    #[must_use]
+    pub fn user_agent(&self) -> &str {
+        &self.0.user_agent
+    }
+
+    /// Calls the plugin and waits for its answer. Dropping the future gives the answer up.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call(
+        &self,
+        method: &str,
+        params: Option<Value>,
+        limit: Duration,
+    ) -> Result<Map<String, Value>, CallError> {
+        let (id, answer) = self.0.pending.open(Instant::now() + limit)?;
+        self.send(&id, envelope::request(&id, method, params))?;
+        match timeout(limit, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(CallError::NotConnected)),
+            Err(_) => {
+                self.0.pending.forget(&id);
+                Err(CallError::TimedOut(limit))
+            }
+        }
+    }
+
+    /// Asks whether the plugin lives. True if it says anything within this time.
+    pub async fn ping(&self, limit: Duration) -> bool {
+        let mut heard = self.0.heard.subscribe();
+        if self.send_ping(limit).is_err() {
+            return false;
+        }
+        tokio::select! {
+            spoke = timeout(limit, heard.changed()) => spoke.is_ok(),
+            () = self.0.gone.cancelled() => false,
+        }
+    }
+
+    /// Closes the connection. The first reason counts.
+    pub fn close(&self, why: CloseReason) {
+        let _ = self.0.close_reason.set(why);
+        self.0.closing.cancel();
+    }
+
+    /// Waits until the connection has ended.
+    pub async fn ended(&self) {
+        self.0.gone.cancelled().await;
+    }
+
+    /// Waits until somebody wants the connection closed.
+    pub(super) async fn closing(&self) -> CloseReason {
+        self.0.closing.cancelled().await;
+        self.0.close_reason.get().copied().unwrap_or(CloseReason::Closed)
+    }
+
+    /// Sends a ping that need not be waited for.
+    pub(super) fn send_ping(&self, limit: Duration) -> Result<(), CallError> {
+        let id = self.0.pending.open_ping(Instant::now() + limit)?;
+        self.send(&id, envelope::request(&id, PING, None))
+    }
+
+    fn send(&self, id: &str, message: String) -> Result<(), CallError> {
+        self.try_queue(message).inspect_err(|_| self.0.pending.forget(id))
+    }
+
+    fn try_queue(&self, message: String) -> Result<(), CallError> {
+        if message.len() > MAX_OUTBOUND {
+            return Err(CallError::TooLarge { bytes: message.len(), limit: MAX_OUTBOUND });
+        }
+        self.0.outbound.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CallError::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => CallError::NotConnected,
+        })
+    }
+
+    /// Sends an answer if there is room for it now. False if there was none.
+    pub(super) fn try_answer(&self, message: String) -> bool {
+        self.try_queue(message).is_ok()
+    }
+
+    /// Sends an answer as soon as there is room for it.
+    pub(super) async fn answer(&self, message: String) {
+        // Nobody is left to be told if the connection has ended.
+        let _ = self.0.outbound.send(message).await;
+    }
+
+    /// The plugin answered a call. False if it is nobody's.
+    pub(super) fn resolve(&self, response: envelope::Response) -> bool {
+        self.0.pending.resolve(&response.id, response.outcome)
+    }
+
+    /// The plugin said something. Comes after [`Self::resolve`], so that who waits for a sign finds its answer placed.
+    pub(super) fn hear(&self) {
+        self.0.heard.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Until when the plugin may be busy.
+    pub(super) fn busy_until(&self) -> Option<Instant> {
+        self.0.pending.busy_until(Instant::now())
+    }
+
+    /// The connection has ended: whatever waits for it fails.
+    pub(super) fn end(&self) {
+        self.0.pending.close();
+        self.0.gone.cancel();
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.id())
+            .field("user_agent", &self.user_agent())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

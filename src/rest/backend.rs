@@ -1,0 +1,77 @@
+//! The clients of the gRPC API, over whatever carries their calls.
+
+use axum::{
+    body::{Bytes, HttpBody},
+    http::{Request, Response},
+};
+use tonic::{Status, body::Body};
+use tonic_health::pb::health_client::HealthClient;
+use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
+
+use super::cut;
+pub(super) use crate::api::v1::plugin_service_client::PluginServiceClient as Client;
+
+/// What carries calls: a service in memory or a channel.
+pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
+
+/// Largest message taken from the service, in bytes: a page of plugins with large manifests.
+const MAX_MESSAGE: usize = 64 * 1024 * 1024;
+
+/// The gRPC API as the shim sees it.
+#[derive(Clone)]
+pub struct Backend {
+    unary: Client<Transport>,
+    bulk: Client<Transport>,
+    health: HealthClient<Transport>,
+}
+
+impl Backend {
+    /// A backend that makes unary calls over one service and streams, uploads and downloads over another: over a
+    /// network these should be two connections, because unread streams stall the calls beside them. A service in memory may be
+    /// given twice.
+    pub fn new<S, B>(unary: S, bulk: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (unary, bulk) = (boxed(unary), boxed(bulk));
+        Self {
+            unary: Client::new(unary.clone()).max_decoding_message_size(MAX_MESSAGE),
+            bulk: Client::new(bulk).max_decoding_message_size(MAX_MESSAGE),
+            health: HealthClient::new(unary),
+        }
+    }
+
+    /// A client for calls with one short answer.
+    pub(super) fn unary(&self) -> Client<Transport> {
+        self.unary.clone()
+    }
+
+    /// A client for streams, uploads and downloads.
+    pub(super) fn bulk(&self) -> Client<Transport> {
+        self.bulk.clone()
+    }
+
+    /// A client of the standard health service.
+    pub(super) fn health(&self) -> HealthClient<Transport> {
+        self.health.clone()
+    }
+}
+
+fn boxed<S, B>(service: S) -> Transport
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let service = service
+        .map_request(cut::make_cuttable)
+        .map_response(|response: Response<B>| response.map(Body::new))
+        .map_err(|error| Status::from_error(error.into()));
+    BoxCloneSyncService::new(service)
+}

@@ -1,0 +1,127 @@
+//! Bodies of requests: read within a limit, refused with the right status.
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use futures_util::StreamExt;
+use prost_types::Struct;
+use serde_json::{Map, Value};
+
+use super::{App, error::Problem};
+use crate::api::json;
+
+/// The media type of JSON.
+pub(super) const JSON: &str = "application/json";
+
+/// How deep JSON may be nested. A message of the gRPC API may have 100 levels, and one of JSON takes up to three.
+const MAX_DEPTH: usize = 30;
+
+/// A request's body that is a JSON object.
+pub(super) struct JsonObject(pub(super) Map<String, Value>);
+
+impl FromRequest<App> for JsonObject {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body, app.options.max_body).await?;
+        if bytes.is_empty() {
+            return Err(Problem::empty_body());
+        }
+        if media_type(&parts.headers).is_none_or(|media| media != JSON) {
+            return Err(Problem::unsupported_media_type(JSON));
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(object)) => Ok(Self(object)),
+            Ok(_) => Err(Problem::invalid("body", "must be a JSON object")),
+            Err(error) => Err(Problem::invalid("body", format!("is not JSON: {error}"))),
+        }
+    }
+}
+
+/// The request's media type in lower case, without parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = value.split(';').next().unwrap_or_default();
+    Some(essence.trim().to_ascii_lowercase())
+}
+
+/// The body's declared length in bytes.
+///
+/// # Errors
+/// More than the limit.
+pub(super) fn declared_length(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Problem> {
+    let value = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    match value.and_then(|text| text.parse().ok()) {
+        Some(length) if length > limit => Err(Problem::too_large(limit)),
+        length => Ok(length),
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    declared_length(headers, limit)?;
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Problem::broken_body())?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(Problem::too_large(limit));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.into())
+}
+
+/// A string property that must be there.
+///
+/// # Errors
+/// It is missing or no string; `expected` says what it should be.
+pub(super) fn string<'a>(object: &'a Map<String, Value>, key: &str, expected: &str) -> Result<&'a str, Problem> {
+    match object.get(key) {
+        Some(Value::String(text)) => Ok(text),
+        Some(_) => Err(Problem::invalid(key, format!("must be a string: {expected}"))),
+        None => Err(Problem::invalid(key, format!("is missing: {expected}"))),
+    }
+}
+
+/// An object property that must be there.
+///
+/// # Errors
+/// It is missing or no object.
+pub(super) fn object<'a>(object: &'a Map<String, Value>, key: &str) -> Result<&'a Map<String, Value>, Problem> {
+    match object.get(key) {
+        Some(Value::Object(inner)) => Ok(inner),
+        Some(_) => Err(Problem::invalid(key, "must be an object")),
+        None => Err(Problem::invalid(key, "is missing")),
+    }
+}
+
+/// The object as the gRPC API carries it.
+///
+/// # Errors
+/// A property that the API can't carry, by its name: an integer beyond 2^53, or nesting that is too deep.
+pub(super) fn to_struct(object: &Map<String, Value>) -> Result<Struct, Problem> {
+    let fields = object.iter().map(|(key, value)| {
+        require_shallow(key, value)?;
+        let value = json::to_value(value).map_err(|error| Problem::invalid(key, error.to_string()))?;
+        Ok((key.clone(), value))
+    });
+    Ok(Struct { fields: fields.collect::<Result<_, Problem>>()? })
+}
+
+fn require_shallow(key: &str, value: &Value) -> Result<(), Problem> {
+    if is_within(value, MAX_DEPTH) {
+        return Ok(());
+    }
+    Err(Problem::invalid(key, format!("is nested more than {MAX_DEPTH} levels deep")))
+}
+
+fn is_within(value: &Value, depth: usize) -> bool {
+    match value {
+        Value::Array(items) => depth > 0 && items.iter().all(|item| is_within(item, depth - 1)),
+        Value::Object(object) => depth > 0 && object.values().all(|item| is_within(item, depth - 1)),
+        _ => true,
+    }
+}

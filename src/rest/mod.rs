@@ -1,0 +1,116 @@
+//! The REST shim: HTTP, JSON and server-sent events for browsers and scripts, in front of the gRPC API.
+//!
+//! It only ever talks to the generated clients, so that it runs embedded (over the service in memory) and in a process
+//! of its own (over a channel) as the same code. It decides nothing: credentials are forwarded, not checked.
+//!
+//! ```text
+//! request ─► cors ─► render ─► guard ─► handler ─► Backend ─► gRPC
+//!              │        │         └ a credential? a cookie from another site? a deadline
+//!              │        └ turns a Problem into the error body
+//!              └ preflight, headers for listed origins
+//! ```
+//!
+//! Each resource has a file with its handlers (parse, call, render) and its rows of the table of operations, from which
+//! both the router and the OpenAPI document are made.
+
+mod active;
+mod answer;
+mod api;
+mod backend;
+mod body;
+mod caller;
+mod configuration;
+mod context;
+mod cors;
+mod cut;
+mod docs;
+mod error;
+mod external;
+mod guard;
+mod logs;
+mod openapi;
+mod operation;
+mod package;
+mod path;
+mod plugins;
+mod query;
+mod schemas;
+mod site;
+mod sse;
+mod system;
+#[cfg(test)]
+mod tests;
+mod upload;
+mod view;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+
+pub use self::backend::Backend;
+use self::{error::Problem, operation::Operation};
+
+/// Largest body of a request, in bytes, unless the options say otherwise: 50 MiB (CONTRACT 1.5).
+pub const MAX_BODY: usize = 50 * 1024 * 1024;
+
+/// What an operator decides about the shim.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Origins of other sites (`https://admin.example.org`) whose pages may use the API with the user's cookie. Each is
+    /// compared as written; there is no wildcard.
+    pub allowed_origins: Vec<String>,
+    /// Largest body of a request, in bytes.
+    pub max_body: usize,
+    /// Where clients find this server, without `/api`. Shown in the OpenAPI document and the instance's information,
+    /// and its origin counts as this site's own, which a proxy that changes `Host` needs.
+    pub public_url: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { allowed_origins: Vec::new(), max_body: MAX_BODY, public_url: None }
+    }
+}
+
+/// What every handler may use.
+#[derive(Clone)]
+struct App {
+    backend: Backend,
+    options: Arc<Options>,
+    pages: Arc<system::Pages>,
+}
+
+/// The router of everything under `/api`, and of `/healthz` and `/readyz`. It answers 404 to any other path.
+pub fn router(backend: Backend, options: Options) -> Router {
+    let operations = operations();
+    let pages = system::Pages::of(&openapi::document(&operations, &options));
+    let app = App { backend, options: Arc::new(options), pages: Arc::new(pages) };
+    let routes = operations.into_iter().fold(Router::new(), |router, operation| {
+        let (path, route) = operation.into_route(&app);
+        router.route(path, route)
+    });
+    routes
+        .fallback(async || Problem::no_route())
+        .method_not_allowed_fallback(async || Problem::method_not_allowed())
+        .layer(middleware::from_fn(context::render))
+        .layer(middleware::from_fn_with_state(app.clone(), cors::cors))
+        .with_state(app)
+}
+
+/// The one table of operations.
+fn operations() -> Vec<Operation> {
+    [
+        system::operations(),
+        plugins::operations(),
+        active::operations(),
+        external::operations(),
+        package::operations(),
+        configuration::operations(),
+        logs::operations(),
+        watch::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

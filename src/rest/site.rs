@@ -1,0 +1,57 @@
+//! Which site a request comes from.
+
+use axum::{
+    extract::Request,
+    http::{
+        HeaderMap, Uri,
+        header::{HOST, ORIGIN},
+    },
+};
+
+use super::{Options, error::Problem};
+
+/// The request's origin as its browser wrote it.
+pub(super) fn origin(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ORIGIN)?.to_str().ok()
+}
+
+/// Refuses a request that a page of another site may have caused: its origin must be this server's own or a listed one.
+/// One without an origin can't prove where it comes from.
+///
+/// # Errors
+/// 403.
+pub(super) fn require_own_site(request: &Request, options: &Options) -> Result<(), Problem> {
+    let origin = origin(request.headers()).ok_or_else(Problem::cross_site)?;
+    let is_known = is_listed(origin, options) || is_public_url(origin, options) || is_own(origin, request);
+    if is_known { Ok(()) } else { Err(Problem::cross_site()) }
+}
+
+/// Has the operator listed this origin?
+pub(super) fn is_listed(origin: &str, options: &Options) -> bool {
+    options.allowed_origins.iter().any(|listed| listed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+}
+
+fn is_public_url(origin: &str, options: &Options) -> bool {
+    let public = options.public_url.as_deref().and_then(parts);
+    public.is_some() && public == parts(origin)
+}
+
+fn is_own(origin: &str, request: &Request) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let (Some((scheme, authority)), Some(host)) = (parts(origin), host) else { return false };
+    authority == without_default_port(&scheme, host)
+}
+
+/// Scheme and authority of an absolute address, in lower case and without a port that the scheme implies.
+fn parts(url: &str) -> Option<(String, String)> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let authority = without_default_port(&scheme, uri.authority()?.as_str());
+    Some((scheme, authority))
+}
+
+fn without_default_port(scheme: &str, authority: &str) -> String {
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase()
+}

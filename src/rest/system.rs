@@ -1,0 +1,101 @@
+//! Liveness, readiness, who this is, and the documentation.
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{
+        StatusCode,
+        header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+
+use super::{
+    App, answer,
+    body::JSON,
+    docs,
+    error::Problem,
+    operation::{Operation, Success},
+};
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// The page of documentation has styles of its own and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// Pages that never change while the server runs.
+pub(super) struct Pages {
+    openapi: Bytes,
+    docs: Bytes,
+}
+
+impl Pages {
+    /// The pages that show this OpenAPI document.
+    pub(super) fn of(document: &Value) -> Self {
+        Self { openapi: format!("{document:#}\n").into(), docs: docs::page(document).into() }
+    }
+}
+
+/// This resource's rows of the table.
+pub(super) fn operations() -> Vec<Operation> {
+    let empty = |status| Success { status, content: None, headers: &[] };
+    let page = |media, schema| Success { status: 200, content: Some((media, schema)), headers: &[] };
+    vec![
+        Operation::get("/healthz", "Liveness", healthz)
+            .public()
+            .summary("Says that the process lives.")
+            .answers_with(empty(200)),
+        Operation::get("/readyz", "Readiness", readyz)
+            .public()
+            .summary("Says whether calls are served.")
+            .answers_with(empty(200))
+            .fails(503)
+            .fails(504),
+        Operation::get("/api/info", "InfoGet", info)
+            .public()
+            .summary("Says what this server is and what it can do.")
+            .answers(200, "Info"),
+        Operation::get("/api/openapi.json", "OpenApiGet", openapi)
+            .public()
+            .summary("This document.")
+            .answers_with(page(JSON, "Object")),
+        Operation::get("/api/docs", "DocsGet", documentation)
+            .public()
+            .summary("This document as a page for people.")
+            .answers_with(page(HTML, "Text")),
+    ]
+}
+
+async fn healthz() -> StatusCode {
+    StatusCode::OK
+}
+
+async fn readyz(State(app): State<App>) -> Result<StatusCode, Problem> {
+    let answer = app.backend.health().check(HealthCheckRequest::default()).await;
+    let is_serving = answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving);
+    if is_serving { Ok(StatusCode::OK) } else { Err(Problem::not_ready()) }
+}
+
+async fn info(State(app): State<App>) -> Response {
+    let mut info = json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "title": env!("CARGO_PKG_NAME"),
+        "description": env!("CARGO_PKG_DESCRIPTION"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "capabilities": ["plugins"],
+    });
+    if let Some(url) = &app.options.public_url {
+        info["public_url"] = json!(url);
+    }
+    answer::json(StatusCode::OK, &info)
+}
+
+async fn openapi(State(app): State<App>) -> Response {
+    ([(CONTENT_TYPE, JSON)], app.pages.openapi.clone()).into_response()
+}
+
+async fn documentation(State(app): State<App>) -> Response {
+    ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], app.pages.docs.clone()).into_response()
+}

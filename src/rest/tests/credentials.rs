@@ -1,0 +1,127 @@
+//! Who may do what, and that this is asked before anything else.
+
+use axum::{body::Body, http::StatusCode};
+
+use super::{Harness, admin, anonymous, bearer, json, path};
+use crate::rest::caller::Caller;
+
+const WRITES: [(&str, &str); 8] = [
+    ("POST", ""),
+    ("PATCH", "/active"),
+    ("PATCH", "/manifest"),
+    ("PATCH", "/package"),
+    ("PATCH", "/configuration"),
+    ("POST", "/token"),
+    ("POST", "/restart"),
+    ("DELETE", ""),
+];
+
+fn write_path(method: &str, rest: &str) -> String {
+    if method == "POST" && rest.is_empty() { "/api/plugins".to_owned() } else { path(rest) }
+}
+
+#[tokio::test]
+async fn everything_but_health_and_documents_needs_a_credential() {
+    let harness = Harness::new();
+    for rest in ["", "/logs", "/package", "/configuration", "/configuration-schema"] {
+        let answer = harness.send(anonymous("GET", &path(rest)).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{rest}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        assert_eq!(answer.json()["error"], "unauthenticated");
+    }
+    for path in ["/healthz", "/readyz", "/api/info", "/api/openapi.json", "/api/docs"] {
+        let answer = harness.send(anonymous("GET", path).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_body_of_nobody_is_unauthorized_rather_than_wrong() {
+    let harness = Harness::new();
+    for (method, rest) in WRITES {
+        let path = write_path(method, rest);
+        let answer = harness.send(json(anonymous(method, &path), "{")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+        let answer = harness.send(json(bearer("unknown", method, &path), "{")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path} with a bad token");
+    }
+}
+
+#[tokio::test]
+async fn a_viewers_write_is_forbidden_whatever_its_body() {
+    let harness = Harness::new();
+    for (method, rest) in WRITES {
+        for body in ["{", "", "[]", r#"{"active":"active","mode":"external","manifest":{}}"#] {
+            let answer = harness.send(json(bearer("viewer", method, &write_path(method, rest)), body)).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {rest} {body}");
+            assert_eq!(answer.json()["error"], "permission_denied");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_administrators_broken_body_is_wrong_and_the_question_has_no_effect() {
+    let harness = Harness::new();
+    let answer = harness.json("PATCH", &path("/active"), "{").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let seen = harness.fake.seen();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].contains(r#"plugin_id: """#), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_bad_query_of_nobody_is_unauthorized_rather_than_wrong() {
+    let harness = Harness::new();
+    let path = "/api/plugins/watch?state=nonsense";
+    assert_eq!(
+        harness.send(bearer("x", "GET", path).body(Body::empty()).unwrap()).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(
+        harness.send(bearer("viewer", "GET", path).body(Body::empty()).unwrap()).await.status,
+        StatusCode::BAD_REQUEST
+    );
+}
+
+#[tokio::test]
+async fn a_cookie_counts_before_a_bearer_token() {
+    let harness = Harness::new();
+    for (cookie, token, status) in [("admin", "x", StatusCode::OK), ("x", "admin", StatusCode::UNAUTHORIZED)] {
+        let cookie = format!("other=1; storyden-session={cookie}; more=2");
+        let request = bearer(token, "GET", &path("")).header("cookie", cookie);
+        assert_eq!(harness.send(request.body(Body::empty()).unwrap()).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_bearer_token_is_no_credential() {
+    let harness = Harness::new();
+    for header in ["Basic YTpi", "Bearer", "Bearer ", "admin"] {
+        let request = anonymous("GET", &path("")).header("authorization", header);
+        assert_eq!(
+            harness.send(request.body(Body::empty()).unwrap()).await.status,
+            StatusCode::UNAUTHORIZED,
+            "{header}"
+        );
+    }
+    assert_eq!(harness.fake.seen(), [""; 0]);
+    let request = anonymous("GET", &path("")).header("authorization", "bearer   admin ");
+    assert_eq!(harness.send(request.body(Body::empty()).unwrap()).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn answers_to_a_caller_are_not_kept_by_caches() {
+    let answer = Harness::new().send(admin("GET", &path("")).body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+}
+
+#[test]
+fn a_call_carries_the_callers_credential_and_trace() {
+    let request = admin("GET", "/").header("traceparent", "00-1-2-01").header("x-other", "1").body(()).unwrap();
+    let call = Caller::of(request.headers()).request(());
+    let found: Vec<_> = call.metadata().keys().map(|key| format!("{key:?}")).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(call.metadata().get("authorization").unwrap(), "Bearer admin");
+    assert_eq!(call.metadata().get("traceparent").unwrap(), "00-1-2-01");
+}

@@ -1,0 +1,151 @@
+//! What this server says of itself.
+
+use std::collections::BTreeSet;
+
+use axum::{body::Body, http::StatusCode};
+use serde_json::{Value, json};
+use tonic_health::ServingStatus;
+
+use super::{Harness, anonymous};
+use crate::rest::Options;
+
+async fn document() -> Value {
+    Harness::new().get("/api/openapi.json").await.json()
+}
+
+/// Every operation with its path and method.
+fn operations(document: &Value) -> Vec<(String, String, Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let flat = paths.flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| (path.clone(), method.to_ascii_uppercase(), operation.clone()))
+    });
+    flat.collect()
+}
+
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            found.extend(object.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            object.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_operation_of_the_contract_is_there() {
+    let document = document().await;
+    let found: BTreeSet<_> =
+        operations(&document).into_iter().map(|(path, method, _)| format!("{method} {path}")).collect();
+    let one = "/api/plugins/{plugin_instance_id}";
+    let rest = ["GET /active", "GET /x"];
+    assert!(rest.iter().all(|missing| !found.contains(*missing)));
+    for (method, path) in [
+        ("GET", "/api/plugins".to_owned()),
+        ("POST", "/api/plugins".to_owned()),
+        ("GET", one.to_owned()),
+        ("DELETE", one.to_owned()),
+        ("PATCH", format!("{one}/active")),
+        ("GET", format!("{one}/logs")),
+        ("POST", format!("{one}/token")),
+        ("PATCH", format!("{one}/manifest")),
+        ("GET", format!("{one}/package")),
+        ("PATCH", format!("{one}/package")),
+        ("GET", format!("{one}/configuration-schema")),
+        ("GET", format!("{one}/configuration")),
+        ("PATCH", format!("{one}/configuration")),
+        ("POST", format!("{one}/restart")),
+        ("POST", format!("{one}/rollback")),
+        ("GET", "/api/plugins/watch".to_owned()),
+        ("GET", "/healthz".to_owned()),
+        ("GET", "/readyz".to_owned()),
+        ("GET", "/api/info".to_owned()),
+        ("GET", "/api/openapi.json".to_owned()),
+        ("GET", "/api/docs".to_owned()),
+    ] {
+        assert!(found.contains(&format!("{method} {path}")), "{method} {path}");
+    }
+    assert_eq!(found.len(), 21);
+}
+
+#[tokio::test]
+async fn what_the_document_names_the_router_has() {
+    let harness = Harness::new();
+    for (path, method, operation) in operations(&document().await) {
+        let path = path.replace("{plugin_instance_id}", super::ID);
+        let answer = harness.send(anonymous(&method, &path).body(Body::empty()).unwrap()).await;
+        let is_public = operation["security"] == json!([]);
+        let expected = if is_public { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(answer.status, expected, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn every_reference_leads_somewhere_and_every_schema_is_used() {
+    let document = document().await;
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let known: BTreeSet<_> = schemas.keys().map(|name| format!("#/components/schemas/{name}")).collect();
+    assert_eq!(found, known);
+}
+
+#[tokio::test]
+async fn statuses_that_an_operation_can_answer_are_documented() {
+    let document = document().await;
+    let statuses = |path: &str, method: &str| -> Vec<String> {
+        document["paths"][path][method]["responses"].as_object().unwrap().keys().cloned().collect()
+    };
+    let set = statuses("/api/plugins/{plugin_instance_id}/active", "patch");
+    #[rustfmt::skip]
+    let expected = ["200", "202", "400", "401", "403", "404", "409", "413", "415", "429", "500", "501", "502", "503", "504"];
+    assert_eq!(set, expected);
+    assert!(statuses("/api/plugins/watch", "get").contains(&"410".to_owned()));
+    assert_eq!(statuses("/api/plugins", "get"), ["200", "401", "403", "429", "500", "501", "503", "504"]);
+    assert_eq!(statuses("/healthz", "get"), ["200"]);
+}
+
+#[tokio::test]
+async fn names_of_operations_are_unique() {
+    let operations = operations(&document().await);
+    let names: BTreeSet<_> = operations.iter().map(|(_, _, operation)| operation["operationId"].to_string()).collect();
+    assert_eq!(names.len(), operations.len());
+}
+
+#[tokio::test]
+async fn the_page_needs_nothing_from_elsewhere() {
+    let answer = Harness::new().get("/api/docs").await;
+    assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
+    assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    assert!(answer.text.contains("/api/plugins/{plugin_instance_id}/active"));
+    assert!(!answer.text.contains("<script") && !answer.text.contains("src="));
+}
+
+#[tokio::test]
+async fn the_information_names_the_plugins_capability() {
+    let options = Options { public_url: Some("https://plugd.example".to_owned()), ..Options::default() };
+    let info = Harness::with(options).get("/api/info").await.json();
+    assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!(["plugins"])));
+    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(info["public_url"], "https://plugd.example");
+}
+
+#[tokio::test]
+async fn liveness_has_no_body() {
+    let answer = Harness::new().send(anonymous("GET", "/healthz").body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, ""));
+}
+
+#[tokio::test]
+async fn readiness_follows_the_service() {
+    for (status, expected) in
+        [(ServingStatus::NotServing, StatusCode::SERVICE_UNAVAILABLE), (ServingStatus::Serving, StatusCode::OK)]
+    {
+        let harness = Harness::new();
+        harness.health.set_service_status("", status).await;
+        let answer = harness.send(anonymous("GET", "/readyz").body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, expected);
+    }
+}

@@ -1,0 +1,183 @@
+//! From gRPC's status to HTTP's, and the error body.
+
+use axum::{body::Body, http::StatusCode};
+use serde_json::json;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::{Harness, ID, admin, fake::told, path};
+use crate::{api::ERROR_DOMAIN, rest::error::http_status};
+
+#[test]
+fn each_code_has_its_status() {
+    #[rustfmt::skip]
+    let table = [
+        (Code::NotFound, Some("PLUGIN_NOT_FOUND"), 404),
+        (Code::InvalidArgument, Some("INVALID_ARGUMENT"), 400),
+        (Code::FailedPrecondition, Some("EXTERNAL_PLUGIN"), 400),
+        (Code::FailedPrecondition, Some("PLUGIN_FAILED"), 502),
+        (Code::Aborted, Some("SUPERSEDED"), 409),
+        (Code::OutOfRange, Some("REVISION_COMPACTED"), 410),
+        (Code::OutOfRange, Some("EPOCH_UNKNOWN"), 410),
+        (Code::OutOfRange, Some("REVISION_UNKNOWN"), 410),
+        (Code::OutOfRange, None, 413),
+        (Code::ResourceExhausted, Some("TOO_LARGE"), 413),
+        (Code::ResourceExhausted, Some("OTHER"), 429),
+        (Code::ResourceExhausted, None, 429),
+        (Code::DeadlineExceeded, Some("NOT_SETTLED"), 504),
+        (Code::Unavailable, Some("DRAINING"), 503),
+        (Code::Unauthenticated, Some("UNAUTHENTICATED"), 401),
+        (Code::PermissionDenied, Some("PERMISSION_DENIED"), 403),
+        (Code::Unimplemented, Some("UNIMPLEMENTED"), 501),
+        (Code::Internal, Some("INTERNAL"), 500),
+        (Code::Unknown, None, 500),
+        (Code::DataLoss, None, 500),
+        (Code::Cancelled, Some("OTHER"), 500),
+        (Code::Cancelled, None, 503),
+    ];
+    for (code, reason, status) in table {
+        assert_eq!(http_status(code, reason).as_u16(), status, "{code:?} {reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_body_serves_old_clients_and_new_ones() {
+    let harness = Harness::new();
+    harness.fake.fail(told(Code::NotFound, "PLUGIN_NOT_FOUND", "there is no plugin \"x\""));
+    let answer = harness.get(&path("")).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let expected = json!({
+        "error": "plugin_not_found",
+        "message": "there is no plugin \"x\"",
+        "suggested": "Do better.",
+        "metadata": {"stage": "spawn", "suggested": "Do better.", "trace_id": "unknown", "plugin_instance_id": ID},
+        "type": "urn:storyden:problem:not-found",
+        "title": "there is no plugin \"x\"",
+        "detail": "there is no plugin \"x\"",
+        "status": 404,
+        "trace_id": "unknown",
+    });
+    assert_eq!(answer.json(), expected);
+}
+
+#[tokio::test]
+async fn a_plugin_that_failed_is_a_bad_gateway_with_the_runtimes_words() {
+    let harness = Harness::new();
+    harness.fake.fail(told(Code::FailedPrecondition, "PLUGIN_FAILED", "exit status 42"));
+    let answer = harness.json("PATCH", &path("/active"), r#"{"active":"active"}"#).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    let error = answer.json();
+    assert_eq!(error["type"], "urn:storyden:problem:cancelled");
+    assert_eq!(error["title"], "The plugin reported an error while changing state. Check plugin logs for details.");
+    let detail = "plugin failed while changing state: plugin reported an error while changing state: exit status 42";
+    assert_eq!(error["detail"], detail);
+    assert_eq!(error["message"], "exit status 42");
+    assert_eq!(error["error"], "plugin_failed");
+}
+
+#[tokio::test]
+async fn fields_at_fault_are_listed() {
+    let harness = Harness::new();
+    let mut details = ErrorDetails::with_bad_request_violation("manifest.id", "must be a slug");
+    details.set_error_info("INVALID_MANIFEST", ERROR_DOMAIN, [] as [(String, String); 0]);
+    harness.fake.fail(Status::with_error_details(Code::InvalidArgument, "Field \"id\" is invalid.", details));
+    let answer = harness.json("PATCH", &path("/manifest"), "{}").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let error = answer.json();
+    assert_eq!(error["title"], "Field \"id\" is invalid.");
+    let violations = json!([{"field": "manifest.id", "description": "must be a slug"}]);
+    assert_eq!(error["metadata"]["violations"], violations);
+}
+
+#[tokio::test]
+async fn a_wrong_package_is_called_so() {
+    let harness = Harness::new();
+    for reason in ["INVALID_PACKAGE", "INVALID_MANIFEST"] {
+        harness.fake.fail(told(Code::InvalidArgument, reason, "no manifest.json"));
+        let request = admin("PATCH", &path("/package")).header("content-type", "application/zip");
+        let answer = harness.send(request.body(Body::from("PK")).unwrap()).await;
+        assert_eq!(answer.json()["title"], "The provided plugin file is invalid: no manifest.json");
+    }
+}
+
+#[tokio::test]
+async fn a_mismatch_of_manifests_has_the_contracts_title() {
+    let harness = Harness::new();
+    harness.fake.fail(told(Code::InvalidArgument, "MANIFEST_ID_MISMATCH", "it is for \"b\""));
+    let request = admin("PATCH", &path("/package")).header("content-type", "application/zip");
+    let answer = harness.send(request.body(Body::from("PK")).unwrap()).await;
+    let title = "The uploaded package must have the same manifest ID as the installed plugin.";
+    assert_eq!((answer.status, &answer.json()["title"]), (StatusCode::BAD_REQUEST, &json!(title)));
+}
+
+#[tokio::test]
+async fn an_unavailable_service_says_when_to_try_again() {
+    let harness = Harness::new();
+    harness.fake.fail(told(Code::Unavailable, "STORE_UNAVAILABLE", "the store does not answer"));
+    let answer = harness.get(&path("")).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+}
+
+#[tokio::test]
+async fn words_that_are_not_the_services_own_stay_in_the_log() {
+    let harness = Harness::new();
+    for code in [Code::Unavailable, Code::Internal, Code::Unknown, Code::Cancelled, Code::OutOfRange] {
+        harness.fake.fail(Status::new(code, "tcp connect error 10.0.0.7:5432"));
+        let answer = harness.get(&path("")).await;
+        assert!(!answer.text.contains("10.0.0.7"), "{}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn the_trace_of_the_request_is_named() {
+    let harness = Harness::new();
+    harness.fake.fail(told(Code::NotFound, "PLUGIN_NOT_FOUND", "none"));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for (header, expected) in [
+        (format!("00-{trace}-00f067aa0ba902b7-01"), trace),
+        (format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)), "unknown"),
+        ("nonsense".to_owned(), "unknown"),
+    ] {
+        let request = admin("GET", &path("")).header("traceparent", header);
+        let error = harness.send(request.body(Body::empty()).unwrap()).await.json();
+        assert_eq!(error["trace_id"], expected);
+        assert_eq!(error["metadata"]["trace_id"], expected);
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_have_the_same_error_body() {
+    let harness = Harness::new();
+    for path in
+        ["/", "/api", "/api/plugins/", "/api/nothing", &path("/"), &path("/nothing"), &path("/logs/"), "/healthz/"]
+    {
+        let answer = harness.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.json()["error"], "not_found");
+    }
+    for (method, path) in [("PUT", path("")), ("DELETE", "/api/plugins".to_owned()), ("POST", path("/logs"))] {
+        let answer = harness.send(admin(method, &path).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(answer.json()["error"], "method_not_allowed");
+        assert!(answer.header("allow").is_some_and(|methods| !methods.is_empty()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_is_not_text_is_not_found() {
+    let answer = Harness::new().get("/api/plugins/%ff").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.json()["error"], "plugin_not_found");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_answers_is_given_up() {
+    let (_keep, body) = tokio::io::duplex(64);
+    let body = Body::from_stream(tokio_util::io::ReaderStream::new(body));
+    let request = admin("PATCH", &path("/configuration")).header("content-type", "application/json");
+    let answer = Harness::new().send(request.body(body).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.json()["type"], "urn:storyden:problem:deadline-exceeded");
+}

@@ -1,0 +1,288 @@
+//! A service that records its calls, and answers as it is told.
+
+use std::{
+    fmt::Debug,
+    pin::Pin,
+    sync::{Mutex, MutexGuard},
+};
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::watch;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::api::{ERROR_DOMAIN, SUGGESTED, v1::*};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// How an upload ended for the service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// With a clean end, after these chunks.
+    Whole(Vec<usize>),
+    /// With an error.
+    Broken(Code),
+}
+
+/// Knows two tokens: `admin`, and `viewer` which only reads.
+pub(super) struct Fake {
+    failure: Mutex<Option<Status>>,
+    seen: Mutex<Vec<String>>,
+    pages: Mutex<Vec<Vec<Plugin>>>,
+    frames: Mutex<Vec<Result<WatchStateResponse, Status>>>,
+    logs: Mutex<Vec<Result<StreamLogsResponse, Status>>>,
+    download: Mutex<Vec<Result<DownloadPackageResponse, Status>>>,
+    fields: Mutex<Vec<ConfigurationField>>,
+    uploads: watch::Sender<Vec<Ended>>,
+}
+
+/// An error as the real service makes it.
+pub(super) fn told(code: Code, reason: &str, message: &str) -> Status {
+    let metadata = [(SUGGESTED.to_owned(), "Do better.".to_owned()), ("stage".to_owned(), "spawn".to_owned())];
+    let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
+    Status::with_error_details(code, message, details)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+impl Fake {
+    pub(super) fn new() -> Self {
+        Self {
+            failure: Mutex::default(),
+            seen: Mutex::default(),
+            pages: Mutex::default(),
+            frames: Mutex::default(),
+            logs: Mutex::default(),
+            download: Mutex::default(),
+            fields: Mutex::default(),
+            uploads: watch::Sender::default(),
+        }
+    }
+
+    /// Every call by an authorised caller fails so from now on.
+    pub(super) fn fail(&self, status: Status) {
+        *lock(&self.failure) = Some(status);
+    }
+
+    /// Lists these pages.
+    pub(super) fn lists(&self, pages: Vec<Vec<Plugin>>) {
+        *lock(&self.pages) = pages;
+    }
+
+    /// Streams these frames.
+    pub(super) fn watches(&self, frames: Vec<Result<WatchStateResponse, Status>>) {
+        *lock(&self.frames) = frames;
+    }
+
+    /// Streams these lines.
+    pub(super) fn logs(&self, logs: Vec<Result<StreamLogsResponse, Status>>) {
+        *lock(&self.logs) = logs;
+    }
+
+    /// Streams this archive.
+    pub(super) fn downloads(&self, parts: Vec<Result<DownloadPackageResponse, Status>>) {
+        *lock(&self.download) = parts;
+    }
+
+    /// Has these fields of configuration.
+    pub(super) fn declares(&self, fields: Vec<ConfigurationField>) {
+        *lock(&self.fields) = fields;
+    }
+
+    /// The calls by authorised callers, in the words of `Debug`.
+    pub(super) fn seen(&self) -> Vec<String> {
+        lock(&self.seen).clone()
+    }
+
+    /// Waits until an upload has ended.
+    pub(super) async fn upload(&self) -> Ended {
+        let mut uploads = self.uploads.subscribe();
+        let wait = uploads.wait_for(|uploads| !uploads.is_empty());
+        let uploads = tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.expect("no upload ended");
+        uploads.unwrap()[0].clone()
+    }
+
+    fn begin<T: Debug>(&self, is_write: bool, request: &Request<T>) -> Result<(), Status> {
+        let credential = request.metadata().get("authorization").map(|value| value.to_str().unwrap());
+        match credential {
+            Some("Bearer admin") => {}
+            Some("Bearer viewer") if !is_write => {}
+            Some("Bearer viewer") => {
+                return Err(told(Code::PermissionDenied, "PERMISSION_DENIED", "viewers only read"));
+            }
+            _ => return Err(told(Code::Unauthenticated, "UNAUTHENTICATED", "no valid credential")),
+        }
+        lock(&self.seen).push(format!("{:?}", request.get_ref()));
+        lock(&self.failure).clone().map_or(Ok(()), Err)
+    }
+
+    async fn drain<T>(&self, mut stream: Streaming<T>, length: fn(T) -> usize) -> Result<(), Status> {
+        let mut chunks = Vec::new();
+        let ended = loop {
+            match stream.message().await {
+                Ok(Some(message)) => chunks.push(length(message)),
+                Ok(None) => break Ended::Whole(chunks),
+                Err(status) => break Ended::Broken(status.code()),
+            }
+        };
+        self.uploads.send_modify(|uploads| uploads.push(ended));
+        Ok(())
+    }
+}
+
+fn plugin() -> Option<Plugin> {
+    Some(Plugin { id: super::ID.to_owned(), ..Plugin::default() })
+}
+
+fn boxed<T: Send + 'static>(items: &Mutex<Vec<Result<T, Status>>>) -> Response<Boxed<T>> {
+    Response::new(stream::iter(std::mem::take(&mut *lock(items))).boxed())
+}
+
+#[tonic::async_trait]
+impl plugin_service_server::PluginService for Fake {
+    async fn install_plugin(&self, request: Request<Streaming<InstallPluginRequest>>) -> Answer<InstallPluginResponse> {
+        self.begin(true, &request)?;
+        let length = |message: InstallPluginRequest| match message.part {
+            Some(install_plugin_request::Part::Chunk(chunk)) => chunk.len(),
+            _ => 0,
+        };
+        self.drain(request.into_inner(), length).await?;
+        Ok(Response::new(InstallPluginResponse { plugin: plugin() }))
+    }
+
+    async fn install_plugin_from_url(
+        &self,
+        request: Request<InstallPluginFromUrlRequest>,
+    ) -> Answer<InstallPluginFromUrlResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(InstallPluginFromUrlResponse { plugin: plugin() }))
+    }
+
+    async fn register_external_plugin(
+        &self,
+        request: Request<RegisterExternalPluginRequest>,
+    ) -> Answer<RegisterExternalPluginResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(RegisterExternalPluginResponse { plugin: plugin() }))
+    }
+
+    async fn list_plugins(&self, request: Request<ListPluginsRequest>) -> Answer<ListPluginsResponse> {
+        self.begin(false, &request)?;
+        let page: usize = request.get_ref().page_token.parse().unwrap_or_default();
+        let pages = lock(&self.pages);
+        let next_page_token = if page + 1 < pages.len() { (page + 1).to_string() } else { String::new() };
+        Ok(Response::new(ListPluginsResponse {
+            plugins: pages.get(page).cloned().unwrap_or_default(),
+            next_page_token,
+        }))
+    }
+
+    async fn get_plugin(&self, request: Request<GetPluginRequest>) -> Answer<GetPluginResponse> {
+        self.begin(false, &request)?;
+        Ok(Response::new(GetPluginResponse { plugin: plugin() }))
+    }
+
+    async fn delete_plugin(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(DeletePluginResponse { plugin: plugin() }))
+    }
+
+    async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
+        self.begin(true, &request)?;
+        if request.get_ref().plugin_id.is_empty() {
+            return Err(told(Code::NotFound, "PLUGIN_NOT_FOUND", "there is no plugin \"\""));
+        }
+        Ok(Response::new(SetActiveStateResponse { plugin: plugin() }))
+    }
+
+    async fn restart_plugin(&self, request: Request<RestartPluginRequest>) -> Answer<RestartPluginResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(RestartPluginResponse { plugin: plugin() }))
+    }
+
+    type WatchStateStream = Boxed<WatchStateResponse>;
+
+    async fn watch_state(&self, request: Request<WatchStateRequest>) -> Answer<Self::WatchStateStream> {
+        self.begin(false, &request)?;
+        Ok(boxed(&self.frames))
+    }
+
+    async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
+        self.begin(true, &request)?;
+        let mut messages = request.into_inner();
+        let header = messages.message().await?;
+        lock(&self.seen).push(format!("{header:?}"));
+        let length = |message: UpdatePackageRequest| match message.part {
+            Some(update_package_request::Part::Chunk(chunk)) => chunk.len(),
+            _ => 0,
+        };
+        self.drain(messages, length).await?;
+        Ok(Response::new(UpdatePackageResponse { plugin: plugin() }))
+    }
+
+    async fn rollback_package(&self, request: Request<RollbackPackageRequest>) -> Answer<RollbackPackageResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(RollbackPackageResponse { plugin: plugin() }))
+    }
+
+    type DownloadPackageStream = Boxed<DownloadPackageResponse>;
+
+    async fn download_package(&self, request: Request<DownloadPackageRequest>) -> Answer<Self::DownloadPackageStream> {
+        self.begin(false, &request)?;
+        Ok(boxed(&self.download))
+    }
+
+    async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(UpdateManifestResponse { plugin: plugin() }))
+    }
+
+    async fn cycle_token(&self, request: Request<CycleTokenRequest>) -> Answer<CycleTokenResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(CycleTokenResponse { token: "sdprt_new".to_owned(), plugin: plugin() }))
+    }
+
+    async fn get_configuration_schema(
+        &self,
+        request: Request<GetConfigurationSchemaRequest>,
+    ) -> Answer<GetConfigurationSchemaResponse> {
+        self.begin(false, &request)?;
+        Ok(Response::new(GetConfigurationSchemaResponse { fields: lock(&self.fields).clone() }))
+    }
+
+    async fn get_configuration(&self, request: Request<GetConfigurationRequest>) -> Answer<GetConfigurationResponse> {
+        self.begin(false, &request)?;
+        Ok(Response::new(GetConfigurationResponse { configuration: None, configuration_revision: 7 }))
+    }
+
+    async fn update_configuration(
+        &self,
+        request: Request<UpdateConfigurationRequest>,
+    ) -> Answer<UpdateConfigurationResponse> {
+        self.begin(true, &request)?;
+        let configuration = request.into_inner().configuration;
+        Ok(Response::new(UpdateConfigurationResponse { plugin: None, configuration, configuration_revision: 8 }))
+    }
+
+    async fn list_configuration_revisions(
+        &self,
+        request: Request<ListConfigurationRevisionsRequest>,
+    ) -> Answer<ListConfigurationRevisionsResponse> {
+        self.begin(false, &request)?;
+        Ok(Response::new(ListConfigurationRevisionsResponse::default()))
+    }
+
+    type StreamLogsStream = Boxed<StreamLogsResponse>;
+
+    async fn stream_logs(&self, request: Request<StreamLogsRequest>) -> Answer<Self::StreamLogsStream> {
+        self.begin(false, &request)?;
+        // Open for ever after what is there, as a plugin that prints no more.
+        let ends = lock(&self.logs).last().is_some_and(Result::is_err);
+        let lines = boxed(&self.logs).into_inner();
+        let stream = if ends { lines } else { lines.chain(stream::pending()).boxed() };
+        Ok(Response::new(stream))
+    }
+}

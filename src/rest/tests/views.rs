@@ -1,0 +1,101 @@
+//! How a plugin looks (CONTRACT 2).
+
+use prost_types::Timestamp;
+use serde_json::{Value, json};
+
+use super::ID;
+use crate::{
+    api::{
+        json::to_struct,
+        v1::{Plugin, PluginMode, PluginStatus, ReportedState},
+    },
+    rest::view,
+};
+
+const TIME: &str = "2026-08-22T19:48:34.123456789Z";
+
+fn mk_time() -> Option<Timestamp> {
+    Some(Timestamp { seconds: 1_787_428_114, nanos: 123_456_789 })
+}
+
+fn mk_struct(json: &Value) -> Option<prost_types::Struct> {
+    Some(to_struct(json.as_object().unwrap()).unwrap())
+}
+
+fn status(state: ReportedState, details: &Value) -> Value {
+    let status = PluginStatus {
+        state: state.into(),
+        since: mk_time(),
+        message: "exit status 42".to_owned(),
+        details: mk_struct(details),
+        ..PluginStatus::default()
+    };
+    view::plugin(&Plugin { status: Some(status), ..Plugin::default() })["status"].clone()
+}
+
+#[test]
+fn each_state_has_its_own_keys_and_no_others() {
+    let details = json!({"exit_code": 42});
+    let plain = json!({});
+    #[rustfmt::skip]
+    let table = [
+        (ReportedState::Inactive, &plain, json!({"active_state": "inactive", "deactivated_at": TIME})),
+        (ReportedState::Starting, &plain, json!({"active_state": "starting", "starting_at": TIME})),
+        (ReportedState::Connecting, &plain, json!({"active_state": "connecting", "connecting_at": TIME})),
+        (ReportedState::Active, &plain, json!({"active_state": "active", "activated_at": TIME})),
+        (ReportedState::Error, &details, json!({"active_state": "error", "message": "exit status 42", "details": {"exit_code": 42}})),
+        (ReportedState::Restarting, &plain, json!({"active_state": "restarting", "message": "exit status 42", "details": {}})),
+    ];
+    for (state, details, expected) in table {
+        assert_eq!(status(state, details), expected);
+    }
+}
+
+#[test]
+fn a_stopping_plugin_shows_the_state_that_it_leaves() {
+    for (details, from, key) in [
+        (json!({"stopping_from": "active"}), "active", "activated_at"),
+        (json!({"stopping_from": "connecting"}), "connecting", "connecting_at"),
+        (json!({"stopping_from": "starting"}), "starting", "starting_at"),
+        (json!({"stopping_from": "nonsense"}), "active", "activated_at"),
+        (json!({}), "active", "activated_at"),
+    ] {
+        let expected = json!({"active_state": from, key: TIME, "transition": "stopping"});
+        assert_eq!(status(ReportedState::Stopping, &details), expected);
+    }
+}
+
+#[test]
+fn a_plugin_has_the_contracts_keys_and_plugds_own_apart() {
+    let plugin = Plugin {
+        id: ID.to_owned(),
+        name: "Greeter".to_owned(),
+        mode: PluginMode::Supervised.into(),
+        manifest: mk_struct(&json!({"id": "greeter", "args": ["a", 1]})),
+        create_time: mk_time(),
+        generation: 3,
+        ..Plugin::default()
+    };
+    let view = view::plugin(&plugin);
+    let keys: Vec<_> = view.as_object().unwrap().keys().cloned().collect();
+    let mut expected =
+        ["id", "added_at", "name", "description", "version", "status", "connection", "manifest", "plugd"];
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+    assert_eq!(view["added_at"], TIME);
+    assert_eq!((&view["description"], &view["version"]), (&json!(""), &json!("")));
+    assert_eq!(view["manifest"], json!({"id": "greeter", "args": ["a", 1]}));
+    assert_eq!(view["plugd"]["generation"], 3);
+    assert_eq!(view["plugd"].get("pid"), None);
+}
+
+#[test]
+fn only_an_external_plugin_shows_a_token_and_only_if_there_is_one_to_see() {
+    let connection = |mode: PluginMode, token: &str| {
+        let plugin = Plugin { mode: mode.into(), token: token.to_owned(), ..Plugin::default() };
+        view::plugin(&plugin)["connection"].clone()
+    };
+    assert_eq!(connection(PluginMode::Supervised, "t"), json!({"mode": "supervised"}));
+    assert_eq!(connection(PluginMode::External, "t"), json!({"mode": "external", "token": "t"}));
+    assert_eq!(connection(PluginMode::External, ""), json!({"mode": "external"}));
+}

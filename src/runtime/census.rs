@@ -1,0 +1,258 @@
+//! Who lives on this host: one pass over `/proc`, and which of it belongs to a run.
+//!
+//! plugd is deliberately no child subreaper: that is a property of the whole process, and adopted strangers would have
+//! to be reaped beside everybody else's children. A process descriptor tells the end of a process that isn't a child
+//! just as exactly.
+
+use std::{collections::HashSet, fs, io, str};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rustix::{
+    fd::OwnedFd,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+
+use crate::domain::{PluginId, RunId};
+
+/// Characters of a token that carry the run's 12 bytes.
+const TOKEN_PREFIX_LEN: usize = 16;
+
+/// The mark that every process of a run carries in its environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RunKey {
+    pub(crate) plugin: PluginId,
+    pub(crate) run: RunId,
+}
+
+impl RunKey {
+    /// The first characters of the token that the run was given.
+    pub(crate) fn token_prefix(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.run.as_bytes())
+    }
+
+    /// The run that a plugin's id and (at least the beginning of) its token name.
+    pub(crate) fn from_token(plugin: &str, token: &str) -> Option<Self> {
+        let run = URL_SAFE_NO_PAD.decode(token.get(..TOKEN_PREFIX_LEN)?).ok()?;
+        Some(Self { plugin: plugin.parse().ok()?, run: RunId::from_bytes(run.try_into().ok()?) })
+    }
+
+    /// The run that this RPC URL was made for.
+    pub(crate) fn from_url(plugin: &str, url: &str) -> Option<Self> {
+        let (_, query) = url.split_once('?')?;
+        let token = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+        Self::from_token(plugin, token)
+    }
+
+    /// The run in the block that `/proc/<pid>/environ` shows.
+    fn from_environ(block: &[u8]) -> Option<Self> {
+        let variable = |name: &[u8]| {
+            let value = block.split(|byte| *byte == 0).find_map(|pair| pair.strip_prefix(name))?;
+            str::from_utf8(value).ok()
+        };
+        Self::from_url(variable(b"PLUGD_PLUGIN_ID=")?, variable(b"PLUGD_RPC_URL=")?)
+    }
+}
+
+/// One process as the census found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// Clock ticks after boot; with the pid it names one process for as long as the host is up.
+    pub(crate) start_time: u64,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    pub(crate) session: u32,
+    pub(crate) is_zombie: bool,
+}
+
+impl Process {
+    /// The process with this id now.
+    pub(crate) fn read(pid: u32) -> Option<Self> {
+        Self::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(pid: u32, stat: &str) -> Option<Self> {
+        // The name in parentheses may hold anything, parentheses too; the fields after the last one are numbers.
+        let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
+        let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+        let id = |index: usize| u32::try_from(number(index)?).ok();
+        // A first thread that ended before the others looks like a zombie too.
+        let is_zombie = matches!(*fields.first()?, "Z" | "X") && number(17)? <= 1;
+        Some(Self { pid, start_time: number(19)?, parent: id(1)?, group: id(2)?, session: id(3)?, is_zombie })
+    }
+
+    /// Does it still live?
+    pub(crate) fn is_alive(&self) -> bool {
+        Self::read(self.pid).is_some_and(|now| now.start_time == self.start_time && !now.is_zombie)
+    }
+
+    /// A descriptor of exactly this process; `None` when it is gone, whoever has its id now.
+    pub(crate) fn open(&self) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = to_pid(self.pid) else { return Ok(None) };
+        match pidfd_open(pid, PidfdFlags::NONBLOCK) {
+            // Once it is open the id can't pass to another: what is read now is what the descriptor means.
+            Ok(descriptor) => Ok(self.is_alive().then_some(descriptor)),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Signals exactly this process and returns its descriptor; `None` when it is gone.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<Option<OwnedFd>> {
+        let Some(descriptor) = self.open()? else { return Ok(None) };
+        match pidfd_send_signal(&descriptor, signal) {
+            Ok(()) => Ok(Some(descriptor)),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A pid as rustix wants it.
+pub(crate) fn to_pid(pid: u32) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(pid).ok()?)
+}
+
+/// All processes of one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    processes: Vec<(Process, Option<RunKey>)>,
+}
+
+impl Census {
+    /// Counts now. Blocks for some milliseconds.
+    pub(crate) fn take() -> io::Result<Self> {
+        let mut processes = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(process) = Process::read(pid) else { continue };
+            processes.push((process, run_of(&process)));
+        }
+        Ok(Self { processes })
+    }
+
+    /// Live processes of a run whose leader is a child of ours that nobody has reaped: its group and session, all that
+    /// carry the run in their environment, and what any of these started.
+    pub(crate) fn members(&self, leader: u32, key: RunKey) -> Vec<Process> {
+        self.with_descendants(|process, run| process.group == leader || process.session == leader || run == Some(key))
+    }
+
+    /// Live processes of a run of an earlier plugd. The group counts only when it is proven to be that run's: by its
+    /// leader's start time and environment, or by a member with the run in its environment.
+    pub(crate) fn leftovers(&self, leader: Option<(u32, u64)>, key: RunKey) -> Vec<Process> {
+        match leader.filter(|leader| self.is_proven(*leader, key)) {
+            Some((pid, _)) => self.members(pid, key),
+            None => self.with_descendants(|_, run| run == Some(key)),
+        }
+    }
+
+    fn is_proven(&self, (pid, start_time): (u32, u64), key: RunKey) -> bool {
+        self.processes.iter().filter(|(_, run)| *run == Some(key)).any(|(process, _)| {
+            let is_leader = process.pid == pid && process.start_time == start_time;
+            let is_follower = process.pid != pid && (process.session == pid || process.group == pid);
+            is_leader || is_follower
+        })
+    }
+
+    /// Dead members of this group that only we can reap.
+    pub(crate) fn adopted_zombies(&self, leader: u32) -> impl Iterator<Item = u32> {
+        let own = std::process::id();
+        let is_adopted = move |process: &Process| {
+            process.is_zombie && process.parent == own && process.session == leader && process.pid != leader
+        };
+        self.processes.iter().map(|(process, _)| *process).filter(is_adopted).map(|process| process.pid)
+    }
+
+    fn with_descendants(&self, is_member: impl Fn(&Process, Option<RunKey>) -> bool) -> Vec<Process> {
+        let own = std::process::id();
+        let living: Vec<_> = self.processes.iter().filter(|(p, _)| !p.is_zombie && p.pid != own).collect();
+        let mut found: HashSet<u32> = living.iter().filter(|(p, run)| is_member(p, *run)).map(|(p, _)| p.pid).collect();
+        loop {
+            let before = found.len();
+            for (process, _) in &living {
+                if found.contains(&process.parent) {
+                    found.insert(process.pid);
+                }
+            }
+            if found.len() == before {
+                break;
+            }
+        }
+        living.iter().map(|(process, _)| *process).filter(|process| found.contains(&process.pid)).collect()
+    }
+}
+
+/// The run in a process's environment, if we may read it.
+fn run_of(process: &Process) -> Option<RunKey> {
+    if process.is_zombie {
+        return None;
+    }
+    RunKey::from_environ(&fs::read(format!("/proc/{}/environ", process.pid)).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> RunKey {
+        RunKey { plugin: PluginId::from_bytes([7; 12]), run: RunId::from_bytes([9; 12]) }
+    }
+
+    fn process(pid: u32, parent: u32, group: u32) -> Process {
+        Process { pid, start_time: u64::from(pid), parent, group, session: group, is_zombie: false }
+    }
+
+    fn pids(found: &[Process]) -> Vec<u32> {
+        found.iter().map(|process| process.pid).collect()
+    }
+
+    #[test]
+    fn a_name_with_parentheses_and_blanks_does_not_shift_the_fields() {
+        let stat = "42 (a) Z (b c) S 1 42 40 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 3 0 987654 1 1";
+        let read = Process::parse(42, stat).unwrap();
+        let expected = Process { pid: 42, start_time: 987_654, parent: 1, group: 42, session: 40, is_zombie: false };
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn the_run_is_read_from_the_environment() {
+        let url = format!("ws://h/rpc?plugin_id=x&token={}-and-48-more", key().token_prefix());
+        let block = format!("A=b\0PLUGD_RPC_URL={url}\0PLUGD_PLUGIN_ID={}\0", key().plugin);
+        assert_eq!(RunKey::from_environ(block.as_bytes()), Some(key()));
+        assert_eq!(RunKey::from_environ(b"PLUGD_RPC_URL=ws://h/rpc?token=short\0PLUGD_PLUGIN_ID=x\0"), None);
+    }
+
+    #[test]
+    fn descendants_that_left_group_and_environment_are_members() {
+        let stranger = (process(5, 1, 5), None);
+        let census = Census {
+            processes: vec![
+                stranger,
+                (process(12, 11, 12), None),
+                (process(11, 10, 11), None),
+                (process(10, 1, 10), Some(key())),
+            ],
+        };
+        assert_eq!(pids(&census.members(10, key())), [12, 11, 10]);
+    }
+
+    #[test]
+    fn a_leftover_group_without_proof_is_left_alone() {
+        let census = Census { processes: vec![(process(10, 1, 10), None), (process(11, 10, 10), None)] };
+        assert!(census.leftovers(Some((10, 10)), key()).is_empty());
+    }
+
+    #[test]
+    fn a_leader_with_another_start_time_proves_nothing_of_its_group() {
+        let census = Census { processes: vec![(process(10, 1, 10), Some(key())), (process(11, 1, 10), None)] };
+        assert_eq!(pids(&census.leftovers(Some((10, 99)), key())), [10]);
+        assert_eq!(pids(&census.leftovers(Some((10, 10)), key())), [10, 11]);
+    }
+
+    #[test]
+    fn a_member_with_the_run_proves_the_group_of_a_dead_leader() {
+        let census = Census { processes: vec![(process(11, 1, 10), Some(key())), (process(12, 1, 10), None)] };
+        assert_eq!(pids(&census.leftovers(Some((10, 10)), key())), [11, 12]);
+    }
+}

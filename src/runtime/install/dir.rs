@@ -1,0 +1,197 @@
+//! Folders held open. A plugin may have put a link where a folder was: no name here is ever followed through one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fd::OwnedFd,
+    fs::{
+        AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, fchmod, fchown, fsync, mkdirat, openat,
+        renameat, renameat_with, statat, unlinkat,
+    },
+    io::Errno,
+};
+
+use super::path::Inside;
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// Names tried for what is in a package's way.
+const MAX_ASIDE: u32 = 1000;
+
+/// A user and a group.
+pub(super) type Owner = Option<(u32, u32)>;
+
+/// One folder.
+#[derive(Debug)]
+pub(super) struct Dir {
+    descriptor: OwnedFd,
+    path: PathBuf,
+    owner: Owner,
+}
+
+impl Dir {
+    /// Opens this folder, creating it (and what is above it) with mode 0755.
+    pub(super) fn open(path: &Path, owner: Owner) -> io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        let is_new = create(&CWD, path)?;
+        let dir = Self { descriptor: openat(CWD, path, FOLDER, Mode::empty())?, path: path.to_owned(), owner };
+        if is_new {
+            dir.settle()?;
+        }
+        Ok(dir)
+    }
+
+    /// Where it is, for messages.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder at this path below; `None` when there is none, or a link or file on the way.
+    pub(super) fn find(&self, path: Option<&Inside>) -> io::Result<Option<Self>> {
+        let mut dir = self.again()?;
+        for name in path.iter().flat_map(|path| path.names()) {
+            match dir.child(name)? {
+                Some(child) => dir = child,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(dir))
+    }
+
+    /// The folder at this path below, created where missing. What is in the way is set aside.
+    pub(super) fn find_or_create(&self, path: Option<&Inside>) -> io::Result<Self> {
+        let mut dir = self.again()?;
+        for name in path.iter().flat_map(|path| path.names()) {
+            dir = dir.child_or_create(name)?;
+        }
+        Ok(dir)
+    }
+
+    /// The folder of this name, created if missing. What is in the way is set aside.
+    pub(super) fn child_or_create(&self, name: &str) -> io::Result<Self> {
+        if let Some(child) = self.child(name)? {
+            return Ok(child);
+        }
+        self.set_aside(name)?;
+        create(&self.descriptor, name)?;
+        let child = self.child(name)?.ok_or(io::ErrorKind::NotADirectory)?;
+        child.settle()?;
+        Ok(child)
+    }
+
+    /// What this name is, without following it.
+    pub(super) fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
+        match statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Is this name a plain file?
+    pub(super) fn has_file(&self, name: &str) -> io::Result<bool> {
+        Ok(self.stat(name)?.is_some_and(|stat| kind(&stat) == FileType::RegularFile))
+    }
+
+    /// Moves a staged file here. A file or link of that name is replaced; a folder is set aside.
+    pub(super) fn take(&self, staged: &Path, name: &str) -> io::Result<()> {
+        if self.stat(name)?.is_some_and(|stat| kind(&stat) == FileType::Directory) {
+            self.set_aside(name)?;
+        }
+        Ok(renameat(CWD, staged, &self.descriptor, name)?)
+    }
+
+    /// Deletes a file or link; that there is none, or a folder, is no error.
+    pub(super) fn remove_file(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.descriptor, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Deletes a folder if it is an empty one.
+    pub(super) fn remove_empty_dir(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR | Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads a plain file of this folder; `None` when there is none.
+    pub(super) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        if !self.has_file(name)? {
+            return Ok(None);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let mut file = fs::File::from(openat(&self.descriptor, name, flags, Mode::empty())?);
+        let mut bytes = Vec::new();
+        io::Read::read_to_end(&mut file, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// Forces the folder's names to the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&self.descriptor)?)
+    }
+
+    fn again(&self) -> io::Result<Self> {
+        Ok(Self { descriptor: self.descriptor.try_clone()?, path: self.path.clone(), owner: self.owner })
+    }
+
+    fn child(&self, name: &str) -> io::Result<Option<Self>> {
+        match openat(&self.descriptor, name, FOLDER, Mode::empty()) {
+            Ok(descriptor) => Ok(Some(Self { descriptor, path: self.path.join(name), owner: self.owner })),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Renames what has this name to `<name>.saved`, so that nothing the plugin wrote is lost. A link is deleted.
+    fn set_aside(&self, name: &str) -> io::Result<()> {
+        match self.stat(name)? {
+            None => return Ok(()),
+            Some(stat) if kind(&stat) == FileType::Symlink => return self.remove_file(name),
+            Some(_) => {}
+        }
+        for number in 0..MAX_ASIDE {
+            let aside = if number == 0 { format!("{name}.saved") } else { format!("{name}.saved.{number}") };
+            match renameat_with(&self.descriptor, name, &self.descriptor, aside, RenameFlags::NOREPLACE) {
+                Err(Errno::EXIST) => {}
+                done => return Ok(done?),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Gives a new folder its mode, whatever the umask, and its owner.
+    fn settle(&self) -> io::Result<()> {
+        fchmod(&self.descriptor, Mode::from_raw_mode(0o755))?;
+        give(&self.descriptor, self.owner)
+    }
+}
+
+/// Gives a file or folder to the user that plugins run as.
+pub(super) fn give(descriptor: impl rustix::fd::AsFd, owner: Owner) -> io::Result<()> {
+    match owner {
+        Some((uid, gid)) => Ok(fchown(descriptor, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?),
+        None => Ok(()),
+    }
+}
+
+fn kind(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// Creates a folder; says whether it is new.
+fn create(parent: impl rustix::fd::AsFd, name: impl rustix::path::Arg) -> io::Result<bool> {
+    match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

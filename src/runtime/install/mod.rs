@@ -1,0 +1,142 @@
+//! The install directory of a plugin: its own for life, with the files of one package laid into it.
+//!
+//! A package is staged beside the directory, then a plan of what goes and what comes is written, then the plan is
+//! carried out, and the marker comes last. Stopped at any moment before the plan, nothing has changed; after it, the
+//! next start carries the plan out to its end. A process therefore sees the old package or the new one.
+
+mod dir;
+mod error;
+mod layout;
+mod marker;
+mod path;
+mod plan;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::domain::{Digest, PluginId};
+
+pub(crate) use error::{InstallError, Result};
+pub(crate) use layout::Layout;
+
+/// Folder inside the plugin folder where packages are staged. No plugin's id begins with a dot.
+const STAGING: &str = ".staging";
+
+/// The files of a package.
+pub trait PackageFiles: Send + Sync {
+    /// Hands every file to `sink`: its path inside the package, its permission bits (0 when the archive has none) and
+    /// its contents.
+    ///
+    /// # Errors
+    /// What `sink` answered, or why the package can't be read.
+    fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()>;
+
+    /// Folders that it wants even where no file is in them.
+    fn folders(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Takes one file: path, mode, contents.
+pub type FileSink<'a> = dyn FnMut(&str, u32, &mut dyn Read) -> io::Result<()> + 'a;
+
+/// Where installations are, and who owns what is in them.
+#[derive(Debug, Clone)]
+pub(crate) struct Installations {
+    /// The folder of install directories.
+    pub(crate) root: PathBuf,
+    /// User and group of the plugins' processes, when they are not plugd's own.
+    pub(crate) owner: Option<(u32, u32)>,
+}
+
+impl Installations {
+    /// The install directory of a plugin.
+    pub(crate) fn dir(&self, plugin: PluginId) -> PathBuf {
+        self.root.join(plugin.to_string())
+    }
+
+    fn staging(&self, plugin: PluginId) -> PathBuf {
+        self.root.join(STAGING).join(plugin.to_string())
+    }
+
+    /// Finishes what an earlier start left half done, and says whether this package is in place.
+    ///
+    /// # Errors
+    /// The disk's words.
+    pub(crate) fn is_current(&self, plugin: PluginId, digest: Digest, checkpoint: Checkpoint<'_>) -> Result<bool> {
+        let layout = self.layout(plugin)?;
+        layout.recover(checkpoint)?;
+        layout.has(digest)
+    }
+
+    /// Lays this package out in place of the one before.
+    ///
+    /// # Errors
+    /// A bad package, or the disk's words.
+    pub(crate) fn lay(
+        &self,
+        plugin: PluginId,
+        digest: Digest,
+        package: &dyn PackageFiles,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<()> {
+        let layout = self.layout(plugin)?;
+        layout.recover(checkpoint)?;
+        layout.stage(digest, package, checkpoint)?;
+        layout.recover(checkpoint)
+    }
+
+    fn layout(&self, plugin: PluginId) -> Result<Layout> {
+        Layout::open(&self.dir(plugin), self.staging(plugin), self.owner)
+    }
+
+    /// Deletes everything of a plugin.
+    pub(crate) fn remove(&self, plugin: PluginId) -> io::Result<()> {
+        remove_tree(&self.dir(plugin))?;
+        remove_tree(&self.staging(plugin))
+    }
+}
+
+/// A step that was just completed. Stopping after any of them is safe; the tests stop after each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Staged,
+    Planned,
+    Removed,
+    Added,
+    Marked,
+    Cleared,
+}
+
+/// Called after each step; an error stops the work there.
+pub(crate) type Checkpoint<'a> = &'a dyn Fn(Step) -> Result<()>;
+
+/// Deletes a tree, even one with folders that their owner made read-only. Links are deleted, not followed.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(path)?;
+            fs::remove_dir_all(path)
+        }
+        done => done,
+    }
+}
+
+fn make_writable(dir: &Path) -> io::Result<()> {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            make_writable(&entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Runs of plugins: laying out a package, creating a process, watching it and all that it starts until nothing is left.
+//!
+//! ```text
+//! supervisor ─start─► Runtime ─► install ─► spawner thread ─► process group
+//!            ◄─RunEvent──────────────────────────── pidfds ◄──┘
+//!
+//!                                                  records and warden: what to kill when plugd is gone
+//! ```
+
+mod census;
+mod install;
+pub mod process;
+mod record;
+mod sweep;
+pub mod warden;
+
+use futures_util::future::BoxFuture;
+
+use crate::domain::{Digest, Exit, Failure, PluginId, RunId};
+
+pub use install::{FileSink, PackageFiles};
+pub use sweep::{Leftover, SweepReport};
+
+/// What to start.
+#[derive(Debug, Clone)]
+pub struct StartSpec {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// The run; the token in `url` begins with it.
+    pub run: RunId,
+    /// The program: a bare name is looked up on the host's `PATH`, one with `/` is relative to the install directory.
+    pub command: String,
+    /// Its arguments, handed over as they are.
+    pub args: Vec<String>,
+    /// The package that must be in the install directory.
+    pub package: Digest,
+    /// The URL that the plugin dials, with its one-time token.
+    pub url: String,
+}
+
+/// What happened to a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// The process exists.
+    Spawned {
+        /// Its id, which is also the id of its process group and session.
+        pid: u32,
+    },
+    /// Nothing runs, and nothing will. The last event.
+    SpawnFailed(Failure),
+    /// The first process is gone; others that it started may live.
+    Exited(Exit),
+    /// Nothing of the run is left. The last event.
+    GroupEmptied,
+}
+
+/// Where the events of a run go. Called from the runtime's tasks: it must not block.
+pub type RunEvents = Box<dyn Fn(RunEvent) + Send + Sync>;
+
+/// One run under way. Dropping it kills everything of the run.
+pub trait Run: Send + Sync {
+    /// Sends the stop signal to everything of the run. Before the spawn it cancels the start; `GroupEmptied` follows.
+    fn stop(&self);
+
+    /// Kills everything of the run. Before the spawn it cancels the start; `GroupEmptied` follows.
+    fn kill(&self);
+
+    /// Ids of the run's processes that still live, as far as is known.
+    fn pids(&self) -> Vec<u32>;
+}
+
+/// Starts runs and keeps the install directories.
+pub trait Runtime: Send + Sync + 'static {
+    /// Begins a run and returns at once. Exactly one last event follows, always.
+    fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run>;
+
+    /// Deletes the install directory of a plugin of which nothing runs.
+    fn remove(&self, plugin: PluginId) -> BoxFuture<'static, std::io::Result<()>>;
+}
+
+/// The words of an error without the number that the standard library appends.
+fn words(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}

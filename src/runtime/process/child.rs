@@ -1,0 +1,88 @@
+//! What happens in a new process between fork and exec. What is unsafe about processes is here.
+
+#![allow(unsafe_code, reason = "code between fork and exec, and resetting signal handlers, can't be said otherwise")]
+
+use std::{io, os::unix::process::CommandExt, process::Command};
+
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getpid, getppid, set_parent_process_death_signal, setrlimit, setsid,
+};
+
+use super::options::Limits;
+
+/// The signals that the warden must outlive: whoever ends plugd may send them to everything near it.
+const WARDEN_IGNORES: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// The first descriptor after stdin, stdout and stderr.
+const FIRST_INHERITED: libc::c_uint = 3;
+
+/// Makes the process of this command the leader of a session of its own that dies with the thread which spawns it, can't
+/// gain privileges, inherits no descriptor and has no handler or limit of plugd's.
+pub(super) fn isolate(command: &mut Command, limits: Limits) {
+    let parent = getpid();
+    // SAFETY: `become_plugin` only makes system calls that are async-signal-safe, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(move || become_plugin(parent, limits)) };
+}
+
+/// Makes the process of this command outlive plugd, deaf to the signals that end plugd.
+pub(super) fn detach(command: &mut Command) {
+    // SAFETY: `become_warden` only makes system calls that are async-signal-safe, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(become_warden) };
+}
+
+fn become_plugin(parent: Pid, limits: Limits) -> io::Result<()> {
+    setsid()?;
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The parent may have died before the line above took effect.
+    if getppid() != Some(parent) {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    rustix::thread::set_no_new_privs(true)?;
+    reset_signals();
+    apply(limits)?;
+    close_inherited()
+}
+
+fn become_warden() -> io::Result<()> {
+    setsid()?;
+    reset_signals();
+    for signal in WARDEN_IGNORES {
+        // SAFETY: ignoring a signal installs no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    close_inherited()
+}
+
+/// Ignored signals stay ignored across exec: a plugd started by `nohup` must not make plugins deaf. (The mask has been
+/// emptied already.)
+fn reset_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default disposition installs no handler; the numbers that can't be changed are refused harmlessly.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+fn apply(limits: Limits) -> io::Result<()> {
+    let wanted = [
+        (Resource::Core, Some(0)),
+        (Resource::As, limits.memory_bytes),
+        (Resource::Nofile, limits.open_files),
+        (Resource::Nproc, limits.processes),
+        (Resource::Fsize, limits.file_bytes),
+        (Resource::Cpu, limits.cpu_seconds),
+    ];
+    for (resource, limit) in wanted {
+        if let Some(limit) = limit {
+            setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks instead of closing: the pipe that reports a failed exec must live until then.
+fn close_inherited() -> io::Result<()> {
+    // SAFETY: touches only flags of descriptors of this process, which is about to exec.
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST_INHERITED, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -1,0 +1,102 @@
+//! Plugins as processes of this host. Linux 5.11 or later.
+
+mod census_taker;
+#[allow(unsafe_code, reason = "see the file")]
+mod child;
+mod environment;
+mod group;
+mod guard;
+mod options;
+pub(super) mod pidfd;
+mod prepare;
+mod program;
+mod run;
+mod spawner;
+#[cfg(test)]
+mod tests;
+
+use std::{io, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking};
+
+use self::{census_taker::CensusTaker, guard::Guard, prepare::PluginLocks};
+use super::{
+    PackageFiles, Run, RunEvents, Runtime, StartSpec, SweepReport, install::Installations, record::Records, sweep,
+};
+use crate::domain::{self, Digest, PluginId};
+
+pub use options::{Limits, Options, Signal, User};
+
+/// Gets a package by its digest.
+pub type FetchPackage = Arc<dyn Fn(Digest) -> BoxFuture<'static, domain::Result<Box<dyn PackageFiles>>> + Send + Sync>;
+
+/// Takes the read end of the pipe that a process writes to, stdout and stderr alike. It must be drained to its end.
+pub type Capture = Arc<dyn Fn(PluginId, pipe::Receiver) + Send + Sync>;
+
+/// Runs plugins as processes. Dropping it, and the runs that it started, kills everything that it started.
+pub struct ProcessRuntime(Arc<Inner>);
+
+/// What all runs share.
+struct Inner {
+    options: Options,
+    fetch: FetchPackage,
+    capture: Capture,
+    installations: Installations,
+    records: Records,
+    guard: Option<Guard>,
+    census: CensusTaker,
+    locks: PluginLocks,
+    turns: Arc<Semaphore>,
+}
+
+impl ProcessRuntime {
+    /// A runtime with these options, and its warden if it has one.
+    ///
+    /// # Errors
+    /// `/proc` can't be read, or the warden's thread can't be started.
+    pub fn new(options: Options, fetch: FetchPackage, capture: Capture) -> io::Result<Self> {
+        let owner = options.user.map(|user| (user.uid, user.gid));
+        // A relative folder would mean another one to a process that works in its own.
+        let root = std::path::absolute(&options.plugin_dir)?;
+        Ok(Self(Arc::new(Inner {
+            installations: Installations { root, owner },
+            records: Records::new(options.runs_dir.clone())?,
+            guard: options.warden.clone().map(Guard::start).transpose()?,
+            census: CensusTaker::default(),
+            locks: PluginLocks::default(),
+            turns: Arc::new(Semaphore::new(options.max_concurrent_starts.max(1))),
+            options,
+            fetch,
+            capture,
+        })))
+    }
+
+    /// Kills what an earlier plugd left running. To be called at boot, before the first start; it takes at most 10 s.
+    ///
+    /// # Errors
+    /// The records or `/proc` can't be read.
+    pub async fn sweep(&self) -> io::Result<SweepReport> {
+        sweep::sweep(&self.0.records).await
+    }
+}
+
+impl Runtime for ProcessRuntime {
+    /// Must be called within a tokio runtime.
+    fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run> {
+        Box::new(run::start(Arc::clone(&self.0), spec, events))
+    }
+
+    fn remove(&self, plugin: PluginId) -> BoxFuture<'static, io::Result<()>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            let lock = inner.locks.lock(plugin).await;
+            spawn_blocking(move || {
+                let removed = inner.installations.remove(plugin);
+                drop(lock);
+                removed
+            })
+            .await?
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! What an operator decides about plugin processes.
+
+use std::{path::PathBuf, time::Duration};
+
+/// How processes are started and stopped on this host.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of install directories.
+    pub plugin_dir: PathBuf,
+    /// The folder of run records; one for each plugd.
+    pub runs_dir: PathBuf,
+    /// Variables of the host that plugins get: exact names, or `PREFIX*`.
+    pub env_allow: Vec<String>,
+    /// The signal that asks a plugin to end.
+    pub stop_signal: Signal,
+    /// How long fetching and laying out a package may take, waiting for a turn included.
+    pub prepare_timeout: Duration,
+    /// How many starts may be under way at once.
+    pub max_concurrent_starts: usize,
+    /// Limits of each process.
+    pub limits: Limits,
+    /// User and group that plugins run as and own their files as; plugd's own when absent. Needs privileges.
+    pub user: Option<User>,
+    /// The program whose `warden` subcommand kills what is left when plugd dies; none runs when absent.
+    pub warden: Option<PathBuf>,
+}
+
+pub use rustix::process::Signal;
+
+/// A user and a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// Numeric user id.
+    pub uid: u32,
+    /// Numeric group id.
+    pub gid: u32,
+}
+
+/// Resource limits of each process; `None` leaves the host's. Core files are never written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Address space in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Open files.
+    pub open_files: Option<u64>,
+    /// Processes and threads of the plugin's user, all plugins together.
+    pub processes: Option<u64>,
+    /// Size of one file in bytes.
+    pub file_bytes: Option<u64>,
+    /// Processor time in seconds.
+    pub cpu_seconds: Option<u64>,
+}
+
+impl Options {
+    /// The defaults for a plugd whose plugins and records are in these folders.
+    #[must_use]
+    pub fn new(plugin_dir: PathBuf, runs_dir: PathBuf) -> Self {
+        Self {
+            plugin_dir,
+            runs_dir,
+            env_allow: ["PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"].map(String::from).into(),
+            stop_signal: Signal::INT,
+            prepare_timeout: Duration::from_secs(60),
+            max_concurrent_starts: 8,
+            limits: Limits::default(),
+            user: None,
+            warden: None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Everything of a start that comes before the process: its turn, what an earlier run left, the package, the program.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::{
+    sync::{OwnedMutexGuard, OwnedSemaphorePermit},
+    task::spawn_blocking,
+};
+
+use super::Inner;
+use crate::{
+    domain::{Failure, PluginId, Reason, Stage},
+    runtime::{
+        StartSpec,
+        install::{self, InstallError, Step},
+        sweep::{self, Swept},
+        words,
+    },
+};
+
+/// A plugin's install directory is changed by its holder alone.
+pub(super) type PluginLock = Arc<OwnedMutexGuard<()>>;
+
+/// The locks of plugins that are being prepared or removed.
+#[derive(Debug, Default)]
+pub(super) struct PluginLocks(Mutex<HashMap<PluginId, Arc<tokio::sync::Mutex<()>>>>);
+
+impl PluginLocks {
+    pub(super) async fn lock(&self, plugin: PluginId) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(locks.entry(plugin).or_default())
+        };
+        lock.lock_owned().await
+    }
+}
+
+/// A turn: one of the few starts under way, with the plugin's directory to itself.
+#[derive(Debug, Clone)]
+pub(super) struct Turn {
+    _permit: Arc<OwnedSemaphorePermit>,
+    _lock: PluginLock,
+}
+
+/// Tells work on another thread that nobody waits for it any more.
+#[derive(Debug, Clone, Default)]
+struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    fn check(&self) -> install::Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(InstallError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Cancels when the future that holds it is dropped.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Waits for a turn, ends what an earlier run left, and sees to it that the package is in place.
+pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
+    let limit = inner.options.prepare_timeout;
+    let late = |_| Failure::new(Stage::Start, format!("the package was not laid out within {} s", limit.as_secs_f32()));
+    tokio::time::timeout(limit, prepare_in_time(inner, spec)).await.map_err(late)?
+}
+
+async fn prepare_in_time(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
+    let lock = inner.locks.lock(spec.plugin).await;
+    let permit = Arc::clone(&inner.turns).acquire_owned().await;
+    let permit = permit.map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
+    let turn = Turn { _permit: Arc::new(permit), _lock: Arc::new(lock) };
+    end_earlier_run(inner, spec.plugin).await?;
+    install(inner, spec, &turn).await?;
+    Ok(turn)
+}
+
+/// A record that is still there belongs to a run that nobody saw the end of.
+async fn end_earlier_run(inner: &Arc<Inner>, plugin: PluginId) -> Result<(), Failure> {
+    let cannot = |error: io::Error| {
+        let path = inner.records.path(plugin);
+        Failure::new(Stage::Start, format!("cannot end the earlier run of {}: {}", path.display(), words(&error)))
+    };
+    let reader = Arc::clone(inner);
+    let read = spawn_blocking(move || reader.records.read(plugin)).await;
+    let Some(record) = read.map_err(io::Error::from).flatten().map_err(cannot)? else { return Ok(()) };
+    match sweep::sweep_one(&inner.records, &record).await.map_err(cannot)? {
+        Swept::Surviving(leftover) => {
+            Err(Failure::new(Stage::Start, format!("processes {:?} of an earlier run can't be killed", leftover.pids))
+                .with("pids", leftover.pids))
+        }
+        Swept::Stale | Swept::Killed(_) => Ok(()),
+    }
+}
+
+async fn install(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {
+    let (plugin, digest) = (spec.plugin, spec.package);
+    let cancel = CancelOnDrop(Cancel::default());
+    let of = |inner: &Arc<Inner>| (Arc::clone(inner), turn.clone(), cancel.0.clone());
+    let (files, held, token) = of(inner);
+    let is_current = blocking(move || {
+        let is_current = files.installations.is_current(plugin, digest, &|_: Step| token.check());
+        drop(held);
+        is_current
+    });
+    if is_current.await? {
+        return Ok(());
+    }
+    let package = (inner.fetch)(digest).await.map_err(not_fetched)?;
+    let (files, held, token) = of(inner);
+    blocking(move || {
+        let done = files.installations.lay(plugin, digest, &*package, &|_: Step| token.check());
+        drop(held);
+        done
+    })
+    .await
+}
+
+/// Runs work that may block on a thread for that. It goes on when nobody waits any more, until its next step.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> install::Result<T> + Send + 'static) -> Result<T, Failure> {
+    match spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(error) => Err(Failure::new(Stage::Start, format!("laying out the package broke off: {error}"))),
+    }
+}
+
+fn not_fetched(error: crate::domain::Error) -> Failure {
+    let failure = Failure::new(Stage::Start, error.message);
+    match error.reason {
+        Reason::PackageNotFound | Reason::InvalidPackage | Reason::InvalidManifest => failure.permanent(),
+        _ => failure,
+    }
+}

@@ -1,0 +1,195 @@
+//! One run from its start to its last event.
+
+use std::{
+    io,
+    process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::{net::unix::pipe, sync::watch, task::spawn_blocking};
+
+use super::{
+    Inner, child,
+    environment::environment,
+    group::{Group, Members},
+    prepare::{Turn, prepare},
+    program,
+    spawner::{self, Job, Leader},
+};
+use crate::{
+    domain::{Failure, Stage},
+    runtime::{Run, RunEvent, RunEvents, StartSpec, census::RunKey, words},
+};
+
+/// What the supervisor has ordered. Only ever raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    Run,
+    Stop,
+    Kill,
+}
+
+/// The supervisor's end of a run.
+#[derive(Debug)]
+struct ProcessRun {
+    orders: watch::Sender<Order>,
+    members: Members,
+}
+
+impl ProcessRun {
+    fn order(&self, order: Order) {
+        // A repeated order is carried out again: members may have joined.
+        self.orders.send_modify(|current| *current = order.max(*current));
+    }
+}
+
+impl Run for ProcessRun {
+    fn stop(&self) {
+        self.order(Order::Stop);
+    }
+
+    fn kill(&self) {
+        self.order(Order::Kill);
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.iter().filter(|process| process.is_alive()).map(|process| process.pid).collect()
+    }
+}
+
+impl Drop for ProcessRun {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Begins a run. Its task outlives the handle, until nothing of the run is left.
+pub(super) fn start(inner: Arc<Inner>, spec: StartSpec, events: RunEvents) -> impl Run + use<> {
+    let (orders, ordered) = watch::channel(Order::Run);
+    let members = Members::new(Mutex::default());
+    let reporter = Reporter { events, last: Some(interrupted()) };
+    tokio::spawn(drive(inner, spec, (reporter, ordered, Arc::clone(&members))));
+    ProcessRun { orders, members }
+}
+
+fn interrupted() -> RunEvent {
+    RunEvent::SpawnFailed(Failure::new(Stage::Start, "the start was interrupted"))
+}
+
+/// Passes events on, and sees to it that a last one comes whatever happens.
+struct Reporter {
+    events: RunEvents,
+    /// What is said if this is dropped before its time.
+    last: Option<RunEvent>,
+}
+
+impl Reporter {
+    fn say(&self, event: RunEvent) {
+        (self.events)(event);
+    }
+
+    fn end(mut self, event: RunEvent) {
+        self.last = Some(event);
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        if let Some(last) = self.last.take() {
+            (self.events)(last);
+        }
+    }
+}
+
+type Ends = (Reporter, watch::Receiver<Order>, Members);
+
+async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut orders, members): Ends) {
+    let prepared = tokio::select! {
+        biased;
+        // Orders arrive by value: one given before this line counts too.
+        _ = orders.wait_for(|order| *order > Order::Run) => return reporter.end(RunEvent::GroupEmptied),
+        prepared = prepare(&inner, &spec) => prepared,
+    };
+    let leader = match prepared {
+        Ok(turn) => spawn(&inner, &spec, turn).await,
+        Err(failure) => Err(failure),
+    };
+    let leader = match leader {
+        Ok(leader) => leader,
+        Err(failure) => return reporter.end(RunEvent::SpawnFailed(failure)),
+    };
+    reporter.last = Some(RunEvent::GroupEmptied);
+    reporter.say(RunEvent::Spawned { pid: leader.record.pid });
+    let group = Group::new(&inner, RunKey { plugin: spec.plugin, run: spec.run }, leader, members);
+    group.watch(orders, |exit| reporter.say(RunEvent::Exited(exit))).await;
+    forget(&inner, &spec).await;
+    reporter.end(RunEvent::GroupEmptied);
+}
+
+/// Creates the process, with a record before and after.
+async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leader, Failure> {
+    let key = RunKey { plugin: spec.plugin, run: spec.run };
+    check_token(spec, key);
+    let (maker, made) = (Arc::clone(inner), spec.clone());
+    let made = spawn_blocking(move || command(&maker, &made)).await;
+    let (command, output) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
+    record(inner, key, None).await.map_err(|error| {
+        let path = inner.records.path(key.plugin);
+        Failure::new(Stage::Start, format!("cannot write {}: {}", path.display(), words(&error)))
+    })?;
+    let leader = match spawner::spawn(Job { command, key, guard: inner.guard.clone() }).await {
+        Ok(leader) => leader,
+        Err(error) => {
+            forget(inner, spec).await;
+            return Err(program::refused(&spec.command, &error));
+        }
+    };
+    (inner.capture)(spec.plugin, output);
+    // Without it the next plugd still finds the run by its environment.
+    if let Err(error) = record(inner, key, Some(&leader)).await {
+        tracing::warn!(plugin = %key.plugin, %error, "cannot complete the run record");
+    }
+    drop(turn);
+    Ok(leader)
+}
+
+/// What is left of a run is found by its token; a token of another make would hide it.
+fn check_token(spec: &StartSpec, key: RunKey) {
+    if RunKey::from_url(&spec.plugin.to_string(), &spec.url) != Some(key) {
+        tracing::error!(plugin = %spec.plugin, "the token does not begin with the run: strays could not be found");
+    }
+}
+
+fn command(inner: &Inner, spec: &StartSpec) -> Result<(Command, pipe::Receiver), Failure> {
+    let install = inner.installations.dir(spec.plugin);
+    let program = program::find(&spec.command, &install, std::env::var_os("PATH").as_deref())?;
+    let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a pipe: {}", words(&error)));
+    let (reader, stdout) = io::pipe().map_err(cannot)?;
+    let stderr = stdout.try_clone().map_err(cannot)?;
+    let output = pipe::Receiver::from_owned_fd(reader.into()).map_err(cannot)?;
+    let mut command = Command::new(program);
+    std::os::unix::process::CommandExt::arg0(&mut command, &spec.command);
+    command.args(&spec.args).current_dir(install).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    command.env_clear().envs(environment(std::env::vars_os(), &inner.options.env_allow, spec));
+    if let Some(user) = inner.options.user {
+        std::os::unix::process::CommandExt::uid(&mut command, user.uid);
+        std::os::unix::process::CommandExt::gid(&mut command, user.gid);
+    }
+    child::isolate(&mut command, inner.options.limits);
+    Ok((command, output))
+}
+
+async fn record(inner: &Arc<Inner>, key: RunKey, leader: Option<&Leader>) -> io::Result<()> {
+    let (inner, leader) = (Arc::clone(inner), leader.map(|leader| leader.record));
+    spawn_blocking(move || inner.records.write(key, leader)).await?
+}
+
+/// Removes the record: nothing of the run is left.
+async fn forget(inner: &Arc<Inner>, spec: &StartSpec) {
+    let (records, plugin) = (Arc::clone(inner), spec.plugin);
+    let removed = spawn_blocking(move || records.records.remove(plugin)).await;
+    if let Err(error) = removed.map_err(io::Error::from).flatten() {
+        tracing::warn!(%plugin, %error, "cannot remove the run record");
+    }
+}

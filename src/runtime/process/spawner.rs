@@ -1,0 +1,138 @@
+//! The one thread that creates processes. The parent-death signal comes when the *thread* that forked ends, so this one
+//! lives as long as plugd: a plugin must not die with a worker of tokio.
+
+use std::{
+    io,
+    process::Command,
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+};
+
+use rustix::{
+    fd::{AsFd, OwnedFd},
+    process::{PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, waitid},
+};
+use tokio::sync::oneshot;
+
+use super::guard::Guard;
+use crate::runtime::{
+    census::{Process, RunKey, to_pid},
+    record::LeaderRecord,
+};
+
+/// A process to create.
+pub(super) struct Job {
+    pub(super) command: Command,
+    pub(super) key: RunKey,
+    /// Told of the process before anybody else.
+    pub(super) guard: Option<Guard>,
+}
+
+type Order = (Job, oneshot::Sender<io::Result<Leader>>);
+
+static SPAWNER: Mutex<Option<mpsc::Sender<Order>>> = Mutex::new(None);
+
+/// Creates the process.
+///
+/// # Errors
+/// Why the thread, the process or its program could not be started.
+pub(super) async fn spawn(job: Job) -> io::Result<Leader> {
+    let (reply, answer) = oneshot::channel();
+    let gone = || io::Error::other("the thread that creates processes is gone");
+    spawner()?.send((job, reply)).map_err(|_| gone())?;
+    answer.await.map_err(|_| gone())?
+}
+
+fn spawner() -> io::Result<mpsc::Sender<Order>> {
+    let mut spawner = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(orders) = &*spawner {
+        return Ok(orders.clone());
+    }
+    let (orders, inbox) = mpsc::channel();
+    thread::Builder::new().name("plugd-spawner".into()).spawn(move || serve(&inbox))?;
+    *spawner = Some(orders.clone());
+    Ok(orders)
+}
+
+fn serve(inbox: &mpsc::Receiver<Order>) {
+    for (job, reply) in inbox {
+        // Nobody waits any more: the leader comes back as the error, and its drop kills it.
+        drop(reply.send(create(job)));
+    }
+}
+
+fn create(mut job: Job) -> io::Result<Leader> {
+    // The standard library's handle neither kills nor reaps when it is dropped; the leader below does both.
+    let pid = job.command.spawn()?.id();
+    let leader = Leader::adopt(pid, job.key, job.guard)?;
+    leader.guard.iter().for_each(|guard| guard.watch(leader.record, job.key));
+    Ok(leader)
+}
+
+/// The first process of a run. While it is not reaped, its id names no other process, group or session. Dropping it
+/// kills the group.
+#[derive(Debug)]
+pub(super) struct Leader {
+    /// What a later plugd needs to know of it.
+    pub(super) record: LeaderRecord,
+    descriptor: OwnedFd,
+    guard: Option<Guard>,
+    is_over: bool,
+}
+
+impl Leader {
+    fn adopt(pid: u32, key: RunKey, guard: Option<Guard>) -> io::Result<Self> {
+        let gone = || io::Error::other(format!("process {pid} of plugin {} vanished", key.plugin));
+        let raw = to_pid(pid).ok_or_else(gone)?;
+        let opened = pidfd_open(raw, PidfdFlags::NONBLOCK).map_err(io::Error::from);
+        let found = opened.and_then(|descriptor| Ok((descriptor, Process::read(pid).ok_or_else(gone)?)));
+        let (descriptor, process) = found.inspect_err(|_| {
+            // Out of descriptors, most likely. Nothing may run that can't be watched.
+            let _ = kill_process_group(raw, Signal::KILL);
+            let _ = waitid(WaitId::Pid(raw), WaitIdOptions::EXITED);
+        })?;
+        let record = LeaderRecord { pid, pgid: pid, start_time: process.start_time };
+        Ok(Self { record, descriptor, guard, is_over: false })
+    }
+
+    /// Readable once the process has ended.
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.descriptor.try_clone()
+    }
+
+    /// How it ended, if it has. It stays unreaped, which keeps its ids from being given away.
+    pub(super) fn status(&self) -> io::Result<Option<WaitIdStatus>> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(waitid(WaitId::PidFd(self.descriptor.as_fd()), options)?)
+    }
+
+    /// Signals its group. That nobody is left in it is no error.
+    pub(super) fn signal_group(&self, signal: Signal) -> io::Result<()> {
+        let Some(pid) = to_pid(self.record.pid).filter(|_| !self.is_over) else { return Ok(()) };
+        match kill_process_group(pid, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reaps it, after which its ids may mean somebody else. Only when nothing of the run is left.
+    pub(super) fn reap(mut self) {
+        self.is_over = true;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        if let Err(error) = waitid(WaitId::PidFd(self.descriptor.as_fd()), options) {
+            tracing::warn!(pid = self.record.pid, %error, "cannot reap");
+        }
+        self.guard.iter().for_each(|guard| guard.forget(self.record.pgid));
+    }
+}
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // The guard keeps it in its list: members that left the group are the warden's to find.
+            if let Err(error) = self.signal_group(Signal::KILL) {
+                tracing::warn!(pid = self.record.pid, %error, "cannot kill");
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+use std::net::SocketAddr;
+
+use axum::{
+    body::Body,
+    extract::{Request, WebSocketUpgrade},
+    http::{StatusCode, Version},
+    routing::get,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Semaphore,
+    task::JoinHandle,
+};
+
+use super::*;
+
+/// Whatever a test waits for comes within this time, or the test fails.
+async fn within<T>(what: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(10), what).await.expect("it did not come in time")
+}
+
+/// The end of what `/version` answers an HTTP/1.1 client.
+const BODY: &str = "\r\n\r\nHTTP/1.1";
+
+struct Rig {
+    address: SocketAddr,
+    /// Lets one request to `/held` finish.
+    release: Arc<Semaphore>,
+    /// One permit for each request that has come to `/held`.
+    arrived: Arc<Semaphore>,
+    shutdown: CancellationToken,
+    served: JoinHandle<ServerReport>,
+}
+
+impl Rig {
+    async fn start(options: Options) -> Self {
+        let (release, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let app = mk_app(Arc::clone(&release), Arc::clone(&arrived));
+        let served = tokio::spawn(serve(listener, app, options, shutdown.clone()));
+        Self { address, release, arrived, shutdown, served }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        within(TcpStream::connect(self.address)).await.unwrap()
+    }
+
+    /// Asks for `/held` and waits until the request has come in.
+    async fn hold(&self) -> TcpStream {
+        let mut stream = self.connect().await;
+        ask(&mut stream, "/held").await;
+        within(self.arrived.acquire()).await.unwrap().forget();
+        stream
+    }
+
+    async fn stop(self) -> ServerReport {
+        self.shutdown.cancel();
+        within(self.served).await.unwrap()
+    }
+}
+
+fn mk_app(release: Arc<Semaphore>, arrived: Arc<Semaphore>) -> Router {
+    let held = async move || {
+        arrived.add_permits(1);
+        release.acquire().await.unwrap().forget();
+        "held"
+    };
+    Router::new()
+        .route("/version", get(async |request: Request| format!("{:?}", request.version())))
+        .route("/held", get(held))
+        .route("/panic", get(async || -> StatusCode { panic!("as the test wants it") }))
+        .route(
+            "/socket",
+            get(async |upgrade: WebSocketUpgrade| {
+                upgrade.on_upgrade(async |mut socket| while socket.recv().await.is_some() {})
+            }),
+        )
+}
+
+async fn ask(stream: &mut TcpStream, path: &str) {
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+}
+
+/// Reads until the text has come or the connection ends; what was read.
+async fn read_until(stream: &mut TcpStream, text: &str) -> String {
+    let mut answer = Vec::new();
+    let mut part = [0; 1024];
+    while !String::from_utf8_lossy(&answer).contains(text) {
+        match within(stream.read(&mut part)).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => answer.extend_from_slice(&part[..read]),
+        }
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+async fn get_http2(address: SocketAddr, path: &str) -> Result<(StatusCode, Version), hyper::Error> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let io = TokioIo::new(stream);
+    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+    let connection = tokio::spawn(connection);
+    let request = Request::get(format!("http://x{path}")).body(Body::empty()).unwrap();
+    let answer = client.send_request(request).await?;
+    connection.abort();
+    Ok((answer.status(), answer.version()))
+}
+
+#[tokio::test]
+async fn http1_and_http2_are_served_on_the_same_port() {
+    let rig = Rig::start(Options::default()).await;
+    let mut stream = rig.connect().await;
+    ask(&mut stream, "/version").await;
+    let answer = read_until(&mut stream, BODY).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(within(get_http2(rig.address, "/version")).await.unwrap(), (StatusCode::OK, Version::HTTP_2));
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_with_its_head_is_cut_off() {
+    let options = Options { header_timeout: Duration::from_millis(200), ..Options::default() };
+    let rig = Rig::start(options).await;
+    // Nothing, what could become HTTP/2, and HTTP/1.1 that never ends its head.
+    for start in ["", "PRI * HT", "GET /version HTTP/1.1\r\nHost: x\r\n"] {
+        let mut stream = rig.connect().await;
+        stream.write_all(start.as_bytes()).await.unwrap();
+        let answer = read_until(&mut stream, "never").await;
+        assert!(!answer.contains("200 OK"), "{start:?}: {answer}");
+    }
+    assert_eq!(rig.stop().await, ServerReport { accepted: 3, dropped: 0 });
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_refused() {
+    let rig = Rig::start(Options::default()).await;
+    let mut stream = rig.connect().await;
+    let head = format!("GET /version HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(40 << 10));
+    let _ = within(stream.write_all(head.as_bytes())).await;
+    assert!(read_until(&mut stream, "\r\n\r\n").await.starts_with("HTTP/1.1 431"));
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_for_a_place() {
+    let rig = Rig::start(Options { max_connections: 2, ..Options::default() }).await;
+    let (first, _second) = (rig.hold().await, rig.hold().await);
+    let mut third = rig.connect().await;
+    ask(&mut third, "/version").await;
+    let mut byte = [0];
+    assert!(timeout(Duration::from_millis(200), third.read(&mut byte)).await.is_err(), "it was served");
+    drop(first);
+    assert!(read_until(&mut third, BODY).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_websocket_keeps_its_place() {
+    let rig = Rig::start(Options { max_connections: 1, ..Options::default() }).await;
+    let url = format!("ws://{}/socket", rig.address);
+    let (socket, _) = within(tokio_tungstenite::connect_async(url)).await.unwrap();
+    let mut second = rig.connect().await;
+    ask(&mut second, "/version").await;
+    let mut byte = [0];
+    assert!(timeout(Duration::from_millis(200), second.read(&mut byte)).await.is_err(), "it was served");
+    drop(socket);
+    assert!(read_until(&mut second, "\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn stopping_lets_a_running_request_finish_and_refuses_new_ones() {
+    let rig = Rig::start(Options::default()).await;
+    let mut running = rig.hold().await;
+    let mut idle = rig.connect().await;
+    ask(&mut idle, "/version").await;
+    read_until(&mut idle, BODY).await;
+    rig.shutdown.cancel();
+    assert_eq!(read_until(&mut idle, "never").await, "", "an idle connection is closed");
+    within(async { while TcpStream::connect(rig.address).await.is_ok() {} }).await;
+    rig.release.add_permits(1);
+    let answer = read_until(&mut running, "never").await;
+    assert!(answer.contains("connection: close") && answer.ends_with("held"), "{answer}");
+    assert_eq!(within(rig.served).await.unwrap(), ServerReport { accepted: 2, dropped: 0 });
+}
+
+#[tokio::test]
+async fn stopping_lets_a_running_http2_request_finish() {
+    let rig = Rig::start(Options::default()).await;
+    let running = tokio::spawn(get_http2(rig.address, "/held"));
+    within(rig.arrived.acquire()).await.unwrap().forget();
+    rig.shutdown.cancel();
+    rig.release.add_permits(1);
+    assert_eq!(within(running).await.unwrap().unwrap().0, StatusCode::OK);
+    assert_eq!(within(rig.served).await.unwrap().dropped, 0);
+}
+
+#[tokio::test]
+async fn requests_that_hang_are_cut_when_the_time_to_drain_is_over() {
+    let rig = Rig::start(Options { drain_timeout: Duration::from_millis(200), ..Options::default() }).await;
+    let mut hanging = rig.hold().await;
+    let http2 = tokio::spawn(get_http2(rig.address, "/held"));
+    within(rig.arrived.acquire()).await.unwrap().forget();
+    assert_eq!(rig.stop().await, ServerReport { accepted: 2, dropped: 2 });
+    assert_eq!(read_until(&mut hanging, "never").await, "");
+    assert!(within(http2).await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_connection_that_was_upgraded_is_not_waited_for() {
+    let rig = Rig::start(Options::default()).await;
+    let url = format!("ws://{}/socket", rig.address);
+    let (_socket, _) = within(tokio_tungstenite::connect_async(url)).await.unwrap();
+    assert_eq!(rig.stop().await, ServerReport { accepted: 1, dropped: 0 });
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_connection_and_nothing_else() {
+    let rig = Rig::start(Options::default()).await;
+    let mut stream = rig.connect().await;
+    ask(&mut stream, "/panic").await;
+    assert_eq!(read_until(&mut stream, "never").await, "");
+    assert!(within(get_http2(rig.address, "/panic")).await.is_err());
+    assert!(within(get_http2(rig.address, "/version")).await.is_ok());
+}

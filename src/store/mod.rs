@@ -1,0 +1,227 @@
+//! What plugd remembers: plugins, the journal of their changes, access tokens, packages.
+//!
+//! One writer task owns every record and makes every change; it gives each the next revision in the transaction that
+//! stores it (DESIGN 4, 7). Reads come from the owner's memory, or from connections that can only read.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
+
+use self::{
+    error::unavailable,
+    reader::Reader,
+    writer::op::{Change, Op, Reply, TokenOp, What},
+};
+use crate::domain::{Commit, Desired, Plugin, PluginId, Reported, Result, TokenId, access::AccessToken};
+
+mod connect;
+mod convert;
+mod documents;
+#[allow(unreachable_pub, missing_docs, reason = "sea-orm's derives write `pub` items without docs")]
+mod entity;
+mod error;
+mod journal;
+mod migration;
+mod open;
+pub mod packages;
+mod reader;
+mod record;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use open::{Opened, open};
+pub use reader::ConfigurationRevision;
+
+/// How long [`Store::flush`] waits.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long [`Store::close`] waits after that for the database to be closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the store is and how much it keeps.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Address of the database: `sqlite:///var/lib/plugd/plugd.db`.
+    pub url: String,
+    /// Revisions that the journal keeps; it may be up to a tenth longer.
+    pub journal_keep: u64,
+}
+
+/// What the store remembers when it is opened.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Names this history of revisions; another store has another.
+    pub epoch: String,
+    /// The newest revision; 0 when there is none.
+    pub head: u64,
+    /// Revisions up to this one are no longer in the journal.
+    pub compacted: u64,
+    /// All plugins, by time of installation and id.
+    pub plugins: Vec<Plugin>,
+    /// All access tokens, by time of creation and id.
+    pub tokens: Vec<AccessToken>,
+}
+
+/// Is told of what has become durable, in revision order and without gaps.
+pub type OnCommit = Box<dyn Fn(&[Arc<Commit>]) + Send + Sync>;
+
+/// A handle on the running store. Cheap to clone. The store ends with [`Store::close`], or with its last handle.
+///
+/// Every change answers `STORE_UNAVAILABLE` at once while the database is away. Where the database failed in the
+/// middle of one, it may have been made all the same: watchers hear of it once the database is back.
+#[derive(Clone)]
+pub struct Store {
+    ops: mpsc::UnboundedSender<Op>,
+    health: watch::Receiver<bool>,
+    compacted: Arc<AtomicU64>,
+    reader: Reader,
+}
+
+impl Store {
+    /// Stores a new plugin. Its `revision` is ignored: it gets the next one.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; `INTERNAL` when the id is taken.
+    pub async fn install(&self, plugin: Plugin) -> Result<Arc<Plugin>> {
+        self.change(What::Install(Box::new(plugin))).await
+    }
+
+    /// Stores what is desired of a plugin; what is reported stays as it is. A configuration of a higher revision goes
+    /// into the plugin's history under this author. No change takes no revision.
+    ///
+    /// # Errors
+    /// `PLUGIN_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub async fn desire(&self, id: PluginId, desired: Desired, author: &str) -> Result<Arc<Plugin>> {
+        self.change(What::Desire { id, desired: Box::new(desired), author: author.to_owned() }).await
+    }
+
+    /// Stores what is reported of a plugin; what is desired stays as it is. Never waits. Each report that says
+    /// something new is stored, except that only the newest of a plugin is kept while the database is away. A report
+    /// of a plugin that is gone is dropped.
+    pub fn report(&self, id: PluginId, reported: Reported) {
+        let what = What::Report { id, reported: Box::new(reported) };
+        if self.ops.send(Op::Change(Change { what, reply: None })).is_err() {
+            tracing::warn!(plugin_id = %id, "a report came after the store was closed");
+        }
+    }
+
+    /// Removes a plugin and its history; answers with its last record.
+    ///
+    /// # Errors
+    /// `PLUGIN_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub async fn remove(&self, id: PluginId) -> Result<Arc<Plugin>> {
+        self.change(What::Remove { id }).await
+    }
+
+    /// Stores a new access token.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn create_token(&self, token: AccessToken) -> Result<()> {
+        self.ask(|reply| Op::Token(TokenOp::Create { token, reply })).await
+    }
+
+    /// Deletes an access token and answers with it.
+    ///
+    /// # Errors
+    /// `TOKEN_NOT_FOUND`; `LAST_ADMIN_TOKEN` when no other administrator's token still works; `STORE_UNAVAILABLE`.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
+        self.ask(|reply| Op::Token(TokenOp::Revoke { id, reply })).await
+    }
+
+    /// All access tokens, by time of creation and id.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn tokens(&self) -> Result<Vec<AccessToken>> {
+        self.reader.tokens().await
+    }
+
+    /// The commits after this revision, oldest first: at most `limit`, and at most 1024. None when it is the newest.
+    ///
+    /// # Errors
+    /// `REVISION_COMPACTED` when commits after it are no longer kept and `REVISION_UNKNOWN` when it does not exist yet,
+    /// both with metadata `compact_revision` and `head_revision`; `STORE_UNAVAILABLE`.
+    pub async fn journal_after(&self, revision: u64, limit: usize) -> Result<Vec<Arc<Commit>>> {
+        self.reader.journal_after(revision, limit).await
+    }
+
+    /// Revisions up to this one are no longer in the journal. Cheap.
+    #[must_use]
+    pub fn compacted(&self) -> u64 {
+        self.compacted.load(Ordering::Relaxed)
+    }
+
+    /// The configurations that a plugin has had, newest first: those of revisions below `before`, at most `limit` and
+    /// at most 1024. None for a plugin that does not exist.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn configuration_revisions(
+        &self,
+        id: PluginId,
+        before: Option<u64>,
+        limit: u64,
+    ) -> Result<Vec<ConfigurationRevision>> {
+        self.reader.configuration_revisions(id, before, limit).await
+    }
+
+    /// Whether the database answers. False, too, once the store is closed.
+    #[must_use]
+    pub fn healthy(&self) -> watch::Receiver<bool> {
+        self.health.clone()
+    }
+
+    /// Waits, at most 5 s, until everything asked for so far is durable.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` when it is not by then.
+    pub async fn flush(&self) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.ops.send(Op::Flush(reply)).map_err(|_| unavailable())?;
+        match timeout(FLUSH_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(unavailable()),
+        }
+    }
+
+    /// Flushes and ends the store, for all of its handles. Takes at most 15 s.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` when something did not become durable or the database did not close.
+    pub async fn close(self) -> Result<()> {
+        let flushed = self.flush().await;
+        // The writer's connection comes last: it takes the write-ahead log into the database.
+        self.reader.close().await;
+        let (reply, closed) = oneshot::channel();
+        self.ops.send(Op::Close(reply)).map_err(|_| unavailable())?;
+        match timeout(CLOSE_TIMEOUT, closed).await {
+            Ok(Ok(())) => flushed,
+            _ => Err(unavailable()),
+        }
+    }
+
+    async fn change(&self, what: What) -> Result<Arc<Plugin>> {
+        self.ask(|reply| Op::Change(Change { what, reply: Some(reply) })).await
+    }
+
+    async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T> {
+        if !*self.health.borrow() {
+            return Err(unavailable());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.ops.send(op(reply)).map_err(|_| unavailable())?;
+        answer.await.unwrap_or_else(|_| Err(unavailable()))
+    }
+}

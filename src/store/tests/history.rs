@@ -1,0 +1,47 @@
+use super::*;
+
+async fn configure(store: &Store, plugin: &Plugin, revision: u64, author: &str) -> Arc<Plugin> {
+    let desired = Desired {
+        configuration: mk_configuration(&format!("number {revision}")),
+        configuration_revision: revision,
+        ..plugin.desired.clone()
+    };
+    store.desire(plugin.id, desired, author).await.unwrap()
+}
+
+#[tokio::test]
+async fn configurations_are_kept_with_who_set_them_newest_first() {
+    let fixture = Fixture::new().await;
+    let plugin = fixture.store.install(mk_plugin(1)).await.unwrap();
+    let start = Timestamp::now();
+    for (revision, author) in [(4, "ann"), (5, "bob"), (6, "cid")] {
+        configure(&fixture.store, &plugin, revision, author).await;
+    }
+    let fixture = fixture.reopened(1_000_000).await;
+    let all = fixture.store.configuration_revisions(plugin.id, None, 100).await.unwrap();
+    let seen: Vec<_> = all.iter().map(|one| (one.revision, one.author.as_str())).collect();
+    assert_eq!(seen, [(6, "cid"), (5, "bob"), (4, "ann"), (3, "")]);
+    assert_eq!(all[1].configuration, *mk_configuration("number 5"));
+    assert!(all[0].created >= all[1].created && all[2].created >= start);
+    let page = fixture.store.configuration_revisions(plugin.id, Some(6), 2).await.unwrap();
+    assert_eq!(page, all[1..3]);
+}
+
+#[tokio::test]
+async fn other_changes_do_not_enter_the_history() {
+    let fixture = Fixture::new().await;
+    let plugin = fixture.store.install(mk_plugin(1)).await.unwrap();
+    let desired = Desired { generation: 77, ..plugin.desired.clone() };
+    fixture.store.desire(plugin.id, desired, "ann").await.unwrap();
+    assert_eq!(fixture.store.configuration_revisions(plugin.id, None, 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_history_goes_with_the_plugin() {
+    let fixture = Fixture::new().await;
+    let plugin = fixture.store.install(mk_plugin(1)).await.unwrap();
+    let other = fixture.store.install(mk_plugin(2)).await.unwrap();
+    fixture.store.remove(plugin.id).await.unwrap();
+    assert_eq!(fixture.store.configuration_revisions(plugin.id, None, 9).await.unwrap(), []);
+    assert_eq!(fixture.store.configuration_revisions(other.id, None, 9).await.unwrap().len(), 1);
+}

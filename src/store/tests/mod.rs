@@ -1,0 +1,160 @@
+//! The store on a real SQLite file.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::*;
+use crate::domain::{ActiveState, Digest, Mode, RunId, State, manifest::Manifest};
+
+mod changes;
+mod compaction;
+mod crash;
+mod history;
+mod opening;
+mod outage;
+mod packages;
+mod restart;
+mod tokens;
+
+/// Longer than any wait of the store itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A store in a folder of its own, and everything that it has told of.
+struct Fixture {
+    store: Store,
+    loaded: Loaded,
+    told: watch::Receiver<usize>,
+    commits: Arc<Mutex<Vec<Arc<Commit>>>>,
+    folder: Arc<TempDir>,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        Self::keeping(1_000_000).await
+    }
+
+    async fn keeping(journal_keep: u64) -> Self {
+        Self::at(Arc::new(tempfile::tempdir().unwrap()), journal_keep).await
+    }
+
+    async fn at(folder: Arc<TempDir>, journal_keep: u64) -> Self {
+        let (opened, loaded) = open(Options { url: url(folder.path()), journal_keep }).await.unwrap();
+        let commits = Arc::new(Mutex::new(Vec::new()));
+        let (tell, told) = watch::channel(0);
+        let kept = Arc::clone(&commits);
+        let on_commit = move |new: &[Arc<Commit>]| {
+            let mut kept = kept.lock().unwrap();
+            kept.extend_from_slice(new);
+            tell.send_replace(kept.len());
+        };
+        Self { store: opened.start(Box::new(on_commit)), loaded, told, commits, folder }
+    }
+
+    /// Closes the store and opens it again.
+    async fn reopened(self, journal_keep: u64) -> Self {
+        self.store.close().await.unwrap();
+        Self::at(self.folder, journal_keep).await
+    }
+
+    /// Waits until as many commits have been told of.
+    async fn told(&mut self, count: usize) -> Vec<Arc<Commit>> {
+        let reached = self.told.wait_for(|told| *told >= count);
+        tokio::time::timeout(PATIENCE, reached).await.expect("the commits come").unwrap();
+        self.commits()
+    }
+
+    fn commits(&self) -> Vec<Arc<Commit>> {
+        self.commits.lock().unwrap().clone()
+    }
+
+    /// Waits until the store says so of its health.
+    async fn healthy(&self, expected: bool) {
+        let mut health = self.store.healthy();
+        let reached = health.wait_for(|healthy| *healthy == expected);
+        tokio::time::timeout(PATIENCE, reached).await.expect("the health changes").unwrap();
+    }
+}
+
+fn database(folder: &Path) -> PathBuf {
+    folder.join("plugd.db")
+}
+
+fn url(folder: &Path) -> String {
+    format!("sqlite://{}?mode=rwc", database(folder).display())
+}
+
+pub(super) fn mk_id(number: u32) -> PluginId {
+    let [a, b, c, d] = number.to_be_bytes();
+    PluginId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, a, b, c, d])
+}
+
+fn mk_configuration(text: &str) -> Arc<Map<String, Value>> {
+    Arc::new(json!({ "greeting": text }).as_object().unwrap().clone())
+}
+
+/// A plugin in which no field has its default.
+pub(super) fn mk_plugin(number: u32) -> Plugin {
+    let created = Timestamp::now();
+    let desired = Desired {
+        mode: Mode::External,
+        manifest: Arc::new(mk_manifest("greeter")),
+        package: Some(Digest([1; 32])),
+        previous_package: Some(Digest([2; 32])),
+        configuration: mk_configuration("hello"),
+        configuration_revision: 3,
+        active: ActiveState::Active,
+        active_generation: 4,
+        generation: 5,
+        token: Some("sprt_secret".to_owned()),
+        token_epoch: 6,
+    };
+    Plugin { id: mk_id(number), created, desired, reported: mk_report(State::Inactive, 1), revision: 0 }
+}
+
+/// The only place in these tests that knows what a manifest must hold.
+fn mk_manifest(id: &str) -> Manifest {
+    serde_json::from_value(json!({
+        "id": id, "name": "A plugin", "author": "somebody", "version": "1.0.0", "description": "It greets.",
+        "command": "./greeter",
+    }))
+    .unwrap()
+}
+
+/// A report in which no field has its default.
+pub(super) fn mk_report(state: State, number: u64) -> Reported {
+    Reported {
+        state,
+        since: Timestamp::now(),
+        observed_generation: number,
+        message: "exit status 42".to_owned(),
+        details: json!({ "stage": "exit" }).as_object().unwrap().clone(),
+        restarts: 2,
+        run: Some(RunId::from_bytes([9; 12])),
+        pid: Some(4711),
+        is_degraded: true,
+        events_dropped: 8,
+    }
+}
+
+fn revisions(commits: &[Arc<Commit>]) -> Vec<u64> {
+    commits.iter().map(|commit| commit.revision).collect()
+}
+
+/// All of the journal after this revision, read in pages of seven.
+async fn journal(store: &Store, mut after: u64) -> Vec<Arc<Commit>> {
+    let mut all = Vec::new();
+    loop {
+        let page = store.journal_after(after, 7).await.unwrap();
+        let Some(last) = page.last() else { return all };
+        after = last.revision;
+        all.extend(page);
+    }
+}

@@ -1,0 +1,95 @@
+//! What only the writer itself can be made to meet: a transaction of which it does not know whether it was written.
+
+use std::{path::Path, sync::Mutex};
+
+use super::{op::What, *};
+use crate::{
+    domain::{Commit, State},
+    store::{
+        Options, open,
+        tests::{mk_id, mk_plugin, mk_report},
+    },
+};
+
+/// A writer that is not running, and the revisions that it has told of.
+async fn mk_writer(folder: &Path) -> (Writer, Arc<Mutex<Vec<u64>>>) {
+    let url = format!("sqlite://{}", folder.join("plugd.db").display());
+    let (opened, _) = open(Options { url, journal_keep: 100 }).await.unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&told);
+    let on_commit = move |new: &[Arc<Commit>]| kept.lock().unwrap().extend(new.iter().map(|commit| commit.revision));
+    let (_, ops) = mpsc::unbounded_channel();
+    (Writer::new(opened.start, Box::new(on_commit), ops, watch::channel(true).0), told)
+}
+
+fn mk_change(what: What) -> Change {
+    Change { what, reply: None }
+}
+
+/// A plan of as many installations.
+fn mk_plan(writer: &Writer, count: u32) -> Plan {
+    let installations = (0..count).map(|number| mk_change(What::Install(Box::new(mk_plugin(number)))));
+    writer.plan(installations.collect()).0
+}
+
+/// A plan of an installation and a report, that the writer takes for failed.
+async fn mk_unresolved(writer: &mut Writer, is_written: bool) {
+    let report = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Starting, 1)) };
+    let changes = [What::Install(Box::new(mk_plugin(1))), report].map(mk_change);
+    let (plan, _) = writer.plan(changes.into());
+    if is_written {
+        commit::execute(&writer.start.db, &plan, None).await.unwrap();
+    }
+    writer.unresolved = Some((plan, None));
+    writer.go_away(&StoreError::TimedOut);
+    writer.keep_reports();
+}
+
+#[tokio::test]
+async fn what_was_written_after_all_is_told_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, told) = mk_writer(folder.path()).await;
+    mk_unresolved(&mut writer, true).await;
+    assert!(told.lock().unwrap().is_empty());
+    writer.recover().await;
+    assert!(writer.retry.is_none());
+    assert_eq!(*told.lock().unwrap(), [1, 2], "the report that was kept is no change");
+    assert_eq!((writer.start.head, writer.backlog.len()), (2, 0));
+}
+
+#[tokio::test]
+async fn what_was_not_written_takes_no_revision() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, told) = mk_writer(folder.path()).await;
+    mk_unresolved(&mut writer, false).await;
+    writer.recover().await;
+    assert!(writer.retry.is_none());
+    assert!(told.lock().unwrap().is_empty(), "the report's plugin was never installed");
+    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(1))))]).await;
+    assert_eq!(*told.lock().unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn a_newer_report_follows_one_that_was_written_after_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, told) = mk_writer(folder.path()).await;
+    mk_unresolved(&mut writer, true).await;
+    let newer = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Active, 2)) };
+    writer.change(vec![mk_change(newer)]).await;
+    writer.recover().await;
+    assert_eq!(*told.lock().unwrap(), [1, 2, 3]);
+    assert_eq!(writer.start.records[&mk_id(1)].plugin.reported.state, State::Active);
+}
+
+#[tokio::test]
+async fn it_does_not_come_back_to_a_database_that_somebody_else_has_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = mk_writer(folder.path()).await;
+    writer.go_away(&StoreError::TimedOut);
+    let somebody_else = mk_plan(&writer, 3);
+    commit::execute(&writer.start.db, &somebody_else, None).await.unwrap();
+    writer.recover().await;
+    assert!(writer.retry.is_some());
+    let error = writer.resolve().await.unwrap_err();
+    assert!(matches!(error, StoreError::Diverged { expected: 0, found: 3 }), "{error}");
+}

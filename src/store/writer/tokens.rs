@@ -1,0 +1,84 @@
+//! Access tokens: rare changes, a transaction each.
+
+use jiff::Timestamp;
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter};
+
+use super::commit::begin;
+use crate::{
+    domain::{
+        Error, Reason, Result, TokenId,
+        access::{AccessToken, Role},
+    },
+    store::{StoreError, convert, entity::access_token},
+};
+
+/// Stores a new token.
+///
+/// # Errors
+/// The database's own.
+pub(super) async fn create(db: &DatabaseConnection, token: AccessToken) -> Result<(), StoreError> {
+    let row = to_row(&token).into_active_model();
+    access_token::Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Deletes a token and gives it back. What the domain refuses is the inner error.
+///
+/// # Errors
+/// Inside: `TOKEN_NOT_FOUND`, `LAST_ADMIN_TOKEN`. Outside: the database's own.
+pub(super) async fn revoke(db: &DatabaseConnection, id: TokenId) -> Result<Result<AccessToken>, StoreError> {
+    let transaction = begin(db).await?;
+    let tokens = all(&transaction).await?;
+    let token = match revocable(tokens, id, Timestamp::now()) {
+        Ok(token) => token,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    access_token::Entity::delete_many().filter(access_token::Column::Id.eq(id.to_string())).exec(&transaction).await?;
+    transaction.commit().await?;
+    Ok(Ok(token))
+}
+
+/// Every token.
+///
+/// # Errors
+/// The database's own, [`StoreError::Corrupt`].
+pub(in crate::store) async fn all(db: &impl ConnectionTrait) -> Result<Vec<AccessToken>, StoreError> {
+    let rows = access_token::Entity::find().all(db).await?;
+    let mut tokens = rows.into_iter().map(from_row).collect::<Result<Vec<_>, _>>()?;
+    tokens.sort_by_key(|token| (token.created, token.id));
+    Ok(tokens)
+}
+
+/// The token of this id, if somebody could still administer plugd without it.
+fn revocable(tokens: Vec<AccessToken>, id: TokenId, now: Timestamp) -> Result<AccessToken> {
+    let is_admin = |token: &AccessToken| token.role == Role::Admin && token.is_valid_at(now);
+    let has_other_admin = tokens.iter().any(|token| token.id != id && is_admin(token));
+    let not_found = || Error::new(Reason::TokenNotFound, format!("there is no access token {id}"));
+    let token = tokens.into_iter().find(|token| token.id == id).ok_or_else(not_found)?;
+    if is_admin(&token) && !has_other_admin {
+        return Err(Error::new(Reason::LastAdminToken, "this is the last administrator's token"));
+    }
+    Ok(token)
+}
+
+fn to_row(token: &AccessToken) -> access_token::Model {
+    access_token::Model {
+        id: token.id.to_string(),
+        name: token.name.clone(),
+        role: convert::word(&token.role).unwrap_or_default(),
+        hash: token.hash.to_vec(),
+        created: token.created.to_string(),
+        expires: token.expires.map(|expires| expires.to_string()),
+    }
+}
+
+fn from_row(row: access_token::Model) -> Result<AccessToken, StoreError> {
+    Ok(AccessToken {
+        id: convert::parse(&row.id)?,
+        name: row.name,
+        role: convert::from_word(row.role)?,
+        hash: convert::bytes32(&row.hash)?,
+        created: convert::parse(&row.created)?,
+        expires: row.expires.as_deref().map(convert::parse).transpose()?,
+    })
+}

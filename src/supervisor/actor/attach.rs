@@ -1,0 +1,104 @@
+//! Connections: who may be this plugin's, and what happens to the one that is.
+
+use std::time::Duration;
+
+use super::Actor;
+use crate::{
+    domain::{Mode, lifecycle::Happening},
+    link::{Attached, Credential, Rejected, Session, SessionEvent, token},
+    supervisor::message::{Attach, Message, Reply},
+};
+
+/// How long the first connection may take to prove that it lives before a second one takes over.
+const PROBE: Duration = Duration::from_secs(2);
+
+impl Actor {
+    pub(super) fn authenticate(&self, theirs: &str, reply: Reply<bool>) {
+        reply.send(self.knows(theirs)).unwrap_or_default();
+    }
+
+    fn knows(&self, theirs: &str) -> bool {
+        let ours = match self.plugin.desired.mode {
+            Mode::Supervised => self.token.as_deref(),
+            Mode::External => self.plugin.desired.token.as_deref(),
+        };
+        ours.is_some_and(|ours| token::is_same(ours, theirs))
+    }
+
+    /// A token that was good before the upgrade may be rotated or used by now: it is checked again here.
+    pub(super) fn attach(&mut self, attach: Attach) {
+        if !self.is_welcome(&attach) {
+            return reject(attach);
+        }
+        match self.session.clone() {
+            Some(first) => self.probe(first, attach),
+            None => self.accept(attach),
+        }
+    }
+
+    fn is_welcome(&self, attach: &Attach) -> bool {
+        let is_current = match attach.ticket.credential {
+            Credential::Run(run) => run == self.lifecycle.run(),
+            Credential::Epoch(epoch) => epoch == self.plugin.desired.token_epoch,
+        };
+        is_current && self.lifecycle.accepts_connections() && self.knows(&attach.ticket.token)
+    }
+
+    fn probe(&self, first: Session, attach: Attach) {
+        let inbox = self.slot.inbox().clone();
+        tokio::spawn(async move {
+            let is_alive = first.ping(PROBE).await;
+            inbox.send(Message::Probed { attach, is_alive }).unwrap_or_default();
+        });
+    }
+
+    pub(super) fn probed(&mut self, attach: Attach, is_alive: bool) {
+        if is_alive || !self.is_welcome(&attach) {
+            return reject(attach);
+        }
+        if let Some(first) = self.session.take() {
+            first.close(crate::link::CloseReason::Closed);
+        }
+        self.accept(attach);
+    }
+
+    fn accept(&mut self, attach: Attach) {
+        let session = attach.session.id();
+        let inbox = self.slot.inbox().clone();
+        let events = move |event| inbox.send(Message::Linked { session, event }).unwrap_or_default();
+        let attached = Attached { events: Box::new(events), host: self.parts.host.clone(), caller: self.id };
+        if attach.reply.send(Ok(attached)).is_err() {
+            tracing::debug!("a connection ended before it was accepted");
+            return;
+        }
+        if self.plugin.desired.mode == Mode::Supervised {
+            // One connection a token: it is used up now.
+            self.token = None;
+        }
+        self.slot.set_session(Some(attach.session.clone()));
+        self.session = Some(attach.session);
+        self.happened(self.lifecycle.run(), Happening::Connected);
+    }
+
+    /// Only the present connection has anything to say.
+    pub(super) fn linked(&mut self, session: u64, event: SessionEvent) {
+        if self.session.as_ref().is_none_or(|present| present.id() != session) {
+            return;
+        }
+        let what = match event {
+            SessionEvent::PongMissed => Happening::PongMissed,
+            SessionEvent::PongReceived => Happening::PongReceived,
+            SessionEvent::Closed { reason } => {
+                tracing::debug!(reason, "connection ended");
+                self.session = None;
+                self.slot.set_session(None);
+                Happening::Disconnected
+            }
+        };
+        self.happened(self.lifecycle.run(), what);
+    }
+}
+
+fn reject(attach: Attach) {
+    drop(attach.reply.send(Err(Rejected)));
+}

@@ -1,0 +1,180 @@
+//! The actor of one plugin: the only one who touches its process, its connection and its deadline.
+//!
+//! It performs effects and feeds back events, and never waits for anybody slow: commits, spawns and probes answer by
+//! message.
+
+mod amend;
+mod attach;
+mod effects;
+mod leave;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    Parts,
+    message::{Amend, Message, Reply},
+    registry::{Arrival, Slot},
+};
+use crate::{
+    domain::{
+        Plugin, PluginId, Result, RunId, State,
+        lifecycle::{Event, Happening, Lifecycle, Moment, Timer},
+    },
+    link::Session,
+    runtime::Run,
+};
+
+pub(super) struct Actor {
+    id: PluginId,
+    parts: Arc<Parts>,
+    slot: Arc<Slot>,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    /// The committed record, with what is reported as of now.
+    plugin: Plugin,
+    lifecycle: Lifecycle,
+    deadline: Option<Deadline>,
+    run: Option<Box<dyn Run>>,
+    /// The one-time token of the present run, until it is used.
+    token: Option<String>,
+    session: Option<Session>,
+    /// The one commit under way, and who else wants one.
+    commit: Option<Commit>,
+    waiting: VecDeque<Amend>,
+    deletion: Option<Reply<Result<Arc<Plugin>>>>,
+    is_shutting_down: bool,
+    is_done: bool,
+}
+
+struct Deadline {
+    run: RunId,
+    timer: Timer,
+    at: Instant,
+}
+
+/// A commit under way, and what to do after it.
+struct Commit {
+    committed: BoxFuture<'static, Result<Arc<Plugin>>>,
+    after: After,
+}
+
+enum After {
+    Tell { event: fn(u64, &crate::domain::Desired) -> Event, reply: Reply<Result<Arc<Plugin>>> },
+    Leave,
+}
+
+impl Actor {
+    pub(super) fn new(parts: Arc<Parts>, arrival: Arrival) -> Self {
+        let plugin = Plugin::clone(&arrival.plugin);
+        let lifecycle = Lifecycle::new(&plugin, parts.policy.clone(), xid::new().into());
+        Self {
+            id: plugin.id,
+            parts,
+            slot: arrival.slot,
+            inbox: arrival.inbox,
+            plugin,
+            lifecycle,
+            deadline: None,
+            run: None,
+            token: None,
+            session: None,
+            commit: None,
+            waiting: VecDeque::new(),
+            deletion: None,
+            is_shutting_down: false,
+            is_done: false,
+        }
+    }
+
+    /// Lives until the plugin is deleted or plugd shuts down.
+    #[tracing::instrument(name = "plugin", skip_all, fields(id = %self.id))]
+    pub(super) async fn run(mut self) {
+        self.step(Event::Booted);
+        while !self.is_done {
+            tokio::select! {
+                Some(message) = self.inbox.recv() => self.receive(message),
+                result = committed(&mut self.commit) => self.committed(result),
+                () = passed(self.deadline.as_ref()) => self.deadline_passed(),
+            }
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Amend(amend) => self.amend(amend),
+            Message::Delete { reply } => self.delete(reply),
+            Message::ShutDown => self.shut_down(),
+            Message::Happened { run, what } => self.happened(run, what),
+            Message::Authenticate { token, reply } => self.authenticate(&token, reply),
+            Message::Attach(attach) => self.attach(attach),
+            Message::Probed { attach, is_alive } => self.probed(attach, is_alive),
+            Message::EventsLost { count } => self.step(Event::EventsLost { count }),
+            Message::Linked { session, event } => self.linked(session, event),
+        }
+    }
+
+    fn deadline_passed(&mut self) {
+        let Some(Deadline { run, timer, .. }) = self.deadline.take() else { return };
+        let what = match timer {
+            Timer::Kill => Happening::Survived { pids: self.run.as_ref().map(|run| run.pids()).unwrap_or_default() },
+            timer => Happening::TimerFired(timer),
+        };
+        self.happened(run, what);
+    }
+
+    fn happened(&mut self, run: RunId, what: Happening) {
+        // Whatever ended, its handle is of no more use; dropping it early would be a kill.
+        let is_last = matches!(what, Happening::GroupEmptied | Happening::SpawnFailed(_));
+        if is_last && run == self.lifecycle.run() {
+            self.run = None;
+            self.token = None;
+        }
+        self.step(Event::Happened { run, what });
+    }
+
+    /// Lets the lifecycle decide, performs what it asks for, and reports what changed.
+    fn step(&mut self, event: Event) {
+        tracing::debug!(?event, state = ?self.lifecycle.reported().state);
+        let moment = Moment { now: Timestamp::now(), fresh: xid::new().into() };
+        let effects = self.lifecycle.step(moment, event);
+        for effect in effects {
+            self.perform(effect);
+        }
+        self.report();
+        self.check_deletion();
+    }
+
+    fn report(&mut self) {
+        let reported = self.lifecycle.reported();
+        if *reported == self.plugin.reported {
+            return;
+        }
+        if reported.state != self.plugin.reported.state {
+            tracing::info!(from = ?self.plugin.reported.state, to = ?reported.state, message = reported.message);
+        }
+        let has_failed = reported.state == State::Error && self.plugin.reported.state != State::Error;
+        self.plugin.reported = reported.clone();
+        self.parts.ledger.report(self.id, reported.clone());
+        let is_update = !self.plugin.reported.is_proven && self.plugin.desired.previous_package.is_some();
+        if has_failed && is_update && self.plugin.desired.active.is_active() {
+            (self.parts.on_update_failed)(self.id);
+        }
+    }
+}
+
+async fn committed(commit: &mut Option<Commit>) -> Result<Arc<Plugin>> {
+    match commit {
+        Some(commit) => (&mut commit.committed).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn passed(deadline: Option<&Deadline>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.at).await,
+        None => std::future::pending().await,
+    }
+}

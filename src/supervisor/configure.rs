@@ -1,0 +1,84 @@
+//! Configurations: stored only once the plugin has accepted them (CONTRACT 3.13).
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+
+use super::{Handle, Slot, handle::commit};
+use crate::{
+    domain::{Desired, Error, Plugin, PluginId, Reason, Result, State, configuration, lifecycle::Event},
+    link::Session,
+};
+
+/// How long a plugin may take to accept a configuration.
+const CONFIGURE: Duration = Duration::from_secs(30);
+
+/// A new configuration, and who wants it.
+#[derive(Debug, Clone)]
+pub struct NewConfiguration {
+    /// All of it.
+    pub values: Map<String, Value>,
+    /// The revision that must be stored now, if the caller cares.
+    pub if_revision: Option<u64>,
+    /// Name of the token that asked.
+    pub author: String,
+}
+
+impl Handle {
+    /// Replaces the configuration of an active plugin.
+    ///
+    /// # Errors
+    /// `PLUGIN_NOT_FOUND`, `INVALID_CONFIGURATION`, `PLUGIN_NOT_CONNECTED`, `REVISION_CONFLICT`,
+    /// `CONFIGURATION_REJECTED`, `STORE_UNAVAILABLE`. Nothing is stored then.
+    pub async fn update_configuration(&self, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
+        let slot = self.slot(id)?;
+        let handle = self.clone();
+        // What the plugin accepted is stored also when the caller goes away in between.
+        let update = tokio::spawn(async move { handle.configure(&slot, id, new).await });
+        update.await.unwrap_or_else(|_| Err(Error::new(Reason::Internal, "the update of the configuration failed")))
+    }
+
+    async fn configure(&self, slot: &Slot, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
+        let _turn = slot.configuring.lock().await;
+        let plugin = self.get(id)?;
+        configuration::check(plugin.desired.manifest.configuration_schema.as_ref(), &new.values)?;
+        check_revision(&plugin, new.if_revision)?;
+        push(&connected(slot, &plugin)?, &plugin, &new.values).await?;
+        let NewConfiguration { values, author, .. } = new;
+        let values = Arc::new(values);
+        let decide = move |plugin: &Plugin| {
+            let configuration_revision = plugin.desired.configuration_revision + 1;
+            let desired = Desired { configuration: values, configuration_revision, ..plugin.desired.clone() };
+            Ok(commit(desired, |generation, _| Event::DesiredAmended { generation }))
+        };
+        self.amend(slot, id, Box::new(decide), &author).await
+    }
+}
+
+fn check_revision(plugin: &Plugin, expected: Option<u64>) -> Result<()> {
+    let stored = plugin.desired.configuration_revision;
+    match expected {
+        Some(expected) if expected != stored => {
+            let message = format!("the configuration is at revision {stored}, not {expected}");
+            Err(Error::new(Reason::RevisionConflict, message).with("configuration_revision", stored))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn connected(slot: &Slot, plugin: &Plugin) -> Result<Session> {
+    let session = slot.session().filter(|_| plugin.reported.state == State::Active);
+    session.ok_or_else(|| {
+        let message = "the plugin must be active and connected to accept a configuration";
+        Error::new(Reason::PluginNotConnected, message).with("plugin_id", plugin.id)
+    })
+}
+
+async fn push(session: &Session, plugin: &Plugin, values: &Map<String, Value>) -> Result<()> {
+    let rejected = |why: String| Error::new(Reason::ConfigurationRejected, why).with("plugin_id", plugin.id);
+    match session.call("configure", Some(Value::Object(values.clone())), CONFIGURE).await {
+        Ok(answer) if answer.get("ok") == Some(&Value::Bool(true)) => Ok(()),
+        Ok(_) => Err(rejected("the plugin did not accept the configuration".to_owned())),
+        Err(error) => Err(rejected(format!("the configuration did not get through: {error}"))),
+    }
+}

@@ -1,0 +1,61 @@
+//! What the supervisor needs of a store.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::{
+    domain::{Commit, Desired, Plugin, PluginId, Reported, Result},
+    store::Store,
+};
+
+/// Commits changes, in order, each with the next revision.
+pub trait Ledger: Send + Sync + 'static {
+    /// Adds a plugin.
+    fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>>;
+
+    /// Changes what is desired of a plugin. `author` is the name of the token that asked.
+    fn desire(&self, id: PluginId, desired: Desired, author: String) -> BoxFuture<'static, Result<Arc<Plugin>>>;
+
+    /// Changes what is reported of a plugin. Never waits, never fails: while the store is away the newest is kept.
+    fn report(&self, id: PluginId, reported: Reported);
+
+    /// Removes a plugin.
+    fn remove(&self, id: PluginId) -> BoxFuture<'static, Result<Arc<Plugin>>>;
+
+    /// Up to `limit` commits after a revision, oldest first, for watchers behind what is held in memory.
+    fn journal_after(&self, revision: u64, limit: usize) -> BoxFuture<'static, Result<Vec<Arc<Commit>>>>;
+
+    /// Commits up to and including this revision are no longer kept.
+    fn compacted(&self) -> u64;
+}
+
+impl Ledger for Store {
+    fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let store = self.clone();
+        Box::pin(async move { Self::install(&store, plugin).await })
+    }
+
+    fn desire(&self, id: PluginId, desired: Desired, author: String) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let store = self.clone();
+        Box::pin(async move { Self::desire(&store, id, desired, &author).await })
+    }
+
+    fn report(&self, id: PluginId, reported: Reported) {
+        Self::report(self, id, reported);
+    }
+
+    fn remove(&self, id: PluginId) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let store = self.clone();
+        Box::pin(async move { Self::remove(&store, id).await })
+    }
+
+    fn journal_after(&self, revision: u64, limit: usize) -> BoxFuture<'static, Result<Vec<Arc<Commit>>>> {
+        let store = self.clone();
+        Box::pin(async move { Self::journal_after(&store, revision, limit).await })
+    }
+
+    fn compacted(&self) -> u64 {
+        Self::compacted(self)
+    }
+}

@@ -1,0 +1,171 @@
+//! Packages: checked, stored by digest, handed to plugins, and taken away when none needs them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::RwLock;
+
+use super::{
+    Handle, Wait,
+    handle::{check_supervised, commit},
+    message::{Decide, Decision},
+};
+use crate::domain::{
+    Desired, Digest, Error, Plugin, PluginId, Reason, Result, events::EventCatalog, lifecycle::Event, package::Package,
+};
+
+/// Where the bytes of packages are kept.
+pub trait PackageBytes: Send + Sync + 'static {
+    /// Stores bytes under their digest; durable when it answers.
+    fn put(&self, digest: Digest, bytes: Bytes) -> BoxFuture<'_, Result<()>>;
+
+    /// The bytes with this digest.
+    fn get(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes>>;
+
+    /// Deletes all but these.
+    fn retain(&self, keep: HashSet<Digest>) -> BoxFuture<'_, Result<()>>;
+}
+
+/// The packages of all plugins.
+pub struct Library {
+    handle: Handle,
+    bytes: Arc<dyn PackageBytes>,
+    catalog: EventCatalog,
+    /// Shared by those who store a package that no plugin refers to yet, alone for who collects those.
+    intake: RwLock<()>,
+}
+
+impl Library {
+    /// The library of a supervisor.
+    #[must_use]
+    pub fn new(handle: Handle, bytes: Arc<dyn PackageBytes>, catalog: EventCatalog) -> Self {
+        Self { handle, bytes, catalog, intake: RwLock::default() }
+    }
+
+    /// Installs a package as a new, inactive plugin.
+    ///
+    /// # Errors
+    /// `INVALID_PACKAGE`, `INVALID_MANIFEST`, `STORE_UNAVAILABLE`; nothing is kept then.
+    pub async fn install(&self, archive: Bytes) -> Result<Arc<Plugin>> {
+        let package = self.read(archive).await?;
+        let _intake = self.intake.read().await;
+        self.bytes.put(package.digest, package.bytes).await?;
+        self.handle.install(package.manifest, package.digest).await
+    }
+
+    /// Replaces the package of a supervised plugin. One that is desired active is started with the new package.
+    ///
+    /// # Errors
+    /// As [`Library::install`] and [`Handle::set_active`]; `MANIFEST_ID_MISMATCH`.
+    pub async fn update(&self, id: PluginId, archive: Bytes, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
+        check_supervised(&*self.handle.get(id)?)?;
+        let package = self.read(archive).await?;
+        let committed = {
+            let _intake = self.intake.read().await;
+            check_same(&*self.handle.get(id)?, &package)?;
+            self.bytes.put(package.digest, package.bytes.clone()).await?;
+            self.handle.amend_and_wait(id, replace(package), by, Wait::No).await?
+        };
+        self.collect().await;
+        self.handle.wait_settled(&committed, wait).await
+    }
+
+    /// Goes back to the package before the present one; that one becomes the previous.
+    ///
+    /// # Errors
+    /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Handle::set_active`].
+    pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
+        let plugin = self.handle.get(id)?;
+        check_supervised(&plugin)?;
+        let previous = plugin.desired.previous_package.ok_or_else(|| {
+            Error::new(Reason::NoPreviousPackage, "there is no previous package to go back to").with("plugin_id", id)
+        })?;
+        let package = self.stored(previous).await?;
+        self.handle.amend_and_wait(id, restore(&plugin, package), by, wait).await
+    }
+
+    /// The archive of a supervised plugin, byte for byte as uploaded.
+    ///
+    /// # Errors
+    /// `PLUGIN_NOT_FOUND`, `EXTERNAL_PLUGIN`, `PACKAGE_NOT_FOUND`.
+    pub async fn download(&self, id: PluginId) -> Result<(Arc<Plugin>, Bytes)> {
+        let plugin = self.handle.get(id)?;
+        check_supervised(&plugin)?;
+        let digest = plugin.desired.package.ok_or_else(|| Error::new(Reason::PackageNotFound, "no package"))?;
+        let bytes = self.bytes.get(digest).await?;
+        Ok((plugin, bytes))
+    }
+
+    /// Deletes the packages that no plugin refers to.
+    pub async fn collect(&self) {
+        let _alone = self.intake.write().await;
+        let (_, plugins) = self.handle.projection().snapshot();
+        let of = |plugin: &Arc<Plugin>| [plugin.desired.package, plugin.desired.previous_package];
+        let keep = plugins.iter().flat_map(of).flatten().collect();
+        if let Err(error) = self.bytes.retain(keep).await {
+            tracing::warn!(%error, "packages that nobody needs are left behind");
+        }
+    }
+
+    async fn read(&self, archive: Bytes) -> Result<Package> {
+        let catalog = self.catalog.clone();
+        blocking(move || Package::read(archive, &catalog)).await
+    }
+
+    /// A package that was checked when it came; the rules may have changed since.
+    async fn stored(&self, digest: Digest) -> Result<Package> {
+        let bytes = self.bytes.get(digest).await?;
+        blocking(move || Package::read(bytes, &EventCatalog::any())).await
+    }
+}
+
+async fn blocking(read: impl FnOnce() -> Result<Package> + Send + 'static) -> Result<Package> {
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|_| Err(Error::new(Reason::Internal, "the package could not be checked")))
+}
+
+fn check_same(plugin: &Plugin, package: &Package) -> Result<()> {
+    let installed = &plugin.desired.manifest.id;
+    if *installed == package.manifest.id {
+        return Ok(());
+    }
+    let message = "The uploaded package must have the same manifest ID as the installed plugin.";
+    Err(Error::new(Reason::ManifestIdMismatch, message)
+        .with("installed", installed)
+        .with("uploaded", &package.manifest.id))
+}
+
+fn replace(package: Package) -> Decide {
+    Box::new(move |plugin| {
+        check_supervised(plugin)?;
+        check_same(plugin, &package)?;
+        let present = plugin.desired.package;
+        let is_same = present == Some(package.digest);
+        let previous_package = if is_same { plugin.desired.previous_package } else { present };
+        let desired = Desired {
+            manifest: Arc::new(package.manifest),
+            package: Some(package.digest),
+            previous_package,
+            ..plugin.desired.clone()
+        };
+        Ok(commit(desired, |generation, _| Event::PackageReplaced { generation }))
+    })
+}
+
+/// Goes back, unless the package has been changed since it was looked at.
+fn restore(seen: &Plugin, package: Package) -> Decide {
+    let seen = seen.desired.package;
+    Box::new(move |plugin| {
+        if plugin.desired.package != seen {
+            return Ok(Decision::Join);
+        }
+        let desired = Desired {
+            manifest: Arc::new(package.manifest),
+            package: Some(package.digest),
+            previous_package: seen,
+            ..plugin.desired.clone()
+        };
+        Ok(commit(desired, |generation, _| Event::PackageRestored { generation }))
+    })
+}

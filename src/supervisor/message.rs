@@ -1,0 +1,62 @@
+//! What an actor is told.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    domain::{
+        Desired, Plugin, Result, RunId,
+        lifecycle::{Event, Happening},
+    },
+    link::{Attached, Rejected, Session, SessionEvent, Ticket},
+};
+
+pub(super) type Inbox = mpsc::UnboundedSender<Message>;
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+/// One message to an actor. Nothing here takes the actor any time.
+pub(super) enum Message {
+    Amend(Amend),
+    Delete { reply: Reply<Result<Arc<Plugin>>> },
+    ShutDown,
+    Happened { run: RunId, what: Happening },
+    Authenticate { token: String, reply: Reply<bool> },
+    Attach(Attach),
+    Probed { attach: Attach, is_alive: bool },
+    EventsLost { count: u64 },
+    Linked { session: u64, event: SessionEvent },
+}
+
+/// Decides, in view of the plugin as it is, how to change what is desired of it.
+pub(super) type Decide = Box<dyn FnOnce(&Plugin) -> Result<Decision> + Send>;
+
+/// A change of what is desired, decided by the actor and committed before it acts on it.
+pub(super) struct Amend {
+    pub decide: Decide,
+    pub author: String,
+    pub reply: Reply<Result<Arc<Plugin>>>,
+}
+
+/// What came of a look at the plugin.
+pub enum Decision {
+    /// Nothing to change: what is asked for is desired already.
+    Join,
+    /// Commit this, then tell the lifecycle.
+    Commit(Box<Amendment>),
+}
+
+/// A change of what is desired.
+pub struct Amendment {
+    /// What is desired from now on. The actor sets the generation.
+    pub desired: Desired,
+    /// What the lifecycle is told, given the new generation.
+    pub event: fn(generation: u64, desired: &Desired) -> Event,
+}
+
+/// A connection that wants to be this plugin's.
+pub(super) struct Attach {
+    pub ticket: Ticket,
+    pub session: Session,
+    pub reply: Reply<Result<Attached, Rejected>>,
+}

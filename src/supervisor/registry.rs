@@ -1,0 +1,212 @@
+//! The registry: the newest committed record of every plugin, a projection of the journal.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    hub::Hub,
+    message::{Inbox, Message},
+};
+use crate::{
+    domain::{Commit, Error, Plugin, PluginId, Result},
+    link::Session,
+};
+
+/// One plugin: its newest record, its actor's inbox, its connection.
+pub struct Slot {
+    plugin: watch::Sender<Option<Arc<Plugin>>>,
+    inbox: Inbox,
+    session: watch::Sender<Option<Session>>,
+    lost_events: AtomicU64,
+    /// Held by whoever changes the configuration: one at a time asks the plugin.
+    pub(super) configuring: tokio::sync::Mutex<()>,
+}
+
+/// The receiving end of a slot's inbox, for its actor.
+pub(super) struct Arrival {
+    pub slot: Arc<Slot>,
+    pub plugin: Arc<Plugin>,
+    pub inbox: mpsc::UnboundedReceiver<Message>,
+}
+
+impl Slot {
+    fn new(plugin: Arc<Plugin>) -> Arrival {
+        let (inbox, receiver) = mpsc::unbounded_channel();
+        let slot = Self {
+            plugin: watch::Sender::new(Some(plugin.clone())),
+            inbox,
+            session: watch::Sender::new(None),
+            lost_events: AtomicU64::new(0),
+            configuring: tokio::sync::Mutex::default(),
+        };
+        Arrival { slot: Arc::new(slot), plugin, inbox: receiver }
+    }
+
+    /// The newest record, none when the plugin is deleted, and its changes.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Plugin>>> {
+        self.plugin.subscribe()
+    }
+
+    /// The newest record; none when the plugin is deleted.
+    #[must_use]
+    pub fn plugin(&self) -> Option<Arc<Plugin>> {
+        self.plugin.borrow().clone()
+    }
+
+    /// The live connection of an active plugin.
+    #[must_use]
+    pub fn session(&self) -> Option<Session> {
+        self.session.borrow().clone()
+    }
+
+    /// Counts events that the plugin was too slow for.
+    pub fn note_lost_events(&self, count: u64) {
+        self.lost_events.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Has what was counted since the last time appear in the plugin's status.
+    pub fn report_lost_events(&self) {
+        let count = self.lost_events.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            self.tell(Message::EventsLost { count });
+        }
+    }
+
+    pub(super) fn set_session(&self, session: Option<Session>) {
+        self.session.send_replace(session);
+    }
+
+    pub(super) fn inbox(&self) -> &Inbox {
+        &self.inbox
+    }
+}
+
+#[derive(Default)]
+struct Slots {
+    head: u64,
+    by_id: BTreeMap<PluginId, Arc<Slot>>,
+}
+
+/// Everything that follows the journal: the registry and the hub. Only [`Projection::apply`] changes it.
+pub struct Projection {
+    slots: RwLock<Slots>,
+    hub: Hub,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+}
+
+impl Projection {
+    /// The projection of a journal at `head`, and where the actors of its plugins are to be started.
+    pub(super) fn new(plugins: Vec<Plugin>, head: u64) -> (Arc<Self>, mpsc::UnboundedReceiver<Arrival>) {
+        let (arrivals, receiver) = mpsc::unbounded_channel();
+        let projection = Self { slots: RwLock::default(), hub: Hub::new(head), arrivals };
+        projection.write(|slots| {
+            slots.head = head;
+            for plugin in plugins {
+                projection.arrive(slots, Arc::new(plugin));
+            }
+        });
+        (Arc::new(projection), receiver)
+    }
+
+    /// Takes in what has been committed, in order. Called by the store's writer, after the commit.
+    pub fn apply(&self, commits: &[Arc<Commit>]) {
+        self.write(|slots| {
+            for commit in commits {
+                self.apply_one(slots, commit);
+            }
+        });
+        self.hub.publish(commits);
+    }
+
+    fn apply_one(&self, slots: &mut Slots, commit: &Commit) {
+        slots.head = commit.revision;
+        let id = commit.plugin.id;
+        if commit.is_removal {
+            if let Some(slot) = slots.by_id.remove(&id) {
+                slot.plugin.send_replace(None);
+            }
+        } else if let Some(slot) = slots.by_id.get(&id) {
+            slot.plugin.send_replace(Some(commit.plugin.clone()));
+        } else {
+            self.arrive(slots, commit.plugin.clone());
+        }
+    }
+
+    fn arrive(&self, slots: &mut Slots, plugin: Arc<Plugin>) {
+        let id = plugin.id;
+        let arrival = Slot::new(plugin);
+        slots.by_id.insert(id, arrival.slot.clone());
+        if self.arrivals.send(arrival).is_err() {
+            tracing::debug!(plugin = %id, "plugin came while shutting down; it is started next time");
+        }
+    }
+
+    /// The slot of a plugin.
+    ///
+    /// # Errors
+    /// `PLUGIN_NOT_FOUND`.
+    pub fn slot(&self, id: PluginId) -> Result<Arc<Slot>> {
+        self.read(|slots| slots.by_id.get(&id).cloned()).ok_or_else(|| Error::plugin_not_found(&id.to_string()))
+    }
+
+    /// All records, in the order of their ids, and the revision that they are of.
+    #[must_use]
+    pub fn snapshot(&self) -> (u64, Vec<Arc<Plugin>>) {
+        self.read(|slots| (slots.head, slots.by_id.values().filter_map(|slot| slot.plugin()).collect()))
+    }
+
+    /// Records after an id, in order, as long as `take` says so.
+    pub fn page(&self, after: Option<PluginId>, mut take: impl FnMut(&Arc<Plugin>) -> Page) -> Vec<Arc<Plugin>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.read(|slots| {
+            let mut page = Vec::new();
+            for plugin in slots.by_id.range((from, Unbounded)).filter_map(|(_, slot)| slot.plugin()) {
+                match take(&plugin) {
+                    Page::Take => page.push(plugin),
+                    Page::Skip => {}
+                    Page::End => break,
+                }
+            }
+            page
+        })
+    }
+
+    /// All slots, in the order of their ids.
+    #[must_use]
+    pub fn slots(&self) -> Vec<Arc<Slot>> {
+        self.read(|slots| slots.by_id.values().cloned().collect())
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    // A poisoned lock would mean a panic between two assignments that can't panic; what it guards is whole.
+    fn read<T>(&self, f: impl FnOnce(&Slots) -> T) -> T {
+        f(&self.slots.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, f: impl FnOnce(&mut Slots) -> T) -> T {
+        f(&mut self.slots.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What to do with a record while paging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// Into the page.
+    Take,
+    /// Not into the page.
+    Skip,
+    /// The page is full.
+    End,
+}

@@ -1,0 +1,60 @@
+//! When a change of what is desired has taken effect: a comparison of numbers, never a guess from a state's name.
+
+use crate::domain::{ActiveState, Error, Plugin, Reason, Result, State};
+
+/// What a caller waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    active: ActiveState,
+    active_generation: u64,
+    generation: u64,
+}
+
+impl Wanted {
+    /// What is desired of this plugin now.
+    pub(super) fn of(plugin: &Plugin) -> Self {
+        let desired = &plugin.desired;
+        Self { active: desired.active, active_generation: desired.active_generation, generation: desired.generation }
+    }
+
+    /// What came of it, if that is settled.
+    pub(super) fn outcome(&self, plugin: &Plugin) -> Option<Result<()>> {
+        if plugin.desired.active_generation != self.active_generation {
+            return Some(Err(superseded(plugin)));
+        }
+        if plugin.reported.observed_generation < self.generation {
+            return None;
+        }
+        match (self.active, plugin.reported.state) {
+            (ActiveState::Active, State::Active) | (ActiveState::Inactive, State::Inactive) => Some(Ok(())),
+            (_, State::Error) => Some(Err(failed(plugin))),
+            _ => None,
+        }
+    }
+}
+
+fn superseded(plugin: &Plugin) -> Error {
+    let now = if plugin.desired.active.is_active() { "active" } else { "inactive" };
+    Error::new(Reason::Superseded, format!("a later call made {now} the desired state"))
+        .with("plugin_id", plugin.id)
+        .with("generation", plugin.desired.generation)
+}
+
+fn failed(plugin: &Plugin) -> Error {
+    let reported = &plugin.reported;
+    let error = Error::new(Reason::PluginFailed, format!("the plugin failed: {}", reported.message))
+        .with("plugin_id", plugin.id)
+        .with("message", &reported.message);
+    reported.details.iter().fold(error, |error, (key, value)| match value {
+        serde_json::Value::String(text) => error.with(key, text),
+        value => error.with(key, value),
+    })
+}
+
+/// Not settled in time.
+pub(super) fn not_settled(plugin: &Plugin) -> Error {
+    let state = format!("{:?}", plugin.reported.state).to_lowercase();
+    Error::new(Reason::NotSettled, format!("not settled in time; the plugin is {state}"))
+        .with("plugin_id", plugin.id)
+        .with("state", state)
+}

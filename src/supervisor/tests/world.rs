@@ -1,0 +1,311 @@
+//! The fakes.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::super::*;
+use crate::{
+    domain::{
+        Commit, Desired, Digest, Error, Exit, Failure, Plugin, PluginId, Reason, Reported, Result, Stage, State,
+        lifecycle::Policy, manifest::Manifest,
+    },
+    link::{Caller, Gate, Handshake, RpcError, Session},
+    runtime::{Run, RunEvent, RunEvents, Runtime, StartSpec},
+};
+
+/// What a fake process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behaviour {
+    Connects,
+    Hangs,
+    Exits(i32),
+    CannotSpawn,
+    IgnoresStop,
+    CannotBeKilled,
+}
+
+pub(super) struct FakeRuntime {
+    behaviour: Mutex<Behaviour>,
+    handle: OnceLock<Handle>,
+    live: Arc<AtomicUsize>,
+    pub(super) starts: AtomicUsize,
+    pub(super) removed: Mutex<Vec<PluginId>>,
+    last: Mutex<Option<Arc<FakeGroup>>>,
+}
+
+pub(super) struct FakeGroup {
+    events: RunEvents,
+    behaviour: Behaviour,
+    is_over: AtomicBool,
+    live: Arc<AtomicUsize>,
+}
+
+struct FakeRun(Arc<FakeGroup>);
+
+impl FakeGroup {
+    /// The process ends, and with it all of its group.
+    pub(super) fn end(&self, exit: Exit) {
+        if !self.is_over.swap(true, Ordering::SeqCst) {
+            self.live.fetch_sub(1, Ordering::SeqCst);
+            (self.events)(RunEvent::Exited(exit));
+            (self.events)(RunEvent::GroupEmptied);
+        }
+    }
+
+    fn signalled(&self, signal: i32) {
+        self.end(Exit { code: None, signal: Some(signal), is_out_of_memory: false });
+    }
+}
+
+impl Run for FakeRun {
+    fn stop(&self) {
+        if !matches!(self.0.behaviour, Behaviour::IgnoresStop | Behaviour::CannotBeKilled) {
+            self.0.signalled(2);
+        }
+    }
+
+    fn kill(&self) {
+        if self.0.behaviour != Behaviour::CannotBeKilled {
+            self.0.signalled(9);
+        }
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        vec![4711]
+    }
+}
+
+impl Runtime for FakeRuntime {
+    fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run> {
+        self.starts.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(self.live.fetch_add(1, Ordering::SeqCst), 0, "a second group of one plugin");
+        let behaviour = *self.behaviour.lock().unwrap();
+        let live = self.live.clone();
+        let group = Arc::new(FakeGroup { events, behaviour, is_over: AtomicBool::new(false), live });
+        *self.last.lock().unwrap() = Some(group.clone());
+        if behaviour == Behaviour::CannotSpawn {
+            group.is_over.store(true, Ordering::SeqCst);
+            self.live.fetch_sub(1, Ordering::SeqCst);
+            (group.events)(RunEvent::SpawnFailed(Failure::new(Stage::Start, "no such file").permanent()));
+        } else {
+            (group.events)(RunEvent::Spawned { pid: 4711 });
+        }
+        match behaviour {
+            Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None, is_out_of_memory: false }),
+            Behaviour::Hangs | Behaviour::CannotSpawn => {}
+            _ => drop(tokio::spawn(connect(self.handle.get().unwrap().clone(), spec.url))),
+        }
+        Box::new(FakeRun(group))
+    }
+
+    fn remove(&self, plugin: PluginId) -> BoxFuture<'static, std::io::Result<()>> {
+        self.removed.lock().unwrap().push(plugin);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Dials in as a plugin does, and answers everything with ok.
+pub(super) async fn connect(handle: Handle, url: String) -> bool {
+    let query = url.split_once('?').unwrap().1.to_owned();
+    let part = |key: &str| query.split('&').find_map(|pair| Some(pair.strip_prefix(key)?.to_owned()));
+    let handshake =
+        Handshake { plugin_id: part("plugin_id="), token: part("token=").unwrap(), user_agent: "fake".to_owned() };
+    let Ok(ticket) = handle.authenticate(handshake).await else { return false };
+    let (session, peer) = Session::channel("fake");
+    if handle.attach(ticket, session).await.is_err() {
+        return false;
+    }
+    tokio::spawn(peer.answer_all(|_| Ok(json!({"ok": true}))));
+    true
+}
+
+#[derive(Default)]
+struct Book {
+    head: u64,
+    records: HashMap<PluginId, Arc<Plugin>>,
+    journal: Vec<Arc<Commit>>,
+}
+
+#[derive(Default)]
+pub(super) struct MemoryLedger {
+    book: Mutex<Book>,
+    projection: OnceLock<Arc<Projection>>,
+    pub(super) is_away: AtomicBool,
+    pub(super) compacted: std::sync::atomic::AtomicU64,
+}
+
+impl MemoryLedger {
+    fn commit(&self, id: PluginId, is_removal: bool, change: impl FnOnce(&mut Plugin)) -> Result<Arc<Plugin>> {
+        if self.is_away.load(Ordering::SeqCst) {
+            return Err(Error::new(Reason::StoreUnavailable, "the store does not answer"));
+        }
+        let mut book = self.book.lock().unwrap();
+        let old = book.records.get(&id).cloned().ok_or_else(|| Error::plugin_not_found("gone"))?;
+        let mut plugin = Plugin::clone(&old);
+        change(&mut plugin);
+        self.append(&mut book, plugin, Some(old.reported.state), is_removal)
+    }
+
+    fn append(&self, book: &mut Book, plugin: Plugin, before: Option<State>, is_removal: bool) -> Result<Arc<Plugin>> {
+        book.head += 1;
+        let plugin = Arc::new(Plugin { revision: book.head, ..plugin });
+        if is_removal {
+            book.records.remove(&plugin.id);
+        } else {
+            book.records.insert(plugin.id, plugin.clone());
+        }
+        let commit = Commit { revision: book.head, time: Timestamp::now(), before, is_removal, plugin: plugin.clone() };
+        book.journal.push(Arc::new(commit));
+        self.projection.get().unwrap().apply(&book.journal[book.journal.len() - 1..]);
+        Ok(plugin)
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let installed = self.append(&mut self.book.lock().unwrap(), plugin, None, false);
+        Box::pin(async { installed })
+    }
+
+    fn desire(&self, id: PluginId, desired: Desired, _author: String) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let committed = self.commit(id, false, |plugin| plugin.desired = desired);
+        Box::pin(async {
+            tokio::task::yield_now().await;
+            committed
+        })
+    }
+
+    fn report(&self, id: PluginId, reported: Reported) {
+        self.commit(id, false, |plugin| plugin.reported = reported).map(drop).unwrap_or_default();
+    }
+
+    fn remove(&self, id: PluginId) -> BoxFuture<'static, Result<Arc<Plugin>>> {
+        let removed = self.commit(id, true, |_| {});
+        Box::pin(async { removed })
+    }
+
+    fn journal_after(&self, revision: u64, limit: usize) -> BoxFuture<'static, Result<Vec<Arc<Commit>>>> {
+        let book = self.book.lock().unwrap();
+        let found = book.journal.iter().filter(|commit| commit.revision > revision).take(limit).cloned().collect();
+        Box::pin(async { Ok(found) })
+    }
+
+    fn compacted(&self) -> u64 {
+        self.compacted.load(Ordering::SeqCst)
+    }
+}
+
+struct NoHost;
+
+impl crate::link::Host for NoHost {
+    fn call(&self, _: Caller, _: String, _: Value) -> BoxFuture<'static, std::result::Result<Value, RpcError>> {
+        Box::pin(async { Ok(json!({})) })
+    }
+}
+
+/// A supervisor with one plugin.
+pub(super) struct World {
+    pub(super) handle: Handle,
+    pub(super) runtime: Arc<FakeRuntime>,
+    pub(super) ledger: Arc<MemoryLedger>,
+    pub(super) id: PluginId,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+pub(super) const EPOCH: &str = "epoch";
+
+impl World {
+    pub(super) async fn new(behaviour: Behaviour) -> Self {
+        let ledger = Arc::new(MemoryLedger::default());
+        let (projection, supervisor) = start(Vec::new(), 0);
+        ledger.projection.set(projection.clone()).map_err(drop).unwrap();
+        let shutdown = CancellationToken::new();
+        let handle = Handle::new(projection, ledger.clone(), EPOCH.to_owned(), shutdown.clone());
+        let runtime = Arc::new(FakeRuntime {
+            behaviour: Mutex::new(behaviour),
+            handle: OnceLock::new(),
+            live: Arc::default(),
+            starts: AtomicUsize::new(0),
+            removed: Mutex::default(),
+            last: Mutex::default(),
+        });
+        runtime.handle.set(handle.clone()).map_err(drop).unwrap();
+        let parts = Arc::new(Parts {
+            ledger: ledger.clone(),
+            runtime: runtime.clone(),
+            policy: Policy::default(),
+            host: Arc::new(NoHost),
+            rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
+            on_update_failed: Box::new(|_| ()),
+            on_deleted: Box::new(|_| ()),
+        });
+        let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
+        let id = handle.install(mk_manifest(), Digest([1; 32])).await.unwrap().id;
+        Self { handle, runtime, ledger, id, shutdown, task }
+    }
+
+    pub(super) fn behave(&self, behaviour: Behaviour) {
+        *self.runtime.behaviour.lock().unwrap() = behaviour;
+    }
+
+    pub(super) async fn set_active(&self, active: ActiveState) -> Result<Arc<Plugin>> {
+        self.handle.set_active(self.id, active, "test", WAIT).await
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.handle.get(self.id).unwrap().reported.state
+    }
+
+    /// The present process.
+    pub(super) fn group(&self) -> Arc<FakeGroup> {
+        self.runtime.last.lock().unwrap().clone().unwrap()
+    }
+
+    /// Waits until the plugin is in a state.
+    pub(super) async fn until(&self, state: State) -> Arc<Plugin> {
+        let mut records = self.handle.slot(self.id).unwrap().subscribe();
+        let is_there = |plugin: &Option<Arc<Plugin>>| plugin.as_ref().is_some_and(|p| p.reported.state == state);
+        let found = tokio::time::timeout(Duration::from_secs(600), records.wait_for(is_there)).await;
+        found.unwrap().unwrap().clone().unwrap()
+    }
+
+    /// The states that the plugin has gone through, in order.
+    pub(super) fn states(&self) -> Vec<State> {
+        let book = self.ledger.book.lock().unwrap();
+        let mut states: Vec<_> = book.journal.iter().map(|commit| commit.plugin.reported.state).collect();
+        states.dedup();
+        states
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.runtime.live.load(Ordering::SeqCst)
+    }
+
+    pub(super) async fn shut_down(self) -> Arc<MemoryLedger> {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+        assert_eq!(self.runtime.live.load(Ordering::SeqCst), 0);
+        self.ledger
+    }
+}
+
+pub(super) use crate::domain::ActiveState;
+
+pub(super) const WAIT: Wait = Wait::UpTo(Duration::from_secs(300));
+
+pub(super) fn mk_manifest() -> Manifest {
+    serde_json::from_value(json!({"id": "greeter", "author": "a", "name": "Greeter", "command": "./greeter"})).unwrap()
+}

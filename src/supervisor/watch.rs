@@ -1,0 +1,215 @@
+//! One watcher: a cursor, a filter, and what comes next.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Ledger, Projection,
+    filter::{ChangeKind, Filter},
+    hub::{BATCH, Read},
+};
+use crate::domain::{Commit, Error, Plugin, Reason, Result};
+
+/// Where a watch starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// With a snapshot.
+    Snapshot,
+    /// With what comes from now on.
+    Live,
+    /// After this revision of this history.
+    After {
+        /// The history.
+        epoch: String,
+        /// The last revision that the client applied.
+        revision: u64,
+    },
+}
+
+/// What a watcher asks for.
+#[derive(Debug, Clone)]
+pub struct WatchQuery {
+    /// What it wants to see.
+    pub filter: Filter,
+    /// Where it starts.
+    pub start: Start,
+    /// How often it hears that nothing happened.
+    pub heartbeat: Duration,
+    /// When it has to resume.
+    pub max_age: Option<Duration>,
+}
+
+/// What a watcher receives.
+#[derive(Debug, Clone)]
+pub enum Frame {
+    /// First: the newest revision, and the newest one no longer kept.
+    Opened {
+        /// The newest revision.
+        head: u64,
+        /// The newest revision no longer kept.
+        compacted: u64,
+    },
+    /// Everything that passes the filter, once; also when that is nothing.
+    Snapshot(Vec<Arc<Plugin>>),
+    /// What changed, in order.
+    Events(Vec<Change>),
+    /// Nothing that passes the filter.
+    Heartbeat,
+}
+
+/// One change as seen through the filter.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// What it is to this watcher.
+    pub kind: ChangeKind,
+    /// The commit.
+    pub commit: Arc<Commit>,
+}
+
+/// One watcher. It holds a cursor and no queue: nothing is kept for it, and nothing waits for it.
+pub struct Watch {
+    pub(super) projection: Arc<Projection>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) draining: CancellationToken,
+    query: WatchQuery,
+    head: watch::Receiver<u64>,
+    cursor: u64,
+    ready: VecDeque<Frame>,
+    ends_at: Option<Instant>,
+}
+
+impl Watch {
+    pub(super) fn open(
+        projection: Arc<Projection>,
+        ledger: Arc<dyn Ledger>,
+        draining: CancellationToken,
+        (epoch, query): (&str, WatchQuery),
+    ) -> Result<Self> {
+        let head = projection.hub().head();
+        let ends_at = query.max_age.map(|age| Instant::now() + age);
+        let ready = VecDeque::new();
+        let mut watch = Self { projection, ledger, draining, query, head, cursor: 0, ready, ends_at };
+        watch.begin(epoch)?;
+        Ok(watch)
+    }
+
+    fn begin(&mut self, epoch: &str) -> Result<()> {
+        let head = *self.head.borrow_and_update();
+        let compacted = self.ledger.compacted();
+        self.ready.push_back(Frame::Opened { head, compacted });
+        match &self.query.start {
+            Start::Live => self.cursor = head,
+            Start::After { epoch: theirs, revision } => self.cursor = check_cursor(theirs, *revision, epoch, head)?,
+            Start::Snapshot => {
+                let (revision, mut plugins) = self.projection.snapshot();
+                plugins.retain(|plugin| self.query.filter.admits(plugin));
+                self.cursor = revision;
+                self.ready.push_back(Frame::Snapshot(plugins));
+            }
+        }
+        // A compacted cursor is refused now, not after the stream has begun well.
+        if self.cursor < compacted { Err(compacted_error(self.cursor, compacted, head)) } else { Ok(()) }
+    }
+
+    /// The revision up to which the frames returned so far go.
+    #[must_use]
+    pub fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
+    /// Is a snapshot still to be sent?
+    #[must_use]
+    pub fn has_snapshot_to_come(&self) -> bool {
+        self.ready.iter().any(|frame| matches!(frame, Frame::Snapshot(_)))
+    }
+
+    /// The next frame, and the revision up to which the watcher has seen everything with it.
+    ///
+    /// # Errors
+    /// `REVISION_COMPACTED` when the watcher is too far behind, `DRAINING` and `MAX_AGE_REACHED` at the end,
+    /// `STORE_UNAVAILABLE` when it needs the journal and that does not answer.
+    pub async fn next(&mut self) -> Result<Frame> {
+        if let Some(frame) = self.ready.pop_front() {
+            return Ok(frame);
+        }
+        let heartbeat = Instant::now() + self.query.heartbeat;
+        loop {
+            self.check_end()?;
+            if let Some(events) = self.advance().await? {
+                return Ok(Frame::Events(events));
+            }
+            tokio::select! {
+                changed = self.head.changed() => if changed.is_err() { return Err(draining()) },
+                () = sleep_until(heartbeat) => return Ok(Frame::Heartbeat),
+                () = sleep_until(self.ends_at.unwrap_or(heartbeat)), if self.ends_at.is_some() => {}
+                () = self.draining.cancelled() => {}
+            }
+        }
+    }
+
+    fn check_end(&self) -> Result<()> {
+        if self.draining.is_cancelled() {
+            return Err(draining());
+        }
+        match self.ends_at {
+            Some(at) if at <= Instant::now() => {
+                Err(Error::new(Reason::MaxAgeReached, "the stream has reached its maximum age"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the cursor until something passes the filter or the head is reached.
+    async fn advance(&mut self) -> Result<Option<Vec<Change>>> {
+        loop {
+            let commits = self.read().await?;
+            let Some(last) = commits.last() else { return Ok(None) };
+            self.cursor = last.revision;
+            let filter = &self.query.filter;
+            let view = |commit: Arc<Commit>| filter.view(&commit).map(|kind| Change { kind, commit });
+            let events: Vec<_> = commits.into_iter().filter_map(view).collect();
+            if !events.is_empty() {
+                return Ok(Some(events));
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<Vec<Arc<Commit>>> {
+        match self.projection.hub().read_after(self.cursor) {
+            Read::Commits(commits) => Ok(commits),
+            Read::Behind => {
+                let compacted = self.ledger.compacted();
+                if self.cursor < compacted {
+                    return Err(compacted_error(self.cursor, compacted, *self.head.borrow()));
+                }
+                self.ledger.journal_after(self.cursor, BATCH).await
+            }
+        }
+    }
+}
+
+fn check_cursor(theirs: &str, revision: u64, ours: &str, head: u64) -> Result<u64> {
+    if theirs != ours {
+        let message = format!("the cursor is of history {theirs:.40?}, this is {ours:?}");
+        return Err(Error::new(Reason::EpochUnknown, message).with("epoch", ours));
+    }
+    if revision > head {
+        let message = format!("revision {revision} does not exist yet; the newest is {head}");
+        return Err(Error::new(Reason::RevisionUnknown, message).with("head_revision", head));
+    }
+    Ok(revision)
+}
+
+fn compacted_error(revision: u64, compacted: u64, head: u64) -> Error {
+    let message = format!("what came after revision {revision} is no longer kept; the oldest cursor is {compacted}");
+    Error::new(Reason::RevisionCompacted, message).with("compact_revision", compacted).with("head_revision", head)
+}
+
+fn draining() -> Error {
+    Error::new(Reason::Draining, "the server shuts down")
+}
