@@ -16,7 +16,7 @@ use tower::Layer;
 
 use super::{
     access::{Access, Caller},
-    permissions,
+    convert, permissions,
     status::status,
 };
 use crate::domain::{Error, Reason, Result};
@@ -105,7 +105,7 @@ fn admit(access: &Access, path: &str, headers: &http::HeaderMap) -> Result<Optio
     if role.may(permission) {
         return Ok(Some(caller));
     }
-    let message = format!("a token with the role {role:?} is not good for {path}");
+    let message = format!("a token with {} is not good for {path}", convert::role(role).as_str_name());
     Err(Error::new(Reason::PermissionDenied, message).with("method", path))
 }
 

@@ -60,8 +60,11 @@ impl Drain {
 
     /// Gives the whole lines to a write, unless one is under way.
     fn start_write(&mut self) {
+        if self.write.is_some() {
+            return;
+        }
         let whole = line::whole(&self.pending, self.output.max_line);
-        if self.write.is_none() && whole > 0 {
+        if whole > 0 {
             let rest = self.pending.split_off(whole);
             let lines = std::mem::replace(&mut self.pending, rest);
             let output = Arc::clone(&self.output);

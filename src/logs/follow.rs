@@ -168,3 +168,41 @@ fn try_find(output: &Output, layout: &Layout, range: &Range<u64>) -> io::Result<
 async fn blocking<T: Send + 'static>(read: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::Options;
+
+    fn mk_output() -> (tempfile::TempDir, Output) {
+        let folder = tempfile::TempDir::new().unwrap();
+        let output = Output::new(folder.path().to_owned(), Options::default());
+        output.append(b"one\n");
+        (folder, output)
+    }
+
+    fn find_text(output: &Output, view: View) -> (Vec<String>, bool) {
+        let Found { part, is_lossy, .. } = find(output, view, 0..u64::MAX).unwrap();
+        let lines = part.map(|(part, epoch)| part.lines(epoch, 100)).unwrap_or_default();
+        (lines.into_iter().map(|line| line.text).collect(), is_lossy)
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_since_the_reader_looked_is_found_again() {
+        let (_folder, output) = mk_output();
+        let view = Some(output.settled().unwrap());
+        output.finish(Vec::new());
+        assert_eq!(find_text(&output, view), (vec!["one".to_owned()], false));
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_passed_over_and_counts_as_lost() {
+        let (folder, output) = mk_output();
+        output.finish(Vec::new());
+        output.append(b"two\n");
+        let view = Some(output.settled().unwrap());
+        let rotated = view.as_ref().unwrap().segments[0].name.to_string();
+        std::fs::remove_file(folder.path().join("logs").join(rotated)).unwrap();
+        assert_eq!(find_text(&output, view), (vec!["two".to_owned()], true));
+    }
+}

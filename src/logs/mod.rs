@@ -19,6 +19,7 @@ use std::{
 
 use futures_util::Stream;
 use tokio::net::unix::pipe;
+use tokio_util::task::TaskTracker;
 
 use crate::domain::PluginId;
 
@@ -88,6 +89,7 @@ struct Inner {
     plugin_dir: PathBuf,
     options: Options,
     outputs: Mutex<HashMap<PluginId, Arc<output::Output>>>,
+    captures: TaskTracker,
 }
 
 impl Logs {
@@ -95,7 +97,8 @@ impl Logs {
     /// when its output is captured; its folder `logs` is made here.
     #[must_use]
     pub fn new(plugin_dir: PathBuf, options: Options) -> Self {
-        Self { inner: Arc::new(Inner { plugin_dir, options, outputs: Mutex::default() }) }
+        let (outputs, captures) = (Mutex::default(), TaskTracker::new());
+        Self { inner: Arc::new(Inner { plugin_dir, options, outputs, captures }) }
     }
 
     /// Starts a task that drains the pipe to its end and writes what comes. The file is rotated first if an earlier
@@ -104,7 +107,14 @@ impl Logs {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn capture(&self, plugin: PluginId, pipe: pipe::Receiver) {
-        tokio::spawn(drain::drain(self.output(plugin), pipe));
+        self.inner.captures.spawn(drain::drain(self.output(plugin), pipe));
+    }
+
+    /// Waits until all captures have ended and what came is written: the last step of a shutdown, when all plugins are
+    /// stopped. Give it a deadline: a stray process may hold its pipe open.
+    pub async fn drained(&self) {
+        self.inner.captures.close();
+        self.inner.captures.wait().await;
     }
 
     /// Lines of this plugin lost since plugd started because the disk did not take them.
