@@ -98,8 +98,6 @@ fn wish(ranges: &[&str], media: &str) -> Option<Wish> {
         Some((specificity, quality(parts), place))
     });
     let (specificity, quality, place) = fitting.max_by_key(|(specificity, ..)| *specificity)?;
-    // A range that fits both equally is no preference, wherever it stands.
-    let place = if specificity == 2 { place } else { 0 };
     (quality > 0).then_some((quality, specificity, std::cmp::Reverse(place)))
 }
 

@@ -143,7 +143,6 @@ impl Problem {
             "MANIFEST_ID_MISMATCH" => {
                 self.titled("The uploaded package must have the same manifest ID as the installed plugin.")
             }
-            "INVALID_PACKAGE" => self.about_a_package(),
             _ => self,
         }
     }

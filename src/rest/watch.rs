@@ -113,15 +113,9 @@ fn events(
     context: Context,
 ) -> BoxStream<'static, String> {
     let frames = stream::iter(first.map(Ok)).chain(rest);
-    let texts = frames.scan(Some(resumable), move |state, frame| {
-        let text = state.as_mut().map(|resumable| match frame {
-            Ok(frame) => (resumable.text(frame), true),
-            Err(status) => (error(status, &context), false),
-        });
-        if let Some((_, false)) = text {
-            *state = None;
-        }
-        ready(text.map(|(text, _)| text))
+    // After an error there are no more frames.
+    let texts = frames.scan(resumable, move |resumable, frame| {
+        ready(Some(frame.map_or_else(|status| error(status, &context), |frame| resumable.text(frame))))
     });
     texts.boxed()
 }
