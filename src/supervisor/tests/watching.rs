@@ -59,8 +59,9 @@ async fn a_watch_resumes_after_any_revision_without_gap_or_repeat() {
                 Frame::Snapshot(_) => panic!("a snapshot nobody asked for"),
             }
         }
-        assert_eq!(revisions, (revision + 1..=head).collect::<Vec<_>>());
-        assert_eq!(watch.cursor(), head);
+        // The plugin becomes stable while the loop waits for heartbeats: the head moves.
+        assert!(watch.cursor() >= head);
+        assert_eq!(revisions, (revision + 1..=watch.cursor()).collect::<Vec<_>>());
     }
     world.shut_down().await;
 }
