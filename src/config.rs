@@ -87,12 +87,6 @@ knobs! {
         log_keep: u32 = "3", "N", ["PLUGD_LOG_KEEP"];
         /// Connections that are open at the same time.
         max_connections: u32 = "1024", "N", ["PLUGD_MAX_CONNECTIONS"];
-        /// Certificate chain (PEM) to serve TLS with; needs tls_key.
-        tls_cert: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CERT"];
-        /// Private key (PEM) of the certificate.
-        tls_key: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_KEY"];
-        /// Certificates (PEM) one of which must have signed each client's; needs tls_cert.
-        tls_client_ca: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CLIENT_CA"];
         /// Form of plugd's own log: text or json.
         log_format: LogFormat = "text", "FORMAT", ["PLUGD_LOG_FORMAT"];
         /// What plugd's own log holds, as "info" or "warn,plugd=debug".
