@@ -8,15 +8,16 @@ use crate::{
 };
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("runtime", &["domain"]),
     ("link", &["domain"]),
     ("logs", &["domain"]),
+    ("fetch", &["domain"]),
     ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
     ("bus", &["domain", "store", "runtime", "link", "logs", "supervisor", "api"]),
-    ("grpc", &["domain", "store", "runtime", "link", "logs", "supervisor", "bus", "api"]),
+    ("grpc", &["domain", "store", "runtime", "link", "logs", "supervisor", "bus", "fetch", "api"]),
     ("api", &[]),
     ("rest", &["api"]),
     ("config", &["domain"]),
