@@ -73,6 +73,8 @@ knobs! {
         env_allow: Vec<String> = "PATH,HOME,LANG,LC_*,TZ,TMPDIR", "NAMES", ["PLUGD_ENV_ALLOW"];
         /// Origins, besides plugd's own, whose pages may change things with a cookie.
         allowed_origins: Vec<String> = "", "ORIGINS", ["PLUGD_ALLOWED_ORIGINS"];
+        /// Whether packages may be fetched from private addresses, as in a closed network.
+        fetch_private: bool = "false", "BOOL", ["PLUGD_FETCH_PRIVATE"];
         /// Events that manifests may name: none (any), storyden, or a file with one name a line.
         event_catalog: EventCatalog = "none", "NAME|FILE", ["PLUGD_EVENT_CATALOG"];
         /// How often an idle watch gets a heartbeat that asked for no other interval.
