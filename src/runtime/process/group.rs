@@ -174,11 +174,9 @@ fn signal_each(members: &[Process], signal: Signal) {
     }
 }
 
-/// Whether memory ran out can't be told without a cgroup of the run's own.
 fn to_exit(status: Option<WaitIdStatus>) -> Exit {
     Exit {
         code: status.as_ref().and_then(WaitIdStatus::exit_status),
         signal: status.as_ref().and_then(WaitIdStatus::terminating_signal),
-        is_out_of_memory: false,
     }
 }

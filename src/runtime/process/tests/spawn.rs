@@ -12,7 +12,7 @@ async fn an_exit_code_is_told() {
     let fixture = mk_fixture();
     let mut started = fixture.start(mk_shell("exit 42"));
     started.spawned().await;
-    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None, is_out_of_memory: false });
+    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None });
     started.emptied().await;
     assert!(!fixture.record().exists(), "the record goes with the run");
 }
@@ -22,7 +22,7 @@ async fn a_signal_is_told() {
     let fixture = mk_fixture();
     let mut started = fixture.start(mk_shell("kill -TERM $$"));
     started.spawned().await;
-    assert_eq!(started.exited().await, Exit { code: None, signal: Some(15), is_out_of_memory: false });
+    assert_eq!(started.exited().await, Exit { code: None, signal: Some(15) });
     started.emptied().await;
 }
 
