@@ -1,6 +1,6 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
-mod census_taker;
+pub(super) mod census_taker;
 mod child;
 mod environment;
 mod group;
@@ -21,7 +21,8 @@ use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking};
 
 use self::{census_taker::CensusTaker, guard::Guard, prepare::PluginLocks};
 use super::{
-    PackageFiles, Run, RunEvents, Runtime, StartSpec, SweepReport, install::Installations, record::Records, sweep,
+    PackageFiles, Run, RunEvents, Runtime, StartSpec, SweepReport, census::Census, install::Installations,
+    record::Records, sweep,
 };
 use crate::domain::{self, Digest, PluginId};
 
@@ -62,7 +63,7 @@ impl ProcessRuntime {
             installations: Installations { root, owner },
             records: Records::new(options.runs_dir.clone())?,
             guard: options.warden.clone().map(Guard::start).transpose()?,
-            census: CensusTaker::default(),
+            census: CensusTaker::new(Census::take),
             locks: PluginLocks::default(),
             turns: Arc::new(Semaphore::new(options.max_concurrent_starts.max(1))),
             options,
@@ -76,7 +77,7 @@ impl ProcessRuntime {
     /// # Errors
     /// The records or `/proc` can't be read.
     pub async fn sweep(&self) -> io::Result<SweepReport> {
-        sweep::sweep(&self.0.records).await
+        sweep::sweep(&self.0.records, &self.0.census).await
     }
 }
 

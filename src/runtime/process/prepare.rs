@@ -95,7 +95,7 @@ async fn end_earlier_run(inner: &Arc<Inner>, plugin: PluginId) -> Result<(), Fai
     let reader = Arc::clone(inner);
     let read = spawn_blocking(move || reader.records.read(plugin)).await;
     let Some(record) = read.map_err(io::Error::from).flatten().map_err(cannot)? else { return Ok(()) };
-    match sweep::sweep_one(&inner.records, &record).await.map_err(cannot)? {
+    match sweep::sweep_one(&inner.records, &inner.census, &record).await.map_err(cannot)? {
         Swept::Surviving(leftover) => {
             Err(Failure::new(Stage::Start, format!("processes {:?} of an earlier run can't be killed", leftover.pids))
                 .with("pids", leftover.pids))

@@ -46,7 +46,7 @@ impl Run for ProcessRun {
 
     fn pids(&self) -> Vec<u32> {
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.iter().filter(|process| process.is_alive()).map(|process| process.pid).collect()
+        members.iter().filter(|process| process.is_alive().unwrap_or(true)).map(|process| process.pid).collect()
     }
 }
 

@@ -86,7 +86,7 @@ impl Leader {
         let gone = || io::Error::other(format!("process {pid} of plugin {} vanished", key.plugin));
         let raw = to_pid(pid).ok_or_else(gone)?;
         let opened = pidfd_open(raw, PidfdFlags::NONBLOCK).map_err(io::Error::from);
-        let found = opened.and_then(|descriptor| Ok((descriptor, Process::read(pid).ok_or_else(gone)?)));
+        let found = opened.and_then(|descriptor| Ok((descriptor, Process::read(pid)?.ok_or_else(gone)?)));
         let (descriptor, process) = found.inspect_err(|_| {
             // Out of descriptors, most likely. Nothing may run that can't be watched.
             let _ = kill_process_group(raw, Signal::KILL);

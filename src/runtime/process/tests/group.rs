@@ -37,7 +37,7 @@ async fn a_stray_in_a_session_of_its_own_is_a_member() {
     let mut started = fixture.start(mk_shell(STRAY));
     let leader = started.spawned().await;
     let stray = pid_of(&fixture.lines(1).await[0]);
-    assert_ne!(Process::read(stray).unwrap().session, leader);
+    assert_ne!(Process::read(stray).unwrap().unwrap().session, leader);
     started.run.kill();
     assert_eq!(started.exited().await.signal, Some(9));
     started.emptied().await;

@@ -181,7 +181,7 @@ async fn eventually(is_so: impl Fn() -> bool) {
 }
 
 fn is_alive(pid: u32) -> bool {
-    Process::read(pid).is_some_and(|process| !process.is_zombie)
+    Process::read(pid).unwrap().is_some_and(|process| !process.is_zombie)
 }
 
 fn pid_of(line: &str) -> u32 {
