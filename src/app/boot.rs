@@ -104,6 +104,7 @@ async fn first_token(config: &Config, access: &Arc<Access>, store: &Store) -> an
 
 async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
     let is_local = config.runtime_provider == RuntimeProvider::Local;
+    process::raise_open_files();
     let options = process::Options {
         env_allow: config.env_allow.clone(),
         stop_signal: config.stop_signal,

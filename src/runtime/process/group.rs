@@ -17,7 +17,7 @@ use tokio::{
 use super::{Inner, pidfd::Pidfd, spawner::Leader};
 use crate::{
     domain::Exit,
-    runtime::census::{Process, RunKey, to_pid},
+    runtime::census::{MAX_WATCHED, Process, RunKey, to_pid},
 };
 
 /// What the supervisor has ordered. Only ever raised.
@@ -119,7 +119,7 @@ impl Group {
         if *orders.borrow() == Order::Kill {
             signal_each(members, Signal::KILL);
         }
-        let ends = members.iter().map(async |member| match Pidfd::of(member) {
+        let ends = members.iter().take(MAX_WATCHED).map(async |member| match Pidfd::of(member) {
             Ok(Some(pidfd)) => pidfd.ended().await,
             Ok(None) => {}
             Err(_) => sleep(RETRY).await,

@@ -2,6 +2,7 @@
 
 pub(super) mod census_taker;
 mod child;
+mod descriptors;
 mod environment;
 mod group;
 mod guard;
@@ -27,6 +28,7 @@ use super::{
 use crate::domain::{self, Digest, PluginId};
 
 pub use options::{Limits, Options, Signal, User};
+pub use descriptors::raise_open_files;
 
 /// Gets a package by its digest.
 pub type FetchPackage = Arc<dyn Fn(Digest) -> BoxFuture<'static, domain::Result<Box<dyn PackageFiles>>> + Send + Sync>;

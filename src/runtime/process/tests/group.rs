@@ -126,6 +126,30 @@ async fn children_of_others_keep_their_exit_status() {
     assert_eq!(other.wait().await.unwrap().code(), Some(9));
 }
 
+/// Processes of whose ends this test program holds a descriptor now.
+fn watched() -> Vec<u32> {
+    let infos = std::fs::read_dir("/proc/self/fdinfo").unwrap();
+    let infos = infos.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok());
+    infos.filter_map(|info| info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())).collect()
+}
+
+#[tokio::test]
+async fn a_run_of_many_processes_takes_few_descriptors() {
+    let fixture = mk_fixture();
+    let script = "for i in $(seq 60); do sleep 1000 & done; exit 0";
+    let mut started = fixture.start(mk_shell(script));
+    started.spawned().await;
+    started.exited().await;
+    eventually(|| started.run.pids().len() == 60).await;
+    let pids = started.run.pids();
+    let watched = || watched().iter().filter(|pid| pids.contains(pid)).count();
+    eventually(|| watched() > 1).await;
+    assert!(watched() <= 17, "{} descriptors", watched());
+    started.run.kill();
+    started.emptied().await;
+    assert!(!pids.into_iter().any(is_alive));
+}
+
 #[tokio::test]
 async fn many_runs_end_together() {
     let fixture = mk_fixture();
