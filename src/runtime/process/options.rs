@@ -13,7 +13,7 @@ pub struct Options {
     pub env_allow: Vec<String>,
     /// The signal that asks a plugin to end.
     pub stop_signal: Signal,
-    /// How long fetching and laying out a package may take, waiting for a turn included.
+    /// How long ending an earlier run, fetching and laying out a package may take, once it is its turn.
     pub prepare_timeout: Duration,
     /// How many starts may be under way at once.
     pub max_concurrent_starts: usize,

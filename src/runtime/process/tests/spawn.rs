@@ -138,6 +138,36 @@ async fn a_package_that_is_gone_is_a_permanent_failure() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn waiting_for_a_turn_is_no_failure() {
+    let stuck = PluginId::from_bytes([50; 12]);
+    let lost = Digest([51; 32]);
+    let fetch: FetchPackage = Arc::new(move |digest| {
+        Box::pin(async move {
+            if digest == lost {
+                std::future::pending::<()>().await;
+            }
+            Ok(Box::new(Files::default()) as Box<dyn PackageFiles>)
+        })
+    });
+    let fixture = mk_runtime_fetching(fetch, |options| {
+        options.max_concurrent_starts = 1;
+        options.prepare_timeout = Duration::from_secs(1);
+    });
+    let mk_stuck = |plugin| {
+        let run: RunId = xid::new().into();
+        fixture.start(StartSpec { plugin, run, url: mk_url(run), package: lost, ..mk_shell("exit 0") })
+    };
+    let ahead = [mk_stuck(stuck), mk_stuck(PluginId::from_bytes([52; 12]))];
+    let mut last = fixture.start(mk_shell("exit 0"));
+    last.spawned().await;
+    last.exited().await;
+    last.emptied().await;
+    for started in ahead {
+        assert!(started.failed().await.message.contains("not laid out within"));
+    }
+}
+
 async fn a_package_that_does_not_come_in_time_is_worth_another_try() {
     let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));
     let fixture = mk_runtime_fetching(fetch, |options| options.prepare_timeout = Duration::from_millis(20));
