@@ -14,6 +14,7 @@ mod run;
 mod spawner;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::{io, sync::Arc};
 
@@ -27,8 +28,8 @@ use super::{
 };
 use crate::domain::{self, Digest, PluginId};
 
-pub use options::{Limits, Options, Signal, User};
 pub use descriptors::raise_open_files;
+pub use options::{Limits, Options, Signal, User};
 
 /// Gets a package by its digest.
 pub type FetchPackage = Arc<dyn Fn(Digest) -> BoxFuture<'static, domain::Result<Box<dyn PackageFiles>>> + Send + Sync>;

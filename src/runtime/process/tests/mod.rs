@@ -4,6 +4,7 @@ mod afterlife;
 mod group;
 mod spawn;
 
+mod spawner;
 use std::{
     io::Cursor,
     path::PathBuf,
