@@ -5,7 +5,7 @@
 use std::{io, os::unix::process::CommandExt, process::Command};
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getpid, getppid, set_parent_process_death_signal, setrlimit, setsid,
+    Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, set_parent_process_death_signal, setrlimit, setsid,
 };
 
 use super::{descriptors, options::Limits};
@@ -88,7 +88,9 @@ fn apply(limits: Limits) -> io::Result<()> {
     ];
     for (resource, limit) in wanted {
         if let Some(limit) = limit {
-            setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+            // Beyond the host's own only a privileged user may go, and none needs to.
+            let most = getrlimit(resource).maximum.map_or(limit, |most| most.min(limit));
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
         }
     }
     Ok(())

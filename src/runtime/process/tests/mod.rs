@@ -2,9 +2,10 @@
 
 mod afterlife;
 mod group;
+mod limits;
 mod spawn;
-
 mod spawner;
+
 use std::{
     io::Cursor,
     path::PathBuf,

@@ -76,14 +76,6 @@ async fn a_process_leads_a_session_and_can_gain_no_privileges() {
 }
 
 #[tokio::test]
-async fn limits_are_set() {
-    let fixture = mk_fixture_with(Files::default(), |options| options.limits.open_files = Some(64));
-    let mut started = fixture.start(mk_shell("ulimit -n"));
-    started.spawned().await;
-    assert_eq!(fixture.lines(1).await, ["64"]);
-}
-
-#[tokio::test]
 async fn a_program_of_the_package_runs_with_its_arguments_as_they_are() {
     let files = Files(vec![("bin/run", 0o755, "#!/bin/sh\necho \"$1\"\n")]);
     let fixture = mk_fixture_with(files, |_| {});
@@ -138,6 +130,14 @@ async fn a_package_that_is_gone_is_a_permanent_failure() {
 }
 
 #[tokio::test]
+async fn a_package_that_does_not_come_in_time_is_worth_another_try() {
+    let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));
+    let fixture = mk_runtime_fetching(fetch, |options| options.prepare_timeout = Duration::from_millis(20));
+    let failure = fixture.start(mk_shell("exit 0")).failed().await;
+    assert!(!failure.is_permanent);
+    assert!(failure.message.contains("not laid out within"), "{}", failure.message);
+}
+
 #[tokio::test]
 async fn waiting_for_a_turn_is_no_failure() {
     let stuck = PluginId::from_bytes([50; 12]);
@@ -166,14 +166,6 @@ async fn waiting_for_a_turn_is_no_failure() {
     for started in ahead {
         assert!(started.failed().await.message.contains("not laid out within"));
     }
-}
-
-async fn a_package_that_does_not_come_in_time_is_worth_another_try() {
-    let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));
-    let fixture = mk_runtime_fetching(fetch, |options| options.prepare_timeout = Duration::from_millis(20));
-    let failure = fixture.start(mk_shell("exit 0")).failed().await;
-    assert!(!failure.is_permanent);
-    assert!(failure.message.contains("not laid out within"), "{}", failure.message);
 }
 
 #[tokio::test]
