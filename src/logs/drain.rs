@@ -41,6 +41,8 @@ struct Drain {
     output: Arc<Output>,
     /// Read, and not given to a write yet.
     pending: Vec<u8>,
+    /// Bytes dropped before these.
+    shed: u64,
     /// The write under way.
     write: Option<JoinHandle<()>>,
     /// The write under way takes so long that what comes is dropped.
@@ -51,7 +53,7 @@ impl Drain {
     fn new(output: Arc<Output>) -> Self {
         let begin = Arc::clone(&output);
         let write = Some(tokio::task::spawn_blocking(move || begin.begin()));
-        Self { output, pending: Vec::new(), write, is_stalled: false }
+        Self { output, pending: Vec::new(), shed: 0, write, is_stalled: false }
     }
 
     fn is_full(&self) -> bool {
@@ -67,8 +69,8 @@ impl Drain {
         if whole > 0 {
             let rest = self.pending.split_off(whole);
             let lines = std::mem::replace(&mut self.pending, rest);
-            let output = Arc::clone(&self.output);
-            self.write = Some(tokio::task::spawn_blocking(move || output.append(&lines)));
+            let (output, shed) = (Arc::clone(&self.output), std::mem::take(&mut self.shed));
+            self.write = Some(tokio::task::spawn_blocking(move || output.append(shed, &lines)));
         }
     }
 
@@ -76,7 +78,8 @@ impl Drain {
     fn shed(&mut self) {
         if self.is_full() && self.is_stalled {
             let whole = line::whole(&self.pending, self.output.max_line);
-            self.output.lose(&self.pending[..whole]);
+            self.output.shed(&self.pending[..whole]);
+            self.shed += whole as u64;
             self.pending.drain(..whole);
         }
     }
@@ -89,8 +92,8 @@ impl Drain {
         if self.write.is_some() {
             written(&mut self.write).await;
         }
-        let Self { output, pending, .. } = self;
-        settle(tokio::task::spawn_blocking(move || output.finish(pending))).await;
+        let Self { output, pending, shed, .. } = self;
+        settle(tokio::task::spawn_blocking(move || output.finish(shed, pending))).await;
     }
 }
 

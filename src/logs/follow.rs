@@ -53,6 +53,7 @@ impl Start {
             view,
             position: position.unwrap_or_else(|| layout.oldest()),
             is_lossy: position.is_none(),
+            is_told: false,
             history: Some(layout.head),
             is_following,
         })
@@ -74,6 +75,8 @@ struct Follower {
     position: u64,
     /// Lines before the next ones are no longer kept.
     is_lossy: bool,
+    /// That lines are lost was said since the last line.
+    is_told: bool,
     /// Where the history ended when the stream began; none once it has been sent.
     history: Option<u64>,
     is_following: bool,
@@ -98,6 +101,10 @@ impl Follower {
                 let is_lossy = std::mem::take(&mut self.is_lossy);
                 return Ok(Some(LogBatch { lines: Vec::new(), lines_lost: is_lossy, caught_up: true }));
             }
+            if self.is_lossy && !self.is_told {
+                (self.is_lossy, self.is_told) = (false, true);
+                return Ok(Some(LogBatch { lines: Vec::new(), lines_lost: true, caught_up: false }));
+            }
             // It is closed only when the output is gone, and this holds the output.
             if !self.is_following || self.view.changed().await.is_err() {
                 return Ok(None);
@@ -121,6 +128,7 @@ impl Follower {
 
     fn batch(&mut self, part: &Part, epoch: Epoch) -> LogBatch {
         let lines = part.lines(epoch, self.output.max_line);
+        self.is_told = false;
         self.position = lines.last().map_or(self.position, |line| line.cursor.position);
         let caught_up = self.history.take_if(|history| *history <= self.position).is_some();
         LogBatch { lines, lines_lost: std::mem::take(&mut self.is_lossy), caught_up }
@@ -158,7 +166,9 @@ fn find(output: &Output, view: View, range: Range<u64>) -> io::Result<Found> {
 /// Reads on from a position, or says after which position to go on when the file that has it is missing.
 fn try_find(output: &Output, layout: &Layout, range: &Range<u64>) -> io::Result<Result<Found, u64>> {
     let segment = layout.at(range.start);
-    let position = segment.map_or(range.start, |segment| range.start.max(segment.start));
+    // Where nothing is kept nothing comes any more: what had a position there is lost.
+    let next = segment.map_or(layout.head, |segment| segment.start);
+    let position = range.start.max(next.min(range.end));
     let mut found = Found { part: None, position, is_lossy: position > range.start };
     let Some(segment) = segment.filter(|_| position < range.end) else { return Ok(Ok(found)) };
     found.part = output.read(segment, position, range.end)?.map(|part| (part, layout.epoch));
@@ -177,7 +187,7 @@ mod tests {
     fn mk_output() -> (tempfile::TempDir, Output) {
         let folder = tempfile::TempDir::new().unwrap();
         let output = Output::new(folder.path().to_owned(), Options::default());
-        output.append(b"one\n");
+        output.append(0, b"one\n");
         (folder, output)
     }
 
@@ -191,15 +201,15 @@ mod tests {
     fn a_file_that_was_renamed_since_the_reader_looked_is_found_again() {
         let (_folder, output) = mk_output();
         let view = Some(output.settled().unwrap());
-        output.finish(Vec::new());
+        output.finish(0, Vec::new());
         assert_eq!(find_text(&output, view), (vec!["one".to_owned()], false));
     }
 
     #[test]
     fn a_file_that_is_gone_is_passed_over_and_counts_as_lost() {
         let (folder, output) = mk_output();
-        output.finish(Vec::new());
-        output.append(b"two\n");
+        output.finish(0, Vec::new());
+        output.append(0, b"two\n");
         let view = Some(output.settled().unwrap());
         let rotated = view.as_ref().unwrap().segments[0].name.to_string();
         std::fs::remove_file(folder.path().join("logs").join(rotated)).unwrap();

@@ -7,13 +7,16 @@ use super::{
     names,
 };
 
-/// One log file. Positions count bytes since the history began, so they stay true when the file is renamed.
+/// One log file, or what is in there between two gaps: lines that were lost have positions but no place. Positions count
+/// bytes since the history began, so they stay true when the file is renamed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segment {
     /// Its name in the folder.
     pub(super) name: Arc<str>,
     /// Its inode, to tell it from another that has taken its name.
     pub(super) inode: u64,
+    /// Where in the file it begins.
+    pub(super) offset: u64,
     /// Position of its first byte.
     pub(super) start: u64,
     /// Position after its last whole line.
@@ -21,6 +24,11 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// Where in the file it ends.
+    pub(super) fn offset_after(&self) -> u64 {
+        self.offset + (self.end - self.start)
+    }
+
     /// Is this the file that is written, or that was when plugd ended?
     pub(super) fn is_current(&self) -> bool {
         &*self.name == names::CURRENT
@@ -34,7 +42,7 @@ pub(super) struct Layout {
     pub(super) epoch: Epoch,
     /// The files, oldest first.
     pub(super) segments: Vec<Segment>,
-    /// Position after everything printed.
+    /// Position after everything printed, what was lost included.
     pub(super) head: u64,
 }
 
@@ -49,7 +57,7 @@ impl Layout {
         self.segments.first().map_or(self.head, |segment| segment.start)
     }
 
-    /// The current file, if there is one.
+    /// The last part of the current file, if there is one.
     pub(super) fn current(&self) -> Option<&Segment> {
         self.segments.last().filter(|segment| segment.is_current())
     }
@@ -65,7 +73,21 @@ impl Layout {
         is_kept.then_some(cursor.position)
     }
 
-    /// The same with so many more bytes in its current file.
+    /// How many parts the current file has.
+    pub(super) fn current_parts(&self) -> usize {
+        self.segments.iter().filter(|segment| segment.is_current()).count()
+    }
+
+    /// After lines were lost, begins a new part of the current file. True if that was so.
+    pub(super) fn close_gap(&mut self) -> bool {
+        let Some(last) = self.segments.last().filter(|last| last.end < self.head).cloned() else { return false };
+        let part = Segment { offset: last.offset_after(), start: self.head, end: self.head, ..last };
+        self.segments.pop_if(|last| last.start == last.end);
+        self.segments.push(part);
+        true
+    }
+
+    /// The same with so many more bytes in the last part of its current file.
     pub(super) fn grow(&mut self, bytes: u64) {
         self.head += bytes;
         if let Some(segment) = self.segments.last_mut() {
@@ -79,7 +101,7 @@ mod tests {
     use super::*;
 
     fn mk_layout() -> Layout {
-        let segment = |name: &str, start, end| Segment { name: name.into(), inode: start, start, end };
+        let segment = |name: &str, start, end| Segment { name: name.into(), inode: start, offset: 0, start, end };
         Layout { segments: vec![segment("a", 10, 20), segment(names::CURRENT, 30, 40)], head: 40, ..Layout::empty() }
     }
 
@@ -96,5 +118,17 @@ mod tests {
         let after = |position| layout.after(LogCursor { epoch: layout.epoch, position });
         assert_eq!([9, 10, 40, 41].map(after), [None, Some(10), Some(40), None]);
         assert_eq!(layout.after(LogCursor { epoch: xid::new(), position: 15 }), None);
+    }
+
+    #[test]
+    fn after_a_loss_the_current_file_goes_on_in_a_new_part() {
+        let mut layout = mk_layout();
+        assert!(!layout.close_gap());
+        layout.head += 5;
+        assert!(layout.close_gap());
+        layout.grow(3);
+        let last = layout.current().unwrap();
+        assert_eq!((last.offset, last.start, last.end, layout.current_parts()), (10, 45, 48, 2));
+        assert_eq!(layout.at(40).unwrap().start, 45);
     }
 }

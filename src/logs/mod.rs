@@ -29,6 +29,7 @@ mod folder;
 mod follow;
 mod layout;
 mod line;
+mod losses;
 mod names;
 mod output;
 mod positions;
@@ -73,7 +74,7 @@ pub struct LogLine {
 pub struct LogBatch {
     /// The lines.
     pub lines: Vec<LogLine>,
-    /// Lines are missing before these: they are no longer kept.
+    /// Lines are missing before these: they are no longer kept, or the disk did not take them.
     pub lines_lost: bool,
     /// What had been printed when the stream began has been sent with these; said once.
     pub caught_up: bool,
@@ -102,7 +103,8 @@ impl Logs {
     }
 
     /// Starts a task that drains the pipe to its end and writes what comes. The file is rotated first if an earlier
-    /// run left one, and when the pipe ends. Lines that the disk does not take are dropped and counted.
+    /// run left one, and when the pipe ends. Lines that the disk does not take are dropped, counted and
+    /// logged, and followers are told that there is a gap.
     ///
     /// # Panics
     /// Outside of a tokio runtime.

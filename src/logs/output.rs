@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
@@ -16,6 +16,7 @@ use super::{
     Options,
     layout::{Layout, Segment},
     line,
+    losses::Losses,
     reader::{self, Part},
     writer::{View, Writer},
 };
@@ -27,7 +28,7 @@ pub(super) struct Output {
     pub(super) max_line: usize,
     writer: Mutex<Writer>,
     view: watch::Sender<View>,
-    dropped: AtomicU64,
+    losses: Losses,
     is_failing: AtomicBool,
     /// The plugin is deleted: nothing more is written, and its streams end.
     pub(super) removed: CancellationToken,
@@ -42,7 +43,7 @@ impl Output {
             plugin,
             max_line: options.max_line,
             view,
-            dropped: AtomicU64::new(0),
+            losses: Losses::default(),
             is_failing: AtomicBool::new(false),
             removed: CancellationToken::new(),
         }
@@ -55,12 +56,14 @@ impl Output {
 
     /// Lines lost because the disk did not take them.
     pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
+        self.losses.lines()
     }
 
-    /// Counts these lines as lost.
-    pub(super) fn lose(&self, lines: &[u8]) {
-        self.dropped.fetch_add(line::count(lines), Relaxed);
+    /// These lines are dropped because the disk is too slow for them. Does not wait for it; the next write is told how
+    /// many bytes they were.
+    pub(super) fn shed(&self, lines: &[u8]) {
+        self.losses.add(line::count(lines));
+        self.losses.warn(&self.plugin, "it prints faster than the disk writes");
     }
 
     /// Puts away what an earlier run left.
@@ -68,26 +71,29 @@ impl Output {
         self.rotate();
     }
 
-    /// Writes whole lines; counts those that the disk does not take.
-    pub(super) fn append(&self, lines: &[u8]) {
+    /// Writes whole lines, before which so many bytes were shed; counts those that the disk does not take.
+    pub(super) fn append(&self, shed: u64, lines: &[u8]) {
         if self.removed.is_cancelled() {
             return;
         }
-        match self.writer().append(lines) {
+        let mut writer = self.writer();
+        writer.lose(shed);
+        match writer.append(lines) {
             Ok(()) => self.note_success(),
             Err((error, rest)) => {
-                self.lose(rest);
+                writer.lose(rest.len() as u64);
+                self.losses.add(line::count(rest));
                 self.note_failure(&error);
             }
         }
     }
 
     /// Writes the last line, which has no line break, and puts the file away.
-    pub(super) fn finish(&self, mut rest: Vec<u8>) {
+    pub(super) fn finish(&self, shed: u64, mut rest: Vec<u8>) {
         if !rest.is_empty() {
             rest.push(b'\n');
-            self.append(&rest);
         }
+        self.append(shed, &rest);
         self.rotate();
     }
 
@@ -141,16 +147,14 @@ impl Output {
     }
 
     fn note_failure(&self, error: &io::Error) {
-        if !self.is_failing.swap(true, Relaxed) {
-            let folder = self.plugin.display();
-            tracing::warn!(%folder, %error, "the output of a plugin can't be written; lines are lost");
-        }
+        self.is_failing.store(true, Relaxed);
+        self.losses.warn(&self.plugin, &error.to_string());
     }
 
     fn note_success(&self) {
         if self.is_failing.swap(false, Relaxed) {
-            let (folder, dropped) = (self.plugin.display(), self.dropped());
-            tracing::info!(%folder, dropped, "the output of a plugin can be written again");
+            let (folder, lost) = (self.plugin.display(), self.dropped());
+            tracing::debug!(%folder, lost, "the output of a plugin can be written again");
         }
     }
 }

@@ -88,7 +88,7 @@ fn read_range(plugin: &Path, segment: &Segment, range: Range<u64>) -> io::Result
         return Ok(None);
     }
     let mut bytes = vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
-    match file.read_exact_at(&mut bytes, range.start - segment.start) {
+    match file.read_exact_at(&mut bytes, segment.offset + (range.start - segment.start)) {
         Ok(()) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),

@@ -21,6 +21,9 @@ use super::{
 /// What the readers of a plugin's output see; none until the folder was first read.
 pub(super) type View = Option<Arc<Layout>>;
 
+/// A file with so many gaps is rotated, so that the positions stay a small file.
+const MAX_PARTS: usize = 32;
+
 /// The only one who changes a plugin's log files.
 pub(super) struct Writer {
     plugin: PathBuf,
@@ -28,12 +31,14 @@ pub(super) struct Writer {
     /// The current file; a file of an earlier writer is never written to, only rotated.
     file: Option<File>,
     view: watch::Sender<View>,
+    /// Bytes lost before it was known what is kept.
+    lost_before: u64,
 }
 
 impl Writer {
     /// A writer for the plugin with this directory; readers see what it wrote through `view`.
     pub(super) fn new(plugin: PathBuf, options: Options, view: watch::Sender<View>) -> Self {
-        Self { plugin, options, file: None, view }
+        Self { plugin, options, file: None, view, lost_before: 0 }
     }
 
     /// What is kept; read from the folder the first time.
@@ -44,12 +49,25 @@ impl Writer {
         if let Some(layout) = self.view.borrow().clone() {
             return Ok(layout);
         }
-        let layout = match Folder::open(&self.plugin) {
+        let mut layout = match Folder::open(&self.plugin) {
             Ok(folder) => load_and_save(&folder)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Layout::empty(),
             Err(error) => return Err(error),
         };
+        layout.head += std::mem::take(&mut self.lost_before);
         Ok(self.publish(layout))
+    }
+
+    /// So many bytes are lost: they have their positions, so that readers see a gap.
+    pub(super) fn lose(&mut self, bytes: u64) {
+        let known = self.view.borrow().clone().filter(|_| bytes > 0);
+        match known {
+            Some(layout) => {
+                let head = layout.head + bytes;
+                self.publish(Layout { head, ..Layout::clone(&layout) });
+            }
+            None => self.lost_before += bytes,
+        }
     }
 
     /// Appends whole lines (see [`line::whole`]), rotating where they don't fit.
@@ -71,15 +89,21 @@ impl Writer {
     /// The file can't be renamed.
     pub(super) fn rotate(&mut self) -> io::Result<()> {
         let mut layout = Layout::clone(&*self.layout()?);
-        let Some(mut segment) = layout.segments.pop_if(|segment| segment.is_current()) else { return Ok(()) };
+        let mut current: Vec<_> = layout.segments.extract_if(.., |segment| segment.is_current()).collect();
+        if current.is_empty() {
+            return Ok(());
+        }
         self.file = None;
-        if segment.start < segment.end {
+        current.retain(|part| part.start < part.end);
+        if !current.is_empty() {
             match self.rename_current() {
-                Ok(name) => segment.name = name.into(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => segment.end = segment.start,
+                Ok(name) => {
+                    let name: Arc<str> = name.into();
+                    layout.segments.extend(current.into_iter().map(|part| Segment { name: Arc::clone(&name), ..part }));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
-            layout.segments.extend((segment.start < segment.end).then_some(segment));
             self.prune(&mut layout);
         }
         self.publish(layout);
@@ -96,7 +120,7 @@ impl Writer {
     fn append_some(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.forget_damaged()?;
         let mut length = self.fitting(lines)?;
-        if length == 0 {
+        if length == 0 || self.layout()?.current_parts() >= MAX_PARTS {
             self.rotate()?;
             length = self.fitting(lines)?;
         }
@@ -110,7 +134,7 @@ impl Writer {
     /// How many bytes of these lines the current file has room for.
     fn fitting(&mut self, lines: &[u8]) -> io::Result<usize> {
         let layout = self.layout()?;
-        let used = layout.current().map_or(0, |segment| segment.end - segment.start);
+        let used = layout.current().map_or(0, Segment::offset_after);
         let room = usize::try_from(self.options.max_bytes.saturating_sub(used)).unwrap_or(usize::MAX);
         Ok(line::fitting(lines, room, self.options.max_line))
     }
@@ -120,16 +144,20 @@ impl Writer {
             self.create()?;
         }
         let mut layout = Layout::clone(&*self.layout()?);
+        let is_after_gap = layout.close_gap();
         let (Some(file), Some(segment)) = (&self.file, layout.current()) else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        let length = segment.end - segment.start;
+        let length = segment.offset_after();
         if let Err(error) = file.write_all_at(lines, length) {
             // A line that was written in part must not show after a restart.
             let _ = file.set_len(length);
             return Err(error);
         }
         layout.grow(lines.len() as u64);
+        if is_after_gap && let Ok(folder) = Folder::open(&self.plugin) {
+            remember(&folder, &layout);
+        }
         self.publish(layout);
         Ok(())
     }
@@ -140,7 +168,13 @@ impl Writer {
         let folder = Folder::open_or_create(&self.plugin)?;
         let file = folder.create(names::CURRENT)?;
         let inode = file.metadata()?.ino();
-        layout.segments.push(Segment { name: names::CURRENT.into(), inode, start: layout.head, end: layout.head });
+        layout.segments.push(Segment {
+            name: names::CURRENT.into(),
+            inode,
+            offset: 0,
+            start: layout.head,
+            end: layout.head,
+        });
         remember(&folder, &layout);
         self.file = Some(file);
         self.publish(layout);
@@ -152,7 +186,7 @@ impl Writer {
         let Some(file) = &self.file else { return Ok(()) };
         let metadata = file.metadata()?;
         let mut layout = Layout::clone(&*self.layout()?);
-        let length = layout.current().map_or(0, |segment| segment.end - segment.start);
+        let length = layout.current().map_or(0, Segment::offset_after);
         if metadata.nlink() == 0 || metadata.len() < length {
             layout.segments.retain(|segment| !segment.is_current());
             self.file = None;

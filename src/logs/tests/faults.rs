@@ -26,10 +26,13 @@ async fn a_disk_that_hangs_does_not_hold_up_the_plugin() {
     let fixture = Fixture::new(Options::default());
     let output = fixture.logs.output(fixture.plugin);
     let (held, release) = (tokio::sync::oneshot::channel::<()>(), std::sync::mpsc::channel::<()>());
+    let mut pipe = fixture.capture();
+    let mut stream = fixture.stream(From::Start, true);
+    print(&mut pipe, "0\n").await;
+    take(&mut stream, 1).await;
     let hang = std::thread::spawn(move || output.hang(held.0, &release.1));
     held.1.await.unwrap();
-    let mut pipe = fixture.capture();
-    print(&mut pipe, &printed(0..1_000_000)).await;
+    print(&mut pipe, &printed(1..1_000_000)).await;
     assert!(fixture.logs.dropped(fixture.plugin) > 0);
     release.0.send(()).unwrap();
     hang.join().unwrap();
@@ -37,6 +40,79 @@ async fn a_disk_that_hangs_does_not_hold_up_the_plugin() {
     fixture.wait_for(|layout| layout.head > 0 && layout.current().is_none()).await;
     let written = fixture.texts(From::Start).await.len() as u64;
     assert_eq!(written + fixture.logs.dropped(fixture.plugin), 1_000_000);
+    let (mut expected, mut read) = (1, 1);
+    while read < written {
+        let batch = next(&mut stream).await;
+        let numbers: Vec<u64> = batch.lines.iter().map(|line| line.text.parse().unwrap()).collect();
+        let Some(first) = numbers.first() else { continue };
+        assert_eq!(batch.lines_lost, *first != expected, "at {first} instead of {expected}");
+        (expected, read) = (numbers.last().unwrap() + 1, read + numbers.len() as u64);
+    }
+    assert!(expected > written, "there was a gap");
+}
+
+#[tokio::test]
+async fn lines_that_the_disk_did_not_take_leave_a_gap_that_followers_see() {
+    let fixture = Fixture::small(4);
+    let (output, aside) = (fixture.logs.output(fixture.plugin), fixture.plugin_dir().join("aside"));
+    let mut stream = fixture.stream(From::Start, true);
+    output.append(0, b"one\n");
+    let one = take(&mut stream, 1).await.remove(0);
+    // The file is full, and there is no folder for the next one.
+    fs::rename(fixture.folder(), &aside).unwrap();
+    fs::write(fixture.folder(), "").unwrap();
+    output.append(0, b"two\n");
+    assert_eq!(next(&mut stream).await, LogBatch { lines: vec![], lines_lost: true, caught_up: false });
+    output.append(0, b"three\n");
+    fs::remove_file(fixture.folder()).unwrap();
+    fs::rename(aside, fixture.folder()).unwrap();
+    output.append(0, b"four\n");
+    let batch = next(&mut stream).await;
+    assert_eq!((texts(&batch.lines), batch.lines_lost), (vec!["four".to_owned()], true));
+    let resumed = next(&mut fixture.stream(From::After(one.cursor), false)).await;
+    assert_eq!(resumed, LogBatch { caught_up: true, ..batch });
+    assert_eq!(fixture.logs.dropped(fixture.plugin), 2);
+}
+
+#[tokio::test]
+async fn a_gap_inside_a_file_stays_where_it_is() {
+    let mut fixture = Fixture::new(Options::default());
+    let output = fixture.logs.output(fixture.plugin);
+    output.append(0, b"one\ntwo\n");
+    output.append(100, b"three\nfour\n");
+    output.append(0, b"five\n");
+    let lines = fixture.lines(From::Start).await;
+    for is_rotated in [false, true] {
+        if is_rotated {
+            output.finish(50, Vec::new());
+            let end = next(&mut fixture.stream(From::After(lines[4].cursor), true)).await;
+            assert_eq!(end, LogBatch { lines: vec![], lines_lost: true, caught_up: true });
+        }
+        for _ in ["as it is", "after a restart"] {
+            assert_eq!(fixture.files().len(), 1);
+            assert_eq!(texts(&lines), ["one", "two", "three", "four", "five"]);
+            assert_eq!(fixture.lines(From::Start).await, lines);
+            assert_eq!(fixture.lines(From::Tail(4)).await, lines[1..]);
+            assert_eq!(fixture.lines(From::After(lines[2].cursor)).await, lines[3..]);
+            for (index, is_lossy) in [(0, false), (1, true), (2, false)] {
+                let batch = next(&mut fixture.stream(From::After(lines[index].cursor), true)).await;
+                assert_eq!(batch.lines_lost, is_lossy, "{index}");
+            }
+            fixture.restart();
+        }
+    }
+    assert_eq!(fixture.layout().head, lines[4].cursor.position + 50);
+}
+
+#[tokio::test]
+async fn many_gaps_do_not_make_a_file_of_many_parts() {
+    let fixture = Fixture::new(Options { keep: 100, ..Options::default() });
+    let output = fixture.logs.output(fixture.plugin);
+    for number in 0..100 {
+        output.append(1, format!("{number}\n").as_bytes());
+    }
+    assert_eq!(fixture.texts(From::Start).await, numbers(0..100));
+    assert!(fixture.files().len() > 2 && fixture.layout().current_parts() <= 32);
 }
 
 #[tokio::test]

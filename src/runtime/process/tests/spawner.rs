@@ -53,7 +53,8 @@ async fn a_program_that_does_not_start_holds_up_no_other_and_is_killed_when_it_d
 
     release.write_all(b"x").unwrap();
     // Its end of the pipe is closed when it is dead, which it would not be for a long time.
-    let gone = tokio::task::spawn_blocking(move || late_output.read_to_string(&mut String::new()));
+    let (ended, gone) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || ended.send(late_output.read_to_string(&mut String::new())));
     timeout(DEADLINE, gone).await.unwrap().unwrap().unwrap();
     eventually(|| Census::take().unwrap().leftovers(None, held).is_empty()).await;
 }
