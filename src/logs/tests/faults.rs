@@ -46,6 +46,7 @@ async fn a_disk_that_hangs_does_not_hold_up_the_plugin() {
         let numbers: Vec<u64> = batch.lines.iter().map(|line| line.text.parse().unwrap()).collect();
         let Some(first) = numbers.first() else { continue };
         assert_eq!(batch.lines_lost, *first != expected, "at {first} instead of {expected}");
+        assert!(numbers.is_sorted_by(|one, next| one + 1 == *next), "a gap inside a batch");
         (expected, read) = (numbers.last().unwrap() + 1, read + numbers.len() as u64);
     }
     assert!(expected > written, "there was a gap");
