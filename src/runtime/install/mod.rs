@@ -21,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::domain::{Digest, PluginId};
+use crate::domain::{Digest, PluginId, package::Package};
 
 pub(crate) use error::{InstallError, Result};
 pub(crate) use layout::Layout;
@@ -41,6 +41,16 @@ pub trait PackageFiles: Send + Sync {
     /// Folders that it wants even where no file is in them.
     fn folders(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+impl PackageFiles for Package {
+    fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()> {
+        self.extract_each(&mut |file, contents| sink(&file.path, file.mode, contents))
+    }
+
+    fn folders(&self) -> Vec<String> {
+        self.folders.clone()
     }
 }
 
