@@ -158,7 +158,8 @@ async fn a_flood_of_lines_blocks_nobody_and_every_line_arrives() {
 
     let lines = api.logs(&id).await.until(&format!("flooded {LINES}")).await;
 
-    let numbers = lines.iter().filter_map(|line| line.text.strip_prefix("flood ")?.split(' ').next()?.parse().ok());
+    let number = |text: &str| text.strip_prefix("flood ")?.split(' ').next()?.parse::<usize>().ok();
+    let numbers = lines.iter().filter_map(|line| number(&line.text));
     assert!(numbers.eq(1..=LINES));
     let letters: usize = lines.iter().map(|line| line.text.matches('x').count()).sum();
     assert_eq!(letters, LINES / 100 * 100 * 1024, "long lines come in pieces, and whole");

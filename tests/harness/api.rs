@@ -20,6 +20,8 @@ use tonic_types::StatusExt;
 use super::{LogStream, Watch, package, wait::within};
 
 type Service = InterceptedService<Channel, Bearer>;
+/// The client of the service of plugins.
+pub(super) type Plugins = PluginServiceClient<Service>;
 
 /// Bytes of a chunk of an upload.
 const CHUNK: usize = 1024 * 1024;
@@ -53,7 +55,7 @@ impl Api {
         Self(InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer)))
     }
 
-    pub(crate) fn plugins(&self) -> PluginServiceClient<Service> {
+    pub(crate) fn plugins(&self) -> Plugins {
         PluginServiceClient::new(self.0.clone())
     }
 
@@ -187,6 +189,6 @@ pub(crate) fn details(status: &Status) -> HashMap<String, String> {
 
 /// The fields that are at fault.
 pub(crate) fn field_violations(status: &Status) -> Vec<String> {
-    let request = status.get_details_bad_request().unwrap_or_default();
-    request.field_violations.into_iter().map(|violation| violation.field).collect()
+    let violations = status.get_details_bad_request().map(|request| request.field_violations);
+    violations.unwrap_or_default().into_iter().map(|violation| violation.field).collect()
 }

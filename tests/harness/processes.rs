@@ -2,10 +2,9 @@
 
 use std::{fs, path::Path, time::Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use tokio::io::unix::AsyncFd;
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::wait::{HANG, LOOK, within};
+use super::wait::{HANG, LOOK, eventually};
 
 /// One live process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +46,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 
 /// Waits for the end of a process.
 pub(crate) async fn gone(pid: u32) {
-    let Ok(descriptor) = pidfd_open(pid_of(pid), PidfdFlags::NONBLOCK) else { return };
-    let descriptor = AsyncFd::new(descriptor).unwrap();
-    drop(within("the end of a process", descriptor.readable()).await.unwrap());
+    eventually("the end of a process", || (!is_alive(pid)).then_some(())).await;
 }
 
 /// Waits, without a runtime, until nothing has this text in its environment. Returns what is left after the deadline,

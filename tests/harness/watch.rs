@@ -4,17 +4,12 @@ use std::collections::VecDeque;
 
 use plugd::api::v1::{
     Cursor, Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse,
-    plugin_service_client::PluginServiceClient,
+    watch_state_request::Start,
     watch_state_response::{Frame, Opened},
 };
-use tonic::{
-    Status, Streaming,
-    body::Body,
-    client::GrpcService,
-    codegen::{Bytes, StdError, http_body},
-};
+use tonic::{Status, Streaming};
 
-use super::{shapes::state_of, wait::within};
+use super::{api::Plugins, shapes::state_of, wait::within};
 
 /// An open watch.
 pub(crate) struct Watch {
@@ -31,16 +26,10 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(super) async fn open<S>(mut client: PluginServiceClient<S>, request: WatchStateRequest) -> Result<Self, Status>
-    where
-        S: GrpcService<Body>,
-        S::Error: Into<StdError>,
-        S::ResponseBody: http_body::Body<Data = Bytes> + Send + 'static,
-        <S::ResponseBody as http_body::Body>::Error: Into<StdError> + Send,
-    {
+    pub(super) async fn open(mut client: Plugins, request: WatchStateRequest) -> Result<Self, Status> {
         let is_complete = request.plugin_ids.is_empty() && request.states.is_empty();
         let after = match &request.start {
-            Some(plugd::api::v1::watch_state_request::Start::After(cursor)) => Some(cursor.revision),
+            Some(Start::After(cursor)) => Some(cursor.revision),
             _ => None,
         };
         let mut stream = within("the opening of a watch", client.watch_state(request)).await?.into_inner();
@@ -134,12 +123,7 @@ impl Watch {
 /// The states that these changes show of one plugin, each once while it lasts.
 pub(crate) fn states(events: &[PluginEvent], id: &str) -> Vec<ReportedState> {
     let of_it = events.iter().filter(|event| event.plugin_id == id);
-    coalesced(of_it.map(|event| state_of(event.plugin.as_ref().unwrap())))
-}
-
-/// Without repetitions in a row.
-pub(crate) fn coalesced(states: impl Iterator<Item = ReportedState>) -> Vec<ReportedState> {
-    let mut states: Vec<_> = states.collect();
+    let mut states: Vec<_> = of_it.map(|event| state_of(event.plugin.as_ref().unwrap())).collect();
     states.dedup();
     states
 }
