@@ -57,7 +57,8 @@ impl Library {
     /// Replaces the package of a supervised plugin. One that is desired active is started with the new package.
     ///
     /// # Errors
-    /// As [`Library::install`] and [`Handle::set_active`]; `MANIFEST_ID_MISMATCH`.
+    /// As [`Library::install`] and [`Handle::set_active`]; `MANIFEST_ID_MISMATCH`; `SUPERSEDED` also when another package
+    /// took the place of this one.
     pub async fn update(&self, id: PluginId, archive: Bytes, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
@@ -68,7 +69,7 @@ impl Library {
             self.handle.amend_and_wait(id, replace(package), by, Wait::No).await?
         };
         self.collect().await;
-        self.handle.wait_settled(&committed, wait).await
+        self.wait_settled(&committed, wait).await
     }
 
     /// Goes back to the package before the present one; that one becomes the previous.
@@ -82,7 +83,18 @@ impl Library {
             Error::new(Reason::NoPreviousPackage, "there is no previous package to go back to").with("plugin_id", id)
         })?;
         let package = self.stored(previous).await?;
-        self.handle.amend_and_wait(id, restore(&plugin, package), by, wait).await
+        let committed = self.handle.amend_and_wait(id, restore(&plugin, package), by, Wait::No).await?;
+        self.wait_settled(&committed, wait).await
+    }
+
+    /// Settled with this package, not with one that took its place meanwhile.
+    async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
+        let plugin = self.handle.wait_settled(committed, wait).await?;
+        if plugin.desired.package == committed.desired.package {
+            return Ok(plugin);
+        }
+        let message = "another package took the place of this one before it was settled: look at what is installed now";
+        Err(Error::new(Reason::Superseded, message).with("plugin_id", plugin.id))
     }
 
     /// The archive of a supervised plugin, byte for byte as uploaded.
