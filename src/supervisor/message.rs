@@ -23,7 +23,7 @@ pub(super) enum Message {
     Happened { run: RunId, what: Happening },
     Authenticate { token: String, reply: Reply<bool> },
     Attach(Attach),
-    Probed { attach: Attach, is_alive: bool },
+    Probed { attach: Attach, first: u64, is_alive: bool },
     EventsLost { count: u64 },
     Linked { session: u64, event: SessionEvent },
 }

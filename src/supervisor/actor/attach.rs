@@ -48,11 +48,15 @@ impl Actor {
         let inbox = self.slot.inbox().clone();
         tokio::spawn(async move {
             let is_alive = first.ping(PROBE).await;
-            inbox.send(Message::Probed { attach, is_alive }).unwrap_or_default();
+            inbox.send(Message::Probed { attach, first: first.id(), is_alive }).unwrap_or_default();
         });
     }
 
-    pub(super) fn probed(&mut self, attach: Attach, is_alive: bool) {
+    pub(super) fn probed(&mut self, attach: Attach, first: u64, is_alive: bool) {
+        if self.session.as_ref().is_some_and(|present| present.id() != first) {
+            // Somebody else took over meanwhile, and has not been asked yet.
+            return self.attach(attach);
+        }
         if is_alive || !self.is_welcome(&attach) {
             return reject(attach);
         }

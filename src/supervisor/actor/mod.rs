@@ -110,7 +110,7 @@ impl Actor {
             Message::Happened { run, what } => self.happened(run, what),
             Message::Authenticate { token, reply } => self.authenticate(&token, reply),
             Message::Attach(attach) => self.attach(attach),
-            Message::Probed { attach, is_alive } => self.probed(attach, is_alive),
+            Message::Probed { attach, first, is_alive } => self.probed(attach, first, is_alive),
             Message::EventsLost { count } => self.step(Event::EventsLost { count }),
             Message::Linked { session, event } => self.linked(session, event),
         }
