@@ -21,7 +21,7 @@ mod message;
 mod registry;
 mod settle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 use std::sync::Arc;
