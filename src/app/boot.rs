@@ -7,7 +7,7 @@ use axum::Router;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::{Later, glue, health, make_private, routes};
+use super::{glue, health, make_private, routes};
 use crate::{
     bus::{Bridge, Credentials, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
@@ -25,6 +25,7 @@ pub(super) struct System {
     pub(super) supervisor: Supervisor,
     pub(super) parts: Arc<Parts>,
     pub(super) store: Store,
+    pub(super) logs: logs::Logs,
     pub(super) admin_token: Option<String>,
 }
 
@@ -55,14 +56,13 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
     library.collect().await;
     let hosts = Arc::new(Hosts::default());
     let bridge = Bridge::new(projection, hosts.clone(), credentials(config));
-    let rolling_back: Later<Arc<Library>> = Arc::new(library.clone().into());
     let parts = Arc::new(Parts {
         ledger: Arc::new(store.clone()),
         runtime: Arc::new(runtime),
         policy: policy(config),
         host: Arc::new(bridge),
         rpc_url: rpc_url(address),
-        on_update_failed: glue::roll_back(rolling_back),
+        on_update_failed: glue::roll_back(library.clone()),
         on_deleted: {
             let logs = logs.clone();
             Box::new(move |id| logs.remove(id))
@@ -77,7 +77,7 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
     let services = routes::Services {
         handle,
         library,
-        logs,
+        logs: logs.clone(),
         store: store.clone(),
         access,
         hosts,
@@ -87,7 +87,7 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
         draining,
     };
     let app = routes::app(config, services)?;
-    Ok(System { app, supervisor, parts, store, admin_token })
+    Ok(System { app, supervisor, parts, store, logs, admin_token })
 }
 
 /// The administrator's token, where this start had to make one.

@@ -1,15 +1,16 @@
 //! What one part needs of another that it must not know.
 
-use std::{collections::HashSet, io, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::Later;
 use crate::{
-    domain::{Digest, PluginId, Result, access::AccessToken, manifest::Manifest, package::Package},
+    domain::{
+        Digest, Error, PluginId, Reason, Result, TokenId, access::AccessToken, manifest::Manifest, package::Package,
+    },
     grpc::TokenStore,
-    runtime::{FileSink, PackageFiles, process::FetchPackage},
+    runtime::{PackageFiles, process::FetchPackage},
     store::{Store, packages::Packages},
     supervisor::{Library, PackageBytes, Wait},
 };
@@ -31,19 +32,6 @@ impl PackageBytes for Packages {
     }
 }
 
-/// A package as the runtime lays it out.
-struct Files(Package);
-
-impl PackageFiles for Files {
-    fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()> {
-        self.0.extract_each(&mut |file, contents| sink(&file.path, file.mode, contents))
-    }
-
-    fn folders(&self) -> Vec<String> {
-        self.0.folders.clone()
-    }
-}
-
 /// Packages for the runtime. They were checked when they came.
 pub(super) fn fetch_package(packages: Packages) -> FetchPackage {
     Arc::new(move |digest| {
@@ -51,18 +39,16 @@ pub(super) fn fetch_package(packages: Packages) -> FetchPackage {
         Box::pin(async move {
             let bytes = packages.get(digest).await?;
             let read = tokio::task::spawn_blocking(move || Package::stored(bytes, Manifest::default())).await;
-            let package = read.unwrap_or_else(|error| Err(crate::domain::Error::new(INTERNAL, error.to_string())))?;
-            Ok(Box::new(Files(package)) as Box<dyn PackageFiles>)
+            let package = read.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))?;
+            Ok(Box::new(package) as Box<dyn PackageFiles>)
         })
     })
 }
 
-const INTERNAL: crate::domain::Reason = crate::domain::Reason::Internal;
-
 /// Goes back to the previous package, in a task of its own.
-pub(super) fn roll_back(library: Later<Arc<Library>>) -> Box<dyn Fn(PluginId) + Send + Sync> {
+pub(super) fn roll_back(library: Arc<Library>) -> Box<dyn Fn(PluginId) + Send + Sync> {
     Box::new(move |id| {
-        let Some(library) = library.get().cloned() else { return };
+        let library = library.clone();
         tokio::spawn(async move {
             match library.roll_back(id, PLUGD, Wait::No).await {
                 Ok(_) => tracing::warn!(plugin = %id, "the update failed; the previous package is back"),
@@ -77,7 +63,7 @@ impl TokenStore for Store {
         Self::create_token(self, token).await
     }
 
-    async fn revoke_token(&self, id: crate::domain::TokenId) -> Result<AccessToken> {
+    async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
         Self::revoke_token(self, id).await
     }
 

@@ -6,10 +6,10 @@ mod health;
 mod routes;
 mod upstream;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use upstream::serve_rest;
@@ -21,6 +21,9 @@ use crate::{
 
 /// How long requests that are under way when plugd stops may take to end.
 const DRAIN: Duration = Duration::from_secs(1);
+
+/// How long what plugins printed last may take to be written once they have ended.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// What is known once the server listens.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ pub async fn serve(
     let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
     let address = listener.local_addr().context("can't find out where it listens")?;
     let draining = shutdown.child_token();
-    let boot::System { app, supervisor, parts, store, admin_token } =
+    let boot::System { app, supervisor, parts, store, logs, admin_token } =
         Box::pin(boot::boot(&config, address, draining.clone())).await?;
     let patience = config.grace + config.kill_timeout + Duration::from_millis(500);
     let supervising = async {
@@ -60,6 +63,9 @@ pub async fn serve(
         report(served.await);
     };
     tokio::join!(serving, supervising);
+    if timeout(LAST_WORDS, logs.drained()).await.is_err() {
+        tracing::warn!("a process that left its group still prints; what it prints is no longer kept");
+    }
     store.close().await.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())
@@ -81,5 +87,10 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("can't make the folder {}", folder.display()))
 }
 
-/// A value that is made before what uses it, and used before it is there.
-type Later<T> = Arc<std::sync::OnceLock<T>>;
+/// What the hidden subcommand `warden` does: ends what plugd ran once plugd is gone.
+///
+/// # Errors
+/// Its input can't be read.
+pub fn warden() -> std::io::Result<()> {
+    crate::runtime::warden::run()
+}

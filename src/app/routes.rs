@@ -77,7 +77,7 @@ fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyh
         logs: services.logs,
         store: services.store,
         catalog: services.catalog,
-        fetch: fetch::Options::default(),
+        fetch: fetch::Options { allow_private: config.fetch_private, ..fetch::Options::default() },
         heartbeat: config.heartbeat,
         watch_max_age: config.watch_max_age,
         is_disabled: config.runtime_provider == RuntimeProvider::None,

@@ -139,7 +139,7 @@ impl Cli {
             Command::Rest(rest) => rest.run(),
             Command::Dev(dev) => dev.run(self.options),
             Command::Completions(completions) => completions.run(&ui),
-            Command::Warden => crate::runtime::warden::run().map_err(Failure::from),
+            Command::Warden => crate::app::warden().map_err(Failure::from),
         };
         report(done, &ui)
     }

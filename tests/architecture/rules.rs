@@ -14,16 +14,17 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("runtime", &["domain"]),
     ("link", &["domain"]),
     ("logs", &["domain"]),
+    ("fetch", &["domain"]),
     ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
-    ("bus", &["domain", "store", "runtime", "link", "logs", "supervisor", "api"]),
-    ("grpc", &["domain", "store", "runtime", "link", "logs", "supervisor", "bus", "api"]),
+    ("bus", &["domain", "link", "supervisor"]),
+    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api"]),
     ("api", &[]),
     ("rest", &["api"]),
     ("config", &["domain"]),
-    ("telemetry", &["config"]),
-    ("server", &["api", "config"]),
-    ("cli", &["api", "config", "app", "telemetry"]),
-    ("main", &["cli", "config", "app", "telemetry"]),
+    ("server", &[]),
+    // Of the domain only what is plain: ids and digests.
+    ("cli", &["domain", "api", "config", "app"]),
+    ("main", &["cli"]),
 ];
 /// The modules that may use everything: `app` puts it all together, `lib` lists it.
 const KNOWS_EVERYTHING: [&str; 2] = ["app", "lib"];

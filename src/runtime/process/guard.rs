@@ -136,7 +136,8 @@ impl Shared {
     fn keep(&self) {
         while !self.lock().is_closed {
             match self.spawn().and_then(|mut warden| warden.wait()) {
-                Ok(status) => tracing::warn!(%status, "the warden has ended"),
+                Ok(status) if self.lock().is_closed => tracing::debug!(%status, "the warden has ended"),
+                Ok(status) => tracing::warn!(%status, "the warden has ended; another one is started"),
                 Err(error) => tracing::error!(program = %self.program.display(), %error, "cannot start the warden"),
             }
             let mut state = self.lock();
