@@ -1,5 +1,10 @@
 //! The plugin WebSocket's handshake, byte for byte where existing SDKs depend on it.
 
+mod configuration;
+mod external;
+mod messages;
+mod support;
+
 use plugd::api::v1::ReportedState::Active;
 
 use crate::harness::{Answer, Body, Plugd, external_manifest, state_of};
