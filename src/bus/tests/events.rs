@@ -147,7 +147,9 @@ async fn an_event_that_is_refused_or_never_answered_is_not_sent_again() {
     let world = mk_world().await;
     let (_, mut peer) = consumer(&world, "one", &["order.paid"]).await;
     let events = mk_events(&world);
-    (0..3).for_each(|number| drop(publish(&events, number)));
+    for number in 0..3 {
+        publish(&events, number);
+    }
     let refused = peer.next().await.unwrap();
     peer.answer(&refused.id, Err(RpcError::failed("handler error")));
     let ignored = peer.next().await.unwrap();
