@@ -1,8 +1,14 @@
 //! The plugin WebSocket's handshake, byte for byte where existing SDKs depend on it.
 
+mod applications;
 mod configuration;
+mod crowds;
+mod events;
 mod external;
 mod messages;
+mod packages;
+mod power_cuts;
+mod python;
 mod support;
 
 use plugd::api::v1::ReportedState::Active;

@@ -1,6 +1,8 @@
 //! Configurations over the wire (CONTRACT 3.11 to 3.13).
 
-use plugd::api::v1::{GetConfigurationSchemaRequest, ListConfigurationRevisionsRequest, Role, UpdateConfigurationRequest};
+use plugd::api::v1::{
+    GetConfigurationSchemaRequest, ListConfigurationRevisionsRequest, Role, UpdateConfigurationRequest,
+};
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -68,7 +70,9 @@ async fn a_value_of_another_type_is_400_and_names_its_field() {
     let (plugin, mut wire) = register(&plugd, &schema(), "").await;
     let body = json!({"greeting": null, "count": "2", "loud": "no"});
     let problem = plugd.rest().patch(&path(&plugin.id), Body::Json(body.clone())).await.problem(400);
-    for line in ["Field \"greeting\" must be a string", "Field \"count\" must be a number", "Field \"loud\" must be a boolean"] {
+    for line in
+        ["Field \"greeting\" must be a string", "Field \"count\" must be a number", "Field \"loud\" must be a boolean"]
+    {
         assert!(problem["title"].as_str().unwrap().contains(line), "{problem}");
     }
     let refused = update_over_grpc(&plugd.api(), &plugin.id, (&body, None)).await.unwrap_err();
@@ -83,7 +87,8 @@ async fn a_value_of_another_type_is_400_and_names_its_field() {
 async fn an_accepted_configuration_replaces_the_one_before() {
     let plugd = Plugd::start().await;
     let (plugin, mut wire) = register(&plugd, &schema(), "").await;
-    for values in [json!({"greeting": "hi", "count": 3, "own": {"a": [null, 1.5]}}), json!({"count": 0.25}), json!({})] {
+    for values in [json!({"greeting": "hi", "count": 3, "own": {"a": [null, 1.5]}}), json!({"count": 0.25}), json!({})]
+    {
         let answer = update(&plugd, &plugin.id, &mut wire, (&values, Ok(json!({"ok": true})))).await;
         assert_eq!(answer.expect(200), values);
         assert_eq!(stored(&plugd.rest(), &plugin.id).await, values);

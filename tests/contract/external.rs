@@ -26,7 +26,10 @@ async fn a_registered_plugin_is_connecting_then_active_then_connecting() {
     let wire = Wire::dial(&plugd, token).await.unwrap();
     settle(&plugd, id, Active).await;
     let active = rest.get(&path).await.expect(200);
-    assert!(active["status"]["activated_at"].is_string() && active["status"].get("connecting_at").is_none(), "{active}");
+    assert!(
+        active["status"]["activated_at"].is_string() && active["status"].get("connecting_at").is_none(),
+        "{active}"
+    );
     assert_eq!(active["connection"]["token"], token);
 
     drop(wire);
@@ -85,7 +88,9 @@ async fn an_invalid_manifest_changes_nothing_and_disconnects_nobody() {
     let (plugin, mut wire) = register(&plugd, &json!({}), "").await;
     let before = plugd.api().get(&plugin.id).await.unwrap();
     let path = format!("/api/plugins/{}/manifest", plugin.id);
-    for broken in [json!({}), external("not/an/id", &json!({})), external("outside", &json!({"events_consumed": ["no name"]}))] {
+    for broken in
+        [json!({}), external("not/an/id", &json!({})), external("outside", &json!({"events_consumed": ["no name"]}))]
+    {
         plugd.rest().patch(&path, Body::Json(broken)).await.problem(400);
     }
     assert_eq!(plugd.api().get(&plugin.id).await.unwrap(), before);

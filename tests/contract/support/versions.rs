@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::harness::{Api, chaos_manifest, within, zipped};
 
 /// Data files of a version, its own one included.
-pub(crate) const DATA_FILES: usize = 41;
+pub(crate) const DATA_FILES: usize = 201;
 
 const SCRIPT: &str = r#"
 v=@
@@ -38,8 +38,7 @@ pub(crate) fn versioned(version: u32, behaviour: &str) -> Vec<u8> {
     let line = format!("{version}\n");
     let mut names: Vec<_> = (1..DATA_FILES).map(|number| format!("data/{number}")).collect();
     names.push(format!("data/only-in-{version}"));
-    let mut entries =
-        vec![("manifest.json", manifest.as_bytes(), 0o644), ("run.sh", script.as_bytes(), 0o644)];
+    let mut entries = vec![("manifest.json", manifest.as_bytes(), 0o644), ("run.sh", script.as_bytes(), 0o644)];
     entries.extend(names.iter().map(|name| (name.as_str(), line.as_bytes(), 0o644)));
     zipped(&entries)
 }

@@ -2,7 +2,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest},
@@ -36,6 +36,14 @@ impl Wire {
 
     pub(crate) async fn send(&mut self, frame: impl Into<Message>) {
         within("room to send", self.socket.send(frame.into())).await.unwrap();
+    }
+
+    /// Sends the head of a text frame of so many bytes, and nothing of its contents.
+    pub(crate) async fn announce(&mut self, bytes: usize) {
+        let mut head = vec![0x81, 0xff];
+        head.extend(u64::try_from(bytes).unwrap().to_be_bytes());
+        head.extend([0; 4]);
+        self.socket.get_mut().write_all(&head).await.unwrap();
     }
 
     /// The next text frame; none once the connection is closed.
