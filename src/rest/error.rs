@@ -16,6 +16,9 @@ use tonic_types::{ErrorInfo, StatusExt};
 use super::context::Context;
 use crate::api::{ERROR_DOMAIN, SUGGESTED};
 
+/// What the service puts before the runtime's words when a plugin fails.
+const PLUGIN_FAILED: &str = "the plugin failed: ";
+
 /// Something went wrong, or was refused. As a response it is an extension, which [`super::context::render`] turns into
 /// the error body.
 #[derive(Debug, Clone)]
@@ -137,7 +140,7 @@ impl Problem {
         match self.0.reason.as_str() {
             "PLUGIN_FAILED" => {
                 let prefix = "plugin failed while changing state: plugin reported an error while changing state";
-                self.0.detail = Some(format!("{prefix}: {}", self.0.message));
+                self.0.detail = Some(format!("{prefix}: {}", self.words_of_the_runtime()));
                 self.titled("The plugin reported an error while changing state. Check plugin logs for details.")
             }
             "MANIFEST_ID_MISMATCH" => {
@@ -145,6 +148,12 @@ impl Problem {
             }
             _ => self,
         }
+    }
+
+    /// What the runtime said of the plugin, for example `exit status 42`. The message has more room than the metadata.
+    fn words_of_the_runtime(&self) -> &str {
+        let words = self.0.message.strip_prefix(PLUGIN_FAILED);
+        words.or(self.0.metadata.get("message").map(String::as_str)).unwrap_or(&self.0.message)
     }
 
     /// The title that clients expect when an archive or the manifest in it is at fault (CONTRACT 3.2).
@@ -217,7 +226,10 @@ impl Problem {
     /// There is no credential.
     pub(super) fn unauthenticated() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "there is no valid credential in the request")
-            .suggesting("Send a token: \"Authorization: Bearer TOKEN\".")
+            .suggesting(
+                "Send a token: \"Authorization: Bearer TOKEN\". The first one is in the file admin.token in plugd's data \
+                 folder.",
+            )
     }
 
     /// A page of another site wrote with the user's cookie.
