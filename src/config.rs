@@ -73,6 +73,8 @@ knobs! {
         env_allow: Vec<String> = "PATH,HOME,LANG,LC_*,TZ,TMPDIR", "NAMES", ["PLUGD_ENV_ALLOW"];
         /// Origins, besides plugd's own, whose pages may change things with a cookie.
         allowed_origins: Vec<String> = "", "ORIGINS", ["PLUGD_ALLOWED_ORIGINS"];
+        /// Whether packages may be fetched from private addresses, as in a closed network.
+        fetch_private: bool = "false", "BOOL", ["PLUGD_FETCH_PRIVATE"];
         /// Events that manifests may name: none (any), storyden, or a file with one name a line.
         event_catalog: EventCatalog = "none", "NAME|FILE", ["PLUGD_EVENT_CATALOG"];
         /// How often an idle watch gets a heartbeat that asked for no other interval.
@@ -87,12 +89,6 @@ knobs! {
         log_keep: u32 = "3", "N", ["PLUGD_LOG_KEEP"];
         /// Connections that are open at the same time.
         max_connections: u32 = "1024", "N", ["PLUGD_MAX_CONNECTIONS"];
-        /// Certificate chain (PEM) to serve TLS with; needs tls_key.
-        tls_cert: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CERT"];
-        /// Private key (PEM) of the certificate.
-        tls_key: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_KEY"];
-        /// Certificates (PEM) one of which must have signed each client's; needs tls_cert.
-        tls_client_ca: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CLIENT_CA"];
         /// Form of plugd's own log: text or json.
         log_format: LogFormat = "text", "FORMAT", ["PLUGD_LOG_FORMAT"];
         /// What plugd's own log holds, as "info" or "warn,plugd=debug".

@@ -1,4 +1,20 @@
 //! plugd: a control plane for plugins.
+//!
+//! ```text
+//!                         what is desired                    what happens
+//!  grpc ──► supervisor::Handle ──► Actor ◄──────────── runtime (processes), link (connections)
+//!   ▲                                │ step(event) -> effects            ▲
+//!   │                                ▼                                   │ plugins call
+//!  rest (client)              domain::lifecycle                         bus ◄──► applications
+//!                                    │ every change
+//!                                    ▼
+//!                          store (one writer, the journal)
+//!                                    │ commits, in one order
+//!                                    ▼
+//!                      supervisor::Projection: registry (reads), hub (watches)
+//! ```
+//!
+//! `domain` is pure; each arrow of imports points to what is below it in the list of `tests/architecture/rules.rs`.
 
 pub mod api;
 pub mod app;

@@ -48,7 +48,7 @@ pub(super) struct Services<H> {
 /// # Errors
 /// None that a build with its own descriptors can have.
 pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
-    let link = link::router(Arc::new(services.handle.clone()), services.link.clone());
+    let link = link::router(Arc::new(services.handle.clone()), services.link);
     let grpc = grpc(config, services)?;
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
@@ -77,7 +77,7 @@ fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyh
         logs: services.logs,
         store: services.store,
         catalog: services.catalog,
-        fetch: fetch::Options::default(),
+        fetch: fetch::Options { allow_private: config.fetch_private, ..fetch::Options::default() },
         heartbeat: config.heartbeat,
         watch_max_age: config.watch_max_age,
         is_disabled: config.runtime_provider == RuntimeProvider::None,

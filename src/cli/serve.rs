@@ -40,12 +40,11 @@ impl Serve {
 
 async fn serve(config: Config, ui: &Ui) -> Result<(), Failure> {
     let stop = signals::stop_token()?;
-    let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
-    Ok(Box::pin(app::serve(config, stop, |ready| announce(ui, scheme, &ready))).await?)
+    Ok(Box::pin(app::serve(config, stop, |ready| announce(ui, &ready))).await?)
 }
 
-fn announce(ui: &Ui, scheme: &str, ready: &Ready) {
-    ui.note(&format!("plugd serves on {scheme}://{}", ready.address));
+fn announce(ui: &Ui, ready: &Ready) {
+    ui.note(&format!("plugd serves on http://{}", ready.address));
     if let Some(token) = &ready.admin_token {
         ui.note(&format!("This is a new data folder. The administrator's token, also in its admin.token: {token}"));
     }

@@ -16,7 +16,7 @@ use super::{
     ui::{Style, Ui, tame},
 };
 use crate::api::v1::{
-    Cursor, Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse, plugin_event::Kind,
+    ActiveState, Cursor, Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse, plugin_event::Kind,
     watch_state_request::Start, watch_state_response::Frame,
 };
 
@@ -192,7 +192,18 @@ impl<'a> Change<'a> {
         match self.before {
             _ if self.kind == "removed" => ui.paint(Style::Dim, "removed"),
             Some(before) if before != now => format!("{} -> {}", shape::state(before), painted(now)),
-            _ => painted(now),
+            _ => format!("{}{}", painted(now), self.remark(now)),
+        }
+    }
+
+    /// What else there is to say of a plugin that stays in its state.
+    fn remark(&self, now: ReportedState) -> &'static str {
+        let is_degraded = self.plugin.status.as_ref().is_some_and(|status| status.degraded);
+        match (self.plugin.desired_state(), now) {
+            _ if is_degraded => " (does not answer)",
+            (ActiveState::Active, ReportedState::Inactive) => " (to be started)",
+            (ActiveState::Inactive, state) if state != ReportedState::Inactive => " (to be stopped)",
+            _ => "",
         }
     }
 }

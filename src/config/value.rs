@@ -108,6 +108,18 @@ macro_rules! numbers {
 
 numbers!(u32, u64);
 
+impl Value for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(text: &str) -> Option<Self> {
+        text.to_ascii_lowercase().parse().ok()
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
 impl Value for Duration {
     const EXPECTED: &'static str = "a time like 100ms, 5s or 1m30s";
 

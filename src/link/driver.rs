@@ -19,9 +19,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use super::{
-    Attached, CloseReason, Options, RpcError, Session, SessionEvent, SessionEvents, Ticket,
+    Attached, CloseReason, Door, Options, RpcError, Session, SessionEvent, SessionEvents, Ticket,
     envelope::{self, Inbound, Malformed},
-    handshake::Door,
     liveness::{Liveness, Step},
     serving::Serving,
     writer::{WriteEnd, Writer},

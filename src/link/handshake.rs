@@ -1,7 +1,5 @@
 //! The HTTP half of the link: who may come in, and whether they asked properly (CONTRACT 10.1, 10.3).
 
-use std::sync::Arc;
-
 use axum::{
     Router,
     extract::{FromRequestParts, Query, Request, State, WebSocketUpgrade},
@@ -16,20 +14,13 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use tracing::debug;
 
-use super::{Gate, Handshake, Options, Refusal, driver, token};
+use super::{Door, Handshake, Refusal, driver, token};
 use crate::domain::PluginId;
 
 /// Longest message of a plugin, in bytes (CONTRACT 10.4).
 pub(super) const MAX_INBOUND: usize = 4 << 20;
 /// Buffered a direction and connection, in bytes; plugins are many and mostly silent.
 const BUFFER: usize = 16 << 10;
-
-/// What the route needs.
-#[derive(Clone)]
-pub(super) struct Door {
-    pub(super) gate: Arc<dyn Gate>,
-    pub(super) options: Options,
-}
 
 /// Any method: 405 has to be said by us, for HEAD too.
 pub(super) fn router(door: Door) -> Router {

@@ -55,7 +55,14 @@ impl Default for Options {
     }
 }
 
+/// What the route needs.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) gate: Arc<dyn Gate>,
+    pub(super) options: Options,
+}
+
 /// Serves `/rpc`, and nothing else.
 pub fn router(gate: Arc<dyn Gate>, options: Options) -> axum::Router {
-    handshake::router(handshake::Door { gate, options })
+    handshake::router(Door { gate, options })
 }

@@ -37,7 +37,7 @@ pub(super) struct Arrival {
 }
 
 impl Slot {
-    fn new(plugin: Arc<Plugin>) -> Arrival {
+    fn open(plugin: Arc<Plugin>) -> Arrival {
         let (inbox, receiver) = mpsc::unbounded_channel();
         let slot = Self {
             plugin: watch::Sender::new(Some(plugin.clone())),
@@ -142,7 +142,7 @@ impl Projection {
 
     fn arrive(&self, slots: &mut Slots, plugin: Arc<Plugin>) {
         let id = plugin.id;
-        let arrival = Slot::new(plugin);
+        let arrival = Slot::open(plugin);
         slots.by_id.insert(id, arrival.slot.clone());
         if self.arrivals.send(arrival).is_err() {
             tracing::debug!(plugin = %id, "plugin came while shutting down; it is started next time");

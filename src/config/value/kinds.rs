@@ -9,7 +9,7 @@ use super::{Value, quoted};
 pub enum RuntimeProvider {
     /// plugd, as processes on this machine.
     Local,
-    /// Nothing: only external plugins work.
+    /// Nothing: plugins are disabled altogether (CONTRACT 1.2).
     None,
 }
 

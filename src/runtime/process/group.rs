@@ -11,11 +11,19 @@ use futures_util::future::join_all;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use tokio::{sync::watch, time::sleep};
 
-use super::{Inner, pidfd::Pidfd, run::Order, spawner::Leader};
+use super::{Inner, pidfd::Pidfd, spawner::Leader};
 use crate::{
     domain::Exit,
     runtime::census::{Process, RunKey, to_pid},
 };
+
+/// What the supervisor has ordered. Only ever raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    Run,
+    Stop,
+    Kill,
+}
 
 /// How long until a census that failed, for want of descriptors most likely, is taken again.
 const RETRY: Duration = Duration::from_millis(500);

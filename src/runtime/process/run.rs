@@ -11,7 +11,7 @@ use tokio::{net::unix::pipe, sync::watch, task::spawn_blocking};
 use super::{
     Inner, child,
     environment::environment,
-    group::{Group, Members},
+    group::{Group, Members, Order},
     prepare::{Turn, prepare},
     program,
     spawner::{self, Job, Leader},
@@ -20,14 +20,6 @@ use crate::{
     domain::{Failure, Stage},
     runtime::{Run, RunEvent, RunEvents, StartSpec, census::RunKey, words},
 };
-
-/// What the supervisor has ordered. Only ever raised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Order {
-    Run,
-    Stop,
-    Kill,
-}
 
 /// The supervisor's end of a run.
 #[derive(Debug)]

@@ -1,0 +1,5 @@
+mod answers;
+mod endings;
+mod hosts;
+mod redirects;
+mod world;
