@@ -91,7 +91,10 @@ async fn an_application_serves_what_plugins_call_and_its_end_fails_what_is_open(
 
     let id = api.run(&["ask", "robot_run"]).await;
     let call = next_call(&mut calls).await;
-    assert_eq!((call.plugin_id.as_str(), call.method.as_str(), call.manifest_id.as_str()), (id.as_str(), "robot_run", "chaos"));
+    assert_eq!(
+        (call.plugin_id.as_str(), call.method.as_str(), call.manifest_id.as_str()),
+        (id.as_str(), "robot_run", "chaos")
+    );
     let outcome = from_host::reply::Outcome::Result(fields(&json!({"session_id": "s"})).unwrap());
     reply(&mut host, &call.call_id, outcome).await;
     let result: Value = serde_json::from_str(&api.logs(&id).await.find("result ").await).unwrap();
@@ -108,8 +111,7 @@ async fn serve(api: &Api, methods: &[&str]) -> (mpsc::Sender<ServeHostRequest>, 
     let methods = methods.iter().map(|method| (*method).to_owned()).collect();
     let register = from_host::Message::Register(from_host::Register { methods });
     sender.send(ServeHostRequest { message: Some(register) }).await.unwrap();
-    let mut calls =
-        within("serving", api.bus().serve_host(ReceiverStream::new(receiver))).await.unwrap().into_inner();
+    let mut calls = within("serving", api.bus().serve_host(ReceiverStream::new(receiver))).await.unwrap().into_inner();
     let first = within("registration", calls.message()).await.unwrap().unwrap();
     assert!(matches!(first.message, Some(to_host::Message::Registered(_))), "{first:?}");
     (sender, calls)

@@ -10,7 +10,9 @@ use serde_json::json;
 use tokio::join;
 use tonic::Code;
 
-use crate::harness::{Plugd, Run, Watch, chaos_manifest, detail, details, grpcurl, message_of, packaged, reason, state_of, status_of};
+use crate::harness::{
+    Plugd, Run, Watch, chaos_manifest, detail, details, grpcurl, message_of, packaged, reason, state_of, status_of,
+};
 
 /// The defaults: 1 s, doubled with each restart.
 const BACKOFFS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
@@ -173,7 +175,8 @@ async fn a_stable_run_clears_the_count_of_restarts() {
     api.begin(&id).await;
     watch.until_state(&id, Restarting).await;
 
-    let is_stable = |plugin: &plugd::api::v1::Plugin| state_of(plugin) == Active && status_of(plugin).restart_count == 0;
+    let is_stable =
+        |plugin: &plugd::api::v1::Plugin| state_of(plugin) == Active && status_of(plugin).restart_count == 0;
     watch.until(|event| event.plugin.as_ref().is_some_and(is_stable)).await;
 }
 

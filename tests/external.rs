@@ -2,7 +2,10 @@
 
 use std::process::ExitStatus;
 
-use plugd::api::v1::{CycleTokenRequest, ReportedState::{Active, Connecting}};
+use plugd::api::v1::{
+    CycleTokenRequest,
+    ReportedState::{Active, Connecting},
+};
 
 use crate::harness::{Api, Plugd, Running, external_manifest, program, state_of, status_of};
 

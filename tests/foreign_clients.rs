@@ -76,8 +76,7 @@ async fn grpcio_installs_watches_activates_and_deletes() {
 
     let output = script.run().await;
 
-    let said: Vec<serde_json::Value> =
-        output.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<serde_json::Value> = output.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let state = |name: &str| format!("REPORTED_STATE_{name}");
     let states = ["INACTIVE", "STARTING", "CONNECTING", "ACTIVE", "STOPPING", "INACTIVE"].map(state);
     let expected = [

@@ -112,7 +112,8 @@ async fn lines_that_are_no_longer_kept_are_reported_as_lost() {
     let request = StreamLogsRequest { tail_lines: 1, ..history(&id) };
     let kept = api.logs_as(request).await.unwrap().rest().await;
     api.restart(&id).await.unwrap();
-    let mut log = api.logs_as(StreamLogsRequest { after: kept[0].cursor.clone(), follow: true, ..history(&id) }).await.unwrap();
+    let mut log =
+        api.logs_as(StreamLogsRequest { after: kept[0].cursor.clone(), follow: true, ..history(&id) }).await.unwrap();
     log.until("flooded").await;
     let request = StreamLogsRequest { after: kept[0].cursor.clone(), ..history(&id) };
     let mut resumed = api.logs_as(request).await.unwrap();
@@ -134,7 +135,9 @@ async fn logs_as_events_open_at_once_and_stay_open_contract_4() {
 
     api.activate(&id).await.unwrap();
     let events = log.until(|event| event.data == "connected").await;
-    assert!(events[0].data.starts_with("pid ") && events.iter().all(|event| event.name.is_empty() && event.id.is_none()));
+    assert!(
+        events[0].data.starts_with("pid ") && events.iter().all(|event| event.name.is_empty() && event.id.is_none())
+    );
     api.deactivate(&id).await.unwrap();
     log.until(|event| event.data == "stopping: SIGINT").await;
     api.delete(&id).await.unwrap();

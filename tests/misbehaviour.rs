@@ -189,8 +189,7 @@ async fn a_plugin_gets_its_own_variables_and_an_allowlist_of_the_hosts_contract_
         lines.iter().find_map(|line| line.text.strip_prefix(&start))
     };
 
-    let names: Vec<_> =
-        lines.iter().filter_map(|line| line.text.strip_prefix("env ")?.split('=').next()).collect();
+    let names: Vec<_> = lines.iter().filter_map(|line| line.text.strip_prefix("env ")?.split('=').next()).collect();
     assert_eq!(names, ["HOME", "PATH", "PLUGD_PLUGIN_ID", "PLUGD_RPC_URL", "STORYDEN_RPC_URL", "TMPDIR"]);
     assert_eq!(variable("PLUGD_PLUGIN_ID"), Some(id.as_str()));
     let url = variable("STORYDEN_RPC_URL").unwrap();

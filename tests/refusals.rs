@@ -10,7 +10,8 @@ use tonic::{Code, Status};
 use crate::harness::{Body, Plugd, ZipEntry, chaos, chaos_manifest, field_violations, packaged, reason, zipped};
 
 /// Ids of no plugin: too short, unknown, not canonical, not in the alphabet.
-const NOBODY: [&str; 6] = ["x", "9m4e2mr0ui3e8a215n4g", "9m4e2mr0ui3e8a215n4h", "9M4E2MR0UI3E8A215N4G", "zzzzzzzzzzzzzzzzzzzz", "%00"];
+const NOBODY: [&str; 6] =
+    ["x", "9m4e2mr0ui3e8a215n4g", "9m4e2mr0ui3e8a215n4h", "9M4E2MR0UI3E8A215N4G", "zzzzzzzzzzzzzzzzzzzz", "%00"];
 
 /// The most that an archive may have.
 const MAX_ARCHIVE: usize = 50 * 1024 * 1024;
@@ -93,8 +94,7 @@ fn bad_packages() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         packaged(&manifest)
     };
     let many: Vec<String> = (0..2048).map(|number| format!("file-{number}")).collect();
-    let many: Vec<ZipEntry<'_>> =
-        many.iter().map(|name| (name.as_str(), &b""[..], 0o644)).chain([good]).collect();
+    let many: Vec<ZipEntry<'_>> = many.iter().map(|name| (name.as_str(), &b""[..], 0o644)).chain([good]).collect();
     let huge = vec![b' '; 1024 * 1024 + 1];
     vec![
         ("garbage", b"this is no archive".to_vec(), "package"),
@@ -106,7 +106,11 @@ fn bad_packages() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("an id with a space", changed("id", json!("two words")), "manifest.id"),
         ("no author", changed("author", Value::Null), "manifest.author"),
         ("a name of no letters", changed("name", json!("")), "manifest.name"),
-        ("a field of an unknown type", changed("configuration_schema", json!({"fields": [{"type": "date"}]})), "manifest.configuration_schema"),
+        (
+            "a field of an unknown type",
+            changed("configuration_schema", json!({"fields": [{"type": "date"}]})),
+            "manifest.configuration_schema",
+        ),
         ("a capability of an unknown type", changed("capabilities", json!([{"type": "x"}])), "manifest.capabilities"),
         ("a way out", zipped(&[good, ("../evil", b"", 0o644)]), "package[../evil]"),
         ("a longer way out", zipped(&[good, ("a/../../evil", b"", 0o644)]), "package[a/../../evil]"),

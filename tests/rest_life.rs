@@ -2,9 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Body, Plugd, Rest, chaos, chaos_manifest, external_manifest, packaged, rest_shim, zipped,
-};
+use crate::harness::{Body, Plugd, Rest, chaos, chaos_manifest, external_manifest, packaged, rest_shim, zipped};
 
 macro_rules! served_by_plugd_and_by_the_shim {
     ($($name:ident),+) => {$(
@@ -174,8 +172,7 @@ async fn an_update_keeps_what_the_plugin_wrote(_: &Plugd, rest: Rest) {
     let id = rest.install(chaos(&["crash-once", "marker"])).await;
     rest.set_active(&id, "active").await.expect(200);
     let manifest = with(chaos_manifest(&["crash-once", "marker"]), "version", json!("2.0.0"));
-    let archive =
-        zipped(&[("manifest.json", manifest.to_string().as_bytes(), 0o644), ("new.txt", b"new", 0o644)]);
+    let archive = zipped(&[("manifest.json", manifest.to_string().as_bytes(), 0o644), ("new.txt", b"new", 0o644)]);
 
     let path = format!("/api/plugins/{id}/package");
     let updated = rest.patch(&path, Body::Zip(archive.clone())).await.expect(200);

@@ -213,7 +213,10 @@ async fn what_a_watch_may_not_ask_for_is_refused_by_field() {
     };
     for request in [interval(0, 999_999_999), interval(301, 0), interval(-1, 0)] {
         let status = refused(&api, request).await;
-        assert_eq!((status.code(), field_violations(&status)), (Code::InvalidArgument, vec!["heartbeat_interval".to_owned()]));
+        assert_eq!(
+            (status.code(), field_violations(&status)),
+            (Code::InvalidArgument, vec!["heartbeat_interval".to_owned()])
+        );
     }
     let unknown = refused(&api, WatchStateRequest { states: vec![99], ..Default::default() }).await;
     assert_eq!((unknown.code(), field_violations(&unknown)), (Code::InvalidArgument, vec!["states".to_owned()]));

@@ -58,8 +58,7 @@ async fn stall(plugd: &Plugd, talker: &str) -> impl Sized + use<> {
 
 async fn open_and_never_read(plugd: &Plugd, path: &str) -> TcpStream {
     let mut socket = TcpStream::connect(plugd.address()).await.unwrap();
-    let request =
-        format!("GET {path} HTTP/1.1\r\nhost: plugd\r\nauthorization: Bearer {}\r\n\r\n", plugd.token());
+    let request = format!("GET {path} HTTP/1.1\r\nhost: plugd\r\nauthorization: Bearer {}\r\n\r\n", plugd.token());
     socket.write_all(request.as_bytes()).await.unwrap();
     socket
 }

@@ -16,7 +16,9 @@ mod wait;
 mod watch;
 
 pub(crate) use api::{Api, details, field_violations, reason};
-pub(crate) use command::{Output, Run, Running, cli, grpcurl, is_interrupted_or_ok, program, python, repository, rest_shim};
+pub(crate) use command::{
+    Output, Run, Running, cli, grpcurl, is_interrupted_or_ok, program, python, repository, rest_shim,
+};
 pub(crate) use logs::LogStream;
 pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};
 pub(crate) use processes::{gone, is_alive};
