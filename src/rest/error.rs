@@ -19,6 +19,9 @@ use crate::api::{ERROR_DOMAIN, SUGGESTED};
 /// What the service puts before the runtime's words when a plugin fails.
 const PLUGIN_FAILED: &str = "the plugin failed: ";
 
+/// How clients expect the title to begin when an archive is at fault (CONTRACT 3.2).
+const INVALID_FILE: &str = "The provided plugin file is invalid: ";
+
 /// Something went wrong, or was refused. As a response it is an extension, which [`super::context::render`] turns into
 /// the error body.
 #[derive(Debug, Clone)]
@@ -161,7 +164,8 @@ impl Problem {
         if !matches!(self.0.reason.as_str(), "INVALID_PACKAGE" | "INVALID_MANIFEST") {
             return self;
         }
-        let title = format!("The provided plugin file is invalid: {}", self.0.message);
+        let words = self.0.message.strip_prefix(INVALID_FILE).unwrap_or(&self.0.message);
+        let title = format!("{INVALID_FILE}{words}");
         self.titled(title)
     }
 
@@ -205,7 +209,7 @@ impl Problem {
     pub(super) fn unsupported_media_type(wanted: &str) -> Self {
         let message = format!("the body's content type must be {wanted}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
-            .suggesting(format!("Send the header \"Content-Type: {wanted}\" with such a body."))
+            .suggesting("Send such a body, and name its type in the header Content-Type.")
             .local()
     }
 
