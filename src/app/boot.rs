@@ -163,7 +163,7 @@ fn log_options(config: &Config) -> logs::Options {
 }
 
 fn credentials(config: &Config) -> Option<Credentials> {
-    let access_key = config.access_key.clone()?;
+    let access_key = config.access_key.clone()?.0;
     Some(Credentials { access_key, api_base_url: config.public_api_address.0.clone() })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Actor;
 use crate::{
-    domain::{Mode, lifecycle::Happening},
+    domain::{Mode, State, lifecycle::Happening},
     link::{Attached, Credential, Rejected, Session, SessionEvent, token},
     supervisor::message::{Attach, Message, Reply},
 };
@@ -30,9 +30,23 @@ impl Actor {
         if !self.is_welcome(&attach) {
             return reject(attach);
         }
+        if self.lifecycle.reported().state == State::Starting {
+            // Its process exists, or nobody would know the token: that it was created is about to be heard.
+            self.early = Some(attach);
+            return;
+        }
         match self.session.clone() {
             Some(first) => self.probe(first, attach),
             None => self.accept(attach),
+        }
+    }
+
+    /// Goes on with a connection that came before its process was known.
+    pub(super) fn attach_early(&mut self) {
+        if self.lifecycle.reported().state != State::Starting
+            && let Some(attach) = self.early.take()
+        {
+            self.attach(attach);
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Parts,
-    message::{Amend, Message, Reply},
+    message::{Amend, Attach, Message, Reply},
     registry::{Arrival, Slot},
 };
 use crate::{
@@ -41,6 +41,8 @@ pub(super) struct Actor {
     /// The one-time token of the present run, until it is used.
     token: Option<String>,
     session: Option<Session>,
+    /// A connection that came before its process was known.
+    early: Option<Attach>,
     /// The one commit under way, and who else wants one.
     commit: Option<Commit>,
     waiting: VecDeque<Amend>,
@@ -81,6 +83,7 @@ impl Actor {
             run: None,
             token: None,
             session: None,
+            early: None,
             commit: None,
             waiting: VecDeque::new(),
             deletion: None,
@@ -149,6 +152,7 @@ impl Actor {
         }
         self.report();
         self.check_deletion();
+        self.attach_early();
     }
 
     fn report(&mut self) {
