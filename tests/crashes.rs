@@ -46,7 +46,7 @@ async fn exit_42_at_every_start_ends_in_error_after_1_2_and_4_seconds_and_everyb
     assert_eq!((told["exit_code"].as_str(), told["stage"].as_str()), ("42", "exit"));
 
     assert!(!by_grpcurl.status.success());
-    for words in ["FailedPrecondition", "exit status 42"] {
+    for words in ["FailedPrecondition", "PLUGIN_FAILED", "exit status 42"] {
         assert!(by_grpcurl.stderr.contains(words), "{}", by_grpcurl.stderr);
     }
 

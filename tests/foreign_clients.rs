@@ -61,7 +61,7 @@ async fn grpcurl_is_told_what_is_wrong() {
     let request = json!({"plugin_id": "nobody"});
     let refused = grpcurl(&plugd, Some(&request), &[&format!("{SERVICE}/GetPlugin")]).run().await;
     assert!(!refused.status.success());
-    for words in ["Code: NotFound", "there is no plugin"] {
+    for words in ["Code: NotFound", "PLUGIN_NOT_FOUND", "there is no plugin"] {
         assert!(refused.stderr.contains(words), "{}", refused.stderr);
     }
 }

@@ -18,6 +18,7 @@ mod harness;
 mod killed;
 mod logs;
 mod misbehaviour;
+mod openapi;
 mod packages;
 mod refusals;
 mod rest_life;

@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use axum::{
     extract::{Request, State},
+    http::{HeaderMap, StatusCode, header::COOKIE},
     middleware::Next,
     response::Response,
 };
 
-use super::{App, caller::Caller, error::Problem, site};
+use super::{
+    App,
+    caller::{self, Caller},
+    error::Problem,
+    site,
+};
 use crate::api::v1::{ListPluginsRequest, SetActiveStateRequest};
 
 /// An operation as its guard knows it.
@@ -46,7 +52,8 @@ impl Access {
 /// Whether a credential is good the service says when it is called. But a request that the shim itself finds wrong
 /// never gets there, and it must be 401 or 403 rather than 400 to whom it may not concern (CONTRACT 1.2). So only then the
 /// service is asked, with a call that needs the same role and has no effect.
-pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    guard.within_deadline(guard.forget_dead_cookie(request.headers_mut())).await?;
     let caller = Caller::of(request.headers());
     guard.admit(&caller, &request)?;
     let response = guard.within_deadline(next.run(request)).await?;
@@ -57,6 +64,18 @@ pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Ne
 }
 
 impl Guard {
+    /// A cookie that is no good, or is another application's on the same host, does not stand in the way of a bearer
+    /// token (CONTRACT 1.2).
+    async fn forget_dead_cookie(&self, headers: &mut HeaderMap) {
+        if self.access.is_public() || !caller::has_cookie_and_bearer(headers) {
+            return;
+        }
+        let asked = ask_the_service(self.app.clone(), Access::Read, Caller::of(headers)).await;
+        if asked.is_err_and(|problem| problem.status() == StatusCode::UNAUTHORIZED) {
+            headers.remove(COOKIE);
+        }
+    }
+
     fn admit(&self, caller: &Caller, request: &Request) -> Result<(), Problem> {
         if caller.is_anonymous() && !self.access.is_public() {
             return Err(Problem::unauthenticated());

@@ -47,8 +47,9 @@ pub(super) fn operations() -> Vec<Operation> {
             .parameter(schemas::boolean(LIVE_ONLY, "No snapshot: only what changes from now on."))
             .parameter(schemas::seconds(HEARTBEAT, "How often an idle stream says that it lives; default 15."))
             .fails(400)
+            .fails(404)
             .fails(410)
-            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "EventStream")), headers: &[] }),
+            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "WatchEvents")), headers: &[] }),
     ]
 }
 

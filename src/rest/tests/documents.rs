@@ -124,6 +124,27 @@ async fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_page_has_each_operation_once_in_a_group_and_with_a_command() {
+    let document = document().await;
+    let text = Harness::new().get("/api/docs").await.text;
+    let operations = operations(&document);
+    for (path, method, operation) in &operations {
+        let id = operation["operationId"].as_str().unwrap();
+        assert_eq!(text.matches(&format!("<details id=\"{id}\">")).count(), 1, "{id}");
+        let verb = if method == "GET" { String::new() } else { format!(" -X {method}") };
+        let path = path.replace("{plugin_instance_id}", "$ID");
+        let is_shown = |flags: &str| text.contains(&format!("curl{verb}{flags} &quot;$PLUGD{path}&quot;"));
+        assert!(["", " -N", " -OJ"].into_iter().any(is_shown), "{method} {path}");
+        assert!(text.contains(&format!(
+            "<h2 id=\"{}\"",
+            operation["tags"][0].as_str().unwrap().to_lowercase().replace(' ', "-")
+        )));
+    }
+    assert!(text.contains("-d '{&quot;active&quot;:&quot;active&quot;}'"), "bodies have examples");
+    assert!(!text.contains("-d 'null'"), "each of them");
+}
+
+#[tokio::test]
 async fn the_information_names_the_plugins_capability() {
     let options = Options { public_url: Some("https://plugd.example".to_owned()), ..Options::default() };
     let info = Harness::with(options).get("/api/info").await.json();

@@ -214,22 +214,6 @@ async fn a_second_connection_takes_over_from_a_first_that_does_not_answer_within
     world.shut_down().await;
 }
 
-/// A connection that has just taken over is asked too, before the next one does.
-#[tokio::test(start_paused = true)]
-async fn of_two_that_wait_for_a_dead_connection_one_takes_over_and_stays() {
-    let (world, plugin) = mk_plugin().await;
-    let _dead = dial(&world.handle, &plugin).await.unwrap();
-    let newcomer = async || {
-        let line = dial(&world.handle, &plugin).await?;
-        Ok::<_, Rejected>(tokio::spawn(line.peer.answer_all(|call| Ok(FakePeer::ok(call)))))
-    };
-    let (one, two) = tokio::join!(newcomer(), newcomer());
-    assert_eq!(usize::from(one.is_ok()) + usize::from(two.is_ok()), 1, "the second pushed the first out unasked");
-    let winner = one.or(two).unwrap();
-    assert!(!winner.is_finished());
-    world.shut_down().await;
-}
-
 /// CONTRACT 10.2: consumed by the first that connects, also of two that were let in together.
 #[tokio::test(start_paused = true)]
 async fn of_two_that_hold_the_same_one_time_token_one_connects() {

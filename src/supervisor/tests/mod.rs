@@ -2,9 +2,11 @@
 
 mod calls;
 mod configuration;
+mod connections;
 mod endings;
 mod external;
 mod library;
 mod toggles;
+mod uncertain;
 mod watching;
 pub(crate) mod world;
