@@ -69,28 +69,34 @@ impl Library {
             self.handle.amend_and_wait(id, replace(package), by, Wait::No).await?
         };
         self.collect().await;
-        self.wait_settled(&committed, wait).await
+        self.wait_settled(&committed, committed.desired.package, wait).await
     }
 
     /// Goes back to the package before the present one; that one becomes the previous.
     ///
     /// # Errors
-    /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Handle::set_active`].
+    /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::update`].
     pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
-        let plugin = self.handle.get(id)?;
-        check_supervised(&plugin)?;
-        let previous = plugin.desired.previous_package.ok_or_else(|| {
-            Error::new(Reason::NoPreviousPackage, "there is no previous package to go back to").with("plugin_id", id)
-        })?;
-        let package = self.stored(previous).await?;
-        let committed = self.handle.amend_and_wait(id, restore(&plugin, package), by, Wait::No).await?;
-        self.wait_settled(&committed, wait).await
+        let seen = self.handle.get(id)?;
+        let committed = self.restore_previous(&seen, by).await?;
+        self.wait_settled(&committed, seen.desired.previous_package, wait).await
     }
 
-    /// Settled with this package, not with one that took its place meanwhile.
-    async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
+    /// Changes nothing if the package has been changed since the plugin was seen.
+    async fn restore_previous(&self, seen: &Plugin, by: &str) -> Result<Arc<Plugin>> {
+        check_supervised(seen)?;
+        let previous = seen.desired.previous_package.ok_or_else(|| {
+            let message = "there is no previous package to go back to";
+            Error::new(Reason::NoPreviousPackage, message).with("plugin_id", seen.id)
+        })?;
+        let package = self.stored(previous).await?;
+        self.handle.amend_and_wait(seen.id, restore(seen, package), by, Wait::No).await
+    }
+
+    /// Settled with the package that was wanted, not with one that took its place meanwhile.
+    async fn wait_settled(&self, committed: &Arc<Plugin>, wanted: Option<Digest>, wait: Wait) -> Result<Arc<Plugin>> {
         let plugin = self.handle.wait_settled(committed, wait).await?;
-        if plugin.desired.package == committed.desired.package {
+        if plugin.desired.package == wanted {
             return Ok(plugin);
         }
         let message = "another package took the place of this one before it was settled: look at what is installed now";
@@ -114,8 +120,9 @@ impl Library {
     /// # Errors
     /// As [`Library::roll_back`].
     pub async fn take_back(&self, id: PluginId, failed: Digest, by: &str) -> Result<()> {
-        if self.handle.get(id)?.desired.package == Some(failed) {
-            self.roll_back(id, by, Wait::No).await?;
+        let seen = self.handle.get(id)?;
+        if seen.desired.package == Some(failed) {
+            self.restore_previous(&seen, by).await?;
         }
         Ok(())
     }

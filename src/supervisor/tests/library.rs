@@ -25,6 +25,8 @@ use crate::{
 struct Shelf {
     packages: Mutex<BTreeMap<[u8; 32], Bytes>>,
     is_away: AtomicBool,
+    /// Locked: whoever wants bytes waits.
+    counter: tokio::sync::Mutex<()>,
 }
 
 impl PackageBytes for Shelf {
@@ -40,7 +42,10 @@ impl PackageBytes for Shelf {
 
     fn get(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes>> {
         let found = self.packages.lock().unwrap().get(&digest.0).cloned();
-        Box::pin(async move { found.ok_or_else(|| Error::new(Reason::PackageNotFound, "not on the shelf")) })
+        Box::pin(async move {
+            let _turn = self.counter.lock().await;
+            found.ok_or_else(|| Error::new(Reason::PackageNotFound, "not on the shelf"))
+        })
     }
 
     fn retain(&self, keep: HashSet<Digest>) -> BoxFuture<'_, Result<()>> {
@@ -283,6 +288,42 @@ async fn a_caller_whose_update_was_taken_back_meanwhile_is_not_told_that_it_work
     let (updated, back) = tokio::join!(shop.update(archive("2")), meanwhile);
     assert_eq!((back.reported.state, version(&back)), (State::Active, "1"));
     assert_eq!(updated.unwrap_err().reason, Reason::Superseded);
+    shop.world.shut_down().await;
+}
+
+/// plugd takes back what failed, and nothing that came after it.
+#[tokio::test(start_paused = true)]
+async fn only_the_update_that_failed_is_taken_back() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    let failed = shop.update(archive("2")).await.unwrap().desired.package.unwrap();
+    let take_back = || shop.library.take_back(shop.plugin.id, failed, "plugd");
+    let mended = async {
+        let _busy = shop.shelf.counter.lock().await;
+        // The rollback waits for the bytes of version 1 meanwhile.
+        tokio::task::yield_now().await;
+        shop.update(archive("3")).await.unwrap()
+    };
+    let (mended, taken_back) = tokio::join!(mended, take_back());
+    assert!(taken_back.is_ok());
+    assert_eq!((version(&mended), version(&shop.get())), ("3", "3"));
+    take_back().await.unwrap();
+    assert_eq!(version(&shop.get()), "3", "what failed is not installed any longer");
+    shop.world.shut_down().await;
+}
+
+/// A rollback that came too late is told so: another package than the one it wanted is there.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_beside_an_update_is_not_told_that_it_worked() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    shop.update(archive("2")).await.unwrap();
+    let update = async {
+        let _busy = shop.shelf.counter.lock().await;
+        tokio::task::yield_now().await;
+        shop.update(archive("3")).await.unwrap();
+    };
+    let ((), rolled_back) = tokio::join!(update, shop.roll_back());
+    assert_eq!(version(&shop.get()), "3");
+    assert_eq!(rolled_back.unwrap_err().reason, Reason::Superseded);
     shop.world.shut_down().await;
 }
 
