@@ -73,7 +73,8 @@ async fn a_plugin_that_loses_its_connection_and_stays_is_restarted_contract_8_3(
 
     let events = watch.until_state(&id, Restarting).await;
 
-    assert_eq!(states(&events, &id), [Active, Connecting, Stopping, Restarting]);
+    let seen = states(&events, &id);
+    assert_eq!(seen.strip_prefix(&[Active]).unwrap_or(&seen), [Connecting, Stopping, Restarting]);
     let failed = events.last().unwrap().plugin.as_ref().unwrap();
     assert!(message_of(failed).contains("lost its connection"), "{}", message_of(failed));
     watch.until_state(&id, Active).await;
@@ -119,7 +120,7 @@ async fn a_grandchild_that_holds_stdout_and_ignores_signals_does_not_outlive_the
         let id = api.run(&[mode]).await;
         let mut log = api.logs(&id).await;
         let grandchild: u32 = log.find("grandchild ").await.parse().unwrap();
-        log.until("lingering").await;
+        api.logs(&id).await.until("lingering").await;
         assert!(is_alive(grandchild));
 
         let plugin = api.deactivate(&id).await.unwrap();
@@ -138,7 +139,7 @@ async fn a_crash_takes_the_grandchildren_with_it_before_the_next_run() {
     let mut log = api.logs(&id).await;
     let leader: u32 = log.find("pid ").await.parse().unwrap();
     let grandchild: u32 = log.find("grandchild ").await.parse().unwrap();
-    log.until("lingering").await;
+    api.logs(&id).await.until("lingering").await;
     let mut watch = api.live().await;
 
     let processes = Plugd::processes_of(&id);

@@ -83,6 +83,22 @@ impl Handle {
         &self.shared.epoch
     }
 
+    /// Is it known of every change whether it was made?
+    pub(super) fn is_settled(&self) -> bool {
+        self.shared.ledger.is_settled()
+    }
+
+    /// Waits until every supervisor has done what was asked of it before, booting included.
+    pub async fn caught_up(&self) {
+        for slot in self.shared.projection.slots() {
+            let (reply, done) = oneshot::channel();
+            if slot.tell(Message::Barrier { reply }) {
+                // One that ends instead of answering has nothing more to do.
+                done.await.unwrap_or_default();
+            }
+        }
+    }
+
     /// One plugin.
     ///
     /// # Errors

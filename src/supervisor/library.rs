@@ -97,9 +97,24 @@ impl Library {
         Ok((plugin, bytes))
     }
 
+    /// Takes back an update that failed before it was ever stable, unless something else is desired by now.
+    ///
+    /// # Errors
+    /// As [`Library::roll_back`].
+    pub async fn take_back(&self, id: PluginId, failed: Digest, by: &str) -> Result<()> {
+        if self.handle.get(id)?.desired.package == Some(failed) {
+            self.roll_back(id, by, Wait::No).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes the packages that no plugin refers to.
     pub async fn collect(&self) {
         let _alone = self.intake.write().await;
+        if !self.handle.is_settled() {
+            // A plugin whose commit is not certain yet may refer to one.
+            return;
+        }
         let (_, plugins) = self.handle.projection().snapshot();
         let of = |plugin: &Arc<Plugin>| [plugin.desired.package, plugin.desired.previous_package];
         let keep = plugins.iter().flat_map(of).flatten().collect();

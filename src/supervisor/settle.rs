@@ -8,13 +8,19 @@ pub(super) struct Wanted {
     active: ActiveState,
     active_generation: u64,
     generation: u64,
+    serial: u64,
 }
 
 impl Wanted {
     /// What is desired of this plugin now.
     pub(super) fn of(plugin: &Plugin) -> Self {
         let desired = &plugin.desired;
-        Self { active: desired.active, active_generation: desired.active_generation, generation: desired.generation }
+        Self {
+            active: desired.active,
+            active_generation: desired.active_generation,
+            generation: desired.generation,
+            serial: plugin.reported.serial,
+        }
     }
 
     /// What came of it, if that is settled.
@@ -22,7 +28,8 @@ impl Wanted {
         if plugin.desired.active_generation != self.active_generation {
             return Some(Err(superseded(plugin)));
         }
-        if plugin.reported.observed_generation < self.generation {
+        let reported = &plugin.reported;
+        if reported.observed_generation < self.generation || reported.serial < self.serial {
             return None;
         }
         match (self.active, plugin.reported.state) {

@@ -160,14 +160,15 @@ impl Running {
 
     /// The first line from here on that contains this.
     pub(crate) async fn find(&mut self, text: &str) -> String {
-        let mut seen = Vec::new();
-        while let Some(line) = self.line().await {
-            if line.contains(text) {
-                return line;
+        let mut seen: Vec<String> = Vec::new();
+        let found = async {
+            while !seen.last().is_some_and(|line| line.contains(text)) {
+                let line = self.line().await;
+                seen.push(line.unwrap_or_else(|| panic!("ended without {text:?}")));
             }
-            seen.push(line);
-        }
-        panic!("ended without {text:?}: {}", seen.join("\n"));
+        };
+        within(text, found).await;
+        seen.pop().unwrap()
     }
 
     /// As Ctrl-C does.

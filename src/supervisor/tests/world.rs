@@ -143,13 +143,19 @@ pub(super) struct MemoryLedger {
     book: Mutex<Book>,
     projection: OnceLock<Arc<Projection>>,
     pub(super) is_away: AtomicBool,
+    /// Changes of what is desired are made, but their callers are told that it is not known.
+    pub(super) is_uncertain: AtomicBool,
     pub(super) compacted: std::sync::atomic::AtomicU64,
+}
+
+fn away() -> Error {
+    Error::new(Reason::StoreUnavailable, "the store does not answer")
 }
 
 impl MemoryLedger {
     fn commit(&self, id: PluginId, is_removal: bool, change: impl FnOnce(&mut Plugin)) -> Result<Arc<Plugin>> {
         if self.is_away.load(Ordering::SeqCst) {
-            return Err(Error::new(Reason::StoreUnavailable, "the store does not answer"));
+            return Err(away());
         }
         let mut book = self.book.lock().unwrap();
         let old = book.records.get(&id).cloned().ok_or_else(|| Error::plugin_not_found("gone"))?;
@@ -181,9 +187,10 @@ impl Ledger for MemoryLedger {
 
     fn desire(&self, id: PluginId, desired: Desired, _author: String) -> BoxFuture<'static, Result<Arc<Plugin>>> {
         let committed = self.commit(id, false, |plugin| plugin.desired = desired);
-        Box::pin(async {
+        let is_uncertain = self.is_uncertain.load(Ordering::SeqCst);
+        Box::pin(async move {
             tokio::task::yield_now().await;
-            committed
+            if is_uncertain { Err(away()) } else { committed }
         })
     }
 
@@ -204,6 +211,10 @@ impl Ledger for MemoryLedger {
 
     fn compacted(&self) -> u64 {
         self.compacted.load(Ordering::SeqCst)
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.is_away.load(Ordering::SeqCst)
     }
 }
 
@@ -249,7 +260,7 @@ impl World {
             policy: Policy::default(),
             host: Arc::new(NoHost),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
-            on_update_failed: Box::new(|_| ()),
+            on_update_failed: Box::new(|_, _| ()),
             on_deleted: Box::new(|_| ()),
         });
         let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
