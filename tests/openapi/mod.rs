@@ -30,7 +30,7 @@ fn schemathesis(plugd: &Plugd, supervised: &str, external: &str) -> Command {
     command.args(["--header", &format!("Authorization: Bearer {}", plugd.token())]);
     command.args(["--max-examples", EXAMPLES, "--no-color"]).current_dir(plugd.scratch());
     command.env("SCHEMATHESIS_HOOKS", repository("tests/openapi/hooks.py"));
-    command.env("PLUGD_MANIFEST", chaos_manifest(&["tame"]).to_string());
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PLUGD_MANIFEST", chaos_manifest(&["tame"]).to_string());
     command
 }
 
