@@ -44,7 +44,7 @@ fn push_introduction(page: &mut String, document: &Value) {
         Some(url) if url != "/" => url.trim_end_matches('/'),
         _ => "http://127.0.0.1:8000",
     };
-    let _ = write!(page, "<pre>PLUGD={}\n{}</pre>", escape_text(server), escape_text(VARIABLES));
+    let _ = write!(page, "<pre>PLUGD={}   # this server\n{}</pre>", escape_text(server), escape_text(VARIABLES));
 }
 
 fn push_group(page: &mut String, document: &Value, tag: &Value) {
@@ -102,7 +102,10 @@ fn push_schemas(page: &mut String, schemas: &Value) {
         let id = escape_text(name);
         let schema = escape_text(&format!("{schema:#}"));
         // The id is inside, because browsers open what is around the place that a link leads to.
-        let _ = write!(page, "<details><summary><code>{id}</code></summary><pre id=\"{id}\">{schema}</pre></details>");
+        let _ = write!(
+            page,
+            "<details><summary><code>{id}</code></summary><pre id=\"schema-{id}\">{schema}</pre></details>"
+        );
     }
 }
 
@@ -114,7 +117,7 @@ fn entries(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
 fn links(content: &Value) -> String {
     let links = entries(content).map(|(media, body)| {
         let name = escape_text(schema_name(body));
-        format!("<code>{}</code> <a href=\"#{name}\">{name}</a>", escape_text(media))
+        format!("<code>{}</code> <a href=\"#schema-{name}\">{name}</a>", escape_text(media))
     });
     links.collect::<Vec<_>>().join(", ")
 }

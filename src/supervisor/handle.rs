@@ -269,7 +269,7 @@ pub(super) fn check_supervised(plugin: &Plugin) -> Result<()> {
     match plugin.desired.mode {
         Mode::Supervised => Ok(()),
         Mode::External => {
-            let message = "an external plugin can't be started, stopped or restarted here: somebody else runs it";
+            let message = "this is an external plugin: somebody else starts, stops and updates it";
             Err(Error::new(Reason::ExternalPlugin, message).with("plugin_id", plugin.id))
         }
     }

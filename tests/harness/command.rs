@@ -3,7 +3,6 @@
 use std::{
     env,
     ffi::OsStr,
-    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -19,7 +18,7 @@ use tokio::{
 use super::{
     Plugd, Rest,
     processes::pid_of,
-    wait::{eventually, within},
+    wait::within,
 };
 
 /// The folder of the project.
@@ -190,15 +189,10 @@ pub(crate) fn is_interrupted_or_ok(status: ExitStatus) -> bool {
 
 /// `plugd rest` in front of this plugd, and a client of it.
 pub(crate) async fn rest_shim(plugd: &Plugd) -> (Running, Rest) {
-    let address = free_address();
     let mut command = program(env!("CARGO_BIN_EXE_plugd"));
-    command.args(["rest", "--listen", &address.to_string(), "--upstream", &plugd.url()]);
-    let running = Running::start_reading_stderr(&mut command);
-    eventually("the shim listens", || TcpStream::connect(address).ok()).await;
-    (running, Rest::new(format!("http://{address}"), Some(plugd.token())))
-}
-
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+    command.args(["rest", "--listen", "127.0.0.1:0", "--upstream", &plugd.url()]);
+    let mut running = Running::start_reading_stderr(&mut command);
+    let said = running.find("plugd serves REST on ").await;
+    let url = said.rsplit(' ').next().unwrap().to_owned();
+    (running, Rest::new(url, Some(plugd.token())))
 }

@@ -144,6 +144,22 @@ async fn the_page_has_each_operation_once_in_a_group_and_with_a_command() {
     assert!(!text.contains("-d 'null'"), "each of them");
 }
 
+/// What stands between this and the next quotation mark, wherever it is in the text.
+fn quoted_after<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(start).skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+#[tokio::test]
+async fn links_within_the_page_lead_to_one_place() {
+    let text = Harness::new().get("/api/docs").await.text;
+    let mut places = BTreeSet::new();
+    for id in quoted_after(&text, " id=\"") {
+        assert!(places.insert(id), "{id} is there twice");
+    }
+    let links: BTreeSet<_> = quoted_after(&text, "href=\"#").collect();
+    assert!(links.len() > 10 && links.is_subset(&places), "{:?}", links.difference(&places));
+}
+
 #[tokio::test]
 async fn the_information_names_the_plugins_capability() {
     let options = Options { public_url: Some("https://plugd.example".to_owned()), ..Options::default() };
