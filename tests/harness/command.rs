@@ -15,11 +15,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::{
-    Plugd, Rest,
-    processes::pid_of,
-    wait::within,
-};
+use super::{Plugd, Rest, processes::pid_of, wait::within};
 
 /// The folder of the project.
 pub(super) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
