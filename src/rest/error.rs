@@ -291,6 +291,11 @@ impl Problem {
         matches!(self.0.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     }
 
+    /// Could the service not answer at all?
+    pub(super) fn is_unavailable(&self) -> bool {
+        matches!(self.0.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+    }
+
     /// One document for old and new clients: the keys before RFC 9457 and those of it (CONTRACT 1.4, 16).
     pub(super) fn body(&self, context: &Context) -> Value {
         let Inner { status, reason, message, .. } = &*self.0;

@@ -4,6 +4,7 @@ use axum::{body::Body, http::StatusCode};
 use serde_json::json;
 
 use super::{Harness, LIMIT, admin, path};
+use crate::rest::Options;
 
 const JSON_PATHS: [(&str, &str); 3] = [("PATCH", "/active"), ("PATCH", "/manifest"), ("PATCH", "/configuration")];
 
@@ -76,6 +77,20 @@ async fn a_body_over_the_limit_is_too_large_declared_or_not() {
             assert_eq!(answer.json()["error"], "too_large");
         }
     }
+}
+
+#[tokio::test]
+async fn json_has_a_lower_limit_than_archives() {
+    let harness = Harness::with(Options::default());
+    let sized = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+    let mib = 1024 * 1024;
+    // Parsed elsewhere, because it takes long.
+    assert_eq!(harness.json("PATCH", &path("/configuration"), &sized(mib)).await.status, StatusCode::OK);
+    let answer = harness.json("PATCH", &path("/configuration"), &sized(4 * mib + 1)).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.json()["message"].as_str().unwrap().contains("4194304"), "{}", answer.text);
+    let broken = sized(mib).replace('}', "");
+    assert_eq!(harness.json("PATCH", &path("/configuration"), &broken).await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
