@@ -1,13 +1,16 @@
 //! Bodies of requests: read within a limit, refused with the right status.
 
+use std::time::Duration;
+
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, BodyDataStream, Bytes},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
 use futures_util::StreamExt;
 use prost_types::Struct;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::{App, error::Problem};
 use crate::api::json;
@@ -17,6 +20,9 @@ pub(super) const JSON: &str = "application/json";
 
 /// Longest JSON, in bytes: the service takes no longer message, and what is parsed of it takes many times more.
 pub(super) const MAX_JSON: usize = 4 << 20;
+
+/// How long a client may leave a body without a byte.
+pub(super) const IDLE: Duration = Duration::from_secs(15);
 
 /// Longer JSON is parsed and converted where it holds up no other request.
 const QUICKLY_PARSED: usize = 64 << 10;
@@ -77,12 +83,22 @@ pub(super) fn declared_length(headers: &HeaderMap, limit: usize) -> Result<Optio
     }
 }
 
+/// The next bytes of a body; nothing at its end.
+///
+/// # Errors
+/// The body can't be read, or nothing came for [`IDLE`].
+pub(super) async fn next(stream: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
+    match timeout(IDLE, stream.next()).await {
+        Ok(chunk) => chunk.transpose().map_err(|_| Problem::broken_body()),
+        Err(_) => Err(Problem::stalled_body(IDLE)),
+    }
+}
+
 async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
     declared_length(headers, limit)?;
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Problem::broken_body())?;
+    while let Some(chunk) = next(&mut stream).await? {
         if bytes.len() + chunk.len() > limit {
             return Err(Problem::too_large(limit));
         }

@@ -123,6 +123,7 @@ fn phrase(status: u16) -> &'static str {
         401 => "There is no valid credential.",
         403 => "The credential is not good for this, or a cookie came from another site.",
         404 => "There is no such thing.",
+        408 => "The body stopped coming.",
         409 => "A later call, or another change, came first.",
         410 => "The cursor is of another store, or no longer kept.",
         413 => "The body is too large.",

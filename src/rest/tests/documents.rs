@@ -100,7 +100,7 @@ async fn statuses_that_an_operation_can_answer_are_documented() {
     };
     let set = statuses("/api/plugins/{plugin_instance_id}/active", "patch");
     #[rustfmt::skip]
-    let expected = ["200", "202", "400", "401", "403", "404", "409", "413", "415", "429", "500", "501", "502", "503", "504"];
+    let expected = ["200", "202", "400", "401", "403", "404", "408", "409", "413", "415", "429", "500", "501", "502", "503", "504"];
     assert_eq!(set, expected);
     assert!(statuses("/api/plugins/watch", "get").contains(&"410".to_owned()));
     assert_eq!(statuses("/api/plugins", "get"), ["200", "401", "403", "429", "500", "501", "503", "504"]);
