@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tonic_health::ServingStatus;
 
 use super::{Harness, anonymous};
-use crate::rest::Options;
+use crate::api::v1::plugin_service_server::SERVICE_NAME;
 
 async fn document() -> Value {
     Harness::new().get("/api/openapi.json").await.json()
@@ -125,11 +125,20 @@ async fn the_page_needs_nothing_from_elsewhere() {
 
 #[tokio::test]
 async fn the_information_names_the_plugins_capability() {
-    let options = Options { public_url: Some("https://plugd.example".to_owned()), ..Options::default() };
-    let info = Harness::with(options).get("/api/info").await.json();
-    assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!(["plugins"])));
-    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(info["public_url"], "https://plugd.example");
+    let harness = Harness::new();
+    for status in [ServingStatus::Serving, ServingStatus::NotServing] {
+        harness.health.set_service_status(SERVICE_NAME, status).await;
+        let info = harness.send(anonymous("GET", "/api/info").body(Body::empty()).unwrap()).await.json();
+        assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!(["plugins"])));
+        assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+    }
+}
+
+#[tokio::test]
+async fn the_information_names_no_plugins_where_they_are_disabled() {
+    // The health service does not know a service that is disabled.
+    let info = Harness::new().get("/api/info").await.json();
+    assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!([])));
 }
 
 #[tokio::test]
