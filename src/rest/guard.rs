@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::{
     extract::{Request, State},
+    http::StatusCode,
     middleware::Next,
     response::Response,
 };
@@ -11,7 +12,10 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::{App, caller::Caller, error::Problem, site};
-use crate::api::v1::{ListPluginsRequest, SetActiveStateRequest};
+use crate::{
+    api::v1::{ListPluginsRequest, SetActiveStateRequest},
+    server::Guest,
+};
 
 /// How long the service may take to say whether a credential is good.
 const ASKING: Duration = Duration::from_secs(10);
@@ -54,16 +58,31 @@ impl Access {
 /// 400 to whom it may not concern (CONTRACT 1.2), so then the service is asked afterwards.
 pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
     let caller = Caller::of(request.headers());
+    let guest = request.extensions().get::<Guest>().cloned();
     guard.admit(&caller, &request)?;
     if guard.access == Access::Write {
         guard.ask(harmless_write(&guard.app, &caller)).await?;
+        let_in(guest.as_ref());
     }
     let response = guard.within_deadline(next.run(request)).await?;
     let is_unasked = response.extensions().get::<Problem>().is_some_and(Problem::is_local);
     if is_unasked && guard.access == Access::Read {
         guard.ask(harmless_read(&guard.app, &caller)).await?;
     }
+    if guard.access == Access::Read && is_answer_to_a_caller(response.status()) {
+        let_in(guest.as_ref());
+    }
     Ok(response)
+}
+
+/// A request without a listener of ours, as in tests, came on no connection.
+fn let_in(guest: Option<&Guest>) {
+    guest.into_iter().for_each(Guest::let_in);
+}
+
+/// Would only somebody with a good credential be answered so?
+fn is_answer_to_a_caller(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && !status.is_server_error()
 }
 
 impl Guard {
