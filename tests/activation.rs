@@ -1,5 +1,6 @@
 //! SetActiveState and its REST form: what they wait for, what they join, what supersedes them.
 
+use futures_util::future::join_all;
 use plugd::api::v1::{
     ActiveState,
     ReportedState::{Active, Connecting, Error, Inactive, Restarting, Starting, Stopping},
@@ -34,6 +35,29 @@ async fn set_active_state_answers_when_the_plugin_is_active_and_a_watch_shows_ev
     assert_eq!(state_of(&plugin), Inactive);
     assert_eq!(Plugd::processes_of(&id), []);
     assert_eq!(states(&watch.until_state(&id, Inactive).await, &id), [Active, Stopping, Inactive]);
+}
+
+#[tokio::test]
+async fn plugins_started_at_once_all_show_every_state_and_have_their_pid_when_they_are_active() {
+    const PLUGINS: usize = 12;
+    let plugd = Plugd::start().await;
+    let api = plugd.api();
+    let mut ids = Vec::new();
+    for _ in 0..PLUGINS {
+        ids.push(api.install(&["tame"]).await);
+    }
+    let mut watch = api.live().await;
+
+    let answers = join_all(ids.iter().map(|id| api.activate(id))).await;
+
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let last = answers.iter().map(|plugin| plugin.revision).max().unwrap();
+    let events = watch.until(|event| event.revision >= last).await;
+    for (id, plugin) in ids.iter().zip(&answers) {
+        let seen = states(&events, id);
+        assert_eq!(seen.strip_prefix(&[Inactive]).unwrap_or(&seen), [Starting, Connecting, Active]);
+        assert_ne!(status_of(plugin).pid, 0);
+    }
 }
 
 #[tokio::test]

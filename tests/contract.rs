@@ -1,5 +1,16 @@
 //! The plugin WebSocket's handshake, byte for byte where existing SDKs depend on it.
 
+mod applications;
+mod configuration;
+mod crowds;
+mod events;
+mod external;
+mod messages;
+mod packages;
+mod power_cuts;
+mod python;
+mod support;
+
 use plugd::api::v1::ReportedState::Active;
 
 use crate::harness::{Answer, Body, Plugd, external_manifest, state_of};

@@ -12,7 +12,7 @@ async fn dev_runs_a_folder_and_updates_it_when_a_file_changes() {
     fs::write(plugin.join("manifest.json"), chaos_manifest(&["tame"]).to_string()).unwrap();
     let mut command = program(env!("CARGO_BIN_EXE_plugd"));
     command.args(["dev", "--listen", "127.0.0.1:0", "plugin"]).current_dir(home.path()).env("PATH", search_path());
-    let mut dev = Running::start_reading_stderr(&mut command);
+    let mut dev = Running::start(&mut command);
 
     let serving = dev.find("serving on http://127.0.0.1:").await;
     let url = serving.split("serving on ").nth(1).unwrap().trim().to_owned();

@@ -48,7 +48,7 @@ async fn a_supervised_plugin_from_upload_to_deletion(plugd: &Plugd, rest: Rest) 
     let id = plugin["id"].as_str().unwrap();
     let path = format!("/api/plugins/{id}");
     assert_eq!(rest.get(&path).await.expect(200), plugin);
-    assert_eq!(rest.list().await, [plugin.clone()]);
+    assert_eq!(rest.list().await, std::slice::from_ref(&plugin));
 
     let active = rest.set_active(id, "active").await.expect(200);
     assert_eq!(active["status"]["active_state"], "active");

@@ -219,7 +219,7 @@ async fn what_a_watch_may_not_ask_for_is_refused_by_field() {
         );
     }
     let unknown = refused(&api, WatchStateRequest { states: vec![99], ..Default::default() }).await;
-    assert_eq!((unknown.code(), field_violations(&unknown)), (Code::InvalidArgument, vec!["states".to_owned()]));
+    assert_eq!((unknown.code(), field_violations(&unknown)), (Code::InvalidArgument, vec!["states[0]".to_owned()]));
 }
 
 #[tokio::test]

@@ -7,10 +7,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::mpsc, time::interval};
 
 use crate::{
     domain::{Error, Plugin, Result, events::EventCatalog},
@@ -102,7 +99,10 @@ impl Queues {
         let (sender, receiver) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             let number = session.id();
-            deliver(receiver, &session, &slot).await;
+            tokio::select! {
+                () = deliver(receiver, &session) => {}
+                () = report_losses(&slot) => {}
+            }
             self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
             slot.report_lost_events();
         });
@@ -111,22 +111,25 @@ impl Queues {
 }
 
 /// One event at a time, so that the plugin sees them in order; until the connection ends.
-async fn deliver(mut queue: mpsc::Receiver<Arc<Payload>>, session: &Session, slot: &Slot) {
-    let mut report_at = Instant::now() + LOSS_REPORT;
+async fn deliver(mut queue: mpsc::Receiver<Arc<Payload>>, session: &Session) {
     loop {
         let event = tokio::select! {
-            event = timeout_at(report_at, queue.recv()) => event,
+            event = queue.recv() => event,
             () = session.ended() => return,
         };
-        if report_at <= Instant::now() {
-            slot.report_lost_events();
-            report_at = Instant::now() + LOSS_REPORT;
-        }
         match event {
-            Ok(Some(event)) => deliver_one(event, session).await,
-            Ok(None) => return,
-            Err(_) => {}
+            Some(event) => deliver_one(event, session).await,
+            None => return,
         }
+    }
+}
+
+/// For ever, also while the plugin takes its time for one event: it is the slow ones that lose some.
+async fn report_losses(slot: &Slot) {
+    let mut reports = interval(LOSS_REPORT);
+    loop {
+        reports.tick().await;
+        slot.report_lost_events();
     }
 }
 

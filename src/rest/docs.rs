@@ -9,7 +9,9 @@ use serde_json::Value;
 const STYLE: &str = include_str!("docs/style.css");
 
 /// What the command lines of the page refer to.
-const VARIABLES: &str = "PLUGD=http://127.0.0.1:8000\nTOKEN=$(cat data/admin.token)   # in plugd's data folder\nID=...   # from the list of plugins";
+const VARIABLES: &str = "PLUGD=http://127.0.0.1:8000   # this server
+TOKEN=$(cat data/admin.token)   # in plugd's data folder
+ID=...   # from the list of plugins";
 
 /// The page. It is made once, so that it says what the document says.
 pub(super) fn page(document: &Value) -> String {
@@ -98,7 +100,10 @@ fn push_schemas(page: &mut String, schemas: &Value) {
         let id = escape_text(name);
         let schema = escape_text(&format!("{schema:#}"));
         // The id is inside, because browsers open what is around the place that a link leads to.
-        let _ = write!(page, "<details><summary><code>{id}</code></summary><pre id=\"{id}\">{schema}</pre></details>");
+        let _ = write!(
+            page,
+            "<details><summary><code>{id}</code></summary><pre id=\"schema-{id}\">{schema}</pre></details>"
+        );
     }
 }
 
@@ -110,7 +115,7 @@ fn entries(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
 fn links(content: &Value) -> String {
     let links = entries(content).map(|(media, body)| {
         let name = escape_text(schema_name(body));
-        format!("<code>{}</code> <a href=\"#{name}\">{name}</a>", escape_text(media))
+        format!("<code>{}</code> <a href=\"#schema-{name}\">{name}</a>", escape_text(media))
     });
     links.collect::<Vec<_>>().join(", ")
 }

@@ -19,6 +19,9 @@ use crate::api::{ERROR_DOMAIN, SUGGESTED};
 /// What the service puts before the runtime's words when a plugin fails.
 const PLUGIN_FAILED: &str = "the plugin failed: ";
 
+/// How clients expect the title to begin when an archive is at fault (CONTRACT 3.2).
+const INVALID_FILE: &str = "The provided plugin file is invalid: ";
+
 /// Something went wrong, or was refused. As a response it is an extension, which [`super::context::render`] turns into
 /// the error body.
 #[derive(Debug, Clone)]
@@ -162,7 +165,8 @@ impl Problem {
         if !matches!(self.0.reason.as_str(), "INVALID_PACKAGE" | "INVALID_MANIFEST") {
             return self;
         }
-        let title = format!("The provided plugin file is invalid: {}", self.0.message);
+        let words = self.0.message.strip_prefix(INVALID_FILE).unwrap_or(&self.0.message);
+        let title = format!("{INVALID_FILE}{words}");
         self.titled(title)
     }
 
@@ -212,7 +216,7 @@ impl Problem {
     pub(super) fn unsupported_media_type(wanted: &str) -> Self {
         let message = format!("the body's content type must be {wanted}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
-            .suggesting(format!("Send the header \"Content-Type: {wanted}\" with such a body."))
+            .suggesting("Send such a body, and name its type in the header Content-Type.")
             .local()
     }
 
@@ -296,11 +300,6 @@ impl Problem {
     /// Is the caller the problem?
     pub(super) fn is_about_the_caller(&self) -> bool {
         matches!(self.0.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-    }
-
-    /// Could the service not answer at all?
-    pub(super) fn is_unavailable(&self) -> bool {
-        matches!(self.0.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
     }
 
     /// One document for old and new clients: the keys before RFC 9457 and those of it (CONTRACT 1.4, 16).

@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use axum::{
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header::COOKIE},
     middleware::Next,
     response::Response,
 };
 use tokio::time::timeout;
 use tonic::Status;
 
-use super::{App, caller::Caller, error::Problem, site};
+use super::{
+    App,
+    caller::{self, Caller},
+    error::Problem,
+    site,
+};
 use crate::{
     api::v1::{ListPluginsRequest, SetActiveStateRequest},
     server::Guest,
@@ -56,7 +61,8 @@ impl Access {
 /// and has no effect: otherwise anybody could have large bodies read, or hold a connection by sending none. The call of a
 /// read itself says it; but a request that the shim finds wrong never gets there, and it must be 401 or 403 rather than
 /// 400 to whom it may not concern (CONTRACT 1.2), so then the service is asked afterwards.
-pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    guard.forget_dead_cookie(request.headers_mut()).await;
     let caller = Caller::of(request.headers());
     let guest = request.extensions().get::<Guest>().cloned();
     guard.admit(&caller, &request)?;
@@ -86,6 +92,18 @@ fn is_answer_to_a_caller(status: StatusCode) -> bool {
 }
 
 impl Guard {
+    /// A cookie that is no good, or is another application's on the same host, does not stand in the way of a bearer
+    /// token (CONTRACT 1.2).
+    async fn forget_dead_cookie(&self, headers: &mut HeaderMap) {
+        if self.access.is_public() || !caller::has_cookie_and_bearer(headers) {
+            return;
+        }
+        let asked = self.ask(harmless_read(&self.app, &Caller::of(headers))).await;
+        if asked.is_err_and(|problem| problem.status() == StatusCode::UNAUTHORIZED) {
+            headers.remove(COOKIE);
+        }
+    }
+
     fn admit(&self, caller: &Caller, request: &Request) -> Result<(), Problem> {
         if caller.is_anonymous() && !self.access.is_public() {
             return Err(Problem::unauthenticated());
@@ -94,11 +112,11 @@ impl Guard {
         if is_write && caller.has_cookie() { site::require_own_site(request, &self.app.options) } else { Ok(()) }
     }
 
-    /// May the caller do this at all? The answer to the harmless call itself means nothing.
+    /// May the caller do this at all? An error of the service does not say so; any other answer means nothing.
     async fn ask(&self, call: impl Future<Output = Result<(), Status>>) -> Result<(), Problem> {
         let answer = timeout(ASKING, call).await.map_err(|_| Problem::deadline())?;
         match answer.map_err(Problem::from) {
-            Err(problem) if problem.is_about_the_caller() || problem.is_unavailable() => Err(problem),
+            Err(problem) if problem.is_about_the_caller() || problem.status().is_server_error() => Err(problem),
             _ => Ok(()),
         }
     }

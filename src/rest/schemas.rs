@@ -6,7 +6,9 @@ mod plugin;
 
 use serde_json::{Value, json};
 
-pub(super) use parameters::{boolean, cursor, if_match, if_revision, plugin_id, prefer, seconds, states, strings};
+pub(super) use parameters::{
+    boolean, cursor, cursor_header, if_match, if_revision, plugin_id, prefer, seconds, states, strings,
+};
 
 /// A reference to a schema.
 pub(super) fn named(schema: &str) -> Value {

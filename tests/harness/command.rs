@@ -3,7 +3,6 @@
 use std::{
     env,
     ffi::OsStr,
-    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -16,11 +15,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::{
-    Plugd, Rest,
-    processes::pid_of,
-    wait::{eventually, within},
-};
+use super::{Plugd, Rest, processes::pid_of, wait::within};
 
 /// The folder of the project.
 pub(super) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -160,14 +155,15 @@ impl Running {
 
     /// The first line from here on that contains this.
     pub(crate) async fn find(&mut self, text: &str) -> String {
-        let mut seen = Vec::new();
-        while let Some(line) = self.line().await {
-            if line.contains(text) {
-                return line;
+        let mut seen: Vec<String> = Vec::new();
+        let found = async {
+            while !seen.last().is_some_and(|line| line.contains(text)) {
+                let line = self.line().await;
+                seen.push(line.unwrap_or_else(|| panic!("ended without {text:?}")));
             }
-            seen.push(line);
-        }
-        panic!("ended without {text:?}: {}", seen.join("\n"));
+        };
+        within(text, found).await;
+        seen.pop().unwrap()
     }
 
     /// As Ctrl-C does.
@@ -189,15 +185,10 @@ pub(crate) fn is_interrupted_or_ok(status: ExitStatus) -> bool {
 
 /// `plugd rest` in front of this plugd, and a client of it.
 pub(crate) async fn rest_shim(plugd: &Plugd) -> (Running, Rest) {
-    let address = free_address();
     let mut command = program(env!("CARGO_BIN_EXE_plugd"));
-    command.args(["rest", "--listen", &address.to_string(), "--upstream", &plugd.url()]);
-    let running = Running::start_reading_stderr(&mut command);
-    eventually("the shim listens", || TcpStream::connect(address).ok()).await;
-    (running, Rest::new(format!("http://{address}"), Some(plugd.token())))
-}
-
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+    command.args(["rest", "--listen", "127.0.0.1:0", "--upstream", &plugd.url()]);
+    let mut running = Running::start_reading_stderr(&mut command);
+    let said = running.find("plugd serves REST on ").await;
+    let url = said.rsplit(' ').next().unwrap().to_owned();
+    (running, Rest::new(url, Some(plugd.token())))
 }

@@ -36,15 +36,15 @@ impl LogStream {
 
     /// The lines up to the first that begins like this, and that one.
     pub(crate) async fn until(&mut self, start: &str) -> Vec<LogLine> {
-        let mut lines = Vec::new();
-        loop {
-            let line = self.line().await.unwrap().unwrap_or_else(|| panic!("ended before {start:?}: {lines:?}"));
-            let is_last = line.text.starts_with(start);
-            lines.push(line);
-            if is_last {
-                return lines;
+        let mut lines: Vec<LogLine> = Vec::new();
+        let found = async {
+            while !lines.last().is_some_and(|line| line.text.starts_with(start)) {
+                let line = self.line().await.unwrap();
+                lines.push(line.unwrap_or_else(|| panic!("ended before {start:?}")));
             }
-        }
+        };
+        within(start, found).await;
+        lines
     }
 
     /// What follows `start` in the next line that begins like this.
@@ -64,7 +64,10 @@ impl LogStream {
 
     /// What the stream ends with.
     pub(crate) async fn end(&mut self) -> Result<(), Status> {
-        while self.line().await?.is_some() {}
-        Ok(())
+        within("the end of a log", async {
+            while self.line().await?.is_some() {}
+            Ok(())
+        })
+        .await
     }
 }

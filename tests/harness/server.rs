@@ -4,14 +4,13 @@ use std::{
     env, fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Signal, kill_process, kill_process_group};
+use rustix::process::{Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -93,7 +92,7 @@ impl Plugd {
         command.env_clear().env("PATH", search_path()).env("HOME", self.home.path());
         command.env("TMPDIR", self.home.path().join("tmp")).env("SECRET_OF_THE_HOST", "hunter2");
         command.env("PLUGD_LOG", "warn,plugd=debug").envs(self.knobs.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let said = collect(child.stderr.take().unwrap());
         Serving { child, said }
@@ -201,7 +200,7 @@ impl Drop for Plugd {
     fn drop(&mut self) {
         let said = self.said();
         if let Some(mut serving) = self.running.take() {
-            let _ = kill_process_group(pid_of(serving.child.id()), Signal::KILL);
+            let _ = serving.child.kill();
             let _ = serving.child.wait();
         }
         let left = left_behind(&self.mark());

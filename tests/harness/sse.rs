@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::Running;
+use super::{Running, wait::within};
 
 /// An open stream of events.
 pub(crate) struct Sse {
@@ -67,14 +67,13 @@ impl Sse {
     /// The events up to the first that the predicate takes, and that one.
     pub(crate) async fn until(&mut self, is_last: impl Fn(&Event) -> bool) -> Vec<Event> {
         let mut seen = Vec::new();
-        loop {
-            let event = self.event().await.unwrap_or_else(|| panic!("ended: {seen:?}"));
-            let is_over = is_last(&event);
-            seen.push(event);
-            if is_over {
-                return seen;
+        let found = async {
+            while !seen.last().is_some_and(&is_last) {
+                seen.push(self.event().await.expect("an event before the end"));
             }
-        }
+        };
+        within("an event", found).await;
+        seen
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct Watch {
     is_complete: bool,
     /// What the first frame said.
     pub(crate) opened: Opened,
-    /// Where the watch is after the last frame.
+    /// Where to resume from after the last frame. Without an epoch as long as a snapshot is not complete.
     pub(crate) cursor: Cursor,
     /// Revision of the last event that was taken out.
     revision: u64,
@@ -28,15 +28,16 @@ pub(crate) struct Watch {
 impl Watch {
     pub(super) async fn open(mut client: Plugins, request: WatchStateRequest) -> Result<Self, Status> {
         let is_complete = request.plugin_ids.is_empty() && request.states.is_empty();
-        let after = match &request.start {
-            Some(Start::After(cursor)) => Some(cursor.revision),
-            _ => None,
-        };
+        let start = request.start.clone();
         let mut stream = within("the opening of a watch", client.watch_state(request)).await?.into_inner();
         let first = within("the first frame", stream.message()).await?.expect("a first frame");
-        let cursor = first.cursor.expect("a cursor");
+        assert_eq!(first.cursor.is_none(), start.is_none(), "only what is complete can be resumed from");
+        let cursor = first.cursor.unwrap_or_default();
         let Some(Frame::Opened(opened)) = first.frame else { panic!("not opened first: {:?}", first.frame) };
-        let revision = after.unwrap_or(cursor.revision);
+        let revision = match start {
+            Some(Start::After(after)) => after.revision,
+            _ => cursor.revision,
+        };
         Ok(Self { stream, is_complete, opened, cursor, revision, pending: VecDeque::new() })
     }
 
@@ -44,11 +45,17 @@ impl Watch {
     pub(crate) async fn frame(&mut self) -> Result<Frame, Status> {
         assert!(self.pending.is_empty(), "events were not taken out");
         let message = within("a frame", self.stream.message()).await?.expect("a watch ends with a status");
-        let cursor = message.cursor.expect("a cursor");
-        assert_eq!(cursor.epoch, self.cursor.epoch, "one history");
+        let frame = message.frame.expect("a frame");
+        self.move_on(message.cursor, matches!(frame, Frame::Snapshot(_)));
+        Ok(frame)
+    }
+
+    fn move_on(&mut self, cursor: Option<Cursor>, is_of_snapshot: bool) {
+        assert_eq!(cursor.is_none(), is_of_snapshot, "only what is complete can be resumed from");
+        let Some(cursor) = cursor else { return };
+        assert!([cursor.epoch.as_str(), ""].contains(&self.cursor.epoch.as_str()), "one history");
         assert!(cursor.revision >= self.cursor.revision, "the cursor went back");
         self.cursor = cursor;
-        Ok(message.frame.expect("a frame"))
     }
 
     /// The next change.
@@ -76,14 +83,13 @@ impl Watch {
     /// The changes up to the first that the predicate takes, and that one.
     pub(crate) async fn until(&mut self, is_last: impl Fn(&PluginEvent) -> bool) -> Vec<PluginEvent> {
         let mut seen = Vec::new();
-        loop {
-            let event = self.event().await.unwrap();
-            let is_over = is_last(&event);
-            seen.push(event);
-            if is_over {
-                return seen;
+        let found = async {
+            while !seen.last().is_some_and(&is_last) {
+                seen.push(self.event().await.unwrap());
             }
-        }
+        };
+        within("a change", found).await;
+        seen
     }
 
     /// The changes up to the first in which the plugin is in this state, and that one.
@@ -112,11 +118,14 @@ impl Watch {
 
     /// What the watch ends with.
     pub(crate) async fn end(&mut self) -> Status {
-        loop {
-            if let Err(status) = self.event().await {
-                return status;
+        let ended = async {
+            loop {
+                if let Err(status) = self.event().await {
+                    return status;
+                }
             }
-        }
+        };
+        within("the end of a watch", ended).await
     }
 }
 

@@ -7,7 +7,7 @@ use plugd::api::v1::Role;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::harness::{Answer, Body, Plugd, Rest, Run, chaos_manifest, external_manifest, program, repository};
+use crate::harness::{Answer, Body, Plugd, Rest, Run, chaos_manifest, external_manifest, python, repository};
 
 const ONLY_DOCUMENTED: &str = include_str!("schemathesis.toml");
 
@@ -25,12 +25,12 @@ fn schemathesis(plugd: &Plugd, supervised: &str, external: &str) -> Command {
          external.values = [{external:?}]\nnobody.values = [{NOBODY:?}]\n"
     );
     fs::write(&config, [ONLY_DOCUMENTED, &dictionaries].concat()).unwrap();
-    let mut command = program(repository(".venv/bin/schemathesis"));
-    command.arg("--config-file").arg(config).args(["run", &format!("{}/api/openapi.json", plugd.url())]);
-    command.args(["--header", &format!("Authorization: Bearer {}", plugd.token()), "--max-examples", EXAMPLES]);
-    command.args(["--no-color"]).current_dir(plugd.scratch());
+    let mut command = python(".venv/bin/schemathesis", &["--config-file"]);
+    command.arg(config).args(["run", &format!("{}/api/openapi.json", plugd.url())]);
+    command.args(["--header", &format!("Authorization: Bearer {}", plugd.token())]);
+    command.args(["--max-examples", EXAMPLES, "--no-color"]).current_dir(plugd.scratch());
     command.env("SCHEMATHESIS_HOOKS", repository("tests/openapi/hooks.py"));
-    command.env("PLUGD_MANIFEST", chaos_manifest(&["tame"]).to_string());
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("PLUGD_MANIFEST", chaos_manifest(&["tame"]).to_string());
     command
 }
 

@@ -7,6 +7,8 @@ use crate::rest::path;
 
 /// Pattern of a cursor.
 const CURSOR: &str = "^.*:[0-9]{1,19}$";
+/// The same in the header of a browser, which has an empty one before the first event.
+const CURSOR_OR_NONE: &str = "^(.*:[0-9]{1,19})?$";
 
 fn parameter(place: &str, name: &str, description: &str, schema: Value) -> Value {
     json!({"name": name, "in": place, "required": place == "path", "description": description, "schema": schema})
@@ -29,9 +31,14 @@ pub(in crate::rest) fn states(name: &str) -> Value {
     parameter("query", name, "Only plugins in one of these states.", states)
 }
 
-/// A cursor.
-pub(in crate::rest) fn cursor(place: &str, name: &str, description: &str) -> Value {
-    parameter(place, name, description, json!({"type": "string", "pattern": CURSOR}))
+/// A cursor in the query.
+pub(in crate::rest) fn cursor(name: &str, description: &str) -> Value {
+    parameter("query", name, description, json!({"type": "string", "pattern": CURSOR}))
+}
+
+/// A cursor in a header.
+pub(in crate::rest) fn cursor_header(name: &str, description: &str) -> Value {
+    parameter("header", name, description, json!({"type": "string", "pattern": CURSOR_OR_NONE}))
 }
 
 /// Yes or no.

@@ -137,12 +137,21 @@ async fn a_bad_query_of_nobody_is_unauthorized_rather_than_wrong() {
 }
 
 #[tokio::test]
-async fn a_cookie_counts_before_a_bearer_token() {
+async fn a_cookie_counts_before_a_bearer_token_unless_it_is_no_good() {
     let harness = Harness::new();
-    for (cookie, token, status) in [("admin", "x", StatusCode::OK), ("x", "admin", StatusCode::UNAUTHORIZED)] {
-        let cookie = format!("other=1; storyden-session={cookie}; more=2");
-        let request = bearer(token, "GET", &path("")).header("cookie", cookie);
-        assert_eq!(harness.send(request.body(Body::empty()).unwrap()).await.status, status);
+    let cases = [
+        ("admin", "x", StatusCode::NO_CONTENT),
+        ("x", "admin", StatusCode::NO_CONTENT),
+        ("viewer", "admin", StatusCode::FORBIDDEN),
+        ("x", "viewer", StatusCode::FORBIDDEN),
+        ("x", "y", StatusCode::UNAUTHORIZED),
+    ];
+    for (cookie, token, status) in cases {
+        let request = bearer(token, "DELETE", &path(""))
+            .header("cookie", format!("other=1; storyden-session={cookie}; more=2"))
+            .header("host", "plugd.example")
+            .header("origin", "http://plugd.example");
+        assert_eq!(harness.send(request.body(Body::empty()).unwrap()).await.status, status, "{cookie} {token}");
     }
 }
 

@@ -124,6 +124,43 @@ async fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_page_has_each_operation_once_in_a_group_and_with_a_command() {
+    let document = document().await;
+    let text = Harness::new().get("/api/docs").await.text;
+    let operations = operations(&document);
+    for (path, method, operation) in &operations {
+        let id = operation["operationId"].as_str().unwrap();
+        assert_eq!(text.matches(&format!("<details id=\"{id}\">")).count(), 1, "{id}");
+        let verb = if method == "GET" { String::new() } else { format!(" -X {method}") };
+        let path = path.replace("{plugin_instance_id}", "$ID");
+        let is_shown = |flags: &str| text.contains(&format!("curl{verb}{flags} &quot;$PLUGD{path}&quot;"));
+        assert!(["", " -N", " -OJ"].into_iter().any(is_shown), "{method} {path}");
+        assert!(text.contains(&format!(
+            "<h2 id=\"{}\"",
+            operation["tags"][0].as_str().unwrap().to_lowercase().replace(' ', "-")
+        )));
+    }
+    assert!(text.contains("-d '{&quot;active&quot;:&quot;active&quot;}'"), "bodies have examples");
+    assert!(!text.contains("-d 'null'"), "each of them");
+}
+
+/// What stands between this and the next quotation mark, wherever it is in the text.
+fn quoted_after<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(start).skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+#[tokio::test]
+async fn links_within_the_page_lead_to_one_place() {
+    let text = Harness::new().get("/api/docs").await.text;
+    let mut places = BTreeSet::new();
+    for id in quoted_after(&text, " id=\"") {
+        assert!(places.insert(id), "{id} is there twice");
+    }
+    let links: BTreeSet<_> = quoted_after(&text, "href=\"#").collect();
+    assert!(links.len() > 10 && links.is_subset(&places), "{:?}", links.difference(&places));
+}
+
+#[tokio::test]
 async fn the_information_names_the_plugins_capability() {
     let harness = Harness::new();
     for status in [ServingStatus::Serving, ServingStatus::NotServing] {
