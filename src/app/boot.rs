@@ -73,7 +73,7 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
             Box::new(move |id| logs.remove(id))
         },
     });
-    let health = health::service(&store, &draining);
+    let health = health::service(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let link_options = link::Options {
         ping_interval: config.ping_interval,
         ping_timeout: config.ping_timeout,

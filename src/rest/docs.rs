@@ -9,7 +9,9 @@ use serde_json::Value;
 const STYLE: &str = include_str!("docs/style.css");
 
 /// What the command lines of the page refer to.
-const VARIABLES: &str = "TOKEN=$(cat data/admin.token)   # in plugd's data folder\nID=...   # from the list of plugins";
+const VARIABLES: &str = "PLUGD=http://127.0.0.1:8000   # this server
+TOKEN=$(cat data/admin.token)   # in plugd's data folder
+ID=...   # from the list of plugins";
 
 /// The page. It is made once, so that it says what the document says.
 pub(super) fn page(document: &Value) -> String {
@@ -40,11 +42,7 @@ fn push_introduction(page: &mut String, document: &Value) {
     }
     page.push_str("<a href=\"#schemas\">Schemas</a><a href=\"openapi.json\">openapi.json</a></nav>");
     page.push_str("<p>The commands below want a shell that knows where plugd is and who you are:</p>");
-    let server = match document["servers"][0]["url"].as_str() {
-        Some(url) if url != "/" => url.trim_end_matches('/'),
-        _ => "http://127.0.0.1:8000",
-    };
-    let _ = write!(page, "<pre>PLUGD={}   # this server\n{}</pre>", escape_text(server), escape_text(VARIABLES));
+    let _ = write!(page, "<pre>{}</pre>", escape_text(VARIABLES));
 }
 
 fn push_group(page: &mut String, document: &Value, tag: &Value) {

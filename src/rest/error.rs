@@ -1,6 +1,6 @@
 //! Errors as REST clients see them, and the one mapping from gRPC's status to HTTP's.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     http::{
@@ -70,6 +70,7 @@ fn kind(status: StatusCode) -> &'static str {
         403 => "permission-denied",
         404 => "not-found",
         405 => "method-not-allowed",
+        408 => "deadline-exceeded",
         409 => "aborted",
         410 => "out-of-range",
         413 => "too-large",
@@ -203,6 +204,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", "the body ended before its end")
             .suggesting("Send the request again.")
             .local()
+    }
+
+    /// The client sent nothing more of its body for so long.
+    pub(super) fn stalled_body(idle: Duration) -> Self {
+        let message = format!("nothing more of the body came for {idle:?}");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "BODY_STALLED", message).suggesting("Send the request again.").local()
     }
 
     /// The body has another media type than is wanted.

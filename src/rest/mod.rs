@@ -61,18 +61,16 @@ pub const MAX_BODY: usize = 50 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Origins of other sites (`https://admin.example.org`) whose pages may use the API with the user's cookie. Each is
-    /// compared as written; there is no wildcard.
+    /// compared as written; there is no wildcard. A page of this server itself needs no entry: its origin is told by the
+    /// request's `Host`. A proxy in front must keep that header, or the origin that it serves has to stand here.
     pub allowed_origins: Vec<String>,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
-    /// Where clients find this server, without `/api`. Shown in the OpenAPI document and the instance's information,
-    /// and its origin counts as this site's own, which a proxy that changes `Host` needs.
-    pub public_url: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { allowed_origins: Vec::new(), max_body: MAX_BODY, public_url: None }
+        Self { allowed_origins: Vec::new(), max_body: MAX_BODY }
     }
 }
 
@@ -87,7 +85,7 @@ struct App {
 /// The router of everything under `/api`, and of `/healthz` and `/readyz`. It answers 404 to any other path.
 pub fn router(backend: Backend, options: Options) -> Router {
     let groups = groups();
-    let pages = system::Pages::of(&openapi::document(&groups, &options));
+    let pages = system::Pages::of(&openapi::document(&groups));
     let app = App { backend, options: Arc::new(options), pages: Arc::new(pages) };
     let routes = groups.into_iter().flat_map(|group| group.operations).fold(Router::new(), |router, operation| {
         let (path, route) = operation.into_route(&app);

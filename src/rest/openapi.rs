@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Options,
     body::JSON,
     caller::COOKIE_NAME,
     context::PROBLEM_JSON,
@@ -13,7 +12,7 @@ use super::{
 };
 
 /// The whole document.
-pub(super) fn document(groups: &[Group], options: &Options) -> Value {
+pub(super) fn document(groups: &[Group]) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -22,7 +21,7 @@ pub(super) fn document(groups: &[Group], options: &Options) -> Value {
             "description": env!("CARGO_PKG_DESCRIPTION"),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": options.public_url.as_deref().unwrap_or("/")}],
+        "servers": [{"url": "/"}],
         "tags": groups.iter().map(|group| json!({"name": group.name, "description": group.description})).collect::<Vec<_>>(),
         "paths": paths(groups),
         "components": {
@@ -123,6 +122,7 @@ fn phrase(status: u16) -> &'static str {
         401 => "There is no valid credential.",
         403 => "The credential is not good for this, or a cookie came from another site.",
         404 => "There is no such thing.",
+        408 => "The body stopped coming.",
         409 => "A later call, or another change, came first.",
         410 => "The cursor is of another store, or no longer kept.",
         413 => "The body is too large.",

@@ -190,7 +190,7 @@ impl Operation {
             errors.insert(409);
         }
         if !self.bodies.is_empty() {
-            errors.extend([400, 413, 415]);
+            errors.extend([400, 408, 413, 415]);
         }
         errors
     }

@@ -113,7 +113,6 @@ fn info() -> Value {
         "description": text(),
         "version": text(),
         "capabilities": list(text()),
-        "public_url": text(),
     });
     object(properties, &["name", "title", "description", "version", "capabilities"])
 }

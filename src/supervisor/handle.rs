@@ -207,7 +207,10 @@ impl Handle {
     }
 
     /// Waits until what was desired of this record is settled.
-    pub(super) async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
+    ///
+    /// # Errors
+    /// As [`Handle::set_active`].
+    pub async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
         match wait {
             Wait::No => Ok(committed.clone()),
             Wait::UpTo(time) => self.settle(&*self.slot(committed.id)?, Wanted::of(committed), time).await,

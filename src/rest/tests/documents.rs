@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tonic_health::ServingStatus;
 
 use super::{Harness, anonymous};
-use crate::rest::Options;
+use crate::api::v1::plugin_service_server::SERVICE_NAME;
 
 async fn document() -> Value {
     Harness::new().get("/api/openapi.json").await.json()
@@ -100,7 +100,7 @@ async fn statuses_that_an_operation_can_answer_are_documented() {
     };
     let set = statuses("/api/plugins/{plugin_instance_id}/active", "patch");
     #[rustfmt::skip]
-    let expected = ["200", "202", "400", "401", "403", "404", "409", "413", "415", "429", "500", "501", "502", "503", "504"];
+    let expected = ["200", "202", "400", "401", "403", "404", "408", "409", "413", "415", "429", "500", "501", "502", "503", "504"];
     assert_eq!(set, expected);
     assert!(statuses("/api/plugins/watch", "get").contains(&"410".to_owned()));
     assert_eq!(statuses("/api/plugins", "get"), ["200", "401", "403", "429", "500", "501", "503", "504"]);
@@ -162,11 +162,20 @@ async fn links_within_the_page_lead_to_one_place() {
 
 #[tokio::test]
 async fn the_information_names_the_plugins_capability() {
-    let options = Options { public_url: Some("https://plugd.example".to_owned()), ..Options::default() };
-    let info = Harness::with(options).get("/api/info").await.json();
-    assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!(["plugins"])));
-    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(info["public_url"], "https://plugd.example");
+    let harness = Harness::new();
+    for status in [ServingStatus::Serving, ServingStatus::NotServing] {
+        harness.health.set_service_status(SERVICE_NAME, status).await;
+        let info = harness.send(anonymous("GET", "/api/info").body(Body::empty()).unwrap()).await.json();
+        assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!(["plugins"])));
+        assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+    }
+}
+
+#[tokio::test]
+async fn the_information_names_no_plugins_where_they_are_disabled() {
+    // The health service does not know a service that is disabled.
+    let info = Harness::new().get("/api/info").await.json();
+    assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!([])));
 }
 
 #[tokio::test]

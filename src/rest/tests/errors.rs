@@ -1,6 +1,12 @@
 //! From gRPC's status to HTTP's, and the error body.
 
-use axum::{body::Body, http::StatusCode};
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::StatusCode,
+};
+use futures_util::stream;
 use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -183,11 +189,14 @@ async fn an_id_that_is_not_text_is_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_never_answers_is_given_up() {
-    let (_keep, body) = tokio::io::duplex(64);
-    let body = Body::from_stream(tokio_util::io::ReaderStream::new(body));
+async fn a_request_that_never_ends_is_given_up() {
+    // Never idle for long enough to be called so.
+    let bytes = stream::unfold(tokio::time::interval(Duration::from_secs(10)), async |mut ticks| {
+        ticks.tick().await;
+        Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ticks))
+    });
     let request = admin("PATCH", &path("/configuration")).header("content-type", "application/json");
-    let answer = Harness::new().send(request.body(body).unwrap()).await;
+    let answer = Harness::new().send(request.body(Body::from_stream(bytes)).unwrap()).await;
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(answer.json()["type"], "urn:storyden:problem:deadline-exceeded");
 }
