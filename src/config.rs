@@ -20,7 +20,7 @@ pub use file::File;
 pub use flags::Flags;
 pub use knob::{Knob, Knobs};
 pub use layers::{Environment, Error, Layers, Origin};
-pub use value::{Bytes, EventCatalog, HttpUrl, LogFormat, PluginUser, RuntimeProvider, Value, duration};
+pub use value::{Bytes, EventCatalog, HttpUrl, LogFormat, PluginUser, RuntimeProvider, Secret, Value, duration};
 
 use knob::knobs;
 
@@ -80,7 +80,7 @@ knobs! {
         /// Address of the application's own API, as plugins are told it.
         public_api_address: HttpUrl = "http://localhost:8000", "URL", ["PLUGD_PUBLIC_API_ADDRESS", "PUBLIC_API_ADDRESS"];
         /// Key that `access_get` gives plugins when no application answers it.
-        access_key: Option<String> = "", "KEY", ["PLUGD_ACCESS_KEY"];
+        access_key: Option<Secret> = "", "KEY", ["PLUGD_ACCESS_KEY"];
         /// Variables of plugd's environment that plugins get; a trailing * matches the rest of a name.
         env_allow: Vec<String> = "PATH,HOME,LANG,LC_*,TZ,TMPDIR", "NAMES", ["PLUGD_ENV_ALLOW"];
         /// Origins, besides plugd's own, whose pages may change things with a cookie.

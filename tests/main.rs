@@ -1,1 +1,28 @@
+//! End-to-end tests: the real binary over real sockets, real plugin processes, clients that were not written here.
+//!
+//! A file is a topic. `harness` has what they stand on; the plugins are the examples, the tools come from `make tools`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that can't go on has failed")]
+#![allow(clippy::large_futures, reason = "a scenario is one future, and runs once")]
+
+mod access;
+mod activation;
+mod bus;
+mod cli;
+mod contract;
+mod crashes;
+mod dev;
+mod external;
+mod foreign_clients;
+mod harness;
+mod killed;
+mod logs;
+mod misbehaviour;
+mod openapi;
+mod packages;
+mod refusals;
+mod rest_life;
+mod rest_watch;
+mod shutdown;
+mod watch_stream;
+mod watchers;

@@ -1,6 +1,6 @@
 //! Starts the parts, each after those that it needs.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context;
 use axum::Router;
@@ -11,17 +11,21 @@ use super::{glue, health, make_private, routes};
 use crate::{
     bus::{Bridge, Credentials, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
-    domain::{access::AccessToken, events::EventCatalog, lifecycle::Policy},
+    domain::{PluginId, access::AccessToken, events::EventCatalog, lifecycle::Policy},
     grpc::{Access, access},
     link, logs,
-    runtime::process::{self, ProcessRuntime},
+    runtime::{
+        Runtime,
+        process::{self, ProcessRuntime},
+    },
     store::{self, Store, packages::Packages},
-    supervisor::{self, Handle, Library, Parts, Supervisor},
+    supervisor::{self, Handle, Library, Parts, Projection, Supervisor},
 };
 
 /// Everything, ready to run.
 pub(super) struct System {
     pub(super) app: Router,
+    pub(super) handle: Handle,
     pub(super) supervisor: Supervisor,
     pub(super) parts: Arc<Parts>,
     pub(super) store: Store,
@@ -50,6 +54,7 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
     let packages = Packages::open(&config.data_dir.join("packages")).await.context("the packages can't be opened")?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = runtime(config, &packages, &logs).await?;
+    collect_folders(&runtime, &config.plugin_dir, &projection).await;
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
     let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
@@ -62,20 +67,20 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
         policy: policy(config),
         host: Arc::new(bridge),
         rpc_url: rpc_url(address),
-        on_update_failed: glue::roll_back(library.clone()),
+        on_update_failed: glue::take_back(library.clone(), store.clone()),
         on_deleted: {
             let logs = logs.clone();
             Box::new(move |id| logs.remove(id))
         },
     });
-    let health = health::service(&store, &draining);
+    let health = health::service(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let link_options = link::Options {
         ping_interval: config.ping_interval,
         ping_timeout: config.ping_timeout,
         ..link::Options::default()
     };
     let services = routes::Services {
-        handle,
+        handle: handle.clone(),
         library,
         logs: logs.clone(),
         store: store.clone(),
@@ -87,7 +92,7 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
         draining,
     };
     let app = routes::app(config, services)?;
-    Ok(System { app, supervisor, parts, store, logs, admin_token })
+    Ok(System { app, handle, supervisor, parts, store, logs, admin_token })
 }
 
 /// The administrator's token, where this start had to make one.
@@ -128,6 +133,19 @@ async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> any
     Ok(runtime)
 }
 
+/// Removes the folders of plugins that are no more: a deletion was cut short.
+async fn collect_folders(runtime: &ProcessRuntime, plugin_dir: &Path, projection: &Projection) {
+    let Ok(entries) = fs::read_dir(plugin_dir) else { return };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let ids = names.filter_map(|name| name.parse::<PluginId>().ok());
+    for id in ids.filter(|id| projection.slot(*id).is_err()) {
+        match runtime.remove(id).await {
+            Ok(()) => tracing::info!(plugin = %id, "removed the folder of a deleted plugin"),
+            Err(error) => tracing::warn!(plugin = %id, %error, "the folder of a deleted plugin can't be removed"),
+        }
+    }
+}
+
 fn limits(config: &Config) -> process::Limits {
     process::Limits {
         memory_bytes: config.limit_memory.map(|bytes| bytes.0),
@@ -159,7 +177,7 @@ fn log_options(config: &Config) -> logs::Options {
 }
 
 fn credentials(config: &Config) -> Option<Credentials> {
-    let access_key = config.access_key.clone()?;
+    let access_key = config.access_key.clone()?.0;
     Some(Credentials { access_key, api_base_url: config.public_api_address.0.clone() })
 }
 

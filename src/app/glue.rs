@@ -12,7 +12,7 @@ use crate::{
     grpc::TokenStore,
     runtime::{PackageFiles, process::FetchPackage},
     store::{Store, packages::Packages},
-    supervisor::{Library, PackageBytes, Wait},
+    supervisor::{Library, PackageBytes},
 };
 
 /// The name under which plugd itself changes what is desired.
@@ -45,14 +45,23 @@ pub(super) fn fetch_package(packages: Packages) -> FetchPackage {
     })
 }
 
-/// Goes back to the previous package, in a task of its own.
-pub(super) fn roll_back(library: Arc<Library>) -> Box<dyn Fn(PluginId) + Send + Sync> {
-    Box::new(move |id| {
+/// Takes failed updates back, each in a task of its own.
+pub(super) fn take_back(library: Arc<Library>, store: Store) -> Box<dyn Fn(PluginId, Digest) + Send + Sync> {
+    Box::new(move |id, failed| {
         let library = library.clone();
+        let mut healthy = store.healthy();
         tokio::spawn(async move {
-            match library.roll_back(id, PLUGD, Wait::No).await {
-                Ok(_) => tracing::warn!(plugin = %id, "the update failed; the previous package is back"),
-                Err(error) => tracing::error!(plugin = %id, %error, "the update failed and can't be taken back"),
+            // While the store is away nothing can be taken back; it is when the store is.
+            while healthy.wait_for(|is_healthy| *is_healthy).await.is_ok() {
+                match library.take_back(id, failed, PLUGD).await {
+                    Ok(()) => tracing::warn!(plugin = %id, "the update failed; the previous package is back"),
+                    Err(error) if error.reason == Reason::StoreUnavailable => match healthy.changed().await {
+                        Ok(()) => continue,
+                        Err(_) => return,
+                    },
+                    Err(error) => tracing::error!(plugin = %id, %error, "the update failed and can't be taken back"),
+                }
+                return;
             }
         });
     })

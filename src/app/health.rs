@@ -10,30 +10,34 @@ use tonic_health::{
 use crate::store::Store;
 
 /// Names that clients ask about; the empty one is the server as a whole.
-const NAMES: [&str; 4] = ["", "plugd.v1.PluginService", "plugd.v1.BusService", "plugd.v1.AccessService"];
+const NAMES: [&str; 3] = ["", "plugd.v1.BusService", "plugd.v1.AccessService"];
+
+/// Unknown where plugins are not run here: this is how anybody can tell, the REST shim's `/api/info` for one.
+const PLUGINS: &str = "plugd.v1.PluginService";
 
 /// The service, kept up to date by a task that ends with the store or when plugd drains.
-pub(super) fn service(store: &Store, draining: &CancellationToken) -> HealthServer<impl Health> {
+pub(super) fn service(store: &Store, draining: &CancellationToken, has_plugins: bool) -> HealthServer<impl Health> {
+    let names: Vec<&'static str> = NAMES.into_iter().chain(has_plugins.then_some(PLUGINS)).collect();
     let (reporter, service) = health_reporter();
     let mut healthy = store.healthy();
     let draining = draining.clone();
     tokio::spawn(async move {
         loop {
             let is_healthy = *healthy.borrow_and_update();
-            set(&reporter, is_healthy).await;
+            set(&reporter, &names, is_healthy).await;
             tokio::select! {
                 changed = healthy.changed() => if changed.is_err() { break },
                 () = draining.cancelled() => break,
             }
         }
-        set(&reporter, false).await;
+        set(&reporter, &names, false).await;
     });
     service
 }
 
-async fn set(reporter: &HealthReporter, is_healthy: bool) {
+async fn set(reporter: &HealthReporter, names: &[&'static str], is_healthy: bool) {
     let status = if is_healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for name in NAMES {
-        reporter.set_service_status(name, status).await;
+    for name in names {
+        reporter.set_service_status(*name, status).await;
     }
 }

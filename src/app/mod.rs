@@ -25,6 +25,12 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// How long what plugins printed last may take to be written once they have ended.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
+/// How long a start may take to find out what every plugin does.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// How long the last changes may take to be stored.
+const CLOSE: Duration = Duration::from_millis(500);
+
 /// What is known once the server listens.
 #[derive(Debug)]
 pub struct Ready {
@@ -47,16 +53,25 @@ pub async fn serve(
     let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
     let address = listener.local_addr().context("can't find out where it listens")?;
     let draining = shutdown.child_token();
-    let boot::System { app, supervisor, parts, store, logs, admin_token } =
+    let boot::System { app, handle, supervisor, parts, store, logs, admin_token } =
         Box::pin(boot::boot(&config, address, draining.clone())).await?;
     let patience = config.grace + config.kill_timeout + Duration::from_millis(500);
+    let is_local = config.runtime_provider == RuntimeProvider::Local;
     let supervising = async {
-        if config.runtime_provider == RuntimeProvider::Local {
+        if is_local {
             supervisor.run(parts, draining.clone(), patience).await;
         }
     };
     let options = server_options(config.max_connections);
     let serving = async {
+        // Until then, what is reported is what was when plugd was last here. Plugins that dial meanwhile wait in the queue.
+        let current = async {
+            handle.caught_up().await;
+            store.flush().await
+        };
+        if is_local && !matches!(timeout(CATCH_UP, current).await, Ok(Ok(()))) {
+            tracing::warn!("serving before every plugin's state is known to the store");
+        }
         let served = server::serve(listener, app, options, draining.clone());
         tracing::info!(%address, "serving");
         on_ready(Ready { address, admin_token });
@@ -66,7 +81,8 @@ pub async fn serve(
     if timeout(LAST_WORDS, logs.drained()).await.is_err() {
         tracing::warn!("a process that left its group still prints; what it prints is no longer kept");
     }
-    store.close().await.context("the last changes could not be stored")?;
+    let closed = timeout(CLOSE, store.close()).await;
+    closed.context("the store does not answer")?.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -83,16 +83,20 @@ fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyh
         is_disabled: config.runtime_provider == RuntimeProvider::None,
         draining: services.draining,
     });
-    let descriptors =
-        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTOR_SET);
-    let health = tonic_health::pb::FILE_DESCRIPTOR_SET;
-    let v1 = descriptors().register_encoded_file_descriptor_set(health).build_v1().context("reflection")?;
-    let v1alpha = descriptors().register_encoded_file_descriptor_set(health).build_v1alpha().context("reflection")?;
     let routes = Routes::new(PluginServiceServer::new(plugins))
         .add_service(BusServiceServer::new(bus))
         .add_service(AccessServiceServer::new(access))
         .add_service(services.health)
-        .add_service(v1)
-        .add_service(v1alpha);
+        .add_service(descriptors().build_v1().context("reflection")?)
+        .add_service(descriptors().build_v1alpha().context("reflection")?);
     Ok(routes.into_axum_router().layer(auth))
+}
+
+/// What reflection tells: the services, and the details that their errors carry.
+fn descriptors() -> tonic_reflection::server::Builder<'static> {
+    [DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET]
+        .into_iter()
+        .fold(tonic_reflection::server::Builder::configure(), |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
 }

@@ -1,6 +1,6 @@
 //! The REST shim as a process of its own.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -20,7 +20,11 @@ const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// It can't be started. An upstream that is away is no obstacle: it is dialled when it is needed.
-pub async fn serve_rest(config: RestConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve_rest(
+    config: RestConfig,
+    shutdown: CancellationToken,
+    on_ready: impl FnOnce(SocketAddr) + Send,
+) -> anyhow::Result<()> {
     let listen = config.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
     let upstream = &config.upstream.0;
@@ -28,8 +32,9 @@ pub async fn serve_rest(config: RestConfig, shutdown: CancellationToken) -> anyh
     let backend = rest::Backend::new(channel(upstream)?, channel(upstream)?);
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
     let address = listener.local_addr().unwrap_or(listen);
-    tracing::info!(%address, upstream, "serving REST");
     let app = rest::router(backend, options);
+    tracing::info!(%address, upstream, "serving REST");
+    on_ready(address);
     report(server::serve(listener, app, server_options(config.max_connections), shutdown).await);
     Ok(())
 }

@@ -56,7 +56,8 @@ pub struct Hosts(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     last: HostId,
-    turn: usize,
+    /// Whose turn it is, by the name under which a method is served.
+    turns: HashMap<String, usize>,
     serving: Vec<Serving>,
 }
 
@@ -81,7 +82,10 @@ impl Hosts {
     /// The application is gone: its open calls fail at once.
     pub fn unregister(&self, id: HostId) {
         // Dropping the entry drops what its calls wait on.
-        self.lock().serving.retain(|serving| serving.id != id);
+        let mut inner = self.lock();
+        let Inner { serving, turns, .. } = &mut *inner;
+        serving.retain(|serving| serving.id != id);
+        turns.retain(|name, _| serving.iter().any(|serving| serving.methods.contains(name)));
     }
 
     /// Takes an application's answer; false when nobody waits for it.
@@ -93,9 +97,10 @@ impl Hosts {
     }
 
     /// Does anybody serve this method?
-    #[must_use]
-    pub fn serves(&self, method: &str) -> bool {
-        self.lock().choose(method).is_some()
+    #[cfg(test)]
+    pub(crate) fn serves(&self, method: &str) -> bool {
+        let inner = self.lock();
+        [method, ANY].iter().any(|name| !inner.serving_as(name).is_empty())
     }
 
     /// Calls a method of whichever application serves it, in turn if several do; none if nobody does.
@@ -141,14 +146,19 @@ impl Hosts {
 impl Inner {
     /// Those that name the method come before those that serve any; equals take turns.
     fn choose(&mut self, method: &str) -> Option<usize> {
-        let able = |name: &str| -> Vec<usize> {
-            let serves = |(_, serving): &(usize, &Serving)| serving.methods.contains(name);
-            self.serving.iter().enumerate().filter(serves).map(|(index, _)| index).collect()
-        };
-        let named = able(method);
-        let able = if named.is_empty() { able(ANY) } else { named };
-        self.turn = self.turn.wrapping_add(1);
-        able.get(self.turn.checked_rem(able.len())?).copied()
+        let named = self.serving_as(method);
+        let (name, able) = if named.is_empty() { (ANY, self.serving_as(ANY)) } else { (method, named) };
+        if able.is_empty() {
+            return None;
+        }
+        let turn = self.turns.entry(name.to_owned()).or_default();
+        *turn = turn.wrapping_add(1);
+        able.get(*turn % able.len()).copied()
+    }
+
+    fn serving_as(&self, name: &str) -> Vec<usize> {
+        let serves = |(_, serving): &(usize, &Serving)| serving.methods.contains(name);
+        self.serving.iter().enumerate().filter(serves).map(|(index, _)| index).collect()
     }
 }
 

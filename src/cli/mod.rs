@@ -136,7 +136,7 @@ impl Cli {
         let done = match self.command {
             Command::Client(command) => in_one_thread(run_client(*command, self.options, ui.clone())),
             Command::Serve(serve) => serve.run(&self.options, &ui),
-            Command::Rest(rest) => rest.run(),
+            Command::Rest(rest) => rest.run(&ui),
             Command::Dev(dev) => dev.run(self.options),
             Command::Completions(completions) => completions.run(&ui),
             Command::Warden => crate::app::warden().map_err(Failure::from),

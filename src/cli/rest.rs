@@ -9,6 +9,7 @@ use super::{
     in_many_threads,
     serve::{environment, settings_file},
     signals, telemetry,
+    ui::Ui,
 };
 use crate::{
     app,
@@ -26,15 +27,15 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
         let file = settings_file::<RestConfig>(self.config.as_deref())?;
         let config = RestConfig::load(&self.flags, &environment(), &file)?;
         telemetry::install(&config.log, config.log_format)?;
-        in_many_threads(serve(config))
+        in_many_threads(serve(config, ui))
     }
 }
 
-async fn serve(config: RestConfig) -> Result<(), Failure> {
-    tracing::info!(address = %config.listen, upstream = config.upstream.0, "serving REST");
-    Ok(Box::pin(app::serve_rest(config, signals::stop_token()?)).await?)
+async fn serve(config: RestConfig, ui: &Ui) -> Result<(), Failure> {
+    let announce = |address| ui.note(&format!("plugd serves REST on http://{address}"));
+    Ok(Box::pin(app::serve_rest(config, signals::stop_token()?, announce)).await?)
 }

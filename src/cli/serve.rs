@@ -1,6 +1,6 @@
 //! `plugd serve`.
 
-use std::{env, path::PathBuf};
+use std::{env, io::IsTerminal, path::PathBuf};
 
 use clap::Args;
 
@@ -45,8 +45,13 @@ async fn serve(config: Config, ui: &Ui) -> Result<(), Failure> {
 
 fn announce(ui: &Ui, ready: &Ready) {
     ui.note(&format!("plugd serves on http://{}", ready.address));
-    if let Some(token) = &ready.admin_token {
-        ui.note(&format!("This is a new data folder. The administrator's token, also in its admin.token: {token}"));
+    match &ready.admin_token {
+        // Not into a log that is kept.
+        Some(token) if std::io::stderr().is_terminal() => {
+            ui.note(&format!("This is a new data folder. The administrator's token, also in its admin.token: {token}"));
+        }
+        Some(_) => ui.note("This is a new data folder. The administrator's token is in its admin.token."),
+        None => {}
     }
 }
 

@@ -143,6 +143,9 @@ fn printed_settings_hold_no_password() {
     let config = load(&[("database_url", "postgres://me:se@secret@host/db")], &[], "").unwrap();
     assert!(config.to_toml().contains("postgres://me@host/db"));
     assert!(!config.to_toml().contains("secret"));
+    let config = load(&[("access_key", "hidden")], &[], "").unwrap();
+    assert!(!config.to_toml().contains("hidden"));
+    assert_eq!(config.access_key.map(|key| key.0).as_deref(), Some("hidden"));
 }
 
 #[test]

@@ -17,5 +17,5 @@ pub use commit::Commit;
 pub use error::{Error, Reason, Result};
 pub use id::{PluginId, RunId, TokenId};
 pub use plugin::{Desired, Digest, Plugin, Reported};
-pub use run::{Exit, Failure, Stage};
+pub use run::{CAUSE, Exit, Failure, Stage};
 pub use state::{ActiveState, Mode, State};

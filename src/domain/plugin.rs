@@ -76,6 +76,9 @@ pub struct Reported {
     /// The present package has been stable once. An update that never is goes back to the package before it.
     #[serde(default)]
     pub is_proven: bool,
+    /// Counts the reports of this plugin. Whoever saw one with a number waits for a record with at least that.
+    #[serde(default)]
+    pub serial: u64,
 }
 
 impl Reported {
@@ -94,6 +97,7 @@ impl Reported {
             is_degraded: false,
             events_dropped: 0,
             is_proven: false,
+            serial: 0,
         }
     }
 }

@@ -75,6 +75,9 @@ impl Stage {
     }
 }
 
+/// Key in the details of a failure: the name of the [`super::Reason`] that caused it, where there is one.
+pub const CAUSE: &str = "cause";
+
 /// Why a run failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Failure {

@@ -65,9 +65,11 @@ impl<S: TokenStore> AccessService<S> {
         let id = token_id(&request.token_id)?;
         let (store, table) = (Arc::clone(&self.store), Arc::clone(&self.access));
         let token = whole(async move {
-            let token = store.revoke_token(id).await?;
-            table.remove(id);
-            Ok(token)
+            let revoked = store.revoke_token(id).await;
+            if is_gone(&revoked) {
+                table.remove(id);
+            }
+            revoked
         })
         .await?;
         Ok(RevokeTokenResponse { token: Some(convert::token(&token)) })
@@ -106,6 +108,12 @@ async fn whole<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send +
         tracing::error!(%error, "changing the tokens failed");
         Err(Error::new(Reason::Internal, "the tokens could not be changed"))
     })
+}
+
+/// Does the store no longer have the token? A store that went away in the middle may have deleted it and yet have said
+/// that it does not answer; whoever then tries again hears that there is no such token.
+fn is_gone(revoked: &Result<AccessToken>) -> bool {
+    revoked.as_ref().map_or_else(|error| error.reason == Reason::TokenNotFound, |_| true)
 }
 
 fn new_token(request: CreateTokenRequest, hash: [u8; 32], now: Timestamp) -> Result<AccessToken> {

@@ -1,4 +1,7 @@
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::io::DuplexStream;
 use tonic::{
@@ -17,29 +20,38 @@ use crate::{
 };
 
 #[derive(Default)]
-struct Memory(Mutex<Vec<AccessToken>>);
+struct Memory {
+    tokens: Mutex<Vec<AccessToken>>,
+    /// The next deletion is made, and yet answered as if the store were away.
+    loses_its_answer: AtomicBool,
+}
 
 impl TokenStore for Memory {
     async fn create_token(&self, token: AccessToken) -> Result<()> {
-        self.0.lock().unwrap().push(token);
+        self.tokens.lock().unwrap().push(token);
         Ok(())
     }
 
     async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
-        let mut tokens = self.0.lock().unwrap();
+        let mut tokens = self.tokens.lock().unwrap();
         let index = tokens.iter().position(|token| token.id == id);
         let index = index.ok_or_else(|| Error::new(Reason::TokenNotFound, "there is no such token"))?;
-        Ok(tokens.remove(index))
+        let token = tokens.remove(index);
+        if self.loses_its_answer.swap(false, Ordering::SeqCst) {
+            return Err(Error::new(Reason::StoreUnavailable, "the store does not answer"));
+        }
+        Ok(token)
     }
 
     async fn tokens(&self) -> Result<Vec<AccessToken>> {
-        Ok(self.0.lock().unwrap().clone())
+        Ok(self.tokens.lock().unwrap().clone())
     }
 }
 
 /// The real server with its layer, and a client that sends this secret.
 struct Fixture {
     access: Arc<Access>,
+    store: Arc<Memory>,
     channel: Channel,
     secret: String,
 }
@@ -50,10 +62,11 @@ impl Fixture {
         let (id, created) = (TokenId::from(xid::new()), Timestamp::now());
         let admin = AccessToken { id, name: "admin".into(), role: Role::Admin, hash, created, expires: None };
         let access = Arc::new(Access::new([admin.clone()]));
-        let service = AccessService::new(Arc::new(Memory(Mutex::new(vec![admin]))), Arc::clone(&access));
+        let store = Arc::new(Memory { tokens: Mutex::new(vec![admin]), ..Memory::default() });
+        let service = AccessService::new(Arc::clone(&store), Arc::clone(&access));
         let (client, server) = tokio::io::duplex(64 * 1024);
         serve(service, Arc::clone(&access), server);
-        Self { access, channel: connect(client).await, secret }
+        Self { access, store, channel: connect(client).await, secret }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -119,6 +132,19 @@ async fn a_revoked_token_is_refused_at_once() {
     let refusal = fixture.client().list_tokens(fixture.request(ListTokensRequest {})).await.unwrap_err();
     assert_eq!(refusal.code(), Code::Unauthenticated);
     assert_eq!(refusal.get_details_error_info().unwrap().reason, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn a_token_whose_deletion_was_made_and_not_confirmed_is_refused_once_its_revocation_is_tried_again() {
+    let fixture = Fixture::new().await;
+    let created = fixture.create(mk_create("second", ProtoRole::Admin)).await.unwrap();
+    let revoke = RevokeTokenRequest { token_id: created.token.unwrap().id };
+    fixture.store.loses_its_answer.store(true, Ordering::SeqCst);
+    for reason in ["STORE_UNAVAILABLE", "TOKEN_NOT_FOUND"] {
+        let refusal = fixture.client().revoke_token(fixture.request(revoke.clone())).await.unwrap_err();
+        assert_eq!(refusal.get_details_error_info().unwrap().reason, reason);
+    }
+    assert!(fixture.access.authenticate(&created.secret, Timestamp::now()).is_none());
 }
 
 #[tokio::test]

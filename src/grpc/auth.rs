@@ -19,7 +19,10 @@ use super::{
     convert, permissions,
     status::status,
 };
-use crate::domain::{Error, Reason, Result};
+use crate::{
+    domain::{Error, Reason, Result},
+    server::Guest,
+};
 
 /// Puts [`Authenticated`] before services; one is enough for all behind one router.
 #[derive(Debug, Clone)]
@@ -67,6 +70,9 @@ where
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         match admit(&self.access, request.uri().path(), request.headers()) {
             Ok(caller) => {
+                if let Some(guest) = request.extensions().get::<Guest>().filter(|_| caller.is_some()) {
+                    guest.let_in();
+                }
                 request.extensions_mut().extend(extensions(caller));
                 Either::Left(self.inner.call(request))
             }

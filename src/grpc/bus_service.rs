@@ -4,6 +4,7 @@ use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::Map;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -24,6 +25,9 @@ use crate::{
 
 /// How long an application may take to say what it serves.
 const REGISTER: Duration = Duration::from_secs(10);
+
+/// How long an application may leave what it is told unread.
+const UNREAD: Duration = Duration::from_secs(10);
 
 /// The service.
 pub struct BusService {
@@ -78,7 +82,7 @@ impl bus_service_server::BusService for BusService {
         let messages = request.into_inner();
         let hosts = self.hosts.clone();
         // The response stream goes out at once: clients wait for its headers before they send.
-        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        let (sender, receiver) = mpsc::channel(16);
         let draining = self.draining.clone();
         tokio::spawn(async move {
             let served = serve(&hosts, messages, &sender);
@@ -89,8 +93,8 @@ impl bus_service_server::BusService for BusService {
                 () = sender.closed() => None,
             };
             if let Some(error) = error {
-                // An application that has gone away needs no reason.
-                sender.send(Err(error)).await.unwrap_or_default();
+                // An application that has gone away needs no reason, and one that does not read gets none.
+                let _ = tokio::time::timeout(UNREAD, sender.send(Err(error))).await;
             }
         });
         let answers = stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|item| (item, receiver)));
@@ -107,28 +111,48 @@ fn timeout(asked: Option<prost_types::Duration>, deadline: Option<Duration>) -> 
     Ok(deadline.map_or(asked, |deadline| deadline.min(asked)))
 }
 
-type Sender = tokio::sync::mpsc::Sender<Result<ServeHostResponse, Status>>;
+type Sender = mpsc::Sender<Result<ServeHostResponse, Status>>;
 
-/// Serves one application until its stream ends.
-async fn serve(hosts: &Hosts, mut messages: Streaming<ServeHostRequest>, sender: &Sender) -> Result<(), Status> {
+/// Serves one application until its stream ends. What it is told and what it says go side by side: one that is slow to
+/// read is still heard.
+async fn serve(
+    hosts: &Hosts,
+    mut messages: impl Stream<Item = Result<ServeHostRequest, Status>> + Unpin,
+    sender: &Sender,
+) -> Result<(), Status> {
     let first = tokio::time::timeout(REGISTER, messages.next()).await;
     let methods = match first {
         Ok(Some(message)) => methods(message?).map_err(status)?,
         Ok(None) => return Ok(()),
         Err(_) => return Err(status(Error::field("register", "must be the first message, within 10 seconds"))),
     };
-    let (id, mut calls) = hosts.register(methods);
+    let (id, calls) = hosts.register(methods);
     let _registration = Registration { hosts, id };
-    tell(sender, told::Message::Registered(told::Registered {})).await;
-    loop {
-        tokio::select! {
-            message = messages.next() => match message {
-                Some(message) => reply(hosts, id, message?).map_err(status)?,
-                None => return Ok(()),
-            },
-            Some(event) = calls.recv() => tell(sender, announce(event)).await,
-        }
+    tokio::select! {
+        ended = hear(hosts, id, messages) => ended,
+        stuck = announce_all(calls, sender) => stuck.map_err(status),
     }
+}
+
+/// Takes an application's answers until it has no more to say.
+async fn hear(
+    hosts: &Hosts,
+    id: HostId,
+    mut messages: impl Stream<Item = Result<ServeHostRequest, Status>> + Unpin,
+) -> Result<(), Status> {
+    while let Some(message) = messages.next().await {
+        reply(hosts, id, message?).map_err(status)?;
+    }
+    Ok(())
+}
+
+/// Tells an application what it is called until it does not read that any longer.
+async fn announce_all(mut calls: mpsc::Receiver<HostEvent>, sender: &Sender) -> Result<()> {
+    tell(sender, told::Message::Registered(told::Registered {})).await?;
+    while let Some(event) = calls.recv().await {
+        tell(sender, announce(event)).await?;
+    }
+    Ok(())
 }
 
 /// Ends the registration with the stream, however that ends.
@@ -143,9 +167,13 @@ impl Drop for Registration<'_> {
     }
 }
 
-async fn tell(sender: &Sender, message: told::Message) {
-    // A stream that nobody reads any longer ends by itself.
-    sender.send(Ok(ServeHostResponse { message: Some(message) })).await.unwrap_or_default();
+/// # Errors
+/// `TOO_BUSY`: the application left everything unread for too long. Its calls must not wait for it.
+async fn tell(sender: &Sender, message: told::Message) -> Result<()> {
+    let told = sender.send(Ok(ServeHostResponse { message: Some(message) }));
+    // A stream that the application has closed ends by itself.
+    let stuck = |_| Error::new(Reason::TooBusy, format!("what the application is told was not read for {UNREAD:?}"));
+    tokio::time::timeout(UNREAD, told).await.map(Result::unwrap_or_default).map_err(stuck)
 }
 
 fn methods(message: ServeHostRequest) -> Result<HashSet<String>> {
@@ -189,3 +217,7 @@ fn announce(event: HostEvent) -> told::Message {
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "bus_service_tests.rs"]
+mod tests;

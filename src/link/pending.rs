@@ -10,8 +10,10 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::CallError;
 
-/// Unanswered calls a connection, abandoned ones included.
+/// Unanswered calls a connection.
 const MAX_PENDING: usize = 1024;
+/// Room that calls leave to pings: a plugin with many calls must still be asked whether it lives.
+const ROOM_FOR_PINGS: usize = 16;
 
 /// What a call comes to.
 pub(super) type Answer = Result<Map<String, Value>, CallError>;
@@ -23,10 +25,12 @@ pub(super) struct Pending(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     entries: HashMap<String, Entry>,
+    /// Until when the plugin may be at calls whose callers have gone.
+    abandoned_until: Option<Instant>,
     is_closed: bool,
 }
 
-/// One unanswered call. It stays until its deadline even if its caller has gone: the plugin is still at it.
+/// One unanswered call.
 struct Entry {
     /// `None` for a ping, which is answered by any sign of life.
     waiter: Option<oneshot::Sender<Answer>>,
@@ -51,13 +55,7 @@ impl Pending {
         if table.is_closed {
             return Err(CallError::NotConnected);
         }
-        if table.entries.len() >= MAX_PENDING {
-            let now = Instant::now();
-            table.entries.retain(|_, entry| entry.until > now);
-        }
-        if table.entries.len() >= MAX_PENDING {
-            return Err(CallError::QueueFull);
-        }
+        table.require_room(entry.is_ping())?;
         // Go reads the ids of the host's calls as canonical xids (CONTRACT 11.2).
         let id = xid::new().to_string();
         table.entries.insert(id.clone(), entry);
@@ -74,16 +72,25 @@ impl Pending {
         true
     }
 
-    /// Removes a call whose time is up or that was never sent.
+    /// Removes a call that was never sent.
     pub(super) fn forget(&self, id: &str) {
         self.lock().entries.remove(id);
+    }
+
+    /// Removes a call that nobody waits for any longer, if it is unanswered. It gives its place back; that the plugin is
+    /// still at it stays known.
+    pub(super) fn abandon(&self, id: &str) {
+        let mut table = self.lock();
+        if let Some(entry) = table.entries.remove(id) {
+            table.abandoned_until = table.abandoned_until.max(Some(entry.until));
+        }
     }
 
     /// Until when the plugin may be busy with calls that are in flight now.
     pub(super) fn busy_until(&self, now: Instant) -> Option<Instant> {
         let table = self.lock();
-        let calls = table.entries.values().filter(|entry| entry.waiter.is_some());
-        calls.map(|call| call.until).filter(|until| *until > now).max()
+        let calls = table.entries.values().filter(|entry| !entry.is_ping()).map(|call| call.until);
+        calls.chain(table.abandoned_until).filter(|until| *until > now).max()
     }
 
     /// Fails every call, now and later.
@@ -96,6 +103,24 @@ impl Pending {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Nobody waits for a ping, so those that were never answered are swept when the next one goes out.
+    fn require_room(&mut self, is_ping: bool) -> Result<(), CallError> {
+        if is_ping {
+            let now = Instant::now();
+            self.entries.retain(|_, entry| !entry.is_ping() || entry.until > now);
+        }
+        let limit = if is_ping { MAX_PENDING + ROOM_FOR_PINGS } else { MAX_PENDING };
+        if self.entries.len() < limit { Ok(()) } else { Err(CallError::QueueFull) }
+    }
+}
+
+impl Entry {
+    fn is_ping(&self) -> bool {
+        self.waiter.is_none()
     }
 }
 
@@ -137,9 +162,22 @@ mod tests {
     async fn an_abandoned_call_keeps_the_plugin_busy_until_its_deadline() {
         let pending = Pending::default();
         let until = soon();
-        drop(pending.open(until).unwrap());
+        let (id, _answer) = pending.open(until).unwrap();
+        let (sooner, _answer) = pending.open(Instant::now()).unwrap();
+        pending.abandon(&id);
+        pending.abandon(&sooner);
         assert_eq!(pending.busy_until(Instant::now()), Some(until));
         assert_eq!(pending.busy_until(until), None);
+        assert!(!pending.resolve(&id, Ok(Map::new())), "its answer is nobody's");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_answered_is_not_abandoned_any_more() {
+        let pending = Pending::default();
+        let (id, _answer) = pending.open(soon()).unwrap();
+        assert!(pending.resolve(&id, Ok(Map::new())));
+        pending.abandon(&id);
+        assert_eq!(pending.busy_until(Instant::now()), None);
     }
 
     #[tokio::test]
@@ -149,10 +187,20 @@ mod tests {
         assert_eq!(pending.busy_until(Instant::now()), None);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_table_is_bounded_and_expired_calls_make_room() {
+    #[tokio::test]
+    async fn calls_are_bounded_and_leave_room_for_pings() {
         let pending = Pending::default();
-        for _ in 0..MAX_PENDING {
+        let calls: Vec<_> = (0..MAX_PENDING).map(|_| pending.open(soon()).unwrap()).collect();
+        assert_eq!(pending.open(soon()).err(), Some(CallError::QueueFull));
+        pending.abandon(&calls[0].0);
+        let _again = pending.open(soon()).unwrap();
+        assert!(pending.open_ping(soon()).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_are_bounded_and_those_whose_time_is_up_make_room() {
+        let pending = Pending::default();
+        for _ in 0..MAX_PENDING + ROOM_FOR_PINGS {
             pending.open_ping(soon()).unwrap();
         }
         assert_eq!(pending.open_ping(soon()), Err(CallError::QueueFull));

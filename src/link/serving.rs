@@ -4,7 +4,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 use tracing::{debug, error};
 
 use super::{
@@ -17,38 +20,60 @@ use crate::domain::PluginId;
 /// Calls of one plugin that run, or wait for the attach, at once.
 pub(super) const MAX_SERVED: usize = 64;
 
+/// Bytes of text that the calls of one plugin at once may have come as. What they are kept as takes several times more.
+pub(super) const MAX_SERVED_BYTES: usize = 16 << 20;
+
+/// A call, and its share of the bytes, which is given back with its end.
+struct Admitted {
+    request: Request,
+    _bytes: OwnedSemaphorePermit,
+}
+
 /// The calls of one connection. Dropping it aborts them.
 pub(super) struct Serving {
     session: Session,
     /// Nobody until the connection is attached; the calls wait.
     host: Option<(Arc<dyn Host>, PluginId)>,
-    waiting: Vec<Request>,
+    waiting: Vec<Admitted>,
     running: JoinSet<()>,
+    /// What is left of [`MAX_SERVED_BYTES`].
+    bytes: Arc<Semaphore>,
 }
 
 impl Serving {
     /// Nothing is served before [`Self::open`].
     pub(super) fn new(session: Session) -> Self {
-        Self { session, host: None, waiting: Vec::new(), running: JoinSet::new() }
+        let bytes = Arc::new(Semaphore::new(MAX_SERVED_BYTES));
+        Self { session, host: None, waiting: Vec::new(), running: JoinSet::new(), bytes }
     }
 
     /// Serves what waits and what comes.
     pub(super) fn open(&mut self, host: Arc<dyn Host>, plugin: PluginId) {
         self.host = Some((host, plugin));
-        for request in std::mem::take(&mut self.waiting) {
-            self.serve(request);
+        for call in std::mem::take(&mut self.waiting) {
+            self.start(call);
         }
     }
 
-    /// Takes one call.
-    pub(super) fn serve(&mut self, request: Request) {
+    /// Takes one call, which came as a text of this many bytes.
+    pub(super) fn serve(&mut self, request: Request, bytes: usize) {
         if self.waiting.len() + self.running.len() >= MAX_SERVED {
             return self.refuse(&request.id, &RpcError::failed(format!("busy: {MAX_SERVED} calls are running")));
         }
+        let share =
+            u32::try_from(bytes).ok().and_then(|share| Arc::clone(&self.bytes).try_acquire_many_owned(share).ok());
+        let Some(share) = share else {
+            let message = format!("busy: the calls that are running have {MAX_SERVED_BYTES} bytes");
+            return self.refuse(&request.id, &RpcError::failed(message));
+        };
+        self.start(Admitted { request, _bytes: share });
+    }
+
+    fn start(&mut self, call: Admitted) {
         match &self.host {
-            None => self.waiting.push(request),
+            None => self.waiting.push(call),
             Some((host, plugin)) => {
-                let call = serve(self.session.clone(), Arc::clone(host), *plugin, request);
+                let call = serve(self.session.clone(), Arc::clone(host), *plugin, call);
                 self.running.spawn(call);
             }
         }
@@ -69,8 +94,8 @@ impl Serving {
     }
 }
 
-async fn serve(session: Session, host: Arc<dyn Host>, plugin: PluginId, request: Request) {
-    let Request { id, method, params } = request;
+async fn serve(session: Session, host: Arc<dyn Host>, plugin: PluginId, admitted: Admitted) {
+    let Admitted { request: Request { id, method, params }, _bytes } = admitted;
     let user_agent = session.user_agent().to_owned();
     let caller = Caller { plugin, user_agent, session: session.id(), request_id: id.to_text() };
     let outcome = call(host, caller, &method, params).await;

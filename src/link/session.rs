@@ -123,13 +123,12 @@ impl Session {
         limit: Duration,
     ) -> Result<Map<String, Value>, CallError> {
         let (id, answer) = self.0.pending.open(Instant::now() + limit)?;
+        // A call that can't be sent keeps nobody busy, so only one that was sent is abandoned.
         self.send(&id, envelope::request(&id, method, params))?;
+        let _abandon = AbandonOnDrop { pending: &self.0.pending, id: &id };
         match timeout(limit, answer).await {
             Ok(answer) => answer.unwrap_or(Err(CallError::NotConnected)),
-            Err(_) => {
-                self.0.pending.forget(&id);
-                Err(CallError::TimedOut(limit))
-            }
+            Err(_) => Err(CallError::TimedOut(limit)),
         }
     }
 
@@ -212,6 +211,18 @@ impl Session {
     pub(super) fn end(&self) {
         self.0.pending.close();
         self.0.gone.cancel();
+    }
+}
+
+/// Gives a call's place back, also when its future is dropped. What was answered is gone from the table by then.
+struct AbandonOnDrop<'a> {
+    pending: &'a Pending,
+    id: &'a str,
+}
+
+impl Drop for AbandonOnDrop<'_> {
+    fn drop(&mut self) {
+        self.pending.abandon(self.id);
     }
 }
 

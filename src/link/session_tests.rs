@@ -56,6 +56,25 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_given_up_gives_its_place_back() {
+    let (session, mut plugin) = Session::channel("test/1");
+    // More than may be unanswered at once.
+    for _ in 0..2000 {
+        tokio::select! {
+            biased;
+            answer = session.call("event", None, LONG) => panic!("answered: {answer:?}"),
+            call = plugin.next() => assert_eq!(call.unwrap().method, "event"),
+        }
+    }
+    assert!(session.busy_until().is_some(), "the plugin is still at them");
+    let (answer, ()) = tokio::join!(session.call("configure", None, LONG), async {
+        let call = plugin.next().await.unwrap();
+        plugin.answer(&call.id, Ok(FakePeer::ok(&call)));
+    });
+    assert!(answer.is_ok(), "{answer:?}");
+}
+
+#[tokio::test]
 async fn a_message_over_one_mebibyte_is_refused_10_4() {
     let (session, _plugin) = Session::channel("test/1");
     let params = json!({"text": "x".repeat(MAX_OUTBOUND)});

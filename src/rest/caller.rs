@@ -62,6 +62,11 @@ impl Caller {
     }
 }
 
+/// Are there two credentials?
+pub(super) fn has_cookie_and_bearer(headers: &HeaderMap) -> bool {
+    cookie(headers).is_some() && bearer(headers).is_some()
+}
+
 impl Credential {
     fn new(token: &str, is_cookie: bool) -> Option<Self> {
         let header = ascii(&format!("Bearer {token}")).filter(|_| !token.is_empty())?;

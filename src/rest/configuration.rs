@@ -67,7 +67,7 @@ async fn update(
     JsonObject(configuration): JsonObject,
 ) -> Result<Response, Problem> {
     let if_revision = expected_revision(&query, &headers)?;
-    let configuration = Some(body::to_struct(&configuration)?);
+    let configuration = Some(body::to_struct(configuration).await?);
     let request = UpdateConfigurationRequest { plugin_id, configuration, if_revision };
     let stored = api.unary().update_configuration(api.request(request)).await?.into_inner();
     Ok(tagged(stored.configuration.as_ref(), stored.configuration_revision))

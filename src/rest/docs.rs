@@ -1,77 +1,132 @@
 //! The OpenAPI document as a page for people: no script, nothing from elsewhere.
 
+mod curl;
+
 use std::fmt::Write;
 
 use serde_json::Value;
 
-const STYLE: &str = "
-body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}
-summary{cursor:pointer;padding:.4rem 0}code,pre{font:14px/1.4 ui-monospace,monospace}
-pre{background:#f4f4f4;padding:.7rem;overflow:auto}details{border-bottom:1px solid #ddd}
-.method{display:inline-block;min-width:4.5rem;font-weight:bold}table{border-collapse:collapse}
-td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top}
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}pre{background:#262626}a{color:#8bf}}";
+const STYLE: &str = include_str!("docs/style.css");
+
+/// What the command lines of the page refer to.
+const VARIABLES: &str = "PLUGD=http://127.0.0.1:8000   # this server
+TOKEN=$(cat data/admin.token)   # in plugd's data folder
+ID=...   # from the list of plugins";
 
 /// The page. It is made once, so that it says what the document says.
 pub(super) fn page(document: &Value) -> String {
-    let mut page = String::from("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
+    let mut page = String::new();
+    push_head(&mut page, document);
+    push_introduction(&mut page, document);
+    for tag in document["tags"].as_array().into_iter().flatten() {
+        push_group(&mut page, document, tag);
+    }
+    push_schemas(&mut page, &document["components"]["schemas"]);
+    page + "</main></body></html>\n"
+}
+
+fn push_head(page: &mut String, document: &Value) {
     let title = escape(&document["info"]["title"]);
-    let _ = write!(page, "<meta name=\"viewport\" content=\"width=device-width\"><title>{title} API</title>");
-    let _ =
-        write!(page, "<style>{STYLE}</style></head><body><h1>{title} {}</h1>", escape(&document["info"]["version"]));
-    let _ = write!(page, "<p>{}</p>", escape(&document["info"]["description"]));
-    page.push_str("<p><a href=\"openapi.json\">openapi.json</a></p><h2>Operations</h2>");
+    page.push_str("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
+    let _ = write!(page, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
+    let _ = write!(page, "<title>{title} API</title><style>{STYLE}</style></head><body><main>");
+}
+
+fn push_introduction(page: &mut String, document: &Value) {
+    let info = &document["info"];
+    let (title, version) = (escape(&info["title"]), escape(&info["version"]));
+    let _ = write!(page, "<h1>{title} API <span class=\"soft\">{version}</span></h1>");
+    let _ = write!(page, "<p>{}</p><nav aria-label=\"Groups\">", escape(&info["description"]));
+    for tag in document["tags"].as_array().into_iter().flatten() {
+        let _ = write!(page, "<a href=\"#{}\">{}</a>", anchor(&tag["name"]), escape(&tag["name"]));
+    }
+    page.push_str("<a href=\"#schemas\">Schemas</a><a href=\"openapi.json\">openapi.json</a></nav>");
+    page.push_str("<p>The commands below want a shell that knows where plugd is and who you are:</p>");
+    let _ = write!(page, "<pre>{}</pre>", escape_text(VARIABLES));
+}
+
+fn push_group(page: &mut String, document: &Value, tag: &Value) {
+    let (id, name) = (anchor(&tag["name"]), escape(&tag["name"]));
+    let _ = write!(page, "<h2 id=\"{id}\">{name}</h2><p class=\"soft\">{}</p>", escape(&tag["description"]));
     for (path, methods) in entries(&document["paths"]) {
-        for (method, operation) in entries(methods) {
-            push_operation(&mut page, path, method, operation);
+        for (method, operation) in entries(methods).filter(|(_, operation)| operation["tags"][0] == tag["name"]) {
+            push_operation(page, document, (path, method, operation));
         }
     }
-    page.push_str("<h2>Schemas</h2>");
-    for (name, schema) in entries(&document["components"]["schemas"]) {
+}
+
+fn push_operation(page: &mut String, document: &Value, (path, method, operation): (&str, &str, &Value)) {
+    let id = escape(&operation["operationId"]);
+    let verb = method.to_ascii_uppercase();
+    let _ = write!(page, "<details id=\"{id}\"><summary><span class=\"method {method}\">{verb}</span>");
+    let _ = write!(page, "<code>{}</code><span>{}</span></summary>", escape_text(path), escape(&operation["summary"]));
+    for line in curl::lines(document, path, method, operation) {
+        let _ = write!(page, "<pre>{}</pre>", escape_text(&line));
+    }
+    if operation["security"] == serde_json::json!([]) {
+        page.push_str("<p class=\"soft\">No credential is needed.</p>");
+    }
+    push_parameters(page, &operation["parameters"]);
+    if !operation["requestBody"].is_null() {
+        let _ = write!(page, "<h3>Body</h3><p>{}</p>", links(&operation["requestBody"]["content"]));
+    }
+    push_responses(page, &operation["responses"]);
+    page.push_str("</details>");
+}
+
+fn push_parameters(page: &mut String, parameters: &Value) {
+    let Some(parameters) = parameters.as_array() else { return };
+    page.push_str("<h3>Parameters</h3><div class=\"wide\"><table><tr><th>Name</th><th>In</th><th>Meaning</th></tr>");
+    for parameter in parameters {
+        let (name, place) = (escape(&parameter["name"]), escape(&parameter["in"]));
+        let meaning = escape(&parameter["description"]);
+        let _ = write!(page, "<tr><td><code>{name}</code></td><td>{place}</td><td>{meaning}</td></tr>");
+    }
+    page.push_str("</table></div>");
+}
+
+fn push_responses(page: &mut String, responses: &Value) {
+    page.push_str("<h3>Answers</h3><div class=\"wide\"><table><tr><th>Status</th><th>Meaning</th><th>Body</th></tr>");
+    for (status, response) in entries(responses) {
+        let meaning = escape(&response["description"]);
+        let _ = write!(page, "<tr><td>{status}</td><td>{meaning}</td><td>{}</td></tr>", links(&response["content"]));
+    }
+    page.push_str("</table></div>");
+}
+
+fn push_schemas(page: &mut String, schemas: &Value) {
+    page.push_str("<h2 id=\"schemas\">Schemas</h2>");
+    for (name, schema) in entries(schemas) {
         let id = escape_text(name);
         let schema = escape_text(&format!("{schema:#}"));
-        let _ = write!(page, "<details id=\"{id}\"><summary><code>{id}</code></summary><pre>{schema}</pre></details>");
+        // The id is inside, because browsers open what is around the place that a link leads to.
+        let _ = write!(
+            page,
+            "<details><summary><code>{id}</code></summary><pre id=\"schema-{id}\">{schema}</pre></details>"
+        );
     }
-    page + "</body></html>\n"
 }
 
 fn entries(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
     object.as_object().into_iter().flatten()
 }
 
-fn push_operation(page: &mut String, path: &str, method: &str, operation: &Value) {
-    let (method, path) = (method.to_ascii_uppercase(), escape_text(path));
-    let _ = write!(page, "<details><summary><code><span class=\"method\">{method}</span> {path}</code> ");
-    let _ = write!(page, "{}</summary>", escape(&operation["summary"]));
-    let access = if operation["security"] == serde_json::json!([]) { "none" } else { "bearer token or cookie" };
-    let _ = write!(page, "<p>Credential: {access}</p>");
-    push_parameters(page, &operation["parameters"]);
-    if !operation["requestBody"].is_null() {
-        let _ = write!(page, "<p>Body: {}</p>", links(&operation["requestBody"]["content"]));
-    }
-    page.push_str("<table><tr><th>Status</th><th>Meaning</th><th>Body</th></tr>");
-    for (status, response) in entries(&operation["responses"]) {
-        let meaning = escape(&response["description"]);
-        let _ = write!(page, "<tr><td>{status}</td><td>{meaning}</td><td>{}</td></tr>", links(&response["content"]));
-    }
-    page.push_str("</table></details>");
-}
-
-fn push_parameters(page: &mut String, parameters: &Value) {
-    for parameter in parameters.as_array().into_iter().flatten() {
-        let (name, place) = (escape(&parameter["name"]), escape(&parameter["in"]));
-        let _ = write!(page, "<p><code>{name}</code> ({place}): {}</p>", escape(&parameter["description"]));
-    }
-}
-
 /// The media types of a body, each with a link to its schema.
 fn links(content: &Value) -> String {
     let links = entries(content).map(|(media, body)| {
-        let reference = body["schema"]["$ref"].as_str().unwrap_or_default();
-        let name = escape_text(reference.rsplit('/').next().unwrap_or_default());
-        format!("<code>{}</code> <a href=\"#{name}\">{name}</a>", escape_text(media))
+        let name = escape_text(schema_name(body));
+        format!("<code>{}</code> <a href=\"#schema-{name}\">{name}</a>", escape_text(media))
     });
     links.collect::<Vec<_>>().join(", ")
+}
+
+/// Name of the schema that a body refers to.
+fn schema_name(body: &Value) -> &str {
+    body["schema"]["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).unwrap_or_default()
+}
+
+fn anchor(name: &Value) -> String {
+    escape(name).to_lowercase().replace(' ', "-")
 }
 
 fn escape(text: &Value) -> String {

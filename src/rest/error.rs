@@ -1,6 +1,6 @@
 //! Errors as REST clients see them, and the one mapping from gRPC's status to HTTP's.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     http::{
@@ -15,6 +15,12 @@ use tonic_types::{ErrorInfo, StatusExt};
 
 use super::context::Context;
 use crate::api::{ERROR_DOMAIN, SUGGESTED};
+
+/// What the service puts before the runtime's words when a plugin fails.
+const PLUGIN_FAILED: &str = "the plugin failed: ";
+
+/// How clients expect the title to begin when an archive is at fault (CONTRACT 3.2).
+const INVALID_FILE: &str = "The provided plugin file is invalid: ";
 
 /// Something went wrong, or was refused. As a response it is an extension, which [`super::context::render`] turns into
 /// the error body.
@@ -64,6 +70,7 @@ fn kind(status: StatusCode) -> &'static str {
         403 => "permission-denied",
         404 => "not-found",
         405 => "method-not-allowed",
+        408 => "deadline-exceeded",
         409 => "aborted",
         410 => "out-of-range",
         413 => "too-large",
@@ -137,7 +144,7 @@ impl Problem {
         match self.0.reason.as_str() {
             "PLUGIN_FAILED" => {
                 let prefix = "plugin failed while changing state: plugin reported an error while changing state";
-                self.0.detail = Some(format!("{prefix}: {}", self.0.message));
+                self.0.detail = Some(format!("{prefix}: {}", self.words_of_the_runtime()));
                 self.titled("The plugin reported an error while changing state. Check plugin logs for details.")
             }
             "MANIFEST_ID_MISMATCH" => {
@@ -147,12 +154,19 @@ impl Problem {
         }
     }
 
+    /// What the runtime said of the plugin, for example `exit status 42`. The message has more room than the metadata.
+    fn words_of_the_runtime(&self) -> &str {
+        let words = self.0.message.strip_prefix(PLUGIN_FAILED);
+        words.or(self.0.metadata.get("message").map(String::as_str)).unwrap_or(&self.0.message)
+    }
+
     /// The title that clients expect when an archive or the manifest in it is at fault (CONTRACT 3.2).
     pub(super) fn about_a_package(self) -> Self {
         if !matches!(self.0.reason.as_str(), "INVALID_PACKAGE" | "INVALID_MANIFEST") {
             return self;
         }
-        let title = format!("The provided plugin file is invalid: {}", self.0.message);
+        let words = self.0.message.strip_prefix(INVALID_FILE).unwrap_or(&self.0.message);
+        let title = format!("{INVALID_FILE}{words}");
         self.titled(title)
     }
 
@@ -192,11 +206,17 @@ impl Problem {
             .local()
     }
 
+    /// The client sent nothing more of its body for so long.
+    pub(super) fn stalled_body(idle: Duration) -> Self {
+        let message = format!("nothing more of the body came for {idle:?}");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "BODY_STALLED", message).suggesting("Send the request again.").local()
+    }
+
     /// The body has another media type than is wanted.
     pub(super) fn unsupported_media_type(wanted: &str) -> Self {
         let message = format!("the body's content type must be {wanted}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
-            .suggesting(format!("Send the header \"Content-Type: {wanted}\" with such a body."))
+            .suggesting("Send such a body, and name its type in the header Content-Type.")
             .local()
     }
 
@@ -217,7 +237,10 @@ impl Problem {
     /// There is no credential.
     pub(super) fn unauthenticated() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "there is no valid credential in the request")
-            .suggesting("Send a token: \"Authorization: Bearer TOKEN\".")
+            .suggesting(
+                "Send a token: \"Authorization: Bearer TOKEN\". The first one is in the file admin.token in plugd's data \
+                 folder.",
+            )
     }
 
     /// A page of another site wrote with the user's cookie.

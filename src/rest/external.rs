@@ -38,7 +38,7 @@ async fn update_manifest(
     PluginId(plugin_id): PluginId,
     JsonObject(manifest): JsonObject,
 ) -> Result<Response, Problem> {
-    let request = UpdateManifestRequest { plugin_id, manifest: Some(body::to_struct(&manifest)?) };
+    let request = UpdateManifestRequest { plugin_id, manifest: Some(body::to_struct(manifest).await?) };
     let updated = api.unary().update_manifest(api.request(request)).await?;
     answer::plugin(updated.into_inner().plugin)
 }

@@ -4,12 +4,26 @@ use std::time::Duration;
 
 use axum::{
     extract::{Request, State},
+    http::{HeaderMap, StatusCode, header::COOKIE},
     middleware::Next,
     response::Response,
 };
+use tokio::time::timeout;
+use tonic::Status;
 
-use super::{App, caller::Caller, error::Problem, site};
-use crate::api::v1::{ListPluginsRequest, SetActiveStateRequest};
+use super::{
+    App,
+    caller::{self, Caller},
+    error::Problem,
+    site,
+};
+use crate::{
+    api::v1::{ListPluginsRequest, SetActiveStateRequest},
+    server::Guest,
+};
+
+/// How long the service may take to say whether a credential is good.
+const ASKING: Duration = Duration::from_secs(10);
 
 /// An operation as its guard knows it.
 #[derive(Clone)]
@@ -43,20 +57,53 @@ impl Access {
 /// Refuses a request without a credential, and a write from another site with a cookie; then runs the operation within
 /// its deadline.
 ///
-/// Whether a credential is good the service says when it is called. But a request that the shim itself finds wrong
-/// never gets there, and it must be 401 or 403 rather than 400 to whom it may not concern (CONTRACT 1.2). So only then the
-/// service is asked, with a call that needs the same role and has no effect.
-pub(super) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Result<Response, Problem> {
+/// Whether a credential is good only the service knows. Before a write it is asked, with a call that needs the same role
+/// and has no effect: otherwise anybody could have large bodies read, or hold a connection by sending none. The call of a
+/// read itself says it; but a request that the shim finds wrong never gets there, and it must be 401 or 403 rather than
+/// 400 to whom it may not concern (CONTRACT 1.2), so then the service is asked afterwards.
+pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    guard.forget_dead_cookie(request.headers_mut()).await;
     let caller = Caller::of(request.headers());
+    let guest = request.extensions().get::<Guest>().cloned();
     guard.admit(&caller, &request)?;
+    if guard.access == Access::Write {
+        guard.ask(harmless_write(&guard.app, &caller)).await?;
+        let_in(guest.as_ref());
+    }
     let response = guard.within_deadline(next.run(request)).await?;
-    if response.extensions().get::<Problem>().is_some_and(Problem::is_local) {
-        guard.within_deadline(ask_the_service(guard.app.clone(), guard.access, caller)).await??;
+    let is_unasked = response.extensions().get::<Problem>().is_some_and(Problem::is_local);
+    if is_unasked && guard.access == Access::Read {
+        guard.ask(harmless_read(&guard.app, &caller)).await?;
+    }
+    if guard.access == Access::Read && is_answer_to_a_caller(response.status()) {
+        let_in(guest.as_ref());
     }
     Ok(response)
 }
 
+/// A request without a listener of ours, as in tests, came on no connection.
+fn let_in(guest: Option<&Guest>) {
+    guest.into_iter().for_each(Guest::let_in);
+}
+
+/// Would only somebody with a good credential be answered so?
+fn is_answer_to_a_caller(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && !status.is_server_error()
+}
+
 impl Guard {
+    /// A cookie that is no good, or is another application's on the same host, does not stand in the way of a bearer
+    /// token (CONTRACT 1.2).
+    async fn forget_dead_cookie(&self, headers: &mut HeaderMap) {
+        if self.access.is_public() || !caller::has_cookie_and_bearer(headers) {
+            return;
+        }
+        let asked = self.ask(harmless_read(&self.app, &Caller::of(headers))).await;
+        if asked.is_err_and(|problem| problem.status() == StatusCode::UNAUTHORIZED) {
+            headers.remove(COOKIE);
+        }
+    }
+
     fn admit(&self, caller: &Caller, request: &Request) -> Result<(), Problem> {
         if caller.is_anonymous() && !self.access.is_public() {
             return Err(Problem::unauthenticated());
@@ -65,30 +112,27 @@ impl Guard {
         if is_write && caller.has_cookie() { site::require_own_site(request, &self.app.options) } else { Ok(()) }
     }
 
+    /// May the caller do this at all? An error of the service does not say so; any other answer means nothing.
+    async fn ask(&self, call: impl Future<Output = Result<(), Status>>) -> Result<(), Problem> {
+        let answer = timeout(ASKING, call).await.map_err(|_| Problem::deadline())?;
+        match answer.map_err(Problem::from) {
+            Err(problem) if problem.is_about_the_caller() || problem.status().is_server_error() => Err(problem),
+            _ => Ok(()),
+        }
+    }
+
     async fn within_deadline<T>(&self, work: impl Future<Output = T>) -> Result<T, Problem> {
-        tokio::time::timeout(self.deadline, work).await.map_err(|_| Problem::deadline())
+        timeout(self.deadline, work).await.map_err(|_| Problem::deadline())
     }
 }
 
-/// May the caller do this at all? Fails only with the service's 401 or 403.
-async fn ask_the_service(app: App, access: Access, caller: Caller) -> Result<(), Problem> {
-    let mut client = app.backend.unary();
-    let refusal = match access {
-        Access::Public => None,
-        Access::Read => client.list_plugins(caller.request(harmless_read())).await.err(),
-        Access::Write => client.set_active_state(caller.request(harmless_write())).await.err(),
-    };
-    match refusal.map(Problem::from).filter(Problem::is_about_the_caller) {
-        Some(problem) => Err(problem),
-        None => Ok(()),
-    }
-}
-
-fn harmless_read() -> ListPluginsRequest {
-    ListPluginsRequest { page_size: 1, ..Default::default() }
+async fn harmless_read(app: &App, caller: &Caller) -> Result<(), Status> {
+    let message = ListPluginsRequest { page_size: 1, ..Default::default() };
+    app.backend.unary().list_plugins(caller.request(message)).await.map(drop)
 }
 
 /// No plugin has the empty id, so that this is refused to everybody: as not found only to whoever may write.
-fn harmless_write() -> SetActiveStateRequest {
-    SetActiveStateRequest { return_immediately: true, ..Default::default() }
+async fn harmless_write(app: &App, caller: &Caller) -> Result<(), Status> {
+    let message = SetActiveStateRequest { return_immediately: true, ..Default::default() };
+    app.backend.unary().set_active_state(caller.request(message)).await.map(drop)
 }

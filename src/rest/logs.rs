@@ -19,7 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/api/plugins/{plugin_instance_id}/logs", "PluginGetLogs", follow)
             .summary("Streams what a supervised plugin printed and prints: an event a line, and \"end\" at the end.")
             .fails(400)
-            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "EventStream")), headers: &[] }),
+            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "LogEvents")), headers: &[] }),
     ]
 }
 

@@ -49,7 +49,10 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 
 pub use self::backend::Backend;
-use self::{error::Problem, operation::Operation};
+use self::{
+    error::Problem,
+    operation::{Group, Operation},
+};
 
 /// Largest body of a request, in bytes, unless the options say otherwise: 50 MiB (CONTRACT 1.5).
 pub const MAX_BODY: usize = 50 * 1024 * 1024;
@@ -58,18 +61,16 @@ pub const MAX_BODY: usize = 50 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Origins of other sites (`https://admin.example.org`) whose pages may use the API with the user's cookie. Each is
-    /// compared as written; there is no wildcard.
+    /// compared as written; there is no wildcard. A page of this server itself needs no entry: its origin is told by the
+    /// request's `Host`. A proxy in front must keep that header, or the origin that it serves has to stand here.
     pub allowed_origins: Vec<String>,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
-    /// Where clients find this server, without `/api`. Shown in the OpenAPI document and the instance's information,
-    /// and its origin counts as this site's own, which a proxy that changes `Host` needs.
-    pub public_url: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { allowed_origins: Vec::new(), max_body: MAX_BODY, public_url: None }
+        Self { allowed_origins: Vec::new(), max_body: MAX_BODY }
     }
 }
 
@@ -83,10 +84,10 @@ struct App {
 
 /// The router of everything under `/api`, and of `/healthz` and `/readyz`. It answers 404 to any other path.
 pub fn router(backend: Backend, options: Options) -> Router {
-    let operations = operations();
-    let pages = system::Pages::of(&openapi::document(&operations, &options));
+    let groups = groups();
+    let pages = system::Pages::of(&openapi::document(&groups));
     let app = App { backend, options: Arc::new(options), pages: Arc::new(pages) };
-    let routes = operations.into_iter().fold(Router::new(), |router, operation| {
+    let routes = groups.into_iter().flat_map(|group| group.operations).fold(Router::new(), |router, operation| {
         let (path, route) = operation.into_route(&app);
         router.route(path, route)
     });
@@ -98,19 +99,19 @@ pub fn router(backend: Backend, options: Options) -> Router {
         .with_state(app)
 }
 
-/// The one table of operations.
-fn operations() -> Vec<Operation> {
-    [
-        system::operations(),
-        plugins::operations(),
-        active::operations(),
-        external::operations(),
-        package::operations(),
-        configuration::operations(),
-        logs::operations(),
-        watch::operations(),
+/// The one table of operations, in the order in which a newcomer needs them.
+fn groups() -> Vec<Group> {
+    vec![
+        Group::new("Plugins", "Install, list and remove plugins.", plugins::operations()),
+        Group::new("Lifecycle", "Start, stop and restart the plugins that plugd runs.", active::operations()),
+        Group::new("Streams", "What happens to plugins and what they print, as server-sent events.", streams()),
+        Group::new("Configuration", "Settings of a plugin, which its manifest declares.", configuration::operations()),
+        Group::new("Packages", "The archives that supervised plugins come from.", package::operations()),
+        Group::new("External plugins", "Plugins that somebody else runs.", external::operations()),
+        Group::new("Server", "This server, and this document.", system::operations()),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
+}
+
+fn streams() -> Vec<Operation> {
+    watch::operations().into_iter().chain(logs::operations()).collect()
 }

@@ -1,20 +1,18 @@
 //! The OpenAPI 3.1 document, made from the table of operations.
 
-use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Options,
     body::JSON,
     caller::COOKIE_NAME,
     context::PROBLEM_JSON,
     guard::Access,
-    operation::{Operation, Success},
+    operation::{Group, Operation, Success},
     schemas,
 };
 
 /// The whole document.
-pub(super) fn document(operations: &[Operation], options: &Options) -> Value {
+pub(super) fn document(groups: &[Group]) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -23,8 +21,9 @@ pub(super) fn document(operations: &[Operation], options: &Options) -> Value {
             "description": env!("CARGO_PKG_DESCRIPTION"),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": options.public_url.as_deref().unwrap_or("/")}],
-        "paths": paths(operations),
+        "servers": [{"url": "/"}],
+        "tags": groups.iter().map(|group| json!({"name": group.name, "description": group.description})).collect::<Vec<_>>(),
+        "paths": paths(groups),
         "components": {
             "schemas": schemas::all(),
             "securitySchemes": {
@@ -35,20 +34,21 @@ pub(super) fn document(operations: &[Operation], options: &Options) -> Value {
     })
 }
 
-fn paths(operations: &[Operation]) -> Value {
+fn paths(groups: &[Group]) -> Value {
     let mut paths = Map::new();
-    for operation in operations {
+    let flat = groups.iter().flat_map(|group| group.operations.iter().map(|operation| (group.name, operation)));
+    for (tag, operation) in flat {
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
-        path[operation.method.as_str().to_ascii_lowercase()] = describe(operation);
+        path[operation.method.as_str().to_ascii_lowercase()] = describe(tag, operation);
     }
     Value::Object(paths)
 }
 
-fn describe(operation: &Operation) -> Value {
+fn describe(tag: &str, operation: &Operation) -> Value {
     let mut entry = json!({
         "operationId": operation.id,
         "summary": operation.summary,
-        "tags": [tag(operation)],
+        "tags": [tag],
         "security": security(operation.access),
         "responses": responses(operation),
     });
@@ -60,10 +60,6 @@ fn describe(operation: &Operation) -> Value {
         entry["requestBody"] = json!({"required": true, "content": content(&operation.bodies)});
     }
     entry
-}
-
-fn tag(operation: &Operation) -> &'static str {
-    if operation.access.is_public() { "system" } else { "plugins" }
 }
 
 fn security(access: Access) -> Value {
@@ -118,5 +114,25 @@ fn describe_error(status: u16) -> Value {
 }
 
 fn phrase(status: u16) -> &'static str {
-    StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Other")
+    match status {
+        200 => "It is done.",
+        202 => "It is stored, and not waited for.",
+        204 => "It is done; there is no body.",
+        400 => "The request is wrong, or the plugin's mode or state does not allow it.",
+        401 => "There is no valid credential.",
+        403 => "The credential is not good for this, or a cookie came from another site.",
+        404 => "There is no such thing.",
+        408 => "The body stopped coming.",
+        409 => "A later call, or another change, came first.",
+        410 => "The cursor is of another store, or no longer kept.",
+        413 => "The body is too large.",
+        415 => "The body has the wrong media type.",
+        429 => "There are too many requests.",
+        500 => "plugd has a defect; its log says more.",
+        501 => "This plugd does not have this operation.",
+        502 => "The plugin failed; its logs say more.",
+        503 => "Not now: try again in a moment.",
+        504 => "The time is up; what was begun goes on.",
+        _ => "Other.",
+    }
 }

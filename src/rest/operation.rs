@@ -24,6 +24,23 @@ const QUICK: Duration = Duration::from_secs(30);
 /// and some more so that it answers first.
 const SETTLING: Duration = Duration::from_secs(330);
 
+/// Operations that belong together.
+pub(super) struct Group {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What they are for.
+    pub(super) description: &'static str,
+    /// They.
+    pub(super) operations: Vec<Operation>,
+}
+
+impl Group {
+    /// These under this name.
+    pub(super) fn new(name: &'static str, description: &'static str, operations: Vec<Operation>) -> Self {
+        Self { name, description, operations }
+    }
+}
+
 /// One operation: how it is reached, what it needs, what it may answer.
 pub(super) struct Operation {
     /// Its stable name.
@@ -173,7 +190,7 @@ impl Operation {
             errors.insert(409);
         }
         if !self.bodies.is_empty() {
-            errors.extend([400, 413, 415]);
+            errors.extend([400, 408, 413, 415]);
         }
         errors
     }

@@ -81,10 +81,10 @@ async fn add(api: Api, request: Request) -> Result<Response, Problem> {
         let upload = Upload::from_request(request, api.app()).await;
         return install(api, upload.map_err(Problem::naming_json_too)?).await;
     }
-    let JsonObject(props) = JsonObject::from_request(request, api.app()).await?;
+    let JsonObject(mut props) = JsonObject::from_request(request, api.app()).await?;
     match body::string(&props, "mode", MODES)? {
         "supervised" => install_from_url(api, &props).await,
-        "external" => register(api, &props).await,
+        "external" => register(api, &mut props).await,
         _ => Err(Problem::invalid("mode", format!("is unknown: {MODES}"))),
     }
 }
@@ -110,8 +110,8 @@ async fn install_from_url(api: Api, props: &Map<String, Value>) -> Result<Respon
     answer::plugin(installed.into_inner().plugin)
 }
 
-async fn register(api: Api, props: &Map<String, Value>) -> Result<Response, Problem> {
-    let manifest = Some(body::to_struct(body::object(props, "manifest")?)?);
+async fn register(api: Api, props: &mut Map<String, Value>) -> Result<Response, Problem> {
+    let manifest = Some(body::to_struct(body::take_object(props, "manifest")?).await?);
     let request = api.request(RegisterExternalPluginRequest { manifest });
     let registered = api.unary().register_external_plugin(request).await?;
     answer::plugin(registered.into_inner().plugin)

@@ -22,7 +22,7 @@ pub(super) fn origin(headers: &HeaderMap) -> Option<&str> {
 /// 403.
 pub(super) fn require_own_site(request: &Request, options: &Options) -> Result<(), Problem> {
     let origin = origin(request.headers()).ok_or_else(Problem::cross_site)?;
-    let is_known = is_listed(origin, options) || is_public_url(origin, options) || is_own(origin, request);
+    let is_known = is_listed(origin, options) || is_own(origin, request);
     if is_known { Ok(()) } else { Err(Problem::cross_site()) }
 }
 
@@ -31,11 +31,7 @@ pub(super) fn is_listed(origin: &str, options: &Options) -> bool {
     options.allowed_origins.iter().any(|listed| listed.trim_end_matches('/').eq_ignore_ascii_case(origin))
 }
 
-fn is_public_url(origin: &str, options: &Options) -> bool {
-    let public = options.public_url.as_deref().and_then(parts);
-    public.is_some() && public == parts(origin)
-}
-
+/// The scheme can't be compared: a proxy may have spoken TLS for this server.
 fn is_own(origin: &str, request: &Request) -> bool {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));

@@ -41,9 +41,10 @@ pub(super) fn end() -> String {
     "event: end\ndata:\n\n".to_owned()
 }
 
+/// A NUL byte would take the id's field away from a browser, and text away from a client written in C.
 fn push_field(text: &mut String, name: &str, value: &str) {
     // Writing to a string can't fail.
-    let _ = writeln!(text, "{name}: {value}");
+    let _ = writeln!(text, "{name}: {}", value.replace('\0', "\u{fffd}"));
 }
 
 /// A response of events. Its headers go out at once.

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     error::Problem,
     operation::{Operation, Success},
 };
+use crate::api::v1::plugin_service_server::SERVICE_NAME;
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -56,7 +58,8 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/api/info", "InfoGet", info)
             .public()
             .summary("Says what this server is and what it can do.")
-            .answers(200, "Info"),
+            .answers(200, "Info")
+            .fails(504),
         Operation::get("/api/openapi.json", "OpenApiGet", openapi)
             .public()
             .summary("This document.")
@@ -79,17 +82,23 @@ async fn readyz(State(app): State<App>) -> Result<StatusCode, Problem> {
 }
 
 async fn info(State(app): State<App>) -> Response {
-    let mut info = json!({
+    let capabilities = if has_plugins(&app).await { vec!["plugins"] } else { Vec::new() };
+    let info = json!({
         "name": env!("CARGO_PKG_NAME"),
         "title": env!("CARGO_PKG_NAME"),
         "description": env!("CARGO_PKG_DESCRIPTION"),
         "version": env!("CARGO_PKG_VERSION"),
-        "capabilities": ["plugins"],
+        "capabilities": capabilities,
     });
-    if let Some(url) = &app.options.public_url {
-        info["public_url"] = json!(url);
-    }
     answer::json(StatusCode::OK, &info)
+}
+
+/// Are plugins run at all? Calls would say so, but only to somebody with a credential. The health service answers
+/// everybody, and does not know the name of a service that is disabled; any other answer, or none, means not now rather
+/// than never.
+async fn has_plugins(app: &App) -> bool {
+    let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
+    app.backend.health().check(request).await.map_or_else(|status| status.code() != Code::NotFound, |_| true)
 }
 
 async fn openapi(State(app): State<App>) -> Response {

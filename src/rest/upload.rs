@@ -123,11 +123,11 @@ impl Archive {
     /// Waits until there are pending bytes; `false` at the end, and when the archive was cut short.
     async fn fill(&mut self) -> bool {
         while self.pending.is_empty() {
-            match self.body.next().await {
-                Some(Ok(bytes)) => self.take(bytes),
-                Some(Err(_)) => self.cut.cut(Problem::broken_body()),
-                None if self.is_short() => self.cut.cut(Problem::broken_body()),
-                None => return false,
+            match body::next(&mut self.body).await {
+                Ok(Some(bytes)) => self.take(bytes),
+                Ok(None) if self.is_short() => self.cut.cut(Problem::broken_body()),
+                Ok(None) => return false,
+                Err(problem) => self.cut.cut(problem),
             }
             if self.cut.reason().is_some() {
                 return false;

@@ -42,13 +42,14 @@ pub(super) fn operations() -> Vec<Operation> {
             .summary("Streams every change of every plugin, with no gap and in one order.")
             .parameter(schemas::strings(PLUGIN_ID, "Only these plugins."))
             .parameter(schemas::states(STATE))
-            .parameter(schemas::cursor("query", AFTER, "Everything after this cursor, and no snapshot."))
-            .parameter(schemas::cursor("header", LAST_EVENT_ID, "As \"after\", which it overrides."))
+            .parameter(schemas::cursor(AFTER, "Everything after this cursor, and no snapshot."))
+            .parameter(schemas::cursor_header(LAST_EVENT_ID, "As \"after\", which it overrides."))
             .parameter(schemas::boolean(LIVE_ONLY, "No snapshot: only what changes from now on."))
             .parameter(schemas::seconds(HEARTBEAT, "How often an idle stream says that it lives; default 15."))
             .fails(400)
+            .fails(404)
             .fails(410)
-            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "EventStream")), headers: &[] }),
+            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "WatchEvents")), headers: &[] }),
     ]
 }
 

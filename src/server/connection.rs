@@ -22,12 +22,12 @@ pub(super) struct Connection {
     /// What was read to tell the protocol, to be read again.
     head: Vec<u8>,
     read_again: usize,
-    _permit: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
     /// Waits for the client's first bytes. HTTP libraries have no deadline for these; the caller has to give one.
-    pub(super) async fn open(mut stream: TcpStream, permit: OwnedSemaphorePermit) -> io::Result<Self> {
+    pub(super) async fn open(mut stream: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let mut head = [0; HTTP2_PREFACE.len()];
         let mut filled = 0;
@@ -37,7 +37,7 @@ impl Connection {
                 read => filled += read,
             }
         }
-        Ok(Self { stream, head: head[..filled].to_vec(), read_again: 0, _permit: permit })
+        Ok(Self { stream, head: head[..filled].to_vec(), read_again: 0, _place: place })
     }
 }
 

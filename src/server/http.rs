@@ -1,15 +1,25 @@
 //! HTTP on one connection.
 
-use axum::Router;
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{Router, extract::Request, response::Response};
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
-    service::TowerToHyperService,
 };
-use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use tracing::debug;
 
-use super::{Options, connection::Connection};
+use super::{
+    Options, Shared,
+    activity::{Activity, Watched},
+    connection::Connection,
+    guest::Guest,
+};
 
 /// What a client may send on one HTTP/2 stream before anybody reads it, in bytes.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -41,18 +51,47 @@ pub(super) fn builder(options: &Options) -> Builder {
     builder
 }
 
-/// Serves this connection to its end. From `shutdown` on it takes no further request.
-pub(super) async fn serve(builder: &Builder, connection: Connection, app: Router, shutdown: CancellationToken) {
-    let served = builder.serve_connection_with_upgrades(TokioIo::new(connection), TowerToHyperService::new(app));
+/// Serves this connection to its end. From `shutdown` on, or once it was idle for too long, it takes no further request;
+/// when it has to give its place up, it ends at once.
+pub(super) async fn serve(server: &Shared, connection: Connection, guest: &Guest) {
+    let activity = Arc::new(Activity::default());
+    let service = service(server.app.clone(), guest.clone(), Arc::clone(&activity));
+    let served = server.builder.serve_connection_with_upgrades(TokioIo::new(connection), service);
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
-        () = shutdown.cancelled() => {
+        () = guest.evicted() => return debug!("a connection that nobody let in gave its place up"),
+        () = ending(server, &activity) => {
             served.as_mut().graceful_shutdown();
-            served.await
+            tokio::select! {
+                ended = &mut served => ended,
+                () = guest.evicted() => return,
+            }
         }
     };
     if let Err(error) = ended {
         debug!(error, "a connection ended badly");
     }
+}
+
+/// Waits until the connection should take no further request.
+async fn ending(server: &Shared, activity: &Activity) {
+    tokio::select! {
+        () = server.shutdown.cancelled() => {}
+        () = activity.idle(server.options.idle_timeout) => {}
+    }
+}
+
+/// The application as one connection has it.
+fn service(
+    app: Router,
+    guest: Guest,
+    activity: Arc<Activity>,
+) -> impl Service<Request<Incoming>, Response = Response<Watched>, Error = Infallible, Future: Send> {
+    service_fn(move |mut request: Request<Incoming>| {
+        let open = activity.begin();
+        request.extensions_mut().insert(guest.clone());
+        let answer = app.clone().oneshot(request);
+        async move { answer.await.map(|answer| answer.map(|body| open.until_sent(body))) }
+    })
 }

@@ -3,12 +3,14 @@
 //! A loop of our own, because neither tonic's nor axum's gives all of: upgrades, no Nagle delay, HTTP/2 keepalive and
 //! limits, a bound on connections and a bound on how long stopping takes.
 
+mod activity;
 mod connection;
+mod guest;
 mod http;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
@@ -21,11 +23,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use connection::Connection;
+pub use guest::Guest;
+use guest::Strangers;
 
 /// Limits of the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Connections at once, WebSockets included; further ones wait in the kernel's queue.
+    /// Connections at once, WebSockets included. A further one takes the place of one that was not let in; see [`Guest`].
+    /// If all were, it waits, and those after it wait in the kernel's queue.
     pub max_connections: usize,
     /// HTTP/2 streams at once a connection.
     pub max_streams: u32,
@@ -33,6 +38,9 @@ pub struct Options {
     pub max_header_bytes: u32,
     /// In which a new connection must say something, and an HTTP/1.1 client must send the head of its (next) request.
     pub header_timeout: Duration,
+    /// A connection without an open request for this long is told to end; it may take up to twice as long. HTTP/1.1 has
+    /// the header timeout, so this is for HTTP/2.
+    pub idle_timeout: Duration,
     /// How often a silent HTTP/2 client is pinged.
     pub keepalive_interval: Duration,
     /// In which it must answer.
@@ -48,6 +56,7 @@ impl Default for Options {
             max_streams: 256,
             max_header_bytes: 32 << 10,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
@@ -68,12 +77,19 @@ pub struct ServerReport {
 /// waited for: whoever serves them closes them.
 pub async fn serve(listener: TcpListener, app: Router, options: Options, shutdown: CancellationToken) -> ServerReport {
     let mut server = Server::new(listener, app, options, shutdown.clone());
+    // Accepted, and without a place yet.
+    let mut waiting = None;
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
             _ = server.connections.join_next(), if !server.connections.is_empty() => {}
-            accepted = accept(&server.listener, &server.permits) => server.take(accepted).await,
+            Ok(place) = Arc::clone(&server.places).acquire_owned(), if waiting.is_some() => {
+                if let Some(stream) = waiting.take() {
+                    server.spawn(stream, place);
+                }
+            }
+            accepted = server.listener.accept(), if waiting.is_none() => waiting = server.take(accepted).await,
         }
     }
     server.drain().await
@@ -81,42 +97,56 @@ pub async fn serve(listener: TcpListener, app: Router, options: Options, shutdow
 
 struct Server {
     listener: TcpListener,
-    app: Router,
-    options: Options,
-    shutdown: CancellationToken,
-    builder: Arc<http::Builder>,
-    permits: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
     connections: JoinSet<()>,
     accepted: u64,
 }
 
+/// What all connections share.
+struct Shared {
+    app: Router,
+    options: Options,
+    builder: http::Builder,
+    shutdown: CancellationToken,
+}
+
 impl Server {
     fn new(listener: TcpListener, app: Router, options: Options, shutdown: CancellationToken) -> Self {
-        let builder = Arc::new(http::builder(&options));
-        let permits = Arc::new(Semaphore::new(options.max_connections));
-        Self { listener, app, options, shutdown, builder, permits, connections: JoinSet::new(), accepted: 0 }
+        let places = Arc::new(Semaphore::new(options.max_connections));
+        let shared = Arc::new(Shared { app, options, builder: http::builder(&options), shutdown });
+        Self { listener, shared, places, strangers: Arc::default(), connections: JoinSet::new(), accepted: 0 }
     }
 
-    async fn take(&mut self, accepted: io::Result<(TcpStream, OwnedSemaphorePermit)>) {
+    /// What was accepted, which now needs a place; one is made for it if there is none.
+    async fn take(&mut self, accepted: io::Result<(TcpStream, SocketAddr)>) -> Option<TcpStream> {
         match accepted {
-            Ok((stream, permit)) => self.spawn(stream, permit),
+            Ok((stream, _)) => {
+                if self.places.available_permits() == 0 {
+                    self.strangers.evict_oldest();
+                }
+                return Some(stream);
+            }
             Err(error) if is_of_the_client(&error) => debug!(%error, "a client went before it was accepted"),
             Err(error) => self.back_off(&error).await,
         }
+        None
     }
 
-    fn spawn(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn spawn(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
         self.accepted += 1;
-        let (app, builder, shutdown) = (self.app.clone(), Arc::clone(&self.builder), self.shutdown.clone());
-        let header_timeout = self.options.header_timeout;
+        let (shared, stay) = (Arc::clone(&self.shared), self.strangers.enter(self.accepted));
         self.connections.spawn(async move {
-            let opened = timeout(header_timeout, Connection::open(stream, permit));
+            let guest = stay.guest();
+            let opened = timeout(shared.options.header_timeout, Connection::open(stream, place));
             let connection = tokio::select! {
                 opened = opened => opened,
-                () = shutdown.cancelled() => return,
+                () = guest.evicted() => return,
+                () = shared.shutdown.cancelled() => return,
             };
             match connection {
-                Ok(Ok(connection)) => http::serve(&builder, connection, app, shutdown).await,
+                Ok(Ok(connection)) => http::serve(&shared, connection, guest).await,
                 Ok(Err(error)) => debug!(%error, "a connection ended before its first request"),
                 Err(_) => debug!("a connection said nothing"),
             }
@@ -126,15 +156,15 @@ impl Server {
     /// Out of descriptors or memory: the connection stays in the kernel's queue, so trying again at once would spin.
     async fn back_off(&self, error: &io::Error) {
         warn!(%error, "accepting connections fails");
-        let _ = timeout(ACCEPT_BACKOFF, self.shutdown.cancelled()).await;
+        let _ = timeout(ACCEPT_BACKOFF, self.shared.shutdown.cancelled()).await;
     }
 
     async fn drain(self) -> ServerReport {
-        let Self { listener, mut connections, accepted, options, .. } = self;
+        let Self { listener, mut connections, accepted, shared, .. } = self;
         // From here on the kernel refuses new connections.
         drop(listener);
         let all = async { while connections.join_next().await.is_some() {} };
-        let is_drained = timeout(options.drain_timeout, all).await.is_ok();
+        let is_drained = timeout(shared.options.drain_timeout, all).await.is_ok();
         let dropped = connections.len();
         if !is_drained {
             warn!(dropped, "connections were still at work and are dropped");
@@ -146,13 +176,6 @@ impl Server {
 
 /// Until accepting is tried again.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(500);
-
-/// Accepts only what may be served, so that a flood waits in the kernel's queue.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
-}
 
 fn is_of_the_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};

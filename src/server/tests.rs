@@ -1,10 +1,11 @@
 use std::net::SocketAddr;
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Request, WebSocketUpgrade},
     http::{StatusCode, Version},
-    routing::get,
+    routing::{get, post},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -29,19 +30,21 @@ struct Rig {
     release: Arc<Semaphore>,
     /// One permit for each request that has come to `/held`.
     arrived: Arc<Semaphore>,
+    /// The same for `/body`, whose body it waits for.
+    waiting: Arc<Semaphore>,
     shutdown: CancellationToken,
     served: JoinHandle<ServerReport>,
 }
 
 impl Rig {
     async fn start(options: Options) -> Self {
-        let (release, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let [release, arrived, waiting] = std::array::from_fn(|_| Arc::new(Semaphore::new(0)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let app = mk_app(Arc::clone(&release), Arc::clone(&arrived));
+        let app = mk_app(Arc::clone(&release), Arc::clone(&arrived), Arc::clone(&waiting));
         let served = tokio::spawn(serve(listener, app, options, shutdown.clone()));
-        Self { address, release, arrived, shutdown, served }
+        Self { address, release, arrived, waiting, shutdown, served }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -62,13 +65,19 @@ impl Rig {
     }
 }
 
-fn mk_app(release: Arc<Semaphore>, arrived: Arc<Semaphore>) -> Router {
-    let held = async move || {
+fn mk_app(release: Arc<Semaphore>, arrived: Arc<Semaphore>, waiting: Arc<Semaphore>) -> Router {
+    let held = async move |Extension(guest): Extension<Guest>| {
+        guest.let_in();
         arrived.add_permits(1);
         release.acquire().await.unwrap().forget();
         "held"
     };
+    let body = async move |request: Request| {
+        waiting.add_permits(1);
+        let _ = axum::body::to_bytes(request.into_body(), 9).await;
+    };
     Router::new()
+        .route("/body", post(body))
         .route("/version", get(async |request: Request| format!("{:?}", request.version())))
         .route("/held", get(held))
         .route("/panic", get(async || -> StatusCode { panic!("as the test wants it") }))
@@ -151,6 +160,62 @@ async fn connections_over_the_limit_wait_for_a_place() {
     assert!(timeout(Duration::from_millis(200), third.read(&mut byte)).await.is_err(), "it was served");
     drop(first);
     assert!(read_until(&mut third, BODY).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn whoever_was_not_let_in_makes_room_for_the_next_and_the_oldest_goes_first() {
+    let rig = Rig::start(Options { max_connections: 3, ..Options::default() }).await;
+    let mut silent = rig.connect().await;
+    let mut held = rig.hold().await;
+    let mut http2 = rig.connect().await;
+    http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let settings = within(http2.read_u8()).await;
+    assert!(settings.is_ok(), "it is served");
+
+    // Each takes the place of a stranger, the second one that of the HTTP/2 connection.
+    let mut next = [rig.connect().await, rig.connect().await];
+    for stream in &mut next {
+        ask(stream, "/version").await;
+        assert!(read_until(stream, BODY).await.starts_with("HTTP/1.1 200"));
+    }
+
+    assert_eq!(read_until(&mut silent, "never").await, "");
+    read_until(&mut http2, "never").await;
+    rig.release.add_permits(1);
+    assert!(read_until(&mut held, "held").await.ends_with("held"), "it was let in and stays");
+}
+
+#[tokio::test]
+async fn a_thousand_strangers_keep_nobody_out() {
+    let rig = Rig::start(Options { max_connections: 16, ..Options::default() }).await;
+    let mut strangers = Vec::new();
+    for _ in 0..100 {
+        let mut stream = rig.connect().await;
+        // A body that never comes.
+        stream.write_all(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+        strangers.push(stream);
+    }
+    within(rig.waiting.acquire_many(100)).await.unwrap().forget();
+    let mut stream = rig.connect().await;
+    ask(&mut stream, "/version").await;
+    assert!(read_until(&mut stream, BODY).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn an_http2_connection_without_requests_is_told_to_end() {
+    let rig = Rig::start(Options { idle_timeout: Duration::from_millis(100), ..Options::default() }).await;
+    let io = TokioIo::new(rig.connect().await);
+    let (mut client, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = || Request::get("http://x/held").body(Body::empty()).unwrap();
+    let held = client.send_request(request());
+    within(rig.arrived.acquire()).await.unwrap().forget();
+    // Far longer than may pass without a request.
+    assert!(timeout(Duration::from_millis(500), rig.arrived.acquire()).await.is_err());
+    rig.release.add_permits(1);
+    assert_eq!(within(held).await.unwrap().status(), StatusCode::OK, "an open request is no idleness");
+    assert!(within(connection).await.unwrap().is_ok(), "it ended in good order");
+    assert_eq!(rig.stop().await, ServerReport { accepted: 1, dropped: 0 });
 }
 
 #[tokio::test]

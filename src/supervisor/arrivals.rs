@@ -1,25 +1,32 @@
 //! Starts an actor for every plugin that comes, and ends them all.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use jiff::Timestamp;
+use tokio::{
+    sync::mpsc,
+    task::{self, JoinError, JoinSet},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Parts, Projection, actor::Actor, message::Message, registry::Arrival};
-use crate::domain::Plugin;
+use crate::domain::{Plugin, PluginId, Reported, State};
 
 /// Where plugins come from and actors go to.
 pub struct Supervisor {
     projection: Arc<Projection>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     actors: JoinSet<()>,
+    ids: HashMap<task::Id, PluginId>,
 }
 
 /// The projection of a journal at `head`, and the supervisor of its plugins, which does nothing yet.
 #[must_use]
 pub fn start(plugins: Vec<Plugin>, head: u64) -> (Arc<Projection>, Supervisor) {
     let (projection, arrivals) = Projection::new(plugins, head);
-    let supervisor = Supervisor { projection: projection.clone(), arrivals, actors: JoinSet::new() };
+    let actors = JoinSet::new();
+    let supervisor = Supervisor { projection: projection.clone(), arrivals, actors, ids: HashMap::new() };
     (projection, supervisor)
 }
 
@@ -31,24 +38,36 @@ impl Supervisor {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(arrival) = self.arrivals.recv() => self.receive(&parts, arrival),
-                Some(ended) = self.actors.join_next() => note(ended),
+                Some(ended) = self.actors.join_next_with_id() => self.ended(&parts, ended),
             }
         }
-        self.stop(patience).await;
+        self.stop(&parts, patience).await;
     }
 
     fn receive(&mut self, parts: &Arc<Parts>, arrival: Arrival) {
-        self.actors.spawn(Actor::new(parts.clone(), arrival).run());
+        let id = arrival.plugin.id;
+        let task = self.actors.spawn(Actor::new(parts.clone(), arrival).run());
+        self.ids.insert(task.id(), id);
     }
 
-    async fn stop(mut self, patience: Duration) {
+    /// An actor that ended by a defect took its process with it; its plugin says so.
+    fn ended(&mut self, parts: &Parts, ended: Result<(task::Id, ()), JoinError>) {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, ())| *task);
+        let (Some(id), Err(error)) = (self.ids.remove(&task), ended) else { return };
+        tracing::error!(plugin = %id, %error, "a supervisor ended by a defect");
+        if let Some(plugin) = self.projection.slot(id).ok().and_then(|slot| slot.plugin()) {
+            parts.ledger.report(id, defective(&plugin.reported));
+        }
+    }
+
+    async fn stop(mut self, parts: &Parts, patience: Duration) {
         for slot in self.projection.slots() {
             // An actor that is gone has nothing to stop.
             slot.inbox().send(Message::ShutDown).unwrap_or_default();
         }
         let ended = timeout(patience, async {
-            while let Some(ended) = self.actors.join_next().await {
-                note(ended);
+            while let Some(ended) = self.actors.join_next_with_id().await {
+                self.ended(parts, ended);
             }
         });
         if ended.await.is_err() {
@@ -57,8 +76,8 @@ impl Supervisor {
     }
 }
 
-fn note(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a supervisor ended by a defect; its plugin was killed and rests until plugd restarts");
-    }
+fn defective(last: &Reported) -> Reported {
+    let message = "its supervisor ended by a defect of plugd: restart plugd, and report what its log says".to_owned();
+    let serial = last.serial + 1;
+    Reported { state: State::Error, since: Timestamp::now(), message, serial, run: None, pid: None, ..last.clone() }
 }

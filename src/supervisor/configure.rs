@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::{Handle, Slot, handle::commit};
 use crate::{
@@ -10,8 +11,8 @@ use crate::{
     link::Session,
 };
 
-/// How long a plugin may take to accept a configuration.
-const CONFIGURE: Duration = Duration::from_secs(30);
+/// How long a plugin may take to accept a configuration (CONTRACT 11.3).
+pub(super) const CONFIGURE: Duration = Duration::from_secs(30);
 
 /// A new configuration, and who wants it.
 #[derive(Debug, Clone)]
@@ -32,18 +33,24 @@ impl Handle {
     /// `CONFIGURATION_REJECTED`, `STORE_UNAVAILABLE`. Nothing is stored then.
     pub async fn update_configuration(&self, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
         let slot = self.slot(id)?;
+        // Who gives up while others are asked leaves no trace.
+        let turn = timeout(CONFIGURE, slot.configuring.clone().lock_owned()).await;
+        let turn = turn.map_err(|_| Error::new(Reason::TooBusy, "another configuration is still being set"))?;
         let handle = self.clone();
-        // What the plugin accepted is stored also when the caller goes away in between.
-        let update = tokio::spawn(async move { handle.configure(&slot, id, new).await });
+        // From here on, what the plugin accepts is stored also when the caller goes away in between.
+        let update = tokio::spawn(async move {
+            let _turn = turn;
+            handle.configure(&slot, id, new).await
+        });
         update.await.unwrap_or_else(|_| Err(Error::new(Reason::Internal, "the update of the configuration failed")))
     }
 
     async fn configure(&self, slot: &Slot, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
-        let _turn = slot.configuring.lock().await;
         let plugin = self.get(id)?;
         configuration::check(plugin.desired.manifest.configuration_schema.as_ref(), &new.values)?;
         check_revision(&plugin, new.if_revision)?;
-        push(&connected(slot, &plugin)?, &plugin, &new.values).await?;
+        let session = connected(slot, &plugin)?;
+        push(&session, &plugin, &new.values).await?;
         let NewConfiguration { values, author, .. } = new;
         let values = Arc::new(values);
         let decide = move |plugin: &Plugin| {
@@ -51,7 +58,14 @@ impl Handle {
             let desired = Desired { configuration: values, configuration_revision, ..plugin.desired.clone() };
             Ok(commit(desired, |generation, _| Event::DesiredAmended { generation }))
         };
-        self.amend(slot, id, Box::new(decide), &author).await
+        let committed = self.amend(slot, id, Box::new(decide), &author).await;
+        if committed.is_err() && plugin.desired.configuration_revision > 0 {
+            // What it runs with must not be what is stored nowhere.
+            push(&session, &plugin, &plugin.desired.configuration).await.unwrap_or_else(|error| {
+                tracing::warn!(plugin = %id, %error, "the plugin keeps a configuration that could not be stored");
+            });
+        }
+        committed
     }
 }
 

@@ -83,6 +83,22 @@ impl Handle {
         &self.shared.epoch
     }
 
+    /// Is it known of every change whether it was made?
+    pub(super) fn is_settled(&self) -> bool {
+        self.shared.ledger.is_settled()
+    }
+
+    /// Waits until every supervisor has done what was asked of it before, booting included.
+    pub async fn caught_up(&self) {
+        for slot in self.shared.projection.slots() {
+            let (reply, done) = oneshot::channel();
+            if slot.tell(Message::Barrier { reply }) {
+                // One that ends instead of answering has nothing more to do.
+                done.await.unwrap_or_default();
+            }
+        }
+    }
+
     /// One plugin.
     ///
     /// # Errors
@@ -191,7 +207,10 @@ impl Handle {
     }
 
     /// Waits until what was desired of this record is settled.
-    pub(super) async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
+    ///
+    /// # Errors
+    /// As [`Handle::set_active`].
+    pub async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
         match wait {
             Wait::No => Ok(committed.clone()),
             Wait::UpTo(time) => self.settle(&*self.slot(committed.id)?, Wanted::of(committed), time).await,
@@ -253,7 +272,7 @@ pub(super) fn check_supervised(plugin: &Plugin) -> Result<()> {
     match plugin.desired.mode {
         Mode::Supervised => Ok(()),
         Mode::External => {
-            let message = "an external plugin can't be started, stopped or restarted here: somebody else runs it";
+            let message = "this is an external plugin: somebody else starts, stops and updates it";
             Err(Error::new(Reason::ExternalPlugin, message).with("plugin_id", plugin.id))
         }
     }

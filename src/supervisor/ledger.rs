@@ -28,6 +28,9 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Commits up to and including this revision are no longer kept.
     fn compacted(&self) -> u64;
+
+    /// Is it known of every change whether it was made? Not while the store is away.
+    fn is_settled(&self) -> bool;
 }
 
 impl Ledger for Store {
@@ -57,5 +60,9 @@ impl Ledger for Store {
 
     fn compacted(&self) -> u64 {
         Self::compacted(self)
+    }
+
+    fn is_settled(&self) -> bool {
+        *self.healthy().borrow()
     }
 }

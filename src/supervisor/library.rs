@@ -57,7 +57,8 @@ impl Library {
     /// Replaces the package of a supervised plugin. One that is desired active is started with the new package.
     ///
     /// # Errors
-    /// As [`Library::install`] and [`Handle::set_active`]; `MANIFEST_ID_MISMATCH`.
+    /// As [`Library::install`] and [`Handle::set_active`]; `MANIFEST_ID_MISMATCH`; `SUPERSEDED` also when another package
+    /// took the place of this one.
     pub async fn update(&self, id: PluginId, archive: Bytes, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
@@ -68,21 +69,38 @@ impl Library {
             self.handle.amend_and_wait(id, replace(package), by, Wait::No).await?
         };
         self.collect().await;
-        self.handle.wait_settled(&committed, wait).await
+        self.wait_settled(&committed, committed.desired.package, wait).await
     }
 
     /// Goes back to the package before the present one; that one becomes the previous.
     ///
     /// # Errors
-    /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Handle::set_active`].
+    /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::update`].
     pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
-        let plugin = self.handle.get(id)?;
-        check_supervised(&plugin)?;
-        let previous = plugin.desired.previous_package.ok_or_else(|| {
-            Error::new(Reason::NoPreviousPackage, "there is no previous package to go back to").with("plugin_id", id)
+        let seen = self.handle.get(id)?;
+        let committed = self.restore_previous(&seen, by).await?;
+        self.wait_settled(&committed, seen.desired.previous_package, wait).await
+    }
+
+    /// Changes nothing if the package has been changed since the plugin was seen.
+    async fn restore_previous(&self, seen: &Plugin, by: &str) -> Result<Arc<Plugin>> {
+        check_supervised(seen)?;
+        let previous = seen.desired.previous_package.ok_or_else(|| {
+            let message = "there is no previous package to go back to";
+            Error::new(Reason::NoPreviousPackage, message).with("plugin_id", seen.id)
         })?;
         let package = self.stored(previous).await?;
-        self.handle.amend_and_wait(id, restore(&plugin, package), by, wait).await
+        self.handle.amend_and_wait(seen.id, restore(seen, package), by, Wait::No).await
+    }
+
+    /// Settled with the package that was wanted, not with one that took its place meanwhile.
+    async fn wait_settled(&self, committed: &Arc<Plugin>, wanted: Option<Digest>, wait: Wait) -> Result<Arc<Plugin>> {
+        let plugin = self.handle.wait_settled(committed, wait).await?;
+        if plugin.desired.package == wanted {
+            return Ok(plugin);
+        }
+        let message = "another package took the place of this one before it was settled: look at what is installed now";
+        Err(Error::new(Reason::Superseded, message).with("plugin_id", plugin.id))
     }
 
     /// The archive of a supervised plugin, byte for byte as uploaded.
@@ -97,9 +115,25 @@ impl Library {
         Ok((plugin, bytes))
     }
 
+    /// Takes back an update that failed before it was ever stable, unless something else is desired by now.
+    ///
+    /// # Errors
+    /// As [`Library::roll_back`].
+    pub async fn take_back(&self, id: PluginId, failed: Digest, by: &str) -> Result<()> {
+        let seen = self.handle.get(id)?;
+        if seen.desired.package == Some(failed) {
+            self.restore_previous(&seen, by).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes the packages that no plugin refers to.
     pub async fn collect(&self) {
         let _alone = self.intake.write().await;
+        if !self.handle.is_settled() {
+            // A plugin whose commit is not certain yet may refer to one.
+            return;
+        }
         let (_, plugins) = self.handle.projection().snapshot();
         let of = |plugin: &Arc<Plugin>| [plugin.desired.package, plugin.desired.previous_package];
         let keep = plugins.iter().flat_map(of).flatten().collect();

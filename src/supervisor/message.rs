@@ -18,14 +18,40 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 /// One message to an actor. Nothing here takes the actor any time.
 pub(super) enum Message {
     Amend(Amend),
-    Delete { reply: Reply<Result<Arc<Plugin>>> },
+    Delete {
+        reply: Reply<Result<Arc<Plugin>>>,
+    },
     ShutDown,
-    Happened { run: RunId, what: Happening },
-    Authenticate { token: String, reply: Reply<bool> },
+    Happened {
+        run: RunId,
+        what: Happening,
+    },
+    Authenticate {
+        token: String,
+        reply: Reply<bool>,
+    },
     Attach(Attach),
-    Probed { attach: Attach, is_alive: bool },
-    EventsLost { count: u64 },
-    Linked { session: u64, event: SessionEvent },
+    /// A record with this generation was committed, perhaps unknown to the actor.
+    Committed {
+        generation: u64,
+    },
+    /// `first` is the number of the session that was asked whether it lives.
+    Probed {
+        attach: Attach,
+        first: u64,
+        is_alive: bool,
+    },
+    /// Answered once everything before it is done.
+    Barrier {
+        reply: Reply<()>,
+    },
+    EventsLost {
+        count: u64,
+    },
+    Linked {
+        session: u64,
+        event: SessionEvent,
+    },
 }
 
 /// Decides, in view of the plugin as it is, how to change what is desired of it.

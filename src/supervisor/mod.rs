@@ -21,7 +21,7 @@ mod message;
 mod registry;
 mod settle;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod watch;
 
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub use registry::{Projection, Slot};
 pub use watch::{Change, Frame, Start, Watch, WatchQuery};
 
 use crate::{
-    domain::{PluginId, lifecycle::Policy},
+    domain::{Digest, PluginId, lifecycle::Policy},
     link::Host,
     runtime::Runtime,
 };
@@ -55,7 +55,7 @@ pub struct Parts {
     /// Where plugins connect: `ws://127.0.0.1:8000/rpc`.
     pub rpc_url: String,
     /// Called when an update failed before it was ever stable and there is a package to go back to.
-    pub on_update_failed: Box<dyn Fn(PluginId) + Send + Sync>,
+    pub on_update_failed: Box<dyn Fn(PluginId, Digest) + Send + Sync>,
     /// Called once a plugin is deleted, for what else is kept of it.
     pub on_deleted: Box<dyn Fn(PluginId) + Send + Sync>,
 }

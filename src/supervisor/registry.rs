@@ -26,7 +26,7 @@ pub struct Slot {
     session: watch::Sender<Option<Session>>,
     lost_events: AtomicU64,
     /// Held by whoever changes the configuration: one at a time asks the plugin.
-    pub(super) configuring: tokio::sync::Mutex<()>,
+    pub(super) configuring: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The receiving end of a slot's inbox, for its actor.
@@ -44,7 +44,7 @@ impl Slot {
             inbox,
             session: watch::Sender::new(None),
             lost_events: AtomicU64::new(0),
-            configuring: tokio::sync::Mutex::default(),
+            configuring: Arc::default(),
         };
         Arrival { slot: Arc::new(slot), plugin, inbox: receiver }
     }
@@ -134,7 +134,11 @@ impl Projection {
                 slot.plugin.send_replace(None);
             }
         } else if let Some(slot) = slots.by_id.get(&id) {
-            slot.plugin.send_replace(Some(commit.plugin.clone()));
+            let generation = commit.plugin.desired.generation;
+            let before = slot.plugin.send_replace(Some(commit.plugin.clone()));
+            if before.is_none_or(|before| before.desired.generation < generation) {
+                slot.tell(Message::Committed { generation });
+            }
         } else {
             self.arrive(slots, commit.plugin.clone());
         }

@@ -1,6 +1,6 @@
 //! When a change of what is desired has taken effect: a comparison of numbers, never a guess from a state's name.
 
-use crate::domain::{ActiveState, Error, Plugin, Reason, Result, State};
+use crate::domain::{ActiveState, CAUSE, Error, Plugin, Reason, Result, State};
 
 /// What a caller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,13 +8,19 @@ pub(super) struct Wanted {
     active: ActiveState,
     active_generation: u64,
     generation: u64,
+    serial: u64,
 }
 
 impl Wanted {
     /// What is desired of this plugin now.
     pub(super) fn of(plugin: &Plugin) -> Self {
         let desired = &plugin.desired;
-        Self { active: desired.active, active_generation: desired.active_generation, generation: desired.generation }
+        Self {
+            active: desired.active,
+            active_generation: desired.active_generation,
+            generation: desired.generation,
+            serial: plugin.reported.serial,
+        }
     }
 
     /// What came of it, if that is settled.
@@ -22,7 +28,8 @@ impl Wanted {
         if plugin.desired.active_generation != self.active_generation {
             return Some(Err(superseded(plugin)));
         }
-        if plugin.reported.observed_generation < self.generation {
+        let reported = &plugin.reported;
+        if reported.observed_generation < self.generation || reported.serial < self.serial {
             return None;
         }
         match (self.active, plugin.reported.state) {
@@ -42,13 +49,19 @@ fn superseded(plugin: &Plugin) -> Error {
 
 fn failed(plugin: &Plugin) -> Error {
     let reported = &plugin.reported;
-    let error = Error::new(Reason::PluginFailed, format!("the plugin failed: {}", reported.message))
+    let error = Error::new(reason(plugin), format!("the plugin failed: {}", reported.message))
         .with("plugin_id", plugin.id)
         .with("message", &reported.message);
     reported.details.iter().fold(error, |error, (key, value)| match value {
         serde_json::Value::String(text) => error.with(key, text),
         value => error.with(key, value),
     })
+}
+
+/// A package that is not there is not the plugin's own failure (CONTRACT 3.5).
+fn reason(plugin: &Plugin) -> Reason {
+    let is_missing = plugin.reported.details.get(CAUSE).is_some_and(|cause| cause == Reason::PackageNotFound.name());
+    if is_missing { Reason::PackageNotFound } else { Reason::PluginFailed }
 }
 
 /// Not settled in time.

@@ -187,7 +187,11 @@ impl Watch {
                 if self.cursor < compacted {
                     return Err(compacted_error(self.cursor, compacted, *self.head.borrow()));
                 }
-                self.ledger.journal_after(self.cursor, BATCH).await
+                let mut commits = self.ledger.journal_after(self.cursor, BATCH).await?;
+                // The journal may be ahead of what every other reader has seen.
+                let head = *self.head.borrow();
+                commits.retain(|commit| commit.revision <= head);
+                Ok(commits)
             }
         }
     }

@@ -17,9 +17,10 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("fetch", &["domain"]),
     ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
     ("bus", &["domain", "link", "supervisor"]),
-    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api"]),
+    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api", "server"]),
     ("api", &[]),
-    ("rest", &["api"]),
+    // Of the server only whose connection a request came on.
+    ("rest", &["api", "server"]),
     ("config", &["domain"]),
     ("server", &[]),
     // Of the domain only what is plain: ids and digests.

@@ -32,6 +32,28 @@ impl Value for RuntimeProvider {
     }
 }
 
+/// Something that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Value for Secret {
+    const EXPECTED: &'static str = "a secret";
+
+    fn read(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        None
+    }
+}
+
 /// The form of plugd's own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

@@ -52,6 +52,10 @@ impl Lifecycle {
     fn activation_changed(&mut self, moment: Moment, active: ActiveState) {
         self.active = active;
         if self.mode == Mode::External {
+            // A deletion that the store did not take: it is waited for again.
+            if self.phase == Phase::Inactive {
+                self.await_connection(moment);
+            }
             return;
         }
         match active {

@@ -125,11 +125,11 @@ impl Lifecycle {
 
     /// Enters a phase. Its deadline is armed by the caller, afterwards.
     fn enter(&mut self, now: Timestamp, phase: Phase) {
-        let left = self.phase.state();
+        let left = self.reported.state;
         self.phase = phase;
         self.effects.push(Effect::Disarm);
         let state = self.phase.state();
-        if state != left || self.reported.state != state {
+        if state != left {
             self.reported.since = now;
         }
         self.reported.state = state;
@@ -244,6 +244,7 @@ impl Lifecycle {
     /// Processes outlive their kill. Nothing is started until they are gone.
     fn give_up(&mut self, now: Timestamp, then: Then, pids: &[u32]) {
         let listed = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let listed = if listed.is_empty() { "that it left".to_owned() } else { listed };
         let details = Map::from_iter([("stage".to_owned(), json!("stop")), ("pids".to_owned(), json!(pids))]);
         self.reported.message = format!("processes {listed} can't be killed");
         self.reported.details = details;

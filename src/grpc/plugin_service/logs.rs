@@ -2,14 +2,14 @@
 
 use std::io;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
 use tonic::{Request, Response, Status};
 
 use super::{Answer, BoxStream, PluginService};
 use crate::{
     api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse},
     domain::{Error, Mode, PluginId, Reason, Result},
-    grpc::{Caller, convert, status::status},
+    grpc::{convert, status::status},
     logs::{From, LogBatch},
 };
 
@@ -38,31 +38,6 @@ impl PluginService {
             _ => return Err(Error::field("tail_lines", "can't be given together with after")),
         };
         Ok((id, from))
-    }
-
-    /// Ends a stream with the reason why, when the server drains or the token is no longer good.
-    fn until_ended<T: Send + 'static>(
-        &self,
-        items: impl Stream<Item = Result<T, Status>> + Send + 'static,
-        caller: Caller,
-    ) -> BoxStream<T> {
-        let draining = self.0.draining.clone();
-        let ended = async move {
-            tokio::select! {
-                error = caller.ended() => error,
-                () = draining.cancelled() => Error::new(Reason::Draining, "the server shuts down"),
-            }
-        };
-        let state = (items.boxed(), Box::pin(ended), false);
-        Box::pin(stream::unfold(state, async |(mut items, mut ended, is_over)| {
-            if is_over {
-                return None;
-            }
-            tokio::select! {
-                item = items.next() => item.map(|item| (item, (items, ended, false))),
-                error = &mut ended => Some((Err(status(error)), (items, ended, true))),
-            }
-        }))
     }
 }
 

@@ -6,6 +6,8 @@ mod lifecycle;
 mod logs;
 mod packages;
 mod read;
+mod streams;
+mod transfers;
 pub(super) mod wait;
 mod watch;
 
@@ -15,6 +17,7 @@ use futures_util::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use self::transfers::Transfers;
 use super::{Caller, convert, status::status};
 use crate::{
     api::v1::{self, plugin_service_server, *},
@@ -53,13 +56,13 @@ pub struct Parts {
 }
 
 /// The service.
-pub struct PluginService(Arc<Parts>);
+pub struct PluginService(Arc<Parts>, Transfers);
 
 impl PluginService {
     /// The service over these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), Transfers::default())
     }
 
     /// Who calls, unless plugins are disabled altogether.

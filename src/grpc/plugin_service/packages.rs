@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Request, Response, Streaming};
 
-use super::{Answer, BoxStream, PluginService, shown, wait::wait};
+use super::{Answer, BoxStream, PluginService, shown, streams::while_read, wait::wait};
 use crate::{
     api::v1::{
         DownloadPackageRequest, DownloadPackageResponse, InstallPluginFromUrlRequest, InstallPluginFromUrlResponse,
@@ -15,6 +15,7 @@ use crate::{
     domain::{Plugin, package::digest_of},
     fetch,
     grpc::{chunks, convert, status::status},
+    supervisor::Wait,
 };
 
 /// Bytes of a package in one message.
@@ -26,6 +27,7 @@ impl PluginService {
         request: Request<Streaming<InstallPluginRequest>>,
     ) -> Answer<InstallPluginResponse> {
         let caller = self.admit(&request)?;
+        let _place = self.1.begin_upload()?;
         let upload = chunks::collect(request.into_inner(), chunks::Limits::default()).await?;
         let plugin = self.0.library.install(upload.bytes).await.map_err(status)?;
         Ok(Response::new(InstallPluginResponse { plugin: shown(&plugin, &caller) }))
@@ -36,6 +38,7 @@ impl PluginService {
         request: Request<InstallPluginFromUrlRequest>,
     ) -> Answer<InstallPluginFromUrlResponse> {
         let caller = self.admit(&request)?;
+        let _place = self.1.begin_upload()?;
         let archive = fetch::fetch(&request.get_ref().url, &self.0.fetch).await.map_err(status)?;
         let plugin = self.0.library.install(archive).await.map_err(status)?;
         Ok(Response::new(InstallPluginFromUrlResponse { plugin: shown(&plugin, &caller) }))
@@ -47,12 +50,16 @@ impl PluginService {
     ) -> Answer<UpdatePackageResponse> {
         let caller = self.admit(&request)?;
         let (metadata, _, messages) = request.into_parts();
+        let place = self.1.begin_upload()?;
         let upload = chunks::collect(messages, chunks::Limits::default()).await?;
         let header = upload.header;
         let id = convert::plugin_id(&header.plugin_id).map_err(status)?;
         let wait = wait(header.return_immediately, header.wait_timeout, &metadata).map_err(status)?;
         let by = &caller.token().name;
-        let plugin = self.0.library.update(id, upload.bytes, by, wait).await.map_err(status)?;
+        let committed = self.0.library.update(id, upload.bytes, by, Wait::No).await.map_err(status)?;
+        // The package is stored; how long the plugin takes to settle must keep no other upload out.
+        drop(place);
+        let plugin = self.0.handle.wait_settled(&committed, wait).await.map_err(status)?;
         Ok(Response::new(UpdatePackageResponse { plugin: shown(&plugin, &caller) }))
     }
 
@@ -69,13 +76,18 @@ impl PluginService {
         &self,
         request: Request<DownloadPackageRequest>,
     ) -> Answer<BoxStream<DownloadPackageResponse>> {
-        self.admit(&request)?;
+        let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
+        let place = self.1.begin_download()?;
         let (plugin, archive) = self.0.library.download(id).await.map_err(status)?;
         let head = Part::Header(header(&plugin, &archive));
         let parts = std::iter::once(head).chain(chunks_of(archive).map(|chunk| Part::Chunk(chunk.to_vec())));
-        let messages = parts.map(|part| Ok::<_, Status>(DownloadPackageResponse { part: Some(part) }));
-        Ok(Response::new(Box::pin(stream::iter(messages))))
+        let messages = parts.map(move |part| {
+            // The place is taken for as long as there may be another part.
+            let _ = &place;
+            Ok(DownloadPackageResponse { part: Some(part) })
+        });
+        Ok(Response::new(while_read(self.until_ended(stream::iter(messages), caller))))
     }
 }
 

@@ -132,6 +132,42 @@ async fn the_sixty_fifth_call_at_once_is_refused_as_busy() {
 }
 
 #[tokio::test]
+async fn calls_at_once_are_bounded_in_bytes_and_give_them_back() {
+    let gate = Arc::new(Semaphore::new(0));
+    let mut rig = Setup::answering({
+        let gate = Arc::clone(&gate);
+        move |_, _, _| {
+            let gate = Arc::clone(&gate);
+            async move {
+                let _ = gate.acquire().await;
+                Ok(json!({}))
+            }
+        }
+    })
+    .start()
+    .await;
+    let (mut socket, _session) = rig.connect().await;
+    // Five texts of a little less than 4 MiB are more than 16 MiB.
+    let large = json!({"text": "x".repeat((4 << 20) - 200)});
+    for id in 0..5 {
+        send(&mut socket, call(id, "robot_run", large.clone())).await;
+    }
+    send(&mut socket, call(5, "robot_run", json!({}))).await;
+    let refused = receive(&mut socket).await;
+    assert_eq!((&refused["id"], &refused["error"]["code"]), (&json!(4), &json!(-32000)), "{refused}");
+    gate.add_permits(100);
+    let mut answered = Vec::new();
+    for _ in 0..5 {
+        answered.push(receive(&mut socket).await["id"].as_u64().unwrap());
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, [0, 1, 2, 3, 5], "a small one fits beside the large ones");
+    send(&mut socket, call(6, "robot_run", large)).await;
+    let answer = receive(&mut socket).await;
+    assert!(answer["id"] == 6 && answer.get("error").is_none(), "{answer}");
+}
+
+#[tokio::test]
 async fn calls_wait_until_the_connection_is_attached() {
     let gate = Arc::new(Semaphore::new(0));
     let served = Arc::new(AtomicUsize::new(0));

@@ -1,9 +1,17 @@
 //! Bodies that are wrong, each in its way.
 
-use axum::{body::Body, http::StatusCode};
+use std::convert::Infallible;
+
+use axum::{
+    body::{Body, Bytes},
+    http::StatusCode,
+};
+use futures_util::{StreamExt, stream};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{Harness, LIMIT, admin, path};
+use crate::rest::Options;
 
 const JSON_PATHS: [(&str, &str); 3] = [("PATCH", "/active"), ("PATCH", "/manifest"), ("PATCH", "/configuration")];
 
@@ -76,6 +84,39 @@ async fn a_body_over_the_limit_is_too_large_declared_or_not() {
             assert_eq!(answer.json()["error"], "too_large");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stops_coming_is_not_waited_for() {
+    for (media, method, path) in
+        [("application/json", "PATCH", path("/configuration")), ("application/zip", "POST", "/api/plugins".to_owned())]
+    {
+        for begun in [None, Some(Bytes::from_static(b"{"))] {
+            let harness = Harness::new();
+            let begun_stream = stream::iter(begun.clone().map(Ok::<_, Infallible>));
+            let body = Body::from_stream(begun_stream.chain(stream::pending()));
+            let request = admin(method, &path).header("content-type", media).body(body).unwrap();
+            let asked = Instant::now();
+            let answer = harness.send(request).await;
+            assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT, "{media} {begun:?}");
+            assert_eq!(answer.json()["error"], "body_stalled");
+            assert_eq!(asked.elapsed().as_secs(), 15);
+        }
+    }
+}
+
+#[tokio::test]
+async fn json_has_a_lower_limit_than_archives() {
+    let harness = Harness::with(Options::default());
+    let sized = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+    let mib = 1024 * 1024;
+    // Parsed elsewhere, because it takes long.
+    assert_eq!(harness.json("PATCH", &path("/configuration"), &sized(mib)).await.status, StatusCode::OK);
+    let answer = harness.json("PATCH", &path("/configuration"), &sized(4 * mib + 1)).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(answer.json()["message"].as_str().unwrap().contains("4194304"), "{}", answer.text);
+    let broken = sized(mib).replace('}', "");
+    assert_eq!(harness.json("PATCH", &path("/configuration"), &broken).await.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -1,8 +1,21 @@
 //! Who may do what, and that this is asked before anything else.
 
-use axum::{body::Body, http::StatusCode};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use super::{Harness, admin, anonymous, bearer, json, path};
+use axum::{
+    body::{Body, Bytes},
+    http::StatusCode,
+};
+use futures_util::stream;
+use tonic::Code;
+
+use super::{Harness, admin, anonymous, bearer, fake::told, json, path};
 use crate::rest::caller::Caller;
 
 const WRITES: [(&str, &str); 8] = [
@@ -64,9 +77,49 @@ async fn an_administrators_broken_body_is_wrong_and_the_question_has_no_effect()
     let harness = Harness::new();
     let answer = harness.json("PATCH", &path("/active"), "{").await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let seen = harness.fake.seen();
-    assert_eq!(seen.len(), 1, "{seen:?}");
-    assert!(seen[0].contains(r#"plugin_id: """#), "{seen:?}");
+    assert_eq!((harness.fake.seen(), harness.fake.asked()), (Vec::new(), 1));
+}
+
+/// A body that knows whether anybody has asked for it.
+fn watched() -> (Body, Arc<AtomicBool>) {
+    let is_read = Arc::new(AtomicBool::new(false));
+    let flag = is_read.clone();
+    let bytes = stream::once(async move {
+        flag.store(true, Ordering::SeqCst);
+        Ok::<_, Infallible>(Bytes::from_static(b"{}"))
+    });
+    (Body::from_stream(bytes), is_read)
+}
+
+#[tokio::test]
+async fn a_body_is_not_read_before_its_sender_may_write() {
+    let harness = Harness::new();
+    let callers = [
+        ("unknown", StatusCode::UNAUTHORIZED, false),
+        ("viewer", StatusCode::FORBIDDEN, false),
+        ("admin", StatusCode::OK, true),
+    ];
+    for (method, rest) in [("PATCH", "/configuration"), ("PATCH", "/manifest"), ("PATCH", "/package"), ("POST", "")] {
+        let path = write_path(method, rest);
+        let media = if matches!(rest, "" | "/package") { "application/zip" } else { "application/json" };
+        for (token, status, is_wanted) in callers {
+            let (body, is_read) = watched();
+            let request = bearer(token, method, &path).header("content-type", media).body(body).unwrap();
+            assert_eq!(harness.send(request).await.status, status, "{token} {path}");
+            assert_eq!(is_read.load(Ordering::SeqCst), is_wanted, "{token} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_not_read_while_nobody_can_say_whether_its_sender_may_write() {
+    let harness = Harness::new();
+    harness.fake.fail(told(Code::Unavailable, "DRAINING", "the server shuts down"));
+    let (body, is_read) = watched();
+    let request =
+        admin("PATCH", &path("/configuration")).header("content-type", "application/json").body(body).unwrap();
+    assert_eq!(harness.send(request).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!is_read.load(Ordering::SeqCst));
 }
 
 #[tokio::test]
@@ -84,12 +137,21 @@ async fn a_bad_query_of_nobody_is_unauthorized_rather_than_wrong() {
 }
 
 #[tokio::test]
-async fn a_cookie_counts_before_a_bearer_token() {
+async fn a_cookie_counts_before_a_bearer_token_unless_it_is_no_good() {
     let harness = Harness::new();
-    for (cookie, token, status) in [("admin", "x", StatusCode::OK), ("x", "admin", StatusCode::UNAUTHORIZED)] {
-        let cookie = format!("other=1; storyden-session={cookie}; more=2");
-        let request = bearer(token, "GET", &path("")).header("cookie", cookie);
-        assert_eq!(harness.send(request.body(Body::empty()).unwrap()).await.status, status);
+    let cases = [
+        ("admin", "x", StatusCode::NO_CONTENT),
+        ("x", "admin", StatusCode::NO_CONTENT),
+        ("viewer", "admin", StatusCode::FORBIDDEN),
+        ("x", "viewer", StatusCode::FORBIDDEN),
+        ("x", "y", StatusCode::UNAUTHORIZED),
+    ];
+    for (cookie, token, status) in cases {
+        let request = bearer(token, "DELETE", &path(""))
+            .header("cookie", format!("other=1; storyden-session={cookie}; more=2"))
+            .header("host", "plugd.example")
+            .header("origin", "http://plugd.example");
+        assert_eq!(harness.send(request.body(Body::empty()).unwrap()).await.status, status, "{cookie} {token}");
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tonic_health::ServingStatus;
 
 use super::{Harness, anonymous};
-use crate::rest::Options;
+use crate::api::v1::plugin_service_server::SERVICE_NAME;
 
 async fn document() -> Value {
     Harness::new().get("/api/openapi.json").await.json()
@@ -100,7 +100,7 @@ async fn statuses_that_an_operation_can_answer_are_documented() {
     };
     let set = statuses("/api/plugins/{plugin_instance_id}/active", "patch");
     #[rustfmt::skip]
-    let expected = ["200", "202", "400", "401", "403", "404", "409", "413", "415", "429", "500", "501", "502", "503", "504"];
+    let expected = ["200", "202", "400", "401", "403", "404", "408", "409", "413", "415", "429", "500", "501", "502", "503", "504"];
     assert_eq!(set, expected);
     assert!(statuses("/api/plugins/watch", "get").contains(&"410".to_owned()));
     assert_eq!(statuses("/api/plugins", "get"), ["200", "401", "403", "429", "500", "501", "503", "504"]);
@@ -124,12 +124,58 @@ async fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_page_has_each_operation_once_in_a_group_and_with_a_command() {
+    let document = document().await;
+    let text = Harness::new().get("/api/docs").await.text;
+    let operations = operations(&document);
+    for (path, method, operation) in &operations {
+        let id = operation["operationId"].as_str().unwrap();
+        assert_eq!(text.matches(&format!("<details id=\"{id}\">")).count(), 1, "{id}");
+        let verb = if method == "GET" { String::new() } else { format!(" -X {method}") };
+        let path = path.replace("{plugin_instance_id}", "$ID");
+        let is_shown = |flags: &str| text.contains(&format!("curl{verb}{flags} &quot;$PLUGD{path}&quot;"));
+        assert!(["", " -N", " -OJ"].into_iter().any(is_shown), "{method} {path}");
+        assert!(text.contains(&format!(
+            "<h2 id=\"{}\"",
+            operation["tags"][0].as_str().unwrap().to_lowercase().replace(' ', "-")
+        )));
+    }
+    assert!(text.contains("-d '{&quot;active&quot;:&quot;active&quot;}'"), "bodies have examples");
+    assert!(!text.contains("-d 'null'"), "each of them");
+}
+
+/// What stands between this and the next quotation mark, wherever it is in the text.
+fn quoted_after<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(start).skip(1).filter_map(|rest| rest.split('"').next())
+}
+
+#[tokio::test]
+async fn links_within_the_page_lead_to_one_place() {
+    let text = Harness::new().get("/api/docs").await.text;
+    let mut places = BTreeSet::new();
+    for id in quoted_after(&text, " id=\"") {
+        assert!(places.insert(id), "{id} is there twice");
+    }
+    let links: BTreeSet<_> = quoted_after(&text, "href=\"#").collect();
+    assert!(links.len() > 10 && links.is_subset(&places), "{:?}", links.difference(&places));
+}
+
+#[tokio::test]
 async fn the_information_names_the_plugins_capability() {
-    let options = Options { public_url: Some("https://plugd.example".to_owned()), ..Options::default() };
-    let info = Harness::with(options).get("/api/info").await.json();
-    assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!(["plugins"])));
-    assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(info["public_url"], "https://plugd.example");
+    let harness = Harness::new();
+    for status in [ServingStatus::Serving, ServingStatus::NotServing] {
+        harness.health.set_service_status(SERVICE_NAME, status).await;
+        let info = harness.send(anonymous("GET", "/api/info").body(Body::empty()).unwrap()).await.json();
+        assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!(["plugins"])));
+        assert_eq!(info["version"], env!("CARGO_PKG_VERSION"));
+    }
+}
+
+#[tokio::test]
+async fn the_information_names_no_plugins_where_they_are_disabled() {
+    // The health service does not know a service that is disabled.
+    let info = Harness::new().get("/api/info").await.json();
+    assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!([])));
 }
 
 #[tokio::test]

@@ -1,11 +1,17 @@
 //! From gRPC's status to HTTP's, and the error body.
 
-use axum::{body::Body, http::StatusCode};
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::StatusCode,
+};
+use futures_util::stream;
 use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{Harness, ID, admin, fake::told, path};
+use super::{Answer, Harness, ID, admin, fake::told, path};
 use crate::{api::ERROR_DOMAIN, rest::error::http_status};
 
 #[test]
@@ -61,19 +67,27 @@ async fn the_body_serves_old_clients_and_new_ones() {
     assert_eq!(answer.json(), expected);
 }
 
+/// The answer to an activation that fails with this message.
+async fn failed_activation(message: &str) -> Answer {
+    let harness = Harness::new();
+    harness.fake.fail(told(Code::FailedPrecondition, "PLUGIN_FAILED", message));
+    harness.json("PATCH", &path("/active"), r#"{"active":"active"}"#).await
+}
+
 #[tokio::test]
 async fn a_plugin_that_failed_is_a_bad_gateway_with_the_runtimes_words() {
-    let harness = Harness::new();
-    harness.fake.fail(told(Code::FailedPrecondition, "PLUGIN_FAILED", "exit status 42"));
-    let answer = harness.json("PATCH", &path("/active"), r#"{"active":"active"}"#).await;
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
-    let error = answer.json();
-    assert_eq!(error["type"], "urn:storyden:problem:cancelled");
-    assert_eq!(error["title"], "The plugin reported an error while changing state. Check plugin logs for details.");
-    let detail = "plugin failed while changing state: plugin reported an error while changing state: exit status 42";
-    assert_eq!(error["detail"], detail);
-    assert_eq!(error["message"], "exit status 42");
-    assert_eq!(error["error"], "plugin_failed");
+    for message in ["the plugin failed: exit status 42", "exit status 42"] {
+        let answer = failed_activation(message).await;
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+        let error = answer.json();
+        assert_eq!(error["type"], "urn:storyden:problem:cancelled");
+        assert_eq!(error["title"], "The plugin reported an error while changing state. Check plugin logs for details.");
+        let detail =
+            "plugin failed while changing state: plugin reported an error while changing state: exit status 42";
+        assert_eq!(error["detail"], detail);
+        assert_eq!(error["message"], message);
+        assert_eq!(error["error"], "plugin_failed");
+    }
 }
 
 #[tokio::test]
@@ -94,10 +108,12 @@ async fn fields_at_fault_are_listed() {
 async fn a_wrong_package_is_called_so() {
     let harness = Harness::new();
     for reason in ["INVALID_PACKAGE", "INVALID_MANIFEST"] {
-        harness.fake.fail(told(Code::InvalidArgument, reason, "no manifest.json"));
-        let request = admin("PATCH", &path("/package")).header("content-type", "application/zip");
-        let answer = harness.send(request.body(Body::from("PK")).unwrap()).await;
-        assert_eq!(answer.json()["title"], "The provided plugin file is invalid: no manifest.json");
+        for message in ["no manifest.json", "The provided plugin file is invalid: no manifest.json"] {
+            harness.fake.fail(told(Code::InvalidArgument, reason, message));
+            let request = admin("PATCH", &path("/package")).header("content-type", "application/zip");
+            let answer = harness.send(request.body(Body::from("PK")).unwrap()).await;
+            assert_eq!(answer.json()["title"], "The provided plugin file is invalid: no manifest.json");
+        }
     }
 }
 
@@ -173,11 +189,14 @@ async fn an_id_that_is_not_text_is_not_found() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_never_answers_is_given_up() {
-    let (_keep, body) = tokio::io::duplex(64);
-    let body = Body::from_stream(tokio_util::io::ReaderStream::new(body));
+async fn a_request_that_never_ends_is_given_up() {
+    // Never idle for long enough to be called so.
+    let bytes = stream::unfold(tokio::time::interval(Duration::from_secs(10)), async |mut ticks| {
+        ticks.tick().await;
+        Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ticks))
+    });
     let request = admin("PATCH", &path("/configuration")).header("content-type", "application/json");
-    let answer = Harness::new().send(request.body(body).unwrap()).await;
+    let answer = Harness::new().send(request.body(Body::from_stream(bytes)).unwrap()).await;
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(answer.json()["type"], "urn:storyden:problem:deadline-exceeded");
 }

@@ -29,6 +29,7 @@ pub(super) enum Ended {
 pub(super) struct Fake {
     failure: Mutex<Option<Status>>,
     seen: Mutex<Vec<String>>,
+    asked: Mutex<usize>,
     pages: Mutex<Vec<Vec<Plugin>>>,
     frames: Mutex<Vec<Result<WatchStateResponse, Status>>>,
     logs: Mutex<Vec<Result<StreamLogsResponse, Status>>>,
@@ -53,6 +54,7 @@ impl Fake {
         Self {
             failure: Mutex::default(),
             seen: Mutex::default(),
+            asked: Mutex::default(),
             pages: Mutex::default(),
             frames: Mutex::default(),
             logs: Mutex::default(),
@@ -97,6 +99,11 @@ impl Fake {
         lock(&self.seen).clone()
     }
 
+    /// How often an authorised caller was asked about, with a call that means nothing.
+    pub(super) fn asked(&self) -> usize {
+        *lock(&self.asked)
+    }
+
     /// Waits until an upload has ended.
     pub(super) async fn upload(&self) -> Ended {
         let mut uploads = self.uploads.subscribe();
@@ -106,6 +113,12 @@ impl Fake {
     }
 
     fn begin<T: Debug>(&self, is_write: bool, request: &Request<T>) -> Result<(), Status> {
+        self.admit(is_write, request)?;
+        lock(&self.seen).push(format!("{:?}", request.get_ref()));
+        lock(&self.failure).clone().map_or(Ok(()), Err)
+    }
+
+    fn admit<T>(&self, is_write: bool, request: &Request<T>) -> Result<(), Status> {
         let credential = request.metadata().get("authorization").map(|value| value.to_str().unwrap());
         match credential {
             Some("Bearer admin") => {}
@@ -115,8 +128,7 @@ impl Fake {
             }
             _ => return Err(told(Code::Unauthenticated, "UNAUTHENTICATED", "no valid credential")),
         }
-        lock(&self.seen).push(format!("{:?}", request.get_ref()));
-        lock(&self.failure).clone().map_or(Ok(()), Err)
+        Ok(())
     }
 
     async fn drain<T>(&self, mut stream: Streaming<T>, length: fn(T) -> usize) -> Result<(), Status> {
@@ -191,10 +203,13 @@ impl plugin_service_server::PluginService for Fake {
     }
 
     async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
-        self.begin(true, &request)?;
         if request.get_ref().plugin_id.is_empty() {
-            return Err(told(Code::NotFound, "PLUGIN_NOT_FOUND", "there is no plugin \"\""));
+            self.admit(true, &request)?;
+            *lock(&self.asked) += 1;
+            let failure = lock(&self.failure).clone();
+            return Err(failure.unwrap_or_else(|| told(Code::NotFound, "PLUGIN_NOT_FOUND", "there is no plugin \"\"")));
         }
+        self.begin(true, &request)?;
         Ok(Response::new(SetActiveStateResponse { plugin: plugin() }))
     }
 

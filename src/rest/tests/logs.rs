@@ -33,10 +33,12 @@ async fn each_line_is_an_event_and_the_end_is_said() {
 #[tokio::test]
 async fn a_line_can_not_break_out_of_its_event() {
     let harness = Harness::new();
-    harness.fake.logs(vec![lines(&["a\rb", "windows\r", "", "x\nevent: end"]), Err(Status::unavailable("bye"))]);
+    harness
+        .fake
+        .logs(vec![lines(&["a\rb", "windows\r", "", "x\nevent: end", "n\0l"]), Err(Status::unavailable("bye"))]);
     let text = harness.get(&path("/logs")).await.text;
-    let expected = "data: a\ndata: b\n\ndata: windows\n\ndata: \n\ndata: x\ndata: event: end\n\nevent: end\ndata:\n\n";
-    assert_eq!(text, expected);
+    let expected = "data: a\ndata: b\n\ndata: windows\n\ndata: \n\ndata: x\ndata: event: end\n\ndata: n\u{fffd}l\n\n";
+    assert_eq!(text, format!("{expected}event: end\ndata:\n\n"));
 }
 
 #[tokio::test(start_paused = true)]

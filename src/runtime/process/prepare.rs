@@ -16,7 +16,7 @@ use tokio::{
 
 use super::Inner;
 use crate::{
-    domain::{Failure, PluginId, Reason, Stage},
+    domain::{CAUSE, Failure, PluginId, Reason, Stage},
     runtime::{
         StartSpec,
         install::{self, InstallError, Step, Wanted},
@@ -141,7 +141,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> install::Result<T> +
 }
 
 fn not_fetched(error: crate::domain::Error) -> Failure {
-    let failure = Failure::new(Stage::Start, error.message);
+    let failure = Failure::new(Stage::Start, error.message).with(CAUSE, error.reason.name());
     match error.reason {
         Reason::PackageNotFound | Reason::InvalidPackage | Reason::InvalidManifest => failure.permanent(),
         _ => failure,

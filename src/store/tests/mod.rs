@@ -142,6 +142,7 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         is_degraded: true,
         events_dropped: 8,
         is_proven: true,
+        serial: number,
     }
 }
 

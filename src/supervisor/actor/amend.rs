@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Actor, After, Commit};
 use crate::{
-    domain::{Error, Plugin, Reason, Result},
+    domain::{Desired, Error, Plugin, Reason, Result, lifecycle::Event},
     supervisor::message::{Amend, Amendment, Decision},
 };
 
@@ -22,7 +22,8 @@ impl Actor {
         let Amend { decide, author, reply } = amend;
         match decide(&self.plugin) {
             Ok(Decision::Commit(amendment)) => self.commit(*amendment, author, reply),
-            Ok(Decision::Join) => drop(reply.send(Ok(self.current()))),
+            // As the actor knows the plugin: the committed record may be older, and the caller waits for it to catch up.
+            Ok(Decision::Join) => drop(reply.send(Ok(Arc::new(self.plugin.clone())))),
             Err(error) => drop(reply.send(Err(error))),
         }
     }
@@ -45,7 +46,10 @@ impl Actor {
                 self.step(event(plugin.desired.generation, &plugin.desired));
                 drop(reply.send(Ok(plugin)));
             }
-            (After::Tell { reply, .. }, Err(error)) => drop(reply.send(Err(error))),
+            (After::Tell { reply, .. }, Err(error)) => {
+                self.adopt();
+                drop(reply.send(Err(error)));
+            }
             (After::Leave, result) => self.left(result),
         }
         while self.commit.is_none()
@@ -55,9 +59,37 @@ impl Actor {
         }
     }
 
-    /// The newest committed record; what is reported in it may be older than what this actor knows.
-    pub(super) fn current(&self) -> Arc<Plugin> {
-        self.slot.plugin().unwrap_or_else(|| Arc::new(self.plugin.clone()))
+    /// A commit that its caller was told nothing certain of may have been made after all: the store publishes it when it
+    /// knows.
+    pub(super) fn heard_of(&mut self, generation: u64) {
+        if self.commit.is_none() && generation > self.plugin.desired.generation {
+            self.adopt();
+        }
+    }
+
+    /// Takes over what is desired in the committed record, if that is newer than what the actor knows.
+    pub(super) fn adopt(&mut self) {
+        let Some(record) = self.slot.plugin() else { return };
+        if record.desired.generation <= self.plugin.desired.generation {
+            return;
+        }
+        let event = difference(&self.plugin.desired, &record.desired);
+        self.plugin.desired = record.desired.clone();
+        self.step(event);
+    }
+}
+
+/// What the lifecycle is told of a change that it did not see being made.
+fn difference(old: &Desired, new: &Desired) -> Event {
+    let generation = new.generation;
+    if old.active_generation != new.active_generation {
+        Event::ActivationChanged { generation, active: new.active }
+    } else if old.package != new.package {
+        Event::PackageReplaced { generation }
+    } else if old.token_epoch != new.token_epoch || old.manifest != new.manifest {
+        Event::CredentialReplaced { generation }
+    } else {
+        Event::DesiredAmended { generation }
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Actor;
 use crate::{
-    domain::{Mode, lifecycle::Happening},
+    domain::{Mode, State, lifecycle::Happening},
     link::{Attached, Credential, Rejected, Session, SessionEvent, token},
     supervisor::message::{Attach, Message, Reply},
 };
@@ -30,9 +30,23 @@ impl Actor {
         if !self.is_welcome(&attach) {
             return reject(attach);
         }
+        if self.lifecycle.reported().state == State::Starting {
+            // Its process exists, or nobody would know the token: that it was created is about to be heard.
+            self.early = Some(attach);
+            return;
+        }
         match self.session.clone() {
             Some(first) => self.probe(first, attach),
             None => self.accept(attach),
+        }
+    }
+
+    /// Goes on with a connection that came before its process was known.
+    pub(super) fn attach_early(&mut self) {
+        if self.lifecycle.reported().state != State::Starting
+            && let Some(attach) = self.early.take()
+        {
+            self.attach(attach);
         }
     }
 
@@ -48,11 +62,15 @@ impl Actor {
         let inbox = self.slot.inbox().clone();
         tokio::spawn(async move {
             let is_alive = first.ping(PROBE).await;
-            inbox.send(Message::Probed { attach, is_alive }).unwrap_or_default();
+            inbox.send(Message::Probed { attach, first: first.id(), is_alive }).unwrap_or_default();
         });
     }
 
-    pub(super) fn probed(&mut self, attach: Attach, is_alive: bool) {
+    /// A verdict about a connection that is no longer the present one says nothing: it is asked again.
+    pub(super) fn probed(&mut self, attach: Attach, (probed, is_alive): (u64, bool)) {
+        if self.session.as_ref().is_none_or(|present| present.id() != probed) {
+            return self.attach(attach);
+        }
         if is_alive || !self.is_welcome(&attach) {
             return reject(attach);
         }
@@ -69,7 +87,7 @@ impl Actor {
         let attached = Attached { events: Box::new(events), host: self.parts.host.clone(), caller: self.id };
         if attach.reply.send(Ok(attached)).is_err() {
             tracing::debug!("a connection ended before it was accepted");
-            return;
+            return self.disconnected();
         }
         if self.plugin.desired.mode == Mode::Supervised {
             // One connection a token: it is used up now.
@@ -90,12 +108,16 @@ impl Actor {
             SessionEvent::PongReceived => Happening::PongReceived,
             SessionEvent::Closed { reason } => {
                 tracing::debug!(reason, "connection ended");
-                self.session = None;
-                self.slot.set_session(None);
-                Happening::Disconnected
+                return self.disconnected();
             }
         };
         self.happened(self.lifecycle.run(), what);
+    }
+
+    fn disconnected(&mut self) {
+        self.session = None;
+        self.slot.set_session(None);
+        self.happened(self.lifecycle.run(), Happening::Disconnected);
     }
 }
 

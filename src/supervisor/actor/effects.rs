@@ -12,11 +12,8 @@ use crate::{
     },
     link::{self, token},
     runtime::{RunEvent, StartSpec},
-    supervisor::message::Message,
+    supervisor::{configure::CONFIGURE, message::Message},
 };
-
-/// How long a plugin may take to take its configuration in (CONTRACT 11.3).
-const CONFIGURE: Duration = Duration::from_secs(30);
 
 /// How far a backoff strays, so that plugins that fell together do not rise together.
 const JITTER: f64 = 0.1;
@@ -75,9 +72,12 @@ impl Actor {
         if self.plugin.desired.configuration_revision == 0 {
             return;
         }
-        let configuration = serde_json::Value::Object(self.plugin.desired.configuration.as_ref().clone());
-        let id = self.id;
+        let (id, slot) = (self.id, self.slot.clone());
         tokio::spawn(async move {
+            // Not beside a new one that the plugin is being asked to accept; and the one that is stored then.
+            let _turn = slot.configuring.lock().await;
+            let Some(plugin) = slot.plugin() else { return };
+            let configuration = serde_json::Value::Object(plugin.desired.configuration.as_ref().clone());
             match session.call("configure", Some(configuration), CONFIGURE).await {
                 Ok(result) if result.get("ok") == Some(&serde_json::Value::Bool(true)) => {}
                 Ok(_) => tracing::warn!(plugin = %id, "the plugin did not accept its stored configuration"),

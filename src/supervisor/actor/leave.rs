@@ -1,6 +1,8 @@
 //! The end of an actor: deletion, or the shutdown of plugd.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
 
 use super::{
     Actor, After, Commit,
@@ -10,6 +12,9 @@ use crate::{
     domain::{Error, Plugin, Reason, Result, State, lifecycle::Event},
     supervisor::message::Reply,
 };
+
+/// How long a deletion waits for the files to be gone. What is left then is collected at the next start.
+const CLEAN_UP: Duration = Duration::from_secs(10);
 
 impl Actor {
     pub(super) fn delete(&mut self, reply: Reply<Result<Arc<Plugin>>>) {
@@ -56,8 +61,10 @@ impl Actor {
         let (id, parts) = (self.id, self.parts.clone());
         let committed = Box::pin(async move {
             let plugin = removed.await?;
-            if let Err(error) = parts.runtime.remove(id).await {
-                tracing::warn!(plugin = %id, %error, "files of a deleted plugin are left behind");
+            match timeout(CLEAN_UP, parts.runtime.remove(id)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(plugin = %id, %error, "files of a deleted plugin are left behind"),
+                Err(_) => tracing::warn!(plugin = %id, "the files of a deleted plugin are still being removed"),
             }
             (parts.on_deleted)(id);
             Ok(plugin)
@@ -78,6 +85,7 @@ impl Actor {
         }
         if is_kept {
             // The store did not take the deletion: the plugin goes on as it is desired.
+            self.adopt();
             let desired = &self.plugin.desired;
             self.step(Event::ActivationChanged { generation: desired.generation, active: desired.active });
         }

@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     Parts,
-    message::{Amend, Message, Reply},
+    message::{Amend, Attach, Message, Reply},
     registry::{Arrival, Slot},
 };
 use crate::{
@@ -41,6 +41,8 @@ pub(super) struct Actor {
     /// The one-time token of the present run, until it is used.
     token: Option<String>,
     session: Option<Session>,
+    /// A connection that came before its process was known.
+    early: Option<Attach>,
     /// The one commit under way, and who else wants one.
     commit: Option<Commit>,
     waiting: VecDeque<Amend>,
@@ -81,6 +83,7 @@ impl Actor {
             run: None,
             token: None,
             session: None,
+            early: None,
             commit: None,
             waiting: VecDeque::new(),
             deletion: None,
@@ -95,6 +98,8 @@ impl Actor {
         self.step(Event::Booted);
         while !self.is_done {
             tokio::select! {
+                // What has happened comes before a deadline that passed meanwhile.
+                biased;
                 Some(message) = self.inbox.recv() => self.receive(message),
                 result = committed(&mut self.commit) => self.committed(result),
                 () = passed(self.deadline.as_ref()) => self.deadline_passed(),
@@ -110,7 +115,9 @@ impl Actor {
             Message::Happened { run, what } => self.happened(run, what),
             Message::Authenticate { token, reply } => self.authenticate(&token, reply),
             Message::Attach(attach) => self.attach(attach),
-            Message::Probed { attach, is_alive } => self.probed(attach, is_alive),
+            Message::Committed { generation } => self.heard_of(generation),
+            Message::Probed { attach, first, is_alive } => self.probed(attach, (first, is_alive)),
+            Message::Barrier { reply } => reply.send(()).unwrap_or_default(),
             Message::EventsLost { count } => self.step(Event::EventsLost { count }),
             Message::Linked { session, event } => self.linked(session, event),
         }
@@ -139,28 +146,48 @@ impl Actor {
     fn step(&mut self, event: Event) {
         tracing::debug!(?event, state = ?self.lifecycle.reported().state);
         let moment = Moment { now: Timestamp::now(), fresh: xid::new().into() };
+        let stale = self.lifecycle.stale_events();
         let effects = self.lifecycle.step(moment, event);
+        if self.lifecycle.stale_events() > stale {
+            tracing::debug!(count = stale + 1, "dropped an event of an earlier run");
+        }
         for effect in effects {
             self.perform(effect);
         }
         self.report();
         self.check_deletion();
+        self.attach_early();
     }
 
     fn report(&mut self) {
-        let reported = self.lifecycle.reported();
-        if *reported == self.plugin.reported {
+        let mut reported = self.lifecycle.reported().clone();
+        reported.serial = self.plugin.reported.serial;
+        if reported == self.plugin.reported {
             return;
         }
+        reported.serial += 1;
         if reported.state != self.plugin.reported.state {
             tracing::info!(from = ?self.plugin.reported.state, to = ?reported.state, message = reported.message);
         }
         let has_failed = reported.state == State::Error && self.plugin.reported.state != State::Error;
         self.plugin.reported = reported.clone();
-        self.parts.ledger.report(self.id, reported.clone());
-        let is_update = !self.plugin.reported.is_proven && self.plugin.desired.previous_package.is_some();
-        if has_failed && is_update && self.plugin.desired.active.is_active() {
-            (self.parts.on_update_failed)(self.id);
+        self.parts.ledger.report(self.id, reported);
+        if has_failed {
+            self.take_back_update();
+        }
+    }
+
+    /// The present package failed before it was ever stable, and there is one to go back to.
+    fn take_back_update(&self) {
+        let desired = &self.plugin.desired;
+        let is_update = !self.plugin.reported.is_proven && desired.previous_package.is_some();
+        // Where something of the run still lives, it is not the package that failed but the stop.
+        if let Some(failed) = desired.package
+            && is_update
+            && desired.active.is_active()
+            && self.run.is_none()
+        {
+            (self.parts.on_update_failed)(self.id, failed);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::super::*;
@@ -27,7 +27,7 @@ use crate::{
 
 /// What a fake process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behaviour {
+pub(crate) enum Behaviour {
     Connects,
     Hangs,
     Exits(i32),
@@ -36,16 +36,18 @@ pub(super) enum Behaviour {
     CannotBeKilled,
 }
 
-pub(super) struct FakeRuntime {
+pub(crate) struct FakeRuntime {
     behaviour: Mutex<Behaviour>,
     handle: OnceLock<Handle>,
     live: Arc<AtomicUsize>,
-    pub(super) starts: AtomicUsize,
-    pub(super) removed: Mutex<Vec<PluginId>>,
+    pub(crate) starts: AtomicUsize,
+    pub(crate) removed: Mutex<Vec<PluginId>>,
     last: Mutex<Option<Arc<FakeGroup>>>,
+    /// Where the last process was told to connect.
+    pub(crate) url: Mutex<String>,
 }
 
-pub(super) struct FakeGroup {
+pub(crate) struct FakeGroup {
     events: RunEvents,
     behaviour: Behaviour,
     is_over: AtomicBool,
@@ -56,7 +58,7 @@ struct FakeRun(Arc<FakeGroup>);
 
 impl FakeGroup {
     /// The process ends, and with it all of its group.
-    pub(super) fn end(&self, exit: Exit) {
+    pub(crate) fn end(&self, exit: Exit) {
         if !self.is_over.swap(true, Ordering::SeqCst) {
             self.live.fetch_sub(1, Ordering::SeqCst);
             (self.events)(RunEvent::Exited(exit));
@@ -95,6 +97,7 @@ impl Runtime for FakeRuntime {
         let live = self.live.clone();
         let group = Arc::new(FakeGroup { events, behaviour, is_over: AtomicBool::new(false), live });
         *self.last.lock().unwrap() = Some(group.clone());
+        self.url.lock().unwrap().clone_from(&spec.url);
         if behaviour == Behaviour::CannotSpawn {
             group.is_over.store(true, Ordering::SeqCst);
             self.live.fetch_sub(1, Ordering::SeqCst);
@@ -116,12 +119,16 @@ impl Runtime for FakeRuntime {
     }
 }
 
-/// Dials in as a plugin does, and answers everything with ok.
-pub(super) async fn connect(handle: Handle, url: String) -> bool {
+/// What a process that is told to connect here shows at the door.
+pub(crate) fn mk_handshake(url: &str) -> Handshake {
     let query = url.split_once('?').unwrap().1.to_owned();
     let part = |key: &str| query.split('&').find_map(|pair| Some(pair.strip_prefix(key)?.to_owned()));
-    let handshake =
-        Handshake { plugin_id: part("plugin_id="), token: part("token=").unwrap(), user_agent: "fake".to_owned() };
+    Handshake { plugin_id: part("plugin_id="), token: part("token=").unwrap(), user_agent: "fake".to_owned() }
+}
+
+/// Dials in as a plugin does, and answers everything with ok.
+pub(crate) async fn connect(handle: Handle, url: String) -> bool {
+    let handshake = mk_handshake(&url);
     let Ok(ticket) = handle.authenticate(handshake).await else { return false };
     let (session, peer) = Session::channel("fake");
     if handle.attach(ticket, session).await.is_err() {
@@ -139,17 +146,23 @@ struct Book {
 }
 
 #[derive(Default)]
-pub(super) struct MemoryLedger {
+pub(crate) struct MemoryLedger {
     book: Mutex<Book>,
     projection: OnceLock<Arc<Projection>>,
-    pub(super) is_away: AtomicBool,
-    pub(super) compacted: std::sync::atomic::AtomicU64,
+    pub(crate) is_away: AtomicBool,
+    /// Changes of what is desired are made, but their callers are told that it is not known.
+    pub(crate) is_uncertain: AtomicBool,
+    pub(crate) compacted: std::sync::atomic::AtomicU64,
+}
+
+fn away() -> Error {
+    Error::new(Reason::StoreUnavailable, "the store does not answer")
 }
 
 impl MemoryLedger {
     fn commit(&self, id: PluginId, is_removal: bool, change: impl FnOnce(&mut Plugin)) -> Result<Arc<Plugin>> {
         if self.is_away.load(Ordering::SeqCst) {
-            return Err(Error::new(Reason::StoreUnavailable, "the store does not answer"));
+            return Err(away());
         }
         let mut book = self.book.lock().unwrap();
         let old = book.records.get(&id).cloned().ok_or_else(|| Error::plugin_not_found("gone"))?;
@@ -181,9 +194,10 @@ impl Ledger for MemoryLedger {
 
     fn desire(&self, id: PluginId, desired: Desired, _author: String) -> BoxFuture<'static, Result<Arc<Plugin>>> {
         let committed = self.commit(id, false, |plugin| plugin.desired = desired);
-        Box::pin(async {
+        let is_uncertain = self.is_uncertain.load(Ordering::SeqCst);
+        Box::pin(async move {
             tokio::task::yield_now().await;
-            committed
+            if is_uncertain { Err(away()) } else { committed }
         })
     }
 
@@ -205,6 +219,10 @@ impl Ledger for MemoryLedger {
     fn compacted(&self) -> u64 {
         self.compacted.load(Ordering::SeqCst)
     }
+
+    fn is_settled(&self) -> bool {
+        !self.is_away.load(Ordering::SeqCst)
+    }
 }
 
 struct NoHost;
@@ -216,19 +234,21 @@ impl crate::link::Host for NoHost {
 }
 
 /// A supervisor with one plugin.
-pub(super) struct World {
-    pub(super) handle: Handle,
-    pub(super) runtime: Arc<FakeRuntime>,
-    pub(super) ledger: Arc<MemoryLedger>,
-    pub(super) id: PluginId,
+pub(crate) struct World {
+    pub(crate) handle: Handle,
+    pub(crate) runtime: Arc<FakeRuntime>,
+    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) id: PluginId,
+    /// Plugins whose update failed, as the supervisor says.
+    pub(crate) failed_updates: mpsc::UnboundedReceiver<PluginId>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
 
-pub(super) const EPOCH: &str = "epoch";
+pub(crate) const EPOCH: &str = "epoch";
 
 impl World {
-    pub(super) async fn new(behaviour: Behaviour) -> Self {
+    pub(crate) async fn new(behaviour: Behaviour) -> Self {
         let ledger = Arc::new(MemoryLedger::default());
         let (projection, supervisor) = start(Vec::new(), 0);
         ledger.projection.set(projection.clone()).map_err(drop).unwrap();
@@ -241,41 +261,43 @@ impl World {
             starts: AtomicUsize::new(0),
             removed: Mutex::default(),
             last: Mutex::default(),
+            url: Mutex::default(),
         });
         runtime.handle.set(handle.clone()).map_err(drop).unwrap();
+        let (failed, failed_updates) = mpsc::unbounded_channel();
         let parts = Arc::new(Parts {
             ledger: ledger.clone(),
             runtime: runtime.clone(),
             policy: Policy::default(),
             host: Arc::new(NoHost),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
-            on_update_failed: Box::new(|_| ()),
+            on_update_failed: Box::new(move |id, _| failed.send(id).unwrap_or_default()),
             on_deleted: Box::new(|_| ()),
         });
         let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
         let id = handle.install(mk_manifest(), Digest([1; 32])).await.unwrap().id;
-        Self { handle, runtime, ledger, id, shutdown, task }
+        Self { handle, runtime, ledger, id, failed_updates, shutdown, task }
     }
 
-    pub(super) fn behave(&self, behaviour: Behaviour) {
+    pub(crate) fn behave(&self, behaviour: Behaviour) {
         *self.runtime.behaviour.lock().unwrap() = behaviour;
     }
 
-    pub(super) async fn set_active(&self, active: ActiveState) -> Result<Arc<Plugin>> {
+    pub(crate) async fn set_active(&self, active: ActiveState) -> Result<Arc<Plugin>> {
         self.handle.set_active(self.id, active, "test", WAIT).await
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.handle.get(self.id).unwrap().reported.state
     }
 
     /// The present process.
-    pub(super) fn group(&self) -> Arc<FakeGroup> {
+    pub(crate) fn group(&self) -> Arc<FakeGroup> {
         self.runtime.last.lock().unwrap().clone().unwrap()
     }
 
     /// Waits until the plugin is in a state.
-    pub(super) async fn until(&self, state: State) -> Arc<Plugin> {
+    pub(crate) async fn until(&self, state: State) -> Arc<Plugin> {
         let mut records = self.handle.slot(self.id).unwrap().subscribe();
         let is_there = |plugin: &Option<Arc<Plugin>>| plugin.as_ref().is_some_and(|p| p.reported.state == state);
         let found = tokio::time::timeout(Duration::from_secs(600), records.wait_for(is_there)).await;
@@ -283,18 +305,18 @@ impl World {
     }
 
     /// The states that the plugin has gone through, in order.
-    pub(super) fn states(&self) -> Vec<State> {
+    pub(crate) fn states(&self) -> Vec<State> {
         let book = self.ledger.book.lock().unwrap();
         let mut states: Vec<_> = book.journal.iter().map(|commit| commit.plugin.reported.state).collect();
         states.dedup();
         states
     }
 
-    pub(super) fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.runtime.live.load(Ordering::SeqCst)
     }
 
-    pub(super) async fn shut_down(self) -> Arc<MemoryLedger> {
+    pub(crate) async fn shut_down(self) -> Arc<MemoryLedger> {
         self.shutdown.cancel();
         self.task.await.unwrap();
         assert_eq!(self.runtime.live.load(Ordering::SeqCst), 0);
@@ -302,10 +324,10 @@ impl World {
     }
 }
 
-pub(super) use crate::domain::ActiveState;
+pub(crate) use crate::domain::ActiveState;
 
-pub(super) const WAIT: Wait = Wait::UpTo(Duration::from_secs(300));
+pub(crate) const WAIT: Wait = Wait::UpTo(Duration::from_secs(300));
 
-pub(super) fn mk_manifest() -> Manifest {
+pub(crate) fn mk_manifest() -> Manifest {
     serde_json::from_value(json!({"id": "greeter", "author": "a", "name": "Greeter", "command": "./greeter"})).unwrap()
 }

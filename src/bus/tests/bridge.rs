@@ -1,0 +1,166 @@
+//! What plugins ask, and who answers (CONTRACT 11.4).
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::{
+    bus::{Bridge, Credentials, HostCall, HostEvent, Hosts},
+    link::{Caller, Host, RpcError},
+    supervisor::NewConfiguration,
+};
+
+/// A bridge, its applications and a plugin that calls.
+pub(super) struct Office {
+    world: World,
+    hosts: Arc<Hosts>,
+    bridge: Bridge,
+    pub(super) plugin: Arc<Plugin>,
+}
+
+/// Whoever calls from this plugin.
+pub(super) fn mk_caller(plugin: &Plugin, user_agent: &str) -> Caller {
+    let (session, request_id) = (1, "0000000000000000000V".to_owned());
+    Caller { plugin: plugin.id, user_agent: user_agent.to_owned(), session, request_id }
+}
+
+impl Office {
+    pub(super) async fn new(manifest: Value, fallback: Option<Credentials>) -> Self {
+        let world = mk_world().await;
+        let plugin = register(&world, "caller", manifest).await;
+        let hosts = Arc::new(Hosts::default());
+        let bridge = Bridge::new(world.handle.projection().clone(), hosts.clone(), fallback);
+        Self { world, hosts, bridge, plugin }
+    }
+
+    pub(super) async fn call(&self, user_agent: &str, method: &str, params: Value) -> Result<Value, RpcError> {
+        self.bridge.call(mk_caller(&self.plugin, user_agent), method.to_owned(), params).await
+    }
+
+    /// An application that serves these methods.
+    pub(super) fn serve(
+        &self,
+        methods: &[&str],
+        answer: impl Fn(&HostCall) -> Result<Value, RpcError> + Send + 'static,
+    ) {
+        let methods: HashSet<_> = methods.iter().map(|method| (*method).to_owned()).collect();
+        let (id, mut events) = self.hosts.register(methods);
+        let hosts = self.hosts.clone();
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                if let HostEvent::Call(call) = event {
+                    hosts.answer(id, &call.id, answer(&call).map(object));
+                }
+            }
+        });
+    }
+
+    async fn configure(&self, values: Value) {
+        let peer = dial(&self.world, &self.plugin).await;
+        tokio::spawn(peer.answer_all(|_| Ok(json!({"ok": true}))));
+        let new = NewConfiguration { values: object(values), if_revision: None, author: "test".to_owned() };
+        self.world.handle.update_configuration(self.plugin.id, new).await.unwrap();
+    }
+
+    pub(super) async fn close(self) {
+        self.world.shut_down().await;
+    }
+}
+
+/// CONTRACT 11.4.
+#[tokio::test(start_paused = true)]
+async fn get_config_is_all_that_is_stored_or_those_of_the_keys_that_exist() {
+    let office = Office::new(json!({}), None).await;
+    let empty = office.call("", "get_config", Value::Null).await.unwrap();
+    assert_eq!(empty, json!({"method": "get_config", "config": {}}));
+    office.configure(json!({"greeting": "hi", "count": 2, "odd": null})).await;
+    for (params, config) in [
+        (json!(null), json!({"greeting": "hi", "count": 2, "odd": null})),
+        (json!({}), json!({"greeting": "hi", "count": 2, "odd": null})),
+        (json!({"keys": []}), json!({"greeting": "hi", "count": 2, "odd": null})),
+        (json!({"keys": null}), json!({"greeting": "hi", "count": 2, "odd": null})),
+        (json!({"keys": ["count", "unknown", "odd"]}), json!({"count": 2, "odd": null})),
+        (json!({"keys": ["unknown"]}), json!({})),
+    ] {
+        let answer = office.call("", "get_config", params.clone()).await.unwrap();
+        assert_eq!(answer, json!({"method": "get_config", "config": config}), "{params}");
+    }
+    for params in [json!({"keys": "count"}), json!({"keys": [1]}), json!([]), json!("x")] {
+        let error = office.call("", "get_config", params.clone()).await.unwrap_err();
+        assert_eq!(error.code, RpcError::INVALID_PARAMS, "{params}");
+    }
+    office.close().await;
+}
+
+/// plugd answers it itself, whatever an application claims to serve.
+#[tokio::test(start_paused = true)]
+async fn no_application_is_asked_for_get_config() {
+    let office = Office::new(json!({}), None).await;
+    office.serve(&["get_config", "*"], |_| panic!("asked"));
+    assert!(office.call("", "get_config", json!({})).await.is_ok());
+    office.close().await;
+}
+
+/// CONTRACT 11.4: its failures are answers with `error`; `session_id` is always there.
+#[tokio::test(start_paused = true)]
+async fn every_failure_of_robot_run_is_an_answer_with_an_error_and_a_session() {
+    let office = Office::new(json!({}), None).await;
+    let unserved = office.call("", "robot_run", json!({"message": "hi"})).await.unwrap();
+    assert!(unserved["error"].as_str().unwrap().contains("robot_run"), "{unserved}");
+    assert_eq!(
+        unserved["session_id"].as_str().unwrap().parse::<xid::Id>().unwrap().to_string(),
+        unserved["session_id"]
+    );
+    office.serve(&["robot_run"], |_| Err(RpcError::failed("no robots today")));
+    let session = "9m4e2mr0ui3e8a215n4g";
+    let failed = office.call("", "robot_run", json!({"message": "", "session_id": session})).await.unwrap();
+    assert_eq!(failed, json!({"session_id": session, "error": "no robots today"}));
+    office.close().await;
+}
+
+/// CONTRACT 11.4.
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_robot_run_passes_as_it_is_with_the_session_that_was_asked_for() {
+    let office = Office::new(json!({}), None).await;
+    office.serve(&["robot_run"], |call| match call.params["message"].as_str() {
+        Some("own") => Ok(json!({"session_id": "theirs", "output": {"status": "completed", "summary": "s"}})),
+        _ => Ok(json!({"error": "the message is blank"})),
+    });
+    let own = office.call("", "robot_run", json!({"message": "own", "session_id": "ours"})).await.unwrap();
+    assert_eq!(own, json!({"session_id": "theirs", "output": {"status": "completed", "summary": "s"}}));
+    let blank = office.call("", "robot_run", json!({"message": "", "session_id": "ours"})).await.unwrap();
+    assert_eq!(blank, json!({"session_id": "ours", "error": "the message is blank"}));
+    office.close().await;
+}
+
+/// CONTRACT 19, row 12.
+#[tokio::test(start_paused = true)]
+async fn a_method_that_nobody_serves_is_32601_and_says_how_it_could_be_served() {
+    let office = Office::new(json!({}), None).await;
+    let error = office.call("", "invented", json!({})).await.unwrap_err();
+    assert_eq!(error.code, RpcError::METHOD_NOT_FOUND);
+    assert!(error.message.contains("\"invented\"") && error.message.contains("ServeHost"), "{}", error.message);
+    office.close().await;
+}
+
+/// plugd's own decision: any other name goes to the application that serves it.
+#[tokio::test(start_paused = true)]
+async fn an_application_answers_methods_of_its_own_and_its_errors_keep_their_code() {
+    let office = Office::new(json!({}), None).await;
+    office.serve(&["*"], |call| match &*call.method {
+        "sum" => Ok(json!({"sum": call.params["a"].as_i64().unwrap() + 1})),
+        _ => Err(RpcError { code: 17, message: "not this".to_owned() }),
+    });
+    assert_eq!(office.call("", "sum", json!({"a": 1})).await.unwrap(), json!({"sum": 2}));
+    let error = office.call("", "other", json!({})).await.unwrap_err();
+    assert_eq!(error, RpcError { code: 17, message: "not this".to_owned() });
+    office.close().await;
+}
+
+/// A deleted plugin is not served.
+#[tokio::test(start_paused = true)]
+async fn a_plugin_that_is_deleted_meanwhile_gets_no_answer_but_an_error() {
+    let office = Office::new(json!({}), None).await;
+    office.world.handle.delete(office.plugin.id).await.unwrap();
+    assert_eq!(office.call("", "get_config", json!({})).await.unwrap_err().code, RpcError::FAILED);
+    office.close().await;
+}

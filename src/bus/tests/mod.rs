@@ -1,0 +1,51 @@
+//! The bus between plugins and applications that live in memory, under paused time.
+
+mod access_get;
+mod bridge;
+mod calls;
+mod events;
+mod hosts;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    domain::{Plugin, manifest::Manifest},
+    link::{Gate, Handshake, Session, fake::FakePeer},
+    supervisor::tests::world::{Behaviour, World},
+};
+
+/// A world whose own plugin rests.
+async fn mk_world() -> World {
+    World::new(Behaviour::Hangs).await
+}
+
+/// Registers an external plugin with these members in its manifest.
+async fn register(world: &World, id: &str, members: Value) -> Arc<Plugin> {
+    let mut manifest = json!({"id": id, "author": "a", "name": id, "command": ""});
+    manifest.as_object_mut().unwrap().extend(object(members));
+    let manifest: Manifest = serde_json::from_value(manifest).unwrap();
+    world.handle.register_external(manifest).await.unwrap()
+}
+
+/// Dials in for an external plugin.
+async fn dial(world: &World, plugin: &Plugin) -> FakePeer {
+    let token = world.handle.get(plugin.id).unwrap().desired.token.clone().unwrap();
+    let handshake = Handshake { plugin_id: None, token, user_agent: String::new() };
+    let ticket = world.handle.authenticate(handshake).await.unwrap();
+    let (session, peer) = Session::channel("");
+    world.handle.attach(ticket, session).await.unwrap();
+    peer
+}
+
+/// An external plugin that consumes these events, and is connected.
+async fn consumer(world: &World, id: &str, events: &[&str]) -> (Arc<Plugin>, FakePeer) {
+    let plugin = register(world, id, json!({"events_consumed": events})).await;
+    let peer = dial(world, &plugin).await;
+    (plugin, peer)
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}

@@ -1,0 +1,109 @@
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::{Instant, advance};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic_types::StatusExt;
+
+use super::*;
+use crate::{
+    api::v1::serve_host_request::{Register, Reply, reply::Outcome},
+    domain::{ActiveState, Desired, Mode, Plugin, PluginId, Reported},
+};
+
+const LONG: Duration = Duration::from_secs(600);
+
+fn mk_plugin() -> Arc<Plugin> {
+    let created = Timestamp::now();
+    let manifest = json!({"id": "greeter", "author": "me", "name": "Greeter", "description": "", "version": "1.0"});
+    let desired = Desired {
+        mode: Mode::External,
+        manifest: Arc::new(serde_json::from_value(manifest).unwrap()),
+        package: None,
+        previous_package: None,
+        configuration: Arc::default(),
+        configuration_revision: 0,
+        active: ActiveState::Active,
+        active_generation: 1,
+        generation: 1,
+        token: None,
+        token_epoch: 1,
+    };
+    let reported = Reported::inactive(created, 1);
+    Arc::new(Plugin { id: PluginId::from(xid::new()), created, desired, reported, revision: 1 })
+}
+
+/// An application that serves everything and reads nothing by itself.
+struct Application {
+    hosts: Arc<Hosts>,
+    says: mpsc::UnboundedSender<Result<ServeHostRequest, Status>>,
+    hears: mpsc::Receiver<Result<ServeHostResponse, Status>>,
+    served: tokio::task::JoinHandle<Result<(), Status>>,
+}
+
+impl Application {
+    /// It has been told one thing, that it is registered; there is no room for another.
+    async fn register() -> Self {
+        let hosts = Arc::new(Hosts::default());
+        let (says, messages) = mpsc::unbounded_channel();
+        let (sender, hears) = mpsc::channel(1);
+        let serving = hosts.clone();
+        let served =
+            tokio::spawn(async move { serve(&serving, UnboundedReceiverStream::new(messages), &sender).await });
+        let application = Self { hosts, says, hears, served };
+        application.say(asked::Message::Register(Register { methods: vec!["*".to_owned()] }));
+        while application.hears.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        application
+    }
+
+    fn say(&self, message: asked::Message) {
+        self.says.send(Ok(ServeHostRequest { message: Some(message) })).unwrap();
+    }
+
+    async fn call(&self) -> Result<Map<String, serde_json::Value>, RpcError> {
+        self.hosts.call(mk_plugin(), ("greet", Map::new()), LONG).await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_does_not_read_is_no_longer_called_and_its_calls_fail_at_once() {
+    let application = Application::register().await;
+    let begun = Instant::now();
+    let failure = application.call().await.unwrap_err();
+    assert!(failure.message.contains("went away"), "{failure}");
+    assert!(begun.elapsed() < UNREAD * 2, "{:?}", begun.elapsed());
+    assert!(!application.hosts.serves("greet"));
+    let refusal = application.served.await.unwrap().unwrap_err();
+    assert_eq!(refusal.get_details_error_info().unwrap().reason, "TOO_BUSY");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_is_slow_to_read_is_still_heard() {
+    let mut application = Application::register().await;
+    application.hears.recv().await.unwrap().unwrap();
+    let (hosts, plugin) = (application.hosts.clone(), mk_plugin());
+    let called = tokio::spawn(async move { hosts.call(plugin, ("greet", Map::new()), LONG).await.unwrap() });
+    let call = loop {
+        if let Ok(message) = application.hears.try_recv() {
+            break message.unwrap();
+        }
+        tokio::task::yield_now().await;
+    };
+    let Some(told::Message::Call(told::Call { call_id, .. })) = call.message else { panic!("no call: {call:?}") };
+    // Two more calls: the second of them finds no room.
+    let (_first, _second) = (application.spawn_call(), application.spawn_call());
+    tokio::task::yield_now().await;
+    advance(UNREAD / 2).await;
+    application.say(asked::Message::Reply(Reply { call_id, outcome: Some(Outcome::Result(Default::default())) }));
+    assert_eq!(tokio::time::timeout(UNREAD / 4, called).await.unwrap().unwrap(), Ok(Map::new()));
+}
+
+impl Application {
+    fn spawn_call(&self) -> tokio::task::JoinHandle<()> {
+        let hosts = self.hosts.clone();
+        tokio::spawn(async move {
+            let _ = hosts.call(mk_plugin(), ("greet", Map::new()), LONG).await;
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! When streams end, beside by themselves.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tonic::Status;
+
+use super::{BoxStream, PluginService};
+use crate::{
+    domain::{Error, Reason},
+    grpc::{Caller, status::status},
+};
+
+/// How long a stream that holds much may be left unread.
+const UNREAD: Duration = Duration::from_secs(60);
+
+impl PluginService {
+    /// Ends a stream with the reason why, when the server drains or the token is no longer good.
+    pub(super) fn until_ended<T: Send + 'static>(
+        &self,
+        items: impl Stream<Item = Result<T, Status>> + Send + 'static,
+        caller: Caller,
+    ) -> BoxStream<T> {
+        let draining = self.0.draining.clone();
+        until(items, async move {
+            tokio::select! {
+                error = caller.ended() => error,
+                () = draining.cancelled() => Error::new(Reason::Draining, "the server shuts down"),
+            }
+        })
+    }
+}
+
+/// The end comes before what is ready: a stream that always has more must hear of it too.
+fn until<T: Send + 'static>(
+    items: impl Stream<Item = Result<T, Status>> + Send + 'static,
+    ended: impl Future<Output = Error> + Send + 'static,
+) -> BoxStream<T> {
+    let state = (items.boxed(), Box::pin(ended), false);
+    Box::pin(stream::unfold(state, async |(mut items, mut ended, is_over)| {
+        if is_over {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            error = &mut ended => Some((Err(status(error)), (items, ended, true))),
+            item = items.next() => item.map(|item| (item, (items, ended, false))),
+        }
+    }))
+}
+
+/// Ends a stream that nobody reads, and lets go of what it is made of. A stream does nothing unless it is asked for more,
+/// so this one has a task that asks.
+pub(super) fn while_read<T: Send + 'static>(mut items: BoxStream<T>) -> BoxStream<T> {
+    let (sender, receiver) = mpsc::channel(1);
+    let (fail, failed) = oneshot::channel();
+    tokio::spawn(async move {
+        while let Some(item) = items.next().await {
+            match timeout(UNREAD, sender.send(item)).await {
+                Ok(Ok(())) => {}
+                // The reader has gone.
+                Ok(Err(_)) => break,
+                Err(_) => {
+                    let _ = fail.send(status(unread()));
+                    break;
+                }
+            }
+        }
+    });
+    Box::pin(stream::unfold((receiver, failed), async |(mut receiver, mut failed)| {
+        let item = match receiver.recv().await {
+            Some(item) => item,
+            // Without an error, what has come would look like the whole.
+            None => Err(failed.try_recv().ok()?),
+        };
+        Some((item, (receiver, failed)))
+    }))
+}
+
+fn unread() -> Error {
+    Error::new(Reason::TooBusy, format!("the stream was not read for {UNREAD:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tonic_types::StatusExt;
+
+    use super::*;
+
+    fn reason(item: Option<Result<u32, Status>>) -> String {
+        item.unwrap().unwrap_err().get_details_error_info().unwrap().reason
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_always_has_more_ends_with_the_reason_why() {
+        let (end, ended) = oneshot::channel::<Error>();
+        let mut items = until(stream::repeat(7).map(Ok), async move { ended.await.unwrap() });
+        assert_eq!(items.next().await.unwrap().unwrap(), 7);
+        end.send(Error::new(Reason::Draining, "the server shuts down")).unwrap();
+        assert_eq!(reason(items.next().await), "DRAINING");
+        assert!(items.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_read_is_whole() {
+        let mut items = while_read(stream::iter(0..1000).map(Ok).boxed());
+        for expected in 0..1000 {
+            assert_eq!(items.next().await.unwrap().unwrap(), expected);
+        }
+        assert!(items.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_not_read_lets_go_of_what_it_holds_and_ends_with_an_error() {
+        let held = Arc::new(());
+        let holder = held.clone();
+        let mut items = while_read(
+            stream::iter(0..1000)
+                .map(move |item| Ok(item + u32::try_from(Arc::strong_count(&holder) - 2).unwrap()))
+                .boxed(),
+        );
+        assert_eq!(items.next().await.unwrap().unwrap(), 0);
+        let let_go = async {
+            while Arc::strong_count(&held) > 1 {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        timeout(UNREAD + Duration::from_secs(2), let_go).await.expect("it is still held");
+        assert_eq!(items.next().await.unwrap().unwrap(), 1, "what was on its way");
+        assert_eq!(reason(items.next().await), "TOO_BUSY");
+        assert!(items.next().await.is_none());
+    }
+}

@@ -1,0 +1,38 @@
+//! A store that is away, or that does not know whether a change was made.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::world::*;
+use crate::{
+    domain::{Exit, Reason, State},
+    supervisor::Wait,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_was_made_after_all_takes_effect() {
+    let world = World::new(Behaviour::Connects).await;
+    world.ledger.is_uncertain.store(true, Ordering::SeqCst);
+    let error = world.set_active(ActiveState::Active).await.unwrap_err();
+    assert_eq!(error.reason, Reason::StoreUnavailable);
+    world.ledger.is_uncertain.store(false, Ordering::SeqCst);
+    let active = world.until(State::Active).await;
+    assert_eq!(active.reported.observed_generation, active.desired.generation);
+    let inactive = world.set_active(ActiveState::Inactive).await.unwrap();
+    assert_eq!(inactive.desired.generation, active.desired.generation + 1, "a generation was used twice");
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_joins_is_not_answered_from_a_record_that_is_out_of_date() {
+    let world = World::new(Behaviour::Connects).await;
+    world.set_active(ActiveState::Active).await.unwrap();
+    world.ledger.is_away.store(true, Ordering::SeqCst);
+    world.behave(Behaviour::Hangs);
+    world.group().end(Exit { code: Some(1), signal: None });
+    let wait = Wait::UpTo(Duration::from_secs(20));
+    let answer = world.handle.set_active(world.id, ActiveState::Active, "test", wait).await;
+    assert_eq!(world.state(), State::Active, "the record is the one from before the crash");
+    assert_eq!(answer.unwrap_err().reason, Reason::NotSettled);
+    world.ledger.is_away.store(false, Ordering::SeqCst);
+    world.shut_down().await;
+}

@@ -1,0 +1,183 @@
+//! Who may do what.
+
+use plugd::api::v1::{
+    CreateTokenRequest, ListTokensRequest, PublishEventRequest, RevokeTokenRequest, Role, WatchStateRequest,
+};
+use serde_json::json;
+use tonic::{Code, Status};
+
+use crate::harness::{Body, Plugd, Rest, external_manifest, reason, within};
+
+const GARBAGE: [Option<&str>; 3] = [None, Some(""), Some("sdpak_nobodynobodynobodynobodynobodynobodynobodynobody")];
+
+#[track_caller]
+fn assert_unauthenticated(status: &Status) {
+    assert_eq!((status.code(), reason(status).as_str()), (Code::Unauthenticated, "UNAUTHENTICATED"));
+}
+
+#[track_caller]
+fn assert_denied(status: &Status) {
+    assert_eq!((status.code(), reason(status).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
+}
+
+#[tokio::test]
+async fn without_a_credential_every_call_is_unauthenticated() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    for token in GARBAGE {
+        let api = plugd.api_as(token);
+        assert_unauthenticated(&api.list().await.unwrap_err());
+        assert_unauthenticated(&api.activate(&id).await.unwrap_err());
+        assert_unauthenticated(&api.upload(b"garbage".to_vec()).await.unwrap_err());
+        assert_unauthenticated(&api.watch(WatchStateRequest::default()).await.err().unwrap());
+        assert_unauthenticated(&api.access().list_tokens(ListTokensRequest {}).await.unwrap_err());
+        assert_unauthenticated(&api.bus().publish_event(PublishEventRequest::default()).await.unwrap_err());
+    }
+}
+
+#[tokio::test]
+async fn without_a_credential_every_path_is_401_even_with_a_broken_body_contract_1_2() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let broken = || Body::Raw(Some("application/json"), b"{".to_vec());
+    for token in GARBAGE {
+        let rest = plugd.rest_as(token);
+        for path in ["/api/plugins".to_owned(), format!("/api/plugins/{id}"), format!("/api/plugins/{id}/logs")] {
+            assert_eq!(rest.get(&path).await.problem(401)["error"], "unauthenticated");
+        }
+        rest.post("/api/plugins", broken()).await.problem(401);
+        rest.patch(&format!("/api/plugins/{id}/active"), broken()).await.problem(401);
+        rest.patch("/api/plugins/nobody/active", broken()).await.problem(401);
+        rest.get("/api/plugins/watch").await.problem(401);
+    }
+}
+
+#[tokio::test]
+async fn health_and_readiness_and_info_need_no_credential_contract_1_1() {
+    let plugd = Plugd::start().await;
+    let rest = plugd.rest_as(None);
+    for path in ["/healthz", "/readyz"] {
+        let answer = rest.get(path).await;
+        assert_eq!((answer.status, answer.bytes.len()), (200, 0), "{path}");
+    }
+    let info = rest.get("/api/info").await.expect(200);
+    assert!(info["capabilities"].as_array().unwrap().contains(&json!("plugins")));
+}
+
+#[tokio::test]
+async fn a_viewer_reads_and_watches_and_changes_nothing() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let (_, token) = plugd.api().create_token("viewer", Role::Viewer).await;
+    let (api, rest) = (plugd.api_as(Some(&token)), plugd.rest_as(Some(&token)));
+
+    assert_eq!(api.list().await.unwrap().len(), 1);
+    api.get(&id).await.unwrap();
+    api.watch(WatchStateRequest::default()).await.unwrap();
+    api.logs(&id).await;
+    assert_eq!(rest.list().await.len(), 1);
+
+    assert_denied(&api.activate(&id).await.unwrap_err());
+    assert_denied(&api.delete(&id).await.unwrap_err());
+    assert_denied(&api.restart(&id).await.unwrap_err());
+    assert_denied(&api.upload(b"garbage".to_vec()).await.unwrap_err());
+    assert_denied(&api.bus().publish_event(PublishEventRequest::default()).await.unwrap_err());
+    assert_denied(&api.access().list_tokens(ListTokensRequest {}).await.unwrap_err());
+    assert_eq!(rest.set_active(&id, "active").await.problem(403)["error"], "permission_denied");
+    rest.delete(&format!("/api/plugins/{id}")).await.problem(403);
+}
+
+#[tokio::test]
+async fn a_host_has_the_bus_and_nothing_else() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let (_, token) = plugd.api().create_token("host", Role::Host).await;
+    let (api, rest) = (plugd.api_as(Some(&token)), plugd.rest_as(Some(&token)));
+
+    let event = PublishEventRequest { name: "EventThreadPublished".to_owned(), payload: None };
+    api.bus().publish_event(event).await.unwrap();
+
+    assert_denied(&api.list().await.unwrap_err());
+    assert_denied(&api.activate(&id).await.unwrap_err());
+    assert_denied(&api.watch(WatchStateRequest::default()).await.err().unwrap());
+    rest.get("/api/plugins").await.problem(403);
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_useless_at_once() {
+    let plugd = Plugd::start().await;
+    let (token_id, token) = plugd.api().create_token("soon gone", Role::Admin).await;
+    let api = plugd.api_as(Some(&token));
+    api.list().await.unwrap();
+
+    plugd.api().access().revoke_token(RevokeTokenRequest { token_id }).await.unwrap();
+
+    assert_unauthenticated(&api.list().await.unwrap_err());
+    plugd.rest_as(Some(&token)).get("/api/plugins").await.problem(401);
+}
+
+#[tokio::test]
+async fn the_last_administrators_token_cannot_be_revoked() {
+    let plugd = Plugd::start().await;
+    let mut access = plugd.api().access();
+    let tokens = access.list_tokens(ListTokensRequest {}).await.unwrap().into_inner().tokens;
+    let [first] = &tokens[..] else { panic!("{tokens:?}") };
+
+    let refused = access.revoke_token(RevokeTokenRequest { token_id: first.id.clone() }).await.unwrap_err();
+
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "LAST_ADMIN_TOKEN"));
+    plugd.api().list().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_stops_working_when_its_time_is_up() {
+    let plugd = Plugd::start().await;
+    let ttl = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+    let request = CreateTokenRequest { name: "short".to_owned(), role: Role::Viewer.into(), ttl };
+    let secret = plugd.api().access().create_token(request).await.unwrap().into_inner().secret;
+    let api = plugd.api_as(Some(&secret));
+    let refused = async {
+        loop {
+            if let Err(status) = api.list().await {
+                return status;
+            }
+        }
+    };
+    assert_unauthenticated(&within("expiry", refused).await);
+}
+
+#[tokio::test]
+async fn only_administrators_see_the_token_of_an_external_plugin() {
+    let plugd = Plugd::start().await;
+    let registered = plugd.api().register(&external_manifest("outside")).await.unwrap();
+    assert!(registered.token.starts_with("sdprt_"));
+    let (_, viewer) = plugd.api().create_token("viewer", Role::Viewer).await;
+
+    assert_eq!(plugd.api().get(&registered.id).await.unwrap().token, registered.token);
+    assert_eq!(plugd.api_as(Some(&viewer)).get(&registered.id).await.unwrap().token, "");
+    let shown = plugd.rest_as(Some(&viewer)).list().await;
+    assert_eq!(shown[0]["connection"], json!({"mode": "external"}));
+    let request = WatchStateRequest::default();
+    let mut watch = plugd.api_as(Some(&viewer)).watch(request).await.unwrap();
+    assert_eq!(watch.snapshot().await[0].token, "");
+}
+
+#[tokio::test]
+async fn a_cookie_is_a_credential_that_other_sites_cannot_write_with_contract_1_2() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let cookie = format!("cookie: storyden-session={}", plugd.token());
+    let (rest, path) = (plugd.rest_as(None), format!("/api/plugins/{id}/active"));
+    let body = || Body::Json(json!({"active": "inactive"}));
+    assert_eq!(send(&rest, "GET", "/api/plugins", &[&cookie]).await, 200);
+
+    let own = format!("origin: {}", plugd.url());
+    let patch = async |headers: &[&str]| rest.send("PATCH", &path, body(), headers).await.status;
+    assert_eq!(patch(&[&cookie, &own]).await, 200);
+    assert_eq!(patch(&[&cookie, "origin: https://evil.example"]).await, 403);
+    assert_eq!(patch(&[&cookie]).await, 403);
+}
+
+async fn send(rest: &Rest, method: &str, path: &str, headers: &[&str]) -> u16 {
+    rest.send(method, path, Body::None, headers).await.status
+}

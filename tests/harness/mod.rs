@@ -1,0 +1,30 @@
+//! What the scenarios stand on: the real binary in a process group of its own, real plugins, real clients.
+//!
+//! Nothing here sleeps or tries again. A wait is for an event (a frame of a watch, a line of a log, the end of a
+//! process) or for a predicate, and [`HANG`] bounds each, so that a defect fails a test instead of hanging it.
+
+mod api;
+mod command;
+mod logs;
+mod package;
+mod processes;
+mod rest;
+mod server;
+mod shapes;
+mod sse;
+mod wait;
+mod watch;
+
+pub(crate) use api::{Api, details, field_violations, reason};
+pub(crate) use command::{
+    Output, Run, Running, cli, grpcurl, is_interrupted_or_ok, program, python, repository, rest_shim,
+};
+pub(crate) use logs::LogStream;
+pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};
+pub(crate) use processes::{gone, is_alive};
+pub(crate) use rest::{Answer, Body, Rest};
+pub(crate) use server::{Knobs, Plugd, QUICK, search_path};
+pub(crate) use shapes::{detail, message_of, state_of, status_of};
+pub(crate) use sse::{Event, Sse};
+pub(crate) use wait::within;
+pub(crate) use watch::{Watch, states};

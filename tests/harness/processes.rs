@@ -1,0 +1,84 @@
+//! Processes, as `/proc` shows them.
+
+use std::{fs, path::Path, time::Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::wait::{HANG, LOOK, eventually};
+
+/// One live process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) command: String,
+}
+
+impl Process {
+    /// Those with this text in their environment. Zombies have none.
+    pub(crate) fn with_environment(text: &str) -> Vec<Self> {
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| has_environment(*pid, text)).map(Self::read).collect()
+    }
+
+    fn read(pid: u32) -> Self {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        Self { pid, command: String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned() }
+    }
+
+    /// Ends it.
+    pub(crate) fn kill(&self) {
+        let _ = kill_process(pid_of(self.pid), Signal::KILL);
+    }
+}
+
+fn has_environment(pid: u32, text: &str) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// Does it live? A zombie does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Waits for the end of a process.
+pub(crate) async fn gone(pid: u32) {
+    eventually("the end of a process", || (!is_alive(pid)).then_some(())).await;
+}
+
+/// Waits, without a runtime, until nothing has this text in its environment. Returns what is left after the deadline,
+/// and ends it.
+pub(super) fn left_behind(text: &str) -> Vec<Process> {
+    let deadline = Instant::now() + HANG;
+    loop {
+        let left = Process::with_environment(text);
+        if left.is_empty() || Instant::now() > deadline {
+            left.iter().for_each(Process::kill);
+            return left;
+        }
+        std::thread::park_timeout(LOOK);
+    }
+}
+
+/// All files below a folder, relative to it, sorted.
+pub(super) fn files_below(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                _ => found.push(entry.path().strip_prefix(folder).unwrap().to_string_lossy().into_owned()),
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+pub(super) fn pid_of(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+}

@@ -1,0 +1,233 @@
+//! plugd as a process.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Signal, kill_process};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use super::{
+    Api, Rest,
+    command::{REPOSITORY, tools},
+    processes::{Process, files_below, gone, left_behind, pid_of},
+    wait::within,
+};
+
+/// Settings, as environment variables.
+pub(crate) type Knobs<'a> = &'a [(&'a str, &'a str)];
+
+/// Settings for tests about something else than durations.
+pub(crate) const QUICK: Knobs = &[("PLUGD_BACKOFF", "20ms"), ("PLUGIN_MAX_BACKOFF_DURATION", "100ms")];
+
+/// What plugd says when it listens.
+const ANNOUNCEMENT: &str = "plugd serves on http://";
+
+/// A plugd with a data folder of its own. When it is dropped it is killed, and the test fails if a process of any of its
+/// plugins outlives it.
+pub(crate) struct Plugd {
+    home: TempDir,
+    knobs: Vec<(String, String)>,
+    running: Option<Serving>,
+    /// Where it is told to listen; port 0 = any.
+    listen: SocketAddr,
+    address: SocketAddr,
+    token: String,
+}
+
+struct Serving {
+    child: Child,
+    said: watch::Receiver<Vec<String>>,
+}
+
+impl Plugd {
+    /// Starts one with [`QUICK`] settings.
+    pub(crate) async fn start() -> Self {
+        Self::with(QUICK).await
+    }
+
+    /// Starts one with its defaults but for these settings.
+    pub(crate) async fn with(knobs: Knobs<'_>) -> Self {
+        let knobs = knobs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let home = tempfile::Builder::new().prefix("plugd-it-").tempdir().unwrap();
+        fs::create_dir(home.path().join("tmp")).unwrap();
+        let mut plugd = Self { home, knobs, running: None, listen: address, address, token: String::new() };
+        plugd.run().await;
+        plugd
+    }
+
+    /// Starts it on the data that it left.
+    pub(crate) async fn restart(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        self.run().await;
+    }
+
+    /// Starts it on the data that it left, where it was.
+    pub(crate) async fn restart_on_the_same_address(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        self.listen = self.address;
+        self.run().await;
+    }
+
+    async fn run(&mut self) {
+        let mut serving = self.spawn();
+        let line = within("the announcement", serving.line(ANNOUNCEMENT)).await;
+        self.address = line.trim_start_matches(ANNOUNCEMENT).parse().unwrap();
+        self.running = Some(serving);
+        self.token = fs::read_to_string(self.data_dir().join("admin.token")).unwrap().trim().to_owned();
+        assert_eq!(self.rest().get("/readyz").await.status, 200, "it says that it serves");
+    }
+
+    fn spawn(&self) -> Serving {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plugd"));
+        command.args(["serve", "--listen", &self.listen.to_string(), "--data-dir"]).arg(self.data_dir());
+        command.env_clear().env("PATH", search_path()).env("HOME", self.home.path());
+        command.env("TMPDIR", self.home.path().join("tmp")).env("SECRET_OF_THE_HOST", "hunter2");
+        command.env("PLUGD_LOG", "warn,plugd=debug").envs(self.knobs.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let said = collect(child.stderr.take().unwrap());
+        Serving { child, said }
+    }
+
+    /// Everything that it said, as one text.
+    pub(crate) fn said(&self) -> String {
+        self.running.as_ref().map(|serving| serving.said.borrow().join("\n")).unwrap_or_default()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.as_ref().unwrap().child.id()
+    }
+
+    /// The administrator's token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// A folder for the test's own files.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The files that it stores beside its database.
+    pub(crate) fn files(&self) -> Vec<String> {
+        files_below(&self.data_dir()).into_iter().filter(|name| !name.starts_with("plugd.db")).collect()
+    }
+
+    /// A gRPC client of the administrator.
+    pub(crate) fn api(&self) -> Api {
+        self.api_as(Some(&self.token))
+    }
+
+    /// A gRPC client with this credential.
+    pub(crate) fn api_as(&self, token: Option<&str>) -> Api {
+        Api::at(&self.url(), token)
+    }
+
+    /// A REST client of the administrator.
+    pub(crate) fn rest(&self) -> Rest {
+        self.rest_as(Some(&self.token))
+    }
+
+    /// A REST client with this credential.
+    pub(crate) fn rest_as(&self, token: Option<&str>) -> Rest {
+        Rest::new(self.url(), token)
+    }
+
+    /// The live processes of one plugin.
+    pub(crate) fn processes_of(plugin: &str) -> Vec<Process> {
+        Process::with_environment(&format!("PLUGD_PLUGIN_ID={plugin}"))
+    }
+
+    /// What the processes of this plugd, and those of its plugins, have in their environment and no other process has.
+    fn mark(&self) -> String {
+        format!("TMPDIR={}", self.home.path().join("tmp").display())
+    }
+
+    /// Kills plugd and nothing else, as a power cut would, and waits until every process of every plugin has followed.
+    pub(crate) async fn kill_9(&mut self) {
+        let mut serving = self.running.take().unwrap();
+        kill_process(pid_of(serving.child.id()), Signal::KILL).unwrap();
+        serving.child.wait().unwrap();
+        let mark = self.mark();
+        let left = tokio::task::spawn_blocking(move || left_behind(&mark)).await.unwrap();
+        assert!(left.is_empty(), "outlived plugd: {left:?}");
+    }
+
+    /// Asks it to stop; returns how it ended and how long that took.
+    pub(crate) async fn sigterm(&mut self) -> (ExitStatus, Duration) {
+        let began = Instant::now();
+        kill_process(pid_of(self.pid()), Signal::TERM).unwrap();
+        gone(self.pid()).await;
+        let took = began.elapsed();
+        let mut serving = self.running.take().unwrap();
+        (serving.child.wait().unwrap(), took)
+    }
+}
+
+impl Serving {
+    async fn line(&mut self, start: &str) -> String {
+        let found = |lines: &Vec<String>| lines.iter().find(|line| line.starts_with(start)).cloned();
+        let lines = self.said.wait_for(|lines| found(lines).is_some()).await;
+        match lines.ok().and_then(|lines| found(&lines)) {
+            Some(line) => line,
+            None => panic!("plugd ended: {}", self.said.borrow().join("\n")),
+        }
+    }
+}
+
+impl Drop for Plugd {
+    fn drop(&mut self) {
+        let said = self.said();
+        if let Some(mut serving) = self.running.take() {
+            let _ = serving.child.kill();
+            let _ = serving.child.wait();
+        }
+        let left = left_behind(&self.mark());
+        if thread::panicking() {
+            eprintln!("--- plugd said:\n{said}\n--- left behind: {left:?}");
+        } else {
+            assert!(left.is_empty(), "processes outlived plugd: {left:?}");
+        }
+    }
+}
+
+/// Takes the lines that a process prints, in a thread that ends with them.
+fn collect(output: impl std::io::Read + Send + 'static) -> watch::Receiver<Vec<String>> {
+    let (sender, receiver) = watch::channel(Vec::new());
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            sender.send_modify(|lines| lines.push(line));
+        }
+    });
+    receiver
+}
+
+/// The search path of plugd: the example plugins first, then the tools of the tests, then the host's.
+pub(crate) fn search_path() -> String {
+    let examples = Path::new(env!("CARGO_BIN_EXE_plugd")).parent().unwrap().join("examples");
+    let hint = "build the examples first: cargo build --examples, or cargo test without --test";
+    assert!(examples.join("chaos").is_file(), "{hint}");
+    let host = env::var("PATH").unwrap_or_default();
+    format!("{}:{}:{host}", examples.display(), tools(Path::new(REPOSITORY)).display())
+}

@@ -1,0 +1,40 @@
+//! Waiting, bounded.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, interval, timeout};
+
+/// The longest that anything may take. No test passes or fails by it unless something hangs.
+pub(crate) const HANG: Duration = Duration::from_secs(60);
+
+/// How often a predicate about something that sends no events is looked at.
+pub(super) const LOOK: Duration = Duration::from_millis(10);
+
+/// What the future comes to; fails the test if it hangs.
+#[track_caller]
+pub(crate) fn within<T>(what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        match timeout(HANG, future).await {
+            Ok(value) => value,
+            Err(_) => panic!("{caller}: hangs: {what}"),
+        }
+    }
+}
+
+/// Looks until the predicate gives something; fails the test if it never does.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + HANG;
+        let mut ticks = interval(LOOK);
+        loop {
+            ticks.tick().await;
+            if let Some(value) = look() {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "{caller}: never: {what}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! SIGTERM: streams are told, plugins stop side by side, the exit is clean.
+
+use std::time::Duration;
+
+use plugd::api::v1::{
+    ActiveState,
+    ReportedState::{Active, Connecting},
+};
+use tokio::join;
+use tonic::Code;
+
+use crate::harness::{Plugd, reason};
+
+const GRACE: Duration = Duration::from_secs(2);
+const KILL: Duration = Duration::from_secs(2);
+const KNOBS: crate::harness::Knobs = &[("PLUGD_GRACE", "2s"), ("PLUGD_KILL_TIMEOUT", "2s")];
+
+#[tokio::test]
+async fn sigterm_stops_stubborn_plugins_side_by_side_and_exits_well_in_time() {
+    let mut plugd = Plugd::with(KNOBS).await;
+    let api = plugd.api();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(api.run(&["stubborn"]).await);
+    }
+
+    let (status, took) = plugd.sigterm().await;
+
+    assert!(status.success(), "{status}");
+    assert!(took >= GRACE, "they were given their time: {took:?}");
+    assert!(took < 3 * GRACE, "one after the other: {took:?}");
+    assert!(took < GRACE + KILL + Duration::from_secs(1), "{took:?}");
+    assert!(ids.iter().all(|id| Plugd::processes_of(id).is_empty()));
+}
+
+#[tokio::test]
+async fn sigterm_ends_every_stream_with_unavailable() {
+    let mut plugd = Plugd::start().await;
+    let api = plugd.api();
+    let id = api.run(&["tame"]).await;
+    let mut watch = api.live().await;
+    let mut log = api.logs(&id).await;
+    log.until("connected").await;
+
+    let (status, _) = plugd.sigterm().await;
+
+    assert!(status.success(), "{status}");
+    let end = watch.end().await;
+    assert_eq!((end.code(), reason(&end).as_str()), (Code::Unavailable, "DRAINING"));
+    let end = log.end().await.unwrap_err();
+    assert_eq!((end.code(), reason(&end).as_str()), (Code::Unavailable, "DRAINING"));
+}
+
+#[tokio::test]
+async fn sigterm_ends_server_sent_events_too() {
+    let mut plugd = Plugd::start().await;
+    let id = plugd.api().run(&["tame"]).await;
+    let mut watch = plugd.rest().stream("/api/plugins/watch", &[]);
+    watch.until(|event| event.name == "snapshot_end").await;
+    let mut log = plugd.rest().stream(&format!("/api/plugins/{id}/logs"), &[]);
+    log.until(|event| event.data == "connected").await;
+
+    let (status, _) = plugd.sigterm().await;
+
+    assert!(status.success(), "{status}");
+    let last = watch.until(|event| event.name == "error").await.pop().unwrap();
+    assert_eq!(last.json()["error"], "draining");
+    let last = log.until(|event| event.name == "end").await.pop().unwrap();
+    assert_eq!(last.data, "");
+}
+
+#[tokio::test]
+async fn sigterm_asks_plugins_to_stop_and_leaves_what_is_desired_contract_14() {
+    let mut plugd = Plugd::start().await;
+    let api = plugd.api();
+    let id = api.run(&["tame"]).await;
+
+    assert!(plugd.sigterm().await.0.success());
+    plugd.restart().await;
+
+    let api = plugd.api();
+    assert_eq!(api.get(&id).await.unwrap().desired_state(), ActiveState::Active);
+    api.activate(&id).await.unwrap();
+    let mut log = api.logs(&id).await;
+    log.until("stopping: SIGINT").await;
+    log.until("connected").await;
+    let mut watch = api.watch(plugd::api::v1::WatchStateRequest::default()).await.unwrap();
+    assert_eq!(watch.snapshot().await[0].status.as_ref().unwrap().state(), Active);
+}
+
+#[tokio::test]
+async fn sigterm_answers_the_calls_that_still_wait() {
+    let mut plugd = Plugd::start().await;
+    let api = plugd.api();
+    let id = api.install(&["hang"]).await;
+    let mut watch = api.live().await;
+    let stop = async {
+        watch.until_state(&id, Connecting).await;
+        plugd.sigterm().await
+    };
+
+    let (waiting, (status, _)) = join!(api.activate(&id), stop);
+
+    assert!(status.success(), "{status}");
+    let waiting = waiting.unwrap_err();
+    assert_eq!((waiting.code(), reason(&waiting).as_str()), (Code::Unavailable, "DRAINING"));
+}
