@@ -8,7 +8,6 @@
 use std::{
     collections::BTreeMap,
     io::{self, BufRead},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -91,7 +90,7 @@ fn kill_all(watched: &Watched, take: impl Fn() -> io::Result<Census>, deadline: 
             Ok(false) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot end what plugd left running; trying again");
-                thread::sleep(RETRY);
+                pause();
             }
         }
     }
@@ -111,6 +110,12 @@ fn kill_some(watched: &Watched, take: impl Fn() -> io::Result<Census>, deadline:
         outcome = outcome.and(await_end(process, deadline));
     }
     outcome.map(|()| left.is_empty())
+}
+
+/// Waits until it makes sense to try again. Nothing tells when.
+fn pause() {
+    let retry = Timespec { tv_sec: 0, tv_nsec: i64::from(RETRY.subsec_nanos()) };
+    let _ = poll(&mut [], Some(&retry));
 }
 
 fn await_end(process: &Process, deadline: Instant) -> io::Result<()> {

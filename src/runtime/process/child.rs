@@ -46,7 +46,7 @@ fn become_plugin(parent: Pid, open_files: Option<&Rlimit>, limits: Limits) -> io
     rustix::thread::set_no_new_privs(true)?;
     reset_signals();
     if let Some(limit) = open_files {
-        setrlimit(Resource::Nofile, limit.clone())?;
+        setrlimit(Resource::Nofile, *limit)?;
     }
     apply(limits)?;
     close_inherited()

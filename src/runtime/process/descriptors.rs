@@ -18,5 +18,5 @@ pub fn raise_open_files() {
 
 /// The limit before it was raised, if it was.
 pub(super) fn inherited() -> Option<Rlimit> {
-    INHERITED.get().cloned()
+    INHERITED.get().copied()
 }

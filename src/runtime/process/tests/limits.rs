@@ -17,16 +17,19 @@ async fn limits_in(fixture: &Fixture, name: &str) -> (String, String) {
     (words.next().unwrap(), words.next().unwrap())
 }
 
+/// A limit by the kernel's name, its value, and how it is set.
+type Case = (&'static str, &'static str, fn(&mut Limits));
+
 #[tokio::test]
 async fn each_limit_reaches_the_process() {
-    let set: [(&str, &str, fn(&mut Limits)); 5] = [
+    let cases: [Case; 5] = [
         ("Max address space", "1000000000", |limits| limits.memory_bytes = Some(1_000_000_000)),
         ("Max open files", "64", |limits| limits.open_files = Some(64)),
         ("Max processes", "4000", |limits| limits.processes = Some(4000)),
         ("Max file size", "1000000", |limits| limits.file_bytes = Some(1_000_000)),
         ("Max cpu time", "77", |limits| limits.cpu_seconds = Some(77)),
     ];
-    for (name, expected, set) in set {
+    for (name, expected, set) in cases {
         let fixture = mk_fixture_with(Files::default(), |options| set(&mut options.limits));
         assert_eq!(limits_in(&fixture, name).await, (expected.to_owned(), expected.to_owned()), "{name}");
     }
