@@ -20,7 +20,7 @@ pub use file::File;
 pub use flags::Flags;
 pub use knob::{Knob, Knobs};
 pub use layers::{Environment, Error, Layers, Origin};
-pub use value::{Bytes, EventCatalog, HttpUrl, LogFormat, RuntimeProvider, Secret, Value, duration};
+pub use value::{Bytes, EventCatalog, HttpUrl, LogFormat, PluginUser, RuntimeProvider, Secret, Value, duration};
 
 use knob::knobs;
 
@@ -65,6 +65,18 @@ knobs! {
         kill_timeout: Duration = "5s", "TIME", ["PLUGD_KILL_TIMEOUT"];
         /// Plugins that are started at the same time.
         max_concurrent_starts: u32 = "8", "N", ["PLUGD_MAX_CONCURRENT_STARTS"];
+        /// User and group that plugins run as and own their folders as, as 1000:1000; needs root; not set = plugd's own.
+        plugin_user: Option<PluginUser> = "", "UID:GID", ["PLUGD_PLUGIN_USER"];
+        /// Address space of each process of a plugin; not set = as plugd's.
+        limit_memory: Option<Bytes> = "", "SIZE", ["PLUGD_LIMIT_MEMORY"];
+        /// Files that each process of a plugin may have open; not set = as plugd's.
+        limit_open_files: Option<u64> = "", "N", ["PLUGD_LIMIT_OPEN_FILES"];
+        /// Processes and threads of the plugins' user, all plugins together; not set = as plugd's. Root has no limit.
+        limit_processes: Option<u64> = "", "N", ["PLUGD_LIMIT_PROCESSES"];
+        /// Size of a file that a plugin writes; not set = as plugd's.
+        limit_file_size: Option<Bytes> = "", "SIZE", ["PLUGD_LIMIT_FILE_SIZE"];
+        /// Processor time of each process of a plugin, in whole seconds; not set = as plugd's.
+        limit_cpu: Option<Duration> = "", "TIME", ["PLUGD_LIMIT_CPU"];
         /// Address of the application's own API, as plugins are told it.
         public_api_address: HttpUrl = "http://localhost:8000", "URL", ["PLUGD_PUBLIC_API_ADDRESS", "PUBLIC_API_ADDRESS"];
         /// Key that `access_get` gives plugins when no application answers it.

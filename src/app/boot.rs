@@ -109,8 +109,11 @@ async fn first_token(config: &Config, access: &Arc<Access>, store: &Store) -> an
 
 async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
     let is_local = config.runtime_provider == RuntimeProvider::Local;
+    process::raise_open_files();
     let options = process::Options {
         env_allow: config.env_allow.clone(),
+        limits: limits(config),
+        user: config.plugin_user.map(|user| process::User { uid: user.uid, gid: user.gid }),
         stop_signal: config.stop_signal,
         prepare_timeout: config.prepare_timeout,
         max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
@@ -140,6 +143,17 @@ async fn collect_folders(runtime: &ProcessRuntime, plugin_dir: &Path, projection
             Ok(()) => tracing::info!(plugin = %id, "removed the folder of a deleted plugin"),
             Err(error) => tracing::warn!(plugin = %id, %error, "the folder of a deleted plugin can't be removed"),
         }
+    }
+}
+
+fn limits(config: &Config) -> process::Limits {
+    process::Limits {
+        memory_bytes: config.limit_memory.map(|bytes| bytes.0),
+        open_files: config.limit_open_files,
+        processes: config.limit_processes,
+        file_bytes: config.limit_file_size.map(|bytes| bytes.0),
+        // Zero would be no time at all, not even for the program to be found.
+        cpu_seconds: config.limit_cpu.map(|time| time.as_secs().max(1)),
     }
 }
 
@@ -194,6 +208,7 @@ fn rpc_url(address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Environment, File, Flags};
 
     #[test]
     fn plugins_dial_an_address_that_can_be_dialled() {
@@ -201,5 +216,26 @@ mod tests {
         assert_eq!(url("0.0.0.0:8000"), "ws://127.0.0.1:8000/rpc");
         assert_eq!(url("[::]:8000"), "ws://[::1]:8000/rpc");
         assert_eq!(url("10.1.2.3:9"), "ws://10.1.2.3:9/rpc");
+    }
+
+    #[test]
+    fn the_limits_of_plugins_are_those_of_the_settings() {
+        let flags = [
+            ("limit_memory", "1"),
+            ("limit_open_files", "2"),
+            ("limit_processes", "3"),
+            ("limit_file_size", "4"),
+            ("limit_cpu", "5s"),
+        ];
+        let flags = flags.into_iter().fold(Flags::default(), |flags, (name, value)| flags.with(name, value));
+        let config = Config::load(&flags, &Environment::default(), &File::default()).unwrap();
+        let expected = process::Limits {
+            memory_bytes: Some(1),
+            open_files: Some(2),
+            processes: Some(3),
+            file_bytes: Some(4),
+            cpu_seconds: Some(5),
+        };
+        assert_eq!(limits(&config), expected);
     }
 }

@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, time::interval};
 
 use crate::{
     domain::{Error, Plugin, Result, events::EventCatalog},
-    link::Session,
+    link::{CallError, Session},
     supervisor::{Projection, Slot},
 };
 
@@ -96,14 +96,17 @@ impl Queues {
     }
 
     fn open(self: Arc<Self>, slot: Arc<Slot>, session: Session) -> mpsc::Sender<Arc<Payload>> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (sender, mut receiver) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             let number = session.id();
             tokio::select! {
-                () = deliver(receiver, &session) => {}
+                () = deliver(&mut receiver, &session, &slot) => {}
                 () = report_losses(&slot) => {}
             }
             self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+            // Accepted, but the connection ended first: they are not kept for the next one (CONTRACT 12).
+            receiver.close();
+            slot.note_lost_events(u64::try_from(receiver.len()).unwrap_or(u64::MAX));
             slot.report_lost_events();
         });
         sender
@@ -111,14 +114,16 @@ impl Queues {
 }
 
 /// One event at a time, so that the plugin sees them in order; until the connection ends.
-async fn deliver(mut queue: mpsc::Receiver<Arc<Payload>>, session: &Session) {
+async fn deliver(queue: &mut mpsc::Receiver<Arc<Payload>>, session: &Session, slot: &Slot) {
     loop {
         let event = tokio::select! {
-            event = queue.recv() => event,
+            // What is left then is counted, not taken.
+            biased;
             () = session.ended() => return,
+            event = queue.recv() => event,
         };
         match event {
-            Some(event) => deliver_one(event, session).await,
+            Some(event) => deliver_one(event, session, slot).await,
             None => return,
         }
     }
@@ -133,10 +138,13 @@ async fn report_losses(slot: &Slot) {
     }
 }
 
-async fn deliver_one(event: Arc<Payload>, session: &Session) {
+async fn deliver_one(event: Arc<Payload>, session: &Session, slot: &Slot) {
     let params = Value::Object(Payload::clone(&event));
     if let Err(error) = session.call("event", Some(params), EVENT_TIMEOUT).await {
-        // Not tried again (CONTRACT 12).
+        // Not tried again (CONTRACT 12). What the plugin was sent it has, whatever it answers.
+        if matches!(error, CallError::QueueFull | CallError::TooLarge { .. }) {
+            slot.note_lost_events(1);
+        }
         tracing::debug!(%error, event = ?event.get("event"), "an event was not handled");
     }
 }

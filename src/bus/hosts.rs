@@ -97,8 +97,8 @@ impl Hosts {
     }
 
     /// Does anybody serve this method?
-    #[must_use]
-    pub fn serves(&self, method: &str) -> bool {
+    #[cfg(test)]
+    pub(crate) fn serves(&self, method: &str) -> bool {
         let inner = self.lock();
         [method, ANY].iter().any(|name| !inner.serving_as(name).is_empty())
     }

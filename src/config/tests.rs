@@ -95,6 +95,26 @@ fn a_list_is_written_with_commas_or_spaces() {
 }
 
 #[test]
+fn a_user_of_plugins_is_two_numbers_and_has_a_folder_that_it_can_enter() {
+    let user = |user| load(&[("plugin_user", user), ("plugin_dir", "/srv/plugins")], &[], "");
+    assert_eq!(user("1000:1001").unwrap().plugin_user, Some(PluginUser { uid: 1000, gid: 1001 }));
+    for text in ["me:me", "1000", ":", "1000:", "4294967295:1", "-1:1"] {
+        assert!(user(text).is_err(), "{text}");
+    }
+    let error = load(&[("plugin_user", "1000:1000")], &[], "").unwrap_err();
+    assert!(error.to_string().starts_with("plugin_user can't enter data_dir"), "{error}");
+}
+
+#[test]
+fn limits_of_plugins_are_not_set_unless_they_are() {
+    let config = load(&[], &[], "").unwrap();
+    assert_eq!((config.limit_memory, config.limit_open_files, config.limit_processes), (None, None, None));
+    assert_eq!((config.limit_file_size, config.limit_cpu, config.plugin_user), (None, None, None));
+    let config = load(&[("limit_memory", "1GiB"), ("limit_cpu", "90s")], &[], "").unwrap();
+    assert_eq!((config.limit_memory, config.limit_cpu), (Some(Bytes(1 << 30)), Some(Duration::from_secs(90))));
+}
+
+#[test]
 fn the_runtime_provider_is_read_whatever_its_case() {
     let config = load(&[], &[("PLUGIN_RUNTIME_PROVIDER", "NONE")], "").unwrap();
     assert_eq!(config.runtime_provider, RuntimeProvider::None);
@@ -102,7 +122,19 @@ fn the_runtime_provider_is_read_whatever_its_case() {
 
 #[test]
 fn printed_settings_are_read_as_the_same_settings() {
-    let config = load(&[("watch_max_age", "1h"), ("backoff", "1.5s"), ("stop_signal", "term")], &[], "").unwrap();
+    let config = load(
+        &[
+            ("watch_max_age", "1h"),
+            ("backoff", "1.5s"),
+            ("limit_file_size", "5MB"),
+            ("plugin_user", "7:8"),
+            ("plugin_dir", "/p"),
+            ("stop_signal", "term"),
+        ],
+        &[],
+        "",
+    )
+    .unwrap();
     assert_eq!(load(&[], &[], &config.to_toml()).unwrap(), config);
 }
 

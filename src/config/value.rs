@@ -12,7 +12,7 @@ use std::{
 use rustix::process::Signal;
 
 pub use duration::parse as duration;
-pub use kinds::{Bytes, EventCatalog, HttpUrl, LogFormat, RuntimeProvider, Secret};
+pub use kinds::{Bytes, EventCatalog, HttpUrl, LogFormat, PluginUser, RuntimeProvider, Secret};
 
 /// A type that a knob can have.
 pub trait Value: Sized {

@@ -4,25 +4,22 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-/// How a process ended.
+/// How a process ended. Whether memory ran out can't be told without a cgroup of its own: then it is signal 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
     /// Its exit code, if it exited.
     pub code: Option<i32>,
     /// The signal that ended it, if one did.
     pub signal: Option<i32>,
-    /// The kernel killed it for want of memory.
-    pub is_out_of_memory: bool,
 }
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.is_out_of_memory, self.code, self.signal) {
-            (true, ..) => f.write_str("killed: out of memory"),
-            (_, Some(0), _) => f.write_str("process exited cleanly"),
-            (_, Some(code), _) => write!(f, "exit status {code}"),
-            (_, None, Some(signal)) => write!(f, "signal: {}", signal_name(signal)),
-            (_, None, None) => f.write_str("process is gone"),
+        match (self.code, self.signal) {
+            (Some(0), _) => f.write_str("process exited cleanly"),
+            (Some(code), _) => write!(f, "exit status {code}"),
+            (None, Some(signal)) => write!(f, "signal: {}", signal_name(signal)),
+            (None, None) => f.write_str("process is gone"),
         }
     }
 }
@@ -134,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_exit_says_what_operators_match() {
-        let exit = |code, signal| Exit { code, signal, is_out_of_memory: false }.to_string();
+        let exit = |code, signal| Exit { code, signal }.to_string();
         assert_eq!(exit(Some(42), None), "exit status 42");
         assert_eq!(exit(Some(0), None), "process exited cleanly");
         assert_eq!(exit(None, Some(9)), "signal: killed");
@@ -143,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_signal_has_exit_code_minus_one() {
-        let failure = Failure::from(Exit { code: None, signal: Some(9), is_out_of_memory: false });
+        let failure = Failure::from(Exit { code: None, signal: Some(9) });
         assert_eq!(failure.details["exit_code"], -1);
         assert_eq!(failure.details["stage"], "exit");
     }

@@ -4,15 +4,23 @@
 //! to be reaped beside everybody else's children. A process descriptor tells the end of a process that isn't a child
 //! just as exactly.
 
-use std::{collections::HashSet, fs, io, str};
+use std::{collections::HashSet, fs, io, path::Path, str};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::{
     fd::OwnedFd,
+    io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
 use crate::domain::{PluginId, RunId};
+
+/// Where the kernel lists processes.
+const PROC: &str = "/proc";
+
+/// Processes of one run whose ends are awaited at once. Each takes a descriptor, a run may have thousands of processes,
+/// and while one of them lives the run does.
+pub(crate) const MAX_WATCHED: usize = 16;
 
 /// Characters of a token that carry the run's 12 bytes.
 const TOKEN_PREFIX_LEN: usize = 16;
@@ -66,14 +74,25 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// The process with this id now.
-    pub(crate) fn read(pid: u32) -> Option<Self> {
-        Self::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    /// The process with this id now; `None` when there is none.
+    ///
+    /// # Errors
+    /// It can't be told, for want of descriptors for instance. That is not the same as gone.
+    pub(crate) fn read(pid: u32) -> io::Result<Option<Self>> {
+        Self::read_in(Path::new(PROC), pid)
     }
 
-    fn parse(pid: u32, stat: &str) -> Option<Self> {
-        // The name in parentheses may hold anything, parentheses too; the fields after the last one are numbers.
-        let fields: Vec<&str> = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
+    fn read_in(proc: &Path, pid: u32) -> io::Result<Option<Self>> {
+        let path = proc.join(pid.to_string()).join("stat");
+        let unknown = || io::Error::new(io::ErrorKind::InvalidData, format!("{} makes no sense", path.display()));
+        let Some(stat) = unless_gone(fs::read(&path))? else { return Ok(None) };
+        Self::parse(pid, &stat).map(Some).ok_or_else(unknown)
+    }
+
+    fn parse(pid: u32, stat: &[u8]) -> Option<Self> {
+        // The name in parentheses may hold any bytes, parentheses too; the fields after the last one are numbers.
+        let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+        let fields: Vec<&str> = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace().collect();
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
         let id = |index: usize| u32::try_from(number(index)?).ok();
         // A first thread that ended before the others looks like a zombie too.
@@ -82,8 +101,12 @@ impl Process {
     }
 
     /// Does it still live?
-    pub(crate) fn is_alive(&self) -> bool {
-        Self::read(self.pid).is_some_and(|now| now.start_time == self.start_time && !now.is_zombie)
+    ///
+    /// # Errors
+    /// As [`Process::read`].
+    pub(crate) fn is_alive(&self) -> io::Result<bool> {
+        let now = Self::read(self.pid)?;
+        Ok(now.is_some_and(|now| now.start_time == self.start_time && !now.is_zombie))
     }
 
     /// A descriptor of exactly this process; `None` when it is gone, whoever has its id now.
@@ -91,8 +114,8 @@ impl Process {
         let Some(pid) = to_pid(self.pid) else { return Ok(None) };
         match pidfd_open(pid, PidfdFlags::NONBLOCK) {
             // Once it is open the id can't pass to another: what is read now is what the descriptor means.
-            Ok(descriptor) => Ok(self.is_alive().then_some(descriptor)),
-            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Ok(descriptor) => Ok(self.is_alive()?.then_some(descriptor)),
+            Err(Errno::SRCH) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -102,7 +125,7 @@ impl Process {
         let Some(descriptor) = self.open()? else { return Ok(None) };
         match pidfd_send_signal(&descriptor, signal) {
             Ok(()) => Ok(Some(descriptor)),
-            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(Errno::SRCH) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -121,13 +144,20 @@ pub(crate) struct Census {
 
 impl Census {
     /// Counts now. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// Somebody who may live could not be counted. Nothing follows from that: take it again.
     pub(crate) fn take() -> io::Result<Self> {
+        Self::take_in(Path::new(PROC))
+    }
+
+    fn take_in(proc: &Path) -> io::Result<Self> {
         let mut processes = Vec::new();
-        for entry in fs::read_dir("/proc")? {
+        for entry in fs::read_dir(proc)? {
             let name = entry?.file_name();
             let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
-            let Some(process) = Process::read(pid) else { continue };
-            processes.push((process, run_of(&process)));
+            let Some(process) = Process::read_in(proc, pid)? else { continue };
+            processes.push((process, run_of(proc, &process)?));
         }
         Ok(Self { processes })
     }
@@ -183,76 +213,28 @@ impl Census {
     }
 }
 
-/// The run in a process's environment, if we may read it.
-fn run_of(process: &Process) -> Option<RunKey> {
+/// The run in a process's environment. One that we may not look into is somebody else's, or known by its group.
+fn run_of(proc: &Path, process: &Process) -> io::Result<Option<RunKey>> {
     if process.is_zombie {
-        return None;
+        return Ok(None);
     }
-    RunKey::from_environ(&fs::read(format!("/proc/{}/environ", process.pid)).ok()?)
+    match unless_gone(fs::read(proc.join(process.pid.to_string()).join("environ"))) {
+        Ok(block) => Ok(block.and_then(|block| RunKey::from_environ(&block))),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// `None` for the two errors that mean that there is no such process. Any other says nothing about it.
+fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::SRCH) => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key() -> RunKey {
-        RunKey { plugin: PluginId::from_bytes([7; 12]), run: RunId::from_bytes([9; 12]) }
-    }
-
-    fn process(pid: u32, parent: u32, group: u32) -> Process {
-        Process { pid, start_time: u64::from(pid), parent, group, session: group, is_zombie: false }
-    }
-
-    fn pids(found: &[Process]) -> Vec<u32> {
-        found.iter().map(|process| process.pid).collect()
-    }
-
-    #[test]
-    fn a_name_with_parentheses_and_blanks_does_not_shift_the_fields() {
-        let stat = "42 (a) Z (b c) S 1 42 40 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 3 0 987654 1 1";
-        let read = Process::parse(42, stat).unwrap();
-        let expected = Process { pid: 42, start_time: 987_654, parent: 1, group: 42, session: 40, is_zombie: false };
-        assert_eq!(read, expected);
-    }
-
-    #[test]
-    fn the_run_is_read_from_the_environment() {
-        let url = format!("ws://h/rpc?plugin_id=x&token={}-and-48-more", key().token_prefix());
-        let block = format!("A=b\0PLUGD_RPC_URL={url}\0PLUGD_PLUGIN_ID={}\0", key().plugin);
-        assert_eq!(RunKey::from_environ(block.as_bytes()), Some(key()));
-        assert_eq!(RunKey::from_environ(b"PLUGD_RPC_URL=ws://h/rpc?token=short\0PLUGD_PLUGIN_ID=x\0"), None);
-    }
-
-    #[test]
-    fn descendants_that_left_group_and_environment_are_members() {
-        let stranger = (process(5, 1, 5), None);
-        let census = Census {
-            processes: vec![
-                stranger,
-                (process(12, 11, 12), None),
-                (process(11, 10, 11), None),
-                (process(10, 1, 10), Some(key())),
-            ],
-        };
-        assert_eq!(pids(&census.members(10, key())), [12, 11, 10]);
-    }
-
-    #[test]
-    fn a_leftover_group_without_proof_is_left_alone() {
-        let census = Census { processes: vec![(process(10, 1, 10), None), (process(11, 10, 10), None)] };
-        assert!(census.leftovers(Some((10, 10)), key()).is_empty());
-    }
-
-    #[test]
-    fn a_leader_with_another_start_time_proves_nothing_of_its_group() {
-        let census = Census { processes: vec![(process(10, 1, 10), Some(key())), (process(11, 1, 10), None)] };
-        assert_eq!(pids(&census.leftovers(Some((10, 99)), key())), [10]);
-        assert_eq!(pids(&census.leftovers(Some((10, 10)), key())), [10, 11]);
-    }
-
-    #[test]
-    fn a_member_with_the_run_proves_the_group_of_a_dead_leader() {
-        let census = Census { processes: vec![(process(11, 1, 10), Some(key())), (process(12, 1, 10), None)] };
-        assert_eq!(pids(&census.leftovers(Some((10, 10)), key())), [11, 12]);
-    }
-}
+mod tests;

@@ -4,17 +4,20 @@ use std::{io, time::Duration};
 
 use futures_util::future::join_all;
 use rustix::process::Signal;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    census::{Census, Process},
-    process::pidfd::Pidfd,
+    census::{MAX_WATCHED, Process},
+    process::{census_taker::CensusTaker, pidfd::Pidfd},
     record::{Record, Records},
 };
 use crate::domain::{PluginId, RunId};
 
 /// How long killed processes may take to end.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long until a census that failed is taken again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,10 +51,10 @@ pub(super) enum Swept {
     Surviving(Leftover),
 }
 
-/// Sweeps every record.
-pub(super) async fn sweep(records: &Records) -> io::Result<SweepReport> {
+/// Sweeps every record. All share the census.
+pub(super) async fn sweep(records: &Records, census: &CensusTaker) -> io::Result<SweepReport> {
     let mut report = SweepReport::default();
-    for swept in join_all(records.all()?.iter().map(|record| sweep_one(records, record))).await {
+    for swept in join_all(records.all()?.iter().map(|record| sweep_one(records, census, record))).await {
         match swept? {
             Swept::Stale => report.stale += 1,
             Swept::Killed(leftover) => report.killed.push(leftover),
@@ -62,52 +65,110 @@ pub(super) async fn sweep(records: &Records) -> io::Result<SweepReport> {
 }
 
 /// Kills what is left of one recorded run, and removes the record once nothing is.
-pub(super) async fn sweep_one(records: &Records, record: &Record) -> io::Result<Swept> {
+///
+/// # Errors
+/// What lives could not be told until the deadline, or the record can't be removed.
+pub(super) async fn sweep_one(records: &Records, census: &CensusTaker, record: &Record) -> io::Result<Swept> {
     let deadline = Instant::now() + KILL_DEADLINE;
     let mut killed: Vec<u32> = Vec::new();
     loop {
-        let left = leftovers(records, record).await?;
+        let left = leftovers(records, census, record, deadline).await?;
         if left.is_empty() {
             records.remove(record.plugin)?;
             return Ok(if killed.is_empty() { Swept::Stale } else { Swept::Killed(leftover(record, killed)) });
         }
         let is_late = timeout_at(deadline, kill(&left)).await.is_err() || Instant::now() >= deadline;
         if is_late {
-            let pids = left.iter().filter(|process| process.is_alive()).map(|process| process.pid).collect();
+            let pids =
+                left.iter().filter(|process| process.is_alive().unwrap_or(true)).map(|process| process.pid).collect();
             return Ok(Swept::Surviving(leftover(record, pids)));
         }
-        killed.extend(left.iter().map(|process| process.pid));
+        killed.extend(left.iter().map(|process| process.pid).filter(|pid| !killed.contains(pid)).collect::<Vec<_>>());
     }
 }
 
-async fn leftovers(records: &Records, record: &Record) -> io::Result<Vec<Process>> {
+async fn leftovers(
+    records: &Records,
+    census: &CensusTaker,
+    record: &Record,
+    deadline: Instant,
+) -> io::Result<Vec<Process>> {
     // In another boot the ids are somebody else's, and nothing of that time lives.
     if record.boot_id != records.boot_id() {
         return Ok(Vec::new());
     }
     let leader = record.leader.map(|leader| (leader.pid, leader.start_time));
-    let key = record.key();
-    tokio::task::spawn_blocking(move || Ok(Census::take()?.leftovers(leader, key))).await?
+    loop {
+        match census.take().await {
+            Ok(census) => return Ok(census.leftovers(leader, record.key())),
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(error) => tracing::warn!(plugin = %record.plugin, %error, "cannot list processes; trying again"),
+        }
+        sleep(RETRY).await;
+    }
 }
 
-/// Kills these and waits until they are gone; one that may not be signalled is waited for too.
+/// Kills these and waits until some of them are gone; one that may not be signalled is waited for too. Not all at once:
+/// each takes a descriptor, and there may be thousands.
 async fn kill(processes: &[Process]) {
-    let kill_one = async |process: &Process| {
+    for process in processes {
         if let Err(error) = process.signal(Signal::KILL) {
             tracing::warn!(pid = process.pid, %error, "cannot kill a leftover");
         }
-        match Pidfd::of(process) {
-            Ok(Some(pidfd)) => pidfd.ended().await,
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(pid = process.pid, %error, "cannot watch a leftover");
-                std::future::pending().await
-            }
+    }
+    let ended = async |process: &Process| match Pidfd::of(process) {
+        Ok(Some(pidfd)) => pidfd.ended().await,
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(pid = process.pid, %error, "cannot watch a leftover");
+            sleep(RETRY).await;
         }
     };
-    join_all(processes.iter().map(kill_one)).await;
+    join_all(processes.iter().take(MAX_WATCHED).map(ended)).await;
 }
 
 fn leftover(record: &Record, pids: Vec<u32>) -> Leftover {
     Leftover { plugin: record.plugin, run: record.run, pids }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    use super::{super::census::Census, *};
+
+    #[tokio::test]
+    async fn all_records_share_the_census() {
+        static TAKEN: AtomicU32 = AtomicU32::new(0);
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(folder.path().to_owned()).unwrap();
+        for number in 0..100 {
+            let (plugin, run) = (PluginId::from_bytes([number; 12]), RunId::from_bytes([number; 12]));
+            records.write(Record { boot_id: String::new(), run, plugin, leader: None }.key(), None).unwrap();
+        }
+        let census = CensusTaker::new(|| {
+            TAKEN.fetch_add(1, Relaxed);
+            Ok(Census::default())
+        });
+        assert_eq!(sweep(&records, &census).await.unwrap().stale, 100);
+        assert!(TAKEN.load(Relaxed) <= 2, "one that began before the others asked, and one for them");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_census_that_fails_is_taken_again_until_the_deadline() {
+        static TAKEN: AtomicU32 = AtomicU32::new(0);
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(folder.path().to_owned()).unwrap();
+        let (plugin, run) = (PluginId::from_bytes([1; 12]), RunId::from_bytes([1; 12]));
+        let write = || records.write(Record { boot_id: String::new(), run, plugin, leader: None }.key(), None).unwrap();
+        let fails = || Err(io::Error::other("out of descriptors"));
+        write();
+        let late = CensusTaker::new(|| {
+            if TAKEN.fetch_add(1, Relaxed) < 3 { Err(io::ErrorKind::Other.into()) } else { Ok(Census::default()) }
+        });
+        assert_eq!(sweep(&records, &late).await.unwrap().stale, 1);
+        write();
+        assert!(sweep(&records, &CensusTaker::new(fails)).await.is_err());
+        assert_eq!(records.all().unwrap().len(), 1, "nothing was proven");
+    }
 }

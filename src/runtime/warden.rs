@@ -8,28 +8,34 @@
 use std::{
     collections::BTreeMap,
     io::{self, BufRead},
+    thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fd::OwnedFd,
     process::Signal,
 };
 
 use super::{
-    census::{Census, Process, RunKey},
+    census::{Census, MAX_WATCHED, Process, RunKey},
     record::LeaderRecord,
 };
 
 /// How long killed processes may take to end before the warden leaves.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long until what failed is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How long one killed process is waited for before the next look at all of them.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Reads from stdin until plugd is gone, then kills what is left of its plugins. The body of the hidden subcommand
 /// `warden`.
 ///
 /// # Errors
-/// Processes can't be listed or signalled.
+/// Something could not be killed until a deadline.
 pub fn run() -> io::Result<()> {
     watch(io::stdin().lock())
 }
@@ -53,7 +59,10 @@ pub(super) fn watch(input: impl BufRead) -> io::Result<()> {
     for line in input.lines().map_while(Result::ok) {
         apply(&line, &mut watched);
     }
-    kill_all(&watched)
+    if watched.is_empty() {
+        return Ok(());
+    }
+    kill_all(&watched, Census::take, Instant::now() + KILL_DEADLINE)
 }
 
 /// Takes one line; one that is cut off, because plugd died writing it, is skipped.
@@ -68,35 +77,76 @@ fn apply(line: &str, watched: &mut Watched) -> Option<()> {
     Some(())
 }
 
-/// Kills until a census finds nothing: what is killed may have forked just before.
-fn kill_all(watched: &Watched) -> io::Result<()> {
-    let deadline = Instant::now() + KILL_DEADLINE;
-    while !watched.is_empty() && Instant::now() < deadline {
-        let census = Census::take()?;
-        let of_group = |(pgid, (start, key)): (&u32, &(u64, RunKey))| census.leftovers(Some((*pgid, *start)), *key);
-        let left: Vec<Process> = watched.iter().flat_map(of_group).collect();
-        if left.is_empty() {
-            break;
+/// Kills until a census finds nothing: what is killed may have forked just before. Whatever fails is logged and tried
+/// again until the deadline: nobody else comes after the warden.
+fn kill_all(watched: &Watched, take: impl Fn() -> io::Result<Census>, deadline: Instant) -> io::Result<()> {
+    loop {
+        let is_late = Instant::now() >= deadline;
+        match kill_some(watched, &take, deadline) {
+            Ok(true) => return Ok(()),
+            Ok(false) if is_late => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "plugins that can't be killed"));
+            }
+            Err(error) if is_late => return Err(error),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot end what plugd left running; trying again");
+                thread::sleep(RETRY);
+            }
         }
-        await_end(&kill(&left)?, deadline)?;
     }
+}
+
+/// Kills what lives now and waits until some of it is gone. True if nothing lives.
+fn kill_some(watched: &Watched, take: impl Fn() -> io::Result<Census>, deadline: Instant) -> io::Result<bool> {
+    let census = take()?;
+    let of_group = |(pgid, (start, key)): (&u32, &(u64, RunKey))| census.leftovers(Some((*pgid, *start)), *key);
+    let left: Vec<Process> = watched.iter().flat_map(of_group).collect();
+    let mut outcome = Ok(());
+    for process in &left {
+        // One that can't be killed is no reason to spare the others.
+        outcome = outcome.and(process.signal(Signal::KILL).map(drop));
+    }
+    for process in left.iter().take(MAX_WATCHED) {
+        outcome = outcome.and(await_end(process, deadline));
+    }
+    outcome.map(|()| left.is_empty())
+}
+
+fn await_end(process: &Process, deadline: Instant) -> io::Result<()> {
+    let Some(descriptor) = process.open()? else { return Ok(()) };
+    let left = deadline.saturating_duration_since(Instant::now()).min(PATIENCE);
+    let left = Timespec::try_from(left).map_err(io::Error::other)?;
+    poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&left))?;
     Ok(())
 }
 
-/// Kills these processes, and returns descriptors of those that were there.
-fn kill(processes: &[Process]) -> io::Result<Vec<OwnedFd>> {
-    let mut killed = Vec::new();
-    for process in processes {
-        killed.extend(process.signal(Signal::KILL)?);
-    }
-    Ok(killed)
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
 
-fn await_end(killed: &[OwnedFd], deadline: Instant) -> io::Result<()> {
-    for descriptor in killed {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).map_err(io::Error::other)?;
-        poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&left))?;
+    use super::*;
+    use crate::domain::{PluginId, RunId};
+
+    fn mk_watched() -> Watched {
+        let key = RunKey { plugin: PluginId::from_bytes([8; 12]), run: RunId::from_bytes([8; 12]) };
+        Watched::from([(u32::MAX, (0, key))])
     }
-    Ok(())
+
+    #[test]
+    fn a_census_that_fails_is_taken_again() {
+        let taken = Cell::new(0);
+        let take = || {
+            taken.set(taken.get() + 1);
+            if taken.get() < 3 { Err(io::ErrorKind::Other.into()) } else { Ok(Census::default()) }
+        };
+        kill_all(&mk_watched(), take, Instant::now() + KILL_DEADLINE).unwrap();
+        assert_eq!(taken.get(), 3);
+    }
+
+    #[test]
+    fn a_census_that_fails_for_good_is_told_at_the_deadline() {
+        let take = || Err(io::ErrorKind::Other.into());
+        assert!(kill_all(&mk_watched(), take, Instant::now() + RETRY).is_err());
+    }
 }

@@ -143,6 +143,30 @@ impl Value for Bytes {
     }
 }
 
+/// A user and a group by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginUser {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+impl Value for PluginUser {
+    const EXPECTED: &'static str = "a numeric user and group like 1000:1000";
+
+    fn read(text: &str) -> Option<Self> {
+        // The highest number means "no change" to the kernel.
+        let id = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX);
+        let (uid, gid) = text.split_once(':')?;
+        Some(Self { uid: id(uid)?, gid: id(gid)? })
+    }
+
+    fn to_toml(&self) -> Option<String> {
+        quoted(&format!("{}:{}", self.uid, self.gid))
+    }
+}
+
 /// An http or https address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUrl(pub String);

@@ -56,7 +56,7 @@ impl Lifecycle {
                 self.survivors_gone(moment, then);
             }
             Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. } => {
-                let exit = Exit { code: None, signal: None, is_out_of_memory: false };
+                let exit = Exit { code: None, signal: None };
                 self.stopped(moment, Then::Fail { failure: exit.into(), was_stable: false });
             }
             Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => {}

@@ -125,11 +125,11 @@ impl Lifecycle {
 
     /// Enters a phase. Its deadline is armed by the caller, afterwards.
     fn enter(&mut self, now: Timestamp, phase: Phase) {
-        let left = self.phase.state();
+        let left = self.reported.state;
         self.phase = phase;
         self.effects.push(Effect::Disarm);
         let state = self.phase.state();
-        if state != left || self.reported.state != state {
+        if state != left {
             self.reported.since = now;
         }
         self.reported.state = state;

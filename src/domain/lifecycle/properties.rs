@@ -191,7 +191,7 @@ impl World {
     fn exit(&mut self) {
         if self.group.has_leader {
             self.group.has_leader = false;
-            self.happened(Happening::Exited(Exit { code: Some(1), signal: None, is_out_of_memory: false }));
+            self.happened(Happening::Exited(Exit { code: Some(1), signal: None }));
             self.disconnect();
         }
     }

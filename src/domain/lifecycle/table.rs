@@ -93,7 +93,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("spawned", happened(Happening::Spawned { pid: 7 })),
         ("spawn failed", happened(Happening::SpawnFailed(mk_failure()))),
         ("spawn failed for good", happened(Happening::SpawnFailed(mk_failure().permanent()))),
-        ("exited", happened(Happening::Exited(Exit { code: Some(1), signal: None, is_out_of_memory: false }))),
+        ("exited", happened(Happening::Exited(Exit { code: Some(1), signal: None }))),
         ("group emptied", happened(Happening::GroupEmptied)),
         ("connected", happened(Happening::Connected)),
         ("disconnected", happened(Happening::Disconnected)),
@@ -160,7 +160,7 @@ fn every_phase_answers_every_event_as_the_table_says() {
 #[test]
 fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
     let mut lifecycle = mk(Phase::Starting);
-    let exit = Exit { code: Some(42), signal: None, is_out_of_memory: false };
+    let exit = Exit { code: Some(42), signal: None };
     let mut waits = Vec::new();
     while lifecycle.reported().state != State::Error {
         let run = lifecycle.run();
@@ -183,7 +183,7 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
 fn a_crash_after_the_stable_time_starts_the_count_afresh_and_waits_longer() {
     let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
     lifecycle.reported.restarts = 3;
-    let exit = Exit { code: Some(1), signal: None, is_out_of_memory: false };
+    let exit = Exit { code: Some(1), signal: None };
     let happened = |what| Event::Happened { run: PRESENT, what };
     lifecycle.step(moment(), happened(Happening::TimerFired(Timer::Stable)));
     lifecycle.step(moment(), happened(Happening::Disconnected));

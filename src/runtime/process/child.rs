@@ -5,10 +5,10 @@
 use std::{io, os::unix::process::CommandExt, process::Command};
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getpid, getppid, set_parent_process_death_signal, setrlimit, setsid,
+    Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, set_parent_process_death_signal, setrlimit, setsid,
 };
 
-use super::options::Limits;
+use super::{descriptors, options::Limits};
 
 /// The signals that the warden must outlive: whoever ends plugd may send them to everything near it.
 const WARDEN_IGNORES: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
@@ -25,9 +25,9 @@ const FIRST_INHERITED: libc::c_uint = 3;
 /// Makes the process of this command the leader of a session of its own that dies with the thread which spawns it, can't
 /// gain privileges, inherits no descriptor and has no handler or limit of plugd's.
 pub(super) fn isolate(command: &mut Command, limits: Limits) {
-    let parent = getpid();
+    let (parent, open_files) = (getpid(), descriptors::inherited());
     // SAFETY: `become_plugin` only makes system calls that are async-signal-safe, allocates nothing and takes no lock.
-    unsafe { command.pre_exec(move || become_plugin(parent, limits)) };
+    unsafe { command.pre_exec(move || become_plugin(parent, open_files.as_ref(), limits)) };
 }
 
 /// Makes the process of this command outlive plugd, deaf to the signals that end plugd.
@@ -36,7 +36,7 @@ pub(super) fn detach(command: &mut Command) {
     unsafe { command.pre_exec(become_warden) };
 }
 
-fn become_plugin(parent: Pid, limits: Limits) -> io::Result<()> {
+fn become_plugin(parent: Pid, open_files: Option<&Rlimit>, limits: Limits) -> io::Result<()> {
     setsid()?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     // The parent may have died before the line above took effect.
@@ -45,6 +45,9 @@ fn become_plugin(parent: Pid, limits: Limits) -> io::Result<()> {
     }
     rustix::thread::set_no_new_privs(true)?;
     reset_signals();
+    if let Some(limit) = open_files {
+        setrlimit(Resource::Nofile, limit.clone())?;
+    }
     apply(limits)?;
     close_inherited()
 }
@@ -85,7 +88,9 @@ fn apply(limits: Limits) -> io::Result<()> {
     ];
     for (resource, limit) in wanted {
         if let Some(limit) = limit {
-            setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+            // Beyond the host's own only a privileged user may go, and none needs to.
+            let most = getrlimit(resource).maximum.map_or(limit, |most| most.min(limit));
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
         }
     }
     Ok(())

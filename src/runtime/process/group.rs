@@ -9,12 +9,15 @@ use std::{
 
 use futures_util::future::join_all;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, waitid};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::{Inner, pidfd::Pidfd, spawner::Leader};
 use crate::{
     domain::Exit,
-    runtime::census::{Process, RunKey, to_pid},
+    runtime::census::{MAX_WATCHED, Process, RunKey, to_pid},
 };
 
 /// What the supervisor has ordered. Only ever raised.
@@ -26,7 +29,10 @@ pub(super) enum Order {
 }
 
 /// How long until a census that failed, for want of descriptors most likely, is taken again.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(100);
+
+/// How long whoever left the group is looked for when an order is carried out.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Censuses in a row that must find nobody: one pass over `/proc` can miss a process that was born behind its back.
 const PROOFS: u32 = 2;
@@ -45,7 +51,7 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn new(inner: &Arc<Inner>, key: RunKey, leader: Leader, members: Members) -> Self {
         let group = Self { inner: Arc::clone(inner), key, leader, members };
-        group.publish(Process::read(group.leader.record.pid).into_iter().collect());
+        group.publish(Process::read(group.leader.record.pid).into_iter().flatten().collect());
         group
     }
 
@@ -108,12 +114,12 @@ impl Group {
         }
     }
 
-    /// Waits until these are gone, or an order came and was carried out. All at once: while one lives, the run does.
+    /// Waits until some of these are gone, or an order came and was carried out.
     async fn await_members(&self, members: &[Process], orders: &mut watch::Receiver<Order>) {
         if *orders.borrow() == Order::Kill {
             signal_each(members, Signal::KILL);
         }
-        let ends = members.iter().map(async |member| match Pidfd::of(member) {
+        let ends = members.iter().take(MAX_WATCHED).map(async |member| match Pidfd::of(member) {
             Ok(Some(pidfd)) => pidfd.ended().await,
             Ok(None) => {}
             Err(_) => sleep(RETRY).await,
@@ -124,14 +130,9 @@ impl Group {
         }
     }
 
-    async fn carry_out_latest(&self, orders: &mut watch::Receiver<Order>) {
-        let order = *orders.borrow_and_update();
-        self.carry_out(order).await;
-    }
-
     /// Signals the group at once, then whoever left it.
-    async fn carry_out(&self, order: Order) {
-        let signal = match order {
+    async fn carry_out_latest(&self, orders: &mut watch::Receiver<Order>) {
+        let signal = match *orders.borrow_and_update() {
             Order::Run => return,
             Order::Stop => self.inner.options.stop_signal,
             Order::Kill => Signal::KILL,
@@ -139,12 +140,23 @@ impl Group {
         if let Err(error) = self.leader.signal_group(signal) {
             tracing::warn!(plugin = %self.key.plugin, %error, "cannot signal the group");
         }
-        match self.census().await {
-            Ok(mut members) => {
-                members.retain(|member| member.group != self.leader.record.pgid);
-                signal_each(&members, signal);
+        self.signal_strays(signal, orders).await;
+    }
+
+    /// Signals whoever left the group, unless a newer order, which does that too, comes before they are found.
+    async fn signal_strays(&self, signal: Signal, orders: &watch::Receiver<Order>) {
+        let deadline = Instant::now() + LOOK;
+        while !orders.has_changed().unwrap_or(false) {
+            match self.census().await {
+                Ok(mut members) => {
+                    members.retain(|member| member.group != self.leader.record.pgid);
+                    return signal_each(&members, signal);
+                }
+                Err(error) if Instant::now() >= deadline => {
+                    return tracing::error!(plugin = %self.key.plugin, %error, "cannot look for strays");
+                }
+                Err(_) => sleep(RETRY).await,
             }
-            Err(error) => tracing::warn!(plugin = %self.key.plugin, %error, "cannot look for strays"),
         }
     }
 
@@ -174,11 +186,9 @@ fn signal_each(members: &[Process], signal: Signal) {
     }
 }
 
-/// Whether memory ran out can't be told without a cgroup of the run's own.
 fn to_exit(status: Option<WaitIdStatus>) -> Exit {
     Exit {
         code: status.as_ref().and_then(WaitIdStatus::exit_status),
         signal: status.as_ref().and_then(WaitIdStatus::terminating_signal),
-        is_out_of_memory: false,
     }
 }

@@ -1,7 +1,8 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
-mod census_taker;
+pub(super) mod census_taker;
 mod child;
+mod descriptors;
 mod environment;
 mod group;
 mod guard;
@@ -13,6 +14,7 @@ mod run;
 mod spawner;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::{io, sync::Arc};
 
@@ -21,10 +23,12 @@ use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking};
 
 use self::{census_taker::CensusTaker, guard::Guard, prepare::PluginLocks};
 use super::{
-    PackageFiles, Run, RunEvents, Runtime, StartSpec, SweepReport, install::Installations, record::Records, sweep,
+    PackageFiles, Run, RunEvents, Runtime, StartSpec, SweepReport, census::Census, install::Installations,
+    record::Records, sweep,
 };
 use crate::domain::{self, Digest, PluginId};
 
+pub use descriptors::raise_open_files;
 pub use options::{Limits, Options, Signal, User};
 
 /// Gets a package by its digest.
@@ -62,7 +66,7 @@ impl ProcessRuntime {
             installations: Installations { root, owner },
             records: Records::new(options.runs_dir.clone())?,
             guard: options.warden.clone().map(Guard::start).transpose()?,
-            census: CensusTaker::default(),
+            census: CensusTaker::new(Census::take),
             locks: PluginLocks::default(),
             turns: Arc::new(Semaphore::new(options.max_concurrent_starts.max(1))),
             options,
@@ -76,7 +80,7 @@ impl ProcessRuntime {
     /// # Errors
     /// The records or `/proc` can't be read.
     pub async fn sweep(&self) -> io::Result<SweepReport> {
-        sweep::sweep(&self.0.records).await
+        sweep::sweep(&self.0.records, &self.0.census).await
     }
 }
 

@@ -13,8 +13,10 @@ pub struct Options {
     pub env_allow: Vec<String>,
     /// The signal that asks a plugin to end.
     pub stop_signal: Signal,
-    /// How long fetching and laying out a package may take, waiting for a turn included.
+    /// How long ending an earlier run, fetching and laying out a package may take, once it is its turn.
     pub prepare_timeout: Duration,
+    /// How long the host may take to find a program and to make a process of it.
+    pub spawn_timeout: Duration,
     /// How many starts may be under way at once.
     pub max_concurrent_starts: usize,
     /// Limits of each process.
@@ -61,6 +63,7 @@ impl Options {
             env_allow: ["PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"].map(String::from).into(),
             stop_signal: Signal::INT,
             prepare_timeout: Duration::from_secs(60),
+            spawn_timeout: Duration::from_secs(30),
             max_concurrent_starts: 8,
             limits: Limits::default(),
             user: None,

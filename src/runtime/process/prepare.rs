@@ -69,21 +69,26 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Waits for a turn, ends what an earlier run left, and sees to it that the package is in place.
+/// Waits for a turn, ends what an earlier run left, and sees to it that the package is in place. The clock starts with
+/// the turn: those who only wait have not failed.
 pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
+    let turn = turn(inner, spec.plugin).await?;
     let limit = inner.options.prepare_timeout;
     let late = |_| Failure::new(Stage::Start, format!("the package was not laid out within {} s", limit.as_secs_f32()));
-    tokio::time::timeout(limit, prepare_in_time(inner, spec)).await.map_err(late)?
+    tokio::time::timeout(limit, prepare_in_turn(inner, spec, &turn)).await.map_err(late)??;
+    Ok(turn)
 }
 
-async fn prepare_in_time(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
-    let lock = inner.locks.lock(spec.plugin).await;
+async fn turn(inner: &Arc<Inner>, plugin: PluginId) -> Result<Turn, Failure> {
+    let lock = inner.locks.lock(plugin).await;
     let permit = Arc::clone(&inner.turns).acquire_owned().await;
     let permit = permit.map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
-    let turn = Turn { _permit: Arc::new(permit), _lock: Arc::new(lock) };
+    Ok(Turn { _permit: Arc::new(permit), _lock: Arc::new(lock) })
+}
+
+async fn prepare_in_turn(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {
     end_earlier_run(inner, spec.plugin).await?;
-    install(inner, spec, &turn).await?;
-    Ok(turn)
+    install(inner, spec, turn).await
 }
 
 /// A record that is still there belongs to a run that nobody saw the end of.
@@ -95,7 +100,7 @@ async fn end_earlier_run(inner: &Arc<Inner>, plugin: PluginId) -> Result<(), Fai
     let reader = Arc::clone(inner);
     let read = spawn_blocking(move || reader.records.read(plugin)).await;
     let Some(record) = read.map_err(io::Error::from).flatten().map_err(cannot)? else { return Ok(()) };
-    match sweep::sweep_one(&inner.records, &record).await.map_err(cannot)? {
+    match sweep::sweep_one(&inner.records, &inner.census, &record).await.map_err(cannot)? {
         Swept::Surviving(leftover) => {
             Err(Failure::new(Stage::Start, format!("processes {:?} of an earlier run can't be killed", leftover.pids))
                 .with("pids", leftover.pids))

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::{net::unix::pipe, sync::watch, task::spawn_blocking};
+use tokio::{net::unix::pipe, sync::watch, task::spawn_blocking, time::timeout};
 
 use super::{
     Inner, child,
@@ -46,7 +46,7 @@ impl Run for ProcessRun {
 
     fn pids(&self) -> Vec<u32> {
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.iter().filter(|process| process.is_alive()).map(|process| process.pid).collect()
+        members.iter().filter(|process| process.is_alive().unwrap_or(true)).map(|process| process.pid).collect()
     }
 }
 
@@ -124,13 +124,18 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
     let key = RunKey { plugin: spec.plugin, run: spec.run };
     check_token(spec, key);
     let (maker, made) = (Arc::clone(inner), spec.clone());
-    let made = spawn_blocking(move || command(&maker, &made)).await;
+    let limit = inner.options.spawn_timeout;
+    let late = |_| {
+        let message = format!("cannot start {:?}: it is not found within {} s", spec.command, limit.as_secs_f32());
+        Failure::new(Stage::Start, message)
+    };
+    let made = timeout(limit, spawn_blocking(move || command(&maker, &made))).await.map_err(late)?;
     let (command, output) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
     record(inner, key, None).await.map_err(|error| {
         let path = inner.records.path(key.plugin);
         Failure::new(Stage::Start, format!("cannot write {}: {}", path.display(), words(&error)))
     })?;
-    let leader = match spawner::spawn(Job { command, key, guard: inner.guard.clone() }).await {
+    let leader = match spawner::spawn(Job { command, key, guard: inner.guard.clone() }, limit).await {
         Ok(leader) => leader,
         Err(error) => {
             forget(inner, spec).await;

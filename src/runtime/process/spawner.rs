@@ -1,24 +1,19 @@
-//! The one thread that creates processes. The parent-death signal comes when the *thread* that forked ends, so this one
-//! lives as long as plugd: a plugin must not die with a worker of tokio.
+//! Creates processes.
 
-use std::{
-    io,
-    process::Command,
-    sync::{Mutex, PoisonError, mpsc},
-    thread,
-};
+use std::{io, process::Command};
 
 use rustix::{
     fd::{AsFd, OwnedFd},
     process::{PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, waitid},
 };
-use tokio::sync::oneshot;
 
-use super::guard::Guard;
+use super::{guard::Guard, threads};
 use crate::runtime::{
     census::{Census, Process, RunKey, to_pid},
     record::LeaderRecord,
 };
+
+pub(super) use threads::spawn;
 
 /// A process to create.
 pub(super) struct Job {
@@ -28,40 +23,8 @@ pub(super) struct Job {
     pub(super) guard: Option<Guard>,
 }
 
-type Order = (Job, oneshot::Sender<io::Result<Leader>>);
-
-static SPAWNER: Mutex<Option<mpsc::Sender<Order>>> = Mutex::new(None);
-
-/// Creates the process.
-///
-/// # Errors
-/// Why the thread, the process or its program could not be started.
-pub(super) async fn spawn(job: Job) -> io::Result<Leader> {
-    let (reply, answer) = oneshot::channel();
-    let gone = || io::Error::other("the thread that creates processes is gone");
-    spawner()?.send((job, reply)).map_err(|_| gone())?;
-    answer.await.map_err(|_| gone())?
-}
-
-fn spawner() -> io::Result<mpsc::Sender<Order>> {
-    let mut spawner = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(orders) = &*spawner {
-        return Ok(orders.clone());
-    }
-    let (orders, inbox) = mpsc::channel();
-    thread::Builder::new().name("plugd-spawner".into()).spawn(move || serve(&inbox))?;
-    *spawner = Some(orders.clone());
-    Ok(orders)
-}
-
-fn serve(inbox: &mpsc::Receiver<Order>) {
-    for (job, reply) in inbox {
-        // Nobody waits any more: the leader comes back as the error, and its drop kills it.
-        drop(reply.send(create(job)));
-    }
-}
-
-fn create(mut job: Job) -> io::Result<Leader> {
+/// Creates the process. Blocks until it runs its program, which a file system that hangs may put off for ever.
+pub(super) fn create(mut job: Job) -> io::Result<Leader> {
     // The standard library's handle neither kills nor reaps when it is dropped; the leader below does both.
     let pid = job.command.spawn()?.id();
     let leader = Leader::adopt(pid, job.key, job.guard)?;
@@ -86,7 +49,7 @@ impl Leader {
         let gone = || io::Error::other(format!("process {pid} of plugin {} vanished", key.plugin));
         let raw = to_pid(pid).ok_or_else(gone)?;
         let opened = pidfd_open(raw, PidfdFlags::NONBLOCK).map_err(io::Error::from);
-        let found = opened.and_then(|descriptor| Ok((descriptor, Process::read(pid).ok_or_else(gone)?)));
+        let found = opened.and_then(|descriptor| Ok((descriptor, Process::read(pid)?.ok_or_else(gone)?)));
         let (descriptor, process) = found.inspect_err(|_| {
             // Out of descriptors, most likely. Nothing may run that can't be watched.
             let _ = kill_process_group(raw, Signal::KILL);
@@ -114,6 +77,20 @@ impl Leader {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Ends a process that nobody waits for any more. Blocks until it is gone.
+    pub(super) fn abandon(self) {
+        tracing::warn!(plugin = %self.key.plugin, pid = self.record.pid, "a process that came too late is killed");
+        if let Err(error) = self.signal_group(Signal::KILL).and_then(|()| self.kill_strays()) {
+            // It is dropped here, which tries once more; the warden still has it in its list.
+            return tracing::warn!(pid = self.record.pid, %error, "cannot kill");
+        }
+        // By its id, which it keeps until it is reaped: a wait by a descriptor that doesn't block doesn't either.
+        if let Some(pid) = to_pid(self.record.pid) {
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        }
+        self.reap();
     }
 
     fn kill_strays(&self) -> io::Result<()> {

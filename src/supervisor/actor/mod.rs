@@ -146,7 +146,11 @@ impl Actor {
     fn step(&mut self, event: Event) {
         tracing::debug!(?event, state = ?self.lifecycle.reported().state);
         let moment = Moment { now: Timestamp::now(), fresh: xid::new().into() };
+        let stale = self.lifecycle.stale_events();
         let effects = self.lifecycle.step(moment, event);
+        if self.lifecycle.stale_events() > stale {
+            tracing::debug!(count = stale + 1, "dropped an event of an earlier run");
+        }
         for effect in effects {
             self.perform(effect);
         }

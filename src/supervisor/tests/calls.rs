@@ -105,7 +105,7 @@ async fn a_call_that_would_wait_too_long_is_told_and_the_transition_goes_on() {
 async fn a_crash_goes_through_restarting_back_to_active() {
     let world = World::new(Behaviour::Connects).await;
     world.set_active(ActiveState::Active).await.unwrap();
-    world.group().end(Exit { code: Some(1), signal: None, is_out_of_memory: false });
+    world.group().end(Exit { code: Some(1), signal: None });
     let restarting = world.until(State::Restarting).await;
     assert_eq!((&*restarting.reported.message, restarting.reported.restarts), ("exit status 1", 1));
     let active = world.until(State::Active).await;

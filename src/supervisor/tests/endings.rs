@@ -30,7 +30,7 @@ async fn what_can_not_be_killed_is_an_error_that_names_it_and_nothing_is_started
     let again = world.set_active(ActiveState::Active).await.unwrap_err();
     assert_eq!(again.reason, Reason::PluginFailed);
     assert_eq!(world.runtime.starts.load(Ordering::SeqCst), 1);
-    world.group().end(Exit { code: None, signal: Some(9), is_out_of_memory: false });
+    world.group().end(Exit { code: None, signal: Some(9) });
     world.until(State::Active).await;
     world.shut_down().await;
 }

@@ -66,7 +66,7 @@ async fn strike(world: &World, blow: Blow) {
         }
         Blow::Restart => drop(world.handle.restart(world.id, "test", Wait::No).await),
         Blow::Crash if world.live() > 0 => {
-            world.group().end(Exit { code: None, signal: Some(11), is_out_of_memory: false });
+            world.group().end(Exit { code: None, signal: Some(11) });
         }
         Blow::Crash => {}
         Blow::Become(behaviour) => world.behave(behaviour),

@@ -67,7 +67,7 @@ impl FakeGroup {
     }
 
     fn signalled(&self, signal: i32) {
-        self.end(Exit { code: None, signal: Some(signal), is_out_of_memory: false });
+        self.end(Exit { code: None, signal: Some(signal) });
     }
 }
 
@@ -106,7 +106,7 @@ impl Runtime for FakeRuntime {
             (group.events)(RunEvent::Spawned { pid: 4711 });
         }
         match behaviour {
-            Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None, is_out_of_memory: false }),
+            Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None }),
             Behaviour::Hangs | Behaviour::CannotSpawn => {}
             _ => drop(tokio::spawn(connect(self.handle.get().unwrap().clone(), spec.url))),
         }

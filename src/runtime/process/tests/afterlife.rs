@@ -40,7 +40,7 @@ impl Stranger {
     }
 
     fn record(&self) -> LeaderRecord {
-        let process = Process::read(self.0.id()).unwrap();
+        let process = Process::read(self.0.id()).unwrap().unwrap();
         LeaderRecord { pid: process.pid, pgid: process.group, start_time: process.start_time }
     }
 
@@ -50,7 +50,8 @@ impl Stranger {
 
     /// Live members of its group.
     fn group(&self) -> Vec<u32> {
-        let is_member = |pid: &u32| Process::read(*pid).is_some_and(|p| p.group == self.0.id() && !p.is_zombie);
+        let is_member =
+            |pid: &u32| Process::read(*pid).unwrap().is_some_and(|p| p.group == self.0.id() && !p.is_zombie);
         let names = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
         names.filter_map(|name| name.parse().ok()).filter(is_member).collect()
     }

@@ -37,7 +37,7 @@ async fn a_stray_in_a_session_of_its_own_is_a_member() {
     let mut started = fixture.start(mk_shell(STRAY));
     let leader = started.spawned().await;
     let stray = pid_of(&fixture.lines(1).await[0]);
-    assert_ne!(Process::read(stray).unwrap().session, leader);
+    assert_ne!(Process::read(stray).unwrap().unwrap().session, leader);
     started.run.kill();
     assert_eq!(started.exited().await.signal, Some(9));
     started.emptied().await;
@@ -124,6 +124,30 @@ async fn children_of_others_keep_their_exit_status() {
     started.exited().await;
     started.emptied().await;
     assert_eq!(other.wait().await.unwrap().code(), Some(9));
+}
+
+/// Processes of whose ends this test program holds a descriptor now.
+fn watched() -> Vec<u32> {
+    let infos = std::fs::read_dir("/proc/self/fdinfo").unwrap();
+    let infos = infos.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok());
+    infos.filter_map(|info| info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())).collect()
+}
+
+#[tokio::test]
+async fn a_run_of_many_processes_takes_few_descriptors() {
+    let fixture = mk_fixture();
+    let script = "for i in $(seq 60); do sleep 1000 & done; exit 0";
+    let mut started = fixture.start(mk_shell(script));
+    started.spawned().await;
+    started.exited().await;
+    eventually(|| started.run.pids().len() == 60).await;
+    let pids = started.run.pids();
+    let watched = || watched().iter().filter(|pid| pids.contains(pid)).count();
+    eventually(|| watched() > 1).await;
+    assert!(watched() <= 17, "{} descriptors", watched());
+    started.run.kill();
+    started.emptied().await;
+    assert!(!pids.into_iter().any(is_alive));
 }
 
 #[tokio::test]

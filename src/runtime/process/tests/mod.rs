@@ -2,7 +2,9 @@
 
 mod afterlife;
 mod group;
+mod limits;
 mod spawn;
+mod spawner;
 
 use std::{
     io::Cursor,
@@ -181,7 +183,7 @@ async fn eventually(is_so: impl Fn() -> bool) {
 }
 
 fn is_alive(pid: u32) -> bool {
-    Process::read(pid).is_some_and(|process| !process.is_zombie)
+    Process::read(pid).unwrap().is_some_and(|process| !process.is_zombie)
 }
 
 fn pid_of(line: &str) -> u32 {

@@ -12,7 +12,7 @@ async fn an_exit_code_is_told() {
     let fixture = mk_fixture();
     let mut started = fixture.start(mk_shell("exit 42"));
     started.spawned().await;
-    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None, is_out_of_memory: false });
+    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None });
     started.emptied().await;
     assert!(!fixture.record().exists(), "the record goes with the run");
 }
@@ -22,7 +22,7 @@ async fn a_signal_is_told() {
     let fixture = mk_fixture();
     let mut started = fixture.start(mk_shell("kill -TERM $$"));
     started.spawned().await;
-    assert_eq!(started.exited().await, Exit { code: None, signal: Some(15), is_out_of_memory: false });
+    assert_eq!(started.exited().await, Exit { code: None, signal: Some(15) });
     started.emptied().await;
 }
 
@@ -73,14 +73,6 @@ async fn a_process_leads_a_session_and_can_gain_no_privileges() {
     started.exited().await;
     started.emptied().await;
     assert!(!is_alive(pid));
-}
-
-#[tokio::test]
-async fn limits_are_set() {
-    let fixture = mk_fixture_with(Files::default(), |options| options.limits.open_files = Some(64));
-    let mut started = fixture.start(mk_shell("ulimit -n"));
-    started.spawned().await;
-    assert_eq!(fixture.lines(1).await, ["64"]);
 }
 
 #[tokio::test]
@@ -147,6 +139,36 @@ async fn a_package_that_does_not_come_in_time_is_worth_another_try() {
 }
 
 #[tokio::test]
+async fn waiting_for_a_turn_is_no_failure() {
+    let stuck = PluginId::from_bytes([50; 12]);
+    let lost = Digest([51; 32]);
+    let fetch: FetchPackage = Arc::new(move |digest| {
+        Box::pin(async move {
+            if digest == lost {
+                std::future::pending::<()>().await;
+            }
+            Ok(Box::new(Files::default()) as Box<dyn PackageFiles>)
+        })
+    });
+    let fixture = mk_runtime_fetching(fetch, |options| {
+        options.max_concurrent_starts = 1;
+        options.prepare_timeout = Duration::from_secs(1);
+    });
+    let mk_stuck = |plugin| {
+        let run: RunId = xid::new().into();
+        fixture.start(StartSpec { plugin, run, url: mk_url(run), package: lost, ..mk_shell("exit 0") })
+    };
+    let ahead = [mk_stuck(stuck), mk_stuck(PluginId::from_bytes([52; 12]))];
+    let mut last = fixture.start(mk_shell("exit 0"));
+    last.spawned().await;
+    last.exited().await;
+    last.emptied().await;
+    for started in ahead {
+        assert!(started.failed().await.message.contains("not laid out within"));
+    }
+}
+
+#[tokio::test]
 async fn a_stop_before_the_spawn_cancels_it_and_frees_its_turn() {
     let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));
     let fixture = mk_runtime_fetching(fetch, |options| options.max_concurrent_starts = 1);
@@ -171,7 +193,7 @@ fn a_process_survives_the_thread_that_asked_for_it() {
         super::super::child::isolate(&mut command, Limits::default());
         let job = super::super::spawner::Job { command, key: mk_key(1), guard: None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let leader = runtime.block_on(super::super::spawner::spawn(job)).unwrap();
+        let leader = runtime.block_on(super::super::spawner::spawn(job, DEADLINE)).unwrap();
         io::Read::read_exact(&mut ready, &mut [0; 6]).unwrap();
         (leader, ready)
     };
