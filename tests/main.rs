@@ -9,6 +9,7 @@ mod access;
 mod activation;
 mod bus;
 mod cli;
+mod connections;
 mod contract;
 mod crashes;
 mod dev;
