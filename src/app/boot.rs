@@ -58,7 +58,6 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
     let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
-    library.collect().await;
     let hosts = Arc::new(Hosts::default());
     let bridge = Bridge::new(projection, hosts.clone(), credentials(config));
     let parts = Arc::new(Parts {

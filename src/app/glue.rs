@@ -1,6 +1,6 @@
 //! What one part needs of another that it must not know.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -27,8 +27,8 @@ impl PackageBytes for Packages {
         Box::pin(Self::get(self, digest))
     }
 
-    fn retain(&self, keep: HashSet<Digest>) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move { Self::retain(self, &keep).await.map(drop) })
+    fn delete(&self, digest: Digest) -> BoxFuture<'_, Result<()>> {
+        Box::pin(Self::delete(self, digest))
     }
 }
 

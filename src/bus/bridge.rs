@@ -10,7 +10,7 @@ use super::{
     access_get::{self, Credentials},
 };
 use crate::{
-    domain::Plugin,
+    domain::{Plugin, depth},
     link::{Caller, Host, RpcError},
     supervisor::Projection,
 };
@@ -93,6 +93,10 @@ impl Bridge {
 
 fn object(params: Value) -> Result<Map<String, Value>, RpcError> {
     match params {
+        params if depth::is_too_deep(&params) => {
+            let message = format!("params are nested deeper than {} levels", depth::MAX_DEPTH);
+            Err(RpcError { code: RpcError::INVALID_PARAMS, message })
+        }
         Value::Object(object) => Ok(object),
         Value::Null => Ok(Map::new()),
         _ => Err(RpcError { code: RpcError::INVALID_PARAMS, message: "params must be an object".to_owned() }),

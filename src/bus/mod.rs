@@ -21,7 +21,7 @@ pub use hosts::{HostCall, HostEvent, HostId, Hosts};
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::{Error, PluginId, Reason, Result},
+    domain::{Error, PluginId, Reason, Result, depth},
     link::CallError,
     supervisor::Projection,
 };
@@ -46,7 +46,16 @@ pub async fn call(
     let slot = projection.slot(plugin)?;
     let session = slot.session().ok_or_else(|| call_error(&CallError::NotConnected).with("plugin_id", plugin))?;
     let answer = session.call(method, Some(Value::Object(params)), timeout.min(MAX_CALL_TIMEOUT)).await;
+    let answer = answer.and_then(|result| check_depth(result));
     answer.map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
+}
+
+/// A result that no client could read is no answer.
+fn check_depth(result: Map<String, Value>) -> Result<Map<String, Value>, CallError> {
+    if result.values().any(depth::is_too_deep) {
+        return Err(CallError::Undecodable(format!("it is nested deeper than {} levels", depth::MAX_DEPTH)));
+    }
+    Ok(result)
 }
 
 /// What a caller is told when its call of a plugin came to nothing.

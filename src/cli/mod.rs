@@ -192,8 +192,15 @@ fn in_one_thread(work: impl Future<Output = Result<(), Failure>>) -> Result<(), 
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
+/// How long threads may take to end once the work is done.
+const UNWIND: std::time::Duration = std::time::Duration::from_millis(200);
+
 fn in_many_threads(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // A thread that a dead disk holds does not hold plugd.
+    runtime.shutdown_timeout(UNWIND);
+    done
 }
 
 /// A failure of the command line itself, as `--after is no cursor`.

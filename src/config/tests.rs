@@ -58,10 +58,10 @@ fn everything_stored_follows_the_data_folder_unless_it_is_set_itself() {
 
 #[test]
 fn a_file_takes_numbers_lists_and_texts() {
-    let text = "# settings\nlisten = \":9000\"\nlog_keep = 5\nallowed_origins = [\"https://a.example\", \"https://b.example\"]\n";
+    let text = "# settings\nlisten = \":9000\"\nlog_keep = 7\nallowed_origins = [\"https://a.example\", \"https://b.example\"]\n";
     let config = load(&[], &[], text).unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:9000");
-    assert_eq!(config.log_keep, 5);
+    assert_eq!(config.log_keep, 7);
     assert_eq!(config.allowed_origins, ["https://a.example", "https://b.example"]);
 }
 

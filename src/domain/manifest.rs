@@ -17,7 +17,7 @@ use self::{
     problems::Problems,
     reader::{Node, Object},
 };
-use super::{configuration::ConfigurationSchema, error::Result, events::EventCatalog};
+use super::{configuration::ConfigurationSchema, depth, error::Result, events::EventCatalog};
 
 pub use self::{
     access::{Access, Link},
@@ -85,6 +85,10 @@ impl Manifest {
     /// As [`Manifest::parse`].
     pub fn from_value(value: Value, catalog: &EventCatalog) -> Result<Self> {
         let mut problems = Problems::default();
+        if depth::is_too_deep(&value) {
+            problems.add("", format!("is nested deeper than {} levels.", depth::MAX_DEPTH));
+            return problems.outcome(Self::default());
+        }
         let object = Node::root(value).object(&mut problems);
         let manifest = object.map(|object| Self::read(object, catalog, &mut problems)).unwrap_or_default();
         problems.outcome(manifest)

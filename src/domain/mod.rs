@@ -3,6 +3,7 @@
 pub mod access;
 pub mod commit;
 pub mod configuration;
+pub mod depth;
 pub mod error;
 pub mod events;
 pub mod id;

@@ -23,8 +23,8 @@ pub trait PackageBytes: Send + Sync + 'static {
     /// The bytes with this digest.
     fn get(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes>>;
 
-    /// Deletes all but these.
-    fn retain(&self, keep: HashSet<Digest>) -> BoxFuture<'_, Result<()>>;
+    /// Deletes the bytes with this digest, if they are there.
+    fn delete(&self, digest: Digest) -> BoxFuture<'_, Result<()>>;
 }
 
 /// The packages of all plugins.
@@ -62,13 +62,14 @@ impl Library {
     pub async fn update(&self, id: PluginId, archive: Bytes, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
-        let committed = {
+        let (committed, replaced) = {
             let _intake = self.intake.read().await;
-            check_same(&*self.handle.get(id)?, &package)?;
+            let seen = self.handle.get(id)?;
+            check_same(&seen, &package)?;
             self.bytes.put(package.digest, package.bytes.clone()).await?;
-            self.handle.amend_and_wait(id, replace(package), by, Wait::No).await?
+            (self.handle.amend_and_wait(id, replace(package), by, Wait::No).await?, seen.desired.previous_package)
         };
-        self.collect().await;
+        self.collect(replaced).await;
         self.wait_settled(&committed, committed.desired.package, wait).await
     }
 
@@ -127,8 +128,9 @@ impl Library {
         Ok(())
     }
 
-    /// Deletes the packages that no plugin refers to.
-    pub async fn collect(&self) {
+    /// Deletes those of these packages that no plugin refers to. Nothing else: a package that nobody is known to need may
+    /// belong to a plugin of a store that is restored tomorrow.
+    pub async fn collect(&self, candidates: impl IntoIterator<Item = Digest>) {
         let _alone = self.intake.write().await;
         if !self.handle.is_settled() {
             // A plugin whose commit is not certain yet may refer to one.
@@ -136,9 +138,11 @@ impl Library {
         }
         let (_, plugins) = self.handle.projection().snapshot();
         let of = |plugin: &Arc<Plugin>| [plugin.desired.package, plugin.desired.previous_package];
-        let keep = plugins.iter().flat_map(of).flatten().collect();
-        if let Err(error) = self.bytes.retain(keep).await {
-            tracing::warn!(%error, "packages that nobody needs are left behind");
+        let needed: HashSet<Digest> = plugins.iter().flat_map(of).flatten().collect();
+        for digest in candidates.into_iter().filter(|digest| !needed.contains(digest)) {
+            if let Err(error) = self.bytes.delete(digest).await {
+                tracing::warn!(%digest, %error, "a package that nobody needs is left behind");
+            }
         }
     }
 

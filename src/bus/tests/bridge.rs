@@ -164,3 +164,14 @@ async fn a_plugin_that_is_deleted_meanwhile_gets_no_answer_but_an_error() {
     assert_eq!(office.call("", "get_config", json!({})).await.unwrap_err().code, RpcError::FAILED);
     office.close().await;
 }
+
+/// What is nested too deep for an application's reader must not reach it: it would end its stream.
+#[tokio::test(start_paused = true)]
+async fn params_that_no_application_could_read_are_refused() {
+    let office = Office::new(json!({}), None).await;
+    office.serve(&["*"], |_| Ok(json!({})));
+    let deep = (0..40).fold(json!({}), |inner, _| json!({"a": inner}));
+    let error = office.call("Go", "anything", deep).await.unwrap_err();
+    assert_eq!(error.code, RpcError::INVALID_PARAMS);
+    assert!(office.call("Go", "anything", json!({"a": {"b": 1}})).await.is_ok());
+}

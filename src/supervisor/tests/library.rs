@@ -1,7 +1,7 @@
 //! Packages: updates, rollbacks, and which bytes are kept (CONTRACT 3.9, 3.10).
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     io::{Cursor, Write},
     sync::{
         Arc, Mutex,
@@ -48,8 +48,8 @@ impl PackageBytes for Shelf {
         })
     }
 
-    fn retain(&self, keep: HashSet<Digest>) -> BoxFuture<'_, Result<()>> {
-        self.packages.lock().unwrap().retain(|digest, _| keep.contains(&Digest(*digest)));
+    fn delete(&self, digest: Digest) -> BoxFuture<'_, Result<()>> {
+        self.packages.lock().unwrap().remove(&digest.0);
         Box::pin(async { Ok(()) })
     }
 }
@@ -212,8 +212,8 @@ async fn packages_that_nobody_can_go_back_to_are_deleted() {
         shop.update(archive(version)).await.unwrap();
         assert_eq!(shop.kept(), 2);
     }
-    shop.world.handle.delete(shop.plugin.id).await.unwrap();
-    shop.library.collect().await;
+    let deleted = shop.world.handle.delete(shop.plugin.id).await.unwrap();
+    shop.library.collect([deleted.desired.package, deleted.desired.previous_package].into_iter().flatten()).await;
     assert_eq!(shop.kept(), 0);
     shop.world.shut_down().await;
 }
