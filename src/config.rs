@@ -104,7 +104,7 @@ knobs! {
         /// Form of plugd's own log: text or json.
         log_format: LogFormat = "text", "FORMAT", ["PLUGD_LOG_FORMAT"];
         /// What plugd's own log holds, as "info" or "warn,plugd=debug".
-        log: String = "info", "FILTER", ["PLUGD_LOG"];
+        log: String = "info,sea_orm_migration=warn", "FILTER", ["PLUGD_LOG"];
     }
 }
 
@@ -122,7 +122,7 @@ knobs! {
         /// Form of its own log: text or json.
         log_format: LogFormat = "text", "FORMAT", ["PLUGD_LOG_FORMAT"];
         /// What its own log holds, as "info" or "warn,plugd=debug".
-        log: String = "info", "FILTER", ["PLUGD_LOG"];
+        log: String = "info,sea_orm_migration=warn", "FILTER", ["PLUGD_LOG"];
     }
 }
 

@@ -62,7 +62,10 @@ impl List {
             return Ok(context.ui.json(&Value::Array(plugins.iter().map(shape::plugin).collect()))?);
         }
         if plugins.is_empty() {
-            context.ui.note("No plugins. Install one with `plugd install FILE|DIR`.");
+            context.ui.note(match self.state.as_slice() {
+                [] => "No plugins. Install one with `plugd install FILE|DIR`.",
+                _ => "No plugin is in such a state.",
+            });
             return Ok(());
         }
         Ok(table(&plugins, self.wide).print(&context.ui)?)

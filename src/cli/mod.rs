@@ -45,7 +45,7 @@ use ui::Ui;
 
 /// A control plane for plugins: installs, starts, stops, restarts, configures and watches them.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, max_term_width = 120)]
+#[command(version, after_help = EXIT_CODES, max_term_width = 120, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     options: Options,

@@ -50,7 +50,7 @@ fn announce(ui: &Ui, ready: &Ready) {
         Some(token) if std::io::stderr().is_terminal() => {
             ui.note(&format!("This is a new data folder. The administrator's token, also in its admin.token: {token}"));
         }
-        Some(_) => ui.note("This is a new data folder. The administrator's token is in its admin.token."),
+        Some(_) => ui.note("This is a new data folder. The administrator's token is in the file admin.token there."),
         None => {}
     }
 }
