@@ -57,13 +57,15 @@ fn file_of(url: &str) -> Result<PathBuf, StoreError> {
     if file.file_name().is_some() { Ok(file.to_owned()) } else { Err(refused()) }
 }
 
-/// The writer's only connection. What it has committed survives a power cut.
+/// The writer's only connection. What it has committed survives a power cut. [`lock`] has made the file; one that has
+/// gone since is not made again.
 ///
 /// # Errors
 /// The database's own.
 pub(super) async fn writer(url: &str) -> Result<DatabaseConnection, StoreError> {
     let options = pool(url, 1, |options| {
-        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).busy_timeout(WAIT)
+        let options = options.create_if_missing(false).busy_timeout(WAIT);
+        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
     });
     Ok(Database::connect(options).await?)
 }

@@ -45,7 +45,8 @@ pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
     let reader = Reader::new(connect::readers(&options.url).await?);
     let loaded = Loaded { epoch, head, compacted, plugins: in_order(&records), tokens };
     let compacted = Arc::new(AtomicU64::new(compacted));
-    let start = Start { db, lock, records, head, journal_keep: options.journal_keep, compacted };
+    let Options { url, journal_keep } = options;
+    let start = Start { url, db, lock, records, head, journal_keep, compacted };
     Ok((Opened { start, reader }, loaded))
 }
 

@@ -53,6 +53,8 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What the writer starts with.
 pub(super) struct Start {
+    /// Address of the database, for another connection after a failure.
+    pub(super) url: String,
     pub(super) db: DatabaseConnection,
     /// Kept until the database is closed.
     pub(super) lock: File,

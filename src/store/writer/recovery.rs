@@ -9,7 +9,7 @@ use super::{
     op::{Change, What},
     send, within,
 };
-use crate::store::{StoreError, error::unavailable};
+use crate::store::{StoreError, connect, error::unavailable};
 
 /// The first wait before trying the database again; it doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -96,9 +96,10 @@ impl Writer {
         }
     }
 
-    /// Finds out whether the last transaction was written, by the head that it would have left.
+    /// Finds out whether the last transaction was written, by the head that it would have left: the one that a new
+    /// connection sees.
     pub(super) async fn resolve(&mut self) -> Result<(), StoreError> {
-        let (found, _) = within(commit::probe(&self.start.db)).await?;
+        let (found, _) = within(self.reconnect_and_probe()).await?;
         match self.unresolved.take() {
             Some((plan, cut)) if found == plan.head() => self.publish(plan, cut),
             _ if found == self.start.head => {}
@@ -108,5 +109,14 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// SQLite may have ended the failed transaction by itself. The connection's count of open transactions is wrong
+    /// then: what it commits later may be part of a transaction that never ends, seen by this connection alone. So it
+    /// is never used again. Where it does not let go, nothing new is opened: it may hold the write lock.
+    async fn reconnect_and_probe(&mut self) -> Result<(u64, u64), StoreError> {
+        self.start.db.close_by_ref().await?;
+        self.start.db = connect::writer(&self.start.url).await?;
+        commit::probe(&self.start.db).await
     }
 }

@@ -31,7 +31,10 @@ pub(super) async fn revoke(db: &DatabaseConnection, id: TokenId) -> Result<Resul
     let tokens = all(&transaction).await?;
     let token = match revocable(tokens, id, Timestamp::now()) {
         Ok(token) => token,
-        Err(refusal) => return Ok(Err(refusal)),
+        Err(refusal) => {
+            transaction.rollback().await?;
+            return Ok(Err(refusal));
+        }
     };
     access_token::Entity::delete_many().filter(access_token::Column::Id.eq(id.to_string())).exec(&transaction).await?;
     transaction.commit().await?;
