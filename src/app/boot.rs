@@ -1,6 +1,6 @@
 //! Starts the parts, each after those that it needs.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use axum::Router;
@@ -11,15 +11,12 @@ use super::{glue, health, make_private, routes};
 use crate::{
     bus::{Bridge, Credentials, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
-    domain::{PluginId, access::AccessToken, events::EventCatalog, lifecycle::Policy},
+    domain::{access::AccessToken, events::EventCatalog, lifecycle::Policy},
     grpc::{Access, access},
     link, logs,
-    runtime::{
-        Runtime,
-        process::{self, ProcessRuntime},
-    },
+    runtime::process::{self, ProcessRuntime},
     store::{self, Store, packages::Packages},
-    supervisor::{self, Handle, Library, Parts, Projection, Supervisor},
+    supervisor::{self, Handle, Library, Parts, Supervisor},
 };
 
 /// Everything, ready to run.
@@ -54,7 +51,6 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
     let packages = Packages::open(&config.data_dir.join("packages")).await.context("the packages can't be opened")?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = runtime(config, &packages, &logs).await?;
-    collect_folders(&runtime, &config.plugin_dir, &projection).await;
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
     let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
@@ -126,23 +122,11 @@ async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> any
     let runtime = ProcessRuntime::new(options, glue::fetch_package(packages.clone()), capture)
         .context("plugins can't be run here")?;
     if is_local {
+        runtime.empty_trash();
         let swept = runtime.sweep().await.context("what an earlier plugd left running can't be ended")?;
         tracing::info!(killed = swept.killed.len(), surviving = swept.surviving.len(), "swept");
     }
     Ok(runtime)
-}
-
-/// Removes the folders of plugins that are no more: a deletion was cut short.
-async fn collect_folders(runtime: &ProcessRuntime, plugin_dir: &Path, projection: &Projection) {
-    let Ok(entries) = fs::read_dir(plugin_dir) else { return };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let ids = names.filter_map(|name| name.parse::<PluginId>().ok());
-    for id in ids.filter(|id| projection.slot(*id).is_err()) {
-        match runtime.remove(id).await {
-            Ok(()) => tracing::info!(plugin = %id, "removed the folder of a deleted plugin"),
-            Err(error) => tracing::warn!(plugin = %id, %error, "the folder of a deleted plugin can't be removed"),
-        }
-    }
 }
 
 fn limits(config: &Config) -> process::Limits {

@@ -46,8 +46,7 @@ pub async fn call(
     let slot = projection.slot(plugin)?;
     let session = slot.session().ok_or_else(|| call_error(&CallError::NotConnected).with("plugin_id", plugin))?;
     let answer = session.call(method, Some(Value::Object(params)), timeout.min(MAX_CALL_TIMEOUT)).await;
-    let answer = answer.and_then(|result| check_depth(result));
-    answer.map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
+    answer.and_then(check_depth).map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
 }
 
 /// A result that no client could read is no answer.
