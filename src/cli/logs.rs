@@ -1,5 +1,7 @@
 //! `plugd logs`.
 
+use std::io::{self, IsTerminal};
+
 use clap::Args;
 use serde_json::json;
 use tokio_stream::StreamExt;
@@ -13,6 +15,7 @@ use super::{
     resolve::plugin_id,
     retry::{Backoff, ended, is_passing},
     signals,
+    ui::{Ui, tame},
 };
 use crate::api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse};
 
@@ -39,13 +42,30 @@ impl Logs {
             after: String::new(),
         };
         let ui = &context.ui;
-        let print = |line: &LogLine| match ui.is_json() {
-            true => ui.json_line(&json!({"text": line.text, "cursor": line.cursor})),
-            false => ui.line(&line.text),
-        };
-        let mut sink = Lines { line: &mut |line| Ok(print(line)?), note: &|text| ui.note(text) };
+        let is_terminal = io::stdout().is_terminal();
+        let mut sink = Lines { line: &mut |line| Ok(print(ui, line, is_terminal)?), note: &|text| ui.note(text) };
         stream_logs(&context.api, request, &mut sink, &signals::stop_token()?).await
     }
+}
+
+/// Prints a line: for programs and files as it is, for a terminal with nothing in it that a terminal would obey.
+fn print(ui: &Ui, line: &LogLine, is_terminal: bool) -> io::Result<()> {
+    match (ui.is_json(), is_terminal) {
+        (true, _) => ui.json_line(&json!({"text": line.text, "cursor": line.cursor})),
+        (false, true) => ui.line(&legible(&line.text)),
+        (false, false) => ui.line(&line.text),
+    }
+}
+
+/// A line as a terminal may have it: tabs stay, other controls are spaces, and marks that would turn the order of the
+/// letters about are gone.
+fn legible(text: &str) -> String {
+    text.split('\t').map(tame).collect::<Vec<_>>().join("\t").replace(is_turning, "")
+}
+
+/// Does this mark change the direction of what follows?
+fn is_turning(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Takes the lines of a log.
@@ -116,4 +136,33 @@ async fn one_stream(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{options::Output, ui::tests::mk_ui};
+
+    const HOSTILE: &str = "a\x1b]0;t\x07b\u{9b}2Jc\rd\te\u{202e}f\u{2066}g";
+
+    fn printed(output: Output, is_terminal: bool) -> String {
+        let (ui, printed) = mk_ui(output);
+        let line = LogLine { text: HOSTILE.into(), ..Default::default() };
+        print(&ui, &line, is_terminal).unwrap();
+        printed.text()
+    }
+
+    #[test]
+    fn a_terminal_gets_nothing_that_it_would_obey() {
+        assert_eq!(printed(Output::Table, true), "a ]0;t b 2Jc d\tefg\n");
+    }
+
+    #[test]
+    fn programs_and_files_get_the_line_as_it_is() {
+        assert_eq!(printed(Output::Table, false), format!("{HOSTILE}\n"));
+        for is_terminal in [false, true] {
+            let line: serde_json::Value = serde_json::from_str(&printed(Output::Json, is_terminal)).unwrap();
+            assert_eq!(line["text"], HOSTILE);
+        }
+    }
 }

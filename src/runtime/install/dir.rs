@@ -16,7 +16,9 @@ use rustix::{
 
 use super::path::Inside;
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// How a folder is opened, and nothing but a folder.
+pub(super) const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Names tried for what is in a package's way.
 const MAX_ASIDE: u32 = 1000;

@@ -10,17 +10,17 @@ mod layout;
 mod marker;
 mod path;
 mod plan;
+mod removal;
 mod stage;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    fs,
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
+use self::removal::remove_tree;
 use crate::domain::{Digest, PluginId, package::Package};
 
 pub(crate) use error::{InstallError, Result};
@@ -108,10 +108,14 @@ impl Installations {
         Layout::open(&self.dir(plugin), self.staging(plugin), self.owner)
     }
 
-    /// Deletes everything of a plugin.
+    /// Deletes everything of a plugin, whatever stands where its folders were.
+    ///
+    /// # Errors
+    /// What is left behind and why: the disk's words, or there was too much for the time a removal has.
     pub(crate) fn remove(&self, plugin: PluginId) -> io::Result<()> {
-        remove_tree(&self.dir(plugin))?;
-        remove_tree(&self.staging(plugin))
+        let install = remove_tree(&self.dir(plugin));
+        let staging = remove_tree(&self.staging(plugin));
+        install.and(staging)
     }
 }
 
@@ -128,26 +132,3 @@ pub(crate) enum Step {
 
 /// Called after each step; an error stops the work there.
 pub(crate) type Checkpoint<'a> = &'a dyn Fn(Step) -> Result<()>;
-
-/// Deletes a tree, even one with folders that their owner made read-only. Links are deleted, not followed.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            make_writable(path)?;
-            fs::remove_dir_all(path)
-        }
-        done => done,
-    }
-}
-
-fn make_writable(dir: &Path) -> io::Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            make_writable(&entry.path())?;
-        }
-    }
-    Ok(())
-}

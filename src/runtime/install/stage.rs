@@ -14,7 +14,7 @@ use super::{
     marker::MarkedFile,
     path::Inside,
     plan::Contents,
-    remove_tree,
+    removal::remove_tree,
 };
 use crate::domain::Digest;
 

@@ -1,4 +1,11 @@
-use std::{cell::Cell, collections::BTreeMap, fs, io::Cursor, os::unix::fs::symlink};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    fs,
+    io::Cursor,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
 
 use tempfile::TempDir;
 
