@@ -16,8 +16,9 @@ mod stage;
 mod tests;
 
 use std::{
+    fs,
     io::{self, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use self::removal::remove_tree;
@@ -28,6 +29,9 @@ pub(crate) use layout::Layout;
 
 /// Folder inside the plugin folder where packages are staged. No plugin's id begins with a dot.
 const STAGING: &str = ".staging";
+
+/// Folder inside the plugin folder of what is being deleted.
+const TRASH: &str = ".trash";
 
 /// The files of a package.
 pub trait PackageFiles: Send + Sync {
@@ -113,9 +117,27 @@ impl Installations {
     /// # Errors
     /// What is left behind and why: the disk's words, or there was too much for the time a removal has.
     pub(crate) fn remove(&self, plugin: PluginId) -> io::Result<()> {
-        let install = remove_tree(&self.dir(plugin));
+        let install = self.throw_away(&self.dir(plugin));
         let staging = remove_tree(&self.staging(plugin));
         install.and(staging)
+    }
+
+    /// Moves a folder into the trash, at once, and takes it apart there.
+    fn throw_away(&self, path: &Path) -> io::Result<()> {
+        let trash = self.root.join(TRASH);
+        fs::create_dir_all(&trash)?;
+        let thrown = trash.join(xid::new().to_string());
+        match fs::rename(path, &thrown) {
+            Ok(()) => remove_tree(&thrown),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(_) => remove_tree(path),
+        }
+    }
+
+    /// Takes apart what earlier deletions left in the trash. Nothing else is touched: folders that nobody here knows may
+    /// be another plugd's.
+    pub(crate) fn empty_trash(&self) -> io::Result<()> {
+        remove_tree(&self.root.join(TRASH))
     }
 }
 

@@ -278,3 +278,14 @@ fn removing_takes_read_only_folders_too_and_is_content_with_nothing() {
     fixture.installations.remove(fixture.plugin).unwrap();
     assert!(!fixture.path("").exists());
 }
+
+#[test]
+fn only_the_trash_is_emptied() {
+    let fixture = mk_fixture();
+    fixture.lay(OLD, &old()).unwrap();
+    let trash = fixture.folder.path().join("plugins").join(TRASH);
+    fs::create_dir_all(trash.join("half/deleted")).unwrap();
+    fixture.installations.empty_trash().unwrap();
+    assert!(!trash.exists());
+    assert!(fixture.path("").exists(), "a folder that is not in the trash was taken");
+}

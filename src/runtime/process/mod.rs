@@ -75,6 +75,16 @@ impl ProcessRuntime {
         })))
     }
 
+    /// Takes apart what was being deleted when plugd ended, in the background. Must be called within a tokio runtime.
+    pub fn empty_trash(&self) {
+        let inner = Arc::clone(&self.0);
+        spawn_blocking(move || {
+            if let Err(error) = inner.installations.empty_trash() {
+                tracing::warn!(%error, "some of what was deleted is still in the trash");
+            }
+        });
+    }
+
     /// Kills what an earlier plugd left running. To be called at boot, before the first start; it takes at most 10 s.
     ///
     /// # Errors
