@@ -115,7 +115,7 @@ impl Dev {
         let api = Api::connect(&access.options()).await?;
         let session = Session { dir, data_dir, api, ui, stop: stop.clone() };
         let folder = session.data_dir.display();
-        session.say(&format!("serving on {}, data in {folder}", session.api.server()));
+        session.say(&format!("serving on {}", session.api.server()));
         session.say(&format!("elsewhere: plugd --server {} --data-dir {folder} list", session.api.server()));
         let done = tokio::select! {
             ended = server.ended() => ended,
