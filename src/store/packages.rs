@@ -1,9 +1,8 @@
 //! The bytes of packages, in a folder, each under its digest.
 
-use std::{collections::HashSet, fmt::Display, io, path::Path as FilePath, sync::Arc};
+use std::{fmt::Display, io, path::Path as FilePath, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
 use sha2::{Digest as _, Sha256};
 
@@ -61,20 +60,6 @@ impl Packages {
             Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
             Err(error) => Err(hide("deleted", &error)),
         }
-    }
-
-    /// Deletes every package but these, and answers how many. Files that are not packages stay.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn retain(&self, keep: &HashSet<Digest>) -> Result<usize> {
-        let files: Vec<_> = self.objects.list(None).try_collect().await.map_err(|error| hide("listed", &error))?;
-        let packages = files.iter().filter_map(|file| digest_of(&file.location));
-        let garbage: Vec<Digest> = packages.filter(|digest| !keep.contains(digest)).collect();
-        for digest in &garbage {
-            self.delete(*digest).await?;
-        }
-        Ok(garbage.len())
     }
 }
 
