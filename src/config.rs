@@ -29,6 +29,12 @@ knobs! {
     pub struct Config {
         /// Address on which gRPC, REST and the plugins' WebSocket are served.
         listen: SocketAddr = "127.0.0.1:8000", "HOST:PORT", ["PLUGD_LISTEN", "LISTEN_ADDR"];
+        /// Certificate that it is encrypted with, PEM, with those that vouch for it; read again when it changes; not set = no encryption.
+        tls_cert: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CERT"];
+        /// The certificate's private key, PEM.
+        tls_key: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_KEY"];
+        /// Who vouches for clients, PEM: nobody without a certificate of theirs gets a connection; not set = everybody does.
+        tls_client_ca: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CLIENT_CA"];
         /// Folder of everything that plugd stores.
         data_dir: PathBuf = "./data", "DIR", ["PLUGD_DATA_DIR"];
         /// Folder of the plugins' working directories and logs.
@@ -113,8 +119,18 @@ knobs! {
     pub struct RestConfig {
         /// Address on which REST is served.
         listen: SocketAddr = "127.0.0.1:8001", "HOST:PORT", ["PLUGD_REST_LISTEN"];
+        /// Certificate that it is encrypted with, PEM, with those that vouch for it; read again when it changes; not set = no encryption.
+        tls_cert: Option<PathBuf> = "", "FILE", ["PLUGD_REST_TLS_CERT"];
+        /// The certificate's private key, PEM.
+        tls_key: Option<PathBuf> = "", "FILE", ["PLUGD_REST_TLS_KEY"];
         /// Address of the plugd that answers.
         upstream: HttpUrl = "http://127.0.0.1:8000", "URL", ["PLUGD_UPSTREAM"];
+        /// Who vouches for that plugd, PEM; not set = those whom browsers believe.
+        upstream_ca: Option<PathBuf> = "", "FILE", ["PLUGD_UPSTREAM_CA"];
+        /// Certificate to show to it, PEM; needed where it has a tls_client_ca.
+        upstream_cert: Option<PathBuf> = "", "FILE", ["PLUGD_UPSTREAM_CERT"];
+        /// That certificate's private key, PEM.
+        upstream_key: Option<PathBuf> = "", "FILE", ["PLUGD_UPSTREAM_KEY"];
         /// Origins, besides its own, whose pages may change things with a cookie.
         allowed_origins: Vec<String> = "", "ORIGINS", ["PLUGD_ALLOWED_ORIGINS"];
         /// Connections that are open at the same time.

@@ -31,3 +31,4 @@ pub mod runtime;
 pub mod server;
 pub mod store;
 pub mod supervisor;
+pub mod tls;

@@ -13,6 +13,7 @@ mod connections;
 mod contract;
 mod crashes;
 mod dev;
+mod encryption;
 mod external;
 mod foreign_clients;
 mod harness;

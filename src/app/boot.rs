@@ -22,6 +22,8 @@ use crate::{
 /// Everything, ready to run.
 pub(super) struct System {
     pub(super) app: Router,
+    /// What plugins dial, and nothing else.
+    pub(super) plugins_app: Router,
     pub(super) handle: Handle,
     pub(super) supervisor: Supervisor,
     pub(super) parts: Arc<Parts>,
@@ -30,11 +32,16 @@ pub(super) struct System {
     pub(super) admin_token: Option<String>,
 }
 
-/// Opens the store, ends what an earlier plugd left running, and wires the parts.
+/// Opens the store, ends what an earlier plugd left running, and wires the parts. Plugins of this host are told to dial
+/// `plugins_dial`.
 ///
 /// # Errors
 /// What is in the way.
-pub(super) async fn boot(config: &Config, address: SocketAddr, draining: CancellationToken) -> anyhow::Result<System> {
+pub(super) async fn boot(
+    config: &Config,
+    plugins_dial: SocketAddr,
+    draining: CancellationToken,
+) -> anyhow::Result<System> {
     make_private(&config.data_dir)?;
     fs::create_dir_all(&config.plugin_dir)
         .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
@@ -61,7 +68,7 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
         runtime: Arc::new(runtime),
         policy: policy(config),
         host: Arc::new(bridge),
-        rpc_url: rpc_url(address),
+        rpc_url: rpc_url(plugins_dial),
         on_update_failed: glue::take_back(library.clone(), store.clone()),
         on_deleted: {
             let logs = logs.clone();
@@ -74,6 +81,7 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
         ping_timeout: config.ping_timeout,
         ..link::Options::default()
     };
+    let plugins_app = link::router(Arc::new(handle.clone()), link_options);
     let services = routes::Services {
         handle: handle.clone(),
         library,
@@ -87,7 +95,7 @@ pub(super) async fn boot(config: &Config, address: SocketAddr, draining: Cancell
         draining,
     };
     let app = routes::app(config, services)?;
-    Ok(System { app, handle, supervisor, parts, store, logs, admin_token })
+    Ok(System { app, plugins_app, handle, supervisor, parts, store, logs, admin_token })
 }
 
 /// The administrator's token, where this start had to make one.

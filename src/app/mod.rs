@@ -3,20 +3,23 @@
 mod boot;
 mod glue;
 mod health;
+mod listener;
 mod routes;
 mod upstream;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use listener::Open;
 pub use upstream::serve_rest;
 
 use crate::{
     config::{Config, RuntimeProvider},
     server::{self, ServerReport},
+    tls::Files,
 };
 
 /// How long requests that are under way when plugd stops may take to end.
@@ -36,6 +39,8 @@ const CLOSE: Duration = Duration::from_millis(500);
 pub struct Ready {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The same as clients write it, as `http://127.0.0.1:8000`.
+    pub url: String,
     /// The administrator's token, when this start made it.
     pub admin_token: Option<String>,
 }
@@ -49,12 +54,13 @@ pub async fn serve(
     shutdown: CancellationToken,
     on_ready: impl FnOnce(Ready) + Send,
 ) -> anyhow::Result<()> {
-    let listen = config.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
-    let address = listener.local_addr().context("can't find out where it listens")?;
+    let files = Files::of(config.tls_cert.clone(), config.tls_key.clone(), config.tls_client_ca.clone())?;
+    let own_door = if files.is_some() { Some(listener::open_for_plugins().await?) } else { None };
+    let Open { listener, address, url, renewal } = listener::open(config.listen, files).await?;
+    let plugins_dial = own_door.as_ref().map_or(address, |door| door.address);
     let draining = shutdown.child_token();
-    let boot::System { app, handle, supervisor, parts, store, logs, admin_token } =
-        Box::pin(boot::boot(&config, address, draining.clone())).await?;
+    let boot::System { app, plugins_app, handle, supervisor, parts, store, logs, admin_token } =
+        Box::pin(boot::boot(&config, plugins_dial, draining.clone())).await?;
     let patience = config.grace + config.kill_timeout + Duration::from_millis(500);
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     let supervising = async {
@@ -72,10 +78,15 @@ pub async fn serve(
         if is_local && !matches!(timeout(CATCH_UP, current).await, Ok(Ok(()))) {
             tracing::warn!("serving before every plugin's state is known to the store");
         }
-        let served = server::serve(listener, app, options, draining.clone());
-        tracing::info!(%address, "serving");
-        on_ready(Ready { address, admin_token });
-        report(served.await);
+        let served = renewal.beside(server::serve(listener, app, options, draining.clone()));
+        let plugins_served = async {
+            if let Some(door) = own_door {
+                server::serve(door.listener, plugins_app, options, draining.clone()).await;
+            }
+        };
+        tracing::info!(url, "serving");
+        on_ready(Ready { address, url, admin_token });
+        report(tokio::join!(served, plugins_served).0);
     };
     tokio::join!(serving, supervising);
     if timeout(LAST_WORDS, logs.drained()).await.is_err() {

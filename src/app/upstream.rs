@@ -1,14 +1,20 @@
 //! The REST shim as a process of its own.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-use super::{report, server_options};
-use crate::{config::RestConfig, rest, server};
+use super::{
+    listener::{self, Open},
+    report, server_options,
+};
+use crate::{
+    config::RestConfig,
+    rest, server,
+    tls::{self, Trust},
+};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -23,24 +29,28 @@ const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 pub async fn serve_rest(
     config: RestConfig,
     shutdown: CancellationToken,
-    on_ready: impl FnOnce(SocketAddr) + Send,
+    on_ready: impl FnOnce(&str) + Send,
 ) -> anyhow::Result<()> {
-    let listen = config.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("can't listen on {listen}"))?;
-    let upstream = &config.upstream.0;
+    let files = tls::Files::of(config.tls_cert.clone(), config.tls_key.clone(), None)?;
+    let Open { listener, url, renewal, .. } = listener::open(config.listen, files).await?;
     // Streams that nobody reads stall a connection: calls have one of their own.
-    let backend = rest::Backend::new(channel(upstream)?, channel(upstream)?);
+    let backend = rest::Backend::new(channel(&config)?, channel(&config)?);
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
-    let address = listener.local_addr().unwrap_or(listen);
     let app = rest::router(backend, options);
-    tracing::info!(%address, upstream, "serving REST");
-    on_ready(address);
-    report(server::serve(listener, app, server_options(config.max_connections), shutdown).await);
+    tracing::info!(url, upstream = config.upstream.0, "serving REST");
+    on_ready(&url);
+    let served = server::serve(listener, app, server_options(config.max_connections), shutdown);
+    report(renewal.beside(served).await);
     Ok(())
 }
 
-fn channel(upstream: &str) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(upstream.to_owned()).with_context(|| format!("{upstream:?} is no address"))?;
+fn channel(config: &RestConfig) -> anyhow::Result<Channel> {
+    let trust = Trust {
+        authority: config.upstream_ca.clone(),
+        certificate: config.upstream_cert.clone(),
+        key: config.upstream_key.clone(),
+    };
+    let endpoint = tls::endpoint(&config.upstream.0, &trust).context("the upstream can't be dialled")?;
     Ok(endpoint
         .connect_timeout(CONNECT)
         .tcp_nodelay(true)

@@ -36,6 +36,6 @@ impl Rest {
 }
 
 async fn serve(config: RestConfig, ui: &Ui) -> Result<(), Failure> {
-    let announce = |address| ui.note(&format!("plugd serves REST on http://{address}"));
+    let announce = |url: &str| ui.note(&format!("plugd serves REST on {url}"));
     Ok(Box::pin(app::serve_rest(config, signals::stop_token()?, announce)).await?)
 }

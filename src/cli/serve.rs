@@ -44,7 +44,7 @@ async fn serve(config: Config, ui: &Ui) -> Result<(), Failure> {
 }
 
 fn announce(ui: &Ui, ready: &Ready) {
-    ui.note(&format!("plugd serves on http://{}", ready.address));
+    ui.note(&format!("plugd serves on {}", ready.url));
     match &ready.admin_token {
         // Not into a log that is kept.
         Some(token) if std::io::stderr().is_terminal() => {

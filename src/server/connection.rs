@@ -11,6 +11,8 @@ use tokio::{
     net::TcpStream,
     sync::OwnedSemaphorePermit,
 };
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::either::Either;
 
 /// What every HTTP/2 client says first (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -18,7 +20,7 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// A connection whose client has said enough to tell the protocol. Its place is given back when it is dropped, also
 /// after an upgrade.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     /// What was read to tell the protocol, to be read again.
     head: Vec<u8>,
     read_again: usize,
@@ -26,9 +28,18 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Waits for the client's first bytes. HTTP libraries have no deadline for these; the caller has to give one.
-    pub(super) async fn open(mut stream: TcpStream, place: OwnedSemaphorePermit) -> io::Result<Self> {
+    /// Waits for the client's first bytes, and before them for its part of the encryption. HTTP libraries have no deadline
+    /// for these; the caller has to give one.
+    pub(super) async fn open(
+        stream: TcpStream,
+        tls: Option<TlsAcceptor>,
+        place: OwnedSemaphorePermit,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
+        let mut stream = match tls {
+            None => Either::Left(stream),
+            Some(tls) => Either::Right(Box::new(tls.accept(stream).await?)),
+        };
         let mut head = [0; HTTP2_PREFACE.len()];
         let mut filled = 0;
         while filled < head.len() && HTTP2_PREFACE.starts_with(&head[..filled]) {

@@ -1,4 +1,5 @@
-//! The listener: one port for HTTP/1.1, HTTP/2 without an upgrade (prior knowledge) and WebSockets.
+//! The listener: one port for HTTP/1.1, HTTP/2 and WebSockets, encrypted or not. HTTP/2 needs no upgrade, and without
+//! encryption none can be negotiated: clients know (prior knowledge).
 //!
 //! A loop of our own, because neither tonic's nor axum's gives all of: upgrades, no Nagle delay, HTTP/2 keepalive and
 //! limits, a bound on connections and a bound on how long stopping takes.
@@ -19,12 +20,15 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use connection::Connection;
 pub use guest::Guest;
 use guest::Strangers;
+
+use crate::tls::ServerTls;
 
 /// Limits of the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +77,29 @@ pub struct ServerReport {
     pub dropped: usize,
 }
 
+/// Where connections come from, and whether they are encrypted.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<ServerTls>,
+}
+
+impl Listener {
+    /// Takes connections from `socket`, encrypted with `tls`.
+    #[must_use]
+    pub fn new(socket: TcpListener, tls: Option<ServerTls>) -> Self {
+        Self { socket, tls }
+    }
+
+    /// How the next connection is encrypted.
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.tls.as_ref().map(|tls| TlsAcceptor::from(Arc::clone(&tls.borrow())))
+    }
+}
+
 /// Serves `app` until `shutdown`, then lets running requests finish for a while. Connections that were upgraded are not
 /// waited for: whoever serves them closes them.
-pub async fn serve(listener: TcpListener, app: Router, options: Options, shutdown: CancellationToken) -> ServerReport {
+pub async fn serve(listener: Listener, app: Router, options: Options, shutdown: CancellationToken) -> ServerReport {
     let mut server = Server::new(listener, app, options, shutdown.clone());
     // Accepted, and without a place yet.
     let mut waiting = None;
@@ -89,14 +113,14 @@ pub async fn serve(listener: TcpListener, app: Router, options: Options, shutdow
                     server.spawn(stream, place);
                 }
             }
-            accepted = server.listener.accept(), if waiting.is_none() => waiting = server.take(accepted).await,
+            accepted = server.listener.socket.accept(), if waiting.is_none() => waiting = server.take(accepted).await,
         }
     }
     server.drain().await
 }
 
 struct Server {
-    listener: TcpListener,
+    listener: Listener,
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
     strangers: Arc<Strangers>,
@@ -113,7 +137,7 @@ struct Shared {
 }
 
 impl Server {
-    fn new(listener: TcpListener, app: Router, options: Options, shutdown: CancellationToken) -> Self {
+    fn new(listener: Listener, app: Router, options: Options, shutdown: CancellationToken) -> Self {
         let places = Arc::new(Semaphore::new(options.max_connections));
         let shared = Arc::new(Shared { app, options, builder: http::builder(&options), shutdown });
         Self { listener, shared, places, strangers: Arc::default(), connections: JoinSet::new(), accepted: 0 }
@@ -137,9 +161,10 @@ impl Server {
     fn spawn(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
         self.accepted += 1;
         let (shared, stay) = (Arc::clone(&self.shared), self.strangers.enter(self.accepted));
+        let tls = self.listener.acceptor();
         self.connections.spawn(async move {
             let guest = stay.guest();
-            let opened = timeout(shared.options.header_timeout, Connection::open(stream, place));
+            let opened = timeout(shared.options.header_timeout, Connection::open(stream, tls, place));
             let connection = tokio::select! {
                 opened = opened => opened,
                 () = guest.evicted() => return,

@@ -43,7 +43,7 @@ impl Rig {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let app = mk_app(Arc::clone(&release), Arc::clone(&arrived), Arc::clone(&waiting));
-        let served = tokio::spawn(serve(listener, app, options, shutdown.clone()));
+        let served = tokio::spawn(serve(Listener::new(listener, None), app, options, shutdown.clone()));
         Self { address, release, arrived, waiting, shutdown, served }
     }
 

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("runtime", &["domain"]),
@@ -22,9 +22,10 @@ const ARROWS: [(&str, &[&str]); 15] = [
     // Of the server only whose connection a request came on.
     ("rest", &["api", "server"]),
     ("config", &["domain"]),
-    ("server", &[]),
+    ("tls", &[]),
+    ("server", &["tls"]),
     // Of the domain only what is plain: ids and digests.
-    ("cli", &["domain", "api", "config", "app"]),
+    ("cli", &["domain", "api", "config", "tls", "app"]),
     ("main", &["cli"]),
 ];
 /// The modules that may use everything: `app` puts it all together, `lib` lists it.

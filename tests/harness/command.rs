@@ -91,6 +91,14 @@ pub(crate) fn grpcurl(plugd: &Plugd, data: Option<&Value>, method: &[&str]) -> C
     command
 }
 
+/// grpcurl over an encrypted connection, for the administrator of this plugd; `trust` says whom it believes.
+pub(crate) fn grpcurl_encrypted(plugd: &Plugd, trust: &[&str], method: &str) -> Command {
+    let mut command = tool("grpcurl");
+    command.args(trust).args(["-H", &format!("authorization: Bearer {}", plugd.token())]);
+    command.arg(plugd.address().to_string()).arg(method);
+    command
+}
+
 /// Python with the packages of the tests.
 pub(crate) fn python(script: &str, args: &[&str]) -> Command {
     let mut command = tool("python3");
@@ -185,8 +193,14 @@ pub(crate) fn is_interrupted_or_ok(status: ExitStatus) -> bool {
 
 /// `plugd rest` in front of this plugd, and a client of it.
 pub(crate) async fn rest_shim(plugd: &Plugd) -> (Running, Rest) {
+    rest_shim_trusting(plugd, &[]).await
+}
+
+/// The same in front of an encrypted plugd; `trust` are the settings that say whom it believes and who it is.
+pub(crate) async fn rest_shim_trusting(plugd: &Plugd, trust: &[(&str, String)]) -> (Running, Rest) {
     let mut command = program(env!("CARGO_BIN_EXE_plugd"));
     command.args(["rest", "--listen", "127.0.0.1:0", "--upstream", &plugd.url()]);
+    command.envs(trust.iter().map(|(name, value)| (name, value)));
     let mut running = Running::start_reading_stderr(&mut command);
     let said = running.find("plugd serves REST on ").await;
     let url = said.rsplit(' ').next().unwrap().to_owned();

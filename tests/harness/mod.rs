@@ -4,6 +4,7 @@
 //! process) or for a predicate, and [`HANG`] bounds each, so that a defect fails a test instead of hanging it.
 
 mod api;
+mod certificates;
 mod command;
 mod logs;
 mod package;
@@ -16,8 +17,10 @@ mod wait;
 mod watch;
 
 pub(crate) use api::{Api, details, field_violations, reason};
+pub(crate) use certificates::Certificates;
 pub(crate) use command::{
-    Output, Run, Running, cli, grpcurl, is_interrupted_or_ok, program, python, repository, rest_shim,
+    Output, Run, Running, cli, grpcurl, grpcurl_encrypted, is_interrupted_or_ok, program, python, repository,
+    rest_shim, rest_shim_trusting,
 };
 pub(crate) use logs::LogStream;
 pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};

@@ -12,6 +12,8 @@ use super::{
 pub(crate) struct Rest {
     base: String,
     token: Option<String>,
+    /// What curl needs to be told about certificates.
+    trust: Vec<String>,
 }
 
 /// What is sent.
@@ -67,7 +69,12 @@ impl Answer {
 
 impl Rest {
     pub(super) fn new(base: String, token: Option<&str>) -> Self {
-        Self { base, token: token.map(str::to_owned) }
+        Self { base, token: token.map(str::to_owned), trust: Vec::new() }
+    }
+
+    /// The same with options of curl's about certificates.
+    pub(super) fn trusting(self, trust: &[String]) -> Self {
+        Self { trust: trust.to_owned(), ..self }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -133,7 +140,7 @@ impl Rest {
 
     fn curl(&self, path: &str, headers: &[&str]) -> tokio::process::Command {
         let mut curl = program("curl");
-        curl.args(["--silent", "--show-error", "--noproxy", "*"]);
+        curl.args(["--silent", "--show-error", "--noproxy", "*"]).args(&self.trust);
         if let Some(token) = &self.token {
             curl.args(["-H", &format!("authorization: Bearer {token}")]);
         }

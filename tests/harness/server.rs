@@ -28,7 +28,7 @@ pub(crate) type Knobs<'a> = &'a [(&'a str, &'a str)];
 pub(crate) const QUICK: Knobs = &[("PLUGD_BACKOFF", "20ms"), ("PLUGIN_MAX_BACKOFF_DURATION", "100ms")];
 
 /// What plugd says when it listens.
-const ANNOUNCEMENT: &str = "plugd serves on http://";
+const ANNOUNCEMENT: &str = "plugd serves on ";
 
 /// A plugd with a data folder of its own. When it is dropped it is killed, and the test fails if a process of any of its
 /// plugins outlives it.
@@ -39,7 +39,11 @@ pub(crate) struct Plugd {
     /// Where it is told to listen; port 0 = any.
     listen: SocketAddr,
     address: SocketAddr,
+    /// The address as clients write it.
+    url: String,
     token: String,
+    /// What curl needs to be told about certificates.
+    trust: Vec<String>,
 }
 
 struct Serving {
@@ -55,11 +59,18 @@ impl Plugd {
 
     /// Starts one with its defaults but for these settings.
     pub(crate) async fn with(knobs: Knobs<'_>) -> Self {
+        Self::encrypted(knobs, &[]).await
+    }
+
+    /// Starts one that is encrypted, if the settings say so; `trust` are options of curl's about certificates.
+    pub(crate) async fn encrypted(knobs: Knobs<'_>, trust: &[String]) -> Self {
         let knobs = knobs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let home = tempfile::Builder::new().prefix("plugd-it-").tempdir().unwrap();
         fs::create_dir(home.path().join("tmp")).unwrap();
-        let mut plugd = Self { home, knobs, running: None, listen: address, address, token: String::new() };
+        let (url, token) = (String::new(), String::new());
+        let mut plugd =
+            Self { home, knobs, running: None, listen: address, address, url, token, trust: trust.to_owned() };
         plugd.run().await;
         plugd
     }
@@ -80,7 +91,8 @@ impl Plugd {
     async fn run(&mut self) {
         let mut serving = self.spawn();
         let line = within("the announcement", serving.line(ANNOUNCEMENT)).await;
-        self.address = line.trim_start_matches(ANNOUNCEMENT).parse().unwrap();
+        self.url = line.trim_start_matches(ANNOUNCEMENT).to_owned();
+        self.address = self.url.split_once("://").unwrap().1.parse().unwrap();
         self.running = Some(serving);
         self.token = fs::read_to_string(self.data_dir().join("admin.token")).unwrap().trim().to_owned();
         assert_eq!(self.rest().get("/readyz").await.status, 200, "it says that it serves");
@@ -108,7 +120,7 @@ impl Plugd {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.url.clone()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -151,7 +163,7 @@ impl Plugd {
 
     /// A REST client with this credential.
     pub(crate) fn rest_as(&self, token: Option<&str>) -> Rest {
-        Rest::new(self.url(), token)
+        Rest::new(self.url(), token).trusting(&self.trust)
     }
 
     /// The live processes of one plugin.

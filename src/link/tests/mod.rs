@@ -90,6 +90,7 @@ impl Setup {
             handshakes: Arc::clone(&handshakes),
         });
         let stop = CancellationToken::new();
+        let listener = server::Listener::new(listener, None);
         tokio::spawn(server::serve(listener, router(gate, options), server::Options::default(), stop.clone()));
         Rig { address, events: events_of, sessions: sessions_of, handshakes, _stop: stop.drop_guard() }
     }

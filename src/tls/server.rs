@@ -1,0 +1,159 @@
+//! The certificate of a listener, and its renewal.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{sync::watch, time};
+use tokio_rustls::rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+
+use super::{Error, Result};
+
+/// How often the files are looked at. Whoever renews certificates does so days before they expire.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The protocols that are served, the preferred one first (RFC 7301).
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// How new connections are encrypted: always with the newest certificate.
+pub type ServerTls = watch::Receiver<Arc<ServerConfig>>;
+
+/// Where a listener's certificate is, as PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_authority: Option<PathBuf>,
+}
+
+impl Files {
+    /// The files that the settings `tls_cert`, `tls_key` and `tls_client_ca` name; `None` where nothing is encrypted.
+    ///
+    /// # Errors
+    /// One of them lacks another.
+    pub fn of(
+        certificate: Option<PathBuf>,
+        key: Option<PathBuf>,
+        client_authority: Option<PathBuf>,
+    ) -> Result<Option<Self>> {
+        let incomplete = |given, missing| Err(Error::Incomplete { given, missing });
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => Ok(Some(Self { certificate, key, client_authority })),
+            (Some(_), None) => incomplete("tls_cert", "tls_key"),
+            (None, Some(_)) => incomplete("tls_key", "tls_cert"),
+            (None, None) if client_authority.is_some() => incomplete("tls_client_ca", "tls_cert"),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn load(&self) -> Result<Arc<ServerConfig>> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let builder = match &self.client_authority {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let provider = Arc::new(ring::default_provider());
+                let roots = Arc::new(authority(path)?);
+                builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(roots, provider).build()?)
+            }
+        };
+        let key = PrivateKeyDer::from_pem_file(&self.key);
+        let key = key.map_err(|error| Error::unreadable("a private key", &self.key, error))?;
+        let mut config = builder.with_single_cert(certificates(&self.certificate)?, key)?;
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+        Ok(Arc::new(config))
+    }
+
+    /// When each file last changed; one that is not there at the moment has no such time.
+    fn changed_at(&self) -> Vec<Option<SystemTime>> {
+        let paths = [Some(&self.certificate), Some(&self.key), self.client_authority.as_ref()];
+        let changed = |path: &PathBuf| fs::metadata(path).and_then(|found| found.modified()).ok();
+        paths.into_iter().flatten().map(changed).collect()
+    }
+}
+
+/// A listener's certificate, which is renewed without a restart: new connections get what the files hold now.
+#[derive(Debug)]
+pub struct Certificates {
+    files: Files,
+    changed_at: Vec<Option<SystemTime>>,
+    current: watch::Sender<Arc<ServerConfig>>,
+}
+
+impl Certificates {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// They can't be read, or not be used together.
+    pub fn open(files: Files) -> Result<Self> {
+        // The times first: a change in between is seen at the first look.
+        let changed_at = files.changed_at();
+        let current = watch::Sender::new(files.load()?);
+        Ok(Self { files, changed_at, current })
+    }
+
+    /// How connections are encrypted.
+    #[must_use]
+    pub fn server(&self) -> ServerTls {
+        self.current.subscribe()
+    }
+
+    /// Looks at the files from time to time, for as long as this is polled.
+    pub async fn keep_current(mut self) -> ! {
+        let mut looks = time::interval(LOOK_EVERY);
+        loop {
+            looks.tick().await;
+            match self.look() {
+                Ok(false) => {}
+                Ok(true) => tracing::info!("new connections get the renewed certificate"),
+                Err(error) => tracing::warn!(%error, "the renewed certificate can't be used; the old one stays"),
+            }
+        }
+    }
+
+    /// Takes the files' contents if they changed since they were last read; says whether they did.
+    pub(super) fn look(&mut self) -> Result<bool> {
+        let changed_at = self.files.changed_at();
+        if changed_at == self.changed_at {
+            return Ok(false);
+        }
+        // What can't be used is said once, not at every look.
+        self.changed_at = changed_at;
+        self.current.send_replace(self.files.load()?);
+        Ok(true)
+    }
+}
+
+/// The certificates of a PEM file.
+///
+/// # Errors
+/// It can't be read, or there is none in it.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let unreadable = |error| Error::unreadable("certificates", path, error);
+    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = found.map_err(|error| unreadable(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
+    if found.is_empty() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, "no certificate is in it").into()));
+    }
+    Ok(found)
+}
+
+/// Those whom the certificates of a PEM file vouch for.
+///
+/// # Errors
+/// As [`certificates`].
+fn authority(path: &Path) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
+}

@@ -1,0 +1,127 @@
+use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
+
+use rcgen::{CertificateParams, Issuer, KeyPair};
+use tempfile::TempDir;
+
+use super::*;
+
+/// A folder with an authority, a certificate that it vouches for, and its key.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        folder.certify();
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn files(&self) -> Files {
+        let [certificate, key, authority] = ["cert.pem", "key.pem", "ca.pem"].map(|name| Some(self.path(name)));
+        Files::of(certificate, key, authority).unwrap().unwrap()
+    }
+
+    /// Writes another certificate; two in the same instant are told apart too.
+    fn certify(&self) {
+        let authority = KeyPair::generate().unwrap();
+        let issuer = Issuer::new(CertificateParams::default(), authority);
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let ca = CertificateParams::default().self_signed(issuer.key()).unwrap();
+        self.write("ca.pem", &ca.pem());
+        self.write("cert.pem", &certificate.pem());
+        self.write("key.pem", &key.serialize_pem());
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let before = fs::metadata(self.path(name)).and_then(|found| found.modified()).ok();
+        fs::write(self.path(name), text).unwrap();
+        if let Some(before) = before {
+            let later = before.max(SystemTime::now()) + std::time::Duration::from_secs(1);
+            fs::File::options().write(true).open(self.path(name)).unwrap().set_modified(later).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_setting_that_lacks_another_says_which() {
+    let path = || Some(PathBuf::from("x"));
+    let message = |files: Result<Option<Files>>| files.unwrap_err().to_string();
+    assert_eq!(message(Files::of(path(), None, None)), "tls_cert needs tls_key");
+    assert_eq!(message(Files::of(None, path(), None)), "tls_key needs tls_cert");
+    assert_eq!(message(Files::of(None, None, path())), "tls_client_ca needs tls_cert");
+    assert_eq!(Files::of(None, None, None).unwrap(), None);
+}
+
+#[test]
+fn a_file_that_can_not_be_used_is_named() {
+    for (name, what) in [("cert.pem", "certificates"), ("key.pem", "a private key"), ("ca.pem", "certificates")] {
+        let folder = Folder::new();
+        folder.write(name, "nothing of that kind");
+        let message = Certificates::open(folder.files()).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("can't read {what} from {}", folder.path(name).display())), "{message}");
+        fs::remove_file(folder.path(name)).unwrap();
+        let message = Certificates::open(folder.files()).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("can't read {what} from {}", folder.path(name).display())), "{message}");
+    }
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    fs::copy(other.path("key.pem"), folder.path("key.pem")).unwrap();
+    let error = Certificates::open(folder.files()).unwrap_err();
+    assert!(matches!(error, Error::Unusable(_)), "{error}");
+}
+
+#[test]
+fn new_connections_get_a_renewed_certificate() {
+    let folder = Folder::new();
+    let mut certificates = Certificates::open(folder.files()).unwrap();
+    let server = certificates.server();
+    let first = Arc::clone(&server.borrow());
+
+    assert!(!certificates.look().unwrap());
+    assert!(Arc::ptr_eq(&first, &server.borrow()));
+
+    folder.certify();
+    assert!(certificates.look().unwrap());
+    assert!(!Arc::ptr_eq(&first, &server.borrow()));
+}
+
+#[test]
+fn a_renewal_that_can_not_be_used_is_said_once_and_the_old_certificate_stays() {
+    let folder = Folder::new();
+    let mut certificates = Certificates::open(folder.files()).unwrap();
+    let server = certificates.server();
+    let first = Arc::clone(&server.borrow());
+    folder.write("cert.pem", "half a certif");
+
+    assert!(certificates.look().is_err());
+    assert!(!certificates.look().unwrap());
+    assert!(Arc::ptr_eq(&first, &server.borrow()));
+}
+
+#[test]
+fn only_addresses_of_the_web_can_be_dialled() {
+    let trust = Trust::default();
+    endpoint("http://127.0.0.1:1", &trust).unwrap();
+    endpoint("https://plugd.example", &trust).unwrap();
+    for address in ["ftp://127.0.0.1", "127.0.0.1", "http://", ""] {
+        let error = endpoint(address, &trust).unwrap_err();
+        assert!(matches!(error, Error::Address(..)), "{address}: {error}");
+    }
+}
+
+#[test]
+fn what_a_client_lacks_is_said() {
+    let folder = Folder::new();
+    let message = |trust: &Trust| endpoint("https://localhost", trust).unwrap_err().to_string();
+    let lonely = Trust { certificate: Some(folder.path("cert.pem")), ..Trust::default() };
+    assert_eq!(message(&lonely), "the client's certificate needs its key");
+    let missing = Trust { authority: Some(folder.path("gone.pem")), ..Trust::default() };
+    assert!(message(&missing).starts_with("can't read certificates from "), "{}", message(&missing));
+}

@@ -1,0 +1,102 @@
+//! The encrypted listener: who gets in, and what goes on as without encryption.
+
+use serde_json::Value;
+
+use crate::harness::{Certificates, Output, Plugd, Rest, Run, chaos, grpcurl_encrypted, program, rest_shim_trusting};
+
+const LIST: &str = "plugd.v1.PluginService/ListPlugins";
+
+/// A plugd with the server's certificate; with `wants_clients`, one that only clients of the authority get through to.
+async fn mk_plugd(certificates: &Certificates, wants_clients: bool) -> Plugd {
+    let [server, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name));
+    let mut knobs = vec![("PLUGD_TLS_CERT", &*server), ("PLUGD_TLS_KEY", &*key)];
+    if wants_clients {
+        knobs.push(("PLUGD_TLS_CLIENT_CA", &*ca));
+    }
+    Plugd::encrypted(&knobs, &as_client(certificates)).await
+}
+
+/// What curl has to be told.
+fn as_client(certificates: &Certificates) -> Vec<String> {
+    let option = |flag: &str, name| [flag.to_owned(), certificates.path(name)];
+    [option("--cacert", "ca.pem"), option("--cert", "client.pem"), option("--key", "client.key")].concat()
+}
+
+async fn curl(url: &str, options: &[String]) -> Output {
+    program("curl").args(["--silent", "--show-error", "--noproxy", "*"]).args(options).arg(url).run().await
+}
+
+/// Installs and activates a plugin that prints its environment; returns its id and the address that it was told to dial.
+async fn run_a_plugin(rest: &Rest) -> (String, String) {
+    const DIALLED: &str = "env PLUGD_RPC_URL=";
+    let id = rest.install(chaos(&["print-env"])).await;
+    let plugin = rest.set_active(&id, "active").await.expect(200);
+    assert_eq!(plugin["status"]["active_state"], "active");
+    let mut log = rest.stream(&format!("/api/plugins/{id}/logs"), &[]);
+    log.head().await;
+    let line = log.until(|event| event.data.starts_with(DIALLED)).await.pop().unwrap().data;
+    (id, line[DIALLED.len()..].to_owned())
+}
+
+#[tokio::test]
+async fn every_client_is_served_encrypted_and_nobody_in_the_clear() {
+    let certificates = Certificates::new();
+    let plugd = mk_plugd(&certificates, false).await;
+    assert!(plugd.url().starts_with("https://127.0.0.1:"), "{}", plugd.url());
+    plugd.rest().get("/api/plugins").await.expect(200);
+    let ca = certificates.path("ca.pem");
+    let listed = grpcurl_encrypted(&plugd, &["-cacert", &ca], LIST).run().await.json();
+    assert_eq!(listed["plugins"], Value::Null);
+
+    let of_nobody = curl(&format!("{}/healthz", plugd.url()), &[]).await;
+    assert_eq!(of_nobody.code(), Some(60), "curl does not know the authority: {of_nobody:?}");
+    let in_the_clear = curl(&format!("http://{}/healthz", plugd.address()), &[]).await;
+    assert!(!in_the_clear.status.success(), "{in_the_clear:?}");
+}
+
+#[tokio::test]
+async fn a_plugin_of_this_host_needs_no_certificate_and_its_door_leads_nowhere_else() {
+    let certificates = Certificates::new();
+    let plugd = mk_plugd(&certificates, true).await;
+    let (_, dialled) = run_a_plugin(&plugd.rest()).await;
+
+    let door = dialled.strip_prefix("ws://").and_then(|url| url.split_once("/rpc?")).unwrap().0;
+    assert!(door.starts_with("127.0.0.1:"), "{dialled}");
+    assert_ne!(door, plugd.address().to_string());
+    for path in ["/api/plugins", "/healthz", "/api/info", "/plugd.v1.PluginService/ListPlugins"] {
+        let status = curl(&format!("http://{door}{path}"), &["--write-out".into(), "%{http_code}".into()]).await;
+        assert_eq!(status.text(), "404", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn with_an_authority_for_clients_nobody_else_gets_a_connection() {
+    let certificates = Certificates::new();
+    let plugd = mk_plugd(&certificates, true).await;
+    plugd.rest().get("/api/plugins").await.expect(200);
+    plugd.rest_as(None).get("/api/plugins").await.problem(401);
+
+    let anonymous = ["--cacert".to_owned(), certificates.path("ca.pem")];
+    let refused = curl(&format!("{}/healthz", plugd.url()), &anonymous).await;
+    assert!(!refused.status.success(), "{refused:?}");
+    let others = Certificates::new();
+    let [cert, key] = ["client.pem", "client.key"].map(|name| others.path(name));
+    let foreign = [&anonymous[..], &["--cert".into(), cert, "--key".into(), key]].concat();
+    let refused = curl(&format!("{}/healthz", plugd.url()), &foreign).await;
+    assert!(!refused.status.success(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_shim_dials_an_encrypted_upstream_and_shows_its_certificate() {
+    let certificates = Certificates::new();
+    let plugd = mk_plugd(&certificates, true).await;
+    let trust =
+        [("PLUGD_UPSTREAM_CA", "ca.pem"), ("PLUGD_UPSTREAM_CERT", "client.pem"), ("PLUGD_UPSTREAM_KEY", "client.key")]
+            .map(|(name, file)| (name, certificates.path(file)));
+    let (_shim, rest) = rest_shim_trusting(&plugd, &trust).await;
+    let (id, _) = run_a_plugin(&rest).await;
+    let plugin = plugd.rest().get(&format!("/api/plugins/{id}")).await.expect(200);
+    assert_eq!(plugin["status"]["active_state"], "active");
+    let stopped = rest.set_active(&id, "inactive").await;
+    assert_eq!(stopped.expect(200)["status"]["active_state"], "inactive");
+}
