@@ -37,6 +37,12 @@ test: tools ## Run every test; installs what they need
 	$(call say,Running the tests)
 	$(WITH_VENV) cargo test --locked
 
+.PHONY: bench
+bench: ## Measure a release build against what is possible; takes a few minutes
+	$(call say,Measuring)
+	cargo build --locked --release --example greeter
+	cargo bench --locked --bench load
+
 .PHONY: ci
 ci: format clippy api deny doc test ## Run everything that must pass before a change lands
 
