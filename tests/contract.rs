@@ -2,13 +2,12 @@
 
 mod applications;
 mod configuration;
-mod crowds;
 mod events;
 mod external;
 mod messages;
 mod packages;
-mod power_cuts;
 mod python;
+mod s05_manifest;
 mod support;
 
 use plugd::api::v1::ReportedState::Active;
