@@ -8,6 +8,7 @@ mod messages;
 mod packages;
 mod python;
 mod s05_manifest;
+mod s06_archive;
 mod support;
 
 use plugd::api::v1::ReportedState::Active;
