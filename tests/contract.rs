@@ -9,6 +9,7 @@ mod packages;
 mod python;
 mod s05_manifest;
 mod s06_archive;
+mod s15_knobs;
 mod support;
 
 use plugd::api::v1::ReportedState::Active;
