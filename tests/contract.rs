@@ -7,6 +7,7 @@ mod external;
 mod messages;
 mod packages;
 mod python;
+mod s04_logs;
 mod s05_manifest;
 mod s06_archive;
 mod s15_knobs;

@@ -65,6 +65,8 @@ impl Default for Options {
 pub struct LogLine {
     /// Its text without the line break; bytes that are not UTF-8 are replaced.
     pub text: String,
+    /// It is a piece, and the line goes on in the next one.
+    pub continues: bool,
     /// The place after it.
     pub cursor: LogCursor,
 }
