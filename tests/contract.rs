@@ -10,6 +10,7 @@ mod python;
 mod s04_logs;
 mod s05_manifest;
 mod s06_archive;
+mod s07_process;
 mod s15_knobs;
 mod support;
 
