@@ -11,6 +11,8 @@ mod s04_logs;
 mod s05_manifest;
 mod s06_archive;
 mod s07_process;
+mod s08_supervised;
+mod s14_persistence;
 mod s15_knobs;
 mod support;
 

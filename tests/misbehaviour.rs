@@ -103,19 +103,6 @@ async fn a_plugin_that_never_connects_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_stubborn_plugin_is_asked_then_killed() {
-    let plugd = Plugd::with(SHORT_GRACE).await;
-    let api = plugd.api();
-    let id = api.run(&["stubborn"]).await;
-
-    let plugin = api.deactivate(&id).await.unwrap();
-
-    assert_eq!(state_of(&plugin), Inactive);
-    assert_eq!(Plugd::processes_of(&id), []);
-    api.logs(&id).await.until("ignoring SIGINT").await;
-}
-
-#[tokio::test]
 async fn a_grandchild_that_holds_stdout_and_ignores_signals_does_not_outlive_the_stop() {
     let plugd = Plugd::with(SHORT_GRACE).await;
     let api = plugd.api();
