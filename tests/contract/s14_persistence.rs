@@ -12,7 +12,7 @@ use plugd::api::v1::{
 use serde_json::{Value, json};
 
 use super::support::settle;
-use crate::harness::{Body, Plugd, external_manifest, message_of, state_of};
+use crate::harness::{Body, Plugd, Run, chaos, external_manifest, message_of, program, state_of, within};
 
 #[tokio::test]
 async fn a_shutdown_stops_the_plugins_and_leaves_what_is_desired_14() {
@@ -106,4 +106,54 @@ async fn mode_manifest_configuration_state_token_and_times_survive_14() {
         assert_eq!(plugd.rest().get(&path).await.expect(200), json!({"greeting": "hello"}));
         assert_eq!(state_of(&plugd.api().get(&external).await.unwrap()), Connecting);
     }
+}
+
+/// Waits until plugd is ready, or is not.
+async fn ready(plugd: &Plugd, status: u16) {
+    within("another health", async { while plugd.rest().get("/readyz").await.status != status {} }).await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_taken_away_is_noticed_and_calls_say_what_happened_14() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().run(&["tame"]).await;
+    let (database, aside) = (plugd.data_dir().join("plugd.db"), plugd.data_dir().join("aside"));
+    std::fs::rename(&database, &aside).unwrap();
+    ready(&plugd, 503).await;
+
+    let problem = plugd.rest().post("/api/plugins", Body::Zip(chaos(&["tame"]))).await.problem(503);
+    assert!(problem["message"].as_str().unwrap().contains("deleted or replaced"), "{problem}");
+    assert_eq!(state_of(&plugd.api().get(&id).await.unwrap()), Active, "what runs goes on");
+
+    std::fs::rename(&aside, &database).unwrap();
+    ready(&plugd, 200).await;
+    plugd.rest().install(chaos(&["tame"])).await;
+}
+
+/// Changes the database, while no plugd has it open.
+async fn execute(plugd: &Plugd, statement: &str) {
+    const SCRIPT: &str = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute(sys.argv[2]); d.commit()";
+    let database = plugd.data_dir().join("plugd.db");
+    let output = program("python3").args(["-c", SCRIPT]).arg(database).arg(statement).run().await;
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_can_not_be_read_stops_no_other_plugin_and_is_kept_14() {
+    let mut plugd = Plugd::start().await;
+    let (spoilt, sound) = (plugd.api().run(&["tame"]).await, plugd.api().run(&["tame"]).await);
+    assert!(plugd.sigterm().await.0.success());
+    execute(&plugd, &format!("UPDATE plugin SET record = 'x' || record WHERE id = '{spoilt}'")).await;
+
+    plugd.restart().await;
+
+    settle(&plugd, &sound, Active).await;
+    assert!(plugd.said().contains(&spoilt), "{}", plugd.said());
+    plugd.rest().get(&format!("/api/plugins/{spoilt}")).await.problem(404);
+    // The other one has the same package, which the one that is left out will need again.
+    plugd.api().delete(&sound).await.unwrap();
+    assert!(plugd.sigterm().await.0.success());
+    execute(&plugd, &format!("UPDATE plugin SET record = substr(record, 2) WHERE id = '{spoilt}'")).await;
+    plugd.restart().await;
+    settle(&plugd, &spoilt, Active).await;
 }
