@@ -121,12 +121,6 @@ impl Logs {
         self.inner.captures.wait().await;
     }
 
-    /// Lines of this plugin lost since plugd started because the disk did not take them.
-    #[must_use]
-    pub fn dropped(&self, plugin: PluginId) -> u64 {
-        self.output(plugin).dropped()
-    }
-
     /// What the plugin printed, oldest first, in batches of at most 256 lines. It ends after the history, or with
     /// `follow` when the plugin is removed: until then it stays open, even when nothing was ever printed.
     ///
