@@ -14,6 +14,7 @@ mod s07_process;
 mod s08_supervised;
 mod s14_persistence;
 mod s15_knobs;
+mod s19_defects;
 mod support;
 
 use plugd::api::v1::ReportedState::Active;
