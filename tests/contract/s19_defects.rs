@@ -12,7 +12,7 @@
 //! | 8 | 500 for an empty body or another type | 400, 415 | `an_empty_body_is_400_and_another_type_is_415` |
 //! | 9 | 500 for an address that can't be fetched | 400 | `an_address_that_can_not_be_fetched_is_400` |
 //! | 10 | refuses addresses of links as strings | takes them | `a_link_is_a_text_and_an_address_as_a_string` |
-//! | 11 | is wedged by an event named twice | keeps it once | `an_event_that_is_named_twice_wedges_nothing` |
+//! | 11 | is wedged by an event named twice | keeps it once | `an_event_that_is_named_twice_is_kept_once`, `an_event_that_is_named_twice_wedges_nothing` |
 //! | 12 | ignores unknown methods | −32601 | `an_unknown_method_is_32601_with_the_id_echoed` |
 //! | 13 | serves a plugin's requests one by one | side by side | `calls_of_a_plugin_are_answered_side_by_side` |
 //! | 14 | calls a new external plugin inactive | connecting | `a_new_external_plugin_is_connecting_at_once` |
