@@ -3,39 +3,14 @@
 use futures_util::future::join_all;
 use plugd::api::v1::{
     ActiveState,
-    ReportedState::{Active, Connecting, Error, Inactive, Restarting, Starting, Stopping},
+    ReportedState::{Active, Connecting, Inactive, Restarting, Starting, Stopping},
     SetActiveStateRequest,
 };
 use serde_json::json;
 use tokio::join;
 use tonic::Code;
 
-use crate::harness::{Body, Plugd, details, field_violations, message_of, reason, state_of, states, status_of, within};
-
-#[tokio::test]
-async fn set_active_state_answers_when_the_plugin_is_active_and_a_watch_shows_every_state_on_the_way() {
-    let plugd = Plugd::start().await;
-    let api = plugd.api();
-    let id = api.install(&["tame"]).await;
-    let mut watch = api.live().await;
-
-    let plugin = api.activate(&id).await.unwrap();
-
-    assert_eq!(state_of(&plugin), Active);
-    assert_eq!(status_of(&plugin).observed_generation, plugin.generation);
-    assert!(status_of(&plugin).pid != 0 && !status_of(&plugin).run_id.is_empty());
-    let events = watch.until_state(&id, Active).await;
-    let seen = states(&events, &id);
-    assert_eq!(seen.strip_prefix(&[Inactive]).unwrap_or(&seen), [Starting, Connecting, Active]);
-    assert!(events.first().unwrap().plugin.as_ref().unwrap().desired_state() == ActiveState::Active);
-    assert_eq!(events.last().unwrap().plugin.as_ref().unwrap().revision, plugin.revision);
-
-    let plugin = api.deactivate(&id).await.unwrap();
-
-    assert_eq!(state_of(&plugin), Inactive);
-    assert_eq!(Plugd::processes_of(&id), []);
-    assert_eq!(states(&watch.until_state(&id, Inactive).await, &id), [Active, Stopping, Inactive]);
-}
+use crate::harness::{Body, Plugd, details, field_violations, reason, state_of, states, status_of, within};
 
 #[tokio::test]
 async fn plugins_started_at_once_all_show_every_state_and_have_their_pid_when_they_are_active() {
@@ -145,58 +120,6 @@ async fn activation_during_a_stop_starts_the_plugin_after_it() {
 }
 
 #[tokio::test]
-async fn deactivation_during_a_backoff_does_not_wait_for_its_end() {
-    let plugd = Plugd::with(&[("PLUGD_BACKOFF", "24h"), ("PLUGD_MAX_BACKOFF", "24h")]).await;
-    let api = plugd.api();
-    for rest in [None, Some(plugd.rest())] {
-        let id = api.install(&["exit", "1"]).await;
-        let mut watch = api.live().await;
-        api.begin(&id).await;
-        watch.until_state(&id, Restarting).await;
-
-        // The harness fails what takes more than a fraction of the backoff.
-        match rest {
-            Some(rest) => drop(rest.set_active(&id, "inactive").await.expect(200)),
-            None => assert_eq!(state_of(&api.deactivate(&id).await.unwrap()), Inactive),
-        }
-
-        assert_eq!(states(&watch.until_state(&id, Inactive).await, &id), [Restarting, Inactive]);
-    }
-}
-
-#[tokio::test]
-async fn an_activation_never_reports_the_error_of_an_earlier_one() {
-    let plugd = Plugd::with(&[("PLUGIN_MAX_RESTART_ATTEMPTS", "0")]).await;
-    let api = plugd.api();
-    let id = api.install(&["crash-once", "marker"]).await;
-    let failed = api.activate(&id).await.unwrap_err();
-    assert_eq!(reason(&failed), "PLUGIN_FAILED");
-    assert_eq!(state_of(&api.get(&id).await.unwrap()), Error);
-    let mut watch = api.live().await;
-
-    let plugin = api.activate(&id).await.unwrap();
-
-    assert_eq!((state_of(&plugin), message_of(&plugin)), (Active, ""));
-    let events = watch.until_state(&id, Active).await;
-    let of_this_generation = events.iter().filter_map(|event| event.plugin.as_ref());
-    let of_this_generation: Vec<_> =
-        of_this_generation.filter(|seen| status_of(seen).observed_generation == plugin.generation).collect();
-    assert!(of_this_generation.iter().all(|seen| state_of(seen) != Error && message_of(seen).is_empty()));
-}
-
-#[tokio::test]
-async fn a_deactivated_error_is_cleared_contract_8_4() {
-    let plugd = Plugd::with(&[("PLUGIN_MAX_RESTART_ATTEMPTS", "0")]).await;
-    let api = plugd.api();
-    let id = api.install(&["exit", "1"]).await;
-    api.activate(&id).await.unwrap_err();
-
-    let plugin = api.deactivate(&id).await.unwrap();
-
-    assert_eq!((state_of(&plugin), message_of(&plugin)), (Inactive, ""));
-}
-
-#[tokio::test]
 async fn a_call_that_may_not_wait_long_enough_says_so_and_the_transition_goes_on() {
     let plugd = Plugd::start().await;
     let api = plugd.api();
@@ -283,22 +206,4 @@ async fn a_restart_during_a_backoff_skips_the_delay_and_keeps_the_count() {
 
     assert_eq!(state_of(&plugin), Active);
     assert_eq!(status_of(&plugin).restart_count, status_of(&waiting).restart_count);
-}
-
-#[tokio::test]
-async fn deleting_stops_the_plugin_first_and_removes_it_with_its_files() {
-    let plugd = Plugd::start().await;
-    let api = plugd.api();
-    let before = plugd.files();
-    let id = api.run(&["grandchild"]).await;
-    let mut watch = api.live().await;
-
-    api.delete(&id).await.unwrap();
-
-    assert_eq!(Plugd::processes_of(&id), []);
-    assert_eq!(reason(&api.get(&id).await.unwrap_err()), "PLUGIN_NOT_FOUND");
-    let last = watch.until(|event| event.kind() == plugd::api::v1::plugin_event::Kind::Removed).await;
-    assert_eq!(last.last().unwrap().plugin_id, id);
-    let left: Vec<_> = plugd.files().into_iter().filter(|name| name.contains(&id)).collect();
-    assert_eq!(left, [] as [String; 0], "before: {before:?}");
 }

@@ -2,13 +2,19 @@
 
 mod applications;
 mod configuration;
-mod crowds;
 mod events;
 mod external;
 mod messages;
 mod packages;
-mod power_cuts;
 mod python;
+mod s04_logs;
+mod s05_manifest;
+mod s06_archive;
+mod s07_process;
+mod s08_supervised;
+mod s14_persistence;
+mod s15_knobs;
+mod s19_defects;
 mod support;
 
 use plugd::api::v1::ReportedState::Active;

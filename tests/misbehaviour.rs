@@ -103,19 +103,6 @@ async fn a_plugin_that_never_connects_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_stubborn_plugin_is_asked_then_killed() {
-    let plugd = Plugd::with(SHORT_GRACE).await;
-    let api = plugd.api();
-    let id = api.run(&["stubborn"]).await;
-
-    let plugin = api.deactivate(&id).await.unwrap();
-
-    assert_eq!(state_of(&plugin), Inactive);
-    assert_eq!(Plugd::processes_of(&id), []);
-    api.logs(&id).await.until("ignoring SIGINT").await;
-}
-
-#[tokio::test]
 async fn a_grandchild_that_holds_stdout_and_ignores_signals_does_not_outlive_the_stop() {
     let plugd = Plugd::with(SHORT_GRACE).await;
     let api = plugd.api();
@@ -182,28 +169,6 @@ async fn a_frame_of_several_mebibytes_is_taken_contract_10_4() {
 }
 
 #[tokio::test]
-async fn a_plugin_gets_its_own_variables_and_an_allowlist_of_the_hosts_contract_7() {
-    let plugd = Plugd::start().await;
-    let api = plugd.api();
-    let id = api.run(&["print-env"]).await;
-    let mut log = api.logs(&id).await;
-    let lines = log.until("env TMPDIR").await;
-    let variable = |name: &str| {
-        let start = format!("env {name}=");
-        lines.iter().find_map(|line| line.text.strip_prefix(&start))
-    };
-
-    let names: Vec<_> = lines.iter().filter_map(|line| line.text.strip_prefix("env ")?.split('=').next()).collect();
-    assert_eq!(names, ["HOME", "PATH", "PLUGD_PLUGIN_ID", "PLUGD_RPC_URL", "STORYDEN_RPC_URL", "TMPDIR"]);
-    assert_eq!(variable("PLUGD_PLUGIN_ID"), Some(id.as_str()));
-    let url = variable("STORYDEN_RPC_URL").unwrap();
-    assert_eq!(variable("PLUGD_RPC_URL"), Some(url));
-    let start = format!("ws://{}/rpc?plugin_id={id}&token=", plugd.address());
-    let token = url.strip_prefix(&start).unwrap_or_else(|| panic!("{url}"));
-    assert!(!token.starts_with("sdprt_") && token.len() >= 32, "contract 10.2: {token}");
-}
-
-#[tokio::test]
 async fn a_plugin_inherits_no_descriptors_and_leads_a_session_of_its_own() {
     let plugd = Plugd::start().await;
     let api = plugd.api();
@@ -211,9 +176,6 @@ async fn a_plugin_inherits_no_descriptors_and_leads_a_session_of_its_own() {
     let pid = status_of(&api.get(&id).await.unwrap()).pid;
 
     let at = |name: &str| format!("/proc/{pid}/{name}");
-    let directory = std::fs::read_link(at("cwd")).unwrap();
-    assert_eq!(directory, plugd.data_dir().join("plugins").join(&id).canonicalize().unwrap());
-    assert_eq!(std::fs::read_link(at("fd/0")).unwrap().to_str(), Some("/dev/null"));
     let links = std::fs::read_dir(at("fd")).unwrap().flatten();
     let links: Vec<_> = links.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
     assert!(!links.iter().any(|link| link.to_string_lossy().contains("plugd.db")), "{links:?}");

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use plugd::api::v1::{
-    ActiveState,
-    ReportedState::{Active, Connecting},
-};
+use plugd::api::v1::ReportedState::Connecting;
 use tokio::join;
 use tonic::Code;
 
@@ -67,25 +64,6 @@ async fn sigterm_ends_server_sent_events_too() {
     assert_eq!(last.json()["error"], "draining");
     let last = log.until(|event| event.name == "end").await.pop().unwrap();
     assert_eq!(last.data, "");
-}
-
-#[tokio::test]
-async fn sigterm_asks_plugins_to_stop_and_leaves_what_is_desired_contract_14() {
-    let mut plugd = Plugd::start().await;
-    let api = plugd.api();
-    let id = api.run(&["tame"]).await;
-
-    assert!(plugd.sigterm().await.0.success());
-    plugd.restart().await;
-
-    let api = plugd.api();
-    assert_eq!(api.get(&id).await.unwrap().desired_state(), ActiveState::Active);
-    api.activate(&id).await.unwrap();
-    let mut log = api.logs(&id).await;
-    log.until("stopping: SIGINT").await;
-    log.until("connected").await;
-    let mut watch = api.watch(plugd::api::v1::WatchStateRequest::default()).await.unwrap();
-    assert_eq!(watch.snapshot().await[0].status.as_ref().unwrap().state(), Active);
 }
 
 #[tokio::test]

@@ -15,13 +15,18 @@ const NAMES: [&str; 3] = ["", "plugd.v1.BusService", "plugd.v1.AccessService"];
 /// Unknown where plugins are not run here: this is how anybody can tell, the REST shim's `/api/info` for one.
 const PLUGINS: &str = "plugd.v1.PluginService";
 
+/// Says whether every plugin's record could be read; those that could not are left out until a plugd is started that can.
+const RECORDS: &str = "plugd.records";
+
 /// The service, kept up to date by a task that ends with the store or when plugd drains.
 pub(super) fn service(store: &Store, draining: &CancellationToken, has_plugins: bool) -> HealthServer<impl Health> {
     let names: Vec<&'static str> = NAMES.into_iter().chain(has_plugins.then_some(PLUGINS)).collect();
     let (reporter, service) = health_reporter();
     let mut healthy = store.healthy();
+    let is_whole = store.is_whole();
     let draining = draining.clone();
     tokio::spawn(async move {
+        set(&reporter, &[RECORDS], is_whole).await;
         loop {
             let is_healthy = *healthy.borrow_and_update();
             set(&reporter, &names, is_healthy).await;

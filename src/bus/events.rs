@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::interval};
 
 use crate::{
-    domain::{Error, Plugin, Result, events::EventCatalog},
+    domain::{Error, Plugin, Result, State, events::EventCatalog},
     link::{CallError, Session},
     supervisor::{Projection, Slot},
 };
@@ -76,8 +76,10 @@ impl Events {
     }
 }
 
+/// One that is being stopped consumes nothing any more, though its connection may live on for a while (CONTRACT 8.7).
 fn consumes(plugin: &Plugin, name: &str) -> bool {
-    plugin.desired.manifest.events_consumed.iter().any(|consumed| consumed == name)
+    plugin.reported.state != State::Stopping
+        && plugin.desired.manifest.events_consumed.iter().any(|consumed| consumed == name)
 }
 
 impl Queues {

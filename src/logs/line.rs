@@ -1,5 +1,8 @@
 //! Where lines begin and end: pure functions that the writer and the readers share, so that both cut alike.
 
+/// Most bytes of a UTF-8 character: by less than that is a piece shorter than the longest line.
+const CHARACTER: usize = 4;
+
 /// The longest prefix of `bytes` that is whole: complete lines, and pieces of a last line longer than `max_line`.
 pub(super) fn whole(bytes: &[u8], max_line: usize) -> usize {
     let mut end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -44,10 +47,15 @@ pub(super) fn text(line: &[u8]) -> String {
     String::from_utf8_lossy(line).into_owned()
 }
 
+/// Is this a piece of a longer line? The last line of a file may have no line break either, but is shorter.
+pub(super) fn is_piece(line: &[u8], max_line: usize) -> bool {
+    !line.ends_with(b"\n") && line.len() + CHARACTER > max_line
+}
+
 /// The last place at or before `at` that does not split a UTF-8 character; `at` itself if there is none near.
 fn before_split_character(bytes: &[u8], at: usize) -> usize {
     let is_boundary = |place: &usize| bytes[*place] & 0b1100_0000 != 0b1000_0000;
-    (at.saturating_sub(3).max(1)..=at).rev().find(is_boundary).unwrap_or(at.max(1))
+    (at.saturating_sub(CHARACTER - 1).max(1)..=at).rev().find(is_boundary).unwrap_or(at.max(1))
 }
 
 #[cfg(test)]
@@ -76,6 +84,14 @@ mod tests {
     fn a_piece_does_not_split_a_character() {
         assert_eq!(cut("abcéde".as_bytes(), 4), ["abc".as_bytes(), "éde".as_bytes()]);
         assert_eq!(first(&[0x80; 9], 4), Some(4));
+    }
+
+    #[test]
+    fn a_piece_is_told_from_a_last_line_by_its_length() {
+        let cut = cut("abcdefg\u{e9}abcdefabc".as_bytes(), 8);
+        let pieces: Vec<bool> = cut.iter().map(|line| is_piece(line, 8)).collect();
+        assert_eq!(pieces, [true, true, false]);
+        assert!(!is_piece(b"abcdefgh\n", 8));
     }
 
     #[test]

@@ -65,6 +65,8 @@ impl Default for Options {
 pub struct LogLine {
     /// Its text without the line break; bytes that are not UTF-8 are replaced.
     pub text: String,
+    /// It is a piece, and the line goes on in the next one.
+    pub continues: bool,
     /// The place after it.
     pub cursor: LogCursor,
 }
@@ -117,12 +119,6 @@ impl Logs {
     pub async fn drained(&self) {
         self.inner.captures.close();
         self.inner.captures.wait().await;
-    }
-
-    /// Lines of this plugin lost since plugd started because the disk did not take them.
-    #[must_use]
-    pub fn dropped(&self, plugin: PluginId) -> u64 {
-        self.output(plugin).dropped()
     }
 
     /// What the plugin printed, oldest first, in batches of at most 256 lines. It ends after the history, or with

@@ -102,9 +102,10 @@ impl Part {
         while lines.len() < MAX_LINES
             && let Some(length) = self.next(at, max_line)
         {
-            let text = line::text(&self.bytes[at..at + length]);
+            let line = &self.bytes[at..at + length];
             at += length;
-            lines.push(LogLine { text, cursor: LogCursor { epoch, position: self.start + at as u64 } });
+            let (text, continues) = (line::text(line), line::is_piece(line, max_line));
+            lines.push(LogLine { text, continues, cursor: LogCursor { epoch, position: self.start + at as u64 } });
         }
         lines
     }

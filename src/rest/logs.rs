@@ -11,7 +11,7 @@ use super::{
     path::PluginId,
     sse,
 };
-use crate::api::v1::{StreamLogsRequest, StreamLogsResponse};
+use crate::api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse};
 
 /// This resource's rows of the table.
 pub(super) fn operations() -> Vec<Operation> {
@@ -26,14 +26,44 @@ pub(super) fn operations() -> Vec<Operation> {
 async fn follow(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = StreamLogsRequest { plugin_id, follow: true, ..Default::default() };
     let batches = api.bulk().stream_logs(api.request(request)).await?.into_inner();
-    let lines = batches.scan((), |(), batch| ready(batch.inspect_err(log_end).ok())).map(events);
-    Ok(sse::response(lines.chain(stream::once(ready(sse::end())))))
+    let batches = batches.scan((), |(), batch| ready(batch.inspect_err(log_end).ok()));
+    let until_end = batches.map(Some).chain(stream::once(ready(None)));
+    Ok(sse::response(until_end.scan(Events::default(), |events, batch| ready(Some(events.next(batch))))))
 }
 
 fn log_end(status: &Status) {
     tracing::debug!(code = ?status.code(), message = status.message(), "a stream of logs ended");
 }
 
-fn events(batch: StreamLogsResponse) -> String {
-    batch.lines.iter().map(|line| sse::message(&line.text)).collect()
+/// Lines as events. A long line comes in pieces, which are one event all the same.
+#[derive(Default)]
+struct Events {
+    /// The event of a line that goes on has begun.
+    is_open: bool,
+}
+
+impl Events {
+    /// The next lines, or the end.
+    fn next(&mut self, batch: Option<StreamLogsResponse>) -> String {
+        let is_cut = batch.as_ref().is_none_or(|batch| batch.lines_lost);
+        let mut text = self.cut(is_cut).to_owned();
+        match batch {
+            Some(batch) => batch.lines.iter().for_each(|line| text.push_str(&self.line(line))),
+            None => text.push_str(&sse::end()),
+        }
+        text
+    }
+
+    fn line(&mut self, LogLine { text, continues, .. }: &LogLine) -> String {
+        let is_first = !std::mem::replace(&mut self.is_open, *continues);
+        match is_first && !continues {
+            true => sse::message(text),
+            false => sse::part(text, is_first, !continues),
+        }
+    }
+
+    /// What ends an event whose line does not go on after all.
+    fn cut(&mut self, is_cut: bool) -> &'static str {
+        if is_cut && std::mem::take(&mut self.is_open) { sse::END } else { "" }
+    }
 }

@@ -12,7 +12,7 @@ use sea_orm::{
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::StoreError;
+use super::{StoreError, place::Place};
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
 const WAIT: Duration = Duration::from_secs(2);
@@ -21,11 +21,11 @@ const READERS: u32 = 4;
 /// Only plugd may read its files: they hold the tokens of external plugins.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Takes the lock beside the database and keeps it until the file is dropped.
+/// Takes the lock beside the database, which is kept until the file is dropped, and finds the database's own file.
 ///
 /// # Errors
 /// [`StoreError::Locked`] when another process has it, [`StoreError::Url`], [`StoreError::File`].
-pub(super) fn lock(url: &str) -> Result<File, StoreError> {
+pub(super) fn lock(url: &str) -> Result<(File, Place), StoreError> {
     let database = file_of(url)?;
     let mut path = database.clone().into_os_string();
     path.push(".lock");
@@ -37,8 +37,8 @@ pub(super) fn lock(url: &str) -> Result<File, StoreError> {
         Err(TryLockError::Error(source)) => return Err(StoreError::File { path, source }),
     }
     // SQLite would make it readable for everybody.
-    open_private(&database)?;
-    Ok(file)
+    let opened = open_private(&database)?;
+    Ok((file, Place::of(database, &opened)?))
 }
 
 fn open_private(path: &Path) -> Result<File, StoreError> {

@@ -29,6 +29,12 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
+    /// The database's file is no longer where it was opened.
+    #[error("{} was deleted or replaced while plugd runs; put it back, or stop plugd and restore a backup", path.display())]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer plugd has written this database.
     #[error(
         "the database was written by a newer plugd (it knows {}); start that version, or restore a backup of this one's",

@@ -18,6 +18,7 @@ use tokio::{
 
 use self::{
     error::unavailable,
+    place::Place,
     reader::Reader,
     writer::op::{Change, Op, Reply, TokenOp, What},
 };
@@ -33,6 +34,7 @@ mod journal;
 mod migration;
 mod open;
 pub mod packages;
+mod place;
 mod reader;
 mod record;
 mod writer;
@@ -69,6 +71,8 @@ pub struct Loaded {
     pub compacted: u64,
     /// All plugins, by time of installation and id.
     pub plugins: Vec<Plugin>,
+    /// Ids of plugins whose records can't be understood. They are left as they are, for a plugd or a person who can.
+    pub unreadable: Vec<String>,
     /// All access tokens, by time of creation and id.
     pub tokens: Vec<AccessToken>,
 }
@@ -84,6 +88,8 @@ pub type OnCommit = Box<dyn Fn(&[Arc<Commit>]) + Send + Sync>;
 pub struct Store {
     ops: mpsc::UnboundedSender<Op>,
     health: watch::Receiver<bool>,
+    place: Arc<Place>,
+    is_whole: bool,
     compacted: Arc<AtomicU64>,
     reader: Reader,
 }
@@ -183,6 +189,12 @@ impl Store {
         self.health.clone()
     }
 
+    /// Could every plugin's record be read? Where not, nobody knows what the others may need.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// Waits, at most 5 s, until everything asked for so far is durable.
     ///
     /// # Errors
@@ -218,7 +230,7 @@ impl Store {
 
     async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T> {
         if !*self.health.borrow() {
-            return Err(unavailable());
+            return Err(self.place.refusal());
         }
         let (reply, answer) = oneshot::channel();
         self.ops.send(op(reply)).map_err(|_| unavailable())?;

@@ -28,6 +28,7 @@ use crate::domain::Plugin;
 pub struct Opened {
     pub(super) start: Start,
     reader: Reader,
+    is_whole: bool,
 }
 
 /// Opens the store, creating it where there is none, and reads what it remembers.
@@ -35,19 +36,20 @@ pub struct Opened {
 /// # Errors
 /// [`StoreError`]: another plugd has it, a newer plugd wrote it, or it can't be read.
 pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
-    let lock = connect::lock(&options.url)?;
+    let (lock, place) = connect::lock(&options.url)?;
     let db = connect::writer(&options.url).await?;
     migration::migrate(&db).await?;
     let epoch = epoch(&db).await?;
     let (head, compacted) = standing(&db).await?;
-    let records = records(&db).await?;
+    let (records, unreadable) = records(&db).await?;
     let tokens = tokens::all(&db).await?;
     let reader = Reader::new(connect::readers(&options.url).await?);
-    let loaded = Loaded { epoch, head, compacted, plugins: in_order(&records), tokens };
+    let is_whole = unreadable.is_empty();
+    let loaded = Loaded { epoch, head, compacted, plugins: in_order(&records), unreadable, tokens };
     let compacted = Arc::new(AtomicU64::new(compacted));
     let Options { url, journal_keep } = options;
-    let start = Start { url, db, lock, records, head, journal_keep, compacted };
-    Ok((Opened { start, reader }, loaded))
+    let start = Start { url, db, lock, place: Arc::new(place), records, head, journal_keep, compacted };
+    Ok((Opened { start, reader, is_whole }, loaded))
 }
 
 impl Opened {
@@ -57,9 +59,9 @@ impl Opened {
     pub fn start(self, on_commit: OnCommit) -> Store {
         let (ops, received) = mpsc::unbounded_channel();
         let (healthy, health) = watch::channel(true);
-        let compacted = Arc::clone(&self.start.compacted);
+        let (compacted, place) = (Arc::clone(&self.start.compacted), Arc::clone(&self.start.place));
         tokio::spawn(Writer::new(self.start, on_commit, received, healthy).run());
-        Store { ops, health, compacted, reader: self.reader }
+        Store { ops, health, place, is_whole: self.is_whole, compacted, reader: self.reader }
     }
 }
 
@@ -74,12 +76,22 @@ async fn epoch(db: &DatabaseConnection) -> Result<String, StoreError> {
     Ok(epoch)
 }
 
-async fn records(db: &impl ConnectionTrait) -> Result<Records, StoreError> {
+/// The records, and the ids of those that can't be understood: one of them must not keep all others from being run.
+async fn records(db: &impl ConnectionTrait) -> Result<(Records, Vec<String>), StoreError> {
     let rows = plugin::Entity::find().all(db).await?;
     let digests = rows.iter().flat_map(|row| [&row.manifest, &row.configuration]);
     let mut documents = Documents::load(db, digests).await?;
-    let records = rows.into_iter().map(|row| record(&row, &mut documents));
-    records.map(|record| record.map(|record| (record.plugin.id, record))).collect::<Result<HashMap<_, _>, _>>()
+    let (mut records, mut unreadable) = (HashMap::new(), Vec::new());
+    for row in rows {
+        match record(&row, &mut documents) {
+            Ok(record) => drop(records.insert(record.plugin.id, record)),
+            Err(error) => {
+                tracing::error!(plugin = row.id, %error, "a plugin is left out: its record can't be read, and is kept");
+                unreadable.push(row.id);
+            }
+        }
+    }
+    Ok((records, unreadable))
 }
 
 fn record(row: &plugin::Model, documents: &mut Documents) -> Result<Record, StoreError> {

@@ -22,10 +22,10 @@ use jiff::Timestamp;
 use sea_orm::DatabaseConnection;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::timeout,
+    time::{interval, timeout},
 };
 
-use super::{OnCommit, StoreError, error::unavailable};
+use super::{OnCommit, StoreError, place::Place};
 use crate::domain::{self, Plugin};
 
 use self::{
@@ -51,6 +51,9 @@ const MAX_BATCH: usize = 256;
 /// A transaction that has not ended by then has failed. More than the wait for a lock, so that this is the last resort.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How often the database's file is looked for while nothing is written.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// What the writer starts with.
 pub(super) struct Start {
     /// Address of the database, for another connection after a failure.
@@ -58,6 +61,7 @@ pub(super) struct Start {
     pub(super) db: DatabaseConnection,
     /// Kept until the database is closed.
     pub(super) lock: File,
+    pub(super) place: Arc<Place>,
     pub(super) records: Records,
     pub(super) head: u64,
     pub(super) journal_keep: u64,
@@ -121,6 +125,7 @@ impl Writer {
     /// Works until it is closed or nobody can ask it for anything any more.
     pub(super) async fn run(mut self) {
         let mut ops = Vec::with_capacity(MAX_BATCH);
+        let mut looks = interval(LOOK);
         loop {
             tokio::select! {
                 taken = self.ops.recv_many(&mut ops, MAX_BATCH) => {
@@ -129,9 +134,18 @@ impl Writer {
                     }
                 }
                 () = recovery::at(self.retry) => self.recover().await,
+                _ = looks.tick() => self.look(),
             }
         }
         self.end().await;
+    }
+
+    fn look(&mut self) {
+        if self.retry.is_none()
+            && let Err(error) = self.start.place.check()
+        {
+            self.go_away(&error);
+        }
     }
 
     async fn handle(&mut self, ops: impl Iterator<Item = Op>) -> ControlFlow<()> {
@@ -164,7 +178,8 @@ impl Writer {
             Err(error) => {
                 self.go_away(&error);
                 self.keep_reports();
-                answers.into_iter().for_each(|(reply, _)| send(reply, Err(unavailable())));
+                let refusal = self.start.place.refusal();
+                answers.into_iter().for_each(|(reply, _)| send(reply, Err(refusal.clone())));
             }
         }
     }
@@ -191,7 +206,9 @@ impl Writer {
         }
         let compacted = self.start.compacted.load(Ordering::Relaxed);
         let cut = compaction::cut(plan.head(), compacted, self.start.journal_keep);
-        match within(commit::execute(&self.start.db, &plan, cut)).await {
+        let written = within(commit::execute(&self.start.db, &plan, cut)).await;
+        // What was written to a file that nobody can open any more is not durable.
+        match written.and_then(|()| self.start.place.check()) {
             Ok(()) => {
                 self.publish(plan, cut);
                 Ok(())
@@ -234,11 +251,12 @@ impl Writer {
     /// Does some work on the database, unless it is away.
     async fn guarded<T>(&mut self, work: impl Future<Output = Result<T, StoreError>>) -> domain::Result<T> {
         if self.retry.is_some() {
-            return Err(unavailable());
+            return Err(self.start.place.refusal());
         }
-        within(work).await.map_err(|error| {
+        let done = within(work).await.and_then(|done| self.start.place.check().map(|()| done));
+        done.map_err(|error| {
             self.go_away(&error);
-            unavailable()
+            self.start.place.refusal()
         })
     }
 

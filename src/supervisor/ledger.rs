@@ -29,7 +29,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// Commits up to and including this revision are no longer kept.
     fn compacted(&self) -> u64;
 
-    /// Is it known of every change whether it was made? Not while the store is away.
+    /// Is it known of every change whether it was made, and of every plugin what it needs? Not while the store is away, nor
+    /// while it has a record that can't be read.
     fn is_settled(&self) -> bool;
 }
 
@@ -63,6 +64,6 @@ impl Ledger for Store {
     }
 
     fn is_settled(&self) -> bool {
-        *self.healthy().borrow()
+        self.is_whole() && *self.healthy().borrow()
     }
 }

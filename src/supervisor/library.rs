@@ -32,7 +32,8 @@ pub struct Library {
     handle: Handle,
     bytes: Arc<dyn PackageBytes>,
     catalog: EventCatalog,
-    /// Shared by those who store a package that no plugin refers to yet, alone for who collects those.
+    /// Shared by those who need a package that no plugin refers to: not yet, or perhaps no longer. Alone for who collects
+    /// those.
     intake: RwLock<()>,
 }
 
@@ -78,12 +79,16 @@ impl Library {
     /// # Errors
     /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::update`].
     pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
-        let seen = self.handle.get(id)?;
-        let committed = self.restore_previous(&seen, by).await?;
-        self.wait_settled(&committed, seen.desired.previous_package, wait).await
+        let (committed, previous) = {
+            let _intake = self.intake.read().await;
+            let seen = self.handle.get(id)?;
+            (self.restore_previous(&seen, by).await?, seen.desired.previous_package)
+        };
+        self.wait_settled(&committed, previous, wait).await
     }
 
-    /// Changes nothing if the package has been changed since the plugin was seen.
+    /// Changes nothing if the package has been changed since the plugin was seen, which has to be within the intake: an
+    /// update meanwhile would throw the previous package away.
     async fn restore_previous(&self, seen: &Plugin, by: &str) -> Result<Arc<Plugin>> {
         check_supervised(seen)?;
         let previous = seen.desired.previous_package.ok_or_else(|| {
@@ -121,6 +126,7 @@ impl Library {
     /// # Errors
     /// As [`Library::roll_back`].
     pub async fn take_back(&self, id: PluginId, failed: Digest, by: &str) -> Result<()> {
+        let _intake = self.intake.read().await;
         let seen = self.handle.get(id)?;
         if seen.desired.package == Some(failed) {
             self.restore_previous(&seen, by).await?;

@@ -29,5 +29,5 @@ pub(crate) use rest::{Answer, Body, Rest};
 pub(crate) use server::{Knobs, Plugd, QUICK, search_path};
 pub(crate) use shapes::{detail, message_of, state_of, status_of};
 pub(crate) use sse::{Event, Sse};
-pub(crate) use wait::within;
+pub(crate) use wait::{eventually, within};
 pub(crate) use watch::{Watch, states};

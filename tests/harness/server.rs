@@ -75,6 +75,11 @@ impl Plugd {
         plugd
     }
 
+    /// Has a setting, as an environment variable, from the next start on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.knobs.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts it on the data that it left.
     pub(crate) async fn restart(&mut self) {
         assert!(self.running.is_none(), "it runs");

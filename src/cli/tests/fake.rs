@@ -129,7 +129,7 @@ impl Fake {
 
     /// The next log has these lines and then this error.
     pub(in crate::cli) fn log<const N: usize>(&self, lines: [&str; N], end: Option<Status>) {
-        let lines = lines.map(|text| LogLine { text: text.to_owned(), cursor: format!("at {text}") });
+        let lines = lines.map(|text| LogLine { text: text.to_owned(), cursor: format!("at {text}"), continues: false });
         self.with(|state| state.logs.push_back((lines.into(), end)));
     }
 

@@ -35,6 +35,16 @@ impl Node {
         }
     }
 
+    /// It as a string; a broken rule becomes a problem.
+    fn text_keeping(self, rule: Rule, problems: &mut Problems) -> Option<String> {
+        let path = self.path.clone();
+        let text = self.text(problems);
+        if text.as_deref().is_some_and(|text| !(rule.holds)(text)) {
+            problems.add(&path, rule.broken);
+        }
+        text
+    }
+
     fn boolean(self, problems: &mut Problems) -> Option<bool> {
         match self.value {
             Value::Bool(value) => Some(value),
@@ -78,6 +88,11 @@ impl Object {
         Some(Node { path: self.path_of(key), value })
     }
 
+    /// Takes a string out that is to keep a rule; the empty one if it is absent.
+    pub(super) fn text_keeping(&mut self, key: &str, rule: Rule, problems: &mut Problems) -> String {
+        self.take(key).and_then(|node| node.text_keeping(rule, problems)).unwrap_or_default()
+    }
+
     /// Takes a string out, if it is there.
     pub(super) fn text(&mut self, key: &str, problems: &mut Problems) -> Option<String> {
         self.take(key)?.text(problems)
@@ -95,11 +110,7 @@ impl Object {
             problems.add(&path, "is required.");
             return String::new();
         };
-        let text = node.text(problems);
-        if text.as_deref().is_some_and(|text| !(rule.holds)(text)) {
-            problems.add(&path, rule.broken);
-        }
-        text.unwrap_or_default()
+        node.text_keeping(rule, problems).unwrap_or_default()
     }
 
     /// Takes true or false out, if it is there.
@@ -110,6 +121,11 @@ impl Object {
     /// Takes a list out; the empty one if it is absent.
     pub(super) fn list(&mut self, key: &str, problems: &mut Problems) -> Vec<Node> {
         self.take(key).and_then(|node| node.list(problems)).unwrap_or_default()
+    }
+
+    /// Takes a list of strings out that are to keep a rule; the empty one if it is absent.
+    pub(super) fn texts_keeping(&mut self, key: &str, rule: Rule, problems: &mut Problems) -> Vec<String> {
+        self.list(key, problems).into_iter().filter_map(|node| node.text_keeping(rule, problems)).collect()
     }
 
     /// Takes a list of strings out; the empty one if it is absent.

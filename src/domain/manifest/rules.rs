@@ -35,6 +35,10 @@ pub(super) const NAME: Rule = Rule {
 /// What must be there, whatever it is.
 pub(super) const NOT_EMPTY: Rule = Rule { holds: |text| !text.is_empty(), broken: "is invalid. It must not be empty." };
 
+/// What a process is started with: Linux ends such a text at its first NUL.
+pub(super) const NO_NUL: Rule =
+    Rule { holds: |text| !text.contains('\0'), broken: "is invalid. It must not contain a NUL character." };
+
 fn begins_well(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
@@ -74,5 +78,10 @@ mod tests {
     #[test]
     fn a_name_has_1_to_100_characters() {
         check(NAME, &["a", " ", &"é".repeat(100)], &["", &"a".repeat(101)]);
+    }
+
+    #[test]
+    fn what_a_process_is_started_with_has_no_nul() {
+        check(NO_NUL, &["", "a", "a\n\u{1}"], &["\0", "a\0", "a\0b"]);
     }
 }

@@ -46,7 +46,11 @@ fn message(id: PluginId, batch: io::Result<LogBatch>) -> Result<StreamLogsRespon
         tracing::warn!(plugin = %id, %error, "the log can't be read");
         status(Error::new(Reason::Internal, "the plugin's log can't be read").with("plugin_id", id))
     })?;
-    let line = |line: crate::logs::LogLine| LogLine { cursor: line.cursor.to_string(), text: line.text };
+    let line = |line: crate::logs::LogLine| LogLine {
+        cursor: line.cursor.to_string(),
+        text: line.text,
+        continues: line.continues,
+    };
     Ok(StreamLogsResponse {
         lines: batch.lines.into_iter().map(line).collect(),
         lines_lost: batch.lines_lost,

@@ -18,7 +18,7 @@ async fn a_disk_that_takes_nothing_does_not_hold_up_the_plugin() {
     fixture.wait_for(|layout| layout.head > 0 && layout.current().is_none()).await;
     let lines = fixture.texts(From::Start).await;
     assert_eq!(lines.last().unwrap(), "back");
-    assert_eq!(fixture.logs.dropped(fixture.plugin), 500_001 - lines.len() as u64);
+    assert_eq!(fixture.logs.output(fixture.plugin).dropped(), 500_001 - lines.len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,13 +33,13 @@ async fn a_disk_that_hangs_does_not_hold_up_the_plugin() {
     let hang = std::thread::spawn(move || output.hang(held.0, &release.1));
     held.1.await.unwrap();
     print(&mut pipe, &printed(1..1_000_000)).await;
-    assert!(fixture.logs.dropped(fixture.plugin) > 0);
+    assert!(fixture.logs.output(fixture.plugin).dropped() > 0);
     release.0.send(()).unwrap();
     hang.join().unwrap();
     drop(pipe);
     fixture.wait_for(|layout| layout.head > 0 && layout.current().is_none()).await;
     let written = fixture.texts(From::Start).await.len() as u64;
-    assert_eq!(written + fixture.logs.dropped(fixture.plugin), 1_000_000);
+    assert_eq!(written + fixture.logs.output(fixture.plugin).dropped(), 1_000_000);
     let (mut expected, mut read) = (1, 1);
     while read < written {
         let batch = next(&mut stream).await;
@@ -72,7 +72,7 @@ async fn lines_that_the_disk_did_not_take_leave_a_gap_that_followers_see() {
     assert_eq!((texts(&batch.lines), batch.lines_lost), (vec!["four".to_owned()], true));
     let resumed = next(&mut fixture.stream(From::After(one.cursor), false)).await;
     assert_eq!(resumed, LogBatch { caught_up: true, ..batch });
-    assert_eq!(fixture.logs.dropped(fixture.plugin), 2);
+    assert_eq!(fixture.logs.output(fixture.plugin).dropped(), 2);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_link_in_place_of_the_folder_is_not_followed() {
     let mut pipe = fixture.capture();
     print(&mut pipe, "one\n").await;
     drop(pipe);
-    wait_until(|| fixture.logs.dropped(fixture.plugin) == 1).await;
+    wait_until(|| fixture.logs.output(fixture.plugin).dropped() == 1).await;
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 

@@ -108,7 +108,7 @@ async fn a_flood_reaches_every_follower_in_bounded_batches() {
         }
     }
     flood.await.unwrap();
-    assert_eq!(fixture.logs.dropped(fixture.plugin), 0);
+    assert_eq!(fixture.logs.output(fixture.plugin).dropped(), 0);
 }
 
 #[tokio::test]

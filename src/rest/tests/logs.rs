@@ -11,7 +11,7 @@ use super::{Harness, admin, fake::told, path};
 use crate::api::v1::{LogLine, StreamLogsResponse};
 
 fn lines(lines: &[&str]) -> Result<StreamLogsResponse, Status> {
-    let lines = lines.iter().map(|text| LogLine { text: (*text).to_owned(), cursor: String::new() });
+    let lines = lines.iter().map(|text| LogLine { text: (*text).to_owned(), ..Default::default() });
     Ok(StreamLogsResponse { lines: lines.collect(), ..Default::default() })
 }
 
@@ -39,6 +39,23 @@ async fn a_line_can_not_break_out_of_its_event() {
     let text = harness.get(&path("/logs")).await.text;
     let expected = "data: a\ndata: b\n\ndata: windows\n\ndata: \n\ndata: x\ndata: event: end\n\ndata: n\u{fffd}l\n\n";
     assert_eq!(text, format!("{expected}event: end\ndata:\n\n"));
+}
+
+/// Its pieces make one event; where the rest of a line is lost, or never comes, the event ends there.
+#[tokio::test]
+async fn a_line_in_pieces_is_one_event() {
+    let harness = Harness::new();
+    let piece = |text: &str| LogLine { text: text.to_owned(), continues: true, ..Default::default() };
+    let of = |lines: Vec<LogLine>, lines_lost| Ok(StreamLogsResponse { lines, lines_lost, ..Default::default() });
+    let end = LogLine { text: "d".to_owned(), ..Default::default() };
+    harness.fake.logs(vec![
+        of(vec![piece("a\n"), piece("b")], false),
+        of(vec![piece("c"), end.clone(), piece("e")], false),
+        of(vec![end, piece("f")], true),
+        Err(Status::unavailable("bye")),
+    ]);
+    let text = harness.get(&path("/logs")).await.text;
+    assert_eq!(text, "data: a\ndata: bcd\n\ndata: e\n\ndata: d\n\ndata: f\n\nevent: end\ndata:\n\n");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use std::{
 use super::{
     Checkpoint, InstallError, PackageFiles, Result, Step,
     dir::{Dir, Owner},
-    marker::{MARKER, Marker},
+    marker::{self, LOCK, MARKER, Marker},
     path::{Inside, OWN_DIR},
     plan::Plan,
     stage::Staging,
@@ -34,7 +34,8 @@ impl Layout {
     pub(super) fn has(&self, digest: Digest) -> Result<bool> {
         match self.marker()? {
             Some(marker) if marker.digest == digest => {
-                marker.is_complete(&self.install).map_err(|error| self.cannot("read", &error))
+                let is_whole = marker.is_complete(&self.install).and_then(|is| Ok(is && self.is_locked(digest)?));
+                is_whole.map_err(|error| self.cannot("read", &error))
             }
             _ => Ok(false),
         }
@@ -48,6 +49,7 @@ impl Layout {
         let plan = Plan::new(&self.install, old.as_ref(), contents);
         let plan = plan.map_err(|error| self.cannot("read", &error))?;
         self.staging.write(&self.staging.marker(), &json(&plan.marker)?)?;
+        self.staging.write(&self.staging.lock(), marker::lock(digest).as_bytes())?;
         self.staging.write(&self.staging.plan(), &json(&plan)?)?;
         checkpoint(Step::Planned)
     }
@@ -118,7 +120,15 @@ impl Layout {
         self.install.sync()
     }
 
+    fn is_locked(&self, digest: Digest) -> io::Result<bool> {
+        let found = self.install.read(LOCK)?;
+        Ok(found.is_some_and(|found| found == marker::lock(digest).as_bytes()))
+    }
+
     fn mark(&self) -> io::Result<()> {
+        if self.staging.lock().try_exists()? {
+            self.install.take(&self.staging.lock(), LOCK)?;
+        }
         let own = self.install.child_or_create(OWN_DIR)?;
         if self.staging.marker().try_exists()? {
             own.take(&self.staging.marker(), MARKER)?;

@@ -10,6 +10,15 @@ use crate::domain::Digest;
 /// Name of the marker in plugd's own folder of the install directory.
 pub(super) const MARKER: &str = "installed.json";
 
+/// Name of the contract's own marker (CONTRACT 7): who removes it has the package laid out anew at the next start.
+pub(super) const LOCK: &str = ".sdxlock";
+
+/// The contract's marker of this package: its digest as hexadecimal digits, and a line break.
+pub(super) fn lock(digest: Digest) -> String {
+    let digest = digest.to_string();
+    format!("{}\n", digest.split_once(':').map_or(&*digest, |(_, digits)| digits))
+}
+
 /// What a package brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Marker {

@@ -45,6 +45,11 @@ impl Staging {
         self.dir.join("marker.json")
     }
 
+    /// Where the contract's marker waits for its turn.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.dir.join("marker.sdxlock")
+    }
+
     /// Where file number `index` of the package is.
     pub(super) fn file(&self, index: usize) -> PathBuf {
         self.dir.join(index.to_string())

@@ -78,7 +78,7 @@ impl Fixture {
         fs::write(self.path(path), contents).unwrap();
     }
 
-    /// Every file outside of plugd's own folder, with its contents.
+    /// Every file with its contents, but for the markers.
     fn files(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         collect(&self.path(""), &self.path(""), &mut found);
@@ -93,7 +93,7 @@ fn collect(root: &Path, dir: &Path, found: &mut BTreeMap<String, String>) {
             if name != ".plugd" {
                 collect(root, &entry.path(), found);
             }
-        } else {
+        } else if name != ".sdxlock" {
             found.insert(name, fs::read_to_string(entry.path()).unwrap());
         }
     }

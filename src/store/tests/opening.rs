@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
-use sea_orm::{ActiveValue::Set, EntityTrait};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 use sea_orm_migration::seaql_migrations;
 
 use super::*;
@@ -31,6 +31,31 @@ async fn a_database_of_a_newer_plugd_is_refused_and_left_alone() {
     let error = refusal(url(folder.path())).await;
     assert!(matches!(&error, StoreError::Newer { migrations } if migrations == &["m9999_later"]), "{error}");
     assert_eq!(std::fs::read(database(folder.path())).unwrap(), before);
+}
+
+/// Nothing of it is lost: its row stays as it is, whatever happens to the others.
+#[tokio::test]
+async fn a_record_that_can_not_be_read_is_left_out_and_kept() {
+    let fixture = Fixture::new().await;
+    for number in [1, 2] {
+        fixture.store.install(mk_plugin(number)).await.unwrap();
+    }
+    assert!(fixture.store.is_whole());
+    let folder = fixture.folder.clone();
+    fixture.store.close().await.unwrap();
+    let db = connect::writer(&url(folder.path())).await.unwrap();
+    let spoil = entity::plugin::Entity::update_many().col_expr(entity::plugin::Column::Record, Expr::val("spoilt"));
+    spoil.filter(entity::plugin::Column::Id.eq(mk_id(1).to_string())).exec(&db).await.unwrap();
+    db.close().await.unwrap();
+
+    let fixture = Fixture::at(folder.clone(), 1_000_000).await;
+
+    assert_eq!(fixture.loaded.unreadable, [mk_id(1).to_string()]);
+    assert_eq!(fixture.loaded.plugins.iter().map(|plugin| plugin.id).collect::<Vec<_>>(), [mk_id(2)]);
+    assert!(!fixture.store.is_whole());
+    fixture.store.remove(mk_id(2)).await.unwrap();
+    let again = fixture.reopened(1_000_000).await;
+    assert_eq!((again.loaded.unreadable.len(), again.loaded.plugins.len()), (1, 0));
 }
 
 #[tokio::test]

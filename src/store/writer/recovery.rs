@@ -9,7 +9,7 @@ use super::{
     op::{Change, What},
     send, within,
 };
-use crate::store::{StoreError, connect, error::unavailable};
+use crate::store::{StoreError, connect};
 
 /// The first wait before trying the database again; it doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -46,7 +46,7 @@ impl Writer {
     pub(super) fn put_off(&mut self, change: Change) {
         match change.what {
             What::Report { id, reported } => self.backlog.push(id, *reported),
-            _ => send(change.reply, Err(unavailable())),
+            _ => send(change.reply, Err(self.start.place.refusal())),
         }
     }
 
@@ -99,6 +99,7 @@ impl Writer {
     /// Finds out whether the last transaction was written, by the head that it would have left: the one that a new
     /// connection sees.
     pub(super) async fn resolve(&mut self) -> Result<(), StoreError> {
+        self.start.place.check()?;
         let (found, _) = within(self.reconnect_and_probe()).await?;
         match self.unresolved.take() {
             Some((plan, cut)) if found == plan.head() => self.publish(plan, cut),

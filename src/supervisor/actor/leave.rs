@@ -1,6 +1,6 @@
 //! The end of an actor: deletion, or the shutdown of plugd.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{io, mem, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
@@ -9,7 +9,7 @@ use super::{
     amend::{being_deleted, shutting_down},
 };
 use crate::{
-    domain::{Error, Plugin, Reason, Result, State, lifecycle::Event},
+    domain::{Error, Plugin, PluginId, Reason, Result, State, lifecycle::Event},
     supervisor::message::Reply,
 };
 
@@ -61,10 +61,9 @@ impl Actor {
         let (id, parts) = (self.id, self.parts.clone());
         let committed = Box::pin(async move {
             let plugin = removed.await?;
-            match timeout(CLEAN_UP, parts.runtime.remove(id)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(plugin = %id, %error, "files of a deleted plugin are left behind"),
-                Err(_) => tracing::warn!(plugin = %id, "the files of a deleted plugin are still being removed"),
+            let cleaning = tokio::spawn(clean_up(id, parts.runtime.remove(id)));
+            if timeout(CLEAN_UP, cleaning).await.is_err() {
+                tracing::warn!(plugin = %id, "the files of a deleted plugin are still being removed");
             }
             (parts.on_deleted)(id);
             Ok(plugin)
@@ -89,5 +88,12 @@ impl Actor {
             let desired = &self.plugin.desired;
             self.step(Event::ActivationChanged { generation: desired.generation, active: desired.active });
         }
+    }
+}
+
+/// In a task of its own: what comes of it is told also when nobody waits for it any longer.
+async fn clean_up(id: PluginId, removal: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = removal.await {
+        tracing::warn!(plugin = %id, %error, "files of a deleted plugin are left behind");
     }
 }

@@ -137,10 +137,10 @@ async fn who_was_let_in_before_the_rotation_is_turned_away_after_it() {
 #[tokio::test(start_paused = true)]
 async fn a_rotation_while_the_first_connection_is_asked_turns_the_second_away() {
     let (world, plugin) = mk_plugin().await;
-    let _silent = dial(&world.handle, &plugin).await.unwrap();
+    let mut silent = dial(&world.handle, &plugin).await.unwrap();
     let ticket = knock(&world.handle, None, &token(&plugin)).await.unwrap();
     let rotate = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(silent.peer.next().await.unwrap().method, "ping");
         world.handle.cycle_token(plugin.id, "test").await.unwrap()
     };
     let (second, cycled) = tokio::join!(attach(&world.handle, ticket), rotate);

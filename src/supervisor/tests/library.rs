@@ -41,9 +41,9 @@ impl PackageBytes for Shelf {
     }
 
     fn get(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes>> {
-        let found = self.packages.lock().unwrap().get(&digest.0).cloned();
         Box::pin(async move {
             let _turn = self.counter.lock().await;
+            let found = self.packages.lock().unwrap().get(&digest.0).cloned();
             found.ok_or_else(|| Error::new(Reason::PackageNotFound, "not on the shelf"))
         })
     }
@@ -94,6 +94,22 @@ impl Shop {
 
     async fn roll_back(&self) -> Result<Arc<Plugin>> {
         self.library.roll_back(self.plugin.id, "test", WAIT).await
+    }
+
+    /// Updates while somebody waits for bytes, who gets them when the update is committed and had its time to clean up.
+    async fn update_meanwhile(&self, archive: Bytes) -> Arc<Plugin> {
+        let busy = self.shelf.counter.lock().await;
+        tokio::task::yield_now().await;
+        let before = self.get().desired.package;
+        let release = async move {
+            let mut records = self.world.handle.slot(self.plugin.id).unwrap().subscribe();
+            records.wait_for(|p| p.as_ref().is_some_and(|p| p.desired.package != before)).await.unwrap();
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            drop(busy);
+        };
+        tokio::join!(self.update(archive), release).0.unwrap()
     }
 
     fn get(&self) -> Arc<Plugin> {
@@ -299,13 +315,8 @@ async fn only_the_update_that_failed_is_taken_back() {
     let shop = Shop::new(Behaviour::Connects).await;
     let failed = shop.update(archive("2")).await.unwrap().desired.package.unwrap();
     let take_back = || shop.library.take_back(shop.plugin.id, failed, "plugd");
-    let mended = async {
-        let _busy = shop.shelf.counter.lock().await;
-        // The rollback waits for the bytes of version 1 meanwhile.
-        tokio::task::yield_now().await;
-        shop.update(archive("3")).await.unwrap()
-    };
-    let (mended, taken_back) = tokio::join!(mended, take_back());
+    // The rollback waits for the bytes of version 1 meanwhile, which the update would throw away.
+    let (mended, taken_back) = tokio::join!(shop.update_meanwhile(archive("3")), take_back());
     assert!(taken_back.is_ok());
     assert_eq!((version(&mended), version(&shop.get())), ("3", "3"));
     take_back().await.unwrap();
@@ -318,12 +329,7 @@ async fn only_the_update_that_failed_is_taken_back() {
 async fn a_rollback_beside_an_update_is_not_told_that_it_worked() {
     let shop = Shop::new(Behaviour::Connects).await;
     shop.update(archive("2")).await.unwrap();
-    let update = async {
-        let _busy = shop.shelf.counter.lock().await;
-        tokio::task::yield_now().await;
-        shop.update(archive("3")).await.unwrap();
-    };
-    let ((), rolled_back) = tokio::join!(update, shop.roll_back());
+    let (_, rolled_back) = tokio::join!(shop.update_meanwhile(archive("3")), shop.roll_back());
     assert_eq!(version(&shop.get()), "3");
     assert_eq!(rolled_back.unwrap_err().reason, Reason::Superseded);
     shop.world.shut_down().await;

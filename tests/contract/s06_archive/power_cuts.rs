@@ -1,13 +1,14 @@
-//! Updates that a kill of plugd interrupts.
+//! Updates that a kill of plugd interrupts, at moments that a seed draws: `POWER_CUTS_SEED` repeats those of a failure.
 
 #![allow(clippy::print_stdout, reason = "how many were in time is reported")]
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use plugd::api::v1::ReportedState::Active;
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::timeout;
 
-use super::support::{replace, settle, version_of, versioned};
+use crate::contract::support::{replace, settle, version_of, versioned};
 use crate::harness::{Api, Plugd};
 
 const KILLS: u32 = 20;
@@ -22,15 +23,24 @@ async fn findings(api: &Api, id: &str) -> Vec<String> {
     texts.filter(|text| text.starts_with("whole") || text.starts_with("mixture")).collect()
 }
 
+/// Moments to kill at. The seed is printed, which shows where the test fails.
+fn moments() -> impl FnMut() -> Duration {
+    let seed = env::var("POWER_CUTS_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("POWER_CUTS_SEED={seed}");
+    let mut source = StdRng::seed_from_u64(seed);
+    move || LONGEST.mul_f64(source.random::<f64>().powi(4))
+}
+
 /// plugd's own decision on updates: whatever the moment, either all of the old package runs next, or all of the new one.
 #[tokio::test]
-async fn a_kill_at_any_moment_of_an_update_leaves_the_old_package_or_the_new_one_and_no_mixture() {
+async fn a_kill_at_any_moment_of_an_update_leaves_the_old_package_or_the_new_one_and_no_mixture_6() {
+    let mut moment_of = moments();
     let mut plugd = Plugd::start().await;
     let id = plugd.api().upload(versioned(0, "tame")).await.unwrap().id;
     plugd.api().activate(&id).await.unwrap();
     let (mut version, mut taken) = (0, 0);
     for next in 1..=KILLS {
-        let moment = LONGEST.mul_f64(rand::random::<f64>().powi(4));
+        let moment = moment_of();
         let api = plugd.api();
         let _ = timeout(moment, replace(&api, &id, versioned(next, "tame"))).await;
         plugd.kill_9().await;

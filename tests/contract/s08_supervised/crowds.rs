@@ -9,7 +9,7 @@ use prost::Message;
 use serde_json::json;
 use tokio::{task::JoinSet, time::Instant};
 
-use super::support::{external, settle};
+use crate::contract::support::{external, settle};
 use crate::harness::{Api, Plugd, reason, state_of, within};
 
 const CLIENTS: u32 = 50;
