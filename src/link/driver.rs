@@ -169,20 +169,14 @@ impl Driver {
         } else {
             drop(writer);
         }
-        leave(stream, &end, options).await;
+        leave(stream, options).await;
     }
 }
 
-/// Reads on until the plugin has closed its side: this also sends the answer to its close frame. A socket that is
-/// dropped with unread bytes would be reset, and the plugin might never see why.
-async fn leave(mut stream: Fuse<SplitStream<WebSocket>>, end: &End, options: Options) {
-    let rest = async {
-        while stream.next().await.is_some() {}
-        if end.answer() == Some(CloseReason::TooLarge) {
-            // The rest of that message can't be read; only time lets the close frame arrive.
-            std::future::pending::<()>().await;
-        }
-    };
+/// Reads on until the plugin has closed its side: this also sends the answer to its close frame. After an error the
+/// library reads no further; then the listener throws away what still comes, so that our goodbye is not reset.
+async fn leave(mut stream: Fuse<SplitStream<WebSocket>>, options: Options) {
+    let rest = async { while stream.next().await.is_some() {} };
     let _ = timeout(options.close_timeout, rest).await;
 }
 

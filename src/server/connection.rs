@@ -14,6 +14,8 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
 
+use super::linger::linger;
+
 /// What every HTTP/2 client says first (RFC 9113, 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -24,6 +26,10 @@ pub(super) struct Connection {
     /// What was read to tell the protocol, to be read again.
     head: Vec<u8>,
     read_again: usize,
+    /// Was anything sent to the client, who may not have read it yet?
+    has_spoken: bool,
+    /// Has the client closed its direction, or is the connection broken?
+    is_over: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -48,7 +54,24 @@ impl Connection {
                 read => filled += read,
             }
         }
-        Ok(Self { stream, head: head[..filled].to_vec(), read_again: 0, _place: place })
+        let head = head[..filled].to_vec();
+        Ok(Self { stream, head, read_again: 0, has_spoken: false, is_over: false, _place: place })
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Either::Left(plain) => plain,
+            Either::Right(encrypted) => encrypted.get_ref().0,
+        }
+    }
+}
+
+/// Also after an upgrade, and whoever drops it: a plugin must get the close frame that was written for it.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.has_spoken && !self.is_over {
+            linger(self.socket());
+        }
     }
 }
 
@@ -57,7 +80,14 @@ impl AsyncRead for Connection {
         let this = &mut *self;
         let rest = this.head.get(this.read_again..).unwrap_or_default();
         if rest.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
+            let (before, room) = (buf.filled().len(), buf.remaining());
+            let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+            this.is_over |= match &polled {
+                Poll::Ready(Ok(())) => room > 0 && buf.filled().len() == before,
+                Poll::Ready(Err(_)) => true,
+                Poll::Pending => false,
+            };
+            return polled;
         }
         let part = rest.len().min(buf.remaining());
         buf.put_slice(&rest[..part]);
@@ -68,6 +98,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.has_spoken = true;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -76,6 +107,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.has_spoken = true;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 

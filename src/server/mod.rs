@@ -8,6 +8,7 @@ mod activity;
 mod connection;
 mod guest;
 mod http;
+mod linger;
 #[cfg(test)]
 mod tests;
 

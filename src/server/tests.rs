@@ -289,3 +289,17 @@ async fn a_panic_ends_its_connection_and_nothing_else() {
     assert!(within(get_http2(rig.address, "/panic")).await.is_err());
     assert!(within(get_http2(rig.address, "/version")).await.is_ok());
 }
+
+/// The rest of the body is thrown away; a reset would take the answer with it.
+#[tokio::test]
+async fn a_client_that_is_still_sending_gets_its_answer() {
+    let rig = Rig::start(Options::default()).await;
+    let mut stream = rig.connect().await;
+    let body = vec![0; 8 << 20];
+    let head = format!("POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    within(stream.write_all(head.as_bytes())).await.unwrap();
+    within(stream.write_all(&body)).await.unwrap();
+    let mut answer = String::new();
+    within(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
