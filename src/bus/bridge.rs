@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Hosts,
     access_get::{self, Credentials},
+    robot_run,
 };
 use crate::{
     domain::{Plugin, depth},
@@ -54,7 +55,7 @@ impl Bridge {
         match method {
             "get_config" => get_config(&plugin, &params),
             "access_get" => Ok(access_get::respond(caller, self.access(plugin, params).await)),
-            "robot_run" => Ok(self.robot_run(plugin, params).await),
+            robot_run::METHOD => Ok(self.robot_run(plugin, params).await),
             method => match self.hosts.call(plugin, (method, params), HOST_TIMEOUT).await {
                 Some(answer) => answer.map(Value::Object),
                 None => Err(unserved(method)),
@@ -77,17 +78,14 @@ impl Bridge {
         }
     }
 
-    /// All its failures are answers with `error` set (CONTRACT 11.4).
     async fn robot_run(&self, plugin: Arc<Plugin>, params: Map<String, Value>) -> Value {
-        let session = params.get("session_id").and_then(Value::as_str).map(str::to_owned);
-        let session = session.unwrap_or_else(|| xid::new().to_string());
-        let mut answer = match self.hosts.call(plugin, ("robot_run", params), HOST_TIMEOUT).await {
-            Some(Ok(answer)) => answer,
-            Some(Err(error)) => Map::from_iter([("error".to_owned(), json!(error.message))]),
-            None => Map::from_iter([("error".to_owned(), json!(unserved("robot_run").message))]),
+        let session = robot_run::session(&params);
+        let outcome = match robot_run::check(&plugin.desired.manifest, &params) {
+            Ok(()) => self.hosts.call(plugin, (robot_run::METHOD, params), HOST_TIMEOUT).await,
+            Err(refused) => Some(Err(RpcError::failed(refused))),
         };
-        answer.entry("session_id").or_insert_with(|| json!(session));
-        Value::Object(answer)
+        let outcome = outcome.unwrap_or_else(|| Err(unserved(robot_run::METHOD)));
+        robot_run::respond(session, outcome.map_err(|error| error.message))
     }
 }
 

@@ -9,6 +9,7 @@ mod access_get;
 mod bridge;
 mod events;
 mod hosts;
+mod robot_run;
 #[cfg(test)]
 mod tests;
 
@@ -72,4 +73,9 @@ pub fn call_error(error: &CallError) -> Error {
         CallError::Refused(refused) => told.with("code", refused.code).with("message", &refused.message),
         _ => told,
     }
+}
+
+/// Is this text what Go reads as an xid?
+fn is_xid(text: &str) -> bool {
+    text.parse::<xid::Id>().is_ok_and(|id| id.to_string() == text)
 }

@@ -100,38 +100,6 @@ async fn no_application_is_asked_for_get_config() {
     office.close().await;
 }
 
-/// CONTRACT 11.4: its failures are answers with `error`; `session_id` is always there.
-#[tokio::test(start_paused = true)]
-async fn every_failure_of_robot_run_is_an_answer_with_an_error_and_a_session() {
-    let office = Office::new(json!({}), None).await;
-    let unserved = office.call("", "robot_run", json!({"message": "hi"})).await.unwrap();
-    assert!(unserved["error"].as_str().unwrap().contains("robot_run"), "{unserved}");
-    assert_eq!(
-        unserved["session_id"].as_str().unwrap().parse::<xid::Id>().unwrap().to_string(),
-        unserved["session_id"]
-    );
-    office.serve(&["robot_run"], |_| Err(RpcError::failed("no robots today")));
-    let session = "9m4e2mr0ui3e8a215n4g";
-    let failed = office.call("", "robot_run", json!({"message": "", "session_id": session})).await.unwrap();
-    assert_eq!(failed, json!({"session_id": session, "error": "no robots today"}));
-    office.close().await;
-}
-
-/// CONTRACT 11.4.
-#[tokio::test(start_paused = true)]
-async fn an_answer_of_robot_run_passes_as_it_is_with_the_session_that_was_asked_for() {
-    let office = Office::new(json!({}), None).await;
-    office.serve(&["robot_run"], |call| match call.params["message"].as_str() {
-        Some("own") => Ok(json!({"session_id": "theirs", "output": {"status": "completed", "summary": "s"}})),
-        _ => Ok(json!({"error": "the message is blank"})),
-    });
-    let own = office.call("", "robot_run", json!({"message": "own", "session_id": "ours"})).await.unwrap();
-    assert_eq!(own, json!({"session_id": "theirs", "output": {"status": "completed", "summary": "s"}}));
-    let blank = office.call("", "robot_run", json!({"message": "", "session_id": "ours"})).await.unwrap();
-    assert_eq!(blank, json!({"session_id": "ours", "error": "the message is blank"}));
-    office.close().await;
-}
-
 /// CONTRACT 19, row 12.
 #[tokio::test(start_paused = true)]
 async fn a_method_that_nobody_serves_is_32601_and_says_how_it_could_be_served() {
