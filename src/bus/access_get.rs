@@ -37,7 +37,7 @@ pub(super) fn respond(caller: &Caller, answer: Result<Credentials, RpcError>) ->
 
 fn encode(user_agent: &str, credentials: &Credentials) -> Value {
     let Credentials { access_key, api_base_url } = credentials;
-    if user_agent.starts_with("Python/") {
+    if user_agent.starts_with("Python/") && user_agent.contains(" websockets/") {
         json!({"access_key": access_key, "apibase_url": api_base_url})
     } else if user_agent.starts_with("Go-http-client/") {
         json!({"access_key": access_key, "api_base_url": go_url(api_base_url)})

@@ -127,12 +127,12 @@ pub(super) fn request(id: &str, method: &str, params: Option<Value>) -> String {
     Value::Object(frame).to_string()
 }
 
-/// The answer to a plugin's request. A result names the method that it answers (CONTRACT 11.1); an error comes without
-/// any result.
+/// The answer to a plugin's request. A result names the method that it answers, whatever the host put there: the SDKs
+/// decode it by that name (CONTRACT 11.1). An error comes without any result.
 pub(super) fn response(id: &RequestId, method: &str, outcome: Result<Value, RpcError>) -> String {
     match outcome {
         Ok(Value::Object(mut result)) => {
-            result.entry("method").or_insert_with(|| json!(method));
+            result.insert("method".to_owned(), json!(method));
             json!({"jsonrpc": "2.0", "id": id.0, "result": result}).to_string()
         }
         Ok(_) => failure(id, &RpcError::failed("internal error: the answer is not an object")),

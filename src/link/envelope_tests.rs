@@ -109,9 +109,9 @@ fn a_result_names_its_method_and_the_frame_does_not_11_1() {
 }
 
 #[test]
-fn a_method_that_the_host_put_into_its_result_stays() {
+fn a_result_names_what_was_asked_whatever_the_host_put_there_11_1() {
     let answer = parsed(&response(&id(json!("i")), "a", Ok(json!({"method": "b"}))));
-    assert_eq!(answer["result"]["method"], "b");
+    assert_eq!(answer["result"]["method"], "a");
 }
 
 #[test]

@@ -46,7 +46,7 @@ async fn each_sdk_gets_the_encoding_that_it_reads() {
             "Scheme": "http", "Opaque": "", "User": null, "Host": "host:3000", "Path": "", "RawPath": "",
             "OmitHost": false, "ForceQuery": false, "RawQuery": "", "Fragment": "", "RawFragment": ""}})
     );
-    for other in ["", "curl/8", "Node.js"] {
+    for other in ["", "curl/8", "Node.js", "Python/3.11 aiohttp/3.9"] {
         let other = access(&office, other).await["result"].clone();
         assert_eq!(other, json!({"access_key": "sdbak_k", "api_base_url": "http://host:3000"}));
     }
