@@ -9,11 +9,15 @@ use std::{
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::interval};
 
+use super::{call_error, payloads};
 use crate::{
     domain::{Error, Plugin, Result, State, events::EventCatalog},
-    link::{CallError, Session},
+    link::{CallError, Session, check_size},
     supervisor::{Projection, Slot},
 };
+
+/// The plugin's method that takes an event.
+const METHOD: &str = "event";
 
 /// Events that may wait for one plugin.
 const QUEUE: usize = 256;
@@ -56,13 +60,14 @@ impl Events {
     /// Hands an event to every connected plugin whose manifest consumes it.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a name that no manifest may consume.
+    /// `INVALID_ARGUMENT` for a name that no manifest may consume or a payload that is not the event's, `TOO_LARGE` for a payload that no plugin could take.
     pub fn publish(&self, name: &str, payload: Payload) -> Result<Published> {
         if !self.catalog.has(name) {
             return Err(Error::field("name", format!("{name:.128?} is not the name of an event")));
         }
-        let mut payload = payload;
+        let mut payload = if self.catalog.is_any() { payload } else { payloads::encode(name, payload)? };
         payload.insert("event".to_owned(), Value::from(name));
+        check_size(METHOD, Value::Object(payload.clone())).map_err(|error| call_error(&error))?;
         let payload = Arc::new(payload);
         let mut published = Published::default();
         for slot in self.projection.slots() {
@@ -142,7 +147,7 @@ async fn report_losses(slot: &Slot) {
 
 async fn deliver_one(event: Arc<Payload>, session: &Session, slot: &Slot) {
     let params = Value::Object(Payload::clone(&event));
-    if let Err(error) = session.call("event", Some(params), EVENT_TIMEOUT).await {
+    if let Err(error) = session.call(METHOD, Some(params), EVENT_TIMEOUT).await {
         // Not tried again (CONTRACT 12). What the plugin was sent it has, whatever it answers.
         if matches!(error, CallError::QueueFull | CallError::TooLarge { .. }) {
             slot.note_lost_events(1);

@@ -9,6 +9,7 @@ mod access_get;
 mod bridge;
 mod events;
 mod hosts;
+mod payloads;
 mod robot_run;
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,7 @@ pub use error::{CallError, RpcError};
 pub use gate::{
     Attached, Caller, Credential, Gate, Handshake, Host, Refusal, Rejected, SessionEvent, SessionEvents, Ticket,
 };
-pub use session::{CloseReason, Session};
+pub use session::{CloseReason, Session, check_size};
 
 /// Times of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -172,9 +172,7 @@ impl Session {
     }
 
     fn try_queue(&self, message: String) -> Result<(), CallError> {
-        if message.len() > MAX_OUTBOUND {
-            return Err(CallError::TooLarge { bytes: message.len(), limit: MAX_OUTBOUND });
-        }
+        check_length(message.len())?;
         self.0.outbound.try_send(message).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => CallError::QueueFull,
             mpsc::error::TrySendError::Closed(_) => CallError::NotConnected,
@@ -212,6 +210,20 @@ impl Session {
         self.0.pending.close();
         self.0.gone.cancel();
     }
+}
+
+/// Whether a call with these parameters is short enough for every plugin.
+///
+/// # Errors
+/// [`CallError::TooLarge`], as from [`Session::call`].
+pub fn check_size(method: &str, params: Value) -> Result<(), CallError> {
+    // Every id of ours is as long as this one.
+    let id = xid::Id::default().to_string();
+    check_length(envelope::request(&id, method, Some(params)).len())
+}
+
+fn check_length(bytes: usize) -> Result<(), CallError> {
+    if bytes > MAX_OUTBOUND { Err(CallError::TooLarge { bytes, limit: MAX_OUTBOUND }) } else { Ok(()) }
 }
 
 /// Gives a call's place back, also when its future is dropped. What was answered is gone from the table by then.

@@ -190,7 +190,7 @@ async fn a_name_that_no_manifest_may_consume_is_refused() {
         let error = events.publish(name, Map::new()).unwrap_err();
         assert_eq!((error.reason, &*error.violations[0].field), (Reason::InvalidArgument, "name"));
     }
-    assert!(storyden.publish("EventPostLiked", Map::new()).is_ok());
+    assert!(storyden.publish("EventSettingsUpdated", object(json!({"settings": {}}))).is_ok());
     assert_eq!(world.state(), State::Inactive);
     world.shut_down().await;
 }

@@ -5,6 +5,7 @@ mod bridge;
 mod calls;
 mod events;
 mod hosts;
+mod payloads;
 mod robot_run;
 
 use std::sync::Arc;
