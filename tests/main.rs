@@ -7,14 +7,12 @@
 
 mod access;
 mod activation;
-mod bus;
 mod cli;
 mod connections;
 mod contract;
 mod crashes;
 mod dev;
 mod encryption;
-mod external;
 mod foreign_clients;
 mod harness;
 mod killed;

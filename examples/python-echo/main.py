@@ -78,6 +78,8 @@ class Echo:
         response = await asyncio.wait_for(waiting, CALL_TIMEOUT_SECONDS)
         if response.error is not None:
             raise RuntimeError(f"{method}: {response.error}")
+        if response.result["method"] != method:
+            raise protocol.BrokenContract(f"{method} was answered as {response.result['method']}")
         return response.result
 
     async def greet(self):

@@ -11,13 +11,22 @@ METHOD_NOT_FOUND = -32601
 CANONICAL_XID = re.compile(r"[0-9a-v]{19}[0g]")
 BASE32HEX = "0123456789abcdefghijklmnopqrstuv"
 
-# What the host may send for each method: the members that must be there, and those that may be.
-# `configure` takes anything.
+# What the host may send for each method: the members that must be there, those that may be, and what is in members that
+# are known to the last key. `configure` takes anything.
+MESSAGE = ({"role"}, {"content", "name", "tool_call_id"}, {})
+TOOL = ({"name"}, {"description", "parameters"}, {})
 PARAMS = {
-    "ping": (set(), set()),
+    "ping": (set(), set(), {}),
     "robot_tool_call": (
         {"provider_id", "tool_id", "call_id", "session_id", "account_id", "arguments"},
         {"robot_id"},
+        {},
+    ),
+    "robot_model_provider_list_models": ({"provider"}, set(), {}),
+    "robot_model_provider_generate": (
+        {"provider", "model", "messages"},
+        {"system", "tools"},
+        {"messages": MESSAGE, "tools": TOOL},
     ),
 }
 EVENTS = {"EventThreadPublished": ({"event", "id"}, set())}
@@ -66,7 +75,9 @@ def parse_request(message):
             raise BrokenContract(f"an event that the manifest does not consume: {params.get('event')}")
         expect(f"params of {params['event']}", params, *known)
     elif method in PARAMS:
-        expect(f"params of {method}", params, *PARAMS[method])
+        expect_all(f"params of {method}", params, *PARAMS[method])
+    elif method != "configure":
+        raise BrokenContract(f"a method that the SDK does not know: {method}")
     return Request(message["id"], method, params)
 
 
@@ -80,6 +91,14 @@ def parse_response(message):
     elif not isinstance(result, dict) or not isinstance(result.get("method"), str):
         raise BrokenContract(f"a result without its method: {result}")
     return Response(message["id"], result, error)
+
+
+def expect_all(what, fields, needed, allowed, inner):
+    """The same at every level that is known."""
+    expect(what, fields, needed, allowed)
+    for name, members in inner.items():
+        for item in fields.get(name) or []:
+            expect_all(f"{name} of {what}", item, *members)
 
 
 def expect(what, fields, needed, allowed):

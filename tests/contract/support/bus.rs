@@ -22,9 +22,14 @@ fn fields(value: &Value) -> prost_types::Struct {
 
 /// Publishes an event; how many plugins matched and how many had room.
 pub(crate) async fn publish(api: &Api, name: &str, payload: &Value) -> (u32, u32) {
+    try_publish(api, name, payload).await.unwrap()
+}
+
+/// The same, which may be refused.
+pub(crate) async fn try_publish(api: &Api, name: &str, payload: &Value) -> Result<(u32, u32), Status> {
     let request = PublishEventRequest { name: name.to_owned(), payload: Some(fields(payload)) };
-    let answer = within("a publication", api.bus().publish_event(request)).await.unwrap().into_inner();
-    (answer.matched, answer.accepted)
+    let answer = within("a publication", api.bus().publish_event(request)).await?.into_inner();
+    Ok((answer.matched, answer.accepted))
 }
 
 /// Calls a plugin.

@@ -1,7 +1,7 @@
 //! External plugins that the test runs itself.
 
 use plugd::api::v1::{Plugin, ReportedState};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Wire;
 use crate::harness::{Plugd, external_manifest, state_of, within};
@@ -11,6 +11,12 @@ pub(crate) fn external(id: &str, members: &Value) -> Value {
     let mut manifest = external_manifest(id);
     manifest.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
     manifest
+}
+
+/// Members of a manifest that asks for these permissions.
+pub(crate) fn access(permissions: &[&str]) -> Value {
+    let links = json!([{"text": "home", "url": "https://forum.example"}]);
+    json!({"access": {"handle": "bot", "name": "Bot", "permissions": permissions, "links": links}})
 }
 
 /// Registers a plugin with these members in its manifest, and connects it with this `User-Agent`.

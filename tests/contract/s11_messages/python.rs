@@ -1,12 +1,15 @@
-//! A plugin as strict as the Python SDK, and an application in Python (CONTRACT 11, 13).
+//! A plugin as strict as the Python SDK, and an application in Python (CONTRACT 11).
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use plugd::api::v1::ReportedState::Inactive;
 use serde_json::{Value, json};
 
-use super::support::{Application, call_plugin, publish, register};
+use super::super::support::{Application, access, call_plugin, publish, register};
 use crate::harness::{Plugd, Run, Running, is_interrupted_or_ok, python, repository, state_of, zipped};
+
+const LIMIT: Duration = Duration::from_secs(20);
+const SESSION: &str = "9m4e2mr0ui3e8a215n4g";
 
 /// The example `python-echo` as a package.
 fn python_echo() -> Vec<u8> {
@@ -17,14 +20,25 @@ fn python_echo() -> Vec<u8> {
 }
 
 fn tool_call(arguments: &Value) -> (&'static str, Value) {
-    let caller = json!({"provider_id": "echo", "tool_id": "echo", "call_id": "c", "session_id": "9m4e2mr0ui3e8a215n4g",
+    let caller = json!({"provider_id": "echo", "tool_id": "echo", "call_id": "c", "session_id": SESSION,
         "account_id": "9m4e2mr0ui3e8a215n50", "arguments": arguments});
     ("robot_tool_call", caller)
 }
 
-/// CONTRACT 11.1: it refuses every frame with a key too many; 11.2: its own ids are rarely canonical.
+/// Methods that it knows, and does not serve: it looks into what they carry all the same.
+fn unserved() -> [(&'static str, Value); 2] {
+    let messages = json!([{"role": "user", "content": "hi"}, {"role": "tool", "content": "{}", "tool_call_id": "c"}]);
+    let tools = json!([{"name": "t", "parameters": {"type": "object"}}]);
+    [
+        ("robot_model_provider_list_models", json!({"provider": "p"})),
+        ("robot_model_provider_generate", json!({"provider": "p", "model": "m", "messages": messages, "tools": tools})),
+    ]
+}
+
+/// It refuses every frame with a key too many, an id of ours that is no xid and a result that does not name its method;
+/// its own ids are rarely xids.
 #[tokio::test]
-async fn a_plugin_as_strict_as_the_python_sdk_goes_through_a_whole_session() {
+async fn a_plugin_as_strict_as_the_python_sdk_goes_through_a_whole_session_11_1_must() {
     let plugd = Plugd::start().await;
     let api = plugd.api();
     let id = api.upload(python_echo()).await.unwrap().id;
@@ -32,8 +46,7 @@ async fn a_plugin_as_strict_as_the_python_sdk_goes_through_a_whole_session() {
     let mut log = api.logs(&id).await;
     assert_eq!(log.find("config ").await, "{}", "the answer to an id that is no canonical xid came back");
 
-    let answer =
-        call_plugin(&api, &id, tool_call(&json!({"text": "hi", "n": [1]})), std::time::Duration::from_secs(20));
+    let answer = call_plugin(&api, &id, tool_call(&json!({"text": "hi", "n": [1]})), LIMIT);
     assert_eq!(answer.await.unwrap()["output"], json!({"text": "hi", "n": [1]}));
     assert_eq!(publish(&api, "EventThreadPublished", &json!({"id": "9m4e2mr0ui3e8a215n4g"})).await, (1, 1));
     log.find("request event ").await;
@@ -41,9 +54,10 @@ async fn a_plugin_as_strict_as_the_python_sdk_goes_through_a_whole_session() {
     let stored = plugd.rest().patch(&path, crate::harness::Body::Json(json!({"any": "thing"}))).await.expect(200);
     assert_eq!(stored, json!({"any": "thing"}));
     log.find("request configure ").await;
-    let unknown =
-        call_plugin(&api, &id, ("robot_model_provider_generate", json!({})), std::time::Duration::from_secs(20));
-    assert!(unknown.await.unwrap_err().message().contains("-32601"));
+    for (method, params) in unserved() {
+        let refused = call_plugin(&api, &id, (method, params), LIMIT).await.unwrap_err();
+        assert!(refused.message().contains("-32601"), "{refused}");
+    }
 
     assert_eq!(state_of(&api.deactivate(&id).await.unwrap()), Inactive);
     let said = log.until("disconnected").await;
@@ -52,9 +66,9 @@ async fn a_plugin_as_strict_as_the_python_sdk_goes_through_a_whole_session() {
     assert!(log.find("config ").await.contains("'any': 'thing'"), "the second run starts with what was stored");
 }
 
-/// CONTRACT 11.4, 13: the example application serves plugins of every SDK, publishes, and calls.
+/// The example application.
 #[tokio::test]
-async fn an_application_in_python_serves_publishes_and_calls() {
+async fn an_application_in_python_serves_publishes_and_calls_11_4() {
     let plugd = Plugd::start().await;
     let address = plugd.address().to_string();
     let host = |args: &[&str]| {
@@ -63,16 +77,16 @@ async fn an_application_in_python_serves_publishes_and_calls() {
     };
     let mut serving = Running::start(&mut host(&["serve", "--api-url", "http://forum:3000"]));
     serving.find("serving access_get, robot_run").await;
-    let members = json!({"events_consumed": ["EventThreadPublished"],
-                         "access": {"handle": "bot", "name": "Bot", "permissions": []}});
+    let mut members = access(&["USE_ROBOTS"]);
+    members["events_consumed"] = json!(["EventThreadPublished"]);
     let (_, mut wire) = register(&plugd, &members, "Python/3.11 websockets/15.0.1").await;
     let access = wire.call("vvvvvvvvvvvvvvvvvvvv", "access_get", json!({})).await;
     assert_eq!(access["result"]["result"], json!({"access_key": "sdbak_example", "apibase_url": "http://forum:3000"}));
-    let run = wire.call("1", "robot_run", json!({"message": "hello", "session_id": "s"})).await;
+    let run = wire.call("1", "robot_run", json!({"message": "hello", "session_id": SESSION})).await;
     let output = json!({"status": "completed", "summary": "You said: hello"});
-    assert_eq!(run["result"], json!({"method": "robot_run", "session_id": "s", "output": output}));
-    let blank = wire.call("2", "robot_run", json!({"message": " ", "session_id": "s"})).await;
-    assert_eq!(blank["result"], json!({"method": "robot_run", "session_id": "s", "error": "the message is blank"}));
+    assert_eq!(run["result"], json!({"method": "robot_run", "session_id": SESSION, "output": output}));
+    let blank = wire.call("2", "robot_run", json!({"message": " ", "session_id": SESSION})).await;
+    assert!(blank["result"]["error"].is_string(), "{blank}");
 
     let payload = r#"{"id": "9m4e2mr0ui3e8a215n4g"}"#;
     let mut publishing = host(&["publish", "EventThreadPublished", payload]);
@@ -81,19 +95,18 @@ async fn an_application_in_python_serves_publishes_and_calls() {
     assert_eq!(taken, [json!({"event": "EventThreadPublished", "id": "9m4e2mr0ui3e8a215n4g"})]);
     serving.interrupt();
     assert!(is_interrupted_or_ok(serving.ended().await));
-    let gone = wire.call("3", "robot_run", json!({"message": "hello", "session_id": "s"})).await;
+    let gone = wire.call("3", "robot_run", json!({"message": "hello", "session_id": SESSION})).await;
     assert!(gone["result"]["error"].is_string(), "{gone}");
 }
 
-/// CONTRACT 11.3: the SDK handles one message at a time; plugd goes on serving what it asked before.
 #[tokio::test]
-async fn a_plugin_that_asks_while_it_is_called_gets_both_answers() {
+async fn a_plugin_that_asks_while_it_is_called_gets_both_answers_11_3() {
     let plugd = Plugd::start().await;
     let api = plugd.api();
     let mut application = Application::serve(&api, &["ponder"]).await;
     let id = api.run(&["ask", "ponder"]).await;
     let call = application.call().await;
-    let echoed = call_plugin(&api, &id, tool_call(&json!({"text": "hi"})), std::time::Duration::from_secs(20));
+    let echoed = call_plugin(&api, &id, tool_call(&json!({"text": "hi"})), LIMIT);
     assert_eq!(echoed.await.unwrap()["output"], json!({"text": "hi"}));
     application.reply(&call, &json!({"thought": 42})).await;
     let result: Value = serde_json::from_str(&api.logs(&id).await.find("result ").await).unwrap();

@@ -1,4 +1,6 @@
-//! External plugins over the wire (CONTRACT 3.2 (c), 3.7, 3.8, 9, 10.4).
+//! The life of external plugins (CONTRACT 9), and what of 3.7 and 3.8 is seen by the plugin.
+//!
+//! Held elsewhere: a second connection, and how each close looks (`s10_handshake::closes`).
 
 use plugd::api::v1::{
     ReportedState::{Active, Connecting},
@@ -6,12 +8,12 @@ use plugd::api::v1::{
 };
 use serde_json::json;
 
-use super::support::{Wire, external, register, settle};
-use crate::harness::{Body, Plugd, external_manifest, reason, state_of, within};
+use super::support::{Wire, external, publish, register, settle};
+use crate::harness::{Body, Plugd, external_manifest, reason, state_of, status_of, within};
 
 /// CONTRACT 3.2 (c), 9: `connecting` and a token at once; the shape follows the connection.
 #[tokio::test]
-async fn a_registered_plugin_is_connecting_then_active_then_connecting() {
+async fn a_registered_plugin_is_connecting_then_active_then_connecting_9() {
     let plugd = Plugd::start().await;
     let rest = plugd.rest();
     let body = json!({"mode": "external", "manifest": external_manifest("outside")});
@@ -32,14 +34,28 @@ async fn a_registered_plugin_is_connecting_then_active_then_connecting() {
     );
     assert_eq!(active["connection"]["token"], token);
 
+    assert_eq!(status_of(&plugd.api().get(id).await.unwrap()).pid, 0, "plugd runs no process for it");
+
     drop(wire);
     settle(&plugd, id, Connecting).await;
-    assert_eq!(rest.get(&path).await.expect(200)["status"]["active_state"], "connecting");
+    let lost = rest.get(&path).await.expect(200);
+    assert_eq!(lost["status"]["active_state"], "connecting");
+    assert!(lost["status"]["connecting_at"].is_string() && lost["status"].get("message").is_none(), "{lost}");
+}
+
+/// CONTRACT 10.4, 3.4: delete closes with 1000 `closed`, and the token is nobody's.
+#[tokio::test]
+async fn deletion_closes_with_1000_closed_and_the_token_opens_nothing_9() {
+    let plugd = Plugd::start().await;
+    let (plugin, wire) = register(&plugd, &json!({}), "").await;
+    plugd.rest().delete(&format!("/api/plugins/{}", plugin.id)).await.expect(204);
+    assert_eq!(wire.closed().await, (1000, "closed".to_owned()));
+    assert_eq!(Wire::dial(&plugd, &plugin.token).await.err(), Some(401));
 }
 
 /// CONTRACT 3.5, 3.6, 3.9, 3.10: all 400, whether it is connected or not.
 #[tokio::test]
-async fn what_only_supervised_plugins_have_is_400() {
+async fn an_external_plugin_is_never_switched_and_has_no_log_and_no_package_9() {
     let plugd = Plugd::start().await;
     let (rest, api) = (plugd.rest(), plugd.api());
     let (plugin, _wire) = register(&plugd, &json!({}), "").await;
@@ -65,11 +81,12 @@ async fn what_only_supervised_plugins_have_is_400() {
 
 /// CONTRACT 3.8: 1000 `closed`, the new manifest, the old token.
 #[tokio::test]
-async fn another_manifest_closes_the_connection_and_the_token_still_opens() {
+async fn another_manifest_closes_with_1000_closed_and_counts_for_the_next_connection_9() {
     let plugd = Plugd::start().await;
-    let (plugin, wire) = register(&plugd, &json!({}), "").await;
+    let (plugin, wire) = register(&plugd, &json!({"events_consumed": ["order.paid"]}), "").await;
     let path = format!("/api/plugins/{}/manifest", plugin.id);
-    let manifest = external("renamed", &json!({"version": "2.0.0", "unknown": true}));
+    let members = json!({"version": "2.0.0", "unknown": true, "events_consumed": ["order.sent"]});
+    let manifest = external("renamed", &members);
 
     let updated = plugd.rest().patch(&path, Body::Json(manifest)).await.expect(200);
 
@@ -78,12 +95,16 @@ async fn another_manifest_closes_the_connection_and_the_token_still_opens() {
     assert!(updated["manifest"].get("unknown").is_none(), "{updated}");
     assert_eq!(updated["connection"]["token"], plugin.token);
     assert_eq!(wire.closed().await, (1000, "closed".to_owned()));
-    assert!(Wire::dial(&plugd, &plugin.token).await.is_ok());
+    let mut again = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    settle(&plugd, &plugin.id, Active).await;
+    assert_eq!(publish(&plugd.api(), "order.paid", &json!({})).await, (0, 0));
+    assert_eq!(publish(&plugd.api(), "order.sent", &json!({})).await, (1, 1));
+    assert_eq!(again.request_of("event").await.1, json!({"event": "order.sent"}));
 }
 
 /// CONTRACT 3.8: an invalid manifest is 400 and disconnects nobody.
 #[tokio::test]
-async fn an_invalid_manifest_changes_nothing_and_disconnects_nobody() {
+async fn an_invalid_manifest_changes_nothing_and_disconnects_nobody_3_8() {
     let plugd = Plugd::start().await;
     let (plugin, mut wire) = register(&plugd, &json!({}), "").await;
     let before = plugd.api().get(&plugin.id).await.unwrap();
@@ -102,7 +123,7 @@ async fn an_invalid_manifest_changes_nothing_and_disconnects_nobody() {
 
 /// CONTRACT 3.7: 1000 `closed`; the old token is 401 from then on.
 #[tokio::test]
-async fn a_cycled_token_closes_the_connection_and_replaces_the_old_one() {
+async fn a_cycled_token_closes_with_1000_closed_and_replaces_the_old_one_9() {
     let plugd = Plugd::start().await;
     let (plugin, wire) = register(&plugd, &json!({}), "").await;
 
@@ -119,7 +140,7 @@ async fn a_cycled_token_closes_the_connection_and_replaces_the_old_one() {
 
 /// plugd's own decision: a rotated token is refused even by a connection authenticated before the rotation.
 #[tokio::test]
-async fn no_connection_with_the_old_token_outlives_a_rotation_that_it_races_with() {
+async fn no_connection_with_the_old_token_outlives_a_rotation_that_it_races_with_9() {
     let plugd = Plugd::start().await;
     let api = plugd.api();
     let mut plugin = api.register(&external_manifest("outside")).await.unwrap();
@@ -137,36 +158,9 @@ async fn no_connection_with_the_old_token_outlives_a_rotation_that_it_races_with
     }
 }
 
-/// CONTRACT 10.4 **[must]**: the text makes the SDKs try again.
-#[tokio::test]
-async fn a_second_connection_is_closed_with_1008_connection_rejected_while_the_first_answers() {
-    let plugd = Plugd::start().await;
-    let (plugin, first) = register(&plugd, &json!({}), "").await;
-    let first = first.obey();
-    let second = Wire::dial(&plugd, &plugin.token).await.unwrap();
-    assert_eq!(second.closed().await, (1008, "connection rejected".to_owned()));
-    assert!(!first.is_finished());
-    assert_eq!(state_of(&plugd.api().get(&plugin.id).await.unwrap()), Active);
-}
-
-/// plugd's own decision: a first connection that does not answer within 2 s gives way; it is told goodbye.
-#[tokio::test]
-async fn a_second_connection_takes_over_from_a_silent_first_one() {
-    let plugd = Plugd::start().await;
-    let (plugin, first) = register(&plugd, &json!({}), "").await;
-    let mut watch = plugd.api().live().await;
-    let mut second = Wire::dial(&plugd, &plugin.token).await.unwrap();
-    assert_eq!(first.closed().await, (1000, "closed".to_owned()));
-    assert_eq!(second.call("1", "get_config", json!({})).await["result"]["config"], json!({}));
-    assert_eq!(state_of(&plugd.api().get(&plugin.id).await.unwrap()), Active);
-    drop(second);
-    let seen = watch.until_state(&plugin.id, Connecting).await;
-    assert!(seen.iter().rev().skip(1).all(|event| state_of(event.plugin.as_ref().unwrap()) == Active), "{seen:?}");
-}
-
 /// CONTRACT 10.4, 14: shut down, plugd says so; started again, it lets the same token in.
 #[tokio::test]
-async fn the_token_and_the_manifest_survive_a_restart_of_plugd() {
+async fn a_stop_of_plugd_is_1001_and_the_token_opens_after_it_9() {
     let mut plugd = Plugd::start().await;
     let (plugin, wire) = register(&plugd, &json!({}), "").await;
     let goodbye = tokio::spawn(wire.closed());
@@ -175,6 +169,20 @@ async fn the_token_and_the_manifest_survive_a_restart_of_plugd() {
     plugd.restart().await;
     let after = plugd.api().get(&plugin.id).await.unwrap();
     assert_eq!((&after.token, &after.manifest), (&plugin.token, &plugin.manifest));
-    assert!(Wire::dial(&plugd, &plugin.token).await.is_ok());
+    let _wire = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    settle(&plugd, &plugin.id, Active).await;
+}
+
+/// CONTRACT 14: what a killed plugd had promised holds for the next one.
+#[tokio::test]
+async fn after_a_kill_of_plugd_the_plugin_is_connecting_and_its_token_opens_9() {
+    let mut plugd = Plugd::start().await;
+    let (plugin, wire) = register(&plugd, &json!({}), "").await;
+    plugd.kill_9().await;
+    drop(wire);
+    plugd.restart().await;
+    let found = plugd.api().get(&plugin.id).await.unwrap();
+    assert_eq!((state_of(&found), &found.token), (Connecting, &plugin.token));
+    let _wire = Wire::dial(&plugd, &plugin.token).await.unwrap();
     settle(&plugd, &plugin.id, Active).await;
 }
