@@ -1,14 +1,18 @@
 //! The plugin WebSocket's handshake, byte for byte where existing SDKs depend on it.
 
 mod applications;
-mod configuration;
 mod crowds;
 mod events;
 mod external;
 mod messages;
-mod packages;
 mod power_cuts;
 mod python;
+mod s01_transport;
+mod s02_shapes;
+mod s03_rest;
+mod s16_errors;
+mod s17_sd;
+mod s18_admin;
 mod support;
 
 use plugd::api::v1::ReportedState::Active;
