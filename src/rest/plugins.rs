@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     answer,
@@ -52,15 +52,15 @@ pub(super) fn operations() -> Vec<Operation> {
 
 async fn list(api: Api) -> Result<Response, Problem> {
     let mut client = api.unary();
-    let mut plugins = Vec::new();
+    let mut plugins = String::new();
     let mut page_token = String::new();
     loop {
         let request = ListPluginsRequest { page_size: PAGE, page_token, ..Default::default() };
         let page = client.list_plugins(api.request(request)).await?.into_inner();
-        plugins.extend(page.plugins.iter().map(view::plugin));
+        view::push_plugins(&mut plugins, &page.plugins);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            return Ok(answer::json(StatusCode::OK, &json!({"plugins": plugins})));
+            return Ok(answer::text(StatusCode::OK, format!("{{\"plugins\":[{plugins}]}}")));
         }
     }
 }

@@ -4,48 +4,57 @@ mod manifest;
 mod parameters;
 mod plugin;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub(super) use parameters::{
     boolean, cursor, cursor_header, if_match, if_revision, plugin_id, prefer, seconds, states, strings,
 };
+
+/// Names of the events of a watch.
+const WATCH_EVENTS: [&str; 8] =
+    ["opened", "snapshot", "snapshot_end", "added", "changed", "removed", "heartbeat", "error"];
 
 /// A reference to a schema.
 pub(super) fn named(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
 }
 
-/// All schemas by name.
+/// All schemas by name. None has another one without a name within, because generators of clients make up names for
+/// those.
 pub(super) fn all() -> Value {
+    let groups = [answers(), plugin::schemas(), manifest::schemas()];
+    let schemas = groups.iter().filter_map(Value::as_object).flatten();
+    schemas.map(|(name, schema)| (name.clone(), schema.clone())).collect()
+}
+
+fn answers() -> Value {
     json!({
         "Archive": {"type": "string", "format": "binary", "description": "A zip with a manifest.json."},
         "LogEvents": log_events(),
+        "LogEventName": words(&["message", "end"]),
         "WatchEvents": watch_events(),
+        "WatchEventName": words(&WATCH_EVENTS),
         "Text": {"type": "string"},
-        "Object": {"type": "object"},
         "Info": info(),
         "Error": error(),
-        "Plugin": plugin::plugin(),
-        "PluginStatus": plugin::status(),
-        "PluginConnection": plugin::connection(),
-        "PluginExtras": plugin::extras(),
-        "PluginList": object(json!({"plugins": list(named("Plugin"))}), &["plugins"]),
-        "PluginToken": object(json!({"token": text()}), &["token"]),
-        "PluginInitialProps": plugin::initial_props(),
-        "PluginSetActiveStateProps": plugin::active_props(),
-        "PluginConfiguration": plugin::configuration(),
-        "PluginConfigurationSchema": object(json!({"fields": list(named("PluginConfigurationField"))}), &["fields"]),
-        "PluginConfigurationField": plugin::field(),
-        "PluginManifest": manifest::manifest(),
-        "ManifestAccess": manifest::access(),
-        "ManifestConfigurationField": manifest::field(),
-        "ManifestModelProvider": manifest::model_provider(),
-        "ManifestToolProvider": manifest::tool_provider(),
-        "ManifestTool": manifest::tool(),
-        "ManifestToolset": manifest::toolset(),
-        "StoredManifest": manifest::stored(),
+        "ErrorMetadata": error_metadata(),
+        "ErrorViolation": object(json!({"field": text(), "description": text()}), &["field", "description"]),
         "Json": any_json(),
+        "JsonObject": {"type": "object", "additionalProperties": named("Json")},
     })
+}
+
+/// One of several schemas: which one, this property says by its value.
+fn one_of(property: &str, variants: &[(&str, &str)]) -> Value {
+    let references: Vec<Value> = variants.iter().map(|(_, schema)| named(schema)).collect();
+    let mapping: Map<_, _> =
+        variants.iter().map(|(value, schema)| ((*value).to_owned(), named(schema)["$ref"].take())).collect();
+    json!({"oneOf": references, "discriminator": {"propertyName": property, "mapping": mapping}})
+}
+
+/// One of these words.
+fn words(words: &[&str]) -> Value {
+    json!({"type": "string", "enum": words})
 }
 
 fn object(properties: Value, required: &[&str]) -> Value {
@@ -86,9 +95,9 @@ fn any_json() -> Value {
 }
 
 /// One server-sent event. Its data is JSON in itself where it has a name.
-fn events(names: &[&str], data: Value) -> Value {
+fn events(name: &str, data: Value) -> Value {
     let properties = json!({
-        "event": {"type": "string", "enum": names},
+        "event": named(name),
         "id": {"type": "string", "description": "A cursor: what Last-Event-ID and the parameter after take."},
         "data": data,
     });
@@ -98,12 +107,11 @@ fn events(names: &[&str], data: Value) -> Value {
 }
 
 fn log_events() -> Value {
-    events(&["message", "end"], json!({"type": "string", "description": "A line; nothing at the end."}))
+    events("LogEventName", json!({"type": "string", "description": "A line; nothing at the end."}))
 }
 
 fn watch_events() -> Value {
-    let names = ["opened", "snapshot", "snapshot_end", "added", "changed", "removed", "heartbeat", "error"];
-    events(&names, json!({"type": "string", "contentMediaType": "application/json"}))
+    events("WatchEventName", json!({"type": "string", "contentMediaType": "application/json"}))
 }
 
 fn info() -> Value {
@@ -117,19 +125,22 @@ fn info() -> Value {
     object(properties, &["name", "title", "description", "version", "capabilities"])
 }
 
-fn error() -> Value {
-    let violation = object(json!({"field": text(), "description": text()}), &["field", "description"]);
-    let metadata = json!({
+fn error_metadata() -> Value {
+    let properties = json!({
         "trace_id": text(),
         "suggested": text(),
         "plugin_instance_id": text(),
-        "violations": list(violation),
+        "violations": list(named("ErrorViolation")),
     });
+    object(properties, &["trace_id", "suggested"])
+}
+
+fn error() -> Value {
     let properties = json!({
         "error": {"type": "string", "description": "A stable word for programs, for example plugin_not_found."},
         "message": {"type": "string", "description": "What was wrong."},
         "suggested": {"type": "string", "description": "What to do about it."},
-        "metadata": object(metadata, &["trace_id", "suggested"]),
+        "metadata": named("ErrorMetadata"),
         "type": {"type": "string", "format": "uri"},
         "title": text(),
         "detail": text(),

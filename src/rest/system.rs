@@ -63,7 +63,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/api/openapi.json", "OpenApiGet", openapi)
             .public()
             .summary("This document.")
-            .answers_with(page(JSON, "Object")),
+            .answers_with(page(JSON, "JsonObject")),
         Operation::get("/api/docs", "DocsGet", documentation)
             .public()
             .summary("This document as a page for people.")

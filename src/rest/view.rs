@@ -1,5 +1,7 @@
 //! Plugins as REST clients see them (CONTRACT 2).
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 use prost_types::Struct;
 use serde_json::{Map, Value, json};
@@ -16,7 +18,7 @@ const STOPPING_FROM: &str = "stopping_from";
 pub(super) fn plugin(plugin: &Plugin) -> Value {
     let unreported = PluginStatus::default();
     let reported = plugin.status.as_ref().unwrap_or(&unreported);
-    json!({
+    let mut view = json!({
         "id": plugin.id,
         "added_at": time(plugin.create_time.as_ref()),
         "name": plugin.name,
@@ -24,9 +26,22 @@ pub(super) fn plugin(plugin: &Plugin) -> Value {
         "version": plugin.version,
         "status": status(reported),
         "connection": connection(plugin),
-        "manifest": object(plugin.manifest.as_ref()),
         "plugd": extras(plugin, reported),
-    })
+    });
+    // Within the macro it would be copied, and manifests are large.
+    view["manifest"] = object(plugin.manifest.as_ref());
+    view
+}
+
+/// All of these, one after the other, as the text of a list. A tree of all of them would take many times its memory.
+pub(super) fn push_plugins(list: &mut String, plugins: &[Plugin]) {
+    for one in plugins {
+        if !list.is_empty() {
+            list.push(',');
+        }
+        // Writing to a string can't fail.
+        let _ = write!(list, "{}", plugin(one));
+    }
 }
 
 /// A protobuf struct as an object; none is an empty one.

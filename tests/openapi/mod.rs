@@ -1,6 +1,8 @@
 //! The REST API does what its OpenAPI document says: nothing that it names fails, and nothing happens that it does not
 //! name.
 
+mod generated;
+
 use std::fs;
 
 use plugd::api::v1::Role;

@@ -69,7 +69,7 @@ impl PluginService {
     fn admit<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         if self.0.is_disabled {
             let message = "This plugd has not enabled plugins.";
-            return Err(status(Error::new(Reason::PermissionDenied, message).with("disabled", "plugins")));
+            return Err(status(Error::new(Reason::PluginsDisabled, message).with("disabled", "plugins")));
         }
         super::caller(request)
     }

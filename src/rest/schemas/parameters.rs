@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{list, plugin, text};
+use super::{list, named, text};
 use crate::rest::path;
 
 /// Pattern of a cursor.
@@ -27,8 +27,7 @@ pub(in crate::rest) fn strings(name: &str, description: &str) -> Value {
 
 /// A filter by state.
 pub(in crate::rest) fn states(name: &str) -> Value {
-    let states = list(json!({"type": "string", "enum": plugin::state_names()}));
-    parameter("query", name, "Only plugins in one of these states.", states)
+    parameter("query", name, "Only plugins in one of these states.", list(named("PluginState")))
 }
 
 /// A cursor in the query.

@@ -2,10 +2,52 @@
 
 use serde_json::{Value, json};
 
-use super::{count, date, named, object, text};
+use super::{count, date, list, named, object, one_of, text, words};
 use crate::rest::view;
 
-pub(super) fn plugin() -> Value {
+/// What a status is called, and its schema: its own keys, and no other (CONTRACT 2.1).
+const STATUSES: [(&str, &str); 6] = [
+    ("inactive", "PluginInactive"),
+    ("starting", "PluginStarting"),
+    ("connecting", "PluginConnecting"),
+    ("active", "PluginActive"),
+    ("error", "PluginError"),
+    ("restarting", "PluginRestarting"),
+];
+
+/// How a plugin is connected, and the schema of that.
+const CONNECTIONS: [(&str, &str); 2] = [("supervised", "SupervisedConnection"), ("external", "ExternalConnection")];
+
+pub(super) fn schemas() -> Value {
+    json!({
+        "Plugin": plugin(),
+        "PluginStatus": one_of("active_state", &STATUSES),
+        "PluginInactive": sealed("inactive", &[("deactivated_at", date())]),
+        "PluginStarting": stoppable("starting", "starting_at"),
+        "PluginConnecting": stoppable("connecting", "connecting_at"),
+        "PluginActive": stoppable("active", "activated_at"),
+        "PluginError": explained("error"),
+        "PluginRestarting": explained("restarting"),
+        "PluginConnection": one_of("mode", &CONNECTIONS),
+        "SupervisedConnection": object(json!({"mode": {"const": "supervised"}}), &["mode"]),
+        "ExternalConnection": object(json!({"mode": {"const": "external"}, "token": text()}), &["mode"]),
+        "PluginExtras": extras(),
+        "PluginState": words(&state_names()),
+        "DesiredState": words(&["active", "inactive"]),
+        "PluginList": object(json!({"plugins": list(named("Plugin"))}), &["plugins"]),
+        "PluginToken": object(json!({"token": text()}), &["token"]),
+        "PluginInitialProps": initial_props(),
+        "PluginFromAddress": from_address(),
+        "PluginFromManifest": from_manifest(),
+        "PluginSetActiveStateProps": active_props(),
+        "PluginConfiguration": configuration(),
+        "PluginConfigurationSchema": object(json!({"fields": list(named("PluginConfigurationField"))}), &["fields"]),
+        "PluginConfigurationField": field(),
+        "PluginConfigurationFieldType": words(&["string", "number", "boolean"]),
+    })
+}
+
+fn plugin() -> Value {
     let properties = json!({
         "id": {"type": "string", "pattern": "^[0-9a-v]{20}$"},
         "added_at": date(),
@@ -23,17 +65,8 @@ pub(super) fn plugin() -> Value {
     )
 }
 
-/// One variant a state: its own keys, and no other (CONTRACT 2.1).
-pub(super) fn status() -> Value {
-    let explained = |state| sealed(state, &[("message", text()), ("details", json!({"type": "object"}))]);
-    json!({"oneOf": [
-        sealed("inactive", &[("deactivated_at", date())]),
-        stoppable("starting", "starting_at"),
-        stoppable("connecting", "connecting_at"),
-        stoppable("active", "activated_at"),
-        explained("error"),
-        explained("restarting"),
-    ]})
+fn explained(state: &str) -> Value {
+    sealed(state, &[("message", text()), ("details", named("JsonObject"))])
 }
 
 /// A state that a plugin which is being stopped shows until nothing of it runs any more.
@@ -55,21 +88,14 @@ fn sealed(state: &str, keys: &[(&str, Value)]) -> Value {
     schema
 }
 
-pub(super) fn connection() -> Value {
-    json!({"oneOf": [
-        object(json!({"mode": {"const": "supervised"}}), &["mode"]),
-        object(json!({"mode": {"const": "external"}, "token": text()}), &["mode"]),
-    ]})
-}
-
-pub(super) fn extras() -> Value {
+fn extras() -> Value {
     let properties = json!({
-        "desired_state": {"type": "string", "enum": ["active", "inactive"]},
+        "desired_state": named("DesiredState"),
         "generation": count(),
         "observed_generation": count(),
         "revision": count(),
         "configuration_revision": count(),
-        "state": {"type": "string", "enum": state_names()},
+        "state": named("PluginState"),
         "since": date(),
         "restart_count": count(),
         "degraded": {"type": "boolean"},
@@ -88,28 +114,33 @@ pub(super) fn extras() -> Value {
 }
 
 /// Names of the reported states.
-pub(super) fn state_names() -> Vec<&'static str> {
+fn state_names() -> Vec<&'static str> {
     view::STATES.iter().map(|(name, _)| *name).collect()
 }
 
-pub(super) fn initial_props() -> Value {
-    let address = json!({"type": "string", "format": "uri", "pattern": "^https?://", "minLength": 8});
-    json!({
-        "oneOf": [
-            object(json!({"mode": {"const": "supervised"}, "url": address}), &["mode", "url"]),
-            object(json!({"mode": {"const": "external"}, "manifest": named("PluginManifest")}), &["mode", "manifest"]),
-        ],
-        "examples": [{"mode": "external", "manifest": {"id": "my-plugin", "author": "me", "name": "My plugin"}}],
-    })
+fn initial_props() -> Value {
+    let mut schema = one_of("mode", &[("supervised", "PluginFromAddress"), ("external", "PluginFromManifest")]);
+    schema["examples"] =
+        json!([{"mode": "external", "manifest": {"id": "my-plugin", "author": "me", "name": "My plugin"}}]);
+    schema
 }
 
-pub(super) fn active_props() -> Value {
-    let mut schema = object(json!({"active": {"type": "string", "enum": ["active", "inactive"]}}), &["active"]);
+fn from_address() -> Value {
+    let address = json!({"type": "string", "format": "uri", "pattern": "^https?://", "minLength": 8});
+    object(json!({"mode": {"const": "supervised"}, "url": address}), &["mode", "url"])
+}
+
+fn from_manifest() -> Value {
+    object(json!({"mode": {"const": "external"}, "manifest": named("PluginManifest")}), &["mode", "manifest"])
+}
+
+fn active_props() -> Value {
+    let mut schema = object(json!({"active": named("DesiredState")}), &["active"]);
     schema["examples"] = json!([{"active": "active"}]);
     schema
 }
 
-pub(super) fn configuration() -> Value {
+fn configuration() -> Value {
     json!({
         "type": "object",
         "description": "One property a field of the plugin's schema, with a value of the field's type; others are kept too.",
@@ -118,9 +149,9 @@ pub(super) fn configuration() -> Value {
     })
 }
 
-pub(super) fn field() -> Value {
+fn field() -> Value {
     let properties = json!({
-        "type": {"type": "string", "enum": ["string", "number", "boolean"]},
+        "type": named("PluginConfigurationFieldType"),
         "id": text(),
         "label": text(),
         "description": text(),

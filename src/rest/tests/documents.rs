@@ -92,6 +92,56 @@ async fn every_reference_leads_somewhere_and_every_schema_is_used() {
     assert_eq!(found, known);
 }
 
+/// The schemas without a name within this one, of a kind for which a generator has to make one up.
+fn nameless<'a>(schema: &'a Value, found: &mut Vec<&'a Value>) {
+    let lists = ["oneOf", "anyOf", "allOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    let values = schema["properties"].as_object().into_iter().flat_map(|properties| properties.values());
+    let single = ["items", "additionalProperties"].into_iter().filter_map(|key| schema.get(key));
+    for inner in lists.chain(values).chain(single) {
+        let is_object = inner["type"] == "object" || inner["type"][0] == "object";
+        let is_kind = ["properties", "enum", "oneOf"].iter().any(|key| inner.get(*key).is_some());
+        found.extend((is_object || is_kind).then_some(inner));
+        nameless(inner, found);
+    }
+}
+
+#[tokio::test]
+async fn every_schema_that_becomes_a_type_has_a_name() {
+    let document = document().await;
+    let mut found = Vec::new();
+    for schema in document["components"]["schemas"].as_object().unwrap().values() {
+        nameless(schema, &mut found);
+    }
+    for (_, _, operation) in &operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let mut inner = Vec::new();
+            nameless(&parameter["schema"], &mut inner);
+            assert_eq!(inner, [] as [&Value; 0], "{parameter}");
+        }
+    }
+    assert_eq!(found, [] as [&Value; 0]);
+}
+
+/// So that a client knows from one property which of the schemas it has before it.
+#[tokio::test]
+async fn one_of_several_schemas_is_told_by_a_property() {
+    let document = document().await;
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let unions: Vec<_> = schemas.values().filter(|schema| schema.get("oneOf").is_some()).collect();
+    assert_eq!(unions.len(), 5);
+    for union in unions {
+        let property = union["discriminator"]["propertyName"].as_str().unwrap();
+        let mapping = union["discriminator"]["mapping"].as_object().unwrap();
+        assert_eq!(mapping.len(), union["oneOf"].as_array().unwrap().len());
+        for (value, reference) in mapping {
+            let variant = &document.pointer(&reference.as_str().unwrap()[1..]).unwrap();
+            assert_eq!(variant["properties"][property]["const"], *value);
+            assert!(variant["required"].as_array().unwrap().contains(&json!(property)));
+            assert!(union["oneOf"].as_array().unwrap().contains(&json!({"$ref": reference})));
+        }
+    }
+}
+
 #[tokio::test]
 async fn statuses_that_an_operation_can_answer_are_documented() {
     let document = document().await;

@@ -12,7 +12,53 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::{Answer, Harness, ID, admin, fake::told, path};
-use crate::{api::ERROR_DOMAIN, rest::error::http_status};
+use crate::{
+    api::ERROR_DOMAIN,
+    domain::{Error, Reason},
+    grpc::status::status,
+    rest::error::http_status,
+};
+
+/// The body of whatever a call failed with, which says all that it must.
+async fn body_of(failure: Status) -> serde_json::Value {
+    let harness = Harness::new();
+    harness.fake.fail(failure);
+    let answer = harness.get(&path("")).await;
+    let body = answer.json();
+    for key in ["error", "message", "suggested", "type", "title", "detail", "trace_id"] {
+        assert!(body[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {body}");
+    }
+    assert_eq!(body["status"], answer.status.as_u16());
+    assert_eq!(body["metadata"]["suggested"], body["suggested"]);
+    body
+}
+
+/// A whole sentence or more that says what to do rather than what is wrong.
+#[track_caller]
+fn assert_helpful(suggested: &serde_json::Value, message: &str) {
+    let text = suggested.as_str().unwrap();
+    assert!(text.ends_with('.') && text.split(' ').count() >= 2 && text != message, "{message}: {text:?}");
+}
+
+#[tokio::test]
+async fn every_reason_says_what_to_do_and_has_a_status_of_its_kind() {
+    assert!(Reason::ALL.len() > 30);
+    for reason in Reason::ALL {
+        let body = body_of(status(Error::new(*reason, "it is wrong"))).await;
+        assert_eq!(body["error"], reason.name().to_ascii_lowercase());
+        assert_eq!(body["suggested"], reason.suggestion());
+        assert_helpful(&body["suggested"], reason.name());
+        assert_eq!(body["status"] == 500, *reason == Reason::Internal, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_without_a_reason_says_what_to_do_too() {
+    for number in 1..=16 {
+        let body = body_of(Status::new(Code::from_i32(number), "refused")).await;
+        assert_helpful(&body["suggested"], body["message"].as_str().unwrap());
+    }
+}
 
 #[test]
 fn each_code_has_its_status() {

@@ -1,4 +1,7 @@
-//! Configurations over the wire (CONTRACT 3.11 to 3.13).
+//! Configurations (CONTRACT 3.11 to 3.13).
+//!
+//! Held elsewhere: the plugin has 30 seconds to answer, and an answer that can't be read is none, in the unit tests of
+//! `src/supervisor` (configuration) and `src/link`; a package update keeps the configuration in `packages`.
 
 use plugd::api::v1::{
     GetConfigurationSchemaRequest, ListConfigurationRevisionsRequest, Role, UpdateConfigurationRequest,
@@ -6,8 +9,10 @@ use plugd::api::v1::{
 use serde_json::{Value, json};
 use tonic::Code;
 
-use super::support::{Wire, register};
-use crate::harness::{Answer, Api, Body, Plugd, Rest, field_violations, reason};
+use crate::{
+    contract::support::{Wire, register},
+    harness::{Answer, Api, Body, Plugd, Rest, external_manifest, field_violations, reason},
+};
 
 fn path(id: &str) -> String {
     format!("/api/plugins/{id}/configuration")
@@ -38,43 +43,33 @@ async fn stored(rest: &Rest, id: &str) -> Value {
     rest.get(&path(id)).await.expect(200)
 }
 
-/// CONTRACT 2.2, 3.11, 3.12: in any mode and any state; `fields` is always there.
+/// External and never connected, connected, inactive, active; what the fields look like is in `s02_shapes`.
 #[tokio::test]
-async fn the_schema_and_the_empty_configuration_are_there_before_anything_runs() {
+async fn the_schema_and_the_configuration_are_there_in_any_mode_and_any_state_3_11_3_12() {
     let plugd = Plugd::start().await;
     let (rest, api) = (plugd.rest(), plugd.api());
-    let (plugin, _wire) = register(&plugd, &schema(), "").await;
-    let fields = rest.get(&format!("/api/plugins/{}/configuration-schema", plugin.id)).await.expect(200);
-    assert_eq!(
-        fields,
-        json!({"fields": [
-            {"type": "string", "id": "greeting", "label": "Greeting", "description": "First word.", "default": "hi"},
-            {"type": "number", "id": "count", "label": "", "description": ""},
-            {"type": "boolean", "id": "loud", "label": "", "description": "", "default": false},
-        ]})
-    );
-    assert_eq!(stored(&rest, &plugin.id).await, json!({}));
-    let bare = api.register(&crate::harness::external_manifest("bare")).await.unwrap();
-    let fields = rest.get(&format!("/api/plugins/{}/configuration-schema", bare.id)).await.expect(200);
-    assert_eq!(fields, json!({"fields": []}));
-    let inactive = api.install(&["tame"]).await;
-    let request = GetConfigurationSchemaRequest { plugin_id: inactive.clone() };
+    let (connected, _wire) = register(&plugd, &schema(), "").await;
+    let waiting = api.register(&external_manifest("bare")).await.unwrap().id;
+    let (inactive, active) = (api.install(&["tame"]).await, api.run(&["tame"]).await);
+    for (id, fields) in [(&connected.id, 3), (&waiting, 0), (&inactive, 1), (&active, 1)] {
+        let schema = rest.get(&format!("/api/plugins/{id}/configuration-schema")).await.expect(200);
+        assert_eq!(schema["fields"].as_array().unwrap().len(), fields);
+        assert_eq!(stored(&rest, id).await, json!({}), "never set");
+    }
+    let request = GetConfigurationSchemaRequest { plugin_id: inactive };
     assert_eq!(api.plugins().get_configuration_schema(request).await.unwrap().into_inner().fields.len(), 1);
-    assert_eq!(stored(&rest, &inactive).await, json!({}));
 }
 
-/// CONTRACT 3.13, step 2: a line and a violation for each field, before the plugin is asked.
+/// Step 2: a line and a violation for each field, before the plugin is asked.
 #[tokio::test]
-async fn a_value_of_another_type_is_400_and_names_its_field() {
+async fn a_value_of_another_type_is_400_and_names_its_field_3_13() {
     let plugd = Plugd::start().await;
     let (plugin, mut wire) = register(&plugd, &schema(), "").await;
     let body = json!({"greeting": null, "count": "2", "loud": "no"});
     let problem = plugd.rest().patch(&path(&plugin.id), Body::Json(body.clone())).await.problem(400);
-    for line in
-        ["Field \"greeting\" must be a string", "Field \"count\" must be a number", "Field \"loud\" must be a boolean"]
-    {
-        assert!(problem["title"].as_str().unwrap().contains(line), "{problem}");
-    }
+    let lines = [("greeting", "string"), ("count", "number"), ("loud", "boolean")];
+    let lines = lines.map(|(id, kind)| format!("Field \"{id}\" must be a {kind} value."));
+    assert_eq!(problem["title"], lines.join("\n"));
     let refused = update_over_grpc(&plugd.api(), &plugin.id, (&body, None)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::InvalidArgument, "INVALID_CONFIGURATION"));
     assert_eq!(field_violations(&refused), ["configuration.greeting", "configuration.count", "configuration.loud"]);
@@ -82,9 +77,9 @@ async fn a_value_of_another_type_is_400_and_names_its_field() {
     assert_eq!(wire.call("1", "get_config", json!({})).await["id"], "1", "the plugin was not asked");
 }
 
-/// CONTRACT 3.13: the complete new configuration; unknown keys are kept, whole numbers stay whole.
+/// The complete new configuration; unknown keys are kept, whole numbers stay whole.
 #[tokio::test]
-async fn an_accepted_configuration_replaces_the_one_before() {
+async fn an_accepted_configuration_replaces_the_one_before_3_13() {
     let plugd = Plugd::start().await;
     let (plugin, mut wire) = register(&plugd, &schema(), "").await;
     for values in [json!({"greeting": "hi", "count": 3, "own": {"a": [null, 1.5]}}), json!({"count": 0.25}), json!({})]
@@ -95,9 +90,9 @@ async fn an_accepted_configuration_replaces_the_one_before() {
     }
 }
 
-/// CONTRACT 3.13, steps 4 and 5.
+/// Steps 4 and 5.
 #[tokio::test]
-async fn what_the_plugin_does_not_accept_is_400_and_not_stored() {
+async fn what_the_plugin_does_not_accept_is_400_and_not_stored_3_13() {
     let plugd = Plugd::start().await;
     let (plugin, mut wire) = register(&plugd, &schema(), "").await;
     let good = json!({"greeting": "good"});
@@ -116,15 +111,62 @@ async fn what_the_plugin_does_not_accept_is_400_and_not_stored() {
     assert_eq!(stored(&plugd.rest(), &plugin.id).await, good);
 }
 
-/// CONTRACT 3.13, step 3: 400, in words that say what is missing.
+/// Step 3: 400, in words that say what is missing.
 #[tokio::test]
-async fn a_plugin_that_is_not_active_accepts_nothing() {
+async fn a_plugin_that_is_not_active_accepts_nothing_3_13() {
     let plugd = Plugd::start().await;
     let inactive = plugd.api().install(&["tame"]).await;
-    let waiting = plugd.api().register(&crate::harness::external_manifest("waiting")).await.unwrap();
+    let waiting = plugd.api().register(&external_manifest("waiting")).await.unwrap();
     for id in [&inactive, &waiting.id] {
         let problem = plugd.rest().patch(&path(id), Body::Json(json!({}))).await.problem(400);
         assert!(problem["title"].as_str().unwrap().contains("connected"), "{problem}");
+    }
+}
+
+/// The steps in their order: each request has everything wrong that comes later, too.
+#[tokio::test]
+async fn an_update_goes_through_its_steps_in_order_3_13() {
+    let plugd = Plugd::start().await;
+    let rest = plugd.rest();
+    let patch = async |id: &str, body: Value| rest.patch(&path(id), Body::Json(body)).await;
+    let (wrong, good) = (json!({"greeting": 1}), json!({"greeting": "hello"}));
+    assert_eq!(patch("9m4e2mr0ui3e8a215n4g", wrong.clone()).await.problem(404)["error"], "plugin_not_found");
+    let idle = plugd.api().install(&["tame"]).await;
+    assert_eq!(patch(&idle, wrong).await.problem(400)["error"], "invalid_configuration");
+    assert_eq!(patch(&idle, good.clone()).await.problem(400)["error"], "plugin_not_connected");
+    let (plugin, mut wire) = register(&plugd, &schema(), "").await;
+    let refused = update(&plugd, &plugin.id, &mut wire, (&good, Ok(json!({"ok": false})))).await;
+    assert_eq!(refused.problem(400)["error"], "configuration_rejected");
+    assert_eq!(stored(&rest, &plugin.id).await, json!({}), "nothing is kept of a refusal");
+    assert_eq!(update(&plugd, &plugin.id, &mut wire, (&good, Ok(json!({"ok": true})))).await.expect(200), good);
+    assert_eq!(stored(&rest, &plugin.id).await, good);
+}
+
+/// It is stored only now: until the plugin has answered, the one before is read.
+#[tokio::test]
+async fn a_configuration_is_stored_once_the_plugin_has_accepted_it_3_13() {
+    let plugd = Plugd::start().await;
+    let (plugin, mut wire) = register(&plugd, &schema(), "").await;
+    let (rest, at) = (plugd.rest(), path(&plugin.id));
+    let update = tokio::spawn(async move { rest.patch(&at, Body::Json(json!({"count": 1}))).await });
+    let request = wire.request().await;
+    assert_eq!(stored(&plugd.rest(), &plugin.id).await, json!({}));
+    wire.answer(&request, json!({"ok": true})).await;
+    assert_eq!(update.await.unwrap().expect(200), json!({"count": 1}));
+    assert_eq!(stored(&plugd.rest(), &plugin.id).await, json!({"count": 1}));
+}
+
+/// No schema, or a field without an id: nothing is checked (3.13, 5.5).
+#[tokio::test]
+async fn what_is_not_declared_is_not_checked_3_13() {
+    let plugd = Plugd::start().await;
+    let blank = json!({"configuration_schema": {"fields": [{"type": "string", "label": "For show"}]}});
+    for members in [json!({}), blank] {
+        let (plugin, mut wire) = register(&plugd, &members, "").await;
+        for values in [json!({"any": [1, {"thing": null}], "": 7}), json!({"9": true})] {
+            let answer = update(&plugd, &plugin.id, &mut wire, (&values, Ok(json!({"ok": true})))).await;
+            assert_eq!(answer.expect(200), values);
+        }
     }
 }
 
@@ -171,7 +213,7 @@ async fn the_history_names_the_author_of_each_revision() {
 
 /// Stored means stored: a new run is given it, also by a plugd that was killed meanwhile.
 #[tokio::test]
-async fn the_stored_configuration_is_pushed_to_each_new_run_also_after_a_kill_of_plugd() {
+async fn the_stored_configuration_is_pushed_to_each_new_run_also_after_a_kill_of_plugd_3_13() {
     let mut plugd = Plugd::start().await;
     let id = plugd.api().run(&["tame"]).await;
     update_over_grpc(&plugd.api(), &id, (&json!({"greeting": "kept", "count": 2}), None)).await.unwrap();
@@ -189,18 +231,6 @@ async fn the_stored_configuration_is_pushed_to_each_new_run_also_after_a_kill_of
     for _ in 0..3 {
         log.find(told).await;
     }
-}
-
-/// CONTRACT 3.10: a package update keeps the configuration.
-#[tokio::test]
-async fn a_package_update_keeps_the_configuration() {
-    let plugd = Plugd::start().await;
-    let api = plugd.api();
-    let id = api.run(&["tame"]).await;
-    update_over_grpc(&api, &id, (&json!({"greeting": "kept"}), None)).await.unwrap();
-    super::support::replace(&api, &id, super::support::versioned(2, "tame")).await.unwrap();
-    assert_eq!(stored(&plugd.rest(), &id).await, json!({"greeting": "kept"}));
-    api.logs(&id).await.find("whole 2").await;
 }
 
 async fn update_over_grpc(

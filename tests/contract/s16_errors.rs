@@ -1,0 +1,149 @@
+//! Section 16 of the contract, and 1.4 with plugd's own decision on it: one error body for old clients and new ones, and
+//! which status says what.
+//!
+//! Held elsewhere: what `/rpc` answers in `s10_handshake`; a useful `suggested` and all keys for every reason that there
+//! is, and statuses that need a broken plugd (500, 504), in the unit tests of `src/rest` (errors); who prefers which media
+//! type in every form of `Accept` there too (negotiation); 409 `revision_conflict` in `s03_rest::configuration`, 409
+//! `superseded` and 502 in `s03_rest::activation`.
+
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::support::keys;
+use crate::harness::{Answer, Body, Plugd, chaos, external_manifest, within};
+
+const NOBODY: &str = "/api/plugins/9m4e2mr0ui3e8a215n4g";
+
+/// Uploads that plugd takes at once.
+const UPLOADS: usize = 8;
+
+#[tokio::test]
+async fn an_error_body_has_the_keys_of_old_clients_and_of_new_ones_16_1_4() {
+    let plugd = Plugd::start().await;
+    let answer = plugd.rest().get(NOBODY).await;
+    let body = answer.problem(404);
+    let all = ["detail", "error", "message", "metadata", "status", "suggested", "title", "trace_id", "type"];
+    assert_eq!(keys(&body), all);
+    assert_eq!((&body["error"], &body["status"]), (&json!("plugin_not_found"), &json!(404)));
+    assert_eq!(body["type"], "urn:storyden:problem:not-found");
+    assert_eq!(body["trace_id"], "unknown", "the web client wants a text that is not empty");
+    assert_eq!(body["metadata"]["plugin_instance_id"], "9m4e2mr0ui3e8a215n4g", "parameters of the path");
+    assert_eq!(body["metadata"]["trace_id"], body["trace_id"]);
+    assert_eq!(body["metadata"]["suggested"], body["suggested"]);
+    assert!(answer.bytes.ends_with(b"}\n"));
+}
+
+#[tokio::test]
+async fn the_trace_of_the_request_is_named_1_4() {
+    let plugd = Plugd::start().await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let header = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01");
+    let body = plugd.rest().send("GET", NOBODY, Body::None, &[&header]).await.problem(404);
+    assert_eq!((&body["trace_id"], &body["metadata"]["trace_id"]), (&json!(trace), &json!(trace)));
+}
+
+/// plugd's own decision: both documents are the same.
+#[tokio::test]
+async fn the_media_type_is_the_problem_documents_only_for_whom_prefers_it_1_4() {
+    let plugd = Plugd::start().await;
+    let rest = plugd.rest();
+    for (accept, media) in [
+        ("accept: */*", "application/json"),
+        ("accept: application/json", "application/json"),
+        ("accept: application/json, text/plain, */*", "application/json"),
+        ("accept: application/problem+json", "application/problem+json"),
+        ("accept: application/json;q=0.9, application/problem+json", "application/problem+json"),
+    ] {
+        let answer = rest.send("GET", NOBODY, Body::None, &[accept]).await;
+        assert_eq!(answer.header("content-type"), Some(media), "{accept}");
+        assert_eq!(answer.problem(404), rest.get(NOBODY).await.problem(404));
+    }
+}
+
+#[tokio::test]
+async fn each_status_has_its_type_16() {
+    let plugd = Plugd::start().await;
+    let rest = plugd.rest();
+    let id = rest.install(chaos(&["exit", "42"])).await;
+    let (_, viewer) = plugd.api().create_token("viewer", plugd::api::v1::Role::Viewer).await;
+    let path = format!("/api/plugins/{id}");
+    let active = || Body::Json(json!({"active": "active"}));
+    let text = || Body::Raw(Some("text/plain"), b"x".to_vec());
+    let answers: [(u16, &str, Answer); 9] = [
+        (400, "invalid-argument", rest.post("/api/plugins", Body::Json(json!({}))).await),
+        (401, "unauthenticated", plugd.rest_as(None).get("/api/plugins").await),
+        (403, "permission-denied", plugd.rest_as(Some(&viewer)).delete(&path).await),
+        (404, "not-found", rest.get(NOBODY).await),
+        (404, "not-found", rest.get("/api/nothing").await),
+        (405, "method-not-allowed", rest.send("PUT", &path, Body::None, &[]).await),
+        (410, "out-of-range", rest.get("/api/plugins/watch?after=another:1").await),
+        (415, "unsupported-media-type", rest.post("/api/plugins", text()).await),
+        (502, "cancelled", rest.patch(&format!("{path}/active"), active()).await),
+    ];
+    for (status, kind, answer) in answers {
+        assert_eq!(answer.problem(status)["type"], format!("urn:storyden:problem:{kind}"));
+    }
+}
+
+/// The suffix of the id does not make it another plugin.
+#[tokio::test]
+async fn a_plugin_that_is_being_deleted_is_409_16() {
+    let plugd = Plugd::with(&[("PLUGD_GRACE", "60s")]).await;
+    let rest = plugd.rest();
+    let id = rest.install(chaos(&["stubborn"])).await;
+    rest.set_active(&id, "active").await.expect(200);
+    let mut watch = rest.stream("/api/plugins/watch", &[]);
+    let (deleting, path) = (plugd.rest(), format!("/api/plugins/{id}"));
+    let deleting = tokio::spawn(async move { deleting.delete(&path).await });
+    watch.until(|event| event.data.contains("\"transition\":\"stopping\"")).await;
+
+    let refused = rest.set_active(&id, "active").await;
+
+    Plugd::processes_of(&id).iter().for_each(crate::harness::Process::kill);
+    assert_eq!(refused.problem(409)["error"], "being_deleted");
+    assert_eq!(deleting.await.unwrap().status, 204);
+}
+
+/// plugd says when to come again.
+#[tokio::test]
+async fn more_uploads_than_there_are_places_are_503_with_retry_after_16() {
+    let plugd = Plugd::start().await;
+    let head = format!(
+        "POST /api/plugins HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/zip\r\n\
+         Content-Length: 1000\r\n\r\nPK",
+        plugd.token()
+    );
+    let mut uploads = Vec::new();
+    let refused = async {
+        loop {
+            let answer = plugd.rest().post("/api/plugins", Body::Zip(chaos(&["tame"]))).await;
+            if answer.status == 503 {
+                return answer;
+            }
+            answer.expect(200);
+            // Each takes a place as soon as its first bytes are read, which may be after the answer above.
+            assert!(uploads.len() <= 2 * UPLOADS, "nobody is refused");
+            let mut upload = TcpStream::connect(plugd.address()).await.unwrap();
+            upload.write_all(head.as_bytes()).await.unwrap();
+            uploads.push(upload);
+        }
+    };
+    let refused = within("a refusal", refused).await;
+    assert_eq!(refused.problem(503)["error"], "too_busy");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    drop(uploads);
+}
+
+/// `error` of before is the word of now, `message` the words for a person; both are there whatever is asked for.
+#[tokio::test]
+async fn an_old_client_finds_what_it_reads_16() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().register(&external_manifest("outside")).await.unwrap().id;
+    for accept in ["accept: application/json", "accept: application/problem+json"] {
+        let body = Body::Json(json!({"active": "active"}));
+        let answer = plugd.rest().send("PATCH", &format!("/api/plugins/{id}/active"), body, &[accept]).await;
+        let body = answer.problem(400);
+        assert_eq!((&body["error"], &body["title"]), (&json!("external_plugin"), &body["message"]));
+        assert!(body["suggested"].as_str().unwrap().ends_with('.'));
+    }
+}
