@@ -18,7 +18,7 @@ async fn mk_bench() -> Bench {
     let api = Api::connect(&options).await.unwrap();
     let dir = folder.path().canonicalize().unwrap();
     let (data_dir, (ui, _)) = (dir.join("data"), mk_ui(Output::Table));
-    let session = Session { dir, data_dir, api, ui, stop: CancellationToken::new() };
+    let session = Session { dir, manifest: None, data_dir, api, ui, stop: CancellationToken::new() };
     Bench { fake, session, folder }
 }
 
