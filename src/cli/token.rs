@@ -44,8 +44,9 @@ pub(super) struct Create {
 #[command(after_help = "Example:\n  plugd token revoke ci")]
 pub(super) struct Revoke {
     /// The token: its id, or its name if no other has it
+    // Not called `token`, as the global option is.
     #[arg(value_name = "ID")]
-    token: String,
+    named: String,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -95,7 +96,7 @@ impl Create {
 
 impl Revoke {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let token_id = pick(&all(&context.api).await?, &self.token)?.id.clone();
+        let token_id = pick(&all(&context.api).await?, &self.named)?.id.clone();
         let request = RevokeTokenRequest { token_id };
         let answer = within(QUICK, request, async |request| context.api.access().revoke_token(request).await).await?;
         let token = present(answer.token)?;
