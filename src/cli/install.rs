@@ -15,7 +15,7 @@ use super::{
 };
 use crate::api::v1::{ActiveState, Plugin, PluginMode};
 
-/// Install a package, or a folder as a package
+/// Install a plugin from a folder, a package or a URL
 ///
 /// A plugin whose manifest id is installed already is refused, unless --update or --again says what is meant.
 #[derive(Debug, Args)]

@@ -96,7 +96,7 @@ enum ClientCommand {
     /// Show a plugin
     #[command(visible_alias = "status")]
     Get(get::Get),
-    /// Install a package, or a folder as a package
+    /// Install a plugin from a folder, a package or a URL
     Install(install::Install),
     /// Replace the package of a plugin
     Update(update::Update),

@@ -20,18 +20,12 @@ fn manifest(home: &Home) -> Value {
     serde_json::from_slice(&fs::read(home.plugin().join("manifest.json")).unwrap()).unwrap()
 }
 
-fn is_alive(pid: &str) -> bool {
-    Path::new("/proc").join(pid).exists()
-}
-
-/// The process id of what runs in this folder.
-fn pid_in(folder: &Path) -> String {
+/// The processes that run in this folder.
+fn pids_in(folder: &Path) -> Vec<String> {
     let folder = folder.canonicalize().unwrap();
     let runs_there = |pid: &String| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder);
     let entries = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut found: Vec<String> = entries.filter(|name| name.parse::<u32>().is_ok()).filter(runs_there).collect();
-    assert_eq!(found.len(), 1, "{found:?}");
-    found.remove(0)
+    entries.filter(|name| name.parse::<u32>().is_ok()).filter(runs_there).collect()
 }
 
 #[tokio::test]
@@ -41,7 +35,8 @@ async fn a_command_dials_in_again_after_each_change_and_ends_with_the_session() 
     url_of(&mut dev).await;
     dev.find("is registered").await;
     dev.find("-> active").await;
-    let first = pid_in(&home.plugin());
+    let first = pids_in(&home.plugin());
+    assert_eq!(first.len(), 1);
 
     let mut changed = manifest(&home);
     changed["id"] = "another-id".into();
@@ -51,11 +46,24 @@ async fn a_command_dials_in_again_after_each_change_and_ends_with_the_session() 
     dev.find("a file changed: starting anew").await;
     dev.find("manifest changed, version 2.0.0").await;
     dev.find("-> active").await;
-    let second = pid_in(&home.plugin());
-    assert_ne!(first, second);
+    let second = pids_in(&home.plugin());
+    assert!(second.len() == 1 && second != first, "{first:?} {second:?}");
     dev.interrupt();
     assert!(is_interrupted_or_ok(dev.ended().await));
-    assert!(!is_alive(&first) && !is_alive(&second));
+    assert_eq!(pids_in(&home.plugin()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_command_that_does_not_care_for_ctrl_c_is_killed_with_all_that_it_started() {
+    let home = python_echo();
+    let stubborn = "trap '' INT; sleep 1000 & echo up; wait";
+    let mut dev = home.dev(&["--external", "--", "sh", "-c", stubborn]);
+    dev.find("up").await;
+    assert_eq!(pids_in(&home.plugin()).len(), 2);
+    dev.interrupt();
+    dev.find("stopping").await;
+    assert!(is_interrupted_or_ok(dev.ended().await));
+    assert_eq!(pids_in(&home.plugin()), [""; 0]);
 }
 
 #[tokio::test]

@@ -143,13 +143,22 @@ impl Dev {
         session.say(&format!("serving on {}", session.api.server()));
         let folder = session.data_dir.display();
         session.say(&format!("in another terminal: plugd --server {} --data-dir {folder} list", session.api.server()));
-        let done = tokio::select! {
-            ended = server.ended() => ended,
-            done = self.work_here(&session, &access) => done,
-        };
-        stop.cancel();
+        let done = self.work_beside(&session, &access, &mut server).await;
         session.say("stopping");
+        stop.cancel();
         done.and(server.ended().await)
+    }
+
+    /// Works until the session is over. However soon the server is gone, what the session runs is ended as it should be.
+    async fn work_beside(&self, session: &Session, access: &Access, server: &mut Server) -> Result<(), Failure> {
+        let mut work = std::pin::pin!(self.work_here(session, access));
+        tokio::select! {
+            done = &mut work => done,
+            ended = server.ended() => {
+                session.stop.cancel();
+                ended.and(work.await)
+            }
+        }
     }
 
     async fn work_here(&self, session: &Session, access: &Access) -> Result<(), Failure> {
