@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("rest", &["api", "server"]),
     ("config", &["domain"]),
     ("server", &[]),
-    // Of the domain only what is plain: ids and digests.
+    // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
     ("cli", &["domain", "api", "config", "app"]),
     ("main", &["cli"]),
 ];

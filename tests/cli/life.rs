@@ -54,8 +54,8 @@ async fn lists_are_narrowed_by_state_and_widened_by_columns() {
         let listed = json_of(&plugd, &[&["list"], args].concat()).await;
         listed.as_array().unwrap().iter().map(|plugin| plugin["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(ids(&["--state", "active"]).await, [running.clone()]);
-    assert_eq!(ids(&["--state", "active", "--state", "inactive"]).await, [stopped, running.clone()]);
+    assert_eq!(ids(&["--state", "active"]).await, std::slice::from_ref(&running));
+    assert_eq!(ids(&["--state", "active", "--state", "inactive"]).await, [stopped.as_str(), &running]);
     let wide = run(&plugd, &["list", "--wide"]).await;
     assert!(wide.text().starts_with("ID ") && wide.text().contains("VERSION") && wide.text().contains("1.0.0"));
     let status = run(&plugd, &["status", &running]).await;

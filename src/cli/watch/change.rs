@@ -162,7 +162,11 @@ mod tests {
     }
 
     fn with(change: impl FnOnce(&mut Plugin, &mut PluginStatus)) -> String {
-        let (before, mut plugin) = (mk(), mk());
+        after(mk(), change)
+    }
+
+    fn after(before: Plugin, change: impl FnOnce(&mut Plugin, &mut PluginStatus)) -> String {
+        let mut plugin = mk();
         let mut status = plugin.status.take().unwrap();
         change(&mut plugin, &mut status);
         plugin.status = Some(status);
@@ -183,6 +187,9 @@ mod tests {
         assert_eq!(with(|_, status| status.degraded = true), "active (does not answer)");
         assert_eq!(with(|plugin, _| plugin.generation = 1), "active (to be started anew)");
         assert_eq!(with(|plugin, _| plugin.set_desired_state(ActiveState::Inactive)), "active (to be stopped)");
+        let mut silent = mk();
+        silent.status.as_mut().unwrap().degraded = true;
+        assert_eq!(after(silent, |_, _| {}), "active (answers again)");
         let stopping = |status: &mut PluginStatus| status.set_state(ReportedState::Stopping);
         assert_eq!(with(|_, status| stopping(status)), "active -> stopping");
     }
