@@ -49,9 +49,10 @@ impl Waiting {
 }
 
 macro_rules! commands {
-    ($($(#[$doc:meta])* $name:ident, $act:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident, $example:literal, $act:expr;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Args)]
+        #[command(after_help = concat!("Example:\n  ", $example))]
         pub(super) struct $name {
             /// The plugin: its id, or its manifest id or name if no other has it
             #[arg(value_name = "ID")]
@@ -72,11 +73,11 @@ macro_rules! commands {
 
 commands! {
     /// Start a plugin, and keep it running
-    Activate, async |api, id, waiting| set(api, id, ActiveState::Active, waiting).await;
+    Activate, "plugd activate my-plugin --timeout 30s", async |api, id, waiting| set(api, id, ActiveState::Active, waiting).await;
     /// Stop a plugin
-    Deactivate, async |api, id, waiting| set(api, id, ActiveState::Inactive, waiting).await;
+    Deactivate, "plugd deactivate my-plugin", async |api, id, waiting| set(api, id, ActiveState::Inactive, waiting).await;
     /// Stop a plugin and start it anew
-    Restart, restart;
+    Restart, "plugd restart my-plugin", restart;
 }
 
 /// Says what is desired of a plugin and waits as told.
@@ -94,7 +95,11 @@ pub(super) async fn set(api: &Api, id: &str, desired: ActiveState, waiting: Wait
     send.await?.plugin.ok_or_else(|| Status::internal("the server's answer is incomplete"))
 }
 
-async fn restart(api: &Api, id: &str, waiting: Waiting) -> Result<Plugin, Failure> {
+/// Stops a plugin and starts it anew, and waits as told.
+///
+/// # Errors
+/// It is refused, fails or is not settled in time.
+pub(super) async fn restart(api: &Api, id: &str, waiting: Waiting) -> Result<Plugin, Failure> {
     let request = RestartPluginRequest {
         plugin_id: id.to_owned(),
         return_immediately: waiting.no_wait,

@@ -11,6 +11,7 @@ use tonic::{
 };
 
 use super::{
+    credential::Credential,
     failure::{Exit, Failure},
     options::Options,
 };
@@ -54,6 +55,7 @@ pub(super) struct Api {
     calls: Channel,
     streams: Channel,
     bearer: Bearer,
+    credential: Credential,
     server: String,
 }
 
@@ -67,7 +69,17 @@ impl Api {
         let endpoint = endpoint(&server)?;
         let calls = endpoint.connect().await.map_err(|error| unreachable(&server, &error))?;
         let streams = endpoint.initial_connection_window_size(STREAM_WINDOW).connect_lazy();
-        Ok(Self { calls, streams, bearer: bearer(options)?, server })
+        let credential = options.credential()?;
+        Ok(Self { calls, streams, bearer: bearer(credential.token())?, credential, server })
+    }
+
+    /// Says what was tried if the server does not know who calls.
+    #[must_use]
+    pub(super) fn explain(&self, failure: Failure) -> Failure {
+        if failure.reason.as_deref() == Some("UNAUTHENTICATED") {
+            return failure.hint(self.credential.hint());
+        }
+        failure
     }
 
     /// The server's address.
@@ -142,8 +154,8 @@ fn endpoint(server: &str) -> Result<Endpoint, Failure> {
     Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).http2_keep_alive_interval(Duration::from_secs(20)))
 }
 
-fn bearer(options: &Options) -> Result<Bearer, Failure> {
-    let Some(token) = options.credential()? else { return Ok(Bearer(None)) };
+fn bearer(token: Option<&str>) -> Result<Bearer, Failure> {
+    let Some(token) = token else { return Ok(Bearer(None)) };
     let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>();
     let mut value = value.map_err(|_| Failure::new("the token has letters that no token has").exit(Exit::Denied))?;
     value.set_sensitive(true);

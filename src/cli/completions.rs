@@ -7,6 +7,7 @@ use super::{Cli, failure::Failure, ui::Ui};
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd completions bash > /etc/bash_completion.d/plugd")]
 pub(super) struct Completions {
     /// The shell
     #[arg(value_enum)]

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Context,
     client::{Api, MARGIN, QUICK, within},
+    external::explain,
     failure::Failure,
     resolve::plugin_id,
     shape,
@@ -25,14 +26,18 @@ use crate::api::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Configuration {
     /// Print the configuration
+    #[command(after_help = "Example:\n  plugd config get my-plugin")]
     Get(Plugin),
     /// Set some of its fields, or all of it with --json
     Set(Set),
     /// Change it in your editor ($VISUAL or $EDITOR)
+    #[command(after_help = "Example:\n  EDITOR=nano plugd config edit my-plugin")]
     Edit(Plugin),
     /// Print the fields that the plugin declares
+    #[command(after_help = "Example:\n  plugd config schema my-plugin")]
     Schema(Plugin),
     /// Print earlier configurations, newest first
+    #[command(after_help = "Example:\n  plugd config history my-plugin")]
     History(Plugin),
 }
 
@@ -44,6 +49,8 @@ pub(super) struct Plugin {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd config set my-plugin greeting=Hello count=3\n  \
+                        plugd config set my-plugin --json '{\"greeting\": \"Hello\"}'   all of it")]
 pub(super) struct Set {
     #[command(flatten)]
     plugin: Plugin,
@@ -135,10 +142,14 @@ async fn write(
     if_revision: Option<u64>,
 ) -> Result<(), Failure> {
     let configuration = to_struct(&values).map_err(|error| usage(error.to_string()))?;
-    let request = UpdateConfigurationRequest { plugin_id, configuration: Some(configuration), if_revision };
+    let request =
+        UpdateConfigurationRequest { plugin_id: plugin_id.clone(), configuration: Some(configuration), if_revision };
     let send = async |request| context.api.plugins().update_configuration(request).await;
     // The plugin itself is asked, and has 30 s.
-    let answer = within(QUICK + MARGIN, request, send).await?;
+    let answer = match within(QUICK + MARGIN, request, send).await {
+        Ok(answer) => answer,
+        Err(status) => return Err(explain(&context.api, &plugin_id, status.into()).await),
+    };
     Ok(context.ui.json(&shape::object(answer.configuration.as_ref()).into())?)
 }
 

@@ -14,6 +14,7 @@ use crate::api::v1::DeletePluginRequest;
 
 /// Stop a plugin and remove it with its files
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd delete my-plugin")]
 pub(super) struct Delete {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]

@@ -1,8 +1,9 @@
 //! `plugd download`.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write,
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -10,19 +11,20 @@ use clap::Args;
 use tokio_stream::StreamExt;
 
 use super::{
-    Context,
-    client::Api,
-    failure::{Exit, Failure},
-    package::digest,
-    resolve::plugin_id,
+    Context, client::Api, failure::Failure, file, package::digest, resolve, transfer, update::check_supervised,
 };
-use crate::api::v1::{
-    DownloadPackageRequest,
-    download_package_response::{Header, Part},
+use crate::{
+    api::v1::{
+        DownloadPackageRequest,
+        download_package_response::{Header, Part},
+    },
+    domain::{events::EventCatalog, package::Package},
 };
 
 /// Fetch the package of a plugin
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd download my-plugin\n  plugd download my-plugin -O - | sha256sum\n  \
+                        plugd download my-plugin --unzip my-plugin")]
 pub(super) struct Download {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]
@@ -30,35 +32,52 @@ pub(super) struct Download {
     /// Where to write it; - for standard output [default: a name after the manifest id]
     #[arg(long, short = 'O', value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Unpack it into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    unzip: Option<PathBuf>,
+    /// Replace a file that is there, or unpack into a folder that is not empty
+    #[arg(long)]
+    force: bool,
 }
 
 impl Download {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let id = plugin_id(&context.api, &self.plugin).await?;
-        let (header, bytes) = fetch(&context.api, id).await?;
+        let plugin = resolve::plugin(&context.api, &self.plugin).await?;
+        check_supervised(&plugin)?;
+        let (header, bytes) = fetch(&context.api, plugin.id).await?;
+        if let Some(folder) = &self.unzip {
+            unzip(&bytes, folder, self.force)?;
+            return said(context, folder, bytes.len());
+        }
         match self.file {
-            Some(path) if path == Path::new("-") => return Ok(context.ui.raw(&bytes)?),
-            Some(path) => fs::write(&path, &bytes).and_then(|()| said(context, &path, bytes.len()))?,
-            None => {
-                let path = file_name(&header)?;
-                write_new(&path, &bytes)?;
-                said(context, &path, bytes.len())?;
+            Some(path) if path == Path::new("-") => Ok(context.ui.raw(&bytes)?),
+            given => {
+                let path = given.map_or_else(|| file_name(&header), Ok)?;
+                file::write(&path, &bytes, self.force)?;
+                said(context, &path, bytes.len())
             }
         }
-        Ok(())
     }
 }
 
 async fn fetch(api: &Api, plugin_id: String) -> Result<(Header, Vec<u8>), Failure> {
     let mut parts = api.streams().download_package(DownloadPackageRequest { plugin_id }).await?.into_inner();
     let (mut header, mut bytes) = (Header::default(), Vec::new());
+    let bar = transfer::progress_bar(0);
     while let Some(part) = parts.next().await {
         match part?.part {
-            Some(Part::Header(first)) => header = first,
-            Some(Part::Chunk(chunk)) => bytes.extend_from_slice(&chunk),
+            Some(Part::Header(first)) => {
+                bar.set_length(first.size);
+                header = first;
+            }
+            Some(Part::Chunk(chunk)) => {
+                bar.inc(chunk.len() as u64);
+                bytes.extend_from_slice(&chunk);
+            }
             None => {}
         }
     }
+    bar.finish_and_clear();
     if digest(&bytes) != header.digest {
         return Err(Failure::new("the package arrived damaged").hint("fetch it again"));
     }
@@ -72,16 +91,38 @@ fn file_name(header: &Header) -> Result<PathBuf, Failure> {
     name.map(PathBuf::from).ok_or_else(no_name)
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path);
-    let mut file = file.map_err(|error| {
-        Failure::new(format!("can't create {}: {error}", path.display()))
-            .hint("name another file with -O, or the same one to replace it")
-            .exit(Exit::Conflict)
-    })?;
-    Ok(file.write_all(bytes)?)
+/// Unpacks a package into a folder that is made for it. Nothing of it can land elsewhere: its paths are checked first.
+fn unzip(bytes: &[u8], folder: &Path, is_forced: bool) -> Result<(), Failure> {
+    let package = Package::read(bytes.to_vec().into(), &EventCatalog::any())?;
+    let is_taken = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    if is_taken && !is_forced {
+        return Err(file::there(folder));
+    }
+    let unpacked = package.extract_each(&mut |file, contents| write(folder, &file.path, file.mode, contents));
+    unpacked.map_err(|error| Failure::from(error).about(format_args!("can't unpack into {}", folder.display())))
 }
 
-fn said(context: &Context, path: &Path, size: usize) -> std::io::Result<()> {
-    context.ui.line(&format!("{} ({size} bytes)", path.display()))
+/// Writes one file anew, so that no link that is there is followed.
+fn write(folder: &Path, path: &str, mode: u32, contents: &mut dyn io::Read) -> io::Result<()> {
+    let path = folder.join(path);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::File::create_new(&path)?;
+    io::copy(contents, &mut file)?;
+    file.set_permissions(fs::Permissions::from_mode(mode & 0o777))
+}
+
+fn said(context: &Context, path: &Path, size: usize) -> Result<(), Failure> {
+    if context.ui.is_json() {
+        return Ok(context.ui.json(&serde_json::json!({"file": path, "size": size}))?);
+    }
+    Ok(context.ui.line(&format!("{} ({size} bytes)", path.display()))?)
 }

@@ -1,9 +1,6 @@
 //! `plugd register`, `update-manifest` and `cycle-token`: plugins that somebody else runs.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use clap::Args;
 use prost_types::Struct;
@@ -11,35 +8,47 @@ use prost_types::Struct;
 use super::{
     Context,
     client::{Api, QUICK, present, within},
-    failure::Failure,
+    failure::{Exit, Failure},
     get::tell,
-    messages::parse_object,
-    resolve::plugin_id,
+    package::{Manifest, remarks},
+    resolve::{self, with_manifest_id},
     shape,
+    ui::Ui,
 };
-use crate::api::v1::{CycleTokenRequest, Plugin, RegisterExternalPluginRequest, UpdateManifestRequest};
+use crate::api::v1::{CycleTokenRequest, Plugin, PluginMode, RegisterExternalPluginRequest, UpdateManifestRequest};
 
 /// Register a plugin that somebody else runs
+///
+/// Prints the URL that it dials, as a line for its environment. A manifest id that is registered already is refused,
+/// unless --again says that one more plugin is meant.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd register external.yaml")]
 pub(super) struct Register {
-    /// Its manifest
-    #[arg(value_name = "MANIFEST.json")]
+    /// Its manifest, JSON or YAML
+    #[arg(value_name = "MANIFEST")]
     manifest: PathBuf,
+    /// Register it even if its manifest id is there already, as one more plugin
+    #[arg(long)]
+    again: bool,
 }
 
 /// Replace the manifest of an external plugin
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd update-manifest my-plugin external.yaml")]
 pub(super) struct UpdateManifest {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]
     plugin: String,
-    /// Its new manifest
-    #[arg(value_name = "MANIFEST.json")]
+    /// Its new manifest, JSON or YAML
+    #[arg(value_name = "MANIFEST")]
     manifest: PathBuf,
 }
 
 /// Give an external plugin a new token
+///
+/// The old one stops working at once. Prints the new URL that the plugin dials, as a line for its environment.
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd cycle-token my-plugin")]
 pub(super) struct CycleToken {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]
@@ -48,31 +57,81 @@ pub(super) struct CycleToken {
 
 impl Register {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let plugin = register(&context.api, read_manifest(&self.manifest)?).await?;
-        if context.ui.is_json() {
-            return Ok(context.ui.json(&shape::plugin(&plugin))?);
+        let manifest = read_manifest(&self.manifest, &context.ui)?;
+        let there = match manifest.id() {
+            Some(id) if !self.again => with_manifest_id(&context.api, id).await?,
+            _ => Vec::new(),
+        };
+        if let Some(other) = there.first() {
+            return Err(registered_already(other));
         }
-        tell(&context.ui, &plugin)?;
-        let url = rpc_url(context.api.server(), &plugin.token);
-        context.ui.line(&format!("STORYDEN_RPC_URL='{url}'"))?;
-        Ok(context.ui.line(&format!("PLUGD_RPC_URL='{url}'"))?)
+        tell_connection(context, &register(&context.api, manifest.to_struct()?).await?)
     }
+}
+
+fn registered_already(other: &Plugin) -> Failure {
+    let (id, mode) = (shape::manifest_id(other).unwrap_or_default(), shape::mode(other.mode()));
+    let hint = match other.mode() {
+        PluginMode::External => format!("`plugd update-manifest {} MANIFEST` replaces its manifest; ", other.id),
+        _ => String::new(),
+    };
+    Failure::new(format!("the manifest id {id:?} is there already: {} is {mode}", other.id))
+        .hint(format!("{hint}with --again this becomes one more plugin"))
+        .exit(Exit::Conflict)
 }
 
 impl UpdateManifest {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let id = plugin_id(&context.api, &self.plugin).await?;
-        tell(&context.ui, &update_manifest(&context.api, &id, read_manifest(&self.manifest)?).await?)
+        let manifest = read_manifest(&self.manifest, &context.ui)?;
+        let plugin = resolve::plugin(&context.api, &self.plugin).await?;
+        check_external(&plugin, "its manifest comes with its package: `plugd update` replaces that")?;
+        tell(&context.ui, &update_manifest(&context.api, &plugin.id, manifest.to_struct()?).await?)
     }
 }
 
 impl CycleToken {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let token = cycle_token(&context.api, &plugin_id(&context.api, &self.plugin).await?).await?;
-        if context.ui.is_json() {
-            return Ok(context.ui.json(&serde_json::json!({"token": token}))?);
+        let plugin = resolve::plugin(&context.api, &self.plugin).await?;
+        check_external(&plugin, "plugd gives it a new token each time that it starts it")?;
+        let token = cycle_token(&context.api, &plugin.id).await?;
+        let plugin = resolve::plugin(&context.api, &plugin.id).await?;
+        tell_connection(context, &Plugin { token, ..plugin })
+    }
+}
+
+/// Only a plugin that somebody else runs has this.
+fn check_external(plugin: &Plugin, hint: &str) -> Result<(), Failure> {
+    if plugin.mode() == PluginMode::External {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} is no external plugin: plugd runs it", plugin.id)).hint(hint).exit(Exit::Refused))
+}
+
+/// Prints a plugin and how it dials in.
+fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
+    let url = rpc_url(context.api.server(), &plugin.token);
+    if context.ui.is_json() {
+        let mut shown = shape::plugin(plugin);
+        shown["rpc_url"] = url.into();
+        return Ok(context.ui.json(&shown)?);
+    }
+    tell(&context.ui, plugin)?;
+    context.ui.line(&format!("STORYDEN_RPC_URL='{url}'"))?;
+    Ok(context.ui.line(&format!("PLUGD_RPC_URL='{url}'"))?)
+}
+
+/// The same failure, with what to do about it if it is that an external plugin is not there. A caller who may not read the
+/// plugin keeps the failure as it is.
+pub(super) async fn explain(api: &Api, plugin_id: &str, failure: Failure) -> Failure {
+    if failure.reason.as_deref() != Some("PLUGIN_NOT_CONNECTED") {
+        return failure;
+    }
+    match resolve::plugin(api, plugin_id).await {
+        Ok(plugin) if plugin.mode() == PluginMode::External => {
+            let show = format!("`plugd get {plugin_id} -o json` shows its token, `plugd cycle-token` makes a new one");
+            failure.hint(format!("it is an external plugin: it has to dial in by itself; {show}"))
         }
-        Ok(context.ui.line(&token)?)
+        _ => failure,
     }
 }
 
@@ -105,14 +164,14 @@ pub(super) async fn cycle_token(api: &Api, id: &str) -> Result<String, Failure> 
     Ok(within(QUICK, request, async |request| api.plugins().cycle_token(request).await).await?.token)
 }
 
-/// Reads a manifest.
+/// Reads the manifest of an external plugin, and says what its author may not have meant.
 ///
 /// # Errors
-/// It can't be read, or is not a JSON object.
-pub(super) fn read_manifest(path: &Path) -> Result<Struct, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::from(error).about(format_args!("can't read {}", path.display())))?;
-    parse_object(&text, &path.display().to_string())
+/// It can't be read, or is no manifest.
+fn read_manifest(path: &std::path::Path, ui: &Ui) -> Result<Manifest, Failure> {
+    let manifest = Manifest::read(path)?;
+    remarks(&manifest.object, false).iter().for_each(|remark| ui.warn(remark));
+    Ok(manifest)
 }
 
 /// Where an external plugin dials in.

@@ -2,10 +2,11 @@
 
 use std::{fmt, io};
 
+use serde_json::{Value, json};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::{api, config};
+use crate::{api, config, domain};
 
 /// Exit codes. Stable; [`EXIT_CODES`] is their documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(super) enum Exit {
     Timeout = 7,
     /// The server can't be reached or does not answer now.
     Unavailable = 8,
+    /// What was given is not accepted, or not possible as things are.
+    Refused = 9,
 }
 
 /// The exit codes as `plugd --help` shows them.
@@ -40,9 +43,11 @@ Exit codes:
   3  there is no such plugin, token, package or file
   4  no token, a bad one, or one that is not good for this
   5  the plugin failed, or answered with an error
-  6  conflict: something else came first
+  6  conflict: it is there already, or something else came first
   7  the time is up; what was asked for may still happen
-  8  the server can't be reached, or can't answer now";
+  8  the server can't be reached, or can't answer now
+  9  refused: a package, manifest or configuration that is not valid, or not possible for this plugin now
+With -o json an error is one JSON object on standard error: {\"error\": {\"exit_code\", \"message\", \"hint\", \"reason\"}}.";
 
 /// Why a command failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,6 +58,8 @@ pub(super) struct Failure {
     pub(super) what: String,
     /// What to do about it.
     pub(super) hint: Option<String>,
+    /// The server's own word for it, `PLUGIN_NOT_FOUND`.
+    pub(super) reason: Option<String>,
     /// The reader of the output has gone away.
     is_closed_pipe: bool,
 }
@@ -60,7 +67,7 @@ pub(super) struct Failure {
 impl Failure {
     /// A failure in these words, exit code 1.
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Failure, what: what.into(), hint: None, is_closed_pipe: false }
+        Self { exit: Exit::Failure, what: what.into(), hint: None, reason: None, is_closed_pipe: false }
     }
 
     /// Did the reader of the output go away, as `head` does?
@@ -79,6 +86,13 @@ impl Failure {
     #[must_use]
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// As programs read it.
+    #[must_use]
+    pub(super) fn json(&self) -> Value {
+        let Self { exit, what, hint, reason, .. } = self;
+        json!({"error": {"exit_code": *exit as u8, "message": what, "hint": hint, "reason": reason}})
     }
 
     /// The same with another exit code.
@@ -109,7 +123,8 @@ impl From<Status> for Failure {
             "" => status.code().description().to_owned(),
             message => message.to_owned(),
         };
-        Self { exit: exit_of(&status), hint: hint.or_else(|| own_hint(&status)), ..Self::new(what) }
+        let hint = hint.or_else(|| own_hint(&status));
+        Self { exit: exit_of(&status), hint, reason: reason(&status), ..Self::new(what) }
     }
 }
 
@@ -125,6 +140,8 @@ fn exit_of(status: &Status) -> Exit {
         Code::DeadlineExceeded => Exit::Timeout,
         Code::Cancelled if status.message().contains("Timeout expired") => Exit::Timeout,
         Code::Unavailable | Code::Cancelled => Exit::Unavailable,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => Exit::Refused,
+        Code::ResourceExhausted if reason(status).as_deref() == Some("TOO_LARGE") => Exit::Refused,
         _ => Exit::Failure,
     }
 }
@@ -144,6 +161,14 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
         Self { exit, is_closed_pipe: error.kind() == io::ErrorKind::BrokenPipe, ..Self::new(error.to_string()) }
+    }
+}
+
+/// What the rules of packages and manifests say, in the server's own words.
+impl From<domain::Error> for Failure {
+    fn from(error: domain::Error) -> Self {
+        let failure = Self::new(error.message).hint(error.reason.suggestion()).exit(Exit::Refused);
+        Self { reason: Some(error.reason.name().to_owned()), ..failure }
     }
 }
 
@@ -181,12 +206,15 @@ mod tests {
             (status(Code::Unauthenticated, "UNAUTHENTICATED"), 4),
             (status(Code::PermissionDenied, "PERMISSION_DENIED"), 4),
             (status(Code::FailedPrecondition, "PLUGIN_FAILED"), 5),
-            (status(Code::FailedPrecondition, "EXTERNAL_PLUGIN"), 1),
+            (status(Code::FailedPrecondition, "EXTERNAL_PLUGIN"), 9),
             (status(Code::Aborted, "SUPERSEDED"), 6),
             (status(Code::DeadlineExceeded, "NOT_SETTLED"), 7),
             (Status::cancelled("Timeout expired"), 7),
             (status(Code::Unavailable, "DRAINING"), 8),
-            (status(Code::InvalidArgument, "INVALID_ARGUMENT"), 1),
+            (status(Code::InvalidArgument, "INVALID_PACKAGE"), 9),
+            (status(Code::OutOfRange, "REVISION_COMPACTED"), 9),
+            (status(Code::ResourceExhausted, "TOO_LARGE"), 9),
+            (status(Code::Internal, "INTERNAL"), 1),
         ];
         for (status, exit) in cases {
             assert_eq!(Failure::from(status.clone()).exit as u8, exit, "{status}");
@@ -200,15 +228,22 @@ mod tests {
     }
 
     #[test]
+    fn programs_get_all_of_a_failure() {
+        let shown = Failure::from(status(Code::NotFound, "PLUGIN_NOT_FOUND")).json();
+        let error = json!({"exit_code": 3, "message": "it broke", "hint": "do this", "reason": "PLUGIN_NOT_FOUND"});
+        assert_eq!(shown, json!({"error": error}));
+    }
+
+    #[test]
     fn a_plugin_failure_of_another_domain_is_not_taken_for_one() {
         let details = ErrorDetails::with_error_info("PLUGIN_FAILED", "example.com", HashMap::new());
         let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
-        assert_eq!(Failure::from(status).exit, Exit::Failure);
+        assert_eq!(Failure::from(status).exit, Exit::Refused);
     }
 
     #[test]
     fn the_exit_codes_are_documented() {
-        for exit in 0..=Exit::Unavailable as u8 {
+        for exit in 0..=Exit::Refused as u8 {
             assert!(EXIT_CODES.contains(&format!("\n  {exit}  ")), "{exit}");
         }
     }

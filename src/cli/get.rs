@@ -4,17 +4,16 @@ use clap::Args;
 
 use super::{
     Context,
-    client::{QUICK, present, within},
     failure::Failure,
-    resolve::plugin_id,
-    shape,
+    resolve, shape,
     table::{Cell, Table},
     ui::Ui,
 };
-use crate::api::v1::{GetPluginRequest, Plugin};
+use crate::api::v1::Plugin;
 
 /// Show a plugin
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd get my-plugin\n  plugd get my-plugin -o json")]
 pub(super) struct Get {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]
@@ -23,9 +22,7 @@ pub(super) struct Get {
 
 impl Get {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let request = GetPluginRequest { plugin_id: plugin_id(&context.api, &self.plugin).await? };
-        let answer = within(QUICK, request, async |request| context.api.plugins().get_plugin(request).await).await?;
-        show(&context.ui, &present(answer.plugin)?)
+        show(&context.ui, &resolve::plugin(&context.api, &self.plugin).await?)
     }
 }
 
@@ -52,9 +49,14 @@ pub(super) fn tell(ui: &Ui, plugin: &Plugin) -> Result<(), Failure> {
     if ui.is_json() {
         return Ok(ui.json(&shape::plugin(plugin))?);
     }
+    Ok(ui.line(&sentence(ui, plugin))?)
+}
+
+/// A plugin in a sentence.
+pub(super) fn sentence(ui: &Ui, plugin: &Plugin) -> String {
     let state = shape::state_of(plugin);
     let state = ui.paint(shape::style(state), shape::state(state));
-    Ok(ui.line(&format!("{} {} is {state}", plugin.id, super::ui::tame(&plugin.name)))?)
+    format!("{} {} is {state}", plugin.id, super::ui::tame(&plugin.name))
 }
 
 fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {

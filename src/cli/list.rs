@@ -14,6 +14,7 @@ use crate::api::v1::{ListPluginsRequest, Plugin, ReportedState};
 
 /// List the plugins
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd list --wide\n  plugd list --state error -o json")]
 pub(super) struct List {
     /// Only plugins in this state; may be given several times
     #[arg(long, value_enum)]

@@ -15,12 +15,13 @@ use super::{
     resolve::plugin_id,
     retry::{Backoff, ended, is_passing},
     signals,
-    ui::{Ui, tame},
+    ui::{Ui, legible},
 };
 use crate::api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse};
 
 /// Print what a plugin printed
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd logs my-plugin --tail 20\n  plugd logs -f my-plugin")]
 pub(super) struct Logs {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]
@@ -55,17 +56,6 @@ fn print(ui: &Ui, line: &LogLine, is_terminal: bool) -> io::Result<()> {
         (false, true) => ui.line(&legible(&line.text)),
         (false, false) => ui.line(&line.text),
     }
-}
-
-/// A line as a terminal may have it: tabs stay, other controls are spaces, and marks that would turn the order of the
-/// letters about are gone.
-fn legible(text: &str) -> String {
-    text.split('\t').map(tame).collect::<Vec<_>>().join("\t").replace(is_turning, "")
-}
-
-/// Does this mark change the direction of what follows?
-fn is_turning(letter: char) -> bool {
-    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Takes the lines of a log.

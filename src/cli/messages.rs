@@ -10,9 +10,9 @@ use super::{
     Context,
     active::duration,
     client::{MARGIN, QUICK, within},
+    external::explain,
     failure::Failure,
-    resolve::plugin_id,
-    shape, usage,
+    resolve, shape, usage,
 };
 use crate::api::{
     json::to_struct,
@@ -21,6 +21,7 @@ use crate::api::{
 
 /// Publish an event to the plugins that consume it
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd publish EventThreadPublished '{\"id\": \"cc5lnd2s1s4652adtu50\"}'")]
 pub(super) struct Publish {
     /// The event's name
     name: String,
@@ -43,6 +44,7 @@ impl Publish {
 
 /// Call a method of a plugin, and print its result as JSON
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd call my-plugin ping")]
 pub(super) struct Call {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]
@@ -59,15 +61,19 @@ pub(super) struct Call {
 
 impl Call {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let params = self.params.as_deref().map(|text| parse_object(text, "the parameters")).transpose()?;
+        let plugin_id = resolve::plugin_id(&context.api, &self.plugin).await?;
         let request = CallPluginRequest {
-            params: self.params.as_deref().map(|text| parse_object(text, "the parameters")).transpose()?,
-            plugin_id: plugin_id(&context.api, &self.plugin).await?,
+            params,
+            plugin_id: plugin_id.clone(),
             method: self.method,
             timeout: self.timeout.try_into().ok(),
         };
         let send = async |request| context.api.bus().call_plugin(request).await;
-        let result = within(self.timeout + MARGIN, request, send).await?.result;
-        Ok(context.ui.json(&Value::Object(shape::object(result.as_ref())))?)
+        match within(self.timeout + MARGIN, request, send).await {
+            Ok(answer) => Ok(context.ui.json(&Value::Object(shape::object(answer.result.as_ref())))?),
+            Err(status) => Err(explain(&context.api, &plugin_id, status.into()).await),
+        }
     }
 }
 

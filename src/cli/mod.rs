@@ -4,18 +4,23 @@ mod active;
 mod client;
 mod completions;
 mod configuration;
+mod credential;
 mod delete;
 mod dev;
 mod download;
 mod external;
 mod failure;
+mod file;
 mod follow;
 mod get;
+mod help;
 mod install;
 mod list;
 mod logs;
 mod messages;
+mod new;
 mod options;
+mod pack;
 mod package;
 mod resolve;
 mod rest;
@@ -29,18 +34,24 @@ mod token;
 mod transfer;
 mod ui;
 mod update;
+mod validate;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::{future::Future, process::ExitCode};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    future::Future,
+    process::ExitCode,
+};
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 
 use client::Api;
 use failure::{EXIT_CODES, Exit, Failure};
-use options::Options;
+use options::{Options, Output};
 use ui::Ui;
 
 /// A control plane for plugins: installs, starts, stops, restarts, configures and watches them.
@@ -61,12 +72,19 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Serve REST in front of another plugd
     Rest(Box<rest::Rest>),
+    /// Make the folder of a new plugin, with a manifest to begin with
+    New(new::New),
+    /// Check a plugin's folder, package or manifest as a server would
+    Validate(validate::Validate),
+    /// Make a package of a plugin's folder
+    Package(pack::Pack),
     /// Run a plugin from its folder, again each time that a file changes
     Dev(Box<dev::Dev>),
     /// Print completions for a shell
     Completions(completions::Completions),
-    /// Watch over the processes of a server
-    #[command(hide = true)]
+    /// What `plugd serve` runs beside itself to watch over its processes. It is nothing for people, and so no command of
+    /// theirs: neither help nor completions know it.
+    #[command(skip)]
     Warden,
 }
 
@@ -76,8 +94,9 @@ enum ClientCommand {
     /// List the plugins
     List(list::List),
     /// Show a plugin
+    #[command(visible_alias = "status")]
     Get(get::Get),
-    /// Install a package, or a folder as a package
+    /// Install a plugin from a folder, a package or a URL
     Install(install::Install),
     /// Replace the package of a plugin
     Update(update::Update),
@@ -122,10 +141,42 @@ struct Context {
     ui: Ui,
 }
 
+/// The one argument with which `plugd serve` starts its warden.
+const WARDEN: &str = "warden";
+
 /// Parses the arguments; ends the process with help or a usage error (exit code 2) if they ask for it.
 #[must_use]
 pub fn parse() -> Cli {
-    Cli::parse()
+    let arguments: Vec<OsString> = env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == WARDEN) {
+        return Cli { options: Options::default(), command: Command::Warden };
+    }
+    let mut command = help::command();
+    let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(cli) => Cli { options: cli.options.or_from(|name| env::var(name).ok()), ..cli },
+        Err(error) if error.use_stderr() && wants_json(&arguments) => refuse(&error),
+        Err(error) => error.format(&mut command).exit(),
+    }
+}
+
+/// Do arguments that can't be parsed ask for JSON?
+fn wants_json(arguments: &[OsString]) -> bool {
+    let is_option = |text: &OsStr| text == "-o" || text == "--output";
+    let is_value = |text: &OsStr| text == "json";
+    arguments.windows(2).any(|pair| is_option(&pair[0]) && is_value(&pair[1]))
+        || arguments.iter().any(|one| one == "-ojson" || one == "--output=json")
+}
+
+/// Says in JSON what is wrong with the arguments, and ends the process.
+fn refuse(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let what = first.join(" ");
+    let what = what.trim_start_matches("error: ");
+    let ui = Ui::standard(&Options { output: Output::Json, ..Options::default() });
+    ui.fail(&usage(what).hint("`plugd --help` shows the commands, `plugd COMMAND --help` the options of one"));
+    std::process::exit(Exit::Usage as i32)
 }
 
 impl Cli {
@@ -137,6 +188,9 @@ impl Cli {
             Command::Client(command) => in_one_thread(run_client(*command, self.options, ui.clone())),
             Command::Serve(serve) => serve.run(&self.options, &ui),
             Command::Rest(rest) => rest.run(&ui),
+            Command::New(new) => new.run(&ui),
+            Command::Validate(validate) => validate.run(&ui),
+            Command::Package(pack) => pack.run(&ui),
             Command::Dev(dev) => dev.run(self.options),
             Command::Completions(completions) => completions.run(&ui),
             Command::Warden => crate::app::warden().map_err(Failure::from),
@@ -151,7 +205,7 @@ fn report(done: Result<(), Failure>, ui: &Ui) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            ui.note(&failure.to_string());
+            ui.fail(&failure);
             ExitCode::from(failure.exit as u8)
         }
     }
@@ -159,7 +213,7 @@ fn report(done: Result<(), Failure>, ui: &Ui) -> ExitCode {
 
 async fn run_client(command: ClientCommand, options: Options, ui: Ui) -> Result<(), Failure> {
     let context = Context { api: Api::connect(&options).await?, ui };
-    Box::pin(command.run(&context)).await
+    Box::pin(command.run(&context)).await.map_err(|failure| context.api.explain(failure))
 }
 
 impl ClientCommand {

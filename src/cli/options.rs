@@ -8,27 +8,30 @@ use std::{
 use clap::{Args, ValueEnum};
 use tonic::codegen::http::Uri;
 
-use super::failure::Failure;
+use super::{
+    credential::Credential,
+    failure::{Exit, Failure},
+};
 
 /// Where a server is expected when nobody says.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 /// Where the data folder is expected when nobody says.
 const DEFAULT_DATA_DIR: &str = "./data";
 /// The file in a data folder that holds the first administrator's token.
-const TOKEN_FILE: &str = "admin.token";
+pub(super) const TOKEN_FILE: &str = "admin.token";
 
 /// Options that every subcommand has.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Options {
-    /// Server to talk to [default: http://127.0.0.1:8000]
-    #[arg(long, global = true, env = "PLUGD_SERVER", value_name = "URL")]
+    /// Server to talk to [env: PLUGD_SERVER] [default: http://127.0.0.1:8000]
+    #[arg(long, global = true, value_name = "URL")]
     pub(super) server: Option<String>,
-    /// Token to show it; without one, DIR/admin.token of the data folder is tried
-    #[arg(long, global = true, env = "PLUGD_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    /// Token to show it [env: PLUGD_TOKEN] [default: what is in admin.token in the data folder]
+    #[arg(long, global = true, value_name = "TOKEN")]
     pub(super) token: Option<String>,
-    /// Data folder of the server [default: ./data]
-    #[arg(long, global = true, env = "PLUGD_DATA_DIR", value_name = "DIR")]
+    /// Data folder of the server [env: PLUGD_DATA_DIR] [default: ./data; of `plugd dev`: ./.plugd-dev/NAME]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
     /// Form of what is printed
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
@@ -61,6 +64,19 @@ pub(super) enum When {
 }
 
 impl Options {
+    /// The same, with what the environment says where the command line says nothing. Not left to the parser, which would
+    /// then take the variables for arguments and show them in every usage line.
+    #[must_use]
+    pub(super) fn or_from(self, environment: impl Fn(&str) -> Option<String>) -> Self {
+        let variable = |name| environment(name).filter(|text| !text.trim().is_empty());
+        Self {
+            server: self.server.or_else(|| variable("PLUGD_SERVER")),
+            token: self.token.or_else(|| variable("PLUGD_TOKEN")),
+            data_dir: self.data_dir.or_else(|| variable("PLUGD_DATA_DIR").map(PathBuf::from)),
+            ..self
+        }
+    }
+
     /// The server's address, without a slash at its end.
     #[must_use]
     pub(super) fn server(&self) -> &str {
@@ -73,19 +89,24 @@ impl Options {
     ///
     /// # Errors
     /// A named data folder whose token can't be read.
-    pub(super) fn credential(&self) -> Result<Option<String>, Failure> {
+    pub(super) fn credential(&self) -> Result<Credential, Failure> {
         if let Some(token) = self.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
-            return Ok(Some(token.to_owned()));
+            return Ok(Credential::Given(token.to_owned()));
         }
-        match &self.data_dir {
-            None if !is_local(self.server()) => Ok(None),
-            None => Ok(read_token(Path::new(DEFAULT_DATA_DIR)).ok()),
-            Some(folder) => match read_token(folder) {
-                Ok(token) => Ok(Some(token)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(Failure::new(format!("can't read {TOKEN_FILE} in {}: {error}", folder.display()))
-                    .hint("run this as the user who runs the server, or give a token with --token")),
-            },
+        let folder = match &self.data_dir {
+            None if !is_local(self.server()) => return Ok(Credential::Withheld),
+            None => Path::new(DEFAULT_DATA_DIR),
+            Some(folder) => folder,
+        };
+        let file = folder.join(TOKEN_FILE);
+        match read_token(folder) {
+            Ok(token) => Ok(Credential::Found { token, file }),
+            Err(error) if self.data_dir.is_none() || error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Credential::Missing { file, why: error.to_string() })
+            }
+            Err(error) => Err(Failure::new(format!("can't read {}: {error}", file.display()))
+                .hint("run this as the user who runs the server, or give a token with --token")
+                .exit(Exit::Denied)),
         }
     }
 }
@@ -119,16 +140,35 @@ mod tests {
     fn the_token_given_beats_the_one_in_the_data_folder() {
         let folder = folder_with_token();
         let mut options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
-        assert_eq!(options.credential().unwrap().as_deref(), Some("found"));
+        assert_eq!(options.credential().unwrap().token(), Some("found"));
         options.token = Some("given".to_owned());
-        assert_eq!(options.credential().unwrap().as_deref(), Some("given"));
+        assert_eq!(options.credential().unwrap().token(), Some("given"));
     }
 
     #[test]
     fn a_folder_without_a_token_is_no_error() {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
-        assert_eq!(options.credential().unwrap(), None);
+        assert_eq!(options.credential().unwrap().token(), None);
+    }
+
+    #[test]
+    fn a_token_found_by_itself_does_not_leave_this_machine() {
+        let options = Options { server: Some("http://example.com".to_owned()), ..Options::default() };
+        assert_eq!(options.credential().unwrap(), Credential::Withheld);
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment_and_an_empty_variable_is_none() {
+        let environment = |name: &str| match name {
+            "PLUGD_SERVER" => Some("http://env".to_owned()),
+            "PLUGD_TOKEN" => Some(" ".to_owned()),
+            _ => None,
+        };
+        let given = Options { server: Some("http://given".to_owned()), ..Options::default() };
+        assert_eq!(given.or_from(environment).server(), "http://given");
+        let options = Options::default().or_from(environment);
+        assert_eq!((options.server(), options.token.as_deref()), ("http://env", None));
     }
 
     #[test]

@@ -1,26 +1,40 @@
 //! From a folder to a package: a zip of what belongs into one, the same bytes for the same files.
 
+mod folder;
+mod ignored;
+mod manifest;
+mod remarks;
+
 use std::{
     fs,
-    io::{self, Cursor, Write},
-    os::unix::fs::PermissionsExt,
+    io::{self, Cursor, Read},
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
-use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
+use clap::Args;
+use serde_json::{Map, Value};
+use zip::ZipArchive;
 
-use super::failure::Failure;
+use super::{failure::Failure, ui::Ui, usage};
+use crate::domain::package::{MAX_ARCHIVE, digest_of};
 
-/// The manifest's file in a package.
-pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) use self::{
+    folder::Folder,
+    ignored::is_ignored,
+    manifest::{MANIFEST, Manifest},
+    remarks::remarks,
+};
 
-/// Names that no package wants, wherever they are in the folder.
-const IGNORED: [&str; 8] =
-    [".git", "node_modules", "target", ".venv", "__pycache__", ".DS_Store", ".next", ".plugd-dev"];
+/// Most bytes of a manifest in an archive that are read to say something about it.
+const MAX_MANIFEST: u64 = 1024 * 1024;
 
-/// What a package may have, CONTRACT section 6: bytes of the archive.
-const MAX_ARCHIVE: u64 = 50 * 1024 * 1024;
+/// Which manifest a folder is packaged with, as an argument.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ManifestArg {
+    /// Manifest of a folder, JSON or YAML [default: its manifest.json, manifest.yaml or manifest.yml]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) manifest: Option<PathBuf>,
+}
 
 /// A package, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,98 +43,79 @@ pub(super) struct Package {
     pub(super) bytes: Vec<u8>,
     /// "sha256:…" of it.
     pub(super) digest: String,
+    /// The manifest in it as its author wrote it, if it can be read. Whether it is good is for the server to say.
+    pub(super) manifest: Option<Map<String, Value>>,
 }
 
 impl Package {
-    fn new(bytes: Vec<u8>) -> Result<Self, Failure> {
+    fn new(bytes: Vec<u8>, manifest: Option<Map<String, Value>>) -> Result<Self, Failure> {
         if bytes.len() as u64 > MAX_ARCHIVE {
             return Err(Failure::new(format!("the package has {} bytes, more than 50 MiB", bytes.len()))
-                .hint("leave out what the plugin does not need to run"));
+                .hint("leave out what the plugin does not need to run")
+                .exit(super::failure::Exit::Refused));
         }
-        Ok(Self { digest: digest(&bytes), bytes })
+        Ok(Self { digest: digest(&bytes), bytes, manifest })
     }
 
     /// The package at a path: a folder is packaged, an archive is taken as it is.
     ///
     /// # Errors
     /// It can't be read, or is too large.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn read(path: &Path, manifest: &ManifestArg) -> Result<Self, Failure> {
         let about = fs::metadata(path).map_err(|error| unreadable(path, error))?;
         if about.is_dir() {
-            return Self::of_folder(path, &[]);
+            return Self::of_folder(&Folder { dir: path, manifest: manifest.manifest.as_deref(), except: &[] });
         }
-        Self::new(fs::read(path).map_err(|error| unreadable(path, error))?)
+        if manifest.manifest.is_some() {
+            return Err(usage(format!("--manifest is for folders, and {} is a file", path.display())));
+        }
+        let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+        let manifest = manifest_in(&bytes);
+        Self::new(bytes, manifest)
     }
 
-    /// Packages a folder, without what [`is_ignored`] and without the folders `except`.
+    /// Packages a folder.
     ///
     /// # Errors
     /// It has no manifest, can't be read, or makes too large a package.
-    pub(super) fn of_folder(folder: &Path, except: &[PathBuf]) -> Result<Self, Failure> {
-        if !folder.join(MANIFEST).is_file() {
-            return Err(Failure::new(format!("there is no {MANIFEST} in {}", folder.display()))
-                .hint("give the folder that holds the manifest")
-                .exit(super::failure::Exit::NotFound));
-        }
-        let mut files = Vec::new();
-        collect(folder, except, &mut files).map_err(|error| unreadable(folder, error))?;
-        files.sort();
-        Self::new(zip(folder, &files)?)
+    pub(super) fn of_folder(folder: &Folder<'_>) -> Result<Self, Failure> {
+        let manifest = Manifest::of_folder(folder.dir, folder.manifest)?;
+        // What `plugd package` and `plugd download` leave behind when they are run in the folder.
+        let earlier = manifest.id().map(|id| folder.dir.join(format!("{id}.zip")));
+        let except: Vec<PathBuf> = folder.except.iter().cloned().chain(earlier).collect();
+        let bytes = Folder { except: &except, ..*folder }.zip(&manifest)?;
+        Self::new(bytes, Some(manifest.object))
+    }
+
+    /// The id in its manifest.
+    #[must_use]
+    pub(super) fn manifest_id(&self) -> Option<&str> {
+        self.manifest.as_ref()?.get("id")?.as_str()
+    }
+
+    /// Says what its author may not have meant.
+    pub(super) fn warn(&self, ui: &Ui) {
+        let remarks = self.manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
+        remarks.iter().for_each(|remark| ui.warn(remark));
     }
 }
 
 /// "sha256:…" of some bytes.
 #[must_use]
 pub(super) fn digest(bytes: &[u8]) -> String {
-    crate::domain::plugin::Digest(Sha256::digest(bytes).into()).to_string()
+    digest_of(bytes).to_string()
 }
 
-/// Does no package want what is at this path within its folder?
-#[must_use]
-pub(super) fn is_ignored(path: &Path) -> bool {
-    path.iter().any(|part| IGNORED.iter().any(|ignored| part == *ignored))
-}
-
-fn collect(folder: &Path, except: &[PathBuf], files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
-        if is_ignored(Path::new(&entry.file_name())) {
-            continue;
-        }
-        if kind.is_dir() && !is_one_of(&path, except) {
-            collect(&path, except, files)?;
-        } else if kind.is_file() {
-            files.push(path);
+/// The first manifest in an archive, in whatever folder: the one that counts (CONTRACT 6).
+fn manifest_in(bytes: &[u8]) -> Option<Map<String, Value>> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index).ok()?;
+        if entry.name().ok()?.rsplit('/').next() == Some(MANIFEST) {
+            return serde_json::from_reader(entry.take(MAX_MANIFEST)).ok();
         }
     }
-    Ok(())
-}
-
-fn is_one_of(path: &Path, folders: &[PathBuf]) -> bool {
-    fs::canonicalize(path)
-        .is_ok_and(|path| folders.iter().any(|folder| fs::canonicalize(folder).is_ok_and(|f| f == path)))
-}
-
-fn zip(folder: &Path, files: &[PathBuf]) -> Result<Vec<u8>, Failure> {
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for path in files {
-        add(&mut archive, folder, path).map_err(|error| unreadable(path, error))?;
-    }
-    let bytes = archive.finish().map_err(|error| unreadable(folder, io::Error::from(error)))?;
-    Ok(bytes.into_inner())
-}
-
-fn add(archive: &mut ZipWriter<Cursor<Vec<u8>>>, folder: &Path, path: &Path) -> io::Result<()> {
-    let name = path.strip_prefix(folder).unwrap_or(path).to_str();
-    let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its name is not UTF-8"))?;
-    let contents = fs::read(path)?;
-    let options = SimpleFileOptions::default()
-        .compression_method(CompressionMethod::Deflated)
-        .last_modified_time(DateTime::default())
-        .unix_permissions(fs::metadata(path)?.permissions().mode() & 0o777);
-    archive.start_file(name, options)?;
-    archive.write_all(&contents)
+    None
 }
 
 fn unreadable(path: &Path, error: io::Error) -> Failure {

@@ -1,12 +1,12 @@
 //! From what a person types to a plugin's id.
 
 use super::{
-    client::{Api, QUICK, within},
+    client::{Api, QUICK, present, within},
     failure::{Exit, Failure},
     shape::manifest_id,
 };
 use crate::{
-    api::v1::{ListPluginsRequest, Plugin},
+    api::v1::{GetPluginRequest, ListPluginsRequest, Plugin},
     domain::PluginId,
 };
 
@@ -22,6 +22,25 @@ pub(super) async fn plugin_id(api: &Api, text: &str) -> Result<String, Failure> 
         return Ok(text.to_owned());
     }
     Ok(pick(&all_plugins(api, &ListPluginsRequest::default()).await?, text)?.id.clone())
+}
+
+/// The plugin that a person means, as it is now.
+///
+/// # Errors
+/// As [`plugin_id`].
+pub(super) async fn plugin(api: &Api, text: &str) -> Result<Plugin, Failure> {
+    let request = GetPluginRequest { plugin_id: plugin_id(api, text).await? };
+    present(within(QUICK, request, async |request| api.plugins().get_plugin(request).await).await?.plugin)
+}
+
+/// The plugins with this manifest id.
+///
+/// # Errors
+/// The server can't be asked.
+pub(super) async fn with_manifest_id(api: &Api, id: &str) -> Result<Vec<Plugin>, Failure> {
+    let mut plugins = all_plugins(api, &ListPluginsRequest::default()).await?;
+    plugins.retain(|plugin| manifest_id(plugin) == Some(id));
+    Ok(plugins)
 }
 
 /// [`plugin_id`] of each.

@@ -18,6 +18,7 @@ use crate::{
 
 /// Serve REST in front of another plugd
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd rest --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8000")]
 pub(super) struct Rest {
     /// File with settings
     #[arg(long, value_name = "FILE")]

@@ -15,6 +15,9 @@ use crate::{
 /// Every setting can be given as a flag, as an environment variable or in a TOML file, whose keys are the flags with
 /// underscores; in this order, and of several variables the first one named wins. Durations are written like 100ms, 5s or 1m30s, lists with commas.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  plugd serve --listen 0.0.0.0:8000 --data-dir /var/lib/plugd\n  plugd serve --config plugd.toml --print-config"
+)]
 pub(super) struct Serve {
     /// File with settings
     #[arg(long, env = "PLUGD_CONFIG", value_name = "FILE")]

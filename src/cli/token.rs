@@ -8,10 +8,11 @@ use serde_json::Value;
 use super::{
     Context,
     active::duration,
-    client::{QUICK, present, within},
-    failure::Failure,
+    client::{Api, QUICK, present, within},
+    failure::{Exit, Failure},
     shape,
     table::Table,
+    usage,
 };
 use crate::api::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, Token as Entry};
 
@@ -20,12 +21,14 @@ pub(super) enum Token {
     /// Create a token; its secret is shown this once
     Create(Create),
     /// List the tokens, without their secrets
+    #[command(after_help = "Example:\n  plugd token list")]
     List,
     /// Make a token useless at once
     Revoke(Revoke),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd token create ci --role viewer --ttl 30d")]
 pub(super) struct Create {
     /// A name for people
     name: String,
@@ -38,10 +41,12 @@ pub(super) struct Create {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd token revoke ci")]
 pub(super) struct Revoke {
-    /// The token's id
+    /// The token: its id, or its name if no other has it
+    // Not called `token`, as the global option is.
     #[arg(value_name = "ID")]
-    id: String,
+    named: String,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -91,7 +96,8 @@ impl Create {
 
 impl Revoke {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let request = RevokeTokenRequest { token_id: self.id };
+        let token_id = pick(&all(&context.api).await?, &self.named)?.id.clone();
+        let request = RevokeTokenRequest { token_id };
         let answer = within(QUICK, request, async |request| context.api.access().revoke_token(request).await).await?;
         let token = present(answer.token)?;
         if context.ui.is_json() {
@@ -101,9 +107,29 @@ impl Revoke {
     }
 }
 
+async fn all(api: &Api) -> Result<Vec<Entry>, Failure> {
+    Ok(within(QUICK, ListTokensRequest {}, async |request| api.access().list_tokens(request).await).await?.tokens)
+}
+
+/// The token with this id, else the only one with this name.
+fn pick<'a>(tokens: &'a [Entry], text: &str) -> Result<&'a Entry, Failure> {
+    if let Some(token) = tokens.iter().find(|token| token.id == text) {
+        return Ok(token);
+    }
+    match tokens.iter().filter(|token| token.name == text).collect::<Vec<_>>().as_slice() {
+        [token] => Ok(token),
+        [] => Err(Failure::new(format!("there is no token {text:?}"))
+            .hint("`plugd token list` shows the tokens; an id or a name will do")
+            .exit(Exit::NotFound)),
+        several => {
+            let ids: String = several.iter().map(|token| format!("\n    {}", token.id)).collect();
+            Err(usage(format!("{} tokens are named {text:?}", several.len())).hint(format!("give the id of one:{ids}")))
+        }
+    }
+}
+
 async fn list(context: &Context) -> Result<(), Failure> {
-    let send = async |request| context.api.access().list_tokens(request).await;
-    let tokens = within(QUICK, ListTokensRequest {}, send).await?.tokens;
+    let tokens = all(&context.api).await?;
     if context.ui.is_json() {
         return Ok(context.ui.json(&Value::Array(tokens.iter().map(shape::token).collect()))?);
     }
@@ -122,4 +148,21 @@ fn table(tokens: &[Entry]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_named_by_its_id_or_by_a_name_that_only_it_has() {
+        let mk = |id: &str, name: &str| Entry { id: id.to_owned(), name: name.to_owned(), ..Entry::default() };
+        let tokens = [mk("1", "ci"), mk("2", "twin"), mk("3", "twin"), mk("4", "2")];
+        assert_eq!(pick(&tokens, "ci").unwrap().id, "1");
+        assert_eq!(pick(&tokens, "2").unwrap().id, "2", "an id wins over a name");
+        assert_eq!(pick(&tokens, "nobody").unwrap_err().exit, Exit::NotFound);
+        let failure = pick(&tokens, "twin").unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.hint.unwrap().ends_with("\n    2\n    3"));
+    }
 }

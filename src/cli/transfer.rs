@@ -12,7 +12,8 @@ use super::{
     package::Package,
 };
 use crate::api::v1::{
-    InstallPluginRequest, Plugin, UpdatePackageRequest, install_plugin_request, update_package_request,
+    InstallPluginFromUrlRequest, InstallPluginRequest, Plugin, UpdatePackageRequest, install_plugin_request,
+    update_package_request,
 };
 use tonic::Status;
 
@@ -20,6 +21,8 @@ use tonic::Status;
 const CHUNK: usize = 256 * 1024;
 /// How long the largest package may take to be sent.
 const UPLOAD: Duration = Duration::from_secs(5 * 60);
+/// How long the server may take to fetch one (CONTRACT 3.2).
+const FETCH: Duration = Duration::from_secs(30);
 
 /// Sends a package as a new plugin.
 ///
@@ -31,6 +34,16 @@ pub(super) async fn install(api: &Api, package: &Package) -> Result<Plugin, Fail
     let parts = parts(package, header, Part::Chunk).map(|part| InstallPluginRequest { part: Some(part) });
     let send = within(UPLOAD + QUICK, parts, async |request| api.plugins().install_plugin(request).await);
     present(send.await?.plugin)
+}
+
+/// Has the server fetch a package and install it.
+///
+/// # Errors
+/// It can't be fetched, or is refused.
+pub(super) async fn install_from_url(api: &Api, url: &str) -> Result<Plugin, Failure> {
+    let request = InstallPluginFromUrlRequest { url: url.to_owned() };
+    let send = async |request| api.plugins().install_plugin_from_url(request).await;
+    present(within(FETCH + QUICK, request, send).await?.plugin)
 }
 
 /// Sends a package as the new one of a plugin.
@@ -57,7 +70,7 @@ fn parts<P: Send + 'static>(
     header: P,
     chunk: impl Fn(Vec<u8>) -> P + Send + 'static,
 ) -> impl Stream<Item = P> + Send + 'static {
-    let bar = progress_bar(package.bytes.len());
+    let bar = progress_bar(package.bytes.len() as u64);
     let chunks: Vec<Vec<u8>> = package.bytes.chunks(CHUNK).map(<[u8]>::to_vec).collect();
     let count = chunks.len();
     let chunks = chunks.into_iter().enumerate().map(move |(index, bytes)| {
@@ -70,11 +83,12 @@ fn parts<P: Send + 'static>(
     tokio_stream::iter(std::iter::once(header).chain(chunks))
 }
 
-fn progress_bar(total: usize) -> ProgressBar {
+/// A bar on the terminal, if there is one, for so many bytes.
+pub(super) fn progress_bar(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
     match ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,

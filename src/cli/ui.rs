@@ -6,9 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::options::{Options, Output, When};
+use super::{
+    failure::Failure,
+    options::{Options, Output, When},
+};
 
 /// A shared place to print to.
 type Sink = Arc<Mutex<dyn Write + Send>>;
@@ -120,7 +123,23 @@ impl Ui {
 
     /// Prints a remark, to standard error so that scripts don't read it. Nobody may be there to read it; that is fine.
     pub(super) fn note(&self, text: &str) {
-        let _ = write_line(&self.err, text);
+        let _ = match self.output {
+            Output::Table => write_line(&self.err, text),
+            Output::Json => write_line(&self.err, &json!({"note": text}).to_string()),
+        };
+    }
+
+    /// Prints a remark that nobody should miss.
+    pub(super) fn warn(&self, text: &str) {
+        self.note(&format!("warning: {text}"));
+    }
+
+    /// Prints why a command failed.
+    pub(super) fn fail(&self, failure: &Failure) {
+        let _ = match self.output {
+            Output::Table => write_line(&self.err, &failure.to_string()),
+            Output::Json => write_line(&self.err, &failure.json().to_string()),
+        };
     }
 
     /// Prints a document with indents.
@@ -150,6 +169,18 @@ fn write_line(sink: &Sink, text: &str) -> io::Result<()> {
 #[must_use]
 pub(super) fn tame(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// A line of a log as a terminal may have it: tabs stay, other controls are spaces, and marks that would turn the order of
+/// the letters about are gone.
+#[must_use]
+pub(super) fn legible(text: &str) -> String {
+    text.split('\t').map(tame).collect::<Vec<_>>().join("\t").replace(is_turning, "")
+}
+
+/// Does this mark change the direction of what follows?
+fn is_turning(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -194,5 +225,20 @@ pub(crate) mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_taken_out() {
         assert_eq!(tame("a\x1b[2Jb\nc"), "a [2Jb c");
+    }
+
+    #[test]
+    fn a_line_of_a_log_keeps_its_tabs_and_the_order_of_its_letters() {
+        assert_eq!(legible("a\tb\x1b[2Jc\u{202e}d"), "a\tb [2Jcd");
+    }
+
+    #[test]
+    fn programs_get_remarks_and_errors_as_json_too() {
+        let printed = Printed::default();
+        let ui = Ui::new(io::sink(), printed.clone(), Output::Json, false);
+        ui.warn("look");
+        ui.fail(&Failure::new("it broke"));
+        let lines: Vec<Value> = printed.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["note"], &lines[1]["error"]["message"]), (&"warning: look".into(), &"it broke".into()));
     }
 }

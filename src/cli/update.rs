@@ -8,37 +8,48 @@ use super::{
     Context,
     active::Waiting,
     client::{present, within},
-    failure::Failure,
-    get::tell,
-    package::Package,
-    resolve::plugin_id,
-    transfer,
+    failure::{Exit, Failure},
+    get::sentence,
+    package::{ManifestArg, Package},
+    resolve, shape, transfer,
+    ui::{Ui, tame},
 };
-use crate::api::v1::RollbackPackageRequest;
+use crate::api::v1::{Plugin, PluginMode, RollbackPackageRequest};
 
 /// Replace the package of a plugin
+///
+/// If the plugin does not become stable with it, the package before it comes back by itself.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  plugd update my-plugin ./my-plugin\n  plugd update my-plugin my-plugin.zip --no-wait"
+)]
 pub(super) struct Update {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]
     plugin: String,
-    /// The package, or a folder with a manifest.json
+    /// The package, or a folder with a manifest
     #[arg(value_name = "FILE|DIR")]
     path: PathBuf,
+    #[command(flatten)]
+    manifest: ManifestArg,
     #[command(flatten)]
     waiting: Waiting,
 }
 
 impl Update {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let package = Package::read(&self.path)?;
-        let id = plugin_id(&context.api, &self.plugin).await?;
-        tell(&context.ui, &transfer::update(&context.api, &id, &package, self.waiting).await?)
+        let package = Package::read(&self.path, &self.manifest)?;
+        let before = resolve::plugin(&context.api, &self.plugin).await?;
+        check_supervised(&before)?;
+        package.warn(&context.ui);
+        let after = Box::pin(transfer::update(&context.api, &before.id, &package, self.waiting)).await?;
+        tell(&context.ui, &before, &after)
     }
 }
 
 /// Go back to the package before this one
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd rollback my-plugin")]
 pub(super) struct Rollback {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]
@@ -49,12 +60,60 @@ pub(super) struct Rollback {
 
 impl Rollback {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let before = resolve::plugin(&context.api, &self.plugin).await?;
+        check_supervised(&before)?;
         let request = RollbackPackageRequest {
-            plugin_id: plugin_id(&context.api, &self.plugin).await?,
+            plugin_id: before.id.clone(),
             return_immediately: self.waiting.no_wait,
             wait_timeout: self.waiting.limit(),
         };
         let send = async |request| context.api.plugins().rollback_package(request).await;
-        tell(&context.ui, &present(within(self.waiting.deadline(), request, send).await?.plugin)?)
+        let after = present(within(self.waiting.deadline(), request, send).await?.plugin)?;
+        tell(&context.ui, &before, &after)
+    }
+}
+
+/// Only a plugin that plugd runs has a package.
+///
+/// # Errors
+/// It is an external one.
+pub(super) fn check_supervised(plugin: &Plugin) -> Result<(), Failure> {
+    if plugin.mode() != PluginMode::External {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} is an external plugin and has no package", plugin.id))
+        .hint(format!("`plugd update-manifest {} MANIFEST` changes what is known of it", plugin.id))
+        .exit(Exit::Refused))
+}
+
+/// Prints a plugin, and from which version it came to which.
+fn tell(ui: &Ui, before: &Plugin, after: &Plugin) -> Result<(), Failure> {
+    if ui.is_json() {
+        let mut shown = shape::plugin(after);
+        shown["previous_version"] = before.version.as_str().into();
+        return Ok(ui.json(&shown)?);
+    }
+    Ok(ui.line(&format!("{}: {}", sentence(ui, after), versions(&before.version, &after.version)))?)
+}
+
+/// Two versions for a person.
+pub(super) fn versions(before: &str, after: &str) -> String {
+    let named = |version: &str| if version.is_empty() { "no version".to_owned() } else { tame(version) };
+    if before == after {
+        format!("{} as before", named(after))
+    } else {
+        format!("{} -> {}", named(before), named(after))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_for_a_person() {
+        assert_eq!(versions("1", "2"), "1 -> 2");
+        assert_eq!(versions("", "2"), "no version -> 2");
+        assert_eq!(versions("2", "2"), "2 as before");
     }
 }

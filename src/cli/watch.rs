@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use serde_json::{Value, json};
 use tonic::Status;
 
+mod change;
+
+use self::change::Change;
 use super::{
     Context,
     failure::Failure,
     follow::{Sink, follow},
     list::{State, states},
     resolve::plugin_ids,
-    shape, signals,
-    ui::{Style, Ui, tame},
+    signals,
+    ui::Ui,
 };
 use crate::api::v1::{
-    ActiveState, Cursor, Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse, plugin_event::Kind,
-    watch_state_request::Start, watch_state_response::Frame,
+    Cursor, Plugin, PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event::Kind, watch_state_request::Start,
+    watch_state_response::Frame,
 };
 
 /// Print each change of each plugin as it happens
@@ -25,6 +27,7 @@ use crate::api::v1::{
 /// Begins with every plugin as it is now. When the connection breaks, or the server restarts, it goes on by itself
 /// where it was, until Ctrl-C.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd watch\n  plugd watch my-plugin --live\n  plugd watch -o json --state error")]
 pub(super) struct Watch {
     /// Only these plugins
     #[arg(value_name = "ID")]
@@ -82,6 +85,11 @@ impl Printer {
         Self { prefix, ..self }
     }
 
+    /// A plugin as it was last seen.
+    pub(super) fn known(&self, id: &str) -> Option<&Plugin> {
+        self.known.get(id)
+    }
+
     /// Prints what differs between what was known and a complete snapshot.
     fn compare(&mut self, cursor: &Cursor) -> Result<(), Failure> {
         let snapshot = std::mem::take(&mut self.snapshot);
@@ -89,22 +97,25 @@ impl Printer {
         for (id, plugin) in &snapshot {
             let before = known.get(id);
             if before.map(|before| before.revision) != Some(plugin.revision) {
-                self.print(&Change::seen(plugin, before.map(shape::state_of)), cursor)?;
+                self.print(&Change::seen(plugin, before), cursor)?;
             }
         }
         let gone = known.iter().filter(|(id, _)| !snapshot.contains_key(*id));
         gone.into_iter().try_for_each(|(_, plugin)| self.print(&Change::gone(plugin), cursor))
     }
 
-    fn event(&mut self, event: &PluginEvent, epoch: &str) -> Result<(), Failure> {
+    /// Takes one change.
+    ///
+    /// # Errors
+    /// The other end is gone.
+    pub(super) fn event(&mut self, event: &PluginEvent, epoch: &str) -> Result<(), Failure> {
         let Some(plugin) = &event.plugin else { return Ok(()) };
-        let before = self.known.get(&event.plugin_id).map(shape::state_of);
-        if event.kind() == Kind::Removed {
-            self.known.remove(&event.plugin_id);
-        } else {
-            self.known.insert(event.plugin_id.clone(), plugin.clone());
-        }
-        let change = Change { kind: kind(event.kind()), revision: event.revision, time: event.time, before, plugin };
+        let before = match event.kind() {
+            Kind::Removed => self.known.remove(&event.plugin_id),
+            _ => self.known.insert(event.plugin_id.clone(), plugin.clone()),
+        };
+        let (kind, before) = (kind(event.kind()), before.as_ref());
+        let change = Change { kind, revision: event.revision, time: event.time, before, plugin };
         self.print(&change, &Cursor { epoch: epoch.to_owned(), revision: event.revision })
     }
 
@@ -136,75 +147,6 @@ impl Sink for Printer {
     fn broken(&mut self, why: &Status) {
         self.snapshot.clear();
         self.ui.note(&format!("{}the watch broke off ({}); resuming", self.prefix, why.message()));
-    }
-}
-
-/// One change of one plugin.
-struct Change<'a> {
-    kind: &'static str,
-    revision: u64,
-    time: Option<prost_types::Timestamp>,
-    before: Option<ReportedState>,
-    plugin: &'a Plugin,
-}
-
-impl<'a> Change<'a> {
-    /// A plugin as a snapshot has it.
-    fn seen(plugin: &'a Plugin, before: Option<ReportedState>) -> Self {
-        let since = plugin.status.as_ref().and_then(|status| status.since);
-        Self { kind: "snapshot", revision: plugin.revision, time: since, before, plugin }
-    }
-
-    /// A plugin that a snapshot no longer has.
-    fn gone(plugin: &'a Plugin) -> Self {
-        Self { kind: "removed", revision: plugin.revision, time: None, before: None, plugin }
-    }
-
-    fn json(&self, cursor: &Cursor) -> Value {
-        json!({
-            "kind": self.kind,
-            "cursor": format!("{}:{}", cursor.epoch, cursor.revision),
-            "revision": self.revision,
-            "time": shape::time(self.time.as_ref()),
-            "plugin_id": self.plugin.id,
-            "previous_state": self.before.map(shape::state),
-            "plugin": shape::plugin(self.plugin),
-        })
-    }
-
-    fn line(&self, ui: &Ui) -> String {
-        let plugin = self.plugin;
-        let message = plugin.status.as_ref().map_or("", |status| &status.message);
-        let parts = [
-            ui.paint(Style::Dim, &shape::short_time(self.time.as_ref())),
-            format!("{:>6}", self.revision),
-            plugin.id.clone(),
-            tame(&plugin.name),
-            self.transition(ui),
-            tame(message),
-        ];
-        parts.join("  ").trim_end().to_owned()
-    }
-
-    fn transition(&self, ui: &Ui) -> String {
-        let painted = |state: ReportedState| ui.paint(shape::style(state), shape::state(state));
-        let now = shape::state_of(self.plugin);
-        match self.before {
-            _ if self.kind == "removed" => ui.paint(Style::Dim, "removed"),
-            Some(before) if before != now => format!("{} -> {}", shape::state(before), painted(now)),
-            _ => format!("{}{}", painted(now), self.remark(now)),
-        }
-    }
-
-    /// What else there is to say of a plugin that stays in its state.
-    fn remark(&self, now: ReportedState) -> &'static str {
-        let is_degraded = self.plugin.status.as_ref().is_some_and(|status| status.degraded);
-        match (self.plugin.desired_state(), now) {
-            _ if is_degraded => " (does not answer)",
-            (ActiveState::Active, ReportedState::Inactive) => " (to be started)",
-            (ActiveState::Inactive, state) if state != ReportedState::Inactive => " (to be stopped)",
-            _ => "",
-        }
     }
 }
 

@@ -16,11 +16,14 @@ use tower::Layer;
 
 use super::{
     access::{Access, Caller},
-    convert, permissions,
+    permissions,
     status::status,
 };
 use crate::{
-    domain::{Error, Reason, Result},
+    domain::{
+        Error, Reason, Result,
+        access::{Permission, Role},
+    },
     server::Guest,
 };
 
@@ -111,8 +114,27 @@ fn admit(access: &Access, path: &str, headers: &http::HeaderMap) -> Result<Optio
     if role.may(permission) {
         return Ok(Some(caller));
     }
-    let message = format!("a token with {} is not good for {path}", convert::role(role).as_str_name());
+    let method = path.rsplit('/').next().unwrap_or(path);
+    let message = format!("this token is {}: {method} needs {}", one_of(role), who_may(permission));
     Err(Error::new(Reason::PermissionDenied, message).with("method", path))
+}
+
+/// Whose token this is, for a person.
+fn one_of(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "an admin's",
+        Role::Viewer => "a viewer's",
+        Role::Host => "a host's",
+    }
+}
+
+/// Whose token is needed, for a person.
+fn who_may(permission: Permission) -> &'static str {
+    match permission {
+        Permission::Read => "an admin's or a viewer's",
+        Permission::Write => "an admin's",
+        Permission::Bus => "an admin's or a host's",
+    }
 }
 
 /// The secret in `authorization: Bearer <secret>`; the scheme may have any case.

@@ -68,6 +68,7 @@ fn each_role_may_do_its_own_and_only_that() {
     let refusal = may(&viewer, DELETE).unwrap_err();
     assert_eq!(refusal.code(), Code::PermissionDenied);
     assert_eq!(refusal.get_details_error_info().unwrap().reason, "PERMISSION_DENIED");
+    assert_eq!(refusal.message(), "this token is a viewer's: DeletePlugin needs an admin's");
     assert_eq!(may(&host, PUBLISH).unwrap(), "Host");
 }
 

@@ -8,21 +8,36 @@ use serde_json::Value;
 
 const STYLE: &str = include_str!("docs/style.css");
 
-/// What the command lines of the page refer to.
-const VARIABLES: &str = "PLUGD=http://127.0.0.1:8000   # this server
+/// What the command lines of the page refer to, after where the server is.
+const VARIABLES: &str = "   # this server
 TOKEN=$(cat data/admin.token)   # in plugd's data folder
 ID=...   # from the list of plugins";
 
-/// The page. It is made once, so that it says what the document says.
-pub(super) fn page(document: &Value) -> String {
-    let mut page = String::new();
-    push_head(&mut page, document);
-    push_introduction(&mut page, document);
-    for tag in document["tags"].as_array().into_iter().flatten() {
-        push_group(&mut page, document, tag);
+/// The page. It is made once, so that it says what the document says; only where the server is depends on who asks.
+pub(super) struct Page {
+    before: String,
+    after: String,
+}
+
+impl Page {
+    /// The page about this document.
+    pub(super) fn of(document: &Value) -> Self {
+        let (mut before, mut after) = (String::new(), String::new());
+        push_head(&mut before, document);
+        push_introduction(&mut before, document);
+        before.push_str("<pre>PLUGD=");
+        let _ = write!(after, "{}</pre>", escape_text(VARIABLES));
+        for tag in document["tags"].as_array().into_iter().flatten() {
+            push_group(&mut after, document, tag);
+        }
+        push_schemas(&mut after, &document["components"]["schemas"]);
+        Self { before, after: after + "</main></body></html>\n" }
     }
-    push_schemas(&mut page, &document["components"]["schemas"]);
-    page + "</main></body></html>\n"
+
+    /// The page for somebody who finds the server there.
+    pub(super) fn at(&self, origin: &str) -> String {
+        [&self.before, &escape_text(origin), &self.after].map(String::as_str).concat()
+    }
 }
 
 fn push_head(page: &mut String, document: &Value) {
@@ -42,7 +57,6 @@ fn push_introduction(page: &mut String, document: &Value) {
     }
     page.push_str("<a href=\"#schemas\">Schemas</a><a href=\"openapi.json\">openapi.json</a></nav>");
     page.push_str("<p>The commands below want a shell that knows where plugd is and who you are:</p>");
-    let _ = write!(page, "<pre>{}</pre>", escape_text(VARIABLES));
 }
 
 fn push_group(page: &mut String, document: &Value, tag: &Value) {

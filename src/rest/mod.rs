@@ -46,7 +46,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware};
+use axum::{Router, middleware, routing::get};
 
 pub use self::backend::Backend;
 use self::{
@@ -82,7 +82,7 @@ struct App {
     pages: Arc<system::Pages>,
 }
 
-/// The router of everything under `/api`, and of `/healthz` and `/readyz`. It answers 404 to any other path.
+/// The router of everything under `/api`, and of `/`, `/healthz` and `/readyz`. It answers 404 to any other path.
 pub fn router(backend: Backend, options: Options) -> Router {
     let groups = groups();
     let pages = system::Pages::of(&openapi::document(&groups));
@@ -92,6 +92,7 @@ pub fn router(backend: Backend, options: Options) -> Router {
         router.route(path, route)
     });
     routes
+        .route("/", get(system::root))
         .fallback(async || Problem::no_route())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn(context::render))

@@ -4,10 +4,10 @@ use axum::{
     body::Bytes,
     extract::State,
     http::{
-        StatusCode,
+        HeaderMap, StatusCode, Uri,
         header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use serde_json::{Value, json};
 use tonic::Code;
@@ -19,6 +19,7 @@ use super::{
     docs,
     error::Problem,
     operation::{Operation, Success},
+    site,
 };
 use crate::api::v1::plugin_service_server::SERVICE_NAME;
 
@@ -30,13 +31,13 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 /// Pages that never change while the server runs.
 pub(super) struct Pages {
     openapi: Bytes,
-    docs: Bytes,
+    docs: docs::Page,
 }
 
 impl Pages {
     /// The pages that show this OpenAPI document.
     pub(super) fn of(document: &Value) -> Self {
-        Self { openapi: format!("{document:#}\n").into(), docs: docs::page(document).into() }
+        Self { openapi: format!("{document:#}\n").into(), docs: docs::Page::of(document) }
     }
 }
 
@@ -105,6 +106,12 @@ async fn openapi(State(app): State<App>) -> Response {
     ([(CONTENT_TYPE, JSON)], app.pages.openapi.clone()).into_response()
 }
 
-async fn documentation(State(app): State<App>) -> Response {
-    ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], app.pages.docs.clone()).into_response()
+async fn documentation(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
+    let page = app.pages.docs.at(&site::own(&headers, &uri));
+    ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], page).into_response()
+}
+
+/// Whoever opens the bare address in a browser wants to know what this is. It is no operation of the API.
+pub(super) async fn root() -> Redirect {
+    Redirect::to("/api/docs")
 }

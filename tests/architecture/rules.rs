@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("config", &["domain"]),
     ("tls", &[]),
     ("server", &["tls"]),
-    // Of the domain only what is plain: ids and digests.
+    // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
     ("cli", &["domain", "api", "config", "tls", "app"]),
     ("main", &["cli"]),
 ];

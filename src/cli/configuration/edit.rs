@@ -1,9 +1,11 @@
 //! `plugd config edit`: the configuration in the user's own editor.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     fs::OpenOptions,
-    io::Write,
+    io::{self, IsTerminal, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -19,9 +21,10 @@ use crate::cli::{failure::Failure, usage};
 /// # Errors
 /// There is no editor, what it leaves is not JSON, or the plugin refuses it. The file is then left for another try.
 pub(super) async fn edit(context: &Context, id: String) -> Result<(), Failure> {
+    let editor = editor()?;
     let stored = read(&context.api, id.clone()).await?;
     let file = create(&id, &format!("{:#}\n", Value::Object(stored.values.clone())))?;
-    run_editor(&file).await?;
+    run_editor(editor, &file).await?;
     let values = match serde_json::from_str(&fs::read_to_string(&file)?) {
         Ok(Value::Object(values)) => values,
         _ => return Err(kept(usage("this is no longer a JSON object"), &file)),
@@ -43,9 +46,19 @@ fn create(id: &str, text: &str) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
+/// The user's editor. One that nobody chose needs a terminal; one that somebody did may be a script.
+fn editor() -> Result<OsString, Failure> {
+    let chosen = ["VISUAL", "EDITOR"].iter().find_map(|name| env::var_os(name).filter(|editor| !editor.is_empty()));
+    match chosen {
+        Some(editor) => Ok(editor),
+        None if io::stdin().is_terminal() && io::stdout().is_terminal() => Ok("vi".into()),
+        None => Err(usage("there is no terminal for an editor, and neither VISUAL nor EDITOR names a program")
+            .hint("change it with `plugd config set ID KEY=VALUE`, or all of it with --json")),
+    }
+}
+
 /// Runs the editor through the shell, as it may have arguments.
-async fn run_editor(file: &Path) -> Result<(), Failure> {
-    let editor = ["VISUAL", "EDITOR"].iter().find_map(env::var_os).unwrap_or_else(|| "vi".into());
+async fn run_editor(editor: OsString, file: &Path) -> Result<(), Failure> {
     let mut command = Command::new("sh");
     command.arg("-c").arg("exec $PLUGD_EDITOR \"$1\"").arg("sh").arg(file).env("PLUGD_EDITOR", editor);
     if command.status().await?.success() {

@@ -99,6 +99,9 @@ mod tests {
         let mut changes = Changes::of(&root, vec![root.join("data")]).unwrap();
         fs::write(root.join("target/out"), "x").unwrap();
         fs::write(root.join("data/plugd.db"), "x").unwrap();
+        for dropping in ["src/.main.py.swp", "src/main.py~", "src/#main.py#"] {
+            fs::write(root.join(dropping), "x").unwrap();
+        }
         fs::read_dir(root.join("src")).unwrap().for_each(drop);
         let ignored = timeout(Duration::from_millis(400), changes.settled()).await;
         assert!(ignored.is_err(), "ignored folders count");

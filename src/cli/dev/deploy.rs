@@ -3,20 +3,18 @@
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Code;
 
-use super::{Session, build::build, manifest, trail};
+use super::{Session, build::build, trail};
 use crate::{
-    api::{
-        json::from_value,
-        v1::{ActiveState, DeletePluginRequest, ListPluginsRequest, Plugin, PluginMode},
-    },
+    api::v1::{ActiveState, DeletePluginRequest, Plugin, PluginMode},
     cli::{
         active::{self, Waiting},
         client::{MARGIN, SETTLE, within},
-        external::read_manifest,
-        failure::Failure,
-        package::Package,
-        resolve::all_plugins,
+        failure::{Exit, Failure},
+        package::{Package, remarks},
+        resolve::with_manifest_id,
         shape, transfer,
+        ui::tame,
+        update::versions,
     },
 };
 
@@ -27,6 +25,8 @@ pub(super) struct Deployment<'a> {
     build: Option<&'a str>,
     /// Digest of the folder as it was last packaged, whatever came of that.
     packaged: Option<String>,
+    /// The plugin that this session last deployed to.
+    plugin: Option<Plugin>,
     is_running: bool,
     /// The log that is followed, and whose it is.
     log: Option<(String, AbortOnDropHandle<()>)>,
@@ -45,7 +45,7 @@ pub(super) enum Outcome {
 
 impl<'a> Deployment<'a> {
     pub(super) fn new(session: &'a Session, build: Option<&'a str>) -> Self {
-        Self { session, build, packaged: None, is_running: false, log: None }
+        Self { session, build, packaged: None, plugin: None, is_running: false, log: None }
     }
 
     /// Brings the folder's plugin to life as it is now.
@@ -61,15 +61,15 @@ impl<'a> Deployment<'a> {
         let package = self.package()?;
         self.packaged = Some(package.digest.clone());
         built?;
-        let plugin = self.upload(&package).await?;
-        self.follow_log(&plugin);
-        let plugin = Box::new(self.activate(&plugin.id).await?);
+        let manifest = package.manifest.as_ref();
+        self.session.warn(&manifest.map(|manifest| remarks(manifest, true)).unwrap_or_default());
+        let plugin = Box::new(self.run(&package).await?);
         let is_first = !std::mem::replace(&mut self.is_running, true);
         Ok(if is_first { Outcome::First(plugin) } else { Outcome::Again(plugin) })
     }
 
     fn package(&self) -> Result<Package, Failure> {
-        Package::of_folder(&self.session.dir, &self.session.except())
+        Package::of_folder(&self.session.folder(&self.session.except()))
     }
 
     async fn build(&self) -> Result<(), Failure> {
@@ -78,18 +78,39 @@ impl<'a> Deployment<'a> {
         build(command, &self.session.dir).await
     }
 
-    /// Installs the package, or makes it the package of the plugin that has its manifest id.
-    async fn upload(&self, package: &Package) -> Result<Plugin, Failure> {
+    /// Installs the package, or makes it the package of the plugin that has its manifest id, and runs it.
+    async fn run(&mut self, package: &Package) -> Result<Plugin, Failure> {
         let api = &self.session.api;
-        let Some(plugin) = installed(self.session, PluginMode::Supervised).await? else {
-            return transfer::install(api, package).await;
+        let there = installed(self.session, package.manifest_id(), PluginMode::Supervised).await?;
+        self.leave(there.as_ref()).await?;
+        let plugin = match there {
+            None => transfer::install(api, package).await?,
+            Some(plugin) => {
+                self.follow_log(&plugin.id, true).await;
+                if plugin.package_digest == package.digest {
+                    return self.start_anew(plugin).await;
+                }
+                self.update(&plugin, package).await?
+            }
         };
-        if plugin.package_digest == package.digest {
-            return Ok(plugin);
-        }
-        self.session.say("updating");
-        match Box::pin(transfer::update(api, &plugin.id, package, Waiting::default())).await {
-            Err(status) if status.code() == Code::Unimplemented => self.replace(plugin.id, package).await,
+        self.follow_log(&plugin.id, false).await;
+        self.start(plugin).await
+    }
+
+    /// Stops the plugin that this session deployed to before, if the manifest has another id by now.
+    async fn leave(&mut self, there: Option<&Plugin>) -> Result<(), Failure> {
+        let is_other = |before: &Plugin| there.is_none_or(|plugin| plugin.id != before.id);
+        let Some(before) = self.plugin.take_if(|before| is_other(before)) else { return Ok(()) };
+        self.session.say(&format!("the manifest has another id: {} is stopped, and stays installed", before.id));
+        active::set(&self.session.api, &before.id, ActiveState::Inactive, Waiting::default()).await?;
+        Ok(())
+    }
+
+    async fn update(&self, plugin: &Plugin, package: &Package) -> Result<Plugin, Failure> {
+        let version = package.manifest.as_ref().and_then(|manifest| manifest.get("version")?.as_str());
+        self.session.say(&format!("updating: {}", versions(&plugin.version, version.unwrap_or_default())));
+        match Box::pin(transfer::update(&self.session.api, &plugin.id, package, Waiting::default())).await {
+            Err(status) if status.code() == Code::Unimplemented => self.replace(plugin.id.clone(), package).await,
             done => Ok(done?),
         }
     }
@@ -102,36 +123,63 @@ impl<'a> Deployment<'a> {
         transfer::install(api, package).await
     }
 
-    async fn activate(&self, id: &str) -> Result<Plugin, Failure> {
-        Ok(active::set(&self.session.api, id, ActiveState::Active, Waiting::default()).await?)
+    /// Runs a plugin that has the package already. One that the server started before this session looked is started anew,
+    /// so that its log is seen from the beginning.
+    async fn start_anew(&mut self, plugin: Plugin) -> Result<Plugin, Failure> {
+        let is_left_running = self.plugin.is_none() && plugin.desired_state() == ActiveState::Active;
+        if is_left_running && active::restart(&self.session.api, &plugin.id, Waiting::default()).await.is_ok() {
+            self.plugin = Some(plugin.clone());
+            return Ok(plugin);
+        }
+        self.start(plugin).await
     }
 
-    fn follow_log(&mut self, plugin: &Plugin) {
-        let is_followed = self.log.as_ref().is_some_and(|(id, task)| *id == plugin.id && !task.is_finished());
-        if !is_followed {
-            self.log = Some((plugin.id.clone(), trail::log(self.session, &plugin.id)));
+    async fn start(&mut self, plugin: Plugin) -> Result<Plugin, Failure> {
+        let plugin = self.plugin.insert(plugin);
+        Ok(active::set(&self.session.api, &plugin.id, ActiveState::Active, Waiting::default()).await?)
+    }
+
+    /// Follows the log of a plugin, unless it is followed already: of an old plugin what is printed from now on.
+    async fn follow_log(&mut self, id: &str, is_old: bool) {
+        if self.log.as_ref().is_some_and(|(followed, task)| followed == id && !task.is_finished()) {
+            return;
         }
+        let after = if is_old { trail::end_of_log(self.session, id).await.unwrap_or_default() } else { String::new() };
+        self.log = Some((id.to_owned(), trail::log(self.session, id, after)));
     }
 }
 
-/// The plugin that has the manifest id of the session's folder.
+/// The plugin that has this manifest id.
 ///
 /// # Errors
-/// The manifest can't be read, the server can't be asked, or the plugin is of the other mode.
-pub(super) async fn installed(session: &Session, mode: PluginMode) -> Result<Option<Plugin>, Failure> {
-    let manifest = read_manifest(&manifest(&session.dir))?;
-    let id = manifest.fields.get("id").map(from_value);
-    let id = id.as_ref().and_then(|id| id.as_str()).ok_or_else(|| {
-        Failure::new("the manifest has no id").hint("give it one of letters, digits and hyphens, like \"my-plugin\"")
+/// There is no id, the server can't be asked, or the plugin is of the other mode.
+pub(super) async fn installed(
+    session: &Session,
+    id: Option<&str>,
+    mode: PluginMode,
+) -> Result<Option<Plugin>, Failure> {
+    let id = id.ok_or_else(|| {
+        Failure::new("the manifest has no id")
+            .hint("give it one of letters, digits and hyphens, like \"my-plugin\"")
+            .exit(Exit::Refused)
     })?;
-    let plugins = all_plugins(&session.api, &ListPluginsRequest::default()).await?;
-    match plugins.into_iter().find(|plugin| shape::manifest_id(plugin) == Some(id)) {
+    match with_manifest_id(&session.api, id).await?.into_iter().next() {
         Some(plugin) if plugin.mode() != mode => Err(Failure::new(format!(
-            "{} has the manifest id {id:?} already, and is {}",
+            "{} has the manifest id {:?} already, and is {}",
             plugin.id,
+            tame(id),
             shape::mode(plugin.mode())
         ))
-        .hint(format!("delete it with `plugd delete {}`, or give this one another id", plugin.id))),
+        .hint(format!("delete it with `plugd delete {}`, or give this one another id", plugin.id))
+        .exit(Exit::Conflict)),
         found => Ok(found),
     }
+}
+
+/// What the author can do about a deployment that failed: the server's own advice is for people without the folder.
+pub(super) fn with_remedy(failure: Failure) -> Failure {
+    if failure.reason.is_none() && failure.hint.is_some() {
+        return failure;
+    }
+    failure.hint("mend it and save a file: it is tried again then")
 }

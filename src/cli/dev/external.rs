@@ -3,17 +3,25 @@
 use std::{process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
 use tokio::{
     process::{Child, Command},
     time::timeout,
 };
 
-use super::{Session, changes::Changes, deploy::installed, manifest, trail};
+use super::{
+    Session,
+    changes::Changes,
+    deploy::{installed, with_remedy},
+    trail,
+};
 use crate::{
     api::v1::{Plugin, PluginMode},
     cli::{
-        external::{cycle_token, read_manifest, register, rpc_url, update_manifest},
+        external::{cycle_token, register, rpc_url, update_manifest},
         failure::Failure,
+        package::{Manifest, remarks},
+        usage,
     },
 };
 
@@ -26,37 +34,66 @@ struct Running {
     group: Option<Pid>,
 }
 
-/// Runs a command as the plugin of the session's folder, again after each change.
+/// Runs a command as the plugin of the session's folder, again after each change. Without a command, the manifest's.
 ///
 /// # Errors
 /// Nothing can be registered or run to begin with. What fails later is printed, and the next change is another chance.
 pub(super) async fn run(session: &Session, command: &[String], changes: &mut Changes) -> Result<(), Failure> {
-    let plugin = enroll(session).await?;
-    let _trail = trail::states(session, vec![plugin.id.clone()]);
-    session.say(&format!("{} is registered; state changes follow", plugin.id));
-    let mut running = Some(start(session, &plugin, command).await?);
+    let mut outside = Outside { session, command, plugin: None };
+    let mut running = Some(outside.start().await?);
+    let id = outside.plugin.as_ref().map(|plugin| plugin.id.clone()).unwrap_or_default();
+    session.say(&format!("{id} is registered; state changes follow"));
+    let _trail = trail::states(session, vec![id]);
     while wait(session, &mut running, changes).await? {
         stop(running.take()).await?;
         session.say("a file changed: starting anew");
-        match again(session, command).await {
+        match outside.start().await {
             Ok(next) => running = Some(next),
-            Err(failure) => session.complain(&failure),
+            Err(failure) => session.complain(&with_remedy(failure)),
         }
     }
     stop(running).await
 }
 
-async fn again(session: &Session, command: &[String]) -> Result<Running, Failure> {
-    start(session, &enroll(session).await?, command).await
+/// The plugin of the session's folder, and what runs it.
+struct Outside<'a> {
+    session: &'a Session,
+    command: &'a [String],
+    /// It, once it is registered. It stays the same one when its manifest gets another id.
+    plugin: Option<Plugin>,
 }
 
-/// Registers the plugin, or brings its manifest up to date.
-async fn enroll(session: &Session) -> Result<Plugin, Failure> {
-    let manifest = read_manifest(&manifest(&session.dir))?;
-    match installed(session, PluginMode::External).await? {
-        Some(plugin) => update_manifest(&session.api, &plugin.id, manifest).await,
-        None => register(&session.api, manifest).await,
+impl Outside<'_> {
+    async fn start(&mut self) -> Result<Running, Failure> {
+        let manifest = Manifest::of_folder(&self.session.dir, self.session.manifest.as_deref())?;
+        self.session.warn(&remarks(&manifest.object, false));
+        let plugin = self.enroll(&manifest).await?;
+        let command = if self.command.is_empty() { command_of(&manifest) } else { self.command.to_vec() };
+        let running = start(self.session, &plugin, &command).await;
+        self.plugin = Some(plugin);
+        running
     }
+
+    /// Registers the plugin, or brings its manifest up to date.
+    async fn enroll(&self, manifest: &Manifest) -> Result<Plugin, Failure> {
+        let (api, object) = (&self.session.api, manifest.to_struct()?);
+        let known = match &self.plugin {
+            Some(plugin) => Some(plugin.clone()),
+            None => installed(self.session, manifest.id(), PluginMode::External).await?,
+        };
+        match known {
+            Some(plugin) => update_manifest(api, &plugin.id, object).await,
+            None => register(api, object).await,
+        }
+    }
+}
+
+/// The command in a manifest.
+fn command_of(manifest: &Manifest) -> Vec<String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let command = manifest.object.get("command").and_then(text).filter(|command| !command.is_empty());
+    let args = manifest.object.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(text);
+    command.map(|command| std::iter::once(command).chain(args).collect()).unwrap_or_default()
 }
 
 async fn start(session: &Session, plugin: &Plugin, command: &[String]) -> Result<Running, Failure> {
@@ -65,7 +102,9 @@ async fn start(session: &Session, plugin: &Plugin, command: &[String]) -> Result
         token => token.to_owned(),
     };
     let url = rpc_url(session.api.server(), &token);
-    let (program, arguments) = command.split_first().ok_or_else(|| Failure::new("there is no command to run"))?;
+    let (program, arguments) = command.split_first().ok_or_else(|| {
+        usage("there is no command to run").hint("give one after --, or put a \"command\" into the manifest")
+    })?;
     let mut process = Command::new(program);
     process.args(arguments).current_dir(&session.dir).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
     process.env("STORYDEN_RPC_URL", &url).env("PLUGD_RPC_URL", &url).env("PLUGD_PLUGIN_ID", &plugin.id);

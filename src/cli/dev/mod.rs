@@ -8,7 +8,7 @@ mod external;
 mod server;
 mod trail;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -18,29 +18,36 @@ use super::{
     failure::Failure,
     in_many_threads,
     options::{Options, Output},
+    package::{Folder, ManifestArg},
     signals, telemetry,
-    ui::{Style, Ui},
+    ui::{Style, Ui, legible},
 };
 use crate::config::{Config, Flags};
 use changes::Changes;
-use server::{Access, Server};
+use server::{Access, Server, Settings};
 
 /// Run a plugin from its folder, again each time that a file changes
 ///
-/// Serves on a data folder of its own, .plugd-dev in the current folder unless --data-dir names another, on port 8000
-/// or, if that is taken, any other. Every setting of `plugd serve` can be given as a flag or in the environment.
+/// Serves on a data folder of its own, .plugd-dev/NAME in the current folder unless --data-dir names another, on port
+/// 8000 or, if that is taken, any other. Every setting of `plugd serve` can be given as a flag or in the environment.
+/// What `plugd package` leaves out is no part of the plugin here either. Ctrl-C ends the plugin and the server.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd dev my-plugin\n  plugd dev my-plugin --build 'cargo build --release'\n  \
+                        plugd dev my-plugin --external -- python3 main.py\n  \
+                        plugd --server http://127.0.0.1:8000 dev my-plugin --external   on a server that runs already")]
 pub(super) struct Dev {
-    /// Folder of the plugin, with its manifest.json
+    /// Folder of the plugin
     #[arg(default_value = ".")]
     dir: PathBuf,
+    #[command(flatten)]
+    manifest: ManifestArg,
     /// Command that builds the plugin, run by sh in its folder before each packaging
     #[arg(long, value_name = "COMMAND", conflicts_with = "external")]
     build: Option<String>,
     /// Run COMMAND as an external plugin; on the server of --server, if one is named
-    #[arg(long, requires = "command")]
+    #[arg(long)]
     external: bool,
-    /// The plugin, with --external
+    /// The plugin, with --external [default: the command of its manifest]
     #[arg(last = true, value_name = "COMMAND", requires = "external")]
     command: Vec<String>,
     #[command(flatten)]
@@ -52,6 +59,8 @@ pub(super) struct Dev {
 struct Session {
     /// The plugin's folder.
     dir: PathBuf,
+    /// Its manifest, if it is not where it usually is.
+    manifest: Option<PathBuf>,
     /// plugd's data folder, which is no part of the plugin even when it is within its folder.
     data_dir: PathBuf,
     api: Api,
@@ -72,8 +81,22 @@ impl Session {
 
     /// Says loudly what went wrong.
     fn complain(&self, failure: &Failure) {
-        let text = self.ui.paint(Style::Red, &failure.to_string());
-        text.lines().for_each(|line| self.say(line));
+        self.shout(&failure.to_string());
+    }
+
+    /// Says something that nobody should miss.
+    fn shout(&self, text: &str) {
+        text.lines().for_each(|line| self.say(&self.ui.paint(Style::Red, &legible(line))));
+    }
+
+    /// Says what the author of a manifest may not have meant.
+    fn warn(&self, remarks: &[String]) {
+        remarks.iter().for_each(|remark| self.shout(&format!("warning: {remark}")));
+    }
+
+    /// The folder as it is to be packaged; `except` are [`Session::except`].
+    fn folder<'a>(&'a self, except: &'a [PathBuf]) -> Folder<'a> {
+        Folder { dir: &self.dir, manifest: self.manifest.as_deref(), except }
     }
 
     /// Folders that are no part of the plugin.
@@ -97,33 +120,45 @@ impl Dev {
             .canonicalize()
             .map_err(|error| Failure::from(error).about(format_args!("can't find {}", self.dir.display())))?;
         let options = Options { output: Output::Table, ..options };
-        let config = server::settings(&self.flags, &options, &dir)?;
-        telemetry::install(&config.log, config.log_format)?;
-        in_many_threads(self.develop(dir, config, options))
+        let settings = server::settings(&self.flags, &options, &dir)?;
+        telemetry::install(&settings.config.log, settings.config.log_format)?;
+        in_many_threads(self.develop(dir, settings, options))
     }
 
-    async fn develop(self, dir: PathBuf, config: Config, options: Options) -> Result<(), Failure> {
+    async fn develop(self, dir: PathBuf, settings: Settings, options: Options) -> Result<(), Failure> {
         let (stop, ui) = (signals::stop_token()?, Ui::standard(&options));
+        let (data_dir, manifest) = (settings.config.data_dir.clone(), self.manifest.manifest.clone());
         if self.external && options.server.is_some() {
             let api = Api::connect(&options).await?;
-            let session = Session { dir, data_dir: config.data_dir, api, ui, stop };
-            return self.work(&session).await;
+            let session = Session { dir, manifest, data_dir, api, ui, stop };
+            return self.work(&session).await.map_err(|failure| session.api.explain(failure));
         }
-        let data_dir = config.data_dir.clone();
-        let mut server = Server::start(config, stop.clone()).await?;
+        let mut server = Server::start(settings.config, stop.clone()).await?;
         let access = server.access()?;
         let api = Api::connect(&access.options()).await?;
-        let session = Session { dir, data_dir, api, ui, stop: stop.clone() };
-        let folder = session.data_dir.display();
+        let session = Session { dir, manifest, data_dir, api, ui, stop: stop.clone() };
+        if let Some(taken) = settings.taken {
+            session.shout(&format!("{taken} is taken by another program, so this session is elsewhere:"));
+        }
         session.say(&format!("serving on {}", session.api.server()));
-        session.say(&format!("elsewhere: plugd --server {} --data-dir {folder} list", session.api.server()));
-        let done = tokio::select! {
-            ended = server.ended() => ended,
-            done = self.work_here(&session, &access) => done,
-        };
-        stop.cancel();
+        let folder = session.data_dir.display();
+        session.say(&format!("in another terminal: plugd --server {} --data-dir {folder} list", session.api.server()));
+        let done = self.work_beside(&session, &access, &mut server).await;
         session.say("stopping");
+        stop.cancel();
         done.and(server.ended().await)
+    }
+
+    /// Works until the session is over. However soon the server is gone, what the session runs is ended as it should be.
+    async fn work_beside(&self, session: &Session, access: &Access, server: &mut Server) -> Result<(), Failure> {
+        let mut work = std::pin::pin!(self.work_here(session, access));
+        tokio::select! {
+            done = &mut work => done,
+            ended = server.ended() => {
+                session.stop.cancel();
+                ended.and(work.await)
+            }
+        }
     }
 
     async fn work_here(&self, session: &Session, access: &Access) -> Result<(), Failure> {
@@ -139,7 +174,7 @@ impl Dev {
                 Ok(deploy::Outcome::First(plugin)) => banner::print(session, access, &plugin),
                 Ok(deploy::Outcome::Again(plugin)) => session.say(&format!("{} runs the new package", plugin.id)),
                 Ok(deploy::Outcome::Unchanged) => {}
-                Err(failure) => session.complain(&failure),
+                Err(failure) => session.complain(&deploy::with_remedy(failure)),
             }
             if !changes.next(session).await {
                 return Ok(());
@@ -151,9 +186,4 @@ impl Dev {
         let mut changes = Changes::of(&session.dir, session.except())?;
         external::run(session, &self.command, &mut changes).await
     }
-}
-
-/// The manifest of the plugin in a folder.
-fn manifest(dir: &Path) -> PathBuf {
-    dir.join(super::package::MANIFEST)
 }

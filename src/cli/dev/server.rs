@@ -20,8 +20,8 @@ use crate::{
 
 /// Folder of the data of development sessions.
 const DATA_DIR: &str = ".plugd-dev";
-/// The port that is tried first.
-const PORT: u16 = 8000;
+/// The address that is tried first.
+const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
 
 /// A server that runs in a task.
 #[derive(Debug)]
@@ -32,35 +32,48 @@ pub(super) struct Server {
     token: Option<String>,
 }
 
+/// What is logged unless somebody says otherwise: what a session tells by itself is not said twice.
+const LOG: &str = "warn,plugd::app::glue=error";
+
+/// The settings of a session.
+#[derive(Debug)]
+pub(super) struct Settings {
+    /// Those of its server.
+    pub(super) config: Config,
+    /// The usual address, if another program has it.
+    pub(super) taken: Option<SocketAddr>,
+}
+
 /// The settings of a session: those of `plugd serve`, but with a data folder, a port and a quieter log of its own.
 ///
 /// # Errors
 /// A setting can't be used.
-pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Config, Failure> {
-    let environment = environment();
+pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Settings, Failure> {
+    let (environment, mut taken) = (environment(), None);
     let mut flags = with_data_dir(flags.clone(), options);
     if flags.get("data_dir").is_none() {
         let name = dir.file_name().unwrap_or_default();
         flags = flags.with("data_dir", Path::new(DATA_DIR).join(name).to_string_lossy());
     }
     if flags.get("listen").is_none() && !is_set(&environment, &["PLUGD_LISTEN", "LISTEN_ADDR"]) {
-        flags = flags.with("listen", free_address().to_string());
+        let (address, is_usual) = free_address();
+        taken = (!is_usual).then_some(USUAL);
+        flags = flags.with("listen", address.to_string());
     }
     if flags.get("log").is_none() && !is_set(&environment, &["PLUGD_LOG"]) {
-        flags = flags.with("log", "warn");
+        flags = flags.with("log", LOG);
     }
-    Ok(Config::load(&flags, &environment, &File::default())?)
+    Ok(Settings { config: Config::load(&flags, &environment, &File::default())?, taken })
 }
 
 fn is_set(environment: &Environment, names: &[&str]) -> bool {
     names.iter().any(|name| environment.get(*name).is_some_and(|value| !value.is_empty()))
 }
 
-/// The usual port if it is free, else any.
-fn free_address() -> SocketAddr {
-    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-    let is_free = TcpListener::bind(usual).is_ok();
-    if is_free { usual } else { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }
+/// The usual address if it is free, else any; and which of both.
+fn free_address() -> (SocketAddr, bool) {
+    let is_free = TcpListener::bind(USUAL).is_ok();
+    (if is_free { USUAL } else { SocketAddr::new(USUAL.ip(), 0) }, is_free)
 }
 
 impl Server {

@@ -1,14 +1,19 @@
 use std::{fs, time::Duration};
 
 use tokio::time::timeout;
+use tonic::{Code, Status};
 
 use super::{deploy::Outcome, *};
-use crate::cli::{tests::fake::Fake, ui::tests::mk_ui};
+use crate::cli::{
+    tests::fake::{Fake, mk_status},
+    ui::tests::{Printed, mk_ui},
+};
 
 struct Bench {
     fake: Fake,
     session: Session,
     folder: tempfile::TempDir,
+    printed: Printed,
 }
 
 async fn mk_bench() -> Bench {
@@ -17,9 +22,9 @@ async fn mk_bench() -> Bench {
     let options = Options { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..Options::default() };
     let api = Api::connect(&options).await.unwrap();
     let dir = folder.path().canonicalize().unwrap();
-    let (data_dir, (ui, _)) = (dir.join("data"), mk_ui(Output::Table));
-    let session = Session { dir, data_dir, api, ui, stop: CancellationToken::new() };
-    Bench { fake, session, folder }
+    let (data_dir, (ui, printed)) = (dir.join("data"), mk_ui(Output::Table));
+    let session = Session { dir, manifest: None, data_dir, api, ui, stop: CancellationToken::new() };
+    Bench { fake, session, folder, printed }
 }
 
 impl Bench {
@@ -98,4 +103,21 @@ async fn an_external_command_gets_its_address_and_is_run_again_when_a_file_chang
     let url = format!("{}/rpc?token=sdprt_x", bench.fake.url.replace("http", "ws"));
     assert_eq!(runs(), format!("{url} {url}\n").repeat(2));
     assert_eq!(bench.fake.calls(), ["register", "update manifest"]);
+}
+
+#[tokio::test]
+async fn what_a_plugin_prints_can_not_command_the_authors_terminal() {
+    let bench = mk_bench().await;
+    bench.fake.log(["a\x1b[2Jb\u{202e}c"], Some(Status::permission_denied("enough")));
+    trail::log(&bench.session, "x", String::new()).await.unwrap();
+    assert!(bench.printed.text().starts_with("  log | a [2Jbc\n"), "{}", bench.printed.text());
+}
+
+#[tokio::test]
+async fn the_remedy_for_a_plugin_that_fails_is_to_save_a_file() {
+    let bench = mk_bench().await;
+    bench.fake.fail_activation(mk_status(Code::FailedPrecondition, "PLUGIN_FAILED"));
+    let failure = deploy::Deployment::new(&bench.session, None).deploy().await.unwrap_err();
+    let failure = deploy::with_remedy(failure);
+    assert!(failure.hint.unwrap().contains("save a file"));
 }

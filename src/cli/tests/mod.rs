@@ -95,7 +95,7 @@ async fn install_sends_a_folder_as_a_package_with_its_digest() {
     assert_eq!(printed, format!("{ID} Installed is inactive\n"));
     let (digest, bytes) = fake.upload();
     assert_eq!(digest, super::package::digest(&bytes));
-    assert_eq!(bytes, super::package::Package::read(folder.path()).unwrap().bytes);
+    assert_eq!(bytes, super::package::Package::read(folder.path(), &Default::default()).unwrap().bytes);
 }
 
 #[tokio::test]

@@ -174,6 +174,26 @@ async fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn the_bare_address_leads_to_the_page() {
+    let answer = Harness::new().send(anonymous("GET", "/").body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, Some("/api/docs")));
+}
+
+#[tokio::test]
+async fn the_page_names_the_server_as_its_reader_found_it() {
+    let at =
+        async |request: axum::http::request::Builder| Harness::new().send(request.body(Body::empty()).unwrap()).await;
+    let page = || axum::http::Request::get("/api/docs").header("host", "plugd.example:8443");
+    assert!(at(page()).await.text.contains("<pre>PLUGD=http://plugd.example:8443   # this server\n"));
+    let proxied = at(page().header("x-forwarded-proto", "https")).await.text;
+    assert!(proxied.contains("<pre>PLUGD=https://plugd.example:8443   #"));
+    for odd in ["a b", "<script>", "x;rm", "u@h", ""] {
+        let text = at(axum::http::Request::get("/api/docs").header("host", odd)).await.text;
+        assert!(text.contains("<pre>PLUGD=http://127.0.0.1:8000 "), "{odd}");
+    }
+}
+
+#[tokio::test]
 async fn the_page_has_each_operation_once_in_a_group_and_with_a_command() {
     let document = document().await;
     let text = Harness::new().get("/api/docs").await.text;

@@ -212,9 +212,7 @@ async fn the_trace_of_the_request_is_named() {
 #[tokio::test]
 async fn unknown_paths_and_methods_have_the_same_error_body() {
     let harness = Harness::new();
-    for path in
-        ["/", "/api", "/api/plugins/", "/api/nothing", &path("/"), &path("/nothing"), &path("/logs/"), "/healthz/"]
-    {
+    for path in ["/api", "/api/plugins/", "/api/nothing", &path("/"), &path("/nothing"), &path("/logs/"), "/healthz/"] {
         let answer = harness.get(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(answer.json()["error"], "not_found");

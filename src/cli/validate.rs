@@ -1,0 +1,91 @@
+//! `plugd validate`: what a server would say, without one.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    failure::Failure,
+    package::{Manifest, ManifestArg, Package, remarks},
+    ui::{Ui, tame},
+};
+use crate::domain::{self, events::EventCatalog};
+
+/// Check a plugin's folder, package or manifest as a server would
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd validate my-plugin\n  plugd validate my-plugin.zip\n  \
+                        plugd validate external.yaml   the manifest of an external plugin")]
+pub(super) struct Validate {
+    /// Folder of a plugin, package, or manifest (.json, .yaml, .yml) of an external plugin
+    #[arg(value_name = "DIR|FILE", default_value = ".")]
+    path: PathBuf,
+    #[command(flatten)]
+    manifest: ManifestArg,
+    /// Take only the events of Storyden, as `plugd serve --event-catalog storyden` does
+    #[arg(long)]
+    storyden_events: bool,
+}
+
+/// What a valid plugin is.
+struct Valid {
+    manifest: domain::manifest::Manifest,
+    /// Of a package: digest, bytes, files.
+    package: Option<(String, usize, Vec<String>)>,
+    remarks: Vec<String>,
+}
+
+impl Validate {
+    pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
+        let catalog = if self.storyden_events { EventCatalog::storyden() } else { EventCatalog::any() };
+        let valid = if is_manifest(&self.path) {
+            of_manifest(&self.path, &catalog)?
+        } else {
+            of_package(Package::read(&self.path, &self.manifest)?, &catalog)?
+        };
+        valid.remarks.iter().for_each(|remark| ui.warn(remark));
+        if ui.is_json() {
+            return Ok(ui.json(&valid.json())?);
+        }
+        Ok(ui.line(&valid.line())?)
+    }
+}
+
+/// Is this the manifest of an external plugin, rather than a package?
+fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    path.is_file() && matches!(extension, Some("json" | "yaml" | "yml"))
+}
+
+fn of_manifest(path: &Path, catalog: &EventCatalog) -> Result<Valid, Failure> {
+    let written = Manifest::read(path)?;
+    let remarks = remarks(&written.object, false);
+    let manifest = domain::manifest::Manifest::from_value(Value::Object(written.object), catalog);
+    Ok(Valid { manifest: manifest?, package: None, remarks })
+}
+
+fn of_package(package: Package, catalog: &EventCatalog) -> Result<Valid, Failure> {
+    let remarks = package.manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
+    let size = package.bytes.len();
+    let read = domain::package::Package::read(package.bytes.into(), catalog)?;
+    let files = read.files.into_iter().map(|file| file.path).collect();
+    Ok(Valid { manifest: read.manifest, package: Some((package.digest, size, files)), remarks })
+}
+
+impl Valid {
+    fn line(&self) -> String {
+        let about = match &self.package {
+            Some((_, size, files)) => format!("{} files, {size} bytes", files.len()),
+            None => "the manifest of an external plugin".to_owned(),
+        };
+        let manifest = &self.manifest;
+        let names = [manifest.id.as_str(), &manifest.name, &manifest.version].map(tame).join(" ");
+        format!("{} is valid: {about}", names.trim_end())
+    }
+
+    fn json(&self) -> Value {
+        let package = self.package.as_ref();
+        let package = package.map(|(digest, size, files)| json!({"digest": digest, "size": size, "files": files}));
+        json!({"manifest": self.manifest.to_map(), "package": package, "warnings": self.remarks})
+    }
+}

@@ -1,0 +1,80 @@
+//! token, and the tokens that commands show.
+
+use serde_json::json;
+
+use super::{json_of, run};
+use crate::harness::{Plugd, Run, cli};
+
+#[tokio::test]
+async fn tokens_from_the_command_line() {
+    let plugd = Plugd::start().await;
+    let created = json_of(&plugd, &["token", "create", "ci", "--role", "viewer", "--ttl", "1h"]).await;
+    let (id, secret) = (created["id"].as_str().unwrap(), created["secret"].as_str().unwrap());
+    let as_viewer = async |args: &[&str]| cli(&plugd, args).env("PLUGD_TOKEN", secret).run().await;
+
+    assert_eq!(as_viewer(&["list", "-o", "json"]).await.json(), json!([]));
+    assert_eq!(as_viewer(&["token", "list"]).await.code(), Some(4));
+    let listed = json_of(&plugd, &["token", "list"]).await;
+    let roles: Vec<_> = listed.as_array().unwrap().iter().map(|token| token["role"].clone()).collect();
+    assert_eq!(roles, ["admin", "viewer"]);
+    assert!(!listed.to_string().contains(secret));
+
+    run(&plugd, &["token", "revoke", id]).await.text();
+    assert_eq!(as_viewer(&["list"]).await.code(), Some(4));
+    assert_eq!(run(&plugd, &["token", "revoke", id]).await.code(), Some(3));
+}
+
+#[tokio::test]
+async fn the_token_is_found_in_the_data_folder() {
+    let plugd = Plugd::start().await;
+    let folder = plugd.data_dir();
+    let mut command = cli(&plugd, &["--data-dir", folder.to_str().unwrap(), "list", "-o", "json"]);
+    assert_eq!(command.env_remove("PLUGD_TOKEN").run().await.json(), json!([]));
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(folder.join("admin.token")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_token_is_revoked_by_its_name_unless_several_have_it() {
+    let plugd = Plugd::start().await;
+    run(&plugd, &["token", "create", "ci", "--role", "host"]).await.text();
+    let revoked = run(&plugd, &["token", "revoke", "ci"]).await;
+    assert!(revoked.text().ends_with(" ci is revoked\n"), "{}", revoked.text());
+    for _ in 0..2 {
+        run(&plugd, &["token", "create", "twin", "--role", "host"]).await.text();
+    }
+    let refused = run(&plugd, &["token", "revoke", "twin"]).await;
+    assert_eq!(refused.code(), Some(2));
+    assert!(refused.stderr.contains("2 tokens are named \"twin\""), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn a_role_that_is_not_enough_is_told_in_words() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let created = json_of(&plugd, &["token", "create", "eyes", "--role", "viewer"]).await;
+    let secret = created["secret"].as_str().unwrap();
+    let refused = cli(&plugd, &["delete", &id]).env("PLUGD_TOKEN", secret).run().await;
+    assert_eq!(refused.code(), Some(4));
+    assert!(refused.stderr.contains("this token is a viewer's: DeletePlugin needs an admin's"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("ROLE_"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn who_has_no_token_is_told_what_was_tried() {
+    let plugd = Plugd::start().await;
+    let without = async |args: &[&str]| {
+        let mut command = cli(&plugd, args);
+        let refused = command.env_remove("PLUGD_TOKEN").current_dir(plugd.scratch().join("tmp")).run().await;
+        assert_eq!(refused.code(), Some(4));
+        refused.stderr
+    };
+    let said = without(&["list"]).await;
+    for tried in ["--token", "PLUGD_TOKEN", "./data/admin.token", "--data-dir"] {
+        assert!(said.contains(tried), "{tried}: {said}");
+    }
+    assert!(without(&["list", "--data-dir", "nowhere"]).await.contains("nowhere/admin.token"));
+    let said = without(&["list", "--token", "nonsense"]).await;
+    assert!(said.contains("not one of this server's"), "{said}");
+}

@@ -1,0 +1,84 @@
+//! config get, set, edit, schema, history.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use serde_json::json;
+
+use super::{json_of, run};
+use crate::harness::{Output, Plugd, Run, cli};
+
+/// Edits the configuration of chaos with a script for an editor, which is given the file.
+async fn edit(plugd: &Plugd, variable: &str, script: &str) -> Output {
+    let editor = plugd.scratch().join("editor");
+    fs::write(&editor, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = cli(plugd, &["config", "edit", "chaos"]);
+    command.env(variable, format!("{} --some-flag", editor.display())).env("TMPDIR", plugd.scratch().join("tmp"));
+    command.run().await
+}
+
+#[tokio::test]
+async fn a_configuration_is_set_read_and_remembered() {
+    let plugd = Plugd::start().await;
+    plugd.api().run(&["tame"]).await;
+    assert_eq!(json_of(&plugd, &["config", "get", "chaos"]).await, json!({}));
+    let set = json_of(&plugd, &["config", "set", "chaos", "greeting=1", "count=3", "on=true"]).await;
+    assert_eq!(set, json!({"greeting": "1", "count": 3, "on": true}));
+    assert_eq!(json_of(&plugd, &["config", "get", "chaos"]).await, set);
+    let all = json_of(&plugd, &["config", "set", "chaos", "--json", r#"{"greeting": "x"}"#]).await;
+    assert_eq!(all, json!({"greeting": "x"}), "the whole of it");
+
+    let history = json_of(&plugd, &["config", "history", "chaos"]).await;
+    let past: Vec<_> = history.as_array().unwrap().iter().map(|one| one["configuration"].clone()).collect();
+    assert_eq!(past, [all, set]);
+    assert!(run(&plugd, &["config", "history", "chaos"]).await.text().starts_with("REVISION"));
+    assert_eq!(run(&plugd, &["config", "set", "chaos", "--json", "[]"]).await.code(), Some(2));
+    assert_eq!(run(&plugd, &["config", "set", "chaos", "--json", r#"{"greeting": 1}"#]).await.code(), Some(9));
+}
+
+#[tokio::test]
+async fn the_fields_of_a_configuration_are_shown() {
+    let plugd = Plugd::start().await;
+    plugd.api().install(&["tame"]).await;
+    let field = json!({"id": "greeting", "type": "string", "label": "Greeting", "description": "", "default": "hi"});
+    assert_eq!(json_of(&plugd, &["config", "schema", "chaos"]).await, json!([field]));
+    let table = run(&plugd, &["config", "schema", "chaos"]).await;
+    assert!(table.text().lines().nth(1).unwrap().starts_with("greeting  string  \"hi\""), "{}", table.text());
+}
+
+#[tokio::test]
+async fn a_configuration_is_edited_with_the_users_editor() {
+    let plugd = Plugd::start().await;
+    plugd.api().run(&["tame"]).await;
+    for (variable, greeting) in [("EDITOR", "one"), ("VISUAL", "two")] {
+        let script = format!("echo '{{\"greeting\": \"{greeting}\"}}' > \"$2\"; chmod 600 \"$2\"");
+        assert_eq!(edit(&plugd, variable, &script).await.json(), json!({"greeting": greeting}));
+    }
+    let unchanged = edit(&plugd, "EDITOR", "true").await;
+    assert_eq!((unchanged.text(), unchanged.stderr.trim()), ("", "Nothing was changed."));
+    assert_eq!(fs::read_dir(plugd.scratch().join("tmp")).unwrap().count(), 0, "nothing is left behind");
+    let revisions = json_of(&plugd, &["config", "history", "chaos"]).await;
+    assert_eq!(revisions.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_typed_is_kept_when_it_can_not_be_stored() {
+    let plugd = Plugd::start().await;
+    plugd.api().run(&["tame"]).await;
+    let cases = [("echo nonsense > \"$2\"", 2), ("echo '{\"greeting\": 1}' > \"$2\"", 9), ("exit 1", 1)];
+    for (script, code) in cases {
+        let failed = edit(&plugd, "EDITOR", script).await;
+        assert_eq!(failed.code(), Some(code), "{script}: {}", failed.stderr);
+        let file = failed.stderr.split_once("your text is in ").unwrap().1.split_once(": ").unwrap().0;
+        assert!(fs::read_to_string(file).is_ok(), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn without_an_editor_and_a_terminal_the_hint_is_to_set() {
+    let plugd = Plugd::start().await;
+    plugd.api().run(&["tame"]).await;
+    let refused = run(&plugd, &["config", "edit", "chaos"]).await;
+    assert_eq!(refused.code(), Some(2));
+    assert!(refused.stderr.contains("EDITOR") && refused.stderr.contains("plugd config set"), "{}", refused.stderr);
+}

@@ -1,0 +1,113 @@
+//! watch and logs.
+
+use serde_json::Value;
+
+use super::{chaos_folder, run};
+use crate::harness::{Plugd, Running, cli, external_manifest, is_interrupted_or_ok};
+
+#[tokio::test]
+async fn a_watch_goes_on_by_itself_after_a_restart_of_plugd_on_the_same_address() {
+    let mut plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let mut watch = Running::start(&mut cli(&plugd, &["watch", "-o", "json"]));
+    watch.find(r#""kind":"snapshot""#).await;
+    plugd.kill_9().await;
+    plugd.restart_on_the_same_address().await;
+    plugd.api().activate(&id).await.unwrap();
+    watch.find(r#""state":"active""#).await;
+    watch.interrupt();
+    assert!(is_interrupted_or_ok(watch.ended().await));
+}
+
+fn change(line: &str) -> Value {
+    serde_json::from_str(line).unwrap()
+}
+
+/// A watch as JSON, open: what it prints from here on is what happens from here on.
+async fn watch(plugd: &Plugd, args: &[&str]) -> Running {
+    let mut watch = Running::start(&mut cli(plugd, &[&["watch", "-o", "json"], args].concat()));
+    watch.find(r#""kind":"snapshot""#).await;
+    watch
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_after_the_cursor_that_it_was_given() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let mut first = Running::start(&mut cli(&plugd, &["watch", "-o", "json"]));
+    let cursor = change(&first.find(r#""kind":"snapshot""#).await)["cursor"].as_str().unwrap().to_owned();
+    drop(first);
+    let active = plugd.api().activate(&id).await.unwrap();
+
+    let mut resumed = Running::start(&mut cli(&plugd, &["watch", "-o", "json", "--after", &cursor]));
+    let mut seen = vec![change(&resumed.line().await.unwrap())];
+    assert_eq!(seen[0]["revision"].as_u64().unwrap(), cursor.rsplit(':').next().unwrap().parse::<u64>().unwrap() + 1);
+    while seen.last().unwrap()["revision"] != active.revision {
+        seen.push(change(&resumed.line().await.unwrap()));
+    }
+    assert!(seen.iter().all(|change| change["kind"] == "changed"), "no snapshot");
+    let unknown = run(&plugd, &["watch", "--after", "nonsense:1"]).await;
+    assert_eq!(unknown.code(), Some(9));
+    assert!(unknown.stderr.contains("hint: "), "{}", unknown.stderr);
+}
+
+#[tokio::test]
+async fn a_watch_is_narrowed_to_plugins_states_and_what_is_new() {
+    let plugd = Plugd::start().await;
+    let api = plugd.api();
+    let (other, id) = (api.install(&["tame"]).await, api.install(&["tame"]).await);
+    let mut one = watch(&plugd, &[&id]).await;
+    let mut errors = Running::start(&mut cli(&plugd, &["watch", "-o", "json", "--state", "active"]));
+    api.activate(&other).await.unwrap();
+    api.activate(&id).await.unwrap();
+    assert_eq!(change(&one.line().await.unwrap())["plugin_id"], id.as_str());
+    assert_eq!(change(&errors.line().await.unwrap())["plugin"]["status"]["state"], "active");
+    let mut live = Running::start(&mut cli(&plugd, &["watch", "-o", "json", "--live"]));
+    // What happens before the watch is open is not shown, so something happens until it is.
+    let happening = async {
+        loop {
+            api.restart(&id).await.unwrap();
+        }
+    };
+    let line = tokio::select! { line = live.line() => line.unwrap(), () = happening => unreachable!() };
+    assert_eq!(change(&line)["kind"], "changed");
+}
+
+#[tokio::test]
+async fn a_watch_says_what_changed_beside_the_state() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().run(&["tame"]).await;
+    let mut watch = Running::start(&mut cli(&plugd, &["watch"]));
+    watch.find("Chaos  active").await;
+    run(&plugd, &["config", "set", &id, "greeting=x"]).await.text();
+    watch.find("Chaos  active (configured)").await;
+    let folder = chaos_folder(plugd.scratch(), "2.0.0");
+    run(&plugd, &["update", &id, folder.to_str().unwrap()]).await.text();
+    watch.find("(updated to version 2.0.0)").await;
+    run(&plugd, &["rollback", &id]).await.text();
+    watch.find("(back to the package before: 1.0.0)").await;
+    let outside = plugd.api().register(&external_manifest("outside")).await.unwrap().id;
+    run(&plugd, &["cycle-token", &outside]).await.text();
+    watch.find("outside  connecting (new token)").await;
+    let manifest = plugd.scratch().join("m.json");
+    std::fs::write(&manifest, external_manifest("renamed").to_string()).unwrap();
+    run(&plugd, &["update-manifest", &outside, manifest.to_str().unwrap()]).await.text();
+    watch.find("renamed  connecting (manifest changed, version 1.0.0)").await;
+}
+
+#[tokio::test]
+async fn a_log_is_printed_followed_and_cut_to_its_end() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().run(&["tame"]).await;
+    let mut log = Running::start(&mut cli(&plugd, &["logs", "-f", &id]));
+    log.find("connected").await;
+    run(&plugd, &["call", &id, "ping"]).await.text();
+    log.find("request ping").await;
+    let all = run(&plugd, &["logs", &id]).await;
+    let tail = run(&plugd, &["logs", &id, "--tail", "1", "-o", "json"]).await;
+    let last = change(tail.text());
+    assert_eq!(last["text"].as_str(), all.text().lines().last());
+    assert!(all.text().lines().count() > 1 && last["cursor"].is_string());
+    let outside = plugd.api().register(&external_manifest("outside")).await.unwrap().id;
+    assert_eq!(run(&plugd, &["logs", &outside]).await.code(), Some(9));
+}

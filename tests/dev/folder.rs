@@ -1,0 +1,136 @@
+//! A plugin that plugd runs.
+
+use std::fs;
+
+use plugd::api::v1::ReportedState::{Active, Inactive};
+
+use super::{Home, api_of, take_usual_port, url_of};
+use crate::harness::{Plugd, chaos_manifest, is_interrupted_or_ok, state_of};
+
+#[tokio::test]
+async fn dev_runs_a_folder_and_updates_it_when_a_file_changes() {
+    let home = Home::new(&["tame"]);
+    let mut dev = home.dev(&[]);
+    let api = api_of(&mut dev).await;
+    let first = api.list().await.unwrap().pop().unwrap();
+    assert_eq!(first.version, "1.0.0");
+
+    let mut manifest = chaos_manifest(&["tame"]);
+    manifest["version"] = "2.0.0".into();
+    home.write(&manifest);
+
+    dev.find("updating: 1.0.0 -> 2.0.0").await;
+    dev.find("runs the new package").await;
+    let second = api.list().await.unwrap().pop().unwrap();
+    assert_eq!((second.id, second.version.as_str()), (first.id.clone(), "2.0.0"));
+    dev.interrupt();
+    assert!(is_interrupted_or_ok(dev.ended().await));
+    assert_eq!(Plugd::processes_of(&first.id), []);
+}
+
+#[tokio::test]
+async fn dev_builds_before_it_packages_and_again_after_each_change() {
+    let home = Home::new(&["tame"]);
+    fs::rename(home.plugin().join("manifest.json"), home.plugin().join("source.json")).unwrap();
+    let mut dev = home.dev(&["--build", "cp source.json manifest.json"]);
+    let api = api_of(&mut dev).await;
+    fs::write(home.plugin().join("source.json"), "{").unwrap();
+    dev.find("building: cp source.json manifest.json").await;
+    dev.find("error: ").await;
+    let mut manifest = chaos_manifest(&["tame"]);
+    manifest["version"] = "2.0.0".into();
+    fs::write(home.plugin().join("source.json"), manifest.to_string()).unwrap();
+    dev.find("runs the new package").await;
+    assert_eq!(api.list().await.unwrap().pop().unwrap().version, "2.0.0");
+}
+
+#[tokio::test]
+async fn what_an_editor_leaves_behind_is_not_deployed() {
+    let home = Home::new(&["tame"]);
+    fs::write(home.plugin().join(".main.py.swp"), "x").unwrap();
+    fs::write(home.plugin().join("main.py~"), "x").unwrap();
+    let mut dev = home.dev(&[]);
+    let api = api_of(&mut dev).await;
+    let plugin = api.list().await.unwrap().pop().unwrap();
+    let mut files: Vec<_> = fs::read_dir(home.path().join(".plugd-dev/plugin/plugins").join(&plugin.id))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with(".plugd") && name != "logs" && name != ".sdxlock")
+        .collect();
+    files.sort();
+    assert_eq!(files, ["manifest.json"]);
+}
+
+#[tokio::test]
+async fn dev_follows_a_manifest_that_gets_another_id() {
+    let home = Home::new(&["tame"]);
+    let mut dev = home.dev(&[]);
+    let api = api_of(&mut dev).await;
+    let old = api.list().await.unwrap().pop().unwrap().id;
+
+    let mut manifest = chaos_manifest(&["tame"]);
+    manifest["id"] = "other".into();
+    home.write(&manifest);
+
+    dev.find(&format!("another id: {old} is stopped")).await;
+    dev.find("runs the new package").await;
+    let plugins = api.list().await.unwrap();
+    let states: Vec<_> = plugins.iter().map(|plugin| (plugin.id == old, state_of(plugin))).collect();
+    assert_eq!(states, [(true, Inactive), (false, Active)]);
+}
+
+#[tokio::test]
+async fn the_log_of_a_session_begins_with_it_and_is_whole() {
+    let home = Home::new(&["print-env"]);
+    let mut first = home.dev(&[]);
+    let run = first.find("env PLUGD_RPC_URL=").await;
+    first.find("connected").await;
+    first.interrupt();
+    assert!(is_interrupted_or_ok(first.ended().await));
+
+    let mut second = home.dev(&[]);
+    let again = second.find("env PLUGD_RPC_URL=").await;
+    assert!(again.contains("log | "), "{again}");
+    assert_ne!(again, run);
+    second.find("connected").await;
+}
+
+#[tokio::test]
+async fn a_package_that_was_taken_back_is_a_line_of_the_session_with_the_reason() {
+    let home = Home::new(&["tame"]);
+    let quick = ["--max-restart-attempts", "0", "--backoff", "10ms"];
+    let mut dev = home.dev(&quick);
+    let api = api_of(&mut dev).await;
+    let mut manifest = chaos_manifest(&["exit", "42"]);
+    manifest["version"] = "2.0.0".into();
+    home.write(&manifest);
+
+    dev.find("dev | the new package failed (exit status 42): the one before it, 1.0.0, is back").await;
+    dev.find("mend it and save a file").await;
+    let mut manifest = chaos_manifest(&["tame"]);
+    manifest["version"] = "3.0.0".into();
+    home.write(&manifest);
+    dev.find("runs the new package").await;
+    assert_eq!(api.list().await.unwrap().pop().unwrap().version, "3.0.0");
+    assert!(!home.stderr().contains("WARN"), "{}", home.stderr());
+}
+
+#[tokio::test]
+async fn what_the_author_of_a_manifest_did_not_mean_is_told() {
+    let home = Home::new(&["tame"]);
+    let mut manifest = chaos_manifest(&["tame"]);
+    manifest["versoin"] = "2".into();
+    home.write(&manifest);
+    let mut dev = home.dev(&[]);
+    dev.find("dev | warning: the manifest's \"versoin\" is not known").await;
+    dev.find(" runs as ").await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_loudly() {
+    let _taken = take_usual_port();
+    let home = Home::new(&["tame"]);
+    let mut dev = home.session(&[]);
+    dev.find("127.0.0.1:8000 is taken by another program").await;
+    assert!(!url_of(&mut dev).await.ends_with(":8000"));
+}
