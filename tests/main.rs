@@ -12,6 +12,7 @@ mod cli;
 mod connections;
 mod contract;
 mod crashes;
+mod databases;
 mod dev;
 mod encryption;
 mod external;

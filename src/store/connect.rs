@@ -12,7 +12,7 @@ use sea_orm::{
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::StoreError;
+use super::{StoreError, address};
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
 const WAIT: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
 
 /// The database's file. A database in memory is refused: each connection would have one of its own.
 fn file_of(url: &str) -> Result<PathBuf, StoreError> {
-    let refused = || StoreError::Url { url: url.to_owned() };
+    let refused = || address::refused("it is not that of a SQLite file");
     if !SqlxSqliteConnector::accepts(url) || url.contains(":memory:") || url.contains("mode=memory") {
         return Err(refused());
     }

@@ -23,6 +23,7 @@ use self::{
 };
 use crate::domain::{Commit, Desired, Plugin, PluginId, Reported, Result, TokenId, access::AccessToken};
 
+mod address;
 mod connect;
 mod convert;
 mod documents;
@@ -35,6 +36,8 @@ mod open;
 pub mod packages;
 mod reader;
 mod record;
+mod seat;
+mod server;
 mod writer;
 
 #[cfg(test)]
@@ -52,7 +55,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the store is and how much it keeps.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Address of the database: `sqlite:///var/lib/plugd/plugd.db`.
+    /// Address of the database: `sqlite:///var/lib/plugd/plugd.db`, `postgres://USER:PASSWORD@HOST/DATABASE`, or `mysql://…`.
     pub url: String,
     /// Revisions that the journal keeps; it may be up to a tenth longer.
     pub journal_keep: u64,
@@ -177,7 +180,8 @@ impl Store {
         self.reader.configuration_revisions(id, before, limit).await
     }
 
-    /// Whether the database answers. False, too, once the store is closed.
+    /// Whether the database answers. False, too, once the store is closed: for ever, as the sender is gone then. It also
+    /// closes by itself, when another plugd has taken the database over.
     #[must_use]
     pub fn healthy(&self) -> watch::Receiver<bool> {
         self.health.clone()
