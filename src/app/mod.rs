@@ -10,7 +10,7 @@ mod upstream;
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use listener::Open;
@@ -68,6 +68,7 @@ pub async fn serve(
             supervisor.run(parts, draining.clone(), patience).await;
         }
     };
+    let yielding = yield_to_another(store.healthy(), draining.clone());
     let options = server_options(config.max_connections);
     let serving = async {
         // Until then, what is reported is what was when plugd was last here. Plugins that dial meanwhile wait in the queue.
@@ -88,7 +89,7 @@ pub async fn serve(
         on_ready(Ready { address, url, admin_token });
         report(tokio::join!(served, plugins_served).0);
     };
-    tokio::join!(serving, supervising);
+    tokio::join!(serving, supervising, yielding);
     if timeout(LAST_WORDS, logs.drained()).await.is_err() {
         tracing::warn!("a process that left its group still prints; what it prints is no longer kept");
     }
@@ -96,6 +97,14 @@ pub async fn serve(
     closed.context("the store does not answer")?.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Ends everything when the store ends by itself: another plugd has the database, and runs the plugins of it.
+async fn yield_to_another(mut healthy: watch::Receiver<bool>, draining: CancellationToken) {
+    tokio::select! {
+        _ = async { while healthy.changed().await.is_ok() {} } => draining.cancel(),
+        () = draining.cancelled() => {}
+    }
 }
 
 fn server_options(max_connections: u32) -> server::Options {

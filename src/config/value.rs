@@ -43,15 +43,16 @@ impl Value for String {
     }
 }
 
-/// `scheme://user:password@host` as `scheme://user@host`.
+/// `scheme://user:password@host` as `scheme://user@host`, and no `password=` among the parameters. A password may hold
+/// any character, so it ends at the last `@`.
 fn without_password(text: &str) -> String {
-    let parts = text.split_once("://").and_then(|(scheme, rest)| {
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let (credentials, host) = authority.rsplit_once('@')?;
-        let (user, _) = credentials.split_once(':')?;
-        Some(format!("{scheme}://{user}@{host}{path}"))
-    });
-    parts.unwrap_or_else(|| text.to_owned())
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let rest = match rest.rsplit_once('@') {
+        Some((credentials, host)) => format!("{}@{host}", credentials.split(':').next().unwrap_or_default()),
+        None => rest.to_owned(),
+    };
+    let parts = rest.split_inclusive(['?', '&']).filter(|part| !part.starts_with("password="));
+    format!("{scheme}://{}", parts.collect::<String>().trim_end_matches(['?', '&']))
 }
 
 impl Value for PathBuf {

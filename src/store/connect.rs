@@ -12,7 +12,7 @@ use sea_orm::{
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{StoreError, place::Place};
+use super::{StoreError, address, location::Location};
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
 const WAIT: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ const OWNER_ONLY: u32 = 0o600;
 ///
 /// # Errors
 /// [`StoreError::Locked`] when another process has it, [`StoreError::Url`], [`StoreError::File`].
-pub(super) fn lock(url: &str) -> Result<(File, Place), StoreError> {
+pub(super) fn lock(url: &str) -> Result<(File, Location), StoreError> {
     let database = file_of(url)?;
     let mut path = database.clone().into_os_string();
     path.push(".lock");
@@ -38,7 +38,7 @@ pub(super) fn lock(url: &str) -> Result<(File, Place), StoreError> {
     }
     // SQLite would make it readable for everybody.
     let opened = open_private(&database)?;
-    Ok((file, Place::of(database, &opened)?))
+    Ok((file, Location::of(database, &opened)?))
 }
 
 fn open_private(path: &Path) -> Result<File, StoreError> {
@@ -48,7 +48,7 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
 
 /// The database's file. A database in memory is refused: each connection would have one of its own.
 fn file_of(url: &str) -> Result<PathBuf, StoreError> {
-    let refused = || StoreError::Url { url: url.to_owned() };
+    let refused = || address::refused("it is not that of a SQLite file");
     if !SqlxSqliteConnector::accepts(url) || url.contains(":memory:") || url.contains("mode=memory") {
         return Err(refused());
     }

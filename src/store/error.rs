@@ -10,10 +10,13 @@ use crate::domain::{Error, Reason};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The address names no database that this binary can use.
-    #[error("{url:?} is not the address of a SQLite file; write \"sqlite:///path/to/plugd.db\"")]
+    #[error(
+        "the address of the database can't be used: {problem}; write \"sqlite:///path/to/plugd.db\", \
+         \"postgres://USER:PASSWORD@HOST/DATABASE\" or \"mysql://USER:PASSWORD@HOST/DATABASE\""
+    )]
     Url {
-        /// The address as given.
-        url: String,
+        /// What is wrong with it. Nothing of the address itself: it may hold a password.
+        problem: String,
     },
     /// Another process holds the lock.
     #[error("another plugd uses this data folder: {} is locked", path.display())]
@@ -21,6 +24,12 @@ pub enum StoreError {
         /// The lock file.
         path: PathBuf,
     },
+    /// Another session holds the lock on the server.
+    #[error("another plugd uses this database; stop that one first")]
+    Taken,
+    /// Another plugd has made itself the owner of the database.
+    #[error("another plugd has taken the database over; this one can't write any more and ends")]
+    Superseded,
     /// A file beside the database can't be opened.
     #[error("{}: {source}", path.display())]
     File {

@@ -18,12 +18,13 @@ use tokio::{
 
 use self::{
     error::unavailable,
-    place::Place,
+    location::Location,
     reader::Reader,
     writer::op::{Change, Op, Reply, TokenOp, What},
 };
 use crate::domain::{Commit, Desired, Plugin, PluginId, Reported, Result, TokenId, access::AccessToken};
 
+mod address;
 mod connect;
 mod convert;
 mod documents;
@@ -31,12 +32,14 @@ mod documents;
 mod entity;
 mod error;
 mod journal;
+mod location;
 mod migration;
 mod open;
 pub mod packages;
-mod place;
 mod reader;
 mod record;
+mod seat;
+mod server;
 mod writer;
 
 #[cfg(test)]
@@ -54,7 +57,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the store is and how much it keeps.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Address of the database: `sqlite:///var/lib/plugd/plugd.db`.
+    /// Address of the database: `sqlite:///var/lib/plugd/plugd.db`, `postgres://USER:PASSWORD@HOST/DATABASE`, or `mysql://…`.
     pub url: String,
     /// Revisions that the journal keeps; it may be up to a tenth longer.
     pub journal_keep: u64,
@@ -88,7 +91,7 @@ pub type OnCommit = Box<dyn Fn(&[Arc<Commit>]) + Send + Sync>;
 pub struct Store {
     ops: mpsc::UnboundedSender<Op>,
     health: watch::Receiver<bool>,
-    place: Arc<Place>,
+    location: Arc<Location>,
     is_whole: bool,
     compacted: Arc<AtomicU64>,
     reader: Reader,
@@ -183,7 +186,8 @@ impl Store {
         self.reader.configuration_revisions(id, before, limit).await
     }
 
-    /// Whether the database answers. False, too, once the store is closed.
+    /// Whether the database answers. False, too, once the store is closed: for ever, as the sender is gone then. It also
+    /// closes by itself, when another plugd has taken the database over.
     #[must_use]
     pub fn healthy(&self) -> watch::Receiver<bool> {
         self.health.clone()
@@ -230,7 +234,7 @@ impl Store {
 
     async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T> {
         if !*self.health.borrow() {
-            return Err(self.place.refusal());
+            return Err(self.location.refusal());
         }
         let (reply, answer) = oneshot::channel();
         self.ops.send(op(reply)).map_err(|_| unavailable())?;

@@ -5,19 +5,22 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseConnection, EntityTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait};
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Loaded, OnCommit, Options, Store, StoreError, connect, convert,
+    Loaded, OnCommit, Options, Store, StoreError,
+    address::{Address, Kind},
+    connect, convert,
     documents::Documents,
-    entity::{plugin, store},
+    entity::plugin,
     migration,
     reader::Reader,
     record::{self, Rest},
+    seat::{self, Seat},
+    server,
     writer::{
         Start, Writer,
-        commit::standing,
         plan::{Record, Records},
         tokens,
     },
@@ -36,19 +39,18 @@ pub struct Opened {
 /// # Errors
 /// [`StoreError`]: another plugd has it, a newer plugd wrote it, or it can't be read.
 pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
-    let (lock, place) = connect::lock(&options.url)?;
-    let db = connect::writer(&options.url).await?;
-    migration::migrate(&db).await?;
-    let epoch = epoch(&db).await?;
-    let (head, compacted) = standing(&db).await?;
-    let (records, unreadable) = records(&db).await?;
-    let tokens = tokens::all(&db).await?;
-    let reader = Reader::new(connect::readers(&options.url).await?);
+    let Options { url, journal_keep } = options;
+    let seat = Seat::take(Address::parse(&url)?).await?;
+    migration::migrate(seat.db()).await?;
+    let row = seat::claim(&seat).await?;
+    let (epoch, head, compacted) = (row.epoch, convert::unsigned(row.head)?, convert::unsigned(row.compacted)?);
+    let (records, unreadable) = records(seat.db()).await?;
+    let tokens = tokens::all(seat.db()).await?;
+    let reader = Reader::new(readers(seat.address()).await?);
     let is_whole = unreadable.is_empty();
     let loaded = Loaded { epoch, head, compacted, plugins: in_order(&records), unreadable, tokens };
     let compacted = Arc::new(AtomicU64::new(compacted));
-    let Options { url, journal_keep } = options;
-    let start = Start { url, db, lock, place: Arc::new(place), records, head, journal_keep, compacted };
+    let start = Start { seat, records, head, journal_keep, compacted };
     Ok((Opened { start, reader, is_whole }, loaded))
 }
 
@@ -59,21 +61,21 @@ impl Opened {
     pub fn start(self, on_commit: OnCommit) -> Store {
         let (ops, received) = mpsc::unbounded_channel();
         let (healthy, health) = watch::channel(true);
-        let (compacted, place) = (Arc::clone(&self.start.compacted), Arc::clone(&self.start.place));
+        let (compacted, location) = (Arc::clone(&self.start.compacted), Arc::clone(self.start.seat.location()));
         tokio::spawn(Writer::new(self.start, on_commit, received, healthy).run());
-        Store { ops, health, place, is_whole: self.is_whole, compacted, reader: self.reader }
+        Store { ops, health, location, is_whole: self.is_whole, compacted, reader: self.reader }
     }
 }
 
-/// The epoch: made when the store is, and never again.
-async fn epoch(db: &DatabaseConnection) -> Result<String, StoreError> {
-    if let Some(row) = store::Entity::find_by_id(store::ROW).one(db).await? {
-        return Ok(row.epoch);
+/// A few connections that can only read.
+///
+/// # Errors
+/// The database's own.
+pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, StoreError> {
+    match address.kind() {
+        Kind::Sqlite => connect::readers(address.url()).await,
+        Kind::Postgres | Kind::MySql => server::readers(address).await,
     }
-    let epoch = xid::new().to_string();
-    let row = store::ActiveModel { id: Set(store::ROW), epoch: Set(epoch.clone()), head: Set(0), compacted: Set(0) };
-    store::Entity::insert(row).exec_without_returning(db).await?;
-    Ok(epoch)
 }
 
 /// The records, and the ids of those that can't be understood: one of them must not keep all others from being run.

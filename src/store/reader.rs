@@ -12,7 +12,7 @@ use super::{
     entity::configuration_history::{Column, Entity, Model},
     error::unavailable,
     journal,
-    writer::tokens,
+    writer::{tokens, within},
 };
 use crate::domain::{Commit, PluginId, Result, access::AccessToken};
 
@@ -46,12 +46,12 @@ impl Reader {
 
     /// See [`super::Store::journal_after`].
     pub(super) async fn journal_after(&self, revision: u64, limit: usize) -> Result<Vec<Arc<Commit>>> {
-        journal::after(&self.db, revision, limit).await.map_err(|error| hide(&error))?
+        within(journal::after(&self.db, revision, limit)).await.map_err(|error| hide(&error))?
     }
 
     /// See [`super::Store::tokens`].
     pub(super) async fn tokens(&self) -> Result<Vec<AccessToken>> {
-        tokens::all(&self.db).await.map_err(|error| hide(&error))
+        within(tokens::all(&self.db)).await.map_err(|error| hide(&error))
     }
 
     /// See [`super::Store::configuration_revisions`].
@@ -61,7 +61,7 @@ impl Reader {
         before: Option<u64>,
         limit: u64,
     ) -> Result<Vec<ConfigurationRevision>> {
-        history(&self.db, id, before, limit.min(LONGEST_PAGE)).await.map_err(|error| hide(&error))
+        within(history(&self.db, id, before, limit.min(LONGEST_PAGE))).await.map_err(|error| hide(&error))
     }
 
     /// Closes the connections.

@@ -9,7 +9,6 @@
 //! ```
 
 use std::{
-    fs::File,
     ops::ControlFlow,
     sync::{
         Arc,
@@ -19,13 +18,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use sea_orm::DatabaseConnection;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{interval, timeout},
+    time::timeout,
 };
 
-use super::{OnCommit, StoreError, place::Place};
+use super::{OnCommit, StoreError, seat::Seat};
 use crate::domain::{self, Plugin};
 
 use self::{
@@ -51,17 +49,9 @@ const MAX_BATCH: usize = 256;
 /// A transaction that has not ended by then has failed. More than the wait for a lock, so that this is the last resort.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// How often the database's file is looked for while nothing is written.
-const LOOK: Duration = Duration::from_secs(1);
-
 /// What the writer starts with.
 pub(super) struct Start {
-    /// Address of the database, for another connection after a failure.
-    pub(super) url: String,
-    pub(super) db: DatabaseConnection,
-    /// Kept until the database is closed.
-    pub(super) lock: File,
-    pub(super) place: Arc<Place>,
+    pub(super) seat: Seat,
     pub(super) records: Records,
     pub(super) head: u64,
     pub(super) journal_keep: u64,
@@ -81,6 +71,8 @@ pub(super) struct Writer {
     closing: Vec<oneshot::Sender<()>>,
     /// There is one while the database is away.
     retry: Option<Retry>,
+    /// Another plugd has made itself the owner: this is the end.
+    is_superseded: bool,
 }
 
 /// Tells whether the database answers. However the writer ends, it is not healthy after that.
@@ -119,14 +111,16 @@ impl Writer {
             flushes: Vec::new(),
             closing: Vec::new(),
             retry: None,
+            is_superseded: false,
         }
     }
 
-    /// Works until it is closed or nobody can ask it for anything any more.
+    /// Works until it is closed, nobody can ask it for anything any more, or another plugd has taken its place. It lets
+    /// go of the lock then: the other may need it.
     pub(super) async fn run(mut self) {
         let mut ops = Vec::with_capacity(MAX_BATCH);
-        let mut looks = interval(LOOK);
-        loop {
+        let mut pulse = recovery::pulse(self.start.seat.is_remote());
+        while !self.is_superseded {
             tokio::select! {
                 taken = self.ops.recv_many(&mut ops, MAX_BATCH) => {
                     if taken == 0 || self.handle(ops.drain(..)).await.is_break() {
@@ -134,18 +128,10 @@ impl Writer {
                     }
                 }
                 () = recovery::at(self.retry) => self.recover().await,
-                _ = looks.tick() => self.look(),
+                _ = pulse.tick(), if self.retry.is_none() => self.feel_pulse().await,
             }
         }
         self.end().await;
-    }
-
-    fn look(&mut self) {
-        if self.retry.is_none()
-            && let Err(error) = self.start.place.check()
-        {
-            self.go_away(&error);
-        }
     }
 
     async fn handle(&mut self, ops: impl Iterator<Item = Op>) -> ControlFlow<()> {
@@ -178,7 +164,7 @@ impl Writer {
             Err(error) => {
                 self.go_away(&error);
                 self.keep_reports();
-                let refusal = self.start.place.refusal();
+                let refusal = self.start.seat.location().refusal();
                 answers.into_iter().for_each(|(reply, _)| send(reply, Err(refusal.clone())));
             }
         }
@@ -206,9 +192,10 @@ impl Writer {
         }
         let compacted = self.start.compacted.load(Ordering::Relaxed);
         let cut = compaction::cut(plan.head(), compacted, self.start.journal_keep);
-        let written = within(commit::execute(&self.start.db, &plan, cut)).await;
+        let seat = &self.start.seat;
+        let written = within(commit::execute(seat, &plan, cut)).await;
         // What was written to a file that nobody can open any more is not durable.
-        match written.and_then(|()| self.start.place.check()) {
+        match written.and_then(|()| seat.location().check()) {
             Ok(()) => {
                 self.publish(plan, cut);
                 Ok(())
@@ -235,28 +222,28 @@ impl Writer {
     }
 
     async fn change_token(&mut self, op: TokenOp) {
-        let db = self.start.db.clone();
         match op {
             TokenOp::Create { token, reply } => {
-                let created = self.guarded(tokens::create(&db, token)).await;
+                let created = self.guarded(async |seat| tokens::create(seat, token).await).await;
                 send(Some(reply), created);
             }
             TokenOp::Revoke { id, reply } => {
-                let revoked = self.guarded(tokens::revoke(&db, id)).await;
+                let revoked = self.guarded(async |seat| tokens::revoke(seat, id).await).await;
                 send(Some(reply), revoked.and_then(|revoked| revoked));
             }
         }
     }
 
     /// Does some work on the database, unless it is away.
-    async fn guarded<T>(&mut self, work: impl Future<Output = Result<T, StoreError>>) -> domain::Result<T> {
+    async fn guarded<T>(&mut self, work: impl AsyncFnOnce(&Seat) -> Result<T, StoreError>) -> domain::Result<T> {
         if self.retry.is_some() {
-            return Err(self.start.place.refusal());
+            return Err(self.start.seat.location().refusal());
         }
-        let done = within(work).await.and_then(|done| self.start.place.check().map(|()| done));
+        let seat = &self.start.seat;
+        let done = within(work(seat)).await.and_then(|done| seat.location().check().map(|()| done));
         done.map_err(|error| {
             self.go_away(&error);
-            self.start.place.refusal()
+            self.start.seat.location().refusal()
         })
     }
 
@@ -268,24 +255,24 @@ impl Writer {
 
     /// The last try, and the end of the database.
     async fn end(mut self) {
-        if self.retry.is_some() {
+        if self.retry.is_some() && !self.is_superseded {
             self.recover().await;
         }
         if self.retry.is_some() {
             tracing::error!(plugins = self.backlog.len(), "closed without the database: their last reports are lost");
         }
         self.health.set(false);
-        if let Err(error) = self.start.db.close().await {
+        if let Err(error) = self.start.seat.release().await {
             tracing::warn!(%error, "the database could not be closed");
         }
-        drop(self.start.lock);
         for reply in self.closing {
             let _ = reply.send(());
         }
     }
 }
 
-async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+/// What the database did, or that it took too long.
+pub(super) async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     timeout(TRANSACTION_TIMEOUT, work).await.unwrap_or(Err(StoreError::TimedOut))
 }
 

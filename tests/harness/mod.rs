@@ -6,6 +6,7 @@
 mod api;
 mod certificates;
 mod command;
+mod database;
 mod logs;
 mod package;
 mod processes;
@@ -22,6 +23,7 @@ pub(crate) use command::{
     Output, Run, Running, cli, grpcurl, grpcurl_encrypted, is_interrupted_or_ok, program, python, repository,
     rest_shim, rest_shim_trusting,
 };
+pub(crate) use database::{Brand, OneDatabase, PASSWORD, Server};
 pub(crate) use logs::LogStream;
 pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};
 pub(crate) use processes::{Process, gone, is_alive};

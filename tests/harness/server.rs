@@ -191,6 +191,12 @@ impl Plugd {
         assert!(left.is_empty(), "outlived plugd: {left:?}");
     }
 
+    /// Waits until it has ended by itself; returns how.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        gone(self.pid()).await;
+        self.running.take().unwrap().child.wait().unwrap()
+    }
+
     /// Asks it to stop; returns how it ended and how long that took.
     pub(crate) async fn sigterm(&mut self) -> (ExitStatus, Duration) {
         let began = Instant::now();

@@ -16,6 +16,8 @@ pub struct Model {
     pub head: i64,
     /// Revisions up to this one are no longer in the journal.
     pub compacted: i64,
+    /// Which start of plugd may write: see `store::seat`.
+    pub owner: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

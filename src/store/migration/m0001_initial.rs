@@ -2,20 +2,23 @@
 
 use sea_orm::{DatabaseBackend, DbErr};
 use sea_orm_migration::prelude::{
-    ColumnDef, DeriveMigrationName, Index, IntoIden, MigrationTrait, SchemaManager, Table, TableCreateStatement,
-    async_trait,
+    ColumnDef, DeriveMigrationName, Index, IntoIden, IntoTableRef, MigrationTrait, SchemaManager, Table,
+    TableCreateStatement, async_trait,
 };
 
 use crate::store::entity::{access_token, configuration_history, document, journal, plugin, store};
 
 /// Characters of an xid.
-const XID: u32 = 20;
+pub(super) const XID: u32 = 20;
 /// Characters that an RFC 3339 time with nanoseconds can have.
 const TIME: u32 = 40;
 /// Bytes of a SHA-256.
 const DIGEST: u32 = 32;
 /// Characters of a word of ours: a state, a role.
 const WORD: u32 = 32;
+
+const RETIRED: &str = "document_retired";
+const HISTORY: &str = "configuration_history_configuration";
 
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
@@ -24,23 +27,23 @@ pub(super) struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let backend = manager.get_database_backend();
-        for table in [store_table(), document_table(backend), plugin_table(backend), journal_table(backend)] {
+        for table in [store_table(backend), document_table(backend), plugin_table(backend), journal_table(backend)] {
             manager.create_table(table).await?;
         }
-        manager.create_table(configuration_history_table()).await?;
-        manager.create_table(access_token_table()).await?;
+        manager.create_table(configuration_history_table(backend)).await?;
+        manager.create_table(access_token_table(backend)).await?;
         create_indexes(manager).await
     }
 
-    /// A half-made schema could be neither used nor made again.
+    /// A half-made schema could not be used. MySQL changes the schema outside of transactions: what a start that was cut
+    /// off has made there is taken as it is.
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
 }
 
-fn store_table() -> TableCreateStatement {
-    Table::create()
-        .table(store::Entity)
+fn store_table(backend: DatabaseBackend) -> TableCreateStatement {
+    table(store::Entity, backend)
         .col(ColumnDef::new(store::Column::Id).integer().not_null().primary_key())
         .col(text(store::Column::Epoch, XID))
         .col(ColumnDef::new(store::Column::Head).big_integer().not_null())
@@ -49,8 +52,7 @@ fn store_table() -> TableCreateStatement {
 }
 
 fn document_table(backend: DatabaseBackend) -> TableCreateStatement {
-    Table::create()
-        .table(document::Entity)
+    table(document::Entity, backend)
         .col(digest(document::Column::Digest).primary_key())
         .col(long_text(document::Column::Body, backend))
         .col(ColumnDef::new(document::Column::Retired).big_integer().null())
@@ -58,8 +60,7 @@ fn document_table(backend: DatabaseBackend) -> TableCreateStatement {
 }
 
 fn plugin_table(backend: DatabaseBackend) -> TableCreateStatement {
-    Table::create()
-        .table(plugin::Entity)
+    table(plugin::Entity, backend)
         .col(text(plugin::Column::Id, XID).primary_key())
         .col(ColumnDef::new(plugin::Column::Revision).big_integer().not_null())
         .col(digest(plugin::Column::Manifest))
@@ -69,8 +70,7 @@ fn plugin_table(backend: DatabaseBackend) -> TableCreateStatement {
 }
 
 fn journal_table(backend: DatabaseBackend) -> TableCreateStatement {
-    Table::create()
-        .table(journal::Entity)
+    table(journal::Entity, backend)
         .col(ColumnDef::new(journal::Column::Revision).big_integer().not_null().primary_key())
         .col(text(journal::Column::Time, TIME))
         .col(text(journal::Column::PluginId, XID))
@@ -82,9 +82,8 @@ fn journal_table(backend: DatabaseBackend) -> TableCreateStatement {
         .take()
 }
 
-fn configuration_history_table() -> TableCreateStatement {
-    Table::create()
-        .table(configuration_history::Entity)
+fn configuration_history_table(backend: DatabaseBackend) -> TableCreateStatement {
+    table(configuration_history::Entity, backend)
         .col(text(configuration_history::Column::PluginId, XID))
         .col(ColumnDef::new(configuration_history::Column::Revision).big_integer().not_null())
         .col(digest(configuration_history::Column::Configuration))
@@ -96,9 +95,8 @@ fn configuration_history_table() -> TableCreateStatement {
         .take()
 }
 
-fn access_token_table() -> TableCreateStatement {
-    Table::create()
-        .table(access_token::Entity)
+fn access_token_table(backend: DatabaseBackend) -> TableCreateStatement {
+    table(access_token::Entity, backend)
         .col(text(access_token::Column::Id, XID).primary_key())
         .col(ColumnDef::new(access_token::Column::Name).text().not_null())
         .col(text(access_token::Column::Role, WORD))
@@ -110,15 +108,26 @@ fn access_token_table() -> TableCreateStatement {
 
 /// What the collection of documents asks for (`store::writer::compaction`).
 async fn create_indexes(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let retired =
-        Index::create().name("document_retired").table(document::Entity).col(document::Column::Retired).take();
-    let history = Index::create()
-        .name("configuration_history_configuration")
-        .table(configuration_history::Entity)
-        .col(configuration_history::Column::Configuration)
-        .take();
-    manager.create_index(retired).await?;
-    manager.create_index(history).await
+    if !manager.has_index("document", RETIRED).await? {
+        let retired = Index::create().name(RETIRED).table(document::Entity).col(document::Column::Retired).take();
+        manager.create_index(retired).await?;
+    }
+    if !manager.has_index("configuration_history", HISTORY).await? {
+        let column = configuration_history::Column::Configuration;
+        let history = Index::create().name(HISTORY).table(configuration_history::Entity).col(column).take();
+        manager.create_index(history).await?;
+    }
+    Ok(())
+}
+
+/// MySQL compares text without regard to case unless told otherwise.
+fn table(entity: impl IntoTableRef, backend: DatabaseBackend) -> TableCreateStatement {
+    let mut table = Table::create();
+    table.table(entity).if_not_exists();
+    if backend == DatabaseBackend::MySql {
+        table.engine("InnoDB").character_set("utf8mb4").collate("utf8mb4_bin");
+    }
+    table
 }
 
 fn text(column: impl IntoIden, length: u32) -> ColumnDef {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 async fn connection(fixture: &Fixture) -> DatabaseConnection {
-    connect::readers(&url(fixture.folder.path())).await.unwrap()
+    open::readers(&address::Address::parse(&fixture.place.url()).unwrap()).await.unwrap()
 }
 
 /// Texts of the stored documents that are configurations of these tests.

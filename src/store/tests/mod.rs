@@ -1,4 +1,5 @@
-//! The store on a real SQLite file.
+//! The store on real databases: a SQLite file, or what the environment variable `PLUGD_TEST_DATABASE` names. What only
+//! files have is in `on_a_file`, what only servers have in `on_a_server`, which needs no variable.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,33 +8,84 @@ use std::{
 };
 
 use jiff::Timestamp;
+use sea_orm::{Database, DatabaseConnection};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::*;
-use crate::domain::{ActiveState, Digest, Mode, RunId, State, manifest::Manifest};
+use crate::domain::{ActiveState, Digest, Mode, RunId, State, access, manifest::Manifest};
 
 mod changes;
 mod compaction;
-mod crash;
+#[path = "../../../tests/harness/database.rs"]
+pub(super) mod database;
 mod history;
+mod on_a_file;
+mod on_a_server;
 mod opening;
 mod outage;
 mod packages;
 mod restart;
+mod seat;
+mod texts;
 mod tokens;
+
+use database::{Brand, OneDatabase};
 
 /// Longer than any wait of the store itself.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A store in a folder of its own, and everything that it has told of.
+/// A database of a test's own.
+#[derive(Clone)]
+pub(super) enum Place {
+    File(Arc<TempDir>),
+    Server(Arc<OneDatabase>),
+}
+
+impl Place {
+    /// Of the kind that the environment names.
+    pub(super) async fn new() -> Self {
+        match std::env::var("PLUGD_TEST_DATABASE").as_deref() {
+            Ok("postgres") => Self::on(Brand::Postgres).await,
+            Ok("mysql") => Self::on(Brand::MySql).await,
+            Ok("sqlite" | "") | Err(_) => Self::file(),
+            Ok(other) => panic!("PLUGD_TEST_DATABASE is {other:?}"),
+        }
+    }
+
+    pub(super) fn file() -> Self {
+        Self::File(Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    pub(super) async fn on(brand: Brand) -> Self {
+        Self::Server(Arc::new(brand.server().database().await))
+    }
+
+    pub(super) fn url(&self) -> String {
+        match self {
+            Self::File(folder) => format!("sqlite://{}?mode=rwc", database(folder.path()).display()),
+            Self::Server(database) => database.url(),
+        }
+    }
+
+    pub(super) fn options(&self, journal_keep: u64) -> Options {
+        Options { url: self.url(), journal_keep }
+    }
+
+    /// Somebody else's connection.
+    pub(super) async fn connection(&self) -> DatabaseConnection {
+        Database::connect(self.url()).await.unwrap()
+    }
+}
+
+/// A store in a database of its own, and everything that it has told of.
 struct Fixture {
     store: Store,
     loaded: Loaded,
     told: watch::Receiver<usize>,
     commits: Arc<Mutex<Vec<Arc<Commit>>>>,
-    folder: Arc<TempDir>,
+    place: Place,
 }
 
 impl Fixture {
@@ -42,11 +94,11 @@ impl Fixture {
     }
 
     async fn keeping(journal_keep: u64) -> Self {
-        Self::at(Arc::new(tempfile::tempdir().unwrap()), journal_keep).await
+        Self::at(Place::new().await, journal_keep).await
     }
 
-    async fn at(folder: Arc<TempDir>, journal_keep: u64) -> Self {
-        let (opened, loaded) = open(Options { url: url(folder.path()), journal_keep }).await.unwrap();
+    async fn at(place: Place, journal_keep: u64) -> Self {
+        let (opened, loaded) = open(place.options(journal_keep)).await.unwrap();
         let commits = Arc::new(Mutex::new(Vec::new()));
         let (tell, told) = watch::channel(0);
         let kept = Arc::clone(&commits);
@@ -55,13 +107,13 @@ impl Fixture {
             kept.extend_from_slice(new);
             tell.send_replace(kept.len());
         };
-        Self { store: opened.start(Box::new(on_commit)), loaded, told, commits, folder }
+        Self { store: opened.start(Box::new(on_commit)), loaded, told, commits, place }
     }
 
     /// Closes the store and opens it again.
     async fn reopened(self, journal_keep: u64) -> Self {
         self.store.close().await.unwrap();
-        Self::at(self.folder, journal_keep).await
+        Self::at(self.place, journal_keep).await
     }
 
     /// Waits until as many commits have been told of.
@@ -87,16 +139,12 @@ fn database(folder: &Path) -> PathBuf {
     folder.join("plugd.db")
 }
 
-fn url(folder: &Path) -> String {
-    format!("sqlite://{}?mode=rwc", database(folder).display())
-}
-
 pub(super) fn mk_id(number: u32) -> PluginId {
     let [a, b, c, d] = number.to_be_bytes();
     PluginId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, a, b, c, d])
 }
 
-fn mk_configuration(text: &str) -> Arc<Map<String, Value>> {
+pub(super) fn mk_configuration(text: &str) -> Arc<Map<String, Value>> {
     Arc::new(json!({ "greeting": text }).as_object().unwrap().clone())
 }
 
@@ -144,6 +192,12 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         is_proven: true,
         serial: number,
     }
+}
+
+pub(super) fn mk_token(number: u8) -> AccessToken {
+    let id = TokenId::from_bytes([number; 12]);
+    let (role, hash) = (access::Role::Admin, [number; 32]);
+    AccessToken { id, name: "somebody".to_owned(), role, hash, created: Timestamp::now(), expires: None }
 }
 
 fn revisions(commits: &[Arc<Commit>]) -> Vec<u64> {

@@ -6,13 +6,18 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// Somebody who holds the database's only write lock.
+/// Somebody who holds the lock that every transaction of the writer needs.
 async fn intruder(fixture: &Fixture) -> (DatabaseConnection, DatabaseTransaction) {
-    let db = connect::writer(&url(fixture.folder.path())).await.unwrap();
-    let mode = Some(SqliteTransactionMode::Exclusive);
+    let db = fixture.place.connection().await;
+    let mode = Some(SqliteTransactionMode::Immediate);
     let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
     let lock = db.begin_with_options(options).await.unwrap();
+    set_head(&lock, Expr::col(entity::store::Column::Head)).await;
     (db, lock)
+}
+
+async fn set_head(lock: &DatabaseTransaction, head: Expr) {
+    entity::store::Entity::update_many().col_expr(entity::store::Column::Head, head).exec(lock).await.unwrap();
 }
 
 async fn installed(count: u32) -> Fixture {
@@ -85,39 +90,11 @@ async fn flushing_and_closing_give_up_without_the_database() {
     assert!(start.elapsed() < FLUSH_TIMEOUT + CLOSE_TIMEOUT);
 }
 
-/// SQLite itself would go on with a file that nobody can ever open again.
-#[tokio::test]
-async fn a_database_that_was_deleted_is_noticed_and_said_and_one_that_is_put_back_goes_on() {
-    let fixture = installed(1).await;
-    let (path, aside) = (database(fixture.folder.path()), fixture.folder.path().join("aside"));
-    std::fs::rename(&path, &aside).unwrap();
-    let refused = fixture.store.install(mk_plugin(2)).await.unwrap_err();
-    assert!(refused.message.contains("deleted or replaced"), "{refused}");
-    assert!(!*fixture.store.healthy().borrow());
-    std::fs::write(&path, "").unwrap();
-    let refused = fixture.store.remove(mk_id(1)).await.unwrap_err();
-    assert!(refused.message.contains("deleted or replaced"), "another file is not the one: {refused}");
-    std::fs::rename(&aside, &path).unwrap();
-    fixture.healthy(true).await;
-    fixture.store.install(mk_plugin(3)).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_deleted_database_is_noticed_while_nothing_is_written() {
-    let fixture = installed(1).await;
-    std::fs::remove_file(database(fixture.folder.path())).unwrap();
-    fixture.healthy(false).await;
-}
-
 #[tokio::test]
 async fn a_history_that_somebody_else_has_written_is_never_forked() {
     let fixture = installed(1).await;
     let (db, lock) = intruder(&fixture).await;
-    entity::store::Entity::update_many()
-        .col_expr(entity::store::Column::Head, Expr::val(17))
-        .exec(&lock)
-        .await
-        .unwrap();
+    set_head(&lock, Expr::val(17)).await;
     lock.commit().await.unwrap();
     assert_eq!(fixture.store.install(mk_plugin(2)).await.unwrap_err(), unavailable());
     fixture.store.report(mk_id(1), mk_report(State::Starting, 1));

@@ -2,9 +2,7 @@ use super::*;
 use crate::domain::{Reason, access::Role};
 
 fn mk_token(number: u8, role: Role, expires: Option<Timestamp>) -> AccessToken {
-    let id = TokenId::from_bytes([number; 12]);
-    let name = format!("token {number}");
-    AccessToken { id, name, role, hash: [number; 32], created: Timestamp::now(), expires }
+    AccessToken { name: format!("token {number}"), role, expires, ..super::mk_token(number) }
 }
 
 #[tokio::test]

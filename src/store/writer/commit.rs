@@ -2,8 +2,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel,
-    QueryFilter, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
     sea_query::{Expr, OnConflict},
 };
 
@@ -12,26 +11,22 @@ use crate::store::{
     StoreError, convert,
     convert::signed,
     entity::{configuration_history, document, journal, plugin, store},
+    seat::{self, Seat},
 };
 
-/// Begins a transaction that may read and then write: it waits for the write lock now, not in the middle.
-///
-/// # Errors
-/// The database's own.
-pub(super) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let mode = Some(SqliteTransactionMode::Immediate);
-    db.begin_with_options(TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() }).await
-}
+/// Bytes of text in one statement, unless one row has more. MySQL takes 16 MiB at most unless told otherwise.
+const STATEMENT: usize = 4 * 1024 * 1024;
 
 /// Writes the plan, and forgets revisions up to `cut`, if there is one. After an error it is unknown whether the plan
 /// was written.
 ///
 /// # Errors
-/// [`StoreError::Diverged`] or the database's own.
-pub(super) async fn execute(db: &DatabaseConnection, plan: &Plan, cut: Option<u64>) -> Result<(), StoreError> {
-    let transaction = begin(db).await?;
-    move_head(&transaction, plan, cut).await?;
+/// [`StoreError::Superseded`], [`StoreError::Diverged`] or the database's own.
+pub(super) async fn execute(seat: &Seat, plan: &Plan, cut: Option<u64>) -> Result<(), StoreError> {
+    let transaction = seat.begin().await?;
+    move_head(&transaction, seat.owner(), plan, cut).await?;
     write_documents(&transaction, plan).await?;
+    write_journal(&transaction, plan).await?;
     write_plugins(&transaction, plan).await?;
     write_history(&transaction, plan).await?;
     retire(&transaction, plan).await?;
@@ -45,14 +40,24 @@ pub(super) async fn execute(db: &DatabaseConnection, plan: &Plan, cut: Option<u6
 /// The head in the database, found in a transaction that could write.
 ///
 /// # Errors
-/// The database's own.
-pub(super) async fn probe(db: &DatabaseConnection) -> Result<(u64, u64), StoreError> {
-    let transaction = begin(db).await?;
-    let stands = standing(&transaction).await?;
+/// [`StoreError::Superseded`] or the database's own.
+pub(super) async fn probe(seat: &Seat) -> Result<u64, StoreError> {
+    let transaction = seat.begin().await?;
+    let row = seat::fence(&transaction, seat.owner()).await?;
     let same = store::Entity::update_many().col_expr(store::Column::Head, Expr::col(store::Column::Head));
     same.filter(store::Column::Id.eq(store::ROW)).exec(&transaction).await?;
     transaction.commit().await?;
-    Ok(stands)
+    convert::unsigned(row.head)
+}
+
+/// Whether this is still the owner; writes nothing and locks nothing for longer than it takes.
+///
+/// # Errors
+/// [`StoreError::Superseded`], [`StoreError::Taken`] or the database's own.
+pub(super) async fn glance(seat: &Seat) -> Result<(), StoreError> {
+    let transaction = seat.begin().await?;
+    seat::fence(&transaction, seat.owner()).await?;
+    Ok(transaction.rollback().await?)
 }
 
 /// Head and compacted revision.
@@ -65,33 +70,42 @@ pub(in crate::store) async fn standing(db: &impl ConnectionTrait) -> Result<(u64
     Ok((convert::unsigned(row.head)?, convert::unsigned(row.compacted)?))
 }
 
-async fn move_head(db: &DatabaseTransaction, plan: &Plan, cut: Option<u64>) -> Result<(), StoreError> {
+/// Comes first in its transaction: it is the fence against another writer (`store::seat`).
+async fn move_head(db: &DatabaseTransaction, owner: &str, plan: &Plan, cut: Option<u64>) -> Result<(), StoreError> {
     let mut update = store::Entity::update_many().col_expr(store::Column::Head, Expr::val(signed(plan.head())));
     if let Some(cut) = cut {
         update = update.col_expr(store::Column::Compacted, Expr::val(signed(cut)));
     }
-    let update = update.filter(store::Column::Id.eq(store::ROW)).filter(store::Column::Head.eq(signed(plan.base)));
-    if update.exec(db).await?.rows_affected == 1 {
+    let update = update.filter(store::Column::Id.eq(store::ROW)).filter(store::Column::Owner.eq(owner));
+    if update.filter(store::Column::Head.eq(signed(plan.base))).exec(db).await?.rows_affected == 1 {
         return Ok(());
     }
-    Err(StoreError::Diverged { expected: plan.base, found: standing(db).await?.0 })
+    let row = seat::fence(db, owner).await?;
+    Err(StoreError::Diverged { expected: plan.base, found: convert::unsigned(row.head)? })
 }
 
 async fn write_documents(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
-    let rows = plan.documents.iter().map(|(digest, body)| document::ActiveModel {
-        digest: Set(digest.0.to_vec()),
-        body: Set(body.clone()),
-        retired: Set(None),
-    });
     let known = OnConflict::column(document::Column::Digest).do_nothing_on([document::Column::Digest]).to_owned();
-    document::Entity::insert_many(rows).on_conflict(known).exec_without_returning(db).await?;
+    for page in pages(plan.documents.iter(), |(_, body)| body.len()) {
+        let rows = page.into_iter().map(|(digest, body)| document::ActiveModel {
+            digest: Set(digest.0.to_vec()),
+            body: Set(body.clone()),
+            retired: Set(None),
+        });
+        document::Entity::insert_many(rows).on_conflict(known.clone()).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+async fn write_journal(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
+    for page in pages(plan.journal.iter().cloned(), |row| row.record.len()) {
+        let rows = page.into_iter().map(IntoActiveModel::into_active_model);
+        journal::Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
     Ok(())
 }
 
 async fn write_plugins(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
-    let rows = plan.journal.iter().cloned().map(IntoActiveModel::into_active_model);
-    journal::Entity::insert_many(rows).exec_without_returning(db).await?;
-    let rows = plan.plugins().map(IntoActiveModel::into_active_model);
     let newer = OnConflict::column(plugin::Column::Id)
         .update_columns([
             plugin::Column::Revision,
@@ -100,8 +114,29 @@ async fn write_plugins(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbEr
             plugin::Column::Record,
         ])
         .to_owned();
-    plugin::Entity::insert_many(rows).on_conflict(newer).exec_without_returning(db).await?;
+    for page in pages(plan.plugins(), |row| row.record.len()) {
+        let rows = page.into_iter().map(IntoActiveModel::into_active_model);
+        plugin::Entity::insert_many(rows).on_conflict(newer.clone()).exec_without_returning(db).await?;
+    }
     Ok(())
+}
+
+/// The rows in pages of about [`STATEMENT`] bytes.
+fn pages<Row>(rows: impl Iterator<Item = Row>, size: impl Fn(&Row) -> usize) -> Vec<Vec<Row>> {
+    let mut pages: Vec<Vec<Row>> = Vec::new();
+    let mut free = 0;
+    for row in rows {
+        let size = size(&row);
+        match pages.last_mut().filter(|_| size <= free) {
+            Some(page) => page.push(row),
+            None => {
+                pages.push(vec![row]);
+                free = STATEMENT;
+            }
+        }
+        free = free.saturating_sub(size);
+    }
+    pages
 }
 
 async fn write_history(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {

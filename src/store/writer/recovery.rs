@@ -2,19 +2,25 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{
     MAX_BATCH, Writer, commit,
     op::{Change, What},
     send, within,
 };
-use crate::store::{StoreError, connect};
+use crate::store::StoreError;
 
 /// The first wait before trying the database again; it doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest wait before trying the database again.
 const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// How often to look, while nothing is written, whether the database's file is still there.
+const FILE_PULSE: Duration = Duration::from_secs(1);
+/// How often a server is asked whether it is still there, and still ours. Less than a third of what it takes it to end a
+/// silent session.
+const SERVER_PULSE: Duration = Duration::from_secs(4);
 
 /// When to try the database again, and how long the wait for that is.
 #[derive(Clone, Copy)]
@@ -33,6 +39,13 @@ impl Retry {
     }
 }
 
+/// When to ask.
+pub(super) fn pulse(is_remote: bool) -> Interval {
+    let mut pulse = tokio::time::interval(if is_remote { SERVER_PULSE } else { FILE_PULSE });
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pulse
+}
+
 /// Pends until it is time to try again; for ever when there is nothing to try.
 pub(super) async fn at(retry: Option<Retry>) {
     match retry {
@@ -46,7 +59,7 @@ impl Writer {
     pub(super) fn put_off(&mut self, change: Change) {
         match change.what {
             What::Report { id, reported } => self.backlog.push(id, *reported),
-            _ => send(change.reply, Err(self.start.place.refusal())),
+            _ => send(change.reply, Err(self.start.seat.location().refusal())),
         }
     }
 
@@ -59,8 +72,18 @@ impl Writer {
 
     pub(super) fn go_away(&mut self, error: &StoreError) {
         tracing::error!(%error, "the database is away; reports are kept in memory until it is back");
+        self.is_superseded |= matches!(error, StoreError::Superseded);
         self.retry = Some(Retry::after(FIRST_RETRY));
         self.health.set(false);
+    }
+
+    /// Notices that the database is away, or another plugd's, when nobody wants to write.
+    pub(super) async fn feel_pulse(&mut self) {
+        let seat = &self.start.seat;
+        let felt = if seat.is_remote() { within(commit::glance(seat)).await } else { seat.location().check() };
+        if let Err(error) = felt {
+            self.go_away(&error);
+        }
     }
 
     pub(super) async fn recover(&mut self) {
@@ -74,6 +97,7 @@ impl Writer {
             Err(error) => {
                 let next = self.retry.map_or_else(|| Retry::after(FIRST_RETRY), Retry::next);
                 tracing::warn!(%error, waiting = self.backlog.len(), retry_in = ?next.wait, "the database is still away");
+                self.is_superseded |= matches!(error, StoreError::Superseded);
                 self.retry = Some(next);
             }
         }
@@ -99,8 +123,7 @@ impl Writer {
     /// Finds out whether the last transaction was written, by the head that it would have left: the one that a new
     /// connection sees.
     pub(super) async fn resolve(&mut self) -> Result<(), StoreError> {
-        self.start.place.check()?;
-        let (found, _) = within(self.reconnect_and_probe()).await?;
+        let found = within(self.reconnect_and_probe()).await?;
         match self.unresolved.take() {
             Some((plan, cut)) if found == plan.head() => self.publish(plan, cut),
             _ if found == self.start.head => {}
@@ -112,12 +135,8 @@ impl Writer {
         Ok(())
     }
 
-    /// SQLite may have ended the failed transaction by itself. The connection's count of open transactions is wrong
-    /// then: what it commits later may be part of a transaction that never ends, seen by this connection alone. So it
-    /// is never used again. Where it does not let go, nothing new is opened: it may hold the write lock.
-    async fn reconnect_and_probe(&mut self) -> Result<(u64, u64), StoreError> {
-        self.start.db.close_by_ref().await?;
-        self.start.db = connect::writer(&self.start.url).await?;
-        commit::probe(&self.start.db).await
+    async fn reconnect_and_probe(&mut self) -> Result<u64, StoreError> {
+        self.start.seat.retake().await?;
+        commit::probe(&self.start.seat).await
     }
 }

@@ -1,33 +1,39 @@
 //! Access tokens: rare changes, a transaction each.
 
 use jiff::Timestamp;
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, IntoActiveModel, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter};
 
-use super::commit::begin;
 use crate::{
     domain::{
         Error, Reason, Result, TokenId,
         access::{AccessToken, Role},
     },
-    store::{StoreError, convert, entity::access_token},
+    store::{
+        StoreError, convert,
+        entity::access_token,
+        seat::{self, Seat},
+    },
 };
 
 /// Stores a new token.
 ///
 /// # Errors
-/// The database's own.
-pub(super) async fn create(db: &DatabaseConnection, token: AccessToken) -> Result<(), StoreError> {
+/// [`StoreError::Superseded`], the database's own.
+pub(super) async fn create(seat: &Seat, token: AccessToken) -> Result<(), StoreError> {
+    let transaction = seat.begin().await?;
+    seat::fence(&transaction, seat.owner()).await?;
     let row = to_row(&token).into_active_model();
-    access_token::Entity::insert(row).exec_without_returning(db).await?;
-    Ok(())
+    access_token::Entity::insert(row).exec_without_returning(&transaction).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Deletes a token and gives it back. What the domain refuses is the inner error.
 ///
 /// # Errors
-/// Inside: `TOKEN_NOT_FOUND`, `LAST_ADMIN_TOKEN`. Outside: the database's own.
-pub(super) async fn revoke(db: &DatabaseConnection, id: TokenId) -> Result<Result<AccessToken>, StoreError> {
-    let transaction = begin(db).await?;
+/// Inside: `TOKEN_NOT_FOUND`, `LAST_ADMIN_TOKEN`. Outside: [`StoreError::Superseded`], the database's own.
+pub(super) async fn revoke(seat: &Seat, id: TokenId) -> Result<Result<AccessToken>, StoreError> {
+    let transaction = seat.begin().await?;
+    seat::fence(&transaction, seat.owner()).await?;
     let tokens = all(&transaction).await?;
     let token = match revocable(tokens, id, Timestamp::now()) {
         Ok(token) => token,

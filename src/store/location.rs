@@ -1,4 +1,4 @@
-//! The database's file, and whether what is at its path is still the one that was opened.
+//! Where the database is: in a file, which should still be the one that was opened, or on a server.
 
 use std::{
     fs::{self, File},
@@ -11,33 +11,34 @@ use crate::domain::{Error, Reason};
 
 /// Where the database is. SQLite goes on with a file that somebody has deleted, and all that it takes then is lost.
 #[derive(Debug)]
-pub(super) struct Place {
-    path: PathBuf,
-    device: u64,
-    inode: u64,
+pub(super) enum Location {
+    /// A file, and what it was when it was opened.
+    File { path: PathBuf, device: u64, inode: u64 },
+    /// A server, which looks after its files itself.
+    Server,
 }
 
-impl Place {
-    /// The place of this open file.
+impl Location {
+    /// The location of this open file.
     ///
     /// # Errors
     /// [`StoreError::File`].
     pub(super) fn of(path: PathBuf, file: &File) -> Result<Self, StoreError> {
         match file.metadata() {
-            Ok(metadata) => Ok(Self { path, device: metadata.dev(), inode: metadata.ino() }),
+            Ok(metadata) => Ok(Self::File { path, device: metadata.dev(), inode: metadata.ino() }),
             Err(source) => Err(StoreError::File { path, source }),
         }
     }
 
-    /// Is it still there?
+    /// Is it still there? Asks no server.
     ///
     /// # Errors
     /// [`StoreError::Gone`].
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        let is_same = |found: &fs::Metadata| (found.dev(), found.ino()) == (self.device, self.inode);
-        match fs::metadata(&self.path) {
-            Ok(found) if is_same(&found) => Ok(()),
-            _ => Err(StoreError::Gone { path: self.path.clone() }),
+        let Self::File { path, device, inode } = self else { return Ok(()) };
+        match fs::metadata(path) {
+            Ok(found) if (found.dev(), found.ino()) == (*device, *inode) => Ok(()),
+            _ => Err(StoreError::Gone { path: path.clone() }),
         }
     }
 

@@ -1,0 +1,203 @@
+//! The seat of the only writer: its connection, and what keeps every other plugd from writing.
+//!
+//! A lock keeps a second plugd from starting: on the file beside a SQLite database, in the session of the connection on
+//! a server ([`super::server`]). A lock on a server is lost with the connection, and the plugd that lost it may learn of
+//! that late: its host slept, its network was cut. Another may have started since. So the lock is a courtesy, and the
+//! proof is the *owner*: a name that each start of plugd makes up for itself and writes into the only row of `store`
+//! ([`claim`]) before it reads anything.
+//!
+//! - Every transaction that writes begins with that row, locks it, and ends unless it finds its own owner in it
+//!   ([`fence`], `commit::move_head`). A commit is sent only after that has been answered.
+//! - So when a claim gets the row, each transaction of an earlier owner has either been committed, and the claim's
+//!   owner reads what it wrote, or has not reached the row, and ends when it does. There is no third case, however long
+//!   a packet or a process sleeps.
+//! - An owner whose connection was replaced goes on only if the row still has its name: nobody has claimed it since, so
+//!   what it knows is still true. Once somebody has, it never writes again, even when the other is gone: it lets go of
+//!   the lock, which the other will want when it starts again, and ends.
+
+use std::{fs::File, sync::Arc, time::Duration};
+
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait, sea_query::Expr,
+};
+use tokio::time::timeout;
+
+use super::{
+    StoreError,
+    address::{Address, Kind},
+    connect,
+    entity::store,
+    location::Location,
+    server::{self, Held},
+};
+
+/// How long a connection to a server may take to end. One that does not end keeps nobody from anything but the lock,
+/// which the next waits for.
+const LET_GO: Duration = Duration::from_millis(500);
+
+/// The connection, the lock, and the name of this owner.
+pub(super) struct Seat {
+    address: Address,
+    owner: String,
+    db: DatabaseConnection,
+    lock: Lock,
+    location: Arc<Location>,
+}
+
+/// What a second plugd runs into when it starts.
+enum Lock {
+    /// Kept until the database is closed.
+    File(#[expect(dead_code, reason = "held, not read")] File),
+    /// As long as the session.
+    Session(Held),
+}
+
+impl Seat {
+    /// Takes the lock and connects.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::Taken`], [`StoreError::Url`], [`StoreError::File`], the database's own.
+    pub(super) async fn take(address: Address) -> Result<Self, StoreError> {
+        let (lock, location) = match address.kind() {
+            Kind::Sqlite => {
+                let (file, location) = connect::lock(address.url())?;
+                (Lock::File(file), location)
+            }
+            Kind::Postgres | Kind::MySql => (Lock::Session(Held::default()), Location::Server),
+        };
+        let db = writer(&address, &lock).await?;
+        Ok(Self { address, owner: xid::new().to_string(), db, lock, location: Arc::new(location) })
+    }
+
+    /// The connection, for what is done before anybody writes.
+    pub(super) fn db(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(super) fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    pub(super) fn location(&self) -> &Arc<Location> {
+        &self.location
+    }
+
+    /// Whether the database can go away without any call noticing.
+    pub(super) fn is_remote(&self) -> bool {
+        matches!(self.lock, Lock::Session(_))
+    }
+
+    /// Connects again, with the lock. SQLite may have ended a failed transaction by itself. The connection's count of
+    /// open transactions is wrong then: what it commits later may be part of a transaction that never ends, seen by
+    /// this connection alone. So it is never used again. Where it does not let go, nothing new is opened: it may hold
+    /// the write lock.
+    ///
+    /// # Errors
+    /// As [`Self::take`], and [`StoreError::Gone`].
+    pub(super) async fn retake(&mut self) -> Result<(), StoreError> {
+        self.location.check()?;
+        if self.is_remote() {
+            // A server that does not answer must not keep a connection to its successor from being made.
+            let _ = timeout(LET_GO, self.db.close_by_ref()).await;
+        } else {
+            self.db.close_by_ref().await?;
+        }
+        self.db = writer(&self.address, &self.lock).await?;
+        Ok(())
+    }
+
+    /// Begins a transaction that may read and then write. On SQLite it waits for the write lock now, not in the middle;
+    /// on a server the row of `store` is that lock.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the connection was replaced and another plugd got the lock; the database's own.
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let mode = Some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
+        let transaction = self.db.begin_with_options(options).await?;
+        if let Lock::Session(held) = &self.lock {
+            held.check()?;
+        }
+        Ok(transaction)
+    }
+
+    /// Closes the connection, then lets go of the lock.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub(super) async fn release(self) -> Result<(), StoreError> {
+        let closed = self.db.close().await;
+        drop(self.lock);
+        Ok(closed?)
+    }
+}
+
+#[cfg(test)]
+impl Seat {
+    /// Another owner of the same database, who takes no notice of locks.
+    pub(super) async fn beside(&self) -> Self {
+        let db = sea_orm::Database::connect(self.address.url()).await.unwrap();
+        let (owner, lock) = (xid::new().to_string(), Lock::Session(Held::taken()));
+        Self { address: self.address.clone(), owner, db, lock, location: Arc::clone(&self.location) }
+    }
+}
+
+async fn writer(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {
+    match lock {
+        Lock::File(_) => Box::pin(connect::writer(address.url())).await,
+        Lock::Session(held) => Box::pin(server::writer(address, held)).await,
+    }
+}
+
+/// Makes this plugd the owner, and answers with the row. The epoch is made when the store is, and never again.
+///
+/// # Errors
+/// The database's own.
+pub(super) async fn claim(seat: &Seat) -> Result<store::Model, StoreError> {
+    let transaction = seat.begin().await?;
+    let owner = seat.owner.clone();
+    let row = match locked_row(&transaction).await? {
+        Some(row) => {
+            let claimed = store::Entity::update_many().col_expr(store::Column::Owner, Expr::val(owner.as_str()));
+            claimed.filter(store::Column::Id.eq(store::ROW)).exec(&transaction).await?;
+            store::Model { owner, ..row }
+        }
+        None => {
+            let row = store::Model { id: store::ROW, epoch: xid::new().to_string(), head: 0, compacted: 0, owner };
+            store::Entity::insert(active(row.clone())).exec_without_returning(&transaction).await?;
+            row
+        }
+    };
+    transaction.commit().await?;
+    Ok(row)
+}
+
+/// Locks the row until the transaction ends, and answers with it.
+///
+/// # Errors
+/// [`StoreError::Superseded`] when it has another owner; the database's own.
+pub(super) async fn fence(transaction: &DatabaseTransaction, owner: &str) -> Result<store::Model, StoreError> {
+    let row = locked_row(transaction).await?;
+    let row = row.ok_or_else(|| StoreError::Corrupt("the table \"store\" is empty".to_owned()))?;
+    if row.owner == owner { Ok(row) } else { Err(StoreError::Superseded) }
+}
+
+/// SQLite has no row locks and needs none: its transaction has the write lock from the start.
+async fn locked_row(transaction: &DatabaseTransaction) -> Result<Option<store::Model>, StoreError> {
+    Ok(store::Entity::find_by_id(store::ROW).lock_exclusive().one(transaction).await?)
+}
+
+fn active(row: store::Model) -> store::ActiveModel {
+    store::ActiveModel {
+        id: Set(row.id),
+        epoch: Set(row.epoch),
+        head: Set(row.head),
+        compacted: Set(row.compacted),
+        owner: Set(row.owner),
+    }
+}

@@ -1,0 +1,117 @@
+//! What only a server does: it goes away and comes back, and ends sessions. Each for PostgreSQL and MySQL.
+
+use sea_orm::{ConnectionTrait, Statement};
+
+use super::{opening::refusal, *};
+
+/// Makes a test of it for each brand.
+macro_rules! on_each {
+    ($($scenario:ident),* $(,)?) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $scenario() { super::$scenario(super::Brand::Postgres).await })*
+        }
+        mod mysql {
+            $(#[tokio::test(flavor = "multi_thread")] async fn $scenario() { super::$scenario(super::Brand::MySql).await })*
+        }
+    };
+}
+
+on_each!(
+    an_outage_is_noticed_though_nobody_writes_and_what_was_reported_meanwhile_follows,
+    sessions_that_end_in_the_middle_leave_no_gap,
+    a_wrong_password_is_refused_and_not_repeated,
+    readers_cannot_write,
+    the_lock_is_free_for_the_successor_again_when_the_first_comes_back_late,
+    a_commit_is_as_durable_as_the_session_can_make_it,
+);
+
+async fn mk_fixture(brand: Brand) -> (Fixture, Arc<OneDatabase>) {
+    let place = Place::on(brand).await;
+    let Place::Server(database) = place.clone() else { panic!("a server") };
+    (Fixture::at(place, 1_000_000).await, database)
+}
+
+async fn an_outage_is_noticed_though_nobody_writes_and_what_was_reported_meanwhile_follows(brand: Brand) {
+    let (mut fixture, database) = mk_fixture(brand).await;
+    for number in [1, 2] {
+        fixture.store.install(mk_plugin(number)).await.unwrap();
+    }
+    database.lock_out().await;
+    fixture.healthy(false).await;
+    assert_eq!(fixture.store.remove(mk_id(1)).await.unwrap_err(), unavailable());
+    assert_eq!(fixture.store.journal_after(0, 1).await.unwrap_err(), unavailable());
+    for (number, generation) in [(2, 1), (1, 1), (2, 2)] {
+        fixture.store.report(mk_id(number), mk_report(State::Active, generation));
+    }
+    database.let_in().await;
+    fixture.healthy(true).await;
+    let commits = fixture.told(4).await;
+    let seen: Vec<_> = commits[2..].iter().map(|c| (c.plugin.id, c.plugin.reported.observed_generation)).collect();
+    assert_eq!(seen, [(mk_id(1), 1), (mk_id(2), 2)]);
+    assert_eq!(journal(&fixture.store, 0).await, commits);
+}
+
+async fn sessions_that_end_in_the_middle_leave_no_gap(brand: Brand) {
+    let (mut fixture, database) = mk_fixture(brand).await;
+    fixture.store.install(mk_plugin(0)).await.unwrap();
+    for round in 1..=5 {
+        for number in 0..500 {
+            fixture.store.report(mk_id(0), mk_report(State::Active, round * 1000 + number));
+        }
+        fixture.told(fixture.commits().len() + 1).await;
+        database.end_sessions().await;
+        fixture.healthy(true).await;
+    }
+    fixture.store.report(mk_id(0), mk_report(State::Inactive, 9999));
+    let mut told = fixture.told.clone();
+    let kept = Arc::clone(&fixture.commits);
+    let is_last = |_: &usize| kept.lock().unwrap().last().unwrap().plugin.reported.observed_generation == 9999;
+    tokio::time::timeout(PATIENCE, told.wait_for(is_last)).await.expect("the last report is told of").unwrap();
+    let commits = fixture.commits();
+    assert_eq!(revisions(&commits), (1..=commits.len() as u64).collect::<Vec<_>>());
+    assert_eq!(journal(&fixture.store, 0).await, commits);
+}
+
+async fn the_lock_is_free_for_the_successor_again_when_the_first_comes_back_late(brand: Brand) {
+    let (first, database) = mk_fixture(brand).await;
+    first.store.install(mk_plugin(1)).await.unwrap();
+    // Nobody writes, so the first does not notice before the second has started.
+    database.end_sessions().await;
+    let second = Fixture::at(first.place.clone(), 10).await;
+    first.healthy(false).await;
+    second.store.install(mk_plugin(2)).await.unwrap();
+    second.store.close().await.unwrap();
+    let mut health = first.store.healthy();
+    let ended = async { while health.changed().await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the first ends when it sees that it was succeeded");
+    let third = Fixture::at(first.place.clone(), 10).await;
+    assert_eq!((third.loaded.head, first.commits().len()), (2, 1));
+}
+
+async fn a_wrong_password_is_refused_and_not_repeated(brand: Brand) {
+    let database = brand.server().database().await;
+    let url = database.url().replace("hunter%402", "wr0ng-secret");
+    let error = refusal(url).await;
+    assert!(matches!(error, StoreError::Database(_)), "{error}");
+    assert!(!format!("{error} {error:?}").contains("wr0ng-secret"), "{error:?}");
+}
+
+async fn readers_cannot_write(brand: Brand) {
+    let (fixture, _) = mk_fixture(brand).await;
+    let db = open::readers(&address::Address::parse(&fixture.place.url()).unwrap()).await.unwrap();
+    let error = db.execute_unprepared("DELETE FROM journal").await.unwrap_err();
+    let text = error.to_string().to_lowercase();
+    assert!(text.contains("read-only") || text.contains("read only"), "{error}");
+}
+
+async fn a_commit_is_as_durable_as_the_session_can_make_it(brand: Brand) {
+    let place = Place::on(brand).await;
+    let seat = super::super::seat::Seat::take(address::Address::parse(&place.url()).unwrap()).await.unwrap();
+    let (ask, expected) = match brand {
+        Brand::Postgres => ("SELECT current_setting('synchronous_commit') AS found", "on"),
+        Brand::MySql => ("SELECT @@SESSION.tx_isolation AS found", "READ-COMMITTED"),
+    };
+    let statement = Statement::from_string(seat.db().get_database_backend(), ask);
+    let row = seat.db().query_one_raw(statement).await.unwrap().unwrap();
+    assert_eq!(row.try_get::<String>("", "found").unwrap(), expected);
+}

@@ -1,0 +1,49 @@
+//! What only SQLite does: it ends a transaction by itself.
+
+use sea_orm::ConnectionTrait;
+
+use super::*;
+
+/// Lets the writer's connection add as many pages to the database: `SQLITE_FULL` after that.
+async fn limit(writer: &Writer, pages: u32) {
+    let pragma = format!("PRAGMA max_page_count = {pages}");
+    writer.start.seat.db().execute_unprepared(&pragma).await.unwrap();
+}
+
+/// An installation that needs new pages.
+fn mk_large(number: u32) -> Change {
+    let mut plugin = mk_plugin(number);
+    plugin.reported.message = "x".repeat(1 << 20);
+    mk_change(What::Install(Box::new(plugin)))
+}
+
+/// The disk is full for a transaction of as many changes, and has room again when the writer recovers.
+async fn run_out_of_space(writer: &mut Writer, count: u32) {
+    limit(writer, 1).await;
+    writer.change((0..count).map(|number| mk_large(100 + number)).collect()).await;
+    assert!(writer.retry.is_some(), "the database is full");
+    limit(writer, u32::MAX - 1).await;
+    writer.recover().await;
+    assert!(writer.retry.is_none(), "there is room again");
+}
+
+#[tokio::test]
+async fn what_is_told_of_after_a_full_disk_is_in_the_file() {
+    let place = Place::file();
+    let (mut writer, told) = mk_writer(&place).await;
+    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(1))))]).await;
+    // SQLite ends the whole transaction by itself where a statement writes one row, and only the statement where it
+    // writes several.
+    for (number, count) in [(2, 1), (3, 2), (4, 1)] {
+        run_out_of_space(&mut writer, count).await;
+        writer.change(vec![mk_large(number)]).await;
+        let told = told.lock().unwrap().last().copied();
+        let somebody_else = place.connection().await;
+        let (head, _) = commit::standing(&somebody_else).await.unwrap();
+        assert_eq!((Some(head), head), (told, u64::from(number)));
+    }
+    // As if killed: nothing is closed.
+    drop(writer);
+    let (_, loaded) = open(place.options(100)).await.unwrap();
+    assert_eq!((loaded.head, loaded.plugins.len()), (4, 4));
+}

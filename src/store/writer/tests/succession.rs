@@ -1,0 +1,126 @@
+//! A plugd whose connection was cut and who comes back late, when another has started.
+
+use sea_orm::{EntityTrait, sea_query::Expr};
+
+use super::*;
+use crate::store::{
+    entity,
+    seat::{self, Seat},
+    tests::database::Brand,
+};
+
+async fn install(writer: &mut Writer, number: u32) {
+    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(number))))]).await;
+}
+
+async fn head(seat: &Seat) -> u64 {
+    commit::standing(seat.db()).await.unwrap().0
+}
+
+/// Another owner, who takes no notice of locks.
+async fn successor(writer: &Writer) -> Seat {
+    let seat = writer.start.seat.beside().await;
+    seat::claim(&seat).await.unwrap();
+    seat
+}
+
+#[tokio::test]
+async fn whoever_was_succeeded_writes_nothing_any_more() {
+    let place = Place::new().await;
+    let (mut writer, told) = mk_writer(&place).await;
+    install(&mut writer, 1).await;
+    let successor = successor(&writer).await;
+    install(&mut writer, 2).await;
+    assert!(writer.is_superseded, "though its lock is its own and no revision is missing");
+    writer.recover().await;
+    assert!(writer.retry.is_some(), "it does not come back");
+    assert_eq!(head(&successor).await, 1);
+    assert_eq!(told.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_was_succeeded_changes_no_token() {
+    let place = Place::new().await;
+    let (writer, _) = mk_writer(&place).await;
+    let successor = successor(&writer).await;
+    let token = crate::store::tests::mk_token(1);
+    let refused = tokens::create(&writer.start.seat, token.clone()).await;
+    assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
+    tokens::create(&successor, token.clone()).await.unwrap();
+    let refused = tokens::revoke(&writer.start.seat, token.id).await;
+    assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
+    assert_eq!(entity::access_token::Entity::find().all(successor.db()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_began_before_the_succession_ends_after_it_with_nothing_written() {
+    let place = Place::new().await;
+    if let Place::File(_) = place {
+        // There, a transaction that has begun holds the write lock, so no succession can come after it.
+        return;
+    }
+    let (writer, _) = mk_writer(&place).await;
+    let late = writer.start.seat.begin().await.unwrap();
+    let successor = successor(&writer).await;
+    let refused = seat::fence(&late, writer.start.seat.owner()).await;
+    assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
+    drop(late);
+    commit::execute(&successor, &mk_plan(&writer, 2), None).await.unwrap();
+    assert_eq!(head(&successor).await, 2);
+}
+
+#[tokio::test]
+async fn a_succession_waits_for_the_transaction_under_way_and_begins_after_it() {
+    let place = Place::new().await;
+    let (writer, _) = mk_writer(&place).await;
+    let seat = &writer.start.seat;
+    let under_way = seat.begin().await.unwrap();
+    seat::fence(&under_way, seat.owner()).await.unwrap();
+    let seven = entity::store::Entity::update_many().col_expr(entity::store::Column::Head, Expr::val(7));
+    seven.exec(&under_way).await.unwrap();
+    let next = seat.beside().await;
+    let mut claim = Box::pin(seat::claim(&next));
+    let early = timeout(Duration::from_millis(300), &mut claim).await;
+    assert!(early.is_err(), "the row is locked");
+    under_way.commit().await.unwrap();
+    assert_eq!(claim.await.unwrap().head, 7, "what was under way is read");
+}
+
+/// The whole way, with the locks: the first is cut off, the second starts, the first comes back while the second is
+/// there and again when it is gone.
+async fn the_first_comes_back_late(brand: Brand) {
+    let place = Place::on(brand).await;
+    let Place::Server(database) = &place else { panic!("a server") };
+    let (mut first, told) = mk_writer(&place).await;
+    install(&mut first, 1).await;
+    database.end_sessions().await;
+    let (mut second, _) = mk_writer(&place).await;
+    assert_eq!(second.start.head, 1);
+
+    install(&mut first, 2).await;
+    assert!(first.retry.is_some(), "the second has the lock");
+    first.recover().await;
+    assert!(first.retry.is_some(), "and keeps it");
+    install(&mut second, 3).await;
+    assert_eq!(second.start.head, 2);
+    second.end().await;
+    assert!(!first.is_superseded);
+    first.recover().await;
+    assert!(first.is_superseded);
+
+    first.end().await;
+    let (third, _) = mk_writer(&place).await;
+    let ids: Vec<_> = [1, 3].map(mk_id).into();
+    assert!(third.start.head == 2 && ids.iter().all(|id| third.start.records.contains_key(id)));
+    assert_eq!(*told.lock().unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn the_first_comes_back_late_on_postgres() {
+    the_first_comes_back_late(Brand::Postgres).await;
+}
+
+#[tokio::test]
+async fn the_first_comes_back_late_on_mysql() {
+    the_first_comes_back_late(Brand::MySql).await;
+}
