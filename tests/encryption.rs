@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::harness::{Certificates, Output, Plugd, Rest, Run, chaos, grpcurl_encrypted, program, rest_shim_trusting};
+use crate::harness::{
+    Certificates, Output, Plugd, Rest, Run, chaos, cli, grpcurl_encrypted, program, rest_shim_trusting,
+};
 
 const LIST: &str = "plugd.v1.PluginService/ListPlugins";
 
@@ -99,4 +101,43 @@ async fn the_shim_dials_an_encrypted_upstream_and_shows_its_certificate() {
     assert_eq!(plugin["status"]["active_state"], "active");
     let stopped = rest.set_active(&id, "inactive").await;
     assert_eq!(stopped.expect(200)["status"]["active_state"], "inactive");
+}
+
+#[tokio::test]
+async fn the_command_line_speaks_to_an_encrypted_server() {
+    let certificates = Certificates::new();
+    let plugd = mk_plugd(&certificates, true).await;
+    let (id, _) = run_a_plugin(&plugd.rest()).await;
+    let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificates.path(name));
+    let listed = cli(&plugd, &["list", "-o", "json", "--cacert", &ca, "--cert", &cert, "--key", &key]).run().await;
+    assert_eq!(listed.json()[0]["id"], *id);
+
+    let trusting = |args: &[&str]| {
+        let mut command = cli(&plugd, args);
+        command.env("PLUGD_CACERT", &ca).env("PLUGD_CERT", &cert).env("PLUGD_KEY", &key);
+        command
+    };
+    assert!(trusting(&["deactivate", &id]).run().await.text().contains("inactive"));
+    let manifest = certificates.path("manifest.json");
+    std::fs::write(&manifest, r#"{"id": "outside", "name": "Outside", "author": "me"}"#).unwrap();
+    let registered = trusting(&["register", &manifest]).run().await;
+    assert!(registered.text().contains("wss://127.0.0.1:"), "{registered:?}");
+}
+
+#[tokio::test]
+async fn the_command_line_says_what_is_wrong_with_a_connection() {
+    let certificates = Certificates::new();
+    let plugd = mk_plugd(&certificates, true).await;
+    let refused = cli(&plugd, &["list"]).run().await;
+    assert_eq!(refused.code(), Some(8), "{refused:?}");
+    assert!(refused.stderr.contains("--cacert"), "{refused:?}");
+    let anonymous = cli(&plugd, &["list", "--cacert", &certificates.path("ca.pem")]).run().await;
+    assert!(anonymous.stderr.contains("--cert"), "{anonymous:?}");
+    let in_the_clear = cli(&plugd, &["list", "--server", &format!("http://{}", plugd.address())]).run().await;
+    assert!(in_the_clear.stderr.contains("https://"), "{in_the_clear:?}");
+    let nowhere = cli(&plugd, &["list", "--cacert", "/nowhere.pem"]).run().await;
+    assert!(nowhere.stderr.contains("/nowhere.pem"), "{nowhere:?}");
+    assert_eq!(nowhere.code(), Some(2));
+    let half = cli(&plugd, &["list", "--cert", &certificates.path("client.pem")]).run().await;
+    assert!(half.stderr.contains("needs its key"), "{half:?}");
 }

@@ -7,17 +7,21 @@ use tonic::{
     Request, Response, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
+    transport::{self, Channel, Endpoint},
 };
 
 use super::{
+    broken,
     credential::Credential,
     failure::{Exit, Failure},
     options::Options,
 };
-use crate::api::v1::{
-    access_service_client::AccessServiceClient, bus_service_client::BusServiceClient,
-    plugin_service_client::PluginServiceClient,
+use crate::{
+    api::v1::{
+        access_service_client::AccessServiceClient, bus_service_client::BusServiceClient,
+        plugin_service_client::PluginServiceClient,
+    },
+    tls,
 };
 
 /// How long a connection may take.
@@ -66,7 +70,7 @@ impl Api {
     /// Its address is wrong or it can't be reached.
     pub(super) async fn connect(options: &Options) -> Result<Self, Failure> {
         let server = options.server().to_owned();
-        let endpoint = endpoint(&server)?;
+        let endpoint = endpoint(options)?;
         let calls = endpoint.connect().await.map_err(|error| unreachable(&server, &error))?;
         let streams = endpoint.initial_connection_window_size(STREAM_WINDOW).connect_lazy();
         let credential = options.credential()?;
@@ -141,16 +145,14 @@ pub(super) fn present<T>(field: Option<T>) -> Result<T, Failure> {
     field.ok_or_else(|| Failure::new("the server's answer is incomplete").hint("is it a plugd of this version?"))
 }
 
-fn endpoint(server: &str) -> Result<Endpoint, Failure> {
-    let wrong = |why: &str| {
-        Failure::new(format!("{server:?} is no address of a server: {why}"))
-            .hint("write it like http://127.0.0.1:8000")
-            .exit(Exit::Usage)
-    };
-    if !server.starts_with("http://") {
-        return Err(wrong("it does not start with http://"));
-    }
-    let endpoint = Endpoint::from_shared(server.to_owned()).map_err(|error| wrong(&error.to_string()))?;
+fn endpoint(options: &Options) -> Result<Endpoint, Failure> {
+    let endpoint = tls::endpoint(options.server(), &options.trust()).map_err(|error| {
+        let failure = Failure::new(error.to_string()).exit(Exit::Usage);
+        if matches!(error, tls::Error::Address(..)) {
+            return failure.hint("write it like http://127.0.0.1:8000 or https://plugd.example");
+        }
+        failure
+    })?;
     Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).http2_keep_alive_interval(Duration::from_secs(20)))
 }
 
@@ -162,12 +164,9 @@ fn bearer(token: Option<&str>) -> Result<Bearer, Failure> {
     Ok(Bearer(Some(value)))
 }
 
-fn unreachable(server: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
+fn unreachable(server: &str, error: &transport::Error) -> Failure {
+    let (cause, hint) = broken::why(error);
     Failure::new(format!("can't connect to {server}: {cause}"))
-        .hint("start a server with `plugd serve`, or name one with --server")
+        .hint(hint.unwrap_or("start a server with `plugd serve`, or name one with --server"))
         .exit(Exit::Unavailable)
 }

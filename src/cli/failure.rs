@@ -1,11 +1,12 @@
 //! What a command fails with: words, a hint, an exit code that scripts can use.
 
-use std::{fmt, io};
+use std::{error::Error, fmt, io};
 
 use serde_json::{Value, json};
-use tonic::{Code, Status};
+use tonic::{Code, Status, transport};
 use tonic_types::StatusExt;
 
+use super::broken;
 use crate::{api, config, domain};
 
 /// Exit codes. Stable; [`EXIT_CODES`] is their documentation.
@@ -118,6 +119,9 @@ pub(super) fn reason(status: &Status) -> Option<String> {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        if let Some(error) = broken_connection(&status) {
+            return Self::from(error).about("the connection broke");
+        }
         let hint = status.get_details_error_info().and_then(|mut info| info.metadata.remove(api::SUGGESTED));
         let what = match status.message() {
             "" => status.code().description().to_owned(),
@@ -125,6 +129,22 @@ impl From<Status> for Failure {
         };
         let hint = hint.or_else(|| own_hint(&status));
         Self { exit: exit_of(&status), hint, reason: reason(&status), ..Self::new(what) }
+    }
+}
+
+/// The error of the connection that ended a call. A deadline is one of the transport's errors too.
+fn broken_connection(status: &Status) -> Option<&transport::Error> {
+    let source = status.source().filter(|_| matches!(status.code(), Code::Unknown | Code::Unavailable))?;
+    source.downcast_ref()
+}
+
+/// A connection that can't be made, or that broke.
+impl From<&transport::Error> for Failure {
+    fn from(error: &transport::Error) -> Self {
+        let (cause, hint) = broken::why(error);
+        let otherwise = "check that the server runs; the address of one that encrypts begins with https://, and one \
+                         that asks for certificates is shown yours with --cert and --key";
+        Self::new(cause).hint(hint.unwrap_or(otherwise)).exit(Exit::Unavailable)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line. Everything that talks to a server does so through the generated gRPC clients only.
 
 mod active;
+mod broken;
 mod client;
 mod completions;
 mod configuration;

@@ -12,6 +12,7 @@ use super::{
     credential::Credential,
     failure::{Exit, Failure},
 };
+use crate::tls::Trust;
 
 /// Where a server is expected when nobody says.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
@@ -33,6 +34,15 @@ pub(super) struct Options {
     /// Data folder of the server [env: PLUGD_DATA_DIR] [default: ./data; of `plugd dev`: ./.plugd-dev/NAME]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+    /// Who vouches for an https:// server, in PEM [env: PLUGD_CACERT] [default: those whom browsers believe]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) cacert: Option<PathBuf>,
+    /// Certificate to show a server that asks for one, in PEM; with --key [env: PLUGD_CERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) cert: Option<PathBuf>,
+    /// Private key of --cert, in PEM [env: PLUGD_KEY]
+    #[arg(id = "client_key", long = "key", global = true, value_name = "FILE")]
+    pub(super) key: Option<PathBuf>,
     /// Form of what is printed
     #[arg(long, short, global = true, value_enum, default_value_t, value_name = "FORM")]
     pub(super) output: Output,
@@ -69,10 +79,14 @@ impl Options {
     #[must_use]
     pub(super) fn or_from(self, environment: impl Fn(&str) -> Option<String>) -> Self {
         let variable = |name| environment(name).filter(|text| !text.trim().is_empty());
+        let path = |name| variable(name).map(PathBuf::from);
         Self {
             server: self.server.or_else(|| variable("PLUGD_SERVER")),
             token: self.token.or_else(|| variable("PLUGD_TOKEN")),
-            data_dir: self.data_dir.or_else(|| variable("PLUGD_DATA_DIR").map(PathBuf::from)),
+            data_dir: self.data_dir.or_else(|| path("PLUGD_DATA_DIR")),
+            cacert: self.cacert.or_else(|| path("PLUGD_CACERT")),
+            cert: self.cert.or_else(|| path("PLUGD_CERT")),
+            key: self.key.or_else(|| path("PLUGD_KEY")),
             ..self
         }
     }
@@ -82,6 +96,12 @@ impl Options {
     pub(super) fn server(&self) -> &str {
         let given = self.server.as_deref().filter(|server| !server.is_empty());
         given.unwrap_or(DEFAULT_SERVER).trim_end_matches('/')
+    }
+
+    /// Which server to believe, and how to say who calls.
+    #[must_use]
+    pub(super) fn trust(&self) -> Trust {
+        Trust { authority: self.cacert.clone(), certificate: self.cert.clone(), key: self.key.clone() }
     }
 
     /// The token to show: the one given, else the one in the data folder. The latter goes to another machine only if the

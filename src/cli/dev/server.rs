@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::{self, Ready},
     cli::{
-        failure::Failure,
+        failure::{Exit, Failure},
         options::{Options, read_token},
         serve::{environment, with_data_dir},
     },
@@ -63,7 +63,13 @@ pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> 
     if flags.get("log").is_none() && !is_set(&environment, &["PLUGD_LOG"]) {
         flags = flags.with("log", LOG);
     }
-    Ok(Settings { config: Config::load(&flags, &environment, &File::default())?, taken })
+    let config = Config::load(&flags, &environment, &File::default())?;
+    if config.tls_cert.is_some() {
+        return Err(Failure::new("`plugd dev` serves this machine only and does not encrypt")
+            .hint("leave out --tls-cert and PLUGD_TLS_CERT; for a server that encrypts: `plugd serve`, then `plugd install`")
+            .exit(Exit::Usage));
+    }
+    Ok(Settings { config, taken })
 }
 
 fn is_set(environment: &Environment, names: &[&str]) -> bool {
