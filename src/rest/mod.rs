@@ -64,13 +64,15 @@ pub struct Options {
     /// compared as written; there is no wildcard. A page of this server itself needs no entry: its origin is told by the
     /// request's `Host`. A proxy in front must keep that header, or the origin that it serves has to stand here.
     pub allowed_origins: Vec<String>,
+    /// Whether clients find it at `https://`, without a proxy.
+    pub is_encrypted: bool,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { allowed_origins: Vec::new(), max_body: MAX_BODY }
+        Self { allowed_origins: Vec::new(), is_encrypted: false, max_body: MAX_BODY }
     }
 }
 

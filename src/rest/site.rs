@@ -31,11 +31,12 @@ pub(super) fn is_listed(origin: &str, options: &Options) -> bool {
     options.allowed_origins.iter().any(|listed| listed.trim_end_matches('/').eq_ignore_ascii_case(origin))
 }
 
-/// Where the client of a request found this server. A proxy that speaks TLS for it says so. A host with other letters than
+/// Where the client of a request found this server. A proxy that speaks TLS for it says so, too. A host with other letters than
 /// hosts have is not repeated: the address is pasted into shells.
-pub(super) fn own(headers: &HeaderMap, uri: &Uri) -> String {
+pub(super) fn own(options: &Options, headers: &HeaderMap, uri: &Uri) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    let is_encrypted = options.is_encrypted || text("x-forwarded-proto") == Some("https");
+    let scheme = if is_encrypted { "https" } else { "http" };
     let host = text("host").or_else(|| uri.authority().map(|authority| authority.as_str()));
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".:-[]".contains(letter);
     let host = host.filter(|host| !host.is_empty() && host.chars().all(is_plain));

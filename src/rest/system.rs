@@ -107,7 +107,7 @@ async fn openapi(State(app): State<App>) -> Response {
 }
 
 async fn documentation(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
-    let page = app.pages.docs.at(&site::own(&headers, &uri));
+    let page = app.pages.docs.at(&site::own(&app.options, &headers, &uri));
     ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], page).into_response()
 }
 

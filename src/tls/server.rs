@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{sync::watch, time};
+use tokio::{sync::watch, task::spawn_blocking, time};
 use tokio_rustls::rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -25,6 +25,9 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// How new connections are encrypted: always with the newest certificate.
 pub type ServerTls = watch::Receiver<Arc<ServerConfig>>;
+
+/// When each of some files last changed.
+type Times = Vec<Option<SystemTime>>;
 
 /// Where a listener's certificate is, as PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +75,14 @@ impl Files {
         Ok(Arc::new(config))
     }
 
+    /// What the files hold and when they changed, unless that is known.
+    fn load_if_changed(&self, known: &Times) -> Option<(Times, Result<Arc<ServerConfig>>)> {
+        let changed_at = self.changed_at();
+        (changed_at != *known).then(|| (changed_at, self.load()))
+    }
+
     /// When each file last changed; one that is not there at the moment has no such time.
-    fn changed_at(&self) -> Vec<Option<SystemTime>> {
+    fn changed_at(&self) -> Times {
         let paths = [Some(&self.certificate), Some(&self.key), self.client_authority.as_ref()];
         let changed = |path: &PathBuf| fs::metadata(path).and_then(|found| found.modified()).ok();
         paths.into_iter().flatten().map(changed).collect()
@@ -84,7 +93,10 @@ impl Files {
 #[derive(Debug)]
 pub struct Certificates {
     files: Files,
-    changed_at: Vec<Option<SystemTime>>,
+    /// Of those that are used.
+    changed_at: Times,
+    /// Of those that were last found to be of no use.
+    useless_at: Option<Times>,
     current: watch::Sender<Arc<ServerConfig>>,
 }
 
@@ -97,7 +109,7 @@ impl Certificates {
         // The times first: a change in between is seen at the first look.
         let changed_at = files.changed_at();
         let current = watch::Sender::new(files.load()?);
-        Ok(Self { files, changed_at, current })
+        Ok(Self { files, changed_at, useless_at: None, current })
     }
 
     /// How connections are encrypted.
@@ -111,7 +123,7 @@ impl Certificates {
         let mut looks = time::interval(LOOK_EVERY);
         loop {
             looks.tick().await;
-            match self.look() {
+            match self.look().await {
                 Ok(false) => {}
                 Ok(true) => tracing::info!("new connections get the renewed certificate"),
                 Err(error) => tracing::warn!(%error, "the renewed certificate can't be used; the old one stays"),
@@ -119,16 +131,28 @@ impl Certificates {
         }
     }
 
-    /// Takes the files' contents if they changed since they were last read; says whether they did.
-    pub(super) fn look(&mut self) -> Result<bool> {
-        let changed_at = self.files.changed_at();
-        if changed_at == self.changed_at {
-            return Ok(false);
+    /// Takes the files' contents if they changed since they were last taken; says whether they did. What can't be used
+    /// may be half written, or not readable for the moment: so it is tried at every look, but said once only.
+    ///
+    /// # Errors
+    /// What has changed can't be used.
+    pub(super) async fn look(&mut self) -> Result<bool> {
+        let (files, known) = (self.files.clone(), self.changed_at.clone());
+        // Not in the task that takes connections: a file system may hang.
+        let looked = spawn_blocking(move || files.load_if_changed(&known)).await;
+        let Ok(Some((changed_at, loaded))) = looked else { return Ok(false) };
+        match loaded {
+            Ok(config) => {
+                (self.changed_at, self.useless_at) = (changed_at, None);
+                self.current.send_replace(config);
+                Ok(true)
+            }
+            Err(_) if self.useless_at.as_ref() == Some(&changed_at) => Ok(false),
+            Err(error) => {
+                self.useless_at = Some(changed_at);
+                Err(error)
+            }
         }
-        // What can't be used is said once, not at every look.
-        self.changed_at = changed_at;
-        self.current.send_replace(self.files.load()?);
-        Ok(true)
     }
 }
 

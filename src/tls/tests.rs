@@ -38,11 +38,13 @@ impl Folder {
 
     fn write(&self, name: &str, text: &str) {
         let before = fs::metadata(self.path(name)).and_then(|found| found.modified()).ok();
+        let later = before.map(|before| before.max(SystemTime::now()) + std::time::Duration::from_secs(1));
+        self.write_at(name, text, later.unwrap_or_else(SystemTime::now));
+    }
+
+    fn write_at(&self, name: &str, text: &str, time: SystemTime) {
         fs::write(self.path(name), text).unwrap();
-        if let Some(before) = before {
-            let later = before.max(SystemTime::now()) + std::time::Duration::from_secs(1);
-            fs::File::options().write(true).open(self.path(name)).unwrap().set_modified(later).unwrap();
-        }
+        fs::File::options().write(true).open(self.path(name)).unwrap().set_modified(time).unwrap();
     }
 }
 
@@ -77,32 +79,50 @@ fn a_key_of_another_certificate_is_refused() {
     assert!(matches!(error, Error::Unusable(_)), "{error}");
 }
 
-#[test]
-fn new_connections_get_a_renewed_certificate() {
+#[tokio::test]
+async fn new_connections_get_a_renewed_certificate() {
     let folder = Folder::new();
     let mut certificates = Certificates::open(folder.files()).unwrap();
     let server = certificates.server();
     let first = Arc::clone(&server.borrow());
 
-    assert!(!certificates.look().unwrap());
+    assert!(!certificates.look().await.unwrap());
     assert!(Arc::ptr_eq(&first, &server.borrow()));
 
     folder.certify();
-    assert!(certificates.look().unwrap());
+    assert!(certificates.look().await.unwrap());
     assert!(!Arc::ptr_eq(&first, &server.borrow()));
 }
 
-#[test]
-fn a_renewal_that_can_not_be_used_is_said_once_and_the_old_certificate_stays() {
+#[tokio::test]
+async fn a_renewal_that_can_not_be_used_is_said_once_and_the_old_certificate_stays() {
     let folder = Folder::new();
     let mut certificates = Certificates::open(folder.files()).unwrap();
     let server = certificates.server();
     let first = Arc::clone(&server.borrow());
     folder.write("cert.pem", "half a certif");
 
-    assert!(certificates.look().is_err());
-    assert!(!certificates.look().unwrap());
+    assert!(certificates.look().await.is_err());
+    assert!(!certificates.look().await.unwrap());
     assert!(Arc::ptr_eq(&first, &server.borrow()));
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_for_a_moment_is_read_again_though_its_time_is_the_same() {
+    let folder = Folder::new();
+    let mut certificates = Certificates::open(folder.files()).unwrap();
+    let server = certificates.server();
+    let first = Arc::clone(&server.borrow());
+    folder.certify();
+    let whole = fs::read_to_string(folder.path("cert.pem")).unwrap();
+    let written = fs::metadata(folder.path("cert.pem")).unwrap().modified().unwrap();
+    folder.write_at("cert.pem", "half a certif", written);
+    assert!(certificates.look().await.is_err());
+
+    folder.write_at("cert.pem", &whole, written);
+
+    assert!(certificates.look().await.unwrap());
+    assert!(!Arc::ptr_eq(&first, &server.borrow()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tonic_health::ServingStatus;
 
 use super::{Harness, anonymous};
-use crate::api::v1::plugin_service_server::SERVICE_NAME;
+use crate::{api::v1::plugin_service_server::SERVICE_NAME, rest::Options};
 
 async fn document() -> Value {
     Harness::new().get("/api/openapi.json").await.json()
@@ -187,6 +187,9 @@ async fn the_page_names_the_server_as_its_reader_found_it() {
     assert!(at(page()).await.text.contains("<pre>PLUGD=http://plugd.example:8443   # this server\n"));
     let proxied = at(page().header("x-forwarded-proto", "https")).await.text;
     assert!(proxied.contains("<pre>PLUGD=https://plugd.example:8443   #"));
+    let encrypted = Harness::with(Options { is_encrypted: true, ..Options::default() });
+    let text = encrypted.send(page().body(Body::empty()).unwrap()).await.text;
+    assert!(text.contains("<pre>PLUGD=https://plugd.example:8443   #"));
     for odd in ["a b", "<script>", "x;rm", "u@h", ""] {
         let text = at(axum::http::Request::get("/api/docs").header("host", odd)).await.text;
         assert!(text.contains("<pre>PLUGD=http://127.0.0.1:8000 "), "{odd}");
