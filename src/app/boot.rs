@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc};
 use anyhow::Context;
 use axum::Router;
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{glue, health, make_private, routes};
 use crate::{
@@ -24,6 +24,8 @@ pub(super) struct System {
     pub(super) app: Router,
     /// What plugins dial, and nothing else.
     pub(super) plugins_app: Router,
+    /// The plugins' connections, on either.
+    pub(super) connections: TaskTracker,
     pub(super) handle: Handle,
     pub(super) supervisor: Supervisor,
     pub(super) parts: Arc<Parts>,
@@ -81,7 +83,8 @@ pub(super) async fn boot(
         ping_timeout: config.ping_timeout,
         ..link::Options::default()
     };
-    let plugins_app = link::router(Arc::new(handle.clone()), link_options);
+    let connections = TaskTracker::new();
+    let plugins_app = link::router(Arc::new(handle.clone()), link_options, connections.clone());
     let services = routes::Services {
         handle: handle.clone(),
         library,
@@ -91,11 +94,11 @@ pub(super) async fn boot(
         hosts,
         catalog,
         health,
-        link: link_options,
+        link: link::router(Arc::new(handle.clone()), link_options, connections.clone()),
         draining,
     };
     let app = routes::app(config, services)?;
-    Ok(System { app, plugins_app, handle, supervisor, parts, store, logs, admin_token })
+    Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token })
 }
 
 /// The administrator's token, where this start had to make one.

@@ -25,6 +25,9 @@ use crate::{
 /// How long requests that are under way when plugd stops may take to end.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// How long plugins that other programs run may take to close their connections, and to read what was sent before.
+const GOODBYES: Duration = Duration::from_secs(2);
+
 /// How long what plugins printed last may take to be written once they have ended.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
@@ -59,7 +62,7 @@ pub async fn serve(
     let Open { listener, address, url, renewal } = listener::open(config.listen, files).await?;
     let plugins_dial = own_door.as_ref().map_or(address, |door| door.address);
     let draining = shutdown.child_token();
-    let boot::System { app, plugins_app, handle, supervisor, parts, store, logs, admin_token } =
+    let boot::System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token } =
         Box::pin(boot::boot(&config, plugins_dial, draining.clone())).await?;
     let patience = config.grace + config.kill_timeout + Duration::from_millis(500);
     let is_local = config.runtime_provider == RuntimeProvider::Local;
@@ -90,6 +93,10 @@ pub async fn serve(
         report(tokio::join!(served, plugins_served).0);
     };
     tokio::join!(serving, supervising, yielding);
+    connections.close();
+    if timeout(GOODBYES, connections.wait()).await.is_err() {
+        tracing::warn!(count = connections.len(), "plugins have not taken leave in time");
+    }
     if timeout(LAST_WORDS, logs.drained()).await.is_err() {
         tracing::warn!("a process that left its group still prints; what it prints is no longer kept");
     }

@@ -22,7 +22,6 @@ use crate::{
     domain::events::EventCatalog,
     fetch,
     grpc::{Access, AccessService, AuthLayer, BusService, PluginService, plugin_service},
-    link,
     logs::Logs,
     rest,
     store::Store,
@@ -39,7 +38,8 @@ pub(super) struct Services<H> {
     pub(super) hosts: Arc<Hosts>,
     pub(super) catalog: EventCatalog,
     pub(super) health: H,
-    pub(super) link: link::Options,
+    /// Where plugins dial.
+    pub(super) link: Router,
     pub(super) draining: CancellationToken,
 }
 
@@ -48,11 +48,15 @@ pub(super) struct Services<H> {
 /// # Errors
 /// None that a build with its own descriptors can have.
 pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
-    let link = link::router(Arc::new(services.handle.clone()), services.link);
+    let link = services.link.clone();
     let grpc = grpc(config, services)?;
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
-    let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
+    let options = rest::Options {
+        allowed_origins: config.allowed_origins.clone(),
+        is_encrypted: config.tls_cert.is_some(),
+        ..rest::Options::default()
+    };
     let web = rest::router(backend, options).merge(link);
     Ok(Router::new().fallback(move |request: Request| {
         let router = if is_grpc(&request) { grpc.clone() } else { web.clone() };

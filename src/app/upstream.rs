@@ -35,7 +35,11 @@ pub async fn serve_rest(
     let Open { listener, url, renewal, .. } = listener::open(config.listen, files).await?;
     // Streams that nobody reads stall a connection: calls have one of their own.
     let backend = rest::Backend::new(channel(&config)?, channel(&config)?);
-    let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
+    let options = rest::Options {
+        allowed_origins: config.allowed_origins.clone(),
+        is_encrypted: config.tls_cert.is_some(),
+        ..rest::Options::default()
+    };
     let app = rest::router(backend, options);
     tracing::info!(url, upstream = config.upstream.0, "serving REST");
     on_ready(&url);

@@ -28,7 +28,7 @@ use super::{
 
 /// Serves this connection until it ends.
 pub(super) async fn drive(door: Door, socket: WebSocket, ticket: Ticket, user_agent: String) {
-    let Door { gate, options } = door;
+    let Door { gate, options, .. } = door;
     let plugin = ticket.plugin;
     let (session, queue) = Session::new(user_agent);
     let (sink, stream) = socket.split();

@@ -45,7 +45,10 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, D
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
         .on_failed_upgrade(move |error| debug!(%plugin, %error, "the upgrade failed"))
-        .on_upgrade(move |socket| driver::drive(door, socket, ticket, user_agent)))
+        .on_upgrade(move |socket| {
+            let connections = door.connections.clone();
+            connections.track_future(driver::drive(door, socket, ticket, user_agent))
+        }))
 }
 
 #[derive(Deserialize)]

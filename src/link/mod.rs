@@ -25,6 +25,8 @@ mod writer;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::task::TaskTracker;
+
 pub use error::{CallError, RpcError};
 pub use gate::{
     Attached, Caller, Credential, Gate, Handshake, Host, Refusal, Rejected, SessionEvent, SessionEvents, Ticket,
@@ -60,9 +62,10 @@ impl Default for Options {
 pub(super) struct Door {
     pub(super) gate: Arc<dyn Gate>,
     pub(super) options: Options,
+    pub(super) connections: TaskTracker,
 }
 
-/// Serves `/rpc`, and nothing else.
-pub fn router(gate: Arc<dyn Gate>, options: Options) -> axum::Router {
-    handshake::router(Door { gate, options })
+/// Serves `/rpc`, and nothing else. The tracker has a task for each connection until its closing handshake is over.
+pub fn router(gate: Arc<dyn Gate>, options: Options, connections: TaskTracker) -> axum::Router {
+    handshake::router(Door { gate, options, connections })
 }

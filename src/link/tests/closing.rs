@@ -188,3 +188,18 @@ async fn a_connection_that_ends_while_it_is_attached_is_reported_closed_all_the_
     drop(socket);
     rig.closed().await;
 }
+
+/// Whoever stops plugd waits for that.
+#[tokio::test]
+async fn a_connection_counts_until_the_plugin_has_taken_leave() {
+    let mut rig = Setup::default().start().await;
+    let (mut socket, session) = rig.connect().await;
+    rig.connections.close();
+    session.close(CloseReason::GoingAway);
+    within(session.ended()).await;
+    assert_eq!(rig.connections.len(), 1, "it has not read the goodbye");
+    assert_eq!(read_close(&mut socket).await.0, 1001);
+    // The library answers the close frame when it is polled again.
+    assert!(within(socket.next()).await.is_none());
+    within(rig.connections.wait()).await;
+}

@@ -91,8 +91,10 @@ impl Setup {
         });
         let stop = CancellationToken::new();
         let listener = server::Listener::new(listener, None);
-        tokio::spawn(server::serve(listener, router(gate, options), server::Options::default(), stop.clone()));
-        Rig { address, events: events_of, sessions: sessions_of, handshakes, _stop: stop.drop_guard() }
+        let connections = TaskTracker::new();
+        let app = router(gate, options, connections.clone());
+        tokio::spawn(server::serve(listener, app, server::Options::default(), stop.clone()));
+        Rig { address, events: events_of, sessions: sessions_of, handshakes, connections, _stop: stop.drop_guard() }
     }
 }
 
@@ -102,6 +104,7 @@ struct Rig {
     events: mpsc::UnboundedReceiver<SessionEvent>,
     sessions: mpsc::UnboundedReceiver<Session>,
     handshakes: Arc<Mutex<Vec<Handshake>>>,
+    connections: TaskTracker,
     _stop: DropGuard,
 }
 

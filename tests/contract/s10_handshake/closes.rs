@@ -1,11 +1,15 @@
 //! How connections end (CONTRACT 10.4). 1009 is held in `sizes`, what closes an external plugin in `s09_external` too.
 
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
 use plugd::api::v1::ReportedState::{Active, Connecting};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
+use tonic::Code;
 
-use super::super::support::{Application, Wire, register, settle};
-use crate::harness::{Plugd, state_of};
+use super::super::support::{Application, Wire, call_plugin, register, settle};
+use crate::harness::{Plugd, eventually, reason, state_of};
 
 /// A text frame of 1 MiB that means nothing, masked with zeros.
 fn noise() -> Vec<u8> {
@@ -129,4 +133,30 @@ async fn binary_frames_and_nonsense_do_not_end_the_connection_10_4() {
     }
     let answer = wire.call("1", "get_config", json!({})).await;
     assert_eq!(answer["result"]["config"], json!({}), "and nothing else is answered");
+}
+
+/// It begins to read when plugd has stopped listening already, and more is under way than the system buffers: so much
+/// that plugd takes no further call for it.
+#[tokio::test]
+async fn plugd_says_goodbye_after_what_it_was_sending_when_it_stops_10_4() {
+    let mut plugd = Plugd::start().await;
+    let (plugin, wire) = register(&plugd, &json!({}), "").await;
+    let (api, params) = (plugd.api(), json!({"text": "x".repeat(900_000)}));
+    let call = |_| call_plugin(&api, &plugin.id, ("large", params.clone()), Duration::from_secs(60));
+    let mut calls: FuturesUnordered<_> = (0..100).map(call).collect();
+    let refused = calls.next().await.unwrap().unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, "TOO_BUSY".to_owned()));
+    // No other connection keeps plugd.
+    drop(calls);
+    drop(api);
+    let address = plugd.address();
+    let leave = async {
+        eventually("plugd stops listening", || std::net::TcpStream::connect(address).err()).await;
+        wire.closed().await
+    };
+
+    let ((status, _), goodbye) = tokio::join!(plugd.sigterm(), leave);
+
+    assert!(status.success(), "{status}");
+    assert_eq!(goodbye, (1001, "going away".to_owned()));
 }
