@@ -66,12 +66,13 @@ fn read_object(at: &str, fields: &str, mut given: Map<String, Value>) -> Result<
 fn read_value(at: &str, kind: &str, value: Value) -> Result<Value> {
     let wanted = match (kind, value) {
         ("R", Value::Object(reference)) => return read_object(at, REFERENCE, reference).map(Value::Object),
-        ("X", Value::String(id)) if is_xid(&id) => return Ok(Value::String(id)),
-        ("S", value @ Value::String(_)) | ("O", value @ Value::Object(_)) => return Ok(value),
-        (words, Value::String(word)) if words.split('|').any(|known| known == word) => return Ok(Value::String(word)),
-        ("X", _) => "an xid",
-        ("S", _) => "a string",
+        ("O", value @ Value::Object(_)) => return Ok(value),
         ("R" | "O", _) => "an object",
+        ("X", Value::String(id)) if is_xid(&id) => return Ok(Value::String(id)),
+        ("X", _) => "an xid",
+        ("S", value @ Value::String(_)) => return Ok(value),
+        ("S", _) => "a string",
+        (words, Value::String(word)) if words.split('|').any(|known| known == word) => return Ok(Value::String(word)),
         (words, _) => words,
     };
     Err(Error::field(at, format!("must be {}", wanted.replace('|', " or "))))

@@ -24,6 +24,9 @@ fn a_field_that_is_missing_or_malformed_is_named() {
         ("EventThreadPublished", json!({"id": null}), "payload.id"),
         ("EventThreadPublished", json!({"id": "9m4e2mr0ui3e8a215n4v"}), "payload.id"),
         ("EventThreadPublished", json!({"id": 7}), "payload.id"),
+        ("EventThreadPublished", json!({"id": "X"}), "payload.id"),
+        ("EventSettingsUpdated", json!({"settings": "O"}), "payload.settings"),
+        ("EventMemberMentioned", json!({"by": ID, "source": "R", "item": reference}), "payload.source"),
         ("EventNodeCreated", json!({"id": ID, "slug": 1}), "payload.slug"),
         ("EventMemberMentioned", json!({"by": ID, "source": ID, "item": reference}), "payload.source"),
         (
