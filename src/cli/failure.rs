@@ -122,6 +122,11 @@ impl From<Status> for Failure {
         if let Some(error) = broken_connection(&status) {
             return Self::from(error).about("the connection broke");
         }
+        if is_gibberish(&status) {
+            return Self::new(format!("what answers there does not speak plugd's language: {}", status.message()))
+                .hint("name plugd's own address, not a shim's; one that encrypts begins with https://")
+                .exit(Exit::Unavailable);
+        }
         let hint = status.get_details_error_info().and_then(|mut info| info.metadata.remove(api::SUGGESTED));
         let what = match status.message() {
             "" => status.code().description().to_owned(),
@@ -130,6 +135,12 @@ impl From<Status> for Failure {
         let hint = hint.or_else(|| own_hint(&status));
         Self { exit: exit_of(&status), hint, reason: reason(&status), ..Self::new(what) }
     }
+}
+
+/// Did something else than gRPC in the clear come back?
+fn is_gibberish(status: &Status) -> bool {
+    let message = status.message();
+    status.code() == Code::Internal && ["protocol error", "h2 protocol error"].iter().any(|it| message.starts_with(it))
 }
 
 /// The error of the connection that ended a call. A deadline is one of the transport's errors too.

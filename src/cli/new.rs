@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{failure::Failure, file, package::MANIFEST, ui::Ui, usage};
+use crate::domain::{events::EventCatalog, manifest::Manifest};
 
 /// Make the folder of a new plugin, with a manifest to begin with
 #[derive(Debug, Args)]
@@ -45,6 +46,9 @@ impl New {
         });
         if !self.args.is_empty() {
             manifest["args"] = self.args.into();
+        }
+        if let Err(error) = Manifest::from_value(manifest.clone(), &EventCatalog::any()) {
+            return Err(Failure::from(error).hint("name a folder with fewer letters, or an --author like jane-doe"));
         }
         fs::create_dir_all(&self.dir)?;
         let path = self.dir.join(MANIFEST);

@@ -16,7 +16,7 @@ use super::{
 /// Make a package of a plugin's folder
 ///
 /// A manifest in YAML becomes manifest.json in it. Left out are links, whatever has a name that begins with a dot, what
-/// editors leave behind (*~, *.swp, #*#), node_modules, target, __pycache__, and the package itself.
+/// editors leave behind (*~, *.swp, #*#), node_modules, __pycache__, target at the top, and the package itself.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd package my-plugin\n  plugd package my-plugin -O dist/my-plugin.zip --force")]
 pub(super) struct Pack {

@@ -45,6 +45,8 @@ pub(super) struct Package {
     pub(super) digest: String,
     /// The manifest in it as its author wrote it, if it can be read. Whether it is good is for the server to say.
     pub(super) manifest: Option<Map<String, Value>>,
+    /// What of the folder is not in it, though its author may think so.
+    missed: Vec<String>,
 }
 
 impl Package {
@@ -54,7 +56,7 @@ impl Package {
                 .hint("leave out what the plugin does not need to run")
                 .exit(super::failure::Exit::Refused));
         }
-        Ok(Self { digest: digest(&bytes), bytes, manifest })
+        Ok(Self { digest: digest(&bytes), bytes, manifest, missed: Vec::new() })
     }
 
     /// The package at a path: a folder is packaged, an archive is taken as it is.
@@ -83,8 +85,8 @@ impl Package {
         // What `plugd package` and `plugd download` leave behind when they are run in the folder.
         let earlier = manifest.id().map(|id| folder.dir.join(format!("{id}.zip")));
         let except: Vec<PathBuf> = folder.except.iter().cloned().chain(earlier).collect();
-        let bytes = Folder { except: &except, ..*folder }.zip(&manifest)?;
-        Self::new(bytes, Some(manifest.object))
+        let (bytes, missed) = Folder { except: &except, ..*folder }.zip(&manifest)?;
+        Ok(Self { missed, ..Self::new(bytes, Some(manifest.object))? })
     }
 
     /// The id in its manifest.
@@ -93,10 +95,16 @@ impl Package {
         self.manifest.as_ref()?.get("id")?.as_str()
     }
 
-    /// Says what its author may not have meant.
+    /// What its author may not have meant.
+    #[must_use]
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let of_manifest = self.manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
+        of_manifest.into_iter().chain(self.missed.iter().cloned()).collect()
+    }
+
+    /// Says so.
     pub(super) fn warn(&self, ui: &Ui) {
-        let remarks = self.manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
-        remarks.iter().for_each(|remark| ui.warn(remark));
+        self.remarks().iter().for_each(|remark| ui.warn(remark));
     }
 }
 

@@ -65,7 +65,7 @@ fn of_manifest(path: &Path, catalog: &EventCatalog) -> Result<Valid, Failure> {
 }
 
 fn of_package(package: Package, catalog: &EventCatalog) -> Result<Valid, Failure> {
-    let remarks = package.manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
+    let remarks = package.remarks();
     let size = package.bytes.len();
     let read = domain::package::Package::read(package.bytes.into(), catalog)?;
     let files = read.files.into_iter().map(|file| file.path).collect();

@@ -28,12 +28,30 @@ async fn a_new_plugin_is_valid_becomes_a_package_and_is_installed() {
     let created = alone(home, &["new", "My Plugin", "--command", "chaos", "--author", "me", "--", "tame"]).await;
     assert_eq!(created.text(), "My Plugin/manifest.json\n");
     assert_eq!(alone(home, &["new", "My Plugin"]).await.code(), Some(6));
+    for wrong in [&["new", "Other", "--author", "Jane Doe"][..], &["new", &"long".repeat(30)]] {
+        let refused = alone(home, wrong).await;
+        assert_eq!(refused.code(), Some(9), "a server would refuse it: {refused:?}");
+    }
+    assert!(!home.join("Other").exists());
     fs::write(home.join("My Plugin/notes.txt~"), "").unwrap();
 
     let valid = alone(home, &["validate", "My Plugin", "-o", "json"]).await.json();
     assert_eq!(valid["manifest"]["id"], "my-plugin");
     assert_eq!(valid["package"]["files"], json!(["manifest.json"]));
     assert_eq!(valid["warnings"], json!([]));
+    fs::create_dir_all(home.join("My Plugin/assets/target")).unwrap();
+    fs::create_dir_all(home.join("My Plugin/.well-known")).unwrap();
+    fs::create_dir_all(home.join("My Plugin/.git")).unwrap();
+    fs::write(home.join("My Plugin/assets/target/kept.bin"), "kept").unwrap();
+    std::os::unix::fs::symlink("manifest.json", home.join("My Plugin/link")).unwrap();
+    let valid = alone(home, &["validate", "My Plugin", "-o", "json"]).await.json();
+    assert_eq!(valid["package"]["files"], json!(["manifest.json", "assets/target/kept.bin"]));
+    let told: Vec<_> = valid["warnings"].as_array().unwrap().iter().map(|told| told.as_str().unwrap()).collect();
+    assert!(
+        matches!(told[..], [first, second] if first.starts_with(".well-known is left out: ")
+        && second.starts_with("link is left out: ")),
+        "{told:?}"
+    );
     let made = alone(home, &["package", "My Plugin", "-o", "json"]).await.json();
     assert_eq!((&made["file"], &made["digest"]), (&json!("my-plugin.zip"), &valid["package"]["digest"]));
     assert_eq!(alone(home, &["package", "My Plugin"]).await.code(), Some(6));

@@ -10,7 +10,7 @@ use crate::{
         active::{self, Waiting},
         client::{MARGIN, SETTLE, within},
         failure::{Exit, Failure},
-        package::{Package, remarks},
+        package::Package,
         resolve::with_manifest_id,
         shape, transfer,
         ui::tame,
@@ -61,8 +61,7 @@ impl<'a> Deployment<'a> {
         let package = self.package()?;
         self.packaged = Some(package.digest.clone());
         built?;
-        let manifest = package.manifest.as_ref();
-        self.session.warn(&manifest.map(|manifest| remarks(manifest, true)).unwrap_or_default());
+        self.session.warn(&package.remarks());
         let plugin = Box::new(self.run(&package).await?);
         let is_first = !std::mem::replace(&mut self.is_running, true);
         Ok(if is_first { Outcome::First(plugin) } else { Outcome::Again(plugin) })

@@ -10,7 +10,7 @@ use std::{
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use super::{
-    ignored::is_ignored,
+    ignored::{is_ignored, is_worth_a_word},
     manifest::{MANIFEST, Manifest, YAML},
     unreadable,
 };
@@ -30,36 +30,43 @@ pub(in crate::cli) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// The archive: first the manifest, so that no other file of its name in the folder is taken for it (CONTRACT 6), then
+    /// The archive, and what its author may miss in it. First the manifest, so that no other file of its name in the folder is taken for it (CONTRACT 6), then
     /// every file in the order of names.
     ///
     /// # Errors
     /// A file can't be read.
-    pub(super) fn zip(&self, manifest: &Manifest) -> Result<Vec<u8>, Failure> {
-        let mut files = Vec::new();
-        self.collect(self.dir, &mut files).map_err(|error| unreadable(self.dir, error))?;
+    pub(super) fn zip(&self, manifest: &Manifest) -> Result<(Vec<u8>, Vec<String>), Failure> {
+        let (mut files, mut missed) = (Vec::new(), Vec::new());
+        self.collect(self.dir, &mut files, &mut missed).map_err(|error| unreadable(self.dir, error))?;
         files.sort();
+        missed.sort();
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
         add(&mut archive, MANIFEST, &manifest.json, 0o644).map_err(|error| unreadable(&manifest.path, error))?;
         for path in &files {
             self.add_file(&mut archive, path).map_err(|error| unreadable(path, error))?;
         }
         let bytes = archive.finish().map_err(|error| unreadable(self.dir, io::Error::from(error)))?;
-        Ok(bytes.into_inner())
+        Ok((bytes.into_inner(), missed))
     }
 
     /// Links are left out: what they lead to may be anywhere.
-    fn collect(&self, dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    fn collect(&self, dir: &Path, files: &mut Vec<PathBuf>, missed: &mut Vec<String>) -> io::Result<()> {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             let (path, kind) = (entry.path(), entry.file_type()?);
-            if is_ignored(Path::new(&entry.file_name())) || self.is_manifest(&path) || self.is_excepted(&path) {
+            if self.is_manifest(&path) || self.is_excepted(&path) {
                 continue;
             }
-            if kind.is_dir() {
-                self.collect(&path, files)?;
+            let within = path.strip_prefix(self.dir).unwrap_or(&path);
+            if is_ignored(within) {
+                let name = Some(within).filter(|_| is_worth_a_word(&entry.file_name()));
+                missed.extend(name.map(|name| format!("{} is left out: its name begins with a dot", name.display())));
+            } else if kind.is_dir() {
+                self.collect(&path, files, missed)?;
             } else if kind.is_file() {
                 files.push(path);
+            } else {
+                missed.push(format!("{} is left out: it is a link, or no file", within.display()));
             }
         }
         Ok(())
