@@ -1,6 +1,9 @@
 //! What an archive's directory says that it holds, checked before anything is decompressed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter::successors,
+};
 
 use zip::{CompressionMethod, read::ZipFileEntry};
 
@@ -61,6 +64,7 @@ impl Layout {
         }
         layout.check_packed(archive)?;
         layout.check_conflicts()?;
+        layout.check_folders(limits)?;
         Ok(layout)
     }
 
@@ -130,6 +134,26 @@ impl Layout {
         }
         Ok(())
     }
+
+    /// One long path needs as many folders as it has parts, though the archive names none of them.
+    fn check_folders(&self, limits: &Limits) -> Result<()> {
+        let paths = self.files.iter().map(|planned| &*planned.file.path);
+        let mut needed: BTreeSet<&str> = self.folders.iter().map(|path| &**path).collect();
+        for path in paths.chain(self.folders.iter().map(|path| &**path)) {
+            // A folder that is needed already has all of its own.
+            let ancestors = successors(parent(path), |path| parent(path));
+            let count = ancestors.take_while(|folder| needed.insert(folder)).count();
+            if count > 0 && needed.len() > limits.entries {
+                let message = format!("it needs more than {} folders", limits.entries);
+                return Err(Refusal::archive(message).into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parent(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(folder, _)| folder)
 }
 
 fn is_folder(name: &str, entry: &ZipFileEntry<'_>) -> bool {

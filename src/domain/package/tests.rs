@@ -156,6 +156,23 @@ fn files_are_limited_in_number_and_folders_are_not_counted() {
 }
 
 #[test]
+fn folders_that_only_paths_name_are_limited_too() {
+    assert!(read_small(Zip::new().file("a/b/c/d/x", b"").file("a/b/c/d/y", b"")).is_ok(), "they share four");
+    for zip in [
+        Zip::new().file("a/b/c/d/e/x", b""),
+        Zip::new().folder("a/b/c/d/e"),
+        Zip::new().file("a/b/c/x", b"").file("d/e/x", b""),
+    ] {
+        assert_refusal(&read_small(zip).unwrap_err(), "", "more than 4 folders");
+    }
+    let deep = |count: usize| {
+        (0..count).fold(Zip::new(), |zip, i| zip.file(&format!("{i}/{}x", "a/".repeat(500)), b"")).build()
+    };
+    assert!(read(deep(20)).is_ok());
+    assert_refused(deep(40), "", "more than 16384 folders");
+}
+
+#[test]
 fn one_file_and_all_files_are_limited_in_size() {
     assert!(read_small(Zip::new().file("a", &[0; 100])).is_ok());
     assert_refusal(&read_small(Zip::new().file("a", &[0; 101])).unwrap_err(), "a", "more than 100 bytes");
