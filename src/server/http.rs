@@ -26,6 +26,10 @@ const STREAM_WINDOW: u32 = 1 << 20;
 /// The same for a whole connection: one stream that is not read must not stall the others.
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
+/// Requests that a client has given up before anybody saw them, a connection. A client with short deadlines gives up many,
+/// and its other streams must not end for that; each costs as little as one that is served.
+const MAX_GIVEN_UP: usize = 1024;
+
 /// hyper accepts no lower limit for the head of an HTTP/1.1 request.
 const MIN_HEADER_BYTES: usize = 8 << 10;
 
@@ -45,6 +49,7 @@ pub(super) fn builder(options: &Options) -> Builder {
         .keep_alive_interval(options.keepalive_interval)
         .keep_alive_timeout(options.keepalive_timeout)
         .max_concurrent_streams(options.max_streams)
+        .max_pending_accept_reset_streams(MAX_GIVEN_UP)
         .max_header_list_size(options.max_header_bytes)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);

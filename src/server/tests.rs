@@ -303,3 +303,37 @@ async fn a_client_that_is_still_sending_gets_its_answer() {
     within(stream.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
+
+/// A frame of HTTP/2 (RFC 9113, 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// All at once, so that the server has seen none of the requests when they are given up.
+#[tokio::test]
+async fn a_client_that_gives_many_requests_up_keeps_its_connection() {
+    let [headers, reset, settings, goaway] = [1, 3, 4, 7];
+    let rig = Rig::start(Options::default()).await;
+    let mut client = rig.connect().await;
+    // GET http / in HPACK's static table.
+    let ask = |stream| frame(headers, 5, stream, &[0x82, 0x86, 0x84]);
+    let mut sent = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(settings, 0, 0, &[])].concat();
+    for stream in (1..601).step_by(2) {
+        sent.extend(ask(stream));
+        sent.extend(frame(reset, 0, stream, &8_u32.to_be_bytes()));
+    }
+    sent.extend(ask(601));
+    client.write_all(&sent).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        within(client.read_exact(&mut head)).await.unwrap();
+        let [a, b, c, kind, _, stream @ ..] = head;
+        let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
+        within(client.read_exact(&mut payload)).await.unwrap();
+        assert_ne!(kind, goaway, "{payload:?}");
+        if kind == headers && u32::from_be_bytes(stream) == 601 {
+            break;
+        }
+    }
+}
