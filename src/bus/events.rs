@@ -7,7 +7,10 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tokio::{sync::mpsc, time::interval};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::interval,
+};
 
 use super::{call_error, payloads};
 use crate::{
@@ -21,6 +24,8 @@ const METHOD: &str = "event";
 
 /// Events that may wait for one plugin.
 const QUEUE: usize = 256;
+/// Bytes that they may have together.
+const QUEUE_BYTES: usize = 16 << 20;
 
 /// How long a plugin may take for one event.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,9 +51,33 @@ pub struct Events {
 
 /// One queue a connection, by the session's number.
 #[derive(Default)]
-struct Queues(Mutex<HashMap<u64, mpsc::Sender<Arc<Payload>>>>);
+struct Queues(Mutex<HashMap<u64, Queue>>);
 
 type Payload = Map<String, Value>;
+
+/// The queue of one connection.
+#[derive(Clone)]
+struct Queue {
+    sender: mpsc::Sender<Waiting>,
+    /// What is left of [`QUEUE_BYTES`].
+    bytes: Arc<Semaphore>,
+}
+
+/// An event that waits, and its share of the bytes.
+struct Waiting {
+    /// In JSON: as values it would take many times more. All plugins share it.
+    payload: Arc<str>,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Queue {
+    /// False: there is no room.
+    fn push(&self, payload: Arc<str>) -> bool {
+        let share = u32::try_from(payload.len()).ok();
+        let share = share.and_then(|share| Arc::clone(&self.bytes).try_acquire_many_owned(share).ok());
+        share.is_some_and(|share| self.sender.try_send(Waiting { payload, _share: share }).is_ok())
+    }
+}
 
 impl Events {
     /// Events to the plugins of a registry.
@@ -67,8 +96,8 @@ impl Events {
         }
         let mut payload = if self.catalog.is_any() { payload } else { payloads::encode(name, payload)? };
         payload.insert("event".to_owned(), Value::from(name));
-        check_size(METHOD, Value::Object(payload.clone())).map_err(|error| call_error(&error))?;
-        let payload = Arc::new(payload);
+        let payload: Arc<str> = Value::Object(payload).to_string().into();
+        check_size(METHOD, &payload).map_err(|error| call_error(&error))?;
         let mut published = Published::default();
         for slot in self.projection.slots() {
             let Some(session) = slot.session() else { continue };
@@ -89,20 +118,20 @@ fn consumes(plugin: &Plugin, name: &str) -> bool {
 
 impl Queues {
     /// False: the queue is full and the plugin loses the event.
-    fn push(self: &Arc<Self>, slot: &Arc<Slot>, session: Session, payload: Arc<Payload>) -> bool {
+    fn push(self: &Arc<Self>, slot: &Arc<Slot>, session: Session, payload: Arc<str>) -> bool {
         let queue = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let open = || self.clone().open(slot.clone(), session.clone());
             queues.entry(session.id()).or_insert_with(open).clone()
         };
-        let is_accepted = queue.try_send(payload).is_ok();
+        let is_accepted = queue.push(payload);
         if !is_accepted {
             slot.note_lost_events(1);
         }
         is_accepted
     }
 
-    fn open(self: Arc<Self>, slot: Arc<Slot>, session: Session) -> mpsc::Sender<Arc<Payload>> {
+    fn open(self: Arc<Self>, slot: Arc<Slot>, session: Session) -> Queue {
         let (sender, mut receiver) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             let number = session.id();
@@ -116,12 +145,12 @@ impl Queues {
             slot.note_lost_events(u64::try_from(receiver.len()).unwrap_or(u64::MAX));
             slot.report_lost_events();
         });
-        sender
+        Queue { sender, bytes: Arc::new(Semaphore::new(QUEUE_BYTES)) }
     }
 }
 
 /// One event at a time, so that the plugin sees them in order; until the connection ends.
-async fn deliver(queue: &mut mpsc::Receiver<Arc<Payload>>, session: &Session, slot: &Slot) {
+async fn deliver(queue: &mut mpsc::Receiver<Waiting>, session: &Session, slot: &Slot) {
     loop {
         let event = tokio::select! {
             // What is left then is counted, not taken.
@@ -145,13 +174,12 @@ async fn report_losses(slot: &Slot) {
     }
 }
 
-async fn deliver_one(event: Arc<Payload>, session: &Session, slot: &Slot) {
-    let params = Value::Object(Payload::clone(&event));
-    if let Err(error) = session.call(METHOD, Some(params), EVENT_TIMEOUT).await {
+async fn deliver_one(event: Waiting, session: &Session, slot: &Slot) {
+    if let Err(error) = session.call_with(METHOD, Some(&event.payload), EVENT_TIMEOUT).await {
         // Not tried again (CONTRACT 12). What the plugin was sent it has, whatever it answers.
         if matches!(error, CallError::QueueFull | CallError::TooLarge { .. }) {
             slot.note_lost_events(1);
         }
-        tracing::debug!(%error, event = ?event.get("event"), "an event was not handled");
+        tracing::debug!(%error, session = session.id(), "an event was not handled");
     }
 }

@@ -117,7 +117,7 @@ impl Driver {
 
     fn take_text(&mut self, text: &str) {
         match envelope::read(text) {
-            Inbound::Request(request) => self.serving.serve(request, text.len()),
+            Inbound::Request(request) => self.serving.serve(request),
             Inbound::Response(response) => {
                 let id = response.id.clone();
                 if !self.session.resolve(response) {

@@ -116,15 +116,13 @@ fn malformed(problem: &'static str, reply_to: Option<RequestId>) -> Inbound {
 }
 
 /// A call of the plugin. Exactly the documented keys: the Python SDK forbids any other, so without parameters there
-/// is no `params`.
-pub(super) fn request(id: &str, method: &str, params: Option<Value>) -> String {
-    let mut frame = Map::from_iter([
-        ("jsonrpc".to_owned(), json!("2.0")),
-        ("id".to_owned(), json!(id)),
-        ("method".to_owned(), json!(method)),
-    ]);
-    frame.extend(params.map(|params| ("params".to_owned(), params)));
-    Value::Object(frame).to_string()
+/// is no `params`. They are JSON already.
+pub(super) fn request(id: &str, method: &str, params: Option<&str>) -> String {
+    let (id, method) = (Value::from(id), Value::from(method));
+    match params {
+        Some(params) => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{method},"params":{params}}}"#),
+        None => format!(r#"{{"jsonrpc":"2.0","id":{id},"method":{method}}}"#),
+    }
 }
 
 /// The answer to a plugin's request. A result names the method that it answers, whatever the host put there: the SDKs

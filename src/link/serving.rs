@@ -20,8 +20,8 @@ use crate::domain::PluginId;
 /// Calls of one plugin that run, or wait for the attach, at once.
 pub(super) const MAX_SERVED: usize = 64;
 
-/// Bytes of text that the calls of one plugin at once may have come as. What they are kept as takes several times more.
-pub(super) const MAX_SERVED_BYTES: usize = 16 << 20;
+/// Bytes of memory that the calls of one plugin at once may take, about. One that takes more is served alone.
+pub(super) const MAX_SERVED_BYTES: usize = 64 << 20;
 
 /// A call, and its share of the bytes, which is given back with its end.
 struct Admitted {
@@ -55,16 +55,15 @@ impl Serving {
         }
     }
 
-    /// Takes one call, which came as a text of this many bytes.
-    pub(super) fn serve(&mut self, request: Request, bytes: usize) {
+    /// Takes one call.
+    pub(super) fn serve(&mut self, request: Request) {
         if self.waiting.len() + self.running.len() >= MAX_SERVED {
             return self.refuse(&request.id, &RpcError::failed(format!("busy: {MAX_SERVED} calls are running")));
         }
-        let share =
-            u32::try_from(bytes).ok().and_then(|share| Arc::clone(&self.bytes).try_acquire_many_owned(share).ok());
-        let Some(share) = share else {
-            let message = format!("busy: the calls that are running have {MAX_SERVED_BYTES} bytes");
-            return self.refuse(&request.id, &RpcError::failed(message));
+        let share = u32::try_from(weight(&request.params).min(MAX_SERVED_BYTES)).unwrap_or(u32::MAX);
+        let Ok(share) = Arc::clone(&self.bytes).try_acquire_many_owned(share) else {
+            let error = RpcError::failed("busy: the calls that are running are too large for a further one");
+            return self.refuse(&request.id, &error);
         };
         self.start(Admitted { request, _bytes: share });
     }
@@ -92,6 +91,24 @@ impl Serving {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// Bytes of a node of an object's tree, and the members that it has at least where there are so many: half of 11.
+const NODE: usize = 11 * (size_of::<String>() + size_of::<Value>());
+const MEMBERS: usize = 5;
+
+/// Bytes that a value takes, about. What it came as says little: `{"":0}` takes a hundred times more than its letters.
+fn weight(value: &Value) -> usize {
+    let inside = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(members) => {
+            let keys_and_values: usize = members.iter().map(|(key, value)| key.len() + weight(value)).sum();
+            keys_and_values + members.len().div_ceil(MEMBERS) * NODE
+        }
+        _ => 0,
+    };
+    size_of::<Value>() + inside
 }
 
 async fn serve(session: Session, host: Arc<dyn Host>, plugin: PluginId, admitted: Admitted) {

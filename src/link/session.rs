@@ -122,6 +122,20 @@ impl Session {
         params: Option<Value>,
         limit: Duration,
     ) -> Result<Map<String, Value>, CallError> {
+        let params = params.map(|params| params.to_string());
+        self.call_with(method, params.as_deref(), limit).await
+    }
+
+    /// The same with parameters that are JSON already.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call_with(
+        &self,
+        method: &str,
+        params: Option<&str>,
+        limit: Duration,
+    ) -> Result<Map<String, Value>, CallError> {
         let (id, answer) = self.0.pending.open(Instant::now() + limit)?;
         // A call that can't be sent keeps nobody busy, so only one that was sent is abandoned.
         self.send(&id, envelope::request(&id, method, params))?;
@@ -212,11 +226,11 @@ impl Session {
     }
 }
 
-/// Whether a call with these parameters is short enough for every plugin.
+/// Whether a call with these parameters, in JSON, is short enough for every plugin.
 ///
 /// # Errors
 /// [`CallError::TooLarge`], as from [`Session::call`].
-pub fn check_size(method: &str, params: Value) -> Result<(), CallError> {
+pub fn check_size(method: &str, params: &str) -> Result<(), CallError> {
     // Every id of ours is as long as this one.
     let id = xid::Id::default().to_string();
     check_length(envelope::request(&id, method, Some(params)).len())

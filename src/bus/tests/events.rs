@@ -122,6 +122,24 @@ async fn what_a_full_queue_loses_is_counted_soon_even_while_the_plugin_answers_n
     world.shut_down().await;
 }
 
+/// However few they are. One is under way, and has given its share back or not.
+#[tokio::test(start_paused = true)]
+async fn events_that_wait_are_bounded_in_bytes_too() {
+    let world = mk_world().await;
+    let (_, _deaf) = consumer(&world, "deaf", &["order.paid"]).await;
+    let (_, mut quick) = consumer(&world, "quick", &["order.paid"]).await;
+    let events = mk_events(&world);
+    let large = object(json!({"text": "x".repeat(1_000_000)}));
+    let mut matched = Vec::new();
+    for _ in 0..40 {
+        matched.push(events.publish("order.paid", large.clone()).unwrap().accepted);
+        take(&mut quick).await;
+    }
+    let taken = matched.iter().filter(|&&accepted| accepted == 2).count();
+    assert!((16..=17).contains(&taken) && matched[taken..].iter().all(|&accepted| accepted == 1), "{matched:?}");
+    world.shut_down().await;
+}
+
 /// CONTRACT 12: nothing is queued for disconnected plugins. What a connection left behind when it ended is counted.
 #[tokio::test(start_paused = true)]
 async fn nothing_waits_for_a_plugin_that_is_not_connected() {
