@@ -298,6 +298,7 @@ pub(super) fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
         manifest: Arc::new(manifest),
         package: None,
         previous_package: None,
+        is_restored: false,
         configuration: Arc::default(),
         configuration_revision: 0,
         active,

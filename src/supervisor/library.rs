@@ -191,9 +191,10 @@ fn replace(package: Package) -> Decide {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),
             previous_package,
+            is_restored: is_same && plugin.desired.is_restored,
             ..plugin.desired.clone()
         };
-        Ok(commit(desired, |generation, _| Event::PackageReplaced { generation }))
+        Ok(commit(desired, package_replaced))
     })
 }
 
@@ -208,8 +209,13 @@ fn restore(seen: &Plugin, package: Package) -> Decide {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),
             previous_package: seen,
+            is_restored: true,
             ..plugin.desired.clone()
         };
-        Ok(commit(desired, |generation, _| Event::PackageRestored { generation }))
+        Ok(commit(desired, package_replaced))
     })
+}
+
+fn package_replaced(generation: u64, desired: &Desired) -> Event {
+    Event::PackageReplaced { generation, package: desired.package }
 }

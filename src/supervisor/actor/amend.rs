@@ -85,7 +85,7 @@ fn difference(old: &Desired, new: &Desired) -> Event {
     if old.active_generation != new.active_generation {
         Event::ActivationChanged { generation, active: new.active }
     } else if old.package != new.package {
-        Event::PackageReplaced { generation }
+        Event::PackageReplaced { generation, package: new.package }
     } else if old.token_epoch != new.token_epoch || old.manifest != new.manifest {
         Event::CredentialReplaced { generation }
     } else {

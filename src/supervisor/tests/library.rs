@@ -266,7 +266,7 @@ async fn a_package_that_was_stable_once_is_not_taken_back() {
     shop.activate().await;
     shop.update(archive("2")).await.unwrap();
     let mut records = shop.world.handle.slot(shop.plugin.id).unwrap().subscribe();
-    let is_proven = |plugin: &Option<Arc<Plugin>>| plugin.as_ref().is_some_and(|plugin| plugin.reported.is_proven);
+    let is_proven = |plugin: &Option<Arc<Plugin>>| plugin.as_ref().is_some_and(|plugin| plugin.is_proven());
     tokio::time::timeout(Duration::from_secs(60), records.wait_for(is_proven)).await.unwrap().unwrap();
     shop.world.behave(Behaviour::CannotSpawn);
     let handle = shop.world.handle.clone();

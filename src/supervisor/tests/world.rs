@@ -249,8 +249,22 @@ pub(crate) const EPOCH: &str = "epoch";
 
 impl World {
     pub(crate) async fn new(behaviour: Behaviour) -> Self {
+        let mut world = Self::over(behaviour, Vec::new());
+        world.id = world.handle.install(mk_manifest(), Digest([1; 32])).await.unwrap().id;
+        world
+    }
+
+    /// The world of a plugd that starts and finds this plugin in its store.
+    pub(crate) fn booted(behaviour: Behaviour, plugin: Plugin) -> Self {
+        let id = plugin.id;
+        Self { id, ..Self::over(behaviour, vec![plugin]) }
+    }
+
+    fn over(behaviour: Behaviour, plugins: Vec<Plugin>) -> Self {
         let ledger = Arc::new(MemoryLedger::default());
-        let (projection, supervisor) = start(Vec::new(), 0);
+        let records = plugins.iter().map(|plugin| (plugin.id, Arc::new(plugin.clone()))).collect();
+        ledger.book.lock().unwrap().records = records;
+        let (projection, supervisor) = start(plugins, 0);
         ledger.projection.set(projection.clone()).map_err(drop).unwrap();
         let shutdown = CancellationToken::new();
         let handle = Handle::new(projection, ledger.clone(), EPOCH.to_owned(), shutdown.clone());
@@ -275,7 +289,7 @@ impl World {
             on_deleted: Box::new(|_| ()),
         });
         let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
-        let id = handle.install(mk_manifest(), Digest([1; 32])).await.unwrap().id;
+        let id = PluginId::from_bytes([0; 12]);
         Self { handle, runtime, ledger, id, failed_updates, shutdown, task }
     }
 
