@@ -10,4 +10,5 @@ mod library;
 mod toggles;
 mod uncertain;
 mod watching;
+mod way_back;
 pub(crate) mod world;
