@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::{Actor, After, Commit};
 use crate::{
-    domain::{Desired, Error, Plugin, Reason, Result, lifecycle::Event},
+    domain::{
+        Desired, Error, Plugin, Reason, Result,
+        lifecycle::{Effect, Event},
+    },
     supervisor::message::{Amend, Amendment, Decision},
 };
 
@@ -74,8 +77,13 @@ impl Actor {
             return;
         }
         let event = difference(&self.plugin.desired, &record.desired);
+        let known = self.plugin.desired.configuration_revision;
         self.plugin.desired = record.desired.clone();
         self.step(event);
+        if self.plugin.desired.configuration_revision != known {
+            // Its author was told that it was not stored, and the plugin was given back the one before.
+            self.perform(Effect::PushConfiguration);
+        }
     }
 }
 

@@ -152,6 +152,8 @@ pub(crate) struct MemoryLedger {
     pub(crate) is_away: AtomicBool,
     /// Changes of what is desired are made, but their callers are told that it is not known.
     pub(crate) is_uncertain: AtomicBool,
+    /// Changes of what is desired of which it is not known whether they were made; there is a list while none is known.
+    doubt: Mutex<Option<Vec<(PluginId, Desired)>>>,
     pub(crate) compacted: std::sync::atomic::AtomicU64,
 }
 
@@ -169,6 +171,18 @@ impl MemoryLedger {
         let mut plugin = Plugin::clone(&old);
         change(&mut plugin);
         self.append(&mut book, plugin, Some(old.reported.state), is_removal)
+    }
+
+    /// From now on it is not known of any change of what is desired whether it was made.
+    pub(crate) fn begin_to_doubt(&self) {
+        *self.doubt.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// It turns out that they were made, all of them.
+    pub(crate) fn find_out(&self) {
+        for (id, desired) in self.doubt.lock().unwrap().take().unwrap() {
+            self.commit(id, false, |plugin| plugin.desired = desired).unwrap();
+        }
     }
 
     fn append(&self, book: &mut Book, plugin: Plugin, before: Option<State>, is_removal: bool) -> Result<Arc<Plugin>> {
@@ -193,7 +207,13 @@ impl Ledger for MemoryLedger {
     }
 
     fn desire(&self, id: PluginId, desired: Desired, _author: String) -> BoxFuture<'static, Result<Arc<Plugin>>> {
-        let committed = self.commit(id, false, |plugin| plugin.desired = desired);
+        let committed = match &mut *self.doubt.lock().unwrap() {
+            Some(doubt) => {
+                doubt.push((id, desired));
+                Err(away())
+            }
+            None => self.commit(id, false, |plugin| plugin.desired = desired),
+        };
         let is_uncertain = self.is_uncertain.load(Ordering::SeqCst);
         Box::pin(async move {
             tokio::task::yield_now().await;
