@@ -60,6 +60,8 @@ impl Actor {
         {
             self.amend(amend);
         }
+        // A deletion that came during the commit has waited for its end.
+        self.check_deletion();
     }
 
     /// A commit that its caller was told nothing certain of may have been made after all: the store publishes it when it
