@@ -1,13 +1,15 @@
 //! `kill -9` of plugd: nothing of any plugin survives it, and the next start finds everything as it should be.
 
 use plugd::api::v1::{
-    ActiveState, Cursor,
+    ActiveState, Cursor, Plugin,
     ReportedState::{Active, Inactive, Starting},
-    WatchStateRequest,
+    RestartPluginRequest, UpdatePackageRequest, WatchStateRequest, update_package_request as update,
     watch_state_request::Start,
 };
 
-use crate::harness::{Plugd, gone, is_alive, state_of, status_of};
+use sea_orm::{ConnectionTrait, Database};
+
+use crate::harness::{Plugd, QUICK, chaos, gone, is_alive, state_of, status_of, within};
 
 /// Deadlines that a test which kills plugd must not depend on.
 const PATIENT: crate::harness::Knobs = &[("PLUGD_GRACE", "1h"), ("PLUGD_KILL_TIMEOUT", "1h")];
@@ -104,6 +106,80 @@ async fn tokens_and_configurations_survive_a_killed_plugd() {
     let mut log = plugd.api().logs(&id).await;
     let pushed = log.until(r#"request configure {"greeting":"hello""#).await;
     assert!(!pushed.is_empty());
+}
+
+/// Between the commit of what is desired and the first report of it.
+#[tokio::test]
+async fn a_change_that_a_killed_plugd_did_not_come_to_is_made_by_the_next_one() {
+    let mut plugd = Plugd::with(PATIENT).await;
+    let id = plugd.api().run(&["tame"]).await;
+    let asked = RestartPluginRequest { plugin_id: id.clone(), return_immediately: true, ..Default::default() };
+    let next = cut_after(&plugd, &id).await;
+
+    let committed = plugd.api().plugins().restart_plugin(asked).await.unwrap().into_inner().plugin.unwrap();
+    assert_eq!((committed.generation, status_of(&committed).observed_generation), (next, next - 1));
+    kill_and_mend(&mut plugd).await;
+
+    let active = plugd.api().activate(&id).await.unwrap();
+    assert_eq!((active.generation, status_of(&active).observed_generation), (next, next));
+}
+
+/// The same for an update: what was stable before it says nothing of the new package.
+#[tokio::test]
+async fn an_update_that_a_killed_plugd_did_not_come_to_is_taken_back_when_it_fails() {
+    let stable = ("PLUGD_STABLE_AFTER", "1ms");
+    let mut plugd = Plugd::with(&[PATIENT, QUICK, &[stable]].concat()).await;
+    let api = plugd.api();
+    let id = api.install(&["tame"]).await;
+    let mut watch = api.live().await;
+    let good = api.activate(&id).await.unwrap().package_digest;
+    watch.until_state(&id, Active).await;
+    // What follows in this state is that it is stable.
+    watch.until_state(&id, Active).await;
+    let next = cut_after(&plugd, &id).await;
+
+    assert_eq!(begin_update(&plugd, &id, chaos(&["nonsense"])).await.generation, next);
+    kill_and_mend(&mut plugd).await;
+
+    let mut watch = plugd.api().live().await;
+    let is_back = |plugin: &Plugin| plugin.package_digest == good && state_of(plugin) == Active;
+    if !is_back(&plugd.api().get(&id).await.unwrap()) {
+        watch.until(|event| event.plugin.as_ref().is_some_and(is_back)).await;
+    }
+}
+
+async fn begin_update(plugd: &Plugd, id: &str, archive: Vec<u8>) -> Plugin {
+    let header = update::Header { plugin_id: id.to_owned(), return_immediately: true, ..Default::default() };
+    let parts = [update::Part::Header(header), update::Part::Chunk(archive)];
+    let messages = parts.map(|part| UpdatePackageRequest { part: Some(part) });
+    let mut plugins = plugd.api().plugins();
+    let answer = within("an update", plugins.update_package(tokio_stream::iter(messages))).await;
+    answer.unwrap().into_inner().plugin.unwrap()
+}
+
+/// From now on the store takes what is desired of a plugin and no report that answers to it. Returns the next generation.
+async fn cut_after(plugd: &Plugd, id: &str) -> u64 {
+    let next = plugd.api().get(id).await.unwrap().generation + 1;
+    let statement = format!(
+        "CREATE TRIGGER cut BEFORE INSERT ON journal
+         WHEN json_extract(NEW.record, '$.reported.observed_generation') >= {next}
+         BEGIN SELECT RAISE(ABORT, 'cut'); END"
+    );
+    execute(plugd, &statement).await;
+    next
+}
+
+async fn kill_and_mend(plugd: &mut Plugd) {
+    plugd.kill_9().await;
+    execute(plugd, "DROP TRIGGER cut").await;
+    plugd.restart().await;
+}
+
+async fn execute(plugd: &Plugd, statement: &str) {
+    let database = plugd.data_dir().join("plugd.db");
+    let db = Database::connect(format!("sqlite://{}?mode=rw", database.display())).await.unwrap();
+    db.execute_unprepared(statement).await.unwrap();
+    db.close().await.unwrap();
 }
 
 async fn cursor(plugd: &Plugd) -> Cursor {

@@ -23,6 +23,16 @@ pub struct Plugin {
     pub revision: u64,
 }
 
+impl Plugin {
+    /// Was the present package stable once, or gone back to? Then it is not taken back if it fails. A comparison with
+    /// what is committed: it holds also where plugd ended before it could report anything of a new package.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        let was_stable = self.desired.package.is_some() && self.desired.package == self.reported.proven_package;
+        was_stable || self.desired.is_restored
+    }
+}
+
 /// What is desired of a plugin. Each change takes the next `generation`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Desired {
@@ -34,6 +44,8 @@ pub struct Desired {
     pub package: Option<Digest>,
     /// The package before this one, to go back to.
     pub previous_package: Option<Digest>,
+    /// The package was gone back to. Should it fail, that is not taken back: the two would take turns for ever.
+    pub is_restored: bool,
     /// Its configuration.
     pub configuration: Arc<Map<String, Value>>,
     /// Counts the changes of the configuration; 0 when never set.
@@ -73,9 +85,9 @@ pub struct Reported {
     pub is_degraded: bool,
     /// Events not delivered because it was too slow.
     pub events_dropped: u64,
-    /// The present package has been stable once. An update that never is goes back to the package before it.
+    /// The package that was stable last. An update that never is goes back to the package before it.
     #[serde(default)]
-    pub is_proven: bool,
+    pub proven_package: Option<Digest>,
     /// Counts the reports of this plugin. Whoever saw one with a number waits for a record with at least that.
     #[serde(default)]
     pub serial: u64,
@@ -96,7 +108,7 @@ impl Reported {
             pid: None,
             is_degraded: false,
             events_dropped: 0,
-            is_proven: false,
+            proven_package: None,
             serial: 0,
         }
     }

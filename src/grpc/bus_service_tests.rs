@@ -20,6 +20,7 @@ fn mk_plugin() -> Arc<Plugin> {
         manifest: Arc::new(serde_json::from_value(manifest).unwrap()),
         package: None,
         previous_package: None,
+        is_restored: false,
         configuration: Arc::default(),
         configuration_revision: 0,
         active: ActiveState::Active,

@@ -17,6 +17,7 @@ fn mk_plugin() -> Plugin {
         manifest: Arc::new(serde_json::from_value(manifest).unwrap()),
         package: Some(Digest([1; 32])),
         previous_package: None,
+        is_restored: false,
         configuration: Arc::default(),
         configuration_revision: 3,
         active: ActiveState::Active,

@@ -59,9 +59,12 @@ impl Handle {
             Ok(commit(desired, |generation, _| Event::DesiredAmended { generation }))
         };
         let committed = self.amend(slot, id, Box::new(decide), &author).await;
-        if committed.is_err() && plugin.desired.configuration_revision > 0 {
-            // What it runs with must not be what is stored nowhere.
-            push(&session, &plugin, &plugin.desired.configuration).await.unwrap_or_else(|error| {
+        if committed.is_err()
+            && let Ok(stored) = self.get(id)
+        {
+            // What it runs with must not be what is stored nowhere. Should it be stored after all, its supervisor hears of
+            // that and sends it once more.
+            push(&session, &stored, &stored.desired.configuration).await.unwrap_or_else(|error| {
                 tracing::warn!(plugin = %id, %error, "the plugin keeps a configuration that could not be stored");
             });
         }

@@ -201,20 +201,16 @@ impl Handle {
     ///
     /// # Errors
     /// What `decide` refuses, and as [`Handle::set_active`].
-    pub async fn amend_and_wait(&self, id: PluginId, decide: Decide, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
-        let committed = self.amend(&*self.slot(id)?, id, decide, by).await?;
-        self.wait_settled(&committed, wait).await
+    async fn amend_and_wait(&self, id: PluginId, decide: Decide, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
+        let slot = self.slot(id)?;
+        let committed = self.amend(&slot, id, decide, by).await?;
+        self.settle(&slot, &committed, (Wanted::of(&committed), wait)).await
     }
 
-    /// Waits until what was desired of this record is settled.
-    ///
-    /// # Errors
-    /// As [`Handle::set_active`].
-    pub async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
-        match wait {
-            Wait::No => Ok(committed.clone()),
-            Wait::UpTo(time) => self.settle(&*self.slot(committed.id)?, Wanted::of(committed), time).await,
-        }
+    /// Waits until what was desired of this record is settled, with its package.
+    pub(super) async fn wait_with_package(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
+        let slot = self.slot(committed.id)?;
+        self.settle(&slot, committed, (Wanted::with_package_of(committed), wait)).await
     }
 
     pub(super) async fn amend(&self, slot: &Slot, id: PluginId, decide: Decide, by: &str) -> Result<Arc<Plugin>> {
@@ -226,7 +222,13 @@ impl Handle {
         answer.await.unwrap_or_else(|_| Err(gone(slot, id)))
     }
 
-    async fn settle(&self, slot: &Slot, wanted: Wanted, time: Duration) -> Result<Arc<Plugin>> {
+    async fn settle(
+        &self,
+        slot: &Slot,
+        committed: &Arc<Plugin>,
+        (wanted, wait): (Wanted, Wait),
+    ) -> Result<Arc<Plugin>> {
+        let Wait::UpTo(time) = wait else { return Ok(committed.clone()) };
         let outcome = |plugin: &Arc<Plugin>| Some(wanted.outcome(plugin)?.map(|()| plugin.clone()));
         self.wait(slot, time, outcome).await?
     }
@@ -298,6 +300,7 @@ pub(super) fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
         manifest: Arc::new(manifest),
         package: None,
         previous_package: None,
+        is_restored: false,
         configuration: Arc::default(),
         configuration_revision: 0,
         active,

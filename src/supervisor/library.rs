@@ -10,6 +10,7 @@ use super::{
     Handle, Wait,
     handle::{check_supervised, commit},
     message::{Decide, Decision},
+    settle::replaced,
 };
 use crate::domain::{
     Desired, Digest, Error, Plugin, PluginId, Reason, Result, events::EventCatalog, lifecycle::Event, package::Package,
@@ -55,36 +56,50 @@ impl Library {
         self.handle.install(package.manifest, package.digest).await
     }
 
-    /// Replaces the package of a supervised plugin. One that is desired active is started with the new package.
+    /// Replaces the package of a supervised plugin. One that is desired active is started with the new package:
+    /// [`Library::wait_settled`] says what came of it.
     ///
     /// # Errors
-    /// As [`Library::install`] and [`Handle::set_active`]; `MANIFEST_ID_MISMATCH`; `SUPERSEDED` also when another package
-    /// took the place of this one.
-    pub async fn update(&self, id: PluginId, archive: Bytes, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
+    /// As [`Library::install`]; `PLUGIN_NOT_FOUND`, `EXTERNAL_PLUGIN`, `MANIFEST_ID_MISMATCH`.
+    pub async fn update(&self, id: PluginId, archive: Bytes, by: &str) -> Result<Arc<Plugin>> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
-        let (committed, replaced) = {
+        let uploaded = package.digest;
+        let (committed, seen) = {
             let _intake = self.intake.read().await;
             let seen = self.handle.get(id)?;
             check_same(&seen, &package)?;
             self.bytes.put(package.digest, package.bytes.clone()).await?;
-            (self.handle.amend_and_wait(id, replace(package), by, Wait::No).await?, seen.desired.previous_package)
+            (self.amend(id, replace(package), by).await?, seen)
         };
-        self.collect(replaced).await;
-        self.wait_settled(&committed, committed.desired.package, wait).await
+        // Its own too: another update may have taken its place already.
+        let candidates = [seen.desired.package, seen.desired.previous_package, Some(uploaded)];
+        self.collect(candidates.into_iter().flatten()).await;
+        Ok(committed)
+    }
+
+    /// Waits until what was desired of this record is settled with its package, not with one that took its place.
+    ///
+    /// # Errors
+    /// As [`Handle::set_active`]; `SUPERSEDED` also when another package took the place of this one.
+    pub async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
+        self.handle.wait_with_package(committed, wait).await
     }
 
     /// Goes back to the package before the present one; that one becomes the previous.
     ///
     /// # Errors
-    /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::update`].
+    /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::wait_settled`].
     pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
         let (committed, previous) = {
             let _intake = self.intake.read().await;
             let seen = self.handle.get(id)?;
             (self.restore_previous(&seen, by).await?, seen.desired.previous_package)
         };
-        self.wait_settled(&committed, previous, wait).await
+        if committed.desired.package != previous {
+            return Err(replaced(&committed));
+        }
+        self.wait_settled(&committed, wait).await
     }
 
     /// Changes nothing if the package has been changed since the plugin was seen, which has to be within the intake: an
@@ -96,17 +111,11 @@ impl Library {
             Error::new(Reason::NoPreviousPackage, message).with("plugin_id", seen.id)
         })?;
         let package = self.stored(previous).await?;
-        self.handle.amend_and_wait(seen.id, restore(seen, package), by, Wait::No).await
+        self.amend(seen.id, restore(seen, package), by).await
     }
 
-    /// Settled with the package that was wanted, not with one that took its place meanwhile.
-    async fn wait_settled(&self, committed: &Arc<Plugin>, wanted: Option<Digest>, wait: Wait) -> Result<Arc<Plugin>> {
-        let plugin = self.handle.wait_settled(committed, wait).await?;
-        if plugin.desired.package == wanted {
-            return Ok(plugin);
-        }
-        let message = "another package took the place of this one before it was settled: look at what is installed now";
-        Err(Error::new(Reason::Superseded, message).with("plugin_id", plugin.id))
+    async fn amend(&self, id: PluginId, decide: Decide, by: &str) -> Result<Arc<Plugin>> {
+        self.handle.amend(&*self.handle.slot(id)?, id, decide, by).await
     }
 
     /// The archive of a supervised plugin, byte for byte as uploaded.
@@ -184,17 +193,24 @@ fn replace(package: Package) -> Decide {
     Box::new(move |plugin| {
         check_supervised(plugin)?;
         check_same(plugin, &package)?;
-        let present = plugin.desired.package;
-        let is_same = present == Some(package.digest);
-        let previous_package = if is_same { plugin.desired.previous_package } else { present };
         let desired = Desired {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),
-            previous_package,
+            previous_package: way_back(plugin, package.digest),
+            is_restored: plugin.desired.is_restored && plugin.desired.package == Some(package.digest),
             ..plugin.desired.clone()
         };
-        Ok(commit(desired, |generation, _| Event::PackageReplaced { generation }))
+        Ok(commit(desired, package_replaced))
     })
+}
+
+/// What an update of a plugin to this package goes back to: of the two that are kept the newest that was ever stable, and
+/// never the package itself.
+fn way_back(plugin: &Plugin, to: Digest) -> Option<Digest> {
+    let Desired { package, previous_package, .. } = plugin.desired;
+    let present = package.filter(|present| *present != to);
+    let previous = previous_package.filter(|previous| *previous != to);
+    if plugin.is_proven() { present.or(previous) } else { previous.or(present) }
 }
 
 /// Goes back, unless the package has been changed since it was looked at.
@@ -208,8 +224,13 @@ fn restore(seen: &Plugin, package: Package) -> Decide {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),
             previous_package: seen,
+            is_restored: true,
             ..plugin.desired.clone()
         };
-        Ok(commit(desired, |generation, _| Event::PackageRestored { generation }))
+        Ok(commit(desired, package_replaced))
     })
+}
+
+fn package_replaced(generation: u64, desired: &Desired) -> Event {
+    Event::PackageReplaced { generation, package: desired.package }
 }

@@ -1,6 +1,6 @@
 //! When a change of what is desired has taken effect: a comparison of numbers, never a guess from a state's name.
 
-use crate::domain::{ActiveState, CAUSE, Error, Plugin, Reason, Result, State};
+use crate::domain::{ActiveState, CAUSE, Digest, Error, Plugin, Reason, Result, State};
 
 /// What a caller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +9,7 @@ pub(super) struct Wanted {
     active_generation: u64,
     generation: u64,
     serial: u64,
+    package: Option<Digest>,
 }
 
 impl Wanted {
@@ -20,13 +21,22 @@ impl Wanted {
             active_generation: desired.active_generation,
             generation: desired.generation,
             serial: plugin.reported.serial,
+            package: None,
         }
+    }
+
+    /// The same, with this plugin's package and no other.
+    pub(super) fn with_package_of(plugin: &Plugin) -> Self {
+        Self { package: plugin.desired.package, ..Self::of(plugin) }
     }
 
     /// What came of it, if that is settled.
     pub(super) fn outcome(&self, plugin: &Plugin) -> Option<Result<()>> {
         if plugin.desired.active_generation != self.active_generation {
             return Some(Err(superseded(plugin)));
+        }
+        if self.package.is_some() && plugin.desired.package != self.package {
+            return Some(Err(replaced(plugin)));
         }
         let reported = &plugin.reported;
         if reported.observed_generation < self.generation || reported.serial < self.serial {
@@ -45,6 +55,12 @@ fn superseded(plugin: &Plugin) -> Error {
     Error::new(Reason::Superseded, format!("a later call made {now} the desired state"))
         .with("plugin_id", plugin.id)
         .with("generation", plugin.desired.generation)
+}
+
+/// Another package is there than the one that was waited for.
+pub(super) fn replaced(plugin: &Plugin) -> Error {
+    let message = "another package took the place of this one before it was settled: look at what is installed now";
+    Error::new(Reason::Superseded, message).with("plugin_id", plugin.id)
 }
 
 fn failed(plugin: &Plugin) -> Error {

@@ -8,8 +8,7 @@ use crate::domain::{ActiveState, Mode};
 impl Lifecycle {
     pub(super) fn asked(&mut self, moment: Moment, event: Event) {
         match event {
-            Event::Booted if self.phase == Phase::Inactive => self.booted(moment),
-            Event::Booted => {}
+            Event::Booted { generation } => self.booted(moment, generation),
             Event::ActivationChanged { generation, active } => {
                 self.reported.observed_generation = generation;
                 self.activation_changed(moment, active);
@@ -18,15 +17,10 @@ impl Lifecycle {
                 self.reported.observed_generation = generation;
                 self.restart_requested(moment);
             }
-            Event::PackageReplaced { generation } => {
+            Event::PackageReplaced { generation, package } => {
                 self.reported.observed_generation = generation;
+                self.package = package;
                 self.package_replaced(moment);
-                self.reported.is_proven = false;
-            }
-            Event::PackageRestored { generation } => {
-                self.reported.observed_generation = generation;
-                self.package_replaced(moment);
-                self.reported.is_proven = true;
             }
             Event::CredentialReplaced { generation } => {
                 self.reported.observed_generation = generation;
@@ -41,10 +35,17 @@ impl Lifecycle {
         }
     }
 
-    fn booted(&mut self, moment: Moment) {
+    /// An earlier plugd may have ended between the commit of what is desired and all that follows from it.
+    fn booted(&mut self, moment: Moment, generation: u64) {
+        if self.phase != Phase::Inactive {
+            return;
+        }
+        let is_observed = self.reported.observed_generation == generation;
+        self.reported.observed_generation = generation;
         match (self.mode, self.active) {
             (Mode::External, _) => self.await_connection(moment),
-            (Mode::Supervised, ActiveState::Active) => self.launch(moment),
+            (Mode::Supervised, ActiveState::Active) if is_observed => self.launch(moment),
+            (Mode::Supervised, ActiveState::Active) => self.launch_afresh(moment),
             (Mode::Supervised, ActiveState::Inactive) => self.rest(moment.now),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::domain::{ActiveState, Exit, Failure, RunId};
+use crate::domain::{ActiveState, Digest, Exit, Failure, RunId};
 
 /// The moment of a step: what a pure function can't find out by itself.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,10 @@ pub struct Moment {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// plugd has started and found the plugin in its store.
-    Booted,
+    Booted {
+        /// The generation that is desired.
+        generation: u64,
+    },
     /// Another active state is desired, or the same one once more after an error.
     ActivationChanged {
         /// The generation of this change.
@@ -36,11 +39,8 @@ pub enum Event {
     PackageReplaced {
         /// The generation of this change.
         generation: u64,
-    },
-    /// The package is the previous one again: there is nothing to go back to.
-    PackageRestored {
-        /// The generation of this change.
-        generation: u64,
+        /// The package from now on.
+        package: Option<Digest>,
     },
     /// The manifest or the token of an external plugin is another one.
     CredentialReplaced {

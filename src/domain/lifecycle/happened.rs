@@ -129,7 +129,7 @@ impl Lifecycle {
             (Timer::Stable, Phase::Active { is_stable, .. }) => {
                 *is_stable = true;
                 self.reported.restarts = 0;
-                self.reported.is_proven = true;
+                self.reported.proven_package = self.package;
             }
             (Timer::Grace, Phase::Stopping { .. }) => {
                 self.effects.push(Effect::KillGroup);

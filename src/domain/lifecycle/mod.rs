@@ -19,7 +19,7 @@ use jiff::Timestamp;
 pub use policy::Policy;
 use serde_json::{Map, json};
 
-use super::{ActiveState, Failure, Mode, Plugin, Reported, RunId, State};
+use super::{ActiveState, Digest, Failure, Mode, Plugin, Reported, RunId, State};
 
 /// Key in the details of a stopping plugin: the state that it left.
 pub const STOPPING_FROM: &str = "stopping_from";
@@ -30,6 +30,7 @@ pub struct Lifecycle {
     mode: Mode,
     policy: Policy,
     active: ActiveState,
+    package: Option<Digest>,
     phase: Phase,
     run: RunId,
     reported: Reported,
@@ -81,6 +82,7 @@ impl Lifecycle {
             mode: plugin.desired.mode,
             policy,
             active: plugin.desired.active,
+            package: plugin.desired.package,
             phase: Phase::Inactive,
             run,
             reported: plugin.reported.clone(),

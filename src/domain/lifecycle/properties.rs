@@ -15,6 +15,7 @@ enum Move {
     ReplacePackage,
     FinishSpawn,
     FailSpawn,
+    KillServer,
     Exit,
     EmptyGroup,
     Connect,
@@ -30,6 +31,7 @@ fn moves() -> impl Strategy<Value = Vec<(Move, bool)>> {
         2 => Just(Move::Deactivate),
         1 => Just(Move::Restart),
         1 => Just(Move::ReplacePackage),
+        1 => Just(Move::KillServer),
         4 => Just(Move::FinishSpawn),
         1 => Just(Move::FailSpawn),
         2 => Just(Move::Exit),
@@ -56,6 +58,8 @@ struct World {
     group: Group,
     is_connected: bool,
     active: ActiveState,
+    package: Digest,
+    proven: Option<Digest>,
     generation: u64,
     seconds: i64,
     deadline: Option<(Timer, i64)>,
@@ -65,20 +69,23 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let plugin = mk_plugin(Mode::Supervised, ActiveState::Inactive);
+        let mut plugin = mk_plugin(Mode::Supervised, ActiveState::Inactive);
+        plugin.desired.package = Some(Digest([1; 32]));
         let lifecycle = Lifecycle::new(&plugin, Policy::default(), RunId::from_bytes([0; 12]));
         let mut world = Self {
             lifecycle,
             group: Group::default(),
             is_connected: false,
             active: ActiveState::Inactive,
+            package: Digest([1; 32]),
+            proven: None,
             generation: 1,
             seconds: 0,
             deadline: None,
             stopping_since: None,
             runs: 0,
         };
-        world.step(Event::Booted);
+        world.step(Event::Booted { generation: 1 });
         world
     }
 
@@ -121,6 +128,7 @@ impl World {
             State::Error => assert!(!reported.message.is_empty(), "an error without a message"),
         }
         assert_eq!(reported.observed_generation, self.generation, "every change is answered");
+        assert_eq!(reported.proven_package, self.proven, "what is said to have been stable was, and nothing else");
         assert_eq!(reported.details.contains_key(STOPPING_FROM), state == State::Stopping);
         let waits = matches!(state, State::Connecting | State::Stopping | State::Restarting);
         assert!(!waits || self.deadline.is_some(), "{state:?} would wait for ever");
@@ -153,7 +161,8 @@ impl World {
             Move::Activate => self.set_active(ActiveState::Active),
             Move::Deactivate => self.set_active(ActiveState::Inactive),
             Move::Restart => self.ask(|generation| Event::RestartRequested { generation }),
-            Move::ReplacePackage => self.ask(|generation| Event::PackageReplaced { generation }),
+            Move::ReplacePackage => self.replace_package(),
+            Move::KillServer => self.kill_server(flag),
             Move::FinishSpawn => self.finish_spawn(),
             Move::FailSpawn => self.fail_spawn(flag),
             Move::Exit => self.exit(),
@@ -170,6 +179,34 @@ impl World {
     fn set_active(&mut self, active: ActiveState) {
         self.active = active;
         self.ask(|generation| Event::ActivationChanged { generation, active });
+    }
+
+    fn replace_package(&mut self) {
+        self.take_next_package();
+        let package = Some(self.package);
+        self.ask(|generation| Event::PackageReplaced { generation, package });
+    }
+
+    fn take_next_package(&mut self) {
+        self.package.0[0] = self.package.0[0].wrapping_add(1);
+    }
+
+    /// plugd ends with all that it runs, perhaps between the commit of a new package and all that follows from it. The
+    /// next one knows what was committed.
+    fn kill_server(&mut self, is_in_between: bool) {
+        if is_in_between {
+            self.generation += 1;
+            self.take_next_package();
+        }
+        let mut plugin = mk_plugin(Mode::Supervised, self.active);
+        plugin.desired.package = Some(self.package);
+        plugin.desired.generation = self.generation;
+        plugin.reported = self.lifecycle.reported().clone();
+        self.lifecycle = Lifecycle::new(&plugin, Policy::default(), RunId::from_bytes([0; 12]));
+        self.group = Group::default();
+        self.is_connected = false;
+        self.deadline = None;
+        self.step(Event::Booted { generation: self.generation });
     }
 
     fn finish_spawn(&mut self) {
@@ -229,6 +266,9 @@ impl World {
             Timer::Kill => Happening::Survived { pids: vec![7] },
             timer => Happening::TimerFired(timer),
         };
+        if timer == Timer::Stable {
+            self.proven = Some(self.package);
+        }
         let run = self.lifecycle.run();
         self.step(Event::Happened { run, what });
     }

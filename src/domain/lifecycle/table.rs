@@ -29,6 +29,7 @@ pub(super) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
             manifest: Arc::new(manifest),
             package: None,
             previous_package: None,
+            is_restored: false,
             configuration: Arc::default(),
             configuration_revision: 0,
             active,
@@ -79,12 +80,11 @@ fn mk_failure() -> Failure {
 fn events() -> Vec<(&'static str, Event)> {
     let happened = |what| Event::Happened { run: PRESENT, what };
     vec![
-        ("booted", Event::Booted),
+        ("booted", Event::Booted { generation: 1 }),
         ("activated", Event::ActivationChanged { generation: 2, active: ActiveState::Active }),
         ("deactivated", Event::ActivationChanged { generation: 2, active: ActiveState::Inactive }),
         ("restart requested", Event::RestartRequested { generation: 2 }),
-        ("package replaced", Event::PackageReplaced { generation: 2 }),
-        ("package restored", Event::PackageRestored { generation: 2 }),
+        ("package replaced", Event::PackageReplaced { generation: 2, package: None }),
         ("credential replaced", Event::CredentialReplaced { generation: 2 }),
         ("desired amended", Event::DesiredAmended { generation: 2 }),
         ("events lost", Event::EventsLost { count: 3 }),
@@ -208,7 +208,7 @@ fn an_external_plugin_goes_between_connecting_and_active_only() {
     let plugin = mk_plugin(Mode::External, ActiveState::Active);
     let mut lifecycle = Lifecycle::new(&plugin, Policy::default(), PRESENT);
     let mut states = Vec::new();
-    lifecycle.step(moment(), Event::Booted);
+    lifecycle.step(moment(), Event::Booted { generation: 1 });
     states.push(lifecycle.reported().state);
     for what in [Happening::Connected, Happening::Disconnected, Happening::Connected] {
         let run = lifecycle.run();

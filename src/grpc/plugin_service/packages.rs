@@ -15,7 +15,6 @@ use crate::{
     domain::{Plugin, package::digest_of},
     fetch,
     grpc::{chunks, convert, status::status},
-    supervisor::Wait,
 };
 
 /// Bytes of a package in one message.
@@ -56,10 +55,10 @@ impl PluginService {
         let id = convert::plugin_id(&header.plugin_id).map_err(status)?;
         let wait = wait(header.return_immediately, header.wait_timeout, &metadata).map_err(status)?;
         let by = &caller.token().name;
-        let committed = self.0.library.update(id, upload.bytes, by, Wait::No).await.map_err(status)?;
+        let committed = self.0.library.update(id, upload.bytes, by).await.map_err(status)?;
         // The package is stored; how long the plugin takes to settle must keep no other upload out.
         drop(place);
-        let plugin = self.0.handle.wait_settled(&committed, wait).await.map_err(status)?;
+        let plugin = self.0.library.wait_settled(&committed, wait).await.map_err(status)?;
         Ok(Response::new(UpdatePackageResponse { plugin: shown(&plugin, &caller) }))
     }
 

@@ -156,6 +156,7 @@ pub(super) fn mk_plugin(number: u32) -> Plugin {
         manifest: Arc::new(mk_manifest("greeter")),
         package: Some(Digest([1; 32])),
         previous_package: Some(Digest([2; 32])),
+        is_restored: true,
         configuration: mk_configuration("hello"),
         configuration_revision: 3,
         active: ActiveState::Active,
@@ -189,7 +190,7 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         pid: Some(4711),
         is_degraded: true,
         events_dropped: 8,
-        is_proven: true,
+        proven_package: Some(Digest([3; 32])),
         serial: number,
     }
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::{Actor, After, Commit};
 use crate::{
-    domain::{Desired, Error, Plugin, Reason, Result, lifecycle::Event},
+    domain::{
+        Desired, Error, Plugin, Reason, Result,
+        lifecycle::{Effect, Event},
+    },
     supervisor::message::{Amend, Amendment, Decision},
 };
 
@@ -57,6 +60,8 @@ impl Actor {
         {
             self.amend(amend);
         }
+        // A deletion that came during the commit has waited for its end.
+        self.check_deletion();
     }
 
     /// A commit that its caller was told nothing certain of may have been made after all: the store publishes it when it
@@ -74,8 +79,13 @@ impl Actor {
             return;
         }
         let event = difference(&self.plugin.desired, &record.desired);
+        let known = self.plugin.desired.configuration_revision;
         self.plugin.desired = record.desired.clone();
         self.step(event);
+        if self.plugin.desired.configuration_revision != known {
+            // Its author was told that it was not stored, and the plugin was given back the one before.
+            self.perform(Effect::PushConfiguration);
+        }
     }
 }
 
@@ -85,7 +95,7 @@ fn difference(old: &Desired, new: &Desired) -> Event {
     if old.active_generation != new.active_generation {
         Event::ActivationChanged { generation, active: new.active }
     } else if old.package != new.package {
-        Event::PackageReplaced { generation }
+        Event::PackageReplaced { generation, package: new.package }
     } else if old.token_epoch != new.token_epoch || old.manifest != new.manifest {
         Event::CredentialReplaced { generation }
     } else {

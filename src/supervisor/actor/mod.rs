@@ -95,7 +95,7 @@ impl Actor {
     /// Lives until the plugin is deleted or plugd shuts down.
     #[tracing::instrument(name = "plugin", skip_all, fields(id = %self.id))]
     pub(super) async fn run(mut self) {
-        self.step(Event::Booted);
+        self.step(Event::Booted { generation: self.plugin.desired.generation });
         while !self.is_done {
             tokio::select! {
                 // What has happened comes before a deadline that passed meanwhile.
@@ -180,7 +180,7 @@ impl Actor {
     /// The present package failed before it was ever stable, and there is one to go back to.
     fn take_back_update(&self) {
         let desired = &self.plugin.desired;
-        let is_update = !self.plugin.reported.is_proven && desired.previous_package.is_some();
+        let is_update = !self.plugin.is_proven() && desired.previous_package.is_some();
         // Where something of the run still lives, it is not the package that failed but the stop.
         if let Some(failed) = desired.package
             && is_update

@@ -205,6 +205,49 @@ async fn an_acceptance_that_can_not_be_stored_is_an_error() {
     office.world.shut_down().await;
 }
 
+/// Hears this many configurations and accepts them.
+async fn heard(peer: &mut FakePeer, count: usize) -> Vec<Value> {
+    let mut heard = Vec::new();
+    while heard.len() < count {
+        let call = tokio::time::timeout(Duration::from_secs(60), peer.next()).await.expect("nothing was said").unwrap();
+        peer.answer(&call.id, ok());
+        heard.push(call.params);
+    }
+    heard
+}
+
+/// What a plugin runs with must not be what is stored nowhere: it gets back what is, and be that nothing.
+#[tokio::test(start_paused = true)]
+async fn what_the_store_did_not_take_is_taken_back_from_the_plugin() {
+    let office = Office::new().await;
+    let mut peer = office.dial().await;
+    for stored in [json!({}), json!({"greeting": "stored"})] {
+        office.world.ledger.is_away.store(true, Ordering::SeqCst);
+        let (refused, heard_then) = tokio::join!(office.update(json!({"greeting": "new"}), None), heard(&mut peer, 2));
+        assert_eq!(refused.unwrap_err().reason, Reason::StoreUnavailable);
+        assert_eq!(heard_then, [json!({"greeting": "new"}), stored]);
+        office.world.ledger.is_away.store(false, Ordering::SeqCst);
+        let next = office.update(json!({"greeting": "stored"}), None);
+        tokio::join!(next, heard(&mut peer, 1)).0.unwrap();
+    }
+    office.world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_was_stored_after_all_is_what_the_plugin_runs_with() {
+    let office = Office::new().await;
+    let mut peer = office.dial().await;
+    let new = json!({"greeting": "new"});
+    office.world.ledger.begin_to_doubt();
+    let (refused, heard_then) = tokio::join!(office.update(new.clone(), None), heard(&mut peer, 2));
+    assert_eq!(refused.unwrap_err().reason, Reason::StoreUnavailable);
+    assert_eq!(heard_then, [new.clone(), json!({})]);
+    office.world.ledger.find_out();
+    assert_eq!(heard(&mut peer, 1).await[0], new);
+    assert_eq!(office.stored(), (new, 1));
+    office.world.shut_down().await;
+}
+
 /// A plugin that connects is given what is stored, once something is.
 #[tokio::test(start_paused = true)]
 async fn each_new_connection_is_given_the_stored_configuration() {

@@ -62,6 +62,21 @@ async fn a_deletion_that_the_store_does_not_take_leaves_the_plugin_as_it_is_desi
     world.shut_down().await;
 }
 
+/// It came while a change was being committed that would have taken effect, had the store taken it.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_can_not_be_is_refused_also_when_the_change_before_it_fails() {
+    let world = World::new(Behaviour::CannotBeKilled).await;
+    world.set_active(ActiveState::Active).await.unwrap();
+    world.set_active(ActiveState::Inactive).await.unwrap_err();
+    world.ledger.is_away.store(true, Ordering::SeqCst);
+    let both = async { tokio::join!(world.set_active(ActiveState::Active), world.handle.delete(world.id)) };
+    let (change, deletion) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("one was left hanging");
+    assert_eq!(change.unwrap_err().reason, Reason::StoreUnavailable);
+    assert_eq!(deletion.unwrap_err().reason, Reason::PluginFailed);
+    world.group().end(Exit { code: None, signal: Some(9) });
+    world.shut_down().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_stops_everything_and_leaves_what_is_desired() {
     let world = World::new(Behaviour::IgnoresStop).await;

@@ -1,4 +1,4 @@
-//! Packages: updates, rollbacks, and which bytes are kept (CONTRACT 3.9, 3.10).
+//! Packages: installs, updates, and which bytes are kept (CONTRACT 3.9, 3.10). Ways back: `way_back`.
 
 use std::{
     collections::BTreeMap,
@@ -18,13 +18,13 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 use super::world::*;
 use crate::{
     domain::{Digest, Error, Plugin, Reason, Result, State, events::EventCatalog},
-    supervisor::{Library, PackageBytes, Wait},
+    supervisor::{Library, PackageBytes},
 };
 
 #[derive(Default)]
-struct Shelf {
+pub(super) struct Shelf {
     packages: Mutex<BTreeMap<[u8; 32], Bytes>>,
-    is_away: AtomicBool,
+    pub(super) is_away: AtomicBool,
     /// Locked: whoever wants bytes waits.
     counter: tokio::sync::Mutex<()>,
 }
@@ -55,14 +55,14 @@ impl PackageBytes for Shelf {
 }
 
 /// A library with one installed plugin, version 1.
-struct Shop {
-    world: World,
-    library: Library,
-    shelf: Arc<Shelf>,
-    plugin: Arc<Plugin>,
+pub(super) struct Shop {
+    pub(super) world: World,
+    pub(super) library: Library,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) plugin: Arc<Plugin>,
 }
 
-fn archive_of(id: &str, version: &str) -> Bytes {
+pub(super) fn archive_of(id: &str, version: &str) -> Bytes {
     let manifest = json!({"id": id, "author": "a", "name": "G", "command": "./g", "version": version});
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     archive.start_file("manifest.json", SimpleFileOptions::default()).unwrap();
@@ -70,12 +70,12 @@ fn archive_of(id: &str, version: &str) -> Bytes {
     archive.finish().unwrap().into_inner().into()
 }
 
-fn archive(version: &str) -> Bytes {
+pub(super) fn archive(version: &str) -> Bytes {
     archive_of("greeter", version)
 }
 
 impl Shop {
-    async fn new(behaviour: Behaviour) -> Self {
+    pub(super) async fn new(behaviour: Behaviour) -> Self {
         let world = World::new(behaviour).await;
         world.handle.delete(world.id).await.unwrap();
         let shelf = Arc::new(Shelf::default());
@@ -84,20 +84,32 @@ impl Shop {
         Self { world, library, shelf, plugin }
     }
 
-    async fn activate(&self) -> Arc<Plugin> {
+    pub(super) async fn activate(&self) -> Arc<Plugin> {
         self.world.handle.set_active(self.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap()
     }
 
-    async fn update(&self, archive: Bytes) -> Result<Arc<Plugin>> {
-        self.library.update(self.plugin.id, archive, "test", WAIT).await
+    pub(super) async fn update(&self, archive: Bytes) -> Result<Arc<Plugin>> {
+        let committed = self.begin_update(archive).await?;
+        self.library.wait_settled(&committed, WAIT).await
     }
 
-    async fn roll_back(&self) -> Result<Arc<Plugin>> {
+    pub(super) async fn begin_update(&self, archive: Bytes) -> Result<Arc<Plugin>> {
+        self.library.update(self.plugin.id, archive, "test").await
+    }
+
+    /// Waits until a record of the plugin is like this.
+    pub(super) async fn until(&self, is_like_this: impl Fn(&Plugin) -> bool) -> Arc<Plugin> {
+        let mut records = self.world.handle.slot(self.plugin.id).unwrap().subscribe();
+        let found = records.wait_for(|plugin| plugin.as_ref().is_some_and(|plugin| is_like_this(plugin)));
+        tokio::time::timeout(Duration::from_secs(60), found).await.unwrap().unwrap().clone().unwrap()
+    }
+
+    pub(super) async fn roll_back(&self) -> Result<Arc<Plugin>> {
         self.library.roll_back(self.plugin.id, "test", WAIT).await
     }
 
     /// Updates while somebody waits for bytes, who gets them when the update is committed and had its time to clean up.
-    async fn update_meanwhile(&self, archive: Bytes) -> Arc<Plugin> {
+    pub(super) async fn update_meanwhile(&self, archive: Bytes) -> Arc<Plugin> {
         let busy = self.shelf.counter.lock().await;
         tokio::task::yield_now().await;
         let before = self.get().desired.package;
@@ -112,16 +124,16 @@ impl Shop {
         tokio::join!(self.update(archive), release).0.unwrap()
     }
 
-    fn get(&self) -> Arc<Plugin> {
+    pub(super) fn get(&self) -> Arc<Plugin> {
         self.world.handle.get(self.plugin.id).unwrap()
     }
 
-    fn kept(&self) -> usize {
+    pub(super) fn kept(&self) -> usize {
         self.shelf.packages.lock().unwrap().len()
     }
 }
 
-fn version(plugin: &Plugin) -> &str {
+pub(super) fn version(plugin: &Plugin) -> &str {
     &plugin.desired.manifest.version
 }
 
@@ -186,7 +198,7 @@ async fn external_and_unknown_plugins_have_no_package() {
     let shop = Shop::new(Behaviour::Connects).await;
     let external = shop.world.handle.register_external(mk_manifest()).await.unwrap();
     for (id, reason) in [(external.id, Reason::ExternalPlugin), (xid::new().into(), Reason::PluginNotFound)] {
-        let updated = shop.library.update(id, Bytes::new(), "test", WAIT).await.unwrap_err();
+        let updated = shop.library.update(id, Bytes::new(), "test").await.unwrap_err();
         let downloaded = shop.library.download(id).await.unwrap_err();
         let rolled_back = shop.library.roll_back(id, "test", WAIT).await.unwrap_err();
         assert_eq!([updated.reason, downloaded.reason, rolled_back.reason], [reason; 3]);
@@ -202,21 +214,6 @@ async fn a_good_package_revives_a_plugin_in_error() {
     handle.set_active(shop.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap_err();
     shop.world.behave(Behaviour::Connects);
     assert_eq!(shop.update(archive("2")).await.unwrap().reported.state, State::Active);
-    shop.world.shut_down().await;
-}
-
-/// plugd's own decision: `RollbackPackage` does it by hand, and once more goes forth again.
-#[tokio::test(start_paused = true)]
-async fn a_rollback_swaps_the_package_with_the_one_before() {
-    let shop = Shop::new(Behaviour::Connects).await;
-    assert_eq!(shop.roll_back().await.unwrap_err().reason, Reason::NoPreviousPackage);
-    shop.activate().await;
-    shop.update(archive("2")).await.unwrap();
-    for expected in ["1", "2", "1"] {
-        let plugin = shop.roll_back().await.unwrap();
-        assert_eq!((plugin.reported.state, version(&plugin)), (State::Active, expected));
-    }
-    assert_eq!(shop.kept(), 2);
     shop.world.shut_down().await;
 }
 
@@ -244,97 +241,6 @@ async fn the_same_package_again_keeps_the_one_before() {
     shop.world.shut_down().await;
 }
 
-/// plugd's own decision: the supervisor says when an update was never stable, and only then.
-#[tokio::test(start_paused = true)]
-async fn a_failed_update_is_announced_and_the_caller_is_told_why() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
-    shop.activate().await;
-    shop.world.behave(Behaviour::Exits(7));
-    let error = shop.update(archive("2")).await.unwrap_err();
-    assert_eq!((error.reason, &*error.metadata["message"]), (Reason::PluginFailed, "exit status 7"));
-    assert_eq!(shop.world.failed_updates.try_recv().unwrap(), shop.plugin.id);
-    shop.world.behave(Behaviour::Connects);
-    let back = shop.roll_back().await.unwrap();
-    assert_eq!((back.reported.state, version(&back)), (State::Active, "1"));
-    shop.world.shut_down().await;
-}
-
-/// What was stable and fails later is the plugin's own failure: its update is not taken back.
-#[tokio::test(start_paused = true)]
-async fn a_package_that_was_stable_once_is_not_taken_back() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
-    shop.activate().await;
-    shop.update(archive("2")).await.unwrap();
-    let mut records = shop.world.handle.slot(shop.plugin.id).unwrap().subscribe();
-    let is_proven = |plugin: &Option<Arc<Plugin>>| plugin.as_ref().is_some_and(|plugin| plugin.reported.is_proven);
-    tokio::time::timeout(Duration::from_secs(60), records.wait_for(is_proven)).await.unwrap().unwrap();
-    shop.world.behave(Behaviour::CannotSpawn);
-    let handle = shop.world.handle.clone();
-    let error = handle.restart(shop.plugin.id, "test", WAIT).await.unwrap_err();
-    assert_eq!(error.reason, Reason::PluginFailed);
-    assert!(shop.world.failed_updates.try_recv().is_err());
-    shop.world.shut_down().await;
-}
-
-/// A rollback that fails too is not rolled back: the two packages would take turns for ever.
-#[tokio::test(start_paused = true)]
-async fn a_rollback_that_fails_ends_in_error() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
-    shop.activate().await;
-    shop.world.behave(Behaviour::CannotSpawn);
-    shop.update(archive("2")).await.unwrap_err();
-    shop.world.failed_updates.try_recv().unwrap();
-    assert_eq!(shop.roll_back().await.unwrap_err().reason, Reason::PluginFailed);
-    assert!(shop.world.failed_updates.try_recv().is_err());
-    assert_eq!(shop.get().reported.state, State::Error);
-    shop.world.shut_down().await;
-}
-
-/// An update that was taken back never looks like one that succeeded, however late its caller looks.
-#[tokio::test(start_paused = true)]
-async fn a_caller_whose_update_was_taken_back_meanwhile_is_not_told_that_it_worked() {
-    let shop = Shop::new(Behaviour::Connects).await;
-    shop.activate().await;
-    shop.world.behave(Behaviour::Hangs);
-    let meanwhile = async {
-        let mut records = shop.world.handle.slot(shop.plugin.id).unwrap().subscribe();
-        let hangs = |p: &Plugin| version(p) == "2" && p.reported.state == State::Connecting;
-        records.wait_for(|p| p.as_ref().is_some_and(|p| hangs(p))).await.unwrap();
-        shop.world.behave(Behaviour::Connects);
-        shop.roll_back().await.unwrap()
-    };
-    let (updated, back) = tokio::join!(shop.update(archive("2")), meanwhile);
-    assert_eq!((back.reported.state, version(&back)), (State::Active, "1"));
-    assert_eq!(updated.unwrap_err().reason, Reason::Superseded);
-    shop.world.shut_down().await;
-}
-
-/// plugd takes back what failed, and nothing that came after it.
-#[tokio::test(start_paused = true)]
-async fn only_the_update_that_failed_is_taken_back() {
-    let shop = Shop::new(Behaviour::Connects).await;
-    let failed = shop.update(archive("2")).await.unwrap().desired.package.unwrap();
-    let take_back = || shop.library.take_back(shop.plugin.id, failed, "plugd");
-    // The rollback waits for the bytes of version 1 meanwhile, which the update would throw away.
-    let (mended, taken_back) = tokio::join!(shop.update_meanwhile(archive("3")), take_back());
-    assert!(taken_back.is_ok());
-    assert_eq!((version(&mended), version(&shop.get())), ("3", "3"));
-    take_back().await.unwrap();
-    assert_eq!(version(&shop.get()), "3", "what failed is not installed any longer");
-    shop.world.shut_down().await;
-}
-
-/// A rollback that came too late is told so: another package than the one it wanted is there.
-#[tokio::test(start_paused = true)]
-async fn a_rollback_beside_an_update_is_not_told_that_it_worked() {
-    let shop = Shop::new(Behaviour::Connects).await;
-    shop.update(archive("2")).await.unwrap();
-    let (_, rolled_back) = tokio::join!(shop.update_meanwhile(archive("3")), shop.roll_back());
-    assert_eq!(version(&shop.get()), "3");
-    assert_eq!(rolled_back.unwrap_err().reason, Reason::Superseded);
-    shop.world.shut_down().await;
-}
-
 /// Nothing is committed that could not be started.
 #[tokio::test(start_paused = true)]
 async fn an_update_whose_bytes_can_not_be_stored_changes_nothing() {
@@ -344,6 +250,6 @@ async fn an_update_whose_bytes_can_not_be_stored_changes_nothing() {
     assert_eq!(shop.update(archive("2")).await.unwrap_err().reason, Reason::StoreUnavailable);
     assert_eq!((shop.get().desired.clone(), shop.get().reported.run), (before.desired.clone(), before.reported.run));
     shop.shelf.is_away.store(false, Ordering::SeqCst);
-    shop.library.update(shop.plugin.id, archive("2"), "test", Wait::No).await.unwrap();
+    shop.begin_update(archive("2")).await.unwrap();
     shop.world.shut_down().await;
 }

@@ -1,5 +1,6 @@
 //! The supervisor with a store, a runtime and plugins that live in memory, under paused time.
 
+mod boot;
 mod calls;
 mod configuration;
 mod connections;
@@ -9,4 +10,5 @@ mod library;
 mod toggles;
 mod uncertain;
 mod watching;
+mod way_back;
 pub(crate) mod world;

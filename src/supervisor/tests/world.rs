@@ -152,6 +152,8 @@ pub(crate) struct MemoryLedger {
     pub(crate) is_away: AtomicBool,
     /// Changes of what is desired are made, but their callers are told that it is not known.
     pub(crate) is_uncertain: AtomicBool,
+    /// Changes of what is desired of which it is not known whether they were made; there is a list while none is known.
+    doubt: Mutex<Option<Vec<(PluginId, Desired)>>>,
     pub(crate) compacted: std::sync::atomic::AtomicU64,
 }
 
@@ -169,6 +171,18 @@ impl MemoryLedger {
         let mut plugin = Plugin::clone(&old);
         change(&mut plugin);
         self.append(&mut book, plugin, Some(old.reported.state), is_removal)
+    }
+
+    /// From now on it is not known of any change of what is desired whether it was made.
+    pub(crate) fn begin_to_doubt(&self) {
+        *self.doubt.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// It turns out that they were made, all of them.
+    pub(crate) fn find_out(&self) {
+        for (id, desired) in self.doubt.lock().unwrap().take().unwrap() {
+            self.commit(id, false, |plugin| plugin.desired = desired).unwrap();
+        }
     }
 
     fn append(&self, book: &mut Book, plugin: Plugin, before: Option<State>, is_removal: bool) -> Result<Arc<Plugin>> {
@@ -193,7 +207,13 @@ impl Ledger for MemoryLedger {
     }
 
     fn desire(&self, id: PluginId, desired: Desired, _author: String) -> BoxFuture<'static, Result<Arc<Plugin>>> {
-        let committed = self.commit(id, false, |plugin| plugin.desired = desired);
+        let committed = match &mut *self.doubt.lock().unwrap() {
+            Some(doubt) => {
+                doubt.push((id, desired));
+                Err(away())
+            }
+            None => self.commit(id, false, |plugin| plugin.desired = desired),
+        };
         let is_uncertain = self.is_uncertain.load(Ordering::SeqCst);
         Box::pin(async move {
             tokio::task::yield_now().await;
@@ -249,8 +269,22 @@ pub(crate) const EPOCH: &str = "epoch";
 
 impl World {
     pub(crate) async fn new(behaviour: Behaviour) -> Self {
+        let mut world = Self::over(behaviour, Vec::new());
+        world.id = world.handle.install(mk_manifest(), Digest([1; 32])).await.unwrap().id;
+        world
+    }
+
+    /// The world of a plugd that starts and finds this plugin in its store.
+    pub(crate) fn booted(behaviour: Behaviour, plugin: Plugin) -> Self {
+        let id = plugin.id;
+        Self { id, ..Self::over(behaviour, vec![plugin]) }
+    }
+
+    fn over(behaviour: Behaviour, plugins: Vec<Plugin>) -> Self {
         let ledger = Arc::new(MemoryLedger::default());
-        let (projection, supervisor) = start(Vec::new(), 0);
+        let records = plugins.iter().map(|plugin| (plugin.id, Arc::new(plugin.clone()))).collect();
+        ledger.book.lock().unwrap().records = records;
+        let (projection, supervisor) = start(plugins, 0);
         ledger.projection.set(projection.clone()).map_err(drop).unwrap();
         let shutdown = CancellationToken::new();
         let handle = Handle::new(projection, ledger.clone(), EPOCH.to_owned(), shutdown.clone());
@@ -275,7 +309,7 @@ impl World {
             on_deleted: Box::new(|_| ()),
         });
         let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
-        let id = handle.install(mk_manifest(), Digest([1; 32])).await.unwrap().id;
+        let id = PluginId::from_bytes([0; 12]);
         Self { handle, runtime, ledger, id, failed_updates, shutdown, task }
     }
 

@@ -3,14 +3,15 @@
 
 use plugd::api::v1::{
     PluginEvent,
-    ReportedState::{Active, Inactive},
+    ReportedState::{Active, Connecting, Inactive},
 };
 use serde_json::json;
+use tokio::join;
 use tonic::Code;
 
 use crate::{
     contract::support::{download, replace, version_of, versioned},
-    harness::{Body, Plugd, chaos, chaos_manifest, external_manifest, packaged, state_of, status_of},
+    harness::{Body, Plugd, chaos, chaos_manifest, external_manifest, packaged, reason, state_of, status_of},
 };
 
 /// Takes a plugin's archive away from where plugd keeps it.
@@ -155,6 +156,31 @@ async fn an_update_that_is_never_stable_is_taken_back_before_the_eyes_of_every_w
     let mut log = api.logs(&id).await;
     log.find("whole 2").await;
     log.find("whole 1").await;
+}
+
+/// Whoever waits for a package is not told of another one that it runs, by either API.
+#[tokio::test]
+async fn an_update_whose_package_was_replaced_meanwhile_is_409_3_10() {
+    let plugd = Plugd::start().await;
+    let (api, rest) = (plugd.api(), plugd.rest());
+    let id = api.upload(versioned(1, "tame")).await.unwrap().id;
+    api.activate(&id).await.unwrap();
+    let path = format!("/api/plugins/{id}/package");
+    let mut watch = api.live().await;
+    for version in [2, 4] {
+        let later = async {
+            watch.until(|event| event.plugin.as_ref().is_some_and(|plugin| version_of(plugin) == version)).await;
+            watch.until_state(&id, Connecting).await;
+            replace(&api, &id, versioned(version + 1, "tame")).await
+        };
+        if version == 2 {
+            let (earlier, later) = join!(rest.patch(&path, Body::Zip(versioned(version, "hang"))), later);
+            assert_eq!((&earlier.problem(409)["error"], version_of(&later.unwrap())), (&json!("superseded"), 3));
+        } else {
+            let (earlier, later) = join!(replace(&api, &id, versioned(version, "hang")), later);
+            assert_eq!((reason(&earlier.unwrap_err()), version_of(&later.unwrap())), ("SUPERSEDED".to_owned(), 5));
+        }
+    }
 }
 
 #[tokio::test]

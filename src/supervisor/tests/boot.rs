@@ -1,0 +1,68 @@
+//! Starts after a plugd that ended between the commit of what is desired and all that follows from it.
+
+use super::world::*;
+use crate::{
+    domain::{Desired, Digest, Mode, Plugin, Reason, Reported, State},
+    supervisor::handle::mk_plugin,
+};
+
+const OLD: Digest = Digest([1; 32]);
+const NEW: Digest = Digest([2; 32]);
+
+/// Generation 3 is committed, 2 is the last one that was reported of.
+fn mk_unanswered(active: ActiveState) -> Plugin {
+    let plugin = mk_plugin(mk_manifest(), Mode::Supervised);
+    let desired = Desired { package: Some(OLD), active, generation: 3, ..plugin.desired };
+    let reported = Reported { observed_generation: 2, ..plugin.reported };
+    Plugin { desired, reported, ..plugin }
+}
+
+/// The same, where generation 3 is another package than the one that was stable.
+fn mk_updated() -> Plugin {
+    let plugin = mk_unanswered(ActiveState::Active);
+    let desired = Desired { package: Some(NEW), previous_package: Some(OLD), ..plugin.desired };
+    let reported = Reported { proven_package: Some(OLD), ..plugin.reported };
+    Plugin { desired, reported, ..plugin }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_committed_and_not_acted_on_is_answered_to_by_the_next_start() {
+    for active in [ActiveState::Active, ActiveState::Inactive] {
+        let world = World::booted(Behaviour::Connects, mk_unanswered(active));
+        let joined = world.set_active(active).await.unwrap();
+        assert_eq!((joined.desired.generation, joined.reported.observed_generation), (3, 3));
+        world.shut_down().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_held_against_a_plugin_is_forgotten_by_a_start_that_answers_to_a_change() {
+    let mut plugin = mk_unanswered(ActiveState::Active);
+    plugin.reported = Reported { restarts: 3, message: "exit status 9".to_owned(), ..plugin.reported };
+    let world = World::booted(Behaviour::Connects, plugin);
+    let active = world.until(State::Active).await;
+    assert_eq!((active.reported.restarts, &*active.reported.message), (0, ""));
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_was_committed_and_not_acted_on_is_taken_back_when_it_fails() {
+    let mut world = World::booted(Behaviour::CannotSpawn, mk_updated());
+    let error = world.set_active(ActiveState::Active).await.unwrap_err();
+    assert_eq!(error.reason, Reason::PluginFailed);
+    assert_eq!(world.failed_updates.try_recv(), Ok(world.id));
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_was_committed_and_not_acted_on_is_not_taken_back_when_it_fails() {
+    let plugin = mk_updated();
+    let mut desired = Desired { is_restored: true, ..plugin.desired };
+    std::mem::swap(&mut desired.package, &mut desired.previous_package);
+    let reported = Reported { proven_package: None, ..plugin.reported };
+    let mut world = World::booted(Behaviour::CannotSpawn, Plugin { desired, reported, ..plugin });
+    world.until(State::Error).await;
+    world.set_active(ActiveState::Active).await.unwrap_err();
+    assert!(world.failed_updates.try_recv().is_err());
+    world.shut_down().await;
+}

@@ -1,0 +1,173 @@
+//! Ways back from an update: by hand, by plugd itself, and which package they lead to.
+
+use super::{library::*, world::*};
+use crate::domain::{Plugin, Reason, State};
+
+/// plugd's own decision: `RollbackPackage` does it by hand, and once more goes forth again.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_swaps_the_package_with_the_one_before() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    assert_eq!(shop.roll_back().await.unwrap_err().reason, Reason::NoPreviousPackage);
+    shop.activate().await;
+    shop.update(archive("2")).await.unwrap();
+    for expected in ["1", "2", "1"] {
+        let plugin = shop.roll_back().await.unwrap();
+        assert_eq!((plugin.reported.state, version(&plugin)), (State::Active, expected));
+    }
+    assert_eq!(shop.kept(), 2);
+    shop.world.shut_down().await;
+}
+
+/// plugd's own decision: the supervisor says when an update was never stable, and only then.
+#[tokio::test(start_paused = true)]
+async fn a_failed_update_is_announced_and_the_caller_is_told_why() {
+    let mut shop = Shop::new(Behaviour::Connects).await;
+    shop.activate().await;
+    shop.world.behave(Behaviour::Exits(7));
+    let error = shop.update(archive("2")).await.unwrap_err();
+    assert_eq!((error.reason, &*error.metadata["message"]), (Reason::PluginFailed, "exit status 7"));
+    assert_eq!(shop.world.failed_updates.try_recv().unwrap(), shop.plugin.id);
+    shop.world.behave(Behaviour::Connects);
+    let back = shop.roll_back().await.unwrap();
+    assert_eq!((back.reported.state, version(&back)), (State::Active, "1"));
+    shop.world.shut_down().await;
+}
+
+/// What was stable and fails later is the plugin's own failure: its update is not taken back.
+#[tokio::test(start_paused = true)]
+async fn a_package_that_was_stable_once_is_not_taken_back() {
+    let mut shop = Shop::new(Behaviour::Connects).await;
+    shop.activate().await;
+    shop.update(archive("2")).await.unwrap();
+    shop.until(Plugin::is_proven).await;
+    shop.world.behave(Behaviour::CannotSpawn);
+    let handle = shop.world.handle.clone();
+    let error = handle.restart(shop.plugin.id, "test", WAIT).await.unwrap_err();
+    assert_eq!(error.reason, Reason::PluginFailed);
+    assert!(shop.world.failed_updates.try_recv().is_err());
+    shop.world.shut_down().await;
+}
+
+/// A rollback that fails too is not rolled back: the two packages would take turns for ever.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_fails_ends_in_error() {
+    let mut shop = Shop::new(Behaviour::Connects).await;
+    shop.activate().await;
+    shop.world.behave(Behaviour::CannotSpawn);
+    shop.update(archive("2")).await.unwrap_err();
+    shop.world.failed_updates.try_recv().unwrap();
+    assert_eq!(shop.roll_back().await.unwrap_err().reason, Reason::PluginFailed);
+    assert!(shop.world.failed_updates.try_recv().is_err());
+    assert_eq!(shop.get().reported.state, State::Error);
+    shop.world.shut_down().await;
+}
+
+/// An update that was taken back never looks like one that succeeded, however late its caller looks.
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_update_was_taken_back_meanwhile_is_not_told_that_it_worked() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    shop.activate().await;
+    shop.world.behave(Behaviour::Hangs);
+    let meanwhile = async {
+        shop.until(|plugin| version(plugin) == "2" && plugin.reported.state == State::Connecting).await;
+        shop.world.behave(Behaviour::Connects);
+        shop.roll_back().await.unwrap()
+    };
+    let (updated, back) = tokio::join!(shop.update(archive("2")), meanwhile);
+    assert_eq!((back.reported.state, version(&back)), (State::Active, "1"));
+    assert_eq!(updated.unwrap_err().reason, Reason::Superseded);
+    shop.world.shut_down().await;
+}
+
+/// Not when that one settles: what becomes of it is somebody else's affair, its failure too.
+#[tokio::test(start_paused = true)]
+async fn a_caller_whose_package_was_replaced_is_told_so_at_once() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    shop.activate().await;
+    shop.world.behave(Behaviour::Hangs);
+    let meanwhile = async {
+        shop.until(|plugin| version(plugin) == "2" && plugin.reported.state == State::Connecting).await;
+        shop.begin_update(archive("3")).await.unwrap()
+    };
+    let (updated, latest) = tokio::join!(shop.update(archive("2")), meanwhile);
+    assert_eq!(updated.unwrap_err().reason, Reason::Superseded);
+    assert!(shop.get().reported.observed_generation <= latest.desired.generation, "nobody else has changed it");
+    assert_ne!(shop.get().reported.state, State::Active);
+    shop.world.shut_down().await;
+}
+
+/// Two bad updates in a row must not cost the package that runs well.
+#[tokio::test(start_paused = true)]
+async fn an_update_of_a_package_that_was_never_stable_keeps_the_good_one_before_it() {
+    let mut shop = Shop::new(Behaviour::Connects).await;
+    let good = shop.activate().await.desired.package;
+    shop.until(Plugin::is_proven).await;
+    shop.world.behave(Behaviour::CannotSpawn);
+    shop.begin_update(archive("2")).await.unwrap();
+    let worse = shop.update(archive("3")).await.unwrap_err();
+    assert_eq!((worse.reason, shop.get().desired.previous_package), (Reason::PluginFailed, good));
+    assert_eq!(shop.kept(), 2, "what nobody goes back to is deleted");
+    assert_eq!(shop.world.failed_updates.try_recv(), Ok(shop.plugin.id));
+    shop.world.behave(Behaviour::Connects);
+    let back = shop.roll_back().await.unwrap();
+    assert_eq!((version(&back), back.reported.state), ("1", State::Active));
+    shop.world.shut_down().await;
+}
+
+/// A package must not become its own way back.
+#[tokio::test(start_paused = true)]
+async fn an_upload_of_the_good_package_before_goes_back_to_it() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    shop.activate().await;
+    let good = shop.until(Plugin::is_proven).await.desired.package;
+    shop.world.behave(Behaviour::Hangs);
+    let bad = shop.begin_update(archive("2")).await.unwrap().desired.package;
+    shop.world.behave(Behaviour::Connects);
+    let back = shop.update(archive("1")).await.unwrap();
+    assert_eq!((back.desired.package, back.desired.previous_package), (good, bad));
+    assert!(back.is_proven(), "it was stable");
+    shop.world.shut_down().await;
+}
+
+/// It is a restart: what was stable once is not taken back for it.
+#[tokio::test(start_paused = true)]
+async fn the_same_package_again_is_a_restart_of_a_package_that_is_as_proven_as_it_was() {
+    let mut shop = Shop::new(Behaviour::Connects).await;
+    shop.update(archive("2")).await.unwrap();
+    let before = shop.activate().await;
+    shop.until(Plugin::is_proven).await;
+    let again = shop.update(archive("2")).await.unwrap();
+    assert_ne!(again.reported.run, before.reported.run);
+    assert!(again.is_proven());
+    shop.world.behave(Behaviour::CannotSpawn);
+    shop.update(archive("2")).await.unwrap_err();
+    assert!(shop.world.failed_updates.try_recv().is_err());
+    assert_eq!(version(&shop.get()), "2");
+    shop.world.shut_down().await;
+}
+
+/// plugd takes back what failed, and nothing that came after it.
+#[tokio::test(start_paused = true)]
+async fn only_the_update_that_failed_is_taken_back() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    let failed = shop.update(archive("2")).await.unwrap().desired.package.unwrap();
+    let take_back = || shop.library.take_back(shop.plugin.id, failed, "plugd");
+    // The rollback waits for the bytes of version 1 meanwhile.
+    let (mended, taken_back) = tokio::join!(shop.update_meanwhile(archive("3")), take_back());
+    assert!(taken_back.is_ok());
+    assert_eq!((version(&mended), version(&shop.get())), ("3", "3"));
+    take_back().await.unwrap();
+    assert_eq!(version(&shop.get()), "3", "what failed is not installed any longer");
+    shop.world.shut_down().await;
+}
+
+/// A rollback that came too late is told so: another package than the one it wanted is there.
+#[tokio::test(start_paused = true)]
+async fn a_rollback_beside_an_update_is_not_told_that_it_worked() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    shop.update(archive("2")).await.unwrap();
+    let (_, rolled_back) = tokio::join!(shop.update_meanwhile(archive("3")), shop.roll_back());
+    assert_eq!(version(&shop.get()), "3");
+    assert_eq!(rolled_back.unwrap_err().reason, Reason::Superseded);
+    shop.world.shut_down().await;
+}
