@@ -193,6 +193,14 @@ impl Store {
         self.health.clone()
     }
 
+    /// Answers as every change does while the database is known to be away.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub fn check(&self) -> Result<()> {
+        if *self.health.borrow() { Ok(()) } else { Err(self.location.refusal()) }
+    }
+
     /// Could every plugin's record be read? Where not, nobody knows what the others may need.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -233,9 +241,7 @@ impl Store {
     }
 
     async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T> {
-        if !*self.health.borrow() {
-            return Err(self.location.refusal());
-        }
+        self.check()?;
         let (reply, answer) = oneshot::channel();
         self.ops.send(op(reply)).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))

@@ -1,11 +1,13 @@
 //! Packages: checked, stored by digest, handed to plugins, and taken away when none needs them.
 
-use std::{collections::HashSet, sync::Arc};
+mod shelf;
+
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::sync::RwLock;
 
+use self::shelf::Shelf;
 use super::{
     Handle, Wait,
     handle::{check_supervised, commit},
@@ -30,29 +32,27 @@ pub trait PackageBytes: Send + Sync + 'static {
 /// The packages of all plugins.
 pub struct Library {
     handle: Handle,
-    bytes: Arc<dyn PackageBytes>,
+    shelf: Arc<Shelf>,
     catalog: EventCatalog,
-    /// Shared by those who need a package that no plugin refers to: not yet, or perhaps no longer. Alone for who collects
-    /// those.
-    intake: RwLock<()>,
 }
 
 impl Library {
     /// The library of a supervisor.
     #[must_use]
     pub fn new(handle: Handle, bytes: Arc<dyn PackageBytes>, catalog: EventCatalog) -> Self {
-        Self { handle, bytes, catalog, intake: RwLock::default() }
+        let shelf = Shelf::new(handle.clone(), bytes);
+        Self { handle, shelf, catalog }
     }
 
     /// Installs a package as a new, inactive plugin.
     ///
     /// # Errors
-    /// `INVALID_PACKAGE`, `INVALID_MANIFEST`, `STORE_UNAVAILABLE`; nothing is kept then.
+    /// `INVALID_PACKAGE`, `INVALID_MANIFEST`, `STORE_UNAVAILABLE`, `TOO_BUSY`; nothing is kept then.
     pub async fn install(&self, archive: Bytes) -> Result<Arc<Plugin>> {
         let package = self.read(archive).await?;
-        let _intake = self.intake.read().await;
-        self.bytes.put(package.digest, package.bytes).await?;
-        self.handle.install(package.manifest, package.digest).await
+        let (handle, digest) = (self.handle.clone(), package.digest);
+        let commit = async move { handle.install(package.manifest, digest).await };
+        self.shelf.take_in((digest, package.bytes), commit).await
     }
 
     /// Replaces the package of a supervised plugin. One that is desired active is started with the new package.
@@ -63,14 +63,16 @@ impl Library {
     pub async fn update(&self, id: PluginId, archive: Bytes, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
-        let (committed, replaced) = {
-            let _intake = self.intake.read().await;
-            let seen = self.handle.get(id)?;
-            check_same(&seen, &package)?;
-            self.bytes.put(package.digest, package.bytes.clone()).await?;
-            (self.handle.amend_and_wait(id, replace(package), by, Wait::No).await?, seen.desired.previous_package)
+        check_same(&*self.handle.get(id)?, &package)?;
+        let (handle, shelf, by) = (self.handle.clone(), self.shelf.clone(), by.to_owned());
+        let stored = (package.digest, package.bytes.clone());
+        let commit = async move {
+            let replaced = Arc::new(OnceLock::new());
+            let committed = handle.amend_and_wait(id, replace(package, replaced.clone()), &by, Wait::No).await;
+            shelf.discard(replaced.get().copied());
+            committed
         };
-        self.collect(replaced).await;
+        let committed = self.shelf.take_in(stored, commit).await?;
         self.wait_settled(&committed, committed.desired.package, wait).await
     }
 
@@ -79,24 +81,28 @@ impl Library {
     /// # Errors
     /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::update`].
     pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
-        let (committed, previous) = {
-            let _intake = self.intake.read().await;
-            let seen = self.handle.get(id)?;
-            (self.restore_previous(&seen, by).await?, seen.desired.previous_package)
-        };
-        self.wait_settled(&committed, previous, wait).await
+        let seen = self.handle.get(id)?;
+        let committed = self.restore_previous(&seen, by).await?;
+        self.wait_settled(&committed, seen.desired.previous_package, wait).await
     }
 
-    /// Changes nothing if the package has been changed since the plugin was seen, which has to be within the intake: an
-    /// update meanwhile would throw the previous package away.
+    /// Changes nothing if the package has been changed since the plugin was seen.
     async fn restore_previous(&self, seen: &Plugin, by: &str) -> Result<Arc<Plugin>> {
         check_supervised(seen)?;
         let previous = seen.desired.previous_package.ok_or_else(|| {
             let message = "there is no previous package to go back to";
             Error::new(Reason::NoPreviousPackage, message).with("plugin_id", seen.id)
         })?;
-        let package = self.stored(previous).await?;
-        self.handle.amend_and_wait(seen.id, restore(seen, package), by, Wait::No).await
+        let work = async {
+            let now = self.handle.get(seen.id)?;
+            if now.desired.package != seen.desired.package {
+                // The previous package may be gone already.
+                return Ok(now);
+            }
+            let package = self.stored(previous).await?;
+            self.handle.amend_and_wait(seen.id, restore(seen, package), by, Wait::No).await
+        };
+        self.shelf.hold(previous, work).await
     }
 
     /// Settled with the package that was wanted, not with one that took its place meanwhile.
@@ -117,7 +123,7 @@ impl Library {
         let plugin = self.handle.get(id)?;
         check_supervised(&plugin)?;
         let digest = plugin.desired.package.ok_or_else(|| Error::new(Reason::PackageNotFound, "no package"))?;
-        let bytes = self.bytes.get(digest).await?;
+        let bytes = self.shelf.get(digest).await?;
         Ok((plugin, bytes))
     }
 
@@ -126,7 +132,6 @@ impl Library {
     /// # Errors
     /// As [`Library::roll_back`].
     pub async fn take_back(&self, id: PluginId, failed: Digest, by: &str) -> Result<()> {
-        let _intake = self.intake.read().await;
         let seen = self.handle.get(id)?;
         if seen.desired.package == Some(failed) {
             self.restore_previous(&seen, by).await?;
@@ -137,19 +142,7 @@ impl Library {
     /// Deletes those of these packages that no plugin refers to. Nothing else: a package that nobody is known to need may
     /// belong to a plugin of a store that is restored tomorrow.
     pub async fn collect(&self, candidates: impl IntoIterator<Item = Digest>) {
-        let _alone = self.intake.write().await;
-        if !self.handle.is_settled() {
-            // A plugin whose commit is not certain yet may refer to one.
-            return;
-        }
-        let (_, plugins) = self.handle.projection().snapshot();
-        let of = |plugin: &Arc<Plugin>| [plugin.desired.package, plugin.desired.previous_package];
-        let needed: HashSet<Digest> = plugins.iter().flat_map(of).flatten().collect();
-        for digest in candidates.into_iter().filter(|digest| !needed.contains(digest)) {
-            if let Err(error) = self.bytes.delete(digest).await {
-                tracing::warn!(%digest, %error, "a package that nobody needs is left behind");
-            }
-        }
+        self.shelf.collect(candidates).await;
     }
 
     async fn read(&self, archive: Bytes) -> Result<Package> {
@@ -159,7 +152,7 @@ impl Library {
 
     /// A package that was checked when it came; the rules may have changed since.
     async fn stored(&self, digest: Digest) -> Result<Package> {
-        let bytes = self.bytes.get(digest).await?;
+        let bytes = self.shelf.get(digest).await?;
         blocking(move || Package::read(bytes, &EventCatalog::any())).await
     }
 }
@@ -180,13 +173,17 @@ fn check_same(plugin: &Plugin, package: &Package) -> Result<()> {
         .with("uploaded", &package.manifest.id))
 }
 
-fn replace(package: Package) -> Decide {
+/// Says which package can't be gone back to any more, if there is one.
+fn replace(package: Package, replaced: Arc<OnceLock<Digest>>) -> Decide {
     Box::new(move |plugin| {
         check_supervised(plugin)?;
         check_same(plugin, &package)?;
         let present = plugin.desired.package;
         let is_same = present == Some(package.digest);
         let previous_package = if is_same { plugin.desired.previous_package } else { present };
+        if let Some(previous) = plugin.desired.previous_package {
+            replaced.get_or_init(|| previous);
+        }
         let desired = Desired {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),
