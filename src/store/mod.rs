@@ -172,8 +172,8 @@ impl Store {
         self.compacted.load(Ordering::Relaxed)
     }
 
-    /// The configurations that a plugin has had, newest first: those of revisions below `before`, at most `limit` and
-    /// at most 1024. None for a plugin that does not exist.
+    /// The newest 100 configurations that a plugin has had, newest first: those of revisions below `before`, at most
+    /// `limit`. None for a plugin that does not exist.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
