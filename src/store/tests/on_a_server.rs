@@ -21,7 +21,6 @@ on_each!(
     sessions_that_end_in_the_middle_leave_no_gap,
     a_wrong_password_is_refused_and_not_repeated,
     readers_cannot_write,
-    whoever_comes_back_late_ends_though_its_successor_lives,
     a_commit_is_as_durable_as_the_session_can_make_it,
 );
 
@@ -71,21 +70,6 @@ async fn sessions_that_end_in_the_middle_leave_no_gap(brand: Brand) {
     let commits = fixture.commits();
     assert_eq!(revisions(&commits), (1..=commits.len() as u64).collect::<Vec<_>>());
     assert_eq!(journal(&fixture.store, 0).await, commits);
-}
-
-async fn whoever_comes_back_late_ends_though_its_successor_lives(brand: Brand) {
-    let (first, database) = mk_fixture(brand).await;
-    first.store.install(mk_plugin(1)).await.unwrap();
-    // Nobody writes, so the first does not notice before the second has started.
-    database.end_sessions().await;
-    let second = Fixture::at(first.place.clone(), 10).await;
-    let mut health = first.store.healthy();
-    let ended = async { while health.changed().await.is_ok() {} };
-    tokio::time::timeout(PATIENCE, ended).await.expect("the first ends when it sees that it was succeeded");
-    second.store.install(mk_plugin(2)).await.unwrap();
-    second.store.close().await.unwrap();
-    let third = Fixture::at(first.place.clone(), 10).await;
-    assert_eq!((third.loaded.head, first.commits().len()), (2, 1));
 }
 
 async fn a_wrong_password_is_refused_and_not_repeated(brand: Brand) {
