@@ -16,8 +16,7 @@ use tonic_health::pb::{
 };
 
 use crate::harness::{
-    Brand, OneDatabase, Output, PASSWORD, Plugd, QUICK, Run, Running, Server, program, reason, state_of, status_of,
-    within,
+    Brand, OneDatabase, Output, PASSWORD, Plugd, QUICK, Run, Server, program, reason, state_of, status_of, within,
 };
 
 /// A plugd on this database, which says everything that it and its drivers have to say.
@@ -127,23 +126,19 @@ async fn a_plugd_that_comes_back_late_yields(brand: Brand) {
     let database = brand.server().database().await;
     let mut first = mk_plugd(&database).await;
     let id = first.api().run(&["tame"]).await;
-    let mut health = Health::of(&first).await;
-    // Nobody writes, so the first does not notice before the second has started.
+    first.suspend();
     database.end_sessions().await;
-    let home = tempfile::tempdir().unwrap();
-    let mut second = Running::start_reading_stderr(&mut another(&database, &home));
-    second.find("plugd serves on ").await;
-    health.until(ServingStatus::NotServing).await;
-    second.interrupt();
-    second.ended().await;
+    let second = first.successor().await;
+    let api = second.api();
+    api.activate(&id).await.unwrap();
+    let run = second.runs_of(&id);
+    assert_eq!((run.len(), first.runs_of(&id).len()), (1, 1), "the first can't know yet");
 
-    // It sees now that it was succeeded: it stops its plugin and itself, and the lock is free for others.
+    first.resume();
     assert!(!first.ended().await.success());
-    assert_eq!(Plugd::processes_of(&id).len(), 0);
-    let mut second = Running::start_reading_stderr(&mut another(&database, &home));
-    second.find("plugd serves on ").await;
-    second.interrupt();
-    second.ended().await;
+    assert_eq!(first.runs_of(&id), []);
+    assert_eq!(second.runs_of(&id), run, "the second has noticed nothing");
+    api.deactivate(&id).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `plugd config`.
 
 mod edit;
+mod history;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -18,8 +19,8 @@ use super::{
 use crate::api::{
     json::{from_value, to_struct},
     v1::{
-        ConfigurationField, GetConfigurationRequest, GetConfigurationSchemaRequest, ListConfigurationRevisionsRequest,
-        UpdateConfigurationRequest, configuration_field::Type,
+        ConfigurationField, GetConfigurationRequest, GetConfigurationSchemaRequest, UpdateConfigurationRequest,
+        configuration_field::Type,
     },
 };
 
@@ -82,7 +83,7 @@ impl Configuration {
             Self::Set(set) => set.run(context).await,
             Self::Edit(plugin) => edit::edit(context, plugin.id(api).await?).await,
             Self::Schema(plugin) => print_schema(context, plugin.id(api).await?).await,
-            Self::History(plugin) => print_history(context, plugin.id(api).await?).await,
+            Self::History(plugin) => history::print(context, plugin.id(api).await?).await,
         }
     }
 }
@@ -189,34 +190,6 @@ fn type_name(kind: Type) -> &'static str {
         Type::Number => "number",
         Type::Boolean => "boolean",
     }
-}
-
-async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failure> {
-    let request = ListConfigurationRevisionsRequest { plugin_id, page_size: 100, page_token: String::new() };
-    let send = async |request| context.api.plugins().list_configuration_revisions(request).await;
-    let revisions = within(QUICK, request, send).await?.revisions;
-    let values = |fields: Option<&prost_types::Struct>| Value::Object(shape::object(fields));
-    if context.ui.is_json() {
-        let all = revisions.iter().map(|revision| {
-            json!({
-                "revision": revision.configuration_revision,
-                "created": shape::time(revision.create_time.as_ref()),
-                "author": revision.author,
-                "configuration": values(revision.configuration.as_ref()),
-            })
-        });
-        return Ok(context.ui.json(&all.collect())?);
-    }
-    let mut table = Table::new(&["REVISION", "CREATED", "AUTHOR", "CONFIGURATION"]);
-    for revision in &revisions {
-        table.row([
-            revision.configuration_revision.to_string().into(),
-            shape::short_time(revision.create_time.as_ref()).into(),
-            revision.author.as_str().into(),
-            values(revision.configuration.as_ref()).to_string().into(),
-        ]);
-    }
-    Ok(table.print(&context.ui)?)
 }
 
 #[cfg(test)]

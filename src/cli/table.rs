@@ -32,13 +32,16 @@ impl<T: AsRef<str>> From<T> for Cell {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
+    /// Of the rows that were printed already.
+    widths: Vec<usize>,
 }
 
 impl Table {
     /// An empty table with this heading.
     #[must_use]
     pub(super) fn new(heading: &[&str]) -> Self {
-        Self { rows: vec![heading.iter().map(|text| Cell::styled(text, Style::Bold)).collect()] }
+        let heading = heading.iter().map(|text| Cell::styled(text, Style::Bold)).collect();
+        Self { rows: vec![heading], widths: Vec::new() }
     }
 
     /// Adds a row.
@@ -55,9 +58,23 @@ impl Table {
         self.rows.iter().try_for_each(|row| ui.line(&line(ui, row, &widths)))
     }
 
+    /// Prints what it has so far. The rows that follow are aligned with these as far as they fit.
+    ///
+    /// # Errors
+    /// The other end is gone.
+    pub(super) fn flush(&mut self, ui: &Ui) -> io::Result<()> {
+        self.print(ui)?;
+        self.widths = self.widths();
+        self.rows.clear();
+        Ok(())
+    }
+
     fn widths(&self) -> Vec<usize> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max();
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default().max(self.widths.len());
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width);
+            cells.chain(self.widths.get(column).copied()).max()
+        };
         (0..columns).map(|column| width(column).unwrap_or_default()).collect()
     }
 }
@@ -87,6 +104,17 @@ mod tests {
         table.row(["22".into(), "x".into(), "".into()]);
         table.print(&ui).unwrap();
         assert_eq!(printed.text(), "ID  NAME   STATE\n1   Grüße  active\n22  x\n");
+    }
+
+    #[test]
+    fn what_follows_is_aligned_with_what_was_printed() {
+        let (ui, printed) = mk_ui(Output::Table);
+        let mut table = Table::new(&["ID", "NAME"]);
+        table.row(["22222".into(), "x".into()]);
+        table.flush(&ui).unwrap();
+        table.row(["1".into(), "y".into()]);
+        table.flush(&ui).unwrap();
+        assert_eq!(printed.text(), "ID     NAME\n22222  x\n1      y\n");
     }
 
     #[test]

@@ -19,6 +19,37 @@ pub const PLUGINS: Sizes = Sizes { default: 100, max: 1000 };
 /// Pages of `ListConfigurationRevisions`.
 pub const REVISIONS: Sizes = Sizes { default: 20, max: 100 };
 
+/// A page ends before it has this many bytes: clients take messages of 4 MiB.
+const PAGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// What a page still has room for.
+#[derive(Debug)]
+pub struct Room {
+    items: usize,
+    bytes: usize,
+    is_whole: bool,
+}
+
+impl Room {
+    /// Of a page with so many items.
+    #[must_use]
+    pub const fn new(items: usize) -> Self {
+        Self { items, bytes: PAGE_BYTES, is_whole: true }
+    }
+
+    /// Gives room to an item of so many bytes, if there is enough; for the first there is, so that the next page is
+    /// another one.
+    pub fn take(&mut self, bytes: usize) -> bool {
+        let has_room = self.is_whole || (self.items > 0 && bytes <= self.bytes);
+        if has_room {
+            self.items = self.items.saturating_sub(1);
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.is_whole = false;
+        }
+        has_room
+    }
+}
+
 /// What a page can start after. Each list has a mark of its own, so that one does not take another's tokens.
 pub trait Place: Sized {
     /// The first byte of its tokens.
@@ -100,6 +131,20 @@ mod tests {
         for asked in [-1, 1001, i32::MIN, i32::MAX] {
             assert_eq!(size(asked, PLUGINS).unwrap_err().violations[0].field, "page_size");
         }
+    }
+
+    #[test]
+    fn a_page_ends_when_the_items_or_the_bytes_are_used_up() {
+        let mut few = Room::new(2);
+        assert_eq!([1, 1, 1].map(|bytes| few.take(bytes)), [true, true, false]);
+        let mut large = Room::new(100);
+        assert_eq!([PAGE_BYTES - 1, 2, 1].map(|bytes| large.take(bytes)), [true, false, true]);
+    }
+
+    #[test]
+    fn a_page_has_one_item_however_large() {
+        let mut room = Room::new(100);
+        assert_eq!([PAGE_BYTES + 1, 1].map(|bytes| room.take(bytes)), [true, false]);
     }
 
     #[test]

@@ -172,8 +172,8 @@ impl Store {
         self.compacted.load(Ordering::Relaxed)
     }
 
-    /// The configurations that a plugin has had, newest first: those of revisions below `before`, at most `limit` and
-    /// at most 1024. None for a plugin that does not exist.
+    /// The newest 100 configurations that a plugin has had, newest first: those of revisions below `before`, at most
+    /// `limit`. None for a plugin that does not exist.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
@@ -191,6 +191,14 @@ impl Store {
     #[must_use]
     pub fn healthy(&self) -> watch::Receiver<bool> {
         self.health.clone()
+    }
+
+    /// Answers as every change does while the database is known to be away.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub fn check(&self) -> Result<()> {
+        if *self.health.borrow() { Ok(()) } else { Err(self.location.refusal()) }
     }
 
     /// Could every plugin's record be read? Where not, nobody knows what the others may need.
@@ -233,9 +241,7 @@ impl Store {
     }
 
     async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T> {
-        if !*self.health.borrow() {
-            return Err(self.location.refusal());
-        }
+        self.check()?;
         let (reply, answer) = oneshot::channel();
         self.ops.send(op(reply)).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))

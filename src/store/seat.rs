@@ -12,8 +12,9 @@
 //!   owner reads what it wrote, or has not reached the row, and ends when it does. There is no third case, however long
 //!   a packet or a process sleeps.
 //! - An owner whose connection was replaced goes on only if the row still has its name: nobody has claimed it since, so
-//!   what it knows is still true. Once somebody has, it never writes again, even when the other is gone: it lets go of
-//!   the lock, which the other will want when it starts again, and ends.
+//!   what it knows is still true. Once somebody has, it never writes again, whether the other is there or gone: it ends,
+//!   so that the plugins of this database do not run twice. The row says so even where the other keeps the lock from it
+//!   ([`Seat::retake`]).
 
 use std::{fs::File, sync::Arc, time::Duration};
 
@@ -53,6 +54,17 @@ enum Lock {
     Session(Held),
 }
 
+impl Lock {
+    /// # Errors
+    /// [`StoreError::Taken`] when another plugd has it.
+    fn check(&self) -> Result<(), StoreError> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Session(held) => held.check(),
+        }
+    }
+}
+
 impl Seat {
     /// Takes the lock and connects.
     ///
@@ -67,6 +79,10 @@ impl Seat {
             Kind::Postgres | Kind::MySql => (Lock::Session(Held::default()), Location::Server),
         };
         let db = writer(&address, &lock).await?;
+        if let Err(taken) = lock.check() {
+            db.close().await?;
+            return Err(taken);
+        }
         Ok(Self { address, owner: xid::new().to_string(), db, lock, location: Arc::new(location) })
     }
 
@@ -97,8 +113,12 @@ impl Seat {
     /// this connection alone. So it is never used again. Where it does not let go, nothing new is opened: it may hold
     /// the write lock.
     ///
+    /// Whoever keeps the lock from it may be its successor, and may live for years: the row tells. Until that one has
+    /// made itself the owner, it may still go away without a trace, or be nothing but a session of our own that the
+    /// server has yet to miss.
+    ///
     /// # Errors
-    /// As [`Self::take`], and [`StoreError::Gone`].
+    /// As [`Self::take`], [`StoreError::Superseded`] and [`StoreError::Gone`].
     pub(super) async fn retake(&mut self) -> Result<(), StoreError> {
         self.location.check()?;
         if self.is_remote() {
@@ -108,7 +128,9 @@ impl Seat {
             self.db.close_by_ref().await?;
         }
         self.db = writer(&self.address, &self.lock).await?;
-        Ok(())
+        let Err(taken) = self.lock.check() else { return Ok(()) };
+        owned(store::Entity::find_by_id(store::ROW).one(&self.db).await?, &self.owner)?;
+        Err(taken)
     }
 
     /// Begins a transaction that may read and then write. On SQLite it waits for the write lock now, not in the middle;
@@ -120,9 +142,7 @@ impl Seat {
         let mode = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         let transaction = self.db.begin_with_options(options).await?;
-        if let Lock::Session(held) = &self.lock {
-            held.check()?;
-        }
+        self.lock.check()?;
         Ok(transaction)
     }
 
@@ -182,7 +202,11 @@ pub(super) async fn claim(seat: &Seat) -> Result<store::Model, StoreError> {
 /// # Errors
 /// [`StoreError::Superseded`] when it has another owner; the database's own.
 pub(super) async fn fence(transaction: &DatabaseTransaction, owner: &str) -> Result<store::Model, StoreError> {
-    let row = locked_row(transaction).await?;
+    owned(locked_row(transaction).await?, owner)
+}
+
+/// The row, if it has this owner.
+fn owned(row: Option<store::Model>, owner: &str) -> Result<store::Model, StoreError> {
     let row = row.ok_or_else(|| StoreError::Corrupt("the table \"store\" is empty".to_owned()))?;
     if row.owner == owner { Ok(row) } else { Err(StoreError::Superseded) }
 }

@@ -76,10 +76,10 @@ impl Held {
     }
 }
 
-/// The writer's only connection, with the lock.
+/// The writer's only connection; whether it got the lock is in `held`.
 ///
 /// # Errors
-/// [`StoreError::Taken`], the database's own.
+/// The database's own.
 pub(super) async fn writer(address: &Address, held: &Held) -> Result<DatabaseConnection, StoreError> {
     let mut options = pool(address, 1);
     // A session that ends gives the lock away: neither age nor idleness is a reason for that.
@@ -95,12 +95,7 @@ pub(super) async fn writer(address: &Address, held: &Held) -> Result<DatabaseCon
         let kept = kept.clone();
         pool.after_connect(move |session, _| Box::pin(begin_mysql(session, kept.clone())))
     });
-    let db = connect(options).await?;
-    if let Err(taken) = held.check() {
-        db.close().await?;
-        return Err(taken);
-    }
-    Ok(db)
+    connect(options).await
 }
 
 /// A few connections that can only read.

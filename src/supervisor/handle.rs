@@ -88,6 +88,11 @@ impl Handle {
         self.shared.ledger.is_settled()
     }
 
+    /// Refuses while the store is known to be away.
+    pub(super) fn check_ledger(&self) -> Result<()> {
+        self.shared.ledger.check()
+    }
+
     /// Waits until every supervisor has done what was asked of it before, booting included.
     pub async fn caught_up(&self) {
         for slot in self.shared.projection.slots() {

@@ -32,6 +32,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// Is it known of every change whether it was made, and of every plugin what it needs? Not while the store is away, nor
     /// while it has a record that can't be read.
     fn is_settled(&self) -> bool;
+
+    /// Answers as every change does while the store is known to be away.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    fn check(&self) -> Result<()>;
 }
 
 impl Ledger for Store {
@@ -65,5 +71,9 @@ impl Ledger for Store {
 
     fn is_settled(&self) -> bool {
         self.is_whole() && *self.healthy().borrow()
+    }
+
+    fn check(&self) -> Result<()> {
+        Self::check(self)
     }
 }

@@ -1,11 +1,13 @@
 //! Packages: checked, stored by digest, handed to plugins, and taken away when none needs them.
 
-use std::{collections::HashSet, sync::Arc};
+mod shelf;
+
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::sync::RwLock;
 
+use self::shelf::Shelf;
 use super::{
     Handle, Wait,
     handle::{check_supervised, commit},
@@ -31,29 +33,27 @@ pub trait PackageBytes: Send + Sync + 'static {
 /// The packages of all plugins.
 pub struct Library {
     handle: Handle,
-    bytes: Arc<dyn PackageBytes>,
+    shelf: Arc<Shelf>,
     catalog: EventCatalog,
-    /// Shared by those who need a package that no plugin refers to: not yet, or perhaps no longer. Alone for who collects
-    /// those.
-    intake: RwLock<()>,
 }
 
 impl Library {
     /// The library of a supervisor.
     #[must_use]
     pub fn new(handle: Handle, bytes: Arc<dyn PackageBytes>, catalog: EventCatalog) -> Self {
-        Self { handle, bytes, catalog, intake: RwLock::default() }
+        let shelf = Shelf::new(handle.clone(), bytes);
+        Self { handle, shelf, catalog }
     }
 
     /// Installs a package as a new, inactive plugin.
     ///
     /// # Errors
-    /// `INVALID_PACKAGE`, `INVALID_MANIFEST`, `STORE_UNAVAILABLE`; nothing is kept then.
+    /// `INVALID_PACKAGE`, `INVALID_MANIFEST`, `STORE_UNAVAILABLE`, `TOO_BUSY`; nothing is kept then.
     pub async fn install(&self, archive: Bytes) -> Result<Arc<Plugin>> {
         let package = self.read(archive).await?;
-        let _intake = self.intake.read().await;
-        self.bytes.put(package.digest, package.bytes).await?;
-        self.handle.install(package.manifest, package.digest).await
+        let (handle, digest) = (self.handle.clone(), package.digest);
+        let commit = async move { handle.install(package.manifest, digest).await };
+        self.shelf.take_in((digest, package.bytes), commit).await
     }
 
     /// Replaces the package of a supervised plugin. One that is desired active is started with the new package:
@@ -64,18 +64,16 @@ impl Library {
     pub async fn update(&self, id: PluginId, archive: Bytes, by: &str) -> Result<Arc<Plugin>> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
-        let uploaded = package.digest;
-        let (committed, seen) = {
-            let _intake = self.intake.read().await;
-            let seen = self.handle.get(id)?;
-            check_same(&seen, &package)?;
-            self.bytes.put(package.digest, package.bytes.clone()).await?;
-            (self.amend(id, replace(package), by).await?, seen)
+        check_same(&*self.handle.get(id)?, &package)?;
+        let (handle, shelf, by) = (self.handle.clone(), self.shelf.clone(), by.to_owned());
+        let stored = (package.digest, package.bytes.clone());
+        let commit = async move {
+            let offered = Arc::new(OnceLock::new());
+            let committed = amend(&handle, id, replace(package, offered.clone()), &by).await;
+            shelf.discard(offered.get().into_iter().flatten().copied());
+            committed
         };
-        // Its own too: another update may have taken its place already.
-        let candidates = [seen.desired.package, seen.desired.previous_package, Some(uploaded)];
-        self.collect(candidates.into_iter().flatten()).await;
-        Ok(committed)
+        self.shelf.take_in(stored, commit).await
     }
 
     /// Waits until what was desired of this record is settled with its package, not with one that took its place.
@@ -91,31 +89,31 @@ impl Library {
     /// # Errors
     /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::wait_settled`].
     pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
-        let (committed, previous) = {
-            let _intake = self.intake.read().await;
-            let seen = self.handle.get(id)?;
-            (self.restore_previous(&seen, by).await?, seen.desired.previous_package)
-        };
-        if committed.desired.package != previous {
+        let seen = self.handle.get(id)?;
+        let committed = self.restore_previous(&seen, by).await?;
+        if committed.desired.package != seen.desired.previous_package {
             return Err(replaced(&committed));
         }
         self.wait_settled(&committed, wait).await
     }
 
-    /// Changes nothing if the package has been changed since the plugin was seen, which has to be within the intake: an
-    /// update meanwhile would throw the previous package away.
+    /// Changes nothing if the package has been changed since the plugin was seen.
     async fn restore_previous(&self, seen: &Plugin, by: &str) -> Result<Arc<Plugin>> {
         check_supervised(seen)?;
         let previous = seen.desired.previous_package.ok_or_else(|| {
             let message = "there is no previous package to go back to";
             Error::new(Reason::NoPreviousPackage, message).with("plugin_id", seen.id)
         })?;
-        let package = self.stored(previous).await?;
-        self.amend(seen.id, restore(seen, package), by).await
-    }
-
-    async fn amend(&self, id: PluginId, decide: Decide, by: &str) -> Result<Arc<Plugin>> {
-        self.handle.amend(&*self.handle.slot(id)?, id, decide, by).await
+        let work = async {
+            let now = self.handle.get(seen.id)?;
+            if now.desired.package != seen.desired.package {
+                // The previous package may be gone already.
+                return Ok(now);
+            }
+            let package = self.stored(previous).await?;
+            amend(&self.handle, seen.id, restore(seen, package), by).await
+        };
+        self.shelf.hold(previous, work).await
     }
 
     /// The archive of a supervised plugin, byte for byte as uploaded.
@@ -126,7 +124,7 @@ impl Library {
         let plugin = self.handle.get(id)?;
         check_supervised(&plugin)?;
         let digest = plugin.desired.package.ok_or_else(|| Error::new(Reason::PackageNotFound, "no package"))?;
-        let bytes = self.bytes.get(digest).await?;
+        let bytes = self.shelf.get(digest).await?;
         Ok((plugin, bytes))
     }
 
@@ -135,7 +133,6 @@ impl Library {
     /// # Errors
     /// As [`Library::roll_back`].
     pub async fn take_back(&self, id: PluginId, failed: Digest, by: &str) -> Result<()> {
-        let _intake = self.intake.read().await;
         let seen = self.handle.get(id)?;
         if seen.desired.package == Some(failed) {
             self.restore_previous(&seen, by).await?;
@@ -146,19 +143,7 @@ impl Library {
     /// Deletes those of these packages that no plugin refers to. Nothing else: a package that nobody is known to need may
     /// belong to a plugin of a store that is restored tomorrow.
     pub async fn collect(&self, candidates: impl IntoIterator<Item = Digest>) {
-        let _alone = self.intake.write().await;
-        if !self.handle.is_settled() {
-            // A plugin whose commit is not certain yet may refer to one.
-            return;
-        }
-        let (_, plugins) = self.handle.projection().snapshot();
-        let of = |plugin: &Arc<Plugin>| [plugin.desired.package, plugin.desired.previous_package];
-        let needed: HashSet<Digest> = plugins.iter().flat_map(of).flatten().collect();
-        for digest in candidates.into_iter().filter(|digest| !needed.contains(digest)) {
-            if let Err(error) = self.bytes.delete(digest).await {
-                tracing::warn!(%digest, %error, "a package that nobody needs is left behind");
-            }
-        }
+        self.shelf.collect(candidates).await;
     }
 
     async fn read(&self, archive: Bytes) -> Result<Package> {
@@ -168,7 +153,7 @@ impl Library {
 
     /// A package that was checked when it came; the rules may have changed since.
     async fn stored(&self, digest: Digest) -> Result<Package> {
-        let bytes = self.bytes.get(digest).await?;
+        let bytes = self.shelf.get(digest).await?;
         blocking(move || Package::read(bytes, &EventCatalog::any())).await
     }
 }
@@ -189,10 +174,18 @@ fn check_same(plugin: &Plugin, package: &Package) -> Result<()> {
         .with("uploaded", &package.manifest.id))
 }
 
-fn replace(package: Package) -> Decide {
+async fn amend(handle: &Handle, id: PluginId, decide: Decide, by: &str) -> Result<Arc<Plugin>> {
+    handle.amend(&*handle.slot(id)?, id, decide, by).await
+}
+
+/// Says which packages are perhaps needed no longer then.
+fn replace(package: Package, offered: Arc<OnceLock<Vec<Digest>>>) -> Decide {
     Box::new(move |plugin| {
         check_supervised(plugin)?;
         check_same(plugin, &package)?;
+        let Desired { package: present, previous_package, .. } = plugin.desired;
+        // Its own too: another update may take its place before anybody looks.
+        offered.get_or_init(|| [present, previous_package, Some(package.digest)].into_iter().flatten().collect());
         let desired = Desired {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),

@@ -2,10 +2,14 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use plugd::api::{
+    json::to_struct,
+    v1::{ListConfigurationRevisionsRequest, UpdateConfigurationRequest},
+};
 use serde_json::json;
 
 use super::{json_of, run};
-use crate::harness::{Output, Plugd, Run, cli};
+use crate::harness::{Output, Plugd, Run, cli, within};
 
 /// Edits the configuration of chaos with a script for an editor, which is given the file.
 async fn edit(plugd: &Plugd, variable: &str, script: &str) -> Output {
@@ -34,6 +38,30 @@ async fn a_configuration_is_set_read_and_remembered() {
     assert!(run(&plugd, &["config", "history", "chaos"]).await.text().starts_with("REVISION"));
     assert_eq!(run(&plugd, &["config", "set", "chaos", "--json", "[]"]).await.code(), Some(2));
     assert_eq!(run(&plugd, &["config", "set", "chaos", "--json", r#"{"greeting": 1}"#]).await.code(), Some(9));
+}
+
+/// 900 KB each: two of them are a page.
+#[tokio::test]
+async fn a_history_is_printed_to_its_end_however_large_it_is() {
+    let plugd = Plugd::start().await;
+    let api = plugd.api();
+    let id = api.run(&["tame"]).await;
+    for number in 1..=5 {
+        let greeting = format!("{number}{}", "x".repeat(900_000));
+        let values = json!({"greeting": greeting});
+        let configuration = Some(to_struct(values.as_object().unwrap()).unwrap());
+        let request = UpdateConfigurationRequest { plugin_id: id.clone(), configuration, if_revision: None };
+        within("a new configuration", api.plugins().update_configuration(request)).await.unwrap();
+    }
+    let request = ListConfigurationRevisionsRequest { plugin_id: id, page_size: 100, page_token: String::new() };
+    let page = api.plugins().list_configuration_revisions(request).await.unwrap().into_inner();
+    assert_eq!(page.revisions.iter().map(|one| one.configuration_revision).collect::<Vec<_>>(), [5, 4]);
+
+    let history = json_of(&plugd, &["config", "history", "chaos"]).await;
+    let seen: Vec<_> = history.as_array().unwrap().iter().map(|one| one["revision"].as_u64().unwrap()).collect();
+    assert_eq!(seen, [5, 4, 3, 2, 1]);
+    let table = run(&plugd, &["config", "history", "chaos"]).await;
+    assert_eq!(table.text().lines().count(), 6, "a heading and five rows");
 }
 
 #[tokio::test]

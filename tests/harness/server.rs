@@ -65,14 +65,31 @@ impl Plugd {
     /// Starts one that is encrypted, if the settings say so; `trust` are options of curl's about certificates.
     pub(crate) async fn encrypted(knobs: Knobs<'_>, trust: &[String]) -> Self {
         let knobs = knobs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut plugd = Self::idle(knobs, trust);
+        plugd.run().await;
+        plugd
+    }
+
+    /// Starts another with the same settings, and with this one's token and packages in a data folder of its own.
+    pub(crate) async fn successor(&self) -> Self {
+        let mut successor = Self::idle(self.knobs.clone(), &self.trust);
+        for name in files_below(&self.data_dir()) {
+            if name == "admin.token" || name.starts_with("packages/") {
+                let copy = successor.data_dir().join(&name);
+                fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                fs::copy(self.data_dir().join(&name), copy).unwrap();
+            }
+        }
+        successor.run().await;
+        successor
+    }
+
+    fn idle(knobs: Vec<(String, String)>, trust: &[String]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let home = tempfile::Builder::new().prefix("plugd-it-").tempdir().unwrap();
         fs::create_dir(home.path().join("tmp")).unwrap();
         let (url, token) = (String::new(), String::new());
-        let mut plugd =
-            Self { home, knobs, running: None, listen: address, address, url, token, trust: trust.to_owned() };
-        plugd.run().await;
-        plugd
+        Self { home, knobs, running: None, listen: address, address, url, token, trust: trust.to_owned() }
     }
 
     /// Has a setting, as an environment variable, from the next start on.
@@ -174,6 +191,22 @@ impl Plugd {
     /// The live processes of one plugin.
     pub(crate) fn processes_of(plugin: &str) -> Vec<Process> {
         Process::with_environment(&format!("PLUGD_PLUGIN_ID={plugin}"))
+    }
+
+    /// The same, of those only that this plugd runs.
+    pub(crate) fn runs_of(&self, plugin: &str) -> Vec<Process> {
+        let own = Process::with_environment(&self.mark());
+        Self::processes_of(plugin).into_iter().filter(|process| own.contains(process)).collect()
+    }
+
+    /// Suspends it and nothing else, as a host that sleeps would.
+    pub(crate) fn suspend(&self) {
+        kill_process(pid_of(self.pid()), Signal::STOP).unwrap();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        kill_process(pid_of(self.pid()), Signal::CONT).unwrap();
     }
 
     /// What the processes of this plugd, and those of its plugins, have in their environment and no other process has.

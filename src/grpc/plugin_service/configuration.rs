@@ -1,5 +1,6 @@
 //! Configurations.
 
+use prost::Message;
 use tonic::{Request, Response};
 
 use super::{Answer, PluginService, shown};
@@ -21,6 +22,9 @@ use crate::{
     store,
     supervisor::NewConfiguration,
 };
+
+/// Revisions that are read at a time: one may have 1 MiB, and a page not much more.
+const STEP: u64 = 8;
 
 impl PluginService {
     pub(super) fn schema(
@@ -80,17 +84,24 @@ impl PluginService {
     ) -> Result<ListConfigurationRevisionsResponse> {
         let id = convert::plugin_id(&request.plugin_id)?;
         self.0.handle.get(id)?;
-        let size = page::size(request.page_size, page::REVISIONS)?;
-        let before = page::after(&request.page_token)?;
-        let limit = u64::try_from(size).unwrap_or(u64::MAX).saturating_add(1);
-        let mut revisions = self.0.store.configuration_revisions(id, before, limit).await?;
-        let has_more = revisions.len() > size;
-        revisions.truncate(size);
-        let next = revisions.last().filter(|_| has_more).map(|last| page::token(&last.revision));
-        Ok(ListConfigurationRevisionsResponse {
-            revisions: revisions.iter().map(revision).collect(),
-            next_page_token: next.unwrap_or_default(),
-        })
+        let mut room = page::Room::new(page::size(request.page_size, page::REVISIONS)?);
+        let mut before = page::after(&request.page_token)?;
+        let mut response = ListConfigurationRevisionsResponse::default();
+        loop {
+            let read = self.0.store.configuration_revisions(id, before, STEP).await?;
+            if read.is_empty() {
+                return Ok(response);
+            }
+            for stored in &read {
+                let shown = revision(stored);
+                if !room.take(shown.encoded_len()) {
+                    response.next_page_token = before.as_ref().map(page::token).unwrap_or_default();
+                    return Ok(response);
+                }
+                before = Some(stored.revision);
+                response.revisions.push(shown);
+            }
+        }
     }
 }
 

@@ -11,9 +11,6 @@ use crate::{
     supervisor::ListQuery,
 };
 
-/// A page is cut off before it has this many bytes: clients take messages of 4 MiB.
-const PAGE_BYTES: usize = 2 * 1024 * 1024;
-
 impl PluginService {
     pub(super) fn get(&self, request: &Request<GetPluginRequest>) -> Answer<GetPluginResponse> {
         let caller = self.admit(request)?;
@@ -41,13 +38,11 @@ impl PluginService {
             found <= size + 1
         });
         let mut response = ListPluginsResponse::default();
-        let mut bytes = 0;
+        let mut room = page::Room::new(size);
         let mut last = None;
         for record in &records {
             let plugin = convert::plugin(record, caller.sees_tokens());
-            bytes += plugin.encoded_len();
-            let is_full = response.plugins.len() == size || (bytes > PAGE_BYTES && last.is_some());
-            if is_full {
+            if !room.take(plugin.encoded_len()) {
                 response.next_page_token = last.as_ref().map(page::token).unwrap_or_default();
                 break;
             }

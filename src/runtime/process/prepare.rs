@@ -44,10 +44,10 @@ impl PluginLocks {
 }
 
 /// A turn: one of the few starts under way, with the plugin's directory to itself.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Turn {
-    _permit: Arc<OwnedSemaphorePermit>,
-    _lock: PluginLock,
+    _permit: OwnedSemaphorePermit,
+    lock: PluginLock,
 }
 
 /// Tells work on another thread that nobody waits for it any more.
@@ -70,7 +70,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Waits for a turn, ends what an earlier run left, and sees to it that the package is in place. The clock starts with
-/// the turn: those who only wait have not failed.
+/// the turn: those who only wait behind other plugins have not failed.
 pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
     let turn = turn(inner, spec.plugin).await?;
     let limit = inner.options.prepare_timeout;
@@ -79,11 +79,18 @@ pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn
     Ok(turn)
 }
 
+/// The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
+/// until the disk does. The others' turns come: no thread keeps one.
 async fn turn(inner: &Arc<Inner>, plugin: PluginId) -> Result<Turn, Failure> {
-    let lock = inner.locks.lock(plugin).await;
+    let limit = inner.options.prepare_timeout;
+    let late = |_| {
+        let message = "the disk has been busy with an earlier start of this plugin for";
+        Failure::new(Stage::Start, format!("{message} {} s", limit.as_secs_f32()))
+    };
+    let lock = tokio::time::timeout(limit, inner.locks.lock(plugin)).await.map_err(late)?;
     let permit = Arc::clone(&inner.turns).acquire_owned().await;
     let permit = permit.map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
-    Ok(Turn { _permit: Arc::new(permit), _lock: Arc::new(lock) })
+    Ok(Turn { _permit: permit, lock: Arc::new(lock) })
 }
 
 async fn prepare_in_turn(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {
@@ -112,7 +119,7 @@ async fn end_earlier_run(inner: &Arc<Inner>, plugin: PluginId) -> Result<(), Fai
 async fn install(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {
     let wanted = Wanted { plugin: spec.plugin, digest: spec.package };
     let cancel = CancelOnDrop(Cancel::default());
-    let of = |inner: &Arc<Inner>| (Arc::clone(inner), turn.clone(), cancel.0.clone());
+    let of = |inner: &Arc<Inner>| (Arc::clone(inner), Arc::clone(&turn.lock), cancel.0.clone());
     let (files, held, token) = of(inner);
     let is_current = blocking(move || {
         let is_current = files.installations.is_current(wanted, &|_: Step| token.check());

@@ -1,4 +1,4 @@
-//! Every configuration that a plugin has had, until the plugin is removed.
+//! The newest configurations that a plugin has had, until the plugin is removed.
 
 use sea_orm::entity::prelude::*;
 

@@ -13,14 +13,14 @@ async fn connection(fixture: &Fixture) -> DatabaseConnection {
 }
 
 /// Texts of the stored documents that are configurations of these tests.
-async fn greetings(db: &DatabaseConnection) -> HashSet<String> {
+pub(super) async fn greetings(db: &DatabaseConnection) -> HashSet<String> {
     let documents = document::Entity::find().all(db).await.unwrap();
     let bodies = documents.iter().map(|row| serde_json::from_str::<Value>(&row.body).unwrap());
     bodies.filter_map(|body| Some(body.get("greeting")?.as_str()?.to_owned())).collect()
 }
 
 /// Reports one after the other, so that each is a transaction of its own.
-async fn report(fixture: &Fixture, number: u32, count: u64) {
+pub(super) async fn report(fixture: &Fixture, number: u32, count: u64) {
     for round in 0..count {
         fixture.store.report(mk_id(number), mk_report(State::Active, round));
         fixture.store.flush().await.unwrap();

@@ -45,3 +45,21 @@ async fn the_history_goes_with_the_plugin() {
     assert_eq!(fixture.store.configuration_revisions(plugin.id, None, 9).await.unwrap(), []);
     assert_eq!(fixture.store.configuration_revisions(other.id, None, 9).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn only_the_newest_configurations_are_kept() {
+    let fixture = Fixture::keeping(5).await;
+    let plugin = fixture.store.install(mk_plugin(1)).await.unwrap();
+    let other = fixture.store.install(mk_plugin(2)).await.unwrap();
+    for revision in 4..=110 {
+        configure(&fixture.store, &plugin, revision, "ann").await;
+    }
+    let kept = fixture.store.configuration_revisions(plugin.id, None, 1000).await.unwrap();
+    assert_eq!(kept.iter().map(|one| one.revision).collect::<Vec<_>>(), (11..=110).rev().collect::<Vec<_>>());
+    assert_eq!(fixture.store.configuration_revisions(other.id, None, 9).await.unwrap().len(), 1);
+
+    compaction::report(&fixture, 2, 12).await;
+    let db = fixture.place.connection().await;
+    let texts = compaction::greetings(&db).await;
+    assert!(texts.contains("number 11") && !texts.contains("number 10"), "{texts:?}");
+}

@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel, QueryFilter,
     sea_query::{Expr, OnConflict},
 };
 
@@ -17,6 +17,10 @@ use crate::store::{
 /// Bytes of text in one statement, unless one row has more. MySQL takes 16 MiB at most unless told otherwise.
 const STATEMENT: usize = 4 * 1024 * 1024;
 
+/// Configurations that are kept of each plugin, the present one included: enough to go back behind a bad day. They may
+/// have 1 MiB each.
+pub(in crate::store) const HISTORY: i64 = 100;
+
 /// Writes the plan, and forgets revisions up to `cut`, if there is one. After an error it is unknown whether the plan
 /// was written.
 ///
@@ -29,6 +33,7 @@ pub(super) async fn execute(seat: &Seat, plan: &Plan, cut: Option<u64>) -> Resul
     write_journal(&transaction, plan).await?;
     write_plugins(&transaction, plan).await?;
     write_history(&transaction, plan).await?;
+    trim_history(&transaction, plan).await?;
     retire(&transaction, plan).await?;
     remove(&transaction, plan).await?;
     if let Some(cut) = cut {
@@ -149,6 +154,22 @@ async fn write_history(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbEr
         ])
         .to_owned();
     configuration_history::Entity::insert_many(rows).on_conflict(again).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Forgets the oldest configurations of the plugins that have a new one. Their documents were retired when the plugins
+/// stopped using them; the compaction collects them.
+async fn trim_history(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
+    use configuration_history::Column;
+    let long = plan.history.iter().filter(|row| row.revision > HISTORY);
+    let oldest = long.map(|row| {
+        let of_it = Condition::all().add(Column::PluginId.eq(row.plugin_id.as_str()));
+        of_it.add(Column::Revision.lte(row.revision - HISTORY))
+    });
+    let oldest = oldest.fold(Condition::any(), Condition::add);
+    if !oldest.is_empty() {
+        configuration_history::Entity::delete_many().filter(oldest).exec(db).await?;
+    }
     Ok(())
 }
 

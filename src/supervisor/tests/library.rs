@@ -1,141 +1,11 @@
 //! Packages: installs, updates, and which bytes are kept (CONTRACT 3.9, 3.10). Ways back: `way_back`.
 
-use std::{
-    collections::BTreeMap,
-    io::{Cursor, Write},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use serde_json::json;
-use zip::{ZipWriter, write::SimpleFileOptions};
 
-use super::world::*;
-use crate::{
-    domain::{Digest, Error, Plugin, Reason, Result, State, events::EventCatalog},
-    supervisor::{Library, PackageBytes},
-};
-
-#[derive(Default)]
-pub(super) struct Shelf {
-    packages: Mutex<BTreeMap<[u8; 32], Bytes>>,
-    pub(super) is_away: AtomicBool,
-    /// Locked: whoever wants bytes waits.
-    counter: tokio::sync::Mutex<()>,
-}
-
-impl PackageBytes for Shelf {
-    fn put(&self, digest: Digest, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async move {
-            if self.is_away.load(Ordering::SeqCst) {
-                return Err(Error::new(Reason::StoreUnavailable, "the shelf is away"));
-            }
-            self.packages.lock().unwrap().insert(digest.0, bytes);
-            Ok(())
-        })
-    }
-
-    fn get(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes>> {
-        Box::pin(async move {
-            let _turn = self.counter.lock().await;
-            let found = self.packages.lock().unwrap().get(&digest.0).cloned();
-            found.ok_or_else(|| Error::new(Reason::PackageNotFound, "not on the shelf"))
-        })
-    }
-
-    fn delete(&self, digest: Digest) -> BoxFuture<'_, Result<()>> {
-        self.packages.lock().unwrap().remove(&digest.0);
-        Box::pin(async { Ok(()) })
-    }
-}
-
-/// A library with one installed plugin, version 1.
-pub(super) struct Shop {
-    pub(super) world: World,
-    pub(super) library: Library,
-    pub(super) shelf: Arc<Shelf>,
-    pub(super) plugin: Arc<Plugin>,
-}
-
-pub(super) fn archive_of(id: &str, version: &str) -> Bytes {
-    let manifest = json!({"id": id, "author": "a", "name": "G", "command": "./g", "version": version});
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    archive.start_file("manifest.json", SimpleFileOptions::default()).unwrap();
-    archive.write_all(manifest.to_string().as_bytes()).unwrap();
-    archive.finish().unwrap().into_inner().into()
-}
-
-pub(super) fn archive(version: &str) -> Bytes {
-    archive_of("greeter", version)
-}
-
-impl Shop {
-    pub(super) async fn new(behaviour: Behaviour) -> Self {
-        let world = World::new(behaviour).await;
-        world.handle.delete(world.id).await.unwrap();
-        let shelf = Arc::new(Shelf::default());
-        let library = Library::new(world.handle.clone(), shelf.clone(), EventCatalog::any());
-        let plugin = library.install(archive("1")).await.unwrap();
-        Self { world, library, shelf, plugin }
-    }
-
-    pub(super) async fn activate(&self) -> Arc<Plugin> {
-        self.world.handle.set_active(self.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap()
-    }
-
-    pub(super) async fn update(&self, archive: Bytes) -> Result<Arc<Plugin>> {
-        let committed = self.begin_update(archive).await?;
-        self.library.wait_settled(&committed, WAIT).await
-    }
-
-    pub(super) async fn begin_update(&self, archive: Bytes) -> Result<Arc<Plugin>> {
-        self.library.update(self.plugin.id, archive, "test").await
-    }
-
-    /// Waits until a record of the plugin is like this.
-    pub(super) async fn until(&self, is_like_this: impl Fn(&Plugin) -> bool) -> Arc<Plugin> {
-        let mut records = self.world.handle.slot(self.plugin.id).unwrap().subscribe();
-        let found = records.wait_for(|plugin| plugin.as_ref().is_some_and(|plugin| is_like_this(plugin)));
-        tokio::time::timeout(Duration::from_secs(60), found).await.unwrap().unwrap().clone().unwrap()
-    }
-
-    pub(super) async fn roll_back(&self) -> Result<Arc<Plugin>> {
-        self.library.roll_back(self.plugin.id, "test", WAIT).await
-    }
-
-    /// Updates while somebody waits for bytes, who gets them when the update is committed and had its time to clean up.
-    pub(super) async fn update_meanwhile(&self, archive: Bytes) -> Arc<Plugin> {
-        let busy = self.shelf.counter.lock().await;
-        tokio::task::yield_now().await;
-        let before = self.get().desired.package;
-        let release = async move {
-            let mut records = self.world.handle.slot(self.plugin.id).unwrap().subscribe();
-            records.wait_for(|p| p.as_ref().is_some_and(|p| p.desired.package != before)).await.unwrap();
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            drop(busy);
-        };
-        tokio::join!(self.update(archive), release).0.unwrap()
-    }
-
-    pub(super) fn get(&self) -> Arc<Plugin> {
-        self.world.handle.get(self.plugin.id).unwrap()
-    }
-
-    pub(super) fn kept(&self) -> usize {
-        self.shelf.packages.lock().unwrap().len()
-    }
-}
-
-pub(super) fn version(plugin: &Plugin) -> &str {
-    &plugin.desired.manifest.version
-}
+use super::{shop::*, world::*};
+use crate::domain::{Reason, State};
 
 /// CONTRACT 3.2 (a), 3.9.
 #[tokio::test(start_paused = true)]
@@ -223,7 +93,7 @@ async fn packages_that_nobody_can_go_back_to_are_deleted() {
     let shop = Shop::new(Behaviour::Connects).await;
     for version in ["2", "3", "4"] {
         shop.update(archive(version)).await.unwrap();
-        assert_eq!(shop.kept(), 2);
+        shop.keeps(2).await;
     }
     let deleted = shop.world.handle.delete(shop.plugin.id).await.unwrap();
     shop.library.collect([deleted.desired.package, deleted.desired.previous_package].into_iter().flatten()).await;

@@ -7,6 +7,8 @@ mod connections;
 mod endings;
 mod external;
 mod library;
+mod shelf;
+mod shop;
 mod toggles;
 mod uncertain;
 mod watching;

@@ -1,6 +1,6 @@
 //! Ways back from an update: by hand, by plugd itself, and which package they lead to.
 
-use super::{library::*, world::*};
+use super::{shop::*, world::*};
 use crate::domain::{Plugin, Reason, State};
 
 /// plugd's own decision: `RollbackPackage` does it by hand, and once more goes forth again.

@@ -202,7 +202,10 @@ impl MemoryLedger {
 
 impl Ledger for MemoryLedger {
     fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>> {
-        let installed = self.append(&mut self.book.lock().unwrap(), plugin, None, false);
+        let installed = match self.is_away.load(Ordering::SeqCst) {
+            true => Err(away()),
+            false => self.append(&mut self.book.lock().unwrap(), plugin, None, false),
+        };
         Box::pin(async { installed })
     }
 
@@ -241,7 +244,11 @@ impl Ledger for MemoryLedger {
     }
 
     fn is_settled(&self) -> bool {
-        !self.is_away.load(Ordering::SeqCst)
+        self.check().is_ok()
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.is_away.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) }
     }
 }
 

@@ -168,6 +168,50 @@ async fn waiting_for_a_turn_is_no_failure() {
     }
 }
 
+/// A package whose files never come, until the sender is dropped.
+struct Stuck(Mutex<std::sync::mpsc::Receiver<()>>);
+
+impl PackageFiles for Stuck {
+    fn for_each(&self, _: &mut FileSink<'_>) -> io::Result<()> {
+        let _ = self.0.lock().unwrap().recv();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_fails_the_next_start_too_and_keeps_no_other_plugin_waiting() {
+    let (release, stuck) = std::sync::mpsc::channel::<()>();
+    let stuck = Mutex::new(Some(Stuck(Mutex::new(stuck))));
+    let fetch: FetchPackage = Arc::new(move |_| {
+        let stuck = stuck.lock().unwrap().take();
+        Box::pin(async move {
+            Ok(match stuck {
+                Some(stuck) => Box::new(stuck) as Box<dyn PackageFiles>,
+                None => Box::new(Files::default()),
+            })
+        })
+    });
+    let fixture = mk_runtime_fetching(fetch, |options| {
+        options.max_concurrent_starts = 1;
+        options.prepare_timeout = Duration::from_secs(1);
+    });
+    let failure = fixture.start(mk_shell("exit 0")).failed().await;
+    assert!(failure.message.contains("not laid out within"), "{}", failure.message);
+    let failure = fixture.start(mk_shell("exit 0")).failed().await;
+    assert!(failure.message.contains("an earlier start") && !failure.is_permanent, "{}", failure.message);
+    let (plugin, run) = (PluginId::from_bytes([50; 12]), xid::new().into());
+    let url = mk_url(run).replace(&PLUGIN.to_string(), &plugin.to_string());
+    let mut other = fixture.start(StartSpec { plugin, run, url, ..mk_shell("exit 0") });
+    other.spawned().await;
+    other.exited().await;
+    other.emptied().await;
+    drop(release);
+    let mut again = fixture.start(mk_shell("exit 0"));
+    again.spawned().await;
+    again.exited().await;
+    again.emptied().await;
+}
+
 #[tokio::test]
 async fn a_stop_before_the_spawn_cancels_it_and_frees_its_turn() {
     let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));

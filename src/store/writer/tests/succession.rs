@@ -4,6 +4,7 @@ use sea_orm::{EntityTrait, sea_query::Expr};
 
 use super::*;
 use crate::store::{
+    address::Address,
     entity,
     seat::{self, Seat},
     tests::database::Brand,
@@ -86,33 +87,64 @@ async fn a_succession_waits_for_the_transaction_under_way_and_begins_after_it() 
     assert_eq!(claim.await.unwrap().head, 7, "what was under way is read");
 }
 
-/// The whole way, with the locks: the first is cut off, the second starts, the first comes back while the second is
-/// there and again when it is gone.
-async fn the_first_comes_back_late(brand: Brand) {
+/// A writer that has one plugin, and whose session the server has ended.
+async fn cut_off(brand: Brand) -> (Place, Writer, Arc<Mutex<Vec<u64>>>) {
     let place = Place::on(brand).await;
-    let Place::Server(database) = &place else { panic!("a server") };
     let (mut first, told) = mk_writer(&place).await;
     install(&mut first, 1).await;
+    let Place::Server(database) = &place else { panic!("a server") };
     database.end_sessions().await;
+    (place, first, told)
+}
+
+/// The whole way, with the locks: the first is cut off, the second starts, the first comes back while the second works.
+async fn the_first_comes_back_late(brand: Brand) {
+    let (place, mut first, told) = cut_off(brand).await;
     let (mut second, _) = mk_writer(&place).await;
     assert_eq!(second.start.head, 1);
 
     install(&mut first, 2).await;
     assert!(first.retry.is_some(), "the second has the lock");
     first.recover().await;
-    assert!(first.retry.is_some(), "and keeps it");
-    install(&mut second, 3).await;
-    assert_eq!(second.start.head, 2);
-    second.end().await;
-    assert!(!first.is_superseded);
-    first.recover().await;
-    assert!(first.is_superseded);
-
+    assert!(first.is_superseded, "and keeps it: there is nothing to wait for");
     first.end().await;
+    install(&mut second, 3).await;
+    assert_eq!(second.start.head, 2, "the second has noticed nothing");
+
+    second.end().await;
     let (third, _) = mk_writer(&place).await;
     let ids: Vec<_> = [1, 3].map(mk_id).into();
     assert!(third.start.head == 2 && ids.iter().all(|id| third.start.records.contains_key(id)));
     assert_eq!(*told.lock().unwrap(), [1]);
+}
+
+/// Somebody who has the lock and has yet to make himself the owner.
+async fn holder(place: &Place) -> Seat {
+    Seat::take(Address::parse(&place.url()).unwrap()).await.unwrap()
+}
+
+async fn the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used(brand: Brand) {
+    let (place, mut first, told) = cut_off(brand).await;
+    let second = holder(&place).await;
+    install(&mut first, 2).await;
+    first.recover().await;
+    assert!(first.retry.is_some() && !first.is_superseded, "the second may still end with nothing done");
+    second.release().await.unwrap();
+    first.recover().await;
+    assert!(first.retry.is_none(), "as it did");
+    install(&mut first, 3).await;
+    assert_eq!(*told.lock().unwrap(), [1, 2]);
+}
+
+async fn the_first_ends_as_soon_as_the_lock_is_used(brand: Brand) {
+    let (place, mut first, _) = cut_off(brand).await;
+    let second = holder(&place).await;
+    install(&mut first, 2).await;
+    first.recover().await;
+    assert!(!first.is_superseded);
+    seat::claim(&second).await.unwrap();
+    first.recover().await;
+    assert!(first.is_superseded);
 }
 
 #[tokio::test]
@@ -123,4 +155,24 @@ async fn the_first_comes_back_late_on_postgres() {
 #[tokio::test]
 async fn the_first_comes_back_late_on_mysql() {
     the_first_comes_back_late(Brand::MySql).await;
+}
+
+#[tokio::test]
+async fn the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used_on_postgres() {
+    the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used(Brand::Postgres).await;
+}
+
+#[tokio::test]
+async fn the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used_on_mysql() {
+    the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used(Brand::MySql).await;
+}
+
+#[tokio::test]
+async fn the_first_ends_as_soon_as_the_lock_is_used_on_postgres() {
+    the_first_ends_as_soon_as_the_lock_is_used(Brand::Postgres).await;
+}
+
+#[tokio::test]
+async fn the_first_ends_as_soon_as_the_lock_is_used_on_mysql() {
+    the_first_ends_as_soon_as_the_lock_is_used(Brand::MySql).await;
 }
