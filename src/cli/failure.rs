@@ -145,8 +145,7 @@ fn is_gibberish(status: &Status) -> bool {
 
 /// The error of the connection that ended a call. A deadline is one of the transport's errors too.
 fn broken_connection(status: &Status) -> Option<&transport::Error> {
-    let source = status.source().filter(|_| matches!(status.code(), Code::Unknown | Code::Unavailable))?;
-    source.downcast_ref()
+    status.source().filter(|_| exit_of(status) != Exit::Timeout)?.downcast_ref()
 }
 
 /// A connection that can't be made, or that broke.
