@@ -89,6 +89,12 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// The same with the server's word for it.
+    #[must_use]
+    pub(super) fn because(self, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..self }
+    }
+
     /// As programs read it.
     #[must_use]
     pub(super) fn json(&self) -> Value {

@@ -95,6 +95,12 @@ impl Package {
         self.manifest.as_ref()?.get("id")?.as_str()
     }
 
+    /// The version in its manifest.
+    #[must_use]
+    pub(super) fn version(&self) -> Option<&str> {
+        self.manifest.as_ref()?.get("version")?.as_str()
+    }
+
     /// What its author may not have meant.
     #[must_use]
     pub(super) fn remarks(&self) -> Vec<String> {
