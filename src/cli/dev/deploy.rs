@@ -14,7 +14,6 @@ use crate::{
     cli::{
         active::{self, Waiting},
         aftermath,
-        client::Api,
         failure::Failure,
         package::Package,
         transfer,
@@ -102,26 +101,33 @@ impl<'a> Deployment<'a> {
         let api = &self.session.api;
         let there = installed(self.session, package.manifest_id(), PluginMode::Supervised).await?;
         self.leave(there.as_ref()).await?;
-        let is_first = self.plugin.is_none();
-        let is_stopped = !is_first && there.as_ref().is_some_and(|it| it.desired_state() == ActiveState::Inactive);
+        let is_stopped =
+            self.plugin.is_some() && there.as_ref().is_some_and(|it| it.desired_state() == ActiveState::Inactive);
         let plugin = match there {
             None => transfer::install(api, package).await?,
-            Some(plugin) => {
-                self.follow_log(&plugin.id, true).await;
-                if plugin.package_digest != package.digest {
-                    self.update(&plugin, package).await?
-                } else {
-                    // One that the server started before this session looked is started anew, so that its log is seen
-                    // from the beginning.
-                    let is_left_running = is_first && plugin.desired_state() == ActiveState::Active;
-                    restart_if(is_left_running, api, &plugin.id).await;
-                    plugin
-                }
-            }
+            Some(plugin) => self.place_on(plugin, package).await?,
         };
         self.follow_log(&plugin.id, false).await;
+        if !is_stopped && plugin.desired_state() == ActiveState::Inactive {
+            // Not left to the wait for it, which may be given up: it would look as if somebody had stopped it.
+            active::set(api, &plugin.id, ActiveState::Active, AT_ONCE).await?;
+        }
         self.plugin = Some(plugin.clone());
         Ok(Placed { plugin, digest: package.digest.clone(), is_stopped })
+    }
+
+    /// Makes this the package of a plugin that is there already.
+    async fn place_on(&mut self, plugin: Plugin, package: &Package) -> Result<Plugin, Failure> {
+        self.follow_log(&plugin.id, true).await;
+        if plugin.package_digest != package.digest {
+            return self.update(&plugin, package).await;
+        }
+        if self.plugin.is_none() && plugin.desired_state() == ActiveState::Active {
+            // The server started it before this session looked: anew, so that its log is seen from the beginning. If
+            // that is refused, starting it says why.
+            let _ = active::restart(&self.session.api, &plugin.id, AT_ONCE).await;
+        }
+        Ok(plugin)
     }
 
     /// Stops the plugin that this session deployed to before, if the manifest has another id by now.
@@ -198,11 +204,4 @@ pub(super) struct Placed {
 /// Is the folder still as in the package with this digest?
 pub(super) fn is_still(session: &Session, digest: &str) -> bool {
     session.package().is_ok_and(|package| package.digest == digest)
-}
-
-/// Starts a plugin anew, without waiting. If that is refused, starting it says why.
-async fn restart_if(is_wanted: bool, api: &Api, id: &str) {
-    if is_wanted {
-        let _ = active::restart(api, id, AT_ONCE).await;
-    }
 }
