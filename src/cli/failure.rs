@@ -83,6 +83,12 @@ impl Failure {
         Self { what: format!("{context}: {}", self.what), ..self }
     }
 
+    /// The same with what else is to be known of it.
+    #[must_use]
+    pub(super) fn and(self, context: impl fmt::Display) -> Self {
+        Self { what: format!("{}; {context}", self.what), ..self }
+    }
+
     /// The same with what to do about it.
     #[must_use]
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
