@@ -34,7 +34,7 @@ pub(super) struct Waiting {
 /// # Errors
 /// It is not one.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
-    config::duration(text).ok_or("a time like 500ms, 30s or 1m30s is expected")
+    config::duration(text).ok_or("a time like 500ms, 30s, 1m30s or 30d is expected")
 }
 
 impl Waiting {

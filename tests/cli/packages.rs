@@ -55,6 +55,8 @@ async fn update_and_rollback_tell_from_which_version_to_which() {
 
     let updated = run(&plugd, &["update", "chaos", two.to_str().unwrap()]).await;
     assert_eq!(updated.text(), format!("{id} Chaos is active: 1.0.0 -> 2.0.0\n"));
+    let shown = run(&plugd, &["get", "chaos"]).await;
+    assert!(shown.text().contains("previous package:") && shown.text().contains("configuration:"), "{}", shown.text());
     let back = json_of(&plugd, &["rollback", "chaos"]).await;
     assert_eq!((&back["previous_version"], &back["version"]), (&json!("2.0.0"), &json!("1.0.0")));
     let updated = run(&plugd, &["update", id, two.to_str().unwrap(), "--no-wait"]).await;
@@ -99,6 +101,10 @@ async fn a_download_is_what_was_uploaded_and_replaces_nothing_unless_told_so() {
     here(&["download", "chaos", "-O", "chaos.zip", "--force"]).await.text();
     assert_eq!(fs::read(&file).unwrap(), archive);
     assert_eq!(here(&["download", "chaos", "-O", "-"]).await.stdout, archive);
+
+    let refused = here(&["download", "chaos", "other.zip"]).await;
+    assert_eq!(refused.code(), Some(2));
+    assert!(refused.stderr.contains("-O other.zip"), "{}", refused.stderr);
 
     here(&["download", "chaos", "--unzip", "unpacked"]).await.text();
     let manifest: serde_json::Value =
