@@ -10,6 +10,7 @@ use super::{
     client::{Api, MARGIN, SETTLE, present, within},
     failure::Failure,
     get::tell,
+    progress,
     resolve::plugin_id,
 };
 use crate::{
@@ -33,7 +34,7 @@ pub(super) struct Waiting {
 /// # Errors
 /// It is not one.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
-    config::duration(text).ok_or("a time like 500ms, 30s or 1m30s is expected")
+    config::duration(text).ok_or("a time like 500ms, 30s, 1m30s or 30d is expected")
 }
 
 impl Waiting {
@@ -65,7 +66,8 @@ macro_rules! commands {
             pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
                 let id = plugin_id(&context.api, &self.plugin).await?;
                 let act = $act;
-                tell(&context.ui, &act(&context.api, &id, self.waiting).await?)
+                let done = progress::during(context, &id, act(&context.api, &id, self.waiting)).await?;
+                tell(&context.ui, &done)
             }
         }
     )+};

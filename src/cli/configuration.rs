@@ -2,6 +2,7 @@
 
 mod edit;
 mod history;
+mod set;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -27,10 +28,14 @@ use crate::api::{
 #[derive(Debug, Subcommand)]
 pub(super) enum Configuration {
     /// Print the configuration
+    ///
+    /// Its revision is told on standard error; with -o json it is in `plugd get`, as configuration_revision.
     #[command(after_help = "Example:\n  plugd config get my-plugin")]
     Get(Plugin),
     /// Set some of its fields, or all of it with --json
-    Set(Set),
+    Set(set::Set),
+    /// Remove some of its fields
+    Unset(set::Unset),
     /// Change it in your editor ($VISUAL or $EDITOR)
     #[command(after_help = "Example:\n  EDITOR=nano plugd config edit my-plugin")]
     Edit(Plugin),
@@ -49,20 +54,6 @@ pub(super) struct Plugin {
     plugin: String,
 }
 
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plugd config set my-plugin greeting=Hello count=3\n  \
-                        plugd config set my-plugin --json '{\"greeting\": \"Hello\"}'   all of it")]
-pub(super) struct Set {
-    #[command(flatten)]
-    plugin: Plugin,
-    /// A field and its value; a number or true or false is taken as one unless the field is a string
-    #[arg(value_name = "KEY=VALUE", value_parser = pair, required_unless_present = "json", conflicts_with = "json")]
-    fields: Vec<(String, String)>,
-    /// The whole configuration, a JSON object
-    #[arg(long, value_name = "JSON")]
-    json: Option<String>,
-}
-
 /// A stored configuration and its revision.
 #[derive(Debug)]
 struct Stored {
@@ -70,17 +61,13 @@ struct Stored {
     revision: u64,
 }
 
-fn pair(text: &str) -> Result<(String, String), &'static str> {
-    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
-    Ok((key.to_owned(), value.to_owned()))
-}
-
 impl Configuration {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let api = &context.api;
         match self {
-            Self::Get(plugin) => Ok(context.ui.json(&read(api, plugin.id(api).await?).await?.values.into())?),
+            Self::Get(plugin) => print(context, read(api, plugin.id(api).await?).await?),
             Self::Set(set) => set.run(context).await,
+            Self::Unset(unset) => unset.run(context).await,
             Self::Edit(plugin) => edit::edit(context, plugin.id(api).await?).await,
             Self::Schema(plugin) => print_schema(context, plugin.id(api).await?).await,
             Self::History(plugin) => history::print(context, plugin.id(api).await?).await,
@@ -94,34 +81,13 @@ impl Plugin {
     }
 }
 
-impl Set {
-    async fn run(self, context: &Context) -> Result<(), Failure> {
-        let id = self.plugin.id(&context.api).await?;
-        let Some(text) = &self.json else { return self.merge(context, id).await };
-        match serde_json::from_str(text) {
-            Ok(Value::Object(values)) => write(context, id, values, None).await,
-            _ => Err(usage("--json: not a JSON object").hint("write it like '{\"key\": \"value\"}'")),
-        }
+/// Prints a configuration as it is stored.
+fn print(context: &Context, stored: Stored) -> Result<(), Failure> {
+    context.ui.json(&stored.values.into())?;
+    if !context.ui.is_json() {
+        context.ui.note(&format!("revision {}", stored.revision));
     }
-
-    async fn merge(self, context: &Context, id: String) -> Result<(), Failure> {
-        let schema = schema(&context.api, id.clone()).await?;
-        let mut stored = read(&context.api, id.clone()).await?;
-        for (key, text) in self.fields {
-            let value = typed(&schema, &key, text);
-            stored.values.insert(key, value);
-        }
-        write(context, id, stored.values, Some(stored.revision)).await
-    }
-}
-
-/// A field's value from the command line: by the type that the schema says, else by how it looks.
-fn typed(schema: &[ConfigurationField], key: &str, text: String) -> Value {
-    let field = schema.iter().find(|field| field.id == key);
-    match field.map(ConfigurationField::r#type) {
-        Some(Type::String) => Value::String(text),
-        _ => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-    }
+    Ok(())
 }
 
 async fn read(api: &Api, plugin_id: String) -> Result<Stored, Failure> {
@@ -149,9 +115,21 @@ async fn write(
     // The plugin itself is asked, and has 30 s.
     let answer = match within(QUICK + MARGIN, request, send).await {
         Ok(answer) => answer,
-        Err(status) => return Err(explain(&context.api, &plugin_id, status.into()).await),
+        Err(status) => return Err(explain(&context.api, &plugin_id, on_conflict(&plugin_id, status.into())).await),
     };
-    Ok(context.ui.json(&shape::object(answer.configuration.as_ref()).into())?)
+    let values = shape::object(answer.configuration.as_ref());
+    print(context, Stored { values, revision: answer.configuration_revision })
+}
+
+/// What a person can do about a configuration that is another one by now.
+fn on_conflict(plugin_id: &str, failure: Failure) -> Failure {
+    if failure.reason.as_deref() != Some("REVISION_CONFLICT") {
+        return failure;
+    }
+    failure.hint(format!(
+        "somebody else changed it meanwhile: see `plugd config get {plugin_id}`, which tells its revision, then run \
+         this again"
+    ))
 }
 
 async fn print_schema(context: &Context, id: String) -> Result<(), Failure> {
@@ -189,21 +167,5 @@ fn type_name(kind: Type) -> &'static str {
         Type::String => "string",
         Type::Number => "number",
         Type::Boolean => "boolean",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_is_taken_by_its_type_in_the_schema_else_by_its_looks() {
-        let field =
-            ConfigurationField { id: "code".to_owned(), r#type: Type::String.into(), ..ConfigurationField::default() };
-        let schema = [field];
-        assert_eq!(typed(&schema, "code", "0123".to_owned()), "0123");
-        assert_eq!(typed(&schema, "count", "3".to_owned()), 3);
-        assert_eq!(typed(&schema, "on", "true".to_owned()), true);
-        assert_eq!(typed(&schema, "name", "hello".to_owned()), "hello");
     }
 }

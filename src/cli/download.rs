@@ -32,12 +32,19 @@ pub(super) struct Download {
     /// Where to write it; - for standard output [default: a name after the manifest id]
     #[arg(long, short = 'O', value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Nothing: for those who name the file as they would name it to `cp`
+    #[arg(hide = true, value_parser = not_a_file)]
+    _file: Option<String>,
     /// Unpack it into this folder instead
     #[arg(long, value_name = "DIR", conflicts_with = "file")]
     unzip: Option<PathBuf>,
     /// Replace a file that is there, or unpack into a folder that is not empty
     #[arg(long)]
     force: bool,
+}
+
+fn not_a_file(file: &str) -> Result<String, String> {
+    Err(format!("name the file with -O: -O {file}"))
 }
 
 impl Download {

@@ -83,10 +83,22 @@ impl Failure {
         Self { what: format!("{context}: {}", self.what), ..self }
     }
 
+    /// The same with what else is to be known of it.
+    #[must_use]
+    pub(super) fn and(self, context: impl fmt::Display) -> Self {
+        Self { what: format!("{}; {context}", self.what), ..self }
+    }
+
     /// The same with what to do about it.
     #[must_use]
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same with the server's word for it.
+    #[must_use]
+    pub(super) fn because(self, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..self }
     }
 
     /// As programs read it.

@@ -9,7 +9,7 @@ use super::{
     table::{Cell, Table},
     ui::Ui,
 };
-use crate::api::v1::Plugin;
+use crate::api::v1::{Plugin, ReportedState};
 
 /// Show a plugin
 #[derive(Debug, Args)]
@@ -59,6 +59,18 @@ pub(super) fn sentence(ui: &Ui, plugin: &Plugin) -> String {
     format!("{} {} is {state}", plugin.id, super::ui::tame(&plugin.name))
 }
 
+fn revision(revision: u64) -> String {
+    if revision == 0 { "never set".to_owned() } else { format!("revision {revision}") }
+}
+
+/// What to do about a plugin that failed.
+fn hint(plugin: &Plugin) -> String {
+    if shape::state_of(plugin) != ReportedState::Error {
+        return String::new();
+    }
+    format!("`plugd logs {}` shows what it printed, `plugd activate {}` tries again", plugin.id, plugin.id)
+}
+
 fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {
     let status = plugin.status.clone().unwrap_or_default();
     let state = status.state();
@@ -77,8 +89,11 @@ fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {
         ("pid", if status.pid == 0 { String::new() } else { status.pid.to_string() }),
         ("run", status.run_id.clone()),
         ("created", shape::short_time(plugin.create_time.as_ref())),
+        ("configuration", revision(plugin.configuration_revision)),
         ("package", plugin.package_digest.clone()),
+        ("previous package", plugin.previous_package_digest.clone()),
         ("revision", plugin.revision.to_string()),
+        ("hint", hint(plugin)),
     ];
     let colored = |(name, value): (&'static str, String)| {
         let style = if name == "state" { shape::style(state) } else { super::ui::Style::Plain };

@@ -10,8 +10,11 @@ use super::{
     failure::{Exit, Failure},
     get::tell,
     package::{ManifestArg, Package},
+    progress,
     resolve::with_manifest_id,
-    shape, transfer, update, usage,
+    shape, transfer,
+    ui::tame,
+    update, usage,
 };
 use crate::api::v1::{ActiveState, Plugin, PluginMode};
 
@@ -48,9 +51,11 @@ impl Install {
         if !self.activate {
             return tell(&context.ui, &plugin);
         }
-        let set = active::set(&context.api, &plugin.id, ActiveState::Active, self.waiting).await;
-        let plugin =
-            set.map_err(|status| Failure::from(status).about(format_args!("{} is installed, but", plugin.id)))?;
+        context.ui.note(&format!("{} {} is installed", plugin.id, tame(&plugin.name)));
+        let set = active::set(&context.api, &plugin.id, ActiveState::Active, self.waiting);
+        let plugin = progress::during(context, &plugin.id, set)
+            .await
+            .map_err(|status| Failure::from(status).about(format_args!("{} is installed, but", plugin.id)))?;
         tell(&context.ui, &plugin)
     }
 
@@ -65,7 +70,7 @@ impl Install {
             [] => transfer::install(&context.api, &package).await,
             [plugin] if self.update => {
                 update::check_supervised(plugin)?;
-                Ok(Box::pin(transfer::update(&context.api, &plugin.id, &package, self.waiting)).await?)
+                update::replace(context, plugin, &package, self.waiting).await
             }
             several => Err(self.installed_already(several)),
         }

@@ -38,7 +38,15 @@ impl Publish {
         if context.ui.is_json() {
             return Ok(context.ui.json(&json!({"matched": answer.matched, "accepted": answer.accepted}))?);
         }
-        Ok(context.ui.line(&format!("{} plugins consume it, {} took it", answer.matched, answer.accepted))?)
+        let consumers = match answer.matched {
+            1 => "1 plugin consumes".to_owned(),
+            matched => format!("{matched} plugins consume"),
+        };
+        context.ui.line(&format!("{consumers} it, {} took it", answer.accepted))?;
+        if answer.matched == 0 {
+            context.ui.note("The events_consumed of a plugin's manifest names the events that it gets.");
+        }
+        Ok(())
     }
 }
 

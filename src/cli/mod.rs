@@ -1,6 +1,7 @@
 //! The command line. Everything that talks to a server does so through the generated gRPC clients only.
 
 mod active;
+mod aftermath;
 mod broken;
 mod client;
 mod completions;
@@ -23,6 +24,7 @@ mod new;
 mod options;
 mod pack;
 mod package;
+mod progress;
 mod resolve;
 mod rest;
 mod retry;

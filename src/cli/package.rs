@@ -15,6 +15,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 use zip::ZipArchive;
 
+use self::remarks::missing_command;
 use super::{failure::Failure, ui::Ui, usage};
 use crate::domain::package::{MAX_ARCHIVE, digest_of};
 
@@ -22,7 +23,7 @@ pub(super) use self::{
     folder::Folder,
     ignored::is_ignored,
     manifest::{MANIFEST, Manifest},
-    remarks::remarks,
+    remarks::{is_near, remarks},
 };
 
 /// Most bytes of a manifest in an archive that are read to say something about it.
@@ -95,11 +96,17 @@ impl Package {
         self.manifest.as_ref()?.get("id")?.as_str()
     }
 
+    /// The version in its manifest.
+    #[must_use]
+    pub(super) fn version(&self) -> Option<&str> {
+        self.manifest.as_ref()?.get("version")?.as_str()
+    }
+
     /// What its author may not have meant.
     #[must_use]
     pub(super) fn remarks(&self) -> Vec<String> {
         let of_manifest = self.manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
-        of_manifest.into_iter().chain(self.missed.iter().cloned()).collect()
+        of_manifest.into_iter().chain(missing_command(&self.bytes)).chain(self.missed.iter().cloned()).collect()
     }
 
     /// Says so.

@@ -21,7 +21,8 @@ pub(super) async fn plugin_id(api: &Api, text: &str) -> Result<String, Failure> 
     if text.parse::<PluginId>().is_ok() {
         return Ok(text.to_owned());
     }
-    Ok(pick(&all_plugins(api, &ListPluginsRequest::default()).await?, text)?.id.clone())
+    let plugins = all_plugins(api, &ListPluginsRequest::default()).await.map_err(by_id)?;
+    Ok(pick(&plugins, text)?.id.clone())
 }
 
 /// The plugin that a person means, as it is now.
@@ -71,6 +72,14 @@ pub(super) async fn all_plugins(api: &Api, request: &ListPluginsRequest) -> Resu
             return Ok(plugins);
         }
     }
+}
+
+/// Whoever may not list the plugins, as an application may not, can do without.
+fn by_id(failure: Failure) -> Failure {
+    if failure.reason.as_deref() == Some("PERMISSION_DENIED") {
+        return failure.hint("to find a plugin by its name takes a token that may list them: give the plugin's id");
+    }
+    failure
 }
 
 fn pick<'a>(plugins: &'a [Plugin], text: &str) -> Result<&'a Plugin, Failure> {

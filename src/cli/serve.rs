@@ -1,10 +1,20 @@
 //! `plugd serve`.
 
-use std::{env, io::IsTerminal, path::PathBuf};
+use std::{
+    env,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
-use super::{failure::Failure, in_many_threads, options::Options, signals, telemetry, ui::Ui};
+use super::{
+    failure::Failure,
+    in_many_threads,
+    options::{Options, TOKEN_FILE},
+    signals, telemetry,
+    ui::Ui,
+};
 use crate::{
     app::{self, Ready},
     config::{Config, Environment, File, Flags, Knobs},
@@ -43,18 +53,18 @@ impl Serve {
 
 async fn serve(config: Config, ui: &Ui) -> Result<(), Failure> {
     let stop = signals::stop_token()?;
-    Ok(Box::pin(app::serve(config, stop, |ready| announce(ui, &ready))).await?)
+    let token_file = config.data_dir.join(TOKEN_FILE);
+    Ok(Box::pin(app::serve(config, stop, |ready| announce(ui, &ready, &token_file))).await?)
 }
 
-fn announce(ui: &Ui, ready: &Ready) {
+fn announce(ui: &Ui, ready: &Ready, token_file: &Path) {
     ui.note(&format!("plugd serves on {}", ready.url));
-    match &ready.admin_token {
-        // Not into a log that is kept.
-        Some(token) if std::io::stderr().is_terminal() => {
-            ui.note(&format!("This is a new data folder. The administrator's token, also in its admin.token: {token}"));
-        }
-        Some(_) => ui.note("This is a new data folder. The administrator's token is in the file admin.token there."),
-        None => {}
+    let Some(token) = &ready.admin_token else { return };
+    let file = token_file.display();
+    ui.note(&format!("This is a new data folder. The administrator's token is in {file}"));
+    // Not into a log that is kept.
+    if std::io::stderr().is_terminal() {
+        ui.note(&format!("It is {token}"));
     }
 }
 

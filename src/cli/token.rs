@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use prost_types::Timestamp;
 use serde_json::Value;
 
 use super::{
@@ -133,10 +134,17 @@ async fn list(context: &Context) -> Result<(), Failure> {
     if context.ui.is_json() {
         return Ok(context.ui.json(&Value::Array(tokens.iter().map(shape::token).collect()))?);
     }
-    Ok(table(&tokens).print(&context.ui)?)
+    Ok(table(&tokens, jiff::Timestamp::now().as_second()).print(&context.ui)?)
 }
 
-fn table(tokens: &[Entry]) -> Table {
+/// When a token ends, for a person.
+fn expiry(time: Option<&Timestamp>, now: i64) -> String {
+    let Some(time) = time else { return "never".to_owned() };
+    let is_over = if time.seconds <= now { " (expired)" } else { "" };
+    format!("{}{is_over}", shape::short_time(Some(time)))
+}
+
+fn table(tokens: &[Entry], now: i64) -> Table {
     let mut table = Table::new(&["ID", "NAME", "ROLE", "CREATED", "EXPIRES"]);
     for token in tokens {
         table.row([
@@ -144,7 +152,7 @@ fn table(tokens: &[Entry]) -> Table {
             token.name.as_str().into(),
             shape::role(token.role()).into(),
             shape::short_time(token.create_time.as_ref()).into(),
-            token.expire_time.as_ref().map_or("never".into(), |time| shape::short_time(Some(time)).into()),
+            expiry(token.expire_time.as_ref(), now).into(),
         ]);
     }
     table
@@ -153,6 +161,13 @@ fn table(tokens: &[Entry]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_whose_time_is_up_is_marked() {
+        let at = |seconds| expiry(Some(&Timestamp { seconds, nanos: 0 }), 60);
+        assert_eq!((at(60).as_str(), at(61).as_str()), ("1970-01-01T00:01:00Z (expired)", "1970-01-01T00:01:01Z"));
+        assert_eq!(expiry(None, 60), "never");
+    }
 
     #[test]
     fn a_token_is_named_by_its_id_or_by_a_name_that_only_it_has() {

@@ -7,11 +7,12 @@ use clap::Args;
 use super::{
     Context,
     active::Waiting,
+    aftermath,
     client::{present, within},
     failure::{Exit, Failure},
     get::sentence,
     package::{ManifestArg, Package},
-    resolve, shape, transfer,
+    progress, resolve, shape, transfer,
     ui::{Ui, tame},
 };
 use crate::api::v1::{Plugin, PluginMode, RollbackPackageRequest};
@@ -42,9 +43,29 @@ impl Update {
         let before = resolve::plugin(&context.api, &self.plugin).await?;
         check_supervised(&before)?;
         package.warn(&context.ui);
-        let after = Box::pin(transfer::update(&context.api, &before.id, &package, self.waiting)).await?;
+        let after = replace(context, &before, &package, self.waiting).await?;
         tell(&context.ui, &before, &after)
     }
+}
+
+/// Makes this the package of a plugin, and waits as told: if it fails, until it is known what became of the plugin.
+///
+/// # Errors
+/// It is refused, fails or is not settled in time.
+pub(super) async fn replace(
+    context: &Context,
+    before: &Plugin,
+    package: &Package,
+    waiting: Waiting,
+) -> Result<Plugin, Failure> {
+    let api = &context.api;
+    let work = async {
+        match transfer::update(api, &before.id, package, waiting).await {
+            Ok(after) => Ok(after),
+            Err(status) => Err(aftermath::explain(api, before, package, status).await),
+        }
+    };
+    Box::pin(progress::during(context, &before.id, work)).await
 }
 
 /// Go back to the package before this one
@@ -68,7 +89,8 @@ impl Rollback {
             wait_timeout: self.waiting.limit(),
         };
         let send = async |request| context.api.plugins().rollback_package(request).await;
-        let after = present(within(self.waiting.deadline(), request, send).await?.plugin)?;
+        let work = within(self.waiting.deadline(), request, send);
+        let after = present(progress::during(context, &before.id, work).await?.plugin)?;
         tell(&context.ui, &before, &after)
     }
 }

@@ -75,6 +75,7 @@ fn of_package(package: Package, catalog: &EventCatalog) -> Result<Valid, Failure
 impl Valid {
     fn line(&self) -> String {
         let about = match &self.package {
+            Some((_, size, files)) if files.len() == 1 => format!("1 file, {size} bytes"),
             Some((_, size, files)) => format!("{} files, {size} bytes", files.len()),
             None => "the manifest of an external plugin".to_owned(),
         };

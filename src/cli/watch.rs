@@ -25,7 +25,7 @@ use crate::api::v1::{
 /// Print each change of each plugin as it happens
 ///
 /// Begins with every plugin as it is now. When the connection breaks, or the server restarts, it goes on by itself
-/// where it was, until Ctrl-C.
+/// where it was, until Ctrl-C. Changes of which there is nothing to tell are printed with -o json only.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd watch\n  plugd watch my-plugin --live\n  plugd watch -o json --state error")]
 pub(super) struct Watch {
@@ -120,6 +120,9 @@ impl Printer {
     }
 
     fn print(&self, change: &Change<'_>, cursor: &Cursor) -> Result<(), Failure> {
+        if !self.ui.is_json() && !change.is_visible() {
+            return Ok(());
+        }
         let line = if self.ui.is_json() { change.json(cursor).to_string() } else { change.line(&self.ui) };
         Ok(self.ui.line(&format!("{}{line}", self.prefix))?)
     }

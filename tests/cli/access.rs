@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{json_of, run};
-use crate::harness::{Plugd, Run, cli};
+use crate::harness::{Plugd, Run, Running, cli, is_interrupted_or_ok, program};
 
 #[tokio::test]
 async fn tokens_from_the_command_line() {
@@ -19,6 +19,8 @@ async fn tokens_from_the_command_line() {
     assert_eq!(roles, ["admin", "viewer"]);
     assert!(!listed.to_string().contains(secret));
 
+    let wrong = run(&plugd, &["token", "create", "ci", "--role", "viewer", "--ttl", "month"]).await;
+    assert!(wrong.stderr.contains("30d"), "{}", wrong.stderr);
     run(&plugd, &["token", "revoke", id]).await.text();
     assert_eq!(as_viewer(&["list"]).await.code(), Some(4));
     assert_eq!(run(&plugd, &["token", "revoke", id]).await.code(), Some(3));
@@ -59,6 +61,30 @@ async fn a_role_that_is_not_enough_is_told_in_words() {
     assert_eq!(refused.code(), Some(4));
     assert!(refused.stderr.contains("this token is a viewer's: DeletePlugin needs an admin's"), "{}", refused.stderr);
     assert!(!refused.stderr.contains("ROLE_"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn a_server_with_a_new_data_folder_says_where_the_token_is() {
+    let home = tempfile::tempdir().unwrap();
+    let mut serve = program(env!("CARGO_BIN_EXE_plugd"));
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir", "here"]).current_dir(home.path());
+    let mut serve = Running::start_reading_stderr(&mut serve);
+    serve.find("This is a new data folder. The administrator's token is in here/admin.token").await;
+    serve.interrupt();
+    assert!(is_interrupted_or_ok(serve.ended().await));
+}
+
+#[tokio::test]
+async fn an_application_is_told_to_call_a_plugin_by_its_id() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().run(&["tame"]).await;
+    let created = json_of(&plugd, &["token", "create", "app", "--role", "host"]).await;
+    let secret = created["secret"].as_str().unwrap();
+    let call = async |plugin: &str| cli(&plugd, &["call", plugin, "ping"]).env("PLUGD_TOKEN", secret).run().await;
+    let refused = call("chaos").await;
+    assert_eq!(refused.code(), Some(4));
+    assert!(refused.stderr.contains("give the plugin's id"), "{}", refused.stderr);
+    call(&id).await.json();
 }
 
 #[tokio::test]

@@ -97,9 +97,54 @@ async fn what_was_typed_is_kept_when_it_can_not_be_stored() {
     for (script, code) in cases {
         let failed = edit(&plugd, "EDITOR", script).await;
         assert_eq!(failed.code(), Some(code), "{script}: {}", failed.stderr);
-        let file = failed.stderr.split_once("your text is in ").unwrap().1.split_once(": ").unwrap().0;
+        assert!(!failed.stderr.starts_with("error: your text"), "the reason comes first: {}", failed.stderr);
+        let file = failed.stderr.split_once("; your text is in ").unwrap().1.lines().next().unwrap();
         assert!(fs::read_to_string(file).is_ok(), "{file}");
     }
+}
+
+#[tokio::test]
+async fn an_editor_that_is_not_there_leaves_nothing_behind() {
+    let plugd = Plugd::start().await;
+    plugd.api().run(&["tame"]).await;
+    let temporary = plugd.scratch().join("tmp");
+    let mut command = cli(&plugd, &["config", "edit", "chaos"]);
+    let failed = command.env("EDITOR", "/no/such/editor").env("TMPDIR", &temporary).run().await;
+    assert_eq!(failed.code(), Some(2));
+    assert!(failed.stderr.contains("error: the editor /no/such/editor can't be run"), "{}", failed.stderr);
+    assert_eq!(fs::read_dir(temporary).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_change_on_top_of_another_revision_is_refused_and_says_what_to_do() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().run(&["tame"]).await;
+    run(&plugd, &["config", "set", "chaos", "greeting=one"]).await.text();
+    let shown = run(&plugd, &["config", "get", "chaos"]).await;
+    assert_eq!(shown.stderr, "revision 1\n");
+    run(&plugd, &["config", "set", "chaos", "greeting=two", "--if-revision", "1"]).await.text();
+    for change in
+        [&["set", "chaos", "greeting=three"][..], &["set", "chaos", "--json", "{}"], &["unset", "chaos", "greeting"]]
+    {
+        let refused = run(&plugd, &[&["config"], change, &["--if-revision", "1"]].concat()).await;
+        assert_eq!(refused.code(), Some(6), "{change:?}");
+        assert!(refused.stderr.contains(&format!("`plugd config get {id}`")), "{}", refused.stderr);
+        assert!(refused.stderr.contains("run this again"), "{}", refused.stderr);
+    }
+    assert_eq!(json_of(&plugd, &["config", "get", "chaos"]).await, json!({"greeting": "two"}));
+}
+
+#[tokio::test]
+async fn a_field_is_removed_and_one_that_the_plugin_does_not_declare_is_told() {
+    let plugd = Plugd::start().await;
+    plugd.api().run(&["tame"]).await;
+    let set = run(&plugd, &["config", "set", "chaos", "greetin=x", "greeting=y"]).await;
+    assert_eq!(set.json(), json!({"greetin": "x", "greeting": "y"}));
+    let told = "warning: the plugin declares no field \"greetin\"; did you mean \"greeting\"?\n";
+    assert!(set.stderr.starts_with(told) && set.stderr.matches("warning").count() == 1, "{}", set.stderr);
+    let left = json_of(&plugd, &["config", "unset", "chaos", "greetin"]).await;
+    assert_eq!(left, json!({"greeting": "y"}));
+    assert_eq!(run(&plugd, &["config", "unset", "chaos", "greetin"]).await.code(), Some(3));
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ async fn exit_codes_say_what_kind_of_failure_it_was() {
     let failed = run(&plugd, &["activate", &failing]).await;
     assert_eq!(failed.code(), Some(5));
     assert!(failed.stderr.contains("exit status 42") && failed.stderr.contains("hint:"), "{}", failed.stderr);
+    let shown = run(&plugd, &["get", &failing]).await;
+    assert!(shown.text().contains(&format!("`plugd logs {failing}`")), "{}", shown.text());
     assert_eq!(run(&plugd, &["activate", &hanging, "--timeout", "50ms"]).await.code(), Some(7));
     assert_eq!(run(&plugd, &["activate", "nobody"]).await.code(), Some(3));
     assert_eq!(run(&plugd, &["no-such-command"]).await.code(), Some(2));

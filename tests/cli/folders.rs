@@ -103,7 +103,7 @@ async fn what_a_server_would_refuse_is_not_valid_and_what_it_would_drop_is_told(
         &json!({"id": "x", "author": "me", "name": "X", "comand": "y", "events_consumed": ["Mine"]}),
     );
     let valid = alone(home.path(), &["validate"]).await;
-    assert_eq!(valid.text().lines().count(), 1);
+    assert!(valid.text().contains(" is valid: 1 file, ") && valid.text().lines().count() == 1, "{}", valid.text());
     assert!(valid.stderr.contains("did you mean \"command\"?"), "{}", valid.stderr);
     assert!(valid.stderr.contains("installed, but not started"), "{}", valid.stderr);
     assert_eq!(alone(home.path(), &["validate", "--storyden-events"]).await.code(), Some(9));
@@ -112,6 +112,24 @@ async fn what_a_server_would_refuse_is_not_valid_and_what_it_would_drop_is_told(
     assert!(!external.stderr.contains("not started"), "{}", external.stderr);
     let nothing = tempfile::tempdir().unwrap();
     assert_eq!(alone(nothing.path(), &["validate"]).await.code(), Some(3));
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_in_the_package_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let manifest = json!({"id": "x", "author": "me", "name": "X", "command": "./bin/x"});
+    fs::write(home.path().join("manifest.json"), manifest.to_string()).unwrap();
+    for command in [&["validate"][..], &["package", "-O", "x.zip"], &["validate", "x.zip"]] {
+        let done = alone(home.path(), command).await;
+        done.text();
+        assert!(done.stderr.contains("\"./bin/x\" is not in the package"), "{command:?}: {}", done.stderr);
+    }
+    fs::remove_file(home.path().join("x.zip")).unwrap();
+    fs::create_dir(home.path().join("bin")).unwrap();
+    fs::write(home.path().join("bin/x"), "").unwrap();
+    let valid = alone(home.path(), &["validate"]).await;
+    assert_eq!(valid.stderr, "");
+    assert!(valid.text().contains(" is valid: 2 files, "), "{}", valid.text());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::{chaos_file, chaos_folder, error_of, json_of, run};
-use crate::harness::{Plugd, Run, chaos, cli, external_manifest};
+use crate::harness::{Plugd, Run, chaos, chaos_manifest, cli, external_manifest};
 
 #[tokio::test]
 async fn what_is_installed_already_is_installed_again_only_when_told_so() {
@@ -55,12 +55,32 @@ async fn update_and_rollback_tell_from_which_version_to_which() {
 
     let updated = run(&plugd, &["update", "chaos", two.to_str().unwrap()]).await;
     assert_eq!(updated.text(), format!("{id} Chaos is active: 1.0.0 -> 2.0.0\n"));
+    let shown = run(&plugd, &["get", "chaos"]).await;
+    assert!(shown.text().contains("previous package:") && shown.text().contains("configuration:"), "{}", shown.text());
     let back = json_of(&plugd, &["rollback", "chaos"]).await;
     assert_eq!((&back["previous_version"], &back["version"]), (&json!("2.0.0"), &json!("1.0.0")));
     let updated = run(&plugd, &["update", id, two.to_str().unwrap(), "--no-wait"]).await;
     assert!(updated.text().ends_with(": 1.0.0 -> 2.0.0\n"), "{}", updated.text());
     let back = run(&plugd, &["rollback", id, "--timeout", "30s"]).await;
     assert_eq!(back.text(), format!("{id} Chaos is active: 2.0.0 -> 1.0.0\n"));
+}
+
+#[tokio::test]
+async fn an_update_that_fails_tells_what_became_of_the_plugin() {
+    let plugd = Plugd::with(&[("PLUGD_BACKOFF", "10ms"), ("PLUGIN_MAX_RESTART_ATTEMPTS", "1")]).await;
+    let id = plugd.api().run(&["tame"]).await;
+    let bad = chaos_folder(plugd.scratch(), "2.0.0-bad");
+    let mut manifest = chaos_manifest(&["exit", "7"]);
+    manifest["version"] = "2.0.0-bad".into();
+    fs::write(bad.join("manifest.json"), manifest.to_string()).unwrap();
+    for command in [&["update", "chaos", bad.to_str().unwrap()][..], &["install", bad.to_str().unwrap(), "--update"]] {
+        let failed = run(&plugd, command).await;
+        assert_eq!(failed.code(), Some(5), "{}", failed.stderr);
+        let said = "error: 2.0.0-bad failed (exit status 7); 1.0.0 is back and active\n";
+        assert!(failed.stderr.contains(said), "{}", failed.stderr);
+        assert!(failed.stderr.contains(&format!("`plugd logs {id}`")), "{}", failed.stderr);
+        assert_eq!(json_of(&plugd, &["get", &id]).await["status"]["state"], "active");
+    }
 }
 
 #[tokio::test]
@@ -81,6 +101,10 @@ async fn a_download_is_what_was_uploaded_and_replaces_nothing_unless_told_so() {
     here(&["download", "chaos", "-O", "chaos.zip", "--force"]).await.text();
     assert_eq!(fs::read(&file).unwrap(), archive);
     assert_eq!(here(&["download", "chaos", "-O", "-"]).await.stdout, archive);
+
+    let refused = here(&["download", "chaos", "other.zip"]).await;
+    assert_eq!(refused.code(), Some(2));
+    assert!(refused.stderr.contains("-O other.zip"), "{}", refused.stderr);
 
     here(&["download", "chaos", "--unzip", "unpacked"]).await.text();
     let manifest: serde_json::Value =

@@ -81,6 +81,9 @@ async fn a_watch_says_what_changed_beside_the_state() {
     watch.find("Chaos  active").await;
     run(&plugd, &["config", "set", &id, "greeting=x"]).await.text();
     watch.find("Chaos  active (configured)").await;
+    run(&plugd, &["restart", &id]).await.text();
+    let lines = watch.until("connecting -> active").await;
+    assert!(lines[0].ends_with("Chaos  active (to be started anew)"), "a line that says nothing: {lines:?}");
     let folder = chaos_folder(plugd.scratch(), "2.0.0");
     run(&plugd, &["update", &id, folder.to_str().unwrap()]).await.text();
     watch.find("(updated to version 2.0.0)").await;

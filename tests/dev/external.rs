@@ -82,6 +82,33 @@ async fn without_a_command_the_manifests_own_is_run_and_may_be_mended() {
 }
 
 #[tokio::test]
+async fn a_folder_may_be_run_by_plugd_and_by_its_author_in_turns() {
+    let home = python_echo();
+    for (args, other) in [(&[][..], ""), (&["--external"], "supervised"), (&[], "external")] {
+        let mut dev = home.dev(args);
+        if !other.is_empty() {
+            dev.find(&format!("is of an earlier session and {other}: it is removed")).await;
+        }
+        dev.find("-> active").await;
+        dev.interrupt();
+        assert!(is_interrupted_or_ok(dev.ended().await));
+    }
+}
+
+#[tokio::test]
+async fn a_data_folder_that_was_named_keeps_what_is_in_it() {
+    let home = python_echo();
+    let mut dev = home.dev(&["--data-dir", "named"]);
+    dev.find("-> active").await;
+    dev.interrupt();
+    assert!(is_interrupted_or_ok(dev.ended().await));
+    let mut dev = home.dev(&["--data-dir", "named", "--external"]);
+    url_of(&mut dev).await;
+    assert_eq!(dev.ended().await.code(), Some(6));
+    assert!(home.stderr().contains("on `plugd serve --data-dir named`"), "{}", home.stderr());
+}
+
+#[tokio::test]
 async fn nothing_to_run_is_an_error() {
     let home = python_echo();
     home.write(&json!({"id": "x", "author": "me", "name": "X"}));

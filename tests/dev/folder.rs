@@ -3,9 +3,17 @@
 use std::fs;
 
 use plugd::api::v1::ReportedState::{Active, Inactive};
+use serde_json::Value;
 
 use super::{Home, api_of, take_usual_port, url_of};
 use crate::harness::{Plugd, chaos_manifest, is_interrupted_or_ok, state_of};
+
+/// The manifest of the example `chaos` in this version and mode.
+fn version(version: &str, mode: &[&str]) -> Value {
+    let mut manifest = chaos_manifest(mode);
+    manifest["version"] = version.into();
+    manifest
+}
 
 #[tokio::test]
 async fn dev_runs_a_folder_and_updates_it_when_a_file_changes() {
@@ -113,6 +121,66 @@ async fn a_package_that_was_taken_back_is_a_line_of_the_session_with_the_reason(
     dev.find("runs the new package").await;
     assert_eq!(api.list().await.unwrap().pop().unwrap().version, "3.0.0");
     assert!(!home.stderr().contains("WARN"), "{}", home.stderr());
+}
+
+#[tokio::test]
+async fn a_package_that_was_taken_back_is_told_once_and_not_said_to_run() {
+    let home = Home::new(&["tame"]);
+    let mut dev = home.dev(&["--max-restart-attempts", "0", "--backoff", "10ms"]);
+    let api = api_of(&mut dev).await;
+    home.write(&version("2.0.0", &["exit", "42"]));
+    let before = dev.until("connecting -> active").await;
+    home.write(&version("3.0.0", &["tame"]));
+    let after = dev.until("runs the new package").await;
+    let lines: Vec<_> = before.into_iter().chain(after).collect();
+    for (text, count) in [("runs the new package", 1), ("mend it", 1), ("is back", 1), ("error: ", 0)] {
+        assert_eq!(lines.iter().filter(|line| line.contains(text)).count(), count, "{text}: {lines:#?}");
+    }
+    assert_eq!(api.list().await.unwrap().pop().unwrap().version, "3.0.0");
+}
+
+#[tokio::test]
+async fn a_save_while_a_broken_package_is_tried_again_takes_its_place_at_once() {
+    let home = Home::new(&["tame"]);
+    let mut dev = home.dev(&["--backoff", "1h", "--max-backoff", "1h"]);
+    let api = api_of(&mut dev).await;
+    home.write(&version("2.0.0", &["exit", "42"]));
+    dev.find("-> restarting").await;
+    home.write(&version("3.0.0", &["tame"]));
+    dev.find("runs the new package").await;
+    assert_eq!(api.list().await.unwrap().pop().unwrap().version, "3.0.0");
+}
+
+#[tokio::test]
+async fn a_plugin_that_somebody_stopped_gets_the_new_package_and_stays_stopped() {
+    let home = Home::new(&["tame"]);
+    let mut dev = home.dev(&[]);
+    let api = api_of(&mut dev).await;
+    let id = api.list().await.unwrap().pop().unwrap().id;
+    api.deactivate(&id).await.unwrap();
+    home.write(&version("2.0.0", &["tame"]));
+    dev.find("has the new package, and stays inactive").await;
+    let plugin = api.list().await.unwrap().pop().unwrap();
+    assert_eq!((state_of(&plugin), plugin.version.as_str()), (Inactive, "2.0.0"));
+    api.activate(&id).await.unwrap();
+    home.write(&version("3.0.0", &["tame"]));
+    dev.find("runs the new package").await;
+}
+
+#[tokio::test]
+async fn a_folder_without_a_manifest_is_waited_for_and_one_that_is_as_before_is_said_to_be() {
+    let home = Home::new(&["tame"]);
+    let whole = version("1.0.0", &["tame"]);
+    fs::remove_file(home.plugin().join("manifest.json")).unwrap();
+    let mut dev = home.dev(&[]);
+    dev.find("there is no manifest.json").await;
+    dev.find("waiting: it is tried again when a file is saved").await;
+    home.write(&whole);
+    dev.find(" runs as ").await;
+    fs::write(home.plugin().join("manifest.json"), "{").unwrap();
+    dev.find("is no manifest").await;
+    home.write(&whole);
+    dev.find("the folder is again as it was").await;
 }
 
 #[tokio::test]

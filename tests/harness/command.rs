@@ -163,6 +163,11 @@ impl Running {
 
     /// The first line from here on that contains this.
     pub(crate) async fn find(&mut self, text: &str) -> String {
+        self.until(text).await.pop().unwrap()
+    }
+
+    /// All lines from here on to the first that contains this.
+    pub(crate) async fn until(&mut self, text: &str) -> Vec<String> {
         let mut seen: Vec<String> = Vec::new();
         let found = async {
             while !seen.last().is_some_and(|line| line.contains(text)) {
@@ -171,7 +176,7 @@ impl Running {
             }
         };
         within(text, found).await;
-        seen.pop().unwrap()
+        seen
     }
 
     /// As Ctrl-C does.

@@ -16,6 +16,9 @@ use tokio::process::Command;
 use super::{Context, read, write};
 use crate::cli::{failure::Failure, usage};
 
+/// What a shell ends with that could not run a program.
+const NEVER_STARTED: [i32; 2] = [126, 127];
+
 /// Lets the user change a configuration, and stores it if nobody else did meanwhile.
 ///
 /// # Errors
@@ -23,8 +26,9 @@ use crate::cli::{failure::Failure, usage};
 pub(super) async fn edit(context: &Context, id: String) -> Result<(), Failure> {
     let editor = editor()?;
     let stored = read(&context.api, id.clone()).await?;
-    let file = create(&id, &format!("{:#}\n", Value::Object(stored.values.clone())))?;
-    run_editor(editor, &file).await?;
+    let text = format!("{:#}\n", Value::Object(stored.values.clone()));
+    let file = create(&id, &text)?;
+    run_editor(editor, &file, &text).await?;
     let values = match serde_json::from_str(&fs::read_to_string(&file)?) {
         Ok(Value::Object(values)) => values,
         _ => return Err(kept(usage("this is no longer a JSON object"), &file)),
@@ -58,15 +62,22 @@ fn editor() -> Result<OsString, Failure> {
 }
 
 /// Runs the editor through the shell, as it may have arguments.
-async fn run_editor(editor: OsString, file: &Path) -> Result<(), Failure> {
-    let mut command = Command::new("sh");
+async fn run_editor(editor: OsString, file: &Path, text: &str) -> Result<(), Failure> {
+    let (name, mut command) = (editor.clone(), Command::new("sh"));
     command.arg("-c").arg("exec $PLUGD_EDITOR \"$1\"").arg("sh").arg(file).env("PLUGD_EDITOR", editor);
-    if command.status().await?.success() {
+    let status = command.status().await?;
+    if status.success() {
         return Ok(());
     }
-    Err(kept(Failure::new("the editor failed").hint("set VISUAL or EDITOR to one that works"), file))
+    let hint = "set VISUAL or EDITOR to one that works";
+    let is_untouched = || fs::read_to_string(file).is_ok_and(|left| left == text);
+    if status.code().is_some_and(|code| NEVER_STARTED.contains(&code)) && is_untouched() {
+        fs::remove_file(file)?;
+        return Err(usage(format!("the editor {} can't be run", name.display())).hint(hint));
+    }
+    Err(kept(Failure::new(format!("the editor failed: {status}")).hint(hint), file))
 }
 
 fn kept(failure: Failure, file: &Path) -> Failure {
-    failure.about(format_args!("your text is in {}", file.display()))
+    failure.and(format_args!("your text is in {}", file.display()))
 }

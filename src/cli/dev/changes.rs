@@ -24,6 +24,8 @@ const LONGEST: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Changes {
     changed: Arc<Notify>,
+    /// A change was seen whose end is still to come: it counts however often the wait for that is given up.
+    is_pending: bool,
     /// Watches until dropped.
     _watcher: RecommendedWatcher,
 }
@@ -50,7 +52,7 @@ impl Changes {
         };
         let mut watcher = notify::recommended_watcher(on_event).map_err(unwatchable)?;
         watcher.watch(dir, RecursiveMode::Recursive).map_err(unwatchable)?;
-        Ok(Self { changed, _watcher: watcher })
+        Ok(Self { changed, is_pending: false, _watcher: watcher })
     }
 
     /// Waits for a change and until it is quiet again. False if the session ends first.
@@ -60,9 +62,13 @@ impl Changes {
 
     /// Waits for a change and until it is quiet again.
     pub(super) async fn settled(&mut self) {
-        self.changed.notified().await;
+        if !self.is_pending {
+            self.changed.notified().await;
+            self.is_pending = true;
+        }
         let end = Instant::now() + LONGEST;
         while timeout(QUIET, self.changed.notified()).await.is_ok() && Instant::now() < end {}
+        self.is_pending = false;
     }
 }
 

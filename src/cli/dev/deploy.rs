@@ -3,20 +3,26 @@
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Code;
 
-use super::{Session, build::build, trail};
+use super::{
+    Session,
+    build::build,
+    there::{delete, installed},
+    trail,
+};
 use crate::{
-    api::v1::{ActiveState, DeletePluginRequest, Plugin, PluginMode},
+    api::v1::{ActiveState, Plugin, PluginMode},
     cli::{
         active::{self, Waiting},
-        client::{MARGIN, SETTLE, within},
-        failure::{Exit, Failure},
+        aftermath,
+        failure::Failure,
         package::Package,
-        resolve::with_manifest_id,
-        shape, transfer,
-        ui::tame,
+        transfer,
         update::versions,
     },
 };
+
+/// Sends without waiting for what comes of it.
+const AT_ONCE: Waiting = Waiting { no_wait: true, timeout: None };
 
 /// The deployment of one folder.
 #[derive(Debug)]
@@ -25,9 +31,13 @@ pub(super) struct Deployment<'a> {
     build: Option<&'a str>,
     /// Digest of the folder as it was last packaged, whatever came of that.
     packaged: Option<String>,
+    /// Did that run?
+    is_good: bool,
+    /// Could the folder not be packaged since?
+    is_broken: bool,
     /// The plugin that this session last deployed to.
     plugin: Option<Plugin>,
-    is_running: bool,
+    was_running: bool,
     /// The log that is followed, and whose it is.
     log: Option<(String, AbortOnDropHandle<()>)>,
 }
@@ -39,36 +49,42 @@ pub(super) enum Outcome {
     First(Box<Plugin>),
     /// It runs again.
     Again(Box<Plugin>),
-    /// No file that counts has changed.
-    Unchanged,
+    /// It is the plugin's package now. Somebody stopped the plugin, and it stays so.
+    Stopped(Box<Plugin>),
+    /// It failed, and the package before it is back, of which the trail tells.
+    TakenBack,
 }
 
 impl<'a> Deployment<'a> {
     pub(super) fn new(session: &'a Session, build: Option<&'a str>) -> Self {
-        Self { session, build, packaged: None, plugin: None, is_running: false, log: None }
+        let (packaged, plugin, log) = (None, None, None);
+        Self { session, build, packaged, is_good: false, is_broken: false, plugin, was_running: false, log }
     }
 
-    /// Brings the folder's plugin to life as it is now.
+    /// Builds and packages the folder; none if no file that counts has changed.
     ///
     /// # Errors
-    /// Whatever goes wrong on the way; the next change is another chance.
-    pub(super) async fn deploy(&mut self) -> Result<Outcome, Failure> {
+    /// It can't be built or packaged.
+    pub(super) async fn prepare(&mut self) -> Result<Option<Package>, Failure> {
         // What the build itself wrote is no change: it is part of what was packaged after it.
-        if self.packaged.is_some() && self.package().is_ok_and(|package| Some(package.digest) == self.packaged) {
-            return Ok(Outcome::Unchanged);
+        if self.packaged.as_ref().is_some_and(|digest| is_still(self.session, digest)) {
+            if std::mem::take(&mut self.is_broken) {
+                self.session.say("the folder is again as it was: there is nothing to do");
+            }
+            return Ok(None);
         }
         let built = self.build().await;
-        let package = self.package()?;
-        self.packaged = Some(package.digest.clone());
+        let package = self.session.package().inspect_err(|_| self.break_off())?;
+        (self.packaged, self.is_good, self.is_broken) = (Some(package.digest.clone()), false, false);
         built?;
         self.session.warn(&package.remarks());
-        let plugin = Box::new(self.run(&package).await?);
-        let is_first = !std::mem::replace(&mut self.is_running, true);
-        Ok(if is_first { Outcome::First(plugin) } else { Outcome::Again(plugin) })
+        Ok(Some(package))
     }
 
-    fn package(&self) -> Result<Package, Failure> {
-        Package::of_folder(&self.session.folder(&self.session.except()))
+    /// The folder can't be packaged. If it is as before again, that is tried again unless it runs.
+    fn break_off(&mut self) {
+        self.is_broken = true;
+        self.packaged.take_if(|_| !self.is_good);
     }
 
     async fn build(&self) -> Result<(), Failure> {
@@ -77,38 +93,57 @@ impl<'a> Deployment<'a> {
         build(command, &self.session.dir).await
     }
 
-    /// Installs the package, or makes it the package of the plugin that has its manifest id, and runs it.
-    async fn run(&mut self, package: &Package) -> Result<Plugin, Failure> {
+    /// Makes this the package of the folder's plugin.
+    ///
+    /// # Errors
+    /// It is refused; the next change is another chance.
+    pub(super) async fn place(&mut self, package: &Package) -> Result<Placed, Failure> {
         let api = &self.session.api;
         let there = installed(self.session, package.manifest_id(), PluginMode::Supervised).await?;
         self.leave(there.as_ref()).await?;
+        let is_stopped =
+            self.plugin.is_some() && there.as_ref().is_some_and(|it| it.desired_state() == ActiveState::Inactive);
         let plugin = match there {
             None => transfer::install(api, package).await?,
-            Some(plugin) => {
-                self.follow_log(&plugin.id, true).await;
-                if plugin.package_digest == package.digest {
-                    return self.start_anew(plugin).await;
-                }
-                self.update(&plugin, package).await?
-            }
+            Some(plugin) => self.place_on(plugin, package).await?,
         };
         self.follow_log(&plugin.id, false).await;
-        self.start(plugin).await
+        if !is_stopped && plugin.desired_state() == ActiveState::Inactive {
+            // Not left to the wait for it, which may be given up: it would look as if somebody had stopped it.
+            active::set(api, &plugin.id, ActiveState::Active, AT_ONCE).await?;
+        }
+        self.plugin = Some(plugin.clone());
+        Ok(Placed { plugin, digest: package.digest.clone(), is_stopped })
+    }
+
+    /// Makes this the package of a plugin that is there already.
+    async fn place_on(&mut self, plugin: Plugin, package: &Package) -> Result<Plugin, Failure> {
+        self.follow_log(&plugin.id, true).await;
+        if plugin.package_digest != package.digest {
+            return self.update(&plugin, package).await;
+        }
+        if self.plugin.is_none() && plugin.desired_state() == ActiveState::Active {
+            // The server started it before this session looked: anew, so that its log is seen from the beginning. If
+            // that is refused, starting it says why.
+            let _ = active::restart(&self.session.api, &plugin.id, AT_ONCE).await;
+        }
+        Ok(plugin)
     }
 
     /// Stops the plugin that this session deployed to before, if the manifest has another id by now.
     async fn leave(&mut self, there: Option<&Plugin>) -> Result<(), Failure> {
-        let is_other = |before: &Plugin| there.is_none_or(|plugin| plugin.id != before.id);
-        let Some(before) = self.plugin.take_if(|before| is_other(before)) else { return Ok(()) };
+        let is_other = |before: &&Plugin| there.is_none_or(|plugin| plugin.id != before.id);
+        let Some(before) = self.plugin.as_ref().filter(is_other) else { return Ok(()) };
         self.session.say(&format!("the manifest has another id: {} is stopped, and stays installed", before.id));
         active::set(&self.session.api, &before.id, ActiveState::Inactive, Waiting::default()).await?;
+        self.plugin = None;
         Ok(())
     }
 
     async fn update(&self, plugin: &Plugin, package: &Package) -> Result<Plugin, Failure> {
-        let version = package.manifest.as_ref().and_then(|manifest| manifest.get("version")?.as_str());
-        self.session.say(&format!("updating: {}", versions(&plugin.version, version.unwrap_or_default())));
-        match Box::pin(transfer::update(&self.session.api, &plugin.id, package, Waiting::default())).await {
+        let version = package.version().unwrap_or_default();
+        self.session.say(&format!("updating: {}", versions(&plugin.version, version)));
+        match Box::pin(transfer::update(&self.session.api, &plugin.id, package, AT_ONCE)).await {
             Err(status) if status.code() == Code::Unimplemented => self.replace(plugin.id.clone(), package).await,
             done => Ok(done?),
         }
@@ -117,25 +152,34 @@ impl<'a> Deployment<'a> {
     /// An update for a server that can't: a new plugin in place of the old one.
     async fn replace(&self, plugin_id: String, package: &Package) -> Result<Plugin, Failure> {
         let api = &self.session.api;
-        let send = async |request| api.plugins().delete_plugin(request).await;
-        within(SETTLE + MARGIN, DeletePluginRequest { plugin_id }, send).await?;
+        delete(api, plugin_id).await?;
         transfer::install(api, package).await
     }
 
-    /// Runs a plugin that has the package already. One that the server started before this session looked is started anew,
-    /// so that its log is seen from the beginning.
-    async fn start_anew(&mut self, plugin: Plugin) -> Result<Plugin, Failure> {
-        let is_left_running = self.plugin.is_none() && plugin.desired_state() == ActiveState::Active;
-        if is_left_running && active::restart(&self.session.api, &plugin.id, Waiting::default()).await.is_ok() {
-            self.plugin = Some(plugin.clone());
-            return Ok(plugin);
+    /// Runs what was placed. This may take as long as it fails; nothing is lost if it is not waited for.
+    ///
+    /// # Errors
+    /// It fails, and nothing took its place.
+    pub(super) async fn start(&mut self, placed: Placed) -> Result<Outcome, Failure> {
+        let Placed { plugin, digest, is_stopped } = placed;
+        if is_stopped {
+            self.is_good = true;
+            return Ok(Outcome::Stopped(Box::new(plugin)));
         }
-        self.start(plugin).await
-    }
-
-    async fn start(&mut self, plugin: Plugin) -> Result<Plugin, Failure> {
-        let plugin = self.plugin.insert(plugin);
-        Ok(active::set(&self.session.api, &plugin.id, ActiveState::Active, Waiting::default()).await?)
+        let api = &self.session.api;
+        let plugin = match active::set(api, &plugin.id, ActiveState::Active, Waiting::default()).await {
+            Ok(plugin) => plugin,
+            Err(status) if aftermath::is_taken_back(api, &plugin, &digest, &status).await => {
+                return Ok(Outcome::TakenBack);
+            }
+            Err(status) => return Err(status.into()),
+        };
+        if plugin.package_digest != digest {
+            return Ok(Outcome::TakenBack);
+        }
+        self.is_good = true;
+        let was_running = std::mem::replace(&mut self.was_running, true);
+        Ok(if was_running { Outcome::Again(Box::new(plugin)) } else { Outcome::First(Box::new(plugin)) })
     }
 
     /// Follows the log of a plugin, unless it is followed already: of an old plugin what is printed from now on.
@@ -148,37 +192,16 @@ impl<'a> Deployment<'a> {
     }
 }
 
-/// The plugin that has this manifest id.
-///
-/// # Errors
-/// There is no id, the server can't be asked, or the plugin is of the other mode.
-pub(super) async fn installed(
-    session: &Session,
-    id: Option<&str>,
-    mode: PluginMode,
-) -> Result<Option<Plugin>, Failure> {
-    let id = id.ok_or_else(|| {
-        Failure::new("the manifest has no id")
-            .hint("give it one of letters, digits and hyphens, like \"my-plugin\"")
-            .exit(Exit::Refused)
-    })?;
-    match with_manifest_id(&session.api, id).await?.into_iter().next() {
-        Some(plugin) if plugin.mode() != mode => Err(Failure::new(format!(
-            "{} has the manifest id {:?} already, and is {}",
-            plugin.id,
-            tame(id),
-            shape::mode(plugin.mode())
-        ))
-        .hint(format!("delete it with `plugd delete {}`, or give this one another id", plugin.id))
-        .exit(Exit::Conflict)),
-        found => Ok(found),
-    }
+/// A plugin that has the folder's package, and is to run.
+#[derive(Debug)]
+pub(super) struct Placed {
+    plugin: Plugin,
+    digest: String,
+    /// Somebody stopped it while this session ran.
+    is_stopped: bool,
 }
 
-/// What the author can do about a deployment that failed: the server's own advice is for people without the folder.
-pub(super) fn with_remedy(failure: Failure) -> Failure {
-    if failure.reason.is_none() && failure.hint.is_some() {
-        return failure;
-    }
-    failure.hint("mend it and save a file: it is tried again then")
+/// Is the folder still as in the package with this digest?
+pub(super) fn is_still(session: &Session, digest: &str) -> bool {
+    session.package().is_ok_and(|package| package.digest == digest)
 }

@@ -9,12 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    Session,
-    changes::Changes,
-    deploy::{installed, with_remedy},
-    trail,
-};
+use super::{Session, changes::Changes, there::installed, trail, with_remedy};
 use crate::{
     api::v1::{Plugin, PluginMode},
     cli::{

@@ -5,7 +5,9 @@ mod build;
 mod changes;
 mod deploy;
 mod external;
+mod inside;
 mod server;
+mod there;
 mod trail;
 
 use std::path::PathBuf;
@@ -18,7 +20,7 @@ use super::{
     failure::Failure,
     in_many_threads,
     options::{Options, Output},
-    package::{Folder, ManifestArg},
+    package::{Folder, ManifestArg, Package},
     signals, telemetry,
     ui::{Style, Ui, legible},
 };
@@ -63,9 +65,21 @@ struct Session {
     manifest: Option<PathBuf>,
     /// plugd's data folder, which is no part of the plugin even when it is within its folder.
     data_dir: PathBuf,
+    home: Home,
     api: Api,
     ui: Ui,
     stop: CancellationToken,
+}
+
+/// Whose server a session is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Home {
+    /// Its own, on the data folder that sessions have to themselves.
+    Own,
+    /// Its own, on a data folder that somebody named.
+    Named,
+    /// One that ran already.
+    Elsewhere,
 }
 
 impl Session {
@@ -94,9 +108,9 @@ impl Session {
         remarks.iter().for_each(|remark| self.shout(&format!("warning: {remark}")));
     }
 
-    /// The folder as it is to be packaged; `except` are [`Session::except`].
-    fn folder<'a>(&'a self, except: &'a [PathBuf]) -> Folder<'a> {
-        Folder { dir: &self.dir, manifest: self.manifest.as_deref(), except }
+    /// The folder as a package.
+    fn package(&self) -> Result<Package, Failure> {
+        Package::of_folder(&Folder { dir: &self.dir, manifest: self.manifest.as_deref(), except: &self.except() })
     }
 
     /// Folders that are no part of the plugin.
@@ -111,6 +125,14 @@ mod tests;
 /// What stands before the lines of one source.
 fn prefix(ui: &Ui, source: &str, style: Style) -> String {
     ui.paint(style, &format!("{source:>5} | "))
+}
+
+/// The same failure, with what the author can do about it: the server's own advice is for people without the folder.
+fn with_remedy(failure: Failure) -> Failure {
+    if failure.reason.is_none() && failure.hint.is_some() {
+        return failure;
+    }
+    failure.hint("mend it and save a file: it is tried again then")
 }
 
 impl Dev {
@@ -130,13 +152,13 @@ impl Dev {
         let (data_dir, manifest) = (settings.config.data_dir.clone(), self.manifest.manifest.clone());
         if self.external && options.server.is_some() {
             let api = Api::connect(&options).await?;
-            let session = Session { dir, manifest, data_dir, api, ui, stop };
+            let session = Session { dir, manifest, data_dir, home: Home::Elsewhere, api, ui, stop };
             return self.work(&session).await.map_err(|failure| session.api.explain(failure));
         }
         let mut server = Server::start(settings.config, stop.clone()).await?;
         let access = server.access()?;
         let api = Api::connect(&access.options()).await?;
-        let session = Session { dir, manifest, data_dir, api, ui, stop: stop.clone() };
+        let session = Session { dir, manifest, data_dir, home: settings.home, api, ui, stop: stop.clone() };
         if let Some(taken) = settings.taken {
             session.shout(&format!("{taken} is taken by another program, so this session is elsewhere:"));
         }
@@ -165,21 +187,7 @@ impl Dev {
         if self.external {
             return self.work(session).await;
         }
-        let mut changes = Changes::of(&session.dir, session.except())?;
-        let _trail = trail::states(session, Vec::new());
-        let mut deployment = deploy::Deployment::new(session, self.build.as_deref());
-        loop {
-            let Some(done) = session.stop.run_until_cancelled(deployment.deploy()).await else { return Ok(()) };
-            match done {
-                Ok(deploy::Outcome::First(plugin)) => banner::print(session, access, &plugin),
-                Ok(deploy::Outcome::Again(plugin)) => session.say(&format!("{} runs the new package", plugin.id)),
-                Ok(deploy::Outcome::Unchanged) => {}
-                Err(failure) => session.complain(&deploy::with_remedy(failure)),
-            }
-            if !changes.next(session).await {
-                return Ok(());
-            }
-        }
+        inside::run(session, access, self.build.as_deref()).await
     }
 
     async fn work(&self, session: &Session) -> Result<(), Failure> {

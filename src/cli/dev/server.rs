@@ -8,6 +8,7 @@ use std::{
 use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use super::Home;
 use crate::{
     app::{self, Ready},
     cli::{
@@ -40,6 +41,8 @@ const LOG: &str = "warn,plugd::app::glue=error";
 pub(super) struct Settings {
     /// Those of its server.
     pub(super) config: Config,
+    /// Whose data folder it is on.
+    pub(super) home: Home,
     /// The usual address, if another program has it.
     pub(super) taken: Option<SocketAddr>,
 }
@@ -49,9 +52,10 @@ pub(super) struct Settings {
 /// # Errors
 /// A setting can't be used.
 pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Settings, Failure> {
-    let (environment, mut taken) = (environment(), None);
+    let (environment, mut taken, mut home) = (environment(), None, Home::Named);
     let mut flags = with_data_dir(flags.clone(), options);
     if flags.get("data_dir").is_none() {
+        home = Home::Own;
         let name = dir.file_name().unwrap_or_default();
         flags = flags.with("data_dir", Path::new(DATA_DIR).join(name).to_string_lossy());
     }
@@ -69,7 +73,7 @@ pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> 
             .hint("leave out --tls-cert and PLUGD_TLS_CERT; for a server that encrypts: `plugd serve`, then `plugd install`")
             .exit(Exit::Usage));
     }
-    Ok(Settings { config, taken })
+    Ok(Settings { config, home, taken })
 }
 
 fn is_set(environment: &Environment, names: &[&str]) -> bool {

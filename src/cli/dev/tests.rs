@@ -3,7 +3,10 @@ use std::{fs, time::Duration};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::{deploy::Outcome, *};
+use super::{
+    deploy::{Deployment, Outcome},
+    *,
+};
 use crate::cli::{
     tests::fake::{Fake, mk_status},
     ui::tests::{Printed, mk_ui},
@@ -23,7 +26,7 @@ async fn mk_bench() -> Bench {
     let api = Api::connect(&options).await.unwrap();
     let dir = folder.path().canonicalize().unwrap();
     let (data_dir, (ui, printed)) = (dir.join("data"), mk_ui(Output::Table));
-    let session = Session { dir, manifest: None, data_dir, api, ui, stop: CancellationToken::new() };
+    let session = Session { dir, manifest: None, data_dir, home: Home::Own, api, ui, stop: CancellationToken::new() };
     Bench { fake, session, folder, printed }
 }
 
@@ -33,28 +36,35 @@ impl Bench {
     }
 }
 
+/// Deploys the folder as it is now; none if it did not change.
+async fn deploy(deployment: &mut Deployment<'_>) -> Result<Option<Outcome>, Failure> {
+    let Some(package) = deployment.prepare().await? else { return Ok(None) };
+    let placed = deployment.place(&package).await?;
+    deployment.start(placed).await.map(Some)
+}
+
 #[tokio::test]
 async fn a_folder_is_installed_then_updated_only_when_it_changed() {
     let bench = mk_bench().await;
     bench.fake.can_update();
-    let mut deployment = deploy::Deployment::new(&bench.session, None);
-    assert!(matches!(deployment.deploy().await, Ok(Outcome::First(_))));
+    let mut deployment = Deployment::new(&bench.session, None);
+    assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::First(_)))));
     assert_eq!(bench.fake.calls(), ["install", "activate"]);
-    assert!(matches!(deployment.deploy().await, Ok(Outcome::Unchanged)));
+    assert!(matches!(deploy(&mut deployment).await, Ok(None)));
     assert_eq!(bench.fake.calls(), [""; 0]);
     bench.write("main.py", "1");
-    assert!(matches!(deployment.deploy().await, Ok(Outcome::Again(_))));
+    assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::Again(_)))));
     assert_eq!(bench.fake.calls(), ["update", "activate"]);
 }
 
 #[tokio::test]
 async fn a_server_that_can_not_update_gets_a_new_plugin_in_place_of_the_old_one() {
     let bench = mk_bench().await;
-    let mut deployment = deploy::Deployment::new(&bench.session, None);
-    deployment.deploy().await.unwrap();
+    let mut deployment = Deployment::new(&bench.session, None);
+    deploy(&mut deployment).await.unwrap();
     bench.fake.calls();
     bench.write("main.py", "1");
-    deployment.deploy().await.unwrap();
+    deploy(&mut deployment).await.unwrap();
     assert_eq!(bench.fake.calls(), ["update", "delete", "install", "activate"]);
 }
 
@@ -62,12 +72,12 @@ async fn a_server_that_can_not_update_gets_a_new_plugin_in_place_of_the_old_one(
 async fn a_build_that_fails_deploys_nothing_until_a_file_changes() {
     let bench = mk_bench().await;
     bench.write("source", "broken");
-    let mut deployment = deploy::Deployment::new(&bench.session, Some("date +%N > built; grep -q good source"));
-    assert!(deployment.deploy().await.unwrap_err().what.contains("failed"));
-    assert!(matches!(deployment.deploy().await, Ok(Outcome::Unchanged)), "what the build wrote is no change");
+    let mut deployment = Deployment::new(&bench.session, Some("date +%N > built; grep -q good source"));
+    assert!(deploy(&mut deployment).await.unwrap_err().what.contains("failed"));
+    assert!(matches!(deploy(&mut deployment).await, Ok(None)), "what the build wrote is no change");
     assert_eq!(bench.fake.calls(), [""; 0]);
     bench.write("source", "good");
-    assert!(matches!(deployment.deploy().await, Ok(Outcome::First(_))));
+    assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::First(_)))));
     assert_eq!(bench.fake.calls(), ["install", "activate"]);
 }
 
@@ -75,10 +85,10 @@ async fn a_build_that_fails_deploys_nothing_until_a_file_changes() {
 async fn a_broken_manifest_is_an_error_and_the_mended_one_another_chance() {
     let bench = mk_bench().await;
     bench.write("manifest.json", "{");
-    let mut deployment = deploy::Deployment::new(&bench.session, None);
-    assert!(deployment.deploy().await.is_err());
+    let mut deployment = Deployment::new(&bench.session, None);
+    assert!(deploy(&mut deployment).await.is_err());
     bench.write("manifest.json", r#"{"id": "installed"}"#);
-    assert!(matches!(deployment.deploy().await, Ok(Outcome::First(_))));
+    assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::First(_)))));
 }
 
 #[tokio::test]
@@ -117,7 +127,7 @@ async fn what_a_plugin_prints_can_not_command_the_authors_terminal() {
 async fn the_remedy_for_a_plugin_that_fails_is_to_save_a_file() {
     let bench = mk_bench().await;
     bench.fake.fail_activation(mk_status(Code::FailedPrecondition, "PLUGIN_FAILED"));
-    let failure = deploy::Deployment::new(&bench.session, None).deploy().await.unwrap_err();
-    let failure = deploy::with_remedy(failure);
+    let failure = deploy(&mut Deployment::new(&bench.session, None)).await.unwrap_err();
+    let failure = with_remedy(failure);
     assert!(failure.hint.unwrap().contains("save a file"));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{events::EventCatalog, manifest::Manifest};
+use crate::domain::{events::EventCatalog, manifest::Manifest, package::Package};
 
 /// Keys at the top of a manifest, to guess what was meant from.
 const KEYS: [&str; 11] = [
@@ -31,6 +31,17 @@ pub(in crate::cli) fn remarks(manifest: &Map<String, Value>, is_supervised: bool
         remarks.push("the manifest has no \"command\": the plugin can be installed, but not started".to_owned());
     }
     remarks
+}
+
+/// What to say about a package whose command names a file that is not in it. Nothing about one that is refused anyway.
+#[must_use]
+pub(super) fn missing_command(archive: &[u8]) -> Option<String> {
+    let package = Package::read(archive.to_vec().into(), &EventCatalog::any()).ok()?;
+    let command = &package.manifest.command;
+    let path = command.strip_prefix("./").filter(|path| !path.contains("./") && !path.contains("//"))?;
+    let is_there = package.files.iter().any(|file| file.path == path);
+    (!is_there)
+        .then(|| format!("the manifest's command {command:?} is not in the package: the plugin can't be started"))
 }
 
 /// Finds what is written but not kept, at any depth.
@@ -74,7 +85,8 @@ fn unknown(path: &str) -> String {
 }
 
 /// Is one the other but for a letter too many, too few or wrong, or two letters that changed places?
-fn is_near(one: &str, other: &str) -> bool {
+#[must_use]
+pub(in crate::cli) fn is_near(one: &str, other: &str) -> bool {
     let (one, other) = (one.to_lowercase(), other.to_lowercase());
     let same_start = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     let (one, other) = (&one.as_bytes()[same_start..], &other.as_bytes()[same_start..]);

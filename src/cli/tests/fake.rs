@@ -275,10 +275,18 @@ plugin_service! {
 
     async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
         let mut parts = request.into_inner();
-        while parts.next().await.transpose()?.is_some() {}
-        let state = self.called("update");
+        let mut digest = String::new();
+        while let Some(part) = parts.next().await.transpose()? {
+            if let Some(crate::api::v1::update_package_request::Part::Header(header)) = part.part {
+                digest = header.expected_digest;
+            }
+        }
+        let mut state = self.called("update");
         if !state.can_update {
             return Err(Status::unimplemented("not yet"));
+        }
+        if let Some(plugin) = state.plugins.first_mut() {
+            plugin.previous_package_digest = std::mem::replace(&mut plugin.package_digest, digest);
         }
         Ok(Response::new(UpdatePackageResponse { plugin: state.plugins.first().cloned() }))
     }

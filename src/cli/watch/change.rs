@@ -46,9 +46,22 @@ impl<'a> Change<'a> {
             "time": shape::time(self.time.as_ref()),
             "plugin_id": self.plugin.id,
             "previous_state": self.before.map(shape::state_of).map(shape::state),
-            "what": self.remarks(),
+            "what": self.what(),
             "plugin": shape::plugin(self.plugin),
         })
+    }
+
+    /// Is there something to tell? A plugin that only took note of what it was asked for looks as before.
+    #[must_use]
+    pub(super) fn is_visible(&self) -> bool {
+        let Some(before) = self.before.filter(|_| self.kind == "changed") else { return true };
+        let (was, is) = (shape::state_of(before), shape::state_of(self.plugin));
+        let message = |plugin: &Plugin| plugin.status.as_ref().map(|status| status.message.clone());
+        was != is
+            || before.name != self.plugin.name
+            || message(before) != message(self.plugin)
+            || !self.remarks().is_empty()
+            || before.generation != self.plugin.generation
     }
 
     /// For people.
@@ -88,6 +101,11 @@ impl<'a> Change<'a> {
             (ActiveState::Inactive, state) if state != ReportedState::Inactive => Some("to be stopped"),
             _ => None,
         }
+    }
+
+    /// What changed beside the state, for programs.
+    fn what(&self) -> Vec<String> {
+        if self.is_visible() { self.remarks() } else { vec!["observed".to_owned()] }
     }
 
     /// What changed beside the state.
@@ -172,6 +190,21 @@ mod tests {
         plugin.status = Some(status);
         let change = Change { kind: "changed", revision: 1, time: None, before: Some(&before), plugin: &plugin };
         change.transition(&mk_ui(Output::Table).0)
+    }
+
+    #[test]
+    fn a_change_that_looks_as_before_is_for_programs_only() {
+        let before = mk();
+        let what = |change: &dyn Fn(&mut Plugin)| {
+            let mut plugin = mk();
+            change(&mut plugin);
+            let change = Change { kind: "changed", revision: 1, time: None, before: Some(&before), plugin: &plugin };
+            (change.is_visible(), change.json(&Cursor::default())["what"].clone())
+        };
+        let observes = |plugin: &mut Plugin| plugin.status.as_mut().unwrap().observed_generation = 1;
+        assert_eq!(what(&observes), (false, json!(["observed"])));
+        assert_eq!(what(&|plugin| plugin.configuration_revision = 1), (true, json!(["configured"])));
+        assert_eq!(what(&|plugin| plugin.status.as_mut().unwrap().message = "x".to_owned()), (true, json!([])));
     }
 
     #[test]
