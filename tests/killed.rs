@@ -9,7 +9,7 @@ use plugd::api::v1::{
 
 use sea_orm::{ConnectionTrait, Database};
 
-use crate::harness::{Plugd, QUICK, chaos, gone, is_alive, state_of, status_of, within};
+use crate::harness::{Plugd, QUICK, chaos, eventually, gone, is_alive, state_of, status_of, within};
 
 /// Deadlines that a test which kills plugd must not depend on.
 const PATIENT: crate::harness::Knobs = &[("PLUGD_GRACE", "1h"), ("PLUGD_KILL_TIMEOUT", "1h")];
@@ -184,4 +184,25 @@ async fn execute(plugd: &Plugd, statement: &str) {
 
 async fn cursor(plugd: &Plugd) -> Cursor {
     plugd.api().live().await.cursor
+}
+
+/// What the journal says was deleted, and nothing else: a folder that nobody knows may be another plugd's.
+#[tokio::test]
+async fn a_deletion_that_a_killed_plugd_did_not_finish_is_finished_by_the_next_one() {
+    let mut plugd = Plugd::start().await;
+    let deleted = plugd.api().run(&["tame"]).await;
+    let kept = plugd.api().run(&["tame"]).await;
+    plugd.api().delete(&deleted).await.unwrap();
+    plugd.kill_9().await;
+    let folders = plugd.data_dir().join("plugins");
+    let stranger = folders.join("9m4e2mr0ui3e8a215n4g");
+    for folder in [&folders.join(&deleted), &stranger] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join("left"), "behind").unwrap();
+    }
+
+    plugd.restart().await;
+
+    eventually("the rest is deleted", || (!folders.join(&deleted).exists()).then_some(())).await;
+    assert!(stranger.join("left").exists() && folders.join(&kept).exists());
 }

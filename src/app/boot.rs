@@ -59,7 +59,10 @@ pub(super) async fn boot(
     let admin_token = first_token(config, &access, &store).await?;
     let packages = Packages::open(&config.data_dir.join("packages")).await.context("the packages can't be opened")?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
-    let runtime = runtime(config, &packages, &logs).await?;
+    let runtime = Arc::new(runtime(config, &packages, &logs).await?);
+    if config.runtime_provider == RuntimeProvider::Local {
+        tokio::spawn(glue::finish_deletions(runtime.clone(), store.clone(), projection.clone()));
+    }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
     let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
@@ -67,7 +70,7 @@ pub(super) async fn boot(
     let bridge = Bridge::new(projection, hosts.clone(), credentials(config));
     let parts = Arc::new(Parts {
         ledger: Arc::new(store.clone()),
-        runtime: Arc::new(runtime),
+        runtime,
         policy: policy(config),
         host: Arc::new(bridge),
         rpc_url: rpc_url(plugins_dial),

@@ -10,9 +10,12 @@ use crate::{
         Digest, Error, PluginId, Reason, Result, TokenId, access::AccessToken, manifest::Manifest, package::Package,
     },
     grpc::TokenStore,
-    runtime::{PackageFiles, process::FetchPackage},
+    runtime::{
+        PackageFiles, Runtime,
+        process::{FetchPackage, ProcessRuntime},
+    },
     store::{Store, packages::Packages},
-    supervisor::{Library, PackageBytes},
+    supervisor::{Library, PackageBytes, Projection},
 };
 
 /// The name under which plugd itself changes what is desired.
@@ -65,6 +68,24 @@ pub(super) fn take_back(library: Arc<Library>, store: Store) -> Box<dyn Fn(Plugi
             }
         });
     })
+}
+
+/// Removes the folders of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only
+/// those of which the journal says so: what nobody knows may be another plugd's, or of a store that is restored tomorrow.
+pub(super) async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store, projection: Arc<Projection>) {
+    let unknown: Vec<_> = match runtime.installed().await {
+        Ok(found) => found.into_iter().filter(|id| projection.slot(*id).is_err()).collect(),
+        Err(error) => return tracing::warn!(%error, "the folder of plugins can't be read"),
+    };
+    if unknown.is_empty() {
+        return;
+    }
+    for plugin in store.deleted(&unknown).await.unwrap_or_default() {
+        match runtime.remove(plugin).await {
+            Ok(()) => tracing::info!(%plugin, "the deletion of a plugin's files was finished"),
+            Err(error) => tracing::warn!(%plugin, %error, "files of a deleted plugin are left behind"),
+        }
+    }
 }
 
 impl TokenStore for Store {

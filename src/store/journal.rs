@@ -14,7 +14,7 @@ use super::{
     record::{self, Rest},
     writer::commit::standing,
 };
-use crate::domain::{Commit, Error, Reason, Result};
+use crate::domain::{Commit, Error, PluginId, Reason, Result};
 
 /// The longest page; bounds what one call can take of memory.
 const LONGEST_PAGE: usize = 1024;
@@ -44,6 +44,22 @@ pub(super) async fn after(
     let commits = commits(&transaction, rows).await?;
     transaction.commit().await?;
     Ok(Ok(commits))
+}
+
+/// Those of these plugins whose deletion is still in the journal.
+///
+/// # Errors
+/// The database's own.
+pub(super) async fn deleted(db: &DatabaseConnection, ids: &[PluginId]) -> Result<Vec<PluginId>, StoreError> {
+    let rows: Vec<String> = journal::Entity::find()
+        .select_only()
+        .column(journal::Column::PluginId)
+        .filter(journal::Column::IsRemoval.eq(true))
+        .filter(journal::Column::PluginId.is_in(ids.iter().map(PluginId::to_string)))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
 fn check(revision: u64, head: u64, compacted: u64) -> Result<()> {

@@ -172,6 +172,14 @@ impl Store {
         self.compacted.load(Ordering::Relaxed)
     }
 
+    /// Those of these plugins that were deleted, as far as the journal knows.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn deleted(&self, ids: &[PluginId]) -> Result<Vec<PluginId>> {
+        self.reader.deleted(ids).await
+    }
+
     /// The newest 100 configurations that a plugin has had, newest first: those of revisions below `before`, at most
     /// `limit`. None for a plugin that does not exist.
     ///

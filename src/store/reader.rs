@@ -49,6 +49,11 @@ impl Reader {
         within(journal::after(&self.db, revision, limit)).await.map_err(|error| hide(&error))?
     }
 
+    /// See [`super::Store::deleted`].
+    pub(super) async fn deleted(&self, ids: &[PluginId]) -> Result<Vec<PluginId>> {
+        within(journal::deleted(&self.db, ids)).await.map_err(|error| hide(&error))
+    }
+
     /// See [`super::Store::tokens`].
     pub(super) async fn tokens(&self) -> Result<Vec<AccessToken>> {
         within(tokens::all(&self.db)).await.map_err(|error| hide(&error))

@@ -134,6 +134,16 @@ impl Installations {
         }
     }
 
+    /// The plugins that have an install directory.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub(crate) fn plugins(&self) -> io::Result<Vec<PluginId>> {
+        let names = fs::read_dir(&self.root)?.map(|entry| Ok(entry?.file_name()));
+        let names = names.collect::<io::Result<Vec<_>>>()?;
+        Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
+    }
+
     /// Takes apart what earlier deletions left in the trash. Nothing else is touched: folders that nobody here knows may
     /// be another plugd's.
     pub(crate) fn empty_trash(&self) -> io::Result<()> {

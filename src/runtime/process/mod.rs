@@ -85,6 +85,15 @@ impl ProcessRuntime {
         });
     }
 
+    /// The plugins that have an install directory.
+    ///
+    /// # Errors
+    /// The folder of plugins can't be read.
+    pub async fn installed(&self) -> io::Result<Vec<PluginId>> {
+        let inner = Arc::clone(&self.0);
+        spawn_blocking(move || inner.installations.plugins()).await.map_err(io::Error::other)?
+    }
+
     /// Kills what an earlier plugd left running. To be called at boot, before the first start; it takes at most 10 s.
     ///
     /// # Errors
