@@ -214,9 +214,21 @@ impl From<domain::Error> for Failure {
     }
 }
 
+/// What keeps a server from starting. A cause that the words before it have said already is not said again: errors of some
+/// libraries print their own cause too.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Self::new(format!("{error:#}"))
+        let words = error
+            .chain()
+            .map(ToString::to_string)
+            .reduce(|said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") });
+        let failure = Self::new(words.unwrap_or_default());
+        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::AddrInUse) => {
+                failure.hint("another program has it: name another address with --listen")
+            }
+            _ => failure,
+        }
     }
 }
 
@@ -239,6 +251,14 @@ mod tests {
     fn status(code: Code, reason: &str) -> Status {
         let metadata = HashMap::from([(api::SUGGESTED.to_owned(), "do this".to_owned())]);
         Status::with_error_details(code, "it broke", ErrorDetails::with_error_info(reason, api::ERROR_DOMAIN, metadata))
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = anyhow::anyhow!("no such database").context("refused: no such database").context("can't start");
+        assert_eq!(Failure::from(cause).what, "can't start: refused: no such database");
+        let taken = anyhow::Error::from(io::Error::from(io::ErrorKind::AddrInUse)).context("can't listen");
+        assert!(Failure::from(taken).hint.unwrap().contains("--listen"));
     }
 
     #[test]
