@@ -80,7 +80,11 @@ pub(super) async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store,
     if unknown.is_empty() {
         return;
     }
-    for plugin in store.deleted(&unknown).await.unwrap_or_default() {
+    let deleted = match store.deleted(&unknown).await {
+        Ok(deleted) => deleted,
+        Err(error) => return tracing::warn!(%error, "files of deleted plugins may be left behind until the next start"),
+    };
+    for plugin in deleted {
         match runtime.remove(plugin).await {
             Ok(()) => tracing::info!(%plugin, "the deletion of a plugin's files was finished"),
             Err(error) => tracing::warn!(%plugin, %error, "files of a deleted plugin are left behind"),

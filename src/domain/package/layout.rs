@@ -11,7 +11,7 @@ use super::{
     super::error::Result,
     Limits, PackageFile,
     archive::Archive,
-    path::{clean, reserved},
+    path::{clean, parent, reserved},
     refusal::Refusal,
 };
 
@@ -141,7 +141,7 @@ impl Layout {
         let mut needed: BTreeSet<&str> = self.folders.iter().map(|path| &**path).collect();
         for path in paths.chain(self.folders.iter().map(|path| &**path)) {
             // A folder that is needed already has all of its own.
-            let ancestors = successors(parent(path), |path| parent(path));
+            let ancestors = successors(parent(path), |folder| parent(folder));
             let count = ancestors.take_while(|folder| needed.insert(folder)).count();
             if count > 0 && needed.len() > limits.entries {
                 let message = format!("it needs more than {} folders", limits.entries);
@@ -150,10 +150,6 @@ impl Layout {
         }
         Ok(())
     }
-}
-
-fn parent(path: &str) -> Option<&str> {
-    path.rsplit_once('/').map(|(folder, _)| folder)
 }
 
 fn is_folder(name: &str, entry: &ZipFileEntry<'_>) -> bool {

@@ -30,7 +30,7 @@ pub(super) fn clean(name: &str) -> Result<String, &'static str> {
 
 /// Does a link at `path` with this text lead out of the install directory?
 pub(super) fn leads_out(path: &str, target: &str) -> bool {
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let folder = parent(path).unwrap_or_default();
     target.starts_with('/') || join(folder, target).is_none()
 }
 
@@ -58,6 +58,11 @@ pub(super) fn reserved(path: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// The folder that a path is in; none for what is at the top.
+pub(super) fn parent(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(folder, _)| folder)
 }
 
 #[cfg(test)]
