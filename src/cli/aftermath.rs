@@ -31,12 +31,13 @@ pub(super) async fn is_taken_back(api: &Api, plugin: &Plugin, failed: &str, stat
 
 /// Why an update failed, with what became of the plugin since.
 pub(super) async fn explain(api: &Api, before: &Plugin, package: &Package, status: Status) -> Failure {
-    let is_same = before.package_digest == package.digest;
-    let expected = if is_same { &before.previous_package_digest } else { &before.package_digest };
-    if !is_of_package(&status) || expected.is_empty() {
+    // The server goes back to the newer of these that was ever stable.
+    let ways = [&before.package_digest, &before.previous_package_digest];
+    let is_way = |digest: &String| !digest.is_empty() && *digest != package.digest && ways.contains(&digest);
+    if !is_of_package(&status) || !ways.into_iter().any(is_way) {
         return status.into();
     }
-    let is_back = |now: &Plugin| now.package_digest == *expected;
+    let is_back = |now: &Plugin| is_way(&now.package_digest);
     let Some(back) = until(api, &before.id, PUT_BACK, is_back).await else { return status.into() };
     let settled = until(api, &before.id, SETTLED, |now| !is_back(now) || is_settled(now)).await;
     told(package, settled.filter(is_back).as_ref().unwrap_or(&back), &Failure::from(status))

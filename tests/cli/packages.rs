@@ -83,6 +83,30 @@ async fn an_update_that_fails_tells_what_became_of_the_plugin() {
     }
 }
 
+/// The package before may never have been stable: then the way back leads past it.
+#[tokio::test]
+async fn an_update_that_fails_after_one_that_never_ran_tells_which_package_is_back() {
+    let plugd = Plugd::with(&[("PLUGD_BACKOFF", "10ms"), ("PLUGIN_MAX_RESTART_ATTEMPTS", "1")]).await;
+    let id = plugd.api().run(&["tame"]).await;
+    let write = |version: &str, args: &[&str]| {
+        let folder = chaos_folder(plugd.scratch(), version);
+        let mut manifest = chaos_manifest(args);
+        manifest["version"] = version.into();
+        fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+        folder
+    };
+    let (hanging, bad) = (write("2.0.0", &["hang"]), write("3.0.0", &["exit", "7"]));
+    run(&plugd, &["update", &id, hanging.to_str().unwrap(), "--no-wait"]).await.text();
+
+    let failed = run(&plugd, &["update", &id, bad.to_str().unwrap()]).await;
+
+    assert!(
+        failed.stderr.contains("error: 3.0.0 failed (exit status 7); 1.0.0 is back and active\n"),
+        "{}",
+        failed.stderr
+    );
+}
+
 #[tokio::test]
 async fn a_download_is_what_was_uploaded_and_replaces_nothing_unless_told_so() {
     let plugd = Plugd::start().await;
