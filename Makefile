@@ -15,8 +15,8 @@ WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 # What a test of the store waits for is mostly a deadline of the database: so more of them at a time than processors.
 STORE_TESTS := cargo test --locked --lib store:: -- --skip on_a_ --test-threads 16
-# Where Debian puts database servers, which is not on everybody's path.
-SERVERS := PATH="$$PATH:/usr/sbin:$$(printf '%s:' /usr/lib/postgresql/*/bin)"
+# Where Debian puts PostgreSQL's programs, which is not on everybody's path.
+SERVERS := PATH="$$PATH:$$(printf '%s:' /usr/lib/postgresql/*/bin)"
 
 say = @printf '\n== %s\n' "$(1)"
 
@@ -42,9 +42,8 @@ demo-package: ## Lay the example plugin out as a package folder
 test: tools ## Run every test; installs what they need
 	$(call say,Running the tests)
 	$(WITH_VENV) cargo test --locked
-	$(call say,Running the tests of the store on PostgreSQL and MySQL)
+	$(call say,Running the tests of the store on PostgreSQL)
 	PLUGD_TEST_DATABASE=postgres $(STORE_TESTS)
-	PLUGD_TEST_DATABASE=mysql $(STORE_TESTS)
 
 .PHONY: bench
 bench: ## Measure a release build against what is possible; takes a few minutes
@@ -93,8 +92,6 @@ system-packages:
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
-	$(SERVERS) command -v mariadbd >/dev/null || missing+=(mariadb-server-core); \
-	command -v my_print_defaults >/dev/null || missing+=(mariadb-client-core); \
 	if (($${#missing[@]})); then \
 		printf '\n== Installing %s\n' "$${missing[*]}"; \
 		root=(); if [[ $$(id -u) != 0 ]]; then root=(sudo); fi; \

@@ -1,5 +1,5 @@
-//! plugd on a database server: what a kill, a second plugd, an outage and a cut connection leave. The store's own tests
-//! run on each kind of database too (`src/store/tests`).
+//! plugd on PostgreSQL: what a kill, a second plugd, an outage and a cut connection leave. The store's own tests run
+//! on it too (`src/store/tests`).
 
 use plugd::api::v1::{
     ActiveState, Cursor,
@@ -16,7 +16,7 @@ use tonic_health::pb::{
 };
 
 use crate::harness::{
-    Brand, OneDatabase, Output, PASSWORD, Plugd, QUICK, Run, Server, program, reason, state_of, status_of, within,
+    OneDatabase, Output, PASSWORD, Plugd, QUICK, Run, Server, program, reason, state_of, status_of, within,
 };
 
 /// A plugd on this database, which says everything that it and its drivers have to say.
@@ -46,8 +46,9 @@ impl Health {
     }
 }
 
-async fn everything_is_there_after_a_kill(brand: Brand) {
-    let database = brand.server().database().await;
+#[tokio::test]
+async fn everything_is_there_after_a_kill() {
+    let database = Server::shared().database().await;
     let mut plugd = mk_plugd(&database).await;
     let api = plugd.api();
     let wanted = api.run(&["tame"]).await;
@@ -71,17 +72,8 @@ async fn everything_is_there_after_a_kill(brand: Brand) {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_a_kill_on_postgres() {
-    everything_is_there_after_a_kill(Brand::Postgres).await;
-}
-
-#[tokio::test]
-async fn everything_is_there_after_a_kill_on_mysql() {
-    everything_is_there_after_a_kill(Brand::MySql).await;
-}
-
-async fn an_outage_stops_changes_and_nothing_else(brand: Brand) {
-    let server = Server::start(brand);
+async fn an_outage_stops_changes_and_nothing_else() {
+    let server = Server::start();
     let plugd = mk_plugd(&server.database().await).await;
     let api = plugd.api();
     let id = api.run(&["tame"]).await;
@@ -113,17 +105,8 @@ async fn an_outage_stops_changes_and_nothing_else(brand: Brand) {
 }
 
 #[tokio::test]
-async fn an_outage_stops_changes_and_nothing_else_on_postgres() {
-    an_outage_stops_changes_and_nothing_else(Brand::Postgres).await;
-}
-
-#[tokio::test]
-async fn an_outage_stops_changes_and_nothing_else_on_mysql() {
-    an_outage_stops_changes_and_nothing_else(Brand::MySql).await;
-}
-
-async fn a_plugd_that_comes_back_late_yields(brand: Brand) {
-    let database = brand.server().database().await;
+async fn a_plugd_that_comes_back_late_yields() {
+    let database = Server::shared().database().await;
     let mut first = mk_plugd(&database).await;
     let id = first.api().run(&["tame"]).await;
     first.suspend();
@@ -141,16 +124,6 @@ async fn a_plugd_that_comes_back_late_yields(brand: Brand) {
     api.deactivate(&id).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_plugd_that_comes_back_late_yields_on_postgres() {
-    a_plugd_that_comes_back_late_yields(Brand::Postgres).await;
-}
-
-#[tokio::test]
-async fn a_plugd_that_comes_back_late_yields_on_mysql() {
-    a_plugd_that_comes_back_late_yields(Brand::MySql).await;
-}
-
 /// `plugd serve` on this database with this data folder; it runs no plugins.
 fn another(database: &OneDatabase, home: &TempDir) -> Command {
     let mut command = program(env!("CARGO_BIN_EXE_plugd"));
@@ -165,8 +138,9 @@ async fn serve(database: &OneDatabase, args: &[&str]) -> Output {
     within("the end of plugd", another(database, &home).args(args).run()).await
 }
 
-async fn a_second_plugd_ends_and_says_why(brand: Brand) {
-    let database = brand.server().database().await;
+#[tokio::test]
+async fn a_second_plugd_ends_and_says_why() {
+    let database = Server::shared().database().await;
     let plugd = mk_plugd(&database).await;
     let second = serve(&database, &[]).await;
     assert!(!second.status.success(), "{second:?}");
@@ -177,14 +151,4 @@ async fn a_second_plugd_ends_and_says_why(brand: Brand) {
     for text in [second.stderr, printed.stderr.clone(), printed.text().to_owned(), plugd.said()] {
         assert!(!text.contains(PASSWORD) && !text.contains("hunter%402"), "{text}");
     }
-}
-
-#[tokio::test]
-async fn a_second_plugd_ends_and_says_why_on_postgres() {
-    a_second_plugd_ends_and_says_why(Brand::Postgres).await;
-}
-
-#[tokio::test]
-async fn a_second_plugd_ends_and_says_why_on_mysql() {
-    a_second_plugd_ends_and_says_why(Brand::MySql).await;
 }

@@ -145,7 +145,7 @@ fn printed_settings_hold_no_password() {
     for address in [
         "postgres://me:se@secret@host/db",
         "postgres://me:a/secret@host/db",
-        "mysql://me:a?secret@host/db",
+        "postgres://me:a?secret@host/db",
         "postgres://host/db?user=me&password=secret&sslmode=require",
     ] {
         let printed = load(&[("database_url", address)], &[], "").unwrap().to_toml();

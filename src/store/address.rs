@@ -1,10 +1,7 @@
 //! The address of the database: of which kind it is, and whether it can be used. It may hold a password, so no part of
 //! it but the scheme enters an error or a log.
 
-use sea_orm::{
-    SqlxMySqlConnector, SqlxPostgresConnector,
-    sqlx::{mysql::MySqlConnectOptions, postgres::PgConnectOptions},
-};
+use sea_orm::{SqlxPostgresConnector, sqlx::postgres::PgConnectOptions};
 use url::Url;
 
 use super::StoreError;
@@ -12,15 +9,12 @@ use super::StoreError;
 /// What an address of PostgreSQL may say after its `?`. A word that is not known is refused: `sslmod=verify-full` must
 /// not connect without encryption, and what the driver does not know it would print, secrets too.
 const POSTGRES: [&str; 8] = ["host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"];
-/// The same of MySQL.
-const MYSQL: [&str; 5] = ["socket", "ssl-mode", "ssl-ca", "ssl-cert", "ssl-key"];
 
 /// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Sqlite,
     Postgres,
-    MySql,
 }
 
 /// An address that names a database. Not printable: it may hold a password.
@@ -39,8 +33,7 @@ impl Address {
         let scheme = text.split(':').next().unwrap_or_default();
         match scheme {
             "sqlite" => Ok(Self { kind: Kind::Sqlite, url: text.to_owned() }),
-            "postgres" | "postgresql" => server(Kind::Postgres, "postgres", text, &POSTGRES),
-            "mysql" | "mariadb" => server(Kind::MySql, "mysql", text, &MYSQL),
+            "postgres" | "postgresql" => server(text),
             _ => Err(refused("it begins with none of these schemes")),
         }
     }
@@ -55,22 +48,23 @@ impl Address {
     }
 }
 
-/// An address of a server. The drivers know one scheme each.
-fn server(kind: Kind, scheme: &str, text: &str, known: &[&str]) -> Result<Address, StoreError> {
+/// An address of a server. The driver knows one scheme.
+fn server(text: &str) -> Result<Address, StoreError> {
     let rest = text.split_once("://").map(|(_, rest)| rest).ok_or_else(|| refused("there is no :// in it"))?;
-    let url = format!("{scheme}://{rest}");
+    let url = format!("postgres://{rest}");
     let parsed = Url::parse(&url).map_err(|error| refused(&error.to_string()))?;
     if parsed.path().trim_start_matches('/').is_empty() {
         return Err(refused("it names a server and no database of it"));
     }
-    if let Some((key, _)) = parsed.query_pairs().find(|(key, _)| !known.contains(&key.as_ref())) {
-        return Err(refused(&format!("it says {key:?}, and can say {} only", known.join(", "))));
+    if let Some((key, _)) = parsed.query_pairs().find(|(key, _)| !POSTGRES.contains(&key.as_ref())) {
+        return Err(refused(&format!("it says {key:?}, and can say {} only", POSTGRES.join(", "))));
     }
-    let is_understood = match kind {
-        Kind::MySql => SqlxMySqlConnector::accepts(&url) && url.parse::<MySqlConnectOptions>().is_ok(),
-        _ => SqlxPostgresConnector::accepts(&url) && url.parse::<PgConnectOptions>().is_ok(),
-    };
-    if is_understood { Ok(Address { kind, url }) } else { Err(refused("a part of it is not understood")) }
+    let is_understood = SqlxPostgresConnector::accepts(&url) && url.parse::<PgConnectOptions>().is_ok();
+    if is_understood {
+        Ok(Address { kind: Kind::Postgres, url })
+    } else {
+        Err(refused("a part of it is not understood"))
+    }
 }
 
 /// The error for an address of which this is wrong.
@@ -95,8 +89,6 @@ mod tests {
             ("postgres://me:secret@host/plugd?sslmode=verify-full", Kind::Postgres),
             ("postgresql://me@host:5433/plugd", Kind::Postgres),
             ("postgres:///plugd?host=/run/postgresql&user=me", Kind::Postgres),
-            ("mysql://me:secret@host/plugd?ssl-mode=VERIFY_IDENTITY", Kind::MySql),
-            ("mariadb://me@localhost/plugd?socket=/run/mysqld/mysqld.sock", Kind::MySql),
         ] {
             assert_eq!(Address::parse(text).map(|address| address.kind()).ok(), Some(kind), "{text}");
         }
@@ -104,10 +96,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_refused_and_not_repeated() {
-        assert!(problem("oracle://me:secret@host/db").contains("schemes"));
+        for scheme in ["mysql", "oracle"] {
+            assert!(problem(&format!("{scheme}://me:secret@host/db")).contains("schemes"));
+        }
         assert!(problem("postgres:secret").contains("://"));
         assert!(problem("postgres://me:secret@host").contains("no database"));
-        assert!(problem("mysql://me:secret@host/").contains("no database"));
+        assert!(problem("postgres://me:secret@host/").contains("no database"));
         assert!(problem("postgres://me:secret@host:port/db").contains("port"));
         assert!(problem("postgres://me:secret@host/db?sslmode=secretly").contains("not understood"));
     }
@@ -115,6 +109,6 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_not_passed_over() {
         assert!(problem("postgres://me@host/db?sslmod=verify-full").contains("\"sslmod\""));
-        assert!(problem("mysql://me@host/db?sslpassword=secret").contains("\"sslpassword\""));
+        assert!(problem("postgres://me@host/db?sslpassword=secret").contains("\"sslpassword\""));
     }
 }

@@ -11,8 +11,8 @@ use crate::domain::{Error, Reason};
 pub enum StoreError {
     /// The address names no database that this binary can use.
     #[error(
-        "the address of the database can't be used: {problem}; write \"sqlite:///path/to/plugd.db\", \
-         \"postgres://USER:PASSWORD@HOST/DATABASE\" or \"mysql://USER:PASSWORD@HOST/DATABASE\""
+        "the address of the database can't be used: {problem}; write \"sqlite:///path/to/plugd.db\" \
+         or \"postgres://USER:PASSWORD@HOST/DATABASE\""
     )]
     Url {
         /// What is wrong with it. Nothing of the address itself: it may hold a password.

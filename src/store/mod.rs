@@ -57,7 +57,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the store is and how much it keeps.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Address of the database: `sqlite:///var/lib/plugd/plugd.db`, `postgres://USER:PASSWORD@HOST/DATABASE`, or `mysql://…`.
+    /// Address of the database: `sqlite:///var/lib/plugd/plugd.db` or `postgres://USER:PASSWORD@HOST/DATABASE`.
     pub url: String,
     /// Revisions that the journal keeps; it may be up to a tenth longer.
     pub journal_keep: u64,

@@ -74,7 +74,7 @@ impl Opened {
 pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, StoreError> {
     match address.kind() {
         Kind::Sqlite => connect::readers(address.url()).await,
-        Kind::Postgres | Kind::MySql => server::readers(address).await,
+        Kind::Postgres => server::readers(address).await,
     }
 }
 

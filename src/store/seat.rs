@@ -76,7 +76,7 @@ impl Seat {
                 let (file, location) = connect::lock(address.url())?;
                 (Lock::File(file), location)
             }
-            Kind::Postgres | Kind::MySql => (Lock::Session(Held::default()), Location::Server),
+            Kind::Postgres => (Lock::Session(Held::default()), Location::Server),
         };
         let db = writer(&address, &lock).await?;
         if let Err(taken) = lock.check() {

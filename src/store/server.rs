@@ -1,4 +1,4 @@
-//! Connections to a database server: PostgreSQL, MySQL, MariaDB.
+//! Connections to a PostgreSQL server.
 //!
 //! The session of the writer's connection holds a lock on the database for as long as it lasts, so that a second plugd
 //! is refused when it starts. Whether it got the lock is kept beside it: a pool may replace a connection that broke, and
@@ -16,16 +16,12 @@ use std::{
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr,
     sqlx::{
-        self, Executor, MySqlConnection, PgConnection,
+        Executor, PgConnection,
         error::{DatabaseError, Error},
-        query_scalar,
     },
 };
 
-use super::{
-    StoreError,
-    address::{Address, Kind},
-};
+use super::{StoreError, address::Address};
 
 /// How long to wait for a connection; more than a session waits for the lock.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -36,25 +32,15 @@ const READERS: u32 = 4;
 /// waits for. What was read under the row lock of `store` is the newest: so no snapshot from before the lock. Locks are
 /// waited for 2 s. The server ends a session that has said nothing for a while, so that the lock of a host that is gone
 /// is free again; the writer's pulse keeps it alive.
-const POSTGRES_WRITER: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; \
+const WRITER: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; \
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
     SET idle_session_timeout = '15s'; SET idle_in_transaction_session_timeout = '10s'";
 /// One lock a schema; PostgreSQL keeps the databases apart. Waits as long as `lock_timeout` says.
-const POSTGRES_LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('plugd ' || current_schema(), 0))";
+const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('plugd ' || current_schema(), 0))";
 /// What PostgreSQL says when the lock did not become free: `lock_not_available`.
-const POSTGRES_BUSY: &str = "55P03";
+const BUSY: &str = "55P03";
 /// A session that reads: a transaction sees one moment.
-const POSTGRES_READER: &str =
-    "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on";
-
-/// As [`POSTGRES_WRITER`]. That a commit is on disk when it is answered is a setting of the whole server.
-const MYSQL_WRITER: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; \
-    SET SESSION innodb_lock_wait_timeout = 2, SESSION wait_timeout = 15, \
-    SESSION sql_mode = CONCAT(@@SESSION.sql_mode, ',STRICT_ALL_TABLES')";
-/// MySQL's locks have names of the whole server, of at most 64 characters.
-const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('plugd ', MD5(DATABASE())), 2)";
-/// As [`POSTGRES_READER`].
-const MYSQL_READER: &str = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+const READER: &str = "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on";
 
 /// Whether the session of the writer's connection holds the lock.
 #[derive(Clone, Default)]
@@ -88,12 +74,7 @@ pub(super) async fn writer(address: &Address, held: &Held) -> Result<DatabaseCon
     let kept = held.clone();
     options.map_sqlx_postgres_pool_opts(move |pool| {
         let kept = kept.clone();
-        pool.after_connect(move |session, _| Box::pin(begin_postgres(session, kept.clone())))
-    });
-    let kept = held.clone();
-    options.map_sqlx_mysql_pool_opts(move |pool| {
-        let kept = kept.clone();
-        pool.after_connect(move |session, _| Box::pin(begin_mysql(session, kept.clone())))
+        pool.after_connect(move |session, _| Box::pin(begin(session, kept.clone())))
     });
     connect(options).await
 }
@@ -105,10 +86,7 @@ pub(super) async fn writer(address: &Address, held: &Held) -> Result<DatabaseCon
 pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, StoreError> {
     let mut options = pool(address, READERS);
     options.map_sqlx_postgres_pool_opts(|pool| {
-        pool.after_connect(|session, _| Box::pin(async { session.execute(POSTGRES_READER).await.map(drop) }))
-    });
-    options.map_sqlx_mysql_pool_opts(|pool| {
-        pool.after_connect(|session, _| Box::pin(async { session.execute(MYSQL_READER).await.map(drop) }))
+        pool.after_connect(|session, _| Box::pin(async { session.execute(READER).await.map(drop) }))
     });
     connect(options).await
 }
@@ -116,9 +94,7 @@ pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, Sto
 fn pool(address: &Address, connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(address.url());
     options.max_connections(connections).min_connections(1).acquire_timeout(CONNECT).sqlx_logging(false);
-    if address.kind() == Kind::Postgres {
-        options.set_application_name("plugd");
-    }
+    options.set_application_name("plugd");
     options
 }
 
@@ -130,10 +106,10 @@ async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, StoreErr
     })
 }
 
-async fn begin_postgres(session: &mut PgConnection, held: Held) -> Result<(), Error> {
+async fn begin(session: &mut PgConnection, held: Held) -> Result<(), Error> {
     held.0.store(false, Ordering::Release);
-    session.execute(POSTGRES_WRITER).await?;
-    let is_held = match session.execute(POSTGRES_LOCK).await {
+    session.execute(WRITER).await?;
+    let is_held = match session.execute(LOCK).await {
         Ok(_) => true,
         Err(Error::Database(error)) if is_busy(&*error) => false,
         Err(error) => return Err(error),
@@ -143,13 +119,5 @@ async fn begin_postgres(session: &mut PgConnection, held: Held) -> Result<(), Er
 }
 
 fn is_busy(error: &dyn DatabaseError) -> bool {
-    error.code().is_some_and(|code| code == POSTGRES_BUSY)
-}
-
-async fn begin_mysql(session: &mut MySqlConnection, held: Held) -> Result<(), Error> {
-    held.0.store(false, Ordering::Release);
-    session.execute(MYSQL_WRITER).await?;
-    let got: Option<i64> = query_scalar(sqlx::AssertSqlSafe(MYSQL_LOCK)).fetch_one(session).await?;
-    held.0.store(got == Some(1), Ordering::Release);
-    Ok(())
+    error.code().is_some_and(|code| code == BUSY)
 }

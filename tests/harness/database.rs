@@ -1,4 +1,4 @@
-//! Database servers for tests: real ones, reached by a socket in a temporary folder. `database.sh` runs them and ends
+//! PostgreSQL servers for tests: real ones, reached by a socket in a temporary folder. `database.sh` runs them and ends
 //! them with the tests. The unit tests of the store stand on this file too.
 
 #![allow(dead_code, reason = "the scenarios and the unit tests of the store need different parts of it")]
@@ -17,16 +17,8 @@ use std::{
 use sea_orm::{ConnectionTrait, Database};
 use tempfile::TempDir;
 
-/// What the servers of these tests are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Brand {
-    Postgres,
-    MySql,
-}
-
 /// A server. It ends with the last database that is held of it, or with the process.
 pub(crate) struct Server {
-    brand: Brand,
     folder: TempDir,
     child: Child,
     talk: Option<Mutex<(ChildStdin, BufReader<ChildStdout>)>>,
@@ -42,29 +34,25 @@ pub(crate) struct OneDatabase {
 /// What the user's password is.
 pub(crate) const PASSWORD: &str = "hunter@2";
 
-impl Brand {
-    /// The server that all tests of this process share, each with databases of its own.
-    pub(crate) fn server(self) -> Arc<Server> {
-        static POSTGRES: OnceLock<Arc<Server>> = OnceLock::new();
-        static MYSQL: OnceLock<Arc<Server>> = OnceLock::new();
-        let server = if self == Self::Postgres { &POSTGRES } else { &MYSQL };
-        Arc::clone(server.get_or_init(|| Server::start(self)))
-    }
-}
-
 impl Server {
+    /// The one that all tests of this process share, each with databases of its own.
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: OnceLock<Arc<Server>> = OnceLock::new();
+        Arc::clone(SHARED.get_or_init(Self::start))
+    }
+
     /// Starts one that no other test has.
-    pub(crate) fn start(brand: Brand) -> Arc<Self> {
+    pub(crate) fn start() -> Arc<Self> {
         let folder = tempfile::Builder::new().prefix("plugd-db-").tempdir().unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/harness/database.sh");
         let mut command = Command::new(script);
-        command.arg(if brand == Brand::Postgres { "postgres" } else { "mysql" }).arg(folder.path());
+        command.arg(folder.path());
         // A group of its own: what interrupts the tests does not interrupt the clearing up after them.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap();
         let talk = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         let databases = AtomicU32::new(0);
-        let server = Self { brand, folder, child, talk: Some(Mutex::new(talk)), databases };
+        let server = Self { folder, child, talk: Some(Mutex::new(talk)), databases };
         server.ask(None, "ready");
         Arc::new(server)
     }
@@ -94,17 +82,8 @@ impl Server {
         let name = format!("plugd_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let database = OneDatabase { server: Arc::clone(self), name };
         let name = &database.name;
-        match self.brand {
-            Brand::Postgres => {
-                database.administer(&format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")).await;
-                database.administer(&format!("CREATE DATABASE {name} OWNER {name}")).await;
-            }
-            Brand::MySql => {
-                database.administer(&format!("CREATE USER {name}@localhost IDENTIFIED BY '{PASSWORD}'")).await;
-                database.administer(&format!("CREATE DATABASE {name}")).await;
-                database.administer(&format!("GRANT ALL ON {name}.* TO {name}@localhost")).await;
-            }
-        }
+        database.administer(&format!("CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")).await;
+        database.administer(&format!("CREATE DATABASE {name} OWNER {name}")).await;
         database
     }
 }
@@ -125,17 +104,12 @@ impl OneDatabase {
 
     fn url_as(&self, user: &str, database: &str) -> String {
         let folder = self.server.folder.path().display();
-        match self.server.brand {
-            Brand::Postgres => format!("postgres://{user}@localhost/{database}?host={folder}"),
-            Brand::MySql => format!("mysql://{user}@localhost/{database}?socket={folder}/mysql.sock"),
-        }
+        format!("postgres://{user}@localhost/{database}?host={folder}")
     }
 
     /// Does something that the database's own user may not.
     async fn administer(&self, statement: &str) {
-        let (user, database) =
-            if self.server.brand == Brand::Postgres { ("admin", "postgres") } else { ("root", "mysql") };
-        let db = Database::connect(self.url_as(user, database)).await.unwrap();
+        let db = Database::connect(self.url_as("admin", "postgres")).await.unwrap();
         db.execute_unprepared(statement).await.unwrap();
         db.close().await.unwrap();
     }
@@ -143,33 +117,18 @@ impl OneDatabase {
     /// Ends every session of the user.
     pub(crate) async fn end_sessions(&self) {
         let name = &self.name;
-        self.administer(&match self.server.brand {
-            Brand::Postgres => {
-                format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'")
-            }
-            Brand::MySql => format!("KILL HARD USER {name}@localhost"),
-        })
-        .await;
+        self.administer(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'"))
+            .await;
     }
 
     /// Ends every session of the user and lets none begin.
     pub(crate) async fn lock_out(&self) {
-        let name = &self.name;
-        self.administer(&match self.server.brand {
-            Brand::Postgres => format!("ALTER ROLE {name} NOLOGIN"),
-            Brand::MySql => format!("ALTER USER {name}@localhost ACCOUNT LOCK"),
-        })
-        .await;
+        self.administer(&format!("ALTER ROLE {} NOLOGIN", self.name)).await;
         self.end_sessions().await;
     }
 
     /// Lets them begin again.
     pub(crate) async fn let_in(&self) {
-        let name = &self.name;
-        self.administer(&match self.server.brand {
-            Brand::Postgres => format!("ALTER ROLE {name} LOGIN"),
-            Brand::MySql => format!("ALTER USER {name}@localhost ACCOUNT UNLOCK"),
-        })
-        .await;
+        self.administer(&format!("ALTER ROLE {} LOGIN", self.name)).await;
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use command::{
     Output, Run, Running, cli, grpcurl, grpcurl_encrypted, is_interrupted_or_ok, program, python, repository,
     rest_shim, rest_shim_trusting,
 };
-pub(crate) use database::{Brand, OneDatabase, PASSWORD, Server};
+pub(crate) use database::{OneDatabase, PASSWORD, Server};
 pub(crate) use logs::LogStream;
 pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};
 pub(crate) use processes::{Process, gone, is_alive};

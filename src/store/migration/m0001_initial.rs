@@ -1,6 +1,6 @@
 //! The first schema.
 
-use sea_orm::{DatabaseBackend, DbErr};
+use sea_orm::DbErr;
 use sea_orm_migration::prelude::{
     ColumnDef, DeriveMigrationName, Index, IntoIden, IntoTableRef, MigrationTrait, SchemaManager, Table,
     TableCreateStatement, async_trait,
@@ -26,24 +26,22 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let backend = manager.get_database_backend();
-        for table in [store_table(backend), document_table(backend), plugin_table(backend), journal_table(backend)] {
+        for table in [store_table(), document_table(), plugin_table(), journal_table()] {
             manager.create_table(table).await?;
         }
-        manager.create_table(configuration_history_table(backend)).await?;
-        manager.create_table(access_token_table(backend)).await?;
+        manager.create_table(configuration_history_table()).await?;
+        manager.create_table(access_token_table()).await?;
         create_indexes(manager).await
     }
 
-    /// A half-made schema could not be used. MySQL changes the schema outside of transactions: what a start that was cut
-    /// off has made there is taken as it is.
+    /// A half-made schema could not be used.
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
 }
 
-fn store_table(backend: DatabaseBackend) -> TableCreateStatement {
-    table(store::Entity, backend)
+fn store_table() -> TableCreateStatement {
+    table(store::Entity)
         .col(ColumnDef::new(store::Column::Id).integer().not_null().primary_key())
         .col(text(store::Column::Epoch, XID))
         .col(ColumnDef::new(store::Column::Head).big_integer().not_null())
@@ -51,26 +49,26 @@ fn store_table(backend: DatabaseBackend) -> TableCreateStatement {
         .take()
 }
 
-fn document_table(backend: DatabaseBackend) -> TableCreateStatement {
-    table(document::Entity, backend)
+fn document_table() -> TableCreateStatement {
+    table(document::Entity)
         .col(digest(document::Column::Digest).primary_key())
-        .col(long_text(document::Column::Body, backend))
+        .col(long_text(document::Column::Body))
         .col(ColumnDef::new(document::Column::Retired).big_integer().null())
         .take()
 }
 
-fn plugin_table(backend: DatabaseBackend) -> TableCreateStatement {
-    table(plugin::Entity, backend)
+fn plugin_table() -> TableCreateStatement {
+    table(plugin::Entity)
         .col(text(plugin::Column::Id, XID).primary_key())
         .col(ColumnDef::new(plugin::Column::Revision).big_integer().not_null())
         .col(digest(plugin::Column::Manifest))
         .col(digest(plugin::Column::Configuration))
-        .col(long_text(plugin::Column::Record, backend))
+        .col(long_text(plugin::Column::Record))
         .take()
 }
 
-fn journal_table(backend: DatabaseBackend) -> TableCreateStatement {
-    table(journal::Entity, backend)
+fn journal_table() -> TableCreateStatement {
+    table(journal::Entity)
         .col(ColumnDef::new(journal::Column::Revision).big_integer().not_null().primary_key())
         .col(text(journal::Column::Time, TIME))
         .col(text(journal::Column::PluginId, XID))
@@ -78,12 +76,12 @@ fn journal_table(backend: DatabaseBackend) -> TableCreateStatement {
         .col(ColumnDef::new(journal::Column::IsRemoval).boolean().not_null())
         .col(digest(journal::Column::Manifest))
         .col(digest(journal::Column::Configuration))
-        .col(long_text(journal::Column::Record, backend))
+        .col(long_text(journal::Column::Record))
         .take()
 }
 
-fn configuration_history_table(backend: DatabaseBackend) -> TableCreateStatement {
-    table(configuration_history::Entity, backend)
+fn configuration_history_table() -> TableCreateStatement {
+    table(configuration_history::Entity)
         .col(text(configuration_history::Column::PluginId, XID))
         .col(ColumnDef::new(configuration_history::Column::Revision).big_integer().not_null())
         .col(digest(configuration_history::Column::Configuration))
@@ -95,8 +93,8 @@ fn configuration_history_table(backend: DatabaseBackend) -> TableCreateStatement
         .take()
 }
 
-fn access_token_table(backend: DatabaseBackend) -> TableCreateStatement {
-    table(access_token::Entity, backend)
+fn access_token_table() -> TableCreateStatement {
+    table(access_token::Entity)
         .col(text(access_token::Column::Id, XID).primary_key())
         .col(ColumnDef::new(access_token::Column::Name).text().not_null())
         .col(text(access_token::Column::Role, WORD))
@@ -108,26 +106,15 @@ fn access_token_table(backend: DatabaseBackend) -> TableCreateStatement {
 
 /// What the collection of documents asks for (`store::writer::compaction`).
 async fn create_indexes(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    if !manager.has_index("document", RETIRED).await? {
-        let retired = Index::create().name(RETIRED).table(document::Entity).col(document::Column::Retired).take();
-        manager.create_index(retired).await?;
-    }
-    if !manager.has_index("configuration_history", HISTORY).await? {
-        let column = configuration_history::Column::Configuration;
-        let history = Index::create().name(HISTORY).table(configuration_history::Entity).col(column).take();
-        manager.create_index(history).await?;
-    }
-    Ok(())
+    let retired = Index::create().name(RETIRED).table(document::Entity).col(document::Column::Retired).take();
+    manager.create_index(retired).await?;
+    let column = configuration_history::Column::Configuration;
+    let history = Index::create().name(HISTORY).table(configuration_history::Entity).col(column).take();
+    manager.create_index(history).await
 }
 
-/// MySQL compares text without regard to case unless told otherwise.
-fn table(entity: impl IntoTableRef, backend: DatabaseBackend) -> TableCreateStatement {
-    let mut table = Table::create();
-    table.table(entity).if_not_exists();
-    if backend == DatabaseBackend::MySql {
-        table.engine("InnoDB").character_set("utf8mb4").collate("utf8mb4_bin");
-    }
-    table
+fn table(entity: impl IntoTableRef) -> TableCreateStatement {
+    Table::create().table(entity).take()
 }
 
 fn text(column: impl IntoIden, length: u32) -> ColumnDef {
@@ -138,12 +125,6 @@ fn digest(column: impl IntoIden) -> ColumnDef {
     ColumnDef::new(column).binary_len(DIGEST).not_null().take()
 }
 
-/// MySQL's `text` ends at 64 KiB.
-fn long_text(column: impl IntoIden, backend: DatabaseBackend) -> ColumnDef {
-    let mut column = ColumnDef::new(column);
-    match backend {
-        DatabaseBackend::MySql => column.custom("longtext"),
-        _ => column.text(),
-    };
-    column.not_null().take()
+fn long_text(column: impl IntoIden) -> ColumnDef {
+    ColumnDef::new(column).text().not_null().take()
 }

@@ -12,10 +12,6 @@ pub(super) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Where the schema can't be changed in a transaction, a migration that was cut off is made again.
-        if manager.has_column("store", "owner").await? {
-            return Ok(());
-        }
         let owner = ColumnDef::new(store::Column::Owner).string_len(XID).not_null().default("").take();
         manager.alter_table(Table::alter().table(store::Entity).add_column(owner).take()).await
     }

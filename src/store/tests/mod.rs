@@ -1,5 +1,5 @@
 //! The store on real databases: a SQLite file, or what the environment variable `PLUGD_TEST_DATABASE` names. What only
-//! files have is in `on_a_file`, what only servers have in `on_a_server`, which needs no variable.
+//! files have is in `on_a_file`, what only a server has in `on_a_server`, which needs no variable.
 
 use std::{
     path::{Path, PathBuf},
@@ -31,7 +31,7 @@ mod seat;
 mod texts;
 mod tokens;
 
-use database::{Brand, OneDatabase};
+use database::{OneDatabase, Server};
 
 /// Longer than any wait of the store itself.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,8 +47,7 @@ impl Place {
     /// Of the kind that the environment names.
     pub(super) async fn new() -> Self {
         match std::env::var("PLUGD_TEST_DATABASE").as_deref() {
-            Ok("postgres") => Self::on(Brand::Postgres).await,
-            Ok("mysql") => Self::on(Brand::MySql).await,
+            Ok("postgres") => Self::server().await,
             Ok("sqlite" | "") | Err(_) => Self::file(),
             Ok(other) => panic!("PLUGD_TEST_DATABASE is {other:?}"),
         }
@@ -58,8 +57,8 @@ impl Place {
         Self::File(Arc::new(tempfile::tempdir().unwrap()))
     }
 
-    pub(super) async fn on(brand: Brand) -> Self {
-        Self::Server(Arc::new(brand.server().database().await))
+    pub(super) async fn server() -> Self {
+        Self::Server(Arc::new(Server::shared().database().await))
     }
 
     pub(super) fn url(&self) -> String {

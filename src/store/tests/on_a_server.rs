@@ -1,37 +1,18 @@
-//! What only a server does: it goes away and comes back, and ends sessions. Each for PostgreSQL and MySQL.
+//! What only a server does: it goes away and comes back, and ends sessions.
 
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::{opening::refusal, *};
 
-/// Makes a test of it for each brand.
-macro_rules! on_each {
-    ($($scenario:ident),* $(,)?) => {
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $scenario() { super::$scenario(super::Brand::Postgres).await })*
-        }
-        mod mysql {
-            $(#[tokio::test(flavor = "multi_thread")] async fn $scenario() { super::$scenario(super::Brand::MySql).await })*
-        }
-    };
-}
-
-on_each!(
-    an_outage_is_noticed_though_nobody_writes_and_what_was_reported_meanwhile_follows,
-    sessions_that_end_in_the_middle_leave_no_gap,
-    a_wrong_password_is_refused_and_not_repeated,
-    readers_cannot_write,
-    a_commit_is_as_durable_as_the_session_can_make_it,
-);
-
-async fn mk_fixture(brand: Brand) -> (Fixture, Arc<OneDatabase>) {
-    let place = Place::on(brand).await;
+async fn mk_fixture() -> (Fixture, Arc<OneDatabase>) {
+    let place = Place::server().await;
     let Place::Server(database) = place.clone() else { panic!("a server") };
     (Fixture::at(place, 1_000_000).await, database)
 }
 
-async fn an_outage_is_noticed_though_nobody_writes_and_what_was_reported_meanwhile_follows(brand: Brand) {
-    let (fixture, database) = mk_fixture(brand).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_noticed_though_nobody_writes_and_what_was_reported_meanwhile_follows() {
+    let (fixture, database) = mk_fixture().await;
     for number in [1, 2] {
         fixture.store.install(mk_plugin(number)).await.unwrap();
     }
@@ -51,8 +32,9 @@ async fn an_outage_is_noticed_though_nobody_writes_and_what_was_reported_meanwhi
     assert_eq!(journal(&fixture.store, 0).await, commits);
 }
 
-async fn sessions_that_end_in_the_middle_leave_no_gap(brand: Brand) {
-    let (mut fixture, database) = mk_fixture(brand).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_end_in_the_middle_leave_no_gap() {
+    let (mut fixture, database) = mk_fixture().await;
     fixture.store.install(mk_plugin(0)).await.unwrap();
     for round in 1..=5 {
         for number in 0..500 {
@@ -72,30 +54,30 @@ async fn sessions_that_end_in_the_middle_leave_no_gap(brand: Brand) {
     assert_eq!(journal(&fixture.store, 0).await, commits);
 }
 
-async fn a_wrong_password_is_refused_and_not_repeated(brand: Brand) {
-    let database = brand.server().database().await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_refused_and_not_repeated() {
+    let database = Server::shared().database().await;
     let url = database.url().replace("hunter%402", "wr0ng-secret");
     let error = refusal(url).await;
     assert!(matches!(error, StoreError::Database(_)), "{error}");
     assert!(!format!("{error} {error:?}").contains("wr0ng-secret"), "{error:?}");
 }
 
-async fn readers_cannot_write(brand: Brand) {
-    let (fixture, _) = mk_fixture(brand).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_cannot_write() {
+    let (fixture, _) = mk_fixture().await;
     let db = open::readers(&address::Address::parse(&fixture.place.url()).unwrap()).await.unwrap();
     let error = db.execute_unprepared("DELETE FROM journal").await.unwrap_err();
     let text = error.to_string().to_lowercase();
     assert!(text.contains("read-only") || text.contains("read only"), "{error}");
 }
 
-async fn a_commit_is_as_durable_as_the_session_can_make_it(brand: Brand) {
-    let place = Place::on(brand).await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_as_durable_as_the_session_can_make_it() {
+    let place = Place::server().await;
     let seat = super::super::seat::Seat::take(address::Address::parse(&place.url()).unwrap()).await.unwrap();
-    let (ask, expected) = match brand {
-        Brand::Postgres => ("SELECT current_setting('synchronous_commit') AS found", "on"),
-        Brand::MySql => ("SELECT @@SESSION.tx_isolation AS found", "READ-COMMITTED"),
-    };
+    let ask = "SELECT current_setting('synchronous_commit') AS found";
     let statement = Statement::from_string(seat.db().get_database_backend(), ask);
     let row = seat.db().query_one_raw(statement).await.unwrap().unwrap();
-    assert_eq!(row.try_get::<String>("", "found").unwrap(), expected);
+    assert_eq!(row.try_get::<String>("", "found").unwrap(), "on");
 }

@@ -14,7 +14,7 @@ use crate::store::{
     seat::{self, Seat},
 };
 
-/// Bytes of text in one statement, unless one row has more. MySQL takes 16 MiB at most unless told otherwise.
+/// Bytes of text in one statement, unless one row has more: bounds what is held in memory beside the plan itself.
 const STATEMENT: usize = 4 * 1024 * 1024;
 
 /// Configurations that are kept of each plugin, the present one included: enough to go back behind a bad day. They may

@@ -7,7 +7,6 @@ use crate::store::{
     address::Address,
     entity,
     seat::{self, Seat},
-    tests::database::Brand,
 };
 
 async fn install(writer: &mut Writer, number: u32) {
@@ -88,8 +87,8 @@ async fn a_succession_waits_for_the_transaction_under_way_and_begins_after_it() 
 }
 
 /// A writer that has one plugin, and whose session the server has ended.
-async fn cut_off(brand: Brand) -> (Place, Writer, Arc<Mutex<Vec<u64>>>) {
-    let place = Place::on(brand).await;
+async fn cut_off() -> (Place, Writer, Arc<Mutex<Vec<u64>>>) {
+    let place = Place::server().await;
     let (mut first, told) = mk_writer(&place).await;
     install(&mut first, 1).await;
     let Place::Server(database) = &place else { panic!("a server") };
@@ -98,8 +97,9 @@ async fn cut_off(brand: Brand) -> (Place, Writer, Arc<Mutex<Vec<u64>>>) {
 }
 
 /// The whole way, with the locks: the first is cut off, the second starts, the first comes back while the second works.
-async fn the_first_comes_back_late(brand: Brand) {
-    let (place, mut first, told) = cut_off(brand).await;
+#[tokio::test]
+async fn the_first_comes_back_late_on_a_server() {
+    let (place, mut first, told) = cut_off().await;
     let (mut second, _) = mk_writer(&place).await;
     assert_eq!(second.start.head, 1);
 
@@ -123,8 +123,9 @@ async fn holder(place: &Place) -> Seat {
     Seat::take(Address::parse(&place.url()).unwrap()).await.unwrap()
 }
 
-async fn the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used(brand: Brand) {
-    let (place, mut first, told) = cut_off(brand).await;
+#[tokio::test]
+async fn the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used_on_a_server() {
+    let (place, mut first, told) = cut_off().await;
     let second = holder(&place).await;
     install(&mut first, 2).await;
     first.recover().await;
@@ -136,8 +137,9 @@ async fn the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used(brand: 
     assert_eq!(*told.lock().unwrap(), [1, 2]);
 }
 
-async fn the_first_ends_as_soon_as_the_lock_is_used(brand: Brand) {
-    let (place, mut first, _) = cut_off(brand).await;
+#[tokio::test]
+async fn the_first_ends_as_soon_as_the_lock_is_used_on_a_server() {
+    let (place, mut first, _) = cut_off().await;
     let second = holder(&place).await;
     install(&mut first, 2).await;
     first.recover().await;
@@ -145,34 +147,4 @@ async fn the_first_ends_as_soon_as_the_lock_is_used(brand: Brand) {
     seat::claim(&second).await.unwrap();
     first.recover().await;
     assert!(first.is_superseded);
-}
-
-#[tokio::test]
-async fn the_first_comes_back_late_on_postgres() {
-    the_first_comes_back_late(Brand::Postgres).await;
-}
-
-#[tokio::test]
-async fn the_first_comes_back_late_on_mysql() {
-    the_first_comes_back_late(Brand::MySql).await;
-}
-
-#[tokio::test]
-async fn the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used_on_postgres() {
-    the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used(Brand::Postgres).await;
-}
-
-#[tokio::test]
-async fn the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used_on_mysql() {
-    the_first_waits_for_what_becomes_of_a_lock_that_nobody_has_used(Brand::MySql).await;
-}
-
-#[tokio::test]
-async fn the_first_ends_as_soon_as_the_lock_is_used_on_postgres() {
-    the_first_ends_as_soon_as_the_lock_is_used(Brand::Postgres).await;
-}
-
-#[tokio::test]
-async fn the_first_ends_as_soon_as_the_lock_is_used_on_mysql() {
-    the_first_ends_as_soon_as_the_lock_is_used(Brand::MySql).await;
 }
