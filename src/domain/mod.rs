@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod manifest;
 pub mod package;
 pub mod plugin;
+pub mod program;
 pub mod run;
 pub mod state;
 
