@@ -23,6 +23,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod fetch;
+pub mod files;
 pub mod grpc;
 pub mod link;
 pub mod logs;

@@ -14,6 +14,7 @@ pub mod plugin;
 pub mod program;
 pub mod run;
 pub mod state;
+pub mod text;
 
 pub use commit::Commit;
 pub use error::{Error, Reason, Result};

@@ -8,12 +8,13 @@ use crate::{
 };
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("domain", &[]),
+    ("files", &["domain"]),
     ("store", &["domain"]),
-    ("runtime", &["domain"]),
+    ("runtime", &["domain", "files"]),
     ("link", &["domain"]),
-    ("logs", &["domain"]),
+    ("logs", &["domain", "files"]),
     ("fetch", &["domain"]),
     ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
     ("bus", &["domain", "link", "supervisor"]),
@@ -21,11 +22,11 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("api", &[]),
     // Of the server only whose connection a request came on.
     ("rest", &["api", "server"]),
-    ("config", &["domain"]),
-    ("tls", &[]),
+    ("config", &["domain", "files"]),
+    ("tls", &["domain", "files"]),
     ("server", &["tls"]),
     // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
-    ("cli", &["domain", "api", "config", "tls", "app"]),
+    ("cli", &["domain", "files", "api", "config", "tls", "app"]),
     ("main", &["cli"]),
 ];
 /// The modules that may use everything: `app` puts it all together, `lib` lists it.

@@ -1,0 +1,121 @@
+//! Reading files that somebody else may have written or replaced: plain ones only, without waiting, up to a limit.
+//!
+//! What an operator names is followed through links; what is in the reach of a plugin is not.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read},
+    os::fd::AsFd,
+    path::Path,
+};
+
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, fstat, openat},
+    io::Errno,
+    path::Arg,
+    process::geteuid,
+};
+
+use crate::domain::text;
+
+/// Most bytes of a text that people write: a manifest, settings, a catalogue, certificates.
+pub const MAX_TEXT: u64 = 4 * 1024 * 1024;
+
+/// Without NONBLOCK the opening of a named pipe waits for its writer.
+const PLAIN: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// What a shell puts in place of a file: whoever names one has something to say. And the file that is always empty.
+const STREAMS: [&str; 4] = ["/dev/fd/", "/proc/self/fd/", "/dev/stdin", "/dev/null"];
+
+/// Reads a file that an operator named.
+///
+/// # Errors
+/// It is no file (a folder, a named pipe, a device), has more than `limit` bytes, or can't be read; in words that say
+/// what to do. The caller names the file.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if path.to_str().is_some_and(|path| STREAMS.iter().any(|stream| path.starts_with(stream))) {
+        return read_up_to(File::open(path)?, limit);
+    }
+    read_up_to(open(CWD, path, OFlags::empty()).map_err(explain)?, limit)
+}
+
+/// Reads a text file that an operator named; a byte order mark is no part of it.
+///
+/// # Errors
+/// As [`read`], or it is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    let bytes = read(path, limit)?;
+    text::decode(&bytes).map(str::to_owned).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+}
+
+/// Reads a file of a folder in the reach of a plugin; a link is not followed.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_at(folder: impl AsFd, name: impl Arg, limit: u64) -> io::Result<Vec<u8>> {
+    read_up_to(open_at(folder, name)?, limit)
+}
+
+/// Opens a file of a folder in the reach of a plugin for reading; a link is not followed.
+///
+/// # Errors
+/// `InvalidInput` when it is no file; others when it can't be opened.
+pub fn open_at(folder: impl AsFd, name: impl Arg) -> io::Result<File> {
+    open(folder, name, OFlags::NOFOLLOW)
+}
+
+/// The first bytes of a file, at most so many, and its mode; links are followed, as the kernel does to run it.
+///
+/// # Errors
+/// It is no file, or can't be read.
+pub fn head(path: &Path, bytes: usize) -> io::Result<(Vec<u8>, u32)> {
+    let file = open(CWD, path, OFlags::empty())?;
+    let mode = fstat(&file)?.st_mode;
+    let mut head = Vec::new();
+    file.take(bytes as u64).read_to_end(&mut head)?;
+    Ok((head, mode))
+}
+
+fn open(folder: impl AsFd, name: impl Arg, flags: OFlags) -> io::Result<File> {
+    let file = match openat(folder, name, PLAIN | flags, Mode::empty()) {
+        // A link that is not followed, a socket.
+        Err(Errno::LOOP) => return Err(not_a_file("a link")),
+        Err(Errno::NXIO) => return Err(not_a_file("a socket")),
+        opened => opened?,
+    };
+    match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+        FileType::RegularFile => Ok(file.into()),
+        FileType::Directory => Err(not_a_file("a folder")),
+        FileType::Fifo => Err(not_a_file("a named pipe")),
+        _ => Err(not_a_file("a device")),
+    }
+}
+
+fn not_a_file(kind: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidInput, format!("it is {kind}, not a file"))
+}
+
+fn read_up_to(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let message = format!("it has more than {limit} bytes, which is more than plugd takes");
+        return Err(io::Error::new(ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
+}
+
+/// Says who may not read it: a file is often somebody else's.
+fn explain(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            let user = geteuid().as_raw();
+            let message = format!("{error}: user {user}, who runs this, may not read it or enter a folder above it");
+            io::Error::new(ErrorKind::PermissionDenied, message)
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests;
