@@ -55,7 +55,8 @@ fn what_is_no_file_is_named_at_once() {
     let _socket = UnixListener::bind(fixture.path("socket")).unwrap();
     for (name, kind) in [("folder", "a folder"), ("pipe", "a named pipe"), ("socket", "a socket")] {
         let path = fixture.path(name);
-        for error in [read(&path, 10).unwrap_err(), read_at(CWD, &path, 10).unwrap_err(), head(&path, 10).unwrap_err()] {
+        for error in [read(&path, 10).unwrap_err(), read_at(CWD, &path, 10).unwrap_err(), head(&path, 10).unwrap_err()]
+        {
             assert_eq!(error.to_string(), format!("it is {kind}, not a file"));
         }
     }

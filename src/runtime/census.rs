@@ -4,7 +4,13 @@
 //! to be reaped beside everybody else's children. A process descriptor tells the end of a process that isn't a child
 //! just as exactly.
 
-use std::{collections::HashSet, fs, io, path::Path, str};
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+    str,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::{
@@ -21,6 +27,10 @@ const PROC: &str = "/proc";
 /// Processes of one run whose ends are awaited at once. Each takes a descriptor, a run may have thousands of processes,
 /// and while one of them lives the run does.
 pub(crate) const MAX_WATCHED: usize = 16;
+
+/// Most bytes of an environment that are looked at: more than the kernel takes for a new program. A process may declare all
+/// of its memory to be its environment.
+const MAX_ENVIRONMENT: u64 = 8 * 1024 * 1024;
 
 /// Characters of a token that carry the run's 12 bytes.
 const TOKEN_PREFIX_LEN: usize = 16;
@@ -218,7 +228,12 @@ fn run_of(proc: &Path, process: &Process) -> io::Result<Option<RunKey>> {
     if process.is_zombie {
         return Ok(None);
     }
-    match unless_gone(fs::read(proc.join(process.pid.to_string()).join("environ"))) {
+    let path = proc.join(process.pid.to_string()).join("environ");
+    let read = File::open(path).and_then(|file| {
+        let mut block = Vec::new();
+        file.take(MAX_ENVIRONMENT).read_to_end(&mut block).map(|_| block)
+    });
+    match unless_gone(read) {
         Ok(block) => Ok(block.and_then(|block| RunKey::from_environ(&block))),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
         Err(error) => Err(error),

@@ -7,8 +7,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::census::RunKey;
-use crate::domain::{PluginId, RunId};
+use super::{census::RunKey, install::remove_tree};
+use crate::{
+    domain::{PluginId, RunId},
+    files,
+};
+use rustix::fs::CWD;
+
+/// Most bytes of a record. The true ones have a few hundred; plugins of plugd's own user can write here too.
+const MAX_RECORD: u64 = 64 * 1024;
 
 /// One run, as written before and after its process was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,16 +109,38 @@ impl Records {
 }
 
 fn read(path: &Path) -> io::Result<Option<Record>> {
-    let bytes = match fs::read(path) {
+    let read = match files::read_at(CWD, path, MAX_RECORD) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(io::Error::from),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes?,
+        Err(error) if matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput) => Err(error),
+        Err(error) => return Err(error),
     };
-    match serde_json::from_slice(&bytes) {
-        Ok(record) => Ok(Some(record)),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "removing a run record that can't be read");
-            fs::remove_file(path)?;
-            Ok(None)
+    read.map(Some).or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "removing a run record that can't be read");
+        remove_tree(path).map(|()| None)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_record_is_removed_and_neither_read_whole_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = Records::new(folder.path().to_owned()).unwrap();
+        let plugin = PluginId::from_bytes([1; 12]);
+        let path = records.path(plugin);
+        let stand_ins: [&dyn Fn(); 4] = [
+            &|| fs::File::create(&path).unwrap().set_len(1 << 42).unwrap(),
+            &|| rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, 0o666.into(), 0).unwrap(),
+            &|| fs::create_dir(&path).unwrap(),
+            &|| std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
+        ];
+        for stand_in in stand_ins {
+            stand_in();
+            assert_eq!(records.read(plugin).unwrap(), None);
+            assert!(path.symlink_metadata().is_err(), "it is still there");
         }
     }
 }

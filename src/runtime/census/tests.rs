@@ -116,3 +116,14 @@ fn a_process_out_of_descriptors_does_not_take_the_living_for_dead() {
     let output = other.args(["--exact", name, "--nocapture"]).env(ROLE, "1").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn an_environment_without_end_is_not_read_whole() {
+    let proc = tempfile::tempdir().unwrap();
+    let folder = proc.path().join("42");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("stat"), "42 (a) S 1 42 42 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 3 0 987654 1 1").unwrap();
+    File::create(folder.join("environ")).unwrap().set_len(1 << 42).unwrap();
+    let census = Census::take_in(proc.path()).unwrap();
+    assert_eq!(census.processes.iter().map(|(process, run)| (process.pid, *run)).collect::<Vec<_>>(), [(42, None)]);
+}

@@ -15,6 +15,7 @@ use rustix::{
 };
 
 use super::path::Inside;
+use crate::files;
 
 /// How a folder is opened, and nothing but a folder.
 pub(super) const FOLDER: OFlags =
@@ -124,16 +125,9 @@ impl Dir {
         }
     }
 
-    /// Reads a plain file of this folder; `None` when there is none.
-    pub(super) fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        if !self.has_file(name)? {
-            return Ok(None);
-        }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let mut file = fs::File::from(openat(&self.descriptor, name, flags, Mode::empty())?);
-        let mut bytes = Vec::new();
-        io::Read::read_to_end(&mut file, &mut bytes)?;
-        Ok(Some(bytes))
+    /// Reads a file of this folder; `None` when there is none, or none that plugd can have written.
+    pub(super) fn read(&self, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        unless_spoiled(&self.path.join(name), files::read_at(&self.descriptor, name, limit))
     }
 
     /// Forces the folder's names to the disk.
@@ -174,6 +168,19 @@ impl Dir {
     fn settle(&self) -> io::Result<()> {
         fchmod(&self.descriptor, Mode::from_raw_mode(0o755))?;
         give(&self.descriptor, self.owner)
+    }
+}
+
+/// `None` when there is no such file, or something else in its place: a folder, a pipe, a link, too large a file.
+pub(super) fn unless_spoiled<T>(path: &Path, read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge) => {
+            tracing::warn!(path = %path.display(), %error, "what is there is not plugd's, and counts as nothing");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -6,15 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::CWD;
+
 use super::{
     Checkpoint, InstallError, PackageFiles, Result, Step,
-    dir::{Dir, Owner},
-    marker::{self, LOCK, MARKER, Marker},
+    dir::{Dir, Owner, unless_spoiled},
+    marker::{self, LOCK, MARKER, MAX_LOCK, Marker},
     path::{Inside, OWN_DIR},
-    plan::Plan,
+    plan::{MAX_PLAN, Plan},
     stage::Staging,
 };
-use crate::domain::Digest;
+use crate::{domain::Digest, files};
 
 /// One plugin's install directory with its staging folder.
 #[derive(Debug)]
@@ -108,11 +110,12 @@ impl Layout {
         self.install.find_or_create(path.parent().as_ref())?.take(staged, path.name())
     }
 
-    /// Forces every folder that changed to the disk, so that the marker can't come before what it vouches for.
+    /// Forces every folder that changed to the disk, so that the marker can't come before what it vouches for. Of what was
+    /// removed, by the word of a marker that the plugin may have written, that is the folder alone.
     fn sync(&self, plan: &Plan) -> io::Result<()> {
-        let paths = plan.marker.files.iter().map(|file| &file.path).chain(&plan.remove).chain(&plan.remove_dirs);
-        let dirs: BTreeSet<Inside> = paths.flat_map(Inside::ancestors).collect();
-        for dir in &dirs {
+        let added = plan.marker.files.iter().flat_map(|file| file.path.ancestors());
+        let removed = plan.remove.iter().chain(&plan.remove_dirs).filter_map(Inside::parent);
+        for dir in &added.chain(removed).collect::<BTreeSet<Inside>>() {
             if let Some(dir) = self.install.find(Some(dir))? {
                 dir.sync()?;
             }
@@ -121,7 +124,7 @@ impl Layout {
     }
 
     fn is_locked(&self, digest: Digest) -> io::Result<bool> {
-        let found = self.install.read(LOCK)?;
+        let found = self.install.read(LOCK, MAX_LOCK)?;
         Ok(found.is_some_and(|found| found == marker::lock(digest).as_bytes()))
     }
 
@@ -137,13 +140,20 @@ impl Layout {
         self.install.sync()
     }
 
+    /// The plan that there is. One that somebody spoiled may be half carried out: then the package is to be laid anew.
     fn plan(&self) -> Result<Option<Plan>> {
         let path = self.staging.plan();
-        let cannot = |error: io::Error| InstallError::disk("read", &path, &error);
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| cannot(error.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(cannot(error)),
+        if !path.try_exists().map_err(|error| InstallError::disk("read", &path, &error))? {
+            return Ok(None);
+        }
+        let read = unless_spoiled(&path, files::read_at(CWD, &path, MAX_PLAN));
+        let read = read.map_err(|error| InstallError::disk("read", &path, &error))?;
+        match read.map(|bytes| serde_json::from_slice(&bytes)) {
+            Some(Ok(plan)) => Ok(Some(plan)),
+            Some(Err(_)) | None => {
+                tracing::warn!(path = %path.display(), "laying a package anew: its plan can't be understood");
+                self.install.remove_file(LOCK).map_err(|error| self.cannot("write", &error)).map(|()| None)
+            }
         }
     }
 

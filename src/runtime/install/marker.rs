@@ -13,6 +13,13 @@ pub(super) const MARKER: &str = "installed.json";
 /// Name of the contract's own marker (CONTRACT 7): who removes it has the package laid out anew at the next start.
 pub(super) const LOCK: &str = ".sdxlock";
 
+/// Most bytes of a marker: a package's 2048 files and as many folders with long paths have less. One of the most extreme
+/// package may have more, which is then laid out at each start.
+pub(super) const MAX_MARKER: u64 = 8 * 1024 * 1024;
+
+/// Most bytes of the contract's marker.
+pub(super) const MAX_LOCK: u64 = 1024;
+
 /// The contract's marker of this package: its digest as hexadecimal digits, and a line break.
 pub(super) fn lock(digest: Digest) -> String {
     let digest = digest.to_string();
@@ -47,7 +54,8 @@ impl Marker {
     /// The marker of this install directory. One that the plugin spoiled counts as none.
     pub(super) fn read(install: &Dir) -> io::Result<Option<Self>> {
         let own = Inside::own_dir();
-        let Some(bytes) = install.find(Some(&own))?.map(|dir| dir.read(MARKER)).transpose()?.flatten() else {
+        let Some(bytes) = install.find(Some(&own))?.map(|dir| dir.read(MARKER, MAX_MARKER)).transpose()?.flatten()
+        else {
             return Ok(None);
         };
         serde_json::from_slice(&bytes).map(Some).or_else(|error| {

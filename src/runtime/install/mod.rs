@@ -21,11 +21,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::removal::remove_tree;
 use crate::domain::{Digest, PluginId, package::Package};
 
 pub(crate) use error::{InstallError, Result};
 pub(crate) use layout::Layout;
+pub(crate) use removal::remove_tree;
 
 /// Folder inside the plugin folder where packages are staged. No plugin's id begins with a dot.
 const STAGING: &str = ".staging";

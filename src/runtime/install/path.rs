@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Folder inside the install directory that belongs to plugd.
 pub(super) const OWN_DIR: &str = ".plugd";
 
+/// Most bytes of a path, as in packages: each of its folders is a name of its own that is worked on.
+const MAX_PATH: usize = 1024;
+
 /// A path of plain names below the install directory, separated by `/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -22,7 +25,12 @@ impl Inside {
     pub(super) fn parse(path: &str) -> Result<Self, NotInside> {
         let names: Vec<&str> = path.split('/').filter(|name| !name.is_empty() && *name != ".").collect();
         let is_refused = |name: &&str| *name == ".." || name.contains('\0') || name.len() > 255;
-        if names.is_empty() || names[0] == OWN_DIR || names.iter().any(is_refused) || path.ends_with('/') {
+        if path.len() > MAX_PATH
+            || names.is_empty()
+            || names[0] == OWN_DIR
+            || names.iter().any(is_refused)
+            || path.ends_with('/')
+        {
             return Err(NotInside(path.to_owned()));
         }
         Ok(Self(names.join("/")))
@@ -88,7 +96,17 @@ mod tests {
         for (given, expected) in [("a", "a"), ("/etc/passwd", "etc/passwd"), ("./a//b", "a/b")] {
             assert_eq!(Inside::parse(given).unwrap().to_string(), expected);
         }
-        for given in ["", "/", ".", "a/../b", "..", ".plugd/installed.json", "a\0b", "a/"] {
+        for given in [
+            &*format!("{}x", "a/".repeat(MAX_PATH / 2)),
+            "",
+            "/",
+            ".",
+            "a/../b",
+            "..",
+            ".plugd/installed.json",
+            "a\0b",
+            "a/",
+        ] {
             assert!(Inside::parse(given).is_err(), "{given:?}");
         }
     }

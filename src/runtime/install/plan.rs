@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     dir::Dir,
-    marker::{MarkedFile, Marker},
+    marker::{MAX_MARKER, MarkedFile, Marker},
     path::Inside,
 };
 use crate::domain::Digest;
+
+/// Most bytes of a plan: the markers of the package before and of the one to come.
+pub(super) const MAX_PLAN: u64 = 2 * MAX_MARKER;
 
 /// What is to be done. Carrying it out twice, or from the middle, ends in the same files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,7 +28,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// The disk's words about what could not be deleted (everything else is), or it took more than 30 s.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     remove_until(path, Instant::now() + TIME_LIMIT)
 }
 

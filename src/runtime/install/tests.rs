@@ -289,3 +289,64 @@ fn only_the_trash_is_emptied() {
     assert!(!trash.exists());
     assert!(fixture.path("").exists(), "a folder that is not in the trash was taken");
 }
+
+/// Makes a file so large, sparse, that nobody could hold it in memory.
+fn inflate(path: &Path) {
+    fs::File::options().write(true).open(path).unwrap().set_len(1 << 42).unwrap();
+}
+
+#[test]
+fn a_huge_file_in_place_of_a_marker_counts_as_none() {
+    for name in [".sdxlock", ".plugd/installed.json"] {
+        let fixture = mk_fixture();
+        fixture.lay(OLD, &old()).unwrap();
+        inflate(&fixture.path(name));
+        assert!(!fixture.is_current(OLD), "{name}");
+        fixture.lay(OLD, &old()).unwrap();
+        assert!(fixture.is_current(OLD), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_file_in_place_of_a_marker_is_neither_waited_for_nor_followed() {
+    let outside = tempfile::tempdir().unwrap();
+    let elsewhere = outside.path().join("marker");
+    let stand_ins: [&dyn Fn(&Path); 3] = [
+        &|path| fs::create_dir(path).unwrap(),
+        &|path| rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o666.into(), 0).unwrap(),
+        &|path| symlink(&elsewhere, path).unwrap(),
+    ];
+    for name in [".sdxlock", ".plugd/installed.json"] {
+        for stand_in in stand_ins {
+            let fixture = mk_fixture();
+            fixture.lay(OLD, &old()).unwrap();
+            fs::rename(fixture.path(name), &elsewhere).unwrap();
+            stand_in(&fixture.path(name));
+            assert!(!fixture.is_current(OLD), "{name}");
+            fixture.lay(OLD, &old()).unwrap();
+            assert!(fixture.is_current(OLD), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_that_was_spoiled_is_dropped_and_the_package_laid_anew() {
+    let spoils: [&dyn Fn(&Path); 3] = [&|path| inflate(path), &|path| fs::write(path, "{").unwrap(), &|path| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    }];
+    for spoil in spoils {
+        let fixture = mk_fixture();
+        fixture.lay(OLD, &old()).unwrap();
+        let until_planned = fixture.installations.lay(fixture.wanted(NEW), &new(), &|step| match step {
+            Step::Planned => Err(InstallError::Cancelled),
+            _ => Ok(()),
+        });
+        assert!(until_planned.is_err());
+        spoil(&fixture.installations.staging(fixture.plugin).join("plan.json"));
+        assert!(!fixture.is_current(OLD) && !fixture.is_current(NEW));
+        fixture.lay(NEW, &new()).unwrap();
+        assert!(fixture.is_current(NEW));
+        assert_eq!(fixture.files(), as_map(&new().0));
+    }
+}
