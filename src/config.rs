@@ -103,7 +103,7 @@ knobs! {
         journal_keep: u64 = "100000", "N", ["PLUGD_JOURNAL_KEEP"];
         /// Size at which a plugin's log is rotated.
         log_max_bytes: Bytes = "10MB", "SIZE", ["PLUGD_LOG_MAX_BYTES"];
-        /// Rotated logs that are kept of each plugin; each run begins a new one.
+        /// Rotated logs that are kept of each plugin, at most 2000; each run begins a new one.
         log_keep: u32 = "3", "N", ["PLUGD_LOG_KEEP"];
         /// Connections that are open at the same time.
         max_connections: u32 = "1024", "N", ["PLUGD_MAX_CONNECTIONS"];

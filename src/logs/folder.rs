@@ -2,6 +2,7 @@
 //! no symbolic link is followed, no file is written that was not made here, and nothing that could block is opened.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
@@ -10,7 +11,15 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
 
-use super::names;
+use super::{MAX_KEPT, names};
+use crate::files;
+
+/// Rotated files that are known, the newest: a plugin may put any number there. One more than is kept, so that the next
+/// oldest can go.
+pub(super) const MAX_ROTATED: usize = MAX_KEPT + 1;
+
+/// A file with more bytes is none of ours, and left out.
+pub(super) const MAX_LENGTH: u64 = 1 << 40;
 
 const FOLDER: &str = "logs";
 const FOLDER_MODE: u32 = 0o755;
@@ -58,10 +67,7 @@ impl Folder {
     /// # Errors
     /// `NotFound`; others when it is a symbolic link, a pipe or the like.
     pub(super) fn read(&self, name: &str) -> io::Result<File> {
-        // Without NONBLOCK, opening a named pipe waits for its writer.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = File::from(openat(&self.0, name, flags, Mode::empty())?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+        files::open_at(&self.0, name)
     }
 
     /// Makes a file of this name for writing, in place of whatever has the name now.
@@ -93,18 +99,20 @@ impl Folder {
         }
     }
 
-    /// Names of the rotated files, oldest first.
+    /// Names of the newest [`MAX_ROTATED`] rotated files, oldest first.
     ///
     /// # Errors
     /// The folder can't be read.
     pub(super) fn rotated(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
+        let mut names = BTreeSet::new();
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
             names.extend(entry.file_name().to_str().ok().filter(|name| names::is_rotated(name)).map(str::to_owned));
+            if names.len() > MAX_ROTATED {
+                names.pop_first();
+            }
         }
-        names.sort_unstable();
-        Ok(names)
+        Ok(names.into_iter().collect())
     }
 
     /// The log files that can be read, oldest first, the current one last.
@@ -119,7 +127,8 @@ impl Folder {
 
     fn find(&self, name: String) -> Option<Found> {
         let metadata = self.read(&name).and_then(|file| file.metadata()).ok()?;
-        Some(Found { name, inode: metadata.ino(), length: metadata.len() })
+        let found = Found { name, inode: metadata.ino(), length: metadata.len() };
+        Some(found).filter(|found| found.length <= MAX_LENGTH)
     }
 }
 

@@ -40,12 +40,15 @@ mod writer;
 
 pub use cursor::{From, LogCursor, NotACursor};
 
+/// The most files that are kept of each plugin; each is looked at whenever one is rotated.
+const MAX_KEPT: usize = 2000;
+
 /// What is kept of each plugin's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// A file is rotated before it grows beyond this many bytes.
     pub max_bytes: u64,
-    /// So many rotated files are kept,
+    /// So many rotated files are kept (at most 2000),
     pub keep: usize,
     /// and none older than this; looked at when a file is rotated.
     pub max_age: Duration,
@@ -100,6 +103,7 @@ impl Logs {
     /// when its output is captured; its folder `logs` is made here.
     #[must_use]
     pub fn new(plugin_dir: PathBuf, options: Options) -> Self {
+        let options = Options { keep: options.keep.min(MAX_KEPT), ..options };
         let (outputs, captures) = (Mutex::default(), TaskTracker::new());
         Self { inner: Arc::new(Inner { plugin_dir, options, outputs, captures }) }
     }

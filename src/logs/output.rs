@@ -21,11 +21,16 @@ use super::{
     writer::{View, Writer},
 };
 
+/// The least that is searched for the last lines: lines may be long, and files of other settings still be there.
+const MIN_SEARCHED: u64 = 64 * 1024 * 1024;
+
 /// One plugin's output. All but [`Output::watch`] and the counters may block on the disk.
 pub(super) struct Output {
     plugin: PathBuf,
     /// Longest line that is not cut into pieces, in bytes.
     pub(super) max_line: usize,
+    /// Bytes among which the last lines are looked for: what is kept, or some more.
+    most: u64,
     writer: Mutex<Writer>,
     view: watch::Sender<View>,
     losses: Losses,
@@ -42,6 +47,7 @@ impl Output {
             writer: Mutex::new(Writer::new(plugin.clone(), options, view.clone())),
             plugin,
             max_line: options.max_line,
+            most: options.max_bytes.saturating_mul(options.keep as u64 + 1).max(MIN_SEARCHED),
             view,
             losses: Losses::default(),
             is_failing: AtomicBool::new(false),
@@ -112,7 +118,7 @@ impl Output {
     pub(super) fn tail(&self, lines: u32) -> io::Result<(Arc<Layout>, u64)> {
         let mut writer = self.writer();
         let layout = writer.layout()?;
-        let position = reader::tail(&self.plugin, &layout, lines)?;
+        let position = reader::tail(&self.plugin, &layout, lines, self.most)?;
         Ok((layout, position))
     }
 

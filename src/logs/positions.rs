@@ -17,7 +17,7 @@ const NAME: &str = ".positions";
 const NEW_NAME: &str = ".positions.new";
 
 /// More than any true file of positions has; the plugin can put anything there.
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 256 * 1024;
 
 /// Positions beyond this are not ours; it leaves room for any sum.
 const MAX_POSITION: u64 = 1 << 60;

@@ -41,25 +41,35 @@ pub(super) fn read(plugin: &Path, segment: &Segment, range: Range<u64>, max_line
     Ok(bytes.map(|bytes| Part { bytes, start: position, is_end: position + length == end }))
 }
 
-/// The position at which the last so many lines start.
+/// The position at which the last so many lines start, or as many of them as are within `most` bytes from the end.
 ///
 /// # Errors
 /// A file can't be read.
-pub(super) fn tail(plugin: &Path, layout: &Layout, lines: u32) -> io::Result<u64> {
-    let mut wanted = u64::from(lines);
-    if wanted == 0 {
+pub(super) fn tail(plugin: &Path, layout: &Layout, lines: u32, most: u64) -> io::Result<u64> {
+    let mut search = Search { wanted: lines.into(), left: most, found: layout.head };
+    if search.wanted == 0 {
         return Ok(layout.head);
     }
     for segment in layout.segments.iter().rev() {
-        if let Some(position) = tail_of(plugin, segment, &mut wanted)? {
+        if let Some(position) = tail_of(plugin, segment, &mut search)? {
             return Ok(position);
         }
     }
     Ok(layout.oldest())
 }
 
-/// Looks through one file from its end; counts down `wanted`.
-fn tail_of(plugin: &Path, segment: &Segment, wanted: &mut u64) -> io::Result<Option<u64>> {
+/// A search for the last lines.
+struct Search {
+    /// Lines that are still to be found,
+    wanted: u64,
+    /// and the bytes that may be read for that.
+    left: u64,
+    /// Where the earliest line found starts.
+    found: u64,
+}
+
+/// Looks through one file from its end. Answers where the lines start, once that is known or enough was read.
+fn tail_of(plugin: &Path, segment: &Segment, search: &mut Search) -> io::Result<Option<u64>> {
     let mut end = segment.end;
     while end > segment.start {
         let start = end.saturating_sub(BLOCK).max(segment.start);
@@ -68,10 +78,14 @@ fn tail_of(plugin: &Path, segment: &Segment, wanted: &mut u64) -> io::Result<Opt
         let starts = breaks.map(|(at, _)| start + at as u64 + 1).filter(|start| *start < segment.end);
         let first = (start == segment.start).then_some(start);
         for position in starts.chain(first) {
-            *wanted -= 1;
-            if *wanted == 0 {
+            (search.wanted, search.found) = (search.wanted - 1, position);
+            if search.wanted == 0 {
                 return Ok(Some(position));
             }
+        }
+        search.left = search.left.saturating_sub(end - start);
+        if search.left == 0 {
+            return Ok(Some(search.found));
         }
         end = start;
     }

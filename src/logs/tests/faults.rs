@@ -187,3 +187,32 @@ async fn a_removed_plugin_ends_its_streams_and_its_folder_does_not_come_back() {
     wait_until(|| Arc::strong_count(&output) == 1).await;
     assert!(!fixture.plugin_dir().exists());
 }
+
+#[tokio::test]
+async fn a_huge_file_in_the_folder_is_neither_searched_to_its_end_nor_counted_with() {
+    let fixture = Fixture::new(Options::default());
+    fs::create_dir(fixture.folder()).unwrap();
+    let inflate = |name: &str, length| {
+        fs::File::create(fixture.folder().join(name)).unwrap().set_len(length).unwrap();
+    };
+    inflate("output-2026-01-01T00-00-00.000.log", folder::MAX_LENGTH + 1);
+    inflate("output-2026-01-01T00-00-00.001.log", folder::MAX_LENGTH);
+    assert_eq!(fixture.layout().head, folder::MAX_LENGTH);
+    fixture.logs.output(fixture.plugin).append(0, b"one\n");
+    assert_eq!(fixture.texts(From::Tail(10)).await, ["one"]);
+}
+
+#[tokio::test]
+async fn of_a_folder_with_very_many_files_the_newest_are_known() {
+    let fixture = Fixture::new(Options { keep: usize::MAX, max_age: Duration::MAX, ..Options::default() });
+    fs::create_dir(fixture.folder()).unwrap();
+    let name = |number: usize| format!("output-2026-01-01T00-{:02}-{:02}.000.log", number / 60, number % 60);
+    for number in 0..=folder::MAX_ROTATED {
+        fs::write(fixture.folder().join(name(number)), format!("{number}\n")).unwrap();
+    }
+    let lines = fixture.texts(From::Start).await;
+    assert_eq!((lines.len(), lines[0].as_str()), (folder::MAX_ROTATED, "1"));
+    fixture.run("new\n").await;
+    let files = fixture.files();
+    assert!(files.len() <= folder::MAX_ROTATED + 1 && !files.contains(&name(2)), "{} files", files.len());
+}
