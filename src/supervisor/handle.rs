@@ -55,6 +55,8 @@ pub struct ListQuery {
     pub states: HashSet<State>,
     /// Only of this mode.
     pub mode: Option<Mode>,
+    /// Only with this id in the manifest; empty: all.
+    pub manifest_id: String,
     /// Only after this id.
     pub after: Option<PluginId>,
 }
@@ -124,7 +126,8 @@ impl Handle {
     pub fn list(&self, query: &ListQuery, mut has_room: impl FnMut(&Plugin) -> bool) -> Vec<Arc<Plugin>> {
         let is_wanted = |plugin: &Plugin| {
             let is_in_state = query.states.is_empty() || query.states.contains(&plugin.reported.state);
-            is_in_state && query.mode.is_none_or(|mode| mode == plugin.desired.mode)
+            let has_manifest = query.manifest_id.is_empty() || query.manifest_id == plugin.desired.manifest.id;
+            is_in_state && has_manifest && query.mode.is_none_or(|mode| mode == plugin.desired.mode)
         };
         self.shared.projection.page(query.after, |plugin| match is_wanted(plugin) {
             false => Page::Skip,

@@ -29,6 +29,7 @@ impl PluginService {
         let query = ListQuery {
             states: convert::states("states", &request.states)?.into_iter().collect(),
             mode: convert::mode_filter("mode", request.mode)?,
+            manifest_id: request.manifest_id.clone(),
             after: page::after(&request.page_token)?,
         };
         let mut found = 0;
