@@ -89,7 +89,7 @@ knobs! {
         access_key: Option<Secret> = "", "KEY", ["PLUGD_ACCESS_KEY"];
         /// Variables of plugd's environment that plugins get; a trailing * matches the rest of a name.
         env_allow: Vec<String> = "PATH,HOME,LANG,LC_*,TZ,TMPDIR", "NAMES", ["PLUGD_ENV_ALLOW"];
-        /// Origins, besides plugd's own, whose pages may change things with a cookie.
+        /// Origins, besides plugd's own, whose pages may read with a cookie; to change things they need a bearer token.
         allowed_origins: Vec<String> = "", "ORIGINS", ["PLUGD_ALLOWED_ORIGINS"];
         /// Whether packages may be fetched from private addresses, as in a closed network.
         fetch_private: bool = "false", "BOOL", ["PLUGD_FETCH_PRIVATE"];

@@ -33,7 +33,7 @@ impl Caller {
     /// The sender of a request with these headers. A cookie counts before a bearer token (CONTRACT 1.2).
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let credential = cookie(headers)
-            .and_then(|token| Credential::new(token, true))
+            .and_then(|token| Credential::new(&token, true))
             .or_else(|| bearer(headers).and_then(|token| Credential::new(token, false)));
         let trace = TRACE_HEADERS.iter().filter_map(|name| Some((*name, ascii(headers.get(*name)?.to_str().ok()?)?)));
         Self { credential, trace: trace.collect() }
@@ -78,11 +78,18 @@ fn ascii(text: &str) -> Option<MetadataValue<Ascii>> {
     text.parse().ok()
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, value) = pairs.find(|(name, _)| *name == COOKIE_NAME)?;
-    Some(value.trim().trim_matches('"'))
+/// The first value of the cookie that is not empty. Other cookies of the same host may hold any bytes.
+fn cookie(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(COOKIE).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let mut values = lines.filter_map(|line| line.split(';').find_map(token).map(str::to_owned));
+    values.next()
+}
+
+/// The token in one `name=value` of a cookie header.
+fn token(pair: &str) -> Option<&str> {
+    let (name, value) = pair.trim().split_once('=')?;
+    let value = value.trim().trim_matches('"');
+    (name == COOKIE_NAME && !value.is_empty()).then_some(value)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -262,11 +262,11 @@ impl Problem {
             )
     }
 
-    /// A page of another site wrote with the user's cookie.
-    pub(super) fn cross_site() -> Self {
-        let message = "the request comes from another site, or does not say from which";
+    /// A page of another site wrote with the user's cookie, as this header says.
+    pub(super) fn cross_site(header: &str) -> Self {
+        let message = format!("by its header {header}, a page of another site sent this with the user's cookie");
         Self::new(StatusCode::FORBIDDEN, "CROSS_SITE", message)
-            .suggesting("Use a bearer token, or have the operator list the page's origin.")
+            .suggesting("Send a bearer token instead of the cookie, or send it from a page of this server.")
     }
 
     /// No operation has this path.

@@ -54,8 +54,8 @@ impl Access {
     }
 }
 
-/// Refuses a request without a credential, and a write from another site with a cookie; then runs the operation within
-/// its deadline.
+/// Refuses a request without a good credential, and a write from another site with a cookie; then runs the operation
+/// within its deadline.
 ///
 /// Whether a credential is good only the service knows. Before a write it is asked, with a call that needs the same role
 /// and has no effect: otherwise anybody could have large bodies read, or hold a connection by sending none. The call of a
@@ -65,9 +65,11 @@ pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next
     guard.forget_dead_cookie(request.headers_mut()).await;
     let caller = Caller::of(request.headers());
     let guest = request.extensions().get::<Guest>().cloned();
-    guard.admit(&caller, &request)?;
+    guard.require_credential(&caller)?;
     if guard.access == Access::Write {
+        // Whether the credential is good comes first: about a request of nobody nothing else is said.
         guard.ask(harmless_write(&guard.app, &caller)).await?;
+        guard.require_own_site(&caller, &request)?;
         let_in(guest.as_ref());
     }
     let response = guard.within_deadline(next.run(request)).await?;
@@ -104,12 +106,13 @@ impl Guard {
         }
     }
 
-    fn admit(&self, caller: &Caller, request: &Request) -> Result<(), Problem> {
-        if caller.is_anonymous() && !self.access.is_public() {
-            return Err(Problem::unauthenticated());
-        }
-        let is_write = self.access == Access::Write;
-        if is_write && caller.has_cookie() { site::require_own_site(request, &self.app.options) } else { Ok(()) }
+    fn require_credential(&self, caller: &Caller) -> Result<(), Problem> {
+        let is_missing = caller.is_anonymous() && !self.access.is_public();
+        if is_missing { Err(Problem::unauthenticated()) } else { Ok(()) }
+    }
+
+    fn require_own_site(&self, caller: &Caller, request: &Request) -> Result<(), Problem> {
+        if caller.has_cookie() { site::require_own_site(request, &self.app.options) } else { Ok(()) }
     }
 
     /// May the caller do this at all? An error of the service does not say so; any other answer means nothing.

@@ -3,27 +3,41 @@
 use axum::{
     extract::Request,
     http::{
-        HeaderMap, Uri,
+        HeaderMap, HeaderName, Uri,
         header::{HOST, ORIGIN},
     },
 };
 
 use super::{Options, error::Problem};
 
+/// Where a request comes from, as its browser sees it (W3C Fetch Metadata). Pages can't set it.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// The request's origin as its browser wrote it.
 pub(super) fn origin(headers: &HeaderMap) -> Option<&str> {
     headers.get(ORIGIN)?.to_str().ok()
 }
 
-/// Refuses a request that a page of another site may have caused: its origin must be this server's own or a listed one.
-/// One without an origin can't prove where it comes from.
+/// Refuses what a page of another site may have caused with its user's cookie. Browsers say it themselves: in
+/// `Sec-Fetch-Site`, where only this server's own pages pass and what no page caused; those that do not send it, in
+/// `Origin`, which must be this server's own or a listed one. A request with neither is no browser's (CONTRACT, "Writes with
+/// the cookie").
 ///
 /// # Errors
 /// 403.
 pub(super) fn require_own_site(request: &Request, options: &Options) -> Result<(), Problem> {
-    let origin = origin(request.headers()).ok_or_else(Problem::cross_site)?;
-    let is_known = is_listed(origin, options) || is_own(origin, request);
-    if is_known { Ok(()) } else { Err(Problem::cross_site()) }
+    let headers = request.headers();
+    if headers.contains_key(SEC_FETCH_SITE) {
+        let is_own = all(headers, &SEC_FETCH_SITE, |site| matches!(site, "same-origin" | "none"));
+        return if is_own { Ok(()) } else { Err(Problem::cross_site("Sec-Fetch-Site")) };
+    }
+    let is_known = all(headers, &ORIGIN, |origin| is_listed(origin, options) || is_own(origin, request));
+    if is_known { Ok(()) } else { Err(Problem::cross_site("Origin")) }
+}
+
+/// Do all values of a header pass? There may be none; one that is no text does not.
+fn all(headers: &HeaderMap, name: &HeaderName, passes: impl Fn(&str) -> bool) -> bool {
+    headers.get_all(name).iter().all(|value| value.to_str().is_ok_and(&passes))
 }
 
 /// Has the operator listed this origin?

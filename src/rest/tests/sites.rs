@@ -25,7 +25,74 @@ async fn status(harness: &Harness, request: Builder) -> StatusCode {
 }
 
 #[tokio::test]
-async fn a_write_with_a_cookie_needs_an_origin_of_its_own_or_a_listed_one() {
+async fn a_write_with_a_cookie_and_no_word_of_a_browser_passes() {
+    let harness = harness();
+    assert_eq!(status(&harness, with_cookie("POST")).await, StatusCode::OK);
+    assert_eq!(harness.fake.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_browser_that_says_which_site_a_write_comes_from_is_believed_whatever_the_origin() {
+    let harness = harness();
+    for (sites, expected) in [
+        (&["same-origin"][..], StatusCode::OK),
+        (&["none"], StatusCode::OK),
+        (&["cross-site"], StatusCode::FORBIDDEN),
+        (&["same-site"], StatusCode::FORBIDDEN),
+        (&["Same-Origin, cross-site"], StatusCode::FORBIDDEN),
+        (&[""], StatusCode::FORBIDDEN),
+        (&["caf\u{e9}"], StatusCode::FORBIDDEN),
+        (&["same-origin", "cross-site"], StatusCode::FORBIDDEN),
+    ] {
+        for origin in [None, Some("http://plugd.example"), Some("https://admin.example"), Some("https://evil.example")]
+        {
+            let request =
+                sites.iter().fold(with_cookie("POST"), |request, site| request.header("sec-fetch-site", *site));
+            let request = origin.into_iter().fold(request, |request, origin| request.header("origin", origin));
+            assert_eq!(status(&harness, request).await, expected, "{sites:?} {origin:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_is_there_and_no_text_or_not_alone_does_not_pass_for_none() {
+    let harness = harness();
+    let request = with_cookie("POST").header("origin", "https://caf\u{e9}.example");
+    assert_eq!(status(&harness, request).await, StatusCode::FORBIDDEN);
+    let request = with_cookie("POST").header("origin", "http://plugd.example").header("origin", "https://evil.example");
+    assert_eq!(status(&harness, request).await, StatusCode::FORBIDDEN);
+    assert_eq!(harness.fake.seen(), [""; 0]);
+}
+
+/// Nothing is said about a request of nobody but that it is nobody's.
+#[tokio::test]
+async fn a_bad_cookie_is_unauthorized_before_its_site_its_type_and_its_path_are_looked_at() {
+    let harness = harness();
+    for (method, path) in [("PATCH", path("/active")), ("POST", "/api/plugins/nobody/restart".to_owned())] {
+        for cookie in ["storyden-session=bad", "storyden-session=", "storyden-session=\"\"", "other=1"] {
+            let request = anonymous(method, &path).header("cookie", cookie).header("content-type", "text/plain");
+            let request = request.header("sec-fetch-site", "cross-site").header("origin", "https://evil.example");
+            assert_eq!(status(&harness, request).await, StatusCode::UNAUTHORIZED, "{path} {cookie}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_cookie_is_found_beside_others_that_are_empty_or_no_ascii() {
+    let harness = harness();
+    for cookies in [
+        &["theme=d\u{fc}ster; storyden-session=admin"][..],
+        &["storyden-session=; storyden-session=admin"],
+        &["a=1", "storyden-session=admin"],
+    ] {
+        let request = anonymous("POST", &path("/restart"));
+        let request = cookies.iter().fold(request, |request, cookie| request.header("cookie", *cookie));
+        assert_eq!(status(&harness, request).await, StatusCode::OK, "{cookies:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_that_word_a_write_with_a_cookie_needs_an_origin_of_its_own_or_a_listed_one() {
     let harness = harness();
     let good = ["http://plugd.example", "https://PLUGD.example", "http://plugd.example:80", "https://admin.example"];
     for origin in good {
@@ -37,7 +104,6 @@ async fn a_write_with_a_cookie_needs_an_origin_of_its_own_or_a_listed_one() {
         let request = with_cookie("POST").header("origin", origin);
         assert_eq!(status(&harness, request).await, StatusCode::FORBIDDEN, "{origin}");
     }
-    assert_eq!(status(&harness, with_cookie("POST")).await, StatusCode::FORBIDDEN, "no origin");
     assert_eq!(harness.fake.seen().len(), good.len());
 }
 
@@ -52,8 +118,12 @@ async fn a_bearer_token_needs_no_origin_and_a_read_neither() {
 
 #[tokio::test]
 async fn the_refusal_says_why() {
-    let answer = harness().send(with_cookie("POST").body(Body::empty()).unwrap()).await;
-    assert_eq!(answer.json()["error"], "cross_site");
+    for (header, value) in [("sec-fetch-site", "same-site"), ("origin", "https://evil.example")] {
+        let request = with_cookie("POST").header(header, value).body(Body::empty()).unwrap();
+        let error = harness().send(request).await.json();
+        assert_eq!(error["error"], "cross_site");
+        assert!(error["message"].as_str().unwrap().to_ascii_lowercase().contains(header), "{error}");
+    }
 }
 
 #[tokio::test]
