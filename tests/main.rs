@@ -25,5 +25,6 @@ mod refusals;
 mod rest_life;
 mod rest_watch;
 mod shutdown;
+mod traces;
 mod watch_stream;
 mod watchers;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::{Router, extract::Request, http::header::CONTENT_TYPE};
+use axum::{Router, extract::Request, http::header::CONTENT_TYPE, middleware};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
@@ -24,6 +24,7 @@ use crate::{
     grpc::{Access, AccessService, AuthLayer, BusService, PluginService, plugin_service},
     logs::Logs,
     rest,
+    server::trace,
     store::Store,
     supervisor::{Handle, Library},
 };
@@ -58,10 +59,11 @@ pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>
         ..rest::Options::default()
     };
     let web = rest::router(backend, options).merge(link);
-    Ok(Router::new().fallback(move |request: Request| {
+    let all = Router::new().fallback(move |request: Request| {
         let router = if is_grpc(&request) { grpc.clone() } else { web.clone() };
         router.oneshot(request)
-    }))
+    });
+    Ok(all.layer(middleware::from_fn(trace::traced)))
 }
 
 fn is_grpc(request: &Request) -> bool {

@@ -4,6 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tonic::{Request, Response, Status};
+use tracing::Instrument;
 
 use super::{
     access::{self, Access},
@@ -104,7 +105,7 @@ impl<S: TokenStore> access_service_server::AccessService for AccessService<S> {
 
 /// Store and table must not part ways when the client goes away half way, so the work does not depend on it.
 async fn whole<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work).await.unwrap_or_else(|error| {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
         tracing::error!(%error, "changing the tokens failed");
         Err(Error::new(Reason::Internal, "the tokens could not be changed"))
     })

@@ -12,6 +12,7 @@ use axum::{
 };
 
 use super::{body::JSON, error::Problem, path};
+use crate::server::trace::TraceId;
 
 /// The media type of RFC 9457.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
@@ -19,7 +20,7 @@ pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 /// What an error body says of the request beside the error.
 #[derive(Clone)]
 pub(super) struct Context {
-    /// The trace in hexadecimal digits, or `unknown` (CONTRACT 1.4).
+    /// The id of the request's trace (CONTRACT 1.4).
     pub(super) trace_id: String,
     /// The plugin's id as it stands in the path.
     pub(super) plugin_id: Option<String>,
@@ -27,9 +28,9 @@ pub(super) struct Context {
 }
 
 impl Context {
-    fn of(headers: &HeaderMap, plugin_id: Option<String>) -> Self {
-        let trace_id = trace_id(headers).unwrap_or("unknown").to_owned();
-        Self { trace_id, plugin_id, prefers_problem: prefers_problem(headers) }
+    fn of(request: &Request, plugin_id: Option<String>) -> Self {
+        let trace_id = request.extensions().get::<TraceId>().map(TraceId::as_str).unwrap_or_default().to_owned();
+        Self { trace_id, plugin_id, prefers_problem: prefers_problem(request.headers()) }
     }
 }
 
@@ -48,7 +49,7 @@ pub(super) async fn render(
     next: Next,
 ) -> Response {
     let plugin_id = params.ok().and_then(|params| path::find(&params));
-    let context = Context::of(request.headers(), plugin_id);
+    let context = Context::of(&request, plugin_id);
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -68,14 +69,6 @@ fn with_body(response: Response, problem: &Problem, context: &Context) -> Respon
     let mut rendered = (problem.status(), headers, body).into_response();
     rendered.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     rendered
-}
-
-/// The trace id of a W3C `traceparent` header.
-fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let id = parts.nth(1)?;
-    let is_hex = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    (is_hex && id.bytes().any(|byte| byte != b'0')).then_some(id)
 }
 
 /// How much a client wants a media type: the quality, then whether it named it rather than a range, then the place.

@@ -20,8 +20,9 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PATCH, DELETE"
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "Accept, Authorization, Content-Type, If-Match, Last-Event-ID, Prefer, Traceparent, Tracestate",
 );
-const RESPONSE_HEADERS: HeaderValue =
-    HeaderValue::from_static("Content-Disposition, ETag, Preference-Applied, Retry-After, WWW-Authenticate");
+const RESPONSE_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Content-Disposition, ETag, Preference-Applied, Retry-After, WWW-Authenticate, X-Trace-Id",
+);
 /// Seconds for which a browser may remember the answer to a preflight.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 

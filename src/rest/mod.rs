@@ -4,10 +4,10 @@
 //! of its own (over a channel) as the same code. It decides nothing: credentials are forwarded, not checked.
 //!
 //! ```text
-//! request ─► cors ─► render ─► guard ─► handler ─► Backend ─► gRPC
-//!              │        │         └ a credential? a cookie from another site? a deadline
-//!              │        └ turns a Problem into the error body
-//!              └ preflight, headers for listed origins
+//! request ─► traced ─► cors ─► render ─► guard ─► handler ─► Backend ─► gRPC
+//!                        │        │         └ a good credential? a cookie from another site? a deadline
+//!                        │        └ turns a Problem into the error body
+//!                        └ preflight, headers for listed origins
 //! ```
 //!
 //! Each resource has a file with its handlers (parse, call, render) and its rows of the table of operations, from which
@@ -53,6 +53,7 @@ use self::{
     error::Problem,
     operation::{Group, Operation},
 };
+use crate::server::trace;
 
 /// Largest body of a request, in bytes, unless the options say otherwise: 50 MiB (CONTRACT 1.5).
 pub const MAX_BODY: usize = 50 * 1024 * 1024;
@@ -60,9 +61,11 @@ pub const MAX_BODY: usize = 50 * 1024 * 1024;
 /// What an operator decides about the shim.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Origins of other sites (`https://admin.example.org`) whose pages may use the API with the user's cookie. Each is
-    /// compared as written; there is no wildcard. A page of this server itself needs no entry: its origin is told by the
-    /// request's `Host`. A proxy in front must keep that header, or the origin that it serves has to stand here.
+    /// Origins of other sites (`https://admin.example.org`) whose pages may read what the API answers, with the user's
+    /// cookie too. To write they need a bearer token: their browsers say that a request is from another site, and then the
+    /// cookie does not count. Each is compared as written; there is no wildcard. A page of this server itself needs no
+    /// entry: its browser says that it is one, or else its origin is told by the request's `Host`; where a proxy in front
+    /// does not keep that header, the origin that it serves has to stand here.
     pub allowed_origins: Vec<String>,
     /// Whether clients find it at `https://`, without a proxy.
     pub is_encrypted: bool,
@@ -99,6 +102,7 @@ pub fn router(backend: Backend, options: Options) -> Router {
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .layer(middleware::from_fn(context::render))
         .layer(middleware::from_fn_with_state(app.clone(), cors::cors))
+        .layer(middleware::from_fn(trace::traced))
         .with_state(app)
 }
 

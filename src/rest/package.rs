@@ -9,6 +9,7 @@ use axum::{
 };
 use futures_util::{StreamExt, future::ready, stream};
 use tonic::{Status, Streaming};
+use tracing::Span;
 
 use super::{
     answer::RespondAsync,
@@ -62,10 +63,12 @@ async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Proble
 
 /// A download that fails on its way breaks the connection, so that nobody takes a part for the whole.
 fn chunks(parts: Streaming<DownloadPackageResponse>) -> Body {
-    Body::from_stream(parts.map(|message| message.map_err(broken).map(bytes)))
+    // The body is sent when the request's handler has long returned.
+    let span = Span::current();
+    Body::from_stream(parts.map(move |message| message.map_err(|status| span.in_scope(|| broken(&status))).map(bytes)))
 }
 
-fn broken(status: Status) -> io::Error {
+fn broken(status: &Status) -> io::Error {
     tracing::warn!(code = ?status.code(), message = status.message(), "a download failed on its way");
     io::Error::other("the download failed on its way")
 }
@@ -108,7 +111,7 @@ async fn send(
     let chunk = |bytes: Bytes| UpdatePackageRequest { part: Some(update::Part::Chunk(bytes.into())) };
     let mut client = api.bulk();
     let (request, cut) = upload?.into_request(api, header, chunk);
-    let call = tokio::spawn(async move { client.update_package(request).await });
+    let call = upload::begin(async move { client.update_package(request).await });
     upload::outcome(call, &cut).await
 }
 

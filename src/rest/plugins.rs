@@ -94,7 +94,7 @@ async fn install(api: Api, upload: Upload) -> Result<Response, Problem> {
     let chunk = |bytes: Bytes| InstallPluginRequest { part: Some(Part::Chunk(bytes.into())) };
     let mut client = api.bulk();
     let (request, cut) = upload.into_request(&api, header, chunk);
-    let call = tokio::spawn(async move { client.install_plugin(request).await });
+    let call = upload::begin(async move { client.install_plugin(request).await });
     let installed = upload::outcome(call, &cut).await.map_err(Problem::about_a_package)?;
     answer::plugin(installed.plugin)
 }

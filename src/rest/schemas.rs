@@ -125,9 +125,14 @@ fn info() -> Value {
     object(properties, &["name", "title", "description", "version", "capabilities"])
 }
 
+fn trace_id() -> Value {
+    let description = "The trace of the request, as in the answer's header X-Trace-Id and in plugd's log.";
+    json!({"type": "string", "pattern": "^[0-9a-f]{32}$", "description": description})
+}
+
 fn error_metadata() -> Value {
     let properties = json!({
-        "trace_id": text(),
+        "trace_id": trace_id(),
         "suggested": text(),
         "plugin_instance_id": text(),
         "violations": list(named("ErrorViolation")),
@@ -145,7 +150,7 @@ fn error() -> Value {
         "title": text(),
         "detail": text(),
         "status": {"type": "integer"},
-        "trace_id": {"type": "string", "minLength": 1},
+        "trace_id": trace_id(),
     });
     let required = ["error", "message", "suggested", "metadata", "type", "title", "detail", "status", "trace_id"];
     object(properties, &required)

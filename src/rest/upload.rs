@@ -17,6 +17,7 @@ use futures_util::{
 };
 use tokio::task::JoinHandle;
 use tonic::{Response, Status};
+use tracing::Instrument;
 
 use super::{App, api::Api, body, cut::Cut, error::Problem};
 
@@ -79,10 +80,15 @@ impl<M> Stream for Messages<M> {
     }
 }
 
+/// Begins the call of an upload in a task of its own: when the client goes away, that task sees the body fail and passes
+/// this on, whereas a call that is dropped might look finished.
+pub(super) fn begin<R: Send + 'static>(
+    call: impl Future<Output = Result<Response<R>, Status>> + Send + 'static,
+) -> Call<R> {
+    tokio::spawn(call.in_current_span())
+}
+
 /// Waits for the answer to an upload.
-///
-/// The call has a task of its own: when the client goes away, that task sees the body fail and passes this on, whereas
-/// a call that is dropped might look finished.
 ///
 /// # Errors
 /// What cut the archive short, else what the service answered.
@@ -95,7 +101,7 @@ pub(super) async fn outcome<R>(call: Call<R>, cut: &Cut) -> Result<R, Problem> {
 }
 
 /// A call in a task of its own.
-type Call<R> = JoinHandle<Result<Response<R>, Status>>;
+pub(super) type Call<R> = JoinHandle<Result<Response<R>, Status>>;
 
 /// The bytes of a request's body, watched: they may not be too many, nor fewer than declared.
 struct Archive {

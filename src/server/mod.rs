@@ -11,6 +11,7 @@ mod http;
 mod linger;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -26,7 +26,9 @@ async fn an_error_body_has_the_keys_of_old_clients_and_of_new_ones_16_1_4() {
     assert_eq!(keys(&body), all);
     assert_eq!((&body["error"], &body["status"]), (&json!("plugin_not_found"), &json!(404)));
     assert_eq!(body["type"], "urn:storyden:problem:not-found");
-    assert_eq!(body["trace_id"], "unknown", "the web client wants a text that is not empty");
+    let trace = body["trace_id"].as_str().unwrap();
+    assert!(trace.len() == 32 && trace.bytes().all(|byte| byte.is_ascii_hexdigit()), "{trace}");
+    assert_eq!(answer.header("x-trace-id"), Some(trace));
     assert_eq!(body["metadata"]["plugin_instance_id"], "9m4e2mr0ui3e8a215n4g", "parameters of the path");
     assert_eq!(body["metadata"]["trace_id"], body["trace_id"]);
     assert_eq!(body["metadata"]["suggested"], body["suggested"]);
@@ -54,9 +56,10 @@ async fn the_media_type_is_the_problem_documents_only_for_whom_prefers_it_1_4() 
         ("accept: application/problem+json", "application/problem+json"),
         ("accept: application/json;q=0.9, application/problem+json", "application/problem+json"),
     ] {
-        let answer = rest.send("GET", NOBODY, Body::None, &[accept]).await;
+        let trace = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let answer = rest.send("GET", NOBODY, Body::None, &[accept, trace]).await;
         assert_eq!(answer.header("content-type"), Some(media), "{accept}");
-        assert_eq!(answer.problem(404), rest.get(NOBODY).await.problem(404));
+        assert_eq!(answer.problem(404), rest.send("GET", NOBODY, Body::None, &[trace]).await.problem(404));
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Fake {
     failure: Mutex<Option<Status>>,
     seen: Mutex<Vec<String>>,
     asked: Mutex<usize>,
+    traces: Mutex<Vec<String>>,
     pages: Mutex<Vec<Vec<Plugin>>>,
     frames: Mutex<Vec<Result<WatchStateResponse, Status>>>,
     logs: Mutex<Vec<Result<StreamLogsResponse, Status>>>,
@@ -55,6 +56,7 @@ impl Fake {
             failure: Mutex::default(),
             seen: Mutex::default(),
             asked: Mutex::default(),
+            traces: Mutex::default(),
             pages: Mutex::default(),
             frames: Mutex::default(),
             logs: Mutex::default(),
@@ -104,6 +106,11 @@ impl Fake {
         *lock(&self.asked)
     }
 
+    /// The traces that calls carried since this was last asked.
+    pub(super) fn traces(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.traces))
+    }
+
     /// Waits until an upload has ended.
     pub(super) async fn upload(&self) -> Ended {
         let mut uploads = self.uploads.subscribe();
@@ -119,6 +126,8 @@ impl Fake {
     }
 
     fn admit<T>(&self, is_write: bool, request: &Request<T>) -> Result<(), Status> {
+        let trace = request.metadata().get("traceparent").map(|value| value.to_str().unwrap().to_owned());
+        lock(&self.traces).extend(trace);
         let credential = request.metadata().get("authorization").map(|value| value.to_str().unwrap());
         match credential {
             Some("Bearer admin") => {}

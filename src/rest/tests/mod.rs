@@ -12,6 +12,7 @@ mod negotiation;
 mod plugins;
 mod sites;
 mod sockets;
+mod traces;
 mod uploads;
 mod views;
 mod watching;
