@@ -131,7 +131,7 @@ knobs! {
         upstream_cert: Option<PathBuf> = "", "FILE", ["PLUGD_UPSTREAM_CERT"];
         /// That certificate's private key, PEM.
         upstream_key: Option<PathBuf> = "", "FILE", ["PLUGD_UPSTREAM_KEY"];
-        /// Origins, besides its own, whose pages may change things with a cookie.
+        /// Origins, besides its own, whose pages may read with a cookie; to change things they need a bearer token.
         allowed_origins: Vec<String> = "", "ORIGINS", ["PLUGD_ALLOWED_ORIGINS"];
         /// Connections that are open at the same time.
         max_connections: u32 = "1024", "N", ["PLUGD_MAX_CONNECTIONS"];

@@ -81,6 +81,8 @@ reasons! {
     Draining => "DRAINING", Unavailable, "Connect again in a moment and resume.";
     /// Too many streams or calls at once.
     TooBusy => "TOO_BUSY", Unavailable, "Try again in a moment.";
+    /// A package travels too slowly.
+    TooSlow => "TOO_SLOW", DeadlineExceeded, "Try again over a faster connection.";
     /// The store does not answer.
     StoreUnavailable => "STORE_UNAVAILABLE", Unavailable, "Try again in a moment; running plugins go on running.";
     /// No credential, or not a valid one.

@@ -1,13 +1,14 @@
 //! Collects a package that a client streams: the header first, then chunks.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
 
-use super::status::status;
+use super::{
+    pace::{self, Pace, Travel},
+    status::status,
+};
 use crate::{
     api::v1::{InstallPluginRequest, UpdatePackageRequest, install_plugin_request, update_package_request},
     domain::{Digest, Error, Reason, Result},
@@ -18,14 +19,14 @@ use crate::{
 pub struct Limits {
     /// Bytes of the archive.
     pub max_bytes: usize,
-    /// Time from one message to the next.
-    pub idle: Duration,
+    /// How fast it has to come.
+    pub pace: Pace,
 }
 
 impl Default for Limits {
-    /// 50 MiB (CONTRACT 6) and 60 s.
+    /// 50 MiB (CONTRACT 6), as fast as packages have to travel.
     fn default() -> Self {
-        Self { max_bytes: 50 * 1024 * 1024, idle: Duration::from_secs(60) }
+        Self { max_bytes: 50 * 1024 * 1024, pace: pace::PACKAGES }
     }
 }
 
@@ -86,21 +87,23 @@ pub struct Upload<H> {
 /// Reads an upload to its end.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` when the messages are not a header and then chunks, stop coming, or have another digest than
-/// expected; `TOO_LARGE`; or what the connection failed with.
+/// `INVALID_ARGUMENT` when the messages are not a header and then chunks, or have another digest than expected; `TOO_SLOW`;
+/// `TOO_LARGE`; or what the connection failed with.
 pub async fn collect<R: PackageRequest>(
     mut messages: impl Stream<Item = Result<R, Status>> + Unpin,
     limits: Limits,
 ) -> Result<Upload<R::Header>, Status> {
-    let header = match next(&mut messages, limits.idle).await? {
+    let mut travel = limits.pace.begin();
+    let header = match next(&mut messages, &travel).await? {
         Some(Part::Header(header)) => header,
         _ => return Err(status(Error::field("header", "must come first"))),
     };
     let expected = expected_digest(R::expected_digest(&header)).map_err(status)?;
     let (mut bytes, mut hash) = (BytesMut::new(), Sha256::new());
-    while let Some(part) = next(&mut messages, limits.idle).await? {
+    while let Some(part) = next(&mut messages, &travel).await? {
         let chunk = chunk(part, limits.max_bytes - bytes.len())
             .map_err(|error| status(error.with("limit", limits.max_bytes)))?;
+        travel.advance(chunk.len());
         hash.update(&chunk);
         bytes.extend_from_slice(&chunk);
     }
@@ -111,16 +114,11 @@ pub async fn collect<R: PackageRequest>(
 
 async fn next<R: PackageRequest>(
     messages: &mut (impl Stream<Item = Result<R, Status>> + Unpin),
-    idle: Duration,
+    travel: &Travel,
 ) -> Result<Option<Part<R::Header>>, Status> {
-    let message = tokio::time::timeout(idle, messages.next()).await;
-    let message = message.map_err(|_| status(stalled(idle)))?.transpose()?;
+    let message = travel.step(messages.next()).await.map_err(status)?.transpose()?;
     let empty = || status(Error::field("part", "must be a header or a chunk"));
     message.map(|message| message.into_part().ok_or_else(empty)).transpose()
-}
-
-fn stalled(idle: Duration) -> Error {
-    Error::new(Reason::InvalidArgument, format!("the upload stopped: nothing came for {idle:?}"))
 }
 
 fn chunk<H>(part: Part<H>, room: usize) -> Result<Vec<u8>> {
@@ -156,7 +154,7 @@ mod tests {
     use super::*;
     use install_plugin_request::{Header, Part as Proto};
 
-    const LIMITS: Limits = Limits { max_bytes: 10, idle: Duration::from_secs(60) };
+    const LIMITS: Limits = Limits { max_bytes: 10, pace: pace::PACKAGES };
 
     fn header(expected_digest: &str) -> Option<Proto> {
         Some(Proto::Header(Header { expected_digest: expected_digest.to_owned() }))
@@ -219,6 +217,17 @@ mod tests {
     async fn a_client_that_sends_nothing_more_is_not_waited_for() {
         let first = stream::iter([Ok(InstallPluginRequest { part: header("") })]);
         let failure = collect(first.chain(stream::pending()), LIMITS).await.unwrap_err();
-        assert_eq!(reason(&failure), "INVALID_ARGUMENT");
+        assert_eq!(reason(&failure), "TOO_SLOW");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_chunks_of_nothing_is_not_waited_for() {
+        let parts = stream::iter([header("")]).chain(stream::repeat(chunk(b"")));
+        let slowly = parts.then(async |part| {
+            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            Ok(InstallPluginRequest { part })
+        });
+        let failure = collect(Box::pin(slowly), LIMITS).await.unwrap_err();
+        assert_eq!((failure.code(), reason(&failure).as_str()), (Code::DeadlineExceeded, "TOO_SLOW"));
     }
 }

@@ -6,6 +6,7 @@ pub mod auth;
 mod bus_service;
 pub mod chunks;
 pub mod convert;
+pub mod pace;
 pub mod page;
 pub mod permissions;
 pub mod plugin_service;

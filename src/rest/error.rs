@@ -52,6 +52,7 @@ pub(super) fn http_status(code: Code, reason: Option<&str>) -> StatusCode {
         (Code::OutOfRange, None) | (Code::ResourceExhausted, Some("TOO_LARGE")) => StatusCode::PAYLOAD_TOO_LARGE,
         (Code::OutOfRange, Some(_)) => StatusCode::BAD_REQUEST,
         (Code::ResourceExhausted, _) => StatusCode::TOO_MANY_REQUESTS,
+        (Code::DeadlineExceeded, Some("TOO_SLOW")) => StatusCode::REQUEST_TIMEOUT,
         (Code::DeadlineExceeded, _) => StatusCode::GATEWAY_TIMEOUT,
         // A call begun on a connection that is closing is cancelled without a reason of ours.
         (Code::Unavailable, _) | (Code::Cancelled, None) => StatusCode::SERVICE_UNAVAILABLE,

@@ -30,6 +30,8 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::get("/api/plugins/{plugin_instance_id}/package", "PluginGetPackage", get)
             .summary("Returns the archive of a supervised plugin, byte for byte as it was uploaded.")
+            // It may have to wait until others are through with theirs.
+            .slow()
             .fails(400)
             .answers_with(Success { status: 200, content: Some((ZIP, "Archive")), headers }),
         Operation::patch("/api/plugins/{plugin_instance_id}/package", "PluginUpdatePackage", replace)

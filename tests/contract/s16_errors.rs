@@ -7,7 +7,10 @@
 //! `superseded` and 502 in `s03_rest::activation`.
 
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::support::keys;
 use crate::harness::{Answer, Body, Plugd, chaos, external_manifest, within};
@@ -16,6 +19,10 @@ const NOBODY: &str = "/api/plugins/9m4e2mr0ui3e8a215n4g";
 
 /// Uploads that plugd takes at once.
 const UPLOADS: usize = 8;
+/// Those of one token.
+const UPLOADS_OF_ONE: usize = 4;
+/// Uploads of one token that may wait.
+const UPLOADS_WAITING: usize = 32;
 
 #[tokio::test]
 async fn an_error_body_has_the_keys_of_old_clients_and_of_new_ones_16_1_4() {
@@ -107,34 +114,51 @@ async fn a_plugin_that_is_being_deleted_is_409_16() {
     assert_eq!(deleting.await.unwrap().status, 204);
 }
 
-/// plugd says when to come again.
-#[tokio::test]
-async fn more_uploads_than_there_are_places_are_503_with_retry_after_16() {
-    let plugd = Plugd::start().await;
+/// Uploads that never end, begun by this token: each connection has sent the first bytes of its package.
+async fn stalled_uploads(plugd: &Plugd, token: &str, count: usize) -> Vec<TcpStream> {
     let head = format!(
-        "POST /api/plugins HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/zip\r\n\
-         Content-Length: 1000\r\n\r\nPK",
-        plugd.token()
+        "POST /api/plugins HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/zip\r\n\
+         Content-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
     );
     let mut uploads = Vec::new();
-    let refused = async {
-        loop {
-            let answer = plugd.rest().post("/api/plugins", Body::Zip(chaos(&["tame"]))).await;
-            if answer.status == 503 {
-                return answer;
-            }
-            answer.expect(200);
-            // Each takes a place as soon as its first bytes are read, which may be after the answer above.
-            assert!(uploads.len() <= 2 * UPLOADS, "nobody is refused");
-            let mut upload = TcpStream::connect(plugd.address()).await.unwrap();
-            upload.write_all(head.as_bytes()).await.unwrap();
-            uploads.push(upload);
-        }
-    };
-    let refused = within("a refusal", refused).await;
-    assert_eq!(refused.problem(503)["error"], "too_busy");
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    drop(uploads);
+    for _ in 0..count {
+        let mut upload = TcpStream::connect(plugd.address()).await.unwrap();
+        upload.write_all(head.as_bytes()).await.unwrap();
+        let mut go_on = [0; 25];
+        within("100 Continue", upload.read_exact(&mut go_on)).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        upload.write_all(b"PK").await.unwrap();
+        uploads.push(upload);
+    }
+    uploads
+}
+
+#[tokio::test]
+async fn uploads_of_one_token_that_never_end_keep_no_other_out() {
+    let plugd = Plugd::start().await;
+    let (_, other) = plugd.api().create_token("another", plugd::api::v1::Role::Admin).await;
+    let _stalled = stalled_uploads(&plugd, &other, 2 * UPLOADS).await;
+    for _ in 0..3 {
+        plugd.rest().post("/api/plugins", Body::Zip(chaos(&["tame"]))).await.expect(200);
+    }
+}
+
+/// Those of a token wait for their turn, but not any number of them; plugd says when to come again.
+#[tokio::test]
+async fn more_uploads_than_may_wait_are_503_with_retry_after_16() {
+    let plugd = Plugd::start().await;
+    let uploads = stalled_uploads(&plugd, plugd.token(), UPLOADS_OF_ONE + UPLOADS_WAITING + 1).await;
+    let answers = uploads.into_iter().map(|mut upload| {
+        Box::pin(async move {
+            let mut answer = vec![0; 4096];
+            let length = upload.read(&mut answer).await.unwrap();
+            (String::from_utf8_lossy(&answer[..length]).to_ascii_lowercase(), upload)
+        })
+    });
+    let ((answer, _), _, others) = within("a refusal", futures_util::future::select_all(answers)).await;
+    assert!(answer.starts_with("http/1.1 503") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    assert!(answer.contains("too_busy"), "{answer}");
+    drop(others);
 }
 
 /// `error` of before is the word of now, `message` the words for a person; both are there whatever is asked for.

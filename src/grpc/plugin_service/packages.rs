@@ -14,7 +14,7 @@ use crate::{
     },
     domain::{Plugin, package::digest_of},
     fetch,
-    grpc::{chunks, convert, status::status},
+    grpc::{chunks, convert, pace, status::status},
 };
 
 /// Bytes of a package in one message.
@@ -26,7 +26,7 @@ impl PluginService {
         request: Request<Streaming<InstallPluginRequest>>,
     ) -> Answer<InstallPluginResponse> {
         let caller = self.admit(&request)?;
-        let _place = self.1.begin_upload()?;
+        let _place = self.1.begin_upload(&caller, request.metadata()).await?;
         let upload = chunks::collect(request.into_inner(), chunks::Limits::default()).await?;
         let plugin = self.0.library.install(upload.bytes).await.map_err(status)?;
         Ok(Response::new(InstallPluginResponse { plugin: shown(&plugin, &caller) }))
@@ -37,7 +37,7 @@ impl PluginService {
         request: Request<InstallPluginFromUrlRequest>,
     ) -> Answer<InstallPluginFromUrlResponse> {
         let caller = self.admit(&request)?;
-        let _place = self.1.begin_upload()?;
+        let _place = self.1.begin_upload(&caller, request.metadata()).await?;
         let archive = fetch::fetch(&request.get_ref().url, &self.0.fetch).await.map_err(status)?;
         let plugin = self.0.library.install(archive).await.map_err(status)?;
         Ok(Response::new(InstallPluginFromUrlResponse { plugin: shown(&plugin, &caller) }))
@@ -49,7 +49,7 @@ impl PluginService {
     ) -> Answer<UpdatePackageResponse> {
         let caller = self.admit(&request)?;
         let (metadata, _, messages) = request.into_parts();
-        let place = self.1.begin_upload()?;
+        let place = self.1.begin_upload(&caller, &metadata).await?;
         let upload = chunks::collect(messages, chunks::Limits::default()).await?;
         let header = upload.header;
         let id = convert::plugin_id(&header.plugin_id).map_err(status)?;
@@ -77,7 +77,7 @@ impl PluginService {
     ) -> Answer<BoxStream<DownloadPackageResponse>> {
         let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
-        let place = self.1.begin_download()?;
+        let place = self.1.begin_download(&caller, request.metadata()).await?;
         let (plugin, archive) = self.0.library.download(id).await.map_err(status)?;
         let head = Part::Header(header(&plugin, &archive));
         let parts = std::iter::once(head).chain(chunks_of(archive).map(|chunk| Part::Chunk(chunk.to_vec())));
@@ -86,7 +86,15 @@ impl PluginService {
             let _ = &place;
             Ok(DownloadPackageResponse { part: Some(part) })
         });
-        Ok(Response::new(while_read(self.until_ended(stream::iter(messages), caller))))
+        Ok(Response::new(while_read(self.until_ended(stream::iter(messages), caller), pace::PACKAGES, size)))
+    }
+}
+
+/// Bytes of the package in a message.
+fn size(message: &DownloadPackageResponse) -> usize {
+    match &message.part {
+        Some(Part::Chunk(chunk)) => chunk.len(),
+        Some(Part::Header(_)) | None => 0,
     }
 }
 

@@ -1,22 +1,14 @@
 //! When streams end, beside by themselves.
 
-use std::time::Duration;
-
 use futures_util::{Stream, StreamExt, stream};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use super::{BoxStream, PluginService};
 use crate::{
     domain::{Error, Reason},
-    grpc::{Caller, status::status},
+    grpc::{Caller, pace::Pace, status::status},
 };
-
-/// How long a stream that holds much may be left unread.
-const UNREAD: Duration = Duration::from_secs(60);
 
 impl PluginService {
     /// Ends a stream with the reason why, when the server drains or the token is no longer good.
@@ -53,22 +45,14 @@ fn until<T: Send + 'static>(
     }))
 }
 
-/// Ends a stream that nobody reads, and lets go of what it is made of. A stream does nothing unless it is asked for more,
-/// so this one has a task that asks.
-pub(super) fn while_read<T: Send + 'static>(mut items: BoxStream<T>) -> BoxStream<T> {
+/// Ends a stream that is read too slowly, and lets go of what it is made of; `size` is what an item has in bytes. A stream
+/// does nothing unless it is asked for more, so this one has a task that asks.
+pub(super) fn while_read<T: Send + 'static>(items: BoxStream<T>, pace: Pace, size: fn(&T) -> usize) -> BoxStream<T> {
     let (sender, receiver) = mpsc::channel(1);
     let (fail, failed) = oneshot::channel();
     tokio::spawn(async move {
-        while let Some(item) = items.next().await {
-            match timeout(UNREAD, sender.send(item)).await {
-                Ok(Ok(())) => {}
-                // The reader has gone.
-                Ok(Err(_)) => break,
-                Err(_) => {
-                    let _ = fail.send(status(unread()));
-                    break;
-                }
-            }
+        if let Err(error) = pass_on(items, &sender, pace, size).await {
+            let _ = fail.send(status(error));
         }
     });
     Box::pin(stream::unfold((receiver, failed), async |(mut receiver, mut failed)| {
@@ -81,15 +65,33 @@ pub(super) fn while_read<T: Send + 'static>(mut items: BoxStream<T>) -> BoxStrea
     }))
 }
 
-fn unread() -> Error {
-    Error::new(Reason::TooBusy, format!("the stream was not read for {UNREAD:?}"))
+/// Until there is no more, or the reader has gone.
+async fn pass_on<T>(
+    mut items: BoxStream<T>,
+    reader: &mpsc::Sender<Result<T, Status>>,
+    pace: Pace,
+    size: fn(&T) -> usize,
+) -> Result<(), Error> {
+    let mut travel = pace.begin();
+    while let Some(item) = items.next().await {
+        let bytes = item.as_ref().map_or(0, size);
+        if travel.step(reader.send(item)).await?.is_err() {
+            break;
+        }
+        travel.advance(bytes);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{sleep, timeout};
     use tonic_types::StatusExt;
 
     use super::*;
+    use crate::grpc::pace;
 
     fn reason(item: Option<Result<u32, Status>>) -> String {
         item.unwrap().unwrap_err().get_details_error_info().unwrap().reason
@@ -107,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_is_read_is_whole() {
-        let mut items = while_read(stream::iter(0..1000).map(Ok).boxed());
+        let mut items = while_read(stream::iter(0..1000).map(Ok).boxed(), pace::PACKAGES, |_| 1);
         for expected in 0..1000 {
             assert_eq!(items.next().await.unwrap().unwrap(), expected);
         }
@@ -124,11 +126,24 @@ mod tests {
                     Ok(item)
                 })
                 .boxed(),
+            pace::PACKAGES,
+            |_| 1,
         );
         assert_eq!(items.next().await.unwrap().unwrap(), 0);
-        timeout(UNREAD + Duration::from_secs(2), held).await.expect("it is still held").unwrap_err();
+        timeout(pace::PACKAGES.idle + Duration::from_secs(2), held).await.expect("it is still held").unwrap_err();
         assert_eq!(items.next().await.unwrap().unwrap(), 1, "what was on its way");
-        assert_eq!(reason(items.next().await), "TOO_BUSY");
+        assert_eq!(reason(items.next().await), "TOO_SLOW");
         assert!(items.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_which_a_little_is_read_now_and_then_ends_too() {
+        let mut items = while_read(stream::iter(0..1000).map(Ok).boxed(), pace::PACKAGES, |_| 1);
+        let mut read = 0;
+        while items.next().await.unwrap().is_ok() {
+            read += 1;
+            sleep(Duration::from_secs(5)).await;
+        }
+        assert!(read < 10, "{read} times it was waited for");
     }
 }
