@@ -106,8 +106,10 @@ impl Driver {
     fn take(&mut self, frame: Option<Result<Message, Error>>) -> Option<End> {
         match frame {
             Some(Ok(Message::Text(text))) => self.take_text(&text),
-            // Only text means anything (CONTRACT 10.4); the library answers pings.
-            Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
+            // Only text means anything (CONTRACT 10.4).
+            Some(Ok(Message::Binary(_) | Message::Pong(_))) => {}
+            // The library has queued the answer; that it is read is seen to by the writer.
+            Some(Ok(Message::Ping(_))) => self.session.owe_pong(),
             Some(Ok(Message::Close(frame))) => return Some(End::Theirs(frame.map(|frame| frame.code))),
             Some(Err(error)) => return Some(End::of_error(&error)),
             None => return Some(End::Lost("end of stream".into())),
@@ -203,6 +205,9 @@ impl Drop for Attachment {
     }
 }
 
+/// Said of a plugin that sends and does not read.
+const UNREAD: &str = "the plugin does not read what is sent to it";
+
 /// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
@@ -223,7 +228,7 @@ enum End {
 impl End {
     fn of_writer(end: Result<WriteEnd, JoinError>) -> Self {
         match end {
-            Ok(WriteEnd::Stuck) => Self::Unwritable("the plugin does not read what is sent to it"),
+            Ok(WriteEnd::Stuck) => Self::Unwritable(UNREAD),
             Ok(WriteEnd::Broken | WriteEnd::Closed) => Self::Unwritable("the connection was lost: writing failed"),
             Err(_) => Self::Unwritable("internal error: the writer is gone"),
         }
@@ -255,6 +260,7 @@ impl End {
 impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Ours(CloseReason::Unread) => f.write_str(UNREAD),
             Self::Ours(why) => write!(f, "plugd closed the connection ({} {})", why.code(), why.text()),
             Self::Theirs(Some(code)) => write!(f, "the plugin closed the connection ({code})"),
             Self::Theirs(None) => f.write_str("the plugin closed the connection"),

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use super::{CallError, CloseReason, RpcError, Session, envelope};
+use super::{CallError, CloseReason, RpcError, Session, envelope, outbound::Outgoing};
 
 /// The plugin's end of [`Session::channel`]. Dropping it ends the connection.
 pub(crate) struct FakePeer {
     session: Session,
-    queue: mpsc::Receiver<String>,
+    queue: mpsc::Receiver<Outgoing>,
 }
 
 /// A call that the fake plugin got.
@@ -32,12 +32,12 @@ impl Session {
 impl FakePeer {
     /// The next call, pings included; `None` once the host closes the connection.
     pub(crate) async fn next(&mut self) -> Option<FakeCall> {
-        let text = tokio::select! {
+        let message = tokio::select! {
             biased;
-            text = self.queue.recv() => text?,
+            message = self.queue.recv() => message?,
             _ = self.session.closing() => return None,
         };
-        match envelope::read(&text) {
+        match envelope::read(&message.text) {
             envelope::Inbound::Request(call) => {
                 Some(FakeCall { id: call.id.to_text(), method: call.method, params: call.params })
             }

@@ -14,13 +14,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use tracing::debug;
 
-use super::{Door, Handshake, Refusal, driver, token};
+use super::{Door, Handshake, Refusal, driver, session::MAX_OUTBOUND, token};
 use crate::domain::PluginId;
 
 /// Longest message of a plugin, in bytes (CONTRACT 10.4).
 pub(super) const MAX_INBOUND: usize = 4 << 20;
 /// Buffered a direction and connection, in bytes; plugins are many and mostly silent.
 const BUFFER: usize = 16 << 10;
+/// Most that is buffered for a plugin that does not read, in bytes: the longest message, and as much for the answers to its
+/// pings. Beyond that only the newest ping is answered (RFC 6455, 5.5.3).
+const MAX_WRITE_BUFFER: usize = 2 * MAX_OUTBOUND;
 
 /// Any method: 405 has to be said by us, for HEAD too.
 pub(super) fn router(door: Door) -> Router {
@@ -44,6 +47,7 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, D
         .max_frame_size(MAX_INBOUND)
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
         .on_failed_upgrade(move |error| debug!(%plugin, %error, "the upgrade failed"))
         .on_upgrade(move |socket| {
             let connections = door.connections.clone();

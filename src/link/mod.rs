@@ -15,6 +15,7 @@ pub(crate) mod fake;
 mod gate;
 mod handshake;
 mod liveness;
+mod outbound;
 mod pending;
 mod serving;
 mod session;

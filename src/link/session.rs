@@ -11,15 +11,17 @@ use std::{
 
 use serde_json::{Map, Value};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{CallError, envelope, pending::Pending};
+use super::{
+    CallError, envelope,
+    outbound::{Outbound, Outgoing},
+    pending::Pending,
+};
 
-/// Messages that may wait for one plugin.
-const OUTBOUND_QUEUE: usize = 64;
 /// Longest message to a plugin, in bytes: the Python SDK accepts no more (CONTRACT 10.4).
 pub(super) const MAX_OUTBOUND: usize = 1 << 20;
 /// Proves life.
@@ -38,6 +40,8 @@ pub enum CloseReason {
     TooLarge,
     /// 1011 `internal error`: the connection failed.
     Failed,
+    /// 1011 `internal error`: the plugin does not read what it asked for.
+    Unread,
 }
 
 impl CloseReason {
@@ -59,7 +63,7 @@ impl CloseReason {
             Self::GoingAway => (1001, "going away"),
             Self::Rejected => (1008, "connection rejected"),
             Self::TooLarge => (1009, "message too big"),
-            Self::Failed => (1011, "internal error"),
+            Self::Failed | Self::Unread => (1011, "internal error"),
         }
     }
 }
@@ -72,7 +76,9 @@ pub struct Session(Arc<Shared>);
 struct Shared {
     id: u64,
     user_agent: String,
-    outbound: mpsc::Sender<String>,
+    outbound: Outbound,
+    /// The plugin has pinged: what the library has queued for that is to be sent.
+    owes_pong: Notify,
     pending: Pending,
     /// Counts the plugin's text frames.
     heard: watch::Sender<u64>,
@@ -84,13 +90,14 @@ struct Shared {
 
 impl Session {
     /// A session, and the messages that are to be sent on it.
-    pub(super) fn new(user_agent: String) -> (Self, mpsc::Receiver<String>) {
+    pub(super) fn new(user_agent: String) -> (Self, mpsc::Receiver<Outgoing>) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (outbound, queue) = mpsc::channel(OUTBOUND_QUEUE);
+        let (outbound, queue) = Outbound::new();
         let shared = Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             user_agent,
             outbound,
+            owes_pong: Notify::new(),
             pending: Pending::default(),
             heard: watch::Sender::new(0),
             close_reason: OnceLock::new(),
@@ -187,10 +194,7 @@ impl Session {
 
     fn try_queue(&self, message: String) -> Result<(), CallError> {
         check_length(message.len())?;
-        self.0.outbound.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CallError::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => CallError::NotConnected,
-        })
+        self.0.outbound.try_send(message)
     }
 
     /// Sends an answer if there is room for it now. False if there was none.
@@ -198,10 +202,23 @@ impl Session {
         self.try_queue(message).is_ok()
     }
 
-    /// Sends an answer as soon as there is room for it.
+    /// Sends an answer as soon as there is room for it. A plugin that leaves too much unread is closed: it would never
+    /// know which of its calls were not answered.
     pub(super) async fn answer(&self, message: String) {
         // Nobody is left to be told if the connection has ended.
-        let _ = self.0.outbound.send(message).await;
+        if self.0.outbound.send(message).await == Err(CallError::QueueFull) {
+            self.close(CloseReason::Unread);
+        }
+    }
+
+    /// The plugin has sent a WebSocket ping.
+    pub(super) fn owe_pong(&self) {
+        self.0.owes_pong.notify_one();
+    }
+
+    /// Waits until a pong is owed.
+    pub(super) async fn owes_pong(&self) {
+        self.0.owes_pong.notified().await;
     }
 
     /// The plugin answered a call. False if it is nobody's.

@@ -6,12 +6,12 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, stream::SplitSink};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{CloseReason, Options, Session};
+use super::{CloseReason, Options, Session, outbound::Outgoing};
 
 /// The writing half of a connection.
 pub(super) struct Writer {
     pub(super) sink: SplitSink<WebSocket, Message>,
-    pub(super) queue: mpsc::Receiver<String>,
+    pub(super) queue: mpsc::Receiver<Outgoing>,
     pub(super) session: Session,
     pub(super) options: Options,
 }
@@ -27,6 +27,13 @@ pub(super) enum WriteEnd {
     Broken,
 }
 
+impl WriteEnd {
+    /// The WebSocket library's error is told by its words: axum does not let its type through.
+    fn of_error(error: &axum::Error) -> Self {
+        if error.to_string().starts_with("Write buffer is full") { Self::Stuck } else { Self::Broken }
+    }
+}
+
 impl Writer {
     /// Writes until the connection is to be closed or can't be written to.
     pub(super) async fn run(mut self) -> WriteEnd {
@@ -34,21 +41,24 @@ impl Writer {
             tokio::select! {
                 biased;
                 why = self.session.closing() => return self.say_goodbye(why).await,
-                Some(message) = self.queue.recv() => if let Some(end) = self.write(message).await {
+                Some(message) = self.queue.recv() => if let Some(end) = self.write(Some(message)).await {
+                    return end;
+                },
+                () = self.session.owes_pong() => if let Some(end) = self.write(None).await {
                     return end;
                 },
             }
         }
     }
 
-    /// Writes one message and whatever else waits, then flushes once.
-    async fn write(&mut self, message: String) -> Option<WriteEnd> {
+    /// Writes this message if there is one, and whatever else waits, pongs too, then flushes once.
+    async fn write(&mut self, message: Option<Outgoing>) -> Option<WriteEnd> {
         let Self { sink, queue, session, options } = self;
         let limit = options.write_timeout;
         let write = async {
-            within(limit, sink.feed(text(message))).await?;
-            while let Ok(message) = queue.try_recv() {
-                within(limit, sink.feed(text(message))).await?;
+            let mut next = message;
+            while let Some(Outgoing { text, .. }) = next.take().or_else(|| queue.try_recv().ok()) {
+                within(limit, sink.feed(Message::Text(text.into()))).await?;
             }
             within(limit, sink.flush()).await
         };
@@ -70,11 +80,7 @@ impl Writer {
 
 async fn within(limit: Duration, step: impl Future<Output = Result<(), axum::Error>>) -> Result<(), WriteEnd> {
     match timeout(limit, step).await {
-        Ok(written) => written.map_err(|_| WriteEnd::Broken),
+        Ok(written) => written.map_err(|error| WriteEnd::of_error(&error)),
         Err(_) => Err(WriteEnd::Stuck),
     }
-}
-
-fn text(message: String) -> Message {
-    Message::Text(message.into())
 }

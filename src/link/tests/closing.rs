@@ -153,6 +153,81 @@ async fn a_plugin_that_does_not_read_is_dropped_and_is_heard_until_then() {
     }
 }
 
+/// As many masked pings of 125 bytes as make so many bytes.
+fn pings(bytes: usize) -> Vec<u8> {
+    let mut ping = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
+    ping.resize(ping.len() + 125, b'x');
+    ping.repeat(bytes / ping.len())
+}
+
+/// Writes until it is done, or the other side has gone.
+async fn pour(socket: &mut Socket, bytes: &[u8]) {
+    let MaybeTlsStream::Plain(stream) = socket.get_mut() else { panic!("not plain") };
+    let _ = stream.write_all(bytes).await;
+}
+
+#[tokio::test]
+async fn the_answers_to_pings_that_are_not_read_are_bounded_in_bytes() {
+    let mut rig = Setup::default().start().await;
+    let (mut socket, _session) = rig.connect_narrow().await;
+    const SENT: usize = 24 << 20;
+    timeout(LONG, pour(&mut socket, &pings(SENT))).await.expect("it is read to the end");
+    let after = json!({"jsonrpc": "2.0", "id": "after", "method": "get_config"}).to_string();
+    let _ = timeout(LONG, socket.send(Message::text(after))).await;
+    let mut answered = 0;
+    while let Some(Ok(Message::Pong(payload))) = within(socket.next()).await {
+        answered += payload.len();
+    }
+    // What the kernel holds comes on top of what plugd does.
+    assert!(answered < SENT / 2, "{answered} bytes were kept for a plugin that reads nothing");
+}
+
+#[tokio::test]
+async fn a_plugin_that_pings_and_does_not_read_is_dropped() {
+    let options = Options { write_timeout: Duration::from_secs(1), ping_interval: 100 * LONG, ..Options::default() };
+    let mut rig = Setup { options, ..Setup::default() }.start().await;
+    let (mut socket, _session) = rig.connect_narrow().await;
+    let pour = async {
+        loop {
+            pour(&mut socket, &pings(1 << 20)).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let reason = tokio::select! {
+        reason = rig.closed() => reason,
+        () = pour => unreachable!(),
+    };
+    assert_eq!(reason, "the plugin does not read what is sent to it");
+}
+
+#[tokio::test]
+async fn a_plugin_that_asks_and_does_not_read_the_answers_is_closed_before_they_pile_up() {
+    let options = Options { ping_interval: 100 * LONG, write_timeout: 100 * LONG, ..Options::default() };
+    let answer = Setup::answering(|_, _, _| async { Ok(json!({"config": "x".repeat(1_000_000)})) });
+    let mut rig = Setup { options, ..answer }.start().await;
+    let (mut socket, _session) = rig.connect_narrow().await;
+    for id in 0..60 {
+        send(&mut socket, call(id, "get_config", json!({}))).await;
+    }
+    assert_eq!(rig.closed().await, "the plugin does not read what is sent to it");
+}
+
+#[tokio::test]
+async fn a_plugin_that_makes_unknown_calls_and_does_not_read_is_dropped() {
+    let options = Options { write_timeout: Duration::from_secs(1), ..Options::default() };
+    let unknown = |_, method: String, _| async move {
+        Err(RpcError { code: RpcError::METHOD_NOT_FOUND, message: format!("no such method: {method}") })
+    };
+    let mut rig = Setup { options, ..Setup::answering(unknown) }.start().await;
+    let (mut socket, _session) = rig.connect_narrow().await;
+    let unknown = "x".repeat(100_000);
+    for id in 0..200 {
+        // It may have been dropped by now.
+        let _ = within(socket.send(Message::text(call(id, &unknown, json!({})).to_string()))).await;
+    }
+    assert_eq!(rig.closed().await, "the plugin does not read what is sent to it");
+}
+
 #[tokio::test]
 async fn a_plugin_that_does_not_read_does_not_hold_up_the_close() {
     let options = Options { close_timeout: LONG, ..Options::default() };
