@@ -44,7 +44,10 @@ class Application:
     def __init__(self, api_url):
         self.api_url = api_url
 
-    def access_get(self, _call):
+    def access_get(self, call):
+        # A real application grants this to an account here, with a key that ends with the run.
+        permissions = ", ".join(call.access.permissions) or "nothing"
+        log(f"{call.access.handle} may {permissions} during run {call.run_id}")
         return {"access_key": "sdbak_example", "api_base_url": self.api_url}
 
     def robot_run(self, call):

@@ -11,16 +11,22 @@ use super::{
     robot_run,
 };
 use crate::{
-    domain::{Plugin, depth},
+    domain::{Plugin, RunId, depth},
     link::{Caller, Host, RpcError},
     supervisor::Projection,
 };
+
+/// What plugd answers itself (CONTRACT 11.4).
+pub const GET_CONFIG: &str = "get_config";
 
 /// How long an application may take for a plugin's call; the Go SDK itself gives up then (CONTRACT 10.5).
 const HOST_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Code of an `access_get` that failed for any other reason than a manifest that does not ask for it (CONTRACT 13).
 const INTERNAL: i64 = -32_603;
+
+/// Who calls: the plugin, and its run.
+type From = (Arc<Plugin>, RunId);
 
 /// The bridge from plugins to plugd and the applications.
 #[derive(Clone)]
@@ -52,23 +58,24 @@ impl Bridge {
     async fn answer(&self, caller: &Caller, plugin: Arc<Plugin>, call: (&str, Value)) -> Result<Value, RpcError> {
         let (method, params) = call;
         let params = object(params)?;
+        let from = (plugin, caller.run);
         match method {
-            "get_config" => get_config(&plugin, &params),
-            "access_get" => Ok(access_get::respond(caller, self.access(plugin, params).await)),
-            robot_run::METHOD => Ok(self.robot_run(plugin, params).await),
-            method => match self.hosts.call(plugin, (method, params), HOST_TIMEOUT).await {
+            GET_CONFIG => get_config(&from.0, &params),
+            "access_get" => Ok(access_get::respond(caller, self.access(from, params).await)),
+            robot_run::METHOD => Ok(self.robot_run(from, params).await),
+            method => match self.hosts.call(from, (method, params), HOST_TIMEOUT).await {
                 Some(answer) => answer.map(Value::Object),
                 None => Err(unserved(method)),
             },
         }
     }
 
-    async fn access(&self, plugin: Arc<Plugin>, params: Map<String, Value>) -> Result<Credentials, RpcError> {
-        if plugin.desired.manifest.access.is_none() {
+    async fn access(&self, from: From, params: Map<String, Value>) -> Result<Credentials, RpcError> {
+        if from.0.desired.manifest.access.is_none() {
             let message = "manifest does not request access".to_owned();
             return Err(RpcError { code: RpcError::METHOD_NOT_FOUND, message });
         }
-        match self.hosts.call(plugin, ("access_get", params), HOST_TIMEOUT).await {
+        match self.hosts.call(from, ("access_get", params), HOST_TIMEOUT).await {
             Some(Ok(answer)) => Credentials::read(&answer).ok_or_else(|| RpcError {
                 code: INTERNAL,
                 message: "the application's answer lacks access_key or api_base_url".to_owned(),
@@ -78,10 +85,10 @@ impl Bridge {
         }
     }
 
-    async fn robot_run(&self, plugin: Arc<Plugin>, params: Map<String, Value>) -> Value {
+    async fn robot_run(&self, from: From, params: Map<String, Value>) -> Value {
         let session = robot_run::session(&params);
-        let outcome = match robot_run::check(&plugin.desired.manifest, &params) {
-            Ok(()) => self.hosts.call(plugin, (robot_run::METHOD, params), HOST_TIMEOUT).await,
+        let outcome = match robot_run::check(&from.0.desired.manifest, &params) {
+            Ok(()) => self.hosts.call(from, (robot_run::METHOD, params), HOST_TIMEOUT).await,
             Err(refused) => Some(Err(RpcError::failed(refused))),
         };
         let outcome = outcome.unwrap_or_else(|| Err(unserved(robot_run::METHOD)));

@@ -12,7 +12,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{domain::Plugin, link::RpcError};
+use crate::{
+    domain::{Plugin, RunId},
+    link::RpcError,
+};
 
 /// Calls that may wait for one application to read them.
 const QUEUE: usize = 256;
@@ -30,6 +33,8 @@ pub struct HostCall {
     pub id: String,
     /// The plugin that calls.
     pub plugin: Arc<Plugin>,
+    /// The run that calls, or the connection of an external plugin.
+    pub run: RunId,
     /// What it calls.
     pub method: String,
     /// With what.
@@ -106,12 +111,12 @@ impl Hosts {
     /// Calls a method of whichever application serves it, in turn if several do; none if nobody does.
     pub async fn call(
         &self,
-        plugin: Arc<Plugin>,
+        (plugin, run): (Arc<Plugin>, RunId),
         (method, params): (&str, Map<String, Value>),
         limit: Duration,
     ) -> Option<Answer> {
         let id = xid::new().to_string();
-        let call = HostCall { id: id.clone(), plugin, method: method.to_owned(), params, timeout: limit };
+        let call = HostCall { id: id.clone(), plugin, run, method: method.to_owned(), params, timeout: limit };
         let (host, answer) = match self.send(call)? {
             Ok(sent) => sent,
             Err(busy) => return Some(Err(busy)),

@@ -17,7 +17,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 pub use access_get::Credentials;
-pub use bridge::Bridge;
+pub use bridge::{Bridge, GET_CONFIG};
 pub use events::{Events, Published};
 pub use hosts::{HostCall, HostEvent, HostId, Hosts};
 use serde_json::{Map, Value};
@@ -34,10 +34,17 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest that a caller may wait for a plugin's answer; the Go SDK's own limit (CONTRACT 10.5).
 pub const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The methods of plugins that are plugd's own to call, and what does instead.
+const OWN_METHODS: [(&str, &str); 3] = [
+    ("configure", "UpdateConfiguration (`plugd config set`) sets a configuration and stores what the plugin accepted"),
+    ("event", "PublishEvent (`plugd publish`) hands out events"),
+    ("ping", "plugd asks by itself whether a plugin lives, and its status says what came of that"),
+];
+
 /// Calls one method of one connected plugin.
 ///
 /// # Errors
-/// `PLUGIN_NOT_FOUND`, `PLUGIN_NOT_CONNECTED`, `PLUGIN_CALL_FAILED` with the plugin's code and message,
+/// `INVALID_ARGUMENT` for a method that only plugd calls, `PLUGIN_NOT_FOUND`, `PLUGIN_NOT_CONNECTED`, `PLUGIN_CALL_FAILED` with the plugin's code and message,
 /// `PLUGIN_CALL_TIMED_OUT`, `TOO_BUSY`.
 pub async fn call(
     projection: &Arc<Projection>,
@@ -45,10 +52,19 @@ pub async fn call(
     (method, params): (&str, Map<String, Value>),
     timeout: Duration,
 ) -> Result<Map<String, Value>> {
+    check_method(method)?;
     let slot = projection.slot(plugin)?;
     let session = slot.session().ok_or_else(|| call_error(&CallError::NotConnected).with("plugin_id", plugin))?;
     let answer = session.call(method, Some(Value::Object(params)), timeout.min(MAX_CALL_TIMEOUT)).await;
     answer.and_then(check_depth).map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
+}
+
+/// What plugd calls by itself has to do with what it stores and reports: nobody does that behind its back.
+fn check_method(method: &str) -> Result<()> {
+    let own = OWN_METHODS.iter().find(|(name, _)| *name == method);
+    own.map_or(Ok(()), |(name, instead)| {
+        Err(Error::field("method", format!("{name:?} is called by plugd alone: {instead}")))
+    })
 }
 
 /// A result that no client could read is no answer.

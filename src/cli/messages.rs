@@ -52,7 +52,7 @@ impl Publish {
 
 /// Call a method of a plugin, and print its result as JSON
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  plugd call my-plugin ping")]
+#[command(after_help = "Example:\n  plugd call my-plugin robot_tool_call '{\"tool_id\": \"echo\"}'")]
 pub(super) struct Call {
     /// The plugin: its id, or its manifest id or name if no other has it
     #[arg(value_name = "ID")]

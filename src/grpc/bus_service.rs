@@ -18,7 +18,10 @@ use crate::{
         },
     },
     bus::{self, Events, HostCall, HostEvent, HostId, Hosts},
-    domain::{Error, Reason, Result},
+    domain::{
+        Error, Reason, Result,
+        manifest::{Access, Link},
+    },
     link::RpcError,
     supervisor::Projection,
 };
@@ -184,6 +187,9 @@ fn methods(message: ServeHostRequest) -> Result<HashSet<String>> {
     if methods.is_empty() || methods.contains("") {
         return Err(Error::field("register.methods", "must name the methods to serve, or \"*\""));
     }
+    if methods.contains(bus::GET_CONFIG) {
+        return Err(Error::field("register.methods", "get_config is answered by plugd itself, with what is stored"));
+    }
     Ok(methods)
 }
 
@@ -207,14 +213,28 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
 fn announce(event: HostEvent) -> told::Message {
     match event {
         HostEvent::Cancelled(call_id) => told::Message::Cancelled(told::Cancelled { call_id }),
-        HostEvent::Call(HostCall { id, plugin, method, params, timeout }) => told::Message::Call(told::Call {
+        HostEvent::Call(HostCall { id, plugin, run, method, params, timeout }) => told::Message::Call(told::Call {
             call_id: id,
             plugin_id: plugin.id.to_string(),
             method,
             params: Some(convert::stored_struct(&params)),
             manifest_id: plugin.desired.manifest.id.clone(),
             timeout: prost_types::Duration::try_from(timeout).ok(),
+            run_id: run.to_string(),
+            access: plugin.desired.manifest.access.as_ref().map(access),
         }),
+    }
+}
+
+fn access(asked: &Access) -> told::Access {
+    let link = |link: &Link| told::Link { text: link.text.clone(), url: link.url.clone() };
+    told::Access {
+        handle: asked.handle.clone(),
+        name: asked.name.clone(),
+        permissions: asked.permissions.clone(),
+        bio: asked.bio.clone(),
+        links: asked.links.iter().map(link).collect(),
+        metadata: (!asked.metadata.is_empty()).then(|| convert::stored_struct(&asked.metadata)),
     }
 }
 

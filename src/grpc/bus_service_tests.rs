@@ -7,9 +7,10 @@ use tonic_types::StatusExt;
 use super::*;
 use crate::{
     api::v1::serve_host_request::{Register, Reply, reply::Outcome},
-    domain::{ActiveState, Desired, Mode, Plugin, PluginId, Reported},
+    domain::{ActiveState, Desired, Mode, Plugin, PluginId, Reported, RunId},
 };
 
+const RUN: RunId = RunId::from_bytes([7; 12]);
 const LONG: Duration = Duration::from_secs(600);
 
 fn mk_plugin() -> Arc<Plugin> {
@@ -63,7 +64,7 @@ impl Application {
     }
 
     async fn call(&self) -> Result<Map<String, serde_json::Value>, RpcError> {
-        self.hosts.call(mk_plugin(), ("greet", Map::new()), LONG).await.unwrap()
+        self.hosts.call((mk_plugin(), RUN), ("greet", Map::new()), LONG).await.unwrap()
     }
 }
 
@@ -84,7 +85,7 @@ async fn an_application_that_is_slow_to_read_is_still_heard() {
     let mut application = Application::register().await;
     application.hears.recv().await.unwrap().unwrap();
     let (hosts, plugin) = (application.hosts.clone(), mk_plugin());
-    let called = tokio::spawn(async move { hosts.call(plugin, ("greet", Map::new()), LONG).await.unwrap() });
+    let called = tokio::spawn(async move { hosts.call((plugin, RUN), ("greet", Map::new()), LONG).await.unwrap() });
     let call = loop {
         if let Ok(message) = application.hears.try_recv() {
             break message.unwrap();
@@ -104,7 +105,32 @@ impl Application {
     fn spawn_call(&self) -> tokio::task::JoinHandle<()> {
         let hosts = self.hosts.clone();
         tokio::spawn(async move {
-            let _ = hosts.call(mk_plugin(), ("greet", Map::new()), LONG).await;
+            let _ = hosts.call((mk_plugin(), RUN), ("greet", Map::new()), LONG).await;
         })
     }
+}
+
+#[test]
+fn a_call_says_which_run_it_is_of_and_what_the_manifest_asks_for() {
+    let mut plugin = Plugin::clone(&mk_plugin());
+    let call = |plugin: Plugin| {
+        let (plugin, timeout) = (Arc::new(plugin), LONG);
+        let call =
+            HostCall { id: "c".into(), plugin, run: RUN, method: "access_get".into(), params: Map::new(), timeout };
+        let told::Message::Call(call) = announce(HostEvent::Call(call)) else { panic!("not a call") };
+        (call.run_id, call.access)
+    };
+    assert_eq!(call(plugin.clone()), (RUN.to_string(), None));
+    let access = json!({
+        "handle": "bot", "name": "Bot", "permissions": ["USE_ROBOTS"], "bio": "I greet.",
+        "links": [{"text": "home", "url": "http://h"}], "metadata": {"a": [1]},
+    });
+    let mut manifest = serde_json::to_value(&*plugin.desired.manifest).unwrap();
+    manifest["access"] = access.clone();
+    plugin.desired.manifest = Arc::new(serde_json::from_value(manifest).unwrap());
+    let asked = call(plugin).1.unwrap();
+    assert_eq!((&*asked.handle, &*asked.name, asked.bio.as_deref()), ("bot", "Bot", Some("I greet.")));
+    assert_eq!((asked.permissions, &*asked.links[0].text), (vec!["USE_ROBOTS".to_owned()], "home"));
+    assert_eq!(asked.links[0].url, "http://h");
+    assert_eq!(json::from_struct(&asked.metadata.unwrap())["a"], json!([1]));
 }

@@ -79,11 +79,11 @@ impl Driver {
     }
 
     fn attach(&mut self, attached: Attached) {
-        let Attached { events, host, caller } = attached;
+        let Attached { events, host, caller, run } = attached;
         let Options { ping_interval, ping_timeout, .. } = self.options;
         let liveness = Liveness::new(ping_interval, ping_timeout, Instant::now());
         self.attachment = Some(Attachment { events, liveness, end: None });
-        self.serving.open(host, caller);
+        self.serving.open(host, (caller, run));
     }
 
     /// Reads and acts until the connection ends. Nothing is lost if this is dropped and called again.

@@ -85,6 +85,8 @@ pub struct Attached {
     pub host: Arc<dyn Host>,
     /// Whose calls they are.
     pub caller: PluginId,
+    /// The run that they are of; of an external plugin, its connection.
+    pub run: RunId,
 }
 
 /// The connection is not wanted: it is closed with 1008 `connection rejected` (CONTRACT 10.4).
@@ -120,6 +122,8 @@ pub trait Host: Send + Sync + 'static {
 pub struct Caller {
     /// The plugin.
     pub plugin: PluginId,
+    /// Its run; of an external plugin, its connection.
+    pub run: RunId,
     /// Its `User-Agent`: answers differ by SDK (CONTRACT 13).
     pub user_agent: String,
     /// Its connection; unique while plugd runs.

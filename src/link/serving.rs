@@ -15,13 +15,16 @@ use super::{
     envelope::{self, Request, RequestId},
     session::MAX_OUTBOUND,
 };
-use crate::domain::PluginId;
+use crate::domain::{PluginId, RunId};
 
 /// Calls of one plugin that run, or wait for the attach, at once.
 pub(super) const MAX_SERVED: usize = 64;
 
 /// Bytes of memory that the calls of one plugin at once may take, about. One that takes more is served alone.
 pub(super) const MAX_SERVED_BYTES: usize = 64 << 20;
+
+/// Whose calls they are: the plugin, and its run.
+type From = (PluginId, RunId);
 
 /// A call, and its share of the bytes, which is given back with its end.
 struct Admitted {
@@ -33,7 +36,7 @@ struct Admitted {
 pub(super) struct Serving {
     session: Session,
     /// Nobody until the connection is attached; the calls wait.
-    host: Option<(Arc<dyn Host>, PluginId)>,
+    host: Option<(Arc<dyn Host>, From)>,
     waiting: Vec<Admitted>,
     running: JoinSet<()>,
     /// What is left of [`MAX_SERVED_BYTES`].
@@ -48,8 +51,8 @@ impl Serving {
     }
 
     /// Serves what waits and what comes.
-    pub(super) fn open(&mut self, host: Arc<dyn Host>, plugin: PluginId) {
-        self.host = Some((host, plugin));
+    pub(super) fn open(&mut self, host: Arc<dyn Host>, from: From) {
+        self.host = Some((host, from));
         for call in std::mem::take(&mut self.waiting) {
             self.start(call);
         }
@@ -71,8 +74,8 @@ impl Serving {
     fn start(&mut self, call: Admitted) {
         match &self.host {
             None => self.waiting.push(call),
-            Some((host, plugin)) => {
-                let call = serve(self.session.clone(), Arc::clone(host), *plugin, call);
+            Some((host, from)) => {
+                let call = serve(self.session.clone(), Arc::clone(host), *from, call);
                 self.running.spawn(call);
             }
         }
@@ -111,10 +114,10 @@ fn weight(value: &Value) -> usize {
     size_of::<Value>() + inside
 }
 
-async fn serve(session: Session, host: Arc<dyn Host>, plugin: PluginId, admitted: Admitted) {
+async fn serve(session: Session, host: Arc<dyn Host>, (plugin, run): From, admitted: Admitted) {
     let Admitted { request: Request { id, method, params }, _bytes } = admitted;
     let user_agent = session.user_agent().to_owned();
-    let caller = Caller { plugin, user_agent, session: session.id(), request_id: id.to_text() };
+    let caller = Caller { plugin, run, user_agent, session: session.id(), request_id: id.to_text() };
     let outcome = call(host, caller, &method, params).await;
     let message = envelope::response(&id, &method, outcome);
     session.answer(within_limit(&id, message)).await;

@@ -59,13 +59,16 @@ impl Handle {
             Ok(commit(desired, |generation, _| Event::DesiredAmended { generation }))
         };
         let committed = self.amend(slot, id, Box::new(decide), &author).await;
-        if committed.is_err()
-            && let Ok(stored) = self.get(id)
-        {
+        let behind = match &committed {
+            // A connection that was made meanwhile may have asked for the configuration before it was stored.
+            Ok(_) => slot.session().filter(|present| present.id() != session.id()),
             // What it runs with must not be what is stored nowhere. Should it be stored after all, its supervisor hears of
             // that and sends it once more.
-            push(&session, &stored, &stored.desired.configuration).await.unwrap_or_else(|error| {
-                tracing::warn!(plugin = %id, %error, "the plugin keeps a configuration that could not be stored");
+            Err(_) => Some(session),
+        };
+        if let (Some(behind), Ok(stored)) = (behind, self.get(id)) {
+            push(&behind, &stored, &stored.desired.configuration).await.unwrap_or_else(|error| {
+                tracing::warn!(plugin = %id, %error, "the plugin keeps another configuration than the stored one");
             });
         }
         committed

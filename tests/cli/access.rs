@@ -80,7 +80,8 @@ async fn an_application_is_told_to_call_a_plugin_by_its_id() {
     let id = plugd.api().run(&["tame"]).await;
     let created = json_of(&plugd, &["token", "create", "app", "--role", "host"]).await;
     let secret = created["secret"].as_str().unwrap();
-    let call = async |plugin: &str| cli(&plugd, &["call", plugin, "ping"]).env("PLUGD_TOKEN", secret).run().await;
+    let call =
+        async |plugin: &str| cli(&plugd, &["call", plugin, "robot_tool_call"]).env("PLUGD_TOKEN", secret).run().await;
     let refused = call("chaos").await;
     assert_eq!(refused.code(), Some(4));
     assert!(refused.stderr.contains("give the plugin's id"), "{}", refused.stderr);

@@ -86,7 +86,7 @@ async fn a_call_to_an_external_plugin_that_is_away_says_that_it_has_to_dial_in()
     let plugd = Plugd::start().await;
     let outside = plugd.api().register(&external_manifest("outside")).await.unwrap().id;
     let supervised = plugd.api().install(&["tame"]).await;
-    for command in [["call", &outside, "ping"], ["call", &supervised, "ping"]] {
+    for command in [["call", &outside, "greet"], ["call", &supervised, "greet"]] {
         let refused = run(&plugd, &command).await;
         assert_eq!(refused.code(), Some(9));
         assert_eq!(refused.stderr.contains("it has to dial in by itself"), command[1] == outside, "{}", refused.stderr);

@@ -104,8 +104,8 @@ async fn a_log_is_printed_followed_and_cut_to_its_end() {
     let id = plugd.api().run(&["tame"]).await;
     let mut log = Running::start(&mut cli(&plugd, &["logs", "-f", &id]));
     log.find("connected").await;
-    run(&plugd, &["call", &id, "ping"]).await.text();
-    log.find("request ping").await;
+    run(&plugd, &["call", &id, "robot_tool_call"]).await.text();
+    log.find("request robot_tool_call").await;
     let all = run(&plugd, &["logs", &id]).await;
     let tail = run(&plugd, &["logs", &id, "--tail", "1", "-o", "json"]).await;
     let last = change(tail.text());

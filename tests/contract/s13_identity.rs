@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::support::{Application, access, register};
-use crate::harness::Plugd;
+use crate::harness::{Plugd, status_of};
 
 const PYTHON: &str = "Python/3.11 websockets/15.0.1";
 const GO: &str = "Go-http-client/1.1";
@@ -42,6 +42,11 @@ async fn access_get_is_a_whole_response_inside_the_result_encoded_for_who_asks_1
         wire.ask(ID, "access_get", json!({})).await;
         let call = application.call().await;
         assert_eq!((&call.plugin_id, call.method.as_str()), (&plugin.id, "access_get"));
+        let run = status_of(&plugd.api().get(&plugin.id).await.unwrap()).run_id.clone();
+        assert_eq!((call.run_id.is_empty(), &call.run_id), (false, &run), "the connection of an external plugin");
+        let asked = call.access.as_ref().unwrap();
+        assert_eq!(asked.permissions, ["CREATE_POST"]);
+        assert!(!asked.handle.is_empty() && !asked.name.is_empty(), "{asked:?}");
         application.reply(&call, &json!({"access_key": "sdbak_k", "api_base_url": "http://forum:3000"})).await;
         assert_eq!(wire.text().await.unwrap(), whole_response(encoded), "{agent}");
     }

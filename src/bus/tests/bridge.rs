@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::{
     bus::{Bridge, Credentials, HostCall, HostEvent, Hosts},
+    domain::RunId,
     link::{Caller, Host, RpcError},
     supervisor::NewConfiguration,
 };
@@ -20,7 +21,8 @@ pub(super) struct Office {
 /// Whoever calls from this plugin.
 pub(super) fn mk_caller(plugin: &Plugin, user_agent: &str) -> Caller {
     let (session, request_id) = (1, "0000000000000000000V".to_owned());
-    Caller { plugin: plugin.id, user_agent: user_agent.to_owned(), session, request_id }
+    let run = RunId::from_bytes([7; 12]);
+    Caller { plugin: plugin.id, run, user_agent: user_agent.to_owned(), session, request_id }
 }
 
 impl Office {

@@ -73,6 +73,20 @@ async fn without_a_connection_a_call_fails_at_once_even_one_under_way() {
     world.shut_down().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_plugd_calls_by_itself_can_not_be_called_behind_its_back() {
+    let world = mk_world().await;
+    let (plugin, mut peer) = consumer(&world, "one", &[]).await;
+    for (method, instead) in [("configure", "UpdateConfiguration"), ("event", "PublishEvent"), ("ping", "status")] {
+        let called = bus::call(world.handle.projection(), plugin.id, (method, Map::new()), LIMIT).await;
+        let refused = called.unwrap_err();
+        assert_eq!((refused.reason, &*refused.violations[0].field), (Reason::InvalidArgument, "method"));
+        assert!(refused.message.contains(instead), "{refused}");
+    }
+    assert!(tokio::time::timeout(LIMIT, peer.next()).await.is_err(), "the plugin was called");
+    world.shut_down().await;
+}
+
 /// CONTRACT 10.4: the Python SDK takes messages of at most 1 MiB.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_no_plugin_could_read_is_refused_and_harms_nobody() {

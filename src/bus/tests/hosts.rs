@@ -7,10 +7,12 @@ use tokio::{sync::mpsc, time::Instant};
 use super::*;
 use crate::{
     bus::{HostCall, HostEvent, HostId, Hosts},
+    domain::RunId,
     link::RpcError,
     supervisor::tests::world::mk_manifest,
 };
 
+const RUN: RunId = RunId::from_bytes([7; 12]);
 const LIMIT: Duration = Duration::from_secs(600);
 
 type Calls = mpsc::Receiver<HostEvent>;
@@ -27,7 +29,7 @@ async fn mk_caller() -> Arc<Plugin> {
 }
 
 async fn call(hosts: &Hosts, plugin: &Arc<Plugin>, method: &str) -> Option<Result<Map<String, Value>, RpcError>> {
-    hosts.call(plugin.clone(), (method, object(json!({"a": 1}))), LIMIT).await
+    hosts.call((plugin.clone(), RUN), (method, object(json!({"a": 1}))), LIMIT).await
 }
 
 async fn next(calls: &mut Calls) -> HostCall {
@@ -51,7 +53,7 @@ async fn an_application_gets_the_call_and_its_answer_comes_back() {
     let (id, mut calls) = serve(&hosts, &["robot_run"]);
     let application = async {
         let call = next(&mut calls).await;
-        assert_eq!((call.plugin.id, &*call.method, call.timeout), (plugin.id, "robot_run", LIMIT));
+        assert_eq!((call.plugin.id, call.run, &*call.method, call.timeout), (plugin.id, RUN, "robot_run", LIMIT));
         assert_eq!(Value::Object(call.params), json!({"a": 1}));
         assert!(hosts.answer(id, &call.id, Ok(object(json!({"b": 2})))));
         assert!(!hosts.answer(id, &call.id, Ok(Map::new())), "nobody waits for a second answer");
@@ -129,7 +131,7 @@ async fn an_application_is_told_when_nobody_waits_for_its_answer_any_longer() {
     let plugin = mk_caller().await;
     let hosts = Hosts::default();
     let (id, mut calls) = serve(&hosts, &["robot_run"]);
-    let late = hosts.call(plugin.clone(), ("robot_run", Map::new()), Duration::from_secs(3)).await;
+    let late = hosts.call((plugin.clone(), RUN), ("robot_run", Map::new()), Duration::from_secs(3)).await;
     assert!(late.unwrap().unwrap_err().message.contains("3s"));
     let timed_out = next(&mut calls).await.id;
     let Some(HostEvent::Cancelled(cancelled)) = calls.recv().await else { panic!() };

@@ -131,8 +131,6 @@ pub enum Effect {
     Arm(Timer, Duration),
     /// Take the deadline away.
     Disarm,
-    /// Send the stored configuration.
-    PushConfiguration,
     /// Close the connection.
     CloseConnection(CloseReason),
     /// Nothing of the plugin is left: go on with what the stop was for.

@@ -82,18 +82,23 @@ impl Lifecycle {
         let is_stable = matches!(self.phase, Phase::Active { is_stable: true, .. });
         self.clear_failure();
         self.reported.is_degraded = false;
+        if self.mode == Mode::External {
+            // Nobody starts it, so its run is its connection.
+            self.run = moment.fresh;
+            self.reported.run = Some(self.run);
+        }
         self.enter(moment.now, Phase::Active { is_stable, has_missed_pong: false });
         if !is_stable {
             self.arm(Timer::Stable, self.policy.stable);
         }
-        self.effects.push(Effect::PushConfiguration);
     }
 
     fn disconnected(&mut self, moment: Moment) {
         let Phase::Active { is_stable, .. } = self.phase else { return };
         self.enter(moment.now, Phase::Connecting { was_stable: is_stable });
-        if self.mode == Mode::Supervised {
-            self.arm(Timer::Reconnect, self.policy.reconnect);
+        match self.mode {
+            Mode::Supervised => self.arm(Timer::Reconnect, self.policy.reconnect),
+            Mode::External => self.forget_run(),
         }
     }
 

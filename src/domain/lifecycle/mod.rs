@@ -175,6 +175,7 @@ impl Lifecycle {
     /// An external plugin waits for whoever runs it.
     fn await_connection(&mut self, moment: Moment) {
         self.run = moment.fresh;
+        self.forget_run();
         self.clear_failure();
         self.enter(moment.now, Phase::Connecting { was_stable: false });
     }

@@ -111,7 +111,7 @@ impl World {
             Effect::Disarm => self.deadline = None,
             Effect::CloseConnection(_) => self.is_connected = false,
             Effect::SignalGroup | Effect::KillGroup => assert!(self.group.run.is_some(), "nothing to signal"),
-            Effect::PushConfiguration | Effect::Finish => {}
+            Effect::Finish => {}
         }
     }
 

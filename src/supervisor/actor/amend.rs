@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use super::{Actor, After, Commit};
 use crate::{
-    domain::{
-        Desired, Error, Plugin, Reason, Result,
-        lifecycle::{Effect, Event},
-    },
+    domain::{Desired, Error, Plugin, Reason, Result, lifecycle::Event},
     supervisor::message::{Amend, Amendment, Decision},
 };
 
@@ -84,7 +81,7 @@ impl Actor {
         self.step(event);
         if self.plugin.desired.configuration_revision != known {
             // Its author was told that it was not stored, and the plugin was given back the one before.
-            self.perform(Effect::PushConfiguration);
+            self.push_configuration();
         }
     }
 }

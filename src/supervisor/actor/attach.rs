@@ -84,7 +84,11 @@ impl Actor {
         let session = attach.session.id();
         let inbox = self.slot.inbox().clone();
         let events = move |event| inbox.send(Message::Linked { session, event }).unwrap_or_default();
-        let attached = Attached { events: Box::new(events), host: self.parts.host.clone(), caller: self.id };
+        self.slot.set_session(Some(attach.session.clone()));
+        self.session = Some(attach.session);
+        self.happened(self.lifecycle.run(), Happening::Connected);
+        let (host, run) = (self.parts.host.clone(), self.lifecycle.run());
+        let attached = Attached { events: Box::new(events), host, caller: self.id, run };
         if attach.reply.send(Ok(attached)).is_err() {
             tracing::debug!("a connection ended before it was accepted");
             return self.disconnected();
@@ -93,9 +97,6 @@ impl Actor {
             // One connection a token: it is used up now.
             self.token = None;
         }
-        self.slot.set_session(Some(attach.session.clone()));
-        self.session = Some(attach.session);
-        self.happened(self.lifecycle.run(), Happening::Connected);
     }
 
     /// Only the present connection has anything to say.

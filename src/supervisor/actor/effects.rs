@@ -26,7 +26,6 @@ impl Actor {
             Effect::KillGroup => self.run.iter().for_each(|run| run.kill()),
             Effect::Arm(timer, after) => self.arm(timer, after),
             Effect::Disarm => self.deadline = None,
-            Effect::PushConfiguration => self.push_configuration(),
             Effect::CloseConnection(reason) => self.close_connection(reason),
             Effect::Finish => self.finish(),
         }
@@ -67,11 +66,9 @@ impl Actor {
         self.slot.inbox().send(Message::Happened { run, what }).unwrap_or_default();
     }
 
-    fn push_configuration(&self) {
+    /// Gives a connected plugin a configuration that was stored unknown to it. One that connects asks with `get_config`.
+    pub(super) fn push_configuration(&self) {
         let Some(session) = self.session.clone() else { return };
-        if self.plugin.desired.configuration_revision == 0 {
-            return;
-        }
         let (id, slot) = (self.id, self.slot.clone());
         tokio::spawn(async move {
             // Not beside a new one that the plugin is being asked to accept; and the one that is stored then.

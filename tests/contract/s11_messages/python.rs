@@ -6,7 +6,7 @@ use plugd::api::v1::ReportedState::Inactive;
 use serde_json::{Value, json};
 
 use super::super::support::{Application, access, call_plugin, publish, register};
-use crate::harness::{Plugd, Run, Running, is_interrupted_or_ok, python, repository, state_of, zipped};
+use crate::harness::{Plugd, Run, Running, is_interrupted_or_ok, python, repository, state_of, status_of, zipped};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const SESSION: &str = "9m4e2mr0ui3e8a215n4g";
@@ -79,9 +79,12 @@ async fn an_application_in_python_serves_publishes_and_calls_11_4() {
     serving.find("serving access_get, robot_run").await;
     let mut members = access(&["USE_ROBOTS"]);
     members["events_consumed"] = json!(["EventThreadPublished"]);
-    let (_, mut wire) = register(&plugd, &members, "Python/3.11 websockets/15.0.1").await;
+    let (plugin, mut wire) = register(&plugd, &members, "Python/3.11 websockets/15.0.1").await;
     let access = wire.call("vvvvvvvvvvvvvvvvvvvv", "access_get", json!({})).await;
     assert_eq!(access["result"]["result"], json!({"access_key": "sdbak_example", "apibase_url": "http://forum:3000"}));
+    let told = serving.find("may USE_ROBOTS during run ").await;
+    let plugin = plugd.api().get(&plugin.id).await.unwrap();
+    assert!(told.ends_with(&status_of(&plugin).run_id), "{told}");
     let run = wire.call("1", "robot_run", json!({"message": "hello", "session_id": SESSION})).await;
     let output = json!({"status": "completed", "summary": "You said: hello"});
     assert_eq!(run["result"], json!({"method": "robot_run", "session_id": SESSION, "output": output}));
