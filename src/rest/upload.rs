@@ -24,6 +24,9 @@ use super::{App, api::Api, body, cut::Cut, error::Problem};
 /// The media type of an archive.
 pub(super) const ZIP: &str = "application/zip";
 
+/// What browsers call a zip file: those on Windows ask its registry, which has a name of before there was one.
+const ZIPS: [&str; 3] = [ZIP, "application/x-zip-compressed", "application/x-zip"];
+
 /// Largest chunk sent to the service, in bytes.
 const CHUNK: usize = 256 * 1024;
 
@@ -50,7 +53,7 @@ impl FromRequest<App> for Upload {
 }
 
 fn require_zip(headers: &HeaderMap) -> Result<(), Problem> {
-    let is_zip = body::media_type(headers).is_some_and(|media| media == ZIP);
+    let is_zip = body::media_type(headers).is_some_and(|media| ZIPS.contains(&media.as_str()));
     if is_zip { Ok(()) } else { Err(Problem::unsupported_media_type(ZIP)) }
 }
 

@@ -56,6 +56,21 @@ async fn an_archive_arrives_whole_in_chunks_that_are_not_too_large() {
 }
 
 #[tokio::test]
+async fn a_zip_is_one_by_whatever_name_browsers_have_for_it() {
+    for media in
+        ["application/zip", "application/x-zip-compressed", "Application/X-Zip-Compressed; q=1", "application/x-zip"]
+    {
+        for (method, path) in [("POST", "/api/plugins".to_owned()), ("PATCH", path("/package"))] {
+            let request = admin(method, &path).header("content-type", media).body(Body::from("PK")).unwrap();
+            assert_eq!(Harness::new().send(request).await.status, StatusCode::OK, "{media} {path}");
+        }
+    }
+    let request = admin("POST", "/api/plugins").header("content-type", "application/octet-stream");
+    let answer = Harness::new().send(request.body(Body::from("PK")).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
+
+#[tokio::test]
 async fn an_update_says_first_which_plugin() {
     let harness = Harness::new();
     let request = admin("PATCH", &path("/package")).header("content-type", "application/zip");
