@@ -21,7 +21,7 @@ use crate::{
     config::{Config, RuntimeProvider},
     domain::events::EventCatalog,
     fetch,
-    grpc::{Access, AccessService, AuthLayer, BusService, PluginService, plugin_service},
+    grpc::{Access, AccessService, AuthLayer, BusService, PluginService, plugin_service, undecodable},
     logs::Logs,
     rest,
     server::trace,
@@ -95,7 +95,7 @@ fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyh
         .add_service(services.health)
         .add_service(descriptors().build_v1().context("reflection")?)
         .add_service(descriptors().build_v1alpha().context("reflection")?);
-    Ok(routes.into_axum_router().layer(auth))
+    Ok(routes.into_axum_router().layer(auth).layer(middleware::from_fn(undecodable::explained)))
 }
 
 /// What reflection tells: the services, and the details that their errors carry.

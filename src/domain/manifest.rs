@@ -73,7 +73,13 @@ impl Manifest {
             Ok(value) => Self::from_value(value, catalog),
             Err(error) => {
                 let mut problems = Problems::default();
-                problems.add("", format!("is not valid JSON: {error}."));
+                problems.add(
+                    "",
+                    match depth::is_too_deep_to_parse(&error) {
+                        true => format!("is nested deeper than {} levels.", depth::MAX_DEPTH),
+                        false => format!("is not valid JSON: {error}."),
+                    },
+                );
                 problems.outcome(Self::default())
             }
         }

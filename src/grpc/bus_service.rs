@@ -2,13 +2,13 @@
 
 use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::{Stream, StreamExt, stream};
-use serde_json::Map;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, status::status};
+use super::{convert, status::status, undecodable};
 use crate::{
     api::{
         json,
@@ -19,7 +19,7 @@ use crate::{
     },
     bus::{self, Events, HostCall, HostEvent, HostId, Hosts},
     domain::{
-        Error, Reason, Result,
+        Error, Reason, Result, depth,
         manifest::{Access, Link},
     },
     link::RpcError,
@@ -59,6 +59,7 @@ impl bus_service_server::BusService for BusService {
         super::caller(&request)?;
         let PublishEventRequest { name, payload } = request.into_inner();
         let payload = payload.map(|payload| json::from_struct(&payload)).unwrap_or_default();
+        depth::require_shallow("payload", &payload).map_err(status)?;
         let published = self.events.publish(&name, payload).map_err(status)?;
         Ok(Response::new(PublishEventResponse { matched: published.matched, accepted: published.accepted }))
     }
@@ -73,6 +74,7 @@ impl bus_service_server::BusService for BusService {
             return Err(status(Error::field("method", "is missing")));
         }
         let params = asked.params.map(|params| json::from_struct(&params)).unwrap_or_default();
+        depth::require_shallow("params", &params).map_err(status)?;
         let result = bus::call(&self.projection, id, (&asked.method, params), timeout).await.map_err(status)?;
         Ok(Response::new(CallPluginResponse { result: Some(convert::stored_struct(&result)) }))
     }
@@ -82,7 +84,7 @@ impl bus_service_server::BusService for BusService {
         request: Request<Streaming<ServeHostRequest>>,
     ) -> Result<Response<Self::ServeHostStream>, Status> {
         let caller = super::caller(&request)?;
-        let messages = request.into_inner();
+        let messages = request.into_inner().map_err(undecodable::explain);
         let hosts = self.hosts.clone();
         // The response stream goes out at once: clients wait for its headers before they send.
         let (sender, receiver) = mpsc::channel(16);
@@ -198,7 +200,7 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
         return Err(Error::field("reply", "must be all that follows the first message"));
     };
     let answer = match reply.outcome {
-        Some(asked::reply::Outcome::Result(result)) => Ok(json::from_struct(&result)),
+        Some(asked::reply::Outcome::Result(result)) => shallow(json::from_struct(&result)),
         Some(asked::reply::Outcome::Failure(failure)) => {
             Err(RpcError { code: failure.code.into(), message: failure.message })
         }
@@ -208,6 +210,12 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
         tracing::debug!(call = reply.call_id, "an answer came that nobody waits for");
     }
     Ok(())
+}
+
+/// An answer that is nested too deep is one to its call all the same: that it failed.
+fn shallow(result: Map<String, Value>) -> Result<Map<String, Value>, RpcError> {
+    let checked = depth::require_shallow("result", &result);
+    checked.map(|()| result).map_err(|error| RpcError::failed(format!("the application's answer: {error}")))
 }
 
 fn announce(event: HostEvent) -> told::Message {

@@ -11,6 +11,7 @@ pub mod page;
 pub mod permissions;
 pub mod plugin_service;
 pub mod status;
+pub mod undecodable;
 
 pub use access::{Access, Caller};
 pub use access_service::{AccessService, TokenStore};

@@ -1,8 +1,10 @@
 //! The JSON-RPC envelope (CONTRACT 11.1, 11.2): text to meaning and back. Pure.
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{CallError, RpcError};
+use crate::domain::depth;
 
 /// One text frame of a plugin.
 #[derive(Debug, PartialEq)]
@@ -63,7 +65,29 @@ pub(super) fn read(text: &str) -> Inbound {
     match serde_json::from_str(text) {
         Ok(Value::Object(frame)) => read_object(frame),
         Ok(_) => malformed("not a JSON object", None),
+        Err(error) if depth::is_too_deep_to_parse(&error) => read_deep(text),
         Err(_) => malformed("not JSON", None),
+    }
+}
+
+/// What can be read of a frame that is nested too deep for the parser: whom it answers, or who asks.
+#[derive(Deserialize)]
+struct Outermost {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    method: Value,
+}
+
+/// Who waits for such a frame is told at once.
+fn read_deep(text: &str) -> Inbound {
+    let words = format!("it is nested deeper than {} levels", depth::MAX_DEPTH);
+    match serde_json::from_str(text) {
+        Ok(Outermost { id: Value::String(id), method: Value::Null }) => {
+            Inbound::Response(Response { id, outcome: Err(CallError::Undecodable(words)) })
+        }
+        Ok(Outermost { id, .. }) => malformed("nested too deep", RequestId::read(id)),
+        Err(_) => malformed("nested too deep", None),
     }
 }
 

@@ -18,6 +18,21 @@ fn a_frame_with_a_method_is_a_request_11_1() {
 }
 
 #[test]
+fn a_frame_that_is_nested_too_deep_to_parse_reaches_whom_it_is_for() {
+    let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    let Inbound::Response(response) = read(&format!(r#"{{"jsonrpc":"2.0","result":{{"x":{deep}}},"id":"a"}}"#)) else {
+        panic!("not a response")
+    };
+    assert_eq!((response.id.as_str(), response.outcome.is_err()), ("a", true));
+    let Inbound::Malformed(asked) = read(&format!(r#"{{"id":"a","method":"m","params":{deep}}}"#)) else {
+        panic!("no call")
+    };
+    assert_eq!(asked.reply_to, Some(id(json!("a"))));
+    let Inbound::Malformed(nobody) = read(&deep) else { panic!("it means something") };
+    assert_eq!(nobody.reply_to, None);
+}
+
+#[test]
 fn a_frame_without_a_method_is_a_response_11_1() {
     let Inbound::Response(response) = read(r#"{"jsonrpc":"2.0","id":"a","result":{"method":"ping","pong":true}}"#)
     else {

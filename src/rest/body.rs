@@ -53,6 +53,7 @@ fn parse(bytes: &[u8]) -> Result<JsonObject, Problem> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(JsonObject(object)),
         Ok(_) => Err(Problem::invalid("body", "must be a JSON object")),
+        Err(error) if is_too_deep(&error) => Err(too_deep("body")),
         Err(error) => Err(Problem::invalid("body", format!("is not JSON: {error}"))),
     }
 }
@@ -152,7 +153,16 @@ fn require_shallow(key: &str, value: &Value) -> Result<(), Problem> {
     if is_within(value, MAX_DEPTH) {
         return Ok(());
     }
-    Err(Problem::invalid(key, format!("is nested more than {MAX_DEPTH} levels deep")))
+    Err(too_deep(key))
+}
+
+/// The parser stops at 128 levels, and has no kind of error for that.
+fn is_too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit exceeded")
+}
+
+fn too_deep(field: &str) -> Problem {
+    Problem::invalid(field, format!("is nested deeper than {MAX_DEPTH} levels"))
 }
 
 fn is_within(value: &Value, depth: usize) -> bool {

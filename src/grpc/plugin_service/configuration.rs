@@ -17,6 +17,7 @@ use crate::{
     domain::{
         Error, Result,
         configuration::{Field, FieldType},
+        depth,
     },
     grpc::{convert, page, status::status},
     store,
@@ -57,11 +58,9 @@ impl PluginService {
         let asked = request.into_inner();
         let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
         let values = asked.configuration.ok_or_else(|| status(Error::field("configuration", "is missing")))?;
-        let new = NewConfiguration {
-            values: json::from_struct(&values),
-            if_revision: asked.if_revision,
-            author: caller.token().name.clone(),
-        };
+        let values = json::from_struct(&values);
+        depth::require_shallow("configuration", &values).map_err(status)?;
+        let new = NewConfiguration { values, if_revision: asked.if_revision, author: caller.token().name.clone() };
         let plugin = self.0.handle.update_configuration(id, new).await.map_err(status)?;
         Ok(Response::new(UpdateConfigurationResponse {
             plugin: shown(&plugin, &caller),

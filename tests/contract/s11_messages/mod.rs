@@ -8,5 +8,6 @@ mod calls;
 mod envelope;
 mod go;
 mod host;
+mod nesting;
 mod python;
 mod robots;
