@@ -30,7 +30,7 @@ async fn without_a_credential_every_call_is_unauthenticated() {
         assert_unauthenticated(&api.activate(&id).await.unwrap_err());
         assert_unauthenticated(&api.upload(b"garbage".to_vec()).await.unwrap_err());
         assert_unauthenticated(&api.watch(WatchStateRequest::default()).await.err().unwrap());
-        assert_unauthenticated(&api.access().list_tokens(ListTokensRequest {}).await.unwrap_err());
+        assert_unauthenticated(&api.access().list_tokens(ListTokensRequest::default()).await.unwrap_err());
         assert_unauthenticated(&api.bus().publish_event(PublishEventRequest::default()).await.unwrap_err());
     }
 }
@@ -53,7 +53,7 @@ async fn a_viewer_reads_and_watches_and_changes_nothing() {
     assert_denied(&api.restart(&id).await.unwrap_err());
     assert_denied(&api.upload(b"garbage".to_vec()).await.unwrap_err());
     assert_denied(&api.bus().publish_event(PublishEventRequest::default()).await.unwrap_err());
-    assert_denied(&api.access().list_tokens(ListTokensRequest {}).await.unwrap_err());
+    assert_denied(&api.access().list_tokens(ListTokensRequest::default()).await.unwrap_err());
     assert_eq!(rest.set_active(&id, "active").await.problem(403)["error"], "permission_denied");
     rest.delete(&format!("/api/plugins/{id}")).await.problem(403);
 }
@@ -91,7 +91,7 @@ async fn a_revoked_token_is_useless_at_once() {
 async fn the_last_administrators_token_cannot_be_revoked() {
     let plugd = Plugd::start().await;
     let mut access = plugd.api().access();
-    let tokens = access.list_tokens(ListTokensRequest {}).await.unwrap().into_inner().tokens;
+    let tokens = access.list_tokens(ListTokensRequest::default()).await.unwrap().into_inner().tokens;
     let [first] = &tokens[..] else { panic!("{tokens:?}") };
 
     let refused = access.revoke_token(RevokeTokenRequest { token_id: first.id.clone() }).await.unwrap_err();
@@ -131,4 +131,23 @@ async fn only_administrators_see_the_token_of_an_external_plugin() {
     let request = WatchStateRequest::default();
     let mut watch = plugd.api_as(Some(&viewer)).watch(request).await.unwrap();
     assert_eq!(watch.snapshot().await[0].token, "");
+}
+
+#[tokio::test]
+async fn a_token_that_has_expired_is_gone_when_another_is_made() {
+    let plugd = Plugd::start().await;
+    let mut access = plugd.api().access();
+    let ttl = Some(prost_types::Duration { seconds: 0, nanos: 1 });
+    let request = CreateTokenRequest { name: "short".to_owned(), role: Role::Viewer.into(), ttl };
+    access.create_token(request).await.unwrap();
+    let is_gone = async {
+        loop {
+            plugd.api().create_token("another", Role::Viewer).await;
+            let tokens = access.list_tokens(ListTokensRequest { page_size: 1000, ..Default::default() }).await.unwrap();
+            if tokens.into_inner().tokens.iter().all(|token| token.name != "short") {
+                return;
+            }
+        }
+    };
+    within("the removal", is_gone).await;
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 
 use crate::{
     domain::{
@@ -101,7 +102,11 @@ impl TokenStore for Store {
         Self::revoke_token(self, id).await
     }
 
-    async fn tokens(&self) -> Result<Vec<AccessToken>> {
-        Self::tokens(self).await
+    async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
+        Self::purge_tokens(self, now).await
+    }
+
+    async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
+        Self::tokens(self, after, limit).await
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     config::{Config, RuntimeProvider},
     domain::events::EventCatalog,
     fetch,
-    grpc::{Access, AccessService, AuthLayer, BusService, PluginService, plugin_service, undecodable},
+    grpc::{Access, AccessService, AuthLayer, BusService, PluginService, access_service, plugin_service, undecodable},
     logs::Logs,
     rest,
     server::trace,
@@ -76,6 +76,9 @@ fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyh
     let projection = services.handle.projection().clone();
     let events = Events::new(projection.clone(), services.catalog.clone());
     let bus = BusService::new(projection, events, services.hosts, services.draining.clone());
+    let purged = access_service::keep_purged(services.store.clone(), services.access.clone());
+    let draining = services.draining.clone();
+    tokio::spawn(async move { draining.run_until_cancelled(purged).await });
     let access = AccessService::new(Arc::new(services.store.clone()), services.access);
     let plugins = PluginService::new(plugin_service::Parts {
         handle: services.handle,

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::api::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, Token as Entry};
 
+/// Tokens asked for at a time.
+const PAGE_SIZE: i32 = 1000;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
     /// Create a token; its secret is shown this once
@@ -108,8 +111,18 @@ impl Revoke {
     }
 }
 
+/// Every page of them.
 async fn all(api: &Api) -> Result<Vec<Entry>, Failure> {
-    Ok(within(QUICK, ListTokensRequest {}, async |request| api.access().list_tokens(request).await).await?.tokens)
+    let mut tokens = Vec::new();
+    let mut request = ListTokensRequest { page_size: PAGE_SIZE, page_token: String::new() };
+    loop {
+        let page = within(QUICK, request.clone(), async |request| api.access().list_tokens(request).await).await?;
+        tokens.extend(page.tokens);
+        if page.next_page_token.is_empty() {
+            return Ok(tokens);
+        }
+        request.page_token = page.next_page_token;
+    }
 }
 
 /// The token with this id, else the only one with this name.

@@ -47,6 +47,8 @@ reasons! {
     FetchFailed => "FETCH_FAILED", InvalidArgument, "Check the address, or download the package yourself and upload it.";
     /// The request or archive is larger than allowed.
     TooLarge => "TOO_LARGE", ResourceExhausted, "Send less: a package may have 50 MiB.";
+    /// As many access tokens work as there may be.
+    TooManyTokens => "TOO_MANY_TOKENS", ResourceExhausted, "Revoke tokens that nobody uses, and give new ones a time after which they expire.";
     /// Not possible for an external plugin.
     ExternalPlugin => "EXTERNAL_PLUGIN", FailedPrecondition, "External plugins are run by somebody else; start or stop them there.";
     /// Not possible for a supervised plugin.

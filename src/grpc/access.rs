@@ -121,6 +121,21 @@ impl Access {
         (is_same && caller.token.is_valid_at(now)).then(|| caller.clone())
     }
 
+    /// Tokens that work at that time.
+    #[must_use]
+    pub fn count(&self, now: Timestamp) -> usize {
+        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
+        callers.values().filter(|caller| caller.token.is_valid_at(now)).count()
+    }
+
+    /// Forgets the tokens that have expired by then, which nobody can use any more; were there any?
+    pub fn forget_expired(&self, now: Timestamp) -> bool {
+        let mut callers = self.callers_mut();
+        let before = callers.len();
+        callers.retain(|_, caller| caller.token.is_valid_at(now));
+        callers.len() < before
+    }
+
     /// Is there an administrator's token that works at that time?
     #[must_use]
     pub fn has_admin(&self, now: Timestamp) -> bool {

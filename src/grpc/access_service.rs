@@ -3,12 +3,13 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 use tracing::Instrument;
 
 use super::{
     access::{self, Access},
-    convert,
+    convert, page,
     status::status,
 };
 use crate::{
@@ -22,6 +23,12 @@ use crate::{
 /// Longest name of a token, in characters.
 const MAX_NAME: usize = 100;
 
+/// Tokens that may work at the same time: all are in memory, and whoever needs more should have them expire.
+const MAX_TOKENS: usize = 10_000;
+
+/// How often tokens that have expired are removed.
+const PURGE_INTERVAL: Duration = Duration::from_secs(600);
+
 /// Where tokens are kept for good.
 pub trait TokenStore: Send + Sync + 'static {
     /// Stores a token.
@@ -30,8 +37,29 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Deletes a token and returns it; the last administrator's is kept (`LAST_ADMIN_TOKEN`).
     fn revoke_token(&self, id: TokenId) -> impl Future<Output = Result<AccessToken>> + Send;
 
-    /// All tokens, oldest first.
-    fn tokens(&self) -> impl Future<Output = Result<Vec<AccessToken>>> + Send;
+    /// Deletes tokens that had expired by then, as many as it likes to at a time; how many. None when none is left.
+    fn purge_tokens(&self, now: Timestamp) -> impl Future<Output = Result<usize>> + Send;
+
+    /// Tokens after this one, in the order of their ids, at most `limit`.
+    fn tokens(&self, after: Option<TokenId>, limit: u64) -> impl Future<Output = Result<Vec<AccessToken>>> + Send;
+}
+
+/// Removes tokens that have expired, now and then, for ever: nobody else would, and whoever makes one for each of its jobs
+/// would make lists and the memory of plugd grow.
+pub async fn keep_purged<S: TokenStore>(store: S, access: Arc<Access>) {
+    let mut times = tokio::time::interval(PURGE_INTERVAL);
+    loop {
+        times.tick().await;
+        access.forget_expired(Timestamp::now());
+        if let Err(error) = purge(&store, Timestamp::now()).await {
+            tracing::debug!(%error, "access tokens that have expired are still stored");
+        }
+    }
+}
+
+async fn purge(store: &impl TokenStore, now: Timestamp) -> Result<()> {
+    while store.purge_tokens(now).await? > 0 {}
+    Ok(())
 }
 
 /// The service. Only administrators get here: see `permissions`.
@@ -39,21 +67,25 @@ pub trait TokenStore: Send + Sync + 'static {
 pub struct AccessService<S> {
     store: Arc<S>,
     access: Arc<Access>,
+    /// Held while a token is made, so that they are counted one after the other.
+    making: Arc<Mutex<()>>,
 }
 
 impl<S: TokenStore> AccessService<S> {
     /// Keeps tokens in that store and has the table follow it.
     #[must_use]
     pub fn new(store: Arc<S>, access: Arc<Access>) -> Self {
-        Self { store, access }
+        Self { store, access, making: Arc::default() }
     }
 
     async fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse> {
         let (secret, hash) = access::mint();
         let token = new_token(request, hash, Timestamp::now())?;
         let shown = convert::token(&token);
-        let (store, table) = (Arc::clone(&self.store), Arc::clone(&self.access));
+        let (store, table, making) = (Arc::clone(&self.store), Arc::clone(&self.access), Arc::clone(&self.making));
         whole(async move {
+            let _turn = making.lock().await;
+            make_room(&*store, &table, Timestamp::now()).await?;
             store.create_token(token.clone()).await?;
             table.insert(token);
             Ok(())
@@ -76,9 +108,16 @@ impl<S: TokenStore> AccessService<S> {
         Ok(RevokeTokenResponse { token: Some(convert::token(&token)) })
     }
 
-    async fn list(&self) -> Result<ListTokensResponse> {
-        let tokens = self.store.tokens().await?;
-        Ok(ListTokensResponse { tokens: tokens.iter().map(convert::token).collect() })
+    async fn list(&self, request: &ListTokensRequest) -> Result<ListTokensResponse> {
+        let size = page::size(request.page_size, page::TOKENS)?;
+        let after = page::after(&request.page_token)?;
+        // One more than the page holds: whether there is a next one.
+        let mut tokens = self.store.tokens(after, u64::try_from(size + 1).unwrap_or(u64::MAX)).await?;
+        let has_more = tokens.len() > size;
+        tokens.truncate(size);
+        let last = tokens.last().filter(|_| has_more);
+        let next_page_token = last.map(|token| page::token(&token.id)).unwrap_or_default();
+        Ok(ListTokensResponse { tokens: tokens.iter().map(convert::token).collect(), next_page_token })
     }
 }
 
@@ -91,8 +130,8 @@ impl<S: TokenStore> access_service_server::AccessService for AccessService<S> {
         self.create(request.into_inner()).await.map(Response::new).map_err(status)
     }
 
-    async fn list_tokens(&self, _: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
-        self.list().await.map(Response::new).map_err(status)
+    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
+        self.list(request.get_ref()).await.map(Response::new).map_err(status)
     }
 
     async fn revoke_token(
@@ -101,6 +140,19 @@ impl<S: TokenStore> access_service_server::AccessService for AccessService<S> {
     ) -> Result<Response<RevokeTokenResponse>, Status> {
         self.revoke(request.into_inner()).await.map(Response::new).map_err(status)
     }
+}
+
+/// # Errors
+/// `TOO_MANY_TOKENS`; `STORE_UNAVAILABLE`.
+async fn make_room(store: &impl TokenStore, table: &Access, now: Timestamp) -> Result<()> {
+    if table.forget_expired(now) {
+        purge(store, now).await?;
+    }
+    if table.count(now) < MAX_TOKENS {
+        return Ok(());
+    }
+    let message = format!("{MAX_TOKENS} tokens work already, which is as many as there may be");
+    Err(Error::new(Reason::TooManyTokens, message).with("limit", MAX_TOKENS))
 }
 
 /// Store and table must not part ways when the client goes away half way, so the work does not depend on it.

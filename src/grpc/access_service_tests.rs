@@ -26,6 +26,24 @@ struct Memory {
     loses_its_answer: AtomicBool,
 }
 
+impl TokenStore for Arc<Memory> {
+    async fn create_token(&self, token: AccessToken) -> Result<()> {
+        Memory::create_token(self, token).await
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
+        Memory::revoke_token(self, id).await
+    }
+
+    async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
+        Memory::purge_tokens(self, now).await
+    }
+
+    async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
+        Memory::tokens(self, after, limit).await
+    }
+}
+
 impl TokenStore for Memory {
     async fn create_token(&self, token: AccessToken) -> Result<()> {
         self.tokens.lock().unwrap().push(token);
@@ -43,8 +61,21 @@ impl TokenStore for Memory {
         Ok(token)
     }
 
-    async fn tokens(&self) -> Result<Vec<AccessToken>> {
-        Ok(self.tokens.lock().unwrap().clone())
+    async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
+        let mut tokens = self.tokens.lock().unwrap();
+        let before = tokens.len();
+        // One at a time.
+        if let Some(index) = tokens.iter().position(|token| !token.is_valid_at(now)) {
+            tokens.remove(index);
+        }
+        Ok(before - tokens.len())
+    }
+
+    async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
+        let mut tokens = self.tokens.lock().unwrap().clone();
+        tokens.sort_by_key(|token| token.id);
+        let after = tokens.into_iter().filter(|token| after.is_none_or(|after| token.id > after));
+        Ok(after.take(usize::try_from(limit).unwrap()).collect())
     }
 }
 
@@ -84,7 +115,8 @@ impl Fixture {
     }
 
     async fn names(&self) -> Vec<String> {
-        let tokens = self.client().list_tokens(self.request(ListTokensRequest {})).await.unwrap().into_inner().tokens;
+        let tokens =
+            self.client().list_tokens(self.request(ListTokensRequest::default())).await.unwrap().into_inner().tokens;
         tokens.into_iter().map(|token| token.name).collect()
     }
 }
@@ -129,7 +161,7 @@ async fn a_revoked_token_is_refused_at_once() {
     assert_eq!(revoked.token.unwrap().id, token_id);
     assert_eq!(fixture.names().await, ["admin"]);
     fixture.secret = created.secret;
-    let refusal = fixture.client().list_tokens(fixture.request(ListTokensRequest {})).await.unwrap_err();
+    let refusal = fixture.client().list_tokens(fixture.request(ListTokensRequest::default())).await.unwrap_err();
     assert_eq!(refusal.code(), Code::Unauthenticated);
     assert_eq!(refusal.get_details_error_info().unwrap().reason, "UNAUTHENTICATED");
 }
@@ -186,4 +218,76 @@ async fn what_is_not_an_id_is_a_token_that_does_not_exist() {
         let refusal = fixture.client().revoke_token(fixture.request(revoke)).await.unwrap_err();
         assert_eq!(refusal.get_details_error_info().unwrap().reason, "TOKEN_NOT_FOUND");
     }
+}
+
+fn mk_expired(number: u16) -> AccessToken {
+    let (created, expires) = (Timestamp::UNIX_EPOCH, Some(Timestamp::UNIX_EPOCH));
+    AccessToken { created, expires, ..mk_other(number) }
+}
+
+/// A viewer's token that nobody has the secret of.
+fn mk_other(number: u16) -> AccessToken {
+    let mut hash = [0; 32];
+    hash[..2].copy_from_slice(&number.to_be_bytes());
+    let id = TokenId::from(xid::new());
+    AccessToken { id, name: "other".into(), role: Role::Viewer, hash, created: Timestamp::now(), expires: None }
+}
+
+#[tokio::test]
+async fn tokens_are_listed_in_pages_which_are_all_there_is() {
+    let fixture = Fixture::new().await;
+    for name in ["b", "c", "d", "e"] {
+        fixture.create(mk_create(name, ProtoRole::Viewer)).await.unwrap();
+    }
+    let (mut pages, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = fixture.request(ListTokensRequest { page_size: 2, page_token });
+        let page = fixture.client().list_tokens(request).await.unwrap().into_inner();
+        pages.push(page.tokens.iter().map(|token| token.name.clone()).collect::<String>());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages, ["adminb", "cd", "e"]);
+    let refused = fixture.request(ListTokensRequest { page_size: 1001, page_token: String::new() });
+    assert_eq!(fixture.client().list_tokens(refused).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_removed_when_a_token_is_made() {
+    let fixture = Fixture::new().await;
+    for number in 1..=3 {
+        fixture.access.insert(mk_expired(number));
+        fixture.store.tokens.lock().unwrap().push(mk_expired(number));
+    }
+    fixture.create(mk_create("new", ProtoRole::Viewer)).await.unwrap();
+    assert_eq!(fixture.names().await, ["admin", "new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_expired_is_removed_now_and_then() {
+    let (store, access) = (Memory::default(), Arc::new(Access::default()));
+    let kept = mk_other(1);
+    store.tokens.lock().unwrap().extend([mk_expired(2), kept.clone(), mk_expired(3)]);
+    let store = Arc::new(store);
+    tokio::time::timeout(PURGE_INTERVAL / 2, keep_purged(store.clone(), access.clone())).await.unwrap_err();
+    assert_eq!(*store.tokens.lock().unwrap(), std::slice::from_ref(&kept), "at once");
+    store.tokens.lock().unwrap().push(mk_expired(4));
+    tokio::time::timeout(PURGE_INTERVAL * 2, keep_purged(store.clone(), access)).await.unwrap_err();
+    assert_eq!(*store.tokens.lock().unwrap(), [kept]);
+}
+
+#[tokio::test]
+async fn so_many_tokens_work_and_not_one_more() {
+    let fixture = Fixture::new().await;
+    // The administrator has one.
+    for number in 1..u16::try_from(MAX_TOKENS).unwrap() {
+        fixture.access.insert(mk_other(number));
+    }
+    let refused = fixture.create(mk_create("one more", ProtoRole::Viewer)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "TOO_MANY_TOKENS");
+    assert!(refused.message().contains("10000 tokens work already"), "{}", refused.message());
+    assert_eq!(fixture.names().await, ["admin"], "it was not stored");
 }

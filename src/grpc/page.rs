@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use crate::domain::{Error, PluginId, Result};
+use crate::domain::{Error, PluginId, Result, TokenId};
 
 /// How large the pages of one list are.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,9 @@ pub const PLUGINS: Sizes = Sizes { default: 100, max: 1000 };
 
 /// Pages of `ListConfigurationRevisions`.
 pub const REVISIONS: Sizes = Sizes { default: 20, max: 100 };
+
+/// Pages of `ListTokens`: a thousand with the longest names have half a megabyte.
+pub const TOKENS: Sizes = Sizes { default: 100, max: 1000 };
 
 /// A page ends before it has this many bytes: clients take messages of 4 MiB.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -71,6 +74,18 @@ impl Place for PluginId {
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(PluginId::from_bytes)
+    }
+}
+
+impl Place for TokenId {
+    const MARK: u8 = b't';
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(TokenId::from_bytes)
     }
 }
 

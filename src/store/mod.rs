@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::timeout,
@@ -149,12 +150,20 @@ impl Store {
         self.ask(|reply| Op::Token(TokenOp::Revoke { id, reply })).await
     }
 
-    /// All access tokens, by time of creation and id.
+    /// Deletes access tokens that had expired by then, some hundreds at a time; how many. None when none is left.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
-    pub async fn tokens(&self) -> Result<Vec<AccessToken>> {
-        self.reader.tokens().await
+    pub async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
+        self.ask(|reply| Op::Token(TokenOp::Purge { now, reply })).await
+    }
+
+    /// Access tokens after this one, in the order of their ids, at most `limit`.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
+        self.reader.tokens(after, limit).await
     }
 
     /// The commits after this revision, oldest first: at most `limit`, and at most 1024. None when it is the newest.

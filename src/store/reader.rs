@@ -14,7 +14,7 @@ use super::{
     journal,
     writer::{tokens, within},
 };
-use crate::domain::{Commit, PluginId, Result, access::AccessToken};
+use crate::domain::{Commit, PluginId, Result, TokenId, access::AccessToken};
 
 /// The longest page; bounds what one call can take of memory.
 const LONGEST_PAGE: u64 = 1024;
@@ -55,8 +55,8 @@ impl Reader {
     }
 
     /// See [`super::Store::tokens`].
-    pub(super) async fn tokens(&self) -> Result<Vec<AccessToken>> {
-        within(tokens::all(&self.db)).await.map_err(|error| hide(&error))
+    pub(super) async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
+        within(tokens::page(&self.db, after, limit)).await.map_err(|error| hide(&error))
     }
 
     /// See [`super::Store::configuration_revisions`].

@@ -231,6 +231,10 @@ impl Writer {
                 let revoked = self.guarded(async |seat| tokens::revoke(seat, id).await).await;
                 send(Some(reply), revoked.and_then(|revoked| revoked));
             }
+            TokenOp::Purge { now, reply } => {
+                let purged = self.guarded(async |seat| tokens::purge(seat, now).await).await;
+                send(Some(reply), purged);
+            }
         }
     }
 

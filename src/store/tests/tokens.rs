@@ -17,11 +17,11 @@ async fn tokens_survive_a_restart_and_go_when_revoked() {
     for token in &tokens {
         fixture.store.create_token(token.clone()).await.unwrap();
     }
-    assert_eq!(fixture.store.tokens().await.unwrap(), tokens);
+    assert_eq!(fixture.store.tokens(None, 100).await.unwrap(), tokens);
     let fixture = fixture.reopened(10).await;
     assert_eq!(fixture.loaded.tokens, tokens);
     assert_eq!(fixture.store.revoke_token(tokens[1].id).await.unwrap(), tokens[1]);
-    assert_eq!(fixture.store.tokens().await.unwrap(), [tokens[0].clone(), tokens[2].clone()]);
+    assert_eq!(fixture.store.tokens(None, 100).await.unwrap(), [tokens[0].clone(), tokens[2].clone()]);
     assert_eq!(fixture.store.revoke_token(tokens[1].id).await.unwrap_err().reason, Reason::TokenNotFound);
     assert!(*fixture.store.healthy().borrow(), "a refusal is no outage");
 }
@@ -42,4 +42,39 @@ async fn the_last_token_that_administers_stays() {
     assert_eq!(one.unwrap(), tokens[0]);
     assert_eq!(two.unwrap_err().reason, Reason::LastAdminToken);
     assert_eq!(fixture.store.revoke_token(tokens[2].id).await.unwrap(), tokens[2], "it works no more");
+}
+
+#[tokio::test]
+async fn tokens_come_in_pages_in_the_order_of_their_ids() {
+    let fixture = Fixture::new().await;
+    for number in [3_u8, 1, 2, 5, 4] {
+        fixture.store.create_token(mk_token(number, Role::Admin, None)).await.unwrap();
+    }
+    let page = async |after: Option<u8>, limit| {
+        let after = after.map(|number| TokenId::from_bytes([number; 12]));
+        let tokens = fixture.store.tokens(after, limit).await.unwrap();
+        tokens.into_iter().map(|token| token.name).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None, 2).await, ["token 1", "token 2"]);
+    assert_eq!(page(Some(2), 2).await, ["token 3", "token 4"]);
+    assert_eq!(page(Some(4), 2).await, ["token 5"]);
+    assert_eq!(page(Some(5), 2).await, [""; 0]);
+}
+
+/// Fractions of a second are written only where there are some.
+#[tokio::test]
+async fn what_has_expired_is_purged_in_steps_and_nothing_else_is() {
+    let fixture = Fixture::new().await;
+    let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let expiries = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:04.9Z", "2025-12-31T23:59:59.123456789Z"];
+    let kept = ["2026-01-02T03:04:06Z", "2026-01-02T03:04:05.5Z", "9999-12-30T22:00:00Z"];
+    let mut created = Vec::new();
+    for (number, expires) in (1..).zip(expiries.into_iter().chain(kept).map(Some).chain([None])) {
+        let token = mk_token(number, Role::Viewer, expires.map(|expires| expires.parse().unwrap()));
+        fixture.store.create_token(token.clone()).await.unwrap();
+        created.push(token);
+    }
+    assert_eq!(fixture.store.purge_tokens(now).await.unwrap(), 3);
+    assert_eq!(fixture.store.purge_tokens(now).await.unwrap(), 0);
+    assert_eq!(fixture.store.tokens(None, 100).await.unwrap(), created[3..]);
 }

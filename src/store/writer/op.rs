@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::domain::{Desired, Plugin, PluginId, Reported, Result, TokenId, access::AccessToken};
@@ -40,4 +41,5 @@ pub(in crate::store) enum What {
 pub(in crate::store) enum TokenOp {
     Create { token: AccessToken, reply: Reply<()> },
     Revoke { id: TokenId, reply: Reply<AccessToken> },
+    Purge { now: Timestamp, reply: Reply<usize> },
 }
