@@ -12,6 +12,7 @@ use crate::{
     bus::{Bridge, Credentials, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
     domain::{access::AccessToken, events::EventCatalog, lifecycle::Policy},
+    files,
     grpc::{Access, access},
     link, logs,
     runtime::process::{self, ProcessRuntime},
@@ -183,7 +184,7 @@ fn catalog(catalog: &Catalog) -> anyhow::Result<EventCatalog> {
         Catalog::Any => EventCatalog::any(),
         Catalog::Storyden => EventCatalog::storyden(),
         Catalog::File(path) => {
-            let text = fs::read_to_string(path)
+            let text = files::read_text(path, files::MAX_TEXT)
                 .with_context(|| format!("can't read the catalogue of events {}", path.display()))?;
             let names: BTreeSet<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             EventCatalog::from_names(names)
@@ -213,6 +214,17 @@ mod tests {
         assert_eq!(url("0.0.0.0:8000"), "ws://127.0.0.1:8000/rpc");
         assert_eq!(url("[::]:8000"), "ws://[::1]:8000/rpc");
         assert_eq!(url("10.1.2.3:9"), "ws://10.1.2.3:9/rpc");
+    }
+
+    #[test]
+    fn a_catalogue_may_have_a_byte_order_mark_and_line_ends_of_windows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events");
+        fs::write(&path, "\u{feff}EventOne\r\n EventTwo \r\n\r\n").unwrap();
+        let catalog = catalog(&Catalog::File(path)).unwrap();
+        assert!(catalog.has("EventOne") && catalog.has("EventTwo") && !catalog.has("EventThree"));
+        let error = super::catalog(&Catalog::File(folder.path().to_owned())).unwrap_err();
+        assert!(format!("{error:#}").ends_with("it is a folder, not a file"), "{error:#}");
     }
 
     #[test]

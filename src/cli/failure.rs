@@ -201,7 +201,11 @@ fn own_hint(status: &Status) -> Option<String> {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failure };
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound => Exit::NotFound,
+            io::ErrorKind::FileTooLarge => Exit::Refused,
+            _ => Exit::Failure,
+        };
         Self { exit, is_closed_pipe: error.kind() == io::ErrorKind::BrokenPipe, ..Self::new(error.to_string()) }
     }
 }

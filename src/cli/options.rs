@@ -1,9 +1,6 @@
 //! Options that every subcommand has.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use tonic::codegen::http::Uri;
@@ -12,7 +9,7 @@ use super::{
     credential::Credential,
     failure::{Exit, Failure},
 };
-use crate::tls::Trust;
+use crate::{files, tls::Trust};
 
 /// Where a server is expected when nobody says.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
@@ -20,6 +17,8 @@ const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 const DEFAULT_DATA_DIR: &str = "./data";
 /// The file in a data folder that holds the first administrator's token.
 pub(super) const TOKEN_FILE: &str = "admin.token";
+/// Most bytes of that file: a token has 50, and there may be white space about it.
+const MAX_TOKEN_FILE: u64 = 4096;
 
 /// Options that every subcommand has.
 #[derive(Debug, Clone, Default, Args)]
@@ -136,7 +135,7 @@ impl Options {
 /// # Errors
 /// It is not there or can't be read.
 pub(super) fn read_token(folder: &Path) -> std::io::Result<String> {
-    Ok(fs::read_to_string(folder.join(TOKEN_FILE))?.trim().to_owned())
+    Ok(files::read_text(&folder.join(TOKEN_FILE), MAX_TOKEN_FILE)?.trim().to_owned())
 }
 
 fn is_local(server: &str) -> bool {
@@ -148,11 +147,13 @@ fn is_local(server: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folder_with_token() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(TOKEN_FILE), "found\n").unwrap();
+        fs::write(folder.path().join(TOKEN_FILE), "\u{feff}found \r\n\n").unwrap();
         folder
     }
 

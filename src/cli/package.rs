@@ -17,7 +17,13 @@ use zip::ZipArchive;
 
 use self::remarks::missing_command;
 use super::{failure::Failure, ui::Ui, usage};
-use crate::domain::package::{MAX_ARCHIVE, digest_of};
+use crate::{
+    domain::{
+        package::{MAX_ARCHIVE, digest_of},
+        text,
+    },
+    files,
+};
 
 pub(super) use self::{
     folder::Folder,
@@ -72,7 +78,7 @@ impl Package {
         if manifest.manifest.is_some() {
             return Err(usage(format!("--manifest is for folders, and {} is a file", path.display())));
         }
-        let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+        let bytes = files::read(path, MAX_ARCHIVE).map_err(|error| unreadable(path, error))?;
         let manifest = manifest_in(&bytes);
         Self::new(bytes, manifest)
     }
@@ -127,7 +133,9 @@ fn manifest_in(bytes: &[u8]) -> Option<Map<String, Value>> {
     for index in 0..archive.len() {
         let entry = archive.by_index(index).ok()?;
         if entry.name().ok()?.rsplit('/').next() == Some(MANIFEST) {
-            return serde_json::from_reader(entry.take(MAX_MANIFEST)).ok();
+            let mut bytes = Vec::new();
+            entry.take(MAX_MANIFEST).read_to_end(&mut bytes).ok()?;
+            return serde_json::from_str(text::decode(&bytes).ok()?).ok();
         }
     }
     None

@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
 use toml::{Spanned, Value};
 
 use super::{Error, Knob};
+use crate::files;
 
 /// What a settings file says.
 #[derive(Debug, Clone, Default)]
@@ -30,7 +30,8 @@ impl File {
     /// # Errors
     /// It can't be read, is not TOML, or has a key that is not one of `knobs`.
     pub fn read(path: &Path, knobs: &[Knob]) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+        let text = files::read_text(path, files::MAX_TEXT)
+            .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
         Self::parse(path, &text, knobs)
     }
 

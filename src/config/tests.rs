@@ -164,3 +164,24 @@ fn every_knob_has_a_plugd_variable_first_and_no_variable_sets_two() {
         assert!(knob.env.iter().all(|name| seen.insert(*name)), "{}", knob.name);
     }
 }
+
+#[test]
+fn a_file_may_have_a_byte_order_mark_and_line_ends_of_windows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plugd.toml");
+    std::fs::write(&path, "\u{feff}log_keep = 7\r\ngrace = \"3s\"\r\n").unwrap();
+    let config = Config::load(&Flags::default(), &Environment::default(), &File::read(&path, Config::KNOBS).unwrap());
+    let config = config.unwrap();
+    assert_eq!((config.log_keep, config.grace), (7, Duration::from_secs(3)));
+}
+
+#[test]
+fn a_file_that_is_none_or_too_large_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = |path: &Path| File::read(path, Config::KNOBS).unwrap_err().to_string();
+    let expected = format!("can't read {}: it is a folder, not a file", folder.path().display());
+    assert_eq!(message(folder.path()), expected);
+    let path = folder.path().join("plugd.toml");
+    std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
+    assert!(message(&path).contains("more than 4194304 bytes"), "{}", message(&path));
+}

@@ -17,7 +17,7 @@ use self::{
     problems::Problems,
     reader::{Node, Object},
 };
-use super::{configuration::ConfigurationSchema, depth, error::Result, events::EventCatalog};
+use super::{configuration::ConfigurationSchema, depth, error::Result, events::EventCatalog, text};
 
 pub use self::{
     access::{Access, Link},
@@ -63,13 +63,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a manifest from JSON.
+    /// Reads a manifest from JSON, with or without a byte order mark before it.
     ///
     /// # Errors
     /// `INVALID_MANIFEST`: it is not JSON, or breaks a rule. All problems are told: one line of the message and one
     /// violation (`manifest.<path>`) each.
     pub fn parse(json: &[u8], catalog: &EventCatalog) -> Result<Self> {
-        match serde_json::from_slice(json) {
+        let text = text::decode(json).map_err(|error| error.to_string());
+        match text.and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string())) {
             Ok(value) => Self::from_value(value, catalog),
             Err(error) => {
                 let mut problems = Problems::default();

@@ -1,13 +1,10 @@
 //! Whom a client believes, and how it says who it is.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use super::{Error, Result};
+use super::{Error, Result, pem};
 
 /// Whom a client believes, and how it says who it is; files in PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,12 +34,12 @@ pub fn endpoint(address: &str, trust: &Trust) -> Result<Endpoint> {
 impl Trust {
     fn config(&self) -> Result<ClientTlsConfig> {
         let config = match &self.authority {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("certificates", path)?)),
+            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem("certificates", path)?)),
             None => ClientTlsConfig::new().with_webpki_roots(),
         };
         match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
-                let (certificate, key) = (read("a certificate", certificate)?, read("a private key", key)?);
+                let (certificate, key) = (pem("a certificate", certificate)?, pem("a private key", key)?);
                 Ok(config.identity(Identity::from_pem(certificate, key)))
             }
             (None, None) => Ok(config),
@@ -50,8 +47,4 @@ impl Trust {
             (None, Some(_)) => Err(Error::Incomplete { given: "the client's key", missing: "its certificate" }),
         }
     }
-}
-
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|error| Error::unreadable(what, path, error))
 }

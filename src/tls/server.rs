@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
     server::WebPkiClientVerifier,
 };
 
-use super::{Error, Result};
+use super::{Error, Result, pem};
 
 /// How often the files are looked at. Whoever renews certificates does so days before they expire.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ impl Files {
                 builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(roots, provider).build()?)
             }
         };
-        let key = PrivateKeyDer::from_pem_file(&self.key);
+        let key = PrivateKeyDer::from_pem_slice(&pem("a private key", &self.key)?);
         let key = key.map_err(|error| Error::unreadable("a private key", &self.key, error))?;
         let mut config = builder.with_single_cert(certificates(&self.certificate)?, key)?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
@@ -162,7 +162,8 @@ impl Certificates {
 /// It can't be read, or there is none in it.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let unreadable = |error| Error::unreadable("certificates", path, error);
-    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let bytes = pem("certificates", path)?;
+    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| unreadable(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
     if found.is_empty() {
         return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, "no certificate is in it").into()));

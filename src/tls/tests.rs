@@ -145,3 +145,28 @@ fn what_a_client_lacks_is_said() {
     let missing = Trust { authority: Some(folder.path("gone.pem")), ..Trust::default() };
     assert!(message(&missing).starts_with("can't read certificates from "), "{}", message(&missing));
 }
+
+#[test]
+fn files_with_a_byte_order_mark_and_line_ends_of_windows_are_taken() {
+    let folder = Folder::new();
+    for name in ["cert.pem", "key.pem", "ca.pem"] {
+        let text = fs::read_to_string(folder.path(name)).unwrap();
+        folder.write(name, &format!("\u{feff}{}", text.replace('\n', "\r\n")));
+    }
+    Certificates::open(folder.files()).unwrap();
+    let [authority, certificate, key] = ["ca.pem", "cert.pem", "key.pem"].map(|name| Some(folder.path(name)));
+    endpoint("https://localhost:1", &Trust { authority, certificate, key }).unwrap();
+}
+
+#[test]
+fn what_is_no_file_or_another_encoding_is_said() {
+    let folder = Folder::new();
+    let utf16: Vec<u8> = "-----BEGIN".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(folder.path("cert.pem"), utf16).unwrap();
+    let message = Certificates::open(folder.files()).unwrap_err().to_string();
+    assert!(message.contains("UTF-16"), "{message}");
+    fs::remove_file(folder.path("key.pem")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, folder.path("key.pem"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let message = Certificates::open(folder.files()).unwrap_err().to_string();
+    assert!(message.ends_with("key.pem: it is a named pipe, not a file"), "{message}");
+}

@@ -14,7 +14,10 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::{Context, read, write};
-use crate::cli::{failure::Failure, usage};
+use crate::{
+    cli::{failure::Failure, usage},
+    files,
+};
 
 /// What a shell ends with that could not run a program.
 const NEVER_STARTED: [i32; 2] = [126, 127];
@@ -29,7 +32,8 @@ pub(super) async fn edit(context: &Context, id: String) -> Result<(), Failure> {
     let text = format!("{:#}\n", Value::Object(stored.values.clone()));
     let file = create(&id, &text)?;
     run_editor(editor, &file, &text).await?;
-    let values = match serde_json::from_str(&fs::read_to_string(&file)?) {
+    let left = files::read_text(&file, files::MAX_TEXT).map_err(|error| kept(Failure::from(error), &file))?;
+    let values = match serde_json::from_str(&left) {
         Ok(Value::Object(values)) => values,
         _ => return Err(kept(usage("this is no longer a JSON object"), &file)),
     };

@@ -62,7 +62,8 @@ impl Set {
         let id = self.plugin.id(&context.api).await?;
         let schema = schema(&context.api, id.clone()).await?;
         let Some(text) = &self.json else { return self.merge(context, id, &schema).await };
-        match serde_json::from_str(text) {
+        // As `$(cat FILE)` gives it.
+        match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
             Ok(Value::Object(values)) => {
                 warn(&context.ui, &schema, values.keys());
                 write(context, id, values, self.condition.if_revision).await

@@ -1,9 +1,6 @@
 //! A plugin's manifest as its author wrote it: JSON, or YAML that becomes JSON in the package (CONTRACT 5.1).
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use prost_types::Struct;
 use serde_json::{Map, Value};
@@ -12,6 +9,7 @@ use super::unreadable;
 use crate::{
     api::json::to_struct,
     cli::failure::{Exit, Failure},
+    files,
 };
 
 /// The manifest's file in a package.
@@ -57,7 +55,7 @@ impl Manifest {
     /// # Errors
     /// It can't be read, or is no object.
     pub(in crate::cli) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
+        let text = files::read_text(path, files::MAX_TEXT).map_err(|error| unreadable(path, error))?;
         let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         let object = if is_yaml { of_yaml(&text) } else { of_json(&text) };
         let object = object.map_err(|why| invalid(path, &why))?;

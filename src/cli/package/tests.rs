@@ -153,3 +153,36 @@ fn an_archive_is_taken_as_it_is() {
     let failure = read(&folder.path().join("absent.zip")).unwrap_err();
     assert_eq!(failure.exit, Exit::NotFound);
 }
+
+#[test]
+fn a_manifest_may_have_a_byte_order_mark() {
+    for name in ["manifest.json", "manifest.yaml"] {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), name, "\u{feff}{\"id\": \"mine\"}\r\n");
+        let package = read(folder.path()).unwrap();
+        assert_eq!((package.manifest_id(), manifest_of(&package)["id"].as_str()), (Some("mine"), Some("mine")));
+    }
+}
+
+#[test]
+fn the_manifest_of_an_archive_may_have_a_byte_order_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut archive = zip::ZipWriter::new(fs::File::create(folder.path().join("package.zip")).unwrap());
+    archive.start_file(MANIFEST, zip::write::SimpleFileOptions::default()).unwrap();
+    io::Write::write_all(&mut archive, "\u{feff}{\"id\": \"mine\"}".as_bytes()).unwrap();
+    archive.finish().unwrap();
+    assert_eq!(read(&folder.path().join("package.zip")).unwrap().manifest_id(), Some("mine"));
+}
+
+#[test]
+fn what_is_no_archive_is_named_and_not_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("package.zip");
+    fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
+    let failure = read(&path).unwrap_err();
+    assert!(failure.what.contains("package.zip: it has more than 52428800 bytes"), "{}", failure.what);
+    assert_eq!(failure.exit, crate::cli::failure::Exit::Refused);
+    fs::remove_file(&path).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert!(read(&path).unwrap_err().what.ends_with("package.zip: it is a named pipe, not a file"));
+}
