@@ -26,5 +26,6 @@ mod rest_life;
 mod rest_watch;
 mod shutdown;
 mod traces;
+mod signals;
 mod watch_stream;
 mod watchers;

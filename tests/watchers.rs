@@ -4,7 +4,7 @@ use plugd::api::v1::{
     ReportedState::{Active, Inactive},
     StreamLogsRequest, WatchStateRequest,
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
 
 use crate::harness::{Plugd, within};
@@ -57,10 +57,8 @@ async fn stall(plugd: &Plugd, talker: &str) -> impl Sized + use<> {
 }
 
 async fn open_and_never_read(plugd: &Plugd, path: &str) -> TcpStream {
-    let mut socket = TcpStream::connect(plugd.address()).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nhost: plugd\r\nauthorization: Bearer {}\r\n\r\n", plugd.token());
-    socket.write_all(request.as_bytes()).await.unwrap();
-    socket
+    plugd.dial(request.as_bytes()).await
 }
 
 #[tokio::test]

@@ -130,6 +130,11 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("can't make the folder {}", folder.display()))
 }
 
+/// Lets plugd hear signals that whoever started it had blocked or ignored. To be called before there are threads.
+pub fn hear_signals() {
+    crate::runtime::process::hear_signals();
+}
+
 /// What the hidden subcommand `warden` does: ends what plugd ran once plugd is gone.
 ///
 /// # Errors

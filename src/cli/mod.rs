@@ -186,6 +186,7 @@ impl Cli {
     /// Does what the arguments say.
     #[must_use]
     pub fn run(self) -> ExitCode {
+        crate::app::hear_signals();
         let ui = Ui::standard(&self.options);
         let done = match self.command {
             Command::Client(command) => in_one_thread(run_client(*command, self.options, ui.clone())),

@@ -18,7 +18,7 @@ use super::*;
 
 /// Whatever a test waits for comes within this time, or the test fails.
 async fn within<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(10), what).await.expect("it did not come in time")
+    timeout(Duration::from_secs(60), what).await.expect("it did not come in time")
 }
 
 /// The end of what `/version` answers an HTTP/1.1 client.

@@ -17,7 +17,10 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
-use super::{LogStream, Watch, package, wait::within};
+use super::{
+    LogStream, Watch, package,
+    wait::{HANG, within},
+};
 
 type Service = InterceptedService<Channel, Bearer>;
 /// The client of the service of plugins.
@@ -52,7 +55,8 @@ impl Api {
     /// A client with settings of its own for the connection.
     pub(crate) fn over(endpoint: Endpoint, token: Option<&str>) -> Self {
         let bearer = token.map(|token| format!("Bearer {token}").parse().unwrap());
-        Self(InterceptedService::new(endpoint.connect_lazy(), Bearer(bearer)))
+        // Each call has an answer, or at least its headers, within that time.
+        Self(InterceptedService::new(endpoint.timeout(HANG).connect_lazy(), Bearer(bearer)))
     }
 
     pub(crate) fn plugins(&self) -> Plugins {

@@ -15,7 +15,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::{Plugd, Rest, processes::pid_of, wait::within};
+use super::{Plugd, Rest, processes::pid_of, server::search_path, signals, wait::within};
 
 /// The folder of the project.
 pub(super) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -58,12 +58,14 @@ pub(super) fn tools(repository: &Path) -> PathBuf {
     repository.join(".venv/bin")
 }
 
-/// A command that inherits no settings of plugd's.
+/// A command that inherits no settings of plugd's, nor what the tests were told about signals. Every program of the tests
+/// is one of these.
 pub(crate) fn program(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     let host = env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG"].iter().any(|kept| name == kept));
     command.env_clear().envs(host).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.kill_on_drop(true);
+    signals::reset(command.as_std_mut());
     command
 }
 
@@ -71,6 +73,14 @@ fn tool(name: &str) -> Command {
     let path = tools(Path::new(REPOSITORY)).join(name);
     assert!(path.is_file(), "{} is missing: run `make tools`", path.display());
     program(path)
+}
+
+/// `plugd serve` on a data folder in this one, for tests that are about what it prints: nobody reads that but the test.
+pub(crate) fn serve(home: &Path, args: &[&str]) -> Command {
+    let mut command = program(env!("CARGO_BIN_EXE_plugd"));
+    command.args(["serve", "--data-dir"]).arg(home.join("data")).args(args);
+    command.env("PATH", search_path()).env("PLUGD_LISTEN", "127.0.0.1:0");
+    command
 }
 
 /// The command line, for the administrator of this plugd.
@@ -181,13 +191,25 @@ impl Running {
 
     /// As Ctrl-C does.
     pub(crate) fn interrupt(&self) {
-        kill_process(pid_of(self.child.id().unwrap()), Signal::INT).unwrap();
+        self.signal(Signal::INT);
     }
 
-    /// Waits for its end.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(pid_of(self.pid()), signal).unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// Reads what it still prints, and waits for its end.
     pub(crate) async fn ended(mut self) -> ExitStatus {
-        while self.line().await.is_some() {}
-        within("the end of a program", self.child.wait()).await.unwrap()
+        // One deadline for all: a program that goes on and on prints its next line within any.
+        let ended = async {
+            while self.line().await.is_some() {}
+            self.child.wait().await.unwrap()
+        };
+        within("the end of a program", ended).await
     }
 }
 

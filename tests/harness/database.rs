@@ -4,14 +4,17 @@
 #![allow(dead_code, reason = "the scenarios and the unit tests of the store need different parts of it")]
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     os::unix::process::CommandExt,
     path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, channel},
     },
+    thread,
+    time::Duration,
 };
 
 use sea_orm::{ConnectionTrait, Database};
@@ -21,7 +24,7 @@ use tempfile::TempDir;
 pub(crate) struct Server {
     folder: TempDir,
     child: Child,
-    talk: Option<Mutex<(ChildStdin, BufReader<ChildStdout>)>>,
+    talk: Option<Mutex<(ChildStdin, Receiver<String>)>>,
     databases: AtomicU32,
 }
 
@@ -30,6 +33,9 @@ pub(crate) struct OneDatabase {
     server: Arc<Server>,
     name: String,
 }
+
+/// The longest that a server may take for anything.
+const HANG: Duration = Duration::from_secs(180);
 
 /// What the user's password is.
 pub(crate) const PASSWORD: &str = "hunter@2";
@@ -50,7 +56,7 @@ impl Server {
         // A group of its own: what interrupts the tests does not interrupt the clearing up after them.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap();
-        let talk = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let talk = (child.stdin.take().unwrap(), lines(child.stdout.take().unwrap()));
         let databases = AtomicU32::new(0);
         let server = Self { folder, child, talk: Some(Mutex::new(talk)), databases };
         server.ask(None, "ready");
@@ -72,8 +78,7 @@ impl Server {
         if let Some(command) = command {
             writeln!(talk.0, "{command}").unwrap();
         }
-        let mut line = String::new();
-        talk.1.read_line(&mut line).unwrap();
+        let line = talk.1.recv_timeout(HANG).unwrap_or_default();
         assert_eq!(line.trim(), expected, "the database server failed: is it there? `make tools` installs it");
     }
 
@@ -91,9 +96,25 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // The script ends when there is nobody to hear from.
-        self.talk.take();
-        self.child.wait().unwrap();
+        let Some(Ok((stdin, lines))) = self.talk.take().map(Mutex::into_inner) else { return };
+        drop(stdin);
+        // Its output ends with it.
+        while lines.recv_timeout(HANG).is_ok() {}
+        let _ = self.child.try_wait();
     }
+}
+
+/// The lines of an output, as they come.
+fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
 }
 
 impl OneDatabase {

@@ -55,11 +55,14 @@ impl LogStream {
 
     /// All lines to the end.
     pub(crate) async fn rest(&mut self) -> Vec<LogLine> {
-        let mut lines = Vec::new();
-        while let Some(line) = self.line().await.unwrap() {
-            lines.push(line);
-        }
-        lines
+        let read = async {
+            let mut lines = Vec::new();
+            while let Some(line) = self.line().await.unwrap() {
+                lines.push(line);
+            }
+            lines
+        };
+        within("the end of a log", read).await
     }
 
     /// What the stream ends with.

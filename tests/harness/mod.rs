@@ -13,6 +13,7 @@ mod processes;
 mod rest;
 mod server;
 mod shapes;
+mod signals;
 mod sse;
 mod wait;
 mod watch;
@@ -21,7 +22,7 @@ pub(crate) use api::{Api, details, field_violations, reason};
 pub(crate) use certificates::Certificates;
 pub(crate) use command::{
     Output, Run, Running, cli, grpcurl, grpcurl_encrypted, is_interrupted_or_ok, program, python, repository,
-    rest_shim, rest_shim_trusting,
+    rest_shim, rest_shim_trusting, serve,
 };
 pub(crate) use database::{OneDatabase, PASSWORD, Server};
 pub(crate) use logs::LogStream;
@@ -30,6 +31,7 @@ pub(crate) use processes::{Process, gone, is_alive};
 pub(crate) use rest::{Answer, Body, Rest};
 pub(crate) use server::{Knobs, Plugd, QUICK, search_path};
 pub(crate) use shapes::{detail, message_of, state_of, status_of};
+pub(crate) use signals::deafen;
 pub(crate) use sse::{Event, Sse};
 pub(crate) use wait::{eventually, within};
 pub(crate) use watch::{Watch, states};

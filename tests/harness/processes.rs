@@ -1,6 +1,6 @@
 //! Processes, as `/proc` shows them.
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, path::Path, process::Child, time::Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -59,6 +59,14 @@ pub(super) fn left_behind(text: &str) -> Vec<Process> {
             left.iter().for_each(Process::kill);
             return left;
         }
+        std::thread::park_timeout(LOOK);
+    }
+}
+
+/// Waits, without a runtime, until a process that was killed has ended. One that never does is left.
+pub(super) fn reap(child: &mut Child) {
+    let deadline = Instant::now() + HANG;
+    while child.try_wait().is_ok_and(|status| status.is_none()) && Instant::now() < deadline {
         std::thread::park_timeout(LOOK);
     }
 }

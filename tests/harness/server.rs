@@ -12,12 +12,13 @@ use std::{
 
 use rustix::process::{Signal, kill_process};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::watch};
 
 use super::{
     Api, Rest,
     command::{REPOSITORY, tools},
-    processes::{Process, files_below, gone, left_behind, pid_of},
+    processes::{Process, files_below, gone, left_behind, pid_of, reap},
+    signals,
     wait::within,
 };
 
@@ -127,6 +128,7 @@ impl Plugd {
         command.env("TMPDIR", self.home.path().join("tmp")).env("SECRET_OF_THE_HOST", "hunter2");
         command.env("PLUGD_LOG", "warn,plugd=debug").envs(self.knobs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        signals::reset(&mut command);
         let mut child = command.spawn().unwrap();
         let said = collect(child.stderr.take().unwrap());
         Serving { child, said }
@@ -139,6 +141,16 @@ impl Plugd {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A connection on which this was sent.
+    pub(crate) async fn dial(&self, bytes: &[u8]) -> TcpStream {
+        let dialled = async {
+            let mut socket = TcpStream::connect(self.address).await.unwrap();
+            socket.write_all(bytes).await.unwrap();
+            socket
+        };
+        within("a connection", dialled).await
     }
 
     pub(crate) fn url(&self) -> String {
@@ -218,6 +230,7 @@ impl Plugd {
     pub(crate) async fn kill_9(&mut self) {
         let mut serving = self.running.take().unwrap();
         kill_process(pid_of(serving.child.id()), Signal::KILL).unwrap();
+        gone(serving.child.id()).await;
         serving.child.wait().unwrap();
         let mark = self.mark();
         let left = tokio::task::spawn_blocking(move || left_behind(&mark)).await.unwrap();
@@ -257,7 +270,7 @@ impl Drop for Plugd {
         let said = self.said();
         if let Some(mut serving) = self.running.take() {
             let _ = serving.child.kill();
-            let _ = serving.child.wait();
+            reap(&mut serving.child);
         }
         let left = left_behind(&self.mark());
         if thread::panicking() {

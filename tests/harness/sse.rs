@@ -40,28 +40,31 @@ impl Sse {
 
     /// The status line and the headers, which come before any event.
     pub(crate) async fn head(&mut self) -> Vec<String> {
-        let mut head = Vec::new();
-        while let Some(line) = self.curl.line().await {
-            let line = line.trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
+        let read = async {
+            let mut head = Vec::new();
+            while let Some(line) = self.curl.line().await.filter(|line| !line.trim_end().is_empty()) {
+                head.push(line.trim_end().to_ascii_lowercase());
             }
-            head.push(line);
-        }
-        head
+            head
+        };
+        within("the headers of a stream", read).await
     }
 
     /// The next event; none at the end.
     pub(crate) async fn event(&mut self) -> Option<Event> {
-        let mut event = Event::default();
-        let mut is_begun = false;
-        loop {
-            let line = self.curl.line().await?;
-            if line.is_empty() && is_begun {
-                return Some(event);
+        // Comments come for ever.
+        let read = async {
+            let mut event = Event::default();
+            let mut is_begun = false;
+            loop {
+                let line = self.curl.line().await?;
+                if line.is_empty() && is_begun {
+                    return Some(event);
+                }
+                is_begun |= event.take(&line);
             }
-            is_begun |= event.take(&line);
-        }
+        };
+        within("an event", read).await
     }
 
     /// The events up to the first that the predicate takes, and that one.

@@ -60,6 +60,15 @@ impl Watch {
 
     /// The next change.
     pub(crate) async fn event(&mut self) -> Result<PluginEvent, Status> {
+        within("an event", self.receive()).await?;
+        let event = self.pending.pop_front().unwrap();
+        self.check(&event);
+        self.revision = event.revision;
+        Ok(event)
+    }
+
+    /// Takes frames in until there are events.
+    async fn receive(&mut self) -> Result<(), Status> {
         while self.pending.is_empty() {
             match self.frame().await? {
                 Frame::Events(batch) => self.pending.extend(batch.events),
@@ -67,10 +76,7 @@ impl Watch {
                 other => panic!("not an event: {other:?}"),
             }
         }
-        let event = self.pending.pop_front().unwrap();
-        self.check(&event);
-        self.revision = event.revision;
-        Ok(event)
+        Ok(())
     }
 
     fn check(&self, event: &PluginEvent) {
@@ -104,14 +110,17 @@ impl Watch {
 
     /// The whole snapshot.
     pub(crate) async fn snapshot(&mut self) -> Vec<Plugin> {
-        let mut plugins = Vec::new();
-        loop {
-            match self.frame().await.unwrap() {
-                Frame::Snapshot(chunk) => plugins.extend(chunk.plugins),
-                Frame::SnapshotEnd(_) => break,
-                other => panic!("not of a snapshot: {other:?}"),
+        let read = async {
+            let mut plugins = Vec::new();
+            loop {
+                match self.frame().await.unwrap() {
+                    Frame::Snapshot(chunk) => plugins.extend(chunk.plugins),
+                    Frame::SnapshotEnd(_) => return plugins,
+                    other => panic!("not of a snapshot: {other:?}"),
+                }
             }
-        }
+        };
+        let plugins = within("a snapshot", read).await;
         self.revision = self.cursor.revision;
         plugins
     }

@@ -108,7 +108,7 @@ async fn an_external_command_gets_its_address_and_is_run_again_when_a_file_chang
         seen.settled().await;
         bench.session.stop.cancel();
     };
-    let (done, ()) = timeout(Duration::from_secs(20), async { tokio::join!(work, script) }).await.expect("it ends");
+    let (done, ()) = timeout(Duration::from_secs(60), async { tokio::join!(work, script) }).await.expect("it ends");
     done.unwrap();
     let url = format!("{}/rpc?token=sdprt_x", bench.fake.url.replace("http", "ws"));
     assert_eq!(runs(), format!("{url} {url}\n").repeat(2));

@@ -28,7 +28,7 @@ async fn run(server: &str, arguments: &[&str]) -> (String, Result<(), Failure>) 
     let (ui, printed): (_, Printed) = mk_ui(cli.options.output);
     let Command::Client(command) = cli.command else { panic!("not a client command") };
     let work = Box::pin(run_client(*command, cli.options, ui));
-    let done = tokio::time::timeout(Duration::from_secs(20), work).await.expect("the command ends");
+    let done = tokio::time::timeout(Duration::from_secs(60), work).await.expect("the command ends");
     (printed.text(), done)
 }
 

@@ -27,7 +27,7 @@ use super::super::{Fetcher, Options, dial, dial::Connection, resolve::Resolver};
 use crate::domain::Result;
 
 /// How long a test waits for what must happen.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 

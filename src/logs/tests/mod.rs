@@ -15,7 +15,7 @@ mod faults;
 mod files;
 mod streams;
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 type Batches = Pin<Box<dyn Stream<Item = io::Result<LogBatch>> + Send>>;
 

@@ -115,7 +115,7 @@ impl Fake {
     pub(super) async fn upload(&self) -> Ended {
         let mut uploads = self.uploads.subscribe();
         let wait = uploads.wait_for(|uploads| !uploads.is_empty());
-        let uploads = tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.expect("no upload ended");
+        let uploads = tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("no upload ended");
         uploads.unwrap()[0].clone()
     }
 

@@ -11,7 +11,7 @@ use tokio::{
 use super::{Harness, fake::Ended, path};
 use crate::rest::{Backend, Options, router};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A connection to the shim on which this has been sent.
 async fn send(harness: &Harness, text: &str) -> TcpStream {

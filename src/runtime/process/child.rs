@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "code between fork and exec, and resetting signal handlers, can't be said otherwise")]
 
-use std::{io, os::unix::process::CommandExt, process::Command};
+use std::{io, os::unix::process::CommandExt, process::Command, ptr};
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, set_parent_process_death_signal, setrlimit, setsid,
@@ -16,8 +16,11 @@ const WARDEN_IGNORES: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIG
 /// The highest signal of the kernel.
 const LAST_SIGNAL: libc::c_int = 64;
 
-/// Size of the kernel's set of signals.
-const SIGNAL_SET_BYTES: usize = 8;
+/// The kernel's set of signals.
+type SignalSet = u64;
+
+/// Its size in bytes.
+const SIGNAL_SET_BYTES: usize = size_of::<SignalSet>();
 
 /// The first descriptor after stdin, stdout and stderr.
 const FIRST_INHERITED: libc::c_uint = 3;
@@ -62,19 +65,37 @@ fn become_warden() -> io::Result<()> {
     close_inherited()
 }
 
-/// Ignored signals stay ignored across exec: a plugd started by `nohup` must not make plugins deaf. (The mask has been
-/// emptied already.)
+/// Ignored signals stay ignored across exec, and blocked ones blocked: whoever started plugd must not make plugins deaf.
 fn reset_signals() {
+    unblock_signals();
     // Asked of the kernel: the C library would not touch the two signals that it keeps for itself.
     let default = [0_usize; 8];
     for signal in 1..=LAST_SIGNAL {
         // SAFETY: all zeros is the kernel's default disposition, which installs no handler, and `default` is larger than
         // the kernel's structure. The two numbers that can't be changed are refused harmlessly.
         unsafe {
-            let none = std::ptr::null_mut::<usize>();
+            let none = ptr::null_mut::<usize>();
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, SIGNAL_SET_BYTES)
         };
     }
+}
+
+/// Lets this process hear of signals and of the ends of its children, whatever the one that started it blocked or ignored
+/// for its own sake. To be called before there are threads.
+pub fn hear_signals() {
+    unblock_signals();
+    // SAFETY: the default is no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// The standard library hands on what is blocked.
+fn unblock_signals() {
+    let none: SignalSet = 0;
+    // SAFETY: the set is of the size that is told, and nothing is written.
+    unsafe {
+        let (how, before) = (libc::SIG_SETMASK, ptr::null_mut::<SignalSet>());
+        libc::syscall(libc::SYS_rt_sigprocmask, how, &raw const none, before, SIGNAL_SET_BYTES)
+    };
 }
 
 fn apply(limits: Limits) -> io::Result<()> {

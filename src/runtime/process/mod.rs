@@ -28,6 +28,7 @@ use super::{
 };
 use crate::domain::{self, Digest, PluginId};
 
+pub use child::hear_signals;
 pub use descriptors::raise_open_files;
 pub use options::{Limits, Options, Signal, User};
 

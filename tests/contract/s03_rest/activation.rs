@@ -4,7 +4,6 @@
 //! `src/supervisor` (the wait); crashes, backoff and stops in `s08_supervised`.
 
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
 
 use crate::harness::{Body, Plugd, Rest, chaos, chaos_manifest, external_manifest, packaged};
 
@@ -193,8 +192,7 @@ async fn a_client_that_goes_away_stops_nothing_3_5() {
         plugd.token(),
         body.len()
     );
-    let mut client = tokio::net::TcpStream::connect(plugd.address()).await.unwrap();
-    client.write_all(request.as_bytes()).await.unwrap();
+    let client = plugd.dial(request.as_bytes()).await;
     watch.until(|event| event.data.contains("\"desired_state\":\"active\"")).await;
     drop(client);
     watch.until(|event| event.data.contains("activated_at")).await;

@@ -1,9 +1,6 @@
 //! A stream of events byte by byte, as it is on the wire.
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::{io::AsyncReadExt, net::TcpStream};
 
 use crate::harness::{Plugd, within};
 
@@ -21,13 +18,12 @@ pub(super) struct Raw {
 impl Raw {
     /// Asks for the log of a plugin; returns when the headers are there.
     pub(super) async fn open(plugd: &Plugd, id: &str) -> Self {
-        let mut socket = TcpStream::connect(plugd.address()).await.unwrap();
         let request = format!(
             "GET /api/plugins/{id}/logs HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\r\n",
             plugd.address(),
             plugd.token()
         );
-        socket.write_all(request.as_bytes()).await.unwrap();
+        let socket = plugd.dial(request.as_bytes()).await;
         let mut raw = Self { socket, pending: Vec::new(), head: String::new(), body: String::new() };
         while !raw.pending.windows(4).any(|window| window == b"\r\n\r\n") {
             raw.read().await;

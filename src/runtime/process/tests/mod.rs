@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// No wait of a test takes longer.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 const PLUGIN: PluginId = PluginId::from_bytes([3; 12]);
 const PACKAGE: Digest = Digest([4; 32]);
