@@ -21,6 +21,7 @@ mod listing;
 mod logs;
 mod misbehaviour;
 mod openapi;
+mod output;
 mod refusals;
 mod rest_life;
 mod rest_watch;

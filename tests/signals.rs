@@ -3,9 +3,11 @@
 use std::{fs, path::Path};
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tonic::Code;
 
-use crate::harness::{Api, Plugd, Running, deafen, serve};
+use crate::harness::{Api, Certificates, Plugd, Run, Running, deafen, external_manifest, program, serve};
 
 /// Bits of the signals that programs die of when somebody wants them to.
 const DEADLY: u64 =
@@ -62,4 +64,117 @@ async fn plugins_of_a_deaf_parents_plugd_hear_the_signal_that_stops_them() {
 
     plugd.signal(Signal::TERM);
     assert!(plugd.ended().await.success());
+}
+
+/// A plugd with this file of settings, and its address.
+async fn with_file(home: &Path, settings: &str) -> (Running, String) {
+    let file = home.join("plugd.toml");
+    fs::write(&file, settings).unwrap();
+    let mut plugd = Running::start_reading_stderr(&mut serve(home, &["--config", file.to_str().unwrap()]));
+    let url = plugd.find("plugd serves on ").await.rsplit(' ').next().unwrap().to_owned();
+    (plugd, url)
+}
+
+fn consumer(event: &str) -> Value {
+    let mut manifest = external_manifest("outside");
+    manifest["events_consumed"] = json!([event]);
+    manifest
+}
+
+#[tokio::test]
+async fn sighup_reads_the_log_filter_and_the_catalogue_of_events_again() {
+    let home = mk_home();
+    let catalog = home.path().join("events");
+    fs::write(&catalog, "order.paid\n").unwrap();
+    let settings = |log: &str, grace: &str| {
+        format!("log = {log:?}\ngrace = {grace:?}\nevent_catalog = {:?}\n", catalog.to_str().unwrap())
+    };
+    let (mut plugd, url) = with_file(home.path(), &settings("plugd=info", "5s")).await;
+    let api = client(home.path(), &url);
+    assert_eq!(api.register(&consumer("order.sent")).await.unwrap_err().code(), Code::InvalidArgument);
+
+    fs::write(&catalog, "order.sent\n").unwrap();
+    fs::write(home.path().join("plugd.toml"), settings("plugd=info,warn", "6s")).unwrap();
+    plugd.signal(Signal::HUP);
+    plugd.find("the log has another filter").await;
+    plugd.find("the catalogue of events was read again").await;
+    let others = plugd.find("changed by a restart only").await;
+    assert!(others.contains("grace") && !others.contains("log"), "{others}");
+    api.register(&consumer("order.sent")).await.unwrap();
+    assert_eq!(api.register(&consumer("order.paid")).await.unwrap_err().code(), Code::InvalidArgument);
+    plugd.signal(Signal::TERM);
+    assert!(plugd.ended().await.success());
+}
+
+#[tokio::test]
+async fn what_sighup_finds_to_be_wrong_is_said_and_changes_nothing() {
+    let home = mk_home();
+    let catalog = home.path().join("events");
+    fs::write(&catalog, "order.paid\n").unwrap();
+    let good = format!("log = \"plugd=info\"\nevent_catalog = {:?}\n", catalog.to_str().unwrap());
+    let (mut plugd, url) = with_file(home.path(), &good).await;
+    let again = |plugd: &Running, text: &str| {
+        fs::write(home.path().join("plugd.toml"), text).unwrap();
+        plugd.signal(Signal::HUP);
+    };
+    again(&plugd, "log = \"info\"\nnonsense = 1\n");
+    let wrong = plugd.find("nothing is changed").await;
+    assert!(wrong.contains("plugd.toml line 2: there is no setting \"nonsense\""), "{wrong}");
+    again(&plugd, &good.replace("plugd=info", "plugd=[info"));
+    plugd.find("is no filter").await;
+    fs::remove_file(&catalog).unwrap();
+    again(&plugd, &good);
+    plugd.find("can't read the catalogue of events").await;
+    client(home.path(), &url).register(&consumer("order.paid")).await.unwrap();
+    plugd.signal(Signal::TERM);
+    assert!(plugd.ended().await.success());
+}
+
+#[tokio::test]
+async fn sighup_reads_the_certificates_again() {
+    let (home, first, second) = (mk_home(), Certificates::new(), Certificates::new());
+    let settings = |of: &Certificates| {
+        format!("log = \"plugd=info\"\ntls_cert = {:?}\ntls_key = {:?}\n", of.path("server.pem"), of.path("server.key"))
+    };
+    let (mut plugd, url) = with_file(home.path(), &settings(&first)).await;
+    let health = async |of: &Certificates| {
+        let mut curl = program("curl");
+        curl.args(["--silent", "--show-error", "--noproxy", "*", "--cacert", &of.path("ca.pem")]);
+        curl.arg(format!("{url}/healthz")).run().await.status.success()
+    };
+    assert!(health(&first).await && !health(&second).await);
+
+    fs::write(home.path().join("plugd.toml"), settings(&second)).unwrap();
+    plugd.signal(Signal::HUP);
+    plugd.find("new connections get the renewed certificate").await;
+    assert!(health(&second).await && !health(&first).await);
+
+    fs::write(second.path("server.pem"), "half").unwrap();
+    plugd.signal(Signal::HUP);
+    plugd.find("the renewed certificate can't be used; the old one stays").await;
+    assert!(health(&second).await);
+    plugd.signal(Signal::TERM);
+    assert!(plugd.ended().await.success());
+}
+
+#[tokio::test]
+async fn sighup_reads_the_settings_of_plugd_rest_again() {
+    let (plugd, home) = (Plugd::start().await, mk_home());
+    let file = home.path().join("rest.toml");
+    let settings = |log: &str, origins: &str| {
+        format!("listen = \"127.0.0.1:0\"\nlog = {log:?}\nallowed_origins = [{origins:?}]\n")
+    };
+    fs::write(&file, settings("plugd=info", "http://a")).unwrap();
+    let mut command = program(env!("CARGO_BIN_EXE_plugd"));
+    command.args(["rest", "--config", file.to_str().unwrap(), "--upstream", &plugd.url()]);
+    let mut shim = Running::start_reading_stderr(&mut command);
+    shim.find("plugd serves REST on ").await;
+
+    fs::write(&file, settings("plugd=info,warn", "http://b")).unwrap();
+    shim.signal(Signal::HUP);
+    shim.find("the log has another filter").await;
+    let others = shim.find("changed by a restart only").await;
+    assert!(others.contains("allowed_origins") && !others.contains("listen"), "{others}");
+    shim.signal(Signal::TERM);
+    assert!(shim.ended().await.success());
 }

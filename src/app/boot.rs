@@ -33,6 +33,7 @@ pub(super) struct System {
     pub(super) store: Store,
     pub(super) logs: logs::Logs,
     pub(super) admin_token: Option<String>,
+    pub(super) catalog: EventCatalog,
 }
 
 /// Opens the store, ends what an earlier plugd left running, and wires the parts. Plugins of this host are told to dial
@@ -96,13 +97,13 @@ pub(super) async fn boot(
         store: store.clone(),
         access,
         hosts,
-        catalog,
+        catalog: catalog.clone(),
         health,
         link: link::router(Arc::new(handle.clone()), link_options, connections.clone()),
         draining,
     };
     let app = routes::app(config, services)?;
-    Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token })
+    Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog })
 }
 
 /// The administrator's token, where this start had to make one.
@@ -179,7 +180,9 @@ fn credentials(config: &Config) -> Option<Credentials> {
     Some(Credentials { access_key, api_base_url: config.public_api_address.0.clone() })
 }
 
-fn catalog(catalog: &Catalog) -> anyhow::Result<EventCatalog> {
+/// # Errors
+/// Its file can't be read.
+pub(super) fn catalog(catalog: &Catalog) -> anyhow::Result<EventCatalog> {
     Ok(match catalog {
         Catalog::Any => EventCatalog::any(),
         Catalog::Storyden => EventCatalog::storyden(),

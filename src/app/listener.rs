@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 
 use crate::{
     server::Listener,
@@ -47,6 +47,11 @@ pub(super) async fn open_for_plugins() -> anyhow::Result<Open> {
 pub(super) struct Renewal(Option<Certificates>);
 
 impl Renewal {
+    /// Where files are sent that are to be read at once; nowhere if nothing is encrypted.
+    pub(super) fn asks(&self) -> Option<mpsc::Sender<Files>> {
+        self.0.as_ref().map(Certificates::asks)
+    }
+
     /// Goes on until `serving` ends.
     pub(super) async fn beside<T>(self, serving: impl Future<Output = T>) -> T {
         let Some(certificates) = self.0 else { return serving.await };

@@ -4,16 +4,21 @@ mod boot;
 mod glue;
 mod health;
 mod listener;
+mod reload;
 mod routes;
 mod upstream;
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use listener::Open;
+use reload::Reload;
 pub use upstream::serve_rest;
 
 use crate::{
@@ -48,13 +53,15 @@ pub struct Ready {
     pub admin_token: Option<String>,
 }
 
-/// Serves until `shutdown`, then ends streams, stops plugins, and remembers everything.
+/// Serves until `shutdown`, then ends streams, stops plugins, and remembers everything. Of the settings that are `renewed`
+/// meanwhile it takes what can be changed, and says which can't.
 ///
 /// # Errors
 /// It can't be started: the message says what is in the way.
 pub async fn serve(
     config: Config,
     shutdown: CancellationToken,
+    renewed: mpsc::Receiver<Config>,
     on_ready: impl FnOnce(Ready) + Send,
 ) -> anyhow::Result<()> {
     let files = Files::of(config.tls_cert.clone(), config.tls_key.clone(), config.tls_client_ca.clone())?;
@@ -62,7 +69,7 @@ pub async fn serve(
     let Open { listener, address, url, renewal } = listener::open(config.listen, files).await?;
     let plugins_dial = own_door.as_ref().map_or(address, |door| door.address);
     let draining = shutdown.child_token();
-    let boot::System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token } =
+    let boot::System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog } =
         Box::pin(boot::boot(&config, plugins_dial, draining.clone())).await?;
     let patience = config.grace + config.kill_timeout + Duration::from_millis(500);
     let is_local = config.runtime_provider == RuntimeProvider::Local;
@@ -73,6 +80,7 @@ pub async fn serve(
     };
     let yielding = yield_to_another(store.healthy(), draining.clone());
     let options = server_options(config.max_connections);
+    let reload = Reload { renewed, certificates: renewal.asks(), catalog, running: config };
     let serving = async {
         // Until then, what is reported is what was when plugd was last here. Plugins that dial meanwhile wait in the queue.
         let current = async {
@@ -90,7 +98,7 @@ pub async fn serve(
         };
         tracing::info!(url, "serving");
         on_ready(Ready { address, url, admin_token });
-        report(tokio::join!(served, plugins_served).0);
+        report(tokio::join!(reload.beside(served), plugins_served).0);
     };
     tokio::join!(serving, supervising, yielding);
     connections.close();

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use super::{
     listener::{self, Open},
+    reload::RestReload,
     report, server_options,
 };
 use crate::{
@@ -22,13 +24,15 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// Room for the bytes that browsers have not read yet: without it a slow one stalls the others on its connection.
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 
-/// Serves REST in front of another plugd.
+/// Serves REST in front of another plugd. Of the settings that are `renewed` meanwhile it takes what can be changed, and
+/// says which can't.
 ///
 /// # Errors
 /// It can't be started. An upstream that is away is no obstacle: it is dialled when it is needed.
 pub async fn serve_rest(
     config: RestConfig,
     shutdown: CancellationToken,
+    renewed: mpsc::Receiver<RestConfig>,
     on_ready: impl FnOnce(&str) + Send,
 ) -> anyhow::Result<()> {
     let files = tls::Files::of(config.tls_cert.clone(), config.tls_key.clone(), None)?;
@@ -44,7 +48,8 @@ pub async fn serve_rest(
     tracing::info!(url, upstream = config.upstream.0, "serving REST");
     on_ready(&url);
     let served = server::serve(listener, app, server_options(config.max_connections), shutdown);
-    report(renewal.beside(served).await);
+    let reload = RestReload { renewed, certificates: renewal.asks(), running: config };
+    report(reload.beside(renewal.beside(served)).await);
     Ok(())
 }
 

@@ -22,9 +22,11 @@ mod logs;
 mod messages;
 mod new;
 mod options;
+mod outlet;
 mod pack;
 mod package;
 mod progress;
+mod reload;
 mod resolve;
 mod rest;
 mod retry;
@@ -55,7 +57,7 @@ use clap::{FromArgMatches, Parser, Subcommand};
 use client::Api;
 use failure::{EXIT_CODES, Exit, Failure};
 use options::{Options, Output};
-use ui::Ui;
+use ui::{Screen, Ui};
 
 /// A control plane for plugins: installs, starts, stops, restarts, configures and watches them.
 #[derive(Debug, Parser)]
@@ -187,19 +189,32 @@ impl Cli {
     #[must_use]
     pub fn run(self) -> ExitCode {
         crate::app::hear_signals();
-        let ui = Ui::standard(&self.options);
+        let options = self.options;
+        let ui = Ui::standard(&options);
         let done = match self.command {
-            Command::Client(command) => in_one_thread(run_client(*command, self.options, ui.clone())),
-            Command::Serve(serve) => serve.run(&self.options, &ui),
-            Command::Rest(rest) => rest.run(&ui),
+            Command::Client(command) => in_one_thread(run_client(*command, options, ui.clone())),
+            Command::Serve(serve) => return serving(&options, |screen| serve.run(&options, screen)),
+            Command::Rest(rest) => return serving(&options, |screen| rest.run(screen)),
+            Command::Dev(dev) => return serving(&options, |screen| dev.run(options.clone(), screen)),
             Command::New(new) => new.run(&ui),
             Command::Validate(validate) => validate.run(&ui),
             Command::Package(pack) => pack.run(&ui),
-            Command::Dev(dev) => dev.run(self.options),
             Command::Completions(completions) => completions.run(&ui),
             Command::Warden => crate::app::warden().map_err(Failure::from),
         };
         report(done, &ui)
+    }
+}
+
+/// Runs a command that serves: whoever stops reading what it prints does not stop it, nor its end.
+fn serving(options: &Options, work: impl FnOnce(&Screen) -> Result<(), Failure>) -> ExitCode {
+    match Screen::start(options) {
+        Ok(screen) => {
+            let code = report(work(&screen), &screen.ui);
+            screen.finish();
+            code
+        }
+        Err(error) => report(Err(error.into()), &Ui::standard(options)),
     }
 }
 

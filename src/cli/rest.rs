@@ -6,10 +6,11 @@ use clap::Args;
 
 use super::{
     failure::Failure,
-    in_many_threads,
+    in_many_threads, reload,
     serve::{environment, settings_file},
-    signals, telemetry,
-    ui::Ui,
+    signals,
+    telemetry::{self, Filter},
+    ui::{Screen, Ui},
 };
 use crate::{
     app,
@@ -28,15 +29,25 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
-        let file = settings_file::<RestConfig>(self.config.as_deref())?;
-        let config = RestConfig::load(&self.flags, &environment(), &file)?;
-        telemetry::install(&config.log, config.log_format)?;
-        in_many_threads(serve(config, ui))
+    pub(super) fn run(self, screen: &Screen) -> Result<(), Failure> {
+        let load = move || {
+            let file = settings_file::<RestConfig>(self.config.as_deref())?;
+            Ok(RestConfig::load(&self.flags, &environment(), &file)?)
+        };
+        let config: RestConfig = load()?;
+        let filter = telemetry::install(&config.log, config.log_format, &screen.errors)?;
+        in_many_threads(serve(config, load, filter, &screen.ui))
     }
 }
 
-async fn serve(config: RestConfig, ui: &Ui) -> Result<(), Failure> {
+async fn serve(
+    config: RestConfig,
+    load: impl Fn() -> Result<RestConfig, Failure> + Clone + Send + 'static,
+    filter: Filter,
+    ui: &Ui,
+) -> Result<(), Failure> {
     let announce = |url: &str| ui.note(&format!("plugd serves REST on {url}"));
-    Ok(Box::pin(app::serve_rest(config, signals::stop_token()?, announce)).await?)
+    let stop = signals::stop_token()?;
+    let renewed = reload::on_hangup(load, |config: &RestConfig| &config.log, filter)?;
+    Ok(Box::pin(app::serve_rest(config, stop, renewed, announce)).await?)
 }

@@ -12,8 +12,9 @@ use super::{
     failure::Failure,
     in_many_threads,
     options::{Options, TOKEN_FILE},
-    signals, telemetry,
-    ui::Ui,
+    reload, signals,
+    telemetry::{self, Filter},
+    ui::{Screen, Ui},
 };
 use crate::{
     app::{self, Ready},
@@ -40,21 +41,28 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self, options: &Options, ui: &Ui) -> Result<(), Failure> {
-        let flags = with_data_dir(self.flags, options);
-        let config = Config::load(&flags, &environment(), &settings_file::<Config>(self.config.as_deref())?)?;
+    pub(super) fn run(self, options: &Options, screen: &Screen) -> Result<(), Failure> {
+        let (flags, file) = (with_data_dir(self.flags, options), self.config);
+        let load = move || Ok(Config::load(&flags, &environment(), &settings_file::<Config>(file.as_deref())?)?);
+        let config: Config = load()?;
         if self.print_config {
-            return Ok(ui.raw(config.to_toml().as_bytes())?);
+            return Ok(Ui::standard(options).raw(config.to_toml().as_bytes())?);
         }
-        telemetry::install(&config.log, config.log_format)?;
-        in_many_threads(serve(config, ui))
+        let filter = telemetry::install(&config.log, config.log_format, &screen.errors)?;
+        in_many_threads(serve(config, load, filter, &screen.ui))
     }
 }
 
-async fn serve(config: Config, ui: &Ui) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    load: impl Fn() -> Result<Config, Failure> + Clone + Send + 'static,
+    filter: Filter,
+    ui: &Ui,
+) -> Result<(), Failure> {
     let stop = signals::stop_token()?;
+    let renewed = reload::on_hangup(load, |config: &Config| &config.log, filter)?;
     let token_file = config.data_dir.join(TOKEN_FILE);
-    Ok(Box::pin(app::serve(config, stop, |ready| announce(ui, &ready, &token_file))).await?)
+    Ok(Box::pin(app::serve(config, stop, renewed, |ready| announce(ui, &ready, &token_file))).await?)
 }
 
 fn announce(ui: &Ui, ready: &Ready, token_file: &Path) {

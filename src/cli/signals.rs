@@ -1,4 +1,4 @@
-//! Ctrl-C and the signal of a service manager.
+//! Ctrl-C, the signals of a service manager, and of a terminal that is closed.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -8,7 +8,8 @@ use super::failure::Failure;
 /// Exit code of a process that a second signal ends at once: 128 and the number of SIGINT.
 const IMPATIENT: i32 = 130;
 
-/// A token that SIGINT or SIGTERM cancels. A second one ends the process at once.
+/// A token that SIGINT or SIGTERM cancels. A second one ends the process at once. Neither is missed because whoever started
+/// the process ignores it.
 ///
 /// # Errors
 /// The signals can't be listened to.
@@ -30,4 +31,25 @@ async fn next((interrupt, terminate): &mut (Signal, Signal)) {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+}
+
+/// SIGHUP: to a server, whose terminal may be long gone, it says that its settings have changed.
+///
+/// # Errors
+/// The signal can't be listened to.
+pub(super) fn hangups() -> Result<Signal, Failure> {
+    Ok(signal(SignalKind::hangup())?)
+}
+
+/// Cancels the token when the terminal is closed: nobody sees any more what is printed there.
+///
+/// # Errors
+/// The signal can't be listened to.
+pub(super) fn stop_with_terminal(stop: &CancellationToken) -> Result<(), Failure> {
+    let (mut hangups, stop) = (hangups()?, stop.clone());
+    tokio::spawn(async move {
+        hangups.recv().await;
+        stop.cancel();
+    });
+    Ok(())
 }

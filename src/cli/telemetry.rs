@@ -1,25 +1,73 @@
 //! plugd's own log: to standard error, for people or as JSON.
 
-use std::io::{self, IsTerminal};
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, IsTerminal},
+    panic,
+};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
 
-use super::{failure::Failure, usage};
+use super::{failure::Failure, outlet::Outlet, usage};
 use crate::config::LogFormat;
 
-/// Starts logging what `filter` lets through.
+/// What the log lets through, which can be changed.
+#[derive(Debug)]
+pub(super) struct Filter {
+    handle: reload::Handle<EnvFilter, Registry>,
+    /// As it was written.
+    text: String,
+}
+
+/// Starts logging to `output` what the filter of this text lets through, panics included.
 ///
 /// # Errors
 /// The filter is not one.
-pub(super) fn install(filter: &str, format: LogFormat) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        usage(format!("log: {filter:?} is no filter: {error}")).hint("write it like \"info\" or \"warn,plugd=debug\"")
-    })?;
-    let layer = fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+pub(super) fn install(text: &str, format: LogFormat, output: &Outlet) -> Result<Filter, Failure> {
+    let (filter, handle) = reload::Layer::new(parse(text)?);
+    let output = output.clone();
+    let layer = fmt::layer().with_writer(move || output.clone()).with_ansi(io::stderr().is_terminal());
     let registry = tracing_subscriber::registry().with(filter);
     let installed = match format {
         LogFormat::Text => registry.with(layer).try_init(),
         LogFormat::Json => registry.with(layer.json()).try_init(),
     };
-    installed.map_err(|error| Failure::new(format!("can't start logging: {error}")))
+    installed.map_err(|error| Failure::new(format!("can't start logging: {error}")))?;
+    log_panics();
+    Ok(Filter { handle, text: text.to_owned() })
+}
+
+fn parse(text: &str) -> Result<EnvFilter, Failure> {
+    EnvFilter::try_new(text).map_err(|error| {
+        usage(format!("log: {text:?} is no filter: {error}")).hint("write it like \"info\" or \"warn,plugd=debug\"")
+    })
+}
+
+/// The standard library prints them by itself, and waits for whoever reads.
+fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let trace = Backtrace::capture();
+        match trace.status() {
+            BacktraceStatus::Captured => tracing::error!("{panic}\n{trace}"),
+            _ => tracing::error!("{panic}"),
+        }
+    }));
+}
+
+impl Filter {
+    /// Lets through what this filter does from now on, and says so. One that is none changes nothing.
+    pub(super) fn renew(&mut self, text: &str) {
+        if self.text == text {
+            return;
+        }
+        let renewed =
+            parse(text).and_then(|filter| self.handle.reload(filter).map_err(|error| Failure::new(error.to_string())));
+        match renewed {
+            Ok(()) => {
+                text.clone_into(&mut self.text);
+                tracing::info!(log = text, "the log has another filter");
+            }
+            Err(failure) => tracing::error!("{}; the filter stays {:?}", failure.what, self.text),
+        }
+    }
 }

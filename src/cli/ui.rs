@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{
     failure::Failure,
     options::{Options, Output, When},
+    outlet::Outlet,
 };
 
 /// A shared place to print to.
@@ -69,12 +70,7 @@ impl Ui {
     /// The process's own standard output and error.
     #[must_use]
     pub(super) fn standard(options: &Options) -> Self {
-        let is_colored = match options.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
-        };
-        Self::new(io::stdout(), io::stderr(), options.output, is_colored)
+        Self::new(io::stdout(), io::stderr(), options.output, is_colored(options))
     }
 
     /// A screen that prints to these.
@@ -85,6 +81,12 @@ impl Ui {
         is_colored: bool,
     ) -> Self {
         Self { out: Arc::new(Mutex::new(out)), err: Arc::new(Mutex::new(err)), output, is_colored }
+    }
+
+    /// The same screen for people.
+    #[must_use]
+    pub(super) fn in_words(self) -> Self {
+        Self { output: Output::Table, ..self }
     }
 
     /// Is this for programs?
@@ -159,10 +161,48 @@ impl Ui {
     }
 }
 
+fn is_colored(options: &Options) -> bool {
+    match options.color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
+    }
+}
+
+/// In one piece, as an [`Outlet`] takes or drops it.
 fn write_line(sink: &Sink, text: &str) -> io::Result<()> {
     let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-    writeln!(sink, "{text}")?;
+    sink.write_all(format!("{text}\n").as_bytes())?;
     sink.flush()
+}
+
+/// The screen of a command that serves, which never waits for whoever reads it.
+pub(super) struct Screen {
+    pub(super) ui: Ui,
+    /// Standard error, for the log.
+    pub(super) errors: Outlet,
+    output: Outlet,
+}
+
+impl Screen {
+    /// # Errors
+    /// No thread could be started.
+    pub(super) fn start(options: &Options) -> io::Result<Self> {
+        let output = Outlet::start(io::stdout(), tell_dropped)?;
+        let errors = Outlet::start(io::stderr(), tell_dropped)?;
+        let ui = Ui::new(output.clone(), errors.clone(), options.output, is_colored(options));
+        Ok(Self { ui, errors, output })
+    }
+
+    /// Waits until what was printed is written, if anybody reads it.
+    pub(super) fn finish(&self) {
+        self.output.finish();
+        self.errors.finish();
+    }
+}
+
+fn tell_dropped(lines: u64) {
+    tracing::warn!(lines, "so many lines of output were dropped since the start: nobody read them in time");
 }
 
 /// A text of somebody else's on one line, with nothing in it that a terminal would obey.

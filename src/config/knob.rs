@@ -30,6 +30,9 @@ pub trait Knobs: Sized {
     /// A value that a knob does not take.
     fn resolve(layers: &Layers<'_>) -> Result<Self, Error>;
 
+    /// The names of the knobs that are set otherwise in `other`.
+    fn differing(&self, other: &Self) -> Vec<&'static str>;
+
     /// The settings as a TOML file, each knob below its description. Passwords in addresses are left out.
     fn to_toml(&self) -> String;
 }
@@ -105,6 +108,11 @@ macro_rules! knobs {
                 Ok(Self {
                     $($field: layers.read(&knobs!(@knob $field, $doc, $default, $placeholder, [$($env),+]))?,)+
                 })
+            }
+
+            fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let same = [$((stringify!($field), self.$field == other.$field)),+];
+                same.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
             }
 
             fn to_toml(&self) -> String {

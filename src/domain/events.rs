@@ -1,6 +1,9 @@
 //! Names of events: the rule that every name keeps, and the catalogues that an operator may hold plugins to.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// Most characters of an event's name.
 const MAX_NAME: usize = 128;
@@ -34,18 +37,21 @@ pub fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
-/// The events that a manifest may consume.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The events that a manifest may consume. A clone is the same catalogue: who replaces the names of one replaces those of
+/// all, so that an operator may change them while plugd runs.
+#[derive(Debug, Clone)]
 pub struct EventCatalog {
-    /// The names; any that keeps the rule when there are none to choose from.
-    names: Option<BTreeSet<String>>,
+    names: Arc<RwLock<Names>>,
 }
+
+/// The names; any that keeps the rule when there are none to choose from.
+type Names = Option<BTreeSet<String>>;
 
 impl EventCatalog {
     /// Any name that keeps the rule of [`is_name`].
     #[must_use]
-    pub const fn any() -> Self {
-        Self { names: None }
+    pub fn any() -> Self {
+        Self::of(None)
     }
 
     /// Only the events of Storyden.
@@ -57,13 +63,23 @@ impl EventCatalog {
     /// Only these, which an operator may choose as they like: the rule of [`is_name`] is not applied to them.
     #[must_use]
     pub fn from_names<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
-        Self { names: Some(names.into_iter().map(Into::into).collect()) }
+        Self::of(Some(names.into_iter().map(Into::into).collect()))
+    }
+
+    fn of(names: Names) -> Self {
+        Self { names: Arc::new(RwLock::new(names)) }
+    }
+
+    /// Takes over the names of another one, here and in all clones.
+    pub fn replace_with(&self, other: &Self) {
+        let names = other.names.read().unwrap_or_else(PoisonError::into_inner).clone();
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// May a manifest consume this event?
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        match &self.names {
+        match &*self.names.read().unwrap_or_else(PoisonError::into_inner) {
             Some(names) => names.contains(name),
             None => is_name(name),
         }
@@ -71,8 +87,8 @@ impl EventCatalog {
 
     /// Is any name that keeps the rule allowed?
     #[must_use]
-    pub const fn is_any(&self) -> bool {
-        self.names.is_none()
+    pub fn is_any(&self) -> bool {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 }
 
@@ -93,7 +109,7 @@ mod tests {
     #[test]
     fn the_storyden_catalogue_has_42_distinct_names_that_keep_the_rule() {
         let catalog = EventCatalog::storyden();
-        assert_eq!(catalog.names.as_ref().map(BTreeSet::len), Some(42));
+        assert_eq!(catalog.names.read().unwrap().as_ref().map(BTreeSet::len), Some(42));
         assert!(STORYDEN.iter().all(|name| is_name(name) && catalog.has(name)));
         assert!(!catalog.has("EventInvented"));
     }
@@ -105,5 +121,15 @@ mod tests {
         assert!(!catalog.has("order.sent"));
         assert!(EventCatalog::any().has("order.sent"));
         assert!(!EventCatalog::any().has("7 dwarfs"));
+    }
+
+    #[test]
+    fn a_catalogue_is_replaced_for_all_who_hold_it() {
+        let catalog = EventCatalog::from_names(["order.paid"]);
+        let held = catalog.clone();
+        catalog.replace_with(&EventCatalog::from_names(["order.sent"]));
+        assert!(held.has("order.sent") && !held.has("order.paid"));
+        catalog.replace_with(&EventCatalog::any());
+        assert!(held.is_any() && held.has("order.paid"));
     }
 }

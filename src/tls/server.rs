@@ -7,7 +7,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::{sync::watch, task::spawn_blocking, time};
+use tokio::{
+    sync::{mpsc, watch},
+    task::spawn_blocking,
+    time,
+};
 use tokio_rustls::rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -98,6 +102,9 @@ pub struct Certificates {
     /// Of those that were last found to be of no use.
     useless_at: Option<Times>,
     current: watch::Sender<Arc<ServerConfig>>,
+    /// Whoever wants files to be read now, which may be others than before.
+    asked: mpsc::Receiver<Files>,
+    asks: mpsc::Sender<Files>,
 }
 
 impl Certificates {
@@ -109,7 +116,14 @@ impl Certificates {
         // The times first: a change in between is seen at the first look.
         let changed_at = files.changed_at();
         let current = watch::Sender::new(files.load()?);
-        Ok(Self { files, changed_at, useless_at: None, current })
+        let (asks, asked) = mpsc::channel(1);
+        Ok(Self { files, changed_at, useless_at: None, current, asked, asks })
+    }
+
+    /// Files that are sent here are read at once, changed or not, and are the ones to look at from then on.
+    #[must_use]
+    pub fn asks(&self) -> mpsc::Sender<Files> {
+        self.asks.clone()
     }
 
     /// How connections are encrypted.
@@ -122,13 +136,29 @@ impl Certificates {
     pub async fn keep_current(mut self) -> ! {
         let mut looks = time::interval(LOOK_EVERY);
         loop {
-            looks.tick().await;
-            match self.look().await {
+            let taken = tokio::select! {
+                _ = looks.tick() => self.look().await,
+                Some(files) = self.asked.recv() => self.take(files).await.map(|()| true),
+            };
+            match taken {
                 Ok(false) => {}
                 Ok(true) => tracing::info!("new connections get the renewed certificate"),
                 Err(error) => tracing::warn!(%error, "the renewed certificate can't be used; the old one stays"),
             }
         }
+    }
+
+    /// Uses these files from now on.
+    ///
+    /// # Errors
+    /// They can't be used: those of before still are.
+    async fn take(&mut self, files: Files) -> Result<()> {
+        let loaded = spawn_blocking(move || (files.changed_at(), files.load(), files)).await;
+        // The runtime is going down.
+        let Ok((changed_at, loaded, files)) = loaded else { return Ok(()) };
+        self.current.send_replace(loaded?);
+        (self.files, self.changed_at, self.useless_at) = (files, changed_at, None);
+        Ok(())
     }
 
     /// Takes the files' contents if they changed since they were last taken; says whether they did. What can't be used

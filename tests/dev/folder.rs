@@ -3,6 +3,7 @@
 use std::fs;
 
 use plugd::api::v1::ReportedState::{Active, Inactive};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{Home, api_of, take_usual_port, url_of};
@@ -34,6 +35,32 @@ async fn dev_runs_a_folder_and_updates_it_when_a_file_changes() {
     dev.interrupt();
     assert!(is_interrupted_or_ok(dev.ended().await));
     assert_eq!(Plugd::processes_of(&first.id), []);
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_closed_ends_the_session() {
+    let home = Home::new(&["tame"]);
+    let mut dev = home.dev(&[]);
+    let api = api_of(&mut dev).await;
+    let id = api.list().await.unwrap().pop().unwrap().id;
+    dev.signal(Signal::HUP);
+    assert!(dev.ended().await.success());
+    assert_eq!(Plugd::processes_of(&id), []);
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_frozen_does_not_stop_the_session() {
+    let home = Home::new(&["flood-logs", "2000"]);
+    let mut dev = home.dev(&[]);
+    let api = api_of(&mut dev).await;
+    let id = api.list().await.unwrap().pop().unwrap().id;
+    // That is more than a pipe holds, and nobody reads on.
+    api.logs(&id).await.until("flooded 2000").await;
+    api.deactivate(&id).await.unwrap();
+    api.activate(&id).await.unwrap();
+    dev.interrupt();
+    assert!(dev.ended_unread().await.success());
+    assert_eq!(Plugd::processes_of(&id), []);
 }
 
 #[tokio::test]

@@ -202,6 +202,11 @@ impl Running {
         self.child.id().unwrap()
     }
 
+    /// Goes away: nobody reads what it prints from here on.
+    pub(crate) fn stop_reading(&mut self) {
+        self.lines = BufReader::new(Box::new(tokio::io::empty()) as _).lines();
+    }
+
     /// Reads what it still prints, and waits for its end.
     pub(crate) async fn ended(mut self) -> ExitStatus {
         // One deadline for all: a program that goes on and on prints its next line within any.
@@ -210,6 +215,11 @@ impl Running {
             self.child.wait().await.unwrap()
         };
         within("the end of a program", ended).await
+    }
+
+    /// Waits for its end, and reads nothing.
+    pub(crate) async fn ended_unread(&mut self) -> ExitStatus {
+        within("the end of a program", self.child.wait()).await.unwrap()
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     options::{Options, Output},
     package::{Folder, ManifestArg, Package},
     signals, telemetry,
-    ui::{Style, Ui, legible},
+    ui::{Screen, Style, Ui, legible},
 };
 use crate::config::{Config, Flags};
 use changes::Changes;
@@ -136,19 +136,20 @@ fn with_remedy(failure: Failure) -> Failure {
 }
 
 impl Dev {
-    pub(super) fn run(self, options: Options) -> Result<(), Failure> {
+    pub(super) fn run(self, options: Options, screen: &Screen) -> Result<(), Failure> {
         let dir = self
             .dir
             .canonicalize()
             .map_err(|error| Failure::from(error).about(format_args!("can't find {}", self.dir.display())))?;
         let options = Options { output: Output::Table, ..options };
         let settings = server::settings(&self.flags, &options, &dir)?;
-        telemetry::install(&settings.config.log, settings.config.log_format)?;
-        in_many_threads(self.develop(dir, settings, options))
+        telemetry::install(&settings.config.log, settings.config.log_format, &screen.errors)?;
+        in_many_threads(self.develop(dir, settings, options, screen.ui.clone().in_words()))
     }
 
-    async fn develop(self, dir: PathBuf, settings: Settings, options: Options) -> Result<(), Failure> {
-        let (stop, ui) = (signals::stop_token()?, Ui::standard(&options));
+    async fn develop(self, dir: PathBuf, settings: Settings, options: Options, ui: Ui) -> Result<(), Failure> {
+        let stop = signals::stop_token()?;
+        signals::stop_with_terminal(&stop)?;
         let (data_dir, manifest) = (settings.config.data_dir.clone(), self.manifest.manifest.clone());
         if self.external && options.server.is_some() {
             let api = Api::connect(&options).await?;

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::Home;
@@ -98,7 +101,9 @@ impl Server {
             // Nobody waits any longer when the session was interrupted meanwhile.
             let _ = tell.send(ready);
         };
-        let task = tokio::spawn(async move { Box::pin(app::serve(config, stop, on_ready)).await });
+        // A session's settings do not change: SIGHUP ends it.
+        let renewed = mpsc::channel(1).1;
+        let task = tokio::spawn(async move { Box::pin(app::serve(config, stop, renewed, on_ready)).await });
         match told.await {
             Ok(ready) => Ok(Self { task: Some(task), address: ready.address, data_dir, token: ready.admin_token }),
             Err(_) => {
