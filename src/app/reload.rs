@@ -87,6 +87,8 @@ async fn renew_certificates(certificates: Option<&mpsc::Sender<Files>>, paths: [
 async fn renew_catalog(catalog: &EventCatalog, setting: Setting) {
     let read = spawn_blocking(move || boot::catalog(&setting)).await;
     match read.map_err(anyhow::Error::from).flatten() {
+        // No catalogue before and after is no news.
+        Ok(renewed) if catalog.is_any() && renewed.is_any() => {}
         Ok(renewed) => {
             catalog.replace_with(&renewed);
             tracing::info!("the catalogue of events was read again");

@@ -6,6 +6,7 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 use rustix::process::{Signal, kill_process};
@@ -15,7 +16,13 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::{Plugd, Rest, processes::pid_of, server::search_path, signals, wait::within};
+use super::{
+    Plugd, Rest,
+    processes::pid_of,
+    server::search_path,
+    signals,
+    wait::{HANG, LABOUR, within, within_time},
+};
 
 /// The folder of the project.
 pub(super) const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
@@ -120,13 +127,19 @@ pub(crate) fn python(script: &str, args: &[&str]) -> Command {
 pub(crate) trait Run {
     /// Without input.
     fn run(&mut self) -> impl Future<Output = Output>;
+    /// The same of one that has a lot to do.
+    fn run_at_length(&mut self) -> impl Future<Output = Output>;
     /// With this input.
     fn run_with(&mut self, input: Vec<u8>) -> impl Future<Output = Output>;
 }
 
 impl Run for Command {
     async fn run(&mut self) -> Output {
-        finished(self.spawn().unwrap()).await
+        finished(self.spawn().unwrap(), HANG).await
+    }
+
+    async fn run_at_length(&mut self) -> Output {
+        finished(self.spawn().unwrap(), LABOUR).await
     }
 
     async fn run_with(&mut self, input: Vec<u8>) -> Output {
@@ -134,14 +147,14 @@ impl Run for Command {
         let mut stdin = child.stdin.take().unwrap();
         // A program that has its answer may stop reading.
         let feed = tokio::spawn(async move { stdin.write_all(&input).await });
-        let output = finished(child).await;
+        let output = finished(child, HANG).await;
         feed.abort();
         output
     }
 }
 
-async fn finished(child: Child) -> Output {
-    let output = within("a command", child.wait_with_output()).await.unwrap();
+async fn finished(child: Child, limit: Duration) -> Output {
+    let output = within_time(limit, "a command", child.wait_with_output()).await.unwrap();
     Output { status: output.status, stdout: output.stdout, stderr: String::from_utf8_lossy(&output.stderr).into() }
 }
 

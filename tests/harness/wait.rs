@@ -7,15 +7,24 @@ use tokio::time::{Instant, interval, timeout};
 /// The longest that anything may take. No test passes or fails by it unless something hangs.
 pub(crate) const HANG: Duration = Duration::from_secs(180);
 
+/// The longest that a program may take which makes hundreds of requests, on a busy host too.
+pub(super) const LABOUR: Duration = Duration::from_secs(900);
+
 /// How often a predicate about something that sends no events is looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// What the future comes to; fails the test if it hangs.
 #[track_caller]
 pub(crate) fn within<T>(what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
+    within_time(HANG, what, future)
+}
+
+/// The same for what may take this long.
+#[track_caller]
+pub(super) fn within_time<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
-        match timeout(HANG, future).await {
+        match timeout(limit, future).await {
             Ok(value) => value,
             Err(_) => panic!("{caller}: hangs: {what}"),
         }

@@ -42,7 +42,7 @@ async fn every_answer_is_one_that_the_document_names() {
     let supervised = plugd.api().run(&["tame"]).await;
     let external = plugd.api().register(&external_manifest("outside")).await.unwrap().id;
 
-    let output = schemathesis(&plugd, &supervised, &external).run().await;
+    let output = schemathesis(&plugd, &supervised, &external).run_at_length().await;
 
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}\n{}", output.stderr);
