@@ -27,15 +27,16 @@ help: ## List the commands
 .PHONY: demo
 demo: demo-package ## Build plugd and a plugin, and run them; needs Rust only
 	$(call say,Running the plugin with plugd: Ctrl-C ends both)
-	$(TARGET)/debug/plugd dev $(DEMO)
+	@test -x $(VENV)/bin/grpcurl || echo 'For the lines with grpcurl: `make tools` installs it into $(VENV)/bin.'
+	$(WITH_VENV) $(TARGET)/debug/plugd dev $(DEMO)
 
 .PHONY: demo-package
 demo-package: ## Lay the example plugin out as a package folder
 	$(call say,Building plugd and the example plugin)
-	cargo build --locked --bin plugd --example greeter
+	cargo build --locked --package plugd --package greeter
 	$(call say,Laying the package out in $(DEMO))
 	mkdir -p $(DEMO)
-	install -m 755 $(TARGET)/debug/examples/greeter $(DEMO)/greeter
+	install -m 755 $(TARGET)/debug/greeter $(DEMO)/greeter
 	install -m 644 examples/greeter/manifest.json $(DEMO)/manifest.json
 
 .PHONY: test

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{Home, api_of, take_usual_port, url_of};
-use crate::harness::{Plugd, chaos_manifest, is_interrupted_or_ok, state_of};
+use crate::harness::{Plugd, Run, chaos_manifest, is_interrupted_or_ok, program, state_of};
 
 /// The manifest of the example `chaos` in this version and mode.
 fn version(version: &str, mode: &[&str]) -> Value {
@@ -35,6 +35,21 @@ async fn dev_runs_a_folder_and_updates_it_when_a_file_changes() {
     dev.interrupt();
     assert!(is_interrupted_or_ok(dev.ended().await));
     assert_eq!(Plugd::processes_of(&first.id), []);
+}
+
+#[tokio::test]
+async fn what_dev_prints_can_be_pasted_into_another_terminal() {
+    let home = Home::new(&["tame"]);
+    let mut dev = home.dev(&["--data-dir", "it's-mine"]);
+    let list = dev.find("in another terminal: ").await;
+    let list = list.split_once("in another terminal: ").unwrap().1.to_owned();
+    let show = dev.find("PluginService/GetPlugin").await;
+    let stop = dev.find("SetActiveState").await;
+    for line in [list, show, stop] {
+        let mut shell = program("sh");
+        let pasted = shell.args(["-c", &line]).current_dir("/").env("PATH", "/usr/bin:/bin").run().await;
+        assert!(pasted.text().contains("Chaos"), "{line}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod changes;
 mod deploy;
 mod external;
 mod inside;
+mod paste;
 mod server;
 mod there;
 mod trail;
@@ -164,8 +165,9 @@ impl Dev {
             session.shout(&format!("{taken} is taken by another program, so this session is elsewhere:"));
         }
         session.say(&format!("serving on {}", session.api.server()));
-        let folder = session.data_dir.display();
-        session.say(&format!("in another terminal: plugd --server {} --data-dir {folder} list", session.api.server()));
+        let (plugd, folder) = (paste::plugd(), paste::quoted_path(&session.data_dir));
+        session
+            .say(&format!("in another terminal: {plugd} --server {} --data-dir {folder} list", session.api.server()));
         let done = self.work_beside(&session, &access, &mut server).await;
         session.say("stopping");
         stop.cancel();
