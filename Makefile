@@ -63,7 +63,7 @@ format: ## Check the format
 .PHONY: clippy
 clippy: ## Check the code with clippy; a warning is an error
 	$(call say,Checking the code)
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: api
 api: tools ## Check the API's protos with buf
