@@ -2,7 +2,13 @@
 
 #![allow(unsafe_code, reason = "code between fork and exec, and resetting signal handlers, can't be said otherwise")]
 
-use std::{io, os::unix::process::CommandExt, process::Command, ptr};
+use std::{
+    ffi::{CString, NulError, OsString},
+    io,
+    os::unix::{ffi::OsStringExt, process::CommandExt},
+    process::Command,
+    ptr,
+};
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, getpid, getppid, getrlimit, set_parent_process_death_signal, setrlimit, setsid,
@@ -31,6 +37,51 @@ pub(super) fn isolate(command: &mut Command, limits: Limits) {
     let (parent, open_files) = (getpid(), descriptors::inherited());
     // SAFETY: `become_plugin` only makes system calls that are async-signal-safe, allocates nothing and takes no lock.
     unsafe { command.pre_exec(move || become_plugin(parent, open_files.as_ref(), limits)) };
+}
+
+/// Texts as the kernel takes them: a list of pointers with a null at its end.
+struct Texts {
+    /// What the pointers lead to: moving this moves no text.
+    _owned: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+// SAFETY: the texts belong to it alone and never change.
+unsafe impl Send for Texts {}
+// SAFETY: as above.
+unsafe impl Sync for Texts {}
+
+impl Texts {
+    fn new(texts: impl IntoIterator<Item = OsString>) -> Result<Self, NulError> {
+        let owned = texts.into_iter().map(|text| CString::new(text.into_vec())).collect::<Result<Vec<_>, _>>()?;
+        let pointers = owned.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect();
+        Ok(Self { _owned: owned, pointers })
+    }
+}
+
+/// Has this command run exactly the file that it names, with these arguments (the first of which is its name) and these
+/// variables (`NAME=value`). By itself the standard library asks the C library, which has `/bin/sh` interpret whatever
+/// the kernel refuses as no program. To be called last: nothing comes after it.
+///
+/// # Errors
+/// A text has a NUL character.
+pub(super) fn run_exactly(
+    command: &mut Command,
+    args: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = OsString>,
+) -> Result<(), NulError> {
+    let file = CString::new(command.get_program().to_owned().into_vec())?;
+    let (args, variables) = (Texts::new(args)?, Texts::new(variables)?);
+    let exec = move || {
+        let (args, variables) = (&args, &variables);
+        // SAFETY: three pointers to what lives in this closure, each ended by a null; async-signal-safe. It returns only
+        // when it has failed.
+        unsafe { libc::execve(file.as_ptr(), args.pointers.as_ptr(), variables.pointers.as_ptr()) };
+        Err(io::Error::last_os_error())
+    };
+    // SAFETY: `exec` makes one system call that is async-signal-safe, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(exec) };
+    Ok(())
 }
 
 /// Makes the process of this command outlive plugd, deaf to the signals that end plugd.

@@ -1,19 +1,21 @@
 //! One run from its start to its last event.
 
 use std::{
+    ffi::OsString,
     io,
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::{net::unix::pipe, sync::watch, task::spawn_blocking, time::timeout};
 
 use super::{
     Inner, child,
-    environment::environment,
+    environment::{Variable, environment},
     group::{Group, Members, Order},
     prepare::{Turn, prepare},
-    program,
+    program::Program,
     spawner::{self, Job, Leader},
 };
 use crate::{
@@ -130,7 +132,7 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
         Failure::new(Stage::Start, message)
     };
     let made = timeout(limit, spawn_blocking(move || command(&maker, &made))).await.map_err(late)?;
-    let (command, output) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
+    let (command, program, output) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
     record(inner, key, None).await.map_err(|error| {
         let path = inner.records.path(key.plugin);
         Failure::new(Stage::Start, format!("cannot write {}: {}", path.display(), words(&error)))
@@ -139,7 +141,7 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
         Ok(leader) => leader,
         Err(error) => {
             forget(inner, spec).await;
-            return Err(program::refused(&spec.command, &error));
+            return Err(refused(program, error, limit).await);
         }
     };
     (inner.capture)(spec.plugin, output);
@@ -151,6 +153,13 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
     Ok(leader)
 }
 
+/// Why the program could not be run. The disk may be what is in the way: then the kernel's words must do.
+async fn refused(program: Program, error: io::Error, limit: Duration) -> Failure {
+    let kernels = Failure::new(Stage::Start, format!("cannot start {}: {}", program.file().display(), words(&error)));
+    let told = timeout(limit, spawn_blocking(move || program.refused(&error))).await;
+    told.ok().and_then(Result::ok).unwrap_or(kernels)
+}
+
 /// What is left of a run is found by its token; a token of another make would hide it.
 fn check_token(spec: &StartSpec, key: RunKey) {
     if RunKey::from_url(&spec.plugin.to_string(), &spec.url) != Some(key) {
@@ -158,23 +167,33 @@ fn check_token(spec: &StartSpec, key: RunKey) {
     }
 }
 
-fn command(inner: &Inner, spec: &StartSpec) -> Result<(Command, pipe::Receiver), Failure> {
+fn command(inner: &Inner, spec: &StartSpec) -> Result<(Command, Program, pipe::Receiver), Failure> {
     let install = inner.installations.dir(spec.plugin);
-    let program = program::find(&spec.command, &install, std::env::var_os("PATH").as_deref())?;
+    let path = std::env::var_os("PATH");
+    let program = Program::find(&spec.command, &install, path.as_deref(), inner.options.user)?;
     let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a pipe: {}", words(&error)));
     let (reader, stdout) = io::pipe().map_err(cannot)?;
     let stderr = stdout.try_clone().map_err(cannot)?;
     let output = pipe::Receiver::from_owned_fd(reader.into()).map_err(cannot)?;
-    let mut command = Command::new(program);
-    std::os::unix::process::CommandExt::arg0(&mut command, &spec.command);
-    command.args(&spec.args).current_dir(install).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    command.env_clear().envs(environment(std::env::vars_os(), &inner.options.env_allow, spec));
+    let mut command = Command::new(program.file());
+    command.current_dir(install).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
     if let Some(user) = inner.options.user {
         std::os::unix::process::CommandExt::uid(&mut command, user.uid);
         std::os::unix::process::CommandExt::gid(&mut command, user.gid);
     }
     child::isolate(&mut command, inner.options.limits);
-    Ok((command, output))
+    let args = [&spec.command].into_iter().chain(&spec.args).map(OsString::from);
+    let variables = environment(std::env::vars_os(), &inner.options.env_allow, spec);
+    let has_nul = |_| Failure::new(Stage::Start, "an argument or variable has a NUL character").permanent();
+    child::run_exactly(&mut command, args, variables.map(line)).map_err(has_nul)?;
+    Ok((command, program, output))
+}
+
+/// A variable as a process has it: `NAME=value`.
+fn line((mut name, value): Variable) -> OsString {
+    name.push("=");
+    name.push(value);
+    name
 }
 
 async fn record(inner: &Arc<Inner>, key: RunKey, leader: Option<&Leader>) -> io::Result<()> {

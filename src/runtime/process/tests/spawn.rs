@@ -1,6 +1,13 @@
 //! What a process gets, and what is said when there is none.
 
-use std::{collections::BTreeSet, fs::File, os::fd::AsRawFd, os::unix::process::CommandExt};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, process::CommandExt},
+    },
+};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
@@ -93,7 +100,10 @@ async fn a_command_that_can_never_run_is_a_permanent_failure_in_clear_words() {
         ("./plain", r#"command "./plain" is not executable: set its permission bits in the archive"#),
         ("", "the manifest has no command"),
         ("no-such-program", r#"command "no-such-program" not found on the host's PATH"#),
-        ("./lost", r#"command "./lost" cannot run: the interpreter that it names is not on this host"#),
+        (
+            "./lost",
+            r#"command "./lost" cannot run: the interpreter "/no/such/interpreter" that its first line names is not on this host (No such file or directory)"#,
+        ),
     ] {
         let failure = fixture.start(mk_spec(command, &[])).failed().await;
         assert_eq!(failure.message, words);
@@ -101,6 +111,99 @@ async fn a_command_that_can_never_run_is_a_permanent_failure_in_clear_words() {
         assert_eq!(failure.details["stage"], "start");
         assert!(!fixture.record().exists());
     }
+}
+
+/// What is said of a program of the package with these contents.
+async fn said_of(contents: &'static str) -> String {
+    let fixture = mk_fixture_with(Files(vec![("run", 0o755, contents)]), |_| {});
+    let failure = fixture.start(mk_spec("./run", &[])).failed().await;
+    assert!(failure.is_permanent && !fixture.record().exists(), "{}", failure.message);
+    let start = r#"command "./run" cannot run: "#;
+    failure.message.strip_prefix(start).unwrap_or_else(|| panic!("{}", failure.message)).to_owned()
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_program_is_not_run_by_a_shell_but_described() {
+    for (contents, words) in [
+        ("", "an empty file (Exec format error)"),
+        ("\u{feff}#!/bin/sh\necho run\n", "byte order mark"),
+        ("echo run by a shell\n", "neither an ELF program nor a script"),
+        ("#!/bin/sh\r\necho run\r\n", r#""/bin/sh\r""#),
+        ("#!/usr/bin/env sh\r\necho run\r\n", r#""sh\r""#),
+        ("MZ\0", "a program for Windows"),
+    ] {
+        let said = said_of(contents).await;
+        assert!(said.contains(words), "{contents:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_for_another_processor_is_named() {
+    let mut own = std::fs::read("/bin/sh").unwrap();
+    own[18..20].copy_from_slice(&22_u16.to_le_bytes());
+    let fixture = mk_fixture_with(Files(vec![("run", 0o755, "")]), |_| {});
+    fixture.start(mk_spec("./run", &[])).failed().await;
+    std::fs::write(fixture.runtime.0.installations.dir(PLUGIN).join("run"), own).unwrap();
+    let failure = fixture.start(mk_spec("./run", &[])).failed().await;
+    assert!(failure.message.contains("a program for IBM Z (s390x) processors"), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn what_is_no_file_in_place_of_a_program_is_named() {
+    let fixture = mk_fixture_with(Files(vec![("bin/run", 0o755, "")]), |_| {});
+    let failure = fixture.start(mk_spec("./bin", &[])).failed().await;
+    assert_eq!(failure.message, r#"command "./bin" is a folder, not a program"#);
+    let pipe = fixture.runtime.0.installations.dir(PLUGIN).join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o755.into(), 0).unwrap();
+    let failure = fixture.start(mk_spec("./pipe", &[])).failed().await;
+    assert_eq!(failure.message, r#"command "./pipe" is a named pipe, not a program"#);
+}
+
+#[tokio::test]
+async fn a_folder_that_the_plugins_user_may_not_enter_is_named() {
+    // Only root may run plugins as others.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let user = User { uid: 54_321, gid: 54_322 };
+    let files = Files(vec![("run", 0o755, "#!/bin/sh\n")]);
+    let fixture = mk_fixture_with(files, |options| options.user = Some(user));
+    std::fs::set_permissions(fixture.folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    for command in ["./run", "sh"] {
+        let failure = fixture.start(mk_spec(command, &[])).failed().await;
+        let words = format!("user 54321 may not enter the folder {}: ", fixture.folder.path().display());
+        assert!(failure.message.contains(&words), "{}", failure.message);
+    }
+}
+
+const MOUNTED: &str = "PLUGD_TEST_NOEXEC";
+
+#[tokio::test]
+async fn in_the_role_of_a_plugd_whose_plugins_are_mounted_noexec() {
+    let Some(folder) = std::env::var_os(MOUNTED) else { return };
+    let files = Files(vec![("run", 0o755, "#!/bin/sh\n")]);
+    let fixture = mk_fixture_with(files, |options| options.plugin_dir = folder.into());
+    let failure = fixture.start(mk_spec("./run", &[])).failed().await;
+    assert!(failure.message.contains("mounted with noexec"), "{}", failure.message);
+}
+
+#[test]
+fn a_noexec_mount_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let unshare = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-Urm", "sh", "-ec", script, "sh"]).arg(folder.path()).env(MOUNTED, folder.path());
+        command
+    };
+    let mount = "mount -t tmpfs -o noexec none \"$1\"";
+    // Not every host lets its users mount something.
+    if !unshare(mount).output().is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let name = "runtime::process::tests::spawn::in_the_role_of_a_plugd_whose_plugins_are_mounted_noexec";
+    let mut plugd = unshare(&format!("{mount}; exec \"$2\" --exact {name} --nocapture"));
+    let output = plugd.arg(std::env::current_exe().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]
