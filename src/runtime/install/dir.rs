@@ -6,12 +6,13 @@ use std::{
 };
 
 use rustix::{
-    fd::OwnedFd,
+    fd::{AsFd, AsRawFd, OwnedFd},
     fs::{
-        AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, fchmod, fchown, fsync, mkdirat, openat,
-        renameat, renameat_with, statat, unlinkat,
+        AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid, chmodat, fchmod, fchown, fstat, fsync,
+        mkdirat, openat, renameat, renameat_with, statat, unlinkat,
     },
     io::Errno,
+    path::Arg,
 };
 
 use super::path::Inside;
@@ -21,8 +22,11 @@ use crate::files;
 pub(super) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Names tried for what is in a package's way.
-const MAX_ASIDE: u32 = 1000;
+/// What the owner of a folder needs in order to change what is in it.
+const CHANGEABLE: Mode = Mode::RWXU;
+
+/// Names tried for what is in a package's way before it gets one that nobody could read or guess.
+pub(super) const MAX_ASIDE: u32 = 1000;
 
 /// A user and a group.
 pub(super) type Owner = Option<(u32, u32)>;
@@ -42,9 +46,11 @@ impl Dir {
             fs::create_dir_all(parent)?;
         }
         let is_new = create(CWD, path)?;
-        let dir = Self { descriptor: openat(CWD, path, FOLDER, Mode::empty())?, path: path.to_owned(), owner };
+        let dir = Self { descriptor: open_folder(CWD, path)?, path: path.to_owned(), owner };
         if is_new {
-            dir.settle()?;
+            dir.settle()?
+        } else {
+            dir.adopt()?
         }
         Ok(dir)
     }
@@ -78,10 +84,11 @@ impl Dir {
     /// The folder of this name, created if missing. What is in the way is set aside.
     pub(super) fn child_or_create(&self, name: &str) -> io::Result<Self> {
         if let Some(child) = self.child(name)? {
+            child.adopt()?;
             return Ok(child);
         }
         self.set_aside(name)?;
-        create(&self.descriptor, name)?;
+        create(self.changeable()?, name)?;
         let child = self.child(name)?.ok_or(io::ErrorKind::NotADirectory)?;
         child.settle()?;
         Ok(child)
@@ -106,12 +113,12 @@ impl Dir {
         if self.stat(name)?.is_some_and(|stat| kind(&stat) == FileType::Directory) {
             self.set_aside(name)?;
         }
-        Ok(renameat(CWD, staged, &self.descriptor, name)?)
+        Ok(renameat(CWD, staged, self.changeable()?, name)?)
     }
 
     /// Deletes a file or link; that there is none, or a folder, is no error.
     pub(super) fn remove_file(&self, name: &str) -> io::Result<()> {
-        match unlinkat(&self.descriptor, name, AtFlags::empty()) {
+        match unlinkat(self.changeable()?, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -119,7 +126,7 @@ impl Dir {
 
     /// Deletes a folder if it is an empty one.
     pub(super) fn remove_empty_dir(&self, name: &str) -> io::Result<()> {
-        match unlinkat(&self.descriptor, name, AtFlags::REMOVEDIR) {
+        match unlinkat(self.changeable()?, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::NOTDIR | Errno::EXIST) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -127,7 +134,15 @@ impl Dir {
 
     /// Reads a file of this folder; `None` when there is none, or none that plugd can have written.
     pub(super) fn read(&self, name: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        unless_spoiled(&self.path.join(name), files::read_at(&self.descriptor, name, limit))
+        let read = match files::read_at(&self.descriptor, name, limit) {
+            // The plugin may have closed it, but it is plugd's.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                permit(&self.descriptor, name, Mode::RUSR)?;
+                files::read_at(&self.descriptor, name, limit)
+            }
+            read => read,
+        };
+        unless_spoiled(&self.path.join(name), read)
     }
 
     /// Forces the folder's names to the disk.
@@ -140,7 +155,7 @@ impl Dir {
     }
 
     fn child(&self, name: &str) -> io::Result<Option<Self>> {
-        match openat(&self.descriptor, name, FOLDER, Mode::empty()) {
+        match open_folder(&self.descriptor, name) {
             Ok(descriptor) => Ok(Some(Self { descriptor, path: self.path.join(name), owner: self.owner })),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(error) => Err(error.into()),
@@ -154,14 +169,32 @@ impl Dir {
             Some(stat) if kind(&stat) == FileType::Symlink => return self.remove_file(name),
             Some(_) => {}
         }
+        let dir = self.changeable()?;
         for number in 0..MAX_ASIDE {
             let aside = if number == 0 { format!("{name}.saved") } else { format!("{name}.saved.{number}") };
-            match renameat_with(&self.descriptor, name, &self.descriptor, aside, RenameFlags::NOREPLACE) {
+            match renameat_with(dir, name, dir, aside, RenameFlags::NOREPLACE) {
                 Err(Errno::EXIST) => {}
+                Err(Errno::NAMETOOLONG) => break,
                 done => return Ok(done?),
             }
         }
-        Err(io::ErrorKind::AlreadyExists.into())
+        Ok(renameat_with(dir, name, dir, format!("saved-{}", xid::new()), RenameFlags::NOREPLACE)?)
+    }
+
+    /// Its descriptor, for a change. A folder that the plugin made read-only is opened up; where that is refused and
+    /// needed, the change is refused too and says so.
+    fn changeable(&self) -> io::Result<&OwnedFd> {
+        let mode = Mode::from_raw_mode(fstat(&self.descriptor)?.st_mode & 0o7777);
+        if !mode.contains(CHANGEABLE) {
+            let _ = fchmod(&self.descriptor, mode | CHANGEABLE);
+        }
+        Ok(&self.descriptor)
+    }
+
+    /// Takes over a folder that another user has made: plugins may have run as that one before.
+    fn adopt(&self) -> io::Result<()> {
+        let user = fstat(&self.descriptor)?.st_uid;
+        if self.owner.is_some_and(|(uid, _)| uid != user) { give(&self.descriptor, self.owner) } else { Ok(()) }
     }
 
     /// Gives a new folder its mode, whatever the umask, and its owner.
@@ -169,6 +202,36 @@ impl Dir {
         fchmod(&self.descriptor, Mode::from_raw_mode(0o755))?;
         give(&self.descriptor, self.owner)
     }
+}
+
+/// Opens a folder, and nothing but a folder; one that its owner closed is opened up.
+pub(super) fn open_folder(from: impl AsFd, name: impl Arg + Copy) -> Result<OwnedFd, Errno> {
+    let open = || openat(&from, name, FOLDER, Mode::empty());
+    let folder = match open() {
+        Err(Errno::ACCESS) => {
+            permit(&from, name, CHANGEABLE)?;
+            open()?
+        }
+        opened => opened?,
+    };
+    // To be read is not enough: what is in it must be reached too.
+    let mode = Mode::from_raw_mode(fstat(&folder)?.st_mode & 0o7777);
+    if !mode.contains(Mode::XUSR) {
+        let _ = fchmod(&folder, mode | CHANGEABLE);
+    }
+    Ok(folder)
+}
+
+/// Adds permissions to a folder or file that may not even be opened; a link is not followed. A descriptor of this kind
+/// takes a mode by way of its name alone.
+fn permit(from: impl AsFd, name: impl Arg, more: Mode) -> Result<(), Errno> {
+    let closed = openat(from, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let found = fstat(&closed)?;
+    if kind(&found) == FileType::Symlink {
+        return Err(Errno::LOOP);
+    }
+    let mode = Mode::from_raw_mode(found.st_mode & 0o7777) | more;
+    chmodat(CWD, format!("/proc/self/fd/{}", closed.as_raw_fd()), mode, AtFlags::empty())
 }
 
 /// `None` when there is no such file, or something else in its place: a folder, a pipe, a link, too large a file.
@@ -185,7 +248,7 @@ pub(super) fn unless_spoiled<T>(path: &Path, read: io::Result<T>) -> io::Result<
 }
 
 /// Gives a file or folder to the user that plugins run as.
-pub(super) fn give(descriptor: impl rustix::fd::AsFd, owner: Owner) -> io::Result<()> {
+pub(super) fn give(descriptor: impl AsFd, owner: Owner) -> io::Result<()> {
     match owner {
         Some((uid, gid)) => Ok(fchown(descriptor, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?),
         None => Ok(()),
@@ -197,7 +260,7 @@ fn kind(stat: &Stat) -> FileType {
 }
 
 /// Creates a folder; says whether it is new.
-fn create(parent: impl rustix::fd::AsFd, name: impl rustix::path::Arg) -> io::Result<bool> {
+fn create(parent: impl AsFd, name: impl Arg) -> io::Result<bool> {
     match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
         Ok(()) => Ok(true),
         Err(Errno::EXIST) => Ok(false),

@@ -12,13 +12,13 @@ use std::{
 };
 
 use rustix::{
-    fd::{AsFd, AsRawFd, OwnedFd},
-    fs::{AtFlags, CWD, Dir, DirEntry, FileType, Mode, OFlags, chmodat, fchmod, openat, renameat, unlinkat},
+    fd::{AsFd, OwnedFd},
+    fs::{AtFlags, CWD, Dir, DirEntry, FileType, Mode, OFlags, fchmod, openat, renameat, unlinkat},
     io::Errno,
     path::Arg,
 };
 
-use super::dir::FOLDER;
+use super::dir;
 
 /// How long one removal may take. What is left then is for the next one.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -193,22 +193,10 @@ fn is_dots(entry: &DirEntry) -> bool {
 
 /// Opens a folder so that its contents can be listed and deleted, whatever its mode.
 fn open_folder(from: impl AsFd, name: impl Arg + Copy) -> Result<OwnedFd, Errno> {
-    let open = |flags| openat(&from, name, flags, Mode::empty());
-    let folder = match open(FOLDER) {
-        Err(Errno::ACCESS) => {
-            unlock(&open(FOLDER | OFlags::PATH)?)?;
-            open(FOLDER)?
-        }
-        opened => opened?,
-    };
+    let folder = dir::open_folder(from, name)?;
     // Where this is refused and is needed, the deletions are refused too and say so.
     let _ = fchmod(&folder, Mode::RWXU);
     Ok(folder)
-}
-
-/// Opens up a folder that may not be read. A descriptor of this kind takes a mode by way of its name alone.
-fn unlock(folder: &OwnedFd) -> Result<(), Errno> {
-    chmodat(CWD, format!("/proc/self/fd/{}", folder.as_raw_fd()), Mode::RWXU, AtFlags::empty())
 }
 
 #[cfg(test)]

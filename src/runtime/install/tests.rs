@@ -3,7 +3,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Cursor,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::Path,
 };
 
@@ -288,6 +288,86 @@ fn only_the_trash_is_emptied() {
     fixture.installations.empty_trash().unwrap();
     assert!(!trash.exists());
     assert!(fixture.path("").exists(), "a folder that is not in the trash was taken");
+}
+
+/// Runs this as a user to whom modes apply: root may do everything otherwise.
+fn without_privileges(act: impl FnOnce() + Send) {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+    let drop_and_act = || {
+        let mut sets = capabilities(None).unwrap();
+        sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+        set_capabilities(None, sets).unwrap();
+        act();
+    };
+    // Of this thread alone.
+    std::thread::scope(|scope| scope.spawn(drop_and_act).join().unwrap());
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_package_is_laid_into_folders_that_the_plugin_closed_and_the_old_one_comes_back() {
+    for mode in [0, 0o111, 0o444, 0o555] {
+        let fixture = mk_fixture();
+        fixture.lay(OLD, &old()).unwrap();
+        fixture.write("lib/deep/state", "mine");
+        let close = |names: &[&str]| names.iter().for_each(|name| set_mode(&fixture.path(name), mode));
+        without_privileges(|| {
+            close(&["lib/deep/b", "lib/deep", "lib", "gone", ".plugd/installed.json", ".plugd", ".sdxlock", ""]);
+            fixture.lay(NEW, &new()).unwrap();
+            assert!(fixture.is_current(NEW));
+            close(&["lib/a", "lib/deep", "lib", "fresh", ".plugd/installed.json", ".plugd", ".sdxlock", ""]);
+            fixture.lay(OLD, &old()).unwrap();
+            close(&[".sdxlock", ".plugd/installed.json", ".plugd", "lib", ""]);
+            assert!(fixture.is_current(OLD), "{mode:o}");
+        });
+        let mut expected = as_map(&old().0);
+        expected.insert("lib/deep/state".to_owned(), "mine".to_owned());
+        assert_eq!(fixture.files(), expected);
+    }
+}
+
+#[test]
+fn folders_that_are_not_changed_keep_their_mode() {
+    let fixture = mk_fixture();
+    fixture.lay(OLD, &old()).unwrap();
+    set_mode(&fixture.path("lib"), 0o555);
+    without_privileges(|| assert!(fixture.is_current(OLD)));
+    assert_eq!(fs::metadata(fixture.path("lib")).unwrap().permissions().mode() & 0o777, 0o555);
+}
+
+#[test]
+fn what_is_in_the_way_is_set_aside_though_its_name_is_long_and_others_are_taken() {
+    let long: &'static str = Box::leak("x".repeat(255).into_boxed_str());
+    let fixture = mk_fixture();
+    fixture.write(&format!("{long}/of/mine"), "folder for a file");
+    fixture.write("run/of/mine", "folder for a file");
+    fixture.write("run.saved/of/mine", "from before");
+    for number in 1..dir::MAX_ASIDE {
+        fs::create_dir(fixture.path(&format!("run.saved.{number}"))).unwrap();
+    }
+    fixture.lay(NEW, &Files(vec![("run", "new run"), (long, "new long")])).unwrap();
+    let files = fixture.files();
+    assert_eq!((&*files["run"], &*files[long]), ("new run", "new long"));
+    assert_eq!(files.values().filter(|contents| *contents == "folder for a file").count(), 2, "{files:?}");
+}
+
+#[test]
+fn folders_of_another_user_are_given_to_the_one_that_plugins_run_as() {
+    // Only root may give folders away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut fixture = mk_fixture();
+    fixture.lay(OLD, &old()).unwrap();
+    fixture.installations.owner = Some((54_321, 54_322));
+    fixture.lay(NEW, &new()).unwrap();
+    for name in ["", "lib", "lib/a", "fresh", "run", "empty"] {
+        let found = fs::metadata(fixture.path(name)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (54_321, 54_322), "{name:?}");
+    }
 }
 
 /// Makes a file so large, sparse, that nobody could hold it in memory.

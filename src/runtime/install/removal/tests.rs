@@ -7,7 +7,7 @@ use std::{
 use rustix::fs::{FileType, mkdirat, mknodat, symlinkat};
 use tempfile::TempDir;
 
-use super::*;
+use super::{super::dir::FOLDER, *};
 
 /// Deeper than a stack of [`STACK`] bytes or a path can follow.
 const DEPTH: usize = 30_000;
