@@ -94,7 +94,7 @@ async fn tokens_and_configurations_survive_a_killed_plugd() {
     let (_, secret) = api.create_token("reader", plugd::api::v1::Role::Viewer).await;
     let id = api.run(&["tame"]).await;
     let path = format!("/api/plugins/{id}/configuration");
-    let configuration = serde_json::json!({"greeting": "hello", "more": [1, 2.5, null]});
+    let configuration = serde_json::json!({"greeting": "hello", "more": [1, 2.5, null, 0.942_450_283_777_050_3]});
     let body = crate::harness::Body::Json(configuration.clone());
     assert_eq!(plugd.rest().patch(&path, body).await.expect(200), configuration);
 

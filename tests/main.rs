@@ -26,7 +26,7 @@ mod refusals;
 mod rest_life;
 mod rest_watch;
 mod shutdown;
-mod traces;
 mod signals;
+mod traces;
 mod watch_stream;
 mod watchers;

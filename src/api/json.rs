@@ -3,49 +3,70 @@
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::{Map, Number, Value as Json};
 
-/// Integers up to this one are all exact in a 64-bit float: 2^53.
-const EXACT: u64 = 1 << 53;
-
-/// A number that `google.protobuf.Struct` can't carry without changing it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the number {0} can't be carried exactly; send it as a string")]
-pub struct InexactNumber(pub String);
+use crate::domain::number::{EXACT, is_exact};
+pub use crate::domain::number::{Inexact, Unreadable, parse};
 
 /// A JSON object as a protobuf struct.
 ///
 /// # Errors
 /// An integer beyond 2^53, which would arrive as another number.
-pub fn to_struct(object: &Map<String, Json>) -> Result<Struct, InexactNumber> {
-    let fields = object.iter().map(|(key, value)| Ok((key.clone(), to_value(value)?)));
-    Ok(Struct { fields: fields.collect::<Result<_, _>>()? })
+pub fn to_struct(object: &Map<String, Json>) -> Result<Struct, Inexact> {
+    let field = |(key, value): (&String, &Json)| match to_value(value) {
+        Ok(value) => Ok((key.clone(), value)),
+        Err(inexact) => Err(inexact.within(key)),
+    };
+    Ok(Struct { fields: object.iter().map(field).collect::<Result<_, _>>()? })
 }
 
 /// A JSON value as a protobuf value.
 ///
 /// # Errors
 /// As [`to_struct`].
-pub fn to_value(json: &Json) -> Result<Value, InexactNumber> {
+pub fn to_value(json: &Json) -> Result<Value, Inexact> {
     let kind = match json {
         Json::Null => Kind::NullValue(0),
         Json::Bool(value) => Kind::BoolValue(*value),
         Json::Number(number) => Kind::NumberValue(to_f64(number)?),
         Json::String(text) => Kind::StringValue(text.clone()),
         Json::Array(items) => {
-            let values = items.iter().map(to_value).collect::<Result<_, _>>()?;
-            Kind::ListValue(ListValue { values })
+            let item = |(index, item)| to_value(item).map_err(|inexact| inexact.at(index));
+            Kind::ListValue(ListValue { values: items.iter().enumerate().map(item).collect::<Result<_, _>>()? })
         }
         Json::Object(object) => Kind::StructValue(to_struct(object)?),
     };
     Ok(Value { kind: Some(kind) })
 }
 
-fn to_f64(number: &Number) -> Result<f64, InexactNumber> {
-    let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-    let is_exact = number.is_f64() || magnitude.is_some_and(|magnitude| magnitude <= EXACT);
-    number.as_f64().filter(|_| is_exact).ok_or_else(|| InexactNumber(number.to_string()))
+fn to_f64(number: &Number) -> Result<f64, Inexact> {
+    number.as_f64().filter(|_| is_exact(number)).ok_or_else(|| Inexact::new(number.to_string()))
 }
 
-/// A protobuf struct as a JSON object. Whole numbers become JSON integers; what JSON can't say (NaN) becomes null.
+/// A protobuf struct that somebody sent as a JSON object. Whole numbers become JSON integers.
+///
+/// # Errors
+/// A number that JSON can't say: NaN, or an infinite one.
+pub fn read_struct(fields: &Struct) -> Result<Map<String, Json>, Inexact> {
+    match fields.fields.iter().find_map(|(key, value)| Some(not_finite(value)?.within(key))) {
+        Some(inexact) => Err(inexact),
+        None => Ok(from_struct(fields)),
+    }
+}
+
+fn not_finite(value: &Value) -> Option<Inexact> {
+    match &value.kind {
+        Some(Kind::NumberValue(number)) => (!number.is_finite()).then(|| Inexact::new(number.to_string())),
+        Some(Kind::ListValue(list)) => {
+            list.values.iter().enumerate().find_map(|(index, item)| Some(not_finite(item)?.at(index)))
+        }
+        Some(Kind::StructValue(fields)) => {
+            fields.fields.iter().find_map(|(key, value)| Some(not_finite(value)?.within(key)))
+        }
+        _ => None,
+    }
+}
+
+/// A protobuf struct that plugd sent as a JSON object. Whole numbers become JSON integers; what JSON can't say (NaN), and
+/// plugd never sends, becomes null.
 #[must_use]
 pub fn from_struct(fields: &Struct) -> Map<String, Json> {
     fields.fields.iter().map(|(key, value)| (key.clone(), from_value(value))).collect()
@@ -65,8 +86,9 @@ pub fn from_value(value: &Value) -> Json {
 }
 
 fn from_f64(value: f64) -> Json {
+    let is_minus_zero = value == 0.0 && value.is_sign_negative();
     #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "checked on the same line")]
-    if value.fract() == 0.0 && value.abs() <= EXACT as f64 {
+    if value.fract() == 0.0 && value.abs() <= EXACT as f64 && !is_minus_zero {
         return Json::from(value as i64);
     }
     Number::from_f64(value).map_or(Json::Null, Json::Number)
@@ -74,6 +96,7 @@ fn from_f64(value: f64) -> Json {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -87,7 +110,32 @@ mod tests {
 
     #[test]
     fn an_integer_that_would_change_is_refused_by_name() {
-        let error = to_value(&json!({"id": 9_007_199_254_740_993_i64})).unwrap_err();
-        assert_eq!(error.0, "9007199254740993");
+        let error = to_value(&json!({"id": [0, 9_007_199_254_740_993_i64]})).unwrap_err();
+        assert_eq!((&*error.path, &*error.number), ("id[1]", "9007199254740993"));
+    }
+
+    #[test]
+    fn a_number_that_json_can_not_say_is_refused_by_name() {
+        for (number, text) in [(f64::NAN, "NaN"), (f64::INFINITY, "inf"), (f64::NEG_INFINITY, "-inf")] {
+            let list = ListValue { values: vec![true.into(), number.into()] };
+            let list = Value { kind: Some(Kind::ListValue(list)) };
+            let fields = [("a".to_owned(), list)].into_iter().collect();
+            let error = read_struct(&Struct { fields }).unwrap_err();
+            assert_eq!((&*error.path, &*error.number), ("a[1]", text));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_double_survives_the_way_there_and_back(bits: u64) {
+            let double = f64::from_bits(bits);
+            prop_assume!(double.is_finite());
+            let there = from_value(&Value::from(double));
+            let again = parse(there.to_string().as_bytes()).unwrap();
+            let back = to_value(&again).unwrap().kind;
+            prop_assert!(matches!(back, Some(Kind::NumberValue(back)) if back.to_bits() == double.to_bits()), "{there}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     robot_run,
 };
 use crate::{
-    domain::{Plugin, RunId, depth},
+    domain::{Plugin, RunId, depth, number},
     link::{Caller, Host, RpcError},
     supervisor::Projection,
 };
@@ -102,7 +102,12 @@ fn object(params: Value) -> Result<Map<String, Value>, RpcError> {
             let message = format!("params are nested deeper than {} levels", depth::MAX_DEPTH);
             Err(RpcError { code: RpcError::INVALID_PARAMS, message })
         }
-        Value::Object(object) => Ok(object),
+        Value::Object(object) => match number::inexact_in(&object) {
+            Some(inexact) => {
+                Err(RpcError { code: RpcError::INVALID_PARAMS, message: inexact.within("params").to_string() })
+            }
+            None => Ok(object),
+        },
         Value::Null => Ok(Map::new()),
         _ => Err(RpcError { code: RpcError::INVALID_PARAMS, message: "params must be an object".to_owned() }),
     }

@@ -23,7 +23,7 @@ pub use hosts::{HostCall, HostEvent, HostId, Hosts};
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::{Error, PluginId, Reason, Result, depth},
+    domain::{Error, PluginId, Reason, Result, depth, number},
     link::CallError,
     supervisor::Projection,
 };
@@ -56,7 +56,7 @@ pub async fn call(
     let slot = projection.slot(plugin)?;
     let session = slot.session().ok_or_else(|| call_error(&CallError::NotConnected).with("plugin_id", plugin))?;
     let answer = session.call(method, Some(Value::Object(params)), timeout.min(MAX_CALL_TIMEOUT)).await;
-    answer.and_then(check_depth).map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
+    answer.and_then(check_result).map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
 }
 
 /// What plugd calls by itself has to do with what it stores and reports: nobody does that behind its back.
@@ -68,9 +68,12 @@ fn check_method(method: &str) -> Result<()> {
 }
 
 /// A result that no client could read is no answer.
-fn check_depth(result: Map<String, Value>) -> Result<Map<String, Value>, CallError> {
+fn check_result(result: Map<String, Value>) -> Result<Map<String, Value>, CallError> {
     if result.values().any(depth::is_too_deep) {
         return Err(CallError::Undecodable(format!("it is nested deeper than {} levels", depth::MAX_DEPTH)));
+    }
+    if let Some(inexact) = number::inexact_in(&result) {
+        return Err(CallError::Undecodable(inexact.within("result").to_string()));
     }
     Ok(result)
 }

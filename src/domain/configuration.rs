@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::error::{Error, Reason, Result, Violation};
+use super::{
+    error::{Error, Reason, Result, Violation},
+    size,
+};
 
 /// The fields that a manifest declares (CONTRACT 5.5). There are no required fields, ranges, choices or secrets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -78,7 +81,7 @@ impl FieldType {
 ///
 /// # Errors
 /// `INVALID_CONFIGURATION` with a violation `configuration.<id>` for each field of another type, and as many lines in
-/// the message.
+/// the message; and one `configuration` where it is larger than [`size::MAX_OBJECT`].
 pub fn check(schema: Option<&ConfigurationSchema>, value: &Map<String, Value>) -> Result<()> {
     let mut error = Error::new(Reason::InvalidConfiguration, String::new());
     let mut lines = Vec::new();
@@ -86,6 +89,12 @@ pub fn check(schema: Option<&ConfigurationSchema>, value: &Map<String, Value>) -
         let description = format!("must be a {} value.", field.kind.name());
         lines.push(format!("Field {:?} {description}", field.id));
         error.violations.push(Violation { field: format!("configuration.{}", field.id), description });
+    }
+    let bytes = size::of_object(value);
+    if bytes > size::MAX_OBJECT {
+        let description = format!("takes {bytes} bytes on the wire, of {} at most.", size::MAX_OBJECT);
+        lines.push(format!("The configuration {description}"));
+        error.violations.push(Violation { field: "configuration".to_owned(), description });
     }
     error.message = lines.join("\n");
     if lines.is_empty() { Ok(()) } else { Err(error) }

@@ -17,7 +17,14 @@ use self::{
     problems::Problems,
     reader::{Node, Object},
 };
-use super::{configuration::ConfigurationSchema, depth, error::Result, events::EventCatalog, text};
+use super::{
+    configuration::ConfigurationSchema,
+    depth,
+    error::Result,
+    events::EventCatalog,
+    number::{self, Inexact, Unreadable},
+    size, text,
+};
 
 pub use self::{
     access::{Access, Link},
@@ -69,21 +76,17 @@ impl Manifest {
     /// `INVALID_MANIFEST`: it is not JSON, or breaks a rule. All problems are told: one line of the message and one
     /// violation (`manifest.<path>`) each.
     pub fn parse(json: &[u8], catalog: &EventCatalog) -> Result<Self> {
-        let text = text::decode(json).map_err(|error| error.to_string());
-        match text.and_then(|text| serde_json::from_str(text).map_err(|error| error.to_string())) {
-            Ok(value) => Self::from_value(value, catalog),
-            Err(error) => {
-                let mut problems = Problems::default();
-                problems.add(
-                    "",
-                    match depth::is_too_deep_to_parse(&error) {
-                        true => format!("is nested deeper than {} levels.", depth::MAX_DEPTH),
-                        false => format!("is not valid JSON: {error}."),
-                    },
-                );
-                problems.outcome(Self::default())
+        let mut problems = Problems::default();
+        match text::decode(json).map(|text| number::parse(text.as_bytes())) {
+            Ok(Ok(value)) => return Self::from_value(value, catalog),
+            Ok(Err(Unreadable::Inexact(inexact))) => add_inexact(&inexact, &mut problems),
+            Ok(Err(Unreadable::NotJson(error))) if depth::is_too_deep_to_parse(&error) => {
+                problems.add("", format!("is nested deeper than {} levels.", depth::MAX_DEPTH));
             }
+            Ok(Err(Unreadable::NotJson(error))) => problems.add("", format!("is not valid JSON: {error}.")),
+            Err(error) => problems.add("", format!("is not valid JSON: {error}.")),
         }
+        problems.outcome(Self::default())
     }
 
     /// Reads a manifest from a JSON value. Unknown keys are dropped, `null` counts as absent.
@@ -98,6 +101,7 @@ impl Manifest {
         }
         let object = Node::root(value).object(&mut problems);
         let manifest = object.map(|object| Self::read(object, catalog, &mut problems)).unwrap_or_default();
+        check_carried(&manifest, &mut problems);
         problems.outcome(manifest)
     }
 
@@ -126,6 +130,22 @@ impl Manifest {
             capabilities: read_capabilities(&mut object, problems),
         }
     }
+}
+
+/// Every client gets the manifest: it must arrive, and as it is.
+fn check_carried(manifest: &Manifest, problems: &mut Problems) {
+    let object = manifest.to_map();
+    if let Some(inexact) = number::inexact_in(&object) {
+        add_inexact(&inexact, problems);
+    }
+    let bytes = size::of_object(&object);
+    if bytes > size::MAX_OBJECT {
+        problems.add("", format!("is too large: it takes {bytes} bytes on the wire, of {} at most.", size::MAX_OBJECT));
+    }
+}
+
+fn add_inexact(inexact: &Inexact, problems: &mut Problems) {
+    problems.add(&inexact.path, format!("is wrong: {}.", inexact.description()));
 }
 
 /// A name that comes twice would be delivered twice, or wedge the session as it did in Storyden (CONTRACT 19, defect

@@ -9,10 +9,12 @@ pub mod events;
 pub mod id;
 pub mod lifecycle;
 pub mod manifest;
+pub mod number;
 pub mod package;
 pub mod plugin;
 pub mod program;
 pub mod run;
+pub mod size;
 pub mod state;
 pub mod text;
 

@@ -75,6 +75,18 @@ impl Stage {
     }
 }
 
+/// Most bytes of each text of a failure: it is part of every record of its plugin until the next success.
+pub const MAX_TEXT: usize = 4096;
+
+/// The text up to [`MAX_TEXT`].
+fn cut(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
+}
+
 /// Key in the details of a failure: the name of the [`super::Reason`] that caused it, where there is one.
 pub const CAUSE: &str = "cause";
 
@@ -93,7 +105,7 @@ impl Failure {
     /// A failure at this stage in these words, worth another try.
     #[must_use]
     pub fn new(stage: Stage, message: impl Into<String>) -> Self {
-        let message = message.into();
+        let message = cut(message.into());
         let mut details = Map::new();
         details.insert("runtime_provider".into(), json!("local"));
         details.insert("stage".into(), json!(stage.name()));
@@ -110,7 +122,11 @@ impl Failure {
     /// The same with one more detail.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        self.details.insert(key.to_owned(), value.into());
+        let value = match value.into() {
+            Value::String(text) => Value::String(cut(text)),
+            value => value,
+        };
+        self.details.insert(key.to_owned(), value);
         self
     }
 }

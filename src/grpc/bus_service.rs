@@ -3,6 +3,7 @@
 use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use prost_types::Struct;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -10,16 +11,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{convert, status::status, undecodable};
 use crate::{
-    api::{
-        json,
-        v1::{
-            CallPluginRequest, CallPluginResponse, PublishEventRequest, PublishEventResponse, ServeHostRequest,
-            ServeHostResponse, bus_service_server, serve_host_request as asked, serve_host_response as told,
-        },
+    api::v1::{
+        CallPluginRequest, CallPluginResponse, PublishEventRequest, PublishEventResponse, ServeHostRequest,
+        ServeHostResponse, bus_service_server, serve_host_request as asked, serve_host_response as told,
     },
     bus::{self, Events, HostCall, HostEvent, HostId, Hosts},
     domain::{
-        Error, Reason, Result, depth,
+        Error, Reason, Result,
         manifest::{Access, Link},
     },
     link::RpcError,
@@ -58,8 +56,7 @@ impl bus_service_server::BusService for BusService {
     ) -> Result<Response<PublishEventResponse>, Status> {
         super::caller(&request)?;
         let PublishEventRequest { name, payload } = request.into_inner();
-        let payload = payload.map(|payload| json::from_struct(&payload)).unwrap_or_default();
-        depth::require_shallow("payload", &payload).map_err(status)?;
+        let payload = object("payload", payload.as_ref()).map_err(status)?;
         let published = self.events.publish(&name, payload).map_err(status)?;
         Ok(Response::new(PublishEventResponse { matched: published.matched, accepted: published.accepted }))
     }
@@ -73,10 +70,9 @@ impl bus_service_server::BusService for BusService {
         if asked.method.is_empty() {
             return Err(status(Error::field("method", "is missing")));
         }
-        let params = asked.params.map(|params| json::from_struct(&params)).unwrap_or_default();
-        depth::require_shallow("params", &params).map_err(status)?;
+        let params = object("params", asked.params.as_ref()).map_err(status)?;
         let result = bus::call(&self.projection, id, (&asked.method, params), timeout).await.map_err(status)?;
-        Ok(Response::new(CallPluginResponse { result: Some(convert::stored_struct(&result)) }))
+        Ok(Response::new(CallPluginResponse { result: Some(convert::checked_struct(&result)) }))
     }
 
     async fn serve_host(
@@ -105,6 +101,11 @@ impl bus_service_server::BusService for BusService {
         let answers = stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|item| (item, receiver)));
         Ok(Response::new(answers.boxed()))
     }
+}
+
+/// An object in a request; an empty one where there is none.
+fn object(field: &str, asked: Option<&Struct>) -> Result<Map<String, Value>> {
+    asked.map(|asked| convert::object(field, asked)).transpose().map(Option::unwrap_or_default)
 }
 
 fn timeout(asked: Option<prost_types::Duration>, deadline: Option<Duration>) -> Result<Duration> {
@@ -200,7 +201,69 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
         return Err(Error::field("reply", "must be all that follows the first message"));
     };
     let answer = match reply.outcome {
-        Some(asked::reply::Outcome::Result(result)) => shallow(json::from_struct(&result)),
+        Some(asked::reply::Outcome::Result(result)) => convert::object("result", &result)
+            .map_err(|error| RpcError::failed(format!("the application's answer can't be passed on: {error}"))),
+        Some(asked::reply::Outcome::Failure(failure)) => {
+            Err(RpcError { code: failure.code.into(), message: failure.message })
+        }
+        None => Ok(Map::new()),
+    };
+    if !hosts.answer(id, &reply.call_id, answer) {
+        tracing::debug!(call = reply.call_id, "an answer came that nobody waits for");
+    }
+    Ok(())
+}
+
+fn announce_all(mut calls: mpsc::Receiver<HostEvent>, sender: &Sender) -> Result<()> {
+    tell(sender, told::Message::Registered(told::Registered {})).await?;
+    while let Some(event) = calls.recv().await {
+        tell(sender, announce(event)).await?;
+    }
+    Ok(())
+}
+
+/// Ends the registration with the stream, however that ends.
+struct Registration<'a> {
+    hosts: &'a Hosts,
+    id: HostId,
+}
+
+impl Drop for Registration<'_> {
+    fn drop(&mut self) {
+        self.hosts.unregister(self.id);
+    }
+}
+
+/// # Errors
+/// `TOO_BUSY`: the application left everything unread for too long. Its calls must not wait for it.
+async fn tell(sender: &Sender, message: told::Message) -> Result<()> {
+    let told = sender.send(Ok(ServeHostResponse { message: Some(message) }));
+    // A stream that the application has closed ends by itself.
+    let stuck = |_| Error::new(Reason::TooBusy, format!("what the application is told was not read for {UNREAD:?}"));
+    tokio::time::timeout(UNREAD, told).await.map(Result::unwrap_or_default).map_err(stuck)
+}
+
+fn methods(message: ServeHostRequest) -> Result<HashSet<String>> {
+    let Some(asked::Message::Register(register)) = message.message else {
+        return Err(Error::field("register", "must be the first message"));
+    };
+    let methods: HashSet<_> = register.methods.into_iter().collect();
+    if methods.is_empty() || methods.contains("") {
+        return Err(Error::field("register.methods", "must name the methods to serve, or \"*\""));
+    }
+    if methods.contains(bus::GET_CONFIG) {
+        return Err(Error::field("register.methods", "get_config is answered by plugd itself, with what is stored"));
+    }
+    Ok(methods)
+}
+
+fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
+    let Some(asked::Message::Reply(reply)) = message.message else {
+        return Err(Error::field("reply", "must be all that follows the first message"));
+    };
+    let answer = match reply.outcome {
+        Some(asked::reply::Outcome::Result(result)) => convert::object("result", &result)
+            .map_err(|error| RpcError::failed(format!("the application's answer can't be passed on: {error}"))),
         Some(asked::reply::Outcome::Failure(failure)) => {
             Err(RpcError { code: failure.code.into(), message: failure.message })
         }
@@ -225,7 +288,7 @@ fn announce(event: HostEvent) -> told::Message {
             call_id: id,
             plugin_id: plugin.id.to_string(),
             method,
-            params: Some(convert::stored_struct(&params)),
+            params: Some(convert::checked_struct(&params)),
             manifest_id: plugin.desired.manifest.id.clone(),
             timeout: prost_types::Duration::try_from(timeout).ok(),
             run_id: run.to_string(),

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prost_types::{ListValue, Struct, Value, value::Kind as ValueKind};
+use prost_types::{Struct, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::{
     api::{json, v1},
-    domain::{self, ActiveState, Error, Mode, PluginId, Result, State, access::Role},
+    domain::{self, ActiveState, Error, Mode, PluginId, Result, State, access::Role, depth},
 };
 
 /// What a change looks like through a watcher's filter.
@@ -18,7 +18,7 @@ pub use v1::plugin_event::Kind as EventKind;
 #[must_use]
 pub fn plugin(plugin: &domain::Plugin, reveal_token: bool) -> v1::Plugin {
     let desired = &plugin.desired;
-    let manifest = manifest(&desired.manifest);
+    let manifest = desired.manifest.to_map();
     let text = |key| manifest.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
     v1::Plugin {
         id: plugin.id.to_string(),
@@ -26,7 +26,7 @@ pub fn plugin(plugin: &domain::Plugin, reveal_token: bool) -> v1::Plugin {
         description: text("description"),
         version: text("version"),
         mode: mode(desired.mode).into(),
-        manifest: Some(stored_struct(&manifest)),
+        manifest: Some(checked_struct(&manifest)),
         desired_state: active_state(desired.active).into(),
         generation: desired.generation,
         status: Some(status(&plugin.reported)),
@@ -39,14 +39,6 @@ pub fn plugin(plugin: &domain::Plugin, reveal_token: bool) -> v1::Plugin {
     }
 }
 
-fn manifest(manifest: &domain::manifest::Manifest) -> Map<String, Json> {
-    match serde_json::to_value(manifest) {
-        Ok(Json::Object(object)) => object,
-        // A manifest is an object with text keys, so it always serialises to one.
-        _ => Map::new(),
-    }
-}
-
 /// What is reported of a plugin.
 #[must_use]
 pub fn status(reported: &domain::Reported) -> v1::PluginStatus {
@@ -55,7 +47,7 @@ pub fn status(reported: &domain::Reported) -> v1::PluginStatus {
         since: Some(timestamp(reported.since)),
         observed_generation: reported.observed_generation,
         message: reported.message.clone(),
-        details: Some(stored_struct(&reported.details)),
+        details: Some(checked_struct(&reported.details)),
         restart_count: reported.restarts,
         pid: reported.pid.unwrap_or_default(),
         run_id: reported.run.map(|run| run.to_string()).unwrap_or_default(),
@@ -103,25 +95,37 @@ pub fn digest(digest: Option<domain::Digest>) -> String {
     digest.map(|digest| digest.to_string()).unwrap_or_default()
 }
 
-/// A stored object. Reads never fail: a number that a struct can't carry exactly becomes its digits as a string, so
-/// that no digit is lost; its type is.
+/// An object of which it was checked when it came that it can be carried exactly. Should it not be, it is told to plugd's
+/// log, and the reader sees none.
 #[must_use]
-pub fn stored_struct(object: &Map<String, Json>) -> Struct {
-    json::to_struct(object).unwrap_or_else(|_| {
-        let fields = object.iter().map(|(key, value)| (key.clone(), stored_value(value)));
-        Struct { fields: fields.collect() }
+pub fn checked_struct(object: &Map<String, Json>) -> Struct {
+    json::to_struct(object).unwrap_or_else(|error| {
+        tracing::error!(%error, "an object that can't be carried was let in");
+        Struct::default()
     })
 }
 
-/// A stored value; see [`stored_struct`].
+/// A value; see [`checked_struct`].
 #[must_use]
-pub fn stored_value(value: &Json) -> Value {
-    let kind = match value {
-        Json::Object(object) => ValueKind::StructValue(stored_struct(object)),
-        Json::Array(items) => ValueKind::ListValue(ListValue { values: items.iter().map(stored_value).collect() }),
-        other => return json::to_value(other).unwrap_or_else(|number| ValueKind::StringValue(number.0).into()),
-    };
-    kind.into()
+pub fn checked_value(value: &Json) -> Value {
+    json::to_value(value).unwrap_or_else(|error| {
+        tracing::error!(%error, "a value that can't be carried was let in");
+        Value::default()
+    })
+}
+
+/// An object in a request.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` about the number in this field that JSON can't say, or the value that is nested too deep.
+pub fn object(field: &str, object: &Struct) -> Result<Map<String, Json>> {
+    let object = json::read_struct(object).map_err(|inexact| {
+        let inexact = inexact.within(field);
+        let description = inexact.description();
+        Error::field(inexact.path, description)
+    })?;
+    depth::require_shallow(field, &object)?;
+    Ok(object)
 }
 
 /// The id of a plugin in a request.

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use proptest::prelude::*;
+use prost::Message;
 use serde_json::json;
 
 use super::*;
-use crate::domain::{Commit, Desired, Digest, Plugin, Reported, access::AccessToken};
+use crate::domain::{Commit, Desired, Digest, Plugin, Reported, access::AccessToken, events::EventCatalog};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -38,7 +40,7 @@ fn a_plugin_shows_what_is_desired_and_what_is_reported() {
     assert_eq!((shown.mode(), shown.desired_state()), (v1::PluginMode::External, v1::ActiveState::Active));
     assert_eq!((shown.generation, shown.revision, shown.configuration_revision), (5, 9, 3));
     assert_eq!((shown.package_digest, shown.previous_package_digest), (Digest([1; 32]).to_string(), String::new()));
-    assert_eq!(shown.manifest.unwrap().fields["id"], ValueKind::StringValue("greeter".to_owned()).into());
+    assert_eq!(shown.manifest.unwrap().fields["id"], Value::from("greeter"));
     let status = shown.status.unwrap();
     assert_eq!((status.state(), status.observed_generation), (v1::ReportedState::Inactive, 4));
     assert_eq!((status.message.as_str(), status.pid, status.run_id.as_str()), ("exit status 42", 0, ""));
@@ -68,13 +70,58 @@ fn a_time_before_1970_counts_its_nanoseconds_forward() {
     assert_eq!(shown("1969-12-31T23:59:58Z"), prost_types::Timestamp { seconds: -2, nanos: 0 });
 }
 
+fn json_value() -> impl Strategy<Value = Json> {
+    let leaf = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        (-domain::number::EXACT.cast_signed()..domain::number::EXACT.cast_signed()).prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        ".{0,200}".prop_map(Json::from),
+    ];
+    leaf.prop_recursive(4, 64, 8, |inner| {
+        let key = ".{0,20}";
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(Json::from),
+            prop::collection::btree_map(key, inner, 0..8).prop_map(|map| Json::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What the domain says without protobuf is what the wire takes.
+    #[test]
+    fn the_size_of_json_on_the_wire_is_known_without_it(value in json_value()) {
+        let object = Map::from_iter([("a".to_owned(), value.clone()), (String::new(), value)]);
+        prop_assert_eq!(domain::size::of_object(&object), checked_struct(&object).encoded_len());
+    }
+}
+
 #[test]
-fn a_stored_number_that_a_struct_cannot_carry_is_shown_with_all_its_digits() {
-    let Json::Object(object) = json!({"a": [{"big": 9_007_199_254_740_995_i64}], "b": 1.5, "c": null}) else {
-        unreachable!()
+fn the_largest_plugin_takes_less_than_half_of_what_clients_take() {
+    let mut source = mk_plugin();
+    // The densest that there is: each digit becomes eleven bytes.
+    let text = |tools: usize| {
+        let schema = json!({"type": "object", "enum": vec![1; tools]});
+        let capability = json!({"type": "robot.tool_provider", "id": "p", "name": "p", "version": "1",
+            "tools": [{"id": "t", "name": "t", "description": "", "input_schema": schema}]});
+        json!({"id": "greeter", "author": "me", "name": "G", "capabilities": [capability]}).to_string()
     };
-    let shown = json::from_struct(&stored_struct(&object));
-    assert_eq!(Json::Object(shown), json!({"a": [{"big": "9007199254740995"}], "b": 1.5, "c": null}));
+    let read = |numbers| domain::manifest::Manifest::parse(text(numbers).as_bytes(), &EventCatalog::any());
+    let most = domain::size::MAX_OBJECT / 11;
+    assert_eq!(read(most).unwrap_err().violations[0].field, "manifest");
+    source.desired.manifest = Arc::new(read(most - 100).unwrap());
+    let failure = domain::Failure::new(domain::Stage::Start, "x".repeat(1 << 20)).with("output", "x".repeat(1 << 20));
+    source.reported.message = failure.message;
+    source.reported.details = failure.details;
+    assert!(plugin(&source, true).encoded_len() <= 2 << 20);
+}
+
+#[test]
+fn a_number_that_json_can_not_say_is_a_fault_of_its_field() {
+    let fields = [("limit".to_owned(), f64::NAN.into())].into_iter().collect();
+    assert_eq!(object("configuration", &Struct { fields }).unwrap_err().violations[0].field, "configuration.limit");
 }
 
 #[test]

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{CallError, RpcError};
-use crate::domain::depth;
+use crate::domain::{
+    depth,
+    number::{self, Inexact, Unreadable},
+};
 
 /// One text frame of a plugin.
 #[derive(Debug, PartialEq)]
@@ -62,10 +65,25 @@ impl RequestId {
 
 /// Reads a text frame. Nesting is bounded by the parser (128 levels).
 pub(super) fn read(text: &str) -> Inbound {
-    match serde_json::from_str(text) {
+    match number::parse(text.as_bytes()) {
         Ok(Value::Object(frame)) => read_object(frame),
         Ok(_) => malformed("not a JSON object", None),
-        Err(error) if depth::is_too_deep_to_parse(&error) => read_deep(text),
+        Err(Unreadable::Inexact(inexact)) => read_inexact(text, &inexact),
+        Err(Unreadable::NotJson(error)) if depth::is_too_deep_to_parse(&error) => read_deep(text),
+        Err(Unreadable::NotJson(_)) => malformed("not JSON", None),
+    }
+}
+
+/// A frame with an integer of more than 64 bits, which would become another one.
+fn read_inexact(text: &str, inexact: &Inexact) -> Inbound {
+    match serde_json::from_str(text).map(read_object) {
+        Ok(Inbound::Request(request)) => {
+            malformed("a number has more than 64 bits: send it as a string", Some(request.id))
+        }
+        Ok(Inbound::Response(response)) => {
+            Inbound::Response(Response { outcome: Err(CallError::Undecodable(inexact.to_string())), ..response })
+        }
+        Ok(malformed) => malformed,
         Err(_) => malformed("not JSON", None),
     }
 }

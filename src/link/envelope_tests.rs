@@ -71,6 +71,19 @@ fn a_success_without_an_object_is_undecodable() {
     }
 }
 
+/// It would become another number on its way.
+#[test]
+fn an_integer_of_more_than_64_bits_is_refused_to_whom_it_concerns() {
+    let Inbound::Response(response) = read(r#"{"id":"a","result":{"rows":[18446744073709551617]}}"#) else {
+        panic!("not a response")
+    };
+    let Err(CallError::Undecodable(why)) = response.outcome else { panic!("taken") };
+    assert!(why.starts_with("result.rows[0]: the number 18446744073709551617"), "{why}");
+    let request = read(r#"{"id":"b","method":"m","params":{"n":18446744073709551617}}"#);
+    assert!(matches!(request, Inbound::Malformed(Malformed { reply_to: Some(to), .. }) if to == id(json!("b"))));
+    assert!(matches!(read(r#"{"id":"c","result":{"n":1e300}}"#), Inbound::Response(Response { outcome: Ok(_), .. })));
+}
+
 #[test]
 fn an_id_that_is_no_xid_is_echoed_as_it_came_11_2() {
     for value in [json!("zz not an xid"), json!(""), json!(17), json!(-1), json!(1.5)] {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::{App, error::Problem};
-use crate::api::json;
+use crate::api::json::{self, Inexact, Unreadable};
 
 /// The media type of JSON.
 pub(super) const JSON: &str = "application/json";
@@ -50,11 +50,12 @@ impl FromRequest<App> for JsonObject {
 }
 
 fn parse(bytes: &[u8]) -> Result<JsonObject, Problem> {
-    match serde_json::from_slice(bytes) {
+    match json::parse(bytes) {
         Ok(Value::Object(object)) => Ok(JsonObject(object)),
         Ok(_) => Err(Problem::invalid("body", "must be a JSON object")),
-        Err(error) if is_too_deep(&error) => Err(too_deep("body")),
-        Err(error) => Err(Problem::invalid("body", format!("is not JSON: {error}"))),
+        Err(Unreadable::Inexact(inexact)) => Err(inexact_number(&inexact)),
+        Err(Unreadable::NotJson(error)) if is_too_deep(&error) => Err(too_deep("body")),
+        Err(Unreadable::NotJson(error)) => Err(Problem::invalid("body", format!("is not JSON: {error}"))),
     }
 }
 
@@ -143,10 +144,14 @@ pub(super) async fn to_struct(object: Map<String, Value>) -> Result<Struct, Prob
 fn convert(object: Map<String, Value>) -> Result<Struct, Problem> {
     let fields = object.into_iter().map(|(key, value)| {
         require_shallow(&key, &value)?;
-        let value = json::to_value(&value).map_err(|error| Problem::invalid(&key, error.to_string()))?;
+        let value = json::to_value(&value).map_err(|inexact| inexact_number(&inexact.within(&key)))?;
         Ok((key, value))
     });
     Ok(Struct { fields: fields.collect::<Result<_, Problem>>()? })
+}
+
+fn inexact_number(inexact: &Inexact) -> Problem {
+    Problem::invalid(&inexact.path, inexact.description())
 }
 
 fn require_shallow(key: &str, value: &Value) -> Result<(), Problem> {

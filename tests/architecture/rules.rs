@@ -19,7 +19,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
     ("bus", &["domain", "link", "supervisor"]),
     ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api", "server"]),
-    ("api", &[]),
+    // Of the domain only what numbers can be carried.
+    ("api", &["domain"]),
     // Of the server only whose connection a request came on.
     ("rest", &["api", "server"]),
     ("config", &["domain", "files"]),

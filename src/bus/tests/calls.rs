@@ -118,3 +118,16 @@ async fn answers_find_their_calls_in_whatever_order_they_come() {
     }
     world.shut_down().await;
 }
+
+/// The API has 64-bit floats only: the plugin's author is told which number to send as a string.
+#[tokio::test(start_paused = true)]
+async fn a_result_with_a_number_that_would_change_is_refused_with_its_place() {
+    let world = mk_world().await;
+    let (plugin, peer) = consumer(&world, "one", &[]).await;
+    tokio::spawn(peer.answer_all(|_| Ok(json!({"rows": [{"id": 9_007_199_254_740_993_i64}]}))));
+    let error = call(&world, &plugin, json!({})).await.unwrap_err();
+    assert_eq!(error.reason, Reason::PluginCallFailed);
+    let told = "result.rows[0].id: the number 9007199254740993 can't be carried exactly; send it as a string";
+    assert!(error.message.contains(told), "{}", error.message);
+    world.shut_down().await;
+}

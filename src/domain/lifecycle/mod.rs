@@ -21,6 +21,9 @@ use serde_json::{Map, json};
 
 use super::{ActiveState, Digest, Failure, Mode, Plugin, Reported, RunId, State};
 
+/// Processes that are named when they can't be killed; there may be thousands.
+const MAX_PIDS: usize = 100;
+
 /// Key in the details of a stopping plugin: the state that it left.
 pub const STOPPING_FROM: &str = "stopping_from";
 
@@ -246,9 +249,14 @@ impl Lifecycle {
 
     /// Processes outlive their kill. Nothing is started until they are gone.
     fn give_up(&mut self, now: Timestamp, then: Then, pids: &[u32]) {
-        let listed = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let listed = pids.iter().take(MAX_PIDS).map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let more = pids.len().saturating_sub(MAX_PIDS);
+        let listed = if more > 0 { format!("{listed} and {more} more") } else { listed };
         let listed = if listed.is_empty() { "that it left".to_owned() } else { listed };
-        let details = Map::from_iter([("stage".to_owned(), json!("stop")), ("pids".to_owned(), json!(pids))]);
+        let details = Map::from_iter([
+            ("stage".to_owned(), json!("stop")),
+            ("pids".to_owned(), json!(pids[..pids.len().min(MAX_PIDS)])),
+        ]);
         self.reported.message = format!("processes {listed} can't be killed");
         self.reported.details = details;
         // A deletion is not carried out later behind the back of a caller who was told that it failed.

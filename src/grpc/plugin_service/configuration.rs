@@ -5,19 +5,15 @@ use tonic::{Request, Response};
 
 use super::{Answer, PluginService, shown};
 use crate::{
-    api::{
-        json,
-        v1::{
-            ConfigurationField, ConfigurationRevision, GetConfigurationRequest, GetConfigurationResponse,
-            GetConfigurationSchemaRequest, GetConfigurationSchemaResponse, ListConfigurationRevisionsRequest,
-            ListConfigurationRevisionsResponse, UpdateConfigurationRequest, UpdateConfigurationResponse,
-            configuration_field::Type,
-        },
+    api::v1::{
+        ConfigurationField, ConfigurationRevision, GetConfigurationRequest, GetConfigurationResponse,
+        GetConfigurationSchemaRequest, GetConfigurationSchemaResponse, ListConfigurationRevisionsRequest,
+        ListConfigurationRevisionsResponse, UpdateConfigurationRequest, UpdateConfigurationResponse,
+        configuration_field::Type,
     },
     domain::{
         Error, Result,
         configuration::{Field, FieldType},
-        depth,
     },
     grpc::{convert, page, status::status},
     store,
@@ -45,7 +41,7 @@ impl PluginService {
         let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
         let plugin = self.0.handle.get(id).map_err(status)?;
         Ok(Response::new(GetConfigurationResponse {
-            configuration: Some(convert::stored_struct(&plugin.desired.configuration)),
+            configuration: Some(convert::checked_struct(&plugin.desired.configuration)),
             configuration_revision: plugin.desired.configuration_revision,
         }))
     }
@@ -58,13 +54,15 @@ impl PluginService {
         let asked = request.into_inner();
         let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
         let values = asked.configuration.ok_or_else(|| status(Error::field("configuration", "is missing")))?;
-        let values = json::from_struct(&values);
-        depth::require_shallow("configuration", &values).map_err(status)?;
-        let new = NewConfiguration { values, if_revision: asked.if_revision, author: caller.token().name.clone() };
+        let new = NewConfiguration {
+            values: convert::object("configuration", &values).map_err(status)?,
+            if_revision: asked.if_revision,
+            author: caller.token().name.clone(),
+        };
         let plugin = self.0.handle.update_configuration(id, new).await.map_err(status)?;
         Ok(Response::new(UpdateConfigurationResponse {
             plugin: shown(&plugin, &caller),
-            configuration: Some(convert::stored_struct(&plugin.desired.configuration)),
+            configuration: Some(convert::checked_struct(&plugin.desired.configuration)),
             configuration_revision: plugin.desired.configuration_revision,
         }))
     }
@@ -107,7 +105,7 @@ impl PluginService {
 fn revision(revision: &store::ConfigurationRevision) -> ConfigurationRevision {
     ConfigurationRevision {
         configuration_revision: revision.revision,
-        configuration: Some(convert::stored_struct(&revision.configuration)),
+        configuration: Some(convert::checked_struct(&revision.configuration)),
         create_time: Some(convert::timestamp(revision.created)),
         author: revision.author.clone(),
     }
@@ -124,6 +122,6 @@ fn field(field: &Field) -> ConfigurationField {
         id: field.id.clone(),
         label: field.label.clone(),
         description: field.description.clone(),
-        default: field.default.as_ref().map(convert::stored_value),
+        default: field.default.as_ref().map(convert::checked_value),
     }
 }

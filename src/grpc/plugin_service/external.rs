@@ -5,12 +5,9 @@ use tonic::{Request, Response};
 
 use super::{Answer, PluginService, shown};
 use crate::{
-    api::{
-        json,
-        v1::{
-            CycleTokenRequest, CycleTokenResponse, RegisterExternalPluginRequest, RegisterExternalPluginResponse,
-            UpdateManifestRequest, UpdateManifestResponse,
-        },
+    api::v1::{
+        CycleTokenRequest, CycleTokenResponse, RegisterExternalPluginRequest, RegisterExternalPluginResponse,
+        UpdateManifestRequest, UpdateManifestResponse,
     },
     domain::{Error, Result, manifest::Manifest},
     grpc::{convert, status::status},
@@ -49,6 +46,6 @@ impl PluginService {
 
     fn manifest(&self, manifest: Option<prost_types::Struct>) -> Result<Manifest> {
         let manifest = manifest.ok_or_else(|| Error::field("manifest", "is missing"))?;
-        Manifest::from_value(Value::Object(json::from_struct(&manifest)), &self.0.catalog)
+        Manifest::from_value(Value::Object(convert::object("manifest", &manifest)?), &self.0.catalog)
     }
 }

@@ -152,6 +152,8 @@ async fn an_installation_that_is_wrong_names_the_field() {
         (r#"{"mode":"external"}"#, "manifest"),
         (r#"{"mode":"external","manifest":[]}"#, "manifest"),
         (r#"{"mode":"external","manifest":{"id":9007199254740995}}"#, "id"),
+        (r#"{"mode":"external","manifest":{"id":[1,{"b":9007199254740993}]}}"#, "id[1].b"),
+        (r#"{"mode":"external","manifest":{"id":18446744073709551617}}"#, "manifest.id"),
     ] {
         let (status, error) = post(&harness, body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");

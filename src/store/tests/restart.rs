@@ -52,3 +52,17 @@ async fn a_closed_store_answers_that_it_is_unavailable() {
     assert!(!*other.healthy().borrow());
     other.report(mk_id(1), mk_report(State::Active, 2));
 }
+
+/// 12 % of them came back changed in their last place.
+#[tokio::test]
+async fn numbers_come_back_as_they_were_stored() {
+    let fixture = Fixture::new().await;
+    let mut plugin = mk_plugin(1);
+    let bits = (1_u64..5000).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let doubles = bits.map(f64::from_bits).filter(|double| double.is_finite()).chain([0.942_450_283_777_050_3, -0.0]);
+    let numbers: Vec<_> = doubles.map(serde_json::Value::from).chain([u64::MAX.into(), i64::MIN.into()]).collect();
+    plugin.desired.configuration = Arc::new([("numbers".to_owned(), numbers.into())].into_iter().collect());
+    fixture.store.install(plugin.clone()).await.unwrap();
+    let fixture = fixture.reopened(1_000_000).await;
+    assert_eq!(fixture.loaded.plugins[0].desired.configuration, plugin.desired.configuration);
+}
