@@ -17,6 +17,7 @@ mod encryption;
 mod foreign_clients;
 mod harness;
 mod killed;
+mod leftovers;
 mod listing;
 mod logs;
 mod misbehaviour;

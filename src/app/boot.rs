@@ -68,6 +68,7 @@ pub(super) async fn boot(
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
     let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
+    tokio::spawn(glue::sweep_packages(library.clone(), loaded.head == 0));
     let hosts = Arc::new(Hosts::default());
     let bridge = Bridge::new(projection, hosts.clone(), credentials(config));
     let parts = Arc::new(Parts {
@@ -78,8 +79,11 @@ pub(super) async fn boot(
         rpc_url: rpc_url(plugins_dial),
         on_update_failed: glue::take_back(library.clone(), store.clone()),
         on_deleted: {
-            let logs = logs.clone();
-            Box::new(move |id| logs.remove(id))
+            let (logs, library) = (logs.clone(), library.clone());
+            Box::new(move |plugin| {
+                logs.remove(plugin.id);
+                library.discard(&plugin.desired);
+            })
         },
     });
     let health = health::service(&store, &draining, config.runtime_provider != RuntimeProvider::None);

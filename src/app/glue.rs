@@ -1,6 +1,9 @@
 //! What one part needs of another that it must not know.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -34,6 +37,10 @@ impl PackageBytes for Packages {
     fn delete(&self, digest: Digest) -> BoxFuture<'_, Result<()>> {
         Box::pin(Self::delete(self, digest))
     }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<(Digest, SystemTime)>>> {
+        Box::pin(Self::list(self))
+    }
 }
 
 /// Packages for the runtime. They were checked when they came.
@@ -63,12 +70,32 @@ pub(super) fn take_back(library: Arc<Library>, store: Store) -> Box<dyn Fn(Plugi
                         Ok(()) => continue,
                         Err(_) => return,
                     },
+                    Err(error) if error.reason == Reason::Superseded => {}
                     Err(error) => tracing::error!(plugin = %id, %error, "the update failed and can't be taken back"),
                 }
                 return;
             }
         });
     })
+}
+
+/// How long a package may lie there without a plugin, and how often it is looked for them (DESIGN 7).
+const GRACE: Duration = Duration::from_secs(3600);
+
+/// Deletes packages that no plugin refers to: at once those that an earlier plugd left, as no upload is open yet, and later
+/// those that lie there for longer than [`GRACE`].
+///
+/// A new store knows nothing of what lay there before it. That may be another's, whose address was forgotten at this start,
+/// so it is left alone.
+pub(super) async fn sweep_packages(library: Arc<Library>, is_new_store: bool) {
+    let start = SystemTime::now();
+    let is_ours = |stored| !is_new_store || stored >= start;
+    library.sweep(is_ours).await;
+    let mut rounds = tokio::time::interval_at(tokio::time::Instant::now() + GRACE, GRACE);
+    loop {
+        rounds.tick().await;
+        library.sweep(|stored| is_ours(stored) && stored.elapsed().is_ok_and(|age| age >= GRACE)).await;
+    }
 }
 
 /// Removes the folders of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only

@@ -8,13 +8,18 @@ use serde_json::{Map, Value};
 
 use super::{ActiveState, Mode, PluginId, RunId, State, manifest::Manifest};
 
+/// A place in the order of installation.
+pub type Place = (u64, PluginId);
+
 /// One installation of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plugin {
     /// The installation's id.
     pub id: PluginId,
-    /// When it was installed.
+    /// When it was installed, by a clock that may have been set back since.
     pub created: Timestamp,
+    /// The revision that installed it: lists are in this order.
+    pub installed: u64,
     /// What is desired: changed by calls only.
     pub desired: Desired,
     /// What is reported: changed by the plugin's supervisor only.
@@ -24,12 +29,24 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// Its place in lists: by installation. The id only tells apart what no store has given a revision yet.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        (self.installed, self.id)
+    }
+
     /// Was the present package stable once, or gone back to? Then it is not taken back if it fails. A comparison with
     /// what is committed: it holds also where plugd ended before it could report anything of a new package.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         let was_stable = self.desired.package.is_some() && self.desired.package == self.reported.proven_package;
         was_stable || self.desired.is_restored
+    }
+
+    /// Did the present package fail without having been stable since? Then it is never gone back to.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.desired.package.is_some() && self.desired.package == self.reported.failed_package
     }
 }
 
@@ -88,6 +105,9 @@ pub struct Reported {
     /// The package that was stable last. An update that never is goes back to the package before it.
     #[serde(default)]
     pub proven_package: Option<Digest>,
+    /// The package that failed last and has not been stable since.
+    #[serde(default)]
+    pub failed_package: Option<Digest>,
     /// Counts the reports of this plugin. Whoever saw one with a number waits for a record with at least that.
     #[serde(default)]
     pub serial: u64,
@@ -109,6 +129,7 @@ impl Reported {
             is_degraded: false,
             events_dropped: 0,
             proven_package: None,
+            failed_package: None,
             serial: 0,
         }
     }

@@ -31,7 +31,7 @@ fn mk_plugin() -> Arc<Plugin> {
         token_epoch: 1,
     };
     let reported = Reported::inactive(created, 1);
-    Arc::new(Plugin { id: PluginId::from(xid::new()), created, desired, reported, revision: 1 })
+    Arc::new(Plugin { id: PluginId::from(xid::new()), created, installed: 1, desired, reported, revision: 1 })
 }
 
 /// An application that serves everything and reads nothing by itself.

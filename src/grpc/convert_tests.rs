@@ -29,7 +29,7 @@ fn mk_plugin() -> Plugin {
         token_epoch: 1,
     };
     let reported = Reported { message: "exit status 42".to_owned(), ..Reported::inactive(created, 4) };
-    Plugin { id: PluginId::from(xid::new()), created, desired, reported, revision: 9 }
+    Plugin { id: PluginId::from(xid::new()), created, installed: 7, desired, reported, revision: 9 }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use crate::domain::{Error, PluginId, Result, TokenId};
+use crate::domain::{Error, PluginId, Result, TokenId, plugin};
 
 /// How large the pages of one list are.
 #[derive(Debug, Clone, Copy)]
@@ -65,15 +65,17 @@ pub trait Place: Sized {
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
 
-impl Place for PluginId {
+/// A plugin, by its installation.
+impl Place for plugin::Place {
     const MARK: u8 = b'p';
 
     fn to_bytes(&self) -> Vec<u8> {
-        self.as_bytes().to_vec()
+        [&self.0.to_be_bytes()[..], self.1.as_bytes()].concat()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(PluginId::from_bytes)
+        let (installed, id) = bytes.split_first_chunk()?;
+        Some((u64::from_be_bytes(*installed), PluginId::from_bytes(id.try_into().ok()?)))
     }
 }
 
@@ -164,15 +166,15 @@ mod tests {
 
     #[test]
     fn a_token_leads_back_to_its_place() {
-        let id = PluginId::from(xid::new());
-        assert_eq!(after(&token(&id)).unwrap(), Some(id));
+        let place = (5_u64, PluginId::from(xid::new()));
+        assert_eq!(after(&token(&place)).unwrap(), Some(place));
         assert_eq!(after(&token(&7_u64)).unwrap(), Some(7_u64));
         assert_eq!(after::<u64>("").unwrap(), None);
     }
 
     #[test]
     fn a_token_of_another_list_or_of_nobody_is_refused() {
-        let foreign = token(&PluginId::from(xid::new()));
+        let foreign = token(&(5_u64, PluginId::from(xid::new())));
         for text in [foreign.as_str(), "x", "é", "cg", "AAAA"] {
             assert_eq!(after::<u64>(text).unwrap_err().violations[0].field, "page_token", "{text}");
         }

@@ -73,7 +73,7 @@ pub struct Loaded {
     pub head: u64,
     /// Revisions up to this one are no longer in the journal.
     pub compacted: u64,
-    /// All plugins, by time of installation and id.
+    /// All plugins, in the order of their installation.
     pub plugins: Vec<Plugin>,
     /// Ids of plugins whose records can't be understood. They are left as they are, for a plugd or a person who can.
     pub unreadable: Vec<String>,
@@ -99,7 +99,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Stores a new plugin. Its `revision` is ignored: it gets the next one.
+    /// Stores a new plugin. Its `revision`, and that of its installation, is ignored: it gets the next one.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`; `INTERNAL` when the id is taken.

@@ -110,6 +110,6 @@ fn record(row: &plugin::Model, documents: &mut Documents) -> Result<Record, Stor
 
 fn in_order(records: &Records) -> Vec<Plugin> {
     let mut plugins: Vec<Plugin> = records.values().map(|record| Plugin::clone(&record.plugin)).collect();
-    plugins.sort_by_key(|plugin| (plugin.created, plugin.id));
+    plugins.sort_by_key(Plugin::place);
     plugins
 }

@@ -1,9 +1,10 @@
 //! The bytes of packages, in a folder, each under its digest.
 
-use std::{fmt::Display, io, path::Path as FilePath, sync::Arc};
+use std::{fmt::Display, io, path::Path as FilePath, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
-use object_store::{Error as ObjectError, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
+use futures_util::TryStreamExt;
+use object_store::{Error as ObjectError, ObjectMeta, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
 use sha2::{Digest as _, Sha256};
 
 use super::error::unavailable;
@@ -49,6 +50,16 @@ impl Packages {
             Err(ObjectError::NotFound { .. }) => Err(not_found(digest)),
             Err(error) => Err(hide("read", &error)),
         }
+    }
+
+    /// All packages, and when each was stored.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn list(&self) -> Result<Vec<(Digest, SystemTime)>> {
+        let listed = self.objects.list(None).try_collect::<Vec<_>>().await.map_err(|error| hide("listed", &error))?;
+        let package = |meta: ObjectMeta| Some((digest_of(&meta.location)?, SystemTime::from(meta.last_modified)));
+        Ok(listed.into_iter().filter_map(package).collect())
     }
 
     /// Deletes a package; one that is not there is deleted already.

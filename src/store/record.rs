@@ -13,6 +13,7 @@ use crate::domain::{ActiveState, Desired, Digest, Mode, Plugin, PluginId, Report
 #[derive(Serialize, Deserialize)]
 struct Stored<R> {
     created: Timestamp,
+    installed: u64,
     desired: StoredDesired,
     reported: R,
 }
@@ -57,7 +58,12 @@ pub(super) struct Rest {
 /// None that a plugin made of JSON can cause.
 pub(super) fn encode(plugin: &Plugin) -> Result<String, serde_json::Error> {
     let desired = StoredDesired::from(&plugin.desired);
-    serde_json::to_string(&Stored { created: plugin.created, desired, reported: &plugin.reported })
+    serde_json::to_string(&Stored {
+        created: plugin.created,
+        installed: plugin.installed,
+        desired,
+        reported: &plugin.reported,
+    })
 }
 
 /// The plugin of a row.
@@ -70,6 +76,7 @@ pub(super) fn decode(text: &str, rest: Rest) -> Result<Plugin, StoreError> {
     Ok(Plugin {
         id: rest.id,
         created: stored.created,
+        installed: stored.installed,
         reported: stored.reported.of(&stored.desired),
         desired: stored.desired.with(rest.manifest, rest.configuration),
         revision: rest.revision,

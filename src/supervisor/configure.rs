@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::{Handle, Slot, handle::commit};
+use super::{Handle, Slot, handle::commit, settle::Wanted};
 use crate::{
     domain::{Desired, Error, Plugin, PluginId, Reason, Result, State, configuration, lifecycle::Event},
     link::Session,
@@ -58,7 +58,7 @@ impl Handle {
             let desired = Desired { configuration: values, configuration_revision, ..plugin.desired.clone() };
             Ok(commit(desired, |generation, _| Event::DesiredAmended { generation }))
         };
-        let committed = self.amend(slot, id, Box::new(decide), &author).await;
+        let committed = self.amend(slot, id, (Box::new(decide), Wanted::of), &author).await;
         let behind = match &committed {
             // A connection that was made meanwhile may have asked for the configuration before it was stored.
             Ok(_) => slot.session().filter(|present| present.id() != session.id()),
@@ -71,7 +71,7 @@ impl Handle {
                 tracing::warn!(plugin = %id, %error, "the plugin keeps another configuration than the stored one");
             });
         }
-        committed
+        committed.map(|committed| committed.plugin)
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
     Handle,
     handle::{commit, mk_plugin},
     message::Decide,
+    settle::Wanted,
 };
 use crate::{
     domain::{
@@ -60,8 +61,8 @@ impl Handle {
             let desired = change(plugin.desired.clone());
             Ok(commit(desired, |generation, _| Event::CredentialReplaced { generation }))
         });
-        let committed = self.amend(&slot, id, decide, by).await?;
-        self.wait_observed(&slot, committed.desired.generation).await
+        let committed = self.amend(&slot, id, (decide, Wanted::of), by).await?;
+        self.wait_observed(&slot, committed.plugin.desired.generation).await
     }
 }
 

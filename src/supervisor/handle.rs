@@ -5,19 +5,19 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{
     sync::oneshot,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ledger, Projection, Slot, Watch, WatchQuery,
+    Committed, Ledger, Projection, Slot, Watch, WatchQuery,
     message::{Amend, Amendment, Decide, Decision, Message},
     registry::Page,
     settle::{Wanted, not_settled},
 };
 use crate::domain::{
     ActiveState, Desired, Digest, Error, Mode, Plugin, PluginId, Reason, Reported, Result, State, lifecycle::Event,
-    manifest::Manifest,
+    manifest::Manifest, plugin::Place,
 };
 
 /// How long callers wait for a plugin to settle, at the most and by default (CONTRACT 3.5).
@@ -57,8 +57,8 @@ pub struct ListQuery {
     pub mode: Option<Mode>,
     /// Only with this id in the manifest; empty: all.
     pub manifest_id: String,
-    /// Only after this id.
-    pub after: Option<PluginId>,
+    /// Only after this place.
+    pub after: Option<Place>,
 }
 
 impl Handle {
@@ -122,7 +122,7 @@ impl Handle {
         self.shared.projection.slot(id)
     }
 
-    /// Plugins in the order of their ids, as long as `has_room` says so.
+    /// Plugins in the order of their installation, as long as `has_room` says so.
     pub fn list(&self, query: &ListQuery, mut has_room: impl FnMut(&Plugin) -> bool) -> Vec<Arc<Plugin>> {
         let is_wanted = |plugin: &Plugin| {
             let is_in_state = query.states.is_empty() || query.states.contains(&plugin.reported.state);
@@ -211,34 +211,36 @@ impl Handle {
     /// What `decide` refuses, and as [`Handle::set_active`].
     async fn amend_and_wait(&self, id: PluginId, decide: Decide, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
         let slot = self.slot(id)?;
-        let committed = self.amend(&slot, id, decide, by).await?;
-        self.settle(&slot, &committed, (Wanted::of(&committed), wait)).await
+        let committed = self.amend(&slot, id, (decide, Wanted::of), by).await?;
+        self.settled(committed, wait).await
     }
 
-    /// Waits until what was desired of this record is settled, with its package.
-    pub(super) async fn wait_with_package(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
-        let slot = self.slot(committed.id)?;
-        self.settle(&slot, committed, (Wanted::with_package_of(committed), wait)).await
-    }
-
-    pub(super) async fn amend(&self, slot: &Slot, id: PluginId, decide: Decide, by: &str) -> Result<Arc<Plugin>> {
+    pub(super) async fn amend(
+        &self,
+        slot: &Slot,
+        id: PluginId,
+        (decide, wanted): (Decide, fn(&Plugin) -> Wanted),
+        by: &str,
+    ) -> Result<Committed> {
         let (reply, answer) = oneshot::channel();
-        let amend = Amend { decide, author: by.to_owned(), reply };
+        let amend = Amend { decide, wanted, author: by.to_owned(), reply };
         if !slot.tell(Message::Amend(amend)) {
             return Err(gone(slot, id));
         }
         answer.await.unwrap_or_else(|_| Err(gone(slot, id)))
     }
 
-    async fn settle(
-        &self,
-        slot: &Slot,
-        committed: &Arc<Plugin>,
-        (wanted, wait): (Wanted, Wait),
-    ) -> Result<Arc<Plugin>> {
-        let Wait::UpTo(time) = wait else { return Ok(committed.clone()) };
-        let outcome = |plugin: &Arc<Plugin>| Some(wanted.outcome(plugin)?.map(|()| plugin.clone()));
-        self.wait(slot, time, outcome).await?
+    /// Waits until what was committed is settled.
+    pub(super) async fn settled(&self, committed: Committed, wait: Wait) -> Result<Arc<Plugin>> {
+        let Committed { plugin, settled } = committed;
+        let Wait::UpTo(time) = wait else { return Ok(plugin) };
+        tokio::select! {
+            // What is known by now is told also where the time is over.
+            biased;
+            answer = settled => answer.unwrap_or_else(|_| Err(draining())),
+            () = self.shared.draining.cancelled() => Err(draining()),
+            () = sleep(time.min(MAX_WAIT)) => Err(not_settled(&*self.get(plugin.id).unwrap_or(plugin))),
+        }
     }
 
     /// Waits until the plugin's supervisor has answered to a generation.
@@ -266,11 +268,15 @@ impl Handle {
             };
             match timeout_at(deadline, changed).await {
                 Ok(true) => {}
-                Ok(false) => return Err(Error::new(Reason::Draining, "the server shuts down")),
+                Ok(false) => return Err(draining()),
                 Err(_) => return Err(not_settled(&plugin)),
             }
         }
     }
+}
+
+fn draining() -> Error {
+    Error::new(Reason::Draining, "the server shuts down")
 }
 
 /// Desired active but nothing is under way: an error, or what a deletion that failed left behind.
@@ -317,5 +323,12 @@ pub(super) fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
         token: None,
         token_epoch: 0,
     };
-    Plugin { id: xid::new().into(), created, desired, reported: Reported::inactive(created, 1), revision: 0 }
+    Plugin {
+        id: xid::new().into(),
+        created,
+        desired,
+        installed: 0,
+        reported: Reported::inactive(created, 1),
+        revision: 0,
+    }
 }

@@ -2,17 +2,20 @@
 
 mod shelf;
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use self::shelf::Shelf;
 use super::{
-    Handle, Wait,
+    Committed, Handle, Wait,
     handle::{check_supervised, commit},
     message::{Decide, Decision},
-    settle::replaced,
+    settle::{Wanted, replaced},
 };
 use crate::domain::{
     Desired, Digest, Error, Plugin, PluginId, Reason, Result, events::EventCatalog, lifecycle::Event, package::Package,
@@ -28,6 +31,9 @@ pub trait PackageBytes: Send + Sync + 'static {
 
     /// Deletes the bytes with this digest, if they are there.
     fn delete(&self, digest: Digest) -> BoxFuture<'_, Result<()>>;
+
+    /// All that there are, and when they were stored.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<(Digest, SystemTime)>>>;
 }
 
 /// The packages of all plugins.
@@ -61,7 +67,7 @@ impl Library {
     ///
     /// # Errors
     /// As [`Library::install`]; `PLUGIN_NOT_FOUND`, `EXTERNAL_PLUGIN`, `MANIFEST_ID_MISMATCH`.
-    pub async fn update(&self, id: PluginId, archive: Bytes, by: &str) -> Result<Arc<Plugin>> {
+    pub async fn update(&self, id: PluginId, archive: Bytes, by: &str) -> Result<Committed> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
         check_same(&*self.handle.get(id)?, &package)?;
@@ -76,29 +82,27 @@ impl Library {
         self.shelf.take_in(stored, commit).await
     }
 
-    /// Waits until what was desired of this record is settled with its package, not with one that took its place.
+    /// Waits until what was committed is settled with its package, not with one that took its place.
     ///
     /// # Errors
     /// As [`Handle::set_active`]; `SUPERSEDED` also when another package took the place of this one.
-    pub async fn wait_settled(&self, committed: &Arc<Plugin>, wait: Wait) -> Result<Arc<Plugin>> {
-        self.handle.wait_with_package(committed, wait).await
+    pub async fn wait_settled(&self, committed: Committed, wait: Wait) -> Result<Arc<Plugin>> {
+        self.handle.settled(committed, wait).await
     }
 
-    /// Goes back to the package before the present one; that one becomes the previous.
+    /// Goes back to the package before the present one; that one becomes the previous, unless it failed.
     ///
     /// # Errors
     /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::wait_settled`].
     pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
         let seen = self.handle.get(id)?;
         let committed = self.restore_previous(&seen, by).await?;
-        if committed.desired.package != seen.desired.previous_package {
-            return Err(replaced(&committed));
-        }
-        self.wait_settled(&committed, wait).await
+        self.wait_settled(committed, wait).await
     }
 
-    /// Changes nothing if the package has been changed since the plugin was seen.
-    async fn restore_previous(&self, seen: &Plugin, by: &str) -> Result<Arc<Plugin>> {
+    /// # Errors
+    /// `SUPERSEDED` if the package has been changed since the plugin was seen, to another than the previous one.
+    async fn restore_previous(&self, seen: &Plugin, by: &str) -> Result<Committed> {
         check_supervised(seen)?;
         let previous = seen.desired.previous_package.ok_or_else(|| {
             let message = "there is no previous package to go back to";
@@ -106,14 +110,17 @@ impl Library {
         })?;
         let work = async {
             let now = self.handle.get(seen.id)?;
-            if now.desired.package != seen.desired.package {
+            if ![seen.desired.package, Some(previous)].contains(&now.desired.package) {
                 // The previous package may be gone already.
-                return Ok(now);
+                return Err(replaced(&now));
             }
             let package = self.stored(previous).await?;
             amend(&self.handle, seen.id, restore(seen, package), by).await
         };
-        self.shelf.hold(previous, work).await
+        let restored = self.shelf.hold(previous, work).await;
+        // A package that failed is never gone back to, so nobody needs it then.
+        self.shelf.discard(seen.desired.package);
+        restored
     }
 
     /// The archive of a supervised plugin, byte for byte as uploaded.
@@ -128,22 +135,27 @@ impl Library {
         Ok((plugin, bytes))
     }
 
-    /// Takes back an update that failed before it was ever stable, unless something else is desired by now.
+    /// Takes back an update that failed before it was ever stable.
     ///
     /// # Errors
-    /// As [`Library::roll_back`].
+    /// As [`Library::roll_back`]; `SUPERSEDED` when something else is desired by now.
     pub async fn take_back(&self, id: PluginId, failed: Digest, by: &str) -> Result<()> {
         let seen = self.handle.get(id)?;
-        if seen.desired.package == Some(failed) {
-            self.restore_previous(&seen, by).await?;
+        if seen.desired.package != Some(failed) {
+            return Err(replaced(&seen));
         }
-        Ok(())
+        self.restore_previous(&seen, by).await.map(drop)
     }
 
-    /// Deletes those of these packages that no plugin refers to. Nothing else: a package that nobody is known to need may
-    /// belong to a plugin of a store that is restored tomorrow.
-    pub async fn collect(&self, candidates: impl IntoIterator<Item = Digest>) {
-        self.shelf.collect(candidates).await;
+    /// Deletes the packages of a plugin that is gone, unless another refers to them. Nobody waits for it.
+    pub fn discard(&self, desired: &Desired) {
+        self.shelf.discard([desired.package, desired.previous_package].into_iter().flatten());
+    }
+
+    /// Deletes the packages that no plugin and no open upload refers to, of those stored at a time that is due. Without
+    /// certainty about every record it deletes nothing.
+    pub async fn sweep(&self, is_due: impl Fn(SystemTime) -> bool) {
+        self.shelf.sweep(is_due).await;
     }
 
     async fn read(&self, archive: Bytes) -> Result<Package> {
@@ -174,8 +186,8 @@ fn check_same(plugin: &Plugin, package: &Package) -> Result<()> {
         .with("uploaded", &package.manifest.id))
 }
 
-async fn amend(handle: &Handle, id: PluginId, decide: Decide, by: &str) -> Result<Arc<Plugin>> {
-    handle.amend(&*handle.slot(id)?, id, decide, by).await
+async fn amend(handle: &Handle, id: PluginId, decide: Decide, by: &str) -> Result<Committed> {
+    handle.amend(&*handle.slot(id)?, id, (decide, Wanted::with_package_of), by).await
 }
 
 /// Says which packages are perhaps needed no longer then.
@@ -197,11 +209,11 @@ fn replace(package: Package, offered: Arc<OnceLock<Vec<Digest>>>) -> Decide {
     })
 }
 
-/// What an update of a plugin to this package goes back to: of the two that are kept the newest that was ever stable, and
-/// never the package itself.
+/// What an update of a plugin to this package goes back to: of the two that are kept the newest that was ever stable,
+/// and never the package itself, nor one that failed.
 fn way_back(plugin: &Plugin, to: Digest) -> Option<Digest> {
     let Desired { package, previous_package, .. } = plugin.desired;
-    let present = package.filter(|present| *present != to);
+    let present = package.filter(|present| *present != to && !plugin.has_failed());
     let previous = previous_package.filter(|previous| *previous != to);
     if plugin.is_proven() { present.or(previous) } else { previous.or(present) }
 }
@@ -210,13 +222,16 @@ fn way_back(plugin: &Plugin, to: Digest) -> Option<Digest> {
 fn restore(seen: &Plugin, package: Package) -> Decide {
     let seen = seen.desired.package;
     Box::new(move |plugin| {
-        if plugin.desired.package != seen {
+        if plugin.desired.package == Some(package.digest) {
             return Ok(Decision::Join);
+        }
+        if plugin.desired.package != seen {
+            return Err(replaced(plugin));
         }
         let desired = Desired {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),
-            previous_package: seen,
+            previous_package: seen.filter(|_| !plugin.has_failed()),
             is_restored: true,
             ..plugin.desired.clone()
         };

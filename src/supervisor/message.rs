@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::{settle::Wanted, waiting::Committed};
 use crate::{
     domain::{
         Desired, Plugin, Result, RunId,
@@ -60,8 +61,10 @@ pub(super) type Decide = Box<dyn FnOnce(&Plugin) -> Result<Decision> + Send>;
 /// A change of what is desired, decided by the actor and committed before it acts on it.
 pub(super) struct Amend {
     pub decide: Decide,
+    /// What the caller will perhaps wait for, once the change is committed.
+    pub wanted: fn(&Plugin) -> Wanted,
     pub author: String,
-    pub reply: Reply<Result<Arc<Plugin>>>,
+    pub reply: Reply<Result<Committed>>,
 }
 
 /// What came of a look at the plugin.

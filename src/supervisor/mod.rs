@@ -22,6 +22,7 @@ mod registry;
 mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waiting;
 mod watch;
 
 use std::sync::Arc;
@@ -34,10 +35,11 @@ pub use ledger::Ledger;
 pub use library::{Library, PackageBytes};
 pub use message::{Amendment, Decision};
 pub use registry::{Projection, Slot};
+pub use waiting::Committed;
 pub use watch::{Change, Frame, Start, Watch, WatchQuery};
 
 use crate::{
-    domain::{Digest, PluginId, lifecycle::Policy},
+    domain::{Digest, Plugin, PluginId, lifecycle::Policy},
     link::Host,
     runtime::Runtime,
 };
@@ -56,6 +58,6 @@ pub struct Parts {
     pub rpc_url: String,
     /// Called when an update failed before it was ever stable and there is a package to go back to.
     pub on_update_failed: Box<dyn Fn(PluginId, Digest) + Send + Sync>,
-    /// Called once a plugin is deleted, for what else is kept of it.
-    pub on_deleted: Box<dyn Fn(PluginId) + Send + Sync>,
+    /// Called once a plugin is deleted, for what else is kept of it. It must not wait.
+    pub on_deleted: Box<dyn Fn(&Plugin) + Send + Sync>,
 }

@@ -1,7 +1,7 @@
 //! The registry: the newest committed record of every plugin, a projection of the journal.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -13,9 +13,11 @@ use tokio::sync::{mpsc, watch};
 use super::{
     hub::Hub,
     message::{Inbox, Message},
+    settle::Wanted,
+    waiting::{Committed, Waiters},
 };
 use crate::{
-    domain::{Commit, Error, Plugin, PluginId, Result},
+    domain::{Commit, Error, Plugin, PluginId, Result, plugin::Place},
     link::Session,
 };
 
@@ -27,6 +29,7 @@ pub struct Slot {
     lost_events: AtomicU64,
     /// Held by whoever changes the configuration: one at a time asks the plugin.
     pub(super) configuring: Arc<tokio::sync::Mutex<()>>,
+    waiters: Waiters,
 }
 
 /// The receiving end of a slot's inbox, for its actor.
@@ -45,6 +48,7 @@ impl Slot {
             session: watch::Sender::new(None),
             lost_events: AtomicU64::new(0),
             configuring: Arc::default(),
+            waiters: Waiters::default(),
         };
         Arrival { slot: Arc::new(slot), plugin, inbox: receiver }
     }
@@ -59,6 +63,19 @@ impl Slot {
     #[must_use]
     pub fn plugin(&self) -> Option<Arc<Plugin>> {
         self.plugin.borrow().clone()
+    }
+
+    /// A change that was committed, with what is to come of it.
+    pub(super) fn committed(&self, plugin: Arc<Plugin>, wanted: Wanted) -> Committed {
+        let settled = self.waiters.add(wanted, || self.plugin());
+        Committed { plugin, settled }
+    }
+
+    /// Takes in the next record; none when the plugin is deleted.
+    fn publish(&self, record: Option<Arc<Plugin>>) -> Option<Arc<Plugin>> {
+        let before = self.plugin.send_replace(record.clone());
+        self.waiters.show(record.as_ref());
+        before
     }
 
     /// The live connection of an active plugin.
@@ -92,7 +109,9 @@ impl Slot {
 #[derive(Default)]
 struct Slots {
     head: u64,
-    by_id: BTreeMap<PluginId, Arc<Slot>>,
+    by_id: HashMap<PluginId, Arc<Slot>>,
+    /// The same, in the order of installation.
+    in_order: BTreeMap<Place, Arc<Slot>>,
 }
 
 /// Everything that follows the journal: the registry and the hub. Only [`Projection::apply`] changes it.
@@ -130,12 +149,13 @@ impl Projection {
         slots.head = commit.revision;
         let id = commit.plugin.id;
         if commit.is_removal {
+            slots.in_order.remove(&commit.plugin.place());
             if let Some(slot) = slots.by_id.remove(&id) {
-                slot.plugin.send_replace(None);
+                slot.publish(None);
             }
         } else if let Some(slot) = slots.by_id.get(&id) {
             let generation = commit.plugin.desired.generation;
-            let before = slot.plugin.send_replace(Some(commit.plugin.clone()));
+            let before = slot.publish(Some(commit.plugin.clone()));
             if before.is_none_or(|before| before.desired.generation < generation) {
                 slot.tell(Message::Committed { generation });
             }
@@ -145,9 +165,10 @@ impl Projection {
     }
 
     fn arrive(&self, slots: &mut Slots, plugin: Arc<Plugin>) {
-        let id = plugin.id;
+        let (id, place) = (plugin.id, plugin.place());
         let arrival = Slot::open(plugin);
         slots.by_id.insert(id, arrival.slot.clone());
+        slots.in_order.insert(place, arrival.slot.clone());
         if self.arrivals.send(arrival).is_err() {
             tracing::debug!(plugin = %id, "plugin came while shutting down; it is started next time");
         }
@@ -161,19 +182,19 @@ impl Projection {
         self.read(|slots| slots.by_id.get(&id).cloned()).ok_or_else(|| Error::plugin_not_found(&id.to_string()))
     }
 
-    /// All records, in the order of their ids, and the revision that they are of.
+    /// All records, in the order of their installation, and the revision that they are of.
     #[must_use]
     pub fn snapshot(&self) -> (u64, Vec<Arc<Plugin>>) {
-        self.read(|slots| (slots.head, slots.by_id.values().filter_map(|slot| slot.plugin()).collect()))
+        self.read(|slots| (slots.head, slots.in_order.values().filter_map(|slot| slot.plugin()).collect()))
     }
 
-    /// Records after an id, in order, as long as `take` says so.
-    pub fn page(&self, after: Option<PluginId>, mut take: impl FnMut(&Arc<Plugin>) -> Page) -> Vec<Arc<Plugin>> {
+    /// Records after a place, in order, as long as `take` says so.
+    pub fn page(&self, after: Option<Place>, mut take: impl FnMut(&Arc<Plugin>) -> Page) -> Vec<Arc<Plugin>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
         self.read(|slots| {
             let mut page = Vec::new();
-            for plugin in slots.by_id.range((from, Unbounded)).filter_map(|(_, slot)| slot.plugin()) {
+            for plugin in slots.in_order.range((from, Unbounded)).filter_map(|(_, slot)| slot.plugin()) {
                 match take(&plugin) {
                     Page::Take => page.push(plugin),
                     Page::Skip => {}
@@ -184,10 +205,10 @@ impl Projection {
         })
     }
 
-    /// All slots, in the order of their ids.
+    /// All slots, in the order of installation.
     #[must_use]
     pub fn slots(&self) -> Vec<Arc<Slot>> {
-        self.read(|slots| slots.by_id.values().cloned().collect())
+        self.read(|slots| slots.in_order.values().cloned().collect())
     }
 
     pub(super) fn hub(&self) -> &Hub {

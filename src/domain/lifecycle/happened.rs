@@ -135,6 +135,7 @@ impl Lifecycle {
                 *is_stable = true;
                 self.reported.restarts = 0;
                 self.reported.proven_package = self.package;
+                self.reported.failed_package.take_if(|failed| Some(*failed) == self.package);
             }
             (Timer::Grace, Phase::Stopping { .. }) => {
                 self.effects.push(Effect::KillGroup);

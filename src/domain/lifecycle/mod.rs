@@ -213,6 +213,9 @@ impl Lifecycle {
         let is_last = failure.is_permanent || self.reported.restarts >= self.policy.max_restarts;
         self.note_failure(failure);
         self.forget_run();
+        if self.reported.proven_package != self.package {
+            self.reported.failed_package = self.package;
+        }
         if is_last {
             return self.enter(now, Phase::Error { survivors: None });
         }

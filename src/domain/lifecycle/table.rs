@@ -24,6 +24,7 @@ pub(super) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
     Plugin {
         id: PluginId::from_bytes([9; 12]),
         created: Timestamp::UNIX_EPOCH,
+        installed: 1,
         desired: Desired {
             mode,
             manifest: Arc::new(manifest),

@@ -41,10 +41,6 @@ impl PluginService {
         let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
         let plugin = self.0.handle.delete(id).await.map_err(status)?;
-        let library = self.0.library.clone();
-        let packages = [plugin.desired.package, plugin.desired.previous_package].into_iter().flatten();
-        // Nobody waits for the cleaning up.
-        tokio::spawn(async move { library.collect(packages).await });
         Ok(Response::new(DeletePluginResponse { plugin: shown(&plugin, &caller) }))
     }
 }

@@ -58,7 +58,7 @@ impl PluginService {
         let committed = self.0.library.update(id, upload.bytes, by).await.map_err(status)?;
         // The package is stored; how long the plugin takes to settle must keep no other upload out.
         drop(place);
-        let plugin = self.0.library.wait_settled(&committed, wait).await.map_err(status)?;
+        let plugin = self.0.library.wait_settled(committed, wait).await.map_err(status)?;
         Ok(Response::new(UpdatePackageResponse { plugin: shown(&plugin, &caller) }))
     }
 

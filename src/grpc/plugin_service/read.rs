@@ -47,7 +47,7 @@ impl PluginService {
                 response.next_page_token = last.as_ref().map(page::token).unwrap_or_default();
                 break;
             }
-            last = Some(record.id);
+            last = Some(record.place());
             response.plugins.push(plugin);
         }
         Ok(response)

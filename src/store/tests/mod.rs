@@ -164,7 +164,7 @@ pub(super) fn mk_plugin(number: u32) -> Plugin {
         token: Some("sprt_secret".to_owned()),
         token_epoch: 6,
     };
-    Plugin { id: mk_id(number), created, desired, reported: mk_report(State::Inactive, 1), revision: 0 }
+    Plugin { id: mk_id(number), created, desired, installed: 0, reported: mk_report(State::Inactive, 1), revision: 0 }
 }
 
 /// The only place in these tests that knows what a manifest must hold.
@@ -190,6 +190,7 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         is_degraded: true,
         events_dropped: 8,
         proven_package: Some(Digest([3; 32])),
+        failed_package: Some(Digest([4; 32])),
         serial: number,
     }
 }

@@ -72,3 +72,16 @@ async fn what_a_crash_has_left_half_written_is_cleared() {
     Packages::open(folder.path()).await.unwrap();
     assert_eq!(only_file(folder.path()), package);
 }
+
+#[tokio::test]
+async fn all_packages_are_listed_with_the_time_of_their_storing() {
+    let folder = tempfile::tempdir().unwrap();
+    let packages = Packages::open(folder.path()).await.unwrap();
+    std::fs::write(folder.path().join("README"), "not ours").unwrap();
+    assert_eq!(packages.list().await.unwrap(), []);
+    let (digest, bytes) = mk_package("archive");
+    packages.put(digest, bytes).await.unwrap();
+    let stored =
+        std::fs::metadata(folder.path().join(digest.to_string().replace(':', "-"))).unwrap().modified().unwrap();
+    assert_eq!(packages.list().await.unwrap(), [(digest, stored)]);
+}

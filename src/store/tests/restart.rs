@@ -53,6 +53,19 @@ async fn a_closed_store_answers_that_it_is_unavailable() {
     other.report(mk_id(1), mk_report(State::Active, 2));
 }
 
+#[tokio::test]
+async fn plugins_come_back_in_the_order_of_their_installation_whatever_the_clock_said() {
+    let fixture = Fixture::new().await;
+    for number in [3, 1, 2] {
+        let created = jiff::Timestamp::from_second(i64::from(number)).unwrap();
+        fixture.store.install(Plugin { created, ..mk_plugin(number) }).await.unwrap();
+    }
+    fixture.store.report(mk_id(3), mk_report(State::Error, 7));
+    let fixture = fixture.reopened(1_000_000).await;
+    let found: Vec<_> = fixture.loaded.plugins.iter().map(|plugin| (plugin.id, plugin.installed)).collect();
+    assert_eq!(found, [(mk_id(3), 1), (mk_id(1), 2), (mk_id(2), 3)]);
+}
+
 /// 12 % of them came back changed in their last place.
 #[tokio::test]
 async fn numbers_come_back_as_they_were_stored() {

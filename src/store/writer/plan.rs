@@ -145,7 +145,8 @@ impl Plan {
 
     fn step(&mut self, step: Step) -> Result<Arc<Plugin>> {
         let revision = self.head() + 1;
-        let record = self.record(step.before.as_ref(), Plugin { revision, ..step.after })?;
+        let installed = step.before.as_ref().map_or(revision, |before| before.plugin.installed);
+        let record = self.record(step.before.as_ref(), Plugin { installed, revision, ..step.after })?;
         let state_before = step.before.as_ref().map(|before| before.plugin.reported.state);
         self.journal.push(self.journal_row(&record, state_before, step.is_removal)?);
         self.keep_configuration(step.before.as_ref(), &record, step.author);

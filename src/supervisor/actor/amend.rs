@@ -5,7 +5,11 @@ use std::sync::Arc;
 use super::{Actor, After, Commit};
 use crate::{
     domain::{Desired, Error, Plugin, Reason, Result, lifecycle::Event},
-    supervisor::message::{Amend, Amendment, Decision},
+    supervisor::{
+        message::{Amend, Amendment, Decision},
+        settle::Wanted,
+        waiting::Committed,
+    },
 };
 
 impl Actor {
@@ -14,37 +18,47 @@ impl Actor {
             return self.waiting.push_back(amend);
         }
         if self.deletion.is_some() {
-            return answer(amend, Err(being_deleted(&self.plugin)));
+            return refuse(amend, being_deleted(&self.plugin));
         }
         if self.is_shutting_down {
-            return answer(amend, Err(shutting_down()));
+            return refuse(amend, shutting_down());
         }
-        let Amend { decide, author, reply } = amend;
+        let Amend { decide, wanted, author, reply } = amend;
         match decide(&self.plugin) {
-            Ok(Decision::Commit(amendment)) => self.commit(*amendment, author, reply),
+            Ok(Decision::Commit(amendment)) => self.commit(*amendment, author, (wanted, reply)),
             // As the actor knows the plugin: the committed record may be older, and the caller waits for it to catch up.
-            Ok(Decision::Join) => drop(reply.send(Ok(Arc::new(self.plugin.clone())))),
+            Ok(Decision::Join) => {
+                let joined = self.slot.committed(Arc::new(self.plugin.clone()), wanted(&self.plugin));
+                drop(reply.send(Ok(joined)));
+            }
             Err(error) => drop(reply.send(Err(error))),
         }
     }
 
-    fn commit(&mut self, amendment: Amendment, author: String, reply: super::Reply<Result<Arc<Plugin>>>) {
+    fn commit(
+        &mut self,
+        amendment: Amendment,
+        author: String,
+        (wanted, reply): (fn(&Plugin) -> Wanted, super::Reply<Result<Committed>>),
+    ) {
         let mut desired = amendment.desired;
         desired.generation = self.plugin.desired.generation + 1;
         if desired.active != self.plugin.desired.active {
             desired.active_generation = desired.generation;
         }
         let committed = self.parts.ledger.desire(self.id, desired, author);
-        self.commit = Some(Commit { committed, after: After::Tell { event: amendment.event, reply } });
+        self.commit = Some(Commit { committed, after: After::Tell { event: amendment.event, wanted, reply } });
     }
 
     pub(super) fn committed(&mut self, result: Result<Arc<Plugin>>) {
         let Some(commit) = self.commit.take() else { return };
         match (commit.after, result) {
-            (After::Tell { event, reply }, Ok(plugin)) => {
+            (After::Tell { event, wanted, reply }, Ok(plugin)) => {
                 self.plugin.desired = plugin.desired.clone();
+                // Before anything comes of it.
+                let committed = self.slot.committed(plugin.clone(), wanted(&plugin));
                 self.step(event(plugin.desired.generation, &plugin.desired));
-                drop(reply.send(Ok(plugin)));
+                drop(reply.send(Ok(committed)));
             }
             (After::Tell { reply, .. }, Err(error)) => {
                 self.adopt();
@@ -100,9 +114,9 @@ fn difference(old: &Desired, new: &Desired) -> Event {
     }
 }
 
-fn answer(amend: Amend, result: Result<Arc<Plugin>>) {
+fn refuse(amend: Amend, error: Error) {
     // A caller that has gone away needs no answer.
-    drop(amend.reply.send(result));
+    drop(amend.reply.send(Err(error)));
 }
 
 pub(super) fn being_deleted(plugin: &Plugin) -> Error {

@@ -65,7 +65,7 @@ impl Actor {
             if timeout(CLEAN_UP, cleaning).await.is_err() {
                 tracing::warn!(plugin = %id, "the files of a deleted plugin are still being removed");
             }
-            (parts.on_deleted)(id);
+            (parts.on_deleted)(&plugin);
             Ok(plugin)
         });
         // An amendment that is being committed comes first in the ledger; its caller has given way to the deletion.

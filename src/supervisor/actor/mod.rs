@@ -18,6 +18,8 @@ use super::{
     Parts,
     message::{Amend, Attach, Message, Reply},
     registry::{Arrival, Slot},
+    settle::Wanted,
+    waiting::Committed,
 };
 use crate::{
     domain::{
@@ -64,7 +66,11 @@ struct Commit {
 }
 
 enum After {
-    Tell { event: fn(u64, &crate::domain::Desired) -> Event, reply: Reply<Result<Arc<Plugin>>> },
+    Tell {
+        event: fn(u64, &crate::domain::Desired) -> Event,
+        wanted: fn(&Plugin) -> Wanted,
+        reply: Reply<Result<Committed>>,
+    },
     Leave,
 }
 

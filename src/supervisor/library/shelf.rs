@@ -8,7 +8,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -102,10 +102,16 @@ impl Shelf {
         }
     }
 
-    /// The same, and answers when it is done.
-    pub(super) async fn collect(self: &Arc<Self>, candidates: impl IntoIterator<Item = Digest>) {
-        let doubtful = self.doubt(candidates);
-        self.look_through(doubtful).await;
+    /// Deletes what nobody needs, of all that was stored at a time that is due, and of what was doubtful before.
+    pub(super) async fn sweep(self: &Arc<Self>, is_due: impl Fn(SystemTime) -> bool) {
+        match timeout(PATIENCE, self.bytes.list()).await.unwrap_or_else(|_| Err(hangs())) {
+            Ok(stored) => {
+                let due = stored.into_iter().filter(|(_, time)| is_due(*time)).map(|(digest, _)| digest);
+                let doubtful = self.doubt(due.filter(|digest| !self.is_needed(*digest)));
+                self.look_through(doubtful).await;
+            }
+            Err(error) => tracing::warn!(%error, "packages that nobody needs can't be looked for"),
+        }
     }
 
     async fn claim(&self, digest: Digest) -> Result<Claim> {
@@ -171,6 +177,7 @@ impl Shelf {
         if self.is_needed(digest) {
             return;
         }
+        tracing::debug!(%digest, "a package that nobody needs is deleted");
         if let Err(error) = self.bytes.delete(digest).await {
             tracing::warn!(%digest, %error, "a package that nobody needs is left behind");
         }

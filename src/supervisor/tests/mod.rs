@@ -7,6 +7,7 @@ mod connections;
 mod endings;
 mod external;
 mod library;
+mod listing;
 mod shelf;
 mod shop;
 mod toggles;

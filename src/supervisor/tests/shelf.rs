@@ -1,6 +1,9 @@
 //! What a disk that hangs, a store that is away and a caller who leaves do to packages, and to whom not.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::timeout;
 
@@ -8,7 +11,7 @@ use super::{
     shop::{Hang, Shop, archive, archive_of, eventually, version},
     world::*,
 };
-use crate::domain::Reason;
+use crate::domain::{Reason, package::digest_of};
 
 /// Longer than anything may take.
 const HANG: Duration = Duration::from_secs(3600);
@@ -34,7 +37,7 @@ async fn a_package_that_can_not_be_written_is_in_nobodys_way_and_its_caller_is_t
     let others = async {
         for version in ["2", "3", "4"] {
             let committed = shop.library.update(other.id, archive_of("other", version), "test").await.unwrap();
-            shop.library.wait_settled(&committed, WAIT).await.unwrap();
+            shop.library.wait_settled(committed, WAIT).await.unwrap();
         }
         shop.library.roll_back(other.id, "test", WAIT).await.unwrap();
         shop.library.install(archive_of("third", "1")).await.unwrap();
@@ -114,7 +117,7 @@ async fn a_failed_update_leaves_no_package() {
     };
     let (updated, ()) = tokio::join!(update, deletion);
     assert_eq!(updated.unwrap_err().reason, Reason::PluginNotFound);
-    shop.library.collect(shop.plugin.desired.package).await;
+    shop.library.discard(&shop.plugin.desired);
     shop.keeps(0).await;
     shop.world.shut_down().await;
 }
@@ -130,7 +133,7 @@ async fn what_a_failed_installation_leaves_goes_when_the_store_is_back() {
     };
     let (installed, ()) = tokio::join!(shop.library.install(archive_of("other", "1")), outage);
     assert_eq!(installed.unwrap_err().reason, Reason::StoreUnavailable);
-    shop.library.collect(None).await;
+    shop.library.sweep(|_| true).await;
     assert_eq!(shop.kept(), 2, "the commit may have been made after all");
     shop.world.ledger.is_away.store(false, Ordering::SeqCst);
     shop.library.install(archive_of("third", "1")).await.unwrap();
@@ -144,7 +147,7 @@ async fn a_package_that_was_committed_after_all_is_kept() {
     shop.world.ledger.is_uncertain.store(true, Ordering::SeqCst);
     shop.update(archive("2")).await.unwrap_err();
     shop.world.ledger.is_uncertain.store(false, Ordering::SeqCst);
-    shop.library.collect(None).await;
+    shop.library.sweep(|_| true).await;
     assert_eq!(version(&shop.get()), "2");
     assert_eq!(shop.library.download(shop.plugin.id).await.unwrap().1, archive("2"));
     assert_eq!(shop.kept(), 2);
@@ -161,5 +164,43 @@ async fn an_update_goes_on_when_its_caller_leaves() {
     release.send(()).unwrap();
     eventually(|| version(&shop.get()) == "3").await;
     shop.keeps(2).await;
+    shop.world.shut_down().await;
+}
+
+/// kill -9 in the middle of an upload or a deletion leaves one.
+#[tokio::test(start_paused = true)]
+async fn a_package_that_nobody_refers_to_is_swept_when_it_is_due_and_no_other() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    shop.update(archive("2")).await.unwrap();
+    let orphan = archive_of("orphan", "1");
+    shop.shelf.hold(digest_of(&orphan), orphan);
+    shop.library.sweep(|stored| stored > SystemTime::UNIX_EPOCH).await;
+    assert_eq!(shop.kept(), 3, "none is due");
+    shop.world.ledger.is_away.store(true, Ordering::SeqCst);
+    shop.library.sweep(|_| true).await;
+    assert_eq!(shop.kept(), 3, "nobody can tell");
+    shop.world.ledger.is_away.store(false, Ordering::SeqCst);
+    shop.library.sweep(|_| true).await;
+    assert_eq!(shop.kept(), 2);
+    assert_eq!(version(&shop.roll_back().await.unwrap()), "1");
+    shop.world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_package_that_is_being_taken_in_is_not_swept() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    let release = shop.shelf.putting.next();
+    let other = archive_of("other", "1");
+    let upload = shop.library.install(other.clone());
+    let sweep = async {
+        eventually(|| shop.shelf.putting.is_hanging()).await;
+        // As if its bytes were there already, for the commit to follow.
+        shop.shelf.hold(digest_of(&other), other.clone());
+        shop.library.sweep(|_| true).await;
+        assert_eq!(shop.kept(), 2);
+        release.send(()).unwrap();
+    };
+    let (installed, ()) = tokio::join!(upload, sweep);
+    assert_eq!(shop.library.download(installed.unwrap().id).await.unwrap().1, other);
     shop.world.shut_down().await;
 }

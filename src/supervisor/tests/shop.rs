@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -18,8 +18,8 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::world::*;
 use crate::{
-    domain::{Digest, Error, Plugin, Reason, Result, events::EventCatalog},
-    supervisor::{Library, PackageBytes},
+    domain::{Digest, Error, Plugin, Reason, Result, State, events::EventCatalog},
+    supervisor::{Committed, Library, PackageBytes},
 };
 
 #[derive(Default)]
@@ -30,6 +30,13 @@ pub(super) struct Shelf {
     pub(super) counter: tokio::sync::Mutex<()>,
     pub(super) putting: Hang,
     pub(super) deleting: Hang,
+}
+
+impl Shelf {
+    /// Puts a package there, past everything.
+    pub(super) fn hold(&self, digest: Digest, bytes: Bytes) {
+        self.packages.lock().unwrap().insert(digest.0, bytes);
+    }
 }
 
 /// What can hang, once.
@@ -95,6 +102,12 @@ impl PackageBytes for Shelf {
             Ok(())
         })
     }
+
+    fn list(&self) -> BoxFuture<'_, Result<Vec<(Digest, SystemTime)>>> {
+        let packages = self.packages.lock().unwrap();
+        let listed = packages.keys().map(|digest| (Digest(*digest), SystemTime::UNIX_EPOCH)).collect();
+        Box::pin(async { Ok(listed) })
+    }
 }
 
 /// A library with one installed plugin, version 1.
@@ -132,12 +145,29 @@ impl Shop {
     }
 
     pub(super) async fn update(&self, archive: Bytes) -> Result<Arc<Plugin>> {
-        let committed = self.begin_update(archive).await?;
-        self.library.wait_settled(&committed, WAIT).await
+        let committed = self.commit_update(archive).await?;
+        self.library.wait_settled(committed, WAIT).await
     }
 
     pub(super) async fn begin_update(&self, archive: Bytes) -> Result<Arc<Plugin>> {
+        Ok(self.commit_update(archive).await?.plugin)
+    }
+
+    /// The same, for who waits later.
+    pub(super) async fn commit_update(&self, archive: Bytes) -> Result<Committed> {
         self.library.update(self.plugin.id, archive, "test").await
+    }
+
+    /// An update that fails, and that plugd takes back; what its caller is told who looks only then.
+    pub(super) async fn update_that_is_taken_back(&mut self, archive: Bytes) -> Error {
+        self.world.behave(Behaviour::CannotSpawn);
+        let committed = self.commit_update(archive).await.unwrap();
+        self.world.failed_updates.recv().await.unwrap();
+        self.world.behave(Behaviour::Connects);
+        let failed = committed.plugin.desired.package.unwrap();
+        self.library.take_back(self.plugin.id, failed, "plugd").await.unwrap();
+        self.until(|plugin| plugin.reported.state == State::Active && plugin.desired.package != Some(failed)).await;
+        self.library.wait_settled(committed, WAIT).await.unwrap_err()
     }
 
     /// Waits until a record of the plugin is like this.

@@ -8,7 +8,7 @@ use crate::{
     supervisor::{ChangeKind, Filter, Frame, Start, Watch, WatchQuery},
 };
 
-fn mk_query(start: Start) -> WatchQuery {
+pub(super) fn mk_query(start: Start) -> WatchQuery {
     WatchQuery { filter: Filter::default(), start, heartbeat: Duration::from_secs(15), max_age: None }
 }
 

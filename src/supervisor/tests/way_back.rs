@@ -154,9 +154,9 @@ async fn only_the_update_that_failed_is_taken_back() {
     let take_back = || shop.library.take_back(shop.plugin.id, failed, "plugd");
     // The rollback waits for the bytes of version 1 meanwhile.
     let (mended, taken_back) = tokio::join!(shop.update_meanwhile(archive("3")), take_back());
-    assert!(taken_back.is_ok());
+    assert_eq!(taken_back.unwrap_err().reason, Reason::Superseded);
     assert_eq!((version(&mended), version(&shop.get())), ("3", "3"));
-    take_back().await.unwrap();
+    assert_eq!(take_back().await.unwrap_err().reason, Reason::Superseded);
     assert_eq!(version(&shop.get()), "3", "what failed is not installed any longer");
     shop.world.shut_down().await;
 }
@@ -169,5 +169,66 @@ async fn a_rollback_beside_an_update_is_not_told_that_it_worked() {
     let (_, rolled_back) = tokio::join!(shop.update_meanwhile(archive("3")), shop.roll_back());
     assert_eq!(version(&shop.get()), "3");
     assert_eq!(rolled_back.unwrap_err().reason, Reason::Superseded);
+    shop.world.shut_down().await;
+}
+
+/// The way back must not win the race against the answer: the caller learns the failure of its own generation.
+#[tokio::test(start_paused = true)]
+async fn a_caller_is_told_why_its_update_failed_however_late_it_looks() {
+    let mut shop = Shop::new(Behaviour::Connects).await;
+    shop.activate().await;
+    for version in ["2", "3"] {
+        let error = shop.update_that_is_taken_back(archive(version)).await;
+        assert_eq!((error.reason, &*error.metadata["message"]), (Reason::PluginFailed, "no such file"));
+    }
+    shop.world.shut_down().await;
+}
+
+/// It would be deployed by who asks for a way back once more.
+#[tokio::test(start_paused = true)]
+async fn a_package_that_failed_is_never_one_to_go_back_to() {
+    let mut shop = Shop::new(Behaviour::Connects).await;
+    let good = shop.activate().await.desired.package;
+    for version in ["2", "3"] {
+        shop.update_that_is_taken_back(archive(version)).await;
+        let plugin = shop.get();
+        assert_eq!((plugin.desired.package, plugin.desired.previous_package), (good, None));
+        assert_eq!(shop.roll_back().await.unwrap_err().reason, Reason::NoPreviousPackage);
+        shop.keeps(1).await;
+    }
+    // By hand neither.
+    shop.world.behave(Behaviour::CannotSpawn);
+    shop.update(archive("4")).await.unwrap_err();
+    shop.world.behave(Behaviour::Connects);
+    let back = shop.roll_back().await.unwrap();
+    assert_eq!((back.desired.package, back.desired.previous_package), (good, None));
+    shop.world.shut_down().await;
+}
+
+/// Not even the first one, nor after the plugin was deactivated.
+#[tokio::test(start_paused = true)]
+async fn an_update_of_a_package_that_failed_has_no_way_back_to_it() {
+    let mut shop = Shop::new(Behaviour::CannotSpawn).await;
+    let handle = shop.world.handle.clone();
+    handle.set_active(shop.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap_err();
+    handle.set_active(shop.plugin.id, ActiveState::Inactive, "test", WAIT).await.unwrap();
+    assert_eq!(shop.update(archive("2")).await.unwrap().desired.previous_package, None);
+    handle.set_active(shop.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap_err();
+    assert!(shop.world.failed_updates.try_recv().is_err());
+    shop.world.shut_down().await;
+}
+
+/// A crash at first is forgiven by who was stable after it.
+#[tokio::test(start_paused = true)]
+async fn a_package_that_was_stable_after_a_failure_is_one_to_go_back_to() {
+    let shop = Shop::new(Behaviour::Exits(7)).await;
+    let handle = shop.world.handle.clone();
+    let id = shop.plugin.id;
+    let activation = tokio::spawn(async move { handle.set_active(id, ActiveState::Active, "test", WAIT).await });
+    shop.until(|plugin| plugin.reported.state == State::Restarting).await;
+    shop.world.behave(Behaviour::Connects);
+    activation.await.unwrap().unwrap();
+    shop.until(Plugin::is_proven).await;
+    assert_eq!(shop.update(archive("2")).await.unwrap().desired.previous_package, shop.plugin.desired.package);
     shop.world.shut_down().await;
 }

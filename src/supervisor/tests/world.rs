@@ -204,7 +204,11 @@ impl Ledger for MemoryLedger {
     fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>> {
         let installed = match self.is_away.load(Ordering::SeqCst) {
             true => Err(away()),
-            false => self.append(&mut self.book.lock().unwrap(), plugin, None, false),
+            false => {
+                let mut book = self.book.lock().unwrap();
+                let installed = book.head + 1;
+                self.append(&mut book, Plugin { installed, ..plugin }, None, false)
+            }
         };
         Box::pin(async { installed })
     }
