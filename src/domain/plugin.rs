@@ -43,6 +43,15 @@ impl Plugin {
         was_stable || self.desired.is_restored
     }
 
+    /// Was the plugin in its start when plugd died? A plugd that stops leaves no such record, nor is one left of a plugin
+    /// that had connected, had failed, or waited for its next try.
+    #[must_use]
+    pub fn was_in_its_start(&self) -> bool {
+        let is_starting = matches!(self.reported.state, State::Starting | State::Connecting);
+        let is_observed = self.reported.observed_generation == self.desired.generation;
+        self.desired.mode == Mode::Supervised && self.desired.active.is_active() && is_starting && is_observed
+    }
+
     /// Did the present package fail without having been stable since? Then it is never gone back to.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -94,6 +103,10 @@ pub struct Reported {
     pub details: Map<String, Value>,
     /// Restarts since it was last stable, the one under way included. Survives a restart of plugd.
     pub restarts: u32,
+    /// Deaths of plugd in a row at which this plugin was in its start: not connected yet. See
+    /// [`Plugin::was_in_its_start`].
+    #[serde(default)]
+    pub deaths_at_start: u32,
     /// The run, if there is one.
     pub run: Option<RunId>,
     /// Process id of the run's leader.
@@ -124,6 +137,7 @@ impl Reported {
             message: String::new(),
             details: Map::new(),
             restarts: 0,
+            deaths_at_start: 0,
             run: None,
             pid: None,
             is_degraded: false,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{settle::Wanted, waiting::Committed};
 use crate::{
@@ -19,6 +19,8 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 /// One message to an actor. Nothing here takes the actor any time.
 pub(super) enum Message {
     Amend(Amend),
+    /// It may be tried alone now, for as long as it holds this.
+    Turn(OwnedSemaphorePermit),
     Delete {
         reply: Reply<Result<Arc<Plugin>>>,
     },

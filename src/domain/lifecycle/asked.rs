@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{CloseReason, Effect, Event, Lifecycle, Moment, Phase, Then};
-use crate::domain::{ActiveState, Mode};
+use super::{CloseReason, Effect, Event, Lifecycle, MAX_DEATHS_AT_START, Moment, Phase, Then};
+use crate::domain::{ActiveState, Failure, Mode, Stage};
 
 impl Lifecycle {
     pub(super) fn asked(&mut self, moment: Moment, event: Event) {
@@ -44,10 +44,29 @@ impl Lifecycle {
         self.reported.observed_generation = generation;
         match (self.mode, self.active) {
             (Mode::External, _) => self.await_connection(moment),
-            (Mode::Supervised, ActiveState::Active) if is_observed => self.launch(moment),
+            (Mode::Supervised, ActiveState::Active) if is_observed => self.launch_unless_deadly(moment),
             (Mode::Supervised, ActiveState::Active) => self.launch_afresh(moment),
             (Mode::Supervised, ActiveState::Inactive) => self.rest(moment.now),
         }
+    }
+
+    /// plugd was here before, and may have died of this plugin.
+    fn launch_unless_deadly(&mut self, moment: Moment) {
+        let deaths = &mut self.reported.deaths_at_start;
+        match *deaths {
+            MAX_DEATHS_AT_START.. => {}
+            earlier if self.was_in_its_start => *deaths = earlier + 1,
+            _ => *deaths = 0,
+        }
+        if *deaths < MAX_DEATHS_AT_START {
+            return self.launch(moment);
+        }
+        let message = format!(
+            "plugd ended {deaths} times while this plugin was being started, so it is not started again by itself: mend it, \
+             then activate it"
+        );
+        let failure = Failure::new(Stage::Start, message).with("deaths_at_start", *deaths).permanent();
+        self.fail(moment.now, failure, false);
     }
 
     fn activation_changed(&mut self, moment: Moment, active: ActiveState) {
@@ -75,8 +94,8 @@ impl Lifecycle {
 
     fn deactivated(&mut self, now: Timestamp) {
         match &mut self.phase {
-            Phase::Inactive => {}
-            Phase::Restarting | Phase::Error { survivors: None } => self.rest(now),
+            // Inactive too: one that awaits its turn at the start of plugd is said to be starting.
+            Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => self.rest(now),
             Phase::Stopping { then } | Phase::Error { survivors: Some(then) } => follow_with(then, Then::Disable),
             Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. } => self.stop(now, Then::Disable),
         }

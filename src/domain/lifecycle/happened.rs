@@ -81,6 +81,7 @@ impl Lifecycle {
         }
         let is_stable = matches!(self.phase, Phase::Active { is_stable: true, .. });
         self.clear_failure();
+        self.reported.deaths_at_start = 0;
         self.reported.is_degraded = false;
         if self.mode == Mode::External {
             // Nobody starts it, so its run is its connection.

@@ -4,6 +4,8 @@
 //! the one that it really is, checked by a test.
 
 mod asked;
+#[cfg(test)]
+mod deaths;
 mod event;
 mod happened;
 mod policy;
@@ -21,6 +23,14 @@ use serde_json::{Map, json};
 
 use super::{ActiveState, Digest, Failure, Mode, Plugin, Reported, RunId, State};
 
+/// Deaths of plugd during the start of a plugin, one after the other, after which it is not started again by itself.
+///
+/// Counted are only those at which the plugin was starting or connecting, so that a `kill -9` or a power cut is held against
+/// none that ran. All that start together are in their start together: so whoever was there twice is tried alone
+/// (`supervisor::actor`), and the third death finds one of them. Connecting, a request to start it, and another package
+/// begin the count afresh.
+pub const MAX_DEATHS_AT_START: u32 = 3;
+
 /// Processes that are named when they can't be killed; there may be thousands.
 const MAX_PIDS: usize = 100;
 
@@ -35,6 +45,8 @@ pub struct Lifecycle {
     active: ActiveState,
     package: Option<Digest>,
     phase: Phase,
+    /// plugd died in its start.
+    was_in_its_start: bool,
     run: RunId,
     reported: Reported,
     stale: u64,
@@ -87,6 +99,7 @@ impl Lifecycle {
             active: plugin.desired.active,
             package: plugin.desired.package,
             phase: Phase::Inactive,
+            was_in_its_start: plugin.was_in_its_start(),
             run,
             reported: plugin.reported.clone(),
             stale: 0,
@@ -164,6 +177,7 @@ impl Lifecycle {
     /// A new run of a plugin of which nothing is held against.
     fn launch_afresh(&mut self, moment: Moment) {
         self.reported.restarts = 0;
+        self.reported.deaths_at_start = 0;
         self.clear_failure();
         self.launch(moment);
     }
@@ -171,6 +185,7 @@ impl Lifecycle {
     fn rest(&mut self, now: Timestamp) {
         self.clear_failure();
         self.reported.restarts = 0;
+        self.reported.deaths_at_start = 0;
         self.forget_run();
         self.enter(now, Phase::Inactive);
     }

@@ -191,6 +191,7 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         events_dropped: 8,
         proven_package: Some(Digest([3; 32])),
         failed_package: Some(Digest([4; 32])),
+        deaths_at_start: 2,
         serial: number,
     }
 }

@@ -7,12 +7,16 @@ mod amend;
 mod attach;
 mod effects;
 mod leave;
+mod trial;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 
 use super::{
     Parts,
@@ -51,6 +55,8 @@ pub(super) struct Actor {
     deletion: Option<Reply<Result<Arc<Plugin>>>>,
     is_shutting_down: bool,
     is_done: bool,
+    /// Held while it is tried alone.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 struct Deadline {
@@ -95,13 +101,14 @@ impl Actor {
             deletion: None,
             is_shutting_down: false,
             is_done: false,
+            turn: None,
         }
     }
 
     /// Lives until the plugin is deleted or plugd shuts down.
     #[tracing::instrument(name = "plugin", skip_all, fields(id = %self.id))]
     pub(super) async fn run(mut self) {
-        self.step(Event::Booted { generation: self.plugin.desired.generation });
+        self.boot();
         while !self.is_done {
             tokio::select! {
                 // What has happened comes before a deadline that passed meanwhile.
@@ -116,6 +123,7 @@ impl Actor {
     fn receive(&mut self, message: Message) {
         match message {
             Message::Amend(amend) => self.amend(amend),
+            Message::Turn(turn) => self.take_turn(turn),
             Message::Delete { reply } => self.delete(reply),
             Message::ShutDown => self.shut_down(),
             Message::Happened { run, what } => self.happened(run, what),
@@ -161,6 +169,7 @@ impl Actor {
             self.perform(effect);
         }
         self.report();
+        self.end_turn();
         self.check_deletion();
         self.attach_early();
     }

@@ -1,8 +1,10 @@
 //! Starts after a plugd that ended between the commit of what is desired and all that follows from it.
 
-use super::world::*;
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::{shop::eventually, world::*};
 use crate::{
-    domain::{Desired, Digest, Mode, Plugin, Reason, Reported, State},
+    domain::{Desired, Digest, Mode, Plugin, PluginId, Reason, Reported, State, lifecycle::Policy},
     supervisor::handle::mk_plugin,
 };
 
@@ -64,5 +66,37 @@ async fn a_rollback_that_was_committed_and_not_acted_on_is_not_taken_back_when_i
     world.until(State::Error).await;
     world.set_active(ActiveState::Active).await.unwrap_err();
     assert!(world.failed_updates.try_recv().is_err());
+    world.shut_down().await;
+}
+
+/// plugd died twice while it was being started.
+fn mk_suspect(number: u8) -> Plugin {
+    let plugin = mk_plugin(mk_manifest(), Mode::Supervised);
+    let desired = Desired { package: Some(OLD), active: ActiveState::Active, ..plugin.desired };
+    let reported = Reported { state: State::Starting, deaths_at_start: 1, ..plugin.reported };
+    Plugin { id: PluginId::from_bytes([number; 12]), installed: number.into(), desired, reported, ..plugin }
+}
+
+/// So that one of them is found by the third death.
+#[tokio::test(start_paused = true)]
+async fn plugins_in_whose_start_plugd_died_twice_are_tried_one_after_the_other() {
+    let world = World::over(Behaviour::Hangs, vec![mk_suspect(1), mk_suspect(2)]);
+    let starts = || world.runtime.starts.load(Ordering::SeqCst);
+    eventually(|| starts() == 1).await;
+    let [first, second] = [1, 2].map(|number| world.handle.get(PluginId::from_bytes([number; 12])).unwrap());
+    assert_eq!([first.reported.deaths_at_start, second.reported.deaths_at_start], [2, 1]);
+    tokio::time::sleep(Policy::default().connect - Duration::from_secs(1)).await;
+    assert_eq!(starts(), 1, "the first may still connect");
+    eventually(|| starts() == 2).await;
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_asked_for_does_not_await_its_turn() {
+    let mut world = World::over(Behaviour::Hangs, vec![mk_suspect(1), mk_suspect(2)]);
+    eventually(|| world.runtime.starts.load(Ordering::SeqCst) == 1).await;
+    world.id = PluginId::from_bytes([2; 12]);
+    let stopped = world.set_active(ActiveState::Inactive).await.unwrap();
+    assert_eq!((stopped.reported.state, stopped.reported.deaths_at_start), (State::Inactive, 0));
     world.shut_down().await;
 }

@@ -291,7 +291,7 @@ impl World {
         Self { id, ..Self::over(behaviour, vec![plugin]) }
     }
 
-    fn over(behaviour: Behaviour, plugins: Vec<Plugin>) -> Self {
+    pub(crate) fn over(behaviour: Behaviour, plugins: Vec<Plugin>) -> Self {
         let ledger = Arc::new(MemoryLedger::default());
         let records = plugins.iter().map(|plugin| (plugin.id, Arc::new(plugin.clone()))).collect();
         ledger.book.lock().unwrap().records = records;
@@ -315,6 +315,7 @@ impl World {
             runtime: runtime.clone(),
             policy: Policy::default(),
             host: Arc::new(NoHost),
+            trial: Arc::new(tokio::sync::Semaphore::new(1)),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
             on_update_failed: Box::new(move |id, _| failed.send(id).unwrap_or_default()),
             on_deleted: Box::new(|_| ()),
