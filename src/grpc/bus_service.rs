@@ -214,73 +214,6 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
     Ok(())
 }
 
-fn announce_all(mut calls: mpsc::Receiver<HostEvent>, sender: &Sender) -> Result<()> {
-    tell(sender, told::Message::Registered(told::Registered {})).await?;
-    while let Some(event) = calls.recv().await {
-        tell(sender, announce(event)).await?;
-    }
-    Ok(())
-}
-
-/// Ends the registration with the stream, however that ends.
-struct Registration<'a> {
-    hosts: &'a Hosts,
-    id: HostId,
-}
-
-impl Drop for Registration<'_> {
-    fn drop(&mut self) {
-        self.hosts.unregister(self.id);
-    }
-}
-
-/// # Errors
-/// `TOO_BUSY`: the application left everything unread for too long. Its calls must not wait for it.
-async fn tell(sender: &Sender, message: told::Message) -> Result<()> {
-    let told = sender.send(Ok(ServeHostResponse { message: Some(message) }));
-    // A stream that the application has closed ends by itself.
-    let stuck = |_| Error::new(Reason::TooBusy, format!("what the application is told was not read for {UNREAD:?}"));
-    tokio::time::timeout(UNREAD, told).await.map(Result::unwrap_or_default).map_err(stuck)
-}
-
-fn methods(message: ServeHostRequest) -> Result<HashSet<String>> {
-    let Some(asked::Message::Register(register)) = message.message else {
-        return Err(Error::field("register", "must be the first message"));
-    };
-    let methods: HashSet<_> = register.methods.into_iter().collect();
-    if methods.is_empty() || methods.contains("") {
-        return Err(Error::field("register.methods", "must name the methods to serve, or \"*\""));
-    }
-    if methods.contains(bus::GET_CONFIG) {
-        return Err(Error::field("register.methods", "get_config is answered by plugd itself, with what is stored"));
-    }
-    Ok(methods)
-}
-
-fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
-    let Some(asked::Message::Reply(reply)) = message.message else {
-        return Err(Error::field("reply", "must be all that follows the first message"));
-    };
-    let answer = match reply.outcome {
-        Some(asked::reply::Outcome::Result(result)) => convert::object("result", &result)
-            .map_err(|error| RpcError::failed(format!("the application's answer can't be passed on: {error}"))),
-        Some(asked::reply::Outcome::Failure(failure)) => {
-            Err(RpcError { code: failure.code.into(), message: failure.message })
-        }
-        None => Ok(Map::new()),
-    };
-    if !hosts.answer(id, &reply.call_id, answer) {
-        tracing::debug!(call = reply.call_id, "an answer came that nobody waits for");
-    }
-    Ok(())
-}
-
-/// An answer that is nested too deep is one to its call all the same: that it failed.
-fn shallow(result: Map<String, Value>) -> Result<Map<String, Value>, RpcError> {
-    let checked = depth::require_shallow("result", &result);
-    checked.map(|()| result).map_err(|error| RpcError::failed(format!("the application's answer: {error}")))
-}
-
 fn announce(event: HostEvent) -> told::Message {
     match event {
         HostEvent::Cancelled(call_id) => told::Message::Cancelled(told::Cancelled { call_id }),
@@ -305,7 +238,7 @@ fn access(asked: &Access) -> told::Access {
         permissions: asked.permissions.clone(),
         bio: asked.bio.clone(),
         links: asked.links.iter().map(link).collect(),
-        metadata: (!asked.metadata.is_empty()).then(|| convert::stored_struct(&asked.metadata)),
+        metadata: (!asked.metadata.is_empty()).then(|| convert::checked_struct(&asked.metadata)),
     }
 }
 

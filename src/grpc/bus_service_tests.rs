@@ -132,5 +132,5 @@ fn a_call_says_which_run_it_is_of_and_what_the_manifest_asks_for() {
     assert_eq!((&*asked.handle, &*asked.name, asked.bio.as_deref()), ("bot", "Bot", Some("I greet.")));
     assert_eq!((asked.permissions, &*asked.links[0].text), (vec!["USE_ROBOTS".to_owned()], "home"));
     assert_eq!(asked.links[0].url, "http://h");
-    assert_eq!(json::from_struct(&asked.metadata.unwrap())["a"], json!([1]));
+    assert_eq!(crate::api::json::from_struct(&asked.metadata.unwrap())["a"], json!([1]));
 }
