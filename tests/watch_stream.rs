@@ -11,7 +11,7 @@ use plugd::api::v1::{
 use prost_types::Duration;
 use tonic::{Code, Status};
 
-use crate::harness::{Api, Plugd, QUICK, Watch, details, field_violations, reason, state_of};
+use crate::harness::{Api, Plugd, QUICK, Watch, details, field_violations, reason, state_of, within};
 
 /// The shortest heartbeat that may be asked for.
 const SECOND: Option<Duration> = Some(Duration { seconds: 1, nanos: 0 });
@@ -91,9 +91,12 @@ async fn heartbeats_move_the_cursor_past_what_the_filter_leaves_out() {
     let other = api.run(&["tame"]).await;
     let head = api.get(&other).await.unwrap().revision;
 
-    while watch.cursor.revision < head {
-        assert!(matches!(watch.frame().await.unwrap(), Frame::Heartbeat(_)));
-    }
+    let caught_up = async {
+        while watch.cursor.revision < head {
+            assert!(matches!(watch.frame().await.unwrap(), Frame::Heartbeat(_)));
+        }
+    };
+    within("the cursor's move", caught_up).await;
 
     assert!(matches!(watch.frame().await.unwrap(), Frame::Heartbeat(_)), "and it goes on");
     assert_eq!(watch.cursor.revision, head);

@@ -12,7 +12,7 @@ use crate::{
     tls::Files,
 };
 
-/// Settings that are taken at once by other parts than these, or may be.
+/// Settings that are taken at once; the log's filter has been taken before the settings come here.
 const LIVE: [&str; 2] = ["log", "event_catalog"];
 
 /// Settings that are taken at once where there is encryption before and after.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     contract::support::{keys, register},
-    harness::{Body, Plugd, chaos, chaos_manifest, external_manifest},
+    harness::{Body, Plugd, chaos, chaos_manifest, external_manifest, within},
 };
 
 #[tokio::test]
@@ -63,7 +63,7 @@ async fn a_new_manifest_replaces_the_whole_old_one_and_nothing_else_3_8() {
         assert_eq!(after[key], before[key], "{key}");
     }
     assert_eq!(rest.get(&format!("{path}/configuration")).await.expect(200), configuration);
-    assert_eq!(wire.await.unwrap(), Some((1000, "closed".to_owned())));
+    assert_eq!(within("the end", wire).await.unwrap(), Some((1000, "closed".to_owned())));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{assert_refused, refused, taken, with, without};
 use crate::{
     contract::support::register,
-    harness::{Body, Plugd},
+    harness::{Body, Plugd, within},
 };
 
 const SLUG: &str = "is invalid. Use letters, digits and hyphens; begin and end with a letter or a digit.";
@@ -169,5 +169,5 @@ async fn a_configuration_field_with_a_blank_id_is_never_validated_against_5_5() 
     assert_eq!(patch(json!({"": "no number"})).await.expect(200), json!({"": "no number"}));
     patch(json!({"n": "no number"})).await.problem(400);
     drop(plugd);
-    obeying.await.unwrap();
+    within("the end", obeying).await.unwrap();
 }

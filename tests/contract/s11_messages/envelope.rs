@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::super::support::{Application, access, call_plugin, publish, register};
-use crate::harness::{Body, Plugd};
+use crate::harness::{Body, Plugd, within};
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -37,14 +37,17 @@ async fn a_request_has_exactly_the_documented_keys_and_an_id_of_its_own_11_1_mus
     let configured = tokio::spawn(async move { rest.patch(&path, Body::Json(json!({"b": 2}))).await });
     let mut requests = BTreeSet::new();
     let mut ids = BTreeSet::from([ping["id"].to_string()]);
-    while requests.len() < 3 {
-        let request = wire.request().await;
-        assert!(ids.insert(request["id"].to_string()), "an id twice");
-        wire.answer(&request, json!({"ok": true})).await;
-        if request["method"] != "ping" {
-            requests.insert(format!("{} {}", request["method"], request["params"]));
+    let asked = async {
+        while requests.len() < 3 {
+            let request = wire.request().await;
+            assert!(ids.insert(request["id"].to_string()), "an id twice");
+            wire.answer(&request, json!({"ok": true})).await;
+            if request["method"] != "ping" {
+                requests.insert(format!("{} {}", request["method"], request["params"]));
+            }
         }
-    }
+    };
+    within("three requests", asked).await;
     let expected =
         [r#""configure" {"b":2}"#, r#""event" {"event":"order.paid","number":1}"#, r#""robot_tool_call" {"a":1}"#];
     assert_eq!(requests, expected.map(str::to_owned).into());

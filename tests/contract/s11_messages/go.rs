@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value, json};
 
 use super::super::support::{Application, Wire, access, publish, register};
-use crate::harness::{Body, Plugd};
+use crate::harness::{Body, Plugd, within};
 
 const GO: &str = "Go-http-client/1.1";
 const ID: &str = "9m4e2mr0ui3e8a215n4g";
@@ -168,12 +168,15 @@ async fn go_decodes_every_request_11_2_must() {
     let (rest, path) = (plugd.rest(), format!("/api/plugins/{}/configuration", plugin.id));
     let configured = tokio::spawn(async move { rest.patch(&path, Body::Json(json!({}))).await });
     let mut missing = vec!["configure", "event", "ping"];
-    while !missing.is_empty() {
-        let text = wire.text().await.unwrap();
-        let Request { id, method, params } = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-        missing.retain(|name| *name != method);
-        assert_eq!(params.contains_key("event"), method == "event", "{text}");
-        wire.answer(&json!({"id": id.0, "method": method}), json!({"ok": true, "pong": true})).await;
-    }
+    let asked = async {
+        while !missing.is_empty() {
+            let text = wire.text().await.unwrap();
+            let Request { id, method, params } = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+            missing.retain(|name| *name != method);
+            assert_eq!(params.contains_key("event"), method == "event", "{text}");
+            wire.answer(&json!({"id": id.0, "method": method}), json!({"ok": true, "pong": true})).await;
+        }
+    };
+    within("a request of each kind", asked).await;
     configured.await.unwrap().expect(200);
 }

@@ -154,23 +154,30 @@ impl Wire {
 
     /// Takes events, well, until one satisfies this; all of them.
     pub(crate) async fn take_events(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let mut seen = Vec::new();
-        loop {
-            let request = self.request().await;
-            self.answer(&request, json!({"ok": true})).await;
-            let is_over = is_last(&request["params"]);
-            seen.push(request["params"].clone());
-            if is_over {
-                return seen;
+        let taken = async {
+            let mut seen = Vec::new();
+            loop {
+                let request = self.request().await;
+                self.answer(&request, json!({"ok": true})).await;
+                let is_over = is_last(&request["params"]);
+                seen.push(request["params"].clone());
+                if is_over {
+                    return seen;
+                }
             }
-        }
+        };
+        // Pings come for ever.
+        within("events", taken).await
     }
 
     /// Answers plugd's close frame, if it came, and waits for the end; code and reason of its goodbye.
     pub(crate) async fn closed(mut self) -> (u16, String) {
-        while let Some(frame) = self.frame().await {
-            assert!(frame["method"].is_string(), "{frame}");
-        }
+        let ended = async {
+            while let Some(frame) = self.frame().await {
+                assert!(frame["method"].is_string(), "{frame}");
+            }
+        };
+        within("the end of a connection", ended).await;
         self.goodbye.expect("ended without a goodbye")
     }
 
