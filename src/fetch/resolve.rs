@@ -81,5 +81,6 @@ fn vet(address: IpAddr, is_private_allowed: bool) -> Result<(), Refusal> {
 /// Says what kind of address it is but not which: what private names resolve to is nobody's business.
 fn refused(target: &Target, refusal: Refusal) -> crate::domain::Error {
     let host = target.shown_host();
-    failure(format!("the host {host} has {refusal}, and packages come from public addresses only"))
+    let remedy = if refusal.is_private() { ", unless plugd is started with --fetch-private" } else { "" };
+    failure(format!("the host {host} has {refusal}, and packages come from public addresses only{remedy}"))
 }
