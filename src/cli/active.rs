@@ -9,12 +9,12 @@ use super::{
     Context,
     client::{Api, MARGIN, SETTLE, present, within},
     failure::Failure,
-    get::tell,
+    get::sentence,
     progress,
-    resolve::plugin_id,
+    several::{Deed, Selection},
 };
 use crate::{
-    api::v1::{ActiveState, Plugin, RestartPluginRequest, SetActiveStateRequest},
+    api::v1::{ActiveState, Plugin, PluginMode, RestartPluginRequest, SetActiveStateRequest},
     config,
 };
 
@@ -50,36 +50,49 @@ impl Waiting {
 }
 
 macro_rules! commands {
-    ($($(#[$doc:meta])* $name:ident, $example:literal, $act:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident, $examples:literal, $done:literal, $is_meant:expr, $act:expr;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Args)]
-        #[command(after_help = concat!("Example:\n  ", $example))]
+        #[command(after_help = concat!("Examples:\n  ", $examples))]
         pub(super) struct $name {
-            /// The plugin: its id, or its manifest id or name if no other has it
-            #[arg(value_name = "ID")]
-            plugin: String,
+            #[command(flatten)]
+            selection: Selection,
             #[command(flatten)]
             waiting: Waiting,
         }
 
         impl $name {
             pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-                let id = plugin_id(&context.api, &self.plugin).await?;
-                let act = $act;
-                let done = progress::during(context, &id, act(&context.api, &id, self.waiting)).await?;
-                tell(&context.ui, &done)
+                let selected = self.selection.plugins(context, $is_meant).await?;
+                let act = async |id: String| {
+                    progress::during(context, &id, $act(&context.api, &id, self.waiting)).await
+                };
+                selected.each(context, Deed { act, tell: &sentence, done: $done }).await
             }
         }
     )+};
 }
 
 commands! {
-    /// Start a plugin, and keep it running
-    Activate, "plugd activate my-plugin --timeout 30s", async |api, id, waiting| set(api, id, ActiveState::Active, waiting).await;
-    /// Stop a plugin
-    Deactivate, "plugd deactivate my-plugin", async |api, id, waiting| set(api, id, ActiveState::Inactive, waiting).await;
-    /// Stop a plugin and start it anew
-    Restart, "plugd restart my-plugin", restart;
+    /// Start plugins, and keep them running
+    Activate, "plugd activate my-plugin --timeout 30s\n  plugd activate --all", "activated", |_| true, activate;
+    /// Stop plugins
+    Deactivate, "plugd deactivate my-plugin other-plugin\n  plugd deactivate --all", "deactivated", |_| true, deactivate;
+    /// Stop plugins and start them anew
+    Restart, "plugd restart my-plugin\n  plugd restart --all", "restarted", can_restart, restart;
+}
+
+async fn activate(api: &Api, id: &str, waiting: Waiting) -> Result<Plugin, Failure> {
+    Ok(set(api, id, ActiveState::Active, waiting).await?)
+}
+
+async fn deactivate(api: &Api, id: &str, waiting: Waiting) -> Result<Plugin, Failure> {
+    Ok(set(api, id, ActiveState::Inactive, waiting).await?)
+}
+
+/// Only plugins that plugd runs, and that are to run, can be started anew.
+fn can_restart(plugin: &Plugin) -> bool {
+    plugin.mode() == PluginMode::Supervised && plugin.desired_state() == ActiveState::Active
 }
 
 /// Says what is desired of a plugin and waits as told.

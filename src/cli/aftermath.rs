@@ -13,7 +13,7 @@ use super::{
     follow::{Sink, follow},
     package::Package,
     shape,
-    ui::tame,
+    ui::sanitize,
 };
 use crate::api::v1::{Plugin, ReportedState, WatchStateRequest, WatchStateResponse, watch_state_response::Frame};
 
@@ -55,11 +55,15 @@ fn is_settled(plugin: &Plugin) -> bool {
 }
 
 fn told(package: &Package, back: &Plugin, failure: &Failure) -> Failure {
-    let version = package.version().filter(|version| !version.is_empty() && *version != back.version).map(tame);
+    let version =
+        package.version().filter(|version| !version.is_empty() && *version != back.version).map(shape::version);
     let failed = version.unwrap_or_else(|| "the new package".to_owned());
-    let why = failure.what.strip_prefix("the plugin failed: ").map(|why| format!(" ({})", tame(why)));
-    let earlier = if back.version.is_empty() { "the one before it".to_owned() } else { tame(&back.version) };
-    let message = back.status.as_ref().map(|status| tame(&status.message)).unwrap_or_default();
+    let why = failure.what.strip_prefix("the plugin failed: ").map(|why| format!(" ({})", sanitize(why)));
+    let earlier = match back.version.as_str() {
+        "" => "the one before it".to_owned(),
+        version => shape::version(version),
+    };
+    let message = back.status.as_ref().map(|status| sanitize(&status.message)).unwrap_or_default();
     let state = match shape::state_of(back) {
         ReportedState::Error => format!("is back and failed too: {message}"),
         _ if !is_settled(back) => "is being put back".to_owned(),

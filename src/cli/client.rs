@@ -77,11 +77,14 @@ impl Api {
         Ok(Self { calls, streams, bearer: bearer(credential.token())?, credential, server })
     }
 
-    /// Says what was tried if the server does not know who calls.
+    /// Says what was tried if the server does not answer, or does not know who calls.
     #[must_use]
     pub(super) fn explain(&self, failure: Failure) -> Failure {
-        if failure.reason.as_deref() == Some("UNAUTHENTICATED") {
-            return failure.hint(self.credential.hint());
+        let is_unknown = failure.reason.as_deref() == Some("UNAUTHENTICATED");
+        let is_silent = failure.reason.is_none() && matches!(failure.exit, Exit::Unavailable | Exit::Timeout);
+        let failure = if is_unknown { failure.hint(self.credential.hint()) } else { failure };
+        if (is_unknown || is_silent) && !failure.what.contains(&self.server) {
+            return failure.about(&self.server);
         }
         failure
     }
@@ -158,8 +161,14 @@ fn endpoint(options: &Options) -> Result<Endpoint, Failure> {
 
 fn bearer(token: Option<&str>) -> Result<Bearer, Failure> {
     let Some(token) = token else { return Ok(Bearer(None)) };
-    let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>();
-    let mut value = value.map_err(|_| Failure::new("the token has letters that no token has").exit(Exit::Denied))?;
+    let strange = || {
+        Failure::new("the token has letters that no token has")
+            .hint("copy it once more: letters, digits, - and _ only")
+            .exit(Exit::Denied)
+    };
+    // Others would be sent, and be no token to the server.
+    let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>().ok().filter(|_| token.is_ascii());
+    let mut value = value.ok_or_else(strange)?;
     value.set_sensitive(true);
     Ok(Bearer(Some(value)))
 }

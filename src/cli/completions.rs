@@ -1,13 +1,43 @@
-//! `plugd completions`.
+//! `plugd completions`, and what its scripts ask for: plugd itself knows what may follow, the plugins of the server too.
 
-use clap::{Args, CommandFactory};
-use clap_complete::Shell;
+use std::{env, ffi::OsStr, time::Duration};
 
-use super::{Cli, failure::Failure, ui::Ui};
+use clap::{Arg, Args, Command, CommandFactory, FromArgMatches, ValueEnum};
+use clap_complete::{
+    CompleteEnv, Shell,
+    engine::{ArgValueCompleter, CompletionCandidate},
+    env::Shells,
+};
+use tokio::time::timeout;
+
+use super::{
+    Cli,
+    client::Api,
+    failure::Failure,
+    help,
+    options::Options,
+    resolve::all_plugins,
+    shape::{self, manifest_id},
+    ui::{Ui, sanitize},
+    usage,
+};
+use crate::api::v1::{ListPluginsRequest, Plugin};
+
+/// The variable in which a script says for which shell it asks.
+const ASKED: &str = "PLUGD_COMPLETE";
+/// How long somebody who pressed a key is kept waiting for the names of plugins.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// What an argument that names a plugin is called. That of `plugd token revoke`, which names a token, is called so too.
+const PLUGIN: &str = "ID";
+/// The command whose arguments name tokens.
+const TOKENS: &str = "token";
 
 /// Print completions for a shell
+///
+/// They know the commands, the options, and the plugins of the server.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  plugd completions bash > /etc/bash_completion.d/plugd")]
+#[command(after_help = "Examples:\n  plugd completions bash > /etc/bash_completion.d/plugd\n  \
+                        plugd completions fish > ~/.config/fish/completions/plugd.fish")]
 pub(super) struct Completions {
     /// The shell
     #[arg(value_enum)]
@@ -16,8 +46,126 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
+        let name = self.shell.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let shells = Shells::builtins();
+        let shell = shells.completer(&name).ok_or_else(|| usage(format!("{name} has no completions")))?;
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "plugd", &mut script);
+        shell.write_registration(ASKED, "plugd", "plugd", "plugd", &mut script)?;
         Ok(ui.raw(&script)?)
+    }
+}
+
+/// Answers a script that asks what may follow, and ends the process; does nothing for everybody else.
+pub(super) fn answer() {
+    CompleteEnv::with_factory(command).var(ASKED).complete();
+}
+
+/// The command line with completions for plugins.
+fn command() -> Command {
+    help::command().mut_subcommands(with_plugins)
+}
+
+fn with_plugins(command: Command) -> Command {
+    if command.get_name() == TOKENS {
+        return command;
+    }
+    command.mut_args(with_names).mut_subcommands(with_plugins)
+}
+
+fn with_names(argument: Arg) -> Arg {
+    let is_plugin = argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == PLUGIN));
+    if is_plugin { argument.add(ArgValueCompleter::new(plugins)) } else { argument }
+}
+
+/// What plugins can be called by, as far as the server says so in time. Silent when it does not: the words that a person
+/// has typed must stay as they are.
+fn plugins(begun: &OsStr) -> Vec<CompletionCandidate> {
+    let words = env::args_os().skip_while(|word| word != "--").skip(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let asked = |runtime: tokio::runtime::Runtime| runtime.block_on(listed(&options(words)));
+    candidates(&runtime.ok().and_then(asked).unwrap_or_default(), &begun.to_string_lossy())
+}
+
+/// The options of a command that is still being typed.
+fn options(words: impl Iterator<Item = std::ffi::OsString>) -> Options {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok();
+    let given = matches.and_then(|matches| Options::from_arg_matches(&matches).ok());
+    given.unwrap_or_default().or_from(|name| env::var(name).ok())
+}
+
+async fn listed(options: &Options) -> Option<Vec<Plugin>> {
+    let ask = async { all_plugins(&Api::connect(options).await?, &ListPluginsRequest::default()).await };
+    timeout(PATIENCE, ask).await.ok()?.ok()
+}
+
+/// The manifest ids of plugins that have one to themselves, and the ids of those that begin so.
+fn candidates(plugins: &[Plugin], begun: &str) -> Vec<CompletionCandidate> {
+    let is_only = |id: &str| plugins.iter().filter(|other| manifest_id(other) == Some(id)).count() == 1;
+    let words = plugins.iter().flat_map(|plugin| {
+        let name = manifest_id(plugin).filter(|id| is_only(id));
+        let id = (name.is_none() || !begun.is_empty()).then_some(plugin.id.as_str());
+        name.into_iter().chain(id).map(move |word| (word, plugin))
+    });
+    let fitting = words.filter(|(word, _)| word.starts_with(begun) && !word.contains(char::is_control));
+    fitting.map(|(word, plugin)| CompletionCandidate::new(word).help(Some(about(plugin).into()))).collect()
+}
+
+fn about(plugin: &Plugin) -> String {
+    format!("{}, {}", sanitize(&plugin.name), shape::state(shape::state_of(plugin)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::v1::ReportedState,
+        cli::tests::fake::{Fake, mk_plugin},
+    };
+
+    fn words(plugins: &[Plugin], begun: &str) -> Vec<String> {
+        let word = |candidate: &CompletionCandidate| candidate.get_value().to_string_lossy().into_owned();
+        candidates(plugins, begun).iter().map(word).collect()
+    }
+
+    #[test]
+    fn what_names_one_plugin_is_offered() {
+        let mk = |id, name| mk_plugin(id, name, ReportedState::Active, 1);
+        let plugins = [mk("a1", "Greeter"), mk("b2", "Twin"), mk("b3", "Twin")];
+        assert_eq!(words(&plugins, ""), ["greeter", "b2", "b3"]);
+        assert_eq!(words(&plugins, "g"), ["greeter"]);
+        assert_eq!(words(&plugins, "a"), ["a1"], "an id that somebody has begun to type");
+        let help = candidates(&plugins, "g")[0].get_help().unwrap().to_string();
+        assert_eq!(help, "Greeter, active");
+    }
+
+    #[test]
+    fn the_server_of_the_command_that_is_typed_is_asked() {
+        let typed = ["plugd", "--server", "http://there", "get", "--token", "t", ""].map(Into::into);
+        let options = options(typed.into_iter());
+        assert_eq!((options.server(), options.token.as_deref()), ("http://there", Some("t")));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_has_no_plugins_and_says_nothing() {
+        let fake = Fake::start().await;
+        fake.set_plugins([mk_plugin("a1", "Greeter", ReportedState::Active, 1)]);
+        let options =
+            |server: String| Options { server: Some(server), token: Some("t".to_owned()), ..Options::default() };
+        assert_eq!(listed(&options(fake.url)).await.unwrap().len(), 1);
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(listed(&options(format!("http://{free}"))).await.is_none());
+    }
+
+    #[test]
+    fn every_argument_that_names_a_plugin_is_completed() {
+        fn check(command: &Command, is_token: bool) {
+            for argument in command.get_arguments().filter(|it| it.get_value_names().is_some_and(|it| it == [PLUGIN])) {
+                assert_eq!(argument.get::<ArgValueCompleter>().is_some(), !is_token, "{}", command.get_name());
+            }
+            command.get_subcommands().for_each(|one| check(one, is_token || one.get_name() == TOKENS));
+        }
+        let mut command = command();
+        command.build();
+        check(&command, false);
     }
 }

@@ -11,7 +11,8 @@ use clap::Args;
 use tokio_stream::StreamExt;
 
 use super::{
-    Context, client::Api, failure::Failure, file, package::digest, resolve, transfer, update::check_supervised,
+    Context, client::Api, failure::Failure, file, package::digest, resolve, transfer, ui::sanitize,
+    update::check_supervised,
 };
 use crate::{
     api::v1::{
@@ -131,5 +132,5 @@ fn said(context: &Context, path: &Path, size: usize) -> Result<(), Failure> {
     if context.ui.is_json() {
         return Ok(context.ui.json(&serde_json::json!({"file": path, "size": size}))?);
     }
-    Ok(context.ui.line(&format!("{} ({size} bytes)", path.display()))?)
+    Ok(context.ui.line(&format!("{} ({size} bytes)", sanitize(&path.to_string_lossy())))?)
 }

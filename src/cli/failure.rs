@@ -4,10 +4,13 @@ use std::{error::Error, fmt, io};
 
 use serde_json::{Value, json};
 use tonic::{Code, Status, transport};
-use tonic_types::StatusExt;
+use tonic_types::{ErrorInfo, StatusExt};
 
 use super::broken;
-use crate::{api, config, domain};
+use crate::{
+    api, config,
+    domain::{self, terminal::sanitize},
+};
 
 /// Exit codes. Stable; [`EXIT_CODES`] is their documentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +51,7 @@ Exit codes:
   7  the time is up; what was asked for may still happen
   8  the server can't be reached, or can't answer now
   9  refused: a package, manifest or configuration that is not valid, or not possible for this plugin now
+Of several plugins that a command is for, the highest code counts.
 With -o json an error is one JSON object on standard error: {\"error\": {\"exit_code\", \"message\", \"hint\", \"reason\"}}.";
 
 /// Why a command failed.
@@ -117,8 +121,10 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
-        self.hint.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
+        write!(f, "error: {}", sanitize(&self.what))?;
+        let Some(hint) = &self.hint else { return Ok(()) };
+        let lines: Vec<String> = hint.lines().map(sanitize).collect();
+        write!(f, "\n  hint: {}", lines.join("\n"))
     }
 }
 
@@ -139,13 +145,29 @@ impl From<Status> for Failure {
                 .hint("name plugd's own address, not a shim's; one that encrypts begins with https://")
                 .exit(Exit::Unavailable);
         }
-        let hint = status.get_details_error_info().and_then(|mut info| info.metadata.remove(api::SUGGESTED));
+        let hint = status.get_details_error_info().and_then(suggestion);
         let what = match status.message() {
             "" => status.code().description().to_owned(),
             message => message.to_owned(),
         };
         let hint = hint.or_else(|| own_hint(&status));
         Self { exit: exit_of(&status), hint, reason: reason(&status), ..Self::new(what) }
+    }
+}
+
+/// The stage of a failure before which no process ran (CONTRACT 8.3).
+pub(super) const START: &str = "start";
+
+/// What to do, in the server's words; in those of the command line where it knows a command for it.
+fn suggestion(mut info: ErrorInfo) -> Option<String> {
+    let suggested = info.metadata.remove(api::SUGGESTED);
+    let (stage, plugin) = (info.metadata.get("stage"), info.metadata.get("plugin_id"));
+    match (info.reason.as_str(), plugin) {
+        ("PLUGIN_NOT_FOUND", _) => Some("`plugd list` shows the plugins and their ids".to_owned()),
+        ("PLUGIN_FAILED", Some(plugin)) if stage.is_some_and(|stage| stage != START) => {
+            Some(format!("`plugd logs {plugin}` shows what it printed; mend it, then `plugd activate {plugin}`"))
+        }
+        _ => suggested,
     }
 }
 
@@ -231,6 +253,8 @@ impl From<anyhow::Error> for Failure {
             Some(io::ErrorKind::AddrInUse) => {
                 failure.hint("another program has it: name another address with --listen")
             }
+            Some(io::ErrorKind::AddrNotAvailable) => failure
+                .hint("this machine has no such address: name one that it has, or 0.0.0.0 for all, with --listen"),
             _ => failure,
         }
     }
@@ -289,14 +313,14 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_is_wrong_and_what_to_do() {
-        let failure = Failure::from(status(Code::NotFound, "PLUGIN_NOT_FOUND"));
+        let failure = Failure::from(status(Code::NotFound, "TOKEN_NOT_FOUND"));
         assert_eq!(failure.to_string(), "error: it broke\n  hint: do this");
     }
 
     #[test]
     fn programs_get_all_of_a_failure() {
-        let shown = Failure::from(status(Code::NotFound, "PLUGIN_NOT_FOUND")).json();
-        let error = json!({"exit_code": 3, "message": "it broke", "hint": "do this", "reason": "PLUGIN_NOT_FOUND"});
+        let shown = Failure::from(status(Code::NotFound, "TOKEN_NOT_FOUND")).json();
+        let error = json!({"exit_code": 3, "message": "it broke", "hint": "do this", "reason": "TOKEN_NOT_FOUND"});
         assert_eq!(shown, json!({"error": error}));
     }
 

@@ -4,10 +4,10 @@ use clap::Args;
 
 use super::{
     Context,
-    failure::Failure,
+    failure::{self, Failure},
     resolve, shape,
     table::{Cell, Table},
-    ui::Ui,
+    ui::{Ui, sanitize},
 };
 use crate::api::v1::{Plugin, ReportedState};
 
@@ -56,7 +56,7 @@ pub(super) fn tell(ui: &Ui, plugin: &Plugin) -> Result<(), Failure> {
 pub(super) fn sentence(ui: &Ui, plugin: &Plugin) -> String {
     let state = shape::state_of(plugin);
     let state = ui.paint(shape::style(state), shape::state(state));
-    format!("{} {} is {state}", plugin.id, super::ui::tame(&plugin.name))
+    format!("{} {} is {state}", plugin.id, sanitize(&plugin.name))
 }
 
 fn revision(revision: u64) -> String {
@@ -68,7 +68,14 @@ fn hint(plugin: &Plugin) -> String {
     if shape::state_of(plugin) != ReportedState::Error {
         return String::new();
     }
-    format!("`plugd logs {}` shows what it printed, `plugd activate {}` tries again", plugin.id, plugin.id)
+    let again = format!("`plugd activate {}` tries again", plugin.id);
+    if has_run(plugin) { format!("`plugd logs {}` shows what it printed, {again}", plugin.id) } else { again }
+}
+
+/// Did a process of it run before it failed? A failure at the start left nothing in its log.
+fn has_run(plugin: &Plugin) -> bool {
+    let details = shape::object(plugin.status.as_ref().and_then(|status| status.details.as_ref()));
+    details.get("stage").is_none_or(|stage| stage != failure::START)
 }
 
 fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {
@@ -76,6 +83,7 @@ fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {
     let state = status.state();
     let all = [
         ("id", plugin.id.clone()),
+        ("manifest id", shape::manifest_id(plugin).unwrap_or_default().to_owned()),
         ("name", plugin.name.clone()),
         ("description", plugin.description.clone()),
         ("version", plugin.version.clone()),

@@ -13,7 +13,7 @@ use super::{
     progress,
     resolve::with_manifest_id,
     shape, transfer,
-    ui::tame,
+    ui::{quoted, sanitize},
     update, usage,
 };
 use crate::api::v1::{ActiveState, Plugin, PluginMode};
@@ -51,7 +51,7 @@ impl Install {
         if !self.activate {
             return tell(&context.ui, &plugin);
         }
-        context.ui.note(&format!("{} {} is installed", plugin.id, tame(&plugin.name)));
+        context.ui.note(&format!("{} {} is installed", plugin.id, sanitize(&plugin.name)));
         let set = active::set(&context.api, &plugin.id, ActiveState::Active, self.waiting);
         let plugin = progress::during(context, &plugin.id, set)
             .await
@@ -82,7 +82,7 @@ impl Install {
         let count = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
         let replace = match first.mode() {
             PluginMode::External => format!("plugd update-manifest {} MANIFEST", first.id),
-            _ => format!("plugd update {} {}", first.id, self.source),
+            _ => format!("plugd update {} {}", first.id, quoted(&self.source)),
         };
         Failure::new(format!("the manifest id {id:?} is installed already, as {}{count}", first.id))
             .hint(format!("`{replace}` replaces it; with --again this becomes one more plugin"))

@@ -74,8 +74,9 @@ impl List {
 }
 
 fn table(plugins: &[Plugin], is_wide: bool) -> Table {
-    let heading = ["ID", "NAME", "MODE", "STATE", "VERSION", "DESIRED", "RESTARTS", "PID", "SINCE", "MESSAGE"];
-    let shown = if is_wide { heading.len() } else { 4 };
+    let heading =
+        ["ID", "MANIFEST ID", "NAME", "MODE", "STATE", "VERSION", "DESIRED", "RESTARTS", "PID", "SINCE", "MESSAGE"];
+    let shown = if is_wide { heading.len() } else { 5 };
     let mut table = Table::new(&heading[..shown]);
     for plugin in plugins {
         table.row(cells(plugin).into_iter().take(shown));
@@ -83,11 +84,12 @@ fn table(plugins: &[Plugin], is_wide: bool) -> Table {
     table
 }
 
-fn cells(plugin: &Plugin) -> [Cell; 10] {
+fn cells(plugin: &Plugin) -> [Cell; 11] {
     let state = shape::state_of(plugin);
     let status = plugin.status.clone().unwrap_or_default();
     [
         plugin.id.as_str().into(),
+        shape::manifest_id(plugin).unwrap_or("-").into(),
         plugin.name.as_str().into(),
         shape::mode(plugin.mode()).into(),
         Cell::styled(shape::state(state), shape::style(state)),

@@ -15,7 +15,7 @@ use super::{
     resolve::plugin_id,
     retry::{Backoff, ended, is_passing},
     signals,
-    ui::{Ui, legible},
+    ui::{Ui, sanitize_line},
 };
 use crate::api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse};
 
@@ -53,7 +53,7 @@ impl Logs {
 fn print(ui: &Ui, line: &LogLine, is_terminal: bool) -> io::Result<()> {
     match (ui.is_json(), is_terminal) {
         (true, _) => ui.json_line(&json!({"text": line.text, "cursor": line.cursor})),
-        (false, true) => ui.line(&legible(&line.text)),
+        (false, true) => ui.line(&sanitize_line(&line.text)),
         (false, false) => ui.line(&line.text),
     }
 }

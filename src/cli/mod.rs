@@ -31,6 +31,7 @@ mod resolve;
 mod rest;
 mod retry;
 mod serve;
+mod several;
 mod shape;
 mod signals;
 mod table;
@@ -109,13 +110,13 @@ enum ClientCommand {
     Rollback(update::Rollback),
     /// Fetch the package of a plugin
     Download(download::Download),
-    /// Start a plugin, and keep it running
+    /// Start plugins, and keep them running
     Activate(active::Activate),
-    /// Stop a plugin
+    /// Stop plugins
     Deactivate(active::Deactivate),
-    /// Stop a plugin and start it anew
+    /// Stop plugins and start them anew
     Restart(active::Restart),
-    /// Stop a plugin and remove it with its files
+    /// Stop plugins and remove them with their files
     Delete(delete::Delete),
     /// Print each change of each plugin as it happens
     Watch(watch::Watch),
@@ -152,6 +153,7 @@ const WARDEN: &str = "warden";
 /// Parses the arguments; ends the process with help or a usage error (exit code 2) if they ask for it.
 #[must_use]
 pub fn parse() -> Cli {
+    completions::answer();
     let arguments: Vec<OsString> = env::args_os().collect();
     if arguments.get(1).is_some_and(|first| first == WARDEN) {
         return Cli { options: Options::default(), command: Command::Warden };

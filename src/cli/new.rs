@@ -8,7 +8,13 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{failure::Failure, file, package::MANIFEST, ui::Ui, usage};
+use super::{
+    failure::Failure,
+    file,
+    package::MANIFEST,
+    ui::{Ui, quoted},
+    usage,
+};
 use crate::domain::{events::EventCatalog, manifest::Manifest};
 
 /// Make the folder of a new plugin, with a manifest to begin with
@@ -57,7 +63,7 @@ impl New {
             return Ok(ui.json(&json!({"file": path, "manifest": manifest}))?);
         }
         ui.line(&path.display().to_string())?;
-        ui.note(&format!("Write the program, then run it with `plugd dev {}`.", self.dir.display()));
+        ui.note(&format!("Write the program, then run it with `plugd dev {}`.", quoted(&self.dir)));
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::{
     failure::Failure,
     follow::{Sink, follow},
     shape,
-    ui::{Ui, tame},
+    ui::{Ui, sanitize},
 };
 use crate::api::v1::{Plugin, ReportedState, WatchStateRequest, WatchStateResponse, watch_state_response::Frame};
 
@@ -45,7 +45,7 @@ struct Narrator<'a> {
 impl Narrator<'_> {
     fn say(&mut self, plugin: &Plugin) {
         let Some(words) = words(plugin).filter(|words| *words != self.said) else { return };
-        self.ui.note(&format!("{} {words}", tame(&plugin.name)));
+        self.ui.note(&format!("{} {words}", sanitize(&plugin.name)));
         self.said = words;
     }
 }
@@ -53,7 +53,7 @@ impl Narrator<'_> {
 /// What a plugin is about; none when it is settled, which the command tells by itself.
 fn words(plugin: &Plugin) -> Option<String> {
     let status = plugin.status.as_ref()?;
-    let why = if status.message.is_empty() { String::new() } else { format!(": {}", tame(&status.message)) };
+    let why = if status.message.is_empty() { String::new() } else { format!(": {}", sanitize(&status.message)) };
     let again = if status.restart_count == 0 { String::new() } else { format!(", restart {}", status.restart_count) };
     let state = shape::state(status.state());
     match status.state() {

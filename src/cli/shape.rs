@@ -3,7 +3,7 @@
 use prost_types::{Struct, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::ui::Style;
+use super::ui::{Style, sanitize};
 use crate::api::{
     json::from_struct,
     v1::{ActiveState, Plugin, PluginMode, PluginStatus, ReportedState, Role, Token},
@@ -89,6 +89,12 @@ fn set_if_any(object: &mut Value, key: &str, text: &str) {
 #[must_use]
 pub(super) fn state_of(plugin: &Plugin) -> ReportedState {
     plugin.status.as_ref().map_or(ReportedState::Unspecified, PluginStatus::state)
+}
+
+/// A version for a person, who could take it for a count if it stood alone.
+#[must_use]
+pub(super) fn version(version: &str) -> String {
+    if version.is_empty() { "no version".to_owned() } else { format!("version {}", sanitize(version)) }
 }
 
 /// The word for a reported state.

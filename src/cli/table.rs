@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::ui::{Style, Ui, tame};
+use unicode_width::UnicodeWidthStr;
+
+use super::ui::{Style, Ui, sanitize};
 
 /// One field of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +16,11 @@ pub(super) struct Cell {
 impl Cell {
     /// A field in this style.
     pub(super) fn styled(text: impl AsRef<str>, style: Style) -> Self {
-        Self { text: tame(text.as_ref()), style }
+        Self { text: sanitize(text.as_ref()), style }
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        self.text.width()
     }
 }
 
@@ -97,13 +99,15 @@ mod tests {
     use crate::cli::{options::Output, ui::tests::mk_ui};
 
     #[test]
-    fn columns_are_aligned_by_letters_not_bytes() {
+    fn columns_are_aligned_by_what_is_seen() {
         let (ui, printed) = mk_ui(Output::Table);
         let mut table = Table::new(&["ID", "NAME", "STATE"]);
         table.row(["1".into(), "Grüße".into(), "active".into()]);
         table.row(["22".into(), "x".into(), "".into()]);
+        table.row(["3".into(), "世e\u{301}\u{202e}界".into(), "error".into()]);
         table.print(&ui).unwrap();
-        assert_eq!(printed.text(), "ID  NAME   STATE\n1   Grüße  active\n22  x\n");
+        let expected = "ID  NAME   STATE\n1   Grüße  active\n22  x\n3   世e\u{301}界  error\n";
+        assert_eq!(printed.text(), expected, "a wide letter takes two columns, a mark none");
     }
 
     #[test]

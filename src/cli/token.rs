@@ -13,6 +13,7 @@ use super::{
     failure::{Exit, Failure},
     shape,
     table::Table,
+    ui::sanitize,
     usage,
 };
 use crate::api::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, Token as Entry};
@@ -107,7 +108,7 @@ impl Revoke {
         if context.ui.is_json() {
             return Ok(context.ui.json(&shape::token(&token))?);
         }
-        Ok(context.ui.line(&format!("{} {} is revoked", token.id, super::ui::tame(&token.name)))?)
+        Ok(context.ui.line(&format!("{} {} is revoked", token.id, sanitize(&token.name)))?)
     }
 }
 

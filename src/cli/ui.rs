@@ -1,8 +1,10 @@
 //! What goes to the screen: colour, tables, JSON. Its output is shared, so that several tasks can print whole lines.
 
 use std::{
+    ffi::OsStr,
     fmt,
     io::{self, IsTerminal, Write},
+    os::unix::ffi::OsStrExt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -13,6 +15,8 @@ use super::{
     options::{Options, Output, When},
     outlet::Outlet,
 };
+use crate::domain::terminal::is_unsafe;
+pub(super) use crate::domain::terminal::{sanitize, sanitize_line};
 
 /// A shared place to print to.
 type Sink = Arc<Mutex<dyn Write + Send>>;
@@ -126,8 +130,8 @@ impl Ui {
     /// Prints a remark, to standard error so that scripts don't read it. Nobody may be there to read it; that is fine.
     pub(super) fn note(&self, text: &str) {
         let _ = match self.output {
-            Output::Table => write_line(&self.err, text),
-            Output::Json => write_line(&self.err, &json!({"note": text}).to_string()),
+            Output::Table => write_line(&self.err, &sanitize(text)),
+            Output::Json => write_line(&self.err, &escaped(&json!({"note": text}).to_string())),
         };
     }
 
@@ -140,7 +144,7 @@ impl Ui {
     pub(super) fn fail(&self, failure: &Failure) {
         let _ = match self.output {
             Output::Table => write_line(&self.err, &failure.to_string()),
-            Output::Json => write_line(&self.err, &failure.json().to_string()),
+            Output::Json => write_line(&self.err, &escaped(&failure.json().to_string())),
         };
     }
 
@@ -149,7 +153,7 @@ impl Ui {
     /// # Errors
     /// The other end is gone.
     pub(super) fn json(&self, value: &Value) -> io::Result<()> {
-        self.line(&format!("{value:#}"))
+        self.line(&escaped(&format!("{value:#}")))
     }
 
     /// Prints an object on one line.
@@ -157,7 +161,7 @@ impl Ui {
     /// # Errors
     /// The other end is gone.
     pub(super) fn json_line(&self, value: &Value) -> io::Result<()> {
-        self.line(&value.to_string())
+        self.line(&escaped(&value.to_string()))
     }
 }
 
@@ -205,22 +209,35 @@ fn tell_dropped(lines: u64) {
     tracing::warn!(lines, "so many lines of output were dropped since the start: nobody read them in time");
 }
 
-/// A text of somebody else's on one line, with nothing in it that a terminal would obey.
-#[must_use]
-pub(super) fn tame(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+/// JSON in which letters that a terminal may obey are written as escapes, which says the same. They only occur in strings.
+pub(super) fn escaped(json: &str) -> String {
+    let mut units = [0; 2];
+    let mut escape = |letter: char| match letter {
+        '\n' => letter.to_string(),
+        _ if is_unsafe(letter) => letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+        _ => letter.to_string(),
+    };
+    json.chars().map(&mut escape).collect()
 }
 
-/// A line of a log as a terminal may have it: tabs stay, other controls are spaces, and marks that would turn the order of
-/// the letters about are gone.
+/// A word of a command that is printed to be pasted into a shell.
 #[must_use]
-pub(super) fn legible(text: &str) -> String {
-    text.split('\t').map(tame).collect::<Vec<_>>().join("\t").replace(is_turning, "")
+pub(super) fn quoted(word: impl AsRef<OsStr>) -> String {
+    let word = word.as_ref();
+    match word.to_str() {
+        Some(text) if !text.contains(is_unsafe) => shlex::try_quote(text).map_or_else(|_| escapes(word), Into::into),
+        _ => escapes(word),
+    }
 }
 
-/// Does this mark change the direction of what follows?
-fn is_turning(letter: char) -> bool {
-    matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// A word with escapes for what can't be shown (POSIX.1-2024, 2.2.4).
+fn escapes(word: &OsStr) -> String {
+    let escape = |byte: &u8| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        _ => format!("\\{byte:03o}"),
+    };
+    format!("$'{}'", word.as_bytes().iter().map(escape).collect::<String>())
 }
 
 #[cfg(test)]
@@ -263,13 +280,34 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_taken_out() {
-        assert_eq!(tame("a\x1b[2Jb\nc"), "a [2Jb c");
+    fn json_says_the_same_in_letters_that_no_terminal_obeys() {
+        let (ui, printed) = mk_ui(Output::Json);
+        let text = "a\u{202e}b\u{9b}c\u{7f}d\u{e0041}e\n\u{2028}";
+        ui.json(&json!({"text": text, "empty": []})).unwrap();
+        assert!(printed.text().chars().all(|letter| letter == '\n' || !is_unsafe(letter)), "{:?}", printed.text());
+        assert_eq!(serde_json::from_str::<Value>(&printed.text()).unwrap()["text"], text);
     }
 
     #[test]
-    fn a_line_of_a_log_keeps_its_tabs_and_the_order_of_its_letters() {
-        assert_eq!(legible("a\tb\x1b[2Jc\u{202e}d"), "a\tb [2Jcd");
+    fn remarks_and_errors_have_nothing_that_a_terminal_would_obey() {
+        let printed = Printed::default();
+        let ui = Ui::new(io::sink(), printed.clone(), Output::Table, false);
+        ui.warn("a\x1b[2J\u{202e}b");
+        ui.fail(&Failure::new("c\nerror: \x1b]0;d").hint("e\n    \u{202e}f"));
+        assert_eq!(printed.text(), "warning: a [2Jb\nerror: c error:  ]0;d\n  hint: e\n    f\n");
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_the_word_once_a_shell_has_read_it() {
+        for (word, expected) in
+            [("a-b/c.zip", "a-b/c.zip"), ("", "''"), ("a\n\u{202e}'b\\", "$'a\\012\\342\\200\\256\\'b\\\\'")]
+        {
+            assert_eq!(quoted(word), expected);
+        }
+        for word in ["a b", "it's", "\"$HOME\"", "a\tb\nc\u{202e}\\'", "~", "*"] {
+            let said = std::process::Command::new("bash").arg("-c").arg(format!("printf %s {}", quoted(word))).output();
+            assert_eq!(String::from_utf8(said.unwrap().stdout).unwrap(), word, "{}", quoted(word));
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     get::sentence,
     package::{ManifestArg, Package},
     progress, resolve, shape, transfer,
-    ui::{Ui, tame},
+    ui::Ui,
 };
 use crate::api::v1::{Plugin, PluginMode, RollbackPackageRequest};
 
@@ -120,11 +120,9 @@ fn tell(ui: &Ui, before: &Plugin, after: &Plugin) -> Result<(), Failure> {
 
 /// Two versions for a person.
 pub(super) fn versions(before: &str, after: &str) -> String {
-    let named = |version: &str| if version.is_empty() { "no version".to_owned() } else { tame(version) };
-    if before == after {
-        format!("{} as before", named(after))
-    } else {
-        format!("{} -> {}", named(before), named(after))
+    match before == after {
+        true => format!("{} as before", shape::version(after)),
+        false => format!("{} -> {}", shape::version(before), shape::version(after)),
     }
 }
 
@@ -134,8 +132,8 @@ mod tests {
 
     #[test]
     fn versions_are_told_for_a_person() {
-        assert_eq!(versions("1", "2"), "1 -> 2");
-        assert_eq!(versions("", "2"), "no version -> 2");
-        assert_eq!(versions("2", "2"), "2 as before");
+        assert_eq!(versions("1", "2"), "version 1 -> version 2");
+        assert_eq!(versions("", "2"), "no version -> version 2");
+        assert_eq!(versions("2", "2"), "version 2 as before");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     failure::Failure,
     package::{Manifest, ManifestArg, Package, remarks},
-    ui::{Ui, tame},
+    ui::{Ui, sanitize},
 };
 use crate::domain::{self, events::EventCatalog};
 
@@ -80,7 +80,7 @@ impl Valid {
             None => "the manifest of an external plugin".to_owned(),
         };
         let manifest = &self.manifest;
-        let names = [manifest.id.as_str(), &manifest.name, &manifest.version].map(tame).join(" ");
+        let names = [manifest.id.as_str(), &manifest.name, &manifest.version].map(sanitize).join(" ");
         format!("{} is valid: {about}", names.trim_end())
     }
 

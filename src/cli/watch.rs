@@ -123,8 +123,10 @@ impl Printer {
         if !self.ui.is_json() && !change.is_visible() {
             return Ok(());
         }
-        let line = if self.ui.is_json() { change.json(cursor).to_string() } else { change.line(&self.ui) };
-        Ok(self.ui.line(&format!("{}{line}", self.prefix))?)
+        match self.ui.is_json() {
+            true => Ok(self.ui.json_line(&change.json(cursor))?),
+            false => Ok(self.ui.line(&format!("{}{}", self.prefix, change.line(&self.ui)))?),
+        }
     }
 }
 

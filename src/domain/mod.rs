@@ -16,6 +16,7 @@ pub mod program;
 pub mod run;
 pub mod size;
 pub mod state;
+pub mod terminal;
 pub mod text;
 
 pub use commit::Commit;

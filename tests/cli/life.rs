@@ -88,3 +88,29 @@ async fn what_a_plugin_goes_through_is_told_while_a_command_waits_for_it() {
     let mut activate = Running::start_reading_stderr(&mut cli(&plugd, &["activate", "chaos"]));
     activate.find("Chaos is ").await;
 }
+
+#[tokio::test]
+async fn several_plugins_are_started_stopped_and_deleted_by_one_command() {
+    let plugd = Plugd::start().await;
+    let ids = [plugd.api().install(&["tame"]).await, plugd.api().install(&["tame"]).await];
+    let [one, other] = [ids[0].as_str(), &ids[1]];
+    let states = async || {
+        let listed = json_of(&plugd, &["list"]).await;
+        listed.as_array().unwrap().iter().map(|plugin| plugin["status"]["state"].clone()).collect::<Vec<_>>()
+    };
+    let activated = run(&plugd, &["activate", one, other]).await;
+    assert_eq!(activated.text().lines().filter(|line| line.ends_with("is active")).count(), 2, "{activated:?}");
+    run(&plugd, &["deactivate", other]).await.text();
+    let restarted = run(&plugd, &["restart", "--all"]).await;
+    assert!(restarted.text().contains(one) && !restarted.text().contains(other), "only one runs: {restarted:?}");
+    let partly = run(&plugd, &["deactivate", one, "nobody"]).await;
+    assert_eq!(partly.code(), Some(3), "{partly:?}");
+    assert!(partly.stderr.contains("1 of 2 plugins are not deactivated"), "{partly:?}");
+    assert_eq!(states().await, ["inactive", "inactive"]);
+
+    assert_eq!(run(&plugd, &["delete", "--all"]).await.code(), Some(2), "nobody is asked");
+    assert_eq!(run(&plugd, &["delete"]).await.code(), Some(2));
+    assert_eq!(states().await.len(), 2);
+    run(&plugd, &["delete", "--all", "--yes"]).await.text();
+    assert!(states().await.is_empty());
+}

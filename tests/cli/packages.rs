@@ -54,15 +54,15 @@ async fn update_and_rollback_tell_from_which_version_to_which() {
     let id = id.as_str().unwrap();
 
     let updated = run(&plugd, &["update", "chaos", two.to_str().unwrap()]).await;
-    assert_eq!(updated.text(), format!("{id} Chaos is active: 1.0.0 -> 2.0.0\n"));
+    assert_eq!(updated.text(), format!("{id} Chaos is active: version 1.0.0 -> version 2.0.0\n"));
     let shown = run(&plugd, &["get", "chaos"]).await;
     assert!(shown.text().contains("previous package:") && shown.text().contains("configuration:"), "{}", shown.text());
     let back = json_of(&plugd, &["rollback", "chaos"]).await;
     assert_eq!((&back["previous_version"], &back["version"]), (&json!("2.0.0"), &json!("1.0.0")));
     let updated = run(&plugd, &["update", id, two.to_str().unwrap(), "--no-wait"]).await;
-    assert!(updated.text().ends_with(": 1.0.0 -> 2.0.0\n"), "{}", updated.text());
+    assert!(updated.text().ends_with(": version 1.0.0 -> version 2.0.0\n"), "{}", updated.text());
     let back = run(&plugd, &["rollback", id, "--timeout", "30s"]).await;
-    assert_eq!(back.text(), format!("{id} Chaos is active: 2.0.0 -> 1.0.0\n"));
+    assert_eq!(back.text(), format!("{id} Chaos is active: version 2.0.0 -> version 1.0.0\n"));
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn an_update_that_fails_tells_what_became_of_the_plugin() {
     for command in [&["update", "chaos", bad.to_str().unwrap()][..], &["install", bad.to_str().unwrap(), "--update"]] {
         let failed = run(&plugd, command).await;
         assert_eq!(failed.code(), Some(5), "{}", failed.stderr);
-        let said = "error: 2.0.0-bad failed (exit status 7); 1.0.0 is back and active\n";
+        let said = "error: version 2.0.0-bad failed (exit status 7); version 1.0.0 is back and active\n";
         assert!(failed.stderr.contains(said), "{}", failed.stderr);
         assert!(failed.stderr.contains(&format!("`plugd logs {id}`")), "{}", failed.stderr);
         assert_eq!(json_of(&plugd, &["get", &id]).await["status"]["state"], "active");
@@ -101,7 +101,7 @@ async fn an_update_that_fails_after_one_that_never_ran_tells_which_package_is_ba
     let failed = run(&plugd, &["update", &id, bad.to_str().unwrap()]).await;
 
     assert!(
-        failed.stderr.contains("error: 3.0.0 failed (exit status 7); 1.0.0 is back and active\n"),
+        failed.stderr.contains("error: version 3.0.0 failed (exit status 7); version 1.0.0 is back and active\n"),
         "{}",
         failed.stderr
     );

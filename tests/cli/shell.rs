@@ -34,12 +34,54 @@ async fn every_command_has_a_help() {
 }
 
 #[tokio::test]
-async fn completions_know_every_command_and_nothing_that_is_not_for_people() {
+async fn every_shell_has_completions() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = alone(std::path::Path::new("."), &["completions", shell]).await;
-        assert!(script.text().contains("update-manifest"), "{shell}");
-        assert!(!script.text().contains("warden"), "{shell}");
+        assert!(script.text().contains("PLUGD_COMPLETE"), "{shell}");
     }
+}
+
+/// What may follow these words, one a line, as the script for fish asks.
+async fn completed(server: &str, token: &str, words: &[&str]) -> String {
+    let mut command = program(env!("CARGO_BIN_EXE_plugd"));
+    command.env("PLUGD_COMPLETE", "fish").env("PLUGD_SERVER", server).env("PLUGD_TOKEN", token);
+    let answer = command.args(["--", "plugd"]).args(words).run().await;
+    assert_eq!(answer.stderr, "");
+    answer.text().to_owned()
+}
+
+#[tokio::test]
+async fn completions_know_every_command_and_plugin_and_nothing_that_is_not_for_people() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let (server, token) = (plugd.url(), plugd.token().to_owned());
+    let commands = completed(&server, &token, &[""]).await;
+    assert!(commands.contains("update-manifest") && !commands.contains("warden"), "{commands}");
+    for words in [&["get", ""][..], &["delete", "ch"], &["config", "set", "c"], &["watch", "x", ""]] {
+        let names = completed(&server, &token, words).await;
+        assert!(names.contains("chaos\tChaos, inactive\n"), "{words:?}: {names}");
+    }
+    assert!(completed(&server, &token, &["get", &id[..4]]).await.contains(&id));
+    assert!(!completed(&server, &token, &["token", "revoke", ""]).await.contains("chaos"));
+    let elsewhere = completed("http://127.0.0.1:1", &token, &["--server", &server, "get", ""]).await;
+    assert!(elsewhere.contains("chaos"), "the server that is typed: {elsewhere}");
+    let nowhere = completed("http://127.0.0.1:1", &token, &["get", ""]).await;
+    assert!(!nowhere.contains("chaos"), "{nowhere}");
+}
+
+#[tokio::test]
+async fn bash_completes_a_plugin() {
+    let plugd = Plugd::start().await;
+    plugd.api().install(&["tame"]).await;
+    let script = "source <(\"$PLUGD\" completions bash); PATH=${PLUGD%/*}:$PATH; COMP_WORDS=(plugd get ch); COMP_CWORD=2; \
+                  COMP_TYPE=9; _clap_complete_plugd plugd ch get; echo \"${COMPREPLY[@]}\"";
+    let mut command = program("bash");
+    command
+        .env("PLUGD", env!("CARGO_BIN_EXE_plugd"))
+        .env("PLUGD_SERVER", plugd.url())
+        .env("PLUGD_TOKEN", plugd.token());
+    let said = command.args(["-c", script]).run().await;
+    assert_eq!(said.text().trim(), "chaos", "{said:?}");
 }
 
 async fn with_variables(args: &[&str]) -> Output {

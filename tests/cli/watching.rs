@@ -88,7 +88,7 @@ async fn a_watch_says_what_changed_beside_the_state() {
     run(&plugd, &["update", &id, folder.to_str().unwrap()]).await.text();
     watch.find("(updated to version 2.0.0)").await;
     run(&plugd, &["rollback", &id]).await.text();
-    watch.find("(back to the package before: 1.0.0)").await;
+    watch.find("(back to the package before: version 1.0.0)").await;
     let outside = plugd.api().register(&external_manifest("outside")).await.unwrap().id;
     run(&plugd, &["cycle-token", &outside]).await.text();
     watch.find("outside  connecting (new token)").await;

@@ -28,7 +28,7 @@ async fn dev_runs_a_folder_and_updates_it_when_a_file_changes() {
     manifest["version"] = "2.0.0".into();
     home.write(&manifest);
 
-    dev.find("updating: 1.0.0 -> 2.0.0").await;
+    dev.find("updating: version 1.0.0 -> version 2.0.0").await;
     dev.find("runs the new package").await;
     let second = api.list().await.unwrap().pop().unwrap();
     assert_eq!((second.id, second.version.as_str()), (first.id.clone(), "2.0.0"));
@@ -155,7 +155,7 @@ async fn a_package_that_was_taken_back_is_a_line_of_the_session_with_the_reason(
     manifest["version"] = "2.0.0".into();
     home.write(&manifest);
 
-    dev.find("dev | the new package failed (exit status 42): the one before it, 1.0.0, is back").await;
+    dev.find("dev | the new package failed (exit status 42): the one before it, version 1.0.0, is back").await;
     dev.find("mend it and save a file").await;
     let mut manifest = chaos_manifest(&["tame"]);
     manifest["version"] = "3.0.0".into();

@@ -12,7 +12,7 @@ use crate::{
         failure::Failure,
         shape,
         table::Table,
-        ui::Ui,
+        ui::{Ui, escaped},
     },
 };
 
@@ -71,7 +71,7 @@ impl<'a> Paper<'a> {
             "configuration": values(revision),
         });
         let before = if std::mem::replace(&mut self.is_empty, false) { "[" } else { "," };
-        self.ui.raw(format!("{before}\n{object:#}").as_bytes())
+        self.ui.raw(format!("{before}\n{}", escaped(&format!("{object:#}"))).as_bytes())
     }
 
     fn end(self) -> io::Result<()> {

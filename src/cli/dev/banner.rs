@@ -5,14 +5,14 @@ use std::fmt::Write;
 use super::{Session, paste, server::Access};
 use crate::{
     api::v1::Plugin,
-    cli::ui::{Style, tame},
+    cli::ui::{Style, sanitize},
 };
 
 /// Prints where everything is and how to reach it.
 pub(super) fn print(session: &Session, access: &Access, plugin: &Plugin) {
     let (address, token) = (access.address.to_string(), access.token.clone());
     let place = Place { address, token, plugin_id: plugin.id.clone(), grpcurl: paste::grpcurl() };
-    let title = format!("  {} runs as {}", tame(&plugin.name), plugin.id);
+    let title = format!("  {} runs as {}", sanitize(&plugin.name), plugin.id);
     session.print(&format!("\n{}", session.ui.paint(Style::Bold, &title)));
     session.print(&place.text());
 }

@@ -23,7 +23,7 @@ use super::{
     options::{Options, Output},
     package::{Folder, ManifestArg, Package},
     signals, telemetry,
-    ui::{Screen, Style, Ui, legible},
+    ui::{Screen, Style, Ui, sanitize_line},
 };
 use crate::config::{Config, Flags};
 use changes::Changes;
@@ -86,6 +86,11 @@ enum Home {
 impl Session {
     /// Says something about the session itself.
     fn say(&self, text: &str) {
+        self.tell(text, Style::Plain);
+    }
+
+    fn tell(&self, text: &str, style: Style) {
+        let text = self.ui.paint(style, &sanitize_line(text));
         self.print(&format!("{}{text}", prefix(&self.ui, "dev", Style::Cyan)));
     }
 
@@ -101,7 +106,7 @@ impl Session {
 
     /// Says something that nobody should miss.
     fn shout(&self, text: &str) {
-        text.lines().for_each(|line| self.say(&self.ui.paint(Style::Red, &legible(line))));
+        text.lines().for_each(|line| self.tell(line, Style::Red));
     }
 
     /// Says what the author of a manifest may not have meant.

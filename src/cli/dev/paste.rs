@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf, absolute},
 };
 
+use crate::cli::ui::quoted;
+
 /// This program: by its name if a shell would find it by that, else by its path.
 pub(super) fn plugd() -> String {
     let own = env::current_exe().and_then(|path| path.canonicalize());
@@ -23,16 +25,7 @@ pub(super) fn grpcurl() -> Option<String> {
 
 /// A path as a word of a shell's, from the root.
 pub(super) fn quoted_path(path: &Path) -> String {
-    quoted(&absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy())
-}
-
-/// A text as one word of a shell's.
-fn quoted(text: &str) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_@%+=:,./-".contains(letter);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
+    quoted(absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 /// A program on the search path.
@@ -43,22 +36,4 @@ fn found(name: &str) -> Option<PathBuf> {
 
 fn is_program(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_where_a_shell_would_take_it_apart() {
-        for (text, word) in [
-            ("/opt/plugd-1.0/bin", "/opt/plugd-1.0/bin"),
-            ("my data", "'my data'"),
-            ("it's", r"'it'\''s'"),
-            ("$HOME", "'$HOME'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(text), word);
-        }
-    }
 }

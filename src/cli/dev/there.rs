@@ -8,7 +8,7 @@ use crate::{
         failure::{Exit, Failure},
         resolve::with_manifest_id,
         shape,
-        ui::tame,
+        ui::{quoted, sanitize},
     },
 };
 
@@ -41,10 +41,10 @@ pub(super) async fn installed(
 }
 
 fn taken(session: &Session, plugin: &Plugin) -> Failure {
-    let (id, mode) = (shape::manifest_id(plugin).map(tame).unwrap_or_default(), shape::mode(plugin.mode()));
+    let (id, mode) = (shape::manifest_id(plugin).map(sanitize).unwrap_or_default(), shape::mode(plugin.mode()));
     let server = match session.home {
         Home::Elsewhere => String::new(),
-        Home::Own | Home::Named => format!(" on `plugd serve --data-dir {}`", session.data_dir.display()),
+        Home::Own | Home::Named => format!(" on `plugd serve --data-dir {}`", quoted(&session.data_dir)),
     };
     Failure::new(format!("{} has the manifest id {id:?} already, and is {mode}", plugin.id))
         .hint(format!("delete it with `plugd delete {}`{server}, or give this one another id", plugin.id))

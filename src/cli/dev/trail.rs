@@ -13,7 +13,8 @@ use crate::{
         failure::Failure,
         follow::{Sink, follow},
         logs::{Lines, stream_logs},
-        ui::{Style, legible, tame},
+        shape,
+        ui::{Style, sanitize, sanitize_line},
         watch::Printer,
     },
 };
@@ -41,7 +42,7 @@ impl Trail<'_> {
     fn tell_taken_back(&self, event: &PluginEvent) {
         let (Some(before), Some(after)) = (self.printer.known(&event.plugin_id), &event.plugin) else { return };
         if let Some(why) = why_taken_back(before, after) {
-            let version = tame(&after.version);
+            let version = shape::version(&after.version);
             self.session.shout(&format!("the new package failed ({why}): the one before it, {version}, is back"));
             self.session.say("mend it and save a file: it is tried again then");
         }
@@ -71,7 +72,7 @@ impl Sink for Trail<'_> {
 fn why_taken_back(before: &Plugin, after: &Plugin) -> Option<String> {
     let is_back =
         after.package_digest != before.package_digest && after.package_digest == before.previous_package_digest;
-    let why = before.status.as_ref().map(|status| tame(&status.message)).filter(|why| !why.is_empty());
+    let why = before.status.as_ref().map(|status| sanitize(&status.message)).filter(|why| !why.is_empty());
     why.filter(|_| is_back)
 }
 
@@ -96,7 +97,7 @@ pub(super) fn log(session: &Session, plugin_id: &str, after: String) -> AbortOnD
     AbortOnDropHandle::new(tokio::spawn(async move {
         let request = StreamLogsRequest { plugin_id, follow: true, tail_lines: 0, after };
         let prefix = prefix(&session.ui, "log", Style::Green);
-        let mut print = |line: &LogLine| Ok(session.ui.line(&format!("{prefix}{}", legible(&line.text)))?);
+        let mut print = |line: &LogLine| Ok(session.ui.line(&format!("{prefix}{}", sanitize_line(&line.text)))?);
         let mut lines = Lines { line: &mut print, note: &|text| session.say(text) };
         if let Err(failure) = stream_logs(&session.api, request, &mut lines, &session.stop).await {
             session.complain(&failure);

@@ -65,7 +65,12 @@ pub(in crate::cli) fn mk_plugin(id: &str, name: &str, state: ReportedState, revi
 }
 
 pub(in crate::cli) fn mk_status(code: Code, reason: &str) -> Status {
-    let metadata = HashMap::from([(api::SUGGESTED.to_owned(), "do this".to_owned())]);
+    mk_status_with(code, reason, [])
+}
+
+pub(in crate::cli) fn mk_status_with<const N: usize>(code: Code, reason: &str, more: [(String, String); N]) -> Status {
+    let suggested = (api::SUGGESTED.to_owned(), "do this".to_owned());
+    let metadata: HashMap<_, _> = more.into_iter().chain([suggested]).collect();
     Status::with_error_details(code, "it broke", ErrorDetails::with_error_info(reason, api::ERROR_DOMAIN, metadata))
 }
 
@@ -245,9 +250,11 @@ plugin_service! {
         state.credential = credential.map(str::to_owned);
         state.pages += 1;
         let page: usize = request.get_ref().page_token.parse().unwrap_or_default();
-        let next_page_token =
-            if page + 1 < state.plugins.len() { (page + 1).to_string() } else { String::new() };
-        let plugins = state.plugins.get(page).cloned().into_iter().collect();
+        let wanted = &request.get_ref().manifest_id;
+        let is_wanted = |plugin: &&Plugin| wanted.is_empty() || crate::cli::shape::manifest_id(plugin) == Some(wanted);
+        let plugins: Vec<Plugin> = state.plugins.iter().filter(is_wanted).cloned().collect();
+        let next_page_token = if page + 1 < plugins.len() { (page + 1).to_string() } else { String::new() };
+        let plugins = plugins.get(page).cloned().into_iter().collect();
         Ok(Response::new(ListPluginsResponse { plugins, next_page_token }))
     }
 
@@ -267,9 +274,13 @@ plugin_service! {
     async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
         let mut state = self.called("activate");
         state.wait = request.get_ref().wait_timeout.as_ref().map(|timeout| timeout.seconds);
+        let asked = &request.get_ref().plugin_id;
         match state.failure.take() {
             Some(status) => Err(status),
-            None => Ok(Response::new(SetActiveStateResponse { plugin: state.plugins.first().cloned() })),
+            None => {
+                let plugin = state.plugins.iter().find(|plugin| plugin.id == *asked).cloned();
+                Ok(Response::new(SetActiveStateResponse { plugin }))
+            }
         }
     }
 
@@ -291,8 +302,10 @@ plugin_service! {
         Ok(Response::new(UpdatePackageResponse { plugin: state.plugins.first().cloned() }))
     }
 
-    async fn delete_plugin(&self, _: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
-        let plugin = self.called("delete").plugins.pop();
+    async fn delete_plugin(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
+        let (mut state, asked) = (self.called("delete"), &request.get_ref().plugin_id);
+        let place = state.plugins.iter().position(|plugin| plugin.id == *asked);
+        let plugin = place.map(|place| state.plugins.remove(place));
         Ok(Response::new(DeletePluginResponse { plugin }))
     }
 

@@ -1,6 +1,8 @@
 //! Client commands against a server that is not plugd, but speaks its API.
 
 pub(super) mod fake;
+mod hostile;
+mod several;
 
 use std::{fs, time::Duration};
 
@@ -55,9 +57,9 @@ async fn list_prints_every_page_as_a_table_and_shows_the_token() {
     let (printed, done) = run(&fake.url, &["list"]).await;
     done.unwrap();
     let expected = format!(
-        "ID                    NAME     MODE        STATE\n\
-         {ID}  Greeter  supervised  active\n\
-         {OTHER}  Echo     supervised  error\n"
+        "ID                    MANIFEST ID  NAME     MODE        STATE\n\
+         {ID}  greeter      Greeter  supervised  active\n\
+         {OTHER}  echo         Echo     supervised  error\n"
     );
     assert_eq!(printed, expected);
     assert_eq!(fake.pages_served(), 2);
@@ -123,6 +125,15 @@ async fn an_address_that_is_none_is_a_usage_error() {
     for server in ["localhost", "ftp://localhost", "http://"] {
         let (_, done) = run(server, &["list"]).await;
         assert_eq!(done.unwrap_err().exit, Exit::Usage, "{server}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_can_be_none_is_not_sent() {
+    let fake = Fake::start().await;
+    for token in ["s\u{e9}cret", "a\nb", "a\u{202e}"] {
+        let options = Options { server: Some(fake.url.clone()), token: Some(token.to_owned()), ..Options::default() };
+        assert_eq!(Api::connect(&options).await.unwrap_err().exit, Exit::Denied, "{token:?}");
     }
 }
 

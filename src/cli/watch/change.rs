@@ -7,7 +7,7 @@ use crate::{
     api::v1::{ActiveState, Cursor, Plugin, ReportedState},
     cli::{
         shape,
-        ui::{Style, Ui, tame},
+        ui::{Style, Ui, sanitize},
     },
 };
 
@@ -72,9 +72,9 @@ impl<'a> Change<'a> {
             ui.paint(Style::Dim, &shape::short_time(self.time.as_ref())),
             format!("{:>6}", self.revision),
             plugin.id.clone(),
-            tame(&plugin.name),
+            sanitize(&plugin.name),
             self.transition(ui),
-            tame(message),
+            sanitize(message),
         ];
         parts.join("  ").trim_end().to_owned()
     }
@@ -130,14 +130,14 @@ impl<'a> Change<'a> {
 
 /// What happened to its package or manifest.
 fn package(before: &Plugin, now: &Plugin) -> Vec<String> {
-    let version = if now.version.is_empty() { "without a version".to_owned() } else { tame(&now.version) };
+    let version = shape::version(&now.version);
     let what = if before.package_digest != now.package_digest {
         match before.previous_package_digest == now.package_digest {
             true => format!("back to the package before: {version}"),
-            false => format!("updated to version {version}"),
+            false => format!("updated to {version}"),
         }
     } else if before.manifest != now.manifest {
-        format!("manifest changed, version {version}")
+        format!("manifest changed, {version}")
     } else {
         return Vec::new();
     };
@@ -212,7 +212,10 @@ mod tests {
         assert_eq!(with(|_, _| {}), "active");
         assert_eq!(with(|plugin, _| plugin.configuration_revision = 1), "active (configured)");
         assert_eq!(with(|plugin, _| plugin.package_digest = "x".into()), "active (updated to version 1)");
-        assert_eq!(with(|plugin, _| plugin.package_digest = "old".into()), "active (back to the package before: 1)");
+        assert_eq!(
+            with(|plugin, _| plugin.package_digest = "old".into()),
+            "active (back to the package before: version 1)"
+        );
         let manifest = |plugin: &mut Plugin| plugin.manifest = Some(prost_types::Struct::default());
         assert_eq!(with(|plugin, _| manifest(plugin)), "active (manifest changed, version 1)");
         assert_eq!(with(|plugin, _| plugin.token = "t".into()), "active (new token)");

@@ -1,0 +1,81 @@
+//! Commands for several plugins.
+
+use tonic::{Code, Status};
+
+use super::{
+    Exit, ID, OTHER, State,
+    fake::{Fake, mk_plugin, mk_status},
+    run,
+};
+
+async fn mk_fake() -> Fake {
+    let fake = Fake::start().await;
+    fake.set_plugins([mk_plugin(ID, "Greeter", State::Active, 1), mk_plugin(OTHER, "Echo", State::Active, 2)]);
+    fake
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[tokio::test]
+async fn what_fails_for_one_does_not_keep_it_from_the_others() {
+    let fake = mk_fake().await;
+    fake.fail_activation(mk_status(Code::FailedPrecondition, "PLUGIN_FAILED"));
+    let (printed, done) = run(&fake.url, &["activate", "greeter", "nobody", "echo", ID]).await;
+    let failure = done.unwrap_err();
+    assert_eq!(failure.what, "2 of 3 plugins are not activated", "the same plugin counts once");
+    assert_eq!(failure.exit, Exit::PluginFailed, "the highest of 3 and 5");
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+    assert_eq!(fake.calls(), ["activate", "activate"]);
+}
+
+#[tokio::test]
+async fn all_are_those_that_it_makes_a_difference_to() {
+    let fake = mk_fake().await;
+    let (printed, done) = run(&fake.url, &["deactivate", "--all", "-o", "json"]).await;
+    done.unwrap();
+    let ids: Vec<serde_json::Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((ids.len(), &fake.calls()[..]), (2, &["activate".to_owned(), "activate".to_owned()][..]), "one a line");
+    let (_, done) = run(&fake.url, &["restart", "--all"]).await;
+    done.expect("none of them is to run, so there is nothing to restart");
+}
+
+#[tokio::test]
+async fn deleting_all_takes_a_yes() {
+    let fake = mk_fake().await;
+    let (_, done) = run(&fake.url, &["delete", "--all"]).await;
+    let failure = done.unwrap_err();
+    assert_eq!((failure.exit, fake.calls().len()), (Exit::Usage, 0));
+    assert!(failure.what.contains("2 plugins") && failure.hint.unwrap().contains("--yes"));
+    let (printed, done) = run(&fake.url, &["delete", "--all", "--yes"]).await;
+    done.unwrap();
+    let expected = [format!("{ID} Greeter is deleted"), format!("{OTHER} Echo is deleted")];
+    assert_eq!(sorted(&printed), expected);
+}
+
+#[tokio::test]
+async fn a_plugin_is_found_by_its_manifest_id_before_another_that_calls_itself_so() {
+    let fake = Fake::start().await;
+    fake.set_plugins([mk_plugin(ID, "Greeter", State::Active, 1), mk_plugin(OTHER, "greeter", State::Active, 2)]);
+    let mut impostor = mk_plugin(OTHER, "greeter", State::Active, 2);
+    impostor.manifest = None;
+    fake.set_plugins([impostor, mk_plugin(ID, "Greeter", State::Active, 1)]);
+    let (printed, done) = run(&fake.url, &["get", "greeter"]).await;
+    done.unwrap();
+    assert!(printed.contains(ID) && printed.contains("manifest id:") && !printed.contains(OTHER), "{printed}");
+    assert_eq!(fake.pages_served(), 1, "the server finds it");
+}
+
+#[tokio::test]
+async fn an_error_names_the_address_that_was_tried() {
+    let fake = mk_fake().await;
+    for status in [Status::deadline_exceeded("no answer within 30s"), Status::cancelled("gone")] {
+        fake.fail_activation(status);
+        let (_, done) = run(&fake.url, &["activate", ID]).await;
+        let failure = done.unwrap_err();
+        assert!(failure.what.contains(&fake.url), "{failure}");
+    }
+}
