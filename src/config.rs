@@ -33,6 +33,8 @@ knobs! {
         tls_cert: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CERT"];
         /// The certificate's private key, PEM.
         tls_key: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_KEY"];
+        /// Serve encrypted with a certificate that plugd makes for itself and keeps in its data folder.
+        tls_self_signed: bool = "false", "BOOL", ["PLUGD_TLS_SELF_SIGNED"];
         /// Who vouches for clients, PEM: nobody without a certificate of theirs gets a connection; not set = everybody does.
         tls_client_ca: Option<PathBuf> = "", "FILE", ["PLUGD_TLS_CLIENT_CA"];
         /// Folder of everything that plugd stores.
@@ -125,7 +127,7 @@ knobs! {
         tls_key: Option<PathBuf> = "", "FILE", ["PLUGD_REST_TLS_KEY"];
         /// Address of the plugd that answers.
         upstream: HttpUrl = "http://127.0.0.1:8000", "URL", ["PLUGD_UPSTREAM"];
-        /// Who vouches for that plugd, PEM; not set = those whom browsers believe.
+        /// Who vouches for that plugd, or its own certificate, PEM; not set = those whom browsers believe.
         upstream_ca: Option<PathBuf> = "", "FILE", ["PLUGD_UPSTREAM_CA"];
         /// Certificate to show to it, PEM; needed where it has a tls_client_ca.
         upstream_cert: Option<PathBuf> = "", "FILE", ["PLUGD_UPSTREAM_CERT"];

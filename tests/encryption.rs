@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::{
-    Certificates, Output, Plugd, Rest, Run, chaos, cli, grpcurl_encrypted, program, rest_shim_trusting,
+    Certificates, Output, Plugd, Rest, Run, Running, chaos, cli, grpcurl_encrypted, program, rest_shim_trusting,
 };
 
 const LIST: &str = "plugd.v1.PluginService/ListPlugins";
@@ -140,4 +140,81 @@ async fn the_command_line_says_what_is_wrong_with_a_connection() {
     assert_eq!(nowhere.code(), Some(2));
     let half = cli(&plugd, &["list", "--cert", &certificates.path("client.pem")]).run().await;
     assert!(half.stderr.contains("needs its key"), "{half:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_signed_itself_is_taken_as_curl_takes_it() {
+    let certificates = Certificates::new();
+    let [own, key] = ["own.pem", "own.key"].map(|name| certificates.path(name));
+    let knobs = [("PLUGD_TLS_CERT", &*own), ("PLUGD_TLS_KEY", &*key)];
+    let plugd = Plugd::encrypted(&knobs, &["--cacert".to_owned(), own.clone()]).await;
+    plugd.rest().get("/api/plugins").await.expect(200);
+
+    let trusting = cli(&plugd, &["list", "--cacert", &own]).run().await;
+    assert!(trusting.status.success(), "{trusting:?}");
+    let (_shim, rest) = rest_shim_trusting(&plugd, &[("PLUGD_UPSTREAM_CA", own)]).await;
+    rest.get("/api/plugins").await.expect(200);
+
+    let another = Certificates::new().path("own.pem");
+    let refused = cli(&plugd, &["list", "--cacert", &another]).run().await;
+    assert_eq!(refused.code(), Some(2), "that file is gone: {refused:?}");
+    let others = Certificates::new();
+    let refused = cli(&plugd, &["list", "--cacert", &others.path("own.pem")]).run().await;
+    assert_eq!(refused.code(), Some(8), "{refused:?}");
+    assert!(refused.stderr.contains("--insecure"), "{refused:?}");
+    let blind = cli(&plugd, &["list", "--insecure"]).run().await;
+    assert!(blind.status.success(), "{blind:?}");
+    assert_eq!(blind.stderr.matches("warning: --insecure").count(), 1, "{blind:?}");
+    let by_variable = cli(&plugd, &["list"]).env("PLUGD_INSECURE", "true").run().await;
+    assert!(by_variable.status.success(), "{by_variable:?}");
+}
+
+#[tokio::test]
+async fn whoever_has_the_wrong_scheme_is_told_so() {
+    let certificates = Certificates::new();
+    let (encrypted, plain) = (mk_plugd(&certificates, false).await, Plugd::start().await);
+    for command in [&["list"][..], &["watch"], &["watch", "--live"]] {
+        let server = format!("http://{}", encrypted.address());
+        let refused = cli(&encrypted, &[command, &["--server", &server]].concat()).run().await;
+        assert_eq!(refused.code(), Some(8), "{refused:?}");
+        let said = format!("error: {server}: what answers there encrypts\n  hint: write its address as https://");
+        assert!(refused.stderr.contains(&said), "{refused:?}");
+    }
+    let server = format!("https://{}", plain.address());
+    let refused = cli(&plain, &["list", "--server", &server]).run().await;
+    assert_eq!(refused.code(), Some(8), "{refused:?}");
+    assert!(refused.stderr.contains(&format!("{server}: what answers there does not encrypt\n")), "{refused:?}");
+    assert!(refused.stderr.contains("http:// instead of https://"), "{refused:?}");
+}
+
+/// Serves with a certificate of plugd's own; what it says about that.
+async fn serve_self_signed(folder: &str) -> (Running, String, String) {
+    let mut command = program(env!("CARGO_BIN_EXE_plugd"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--tls-self-signed", "--data-dir", folder]);
+    let mut running = Running::start_reading_stderr(&mut command);
+    let fingerprint = running.find("SHA-256 fingerprint: ").await;
+    let line = running.find("To use it: plugd ").await;
+    (running, fingerprint, line.split_once("To use it: plugd ").unwrap().1.to_owned())
+}
+
+#[tokio::test]
+async fn plugd_makes_itself_a_certificate_and_says_how_to_use_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("it's a data folder");
+    let folder = folder.to_str().unwrap();
+    let (running, fingerprint, line) = serve_self_signed(folder).await;
+    let pasted = format!("{} {line}", env!("CARGO_BIN_EXE_plugd"));
+    let listed = program("sh").args(["-c", &pasted]).run().await;
+    assert!(listed.status.success() && listed.stderr.contains("No plugins"), "{pasted}: {listed:?}");
+    let own = format!("{folder}/tls/self-signed.pem");
+    let server = line.split(' ').find(|word| word.starts_with("https://127.0.0.1:")).unwrap();
+    let with_curl = curl(&format!("{server}/healthz"), &["--cacert".to_owned(), own]).await;
+    assert!(with_curl.status.success(), "{with_curl:?}");
+    running.interrupt();
+    assert!(running.ended().await.success());
+
+    let (running, again, _) = serve_self_signed(folder).await;
+    assert_eq!(again, fingerprint, "the next start has the same");
+    running.interrupt();
+    running.ended().await;
 }

@@ -24,7 +24,7 @@ pub use upstream::serve_rest;
 use crate::{
     config::{Config, RuntimeProvider},
     server::{self, ServerReport},
-    tls::Files,
+    tls::{self, Files, SelfSigned},
 };
 
 /// How long requests that are under way when plugd stops may take to end.
@@ -51,6 +51,8 @@ pub struct Ready {
     pub url: String,
     /// The administrator's token, when this start made it.
     pub admin_token: Option<String>,
+    /// The certificate that plugd made for itself, if it serves with that.
+    pub self_signed: Option<SelfSigned>,
 }
 
 /// Serves until `shutdown`, then ends streams, stops plugins, and remembers everything. Of the settings that are `renewed`
@@ -64,7 +66,7 @@ pub async fn serve(
     renewed: mpsc::Receiver<Config>,
     on_ready: impl FnOnce(Ready) + Send,
 ) -> anyhow::Result<()> {
-    let files = Files::of(config.tls_cert.clone(), config.tls_key.clone(), config.tls_client_ca.clone())?;
+    let (files, self_signed) = certificates(&config)?;
     let own_door = if files.is_some() { Some(listener::open_for_plugins().await?) } else { None };
     let Open { listener, address, url, renewal } = listener::open(config.listen, files).await?;
     let plugins_dial = own_door.as_ref().map_or(address, |door| door.address);
@@ -97,7 +99,7 @@ pub async fn serve(
             }
         };
         tracing::info!(url, "serving");
-        on_ready(Ready { address, url, admin_token });
+        on_ready(Ready { address, url, admin_token, self_signed });
         report(tokio::join!(reload.beside(served), plugins_served).0);
     };
     tokio::join!(serving, supervising, yielding);
@@ -112,6 +114,20 @@ pub async fn serve(
     closed.context("the store does not answer")?.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the listener is encrypted with, if it is.
+fn certificates(config: &Config) -> anyhow::Result<(Option<Files>, Option<SelfSigned>)> {
+    let (certificate, authority) = (config.tls_cert.clone(), config.tls_client_ca.clone());
+    if !config.tls_self_signed {
+        return Ok((Files::of(certificate, config.tls_key.clone(), authority)?, None));
+    }
+    if certificate.is_some() || config.tls_key.is_some() {
+        return Err(tls::Error::Contradiction("tls_self_signed", "tls_cert with its tls_key").into());
+    }
+    make_private(&config.data_dir)?;
+    let own = SelfSigned::keep(&config.data_dir, config.listen)?;
+    Ok((Some(own.files().with_client_authority(authority)), Some(own)))
 }
 
 /// Ends everything when the store ends by itself: another plugd has the database, and runs the plugins of it.

@@ -55,7 +55,7 @@ pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
     let options = rest::Options {
         allowed_origins: config.allowed_origins.clone(),
-        is_encrypted: config.tls_cert.is_some(),
+        is_encrypted: config.tls_cert.is_some() || config.tls_self_signed,
         ..rest::Options::default()
     };
     let web = rest::router(backend, options).merge(link);

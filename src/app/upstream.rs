@@ -56,6 +56,7 @@ pub async fn serve_rest(
 fn channel(config: &RestConfig) -> anyhow::Result<Channel> {
     let trust = Trust {
         authority: config.upstream_ca.clone(),
+        is_blind: false,
         certificate: config.upstream_cert.clone(),
         key: config.upstream_key.clone(),
     };

@@ -159,6 +159,28 @@ fn endpoint(options: &Options) -> Result<Endpoint, Failure> {
     Ok(endpoint.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true).http2_keep_alive_interval(Duration::from_secs(20)))
 }
 
+/// The failure to speak to a server in the clear, as what it is if that server encrypts.
+pub(super) async fn diagnose(options: &Options, failure: Failure) -> Failure {
+    let is_plain = options.server().strip_prefix("http://");
+    let Some(rest) = is_plain.filter(|_| failure.exit == Exit::Unavailable && failure.reason.is_none()) else {
+        return failure;
+    };
+    let (server, address) = (options.server(), format!("https://{rest}"));
+    if !is_encrypted(&address).await {
+        return failure;
+    }
+    Failure::new(format!("{server}: what answers there encrypts"))
+        .hint(format!("write its address as {address}"))
+        .exit(Exit::Unavailable)
+}
+
+/// Does a server that encrypts answer there, whoever it is?
+async fn is_encrypted(address: &str) -> bool {
+    let anybody = tls::Trust { is_blind: true, ..tls::Trust::default() };
+    let Ok(endpoint) = tls::endpoint(address, &anybody) else { return false };
+    matches!(timeout(CONNECT_TIMEOUT, endpoint.connect()).await, Ok(Ok(_)))
+}
+
 fn bearer(token: Option<&str>) -> Result<Bearer, Failure> {
     let Some(token) = token else { return Ok(Bearer(None)) };
     let strange = || {

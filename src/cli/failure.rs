@@ -10,6 +10,7 @@ use super::broken;
 use crate::{
     api, config,
     domain::{self, terminal::sanitize},
+    tls,
 };
 
 /// Exit codes. Stable; [`EXIT_CODES`] is their documentation.
@@ -249,13 +250,14 @@ impl From<anyhow::Error> for Failure {
             .map(ToString::to_string)
             .reduce(|said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") });
         let failure = Self::new(words.unwrap_or_default());
-        match error.downcast_ref::<io::Error>().map(io::Error::kind) {
-            Some(io::ErrorKind::AddrInUse) => {
+        match (error.downcast_ref::<io::Error>().map(io::Error::kind), error.downcast_ref::<tls::Error>()) {
+            (Some(io::ErrorKind::AddrInUse), _) => {
                 failure.hint("another program has it: name another address with --listen")
             }
-            Some(io::ErrorKind::AddrNotAvailable) => failure
+            (Some(io::ErrorKind::AddrNotAvailable), _) => failure
                 .hint("this machine has no such address: name one that it has, or 0.0.0.0 for all, with --listen"),
-            _ => failure,
+            (_, Some(tls::Error::Unmade(_) | tls::Error::Unwritable { .. }) | None) => failure,
+            (_, Some(_)) => failure.exit(Exit::Usage).hint("`plugd serve --help` tells what each --tls-… option takes"),
         }
     }
 }
@@ -285,6 +287,8 @@ mod tests {
     fn a_cause_is_said_once() {
         let cause = anyhow::anyhow!("no such database").context("refused: no such database").context("can't start");
         assert_eq!(Failure::from(cause).what, "can't start: refused: no such database");
+        let half = anyhow::Error::from(tls::Error::Incomplete { given: "tls_cert", missing: "tls_key" });
+        assert_eq!(Failure::from(half).exit, Exit::Usage);
         let taken = anyhow::Error::from(io::Error::from(io::ErrorKind::AddrInUse)).context("can't listen");
         assert!(Failure::from(taken).hint.unwrap().contains("--listen"));
     }

@@ -8,7 +8,7 @@ use tonic::{Code, Status, Streaming};
 use super::{
     client::Api,
     failure::Failure,
-    retry::{Backoff, ended, is_passing},
+    retry::{Backoff, ended, is_of_transport, is_passing},
 };
 use crate::api::v1::{
     Cursor, WatchStateRequest, WatchStateResponse, watch_state_request::Start, watch_state_response::Frame,
@@ -39,7 +39,7 @@ pub(super) async fn follow(
     sink: &mut impl Sink,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let mut place = Place { request, resumes: None };
+    let mut place = Place { request, resumes: None, has_begun: false };
     let mut backoff = Backoff::default();
     loop {
         let broken = tokio::select! {
@@ -47,6 +47,9 @@ pub(super) async fn follow(
             () = stop.cancelled() => return Ok(()),
             broken = stream(api, &mut place, sink, &mut backoff) => broken?,
         };
+        if !place.has_begun && is_of_transport(&broken) {
+            return Err(broken.into());
+        }
         if is_passing(&broken) {
             sink.broken(&broken);
         } else if broken.code() == Code::OutOfRange && place.resumes.is_some() {
@@ -66,6 +69,8 @@ struct Place {
     request: WatchStateRequest,
     /// The cursor of the last frame after which nothing is missing.
     resumes: Option<Cursor>,
+    /// Was any stream opened?
+    has_begun: bool,
 }
 
 impl Place {
@@ -102,6 +107,7 @@ async fn stream(api: &Api, place: &mut Place, sink: &mut impl Sink, backoff: &mu
         Ok(response) => response.into_inner(),
         Err(status) => return Ok(status),
     };
+    place.has_begun = true;
     while let Some(frame) = frames.next().await {
         let frame = match frame {
             Ok(frame) => frame,

@@ -13,7 +13,7 @@ use super::{
     client::Api,
     failure::Failure,
     resolve::plugin_id,
-    retry::{Backoff, ended, is_passing},
+    retry::{Backoff, ended, is_of_transport, is_passing},
     signals,
     ui::{Ui, sanitize_line},
 };
@@ -88,7 +88,8 @@ pub(super) async fn stream_logs(
             None => ended(),
             Some(status) => status,
         };
-        if !request.follow || !is_passing(&broken) {
+        let has_begun = !request.after.is_empty();
+        if !request.follow || !is_passing(&broken) || (!has_begun && is_of_transport(&broken)) {
             return Err(broken.into());
         }
         (lines.note)(&format!("the log broke off ({}); resuming", broken.message()));

@@ -233,8 +233,14 @@ fn report(done: Result<(), Failure>, ui: &Ui) -> ExitCode {
 }
 
 async fn run_client(command: ClientCommand, options: Options, ui: Ui) -> Result<(), Failure> {
+    if options.insecure && options.server().starts_with("https://") {
+        ui.warn("--insecure: whoever answers is believed, and gets the token");
+    }
     let context = Context { api: Api::connect(&options).await?, ui };
-    Box::pin(command.run(&context)).await.map_err(|failure| context.api.explain(failure))
+    match Box::pin(command.run(&context)).await {
+        Ok(()) => Ok(()),
+        Err(failure) => Err(client::diagnose(&options, context.api.explain(failure)).await),
+    }
 }
 
 impl ClientCommand {

@@ -33,9 +33,12 @@ pub(super) struct Options {
     /// Data folder of the server [env: PLUGD_DATA_DIR] [default: ./data; of `plugd dev`: ./.plugd-dev/NAME]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Who vouches for an https:// server, in PEM [env: PLUGD_CACERT] [default: those whom browsers believe]
+    /// Who vouches for an https:// server, or its own certificate, in PEM [env: PLUGD_CACERT] [default: those whom browsers believe]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) cacert: Option<PathBuf>,
+    /// Believe any https:// server, whoever it is: only for trying [env: PLUGD_INSECURE=true]
+    #[arg(long, global = true)]
+    pub(super) insecure: bool,
     /// Certificate to show a server that asks for one, in PEM; with --key [env: PLUGD_CERT]
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) cert: Option<PathBuf>,
@@ -84,6 +87,7 @@ impl Options {
             token: self.token.or_else(|| variable("PLUGD_TOKEN")),
             data_dir: self.data_dir.or_else(|| path("PLUGD_DATA_DIR")),
             cacert: self.cacert.or_else(|| path("PLUGD_CACERT")),
+            insecure: self.insecure || variable("PLUGD_INSECURE").is_some_and(|said| is_yes(&said)),
             cert: self.cert.or_else(|| path("PLUGD_CERT")),
             key: self.key.or_else(|| path("PLUGD_KEY")),
             ..self
@@ -100,7 +104,8 @@ impl Options {
     /// Which server to believe, and how to say who calls.
     #[must_use]
     pub(super) fn trust(&self) -> Trust {
-        Trust { authority: self.cacert.clone(), certificate: self.cert.clone(), key: self.key.clone() }
+        let (authority, certificate, key) = (self.cacert.clone(), self.cert.clone(), self.key.clone());
+        Trust { authority, is_blind: self.insecure, certificate, key }
     }
 
     /// The token to show: the one given, else the one in the data folder. The latter goes to another machine only if the
@@ -136,6 +141,11 @@ impl Options {
 /// It is not there or can't be read.
 pub(super) fn read_token(folder: &Path) -> std::io::Result<String> {
     Ok(files::read_text(&folder.join(TOKEN_FILE), MAX_TOKEN_FILE)?.trim().to_owned())
+}
+
+/// Does a variable that is yes or no say yes?
+fn is_yes(said: &str) -> bool {
+    matches!(said.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
 }
 
 fn is_local(server: &str) -> bool {

@@ -41,11 +41,17 @@ impl Backoff {
 }
 
 /// Can a stream that ended so be resumed? UNAVAILABLE, a call on a channel that drains (CANCELLED), and whatever the
-/// connection itself broke with, which has a source that answers of a server have not.
+/// connection itself broke with.
 #[must_use]
 pub(super) fn is_passing(status: &Status) -> bool {
-    let is_of_transport = std::error::Error::source(status).is_some();
-    is_of_transport || matches!(status.code(), Code::Unavailable | Code::Cancelled)
+    is_of_transport(status) || matches!(status.code(), Code::Unavailable | Code::Cancelled)
+}
+
+/// Is this no answer of a server, but how the connection broke? A stream that begins so is not tried again: what answers
+/// there may be no plugd.
+#[must_use]
+pub(super) fn is_of_transport(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
 }
 
 /// How a stream that ended without an error is taken: as one to be resumed.

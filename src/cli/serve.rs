@@ -14,11 +14,12 @@ use super::{
     options::{Options, TOKEN_FILE},
     reload, signals,
     telemetry::{self, Filter},
-    ui::{Screen, Ui},
+    ui::{Screen, Ui, quoted},
 };
 use crate::{
     app::{self, Ready},
     config::{Config, Environment, File, Flags, Knobs},
+    tls::SelfSigned,
 };
 
 /// Serve gRPC, REST and the plugins' WebSocket
@@ -67,6 +68,9 @@ async fn serve(
 
 fn announce(ui: &Ui, ready: &Ready, token_file: &Path) {
     ui.note(&format!("plugd serves on {}", ready.url));
+    if let Some(own) = &ready.self_signed {
+        tell_certificate(ui, ready, own, token_file);
+    }
     let Some(token) = &ready.admin_token else { return };
     let file = token_file.display();
     ui.note(&format!("This is a new data folder. The administrator's token is in {file}"));
@@ -74,6 +78,17 @@ fn announce(ui: &Ui, ready: &Ready, token_file: &Path) {
     if std::io::stderr().is_terminal() {
         ui.note(&format!("It is {token}"));
     }
+}
+
+/// How to know the certificate that plugd made for itself, and how to use it.
+fn tell_certificate(ui: &Ui, ready: &Ready, own: &SelfSigned, token_file: &Path) {
+    let absolute = |path: &Path| quoted(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    let port = ready.address.port();
+    let url = if ready.address.ip().is_unspecified() { format!("https://localhost:{port}") } else { ready.url.clone() };
+    let folder = token_file.parent().map(absolute).unwrap_or_default();
+    let certificate = absolute(&own.certificate);
+    ui.note(&format!("It made its certificate itself. SHA-256 fingerprint: {}", own.fingerprint));
+    ui.note(&format!("To use it: plugd --server {url} --cacert {certificate} --data-dir {folder} list"));
 }
 
 /// The environment, as far as it is text.

@@ -9,6 +9,9 @@ use super::{Knob, Knobs};
 /// The knob that is a global option of the whole command line and so has no flag of its own here.
 const GLOBAL: &str = "data_dir";
 
+/// The placeholder of knobs that are true or false.
+const YES_OR_NO: &str = "BOOL";
+
 /// What the flags of the settings `C` say.
 #[derive(Debug, Clone)]
 pub struct Flags<C> {
@@ -65,7 +68,13 @@ impl<C: Knobs> FromArgMatches for Flags<C> {
 }
 
 fn argument(knob: &Knob) -> Arg {
-    Arg::new(knob.name).long(knob.flag).value_name(knob.placeholder).help(help(knob)).help_heading("Settings")
+    let flag =
+        Arg::new(knob.name).long(knob.flag).value_name(knob.placeholder).help(help(knob)).help_heading("Settings");
+    match knob.placeholder {
+        // `--fetch-private` alone is enough; what follows it is not its value.
+        YES_OR_NO => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        _ => flag,
+    }
 }
 
 fn help(knob: &Knob) -> String {

@@ -1,16 +1,22 @@
 //! Whom a client believes, and how it says who it is.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 
-use super::{Error, Result, pem};
+use super::{
+    Error, Result, pem,
+    server::certificates,
+    verify::{Anybody, Listed},
+};
 
 /// Whom a client believes, and how it says who it is; files in PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// Who vouches for servers; nobody named = those whom browsers believe.
+    /// Who vouches for servers, or servers' own certificates; nobody named = those whom browsers believe.
     pub authority: Option<PathBuf>,
+    /// Whether any server is believed, whoever it is: for trying.
+    pub is_blind: bool,
     /// The client's own certificate, for servers that ask for one.
     pub certificate: Option<PathBuf>,
     /// Its private key.
@@ -26,17 +32,24 @@ pub fn endpoint(address: &str, trust: &Trust) -> Result<Endpoint> {
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| wrong(&error.to_string()))?;
     match endpoint.uri().scheme_str() {
         Some("http") => Ok(endpoint),
-        Some("https") => endpoint.tls_config(trust.config()?).map_err(|error| wrong(&error.to_string())),
+        Some("https") => trust.encrypt(endpoint),
         _ => Err(wrong("it starts with neither http:// nor https://")),
     }
 }
 
 impl Trust {
-    fn config(&self) -> Result<ClientTlsConfig> {
-        let config = match &self.authority {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem("certificates", path)?)),
-            None => ClientTlsConfig::new().with_webpki_roots(),
+    fn encrypt(&self, endpoint: Endpoint) -> Result<Endpoint> {
+        let (config, address) = (self.config()?, endpoint.uri().to_string());
+        let encrypted = match &self.authority {
+            _ if self.is_blind => endpoint.tls_config_with_verifier(config, Arc::new(Anybody::default())),
+            Some(path) => endpoint.tls_config_with_verifier(config, Arc::new(Listed::new(certificates(path)?)?)),
+            None => endpoint.tls_config(config.with_webpki_roots()),
         };
+        encrypted.map_err(|error| Error::Address(address, error.to_string()))
+    }
+
+    fn config(&self) -> Result<ClientTlsConfig> {
+        let config = ClientTlsConfig::new();
         match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
                 let (certificate, key) = (pem("a certificate", certificate)?, pem("a private key", key)?);

@@ -32,6 +32,21 @@ pub enum Error {
     /// The authority that vouches for clients can't be used.
     #[error("the clients' authority can't be used: {0}")]
     Authority(#[from] rustls::server::VerifierBuilderError),
+    /// A certificate of its own can't be made.
+    #[error("can't make a certificate: {0}")]
+    Unmade(String),
+    /// What was made can't be kept.
+    #[error("can't write {}: {source}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Two settings that exclude each other.
+    #[error("{0} and {1} exclude each other")]
+    Contradiction(&'static str, &'static str),
     /// An address that can't be dialled.
     #[error("{0:?} is no address of a server: {1}")]
     Address(String, String),

@@ -2,9 +2,11 @@
 
 mod client;
 mod error;
+mod self_signed;
 mod server;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::path::Path;
 
@@ -12,6 +14,7 @@ use crate::{domain::text::unmarked, files};
 
 pub use client::{Trust, endpoint};
 pub use error::{Error, Result};
+pub use self_signed::SelfSigned;
 pub use server::{Certificates, Files, ServerTls};
 
 /// What a PEM file holds; `what` is for messages.

@@ -61,7 +61,18 @@ impl Files {
         }
     }
 
-    fn load(&self) -> Result<Arc<ServerConfig>> {
+    /// A certificate and its key, for everybody.
+    pub(super) fn new(certificate: PathBuf, key: PathBuf) -> Self {
+        Self { certificate, key, client_authority: None }
+    }
+
+    /// The same, for clients that an authority vouches for only, if there is one.
+    #[must_use]
+    pub fn with_client_authority(self, client_authority: Option<PathBuf>) -> Self {
+        Self { client_authority, ..self }
+    }
+
+    pub(super) fn load(&self) -> Result<Arc<ServerConfig>> {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions()?;
         let builder = match &self.client_authority {
@@ -190,7 +201,7 @@ impl Certificates {
 ///
 /// # Errors
 /// It can't be read, or there is none in it.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let unreadable = |error| Error::unreadable("certificates", path, error);
     let bytes = pem("certificates", path)?;
     let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();

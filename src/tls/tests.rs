@@ -1,7 +1,16 @@
-use std::{fs, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use tempfile::TempDir;
+use tokio_rustls::rustls::{
+    client::danger::ServerCertVerifier,
+    pki_types::{ServerName, UnixTime},
+};
 
 use super::*;
 
@@ -155,7 +164,7 @@ fn files_with_a_byte_order_mark_and_line_ends_of_windows_are_taken() {
     }
     Certificates::open(folder.files()).unwrap();
     let [authority, certificate, key] = ["ca.pem", "cert.pem", "key.pem"].map(|name| Some(folder.path(name)));
-    endpoint("https://localhost:1", &Trust { authority, certificate, key }).unwrap();
+    endpoint("https://localhost:1", &Trust { authority, certificate, key, is_blind: false }).unwrap();
 }
 
 #[test]
@@ -169,4 +178,51 @@ fn what_is_no_file_or_another_encoding_is_said() {
     rustix::fs::mknodat(rustix::fs::CWD, folder.path("key.pem"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let message = Certificates::open(folder.files()).unwrap_err().to_string();
     assert!(message.ends_with("key.pem: it is a named pipe, not a file"), "{message}");
+}
+
+/// A certificate that signed itself, by way of what `openssl req -x509` makes; and its file.
+fn self_signed(folder: &Folder, names: &[&str], is_authority: bool, years: (i32, i32)) -> PathBuf {
+    let mut params = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
+    if is_authority {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    params.distinguished_name.push(DnType::CommonName, "localhost");
+    (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
+    let name = format!("{}-{is_authority}-{}.pem", names.join("-"), years.1);
+    folder.write(&name, &params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem());
+    folder.path(&name)
+}
+
+/// Is this certificate taken for localhost by who lists those?
+fn is_taken(own: &Path, listed: &[&Path]) -> bool {
+    let read = |path: &Path| server::certificates(path).unwrap();
+    let verifier = verify::Listed::new(listed.iter().flat_map(|path| read(path)).collect()).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    verifier.verify_server_cert(&read(own)[0], &[], &name, &[], UnixTime::now()).is_ok()
+}
+
+#[test]
+fn a_certificate_that_is_listed_itself_is_taken_though_it_is_an_authority_or_has_no_name() {
+    let folder = Folder::new();
+    for (names, is_authority) in [(&["localhost"][..], true), (&[], true), (&["localhost"], false), (&[], false)] {
+        let own = self_signed(&folder, names, is_authority, (2000, 4000));
+        assert!(is_taken(&own, &[&folder.path("ca.pem"), &own]), "{names:?}, {is_authority}");
+        assert!(!is_taken(&own, &[&folder.path("ca.pem")]), "a stranger's: {names:?}, {is_authority}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_listed_is_not_taken_for_another_name_or_after_its_time() {
+    let folder = Folder::new();
+    for is_authority in [true, false] {
+        for (names, years) in [
+            (&["example.org"][..], (2000, 4000)),
+            (&["localhost"], (2000, 2001)),
+            (&[], (2000, 2001)),
+            (&["localhost"], (3000, 4000)),
+        ] {
+            let own = self_signed(&folder, names, is_authority, years);
+            assert!(!is_taken(&own, &[&own]), "{names:?}, {is_authority}, {years:?}");
+        }
+    }
 }

@@ -6,7 +6,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use tempfile::TempDir;
 
 /// A folder with an authority (`ca.pem`), a server for 127.0.0.1 (`server.pem`, `server.key`) and a client
-/// (`client.pem`, `client.key`) that it vouches for.
+/// (`client.pem`, `client.key`) that it vouches for; and another server for 127.0.0.1 (`own.pem`, `own.key`) with what
+/// `openssl req -x509` makes.
 pub(crate) struct Certificates(TempDir);
 
 impl Certificates {
@@ -18,6 +19,7 @@ impl Certificates {
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         folder.write("ca.pem", &authority.self_signed(&key).unwrap().pem());
+        folder.certify_itself("own", "127.0.0.1");
         let issuer = Issuer::new(authority, key);
         folder.certify("server", "127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth, &issuer);
         folder.certify("client", "operator", ExtendedKeyUsagePurpose::ClientAuth, &issuer);
@@ -35,6 +37,14 @@ impl Certificates {
         params.extended_key_usages = vec![purpose];
         let key = KeyPair::generate().unwrap();
         self.write(&format!("{name}.pem"), &params.signed_by(&key, issuer).unwrap().pem());
+        self.write(&format!("{name}.key"), &key.serialize_pem());
+    }
+
+    fn certify_itself(&self, name: &str, subject: &str) {
+        let mut params = CertificateParams::new([subject.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        self.write(&format!("{name}.pem"), &params.self_signed(&key).unwrap().pem());
         self.write(&format!("{name}.key"), &key.serialize_pem());
     }
 

@@ -71,9 +71,9 @@ pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> 
         flags = flags.with("log", LOG);
     }
     let config = Config::load(&flags, &environment, &File::default())?;
-    if config.tls_cert.is_some() {
+    if config.tls_cert.is_some() || config.tls_self_signed {
         return Err(Failure::new("`plugd dev` serves this machine only and does not encrypt")
-            .hint("leave out --tls-cert and PLUGD_TLS_CERT; for a server that encrypts: `plugd serve`, then `plugd install`")
+            .hint("leave out --tls-cert, --tls-self-signed and their variables; for a server that encrypts: `plugd serve`, then `plugd install`")
             .exit(Exit::Usage));
     }
     Ok(Settings { config, home, taken })
