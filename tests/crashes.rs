@@ -1,6 +1,6 @@
 //! Plugins that crash, beyond what the contract says of them.
 
-use plugd::api::v1::ReportedState::{Active, Restarting, Starting};
+use plugd::api::v1::ReportedState::{Active, Connecting, Error, Restarting, Starting};
 
 use crate::harness::{Plugd, Watch, message_of, state_of, status_of};
 
@@ -18,6 +18,31 @@ async fn a_plugin_that_crashes_once_comes_back_by_itself() {
     let waiting = watch.plugin_in(&id, Restarting).await;
     assert_eq!(message_of(&waiting), "exit status 1");
     watch.until_state(&id, Active).await;
+}
+
+#[tokio::test]
+async fn a_plugin_in_whose_start_plugd_died_three_times_is_not_started_again_by_itself() {
+    let mut plugd = Plugd::start().await;
+    let api = plugd.api();
+    let (deadly, innocent) = (api.install(&["hang"]).await, api.run(&["tame"]).await);
+    let mut watch = api.live().await;
+    api.begin(&deadly).await;
+    for _ in 0..3 {
+        watch.until_state(&deadly, Connecting).await;
+        let cursor = watch.cursor.clone();
+        plugd.kill_9().await;
+        plugd.restart().await;
+        watch = resumed(&plugd, cursor).await;
+    }
+
+    let given_up = watch.plugin_in(&deadly, Error).await;
+
+    assert!(message_of(&given_up).starts_with("plugd ended 3 times while"), "{given_up:?}");
+    assert_eq!(plugd.runs_of(&deadly), []);
+    let api = plugd.api();
+    api.activate(&innocent).await.unwrap();
+    api.begin(&deadly).await;
+    watch.until_state(&deadly, Connecting).await;
 }
 
 #[tokio::test]

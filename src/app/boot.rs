@@ -80,13 +80,7 @@ pub(super) async fn boot(
         trial: Arc::new(Semaphore::new(1)),
         rpc_url: rpc_url(plugins_dial),
         on_update_failed: glue::take_back(library.clone(), store.clone()),
-        on_deleted: {
-            let (logs, library) = (logs.clone(), library.clone());
-            Box::new(move |plugin| {
-                logs.remove(plugin.id);
-                library.discard(&plugin.desired);
-            })
-        },
+        on_deleted: glue::forget(logs.clone(), library.clone()),
     });
     let health = health::service(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let link_options = link::Options {

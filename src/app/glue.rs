@@ -11,9 +11,11 @@ use jiff::Timestamp;
 
 use crate::{
     domain::{
-        Digest, Error, PluginId, Reason, Result, TokenId, access::AccessToken, manifest::Manifest, package::Package,
+        Digest, Error, Plugin, PluginId, Reason, Result, TokenId, access::AccessToken, manifest::Manifest,
+        package::Package,
     },
     grpc::TokenStore,
+    logs::Logs,
     runtime::{
         PackageFiles, Runtime,
         process::{FetchPackage, ProcessRuntime},
@@ -76,6 +78,14 @@ pub(super) fn take_back(library: Arc<Library>, store: Store) -> Box<dyn Fn(Plugi
                 return;
             }
         });
+    })
+}
+
+/// Takes away what else is kept of a deleted plugin, whether or not anybody waits for the deletion.
+pub(super) fn forget(logs: Logs, library: Arc<Library>) -> Box<dyn Fn(&Plugin) + Send + Sync> {
+    Box::new(move |plugin| {
+        logs.remove(plugin.id);
+        library.discard(&plugin.desired);
     })
 }
 

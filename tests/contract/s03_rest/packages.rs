@@ -153,6 +153,7 @@ async fn an_update_that_is_never_stable_is_taken_back_before_the_eyes_of_every_w
     assert_eq!(digests.len(), 2, "there, and back: {digests:?}");
     assert_ne!(digests[0], old.package_digest);
     assert_eq!(digests[1], old.package_digest);
+    assert_eq!(api.get(&id).await.unwrap().previous_package_digest, "", "what failed is not gone back to");
     let mut log = api.logs(&id).await;
     log.find("whole 2").await;
     log.find("whole 1").await;
