@@ -13,7 +13,7 @@ use super::{
     Committed, Ledger, Projection, Slot, Watch, WatchQuery,
     message::{Amend, Amendment, Decide, Decision, Message},
     registry::Page,
-    settle::{Wanted, not_settled},
+    settle::{Want, Wanted, not_settled},
 };
 use crate::domain::{
     ActiveState, Desired, Digest, Error, Mode, Plugin, PluginId, Reason, Reported, Result, State, lifecycle::Event,
@@ -219,7 +219,7 @@ impl Handle {
         &self,
         slot: &Slot,
         id: PluginId,
-        (decide, wanted): (Decide, fn(&Plugin) -> Wanted),
+        (decide, wanted): (Decide, Want),
         by: &str,
     ) -> Result<Committed> {
         let (reply, answer) = oneshot::channel();
@@ -239,7 +239,7 @@ impl Handle {
             biased;
             answer = settled => answer.unwrap_or_else(|_| Err(draining())),
             () = self.shared.draining.cancelled() => Err(draining()),
-            () = sleep(time.min(MAX_WAIT)) => Err(not_settled(&*self.get(plugin.id).unwrap_or(plugin))),
+            () = sleep(time.min(MAX_WAIT)) => Err(not_settled(&self.get(plugin.id).unwrap_or(plugin))),
         }
     }
 

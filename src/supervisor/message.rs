@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{settle::Wanted, waiting::Committed};
+use super::{settle::Want, waiting::Committed};
 use crate::{
     domain::{
         Desired, Plugin, Result, RunId,
@@ -64,7 +64,7 @@ pub(super) type Decide = Box<dyn FnOnce(&Plugin) -> Result<Decision> + Send>;
 pub(super) struct Amend {
     pub decide: Decide,
     /// What the caller will perhaps wait for, once the change is committed.
-    pub wanted: fn(&Plugin) -> Wanted,
+    pub wanted: Want,
     pub author: String,
     pub reply: Reply<Result<Committed>>,
 }

@@ -2,6 +2,9 @@
 
 use crate::domain::{ActiveState, CAUSE, Digest, Error, Plugin, Reason, Result, State};
 
+/// What will be waited for, in view of the record that was committed.
+pub(super) type Want = fn(&Plugin) -> Wanted;
+
 /// What a caller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {

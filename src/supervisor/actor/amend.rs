@@ -7,7 +7,7 @@ use crate::{
     domain::{Desired, Error, Plugin, Reason, Result, lifecycle::Event},
     supervisor::{
         message::{Amend, Amendment, Decision},
-        settle::Wanted,
+        settle::Want,
         waiting::Committed,
     },
 };
@@ -39,7 +39,7 @@ impl Actor {
         &mut self,
         amendment: Amendment,
         author: String,
-        (wanted, reply): (fn(&Plugin) -> Wanted, super::Reply<Result<Committed>>),
+        (wanted, reply): (Want, super::Reply<Result<Committed>>),
     ) {
         let mut desired = amendment.desired;
         desired.generation = self.plugin.desired.generation + 1;

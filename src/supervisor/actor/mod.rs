@@ -22,7 +22,7 @@ use super::{
     Parts,
     message::{Amend, Attach, Message, Reply},
     registry::{Arrival, Slot},
-    settle::Wanted,
+    settle::Want,
     waiting::Committed,
 };
 use crate::{
@@ -72,11 +72,7 @@ struct Commit {
 }
 
 enum After {
-    Tell {
-        event: fn(u64, &crate::domain::Desired) -> Event,
-        wanted: fn(&Plugin) -> Wanted,
-        reply: Reply<Result<Committed>>,
-    },
+    Tell { event: fn(u64, &crate::domain::Desired) -> Event, wanted: Want, reply: Reply<Result<Committed>> },
     Leave,
 }
 
