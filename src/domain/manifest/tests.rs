@@ -429,12 +429,3 @@ fn a_manifest_that_no_client_could_read_is_refused() {
     assert_eq!(error.violations[0].field, "manifest");
     assert!(error.message.contains("nested deeper than 30 levels"), "{error}");
 }
-
-#[test]
-fn a_byte_order_mark_is_no_part_of_it_and_other_encodings_are_named() {
-    let json = r#"{"id": "a", "author": "b", "name": "c"}"#;
-    let parse = |bytes: &[u8]| Manifest::parse(bytes, &EventCatalog::any());
-    assert_eq!(parse(format!("\u{feff}{json}").as_bytes()).unwrap().id, "a");
-    let utf16: Vec<u8> = json.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    assert!(parse(&utf16).unwrap_err().message.contains("UTF-16"));
-}

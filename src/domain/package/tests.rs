@@ -230,3 +230,12 @@ fn a_file_may_be_read_in_as_small_pieces_as_one_likes() {
     package.extract_each(&mut sink).unwrap();
     assert_eq!(count, 400_000 + mk_manifest().len());
 }
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_manifest_and_other_encodings_are_named() {
+    let json = r#"{"id": "a", "author": "b", "name": "c"}"#;
+    let parse = |bytes: &[u8]| crate::domain::manifest::Manifest::parse(bytes, &EventCatalog::any());
+    assert_eq!(parse(format!("\u{feff}{json}").as_bytes()).unwrap().id, "a");
+    let utf16: Vec<u8> = json.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(parse(&utf16).unwrap_err().message.contains("UTF-16"));
+}
