@@ -15,8 +15,10 @@ use super::{
 
 /// Make a package of a plugin's folder
 ///
-/// A manifest in YAML becomes manifest.json in it. Left out are links, whatever has a name that begins with a dot, what
-/// editors leave behind (*~, *.swp, #*#), node_modules, __pycache__, target at the top, and the package itself.
+/// A manifest in YAML becomes manifest.json in it. Left out are whatever has a name that begins with a dot (not within
+/// node_modules), what editors leave behind (*~, *.swp, #*#), __pycache__, target at the top, node_modules/.bin, links, and the
+/// package itself. A .plugdignore at the top has patterns as a .gitignore has: it leaves out more, or brings something
+/// back (!.well-known). What a server would refuse is refused.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd package my-plugin\n  plugd package my-plugin -O dist/my-plugin.zip --force")]
 pub(super) struct Pack {
@@ -48,7 +50,9 @@ impl Pack {
         file::write(&path, &package.bytes, self.force)?;
         let size = package.bytes.len();
         if ui.is_json() {
-            return Ok(ui.json(&json!({"file": path, "size": size, "digest": package.digest}))?);
+            return Ok(
+                ui.json(&json!({"file": path, "size": size, "digest": package.digest, "left_out": package.left_out}))?
+            );
         }
         Ok(ui.line(&format!("{} ({size} bytes)", path.display()))?)
     }

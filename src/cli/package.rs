@@ -1,9 +1,12 @@
 //! From a folder to a package: a zip of what belongs into one, the same bytes for the same files.
 
+mod contents;
 mod folder;
 mod ignored;
+mod limits;
 mod manifest;
 mod remarks;
+mod start;
 
 use std::{
     fs,
@@ -11,29 +14,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
 use clap::Args;
 use serde_json::{Map, Value};
 use zip::ZipArchive;
 
-use self::remarks::missing_command;
+use self::contents::Contents;
 use super::{failure::Failure, ui::Ui, usage};
 use crate::{
     domain::{
-        package::{MAX_ARCHIVE, digest_of},
-        text,
+        self,
+        events::EventCatalog,
+        package::{LIMITS, MAX_ARCHIVE, digest_of},
+        text::unmarked,
     },
-    files,
+    files::{self, MAX_TEXT},
 };
 
 pub(super) use self::{
     folder::Folder,
-    ignored::is_ignored,
+    ignored::{Ignored, PLUGDIGNORE},
     manifest::{MANIFEST, Manifest},
-    remarks::{is_near, remarks},
+    remarks::{nearest, remarks},
+    start::{BUILD, not_here},
 };
-
-/// Most bytes of a manifest in an archive that are read to say something about it.
-const MAX_MANIFEST: u64 = 1024 * 1024;
 
 /// Which manifest a folder is packaged with, as an argument.
 #[derive(Debug, Clone, Default, Args)]
@@ -47,26 +51,20 @@ pub(super) struct ManifestArg {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Package {
     /// The archive.
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Bytes,
     /// "sha256:…" of it.
     pub(super) digest: String,
-    /// The manifest in it as its author wrote it, if it can be read. Whether it is good is for the server to say.
+    /// The manifest in it as its author wrote it, if it can be read.
     pub(super) manifest: Option<Map<String, Value>>,
-    /// What of the folder is not in it, though its author may think so.
-    missed: Vec<String>,
+    /// What its author may not have meant.
+    pub(super) remarks: Vec<String>,
+    /// What of its folder is left out by a pattern, and that in words.
+    pub(super) left_out: Vec<String>,
+    pub(super) left_out_note: Option<String>,
 }
 
 impl Package {
-    fn new(bytes: Vec<u8>, manifest: Option<Map<String, Value>>) -> Result<Self, Failure> {
-        if bytes.len() as u64 > MAX_ARCHIVE {
-            return Err(Failure::new(format!("the package has {} bytes, more than 50 MiB", bytes.len()))
-                .hint("leave out what the plugin does not need to run")
-                .exit(super::failure::Exit::Refused));
-        }
-        Ok(Self { digest: digest(&bytes), bytes, manifest, missed: Vec::new() })
-    }
-
-    /// The package at a path: a folder is packaged, an archive is taken as it is.
+    /// The package at a path: a folder is packaged and refused if a server would, an archive is taken as it is.
     ///
     /// # Errors
     /// It can't be read, or is too large.
@@ -78,22 +76,38 @@ impl Package {
         if manifest.manifest.is_some() {
             return Err(usage(format!("--manifest is for folders, and {} is a file", path.display())));
         }
-        let bytes = files::read(path, MAX_ARCHIVE).map_err(|error| unreadable(path, error))?;
-        let manifest = manifest_in(&bytes);
-        Self::new(bytes, manifest)
+        let bytes = files::read(path, MAX_ARCHIVE).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => limits::too_large_archive(path),
+            _ => unreadable(path, error),
+        })?;
+        let (manifest, bytes) = (manifest_in(&bytes), Bytes::from(bytes));
+        // What is refused is for the server to say.
+        let read = domain::package::Package::read(bytes.clone(), &EventCatalog::any()).ok();
+        Ok(Self::new(bytes, manifest, read.as_ref()))
     }
 
     /// Packages a folder.
     ///
     /// # Errors
-    /// It has no manifest, can't be read, or makes too large a package.
+    /// It has no manifest, can't be read, or makes a package that no server takes.
     pub(super) fn of_folder(folder: &Folder<'_>) -> Result<Self, Failure> {
         let manifest = Manifest::of_folder(folder.dir, folder.manifest)?;
         // What `plugd package` and `plugd download` leave behind when they are run in the folder.
         let earlier = manifest.id().map(|id| folder.dir.join(format!("{id}.zip")));
         let except: Vec<PathBuf> = folder.except.iter().cloned().chain(earlier).collect();
-        let (bytes, missed) = Folder { except: &except, ..*folder }.zip(&manifest)?;
-        Ok(Self { missed, ..Self::new(bytes, Some(manifest.object))? })
+        let folder = Folder { except: &except, ..*folder };
+        let contents = Contents::of(&folder)?;
+        let bytes = Bytes::from(folder.zip(&manifest, &contents)?);
+        let read = domain::package::Package::read(bytes.clone(), &EventCatalog::any())?;
+        let mut package = Self::new(bytes, Some(manifest.object), Some(&read));
+        package.remarks.extend(contents.of_links());
+        Ok(Self { left_out_note: contents.of_left_out(), left_out: contents.left_out, ..package })
+    }
+
+    fn new(bytes: Bytes, manifest: Option<Map<String, Value>>, read: Option<&domain::package::Package>) -> Self {
+        let of_manifest = manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
+        let remarks = of_manifest.into_iter().chain(read.map(start::remarks).unwrap_or_default()).collect();
+        Self { digest: digest(&bytes), bytes, manifest, remarks, left_out: Vec::new(), left_out_note: None }
     }
 
     /// The id in its manifest.
@@ -108,16 +122,10 @@ impl Package {
         self.manifest.as_ref()?.get("version")?.as_str()
     }
 
-    /// What its author may not have meant.
-    #[must_use]
-    pub(super) fn remarks(&self) -> Vec<String> {
-        let of_manifest = self.manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
-        of_manifest.into_iter().chain(missing_command(&self.bytes)).chain(self.missed.iter().cloned()).collect()
-    }
-
-    /// Says so.
+    /// Says what its author may not have meant, and what is not in it.
     pub(super) fn warn(&self, ui: &Ui) {
-        self.remarks().iter().for_each(|remark| ui.warn(remark));
+        self.remarks.iter().for_each(|remark| ui.warn(remark));
+        self.left_out_note.iter().for_each(|note| ui.note(note));
     }
 }
 
@@ -133,9 +141,9 @@ fn manifest_in(bytes: &[u8]) -> Option<Map<String, Value>> {
     for index in 0..archive.len() {
         let entry = archive.by_index(index).ok()?;
         if entry.name().ok()?.rsplit('/').next() == Some(MANIFEST) {
-            let mut bytes = Vec::new();
-            entry.take(MAX_MANIFEST).read_to_end(&mut bytes).ok()?;
-            return serde_json::from_str(text::decode(&bytes).ok()?).ok();
+            let mut manifest = Vec::new();
+            entry.take(LIMITS.manifest).read_to_end(&mut manifest).ok()?;
+            return serde_json::from_slice(unmarked(&manifest).ok()?).ok();
         }
     }
     None
@@ -143,6 +151,11 @@ fn manifest_in(bytes: &[u8]) -> Option<Map<String, Value>> {
 
 fn unreadable(path: &Path, error: io::Error) -> Failure {
     Failure::from(error).about(format_args!("can't read {}", path.display()))
+}
+
+/// The text of a file of the author's.
+fn text(path: &Path) -> Result<String, Failure> {
+    files::read_text(path, MAX_TEXT).map_err(|error| unreadable(path, error))
 }
 
 #[cfg(test)]

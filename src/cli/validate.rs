@@ -7,12 +7,16 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    package::{Manifest, ManifestArg, Package, remarks},
+    package::{Manifest, ManifestArg, Package, not_here, remarks},
     ui::{Ui, sanitize},
 };
 use crate::domain::{self, events::EventCatalog};
 
 /// Check a plugin's folder, package or manifest as a server would
+///
+/// What a server would refuse is an error. What it would take, but fails when the plugin is started, is a warning: a program
+/// that is missing, not executable or no program, a manifest within a folder, keys that are not known, packages of Node that
+/// are not there.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd validate my-plugin\n  plugd validate my-plugin.zip\n  \
                         plugd validate external.yaml   the manifest of an external plugin")]
@@ -30,9 +34,19 @@ pub(super) struct Validate {
 /// What a valid plugin is.
 struct Valid {
     manifest: domain::manifest::Manifest,
-    /// Of a package: digest, bytes, files.
-    package: Option<(String, usize, Vec<String>)>,
+    package: Option<Packed>,
+    /// What its author may not have meant, and what will fail when it is started.
     remarks: Vec<String>,
+}
+
+/// What a package has beside its manifest.
+struct Packed {
+    digest: String,
+    size: usize,
+    files: Vec<String>,
+    /// What of its folder is not in it, and that in words.
+    left_out: Vec<String>,
+    note: Option<String>,
 }
 
 impl Validate {
@@ -44,6 +58,7 @@ impl Validate {
             of_package(Package::read(&self.path, &self.manifest)?, &catalog)?
         };
         valid.remarks.iter().for_each(|remark| ui.warn(remark));
+        valid.package.iter().filter_map(|package| package.note.as_ref()).for_each(|note| ui.note(note));
         if ui.is_json() {
             return Ok(ui.json(&valid.json())?);
         }
@@ -65,18 +80,19 @@ fn of_manifest(path: &Path, catalog: &EventCatalog) -> Result<Valid, Failure> {
 }
 
 fn of_package(package: Package, catalog: &EventCatalog) -> Result<Valid, Failure> {
-    let remarks = package.remarks();
-    let size = package.bytes.len();
-    let read = domain::package::Package::read(package.bytes.into(), catalog)?;
+    let Package { bytes, digest, remarks, left_out, left_out_note: note, .. } = package;
+    let size = bytes.len();
+    let read = domain::package::Package::read(bytes, catalog)?;
     let files = read.files.into_iter().map(|file| file.path).collect();
-    Ok(Valid { manifest: read.manifest, package: Some((package.digest, size, files)), remarks })
+    let remarks = remarks.into_iter().chain(not_here(&read.manifest.command)).collect();
+    Ok(Valid { manifest: read.manifest, package: Some(Packed { digest, size, files, left_out, note }), remarks })
 }
 
 impl Valid {
     fn line(&self) -> String {
         let about = match &self.package {
-            Some((_, size, files)) if files.len() == 1 => format!("1 file, {size} bytes"),
-            Some((_, size, files)) => format!("{} files, {size} bytes", files.len()),
+            Some(Packed { size, files, .. }) if files.len() == 1 => format!("1 file, {size} bytes"),
+            Some(Packed { size, files, .. }) => format!("{} files, {size} bytes", files.len()),
             None => "the manifest of an external plugin".to_owned(),
         };
         let manifest = &self.manifest;
@@ -86,7 +102,9 @@ impl Valid {
 
     fn json(&self) -> Value {
         let package = self.package.as_ref();
-        let package = package.map(|(digest, size, files)| json!({"digest": digest, "size": size, "files": files}));
+        let package = package.map(|Packed { digest, size, files, left_out, .. }| {
+            json!({"digest": digest, "size": size, "files": files, "left_out": left_out})
+        });
         json!({"manifest": self.manifest.to_map(), "package": package, "warnings": self.remarks})
     }
 }

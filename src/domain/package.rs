@@ -27,19 +27,19 @@ use super::{
 
 /// What is at most allowed of an archive (CONTRACT 6), sizes in bytes.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+pub struct Limits {
     /// The archive itself.
-    archive: u64,
+    pub archive: u64,
     /// The manifest, uncompressed.
-    manifest: u64,
+    pub manifest: u64,
     /// Files and folders together. The contract counts only files; folders must end somewhere too.
-    entries: usize,
+    pub entries: usize,
     /// Files.
-    files: usize,
+    pub files: usize,
     /// One file, uncompressed.
-    file: u64,
+    pub file: u64,
     /// All files, uncompressed.
-    total: u64,
+    pub total: u64,
 }
 
 const MIB: u64 = 1024 * 1024;
@@ -47,7 +47,8 @@ const MIB: u64 = 1024 * 1024;
 /// Most bytes of a package's archive: 50 MiB.
 pub const MAX_ARCHIVE: u64 = 50 * MIB;
 
-const LIMITS: Limits =
+/// The limits of every package.
+pub const LIMITS: Limits =
     Limits { archive: MAX_ARCHIVE, manifest: MIB, entries: 16_384, files: 2048, file: 50 * MIB, total: 200 * MIB };
 
 /// A package that keeps all rules.
@@ -94,6 +95,21 @@ impl Package {
     pub fn stored(bytes: Bytes, manifest: Manifest) -> Result<Self> {
         let layout = Layout::plan(&archive::open(&bytes)?, &LIMITS)?;
         Ok(Self::new(manifest, bytes, layout))
+    }
+
+    /// The file that a path means, as a program of the plugin that begins in the install directory would.
+    #[must_use]
+    pub fn file(&self, path: &str) -> Option<&PackageFile> {
+        let path = path::clean(path).ok()?;
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Does a path mean a folder, the install directory for one?
+    #[must_use]
+    pub fn has_folder(&self, path: &str) -> bool {
+        let Ok(path) = path::clean(path) else { return false };
+        let inside = format!("{path}/");
+        path.is_empty() || self.folders.contains(&path) || self.files.iter().any(|file| file.path.starts_with(&inside))
     }
 
     /// Hands each file and a reader of its contents to `sink`, in the archive's order.

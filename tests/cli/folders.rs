@@ -1,6 +1,6 @@
 //! new, validate, package, and folders that are installed.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::{Value, json};
 
@@ -46,12 +46,12 @@ async fn a_new_plugin_is_valid_becomes_a_package_and_is_installed() {
     std::os::unix::fs::symlink("manifest.json", home.join("My Plugin/link")).unwrap();
     let valid = alone(home, &["validate", "My Plugin", "-o", "json"]).await.json();
     assert_eq!(valid["package"]["files"], json!(["manifest.json", "assets/target/kept.bin"]));
+    assert_eq!(valid["package"]["left_out"], json!([".git", ".well-known", "notes.txt~"]));
     let told: Vec<_> = valid["warnings"].as_array().unwrap().iter().map(|told| told.as_str().unwrap()).collect();
-    assert!(
-        matches!(told[..], [first, second] if first.starts_with(".well-known is left out: ")
-        && second.starts_with("link is left out: ")),
-        "{told:?}"
-    );
+    assert!(matches!(told[..], [links] if links.contains(": link; put what it leads to")), "{told:?}");
+    fs::remove_file(home.join("My Plugin/link")).unwrap();
+    let packaged = alone(home, &["package", "My Plugin", "-O", "-"]).await;
+    assert!(packaged.stderr.starts_with("left out: .git, .well-known, notes.txt~; "), "{}", packaged.stderr);
     let made = alone(home, &["package", "My Plugin", "-o", "json"]).await.json();
     assert_eq!((&made["file"], &made["digest"]), (&json!("my-plugin.zip"), &valid["package"]["digest"]));
     assert_eq!(alone(home, &["package", "My Plugin"]).await.code(), Some(6));
@@ -115,21 +115,79 @@ async fn what_a_server_would_refuse_is_not_valid_and_what_it_would_drop_is_told(
 }
 
 #[tokio::test]
-async fn a_command_that_is_not_in_the_package_is_told() {
+async fn what_will_fail_when_it_is_started_is_told() {
     let home = tempfile::tempdir().unwrap();
     let manifest = json!({"id": "x", "author": "me", "name": "X", "command": "./bin/x"});
     fs::write(home.path().join("manifest.json"), manifest.to_string()).unwrap();
-    for command in [&["validate"][..], &["package", "-O", "x.zip"], &["validate", "x.zip"]] {
+    let told = async |command: &[&str], why: &str| {
         let done = alone(home.path(), command).await;
         done.text();
-        assert!(done.stderr.contains("\"./bin/x\" is not in the package"), "{command:?}: {}", done.stderr);
+        assert!(done.stderr.contains(why), "{command:?}: {}", done.stderr);
+    };
+    for command in [&["validate"][..], &["package", "-O", "x.zip"], &["validate", "x.zip"]] {
+        told(command, "\"./bin/x\" can't be started: it is not in the package").await;
     }
     fs::remove_file(home.path().join("x.zip")).unwrap();
     fs::create_dir(home.path().join("bin")).unwrap();
-    fs::write(home.path().join("bin/x"), "").unwrap();
+    let program = home.path().join("bin/x");
+    fs::write(&program, "#!/bin/sh\r\n").unwrap();
+    told(&["validate"], "(`chmod +x bin/x`)").await;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    told(&["validate"], "CR LF").await;
+    fs::write(home.path().join("package.json"), r#"{"dependencies": {"ws": "8"}}"#).unwrap();
+    told(&["validate"], "npm install").await;
+
+    fs::write(&program, "#!/bin/sh\n").unwrap();
+    fs::create_dir_all(home.path().join("node_modules/ws")).unwrap();
+    fs::write(home.path().join("node_modules/ws/index.js"), "").unwrap();
     let valid = alone(home.path(), &["validate"]).await;
     assert_eq!(valid.stderr, "");
-    assert!(valid.text().contains(" is valid: 2 files, "), "{}", valid.text());
+    assert!(valid.text().contains(" is valid: 4 files, "), "{}", valid.text());
+
+    let manifest = json!({"id": "x", "author": "me", "name": "X", "command": "no-such-program-anywhere"});
+    fs::write(home.path().join("manifest.json"), manifest.to_string()).unwrap();
+    told(&["validate"], "is not on the PATH here").await;
+}
+
+#[tokio::test]
+async fn nothing_is_packaged_that_a_server_refuses() {
+    let home = tempfile::tempdir().unwrap();
+    let manifest = json!({"id": "x", "author": "me", "name": "X", "command": "x"});
+    fs::write(home.path().join("manifest.json"), manifest.to_string()).unwrap();
+    fs::create_dir(home.path().join("logs")).unwrap();
+    fs::write(home.path().join("logs/output.log"), "").unwrap();
+    let refused = alone(home.path(), &["package", "-o", "json"]).await;
+    assert_eq!((refused.code(), &error_of(&refused)["reason"]), (Some(9), &json!("INVALID_PACKAGE")));
+    fs::write(home.path().join(".plugdignore"), "/logs/\n").unwrap();
+    alone(home.path(), &["package"]).await.text();
+
+    fs::create_dir(home.path().join("node_modules")).unwrap();
+    for number in 0..2048 {
+        fs::write(home.path().join(format!("node_modules/{number}.js")), "").unwrap();
+    }
+    let refused = alone(home.path(), &["package", "-o", "json", "--force"]).await;
+    let error = error_of(&refused);
+    assert_eq!(refused.code(), Some(9));
+    let what = "there are 2049 files, and a package has at most 2048: node_modules 2048 (";
+    assert!(error["message"].as_str().unwrap().starts_with(what), "{error}");
+    assert!(error["hint"].as_str().unwrap().contains("npm install --omit=dev"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plugin_of_node_runs_with_its_modules() {
+    let plugd = Plugd::start().await;
+    let folder = plugd.scratch().join("node");
+    fs::create_dir_all(folder.join("node_modules/greeting")).unwrap();
+    fs::write(folder.join("node_modules/greeting/index.js"), "module.exports = 'found';").unwrap();
+    let main = "try { console.log(require('greeting')); } catch (error) { console.log(error.message); }";
+    fs::write(folder.join("main.js"), main).unwrap();
+    let manifest = json!({"id": "x", "author": "me", "name": "X", "command": "node", "args": ["main.js"]});
+    fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
+
+    let id = json_of(&plugd, &["install", folder.to_str().unwrap()]).await["id"].as_str().unwrap().to_owned();
+    plugd.api().begin(&id).await;
+    let mut logs = plugd.api().logs(&id).await;
+    assert_eq!(logs.line().await.unwrap().unwrap().text, "found");
 }
 
 #[tokio::test]

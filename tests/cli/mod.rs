@@ -19,7 +19,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{Output, Plugd, Run, chaos, chaos_manifest, cli, program};
+use crate::harness::{Output, Plugd, Run, chaos, chaos_manifest, cli, program, search_path};
 
 async fn run(plugd: &Plugd, args: &[&str]) -> Output {
     cli(plugd, args).run().await
@@ -31,7 +31,7 @@ async fn json_of(plugd: &Plugd, args: &[&str]) -> Value {
 
 /// The command line without a server, in this folder.
 async fn alone(folder: &Path, args: &[&str]) -> Output {
-    program(env!("CARGO_BIN_EXE_plugd")).args(args).current_dir(folder).run().await
+    program(env!("CARGO_BIN_EXE_plugd")).args(args).current_dir(folder).env("PATH", search_path()).run().await
 }
 
 /// The error of a command with `-o json` that must fail.

@@ -8,7 +8,7 @@ use crate::{
     api::v1::{ConfigurationField, configuration_field::Type},
     cli::{
         failure::{Exit, Failure},
-        package::is_near,
+        package::nearest,
         ui::Ui,
         usage,
     },
@@ -103,8 +103,8 @@ fn remove(values: &mut Map<String, Value>, key: &str) -> Result<(), Failure> {
 /// Says which keys the plugin does not know. They are stored all the same: not every plugin declares all of its fields.
 fn warn<'a>(ui: &Ui, schema: &[ConfigurationField], keys: impl Iterator<Item = &'a String>) {
     for key in keys.filter(|key| !schema.iter().any(|field| field.id == **key)) {
-        let guess = schema.iter().find(|field| is_near(&field.id, key));
-        let guess = guess.map(|field| format!("; did you mean {:?}?", field.id)).unwrap_or_default();
+        let guess = nearest(key, schema.iter().map(|field| field.id.as_str()));
+        let guess = guess.map(|id| format!("; did you mean {id:?}?")).unwrap_or_default();
         ui.warn(&format!("the plugin declares no field {key:?}{guess}"));
     }
 }

@@ -13,7 +13,10 @@ use tokio::{
 };
 
 use super::Session;
-use crate::cli::{failure::Failure, package::is_ignored};
+use crate::cli::{
+    failure::Failure,
+    package::{Ignored, PLUGDIGNORE},
+};
 
 /// How long it must be quiet.
 const QUIET: Duration = Duration::from_millis(300);
@@ -37,8 +40,8 @@ impl Changes {
     /// It can't be watched.
     pub(super) fn of(dir: &Path, except: Vec<PathBuf>) -> Result<Self, Failure> {
         let changed = Arc::new(Notify::new());
-        let filter =
-            Filter { dir: dir.to_owned(), except: except.iter().filter_map(|p| p.canonicalize().ok()).collect() };
+        let except = except.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+        let mut filter = Filter { dir: dir.to_owned(), ignored: Ignored::of(dir).ok(), except };
         let notify = Arc::clone(&changed);
         let on_event = move |event: notify::Result<Event>| {
             // An error means that events were lost: something may have changed.
@@ -72,20 +75,30 @@ impl Changes {
     }
 }
 
-/// Which events count.
+/// Which events count: those of files that are packaged, and of the file that says which are.
 struct Filter {
     dir: PathBuf,
+    /// None while the author's patterns can't be read: then everything counts.
+    ignored: Option<Ignored>,
     except: Vec<PathBuf>,
 }
 
 impl Filter {
-    fn counts(&self, event: &Event) -> bool {
-        !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| self.is_of_plugin(path))
+    fn counts(&mut self, event: &Event) -> bool {
+        if matches!(event.kind, EventKind::Access(_)) {
+            return false;
+        }
+        let patterns = self.dir.join(PLUGDIGNORE);
+        if event.paths.contains(&patterns) {
+            self.ignored = Ignored::of(&self.dir).ok();
+            return true;
+        }
+        event.paths.iter().any(|path| self.is_of_plugin(path))
     }
 
     fn is_of_plugin(&self, path: &Path) -> bool {
-        let within = path.strip_prefix(&self.dir).unwrap_or(path);
-        !is_ignored(within) && !self.except.iter().any(|folder| path.starts_with(folder))
+        let is_ignored = self.ignored.as_ref().is_some_and(|ignored| ignored.covers(path));
+        !is_ignored && !self.except.iter().any(|folder| path.starts_with(folder))
     }
 }
 
@@ -102,8 +115,11 @@ mod tests {
         for folder in ["target", "data", "src"] {
             fs::create_dir(root.join(folder)).unwrap();
         }
+        fs::create_dir_all(root.join("node_modules/a")).unwrap();
+        fs::write(root.join(PLUGDIGNORE), "*.ts\n").unwrap();
         let mut changes = Changes::of(&root, vec![root.join("data")]).unwrap();
         fs::write(root.join("target/out"), "x").unwrap();
+        fs::write(root.join("src/main.ts"), "x").unwrap();
         fs::write(root.join("data/plugd.db"), "x").unwrap();
         for dropping in ["src/.main.py.swp", "src/main.py~", "src/#main.py#"] {
             fs::write(root.join(dropping), "x").unwrap();
@@ -112,6 +128,12 @@ mod tests {
         let ignored = timeout(Duration::from_millis(400), changes.settled()).await;
         assert!(ignored.is_err(), "ignored folders count");
         fs::write(root.join("src/main.py"), "x").unwrap();
+        timeout(Duration::from_secs(60), changes.settled()).await.unwrap();
+        fs::write(root.join("node_modules/a/index.js"), "x").unwrap();
+        timeout(Duration::from_secs(60), changes.settled()).await.unwrap();
+        fs::write(root.join(PLUGDIGNORE), "").unwrap();
+        timeout(Duration::from_secs(60), changes.settled()).await.unwrap();
+        fs::write(root.join("src/main.ts"), "y").unwrap();
         timeout(Duration::from_secs(60), changes.settled()).await.unwrap();
     }
 }

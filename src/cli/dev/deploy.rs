@@ -38,6 +38,8 @@ pub(super) struct Deployment<'a> {
     /// The plugin that this session last deployed to.
     plugin: Option<Plugin>,
     was_running: bool,
+    /// What was said of the package.
+    remarks: Vec<String>,
     /// The log that is followed, and whose it is.
     log: Option<(String, AbortOnDropHandle<()>)>,
 }
@@ -58,7 +60,8 @@ pub(super) enum Outcome {
 impl<'a> Deployment<'a> {
     pub(super) fn new(session: &'a Session, build: Option<&'a str>) -> Self {
         let (packaged, plugin, log) = (None, None, None);
-        Self { session, build, packaged, is_good: false, is_broken: false, plugin, was_running: false, log }
+        let remarks = Vec::new();
+        Self { session, build, packaged, is_good: false, is_broken: false, plugin, was_running: false, remarks, log }
     }
 
     /// Builds and packages the folder; none if no file that counts has changed.
@@ -77,8 +80,20 @@ impl<'a> Deployment<'a> {
         let package = self.session.package().inspect_err(|_| self.break_off())?;
         (self.packaged, self.is_good, self.is_broken) = (Some(package.digest.clone()), false, false);
         built?;
-        self.session.warn(&package.remarks());
+        self.remark(&package);
         Ok(Some(package))
+    }
+
+    /// Says what there is to say of a package, if it was not said of the one before.
+    fn remark(&mut self, package: &Package) {
+        let remarks = package.remarks.iter().map(|remark| format!("warning: {remark}"));
+        let remarks: Vec<String> = remarks.chain(package.left_out_note.clone()).collect();
+        let is_new = |remark: &&String| !self.remarks.contains(remark);
+        remarks.iter().filter(is_new).for_each(|remark| match remark.starts_with("warning: ") {
+            true => self.session.shout(remark),
+            false => self.session.say(remark),
+        });
+        self.remarks = remarks;
     }
 
     /// The folder can't be packaged. If it is as before again, that is tried again unless it runs.

@@ -12,6 +12,8 @@ use crate::cli::{
     ui::tests::{Printed, mk_ui},
 };
 
+const MANIFEST: &str = r#"{"id": "installed", "author": "me", "name": "Installed"}"#;
+
 struct Bench {
     fake: Fake,
     session: Session,
@@ -21,7 +23,7 @@ struct Bench {
 
 async fn mk_bench() -> Bench {
     let (fake, folder) = (Fake::start().await, tempfile::tempdir().unwrap());
-    fs::write(folder.path().join("manifest.json"), r#"{"id": "installed"}"#).unwrap();
+    fs::write(folder.path().join("manifest.json"), MANIFEST).unwrap();
     let options = Options { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..Options::default() };
     let api = Api::connect(&options).await.unwrap();
     let dir = folder.path().canonicalize().unwrap();
@@ -82,12 +84,26 @@ async fn a_build_that_fails_deploys_nothing_until_a_file_changes() {
 }
 
 #[tokio::test]
+async fn what_is_left_out_is_said_once() {
+    let bench = mk_bench().await;
+    fs::create_dir(bench.folder.path().join(".venv")).unwrap();
+    bench.fake.can_update();
+    let mut deployment = Deployment::new(&bench.session, None);
+    deploy(&mut deployment).await.unwrap();
+    bench.write("main.py", "1");
+    deploy(&mut deployment).await.unwrap();
+    let text = bench.printed.text();
+    assert_eq!(text.matches("left out: .venv; ").count(), 1, "{text}");
+    assert_eq!(text.matches("no \"command\"").count(), 1, "{text}");
+}
+
+#[tokio::test]
 async fn a_broken_manifest_is_an_error_and_the_mended_one_another_chance() {
     let bench = mk_bench().await;
     bench.write("manifest.json", "{");
     let mut deployment = Deployment::new(&bench.session, None);
     assert!(deploy(&mut deployment).await.is_err());
-    bench.write("manifest.json", r#"{"id": "installed"}"#);
+    bench.write("manifest.json", MANIFEST);
     assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::First(_)))));
 }
 
@@ -104,7 +120,7 @@ async fn an_external_command_gets_its_address_and_is_run_again_when_a_file_chang
     let work = external::run(&bench.session, &command, &mut changes);
     let script = async {
         seen.settled().await;
-        bench.write("manifest.json", r#"{"id": "installed", "name": "New"}"#);
+        bench.write("manifest.json", r#"{"id": "installed", "author": "me", "name": "New"}"#);
         seen.settled().await;
         bench.session.stop.cancel();
     };

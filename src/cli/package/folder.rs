@@ -2,21 +2,21 @@
 
 use std::{
     fs,
-    io::{self, Cursor, Write},
-    os::unix::fs::PermissionsExt,
+    io::{self, Cursor, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use super::{
-    ignored::{is_ignored, is_worth_a_word},
+    contents::{Contents, File},
+    limits,
     manifest::{MANIFEST, Manifest, YAML},
     unreadable,
 };
-use crate::cli::failure::Failure;
+use crate::{cli::failure::Failure, domain::package::LIMITS, files};
 
-type Archive = ZipWriter<Cursor<Vec<u8>>>;
+type Archive = ZipWriter<Bounded>;
 
 /// A folder to be packaged.
 #[derive(Debug, Clone, Copy)]
@@ -25,67 +25,45 @@ pub(in crate::cli) struct Folder<'a> {
     pub(in crate::cli) dir: &'a Path,
     /// Its manifest, if it is not where it usually is.
     pub(in crate::cli) manifest: Option<&'a Path>,
-    /// Folders and files that are no part of the plugin, beside what [`is_ignored`].
+    /// Folders and files that are no part of the plugin, beside what is [`super::Ignored`].
     pub(in crate::cli) except: &'a [PathBuf],
 }
 
 impl Folder<'_> {
-    /// The archive, and what its author may miss in it. First the manifest, so that no other file of its name in the folder is taken for it (CONTRACT 6), then
-    /// every file in the order of names.
+    /// The archive of these contents. First the manifest, so that no other file of its name in the folder is taken for it
+    /// (CONTRACT 6), then every file in the order of names.
     ///
     /// # Errors
-    /// A file can't be read.
-    pub(super) fn zip(&self, manifest: &Manifest) -> Result<(Vec<u8>, Vec<String>), Failure> {
-        let (mut files, mut missed) = (Vec::new(), Vec::new());
-        self.collect(self.dir, &mut files, &mut missed).map_err(|error| unreadable(self.dir, error))?;
-        files.sort();
-        missed.sort();
-        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-        add(&mut archive, MANIFEST, &manifest.json, 0o644).map_err(|error| unreadable(&manifest.path, error))?;
-        for path in &files {
-            self.add_file(&mut archive, path).map_err(|error| unreadable(path, error))?;
-        }
-        let bytes = archive.finish().map_err(|error| unreadable(self.dir, io::Error::from(error)))?;
-        Ok((bytes.into_inner(), missed))
+    /// A file can't be read, or the archive becomes larger than any server takes.
+    pub(super) fn zip(&self, manifest: &Manifest, contents: &Contents) -> Result<Vec<u8>, Failure> {
+        self.zip_within(LIMITS.archive, manifest, contents)
     }
 
-    /// Links are left out: what they lead to may be anywhere.
-    fn collect(&self, dir: &Path, files: &mut Vec<PathBuf>, missed: &mut Vec<String>) -> io::Result<()> {
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            let (path, kind) = (entry.path(), entry.file_type()?);
-            if self.is_manifest(&path) || self.is_excepted(&path) {
-                continue;
-            }
-            let within = path.strip_prefix(self.dir).unwrap_or(&path);
-            if is_ignored(within) {
-                let name = Some(within).filter(|_| is_worth_a_word(&entry.file_name()));
-                missed.extend(name.map(|name| format!("{} is left out: its name begins with a dot", name.display())));
-            } else if kind.is_dir() {
-                self.collect(&path, files, missed)?;
-            } else if kind.is_file() {
-                files.push(path);
-            } else {
-                missed.push(format!("{} is left out: it is a link, or no file", within.display()));
-            }
+    /// The same with at most so many bytes.
+    pub(super) fn zip_within(&self, limit: u64, manifest: &Manifest, contents: &Contents) -> Result<Vec<u8>, Failure> {
+        let mut archive = ZipWriter::new(Bounded { memory: Cursor::default(), limit });
+        let failure = |path: &Path, error: io::Error| match error.kind() {
+            io::ErrorKind::FileTooLarge => limits::too_large(&contents.files),
+            _ => unreadable(path, error),
+        };
+        add(&mut archive, MANIFEST, &manifest.json, 0o644).map_err(|error| failure(&manifest.path, error))?;
+        for File { name, path, mode, .. } in &contents.files {
+            // It may have grown since it was looked at.
+            let bytes = files::read(path, LIMITS.file).map_err(|error| unreadable(path, error))?;
+            add(&mut archive, name, &bytes, *mode).map_err(|error| failure(path, error))?;
         }
-        Ok(())
+        let bytes = archive.finish().map_err(|error| failure(self.dir, error.into()))?;
+        Ok(bytes.memory.into_inner())
     }
 
     /// The manifest is written by itself, and in JSON only.
-    fn is_manifest(&self, path: &Path) -> bool {
+    pub(super) fn is_manifest(&self, path: &Path) -> bool {
         [MANIFEST].iter().chain(&YAML).any(|name| path == self.dir.join(name))
             || self.manifest.is_some_and(|manifest| is_same(path, manifest))
     }
 
-    fn is_excepted(&self, path: &Path) -> bool {
+    pub(super) fn is_excepted(&self, path: &Path) -> bool {
         self.except.iter().any(|other| is_same(path, other))
-    }
-
-    fn add_file(&self, archive: &mut Archive, path: &Path) -> io::Result<()> {
-        let name = path.strip_prefix(self.dir).unwrap_or(path).to_str();
-        let name = name.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its name is not UTF-8"))?;
-        add(archive, name, &fs::read(path)?, fs::metadata(path)?.permissions().mode() & 0o777)
     }
 }
 
@@ -101,4 +79,32 @@ fn add(archive: &mut Archive, name: &str, contents: &[u8], mode: u32) -> io::Res
         .unix_permissions(mode);
     archive.start_file(name, options)?;
     archive.write_all(contents)
+}
+
+/// Memory that takes no more than an archive may have: what follows would be compressed for nothing.
+#[derive(Debug)]
+struct Bounded {
+    memory: Cursor<Vec<u8>>,
+    limit: u64,
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.memory.position() + bytes.len() as u64 > self.limit {
+            // The archive is given up. That it is brought to an end all the same is nobody's business.
+            self.limit = u64::MAX;
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.memory.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Bounded {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.memory.seek(to)
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
-use super::unreadable;
+use super::text;
 use crate::{
     api::json::to_struct,
     cli::failure::{Exit, Failure},
@@ -55,7 +55,7 @@ impl Manifest {
     /// # Errors
     /// It can't be read, or is no object.
     pub(in crate::cli) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = files::read_text(path, files::MAX_TEXT).map_err(|error| unreadable(path, error))?;
+        let text = text(path)?;
         let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
         let object = if is_yaml { of_yaml(&text) } else { of_json(&text) };
         let object = object.map_err(|why| invalid(path, &why))?;

@@ -2,22 +2,54 @@
 
 use serde_json::{Map, Value};
 
-use crate::domain::{events::EventCatalog, manifest::Manifest, package::Package};
+use crate::domain::{events::EventCatalog, manifest::Manifest};
 
-/// Keys at the top of a manifest, to guess what was meant from.
-const KEYS: [&str; 11] = [
-    "id",
-    "author",
-    "name",
-    "description",
-    "version",
-    "command",
-    "args",
-    "events_consumed",
-    "access",
-    "configuration_schema",
-    "capabilities",
+/// The keys of each object in a manifest, to guess what was meant from.
+const KEYS: [(&str, &[&str]); 9] = [
+    (
+        "",
+        &[
+            "id",
+            "author",
+            "name",
+            "description",
+            "version",
+            "command",
+            "args",
+            "events_consumed",
+            "access",
+            "configuration_schema",
+            "capabilities",
+        ],
+    ),
+    ("access", &["handle", "name", "permissions", "bio", "links", "metadata"]),
+    ("access.links", &["text", "url"]),
+    ("configuration_schema", &["fields"]),
+    ("configuration_schema.fields", &["type", "id", "label", "description", "default"]),
+    ("capabilities", &["type", "id", "version", "name", "description", "tools", "toolsets"]),
+    (
+        "capabilities.tools",
+        &[
+            "id",
+            "name",
+            "description",
+            "title",
+            "input_schema",
+            "output_schema",
+            "requires_confirmation",
+            "requires_workspace",
+            "annotations",
+        ],
+    ),
+    (
+        "capabilities.tools.annotations",
+        &["title", "readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"],
+    ),
+    ("capabilities.toolsets", &["id", "name", "description", "tools", "instruction", "requires_workspace"]),
 ];
+
+/// How alike two words must be for one to be taken for the other (Jaro and Winkler): a slip or two, or the same beginning.
+const ALIKE: f64 = 0.85;
 
 /// What to say about a manifest. Nothing about one that is refused anyway.
 #[must_use]
@@ -31,17 +63,6 @@ pub(in crate::cli) fn remarks(manifest: &Map<String, Value>, is_supervised: bool
         remarks.push("the manifest has no \"command\": the plugin can be installed, but not started".to_owned());
     }
     remarks
-}
-
-/// What to say about a package whose command names a file that is not in it. Nothing about one that is refused anyway.
-#[must_use]
-pub(super) fn missing_command(archive: &[u8]) -> Option<String> {
-    let package = Package::read(archive.to_vec().into(), &EventCatalog::any()).ok()?;
-    let command = &package.manifest.command;
-    let path = command.strip_prefix("./").filter(|path| !path.contains("./") && !path.contains("//"))?;
-    let is_there = package.files.iter().any(|file| file.path == path);
-    (!is_there)
-        .then(|| format!("the manifest's command {command:?} is not in the package: the plugin can't be started"))
 }
 
 /// Finds what is written but not kept, at any depth.
@@ -79,23 +100,23 @@ fn is_void(value: &Value) -> bool {
 }
 
 fn unknown(path: &str) -> String {
-    let guess = KEYS.iter().find(|key| is_near(key, path));
-    let guess = guess.map(|key| format!("; did you mean \"{key}\"?")).unwrap_or_default();
+    let (place, key) = path.rsplit_once('.').unwrap_or(("", path));
+    // "capabilities[0].tools[1]" is "capabilities.tools".
+    let place: String = place.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect();
+    let keys = KEYS.iter().find(|(known, _)| *known == place).map_or(&[][..], |(_, keys)| keys);
+    let guess = nearest(key, keys.iter().copied()).map(|key| format!("; did you mean \"{key}\"?")).unwrap_or_default();
     format!("the manifest's \"{path}\" is not known and is ignored{guess}")
 }
 
-/// Is one the other but for a letter too many, too few or wrong, or two letters that changed places?
+/// The word among these that somebody most likely meant, if any is near.
 #[must_use]
-pub(in crate::cli) fn is_near(one: &str, other: &str) -> bool {
-    let (one, other) = (one.to_lowercase(), other.to_lowercase());
-    let same_start = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
-    let (one, other) = (&one.as_bytes()[same_start..], &other.as_bytes()[same_start..]);
-    let same_end = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
-    match (&one[..one.len() - same_end], &other[..other.len() - same_end]) {
-        ([] | [_], [] | [_]) => true,
-        ([a, b], [c, d]) => (a, b) == (d, c),
-        _ => false,
-    }
+pub(in crate::cli) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let written = written.to_lowercase();
+    let rated = known.map(|known| (strsim::jaro_winkler(&known.to_lowercase(), &written), known));
+    rated
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, known)| known)
 }
 
 #[cfg(test)]
@@ -116,7 +137,10 @@ mod tests {
         }));
         assert_eq!(said.len(), 4, "{said:?}");
         assert!(said[0].contains("\"comand\"") && said[0].contains("did you mean \"command\"?"), "{said:?}");
-        assert!(said[1].contains("\"configuration_schema.fields[0].labl\""), "{said:?}");
+        assert!(
+            said[1].contains("\"configuration_schema.fields[0].labl\"") && said[1].contains("mean \"label\"?"),
+            "{said:?}"
+        );
         assert!(said[2].contains("\"homepage\"") && !said[2].contains("did you mean"), "{said:?}");
         assert!(said[3].contains("no \"command\""), "{said:?}");
     }
@@ -148,12 +172,22 @@ mod tests {
     }
 
     #[test]
-    fn near_is_one_slip() {
-        for slip in ["comand", "commnad", "commando", "kommand", "Command"] {
-            assert!(is_near("command", slip), "{slip}");
+    fn what_was_meant_is_guessed_from_a_slip_or_the_beginning() {
+        let keys = || KEYS[0].1.iter().copied();
+        for (written, meant) in [
+            ("comand", "command"),
+            ("commnad", "command"),
+            ("commando", "command"),
+            ("kommand", "command"),
+            ("Command", "command"),
+            ("argss", "args"),
+            ("events", "events_consumed"),
+            ("config_schema", "configuration_schema"),
+        ] {
+            assert_eq!(nearest(written, keys()), Some(meant), "{written}");
         }
-        for other in ["cmd", "commands2", "args", "id"] {
-            assert!(!is_near("command", other), "{other}");
+        for written in ["homepage", "icon", "license", "main", "x"] {
+            assert_eq!(nearest(written, keys()), None, "{written}");
         }
     }
 }

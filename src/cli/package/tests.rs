@@ -11,9 +11,11 @@ fn write(folder: &Path, name: &str, contents: &str) {
     fs::write(path, contents).unwrap();
 }
 
+const MINE: &str = r#"{"id": "mine", "author": "me", "name": "Mine", "command": "python3", "args": ["main.py"]}"#;
+
 fn mk_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), MANIFEST, "{}");
+    write(folder.path(), MANIFEST, MINE);
     write(folder.path(), "main.py", "print()");
     write(folder.path(), "lib/b.py", "b");
     write(folder.path(), "lib/a.py", "a");
@@ -62,17 +64,9 @@ fn permissions_are_kept() {
 }
 
 #[test]
-fn what_no_package_wants_is_left_out() {
+fn what_no_package_wants_is_left_out_and_told() {
     let folder = mk_folder();
-    for name in [
-        ".git/HEAD",
-        "node_modules/x/i.js",
-        "lib/__pycache__/a.pyc",
-        "target/x",
-        ".DS_Store",
-        "data/plugd.db",
-        "lib/out.zip",
-    ] {
+    for name in [".git/HEAD", "lib/__pycache__/a.pyc", "target/x", ".DS_Store", "data/plugd.db", "lib/out.zip"] {
         write(folder.path(), name, "x");
     }
     symlink("/etc/hostname", folder.path().join("link")).unwrap();
@@ -80,6 +74,86 @@ fn what_no_package_wants_is_left_out() {
     let except = [folder.path().join("lib/../data"), folder.path().join("lib/out.zip")];
     let package = Package::of_folder(&Folder { dir: folder.path(), manifest: None, except: &except }).unwrap();
     assert_eq!(names(&package), [MANIFEST, "lib/a.py", "lib/b.py", "main.py"]);
+    assert_eq!(package.left_out, [".DS_Store", ".git", "lib/__pycache__", "target"]);
+    let note = package.left_out_note.unwrap();
+    assert!(note.starts_with("left out: .DS_Store, .git, lib/__pycache__, target; "), "{note}");
+    assert!(note.contains("`!.DS_Store` to .plugdignore"), "{note}");
+    assert!(
+        matches!(&package.remarks[..], [links] if links.contains(": 2 in .; put what they lead to")),
+        "{:?}",
+        package.remarks
+    );
+}
+
+#[test]
+fn the_authors_patterns_leave_out_more_and_bring_back() {
+    let folder = mk_folder();
+    for name in [".well-known/x", "src/main.ts", "src/.x.swp"] {
+        write(folder.path(), name, "x");
+    }
+    write(folder.path(), PLUGDIGNORE, "*.ts\n!.well-known\n");
+    let package = read(folder.path()).unwrap();
+    assert_eq!(names(&package), [MANIFEST, ".well-known/x", "lib/a.py", "lib/b.py", "main.py"]);
+    assert_eq!(package.left_out, ["src/.x.swp", "src/main.ts"]);
+}
+
+#[test]
+fn node_modules_goes_in_without_its_programs_and_links_in_it_are_told() {
+    let folder = mk_folder();
+    for name in ["node_modules/a/index.js", "node_modules/.prisma/client.js", "node_modules/.package-lock.json"] {
+        write(folder.path(), name, "x");
+    }
+    fs::create_dir(folder.path().join("node_modules/.bin")).unwrap();
+    symlink("../a/index.js", folder.path().join("node_modules/.bin/a")).unwrap();
+    let package = read(folder.path()).unwrap();
+    let modules = ["node_modules/.package-lock.json", "node_modules/.prisma/client.js", "node_modules/a/index.js"];
+    assert_eq!(names(&package)[4..], modules);
+    assert_eq!((package.left_out, package.remarks), (vec!["node_modules/.bin".to_owned()], vec![]));
+
+    symlink(".pnpm/b/node_modules/b", folder.path().join("node_modules/b")).unwrap();
+    let package = read(folder.path()).unwrap();
+    assert!(
+        matches!(&package.remarks[..], [links] if links.contains(": node_modules/b; install node_modules without"))
+    );
+}
+
+#[test]
+fn what_a_server_refuses_is_not_packaged() {
+    let refused = |name: &str, contents: &str| {
+        let folder = mk_folder();
+        write(folder.path(), name, contents);
+        read(folder.path()).unwrap_err()
+    };
+    let logs = refused("logs/output.log", "x");
+    assert_eq!((logs.exit, logs.reason.as_deref()), (Exit::Refused, Some("INVALID_PACKAGE")));
+    assert!(logs.what.contains("\"logs\" is where plugd writes the plugin's logs"), "{logs}");
+    assert_eq!(refused(MANIFEST, r#"{"id": "no spaces"}"#).reason.as_deref(), Some("INVALID_MANIFEST"));
+}
+
+#[test]
+fn a_folder_that_is_too_large_is_refused_before_it_is_compressed() {
+    let folder = mk_folder();
+    // Sparse: if it were read, it would be read for minutes.
+    fs::File::create(folder.path().join("lib/huge")).unwrap().set_len(1 << 40).unwrap();
+    let failure = read(folder.path()).unwrap_err();
+    assert_eq!(failure.what, "lib/huge has 1048576 MiB, and a file of a package at most 50 MiB");
+    write(folder.path(), PLUGDIGNORE, "huge");
+    read(folder.path()).unwrap();
+}
+
+#[test]
+fn an_archive_that_grows_too_large_is_given_up() {
+    let home = mk_folder();
+    let noise: String = (0..1000).map(|n| digest(&[n as u8, (n >> 8) as u8])).collect();
+    write(home.path(), "lib/noise", &noise);
+    let folder = Folder { dir: home.path(), manifest: None, except: &[] };
+    let (manifest, contents) = (Manifest::of_folder(home.path(), None).unwrap(), Contents::of(&folder).unwrap());
+    let size = folder.zip(&manifest, &contents).unwrap().len() as u64;
+    folder.zip_within(size, &manifest, &contents).unwrap();
+    for limit in [0, 10, 10_000, size - 1] {
+        let failure = folder.zip_within(limit, &manifest, &contents).unwrap_err();
+        assert!(failure.what.starts_with("compressed, the package has more than 50 MiB: lib 0.1 MiB, "), "{failure}");
+    }
 }
 
 #[test]
@@ -94,7 +168,6 @@ fn a_folder_without_a_manifest_is_refused() {
 fn the_manifest_comes_first_so_that_no_other_of_its_name_is_taken_for_it() {
     let folder = mk_folder();
     write(folder.path(), "assets/manifest.json", r#"{"id": "other"}"#);
-    write(folder.path(), MANIFEST, r#"{"id": "mine"}"#);
     let package = read(folder.path()).unwrap();
     assert_eq!(names(&package)[..2], [MANIFEST, "assets/manifest.json"]);
     assert_eq!(super::manifest_in(&package.bytes).unwrap()["id"], "mine");
@@ -104,25 +177,37 @@ fn the_manifest_comes_first_so_that_no_other_of_its_name_is_taken_for_it() {
 fn a_manifest_in_yaml_becomes_json_in_the_package() {
     let folder = mk_folder();
     fs::remove_file(folder.path().join(MANIFEST)).unwrap();
-    let yaml = "# mine\nid: mine\nname: 'My: own'\nargs:\n  - main.py\nversion: 0.1.0\naccess: {permissions: [A]}\n";
+    let yaml = "\u{feff}# mine\nid: mine\nauthor: me\nname: 'My: own'\nargs:\n  - main.py\nversion: 0.1.0\n\
+                access: {permissions: [A]}\n";
     write(folder.path(), "manifest.yaml", yaml);
     let package = read(folder.path()).unwrap();
     assert_eq!(names(&package), [MANIFEST, "lib/a.py", "lib/b.py", "main.py"]);
     let expected = serde_json::json!({
-        "id": "mine", "name": "My: own", "args": ["main.py"], "version": "0.1.0", "access": {"permissions": ["A"]},
+        "id": "mine", "author": "me", "name": "My: own", "args": ["main.py"], "version": "0.1.0", "access": {"permissions": ["A"]},
     });
     assert_eq!(manifest_of(&package), expected);
 }
 
 #[test]
+fn a_manifest_with_a_byte_order_mark_is_taken() {
+    let folder = mk_folder();
+    let plain = read(folder.path()).unwrap();
+    write(folder.path(), MANIFEST, &format!("\u{feff}{MINE}"));
+    assert_eq!(read(folder.path()).unwrap(), plain);
+}
+
+#[test]
 fn two_manifests_that_differ_are_refused_until_one_is_named() {
     let folder = mk_folder();
-    write(folder.path(), "manifest.yaml", "{}");
+    write(folder.path(), "manifest.yaml", MINE);
     read(folder.path()).unwrap();
-    write(folder.path(), "manifest.yaml", "id: other");
+    write(folder.path(), "manifest.yaml", "id: other\nauthor: me\nname: Other\n");
     assert_eq!(read(folder.path()).unwrap_err().exit, Exit::Conflict);
     let named = ManifestArg { manifest: Some(folder.path().join("manifest.yaml")) };
-    assert_eq!(manifest_of(&Package::read(folder.path(), &named).unwrap()), serde_json::json!({"id": "other"}));
+    assert_eq!(
+        manifest_of(&Package::read(folder.path(), &named).unwrap()),
+        serde_json::json!({"id": "other", "author": "me", "name": "Other"})
+    );
 }
 
 #[test]
@@ -139,7 +224,6 @@ fn a_manifest_that_can_not_be_read_is_told_with_its_place() {
 #[test]
 fn the_package_that_was_made_in_the_folder_is_no_part_of_it() {
     let folder = mk_folder();
-    write(folder.path(), MANIFEST, r#"{"id": "mine"}"#);
     let package = read(folder.path()).unwrap();
     write(folder.path(), "mine.zip", "x");
     assert_eq!(read(folder.path()).unwrap(), package);
@@ -149,7 +233,7 @@ fn the_package_that_was_made_in_the_folder_is_no_part_of_it() {
 fn an_archive_is_taken_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "p.zip", "bytes");
-    assert_eq!(read(&folder.path().join("p.zip")).unwrap().bytes, b"bytes");
+    assert_eq!(read(&folder.path().join("p.zip")).unwrap().bytes[..], *b"bytes");
     let failure = read(&folder.path().join("absent.zip")).unwrap_err();
     assert_eq!(failure.exit, Exit::NotFound);
 }

@@ -90,7 +90,7 @@ async fn what_is_not_there_is_not_found_by_id_and_by_name() {
 #[tokio::test]
 async fn install_sends_a_folder_as_a_package_with_its_digest() {
     let (fake, folder) = (Fake::start().await, tempfile::tempdir().unwrap());
-    fs::write(folder.path().join("manifest.json"), "{}").unwrap();
+    fs::write(folder.path().join("manifest.json"), r#"{"id": "a", "author": "a", "name": "A"}"#).unwrap();
     let path = folder.path().to_str().unwrap();
     let (printed, done) = run(&fake.url, &["install", path]).await;
     done.unwrap();

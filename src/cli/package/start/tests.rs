@@ -1,0 +1,115 @@
+use std::io::{Cursor, Write};
+
+use serde_json::json;
+use zip::{ZipWriter, write::SimpleFileOptions};
+
+use super::*;
+use crate::domain::events::EventCatalog;
+
+/// A package of these files, with their permissions, in this order.
+fn mk_package(files: &[(&str, &str, u32)]) -> Package {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, contents, mode) in files {
+        archive.start_file(*name, SimpleFileOptions::default().unix_permissions(*mode)).unwrap();
+        archive.write_all(contents.as_bytes()).unwrap();
+    }
+    Package::read(archive.finish().unwrap().into_inner().into(), &EventCatalog::any()).unwrap()
+}
+
+fn mk_manifest(command: &str, args: &[&str]) -> String {
+    json!({"id": "x", "author": "me", "name": "X", "command": command, "args": args}).to_string()
+}
+
+/// What is said of a package with this command and these files beside the manifest.
+fn said(command: &str, args: &[&str], files: &[(&str, &str, u32)]) -> Vec<String> {
+    let manifest = mk_manifest(command, args);
+    remarks(&mk_package(&[&[("manifest.json", manifest.as_str(), 0o644)], files].concat()))
+}
+
+#[track_caller]
+fn check(said: &[String], expected: &[&str]) {
+    assert_eq!(said.len(), expected.len(), "{said:?}");
+    for (said, expected) in said.iter().zip(expected) {
+        assert!(said.contains(expected), "{said}\n does not say {expected}");
+    }
+}
+
+#[test]
+fn a_program_that_can_run_gets_no_remark() {
+    for command in ["./run", "run/../run", "bin/../run"] {
+        check(&said(command, &["x.py"], &[("run", "#!/bin/sh\n", 0o755)]), &[]);
+    }
+    check(&said("/usr/bin/env", &[], &[]), &[]);
+    check(&said("", &[], &[]), &[]);
+}
+
+#[test]
+fn a_program_that_the_kernel_will_not_run_is_told_with_the_reason() {
+    let cases = [
+        ("#!/bin/sh\n", 0o644, "permission bits makes it executable (`chmod +x bin/run`)"),
+        ("", 0o755, "it is an empty file"),
+        ("#!/bin/sh\r\n", 0o755, "CR LF"),
+        ("\u{feff}#!/bin/sh\n", 0o755, "byte order mark"),
+        ("print()\n", 0o755, "neither an ELF program nor a script"),
+    ];
+    for (contents, mode, why) in cases {
+        check(&said("./bin/run", &[], &[("bin/run", contents, mode)]), &[why]);
+    }
+}
+
+#[test]
+fn a_program_that_is_not_in_the_package_is_told() {
+    for command in ["./run", "bin/run", "./bin//run", "../run"] {
+        check(&said(command, &[], &[]), &["it is not in the package"]);
+    }
+    check(&said("./bin", &[], &[("bin/run", "", 0o755)]), &["it is a folder"]);
+}
+
+#[test]
+fn a_script_that_is_not_in_the_package_is_told() {
+    check(&said("python3", &["main.py"], &[]), &["\"main.py\", which python3 is to run, is not in the package"]);
+    for args in [&["-m", "main"][..], &["/opt/main.py"], &["server"], &["."], &[]] {
+        check(&said("node", args, &[]), &[]);
+    }
+    check(&said("node", &["./lib/main.js"], &[("lib/main.js", "", 0o644)]), &[]);
+    check(&said("my-tool", &["main.py"], &[]), &[]);
+}
+
+#[test]
+fn backslashes_are_told() {
+    check(&said(r"bin\run.exe", &[], &[]), &["has a backslash"]);
+    let files = [(r"lib\a.py", "", 0o644), (r"lib\b.py", "", 0o644)];
+    check(&said("x", &[], &files), &[r"names with backslashes: lib\a.py, lib\b.py: "]);
+}
+
+#[test]
+fn a_manifest_in_a_folder_that_wins_is_told() {
+    let (mine, other) = (mk_manifest("x", &[]), mk_manifest("y", &[]));
+    let inside = [("my/manifest.json", mine.as_str(), 0o644)];
+    check(&remarks(&mk_package(&inside)), &["the manifest that counts is my/manifest.json"]);
+    let both = [inside[0], ("manifest.json", other.as_str(), 0o644)];
+    check(&remarks(&mk_package(&both)), &["though there is a manifest.json at the top"]);
+    let in_order = [both[1], inside[0]];
+    check(&remarks(&mk_package(&in_order)), &[]);
+}
+
+#[test]
+fn packages_of_node_that_are_missing_are_told() {
+    let about = r#"{"dependencies": {"ws": "8", "@a/b": "1", "c": "1"}, "devDependencies": {"d": "1"}}"#;
+    let package_json = ("package.json", about, 0o644);
+    let has = |name| (name, "", 0o644);
+    check(&said("node", &[], &[package_json]), &["does not have: @a/b, c, ws. Run `npm install"]);
+    let files = [package_json, has("node_modules/ws/index.js"), has("node_modules/@a/b/index.js")];
+    check(&said("node", &[], &files), &["does not have: c. Run"]);
+    check(&said("node", &[], &[&files[..], &[has("node_modules/c/index.js")]].concat()), &[]);
+    for without in ["{}", "not JSON", r#"{"dependencies": []}"#] {
+        check(&said("node", &[], &[("package.json", without, 0o644)]), &[]);
+    }
+}
+
+#[test]
+fn a_command_that_is_not_on_the_path_here_is_told() {
+    assert_eq!(not_here("sh"), None);
+    assert_eq!(not_here("./no-such"), None);
+    assert!(not_here("no-such-program-anywhere").unwrap().contains("not on the PATH here"));
+}
