@@ -78,7 +78,7 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Serve REST in front of another plugd
     Rest(Box<rest::Rest>),
-    /// Make the folder of a new plugin, with a manifest to begin with
+    /// Make the folder of a new plugin that runs
     New(new::New),
     /// Check a plugin's folder, package or manifest as a server would
     Validate(validate::Validate),

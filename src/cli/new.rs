@@ -1,13 +1,17 @@
 //! `plugd new`.
 
+mod template;
+
 use std::{
     env, fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use self::template::Template;
 use super::{
     failure::Failure,
     file,
@@ -17,54 +21,110 @@ use super::{
 };
 use crate::domain::{events::EventCatalog, manifest::Manifest};
 
-/// Make the folder of a new plugin, with a manifest to begin with
+/// Make the folder of a new plugin that runs
+///
+/// `plugd dev DIR` runs it as it is. With --command the program is another one, and nothing but a manifest is written.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plugd new my-plugin --command python3 -- main.py\n  plugd dev my-plugin")]
+#[command(
+    after_help = "Examples:\n  plugd new my-plugin && plugd dev my-plugin\n  plugd new my-plugin --template rust\n  \
+                        plugd new my-plugin --command ruby -- main.rb"
+)]
 pub(super) struct New {
     /// The folder; the plugin is named after it
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    /// What the plugin is written in [default: python]
+    #[arg(long, value_enum, hide_possible_values = false)]
+    template: Option<Template>,
     /// Program that runs the plugin: one in the folder begins with ./
-    #[arg(long, value_name = "PROGRAM", default_value = "./plugin")]
-    command: String,
+    #[arg(long, value_name = "PROGRAM")]
+    command: Option<String>,
     /// Who writes it, in letters, digits and hyphens [default: the user's name]
     #[arg(long, value_name = "NAME")]
     author: Option<String>,
-    /// Replace a manifest that is there
+    /// Replace files that are there
     #[arg(long)]
     force: bool,
     /// Arguments of the program
-    #[arg(last = true, value_name = "ARGUMENT")]
+    #[arg(last = true, value_name = "ARGUMENT", requires = "command")]
     args: Vec<String>,
 }
 
 impl New {
     pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
+        let template = self.template()?;
+        let manifest = self.manifest(template)?;
+        let paths = self.write(template, &manifest)?;
+        if ui.is_json() {
+            return Ok(ui.json(&json!({"file": paths[0], "files": paths, "manifest": manifest}))?);
+        }
+        for path in paths {
+            ui.line(&path.display().to_string())?;
+        }
+        let dir = quoted(&self.dir);
+        let Some((file, test)) = template.next() else {
+            ui.note(&format!("Write the program, then run it with `plugd dev {dir}`."));
+            return Ok(());
+        };
+        ui.note(&format!("Run it:     plugd dev {dir}\nTest it:    (cd {dir} && {test})"));
+        ui.note(&format!("Change it:  {}", self.dir.join(file).display()));
+        Ok(())
+    }
+
+    /// The templates bring their own programs.
+    fn template(&self) -> Result<Template, Failure> {
+        match (self.template, &self.command) {
+            (None, None) => Ok(Template::Python),
+            (None | Some(Template::None), _) => Ok(Template::None),
+            (Some(template), None) => Ok(template),
+            (Some(_), Some(command)) => {
+                Err(usage(format!("a template has a program of its own, and {command:?} is another"))
+                    .hint("leave out --command, or say --template none"))
+            }
+        }
+    }
+
+    /// The manifest, which any server takes.
+    fn manifest(&self, template: Template) -> Result<Value, Failure> {
         let (id, name) = names(&self.dir)?;
         let user = || slug(&env::var("USER").unwrap_or_default()).unwrap_or_else(|| "me".to_owned());
-        let mut manifest = json!({
-            "id": id,
-            "author": self.author.unwrap_or_else(user),
-            "name": name,
-            "description": "",
-            "version": "0.1.0",
-            "command": self.command,
-        });
-        if !self.args.is_empty() {
-            manifest["args"] = self.args.into();
+        let mut manifest = Map::from_iter([
+            ("id".to_owned(), id.into()),
+            ("author".to_owned(), self.author.clone().unwrap_or_else(user).into()),
+            ("name".to_owned(), name.into()),
+            ("description".to_owned(), "".into()),
+            ("version".to_owned(), "0.1.0".into()),
+            ("command".to_owned(), self.command.as_deref().unwrap_or(template.command()).into()),
+        ]);
+        let args: Vec<&str> = template.args().iter().copied().chain(self.args.iter().map(String::as_str)).collect();
+        if !args.is_empty() {
+            manifest.insert("args".to_owned(), args.into());
         }
+        manifest.extend(template.about().as_ref().and_then(Value::as_object).cloned().unwrap_or_default());
+        let manifest = Value::Object(manifest);
         if let Err(error) = Manifest::from_value(manifest.clone(), &EventCatalog::any()) {
             return Err(Failure::from(error).hint("name a folder with fewer letters, or an --author like jane-doe"));
         }
-        fs::create_dir_all(&self.dir)?;
-        let path = self.dir.join(MANIFEST);
-        file::write(&path, format!("{manifest:#}\n").as_bytes(), self.force)?;
-        if ui.is_json() {
-            return Ok(ui.json(&json!({"file": path, "manifest": manifest}))?);
+        Ok(manifest)
+    }
+
+    /// Writes the manifest and the template's files, or none of them if one is there already.
+    fn write(&self, template: Template, manifest: &Value) -> Result<Vec<PathBuf>, Failure> {
+        let names = template.files().iter().map(|file| file.name);
+        let paths: Vec<PathBuf> = [MANIFEST].into_iter().chain(names).map(|name| self.dir.join(name)).collect();
+        if let Some(there) = paths.iter().find(|path| !self.force && path.symlink_metadata().is_ok()) {
+            return Err(file::there(there));
         }
-        ui.line(&path.display().to_string())?;
-        ui.note(&format!("Write the program, then run it with `plugd dev {}`.", quoted(&self.dir)));
-        Ok(())
+        fs::create_dir_all(&self.dir)?;
+        file::write(&paths[0], format!("{manifest:#}\n").as_bytes(), self.force)?;
+        for (file, path) in template.files().iter().zip(&paths[1..]) {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            file::write(path, file.text.as_bytes(), self.force)?;
+            if file.is_program {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+            }
+        }
+        Ok(paths)
     }
 }
 

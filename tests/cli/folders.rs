@@ -65,7 +65,7 @@ async fn a_new_plugin_is_valid_becomes_a_package_and_is_installed() {
     let file = home.join("my-plugin.zip");
     let plugin = json_of(&plugd, &["install", file.to_str().unwrap(), "--activate"]).await;
     assert_eq!((&plugin["package_digest"], &plugin["status"]["state"]), (&made["digest"], &json!("active")));
-    alone(home, &["new", "My Plugin", "--force"]).await.text();
+    alone(home, &["new", "My Plugin", "--template", "none", "--force"]).await.text();
     let manifest = fs::read_to_string(home.join("My Plugin/manifest.json")).unwrap();
     assert!(manifest.contains("\"./plugin\""), "{manifest}");
 }

@@ -10,6 +10,7 @@ mod life;
 mod messages;
 mod packages;
 mod shell;
+mod templates;
 mod watching;
 
 use std::{

@@ -2,6 +2,7 @@
 
 mod external;
 mod folder;
+mod templates;
 
 use std::{
     fs,
@@ -43,11 +44,12 @@ impl Home {
         self.session(&[&["--listen", "127.0.0.1:0"], args].concat())
     }
 
-    /// A session. What it logs is in the file `stderr`.
+    /// A session, for which programs in `bin` come first. What it logs is in the file `stderr`.
     fn session(&self, args: &[&str]) -> Running {
         let mut command = program("sh");
         command.args(["-c", "exec \"$@\" 2>stderr", "sh", env!("CARGO_BIN_EXE_plugd"), "dev", "plugin"]).args(args);
-        Running::start(command.current_dir(self.path()).env("PATH", search_path()))
+        let path = format!("{}/bin:{}", self.path().display(), search_path());
+        Running::start(command.current_dir(self.path()).env("PATH", path))
     }
 
     fn stderr(&self) -> String {

@@ -21,7 +21,7 @@ use super::{
     failure::Failure,
     in_many_threads,
     options::{Options, Output},
-    package::{Folder, ManifestArg, Package},
+    package::{BUILD, Folder, ManifestArg, Package},
     signals, telemetry,
     ui::{Screen, Style, Ui, sanitize_line},
 };
@@ -44,7 +44,7 @@ pub(super) struct Dev {
     dir: PathBuf,
     #[command(flatten)]
     manifest: ManifestArg,
-    /// Command that builds the plugin, run by sh in its folder before each packaging
+    /// Command that builds the plugin, run by sh in its folder before each packaging [default: its build.sh, if it has one]
     #[arg(long, value_name = "COMMAND", conflicts_with = "external")]
     build: Option<String>,
     /// Run COMMAND as an external plugin; on the server of --server, if one is named
@@ -195,7 +195,8 @@ impl Dev {
         if self.external {
             return self.work(session).await;
         }
-        inside::run(session, access, self.build.as_deref()).await
+        let own = session.dir.join(BUILD).is_file().then(|| format!("./{BUILD}"));
+        inside::run(session, access, self.build.as_deref().or(own.as_deref())).await
     }
 
     async fn work(&self, session: &Session) -> Result<(), Failure> {
