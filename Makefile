@@ -46,6 +46,14 @@ test: tools ## Run every test; installs what they need
 	$(call say,Running the tests of the store on PostgreSQL)
 	PLUGD_TEST_DATABASE=postgres $(STORE_TESTS)
 
+.PHONY: test-new-rust
+test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with its own Cargo.toml
+	$(call say,Running the tests of a new plugin in Rust)
+	cargo build --locked --bin plugd
+	$(TARGET)/debug/plugd new $(TARGET)/new-rust --template rust --force
+	cp Cargo.lock $(TARGET)/new-rust/
+	cargo test --manifest-path $(TARGET)/new-rust/Cargo.toml --target-dir $(TARGET)/new-rust/target
+
 .PHONY: bench
 bench: ## Measure a release build against what is possible; takes a few minutes
 	$(call say,Measuring)
@@ -53,7 +61,7 @@ bench: ## Measure a release build against what is possible; takes a few minutes
 	cargo bench --locked --bench load
 
 .PHONY: ci
-ci: format clippy api deny doc test ## Run everything that must pass before a change lands
+ci: format clippy api deny doc test test-new-rust ## Run everything that must pass before a change lands
 
 .PHONY: format
 format: ## Check the format
@@ -91,6 +99,7 @@ system-packages:
 	command -v curl >/dev/null || missing+=(curl); \
 	command -v python3 >/dev/null || missing+=(python3); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	command -v node >/dev/null || missing+=(nodejs); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
 	if (($${#missing[@]})); then \
