@@ -15,7 +15,7 @@ use self::template::Template;
 use super::{
     failure::Failure,
     file,
-    package::MANIFEST,
+    package::{MANIFEST, YAML},
     ui::{Ui, quoted},
     usage,
 };
@@ -108,11 +108,13 @@ impl New {
         Ok(manifest)
     }
 
-    /// Writes the manifest and the template's files, or none of them if one is there already.
+    /// Writes the manifest and the template's files, or none of them if one is there already, or a manifest in YAML.
     fn write(&self, template: Template, manifest: &Value) -> Result<Vec<PathBuf>, Failure> {
         let names = template.files().iter().map(|file| file.name);
         let paths: Vec<PathBuf> = [MANIFEST].into_iter().chain(names).map(|name| self.dir.join(name)).collect();
-        if let Some(there) = paths.iter().find(|path| !self.force && path.symlink_metadata().is_ok()) {
+        let in_yaml = YAML.map(|name| self.dir.join(name));
+        let is_there = |path: &&PathBuf| path.symlink_metadata().is_ok();
+        if let Some(there) = paths.iter().chain(&in_yaml).find(|path| !self.force && is_there(path)) {
             return Err(file::there(there));
         }
         fs::create_dir_all(&self.dir)?;

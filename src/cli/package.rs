@@ -34,7 +34,7 @@ use crate::{
 pub(super) use self::{
     folder::Folder,
     ignored::{Ignored, PLUGDIGNORE},
-    manifest::{MANIFEST, Manifest},
+    manifest::{MANIFEST, Manifest, YAML},
     remarks::{nearest, remarks},
     start::{BUILD, not_here},
 };
@@ -91,6 +91,22 @@ impl Package {
     /// # Errors
     /// It has no manifest, can't be read, or makes a package that no server takes.
     pub(super) fn of_folder(folder: &Folder<'_>) -> Result<Self, Failure> {
+        let (manifest, contents, bytes) = Self::zip(folder)?;
+        let read = domain::package::Package::read(bytes.clone(), &EventCatalog::any())?;
+        let mut package = Self::new(bytes, Some(manifest.object), Some(&read));
+        package.remarks.extend(contents.of_links());
+        Ok(Self { left_out_note: contents.of_left_out(), left_out: contents.left_out, ..package })
+    }
+
+    /// The digest that a folder's package would have, without a look at whether a server takes it.
+    ///
+    /// # Errors
+    /// As of [`Package::of_folder`], but for what only a look into the package shows.
+    pub(super) fn digest_of_folder(folder: &Folder<'_>) -> Result<String, Failure> {
+        Ok(digest(&Self::zip(folder)?.2))
+    }
+
+    fn zip(folder: &Folder<'_>) -> Result<(Manifest, Contents, Bytes), Failure> {
         let manifest = Manifest::of_folder(folder.dir, folder.manifest)?;
         // What `plugd package` and `plugd download` leave behind when they are run in the folder.
         let earlier = manifest.id().map(|id| folder.dir.join(format!("{id}.zip")));
@@ -98,10 +114,7 @@ impl Package {
         let folder = Folder { except: &except, ..*folder };
         let contents = Contents::of(&folder)?;
         let bytes = Bytes::from(folder.zip(&manifest, &contents)?);
-        let read = domain::package::Package::read(bytes.clone(), &EventCatalog::any())?;
-        let mut package = Self::new(bytes, Some(manifest.object), Some(&read));
-        package.remarks.extend(contents.of_links());
-        Ok(Self { left_out_note: contents.of_left_out(), left_out: contents.left_out, ..package })
+        Ok((manifest, contents, bytes))
     }
 
     fn new(bytes: Bytes, manifest: Option<Map<String, Value>>, read: Option<&domain::package::Package>) -> Self {

@@ -179,6 +179,9 @@ async fn a_new_plugin_replaces_nothing_and_says_what_comes_next() {
     for wrong in [&["new", "x", "--template", "rust", "--command", "y"][..], &["new", "x", "--", "y"]] {
         assert_eq!(alone(home.path(), wrong).await.code(), Some(2), "{wrong:?}");
     }
+    fs::create_dir(home.path().join("yaml")).unwrap();
+    fs::write(home.path().join("yaml/manifest.yml"), "id: x").unwrap();
+    assert_eq!(alone(home.path(), &["new", "yaml"]).await.code(), Some(6));
     let other = alone(home.path(), &["new", "other", "--command", "ruby", "--", "main.rb"]).await;
     assert_eq!(other.text(), "other/manifest.json\n");
 }

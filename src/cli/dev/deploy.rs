@@ -70,7 +70,7 @@ impl<'a> Deployment<'a> {
     /// It can't be built or packaged.
     pub(super) async fn prepare(&mut self) -> Result<Option<Package>, Failure> {
         // What the build itself wrote is no change: it is part of what was packaged after it.
-        if self.packaged.as_ref().is_some_and(|digest| is_still(self.session, digest)) {
+        if self.packaged.as_ref().is_some_and(|digest| self.session.is_still(digest)) {
             if std::mem::take(&mut self.is_broken) {
                 self.session.say("the folder is again as it was: there is nothing to do");
             }
@@ -214,9 +214,4 @@ pub(super) struct Placed {
     digest: String,
     /// Somebody stopped it while this session ran.
     is_stopped: bool,
-}
-
-/// Is the folder still as in the package with this digest?
-pub(super) fn is_still(session: &Session, digest: &str) -> bool {
-    session.package().is_ok_and(|package| package.digest == digest)
 }

@@ -3,7 +3,7 @@
 use super::{
     Session, banner,
     changes::Changes,
-    deploy::{Deployment, Outcome, is_still},
+    deploy::{Deployment, Outcome},
     server::Access,
     trail, with_remedy,
 };
@@ -78,7 +78,7 @@ impl Inside<'_> {
 async fn overtaken(session: &Session, changes: &mut Changes, digest: &str) {
     loop {
         changes.settled().await;
-        if !is_still(session, digest) {
+        if !session.is_still(digest) {
             return;
         }
     }

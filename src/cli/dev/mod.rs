@@ -119,6 +119,13 @@ impl Session {
         Package::of_folder(&Folder { dir: &self.dir, manifest: self.manifest.as_deref(), except: &self.except() })
     }
 
+    /// Is the folder still as in the package with this digest?
+    fn is_still(&self, digest: &str) -> bool {
+        let except = self.except();
+        let folder = Folder { dir: &self.dir, manifest: self.manifest.as_deref(), except: &except };
+        Package::digest_of_folder(&folder).is_ok_and(|now| now == digest)
+    }
+
     /// Folders that are no part of the plugin.
     fn except(&self) -> Vec<PathBuf> {
         vec![self.data_dir.clone()]

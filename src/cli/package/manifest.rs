@@ -15,7 +15,7 @@ use crate::{
 /// The manifest's file in a package.
 pub(in crate::cli) const MANIFEST: &str = "manifest.json";
 /// Its names in YAML.
-pub(super) const YAML: [&str; 2] = ["manifest.yaml", "manifest.yml"];
+pub(in crate::cli) const YAML: [&str; 2] = ["manifest.yaml", "manifest.yml"];
 
 /// A manifest, whatever is in it.
 #[derive(Debug, Clone, PartialEq)]
