@@ -80,6 +80,7 @@ pub(super) async fn boot(
         trial: Arc::new(Semaphore::new(1)),
         rpc_url: rpc_url(plugins_dial),
         on_update_failed: glue::take_back(library.clone(), store.clone()),
+        note: glue::note_in(logs.clone()),
         on_deleted: glue::forget(logs.clone(), library.clone()),
     });
     let health = health::service(&store, &draining, config.runtime_provider != RuntimeProvider::None);
@@ -160,6 +161,7 @@ fn policy(config: &Config) -> Policy {
     Policy {
         connect: config.connect_timeout,
         reconnect: config.reconnect_timeout,
+        ping: config.ping_timeout,
         stable: config.stable_after,
         grace: config.grace,
         kill: config.kill_timeout,

@@ -147,3 +147,8 @@ impl TokenStore for Store {
         Self::tokens(self, after, limit).await
     }
 }
+
+/// Writes lines of plugd into the plugins' logs.
+pub(super) fn note_in(logs: Logs) -> Box<dyn Fn(PluginId, String) + Send + Sync> {
+    Box::new(move |id, line| logs.note(id, line))
+}

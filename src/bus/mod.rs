@@ -55,7 +55,7 @@ pub async fn call(
     check_method(method)?;
     let slot = projection.slot(plugin)?;
     let session = slot.session().ok_or_else(|| call_error(&CallError::NotConnected).with("plugin_id", plugin))?;
-    let answer = session.call(method, Some(Value::Object(params)), timeout.min(MAX_CALL_TIMEOUT)).await;
+    let answer = slot.call(&session, (method, params), timeout.min(MAX_CALL_TIMEOUT)).await;
     answer.and_then(check_result).map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
 }
 
@@ -84,7 +84,7 @@ pub fn call_error(error: &CallError) -> Error {
     let reason = match error {
         CallError::NotConnected => Reason::PluginNotConnected,
         CallError::TimedOut(_) => Reason::PluginCallTimedOut,
-        CallError::Refused(_) | CallError::Undecodable(_) => Reason::PluginCallFailed,
+        CallError::Refused(_) | CallError::Undecodable(_) | CallError::Lost(_) => Reason::PluginCallFailed,
         CallError::QueueFull => Reason::TooBusy,
         CallError::TooLarge { .. } => Reason::TooLarge,
     };

@@ -9,7 +9,7 @@ use super::{
     table::{Cell, Table},
     ui::{Ui, sanitize},
 };
-use crate::api::v1::{Plugin, ReportedState};
+use crate::api::v1::{Plugin, PluginStatus, ReportedState};
 
 /// Show a plugin
 #[derive(Debug, Args)]
@@ -78,6 +78,13 @@ fn has_run(plugin: &Plugin) -> bool {
     details.get("stage").is_none_or(|stage| stage != failure::START)
 }
 
+fn faults(status: &PluginStatus) -> String {
+    match status.protocol_faults {
+        0 => String::new(),
+        count => format!("{count}, the last one: {}", status.last_protocol_fault),
+    }
+}
+
 fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {
     let status = plugin.status.clone().unwrap_or_default();
     let state = status.state();
@@ -93,6 +100,7 @@ fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {
         ("since", shape::short_time(status.since.as_ref())),
         ("message", status.message.clone()),
         ("degraded", if status.degraded { "yes".to_owned() } else { String::new() }),
+        ("protocol faults", faults(&status)),
         ("restarts", status.restart_count.to_string()),
         ("pid", if status.pid == 0 { String::new() } else { status.pid.to_string() }),
         ("run", status.run_id.clone()),

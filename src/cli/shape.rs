@@ -44,6 +44,8 @@ fn status(status: &PluginStatus) -> Value {
         "run_id": (!status.run_id.is_empty()).then_some(&status.run_id),
         "degraded": status.degraded,
         "events_dropped": status.events_dropped,
+        "protocol_faults": status.protocol_faults,
+        "last_protocol_fault": status.last_protocol_fault,
     })
 }
 
@@ -191,7 +193,7 @@ mod tests {
             "status": {
                 "state": "error", "since": "1970-01-01T00:00:00Z", "observed_generation": 3,
                 "message": "exit status 42", "details": {}, "restart_count": 0, "pid": null, "run_id": null,
-                "degraded": false, "events_dropped": 0,
+                "degraded": false, "events_dropped": 0, "protocol_faults": 0, "last_protocol_fault": "",
             },
         });
         assert_eq!(plugin(&message), expected);

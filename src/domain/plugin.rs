@@ -115,6 +115,12 @@ pub struct Reported {
     pub is_degraded: bool,
     /// Events not delivered because it was too slow.
     pub events_dropped: u64,
+    /// What it sent that the protocol does not have.
+    #[serde(default)]
+    pub protocol_faults: u64,
+    /// The last of that, for its author; empty when there was none.
+    #[serde(default)]
+    pub last_protocol_fault: String,
     /// The package that was stable last. An update that never is goes back to the package before it.
     #[serde(default)]
     pub proven_package: Option<Digest>,
@@ -142,6 +148,8 @@ impl Reported {
             pid: None,
             is_degraded: false,
             events_dropped: 0,
+            protocol_faults: 0,
+            last_protocol_fault: String::new(),
             proven_package: None,
             failed_package: None,
             serial: 0,

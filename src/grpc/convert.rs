@@ -53,6 +53,8 @@ pub fn status(reported: &domain::Reported) -> v1::PluginStatus {
         run_id: reported.run.map(|run| run.to_string()).unwrap_or_default(),
         degraded: reported.is_degraded,
         events_dropped: reported.events_dropped,
+        protocol_faults: reported.protocol_faults,
+        last_protocol_fault: reported.last_protocol_fault.clone(),
     }
 }
 

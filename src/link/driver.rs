@@ -21,6 +21,7 @@ use tracing::{debug, info};
 use super::{
     Attached, CloseReason, Door, Options, RpcError, Session, SessionEvent, SessionEvents, Ticket,
     envelope::{self, Inbound, Malformed},
+    faults::Tally,
     liveness::{Liveness, Step},
     serving::Serving,
     writer::{WriteEnd, Writer},
@@ -52,7 +53,7 @@ pub(super) async fn drive(door: Door, socket: WebSocket, ticket: Ticket, user_ag
         Some(end) => end,
         None => driver.run().await,
     };
-    info!(%plugin, session = session.id(), malformed = driver.malformed, reason = end.to_string(), "disconnected");
+    info!(%plugin, session = session.id(), faults = driver.faults.total(), reason = end.to_string(), "disconnected");
     driver.finish(end).await;
 }
 
@@ -63,8 +64,7 @@ struct Driver {
     serving: Serving,
     attachment: Option<Attachment>,
     options: Options,
-    /// Frames that meant nothing.
-    malformed: u64,
+    faults: Tally,
 }
 
 impl Driver {
@@ -75,7 +75,7 @@ impl Driver {
         options: Options,
     ) -> Self {
         let (writer, serving) = (AbortOnDropHandle::new(writer), Serving::new(session.clone()));
-        Self { session, stream, writer, serving, attachment: None, options, malformed: 0 }
+        Self { session, stream, writer, serving, attachment: None, options, faults: Tally::new(Instant::now()) }
     }
 
     fn attach(&mut self, attached: Attached) {
@@ -89,7 +89,7 @@ impl Driver {
     /// Reads and acts until the connection ends. Nothing is lost if this is dropped and called again.
     async fn run(&mut self) -> End {
         loop {
-            let wake = self.attachment.as_ref().map(|attachment| attachment.liveness.wake());
+            let wake = self.wake();
             tokio::select! {
                 biased;
                 why = self.session.closing() => return End::Ours(why),
@@ -103,11 +103,18 @@ impl Driver {
         }
     }
 
+    /// When there is something to do though nothing comes. What is to be reported waits until somebody listens.
+    fn wake(&self) -> Option<Instant> {
+        let liveness = self.attachment.as_ref()?.liveness.wake();
+        Some(self.faults.wake().map_or(liveness, |report| report.min(liveness)))
+    }
+
     fn take(&mut self, frame: Option<Result<Message, Error>>) -> Option<End> {
         match frame {
             Some(Ok(Message::Text(text))) => self.take_text(&text),
             // Only text means anything (CONTRACT 10.4).
-            Some(Ok(Message::Binary(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Binary(_))) => self.note_fault("a binary frame: messages are text frames"),
+            Some(Ok(Message::Pong(_))) => {}
             // The library has queued the answer; that it is read is seen to by the writer.
             Some(Ok(Message::Ping(_))) => self.session.owe_pong(),
             Some(Ok(Message::Close(frame))) => return Some(End::Theirs(frame.map(|frame| frame.code))),
@@ -121,9 +128,8 @@ impl Driver {
         match envelope::read(text) {
             Inbound::Request(request) => self.serving.serve(request),
             Inbound::Response(response) => {
-                let id = response.id.clone();
-                if !self.session.resolve(response) {
-                    debug!(session = self.session.id(), id, "an answer to no call, or a late one");
+                if let Err(fault) = self.session.resolve(response) {
+                    self.note_fault(&fault);
                 }
             }
             Inbound::Malformed(malformed) => self.take_malformed(malformed),
@@ -137,16 +143,23 @@ impl Driver {
     }
 
     fn take_malformed(&mut self, Malformed { problem, reply_to }: Malformed) {
-        self.malformed += 1;
-        debug!(session = self.session.id(), problem, "a malformed frame");
+        self.note_fault(&problem);
         if let Some(id) = reply_to {
-            let error = RpcError { code: RpcError::INVALID_REQUEST, message: problem.to_owned() };
+            let error = RpcError { code: RpcError::INVALID_REQUEST, message: problem };
             self.serving.refuse(&id, &error);
         }
     }
 
+    fn note_fault(&mut self, what: &str) {
+        debug!(session = self.session.id(), what, "the plugin broke the protocol");
+        self.faults.note(what);
+    }
+
     fn tick(&mut self) {
         let Some(attachment) = &mut self.attachment else { return };
+        if let Some(faults) = self.faults.take_due(Instant::now()) {
+            (attachment.events)(SessionEvent::Faulty(faults));
+        }
         match attachment.liveness.tick(Instant::now(), self.session.busy_until()) {
             Step::Ping => {
                 // One that can't even be queued is missed like one that is not answered.
@@ -159,11 +172,14 @@ impl Driver {
 
     /// Everything that waits for this connection learns of its end first; then the closing handshake.
     async fn finish(self, end: End) {
-        let Self { session, stream, writer, serving, attachment, options, .. } = self;
-        session.end();
+        let Self { session, stream, writer, serving, attachment, options, mut faults } = self;
+        session.end_for(&end.to_string());
         drop(serving);
         if let Some(mut attachment) = attachment {
-            attachment.end = Some(end.to_string());
+            if let Some(rest) = faults.take_rest() {
+                (attachment.events)(SessionEvent::Faulty(rest));
+            }
+            attachment.end = Some(end.clone());
         }
         if let Some(why) = end.answer() {
             session.close(why);
@@ -194,14 +210,14 @@ async fn due(wake: Option<Instant>) {
 struct Attachment {
     events: SessionEvents,
     liveness: Liveness,
-    end: Option<String>,
+    end: Option<End>,
 }
 
 /// On drop, so that it is reported exactly once even if this task panics or is dropped.
 impl Drop for Attachment {
     fn drop(&mut self) {
-        let reason = self.end.take().unwrap_or_else(|| "the connection was dropped".into());
-        (self.events)(SessionEvent::Closed { reason });
+        let end = self.end.take().unwrap_or_else(|| End::Lost("the connection was dropped".into()));
+        (self.events)(SessionEvent::Closed { reason: end.to_string(), is_fault: end.is_fault() });
     }
 }
 
@@ -244,6 +260,11 @@ impl End {
         } else {
             Self::Broken(text)
         }
+    }
+
+    /// Did plugd end it for something that the plugin did?
+    fn is_fault(&self) -> bool {
+        matches!(self, Self::Ours(CloseReason::Unread) | Self::TooLarge | Self::Broken(_) | Self::Unwritable(UNREAD))
     }
 
     /// What the plugin is still to be told (CONTRACT 10.4).

@@ -39,7 +39,7 @@ pub(super) struct Response {
 /// A frame that means nothing.
 #[derive(Debug, PartialEq)]
 pub(super) struct Malformed {
-    pub(super) problem: &'static str,
+    pub(super) problem: String,
     /// Who waits for an answer, if that can be told. What has no id gets none: the SDKs could not place it.
     pub(super) reply_to: Option<RequestId>,
 }
@@ -67,10 +67,10 @@ impl RequestId {
 pub(super) fn read(text: &str) -> Inbound {
     match number::parse(text.as_bytes()) {
         Ok(Value::Object(frame)) => read_object(frame),
-        Ok(_) => malformed("not a JSON object", None),
+        Ok(_) => malformed("a message that is not a JSON object (batches are not read)", None),
         Err(Unreadable::Inexact(inexact)) => read_inexact(text, &inexact),
         Err(Unreadable::NotJson(error)) if depth::is_too_deep_to_parse(&error) => read_deep(text),
-        Err(Unreadable::NotJson(_)) => malformed("not JSON", None),
+        Err(Unreadable::NotJson(error)) => malformed(format!("a message that is not JSON: {error}"), None),
     }
 }
 
@@ -78,13 +78,13 @@ pub(super) fn read(text: &str) -> Inbound {
 fn read_inexact(text: &str, inexact: &Inexact) -> Inbound {
     match serde_json::from_str(text).map(read_object) {
         Ok(Inbound::Request(request)) => {
-            malformed("a number has more than 64 bits: send it as a string", Some(request.id))
+            malformed("a message with a number of more than 64 bits: send it as a string", Some(request.id))
         }
         Ok(Inbound::Response(response)) => {
             Inbound::Response(Response { outcome: Err(CallError::Undecodable(inexact.to_string())), ..response })
         }
         Ok(malformed) => malformed,
-        Err(_) => malformed("not JSON", None),
+        Err(_) => malformed("a message that is not JSON", None),
     }
 }
 
@@ -104,8 +104,8 @@ fn read_deep(text: &str) -> Inbound {
         Ok(Outermost { id: Value::String(id), method: Value::Null }) => {
             Inbound::Response(Response { id, outcome: Err(CallError::Undecodable(words)) })
         }
-        Ok(Outermost { id, .. }) => malformed("nested too deep", RequestId::read(id)),
-        Err(_) => malformed("nested too deep", None),
+        Ok(Outermost { id, .. }) => malformed("a message that is nested too deep", RequestId::read(id)),
+        Err(_) => malformed("a message that is nested too deep", None),
     }
 }
 
@@ -115,7 +115,7 @@ fn read_object(mut frame: Map<String, Value>) -> Inbound {
     match frame.remove("method").unwrap_or_default() {
         Value::String(method) => read_request(id, method, frame),
         Value::Null => read_response(id, frame),
-        _ => malformed("the method is not a string", RequestId::read(id)),
+        _ => malformed("a message whose method is not a string", RequestId::read(id)),
     }
 }
 
@@ -127,7 +127,9 @@ fn read_request(id: Value, method: String, mut frame: Map<String, Value>) -> Inb
 }
 
 fn read_response(id: Value, mut frame: Map<String, Value>) -> Inbound {
-    let Value::String(id) = id else { return malformed("neither a method nor an id of ours", None) };
+    let Value::String(id) = id else {
+        return malformed("a message with neither a method nor the id of a call of plugd", None);
+    };
     let outcome = match frame.remove("error").unwrap_or_default() {
         Value::Null => read_result(frame.remove("result").unwrap_or_default()),
         error => Err(CallError::Refused(read_error(error))),
@@ -138,8 +140,8 @@ fn read_response(id: Value, mut frame: Map<String, Value>) -> Inbound {
 fn read_result(result: Value) -> Result<Map<String, Value>, CallError> {
     match result {
         Value::Object(result) => Ok(result),
-        Value::Null => Err(CallError::Undecodable("neither a result nor an error".into())),
-        _ => Err(CallError::Undecodable("the result is not an object".into())),
+        Value::Null => Err(CallError::Undecodable("it has neither a result nor an error".into())),
+        _ => Err(CallError::Undecodable("its result is not an object".into())),
     }
 }
 
@@ -153,8 +155,8 @@ fn read_error(error: Value) -> RpcError {
     RpcError { code, message }
 }
 
-fn malformed(problem: &'static str, reply_to: Option<RequestId>) -> Inbound {
-    Inbound::Malformed(Malformed { problem, reply_to })
+fn malformed(problem: impl Into<String>, reply_to: Option<RequestId>) -> Inbound {
+    Inbound::Malformed(Malformed { problem: problem.into(), reply_to })
 }
 
 /// A call of the plugin. Exactly the documented keys: the Python SDK forbids any other, so without parameters there

@@ -31,9 +31,12 @@ impl RpcError {
 /// Why a call of a plugin came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// There is no connection, or it ended before the answer came.
+    /// There is no connection.
     #[error("the plugin is not connected")]
     NotConnected,
+    /// The connection ended before the answer came.
+    #[error("the plugin went away before it answered: {0}")]
+    Lost(String),
     /// No answer within this time. The plugin may still be at it.
     #[error("the plugin did not answer within {0:?}")]
     TimedOut(Duration),

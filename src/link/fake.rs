@@ -1,5 +1,7 @@
 //! A plugin in memory, for tests that need a [`Session`] but no socket.
 
+use std::{collections::HashMap, sync::Mutex};
+
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
@@ -9,6 +11,8 @@ use super::{CallError, CloseReason, RpcError, Session, envelope, outbound::Outgo
 pub(crate) struct FakePeer {
     session: Session,
     queue: mpsc::Receiver<Outgoing>,
+    /// The methods of the calls that it got, by their ids.
+    methods: Mutex<HashMap<String, String>>,
 }
 
 /// A call that the fake plugin got.
@@ -25,7 +29,7 @@ impl Session {
     /// those that it wants.
     pub(crate) fn channel(user_agent: &str) -> (Self, FakePeer) {
         let (session, queue) = Self::new(user_agent.to_owned());
-        (session.clone(), FakePeer { session, queue })
+        (session.clone(), FakePeer { session, queue, methods: Mutex::default() })
     }
 }
 
@@ -39,20 +43,26 @@ impl FakePeer {
         };
         match envelope::read(&message.text) {
             envelope::Inbound::Request(call) => {
+                self.methods.lock().unwrap().insert(call.id.to_text(), call.method.clone());
                 Some(FakeCall { id: call.id.to_text(), method: call.method, params: call.params })
             }
             other => panic!("the host sent {other:?}"),
         }
     }
 
-    /// Answers a call with this object, or with an error.
+    /// Answers a call with this object, or with an error. The object is given the method that it answers if it has none.
     pub(crate) fn answer(&self, id: &str, outcome: Result<Value, RpcError>) {
         let outcome = match outcome {
-            Ok(Value::Object(result)) => Ok(result),
+            Ok(Value::Object(mut result)) => {
+                if let Some(method) = self.methods.lock().unwrap().get(id) {
+                    result.entry("method").or_insert_with(|| method.clone().into());
+                }
+                Ok(result)
+            }
             Ok(other) => Err(CallError::Undecodable(other.to_string())),
             Err(error) => Err(CallError::Refused(error)),
         };
-        self.session.resolve(envelope::Response { id: id.to_owned(), outcome });
+        let _ = self.session.resolve(envelope::Response { id: id.to_owned(), outcome });
         self.session.hear();
     }
 

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
-use super::{RpcError, Session};
+use super::{Faults, RpcError, Session};
 use crate::domain::{PluginId, RunId};
 
 /// Decides who may connect.
@@ -103,10 +103,14 @@ pub enum SessionEvent {
     PongMissed,
     /// A ping was answered, or the plugin spoke again after a miss.
     PongReceived,
+    /// The plugin did something against the protocol. Comes seldom, whatever the plugin does.
+    Faulty(Faults),
     /// The connection has ended. Comes exactly once after a successful attach, and last.
     Closed {
         /// For a person.
         reason: String,
+        /// plugd ended it for what the plugin did.
+        is_fault: bool,
     },
 }
 

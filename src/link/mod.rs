@@ -12,6 +12,7 @@ mod envelope;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod faults;
 mod gate;
 mod handshake;
 mod liveness;
@@ -29,6 +30,7 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::task::TaskTracker;
 
 pub use error::{CallError, RpcError};
+pub use faults::Faults;
 pub use gate::{
     Attached, Caller, Credential, Gate, Handshake, Host, Refusal, Rejected, SessionEvent, SessionEvents, Ticket,
 };

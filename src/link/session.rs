@@ -86,6 +86,8 @@ struct Shared {
     close_reason: OnceLock<CloseReason>,
     closing: CancellationToken,
     gone: CancellationToken,
+    /// How it ended; set once, before `gone`.
+    end: OnceLock<String>,
 }
 
 impl Session {
@@ -103,6 +105,7 @@ impl Session {
             close_reason: OnceLock::new(),
             closing: CancellationToken::new(),
             gone: CancellationToken::new(),
+            end: OnceLock::new(),
         };
         (Self(Arc::new(shared)), queue)
     }
@@ -143,12 +146,12 @@ impl Session {
         params: Option<&str>,
         limit: Duration,
     ) -> Result<Map<String, Value>, CallError> {
-        let (id, answer) = self.0.pending.open(Instant::now() + limit)?;
+        let (id, answer) = self.0.pending.open(method, Instant::now() + limit)?;
         // A call that can't be sent keeps nobody busy, so only one that was sent is abandoned.
         self.send(&id, envelope::request(&id, method, params))?;
         let _abandon = AbandonOnDrop { pending: &self.0.pending, id: &id };
         match timeout(limit, answer).await {
-            Ok(answer) => answer.unwrap_or(Err(CallError::NotConnected)),
+            Ok(answer) => answer.unwrap_or_else(|_| Err(self.lost())),
             Err(_) => Err(CallError::TimedOut(limit)),
         }
     }
@@ -184,7 +187,7 @@ impl Session {
 
     /// Sends a ping that need not be waited for.
     pub(super) fn send_ping(&self, limit: Duration) -> Result<(), CallError> {
-        let id = self.0.pending.open_ping(Instant::now() + limit)?;
+        let id = self.0.pending.open_ping(PING, Instant::now() + limit)?;
         self.send(&id, envelope::request(&id, PING, None))
     }
 
@@ -221,8 +224,11 @@ impl Session {
         self.0.owes_pong.notified().await;
     }
 
-    /// The plugin answered a call. False if it is nobody's.
-    pub(super) fn resolve(&self, response: envelope::Response) -> bool {
+    /// The plugin answered a call.
+    ///
+    /// # Errors
+    /// What is wrong with the answer.
+    pub(super) fn resolve(&self, response: envelope::Response) -> Result<(), String> {
         self.0.pending.resolve(&response.id, response.outcome)
     }
 
@@ -236,10 +242,20 @@ impl Session {
         self.0.pending.busy_until(Instant::now())
     }
 
+    fn lost(&self) -> CallError {
+        CallError::Lost(self.0.end.get().cloned().unwrap_or_else(|| "its connection ended".to_owned()))
+    }
+
     /// The connection has ended: whatever waits for it fails.
     pub(super) fn end(&self) {
         self.0.pending.close();
         self.0.gone.cancel();
+    }
+
+    /// The same, and how it ended.
+    pub(super) fn end_for(&self, why: &str) {
+        let _ = self.0.end.set(why.to_owned());
+        self.end();
     }
 }
 

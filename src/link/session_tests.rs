@@ -42,7 +42,7 @@ async fn a_call_without_an_answer_times_out() {
 async fn the_end_of_the_connection_fails_every_call_at_once_11_3() {
     let (session, plugin) = Session::channel("test/1");
     let (answer, ()) = tokio::join!(session.call("event", None, LONG), async { drop(plugin) });
-    assert_eq!(answer, Err(CallError::NotConnected));
+    assert_eq!(answer, Err(CallError::Lost("its connection ended".into())));
     assert_eq!(session.call("event", None, LONG).await, Err(CallError::NotConnected));
 }
 

@@ -118,6 +118,16 @@ impl Logs {
         self.inner.captures.spawn(drain::drain(self.output(plugin), pipe));
     }
 
+    /// Writes a line of plugd's own between those of a plugin, in the background. Rare: whoever calls sees to that.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn note(&self, plugin: PluginId, line: String) {
+        let output = self.output(plugin);
+        let line = line.replace(['\n', '\r'], " ") + "\n";
+        self.inner.captures.spawn_blocking(move || output.append(0, line.as_bytes()));
+    }
+
     /// Waits until all captures have ended and what came is written: the last step of a shutdown, when all plugins are
     /// stopped. Give it a deadline: a stray process may hold its pipe open.
     pub async fn drained(&self) {

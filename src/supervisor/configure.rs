@@ -50,7 +50,7 @@ impl Handle {
         configuration::check(plugin.desired.manifest.configuration_schema.as_ref(), &new.values)?;
         check_revision(&plugin, new.if_revision)?;
         let session = connected(slot, &plugin)?;
-        push(&session, &plugin, &new.values).await?;
+        push(slot, &session, &plugin, &new.values).await?;
         let NewConfiguration { values, author, .. } = new;
         let values = Arc::new(values);
         let decide = move |plugin: &Plugin| {
@@ -67,7 +67,7 @@ impl Handle {
             Err(_) => Some(session),
         };
         if let (Some(behind), Ok(stored)) = (behind, self.get(id)) {
-            push(&behind, &stored, &stored.desired.configuration).await.unwrap_or_else(|error| {
+            push(slot, &behind, &stored, &stored.desired.configuration).await.unwrap_or_else(|error| {
                 tracing::warn!(plugin = %id, %error, "the plugin keeps another configuration than the stored one");
             });
         }
@@ -94,9 +94,9 @@ fn connected(slot: &Slot, plugin: &Plugin) -> Result<Session> {
     })
 }
 
-async fn push(session: &Session, plugin: &Plugin, values: &Map<String, Value>) -> Result<()> {
+async fn push(slot: &Slot, session: &Session, plugin: &Plugin, values: &Map<String, Value>) -> Result<()> {
     let rejected = |why: String| Error::new(Reason::ConfigurationRejected, why).with("plugin_id", plugin.id);
-    match session.call("configure", Some(Value::Object(values.clone())), CONFIGURE).await {
+    match slot.call(session, ("configure", values.clone()), CONFIGURE).await {
         Ok(answer) if answer.get("ok") == Some(&Value::Bool(true)) => Ok(()),
         Ok(_) => Err(rejected("the plugin did not accept the configuration".to_owned())),
         Err(error) => Err(rejected(format!("the configuration did not get through: {error}"))),

@@ -9,6 +9,7 @@
 
 mod actor;
 mod arrivals;
+mod call;
 mod configure;
 mod external;
 mod filter;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub rpc_url: String,
     /// Called when an update failed before it was ever stable and there is a package to go back to.
     pub on_update_failed: Box<dyn Fn(PluginId, Digest) + Send + Sync>,
+    /// Writes a line of plugd into a plugin's log. It must not block.
+    pub note: Box<dyn Fn(PluginId, String) + Send + Sync>,
     /// Called once a plugin is deleted, for what else is kept of it. It must not wait.
     pub on_deleted: Box<dyn Fn(&Plugin) + Send + Sync>,
 }

@@ -156,6 +156,9 @@ fn health(before: &Plugin, now: &Plugin) -> Vec<String> {
     if let Some(lost @ 1..) = now.events_dropped.checked_sub(before.events_dropped) {
         remarks.push(format!("queue overflow: {lost} events lost"));
     }
+    if let Some(count @ 1..) = now.protocol_faults.checked_sub(before.protocol_faults) {
+        remarks.push(format!("broke the protocol, {count} times: {}", tame(&now.last_protocol_fault)));
+    }
     remarks
 }
 
@@ -220,6 +223,10 @@ mod tests {
         assert_eq!(with(|plugin, _| manifest(plugin)), "active (manifest changed, version 1)");
         assert_eq!(with(|plugin, _| plugin.token = "t".into()), "active (new token)");
         assert_eq!(with(|_, status| status.events_dropped = 3), "active (queue overflow: 3 events lost)");
+        let faults = |status: &mut PluginStatus| {
+            (status.protocol_faults, status.last_protocol_fault) = (2, "not JSON".to_owned());
+        };
+        assert_eq!(with(|_, status| faults(status)), "active (broke the protocol, 2 times: not JSON)");
         assert_eq!(with(|_, status| status.degraded = true), "active (does not answer)");
         assert_eq!(with(|plugin, _| plugin.generation = 1), "active (to be started anew)");
         assert_eq!(with(|plugin, _| plugin.set_desired_state(ActiveState::Inactive)), "active (to be stopped)");

@@ -28,6 +28,10 @@ impl Lifecycle {
             }
             Event::DesiredAmended { generation } => self.reported.observed_generation = generation,
             Event::EventsLost { count } => self.reported.events_dropped += count,
+            Event::ProtocolBroken { count, last } => {
+                self.reported.protocol_faults += count;
+                self.reported.last_protocol_fault = last;
+            }
             Event::DeletionRequested => self.leave(moment.now, Then::Delete),
             Event::ShutdownRequested => self.leave(moment.now, Then::Shutdown),
             // `step` takes these to `happened`.

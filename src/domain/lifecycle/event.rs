@@ -57,6 +57,13 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// The plugin broke the protocol.
+    ProtocolBroken {
+        /// How often.
+        count: u64,
+        /// What was wrong the last time.
+        last: String,
+    },
     /// Somebody asked for the plugin to be deleted.
     DeletionRequested,
     /// plugd shuts down.
@@ -87,7 +94,10 @@ pub enum Happening {
     /// It connected.
     Connected,
     /// Its connection ended.
-    Disconnected,
+    Disconnected {
+        /// What it did that plugd ended it for, if plugd did.
+        fault: Option<String>,
+    },
     /// It did not answer a ping in time.
     PongMissed,
     /// It answered a ping.

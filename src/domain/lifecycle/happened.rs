@@ -11,7 +11,9 @@ impl Lifecycle {
             Happening::Exited(exit) => self.exited(moment, exit),
             Happening::GroupEmptied => self.group_emptied(moment),
             Happening::Connected => self.connected(moment),
-            Happening::Disconnected => self.disconnected(moment),
+            Happening::Disconnected { fault } => {
+                self.disconnected(moment, fault.map(|fault| Failure::new(Stage::Link, fault)));
+            }
             Happening::PongMissed => self.pong_missed(moment),
             Happening::PongReceived => self.pong_received(),
             Happening::TimerFired(timer) => self.timer_fired(moment, timer),
@@ -42,7 +44,8 @@ impl Lifecycle {
             // The escalation goes on until the whole group is gone.
             _ => return,
         };
-        self.stop(moment.now, Then::Fail { failure: exit.into(), was_stable });
+        let failure = after_link_failure(exit.into(), self.link_failure.take());
+        self.stop(moment.now, Then::Fail { failure, was_stable });
     }
 
     fn group_emptied(&mut self, moment: Moment) {
@@ -82,6 +85,7 @@ impl Lifecycle {
         let is_stable = matches!(self.phase, Phase::Active { is_stable: true, .. });
         self.clear_failure();
         self.reported.deaths_at_start = 0;
+        self.link_failure = None;
         self.reported.is_degraded = false;
         if self.mode == Mode::External {
             // Nobody starts it, so its run is its connection.
@@ -94,8 +98,12 @@ impl Lifecycle {
         }
     }
 
-    fn disconnected(&mut self, moment: Moment) {
+    fn disconnected(&mut self, moment: Moment, failure: Option<Failure>) {
         let Phase::Active { is_stable, .. } = self.phase else { return };
+        if let Some(failure) = failure {
+            self.note_failure(failure.clone());
+            self.link_failure = Some(failure);
+        }
         self.enter(moment.now, Phase::Connecting { was_stable: is_stable });
         match self.mode {
             Mode::Supervised => self.arm(Timer::Reconnect, self.policy.reconnect),
@@ -105,18 +113,22 @@ impl Lifecycle {
 
     fn pong_missed(&mut self, moment: Moment) {
         let Phase::Active { has_missed_pong, .. } = &mut self.phase else { return };
-        if *has_missed_pong {
-            self.effects.push(Effect::CloseConnection(CloseReason::Closed));
-            return self.disconnected(moment);
-        }
-        *has_missed_pong = true;
+        let is_second = std::mem::replace(has_missed_pong, true);
+        let message = format!("stopped answering: no answer to a ping within {:?}", self.policy.ping);
+        let failure = Failure::new(Stage::Link, message);
+        self.note_failure(failure.clone());
         self.reported.is_degraded = true;
+        if is_second {
+            self.effects.push(Effect::CloseConnection(CloseReason::Closed));
+            self.disconnected(moment, Some(failure));
+        }
     }
 
     fn pong_received(&mut self) {
         if let Phase::Active { has_missed_pong, .. } = &mut self.phase {
             *has_missed_pong = false;
             self.reported.is_degraded = false;
+            self.clear_failure();
         }
     }
 
@@ -130,7 +142,8 @@ impl Lifecycle {
             (Timer::Reconnect, Phase::Connecting { was_stable }) => {
                 let was_stable = *was_stable;
                 let message = format!("lost its connection and did not exit within {:?}", self.policy.reconnect);
-                self.stop(moment.now, Then::Fail { failure: Failure::new(Stage::Link, message), was_stable });
+                let failure = self.link_failure.take().unwrap_or_else(|| Failure::new(Stage::Link, message));
+                self.stop(moment.now, Then::Fail { failure, was_stable });
             }
             (Timer::Stable, Phase::Active { is_stable, .. }) => {
                 *is_stable = true;
@@ -153,5 +166,13 @@ impl Lifecycle {
             let then = then.clone();
             self.give_up(moment.now, then, pids);
         }
+    }
+}
+
+/// A plugin that ends after plugd has ended its connection is told of both: the end alone would hide why it came.
+fn after_link_failure(exit: Failure, link: Option<Failure>) -> Failure {
+    match link {
+        Some(link) => Failure { message: format!("{}; then {}", link.message, exit.message), ..exit },
+        None => exit,
     }
 }

@@ -48,6 +48,8 @@ pub struct Lifecycle {
     /// plugd died in its start.
     was_in_its_start: bool,
     run: RunId,
+    /// Why plugd ended the connection, until the plugin has another one or its run is over.
+    link_failure: Option<Failure>,
     reported: Reported,
     stale: u64,
     effects: Vec<Effect>,
@@ -101,6 +103,7 @@ impl Lifecycle {
             phase: Phase::Inactive,
             was_in_its_start: plugin.was_in_its_start(),
             run,
+            link_failure: None,
             reported: plugin.reported.clone(),
             stale: 0,
             effects: Vec::new(),
@@ -170,6 +173,7 @@ impl Lifecycle {
         self.run = moment.fresh;
         self.reported.run = Some(self.run);
         self.reported.pid = None;
+        self.link_failure = None;
         self.enter(moment.now, Phase::Starting);
         self.effects.push(Effect::SpawnProcess);
     }

@@ -9,6 +9,8 @@ pub struct Policy {
     pub connect: Duration,
     /// To connect again, or exit, after a lost connection.
     pub reconnect: Duration,
+    /// To answer a ping.
+    pub ping: Duration,
     /// To be called stable.
     pub stable: Duration,
     /// From the stop signal to the kill.
@@ -30,6 +32,7 @@ impl Default for Policy {
         Self {
             connect: Duration::from_secs(30),
             reconnect: Duration::from_secs(10),
+            ping: Duration::from_secs(10),
             stable: Duration::from_secs(30),
             grace: Duration::from_secs(5),
             kill: Duration::from_secs(5),

@@ -251,7 +251,7 @@ impl World {
 
     fn disconnect(&mut self) {
         if std::mem::take(&mut self.is_connected) {
-            self.happened(Happening::Disconnected);
+            self.happened(Happening::Disconnected { fault: None });
         }
     }
 

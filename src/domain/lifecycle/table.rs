@@ -89,6 +89,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("credential replaced", Event::CredentialReplaced { generation: 2 }),
         ("desired amended", Event::DesiredAmended { generation: 2 }),
         ("events lost", Event::EventsLost { count: 3 }),
+        ("protocol broken", Event::ProtocolBroken { count: 3, last: "not JSON".to_owned() }),
         ("deletion requested", Event::DeletionRequested),
         ("shutdown requested", Event::ShutdownRequested),
         ("spawned", happened(Happening::Spawned { pid: 7 })),
@@ -97,7 +98,8 @@ fn events() -> Vec<(&'static str, Event)> {
         ("exited", happened(Happening::Exited(Exit { code: Some(1), signal: None }))),
         ("group emptied", happened(Happening::GroupEmptied)),
         ("connected", happened(Happening::Connected)),
-        ("disconnected", happened(Happening::Disconnected)),
+        ("disconnected", happened(Happening::Disconnected { fault: None })),
+        ("disconnected by plugd", happened(Happening::Disconnected { fault: Some("unread".to_owned()) })),
         ("pong missed", happened(Happening::PongMissed)),
         ("pong received", happened(Happening::PongReceived)),
         ("connect deadline", happened(Happening::TimerFired(Timer::Connect))),
@@ -187,7 +189,7 @@ fn a_crash_after_the_stable_time_starts_the_count_afresh_and_waits_longer() {
     let exit = Exit { code: Some(1), signal: None };
     let happened = |what| Event::Happened { run: PRESENT, what };
     lifecycle.step(moment(), happened(Happening::TimerFired(Timer::Stable)));
-    lifecycle.step(moment(), happened(Happening::Disconnected));
+    lifecycle.step(moment(), happened(Happening::Disconnected { fault: None }));
     lifecycle.step(moment(), happened(Happening::Exited(exit)));
     let effects = lifecycle.step(moment(), happened(Happening::GroupEmptied));
     assert!(effects.contains(&Effect::Arm(Timer::Backoff, Duration::from_secs(5))), "{effects:?}");
@@ -211,7 +213,7 @@ fn an_external_plugin_goes_between_connecting_and_active_only() {
     let mut states = Vec::new();
     lifecycle.step(moment(), Event::Booted { generation: 1 });
     states.push(lifecycle.reported().state);
-    for what in [Happening::Connected, Happening::Disconnected, Happening::Connected] {
+    for what in [Happening::Connected, Happening::Disconnected { fault: None }, Happening::Connected] {
         let run = lifecycle.run();
         lifecycle.step(moment(), Event::Happened { run, what });
         states.push(lifecycle.reported().state);
@@ -221,4 +223,64 @@ fn an_external_plugin_goes_between_connecting_and_active_only() {
     states.push(lifecycle.reported().state);
     assert_eq!(states, [State::Connecting, State::Active, State::Connecting, State::Active, State::Connecting]);
     assert_eq!(effects[0], Effect::CloseConnection(CloseReason::Closed));
+}
+
+fn missing_pongs(lifecycle: &mut Lifecycle, count: usize) -> String {
+    for _ in 0..count {
+        lifecycle.step(moment(), Event::Happened { run: PRESENT, what: Happening::PongMissed });
+    }
+    lifecycle.reported().message.clone()
+}
+
+/// While it is degraded, while it may connect again, and after it was stopped for it.
+#[test]
+fn a_plugin_that_stopped_answering_says_so_until_it_answers() {
+    const SAID: &str = "stopped answering: no answer to a ping within 10s";
+    let happened = |what| Event::Happened { run: PRESENT, what };
+    let active = || mk(Phase::Active { is_stable: false, has_missed_pong: false });
+    let mut answers_again = active();
+    assert_eq!(missing_pongs(&mut answers_again, 1), SAID);
+    answers_again.step(moment(), happened(Happening::PongReceived));
+    assert_eq!(answers_again.reported().message, "");
+
+    let mut stays_silent = active();
+    assert_eq!((missing_pongs(&mut stays_silent, 2), stays_silent.reported().state), (SAID.into(), State::Connecting));
+    stays_silent.step(moment(), happened(Happening::TimerFired(Timer::Reconnect)));
+    assert_eq!((&*stays_silent.reported().message, stays_silent.reported().state), (SAID, State::Stopping));
+    stays_silent.step(moment(), happened(Happening::GroupEmptied));
+    assert_eq!((&*stays_silent.reported().message, stays_silent.reported().state), (SAID, State::Restarting));
+    assert_eq!(stays_silent.reported().details["stage"], "link");
+
+    let mut exits = active();
+    missing_pongs(&mut exits, 2);
+    exits.step(moment(), happened(Happening::Exited(Exit { code: Some(0), signal: None })));
+    assert_eq!(exits.reported().message, format!("{SAID}; then process exited cleanly"));
+
+    let mut connects = active();
+    missing_pongs(&mut connects, 2);
+    connects.step(moment(), happened(Happening::Connected));
+    assert_eq!(connects.reported().message, "");
+    connects.step(moment(), happened(Happening::Exited(Exit { code: Some(3), signal: None })));
+    assert_eq!(connects.reported().message, "exit status 3");
+}
+
+#[test]
+fn what_plugd_ended_a_connection_for_is_what_the_run_failed_of() {
+    let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
+    let happened = |what| Event::Happened { run: PRESENT, what };
+    lifecycle.step(moment(), happened(Happening::Disconnected { fault: Some("does not read".to_owned()) }));
+    assert_eq!(lifecycle.reported().message, "does not read");
+    lifecycle.step(moment(), happened(Happening::TimerFired(Timer::Reconnect)));
+    assert_eq!((&*lifecycle.reported().message, lifecycle.reported().state), ("does not read", State::Stopping));
+}
+
+#[test]
+fn faults_are_added_up_and_the_last_one_is_kept() {
+    let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
+    for (count, last) in [(2, "one"), (3, "two")] {
+        lifecycle.step(moment(), Event::ProtocolBroken { count, last: last.to_owned() });
+    }
+    let reported = lifecycle.reported();
+    assert_eq!((reported.protocol_faults, &*reported.last_protocol_fault), (5, "two"));
+    assert_eq!((reported.state, &*reported.message), (State::Active, ""), "it lives");
 }

@@ -138,9 +138,16 @@ impl Rig {
         within(self.events.recv()).await.expect("no event will come")
     }
 
+    /// The next event, which must be that the plugin broke the protocol.
+    async fn fault(&mut self) -> Faults {
+        let event = self.event().await;
+        let SessionEvent::Faulty(faults) = event else { panic!("no fault: {event:?}") };
+        faults
+    }
+
     /// The reason of `Closed`, which must be the next and the last event.
     async fn closed(&mut self) -> String {
-        let SessionEvent::Closed { reason } = self.event().await else { panic!("not closed") };
+        let SessionEvent::Closed { reason, .. } = self.event().await else { panic!("not closed") };
         assert_eq!(within(self.events.recv()).await, None, "an event after the last one");
         reason
     }

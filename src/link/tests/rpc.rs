@@ -200,6 +200,64 @@ async fn calls_wait_until_the_connection_is_attached() {
     assert_eq!(receive(&mut socket).await["id"], "early");
 }
 
+/// Each is told to the author, in words that say what to mend.
+#[tokio::test]
+async fn each_breach_of_the_protocol_is_told() {
+    for (text, words) in [
+        ("no json", "not JSON: expected"),
+        ("[]", "not a JSON object"),
+        (r#"{"id":"nobody","result":{}}"#, "the id \"nobody\", which no call of plugd has"),
+        (r#"{"method":"x"}"#, "a request without an id"),
+        (r#"{"result":{}}"#, "neither a method nor the id"),
+    ] {
+        let mut rig = Setup::default().start().await;
+        let (mut socket, _session) = rig.connect().await;
+        within(socket.send(Message::text(text))).await.unwrap();
+        let fault = rig.fault().await;
+        assert_eq!(fault.count, 1);
+        assert!(fault.last.contains(words), "{text}: {fault:?}");
+    }
+}
+
+/// CONTRACT 11.1: what does not name the method that it answers is no answer; the call ends at once.
+#[tokio::test]
+async fn an_answer_that_can_not_be_read_ends_its_call_at_once_and_is_told_11_1() {
+    for (answer, words) in [
+        (json!({"result": {"method": "configure", "ok": true}}), "\"configure\" and must be \"event\""),
+        (json!({"result": {"ok": true}}), "no \"method\""),
+        (json!({"result": [1]}), "not an object"),
+        (json!({"result": null}), "neither a result nor an error"),
+    ] {
+        let mut rig = Setup::default().start().await;
+        let (mut socket, session) = rig.connect().await;
+        let called = tokio::spawn(async move { session.call("event", None, 100 * LONG).await });
+        let mut answer = answer;
+        answer["id"] = receive(&mut socket).await["id"].take();
+        send(&mut socket, answer).await;
+        let Err(CallError::Undecodable(why)) = within(called).await.unwrap() else { panic!("{words}") };
+        assert!(why.contains(words), "{why}");
+        let fault = rig.fault().await.last;
+        assert!(fault.contains(words) && fault.contains("answer to \"event\""), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_breaches_is_told_seldom_and_none_is_lost() {
+    let mut rig = Setup::default().start().await;
+    let (mut socket, _session) = rig.connect().await;
+    for _ in 0..1000 {
+        within(socket.send(Message::text("no json"))).await.unwrap();
+    }
+    drop(socket);
+    let (mut reports, mut count) = (0, 0);
+    while let SessionEvent::Faulty(faults) = rig.event().await {
+        reports += 1;
+        count += faults.count;
+    }
+    assert_eq!(count, 1000);
+    assert!(reports < 20, "{reports} reports");
+}
+
 #[tokio::test]
 async fn what_means_nothing_is_passed_over() {
     let mut rig = Setup::default().start().await;

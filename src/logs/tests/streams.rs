@@ -137,3 +137,16 @@ async fn two_captures_at_once_do_not_mix_their_lines() {
     let lines = texts(&take(&mut stream, 200).await);
     assert!(lines.iter().all(|line| line == "aaaa" || line == "bbbb"));
 }
+
+#[tokio::test]
+async fn a_line_of_plugd_comes_between_those_of_the_plugin() {
+    let fixture = Fixture::new(Options::default());
+    let mut pipe = fixture.capture();
+    let mut batches = fixture.stream(From::Start, true);
+    print(&mut pipe, "one\n").await;
+    assert_eq!(texts(&take(&mut batches, 1).await), ["one"]);
+    fixture.logs.note(fixture.plugin, "plugd: a note\nof one line".to_owned());
+    assert_eq!(texts(&take(&mut batches, 1).await), ["plugd: a note of one line"]);
+    print(&mut pipe, "two\n").await;
+    assert_eq!(texts(&take(&mut batches, 1).await), ["two"]);
+}

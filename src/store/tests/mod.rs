@@ -189,6 +189,8 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         pid: Some(4711),
         is_degraded: true,
         events_dropped: 8,
+        protocol_faults: 9,
+        last_protocol_fault: "not JSON".to_owned(),
         proven_package: Some(Digest([3; 32])),
         failed_package: Some(Digest([4; 32])),
         deaths_at_start: 2,

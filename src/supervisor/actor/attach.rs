@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use super::Actor;
 use crate::{
-    domain::{Mode, State, lifecycle::Happening},
-    link::{Attached, Credential, Rejected, Session, SessionEvent, token},
+    domain::{
+        Mode, State,
+        lifecycle::{Event, Happening},
+    },
+    link::{Attached, Credential, Faults, Rejected, Session, SessionEvent, token},
     supervisor::message::{Attach, Message, Reply},
 };
 
@@ -91,7 +94,7 @@ impl Actor {
         let attached = Attached { events: Box::new(events), host, caller: self.id, run };
         if attach.reply.send(Ok(attached)).is_err() {
             tracing::debug!("a connection ended before it was accepted");
-            return self.disconnected();
+            return self.disconnected(None);
         }
         if self.plugin.desired.mode == Mode::Supervised {
             // One connection a token: it is used up now.
@@ -107,18 +110,29 @@ impl Actor {
         let what = match event {
             SessionEvent::PongMissed => Happening::PongMissed,
             SessionEvent::PongReceived => Happening::PongReceived,
-            SessionEvent::Closed { reason } => {
+            SessionEvent::Faulty(faults) => return self.note_faults(faults),
+            SessionEvent::Closed { reason, is_fault } => {
                 tracing::debug!(reason, "connection ended");
-                return self.disconnected();
+                return self.disconnected(is_fault.then_some(reason));
             }
         };
         self.happened(self.lifecycle.run(), what);
     }
 
-    fn disconnected(&mut self) {
+    fn disconnected(&mut self, fault: Option<String>) {
         self.session = None;
         self.slot.set_session(None);
-        self.happened(self.lifecycle.run(), Happening::Disconnected);
+        self.happened(self.lifecycle.run(), Happening::Disconnected { fault });
+    }
+
+    /// For the plugin's author: in its log beside what it prints, and in its status.
+    fn note_faults(&mut self, Faults { count, last }: Faults) {
+        let more = if count > 1 { format!(" ({} more since the last such line)", count - 1) } else { String::new() };
+        tracing::info!(count, last, "the plugin broke the protocol");
+        if self.plugin.desired.mode == Mode::Supervised {
+            (self.parts.note)(self.id, format!("plugd: the plugin broke the protocol: {last}{more}"));
+        }
+        self.step(Event::ProtocolBroken { count, last });
     }
 }
 

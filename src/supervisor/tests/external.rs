@@ -7,7 +7,10 @@ use tokio::time::{Instant, timeout};
 use super::world::*;
 use crate::{
     domain::{Plugin, Reason, State},
-    link::{Attached, CloseReason, Gate, Handshake, Refusal, Rejected, Session, SessionEvent, Ticket, fake::FakePeer},
+    link::{
+        Attached, CloseReason, Faults, Gate, Handshake, Refusal, Rejected, Session, SessionEvent, Ticket,
+        fake::FakePeer,
+    },
     supervisor::Handle,
 };
 
@@ -35,7 +38,7 @@ struct Line {
 impl Line {
     /// The plugin hangs up.
     fn hang_up(self) {
-        (self.attached.events)(SessionEvent::Closed { reason: "gone".to_owned() });
+        (self.attached.events)(SessionEvent::Closed { reason: "gone".to_owned(), is_fault: false });
     }
 }
 
@@ -79,6 +82,38 @@ async fn it_is_active_while_it_is_connected_and_waited_for_otherwise_however_lon
         tokio::time::advance(Duration::from_secs(86_400)).await;
         assert_eq!(world.handle.get(plugin.id).unwrap().reported.state, State::Connecting);
     }
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_does_against_the_protocol_is_in_its_status_and_so_is_why_it_was_closed() {
+    let (mut world, plugin) = mk_plugin().await;
+    let line = dial(&world.handle, &plugin).await.unwrap();
+    (line.attached.events)(SessionEvent::Faulty(Faults { count: 2, last: "not JSON".to_owned() }));
+    (line.attached.events)(SessionEvent::Closed { reason: "it does not read".to_owned(), is_fault: true });
+    let left = until(&world.handle, &plugin, State::Connecting).await.reported.clone();
+    assert_eq!((left.protocol_faults, &*left.last_protocol_fault), (2, "not JSON"));
+    assert_eq!(&*left.message, "it does not read");
+    assert!(world.notes.try_recv().is_err(), "it has no log");
+    dial(&world.handle, &plugin).await.unwrap();
+    assert_eq!(&*until(&world.handle, &plugin, State::Active).await.reported.message, "");
+    world.shut_down().await;
+}
+
+/// Whoever ends something with the run has to see it end.
+#[tokio::test(start_paused = true)]
+async fn each_connection_is_a_run_of_its_own() {
+    let (world, plugin) = mk_plugin().await;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let line = dial(&world.handle, &plugin).await.unwrap();
+        let active = until(&world.handle, &plugin, State::Active).await;
+        assert_eq!(active.reported.run, Some(line.attached.run));
+        runs.push(line.attached.run);
+        line.hang_up();
+        assert_eq!(until(&world.handle, &plugin, State::Connecting).await.reported.run, None);
+    }
+    assert_ne!(runs[0], runs[1]);
     world.shut_down().await;
 }
 

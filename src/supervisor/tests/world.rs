@@ -272,6 +272,8 @@ pub(crate) struct World {
     pub(crate) id: PluginId,
     /// Plugins whose update failed, as the supervisor says.
     pub(crate) failed_updates: mpsc::UnboundedReceiver<PluginId>,
+    /// Lines of plugd in the plugins' logs.
+    pub(crate) notes: mpsc::UnboundedReceiver<(PluginId, String)>,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -310,6 +312,7 @@ impl World {
         });
         runtime.handle.set(handle.clone()).map_err(drop).unwrap();
         let (failed, failed_updates) = mpsc::unbounded_channel();
+        let (noted, notes) = mpsc::unbounded_channel();
         let parts = Arc::new(Parts {
             ledger: ledger.clone(),
             runtime: runtime.clone(),
@@ -318,11 +321,12 @@ impl World {
             trial: Arc::new(tokio::sync::Semaphore::new(1)),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
             on_update_failed: Box::new(move |id, _| failed.send(id).unwrap_or_default()),
+            note: Box::new(move |id, line| noted.send((id, line)).unwrap_or_default()),
             on_deleted: Box::new(|_| ()),
         });
         let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
         let id = PluginId::from_bytes([0; 12]);
-        Self { handle, runtime, ledger, id, failed_updates, shutdown, task }
+        Self { handle, runtime, ledger, id, failed_updates, notes, shutdown, task }
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {

@@ -6,6 +6,7 @@
 
 mod calls;
 mod envelope;
+mod faults;
 mod go;
 mod host;
 mod nesting;
