@@ -169,9 +169,9 @@ async fn pour(socket: &mut Socket, bytes: &[u8]) {
 
 #[tokio::test]
 async fn the_answers_to_pings_that_are_not_read_are_bounded_in_bytes() {
+    const SENT: usize = 24 << 20;
     let mut rig = Setup::default().start().await;
     let (mut socket, _session) = rig.connect_narrow().await;
-    const SENT: usize = 24 << 20;
     timeout(LONG, pour(&mut socket, &pings(SENT))).await.expect("it is read to the end");
     let after = json!({"jsonrpc": "2.0", "id": "after", "method": "get_config"}).to_string();
     let _ = timeout(LONG, socket.send(Message::text(after))).await;
