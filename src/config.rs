@@ -41,8 +41,8 @@ knobs! {
         data_dir: PathBuf = "./data", "DIR", ["PLUGD_DATA_DIR"];
         /// Folder of the plugins' working directories and logs.
         plugin_dir: PathBuf = "{data_dir}/plugins", "DIR", ["PLUGD_PLUGIN_DIR", "PLUGIN_DATA_PATH"];
-        /// Address of the database: sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE; better given by variable or file than by flag, which others can see.
-        database_url: String = "sqlite://{data_dir}/plugd.db?mode=rwc", "URL", ["PLUGD_DATABASE_URL"];
+        /// Address of the database: sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE, percent-encoded; better given by variable or file than by flag, which others can see; not set = the file plugd.db in the data folder.
+        database_url: Option<String> = "", "URL", ["PLUGD_DATABASE_URL"];
         /// What runs supervised plugins: local or none.
         runtime_provider: RuntimeProvider = "local", "NAME", ["PLUGD_RUNTIME_PROVIDER", "PLUGIN_RUNTIME_PROVIDER"];
         /// Restarts of a crashing plugin before it is in error.

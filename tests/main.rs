@@ -11,6 +11,7 @@ mod cli;
 mod connections;
 mod contract;
 mod crashes;
+mod data_folder;
 mod databases;
 mod dev;
 mod encryption;

@@ -4,22 +4,27 @@ use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use axum::Router;
-use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{glue, health, make_private, routes};
+use super::{
+    admin::{self, AdminToken},
+    glue, health, make_private, routes,
+};
 use crate::{
     bus::{Bridge, Credentials, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
-    domain::{access::AccessToken, events::EventCatalog, lifecycle::Policy},
+    domain::{events::EventCatalog, lifecycle::Policy},
     files,
-    grpc::{Access, access},
+    grpc::Access,
     link, logs,
     runtime::process::{self, ProcessRuntime},
-    store::{self, Store, packages::Packages},
+    store::{self, Address, Store, StoreError, packages::Packages},
     supervisor::{self, Handle, Library, Parts, Supervisor},
 };
+
+/// The file of the database in the data folder, unless another is named.
+const DATABASE: &str = "plugd.db";
 
 /// Everything, ready to run.
 pub(super) struct System {
@@ -33,7 +38,7 @@ pub(super) struct System {
     pub(super) parts: Arc<Parts>,
     pub(super) store: Store,
     pub(super) logs: logs::Logs,
-    pub(super) admin_token: Option<String>,
+    pub(super) admin_token: Option<AdminToken>,
     pub(super) catalog: EventCatalog,
 }
 
@@ -51,7 +56,8 @@ pub(super) async fn boot(
     fs::create_dir_all(&config.plugin_dir)
         .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
     let catalog = catalog(&config.event_catalog)?;
-    let options = store::Options { url: config.database_url.clone(), journal_keep: config.journal_keep };
+    let options = store_options(config)?;
+    note_other_database(config, &options.address);
     let (opened, loaded) = Box::pin(store::open(options)).await.context("the store can't be opened")?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let store = {
@@ -59,7 +65,7 @@ pub(super) async fn boot(
         opened.start(Box::new(move |commits| projection.apply(commits)))
     };
     let access = Arc::new(Access::new(loaded.tokens));
-    let admin_token = first_token(config, &access, &store).await?;
+    let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
     let packages = Packages::open(&config.data_dir.join("packages")).await.context("the packages can't be opened")?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = Arc::new(runtime(config, &packages, &logs).await?);
@@ -107,16 +113,26 @@ pub(super) async fn boot(
     Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog })
 }
 
-/// The administrator's token, where this start had to make one.
-async fn first_token(config: &Config, access: &Arc<Access>, store: &Store) -> anyhow::Result<Option<String>> {
-    let path = config.data_dir.join("admin.token");
-    let made: Option<AccessToken> = access::ensure_admin_file(access, &path, Timestamp::now())
-        .with_context(|| format!("can't write {}", path.display()))?;
-    let Some(token) = made else { return Ok(None) };
-    store.create_token(token.clone()).await.context("the administrator's token can't be stored")?;
-    access.insert(token);
-    let secret = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
-    Ok(Some(secret.trim().to_owned()))
+/// Says that the data folder holds a database with records that is not the one that is used.
+fn note_other_database(config: &Config, used: &Address) {
+    let other = config.data_dir.join(DATABASE);
+    let is_other = used.path().is_none_or(|used| fs::canonicalize(used).ok() != fs::canonicalize(&other).ok());
+    if is_other && fs::metadata(&other).is_ok_and(|found| found.len() > 0) {
+        let path = other.display();
+        tracing::warn!("{path} holds records that this plugd does not use: its database is another (--database-url)");
+    }
+}
+
+/// Where the store is: in the data folder, unless it is said where.
+///
+/// # Errors
+/// The address can't be used.
+pub(super) fn store_options(config: &Config) -> Result<store::Options, StoreError> {
+    let address = match &config.database_url {
+        Some(url) => Address::parse(url)?,
+        None => Address::file(&config.data_dir.join(DATABASE))?,
+    };
+    Ok(store::Options { address, journal_keep: config.journal_keep })
 }
 
 async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {

@@ -1,5 +1,6 @@
 //! The only place that knows everything: what is started in which order, and stopped in which.
 
+mod admin;
 mod boot;
 mod glue;
 mod health;
@@ -17,6 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use admin::{AdminToken, TOKEN_FILE, reset_token};
 use listener::Open;
 use reload::Reload;
 pub use upstream::serve_rest;
@@ -50,7 +52,7 @@ pub struct Ready {
     /// The same as clients write it, as `http://127.0.0.1:8000`.
     pub url: String,
     /// The administrator's token, when this start made it.
-    pub admin_token: Option<String>,
+    pub admin_token: Option<AdminToken>,
     /// The certificate that plugd made for itself, if it serves with that.
     pub self_signed: Option<SelfSigned>,
 }

@@ -135,7 +135,7 @@ enum ClientCommand {
     Publish(messages::Publish),
     /// Call a method of a plugin
     Call(messages::Call),
-    /// Create, list and revoke access tokens
+    /// Create, list and revoke access tokens; make a new one for an administrator who lost theirs
     #[command(subcommand)]
     Token(token::Token),
 }
@@ -161,7 +161,7 @@ pub fn parse() -> Cli {
     let mut command = help::command();
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
-        Ok(cli) => Cli { options: cli.options.or_from(|name| env::var(name).ok()), ..cli },
+        Ok(cli) => Cli { options: cli.options.or_from(|name| env::var_os(name)), ..cli },
         Err(error) if error.use_stderr() && wants_json(&arguments) => refuse(&error),
         Err(error) => error.format(&mut command).exit(),
     }
@@ -194,7 +194,11 @@ impl Cli {
         let options = self.options;
         let ui = Ui::standard(&options);
         let done = match self.command {
-            Command::Client(command) => in_one_thread(run_client(*command, options, ui.clone())),
+            Command::Client(command) => match *command {
+                // It needs that no server runs.
+                ClientCommand::Token(token::Token::Reset(reset)) => reset.run(&options, &ui),
+                command => in_one_thread(run_client(command, options, ui.clone())),
+            },
             Command::Serve(serve) => return serving(&options, |screen| serve.run(&options, screen)),
             Command::Rest(rest) => return serving(&options, |screen| rest.run(screen)),
             Command::Dev(dev) => return serving(&options, |screen| dev.run(options.clone(), screen)),

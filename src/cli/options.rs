@@ -1,6 +1,9 @@
 //! Options that every subcommand has.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 use tonic::codegen::http::Uri;
@@ -9,15 +12,13 @@ use super::{
     credential::Credential,
     failure::{Exit, Failure},
 };
-use crate::{files, tls::Trust};
+use crate::{app::TOKEN_FILE, files, tls::Trust};
 
 /// Where a server is expected when nobody says.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 /// Where the data folder is expected when nobody says.
 const DEFAULT_DATA_DIR: &str = "./data";
-/// The file in a data folder that holds the first administrator's token.
-pub(super) const TOKEN_FILE: &str = "admin.token";
-/// Most bytes of that file: a token has 50, and there may be white space about it.
+/// Most bytes of the file with the administrator's token: a token has 50, and there may be white space about it.
 const MAX_TOKEN_FILE: u64 = 4096;
 
 /// Options that every subcommand has.
@@ -79,9 +80,9 @@ impl Options {
     /// The same, with what the environment says where the command line says nothing. Not left to the parser, which would
     /// then take the variables for arguments and show them in every usage line.
     #[must_use]
-    pub(super) fn or_from(self, environment: impl Fn(&str) -> Option<String>) -> Self {
-        let variable = |name| environment(name).filter(|text| !text.trim().is_empty());
-        let path = |name| variable(name).map(PathBuf::from);
+    pub(super) fn or_from(self, environment: impl Fn(&str) -> Option<OsString>) -> Self {
+        let variable = |name| environment(name)?.into_string().ok().filter(|text| !text.trim().is_empty());
+        let path = |name| environment(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         Self {
             server: self.server.or_else(|| variable("PLUGD_SERVER")),
             token: self.token.or_else(|| variable("PLUGD_TOKEN")),
@@ -192,8 +193,8 @@ mod tests {
     #[test]
     fn the_command_line_wins_over_the_environment_and_an_empty_variable_is_none() {
         let environment = |name: &str| match name {
-            "PLUGD_SERVER" => Some("http://env".to_owned()),
-            "PLUGD_TOKEN" => Some(" ".to_owned()),
+            "PLUGD_SERVER" => Some("http://env".into()),
+            "PLUGD_TOKEN" => Some(" ".into()),
             _ => None,
         };
         let given = Options { server: Some("http://given".to_owned()), ..Options::default() };

@@ -32,7 +32,7 @@ impl Rest {
     pub(super) fn run(self, screen: &Screen) -> Result<(), Failure> {
         let load = move || {
             let file = settings_file::<RestConfig>(self.config.as_deref())?;
-            Ok(RestConfig::load(&self.flags, &environment(), &file)?)
+            Ok(RestConfig::load(&self.flags, &environment::<RestConfig>()?, &file)?)
         };
         let config: RestConfig = load()?;
         let filter = telemetry::install(&config.log, config.log_format, &screen.errors)?;

@@ -1,9 +1,9 @@
 //! `plugd serve`.
 
 use std::{
-    env,
+    env::{self, VarError},
     io::IsTerminal,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use clap::Args;
@@ -11,13 +11,14 @@ use clap::Args;
 use super::{
     failure::Failure,
     in_many_threads,
-    options::{Options, TOKEN_FILE},
+    options::Options,
     reload, signals,
     telemetry::{self, Filter},
     ui::{Screen, Ui, quoted},
+    usage,
 };
 use crate::{
-    app::{self, Ready},
+    app::{self, AdminToken, Ready},
     config::{Config, Environment, File, Flags, Knobs},
     tls::SelfSigned,
 };
@@ -43,8 +44,11 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, options: &Options, screen: &Screen) -> Result<(), Failure> {
-        let (flags, file) = (with_data_dir(self.flags, options), self.config);
-        let load = move || Ok(Config::load(&flags, &environment(), &settings_file::<Config>(file.as_deref())?)?);
+        let (flags, file) = (with_data_dir(self.flags, options)?, self.config);
+        let load = move || {
+            let file = settings_file::<Config>(file.as_deref())?;
+            Ok(Config::load(&flags, &environment::<Config>()?, &file)?)
+        };
         let config: Config = load()?;
         if self.print_config {
             return Ok(Ui::standard(options).raw(config.to_toml().as_bytes())?);
@@ -62,41 +66,54 @@ async fn serve(
 ) -> Result<(), Failure> {
     let stop = signals::stop_token()?;
     let renewed = reload::on_hangup(load, |config: &Config| &config.log, filter)?;
-    let token_file = config.data_dir.join(TOKEN_FILE);
-    Ok(Box::pin(app::serve(config, stop, renewed, |ready| announce(ui, &ready, &token_file))).await?)
+    let folder = config.data_dir.clone();
+    Ok(Box::pin(app::serve(config, stop, renewed, |ready| announce(ui, &ready, &folder))).await?)
 }
 
-fn announce(ui: &Ui, ready: &Ready, token_file: &Path) {
+fn announce(ui: &Ui, ready: &Ready, folder: &Path) {
     ui.note(&format!("plugd serves on {}", ready.url));
     if let Some(own) = &ready.self_signed {
-        tell_certificate(ui, ready, own, token_file);
+        tell_certificate(ui, ready, own, folder);
     }
-    let Some(token) = &ready.admin_token else { return };
-    let file = token_file.display();
-    ui.note(&format!("This is a new data folder. The administrator's token is in {file}"));
+    let Some(AdminToken { secret, file, foreign }) = &ready.admin_token else { return };
+    let file = file.display();
+    match foreign {
+        None => ui.note(&format!("This is a new database. The administrator's token is in {file}")),
+        Some(foreign) => ui.note(&format!(
+            "This is a new database, and the token in {} is not valid in it: that file was left as it is, and the new \
+             administrator's token is in {file}",
+            foreign.display()
+        )),
+    }
     // Not into a log that is kept.
     if std::io::stderr().is_terminal() {
-        ui.note(&format!("It is {token}"));
+        ui.note(&format!("It is {secret}"));
     }
 }
 
 /// How to know the certificate that plugd made for itself, and how to use it.
-fn tell_certificate(ui: &Ui, ready: &Ready, own: &SelfSigned, token_file: &Path) {
+fn tell_certificate(ui: &Ui, ready: &Ready, own: &SelfSigned, folder: &Path) {
     let absolute = |path: &Path| quoted(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
     let port = ready.address.port();
     let url = if ready.address.ip().is_unspecified() { format!("https://localhost:{port}") } else { ready.url.clone() };
-    let folder = token_file.parent().map(absolute).unwrap_or_default();
-    let certificate = absolute(&own.certificate);
+    let (folder, certificate) = (absolute(folder), absolute(&own.certificate));
     ui.note(&format!("It made its certificate itself. SHA-256 fingerprint: {}", own.fingerprint));
     ui.note(&format!("To use it: plugd --server {url} --cacert {certificate} --data-dir {folder} list"));
 }
 
 /// The environment, as far as it is text.
-pub(super) fn environment() -> Environment {
+///
+/// # Errors
+/// A variable that a setting is read from is not.
+pub(super) fn environment<C: Knobs>() -> Result<Environment, Failure> {
+    let mut known = C::KNOBS.iter().flat_map(|knob| knob.env);
+    if let Some(name) = known.find(|name| matches!(env::var(name), Err(VarError::NotUnicode(_)))) {
+        return Err(usage(format!("the environment variable {name} is not UTF-8 text: give it another value")));
+    }
     let texts = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
-    env::vars_os().filter_map(texts).collect()
+    Ok(env::vars_os().filter_map(texts).collect())
 }
 
 /// The settings file, if one was named.
@@ -109,9 +126,13 @@ pub(super) fn settings_file<C: Knobs>(path: Option<&std::path::Path>) -> Result<
 }
 
 /// The flags with the global option for the data folder among them.
-pub(super) fn with_data_dir(flags: Flags<Config>, options: &Options) -> Flags<Config> {
-    match &options.data_dir {
-        Some(folder) => flags.with("data_dir", folder.to_string_lossy()),
-        None => flags,
+///
+/// # Errors
+/// The folder's path is not UTF-8, which the settings and SQLite's driver ask for.
+pub(super) fn with_data_dir(flags: Flags<Config>, options: &Options) -> Result<Flags<Config>, Failure> {
+    let Some(folder) = &options.data_dir else { return Ok(flags) };
+    match folder.to_str() {
+        Some(folder) => Ok(flags.with("data_dir", folder)),
+        None => Err(usage(format!("{folder:?} can't be the data folder: its path is not UTF-8; give it another name"))),
     }
 }

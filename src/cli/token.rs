@@ -1,22 +1,29 @@
 //! `plugd token`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 use prost_types::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Context,
     active::duration,
     client::{Api, QUICK, present, within},
     failure::{Exit, Failure},
+    in_many_threads,
+    options::Options,
+    serve::{environment, settings_file, with_data_dir},
     shape,
     table::Table,
-    ui::sanitize,
+    ui::{Ui, sanitize},
     usage,
 };
 use crate::api::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, Token as Entry};
+use crate::{
+    app::{self, AdminToken},
+    config::{Config, Flags},
+};
 
 /// Tokens asked for at a time.
 const PAGE_SIZE: i32 = 1000;
@@ -30,6 +37,8 @@ pub(super) enum Token {
     List,
     /// Make a token useless at once
     Revoke(Revoke),
+    /// Make a new administrator's token where the last was lost, on the server's machine and while it does not run
+    Reset(Reset),
 }
 
 #[derive(Debug, Args)]
@@ -52,6 +61,23 @@ pub(super) struct Revoke {
     // Not called `token`, as the global option is.
     #[arg(value_name = "ID")]
     named: String,
+}
+
+/// Make a new administrator's token where the last was lost
+///
+/// The secret goes into admin.token in the data folder; what was in that file is kept under another name. Other tokens go
+/// on working: revoke those that may have come into wrong hands. Stop the server first, and run this as its user.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  plugd token reset --data-dir /var/lib/plugd --database-url postgres://plugd@db/plugd"
+)]
+pub(super) struct Reset {
+    /// File with the server's settings
+    #[arg(long, env = "PLUGD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of the server's database [env: PLUGD_DATABASE_URL] [default: the file plugd.db in the data folder]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -80,6 +106,7 @@ impl Token {
             Self::Create(create) => create.run(context).await,
             Self::List => list(context).await,
             Self::Revoke(revoke) => revoke.run(context).await,
+            Self::Reset(_) => Err(usage("a token is not reset by way of a server")),
         }
     }
 }
@@ -110,6 +137,28 @@ impl Revoke {
         }
         Ok(context.ui.line(&format!("{} {} is revoked", token.id, sanitize(&token.name)))?)
     }
+}
+
+impl Reset {
+    pub(super) fn run(self, options: &Options, ui: &Ui) -> Result<(), Failure> {
+        let flags = with_data_dir(Flags::default(), options)?;
+        let flags = self.database_url.into_iter().fold(flags, |flags, url| flags.with("database_url", url));
+        let file = settings_file::<Config>(self.config.as_deref())?;
+        let config = Config::load(&flags, &environment::<Config>()?, &file)?;
+        in_many_threads(async { report(&Box::pin(app::reset_token(&config)).await?, ui) })
+    }
+}
+
+fn report(made: &AdminToken, ui: &Ui) -> Result<(), Failure> {
+    let show = |path: &PathBuf| path.display().to_string();
+    let (file, kept) = (show(&made.file), made.foreign.as_ref().map(show));
+    if ui.is_json() {
+        return Ok(ui.json(&json!({ "file": file, "kept": kept }))?);
+    }
+    if let Some(kept) = kept {
+        ui.note(&format!("What was in it is kept in {kept}"));
+    }
+    Ok(ui.line(&format!("the new administrator's token is in {file}"))?)
 }
 
 /// Every page of them.

@@ -20,7 +20,7 @@ fn the_defaults_are_those_of_the_contract() {
     let config = load(&[], &[], "").unwrap();
     assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
     assert_eq!(config.plugin_dir, Path::new("./data/plugins"));
-    assert_eq!(config.database_url, "sqlite://./data/plugd.db?mode=rwc");
+    assert_eq!(config.database_url, None);
     assert_eq!(config.max_restart_attempts, 3);
     assert_eq!(config.max_backoff, Duration::from_secs(60));
     assert_eq!(config.stable_after, Duration::from_secs(30));
@@ -52,8 +52,9 @@ fn plugd_names_beat_those_of_the_contract_and_an_empty_variable_is_not_set() {
 #[test]
 fn everything_stored_follows_the_data_folder_unless_it_is_set_itself() {
     let config = load(&[("data_dir", "/var/lib/plugd")], &[("PLUGIN_DATA_PATH", "/srv/plugins")], "").unwrap();
-    assert_eq!(config.database_url, "sqlite:///var/lib/plugd/plugd.db?mode=rwc");
     assert_eq!(config.plugin_dir, Path::new("/srv/plugins"));
+    let config = load(&[("data_dir", "/var/lib/a%41 ?#b")], &[], "").unwrap();
+    assert_eq!(config.plugin_dir, Path::new("/var/lib/a%41 ?#b/plugins"));
 }
 
 #[test]

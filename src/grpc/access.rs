@@ -153,33 +153,26 @@ fn key(hash: &[u8; 32]) -> [u8; 16] {
     half.try_into().unwrap_or_default()
 }
 
-/// Sees to it that there is an administrator: if no administrator's token works, makes one, writes its secret to this
-/// file, readable by the owner only, and returns the token, which the caller has to store and insert. Call this again
-/// if that fails: the next secret then takes the place of this one. Blocking.
-///
-/// # Errors
-/// The file can't be written.
-pub fn ensure_admin_file(access: &Access, path: &Path, now: Timestamp) -> io::Result<Option<AccessToken>> {
-    if access.has_admin(now) {
-        return Ok(None);
-    }
+/// A new administrator's token, and its secret.
+#[must_use]
+pub fn mint_admin(now: Timestamp) -> (String, AccessToken) {
     let (secret, hash) = mint();
-    write_secret(path, &secret)?;
     let (id, name) = (TokenId::from(xid::new()), FIRST_TOKEN.to_owned());
-    Ok(Some(AccessToken { id, name, role: Role::Admin, hash, created: now, expires: None }))
+    (secret, AccessToken { id, name, role: Role::Admin, hash, created: now, expires: None })
 }
 
-/// Writes the file whole or not at all, and never for a moment readable by others.
-fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    let new = path.with_added_extension("new");
-    match fs::remove_file(&new) {
+/// Writes a secret to this file, in place of an earlier one, and never for a moment readable by others. Blocking.
+///
+/// # Errors
+/// It can't be written.
+pub fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{secret}")?;
     file.sync_all()?;
-    fs::rename(&new, path)?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 

@@ -1,7 +1,15 @@
 //! The address of the database: of which kind it is, and whether it can be used. It may hold a password, so no part of
 //! it but the scheme enters an error or a log.
 
-use sea_orm::{SqlxPostgresConnector, sqlx::postgres::PgConnectOptions};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use sea_orm::{
+    SqlxPostgresConnector, SqlxSqliteConnector,
+    sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
+};
 use url::Url;
 
 use super::StoreError;
@@ -9,43 +17,87 @@ use super::StoreError;
 /// What an address of PostgreSQL may say after its `?`. A word that is not known is refused: `sslmod=verify-full` must
 /// not connect without encryption, and what the driver does not know it would print, secrets too.
 const POSTGRES: [&str; 8] = ["host", "port", "user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey"];
+/// What an address of a SQLite file may say after its `?`: what is done anyhow.
+const SQLITE: [&str; 2] = ["mode=rwc", "mode=rw"];
 
-/// A kind of database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Sqlite,
-    Postgres,
-}
-
-/// An address that names a database. Not printable: it may hold a password.
+/// Where a database is. Not printable but for a file: the address of a server may hold a password.
 #[derive(Clone)]
-pub(super) struct Address {
-    kind: Kind,
-    url: String,
+pub struct Address(Kind);
+
+#[derive(Clone)]
+pub(super) enum Kind {
+    /// This file of SQLite's.
+    File(PathBuf),
+    /// This address of a PostgreSQL server, as the driver wants it.
+    Server(String),
 }
 
 impl Address {
-    /// An address as the operator wrote it.
+    /// The SQLite database in this file, whatever characters its path has.
+    ///
+    /// # Errors
+    /// [`StoreError::Unnamed`] when the path is not UTF-8, which SQLite's driver asks for.
+    pub fn file(path: &Path) -> Result<Self, StoreError> {
+        if path.to_str().is_none() {
+            return Err(StoreError::Unnamed { path: path.to_owned() });
+        }
+        // SQLite reads a path that begins with `file:` as a URL.
+        let path = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
+        Ok(Self(Kind::File(path)))
+    }
+
+    /// An address as the operator wrote it: a URL, so that what is special in a path of a `sqlite://` one is
+    /// percent-encoded.
     ///
     /// # Errors
     /// [`StoreError::Url`].
-    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
         let scheme = text.split(':').next().unwrap_or_default();
         match scheme {
-            "sqlite" => Ok(Self { kind: Kind::Sqlite, url: text.to_owned() }),
+            "sqlite" => sqlite(text),
             "postgres" | "postgresql" => server(text),
             _ => Err(refused("it begins with none of these schemes")),
         }
     }
 
-    pub(super) fn kind(&self) -> Kind {
-        self.kind
+    pub(super) fn kind(&self) -> &Kind {
+        &self.0
     }
 
-    /// As the drivers want it.
-    pub(super) fn url(&self) -> &str {
-        &self.url
+    /// The file, where it is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.0 {
+            Kind::File(path) => Some(path),
+            Kind::Server(_) => None,
+        }
     }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path() {
+            Some(path) => write!(f, "{}", path.display()),
+            None => f.write_str("a server"),
+        }
+    }
+}
+
+/// An address of a SQLite file. A database in memory is refused: each connection would have one of its own.
+fn sqlite(text: &str) -> Result<Address, StoreError> {
+    let refuse = || refused("it is not that of a SQLite file");
+    if let Some((_, says)) = text.split_once('?').filter(|(_, says)| !SQLITE.contains(says)) {
+        return Err(refused(&format!(
+            "it says {says:?}, and can say {} only; a ? in a path is %3F",
+            SQLITE.join(", ")
+        )));
+    }
+    if !SqlxSqliteConnector::accepts(text) || text.contains(":memory:") {
+        return Err(refuse());
+    }
+    let options: SqliteConnectOptions = text.parse().map_err(|_| refuse())?;
+    let path = options.get_filename();
+    if path.file_name().is_some() { Address::file(path) } else { Err(refuse()) }
 }
 
 /// An address of a server. The driver knows one scheme.
@@ -60,11 +112,7 @@ fn server(text: &str) -> Result<Address, StoreError> {
         return Err(refused(&format!("it says {key:?}, and can say {} only", POSTGRES.join(", "))));
     }
     let is_understood = SqlxPostgresConnector::accepts(&url) && url.parse::<PgConnectOptions>().is_ok();
-    if is_understood {
-        Ok(Address { kind: Kind::Postgres, url })
-    } else {
-        Err(refused("a part of it is not understood"))
-    }
+    if is_understood { Ok(Address(Kind::Server(url))) } else { Err(refused("a part of it is not understood")) }
 }
 
 /// The error for an address of which this is wrong.
@@ -84,14 +132,28 @@ mod tests {
 
     #[test]
     fn the_scheme_says_which_kind_it_is() {
-        for (text, kind) in [
-            ("sqlite:///var/lib/plugd.db", Kind::Sqlite),
-            ("postgres://me:secret@host/plugd?sslmode=verify-full", Kind::Postgres),
-            ("postgresql://me@host:5433/plugd", Kind::Postgres),
-            ("postgres:///plugd?host=/run/postgresql&user=me", Kind::Postgres),
+        for text in [
+            "postgres://me:secret@host/plugd?sslmode=verify-full",
+            "postgresql://me@host:5433/plugd",
+            "postgres:///plugd?host=/run/postgresql&user=me",
         ] {
-            assert_eq!(Address::parse(text).map(|address| address.kind()).ok(), Some(kind), "{text}");
+            assert!(Address::parse(text).unwrap().path().is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_in_a_url_is_percent_encoded_and_one_by_itself_is_not() {
+        for (text, path) in [
+            ("sqlite:///var/lib/plugd.db", "/var/lib/plugd.db"),
+            ("sqlite://plugd.db?mode=rwc", "./plugd.db"),
+            ("sqlite:///a%3Fb%20c%2541/plugd.db?mode=rwc", "/a?b c%41/plugd.db"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().path(), Some(Path::new(path)), "{text}");
+        }
+        for (path, found) in [("/a%41?#b/plugd.db", "/a%41?#b/plugd.db"), ("file:x/plugd.db", "./file:x/plugd.db")] {
+            assert_eq!(Address::file(Path::new(path)).unwrap().path(), Some(Path::new(found)));
+        }
+        assert!(problem("sqlite:///plugd.db?mode=ro").contains("mode=ro"), "it would be written to");
     }
 
     #[test]

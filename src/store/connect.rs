@@ -3,16 +3,19 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, SqlxSqliteConnector,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{StoreError, address, location::Location};
+use super::{
+    StoreError,
+    location::{Files, beside},
+};
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
 const WAIT: Duration = Duration::from_secs(2);
@@ -24,12 +27,9 @@ const OWNER_ONLY: u32 = 0o600;
 /// Takes the lock beside the database, which is kept until the file is dropped, and finds the database's own file.
 ///
 /// # Errors
-/// [`StoreError::Locked`] when another process has it, [`StoreError::Url`], [`StoreError::File`].
-pub(super) fn lock(url: &str) -> Result<(File, Location), StoreError> {
-    let database = file_of(url)?;
-    let mut path = database.clone().into_os_string();
-    path.push(".lock");
-    let path = PathBuf::from(path);
+/// [`StoreError::Locked`] when another process has it, [`StoreError::File`].
+pub(super) fn lock(database: &Path) -> Result<(File, Files), StoreError> {
+    let path = beside(database, ".lock");
     let file = open_private(&path)?;
     match file.try_lock() {
         Ok(()) => {}
@@ -37,8 +37,8 @@ pub(super) fn lock(url: &str) -> Result<(File, Location), StoreError> {
         Err(TryLockError::Error(source)) => return Err(StoreError::File { path, source }),
     }
     // SQLite would make it readable for everybody.
-    let opened = open_private(&database)?;
-    Ok((file, Location::of(database, &opened)?))
+    let opened = open_private(database)?;
+    Ok((file, Files::of(database.to_owned(), &opened)?))
 }
 
 fn open_private(path: &Path) -> Result<File, StoreError> {
@@ -46,24 +46,13 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
     opened.map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
-/// The database's file. A database in memory is refused: each connection would have one of its own.
-fn file_of(url: &str) -> Result<PathBuf, StoreError> {
-    let refused = || address::refused("it is not that of a SQLite file");
-    if !SqlxSqliteConnector::accepts(url) || url.contains(":memory:") || url.contains("mode=memory") {
-        return Err(refused());
-    }
-    let options: SqliteConnectOptions = url.parse().map_err(|_| refused())?;
-    let file = options.get_filename();
-    if file.file_name().is_some() { Ok(file.to_owned()) } else { Err(refused()) }
-}
-
 /// The writer's only connection. What it has committed survives a power cut. [`lock`] has made the file; one that has
 /// gone since is not made again.
 ///
 /// # Errors
 /// The database's own.
-pub(super) async fn writer(url: &str) -> Result<DatabaseConnection, StoreError> {
-    let options = pool(url, 1, |options| {
+pub(super) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
+    let options = pool(file, 1, |options| {
         let options = options.create_if_missing(false).busy_timeout(WAIT);
         options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
     });
@@ -74,19 +63,35 @@ pub(super) async fn writer(url: &str) -> Result<DatabaseConnection, StoreError> 
 ///
 /// # Errors
 /// The database's own.
-pub(super) async fn readers(url: &str) -> Result<DatabaseConnection, StoreError> {
-    let options = pool(url, READERS, |options| options.busy_timeout(WAIT).pragma("query_only", "ON"));
+pub(super) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreError> {
+    let options = pool(file, READERS, |options| options.busy_timeout(WAIT).pragma("query_only", "ON"));
     Ok(Database::connect(options).await?)
 }
 
+/// Takes all that SQLite's log holds into the database's own file, by way of connections that have both open.
+///
+/// # Errors
+/// [`StoreError::Unsaved`] when somebody is in the way; the database's own.
+pub(super) async fn save(db: &DatabaseConnection) -> Result<(), StoreError> {
+    let checkpoint = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
+    let row = db.query_one_raw(checkpoint).await?.ok_or(StoreError::Unsaved)?;
+    let is_busy: i64 = row.try_get("", "busy")?;
+    if is_busy == 0 { Ok(()) } else { Err(StoreError::Unsaved) }
+}
+
 fn pool(
-    url: &str,
+    file: &Path,
     connections: u32,
     sqlite: impl Fn(SqliteConnectOptions) -> SqliteConnectOptions + Send + Sync + 'static,
 ) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
-    options.max_connections(connections).min_connections(1).acquire_timeout(WAIT).sqlx_logging(false);
+    // The driver asks for a URL; it is told the file below, where nothing in its path has a meaning.
+    let (mut options, file) = (ConnectOptions::new("sqlite://"), file.to_owned());
+    // All are opened at once: one that is opened after SQLite's log was deleted would make another.
+    options.max_connections(connections).min_connections(connections).acquire_timeout(WAIT).sqlx_logging(false);
     // Neither age nor idleness is a reason to close a connection to a file.
-    options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>).map_sqlx_sqlite_opts(sqlite);
+    options
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .map_sqlx_sqlite_opts(move |options| sqlite(options.filename(&file)));
     options
 }

@@ -1,8 +1,11 @@
 //! What can go wrong with the store, for plugd's own log. Callers of the API only ever see `STORE_UNAVAILABLE`.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use sea_orm::DbErr;
+use sea_orm::{DbErr, RuntimeErr};
 
 use crate::domain::{Error, Reason};
 
@@ -17,6 +20,12 @@ pub enum StoreError {
     Url {
         /// What is wrong with it. Nothing of the address itself: it may hold a password.
         problem: String,
+    },
+    /// The path of the database is not text.
+    #[error("{path:?} can't be used as the path of a database: it is not UTF-8; give it, or its folder, another name")]
+    Unnamed {
+        /// The path.
+        path: PathBuf,
     },
     /// Another process holds the lock.
     #[error("another plugd uses this data folder: {} is locked", path.display())]
@@ -38,10 +47,33 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
-    /// The database's file is no longer where it was opened.
+    /// A file of the database is no longer where it was opened.
     #[error("{} was deleted or replaced while plugd runs; put it back, or stop plugd and restore a backup", path.display())]
     Gone {
         /// The file.
+        path: PathBuf,
+    },
+    /// Another log is where SQLite's own was.
+    #[error(
+        "{} was replaced while plugd runs by another file, which would spoil the database: move that away; what the \
+         database has lost is still held in memory and is written then",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite could not take its log into the database.
+    #[error("what was written last could not be taken into the database yet: somebody else reads or writes it")]
+    Unsaved,
+    /// There is no room left on the disk but the reserve.
+    #[error(
+        "the disk of {} is full: only deactivations and deletions can be stored; make room (plugins that fill it can be \
+         stopped and deleted)",
+        path.display()
+    )]
+    Full {
+        /// A file on it.
         path: PathBuf,
     },
     /// A newer plugd has written this database.
@@ -53,8 +85,34 @@ pub enum StoreError {
         /// Migrations that this binary does not know.
         migrations: Vec<String>,
     },
+    /// SQLite can't read it.
+    #[error(
+        "{} is damaged, or no database: {source}; keep a copy of it and of the files beside it whose names begin alike, then \
+         restore a backup, or move them away to begin with an empty database",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: DbErr,
+    },
+    /// SQLite can't open it or write to it.
+    #[error(
+        "{} can't be opened for writing: {source}; look whether its folder and the files beside it belong to plugd's user, \
+         and whether the disk works",
+        path.display()
+    )]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: DbErr,
+    },
     /// A row can't be understood.
-    #[error("the database holds something that can't be read: {0}")]
+    #[error(
+        "the database holds something that can't be read: {0}; restore a backup, or start the version that wrote it"
+    )]
     Corrupt(String),
     /// Somebody else wrote to the database.
     #[error("the database is at revision {found}, not {expected}: somebody else wrote to it; restart plugd")]
@@ -70,6 +128,37 @@ pub enum StoreError {
     /// The database's own error.
     #[error(transparent)]
     Database(#[from] DbErr),
+}
+
+/// SQLite's codes of results, as far as they say what a person can do.
+const PERM: u32 = 3;
+const READONLY: u32 = 8;
+const IOERR: u32 = 10;
+const CORRUPT: u32 = 11;
+const FULL: u32 = 13;
+const CANTOPEN: u32 = 14;
+const NOTADB: u32 = 26;
+
+impl StoreError {
+    /// The same, with the file that could not be opened, and what to do.
+    pub(super) fn opening(self, path: &Path) -> Self {
+        let Self::Database(source) = self else { return self };
+        let path = path.to_owned();
+        match sqlite_code(&source) {
+            Some(CORRUPT | NOTADB) => Self::Damaged { path, source },
+            Some(FULL) => Self::Full { path },
+            Some(PERM | READONLY | IOERR | CANTOPEN) => Self::Unusable { path, source },
+            _ => Self::Database(source),
+        }
+    }
+}
+
+/// SQLite's code without its details, where the error is SQLite's.
+fn sqlite_code(error: &DbErr) -> Option<u32> {
+    let (DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error)) = error else { return None };
+    let RuntimeErr::SqlxError(error) = error else { return None };
+    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
 }
 
 /// What callers see of all of these.

@@ -39,6 +39,7 @@ mod open;
 pub mod packages;
 mod reader;
 mod record;
+mod reserve;
 mod seat;
 mod server;
 mod writer;
@@ -46,6 +47,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use address::Address;
 pub use error::StoreError;
 pub use open::{Opened, open};
 pub use reader::ConfigurationRevision;
@@ -58,8 +60,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where the store is and how much it keeps.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Address of the database: `sqlite:///var/lib/plugd/plugd.db` or `postgres://USER:PASSWORD@HOST/DATABASE`.
-    pub url: String,
+    /// Where the database is.
+    pub address: Address,
     /// Revisions that the journal keeps; it may be up to a tenth longer.
     pub journal_keep: u64,
 }
@@ -254,11 +256,18 @@ impl Store {
     }
 
     async fn change(&self, what: What) -> Result<Arc<Plugin>> {
-        self.ask(|reply| Op::Change(Change { what, reply: Some(reply) })).await
+        let op = |reply| Op::Change(Change { what, reply: Some(reply) });
+        // The writer knows what can be stored on a full disk.
+        if self.location.is_full() { self.send(op).await } else { self.ask(op).await }
     }
 
     async fn ask<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T> {
         self.check()?;
+        self.send(op).await
+    }
+
+    /// As [`Self::ask`], also for what can be stored on a full disk.
+    async fn send<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.ops.send(op(reply)).map_err(|_| unavailable())?;
         answer.await.unwrap_or_else(|_| Err(unavailable()))

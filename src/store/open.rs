@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
 
@@ -39,18 +40,27 @@ pub struct Opened {
 /// # Errors
 /// [`StoreError`]: another plugd has it, a newer plugd wrote it, or it can't be read.
 pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
-    let Options { url, journal_keep } = options;
-    let seat = Seat::take(Address::parse(&url)?).await?;
+    let file = options.address.path().map(Path::to_owned);
+    read(options).await.map_err(|error| match file {
+        Some(file) => error.opening(&file),
+        None => error,
+    })
+}
+
+async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
+    let Options { address, journal_keep } = options;
+    let seat = Seat::take(address).await?;
     migration::migrate(seat.db()).await?;
     let row = seat::claim(&seat).await?;
     let (epoch, head, compacted) = (row.epoch, convert::unsigned(row.head)?, convert::unsigned(row.compacted)?);
     let (records, unreadable) = records(seat.db()).await?;
     let tokens = tokens::all(seat.db()).await?;
     let reader = Reader::new(readers(seat.address()).await?);
+    seat.location().note();
     let is_whole = unreadable.is_empty();
     let loaded = Loaded { epoch, head, compacted, plugins: in_order(&records), unreadable, tokens };
     let compacted = Arc::new(AtomicU64::new(compacted));
-    let start = Start { seat, records, head, journal_keep, compacted };
+    let start = Start { seat, reader: reader.clone(), records, head, journal_keep, compacted };
     Ok((Opened { start, reader, is_whole }, loaded))
 }
 
@@ -73,8 +83,8 @@ impl Opened {
 /// The database's own.
 pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, StoreError> {
     match address.kind() {
-        Kind::Sqlite => connect::readers(address.url()).await,
-        Kind::Postgres => server::readers(address).await,
+        Kind::File(path) => connect::readers(path).await,
+        Kind::Server(url) => server::readers(url).await,
     }
 }
 

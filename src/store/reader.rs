@@ -1,6 +1,6 @@
 //! Reads that the registry in memory can't answer, on connections of their own.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait};
@@ -32,31 +32,44 @@ pub struct ConfigurationRevision {
     pub author: String,
 }
 
-/// The pool of connections that can only read.
+/// The pool of connections that can only read, shared by all who do. There is none while the database is opened anew.
 #[derive(Clone)]
 pub(super) struct Reader {
-    db: DatabaseConnection,
+    db: Arc<RwLock<Option<DatabaseConnection>>>,
 }
 
 impl Reader {
     /// A reader on these connections.
     pub(super) fn new(db: DatabaseConnection) -> Self {
-        Self { db }
+        Self { db: Arc::new(RwLock::new(Some(db))) }
+    }
+
+    /// Reads on other connections from now on.
+    pub(super) fn replace(&self, db: DatabaseConnection) {
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(db);
+    }
+
+    /// The connections.
+    ///
+    /// # Errors
+    /// [`StoreError::TimedOut`] while there are none.
+    pub(super) fn db(&self) -> Result<DatabaseConnection, StoreError> {
+        self.db.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::TimedOut)
     }
 
     /// See [`super::Store::journal_after`].
     pub(super) async fn journal_after(&self, revision: u64, limit: usize) -> Result<Vec<Arc<Commit>>> {
-        within(journal::after(&self.db, revision, limit)).await.map_err(|error| hide(&error))?
+        within(async { journal::after(&self.db()?, revision, limit).await }).await.map_err(|error| hide(&error))?
     }
 
     /// See [`super::Store::deleted`].
     pub(super) async fn deleted(&self, ids: &[PluginId]) -> Result<Vec<PluginId>> {
-        within(journal::deleted(&self.db, ids)).await.map_err(|error| hide(&error))
+        within(async { journal::deleted(&self.db()?, ids).await }).await.map_err(|error| hide(&error))
     }
 
     /// See [`super::Store::tokens`].
     pub(super) async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
-        within(tokens::page(&self.db, after, limit)).await.map_err(|error| hide(&error))
+        within(async { tokens::page(&self.db()?, after, limit).await }).await.map_err(|error| hide(&error))
     }
 
     /// See [`super::Store::configuration_revisions`].
@@ -66,12 +79,16 @@ impl Reader {
         before: Option<u64>,
         limit: u64,
     ) -> Result<Vec<ConfigurationRevision>> {
-        within(history(&self.db, id, before, limit.min(LONGEST_PAGE))).await.map_err(|error| hide(&error))
+        let limit = limit.min(LONGEST_PAGE);
+        within(async { history(&self.db()?, id, before, limit).await }).await.map_err(|error| hide(&error))
     }
 
-    /// Closes the connections.
-    pub(super) async fn close(self) {
-        if let Err(error) = self.db.close().await {
+    /// Closes the connections, once nobody reads.
+    pub(super) async fn close(&self) {
+        let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(db) = db
+            && let Err(error) = db.close().await
+        {
             tracing::warn!(%error, "connections for reading could not be closed");
         }
     }

@@ -30,6 +30,8 @@ use super::{
     connect,
     entity::store,
     location::Location,
+    open,
+    reader::Reader,
     server::{self, Held},
 };
 
@@ -69,15 +71,18 @@ impl Seat {
     /// Takes the lock and connects.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::Taken`], [`StoreError::Url`], [`StoreError::File`], the database's own.
+    /// [`StoreError::Locked`], [`StoreError::Taken`], [`StoreError::File`], the database's own.
     pub(super) async fn take(address: Address) -> Result<Self, StoreError> {
         let (lock, location) = match address.kind() {
-            Kind::Sqlite => {
-                let (file, location) = connect::lock(address.url())?;
-                (Lock::File(file), location)
+            Kind::File(path) => {
+                let (file, files) = connect::lock(path)?;
+                (Lock::File(file), Location::Files(files))
             }
-            Kind::Postgres => (Lock::Session(Held::default()), Location::Server),
+            Kind::Server(_) => (Lock::Session(Held::default()), Location::Server),
         };
+        if let Some(reserve) = location.reserve() {
+            reserve.drop_ballast();
+        }
         let db = writer(&address, &lock).await?;
         if let Err(taken) = lock.check() {
             db.close().await?;
@@ -119,8 +124,10 @@ impl Seat {
     ///
     /// # Errors
     /// As [`Self::take`], [`StoreError::Superseded`] and [`StoreError::Gone`].
-    pub(super) async fn retake(&mut self) -> Result<(), StoreError> {
-        self.location.check()?;
+    pub(super) async fn retake(&mut self, reader: &Reader) -> Result<(), StoreError> {
+        if self.location.has_lost_log()? {
+            self.save(reader).await?;
+        }
         if self.is_remote() {
             // A server that does not answer must not keep a connection to its successor from being made.
             let _ = timeout(LET_GO, self.db.close_by_ref()).await;
@@ -128,9 +135,28 @@ impl Seat {
             self.db.close_by_ref().await?;
         }
         self.db = writer(&self.address, &self.lock).await?;
+        if reader.db().is_err() {
+            reader.replace(open::readers(&self.address).await?);
+        }
         let Err(taken) = self.lock.check() else { return Ok(()) };
         owned(store::Entity::find_by_id(store::ROW).one(&self.db).await?, &self.owner)?;
         Err(taken)
+    }
+
+    /// Takes what SQLite's log holds into the database, and closes all connections: while one is open, new ones would share
+    /// the deleted log's index with it, and not the log. The writer's connection is closed first, as above.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsaved`], the database's own.
+    async fn save(&self, reader: &Reader) -> Result<(), StoreError> {
+        self.db.close_by_ref().await?;
+        // Where there are no readers, an earlier try has got as far as that.
+        if let Ok(db) = reader.db() {
+            connect::save(&db).await?;
+            reader.close().await;
+        }
+        self.location.forget_log();
+        Ok(())
     }
 
     /// Begins a transaction that may read and then write. On SQLite it waits for the write lock now, not in the middle;
@@ -151,7 +177,12 @@ impl Seat {
     /// # Errors
     /// The database's own.
     pub(super) async fn release(self) -> Result<(), StoreError> {
+        // It goes with its last connection.
+        self.location.forget_log();
         let closed = self.db.close().await;
+        if let Some(reserve) = self.location.reserve() {
+            reserve.take_ballast();
+        }
         drop(self.lock);
         Ok(closed?)
     }
@@ -161,16 +192,20 @@ impl Seat {
 impl Seat {
     /// Another owner of the same database, who takes no notice of locks.
     pub(super) async fn beside(&self) -> Self {
-        let db = sea_orm::Database::connect(self.address.url()).await.unwrap();
+        let db = match self.address.kind() {
+            Kind::File(path) => connect::writer(path).await.unwrap(),
+            Kind::Server(url) => sea_orm::Database::connect(url).await.unwrap(),
+        };
         let (owner, lock) = (xid::new().to_string(), Lock::Session(Held::taken()));
         Self { address: self.address.clone(), owner, db, lock, location: Arc::clone(&self.location) }
     }
 }
 
 async fn writer(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {
-    match lock {
-        Lock::File(_) => Box::pin(connect::writer(address.url())).await,
-        Lock::Session(held) => Box::pin(server::writer(address, held)).await,
+    match (address.kind(), lock) {
+        (Kind::Server(url), Lock::Session(held)) => Box::pin(server::writer(url, held)).await,
+        (Kind::File(path), _) => Box::pin(connect::writer(path)).await,
+        (Kind::Server(_), Lock::File(_)) => Err(StoreError::Taken),
     }
 }
 

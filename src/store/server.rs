@@ -21,7 +21,7 @@ use sea_orm::{
     },
 };
 
-use super::{StoreError, address::Address};
+use super::StoreError;
 
 /// How long to wait for a connection; more than a session waits for the lock.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -66,8 +66,8 @@ impl Held {
 ///
 /// # Errors
 /// The database's own.
-pub(super) async fn writer(address: &Address, held: &Held) -> Result<DatabaseConnection, StoreError> {
-    let mut options = pool(address, 1);
+pub(super) async fn writer(url: &str, held: &Held) -> Result<DatabaseConnection, StoreError> {
+    let mut options = pool(url, 1);
     // A session that ends gives the lock away: neither age nor idleness is a reason for that.
     options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
     held.0.store(false, Ordering::Release);
@@ -83,16 +83,16 @@ pub(super) async fn writer(address: &Address, held: &Held) -> Result<DatabaseCon
 ///
 /// # Errors
 /// The database's own.
-pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, StoreError> {
-    let mut options = pool(address, READERS);
+pub(super) async fn readers(url: &str) -> Result<DatabaseConnection, StoreError> {
+    let mut options = pool(url, READERS);
     options.map_sqlx_postgres_pool_opts(|pool| {
         pool.after_connect(|session, _| Box::pin(async { session.execute(READER).await.map(drop) }))
     });
     connect(options).await
 }
 
-fn pool(address: &Address, connections: u32) -> ConnectOptions {
-    let mut options = ConnectOptions::new(address.url());
+fn pool(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
     options.max_connections(connections).min_connections(1).acquire_timeout(CONNECT).sqlx_logging(false);
     options.set_application_name("plugd");
     options

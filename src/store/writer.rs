@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{OnCommit, StoreError, seat::Seat};
+use super::{OnCommit, StoreError, reader::Reader, seat::Seat};
 use crate::domain::{self, Plugin};
 
 use self::{
@@ -52,6 +52,7 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 /// What the writer starts with.
 pub(super) struct Start {
     pub(super) seat: Seat,
+    pub(super) reader: Reader,
     pub(super) records: Records,
     pub(super) head: u64,
     pub(super) journal_keep: u64,
@@ -155,11 +156,15 @@ impl Writer {
 
     async fn change(&mut self, changes: Vec<Change>) {
         if self.retry.is_some() {
-            changes.into_iter().for_each(|change| self.put_off(change));
-            return;
+            return self.change_while_away(changes).await;
         }
         let (plan, answers) = self.plan(changes);
-        match self.commit(plan).await {
+        let committed = self.commit(plan).await;
+        self.answer(committed, answers);
+    }
+
+    fn answer(&mut self, committed: Result<(), StoreError>, answers: Answers) {
+        match committed {
             Ok(()) => answers.into_iter().for_each(|(reply, answer)| send(reply, answer)),
             Err(error) => {
                 self.go_away(&error);
@@ -185,8 +190,20 @@ impl Writer {
         (plan, answers)
     }
 
-    /// Writes a plan and, once it is durable, tells of it. After an error the plan is in `unresolved`.
+    /// As [`Self::write`], where there is room besides the reserve.
     async fn commit(&mut self, plan: Plan) -> Result<(), StoreError> {
+        if plan.commits.is_empty() {
+            return Ok(());
+        }
+        if let Err(full) = self.start.seat.location().keep_reserve() {
+            self.unresolved = Some((plan, None));
+            return Err(full);
+        }
+        self.write(plan).await
+    }
+
+    /// Writes a plan and, once it is durable, tells of it. After an error the plan is in `unresolved`.
+    async fn write(&mut self, plan: Plan) -> Result<(), StoreError> {
         if plan.commits.is_empty() {
             return Ok(());
         }
@@ -244,7 +261,11 @@ impl Writer {
             return Err(self.start.seat.location().refusal());
         }
         let seat = &self.start.seat;
-        let done = within(work(seat)).await.and_then(|done| seat.location().check().map(|()| done));
+        let work = async {
+            seat.location().keep_reserve()?;
+            work(seat).await
+        };
+        let done = within(work).await.and_then(|done| seat.location().check().map(|()| done));
         done.map_err(|error| {
             self.go_away(&error);
             self.start.seat.location().refusal()
@@ -260,7 +281,7 @@ impl Writer {
     /// The last try, and the end of the database.
     async fn end(mut self) {
         if self.retry.is_some() && !self.is_superseded {
-            self.recover().await;
+            Box::pin(self.recover()).await;
         }
         if self.retry.is_some() {
             tracing::error!(plugins = self.backlog.len(), "closed without the database: their last reports are lost");

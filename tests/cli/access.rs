@@ -69,7 +69,7 @@ async fn a_server_with_a_new_data_folder_says_where_the_token_is() {
     let mut serve = program(env!("CARGO_BIN_EXE_plugd"));
     serve.args(["serve", "--listen", "127.0.0.1:0", "--data-dir", "here"]).current_dir(home.path());
     let mut serve = Running::start_reading_stderr(&mut serve);
-    serve.find("This is a new data folder. The administrator's token is in here/admin.token").await;
+    serve.find("This is a new database. The administrator's token is in here/admin.token").await;
     serve.interrupt();
     assert!(is_interrupted_or_ok(serve.ended().await));
 }

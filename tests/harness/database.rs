@@ -135,11 +135,11 @@ impl OneDatabase {
         db.close().await.unwrap();
     }
 
-    /// Ends every session of the user.
+    /// Ends every session of the user, and waits until nothing of them is left: a server that is busy takes its time.
     pub(crate) async fn end_sessions(&self) {
         let name = &self.name;
-        self.administer(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'"))
-            .await;
+        let end = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity";
+        self.administer(&format!("{end} WHERE usename = '{name}'")).await;
     }
 
     /// Ends every session of the user and lets none begin.

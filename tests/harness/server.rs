@@ -35,6 +35,8 @@ const ANNOUNCEMENT: &str = "plugd serves on ";
 /// plugins outlives it.
 pub(crate) struct Plugd {
     home: TempDir,
+    /// Name of the data folder in there.
+    folder: String,
     knobs: Vec<(String, String)>,
     running: Option<Serving>,
     /// Where it is told to listen; port 0 = any.
@@ -71,6 +73,15 @@ impl Plugd {
         plugd
     }
 
+    /// Starts one whose data folder has this name.
+    pub(crate) async fn in_folder(name: &str) -> Self {
+        let knobs = QUICK.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut plugd = Self::idle(knobs, &[]);
+        plugd.folder = name.to_owned();
+        plugd.run().await;
+        plugd
+    }
+
     /// Starts another with the same settings, and with this one's token and packages in a data folder of its own.
     pub(crate) async fn successor(&self) -> Self {
         let mut successor = Self::idle(self.knobs.clone(), &self.trust);
@@ -90,7 +101,8 @@ impl Plugd {
         let home = tempfile::Builder::new().prefix("plugd-it-").tempdir().unwrap();
         fs::create_dir(home.path().join("tmp")).unwrap();
         let (url, token) = (String::new(), String::new());
-        Self { home, knobs, running: None, listen: address, address, url, token, trust: trust.to_owned() }
+        let folder = "data".to_owned();
+        Self { home, folder, knobs, running: None, listen: address, address, url, token, trust: trust.to_owned() }
     }
 
     /// Has a setting, as an environment variable, from the next start on.
@@ -102,6 +114,12 @@ impl Plugd {
     pub(crate) async fn restart(&mut self) {
         assert!(self.running.is_none(), "it runs");
         self.run().await;
+    }
+
+    /// Starts it on the data that it left; its token is in this file of its data folder.
+    pub(crate) async fn restart_with_token(&mut self, name: &str) {
+        self.restart().await;
+        self.token = fs::read_to_string(self.data_dir().join(name)).unwrap().trim().to_owned();
     }
 
     /// Starts it on the data that it left, where it was.
@@ -167,7 +185,7 @@ impl Plugd {
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.home.path().join(&self.folder)
     }
 
     /// A folder for the test's own files.

@@ -55,8 +55,8 @@ pub(super) struct Settings {
 /// # Errors
 /// A setting can't be used.
 pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Settings, Failure> {
-    let (environment, mut taken, mut home) = (environment(), None, Home::Named);
-    let mut flags = with_data_dir(flags.clone(), options);
+    let (environment, mut taken, mut home) = (environment::<Config>()?, None, Home::Named);
+    let mut flags = with_data_dir(flags.clone(), options)?;
     if flags.get("data_dir").is_none() {
         home = Home::Own;
         let name = dir.file_name().unwrap_or_default();
@@ -105,7 +105,12 @@ impl Server {
         let renewed = mpsc::channel(1).1;
         let task = tokio::spawn(async move { Box::pin(app::serve(config, stop, renewed, on_ready)).await });
         match told.await {
-            Ok(ready) => Ok(Self { task: Some(task), address: ready.address, data_dir, token: ready.admin_token }),
+            Ok(ready) => Ok(Self {
+                task: Some(task),
+                address: ready.address,
+                data_dir,
+                token: ready.admin_token.map(|token| token.secret),
+            }),
             Err(_) => {
                 Err(joined(task).await.err().unwrap_or_else(|| Failure::new("the server ended before it served")))
             }

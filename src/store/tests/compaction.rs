@@ -9,7 +9,7 @@ use crate::{
 };
 
 async fn connection(fixture: &Fixture) -> DatabaseConnection {
-    open::readers(&address::Address::parse(&fixture.place.url()).unwrap()).await.unwrap()
+    open::readers(&fixture.place.address()).await.unwrap()
 }
 
 /// Texts of the stored documents that are configurations of these tests.

@@ -68,8 +68,12 @@ impl Place {
         }
     }
 
+    pub(super) fn address(&self) -> Address {
+        Address::parse(&self.url()).unwrap()
+    }
+
     pub(super) fn options(&self, journal_keep: u64) -> Options {
-        Options { url: self.url(), journal_keep }
+        Options { address: self.address(), journal_keep }
     }
 
     /// Somebody else's connection.

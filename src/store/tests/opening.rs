@@ -4,7 +4,8 @@ use sea_orm_migration::seaql_migrations;
 use super::*;
 
 pub(super) async fn refusal(url: String) -> StoreError {
-    open(Options { url, journal_keep: 10 }).await.err().expect("it is refused")
+    let opened = async { open(Options { address: Address::parse(&url)?, journal_keep: 10 }).await };
+    opened.await.err().expect("it is refused")
 }
 
 #[tokio::test]

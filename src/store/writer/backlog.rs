@@ -38,6 +38,13 @@ impl Backlog {
         }
     }
 
+    /// Forgets what waits of one plugin.
+    pub(super) fn forget(&mut self, id: PluginId) {
+        if let Some((arrival, _)) = self.newest.remove(&id) {
+            self.order.remove(&arrival);
+        }
+    }
+
     /// How many plugins wait.
     pub(super) fn len(&self) -> usize {
         self.newest.len()

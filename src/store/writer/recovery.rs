@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{
-    MAX_BATCH, Writer, commit,
+    MAX_BATCH, Start, Writer, commit,
     op::{Change, What},
     send, within,
 };
@@ -63,6 +63,38 @@ impl Writer {
         }
     }
 
+    /// Stores what makes room on a full disk; puts the rest off.
+    pub(super) async fn change_while_away(&mut self, changes: Vec<Change>) {
+        let is_full = self.start.seat.location().is_full();
+        let (urgent, others): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| is_full && self.makes_room(&change.what));
+        others.into_iter().for_each(|change| self.put_off(change));
+        if urgent.is_empty() {
+            return;
+        }
+        if let Err(error) = self.settle().await {
+            tracing::warn!(%error, "what would make room can't be stored");
+            self.is_superseded |= matches!(error, StoreError::Superseded);
+            return urgent.into_iter().for_each(|change| self.put_off(change));
+        }
+        let (plan, answers) = self.plan(urgent);
+        // What waits of them is older.
+        plan.reports().for_each(|(id, _)| self.backlog.forget(id));
+        let written = self.write(plan).await;
+        self.answer(written, answers);
+    }
+
+    /// Does it stop or delete a plugin, or say how far that is?
+    fn makes_room(&self, what: &What) -> bool {
+        let is_active = |id| self.start.records.get(id).is_some_and(|record| record.plugin.desired.active.is_active());
+        match what {
+            What::Install(_) => false,
+            What::Desire { id, desired, .. } => is_active(id) && !desired.active.is_active(),
+            What::Report { id, .. } => !is_active(id),
+            What::Remove { .. } => true,
+        }
+    }
+
     /// Keeps the reports of a failed transaction. If it was written after all they are no change, and harmless.
     pub(super) fn keep_reports(&mut self) {
         if let Some((plan, _)) = &self.unresolved {
@@ -80,14 +112,15 @@ impl Writer {
     /// Notices that the database is away, or another plugd's, when nobody wants to write.
     pub(super) async fn feel_pulse(&mut self) {
         let seat = &self.start.seat;
-        let felt = if seat.is_remote() { within(commit::glance(seat)).await } else { seat.location().check() };
+        let look = || seat.location().check().and_then(|()| seat.location().keep_reserve());
+        let felt = if seat.is_remote() { within(commit::glance(seat)).await } else { look() };
         if let Err(error) = felt {
             self.go_away(&error);
         }
     }
 
     pub(super) async fn recover(&mut self) {
-        match self.try_to_recover().await {
+        match Box::pin(self.try_to_recover()).await {
             Ok(()) => {
                 tracing::info!(head = self.start.head, "the database is back");
                 self.retry = None;
@@ -104,7 +137,10 @@ impl Writer {
     }
 
     async fn try_to_recover(&mut self) -> Result<(), StoreError> {
+        // The probe would eat the reserve up, page by page.
+        self.start.seat.location().keep_reserve()?;
         self.resolve().await?;
+        self.start.seat.location().keep_reserve()?;
         loop {
             let reports = self.backlog.first(MAX_BATCH);
             if reports.is_empty() {
@@ -120,10 +156,15 @@ impl Writer {
         }
     }
 
+    /// [`Self::resolve`], if there is anything to find out.
+    async fn settle(&mut self) -> Result<(), StoreError> {
+        if self.unresolved.is_some() { self.resolve().await } else { Ok(()) }
+    }
+
     /// Finds out whether the last transaction was written, by the head that it would have left: the one that a new
     /// connection sees.
     pub(super) async fn resolve(&mut self) -> Result<(), StoreError> {
-        let found = within(self.reconnect_and_probe()).await?;
+        let found = within(Box::pin(self.reconnect_and_probe())).await?;
         match self.unresolved.take() {
             Some((plan, cut)) if found == plan.head() => self.publish(plan, cut),
             _ if found == self.start.head => {}
@@ -136,7 +177,10 @@ impl Writer {
     }
 
     async fn reconnect_and_probe(&mut self) -> Result<u64, StoreError> {
-        self.start.seat.retake().await?;
-        commit::probe(&self.start.seat).await
+        let Start { seat, reader, .. } = &mut self.start;
+        seat.retake(reader).await?;
+        let head = commit::probe(seat).await?;
+        seat.location().note();
+        Ok(head)
     }
 }

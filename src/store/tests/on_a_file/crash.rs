@@ -1,7 +1,7 @@
 use super::*;
 
 /// The files as a killed process leaves them, with a rest of the log that was never taken into the database.
-fn as_if_killed(original: &TempDir) -> Place {
+pub(super) fn as_if_killed(original: &TempDir) -> Place {
     let folder = tempfile::tempdir().unwrap();
     for suffix in ["", "-wal"] {
         let name = format!("plugd.db{suffix}");

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use super::{opening::refusal, *};
 
 mod crash;
+mod full;
+mod log;
 
 /// A store in a file, whatever the environment says.
 async fn mk_fixture() -> (Fixture, Arc<TempDir>) {
@@ -24,8 +26,45 @@ async fn what_is_not_a_file_of_sqlite_is_refused() {
     }
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(refusal(url(&folder.path().join("nowhere"))).await, StoreError::File { .. }));
-    std::fs::write(database(folder.path()), "this is no database, however long it may be".repeat(99)).unwrap();
-    assert!(matches!(refusal(url(folder.path())).await, StoreError::Database(_)));
+}
+
+#[tokio::test]
+async fn a_database_that_is_none_or_damaged_is_refused_with_what_to_do() {
+    let (fixture, folder) = mk_fixture().await;
+    let path = database(folder.path());
+    fixture.store.install(mk_plugin(1)).await.unwrap();
+    fixture.store.close().await.unwrap();
+    let sound = std::fs::read(&path).unwrap();
+    let mut damaged = sound.clone();
+    damaged[100..sound.len() / 2].fill(7);
+    for bytes in [damaged, b"this is no database, however long it may be".repeat(99)] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = refusal(url(folder.path())).await;
+        assert!(matches!(&error, StoreError::Damaged { path: found, .. } if *found == path), "{error:?}");
+        assert!(error.to_string().contains("restore a backup"), "{error}");
+    }
+    std::fs::write(&path, sound).unwrap();
+    std::fs::create_dir(folder.path().join("plugd.db-wal")).unwrap();
+    let error = refusal(url(folder.path())).await;
+    assert!(matches!(&error, StoreError::Unusable { path: found, .. } if *found == path), "{error:?}");
+}
+
+/// None of these characters has a meaning in a path, though each has one in a URL or for SQLite.
+#[tokio::test]
+async fn a_database_is_found_in_any_folder() {
+    let home = tempfile::tempdir().unwrap();
+    for name in ["%41", "what?mode=memory", "#1", "a b", "\u{fc}\"'\\", ":memory:", "file:x"] {
+        let folder = home.path().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let address = Address::file(&database(&folder)).unwrap();
+        let (opened, _) = open(Options { address, journal_keep: 10 }).await.unwrap();
+        opened.start(Box::new(|_| {})).close().await.unwrap();
+        assert!(database(&folder).metadata().unwrap().len() > 0, "{name}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 7, "and nowhere else");
+    use std::os::unix::ffi::OsStrExt;
+    let error = Address::file(Path::new(std::ffi::OsStr::from_bytes(b"/\xff/plugd.db"))).unwrap_err();
+    assert!(error.to_string().contains("\\xFF/plugd.db"), "{error}");
 }
 
 #[tokio::test]

@@ -47,3 +47,21 @@ async fn what_is_told_of_after_a_full_disk_is_in_the_file() {
     let (_, loaded) = open(place.options(100)).await.unwrap();
     assert_eq!((loaded.head, loaded.plugins.len()), (4, 4));
 }
+
+/// A transaction of one page would fit in: that is no reason to say that the database is back.
+#[tokio::test]
+async fn it_is_not_back_before_there_is_room_for_changes() {
+    let place = Place::file();
+    let (mut writer, _) = mk_writer(&place).await;
+    writer.start.seat.location().reserve().unwrap().want(1 << 60);
+    writer.change(vec![mk_large(1)]).await;
+    for _ in 0..3 {
+        writer.recover().await;
+        assert!(writer.retry.is_some(), "the disk is full");
+    }
+    writer.start.seat.location().reserve().unwrap().want(1);
+    writer.recover().await;
+    assert!(writer.retry.is_none());
+    writer.change(vec![mk_large(2)]).await;
+    assert_eq!(writer.start.head, 1);
+}
