@@ -90,7 +90,7 @@ fn plugins(begun: &OsStr) -> Vec<CompletionCandidate> {
 fn options(words: impl Iterator<Item = std::ffi::OsString>) -> Options {
     let matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok();
     let given = matches.and_then(|matches| Options::from_arg_matches(&matches).ok());
-    given.unwrap_or_default().or_from(|name| env::var(name).ok())
+    given.unwrap_or_default().or_from(|name| env::var_os(name))
 }
 
 async fn listed(options: &Options) -> Option<Vec<Plugin>> {

@@ -3,7 +3,7 @@
 use std::{
     env::{self, VarError},
     io::IsTerminal,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::Args;

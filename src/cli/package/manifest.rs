@@ -9,7 +9,6 @@ use super::text;
 use crate::{
     api::json::to_struct,
     cli::failure::{Exit, Failure},
-    files,
 };
 
 /// The manifest's file in a package.

@@ -157,7 +157,7 @@ fn health(before: &Plugin, now: &Plugin) -> Vec<String> {
         remarks.push(format!("queue overflow: {lost} events lost"));
     }
     if let Some(count @ 1..) = now.protocol_faults.checked_sub(before.protocol_faults) {
-        remarks.push(format!("broke the protocol, {count} times: {}", tame(&now.last_protocol_fault)));
+        remarks.push(format!("broke the protocol, {count} times: {}", sanitize(&now.last_protocol_fault)));
     }
     remarks
 }
