@@ -66,7 +66,8 @@ impl New {
             ui.note(&format!("Write the program, then run it with `plugd dev {dir}`."));
             return Ok(());
         };
-        ui.note(&format!("Run it:     plugd dev {dir}\nTest it:    (cd {dir} && {test})"));
+        ui.note(&format!("Run it:     plugd dev {dir}"));
+        ui.note(&format!("Test it:    (cd {dir} && {test})"));
         ui.note(&format!("Change it:  {}", self.dir.join(file).display()));
         Ok(())
     }
