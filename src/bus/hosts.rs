@@ -13,12 +13,16 @@ use tokio::{
 };
 
 use crate::{
-    domain::{Plugin, RunId},
+    domain::{Plugin, RunId, size},
     link::RpcError,
 };
 
 /// Calls that may wait for one application to read them.
 const QUEUE: usize = 256;
+
+/// Most bytes that the params of a call take on the way to an application. Its messages have 4 MiB at most unless it says
+/// otherwise, a larger one ends its stream with all other calls, and what the plugin's manifest asks for comes beside them.
+const MAX_PARAMS: usize = 2 << 20;
 
 /// Serves every method that nobody else does.
 const ANY: &str = "*";
@@ -115,6 +119,11 @@ impl Hosts {
         (method, params): (&str, Map<String, Value>),
         limit: Duration,
     ) -> Option<Answer> {
+        let bytes = size::of_object(&params);
+        if bytes > MAX_PARAMS {
+            let message = format!("params take {bytes} bytes on the way to the application, which takes {MAX_PARAMS}");
+            return Some(Err(RpcError { code: RpcError::INVALID_PARAMS, message }));
+        }
         let id = xid::new().to_string();
         let call = HostCall { id: id.clone(), plugin, run, method: method.to_owned(), params, timeout: limit };
         let (host, answer) = match self.send(call)? {

@@ -23,7 +23,7 @@ pub use hosts::{HostCall, HostEvent, HostId, Hosts};
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::{Error, PluginId, Reason, Result, depth, number},
+    domain::{Error, PluginId, Reason, Result, depth, number, size},
     link::CallError,
     supervisor::Projection,
 };
@@ -33,6 +33,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest that a caller may wait for a plugin's answer; the Go SDK's own limit (CONTRACT 10.5).
 pub const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Most bytes that a plugin's result takes on the way to a caller, whose messages have 4 MiB at most unless it says otherwise.
+const MAX_RESULT: usize = (4 << 20) - 1024;
 
 /// The methods of plugins that are plugd's own to call, and what does instead.
 const OWN_METHODS: [(&str, &str); 3] = [
@@ -74,6 +77,11 @@ fn check_result(result: Map<String, Value>) -> Result<Map<String, Value>, CallEr
     }
     if let Some(inexact) = number::inexact_in(&result) {
         return Err(CallError::Undecodable(inexact.within("result").to_string()));
+    }
+    let bytes = size::of_object(&result);
+    if bytes > MAX_RESULT {
+        let message = format!("it takes {bytes} bytes on the way to the caller, which takes {MAX_RESULT}");
+        return Err(CallError::Undecodable(message));
     }
     Ok(result)
 }

@@ -133,3 +133,14 @@ async fn a_result_with_a_number_that_would_change_is_refused_with_its_place() {
     assert!(error.message.contains(told), "{}", error.message);
     world.shut_down().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_no_caller_could_take_is_refused_with_its_size() {
+    let world = mk_world().await;
+    let (plugin, peer) = consumer(&world, "one", &[]).await;
+    tokio::spawn(peer.answer_all(|_| Ok(json!({"rows": vec![1; 400_000]}))));
+    let error = call(&world, &plugin, json!({})).await.unwrap_err();
+    assert_eq!(error.reason, Reason::PluginCallFailed);
+    assert!(error.message.contains("on the way to the caller"), "{}", error.message);
+    world.shut_down().await;
+}

@@ -62,6 +62,17 @@ async fn an_application_gets_the_call_and_its_answer_comes_back() {
     assert_eq!(Value::Object(answer.unwrap().unwrap()), json!({"b": 2}));
 }
 
+/// A message that is too large for it would end its stream. Short numbers take several times as many bytes as their text.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_an_application_could_not_take_is_refused() {
+    let (plugin, hosts) = (mk_caller().await, Hosts::default());
+    let (_id, mut calls) = serve(&hosts, &["*"]);
+    let params = object(json!({"a": vec![1; 300_000]}));
+    let refused = hosts.call((plugin, RUN), ("any", params), LIMIT).await.unwrap().unwrap_err();
+    assert_eq!(refused.code, RpcError::INVALID_PARAMS);
+    assert!(calls.try_recv().is_err(), "it was told");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_names_a_method_comes_before_who_serves_anything() {
     let plugin = mk_caller().await;
