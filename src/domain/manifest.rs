@@ -32,6 +32,9 @@ pub use self::{
     tool::{Annotations, Tool, Toolset},
 };
 
+/// Most bytes of a manifest as JSON, whatever way it comes (CONTRACT 6): 1 MiB.
+pub const MAX_BYTES: usize = 1024 * 1024;
+
 /// Characters of a text from a manifest that a message repeats.
 const MAX_QUOTED: usize = 64;
 
@@ -95,6 +98,11 @@ impl Manifest {
     /// As [`Manifest::parse`].
     pub fn from_value(value: Value, catalog: &EventCatalog) -> Result<Self> {
         let mut problems = Problems::default();
+        let bytes = value.to_string().len();
+        if bytes > MAX_BYTES {
+            problems.add("", format!("is too large: it has {bytes} bytes, of {MAX_BYTES} at most."));
+            return problems.outcome(Self::default());
+        }
         if depth::is_too_deep(&value) {
             problems.add("", format!("is nested deeper than {} levels.", depth::MAX_DEPTH));
             return problems.outcome(Self::default());
@@ -184,5 +192,7 @@ fn quoted(text: &str) -> String {
     format!("{shown:?}")
 }
 
+#[cfg(test)]
+mod limits_tests;
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use self::{
 use super::{
     error::{Error, Result},
     events::EventCatalog,
-    manifest::Manifest,
+    manifest::{MAX_BYTES, Manifest},
     plugin::Digest,
 };
 
@@ -48,8 +48,14 @@ const MIB: u64 = 1024 * 1024;
 pub const MAX_ARCHIVE: u64 = 50 * MIB;
 
 /// The limits of every package.
-pub const LIMITS: Limits =
-    Limits { archive: MAX_ARCHIVE, manifest: MIB, entries: 16_384, files: 2048, file: 50 * MIB, total: 200 * MIB };
+pub const LIMITS: Limits = Limits {
+    archive: MAX_ARCHIVE,
+    manifest: MAX_BYTES as u64,
+    entries: 16_384,
+    files: 2048,
+    file: 50 * MIB,
+    total: 200 * MIB,
+};
 
 /// A package that keeps all rules.
 #[derive(Clone)]

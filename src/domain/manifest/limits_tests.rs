@@ -1,0 +1,49 @@
+use serde_json::json;
+
+use super::{
+    tests::{fields, mk_minimal, mk_provider, mk_tool, mk_with, read},
+    *,
+};
+
+/// A client would get another number, or a string in its place.
+#[test]
+fn a_number_that_can_not_be_carried_is_refused_with_its_place() {
+    let field = |default: &str| format!(r#"{{"fields":[{{"id":"n","type":"number","default":{default}}}]}}"#);
+    let text = |default: &str| {
+        let minimal = mk_minimal().to_string();
+        format!(r#"{},"configuration_schema":{}}}"#, minimal.trim_end_matches('}'), field(default))
+    };
+    let parse = |default: &str| Manifest::parse(text(default).as_bytes(), &EventCatalog::any());
+    for number in ["9007199254740993", "-9007199254740993", "18446744073709551617"] {
+        let error = parse(number).unwrap_err();
+        assert_eq!(fields(&error), ["manifest.configuration_schema.fields[0].default"]);
+        assert!(error.message.contains(number), "{}", error.message);
+    }
+    for number in ["9007199254740992", "0.9424502837770503", "1e300"] {
+        let kept = parse(number).unwrap().configuration_schema.unwrap().fields[0].default.clone().unwrap();
+        assert_eq!(kept.as_f64().unwrap(), number.parse::<f64>().unwrap());
+    }
+    let mut tool = mk_tool("t");
+    tool["input_schema"]["maximum"] = json!(u64::MAX);
+    let error = read(mk_provider(json!([tool]), json!([]))).unwrap_err();
+    assert_eq!(fields(&error), ["manifest.capabilities[0].tools[0].input_schema.maximum"]);
+}
+
+/// A package's manifest can't be larger, so one that comes by the API can't either.
+#[test]
+fn a_manifest_has_a_mebibyte_at_most_whatever_way_it_comes() {
+    let rest = mk_with("description", "".into()).to_string().len();
+    let with = |bytes: usize| read(mk_with("description", "x".repeat(bytes).into()));
+    with(MAX_BYTES - rest).unwrap();
+    assert_eq!(fields(&with(MAX_BYTES - rest + 1).unwrap_err()), ["manifest"]);
+}
+
+/// Short numbers take several times as many bytes on the wire as their text has: a client would not take the message.
+#[test]
+fn a_manifest_that_is_too_large_for_the_wire_is_refused() {
+    let mut tool = mk_tool("t");
+    tool["input_schema"]["enum"] = json!(vec![1; size::MAX_OBJECT / 11]);
+    let refused = read(mk_provider(json!([tool]), json!([]))).unwrap_err();
+    assert_eq!(fields(&refused), ["manifest"]);
+    assert!(refused.message.contains("on the wire"), "{}", refused.message);
+}
