@@ -1,99 +1,226 @@
 //! Fails on what DESIGN section 1 forbids: imports against the arrows, impure code in `domain`, files too long to read.
 //!
-//! It reads the sources as text: comments and strings are cut out, imports and inline paths are looked at alike, and
-//! `super::` is followed. What is under `#[cfg(test)]`, in the same file or another, may import what it likes: it is not
-//! shipped. So may files named `tests.rs` or `*_tests.rs`.
+//! The crate's modules are followed from `src/lib.rs` as the compiler follows them; what stands under `#[cfg(test)]` is not
+//! shipped and may import what it likes.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read the sources fails")]
-
-#[path = "architecture/paths.rs"]
-mod paths;
-#[path = "architecture/rules.rs"]
-mod rules;
-#[path = "architecture/source.rs"]
-mod source;
-#[path = "architecture/tests.rs"]
-mod tests;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use source::Source;
+use syn::{UseTree, visit::Visit};
+
+/// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
+const ARROWS: [(&str, &[&str]); 18] = [
+    ("domain", &[]),
+    ("files", &["domain"]),
+    ("store", &["domain"]),
+    ("runtime", &["domain", "files"]),
+    ("link", &["domain"]),
+    ("logs", &["domain", "files"]),
+    ("fetch", &["domain"]),
+    ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
+    ("bus", &["domain", "link", "supervisor"]),
+    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api", "server"]),
+    // Of the domain only what numbers can be carried.
+    ("api", &["domain"]),
+    // Of the server only whose connection a request came on, and its trace.
+    ("rest", &["api", "server"]),
+    ("config", &["domain", "files"]),
+    ("tls", &["domain", "files"]),
+    ("server", &["tls"]),
+    // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
+    ("cli", &["domain", "files", "api", "config", "tls", "app"]),
+    // `app` puts it all together.
+    (
+        "app",
+        &[
+            "domain",
+            "files",
+            "store",
+            "runtime",
+            "link",
+            "logs",
+            "fetch",
+            "supervisor",
+            "bus",
+            "grpc",
+            "api",
+            "rest",
+            "config",
+            "tls",
+            "server",
+        ],
+    ),
+    ("lib", &[]),
+];
+
+/// What the domain must not name: other crates' runtimes and wires, the clock, randomness, the environment.
+const IMPURE: [&str; 14] = [
+    "tokio::",
+    "tokio_util::",
+    "tokio_stream::",
+    "tonic::",
+    "sea_orm::",
+    "axum::",
+    "rand::",
+    "std::env",
+    "SystemTime::now",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "xid::new",
+    "thread::sleep",
+];
 
 /// Lines that a file may have.
 const LONGEST_FILE: usize = 400;
-/// Lines that `src/main.rs` may have.
-const LONGEST_MAIN: usize = 40;
-/// Where the project's Rust is.
-const FOLDERS: [&str; 4] = ["src", "tests", "examples", "benches"];
 
 #[test]
 fn imports_follow_the_arrows() {
-    assert_none(rust_files(&["src"]).iter().flat_map(|file| rules::forbidden_imports(&file.source)));
+    let forbidden = shipped_paths().into_iter().filter(|(module, path)| !is_allowed(module, path));
+    assert_none(forbidden.map(|(module, path)| format!("{}: `{}`", module.join("::"), path.join("::"))));
 }
 
 #[test]
 fn the_domain_is_pure() {
-    let domain = rust_files(&["src"]).into_iter().filter(|file| rules::module(&file.source.path) == "domain");
-    assert_none(domain.flat_map(|file| rules::impurities(&file.source)));
-}
-
-#[test]
-fn nothing_is_left_unwritten() {
-    assert_none(rust_files(&FOLDERS).iter().flat_map(|file| rules::stubs(&file.source)));
+    let domain = shipped_paths().into_iter().filter(|(module, _)| root(module) == "domain");
+    let named = domain.map(|(module, path)| (module, path.join("::")));
+    let impure = named.filter(|(_, path)| {
+        IMPURE.iter().any(|impure| path.starts_with(impure) || path.contains(&format!("::{impure}")))
+    });
+    assert_none(impure.map(|(module, path)| format!("{}: `{path}`", module.join("::"))));
 }
 
 #[test]
 fn no_file_is_too_long_to_read() {
-    let too_long = rust_files(&FOLDERS).into_iter().filter_map(|file| {
-        let path = &file.source.path;
-        let most = if path == Path::new("src/main.rs") { LONGEST_MAIN } else { LONGEST_FILE };
-        (file.lines > most).then(|| format!("{}: {} lines, {most} at most", path.display(), file.lines))
-    });
-    assert_none(too_long);
-}
-
-struct RustFile {
-    lines: usize,
-    /// Its path is relative to the project.
-    source: Source,
-}
-
-fn rust_files(folders: &[&str]) -> Vec<RustFile> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = Vec::new();
-    for folder in folders {
-        collect(&root.join(folder), &mut paths);
-    }
-    paths.sort();
-    assert!(!paths.is_empty(), "no source under {}", root.display());
-    let files: Vec<RustFile> = paths.iter().map(|path| read(root, path)).collect();
-    let test_files: Vec<PathBuf> = files.iter().flat_map(|file| file.source.test_files.clone()).collect();
-    files.into_iter().map(|file| RustFile { source: file.source.without(&test_files), ..file }).collect()
-}
-
-fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.map(|entry| entry.unwrap().path()) {
-        if path.ends_with("cli/new/templates") {
-            // What new plugins begin with is no module of the crate.
-        } else if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-fn read(root: &Path, path: &Path) -> RustFile {
-    let text = fs::read_to_string(path).unwrap();
-    let source = Source::parse(path.strip_prefix(root).unwrap(), &text);
-    RustFile { lines: text.lines().count(), source }
+    let files = ["src", "tests", "examples", "benches"]
+        .map(|folder| rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)));
+    let lengths = files.into_iter().flatten().map(|file| (fs::read_to_string(&file).unwrap().lines().count(), file));
+    let too_long = lengths.filter(|(lines, _)| *lines > LONGEST_FILE);
+    assert_none(too_long.map(|(lines, file)| format!("{}: {lines} lines, {LONGEST_FILE} at most", file.display())));
 }
 
 fn assert_none(violations: impl Iterator<Item = String>) {
     let violations: Vec<String> = violations.collect();
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let rust = files.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    rust.chain(folders.iter().flat_map(|folder| rust_files(folder))).collect()
+}
+
+/// The crate's module that stands right below its root.
+fn root(module: &[String]) -> &str {
+    module.first().map_or("lib", String::as_str)
+}
+
+fn is_allowed(module: &[String], path: &[String]) -> bool {
+    let climbs = path.iter().take_while(|segment| *segment == "super").count();
+    let target = match path.first().map(String::as_str) {
+        Some("crate") => path.get(1),
+        Some("super") if climbs >= module.len() => path.get(climbs),
+        _ => None,
+    };
+    // `pub(crate)` is a path too, and leads nowhere.
+    let Some(target) = target else { return true };
+    let allowed = ARROWS.iter().find(|(name, _)| *name == root(module));
+    target == root(module) || allowed.is_some_and(|(_, allowed)| allowed.contains(&target.as_str()))
+}
+
+/// Every path that shipped code names, with the module that names it; `use a::{b, c}` is `a::b` and `a::c`.
+fn shipped_paths() -> Vec<(Vec<String>, Vec<String>)> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut reader = Reader { folder: source.clone(), module: Vec::new(), paths: Vec::new() };
+    reader.file(&source.join("lib.rs"));
+    assert!(reader.paths.len() > 10_000, "only {} paths were found", reader.paths.len());
+    reader.paths
+}
+
+struct Reader {
+    /// Where the files of the module's own modules are.
+    folder: PathBuf,
+    module: Vec<String>,
+    paths: Vec<(Vec<String>, Vec<String>)>,
+}
+
+impl Reader {
+    fn file(&mut self, path: &Path) {
+        let text = fs::read_to_string(path).unwrap();
+        self.visit_file(&syn::parse_file(&text).unwrap());
+    }
+
+    fn found(&mut self, path: Vec<String>) {
+        self.paths.push((self.module.clone(), path));
+    }
+
+    fn tree(&mut self, tree: &UseTree, before: &[String]) {
+        let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
+        match tree {
+            UseTree::Path(path) => self.tree(&path.tree, &with(&path.ident)),
+            UseTree::Name(name) => self.found(with(&name.ident)),
+            UseTree::Rename(rename) => self.found(with(&rename.ident)),
+            UseTree::Glob(_) => self.found([before, &["*".to_owned()]].concat()),
+            UseTree::Group(group) => group.items.iter().for_each(|item| self.tree(item, before)),
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Reader {
+    fn visit_item(&mut self, item: &'ast syn::Item) {
+        if !is_test(item) {
+            syn::visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        let name = module.ident.to_string();
+        let inside = self.folder.join(&name);
+        let outside = std::mem::replace(&mut self.folder, inside.clone());
+        self.module.push(name);
+        match &module.content {
+            Some((_, items)) => items.iter().for_each(|item| self.visit_item(item)),
+            None => self.file(
+                &Some(inside.with_extension("rs")).filter(|file| file.is_file()).unwrap_or(inside.join("mod.rs")),
+            ),
+        }
+        self.module.pop();
+        self.folder = outside;
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.tree(&item.tree, &[]);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        self.found(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        syn::visit::visit_path(self, path);
+    }
+
+    /// What stands in a macro's brackets is not parsed; the paths in it are found by their words.
+    fn visit_macro(&mut self, found: &'ast syn::Macro) {
+        let words = found.tokens.to_string().replace(" :: ", "::");
+        let paths = words.split(|letter: char| !letter.is_alphanumeric() && !"_:".contains(letter));
+        paths
+            .filter(|path| path.contains("::"))
+            .for_each(|path| self.found(path.split("::").map(str::to_owned).collect()));
+    }
+}
+
+/// Does an item stand under `#[cfg(test)]`? Of the kinds that do here.
+fn is_test(item: &syn::Item) -> bool {
+    let attributes = match item {
+        syn::Item::Fn(item) => &item.attrs,
+        syn::Item::Impl(item) => &item.attrs,
+        syn::Item::Mod(item) => &item.attrs,
+        syn::Item::Use(item) => &item.attrs,
+        _ => return false,
+    };
+    let mut conditions = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    conditions.any(|condition| condition.parse_args::<syn::Path>().is_ok_and(|on| on.is_ident("test")))
 }
