@@ -11,6 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use serde_json::Value;
+
 use super::{body::JSON, error::Problem, path};
 use crate::server::trace::TraceId;
 
@@ -31,6 +33,11 @@ impl Context {
     fn of(request: &Request, plugin_id: Option<String>) -> Self {
         let trace_id = request.extensions().get::<TraceId>().map(TraceId::as_str).unwrap_or_default().to_owned();
         Self { trace_id, plugin_id, prefers_problem: prefers_problem(request.headers()) }
+    }
+
+    /// The error body of this request.
+    pub(super) fn body(&self, problem: &Problem) -> Value {
+        problem.body(&self.trace_id, self.plugin_id.as_deref().map(|id| (path::PARAMETER, id)))
     }
 }
 
@@ -65,7 +72,7 @@ pub(super) async fn render(
 fn with_body(response: Response, problem: &Problem, context: &Context) -> Response {
     let media = if context.prefers_problem { PROBLEM_JSON } else { JSON };
     let headers = response.headers().clone();
-    let body = format!("{}\n", problem.body(context));
+    let body = format!("{}\n", context.body(problem));
     let mut rendered = (problem.status(), headers, body).into_response();
     rendered.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     rendered

@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 use tonic::{Code, Status};
 use tonic_types::{ErrorInfo, StatusExt};
 
-use super::context::Context;
 use crate::api::{ERROR_DOMAIN, SUGGESTED};
 
 /// What the service puts before the runtime's words when a plugin fails.
@@ -327,20 +326,22 @@ impl Problem {
         matches!(self.0.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     }
 
-    /// One document for old and new clients: the keys before RFC 9457 and those of it (CONTRACT 1.4, 16).
-    pub(super) fn body(&self, context: &Context) -> Value {
+    /// One document for old and new clients: the keys before RFC 9457 and those of it (CONTRACT 1.4, 16). `about` says of the
+    /// request what the metadata repeats.
+    pub(super) fn body(&self, trace_id: &str, about: Option<(&str, &str)>) -> Value {
         let Inner { status, reason, message, .. } = &*self.0;
         let suggested = self.0.suggested.as_deref().unwrap_or(what_to_do(*status));
+        let of_the_request = about.into_iter().chain([("trace_id", trace_id), ("suggested", suggested)]);
         json!({
             "error": reason.to_ascii_lowercase(),
             "message": message,
             "suggested": suggested,
-            "metadata": self.metadata(context, suggested),
+            "metadata": self.metadata(of_the_request),
             "type": format!("urn:storyden:problem:{}", kind(*status)),
             "title": self.title(),
             "detail": self.0.detail.as_ref().unwrap_or(message),
             "status": status.as_u16(),
-            "trace_id": context.trace_id,
+            "trace_id": trace_id,
         })
     }
 
@@ -350,13 +351,9 @@ impl Problem {
         self.0.title.as_deref().unwrap_or(message)
     }
 
-    fn metadata(&self, context: &Context, suggested: &str) -> Map<String, Value> {
+    fn metadata<'a>(&self, of_the_request: impl Iterator<Item = (&'a str, &'a str)>) -> Map<String, Value> {
         let mut metadata: Map<_, _> = self.0.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-        metadata.insert("trace_id".to_owned(), json!(context.trace_id));
-        metadata.insert("suggested".to_owned(), json!(suggested));
-        if let Some(id) = &context.plugin_id {
-            metadata.insert(super::path::PARAMETER.to_owned(), json!(id));
-        }
+        metadata.extend(of_the_request.map(|(key, value)| (key.to_owned(), json!(value))));
         if !self.0.violations.is_empty() {
             let violations = self.0.violations.iter();
             let violations = violations.map(|(field, text)| json!({"field": field, "description": text}));

@@ -123,7 +123,7 @@ fn events(
 
 /// Why a stream that had begun has ended, as the body that an error before it would have had.
 fn error(status: Status, context: &Context) -> String {
-    sse::event("error", None, &Problem::from(status).body(context).to_string())
+    sse::event("error", None, &context.body(&Problem::from(status)).to_string())
 }
 
 impl Resumable {

@@ -16,7 +16,8 @@ use super::{
     group::{Group, Members, Order},
     prepare::{Turn, prepare},
     program::Program,
-    spawner::{self, Job, Leader},
+    spawner::{Job, Leader},
+    threads,
 };
 use crate::{
     domain::{Failure, Stage},
@@ -137,7 +138,7 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
         let path = inner.records.path(key.plugin);
         Failure::new(Stage::Start, format!("cannot write {}: {}", path.display(), words(&error)))
     })?;
-    let leader = match spawner::spawn(Job { command, key, guard: inner.guard.clone() }, limit).await {
+    let leader = match threads::spawn(Job { command, key, guard: inner.guard.clone() }, limit).await {
         Ok(leader) => leader,
         Err(error) => {
             forget(inner, spec).await;

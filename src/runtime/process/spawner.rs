@@ -7,13 +7,11 @@ use rustix::{
     process::{PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, waitid},
 };
 
-use super::{guard::Guard, threads};
+use super::guard::Guard;
 use crate::runtime::{
     census::{Census, Process, RunKey, to_pid},
     record::LeaderRecord,
 };
-
-pub(super) use threads::spawn;
 
 /// A process to create.
 pub(super) struct Job {

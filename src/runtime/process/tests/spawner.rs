@@ -11,10 +11,7 @@ use std::{
 use super::*;
 use crate::runtime::{
     census::{Census, RunKey},
-    process::{
-        child,
-        spawner::{Job, spawn},
-    },
+    process::{child, spawner::Job, threads::spawn},
 };
 
 /// A job whose output can be read, and what it printed when all its processes are gone.
