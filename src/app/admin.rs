@@ -54,7 +54,7 @@ pub(super) async fn first_token(folder: &Path, access: &Access, store: &Store) -
 /// # Errors
 /// There is no database, a plugd uses it, or something can't be written.
 pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
-    let options = super::boot::store_options(config)?;
+    let options = super::database::options(config)?;
     if let Some(path) = options.address.path() {
         anyhow::ensure!(path.is_file(), "there is no database {}", path.display());
     }

@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     admin::{self, AdminToken},
-    glue, health, make_private, routes,
+    database, glue, health, make_private, routes,
 };
 use crate::{
     bus::{Bridge, Credentials, Hosts},
@@ -19,12 +19,9 @@ use crate::{
     grpc::Access,
     link, logs,
     runtime::process::{self, ProcessRuntime},
-    store::{self, Address, Store, StoreError, packages::Packages},
+    store::{self, Store, packages::Packages},
     supervisor::{self, Handle, Library, Parts, Supervisor},
 };
-
-/// The file of the database in the data folder, unless another is named.
-const DATABASE: &str = "plugd.db";
 
 /// Everything, ready to run.
 pub(super) struct System {
@@ -56,8 +53,8 @@ pub(super) async fn boot(
     fs::create_dir_all(&config.plugin_dir)
         .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
     let catalog = catalog(&config.event_catalog)?;
-    let options = store_options(config)?;
-    note_other_database(config, &options.address);
+    let options = database::options(config)?;
+    database::note_other(config, &options.address);
     let (opened, loaded) = Box::pin(store::open(options)).await.context("the store can't be opened")?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let store = {
@@ -111,28 +108,6 @@ pub(super) async fn boot(
     };
     let app = routes::app(config, services)?;
     Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog })
-}
-
-/// Says that the data folder holds a database with records that is not the one that is used.
-fn note_other_database(config: &Config, used: &Address) {
-    let other = config.data_dir.join(DATABASE);
-    let is_other = used.path().is_none_or(|used| fs::canonicalize(used).ok() != fs::canonicalize(&other).ok());
-    if is_other && fs::metadata(&other).is_ok_and(|found| found.len() > 0) {
-        let path = other.display();
-        tracing::warn!("{path} holds records that this plugd does not use: its database is another (--database-url)");
-    }
-}
-
-/// Where the store is: in the data folder, unless it is said where.
-///
-/// # Errors
-/// The address can't be used.
-pub(super) fn store_options(config: &Config) -> Result<store::Options, StoreError> {
-    let address = match &config.database_url {
-        Some(url) => Address::parse(url)?,
-        None => Address::file(&config.data_dir.join(DATABASE))?,
-    };
-    Ok(store::Options { address, journal_keep: config.journal_keep })
 }
 
 async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod boot;
+mod database;
 mod glue;
 mod health;
 mod listener;
