@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::timeout,
 };
 
@@ -23,6 +23,9 @@ const QUEUE: usize = 256;
 /// Most bytes that the params of a call take on the way to an application. Its messages have 4 MiB at most unless it says
 /// otherwise, a larger one ends its stream with all other calls, and what the plugin's manifest asks for comes beside them.
 const MAX_PARAMS: usize = 2 << 20;
+
+/// Most bytes of params, as they take on the wire, in the calls that wait for one application to read them.
+const MAX_QUEUED: usize = 16 << 20;
 
 /// Serves every method that nobody else does.
 const ANY: &str = "*";
@@ -45,6 +48,8 @@ pub struct HostCall {
     pub params: Map<String, Value>,
     /// How long the plugin's call waits.
     pub timeout: Duration,
+    /// Its share of the bytes that may wait, which is given back once this is read and dropped.
+    pub(crate) room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// What an application is told.
@@ -74,6 +79,8 @@ struct Serving {
     id: HostId,
     methods: HashSet<String>,
     queue: mpsc::Sender<HostEvent>,
+    /// What is left of [`MAX_QUEUED`].
+    room: Arc<Semaphore>,
     open: HashMap<String, oneshot::Sender<Answer>>,
 }
 
@@ -84,7 +91,8 @@ impl Hosts {
         let mut inner = self.lock();
         inner.last += 1;
         let id = inner.last;
-        inner.serving.push(Serving { id, methods, queue, open: HashMap::new() });
+        let room = Arc::new(Semaphore::new(MAX_QUEUED));
+        inner.serving.push(Serving { id, methods, queue, room, open: HashMap::new() });
         (id, receiver)
     }
 
@@ -125,8 +133,9 @@ impl Hosts {
             return Some(Err(RpcError { code: RpcError::INVALID_PARAMS, message }));
         }
         let id = xid::new().to_string();
-        let call = HostCall { id: id.clone(), plugin, run, method: method.to_owned(), params, timeout: limit };
-        let (host, answer) = match self.send(call)? {
+        let call =
+            HostCall { id: id.clone(), plugin, run, method: method.to_owned(), params, timeout: limit, room: None };
+        let (host, answer) = match self.send(call, bytes)? {
             Ok(sent) => sent,
             Err(busy) => return Some(Err(busy)),
         };
@@ -139,12 +148,14 @@ impl Hosts {
         })
     }
 
-    fn send(&self, call: HostCall) -> Option<Result<(HostId, oneshot::Receiver<Answer>), RpcError>> {
+    fn send(&self, call: HostCall, bytes: usize) -> Option<Result<(HostId, oneshot::Receiver<Answer>), RpcError>> {
         let mut inner = self.lock();
         let index = inner.choose(&call.method)?;
         let serving = &mut inner.serving[index];
         let id = call.id.clone();
-        if serving.queue.try_send(HostEvent::Call(call)).is_err() {
+        let room = u32::try_from(bytes).ok().and_then(|bytes| serving.room.clone().try_acquire_many_owned(bytes).ok());
+        let call = HostCall { room: room.map(Arc::new), ..call };
+        if call.room.is_none() || serving.queue.try_send(HostEvent::Call(call)).is_err() {
             return Some(Err(RpcError::failed("the application is too busy")));
         }
         let (sender, receiver) = oneshot::channel();

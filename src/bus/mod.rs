@@ -37,6 +37,9 @@ pub const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(600);
 /// Most bytes that a plugin's result takes on the way to a caller, whose messages have 4 MiB at most unless it says otherwise.
 const MAX_RESULT: usize = (4 << 20) - 1024;
 
+/// Most characters in the name of a method.
+const MAX_METHOD: usize = 128;
+
 /// The methods of plugins that are plugd's own to call, and what does instead.
 const OWN_METHODS: [(&str, &str); 3] = [
     ("configure", "UpdateConfiguration (`plugd config set`) sets a configuration and stores what the plugin accepted"),
@@ -62,8 +65,12 @@ pub async fn call(
     answer.and_then(check_result).map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
 }
 
-/// What plugd calls by itself has to do with what it stores and reports: nobody does that behind its back.
+/// What plugd calls by itself has to do with what it stores and reports: nobody does that behind its back. A name is kept
+/// until the call is answered.
 fn check_method(method: &str) -> Result<()> {
+    if method.chars().count() > MAX_METHOD {
+        return Err(Error::field("method", format!("has more than {MAX_METHOD} characters")));
+    }
     let own = OWN_METHODS.iter().find(|(name, _)| *name == method);
     own.map_or(Ok(()), |(name, instead)| {
         Err(Error::field("method", format!("{name:?} is called by plugd alone: {instead}")))

@@ -75,9 +75,9 @@ macro_rules! commands {
 
 commands! {
     /// Start plugins, and keep them running
-    Activate, "plugd activate my-plugin --timeout 30s\n  plugd activate --all", "activated", |_| true, activate;
+    Activate, "plugd activate my-plugin --timeout 30s\n  plugd activate --all", "activated", is_run_here, activate;
     /// Stop plugins
-    Deactivate, "plugd deactivate my-plugin other-plugin\n  plugd deactivate --all", "deactivated", |_| true, deactivate;
+    Deactivate, "plugd deactivate my-plugin other-plugin\n  plugd deactivate --all", "deactivated", is_run_here, deactivate;
     /// Stop plugins and start them anew
     Restart, "plugd restart my-plugin\n  plugd restart --all", "restarted", can_restart, restart;
 }
@@ -90,9 +90,14 @@ async fn deactivate(api: &Api, id: &str, waiting: Waiting) -> Result<Plugin, Fai
     Ok(set(api, id, ActiveState::Inactive, waiting).await?)
 }
 
-/// Only plugins that plugd runs, and that are to run, can be started anew.
+/// External plugins are started and stopped by somebody else.
+fn is_run_here(plugin: &Plugin) -> bool {
+    plugin.mode() == PluginMode::Supervised
+}
+
+/// Only what is to run can be started anew.
 fn can_restart(plugin: &Plugin) -> bool {
-    plugin.mode() == PluginMode::Supervised && plugin.desired_state() == ActiveState::Active
+    is_run_here(plugin) && plugin.desired_state() == ActiveState::Active
 }
 
 /// Says what is desired of a plugin and waits as told.

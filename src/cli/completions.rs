@@ -82,7 +82,12 @@ fn with_names(argument: Arg) -> Arg {
 fn plugins(begun: &OsStr) -> Vec<CompletionCandidate> {
     let words = env::args_os().skip_while(|word| word != "--").skip(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let asked = |runtime: tokio::runtime::Runtime| runtime.block_on(listed(&options(words)));
+    let asked = |runtime: tokio::runtime::Runtime| {
+        let plugins = runtime.block_on(listed(&options(words)));
+        // A name server that does not answer is not waited for.
+        runtime.shutdown_background();
+        plugins
+    };
     candidates(&runtime.ok().and_then(asked).unwrap_or_default(), &begun.to_string_lossy())
 }
 

@@ -35,6 +35,9 @@ pub use self::{
 /// Most bytes of a manifest as JSON, whatever way it comes (CONTRACT 6): 1 MiB.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
+/// Most bytes that a plugin takes on the wire for its manifest: half of the 4 MiB that clients take, with room for the rest.
+const MAX_CARRIED: usize = 2 * 1024 * 1024 - 64 * 1024;
+
 /// Characters of a text from a manifest that a message repeats.
 const MAX_QUOTED: usize = 64;
 
@@ -149,6 +152,14 @@ fn check_carried(manifest: &Manifest, problems: &mut Problems) {
     let bytes = size::of_object(&object);
     if bytes > size::MAX_OBJECT {
         problems.add("", format!("is too large: it takes {bytes} bytes on the wire, of {} at most.", size::MAX_OBJECT));
+    }
+    // A plugin has these beside its manifest once more.
+    let again = bytes + manifest.name.len() + manifest.description.len() + manifest.version.len();
+    if again > MAX_CARRIED {
+        problems.add(
+            "description",
+            format!("is too long: with it the plugin takes {again} bytes on the wire, of {MAX_CARRIED} at most."),
+        );
     }
 }
 

@@ -4,9 +4,7 @@
 //! `google.protobuf.Struct`, as which the API carries JSON, has nothing else. An integer beyond 2^53 would arrive as
 //! another one, so it is refused. A number with a point or an exponent is a 64-bit float on either side.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Map, Number, Value, value::RawValue};
+use serde_json::{Map, Number, Value};
 
 /// Integers up to this one are all exact in a 64-bit float: 2^53.
 pub const EXACT: u64 = 1 << 53;
@@ -73,18 +71,26 @@ pub fn is_exact(number: &Number) -> bool {
 /// The first number of a value that can't be carried.
 #[must_use]
 pub fn inexact(value: &Value) -> Option<Inexact> {
-    match value {
-        Value::Number(number) => (!is_exact(number)).then(|| Inexact::new(number.to_string())),
-        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| Some(inexact(item)?.at(index))),
-        Value::Object(object) => inexact_in(object),
-        _ => None,
-    }
+    find(value, &|number| !is_exact(number))
 }
 
 /// The first number of an object that can't be carried.
 #[must_use]
 pub fn inexact_in(object: &Map<String, Value>) -> Option<Inexact> {
-    object.iter().find_map(|(key, value)| Some(inexact(value)?.within(key)))
+    find_in(object, &|number| !is_exact(number))
+}
+
+fn find(value: &Value, is_meant: &impl Fn(&Number) -> bool) -> Option<Inexact> {
+    match value {
+        Value::Number(number) => is_meant(number).then(|| Inexact::new(number.to_string())),
+        Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| Some(find(item, is_meant)?.at(at))),
+        Value::Object(object) => find_in(object, is_meant),
+        _ => None,
+    }
+}
+
+fn find_in(object: &Map<String, Value>, is_meant: &impl Fn(&Number) -> bool) -> Option<Inexact> {
+    object.iter().find_map(|(key, value)| Some(find(value, is_meant)?.within(key)))
 }
 
 /// Reads JSON in which no number changes by being read.
@@ -93,55 +99,45 @@ pub fn inexact_in(object: &Map<String, Value>) -> Option<Inexact> {
 /// It is not JSON, or has an integer of more than 64 bits.
 pub fn parse(json: &[u8]) -> Result<Value, Unreadable> {
     let value = serde_json::from_slice(json)?;
-    if is_suspect(&value)
-        && let Some(found) = changed(serde_json::from_slice(json)?)?
-    {
-        return Err(found.into());
-    }
-    Ok(value)
+    let Some(integer) = long_integer(json) else { return Ok(value) };
+    // It became a float, by which it is found again.
+    let float: Option<f64> = integer.parse().ok();
+    let place = find(&value, &|number| number.is_f64() && number.as_f64() == float);
+    Err(Inexact { path: place.unwrap_or_else(|| Inexact::new("")).path, number: integer }.into())
 }
 
-/// Has it a float that may have been an integer of more than 64 bits?
-fn is_suspect(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => number.is_f64() && number.as_f64().is_some_and(|float| float.abs() >= 2_f64.powi(63)),
-        Value::Array(items) => items.iter().any(is_suspect),
-        Value::Object(object) => object.values().any(is_suspect),
-        _ => false,
+/// The first integer of more than 64 bits in a text that is known to be JSON. One pass, however deep it is nested.
+fn long_integer(mut json: &[u8]) -> Option<String> {
+    while let Some(first) = json.first() {
+        let length = match first {
+            b'"' => string(json),
+            b'-' | b'0'..=b'9' => json.iter().take_while(|byte| b"+-.eE0123456789".contains(byte)).count(),
+            _ => 1,
+        };
+        let (token, rest) = json.split_at(length.min(json.len()));
+        if let Some(integer) = str::from_utf8(token).ok().filter(|token| is_long_integer(token)) {
+            return Some(integer.to_owned());
+        }
+        json = rest;
     }
+    None
 }
 
-/// The first integer of more than 64 bits in a text that is known to be JSON.
-fn changed(raw: &RawValue) -> Result<Option<Inexact>, serde_json::Error> {
-    let text = raw.get();
-    match text.as_bytes().first() {
-        Some(b'{') => {
-            let object: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
-            first(object, |found, key| found.within(&key))
-        }
-        Some(b'[') => {
-            let items: Vec<&RawValue> = serde_json::from_str(text)?;
-            first(items.into_iter().enumerate(), Inexact::at)
-        }
-        Some(b'-' | b'0'..=b'9') => {
-            let is_integer = !text.contains(['.', 'e', 'E']);
-            let is_kept = text == "-0" || text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok();
-            Ok((is_integer && !is_kept).then(|| Inexact::new(text)))
-        }
-        _ => Ok(None),
-    }
+/// Bytes of the string that a text begins with, its quotes included.
+fn string(json: &[u8]) -> usize {
+    let mut is_escaped = false;
+    let end = json.iter().skip(1).position(|byte| {
+        let is_end = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(json.len(), |end| end + 2)
 }
 
-fn first<'a, Key>(
-    values: impl IntoIterator<Item = (Key, &'a RawValue)>,
-    place: impl Fn(Inexact, Key) -> Inexact,
-) -> Result<Option<Inexact>, serde_json::Error> {
-    for (key, raw) in values {
-        if let Some(found) = changed(raw)? {
-            return Ok(Some(place(found, key)));
-        }
-    }
-    Ok(None)
+fn is_long_integer(token: &str) -> bool {
+    let is_integer = token.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    let is_kept = || token == "-0" || token.parse::<i64>().is_ok() || token.parse::<u64>().is_ok();
+    is_integer && !token.contains(['.', 'e', 'E']) && !is_kept()
 }
 
 #[cfg(test)]
@@ -161,6 +157,7 @@ mod tests {
         let words = "the number 18446744073709551616 can't be carried exactly; send it as a string";
         assert_eq!(refusal(text), format!("a.b[2]: {words}"));
         assert_eq!(refusal(r#"{"n":-9223372036854775809}"#).split(':').next(), Some("n"));
+        assert_eq!(refusal(r#"["a\\\"[", 1e300, {"k": 300000000000000000000}]"#).split(':').next(), Some("[2].k"));
         assert!(matches!(parse(b"{"), Err(Unreadable::NotJson(_))));
     }
 

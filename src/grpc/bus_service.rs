@@ -217,7 +217,7 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
 fn announce(event: HostEvent) -> told::Message {
     match event {
         HostEvent::Cancelled(call_id) => told::Message::Cancelled(told::Cancelled { call_id }),
-        HostEvent::Call(HostCall { id, plugin, run, method, params, timeout }) => told::Message::Call(told::Call {
+        HostEvent::Call(HostCall { id, plugin, run, method, params, timeout, .. }) => told::Message::Call(told::Call {
             call_id: id,
             plugin_id: plugin.id.to_string(),
             method,

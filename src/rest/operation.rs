@@ -24,6 +24,10 @@ const QUICK: Duration = Duration::from_secs(30);
 /// and some more so that it answers first.
 const SETTLING: Duration = Duration::from_secs(330);
 
+/// Time until the response of an operation that takes an archive begins: five minutes in which it may wait its turn, the ten
+/// that its bytes may take, and those in which the plugin settles.
+const TRANSFERRING: Duration = Duration::from_secs(300 + 600 + 330);
+
 /// Operations that belong together.
 pub(super) struct Group {
     /// Its name.
@@ -134,6 +138,12 @@ impl Operation {
     /// It may take longer than a read.
     pub(super) fn slow(mut self) -> Self {
         self.deadline = SETTLING;
+        self
+    }
+
+    /// It takes an archive, which may come slowly.
+    pub(super) fn transfers(mut self) -> Self {
+        self.deadline = TRANSFERRING;
         self
     }
 

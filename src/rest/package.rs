@@ -37,6 +37,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::patch("/api/plugins/{plugin_instance_id}/package", "PluginUpdatePackage", replace)
             .summary("Replaces the package of a supervised plugin; if it should be active, starts it with the new one.")
             .settles()
+            .transfers()
             .takes(ZIP, "Archive")
             .answers(200, "Plugin")
             .answers_asynchronously(),

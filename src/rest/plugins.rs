@@ -36,7 +36,7 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("/api/plugins", "PluginList", list).summary("Lists all plugins.").answers(200, "PluginList"),
         Operation::post("/api/plugins", "PluginAdd", add)
             .summary("Installs a package, as bytes or from an address, or registers a plugin that somebody else runs.")
-            .slow()
+            .transfers()
             .takes(ZIP, "Archive")
             .takes(JSON, "PluginInitialProps")
             .answers(200, "Plugin"),

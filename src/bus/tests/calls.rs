@@ -85,6 +85,9 @@ async fn what_plugd_calls_by_itself_can_not_be_called_behind_its_back() {
         assert_eq!((refused.reason, &*refused.violations[0].field), (Reason::InvalidArgument, "method"));
         assert!(refused.message.contains(instead), "{refused}");
     }
+    let long = "m".repeat(129);
+    let called = bus::call(world.handle.projection(), plugin.id, (&long, Map::new()), LIMIT).await;
+    assert_eq!(&*called.unwrap_err().violations[0].field, "method");
     assert!(tokio::time::timeout(LIMIT, peer.next()).await.is_err(), "the plugin was called");
     world.shut_down().await;
 }

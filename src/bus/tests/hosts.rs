@@ -74,6 +74,22 @@ async fn a_call_that_an_application_could_not_take_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_an_application_does_not_read_are_bounded_in_bytes() {
+    let (plugin, hosts) = (mk_caller().await, Hosts::default());
+    let (_id, mut calls) = serve(&hosts, &["*"]);
+    let large = || object(json!({"a": "x".repeat(1 << 20)}));
+    let ask = || hosts.call((plugin.clone(), RUN), ("any", large()), LIMIT);
+    let mut waiting: Vec<_> = (0..15).map(|_| Box::pin(ask())).collect();
+    let all = futures_util::future::join_all(waiting.iter_mut());
+    assert!(tokio::time::timeout(Duration::from_secs(1), all).await.is_err(), "they wait for an answer");
+    let refused = ask().await.unwrap().unwrap_err();
+    assert!(refused.message.contains("too busy"), "{}", refused.message);
+    drop(next(&mut calls).await);
+    let read = tokio::time::timeout(Duration::from_secs(1), ask()).await;
+    assert!(read.is_err(), "what is read makes room");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_names_a_method_comes_before_who_serves_anything() {
     let plugin = mk_caller().await;
     let hosts = Hosts::default();

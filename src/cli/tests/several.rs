@@ -2,6 +2,8 @@
 
 use tonic::{Code, Status};
 
+use crate::api::v1::{Plugin, PluginMode};
+
 use super::{
     Exit, ID, OTHER, State,
     fake::{Fake, mk_plugin, mk_status},
@@ -41,6 +43,17 @@ async fn all_are_those_that_it_makes_a_difference_to() {
     assert_eq!((ids.len(), &fake.calls()[..]), (2, &["activate".to_owned(), "activate".to_owned()][..]), "one a line");
     let (_, done) = run(&fake.url, &["restart", "--all"]).await;
     done.expect("none of them is to run, so there is nothing to restart");
+}
+
+#[tokio::test]
+async fn all_leaves_out_plugins_that_somebody_else_runs() {
+    let fake = mk_fake().await;
+    let external = Plugin { mode: PluginMode::External.into(), ..mk_plugin(OTHER, "Echo", State::Active, 2) };
+    fake.set_plugins([mk_plugin(ID, "Greeter", State::Active, 1), external]);
+    for command in ["activate", "deactivate"] {
+        run(&fake.url, &[command, "--all"]).await.1.unwrap();
+    }
+    assert_eq!(fake.calls(), ["activate", "activate"], "one each");
 }
 
 #[tokio::test]

@@ -32,8 +32,8 @@ fn a_number_that_can_not_be_carried_is_refused_with_its_place() {
 /// A package's manifest can't be larger, so one that comes by the API can't either.
 #[test]
 fn a_manifest_has_a_mebibyte_at_most_whatever_way_it_comes() {
-    let rest = mk_with("description", "".into()).to_string().len();
-    let with = |bytes: usize| read(mk_with("description", "x".repeat(bytes).into()));
+    let rest = mk_with("command", "".into()).to_string().len();
+    let with = |bytes: usize| read(mk_with("command", "x".repeat(bytes).into()));
     with(MAX_BYTES - rest).unwrap();
     assert_eq!(fields(&with(MAX_BYTES - rest + 1).unwrap_err()), ["manifest"]);
 }
@@ -46,4 +46,12 @@ fn a_manifest_that_is_too_large_for_the_wire_is_refused() {
     let refused = read(mk_provider(json!([tool]), json!([]))).unwrap_err();
     assert_eq!(fields(&refused), ["manifest"]);
     assert!(refused.message.contains("on the wire"), "{}", refused.message);
+}
+
+/// Half of what a client takes is what one plugin may be.
+#[test]
+fn a_description_counts_twice_as_a_plugin_has_it_beside_its_manifest() {
+    let error = read(mk_with("description", "x".repeat(MAX_CARRIED / 2).into())).unwrap_err();
+    assert_eq!(fields(&error), ["manifest.description"]);
+    read(mk_with("description", "x".repeat(MAX_CARRIED / 2 - 1000).into())).unwrap();
 }
