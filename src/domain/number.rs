@@ -168,6 +168,12 @@ mod tests {
     }
 
     #[test]
+    fn digits_in_a_text_or_a_key_are_no_number() {
+        let text = r#"{"18446744073709551616":["18446744073709551616","\\","\"18446744073709551616"]}"#;
+        assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
+    }
+
+    #[test]
     fn an_integer_beyond_2_53_has_its_place_told() {
         let value = json!({"fine": EXACT, "list": [{"id": EXACT + 1}]});
         let found = inexact(&value).unwrap();
