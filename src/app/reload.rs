@@ -1,8 +1,6 @@
 //! Settings that are changed while plugd runs: what takes them does, and for the others it is said that they wait for the
 //! next start.
 
-use std::path::PathBuf;
-
 use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::boot;
@@ -34,8 +32,10 @@ impl Reload {
     pub(super) async fn beside<T>(mut self, serving: impl Future<Output = T>) -> T {
         let taking = async {
             while let Some(config) = self.renewed.recv().await {
-                let paths = [&config.tls_cert, &config.tls_key, &config.tls_client_ca].map(Clone::clone);
-                renew_certificates(self.certificates.as_ref(), paths).await;
+                let settings = config.clone();
+                // One that plugd made itself may be made anew.
+                let files = spawn_blocking(move || Ok(super::certificates(&settings)?.0)).await;
+                renew_certificates(self.certificates.as_ref(), files.map_err(anyhow::Error::from).flatten()).await;
                 renew_catalog(&self.catalog, config.event_catalog.clone()).await;
                 tell_of_others(&self.running, &config, self.certificates.is_some() && config.tls_cert.is_some());
             }
@@ -56,8 +56,8 @@ impl RestReload {
     pub(super) async fn beside<T>(mut self, serving: impl Future<Output = T>) -> T {
         let taking = async {
             while let Some(config) = self.renewed.recv().await {
-                renew_certificates(self.certificates.as_ref(), [config.tls_cert.clone(), config.tls_key.clone(), None])
-                    .await;
+                let files = Files::of(config.tls_cert.clone(), config.tls_key.clone(), None);
+                renew_certificates(self.certificates.as_ref(), files.map_err(anyhow::Error::from)).await;
                 tell_of_others(&self.running, &config, self.certificates.is_some() && config.tls_cert.is_some());
             }
         };
@@ -74,12 +74,11 @@ async fn until<T>(serving: impl Future<Output = T>, taking: impl Future<Output =
     }
 }
 
-async fn renew_certificates(certificates: Option<&mpsc::Sender<Files>>, paths: [Option<PathBuf>; 3]) {
-    let [certificate, key, client_authority] = paths;
-    match (certificates, Files::of(certificate, key, client_authority)) {
+async fn renew_certificates(certificates: Option<&mpsc::Sender<Files>>, files: anyhow::Result<Option<Files>>) {
+    match (certificates, files) {
         // Fails only when nothing is served any more.
         (Some(certificates), Ok(Some(files))) => drop(certificates.send(files).await),
-        (_, Err(error)) => tracing::warn!(%error, "the certificate stays as it is"),
+        (_, Err(error)) => tracing::warn!("{error:#}; the certificate stays as it is"),
         _ => {}
     }
 }

@@ -104,15 +104,15 @@ impl Place for u64 {
     }
 }
 
-/// How many items a page may have.
+/// How many items a page may have: 0 means the default, and more than the most is the most (AIP-158).
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` about `page_size` if it is out of range; 0 means the default.
+/// `INVALID_ARGUMENT` about a `page_size` below 0.
 pub fn size(asked: i32, sizes: Sizes) -> Result<usize> {
     match usize::try_from(asked) {
         Ok(0) => Ok(sizes.default),
-        Ok(size) if size <= sizes.max => Ok(size),
-        _ => Err(Error::field("page_size", format!("must be 1 to {}, or 0 for {}", sizes.max, sizes.default))),
+        Ok(size) => Ok(size.min(sizes.max)),
+        Err(_) => Err(Error::field("page_size", format!("must not be negative; 0 is {}", sizes.default))),
     }
 }
 
@@ -143,9 +143,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_size_out_of_range_is_a_fault_of_that_field() {
-        assert_eq!([0, 1, 1000].map(|asked| size(asked, PLUGINS).unwrap()), [100, 1, 1000]);
-        for asked in [-1, 1001, i32::MIN, i32::MAX] {
+    fn a_page_has_at_most_the_most_and_a_negative_size_is_a_fault_of_that_field() {
+        assert_eq!([0, 1, 1000, 1001, i32::MAX].map(|asked| size(asked, PLUGINS).unwrap()), [100, 1, 1000, 1000, 1000]);
+        for asked in [-1, i32::MIN] {
             assert_eq!(size(asked, PLUGINS).unwrap_err().violations[0].field, "page_size");
         }
     }
