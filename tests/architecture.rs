@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
     ("bus", &["domain", "link", "supervisor"]),
     ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api", "server"]),
-    // Of the domain only what numbers can be carried.
+    // Of the domain only what JSON can be carried.
     ("api", &["domain"]),
     // Of the server only whose connection a request came on, and its trace.
     ("rest", &["api", "server"]),

@@ -4,7 +4,10 @@ use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::{Map, Number, Value as Json};
 
 use crate::domain::number::{EXACT, is_exact};
-pub use crate::domain::number::{Inexact, Unreadable, parse};
+pub use crate::domain::{
+    depth::{MAX_DEPTH, is_too_deep, is_too_deep_to_parse},
+    number::{Inexact, Unreadable, parse},
+};
 
 /// A JSON object as a protobuf struct.
 ///

@@ -27,9 +27,6 @@ pub(super) const IDLE: Duration = Duration::from_secs(15);
 /// Longer JSON is parsed and converted where it holds up no other request.
 const QUICKLY_PARSED: usize = 64 << 10;
 
-/// How deep JSON may be nested. A message of the gRPC API may have 100 levels, and one of JSON takes up to three.
-const MAX_DEPTH: usize = 30;
-
 /// A request's body that is a JSON object.
 pub(super) struct JsonObject(pub(super) Map<String, Value>);
 
@@ -54,7 +51,7 @@ fn parse(bytes: &[u8]) -> Result<JsonObject, Problem> {
         Ok(Value::Object(object)) => Ok(JsonObject(object)),
         Ok(_) => Err(Problem::invalid("body", "must be a JSON object")),
         Err(Unreadable::Inexact(inexact)) => Err(inexact_number(&inexact)),
-        Err(Unreadable::NotJson(error)) if is_too_deep(&error) => Err(too_deep("body")),
+        Err(Unreadable::NotJson(error)) if json::is_too_deep_to_parse(&error) => Err(too_deep("body")),
         Err(Unreadable::NotJson(error)) => Err(Problem::invalid("body", format!("is not JSON: {error}"))),
     }
 }
@@ -155,25 +152,9 @@ fn inexact_number(inexact: &Inexact) -> Problem {
 }
 
 fn require_shallow(key: &str, value: &Value) -> Result<(), Problem> {
-    if is_within(value, MAX_DEPTH) {
-        return Ok(());
-    }
-    Err(too_deep(key))
-}
-
-/// The parser stops at 128 levels, and has no kind of error for that.
-fn is_too_deep(error: &serde_json::Error) -> bool {
-    error.to_string().starts_with("recursion limit exceeded")
+    if json::is_too_deep(value) { Err(too_deep(key)) } else { Ok(()) }
 }
 
 fn too_deep(field: &str) -> Problem {
-    Problem::invalid(field, format!("is nested deeper than {MAX_DEPTH} levels"))
-}
-
-fn is_within(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(items) => depth > 0 && items.iter().all(|item| is_within(item, depth - 1)),
-        Value::Object(object) => depth > 0 && object.values().all(|item| is_within(item, depth - 1)),
-        _ => true,
-    }
+    Problem::invalid(field, format!("is nested deeper than {} levels", json::MAX_DEPTH))
 }
