@@ -1,9 +1,12 @@
 //! Who may do what.
 
 use plugd::api::v1::{
-    CreateTokenRequest, ListTokensRequest, PublishEventRequest, RevokeTokenRequest, Role, WatchStateRequest,
+    CreateTokenRequest, InstallPluginRequest, ListTokensRequest, PublishEventRequest, RevokeTokenRequest, Role,
+    WatchStateRequest,
+    install_plugin_request::{Header, Part},
 };
 use serde_json::json;
+use tokio_stream::StreamExt;
 use tonic::{Code, Status};
 
 use crate::harness::{Plugd, external_manifest, reason, within};
@@ -85,6 +88,19 @@ async fn a_revoked_token_is_useless_at_once() {
 
     assert_unauthenticated(&api.list().await.unwrap_err());
     plugd.rest_as(Some(&token)).get("/api/plugins").await.problem(401);
+}
+
+/// It may take ten minutes to come: long enough for whoever stole the token.
+#[tokio::test]
+async fn a_package_that_is_under_way_when_its_token_is_revoked_is_not_taken() {
+    let plugd = Plugd::start().await;
+    let (token_id, token) = plugd.api().create_token("soon gone", Role::Admin).await;
+    let begin = InstallPluginRequest { part: Some(Part::Header(Header::default())) };
+    let unfinished = tokio_stream::iter([begin]).chain(tokio_stream::pending());
+    let api = plugd.api_as(Some(&token));
+    let upload = tokio::spawn(async move { api.plugins().install_plugin(unfinished).await });
+    plugd.api().access().revoke_token(RevokeTokenRequest { token_id }).await.unwrap();
+    assert_unauthenticated(&within("the upload's end", upload).await.unwrap().unwrap_err());
 }
 
 #[tokio::test]

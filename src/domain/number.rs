@@ -1,8 +1,8 @@
 //! Numbers arrive as they were sent, or are refused by name.
 //!
 //! JSON has integers of any size, but what reads it mostly has 64-bit floating-point numbers, and
-//! `google.protobuf.Struct`, as which the API carries JSON, has nothing else. An integer beyond 2^53 would arrive as
-//! another one, so it is refused. A number with a point or an exponent is a 64-bit float on either side.
+//! `google.protobuf.Struct`, as which the API carries JSON, has nothing else. Most integers beyond 2^53 would arrive as
+//! other ones: those are refused. A number with a point or an exponent is a 64-bit float on either side.
 
 use serde_json::{Map, Number, Value};
 
@@ -65,7 +65,13 @@ fn prefix(path: &str) -> String {
 #[must_use]
 pub fn is_exact(number: &Number) -> bool {
     let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-    number.is_f64() || magnitude.is_some_and(|magnitude| magnitude <= EXACT)
+    number.is_f64() || magnitude.is_some_and(is_exact_integer)
+}
+
+/// Has a 64-bit float room for all its digits? Beyond 2^53 it has for every second, fourth … integer, as 10^17.
+fn is_exact_integer(magnitude: u64) -> bool {
+    let unused = magnitude.leading_zeros() + magnitude.trailing_zeros();
+    magnitude == 0 || u64::BITS - unused <= f64::MANTISSA_DIGITS
 }
 
 /// The first number of a value that can't be carried.
@@ -178,7 +184,11 @@ mod tests {
         let value = json!({"fine": EXACT, "list": [{"id": EXACT + 1}]});
         let found = inexact(&value).unwrap();
         assert_eq!((&*found.path, &*found.number), ("list[0].id", "9007199254740993"));
-        assert_eq!(inexact(&json!([-9_007_199_254_740_992_i64, 1e300])), None);
+        assert_eq!(
+            inexact(&json!([-9_007_199_254_740_992_i64, 1e300, 0, 100_000_000_000_000_000_u64, 1_u64 << 63])),
+            None
+        );
+        assert!(inexact(&json!(u64::MAX)).is_some());
     }
 
     proptest! {

@@ -15,7 +15,9 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
+use super::status::status;
 use crate::domain::{
     Error, Reason, TokenId,
     access::{AccessToken, Role},
@@ -65,6 +67,18 @@ impl Caller {
         tokio::select! {
             () = self.revoked.cancelled() => Error::new(Reason::Unauthenticated, "the token was revoked"),
             () = self.expired() => Error::new(Reason::Unauthenticated, "the token has expired"),
+        }
+    }
+
+    /// Does work only for as long as the token is good.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` once it is not; the work's own.
+    pub async fn while_good<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        tokio::select! {
+            biased;
+            error = self.ended() => Err(status(error)),
+            done = work => done,
         }
     }
 

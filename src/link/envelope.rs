@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{CallError, RpcError};
 use crate::domain::{
     depth,
-    number::{self, Inexact, Unreadable},
+    number::{self, Unreadable},
 };
 
 /// One text frame of a plugin.
@@ -68,27 +68,15 @@ pub(super) fn read(text: &str) -> Inbound {
     match number::parse(text.as_bytes()) {
         Ok(Value::Object(frame)) => read_object(frame),
         Ok(_) => malformed("a message that is not a JSON object (batches are not read)", None),
-        Err(Unreadable::Inexact(inexact)) => read_inexact(text, &inexact),
-        Err(Unreadable::NotJson(error)) if depth::is_too_deep_to_parse(&error) => read_deep(text),
-        Err(Unreadable::NotJson(error)) => malformed(format!("a message that is not JSON: {error}"), None),
+        Err(Unreadable::Inexact(inexact)) => read_outermost(text, inexact.to_string()),
+        Err(Unreadable::NotJson(error)) if depth::is_too_deep_to_parse(&error) => {
+            read_outermost(text, format!("it is nested deeper than {} levels", depth::MAX_DEPTH))
+        }
+        Err(Unreadable::NotJson(error)) => read_outermost(text, error.to_string()),
     }
 }
 
-/// A frame with an integer of more than 64 bits, which would become another one.
-fn read_inexact(text: &str, inexact: &Inexact) -> Inbound {
-    match serde_json::from_str(text).map(read_object) {
-        Ok(Inbound::Request(request)) => {
-            malformed("a message with a number of more than 64 bits: send it as a string", Some(request.id))
-        }
-        Ok(Inbound::Response(response)) => {
-            Inbound::Response(Response { outcome: Err(CallError::Undecodable(inexact.to_string())), ..response })
-        }
-        Ok(malformed) => malformed,
-        Err(_) => malformed("a message that is not JSON", None),
-    }
-}
-
-/// What can be read of a frame that is nested too deep for the parser: whom it answers, or who asks.
+/// What can be read of a frame that can't be read as a whole: whom it answers, or who asks.
 #[derive(Deserialize)]
 struct Outermost {
     #[serde(default)]
@@ -97,15 +85,14 @@ struct Outermost {
     method: Value,
 }
 
-/// Who waits for such a frame is told at once.
-fn read_deep(text: &str) -> Inbound {
-    let words = format!("it is nested deeper than {} levels", depth::MAX_DEPTH);
+/// A frame that is nested too deep, or has a number that is too large: who waits for it is told at once.
+fn read_outermost(text: &str, why: String) -> Inbound {
     match serde_json::from_str(text) {
         Ok(Outermost { id: Value::String(id), method: Value::Null }) => {
-            Inbound::Response(Response { id, outcome: Err(CallError::Undecodable(words)) })
+            Inbound::Response(Response { id, outcome: Err(CallError::Undecodable(why)) })
         }
-        Ok(Outermost { id, .. }) => malformed("a message that is nested too deep", RequestId::read(id)),
-        Err(_) => malformed("a message that is nested too deep", None),
+        Ok(Outermost { id, .. }) => malformed(format!("a message that can't be read: {why}"), RequestId::read(id)),
+        Err(_) => malformed(format!("a message that is not JSON: {why}"), None),
     }
 }
 

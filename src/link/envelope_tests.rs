@@ -32,6 +32,17 @@ fn a_frame_that_is_nested_too_deep_to_parse_reaches_whom_it_is_for() {
     assert_eq!(nobody.reply_to, None);
 }
 
+/// The parser takes no number beyond the range of a double.
+#[test]
+fn a_frame_with_a_number_that_is_too_large_reaches_whom_it_is_for() {
+    let Inbound::Response(response) = read(r#"{"id":"a","result":{"method":"m","x":[1e400]}}"#) else {
+        panic!("not a response")
+    };
+    assert_eq!((response.id.as_str(), response.outcome.is_err()), ("a", true));
+    let Inbound::Malformed(asked) = read(r#"{"id":"a","method":"m","params":{"x":1e400}}"#) else { panic!("no call") };
+    assert_eq!(asked.reply_to, Some(id(json!("a"))));
+}
+
 #[test]
 fn a_frame_without_a_method_is_a_response_11_1() {
     let Inbound::Response(response) = read(r#"{"jsonrpc":"2.0","id":"a","result":{"method":"ping","pong":true}}"#)

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use tonic::{Request, Response, Streaming};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-use super::{Answer, BoxStream, PluginService, shown, streams::while_read, wait::wait};
+use super::{Answer, BoxStream, PluginService, shown, streams::while_read, transfers::Place, wait::wait};
 use crate::{
     api::v1::{
         DownloadPackageRequest, DownloadPackageResponse, InstallPluginFromUrlRequest, InstallPluginFromUrlResponse,
@@ -14,7 +14,12 @@ use crate::{
     },
     domain::{Plugin, package::digest_of},
     fetch,
-    grpc::{chunks, convert, pace, status::status},
+    grpc::{
+        Caller,
+        chunks::{self, PackageRequest, Upload},
+        convert, pace,
+        status::status,
+    },
 };
 
 /// Bytes of a package in one message.
@@ -26,10 +31,24 @@ impl PluginService {
         request: Request<Streaming<InstallPluginRequest>>,
     ) -> Answer<InstallPluginResponse> {
         let caller = self.admit(&request)?;
-        let _place = self.1.begin_upload(&caller, request.metadata()).await?;
-        let upload = chunks::collect(request.into_inner(), chunks::Limits::default()).await?;
+        let (metadata, _, messages) = request.into_parts();
+        let (_place, upload) = self.receive(&caller, &metadata, messages).await?;
         let plugin = self.0.library.install(upload.bytes).await.map_err(status)?;
         Ok(Response::new(InstallPluginResponse { plugin: shown(&plugin, &caller) }))
+    }
+
+    /// Takes a package in, in its turn, for as long as the token is good.
+    async fn receive<R: PackageRequest>(
+        &self,
+        caller: &Caller,
+        metadata: &MetadataMap,
+        messages: Streaming<R>,
+    ) -> Result<(Place, Upload<R::Header>), Status> {
+        let received = async {
+            let place = self.1.begin_upload(caller, metadata).await?;
+            Ok((place, chunks::collect(messages, chunks::Limits::default()).await?))
+        };
+        caller.while_good(received).await
     }
 
     pub(super) async fn install_from_url(
@@ -37,8 +56,11 @@ impl PluginService {
         request: Request<InstallPluginFromUrlRequest>,
     ) -> Answer<InstallPluginFromUrlResponse> {
         let caller = self.admit(&request)?;
-        let _place = self.1.begin_upload(&caller, request.metadata()).await?;
-        let archive = fetch::fetch(&request.get_ref().url, &self.0.fetch).await.map_err(status)?;
+        let fetched = async {
+            let place = self.1.begin_upload(&caller, request.metadata()).await?;
+            Ok((place, fetch::fetch(&request.get_ref().url, &self.0.fetch).await.map_err(status)?))
+        };
+        let (_place, archive) = caller.while_good(fetched).await?;
         let plugin = self.0.library.install(archive).await.map_err(status)?;
         Ok(Response::new(InstallPluginFromUrlResponse { plugin: shown(&plugin, &caller) }))
     }
@@ -49,8 +71,7 @@ impl PluginService {
     ) -> Answer<UpdatePackageResponse> {
         let caller = self.admit(&request)?;
         let (metadata, _, messages) = request.into_parts();
-        let place = self.1.begin_upload(&caller, &metadata).await?;
-        let upload = chunks::collect(messages, chunks::Limits::default()).await?;
+        let (place, upload) = self.receive(&caller, &metadata, messages).await?;
         let header = upload.header;
         let id = convert::plugin_id(&header.plugin_id).map_err(status)?;
         let wait = wait(header.return_immediately, header.wait_timeout, &metadata).map_err(status)?;
@@ -77,7 +98,7 @@ impl PluginService {
     ) -> Answer<BoxStream<DownloadPackageResponse>> {
         let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
-        let place = self.1.begin_download(&caller, request.metadata()).await?;
+        let place = caller.while_good(self.1.begin_download(&caller, request.metadata())).await?;
         let (plugin, archive) = self.0.library.download(id).await.map_err(status)?;
         let head = Part::Header(header(&plugin, &archive));
         let parts = std::iter::once(head).chain(chunks_of(archive).map(|chunk| Part::Chunk(chunk.to_vec())));

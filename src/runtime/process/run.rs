@@ -134,10 +134,10 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
     };
     let made = timeout(limit, spawn_blocking(move || command(&maker, &made))).await.map_err(late)?;
     let (command, program, output) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
-    record(inner, key, None).await.map_err(|error| {
-        let path = inner.records.path(key.plugin);
-        Failure::new(Stage::Start, format!("cannot write {}: {}", path.display(), words(&error)))
-    })?;
+    // That a disk is full is no fault of the plugin's. Without a record the next plugd finds the run by its environment.
+    if let Err(error) = record(inner, key, None).await {
+        tracing::warn!(plugin = %key.plugin, %error, "cannot write the run record");
+    }
     let leader = match threads::spawn(Job { command, key, guard: inner.guard.clone() }, limit).await {
         Ok(leader) => leader,
         Err(error) => {
@@ -146,7 +146,6 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
         }
     };
     (inner.capture)(spec.plugin, output);
-    // Without it the next plugd still finds the run by its environment.
     if let Err(error) = record(inner, key, Some(&leader)).await {
         tracing::warn!(plugin = %key.plugin, %error, "cannot complete the run record");
     }

@@ -24,6 +24,16 @@ async fn an_exit_code_is_told() {
     assert!(!fixture.record().exists(), "the record goes with the run");
 }
 
+/// A full disk is no fault of the plugin's.
+#[tokio::test]
+async fn a_plugin_is_started_though_its_record_can_not_be_written() {
+    let fixture = mk_fixture_with(Files::default(), |options| options.runs_dir = "/proc/no-runs".into());
+    let mut started = fixture.start(mk_shell("exit 42"));
+    started.spawned().await;
+    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None });
+    started.emptied().await;
+}
+
 #[tokio::test]
 async fn a_signal_is_told() {
     let fixture = mk_fixture();
