@@ -40,6 +40,7 @@ impl Waiters {
     ) -> oneshot::Receiver<Answer> {
         let (settled, answer) = oneshot::channel();
         let mut waiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut waiters);
         waiters.extend(Waiter { wanted, settled }.look_at(newest().as_ref()));
         answer
     }
@@ -49,6 +50,15 @@ impl Waiters {
         let mut waiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = std::mem::take(&mut *waiters);
         waiters.extend(waiting.into_iter().filter_map(|waiter| waiter.look_at(record)));
+    }
+}
+
+/// Before the list grows, those who have gone away are taken out: no record may come for long, and calls may. It doubles
+/// only where more than half of it still wait, so that each call pays for a few looks at most.
+fn make_room(waiters: &mut Vec<Waiter>) {
+    if waiters.len() == waiters.capacity() {
+        waiters.retain(|waiter| !waiter.settled.is_closed());
+        waiters.reserve(waiters.len().max(1));
     }
 }
 
@@ -66,5 +76,32 @@ impl Waiter {
         // Who has gone away needs no answer.
         drop(self.settled.send(answer));
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{Mode, Reported, State},
+        supervisor::{handle::mk_plugin, tests::world::mk_manifest},
+    };
+
+    #[test]
+    fn those_who_have_gone_away_do_not_pile_up() {
+        let plugin = mk_plugin(mk_manifest(), Mode::External);
+        let reported = Reported { state: State::Connecting, ..plugin.reported.clone() };
+        let connecting = Arc::new(Plugin { reported, ..plugin.clone() });
+        let waiters = Waiters::default();
+        let add = || waiters.add(Wanted::of(&plugin), || Some(connecting.clone()));
+        let mut patient = [add(), add(), add()];
+        for _ in 0..1000 {
+            drop(add());
+            let kept = waiters.0.lock().unwrap().len();
+            assert!(kept <= 4 * patient.len(), "{kept} are kept");
+        }
+        let reported = Reported { state: State::Active, ..connecting.reported.clone() };
+        waiters.show(Some(&Arc::new(Plugin { reported, ..plugin.clone() })));
+        assert!(patient.iter_mut().all(|answer| answer.try_recv().is_ok_and(|answer| answer.is_ok())));
     }
 }
