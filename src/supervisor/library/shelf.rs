@@ -20,8 +20,8 @@ use tokio::{
 
 use super::PackageBytes;
 use crate::{
-    domain::{Digest, Error, Reason, Result},
-    supervisor::Handle,
+    domain::{Digest, Error, Plugin, Reason, Result},
+    supervisor::{Handle, registry::Page},
 };
 
 /// How long the largest package may take to be stored or read; a disk that takes longer hangs.
@@ -106,8 +106,9 @@ impl Shelf {
     pub(super) async fn sweep(self: &Arc<Self>, is_due: impl Fn(SystemTime) -> bool) {
         match timeout(PATIENCE, self.bytes.list()).await.unwrap_or_else(|_| Err(hangs())) {
             Ok(stored) => {
+                let needed = self.needed();
                 let due = stored.into_iter().filter(|(_, time)| is_due(*time)).map(|(digest, _)| digest);
-                let doubtful = self.doubt(due.filter(|digest| !self.is_needed(*digest)));
+                let doubtful = self.doubt(due.filter(|digest| !needed.contains(digest)));
                 self.look_through(doubtful).await;
             }
             Err(error) => tracing::warn!(%error, "packages that nobody needs can't be looked for"),
@@ -184,8 +185,18 @@ impl Shelf {
     }
 
     fn is_needed(&self, digest: Digest) -> bool {
+        let mut is_needed = false;
+        self.handle.projection().page(None, |plugin| {
+            is_needed = packages_of(plugin).any(|needed| needed == digest);
+            if is_needed { Page::End } else { Page::Skip }
+        });
+        is_needed
+    }
+
+    /// All packages that plugins refer to: one look for a whole sweep.
+    fn needed(&self) -> HashSet<Digest> {
         let (_, plugins) = self.handle.projection().snapshot();
-        plugins.iter().any(|plugin| [plugin.desired.package, plugin.desired.previous_package].contains(&Some(digest)))
+        plugins.iter().flat_map(|plugin| packages_of(plugin)).collect()
     }
 
     fn lock_of(&self, digest: Digest) -> Arc<RwLock<()>> {
@@ -193,6 +204,10 @@ impl Shelf {
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         Arc::clone(locks.entry(digest).or_default())
     }
+}
+
+fn packages_of(plugin: &Plugin) -> impl Iterator<Item = Digest> + use<> {
+    [plugin.desired.package, plugin.desired.previous_package].into_iter().flatten()
 }
 
 fn hangs() -> Error {
