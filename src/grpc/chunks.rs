@@ -224,7 +224,7 @@ mod tests {
     async fn a_client_that_sends_chunks_of_nothing_is_not_waited_for() {
         let parts = stream::iter([header("")]).chain(stream::repeat(chunk(b"")));
         let slowly = parts.then(async |part| {
-            tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+            tokio::time::advance(std::time::Duration::from_secs(5)).await;
             Ok(InstallPluginRequest { part })
         });
         let failure = collect(Box::pin(slowly), LIMITS).await.unwrap_err();
