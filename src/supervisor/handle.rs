@@ -279,9 +279,11 @@ fn draining() -> Error {
     Error::new(Reason::Draining, "the server shuts down")
 }
 
-/// Desired active but nothing is under way: an error, or what a deletion that failed left behind.
+/// Desired active but nothing is under way: an error, what a deletion that failed left behind, or its turn is awaited.
 fn needs_another_try(plugin: &Plugin) -> bool {
-    plugin.desired.active.is_active() && matches!(plugin.reported.state, State::Error | State::Inactive)
+    let reported = &plugin.reported;
+    let is_idle = matches!(reported.state, State::Error | State::Inactive) || reported.awaits_turn();
+    plugin.desired.active.is_active() && is_idle
 }
 
 pub(super) fn check_supervised(plugin: &Plugin) -> Result<()> {
