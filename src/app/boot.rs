@@ -53,7 +53,7 @@ pub(super) async fn boot(
         .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
     let catalog = catalog(&config.event_catalog)?;
     let options = database::options(config)?;
-    database::note_other(config, &options.address);
+    let has_rival = database::note_other(config, &options.address);
     let (opened, loaded) = Box::pin(store::open(options)).await.context("the store can't be opened")?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let store = {
@@ -62,7 +62,8 @@ pub(super) async fn boot(
     };
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
-    let packages = Packages::open(&config.data_dir.join("packages")).await.context("the packages can't be opened")?;
+    let packages = Packages::open(&config.data_dir.join("packages"), &loaded.epoch, has_rival).await;
+    let packages = packages.context("the packages can't be opened")?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = Arc::new(runtime(config, &packages, &logs).await?);
     if config.runtime_provider == RuntimeProvider::Local {
@@ -71,7 +72,7 @@ pub(super) async fn boot(
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
     let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
-    tokio::spawn(glue::sweep_packages(library.clone(), loaded.head == 0));
+    tokio::spawn(glue::sweep_packages(library.clone()));
     let hosts = Arc::new(Hosts::default());
     let bridge = Bridge::new(projection, hosts.clone(), credentials(config));
     let parts = Arc::new(Parts {

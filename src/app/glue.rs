@@ -92,19 +92,13 @@ pub(super) fn forget(logs: Logs, library: Arc<Library>) -> Box<dyn Fn(&Plugin) +
 /// How long a package may lie there without a plugin, and how often it is looked for them (DESIGN 7).
 const GRACE: Duration = Duration::from_secs(3600);
 
-/// Deletes packages that no plugin refers to: at once those that an earlier plugd left, as no upload is open yet, and later
-/// those that lie there for longer than [`GRACE`].
-///
-/// A new store knows nothing of what lay there before it. That may be another's, whose address was forgotten at this start,
-/// so it is left alone.
-pub(super) async fn sweep_packages(library: Arc<Library>, is_new_store: bool) {
-    let start = SystemTime::now();
-    let is_ours = |stored| !is_new_store || stored >= start;
-    library.sweep(is_ours).await;
-    let mut rounds = tokio::time::interval_at(tokio::time::Instant::now() + GRACE, GRACE);
+/// Deletes packages that no plugin refers to and that lie there for longer than [`GRACE`]: a kill in the middle of an upload
+/// or a deletion leaves one.
+pub(super) async fn sweep_packages(library: Arc<Library>) {
+    let mut rounds = tokio::time::interval(GRACE);
     loop {
         rounds.tick().await;
-        library.sweep(|stored| is_ours(stored) && stored.elapsed().is_ok_and(|age| age >= GRACE)).await;
+        library.sweep(|stored| stored.elapsed().is_ok_and(|age| age >= GRACE)).await;
     }
 }
 

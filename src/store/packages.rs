@@ -1,5 +1,7 @@
 //! The bytes of packages, in a folder, each under its digest.
 
+mod owners;
+
 use std::{fmt::Display, io, path::Path as FilePath, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
@@ -7,6 +9,7 @@ use futures_util::TryStreamExt;
 use object_store::{Error as ObjectError, ObjectMeta, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
 use sha2::{Digest as _, Sha256};
 
+use self::owners::Owners;
 use super::error::unavailable;
 use crate::domain::{Digest, Error, Reason, Result};
 
@@ -14,19 +17,24 @@ use crate::domain::{Digest, Error, Reason, Result};
 #[derive(Clone)]
 pub struct Packages {
     objects: Arc<dyn ObjectStore>,
+    owners: Arc<Owners>,
 }
 
 impl Packages {
-    /// Opens the store in this folder, which is created where there is none.
+    /// Opens the store in this folder, which is created where there is none, for the database of this epoch. With
+    /// `has_rival`, packages there that no database has claimed are taken for another's.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE` when the folder can't be made or used.
-    pub async fn open(folder: &FilePath) -> Result<Self> {
+    pub async fn open(folder: &FilePath, epoch: &str, has_rival: bool) -> Result<Self> {
         let made = tokio::fs::create_dir_all(folder).await;
         made.map_err(|error| hide("made", &error))?;
         clear_unfinished(folder).await.map_err(|error| hide("cleared", &error))?;
         let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| hide("opened", &error))?;
-        Ok(Self { objects: Arc::new(objects.with_fsync(true)) })
+        let owners = Arc::new(Owners::of(folder, epoch, has_rival));
+        let packages = Self { objects: Arc::new(objects.with_fsync(true)), owners };
+        packages.note_others().await;
+        Ok(packages)
     }
 
     /// Stores a package: wholly and durably, or not at all.
@@ -35,6 +43,7 @@ impl Packages {
     /// `INTERNAL` when it is not the digest of these bytes; `STORE_UNAVAILABLE`.
     pub async fn put(&self, digest: Digest, bytes: Bytes) -> Result<()> {
         let bytes = verified(digest, bytes, "to be stored").await?;
+        self.with_owners(Owners::join).await.and_then(|joined| joined.map_err(|error| hide("claimed", &error)))?;
         self.objects.put(&path(digest), bytes.into()).await.map_err(|error| hide("written", &error))?;
         Ok(())
     }
@@ -62,15 +71,36 @@ impl Packages {
         Ok(listed.into_iter().filter_map(package).collect())
     }
 
-    /// Deletes a package; one that is not there is deleted already.
+    /// Deletes a package; one that is not there is deleted already. Where another database has packages in the folder,
+    /// none is deleted: it may be that one's.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
     pub async fn delete(&self, digest: Digest) -> Result<()> {
+        if !self.with_owners(Owners::is_alone).await? {
+            tracing::debug!(%digest, "a package is kept: another database may need it");
+            return Ok(());
+        }
         match self.objects.delete(&path(digest)).await {
             Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
             Err(error) => Err(hide("deleted", &error)),
         }
+    }
+
+    async fn note_others(&self) {
+        if self.with_owners(Owners::has_others).await.unwrap_or(false) {
+            let path = self.owners.path();
+            tracing::warn!(
+                "another database has packages in the same folder, so none is deleted there; once only this one is used, \
+                 delete {}",
+                path.display()
+            );
+        }
+    }
+
+    async fn with_owners<T: Send + 'static>(&self, work: impl FnOnce(&Owners) -> T + Send + 'static) -> Result<T> {
+        let owners = Arc::clone(&self.owners);
+        tokio::task::spawn_blocking(move || work(&owners)).await.map_err(|error| hide("claimed", &error))
     }
 }
 

@@ -19,11 +19,11 @@ fn only_file(folder: &Path) -> PathBuf {
 async fn a_package_is_read_back_until_it_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let (digest, bytes) = mk_package("archive");
-    let packages = Packages::open(&folder.path().join("data/packages")).await.unwrap();
+    let packages = Packages::open(&folder.path().join("data/packages"), "epoch", false).await.unwrap();
     for _ in 0..2 {
         packages.put(digest, bytes.clone()).await.unwrap();
     }
-    let packages = Packages::open(&folder.path().join("data/packages")).await.unwrap();
+    let packages = Packages::open(&folder.path().join("data/packages"), "epoch", false).await.unwrap();
     assert_eq!(packages.get(digest).await.unwrap(), bytes);
     for _ in 0..2 {
         packages.delete(digest).await.unwrap();
@@ -35,7 +35,7 @@ async fn a_package_is_read_back_until_it_is_deleted() {
 #[tokio::test]
 async fn bytes_of_another_digest_are_neither_stored_nor_served() {
     let folder = tempfile::tempdir().unwrap();
-    let packages = Packages::open(folder.path()).await.unwrap();
+    let packages = Packages::open(folder.path(), "epoch", false).await.unwrap();
     let (digest, bytes) = mk_package("archive");
     let error = packages.put(digest, Bytes::from_static(b"else")).await.unwrap_err();
     assert_eq!(error.reason, Reason::Internal);
@@ -50,7 +50,7 @@ async fn bytes_of_another_digest_are_neither_stored_nor_served() {
 #[tokio::test]
 async fn one_package_is_deleted_and_the_others_stay() {
     let folder = tempfile::tempdir().unwrap();
-    let packages = Packages::open(folder.path()).await.unwrap();
+    let packages = Packages::open(folder.path(), "epoch", false).await.unwrap();
     let all = ["one", "two"].map(mk_package);
     for (digest, bytes) in all.clone() {
         packages.put(digest, bytes).await.unwrap();
@@ -63,20 +63,20 @@ async fn one_package_is_deleted_and_the_others_stay() {
 #[tokio::test]
 async fn what_a_crash_has_left_half_written_is_cleared() {
     let folder = tempfile::tempdir().unwrap();
-    let packages = Packages::open(folder.path()).await.unwrap();
+    let packages = Packages::open(folder.path(), "epoch", false).await.unwrap();
     let (digest, bytes) = mk_package("archive");
     packages.put(digest, bytes).await.unwrap();
     let package = only_file(folder.path());
     let half = format!("{}#1", package.display());
     std::fs::write(&half, "arch").unwrap();
-    Packages::open(folder.path()).await.unwrap();
+    Packages::open(folder.path(), "epoch", false).await.unwrap();
     assert_eq!(only_file(folder.path()), package);
 }
 
 #[tokio::test]
 async fn all_packages_are_listed_with_the_time_of_their_storing() {
     let folder = tempfile::tempdir().unwrap();
-    let packages = Packages::open(folder.path()).await.unwrap();
+    let packages = Packages::open(folder.path(), "epoch", false).await.unwrap();
     std::fs::write(folder.path().join("README"), "not ours").unwrap();
     assert_eq!(packages.list().await.unwrap(), []);
     let (digest, bytes) = mk_package("archive");
