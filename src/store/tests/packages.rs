@@ -8,9 +8,10 @@ fn mk_package(text: &'static str) -> (Digest, Bytes) {
     (Digest(Sha256::digest(text).into()), Bytes::from_static(text.as_bytes()))
 }
 
-/// The only file of the folder.
+/// The only package of the folder.
 fn only_file(folder: &Path) -> PathBuf {
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.filter(|file| !file.ends_with("owners")).collect();
     assert_eq!(files.len(), 1, "{files:?}");
     files.remove(0)
 }
@@ -84,4 +85,18 @@ async fn all_packages_are_listed_with_the_time_of_their_storing() {
     let stored =
         std::fs::metadata(folder.path().join(digest.to_string().replace(':', "-"))).unwrap().modified().unwrap();
     assert_eq!(packages.list().await.unwrap(), [(digest, stored)]);
+}
+
+#[tokio::test]
+async fn where_another_database_has_packages_none_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (digest, bytes) = mk_package("of both");
+    let first = Packages::open(folder.path(), "first", false).await.unwrap();
+    let second = Packages::open(folder.path(), "second", false).await.unwrap();
+    first.put(digest, bytes.clone()).await.unwrap();
+    for packages in [&second, &first] {
+        second.put(digest, bytes.clone()).await.unwrap();
+        packages.delete(digest).await.unwrap();
+        assert_eq!(first.get(digest).await.unwrap(), bytes);
+    }
 }
