@@ -4,7 +4,8 @@
 //! beside it first, and takes its name once the token is stored, if that is free.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -13,14 +14,19 @@ use jiff::Timestamp;
 
 use crate::{
     config::Config,
+    files,
     grpc::{Access, access},
     store::{self, Store},
 };
 
 /// The file in the data folder that holds the administrator's token.
 pub const TOKEN_FILE: &str = "admin.token";
+/// Most bytes of that file: a token has 50, and there may be white space about it.
+pub const MAX_TOKEN_FILE: u64 = 4096;
 /// What is added to its name until the token is stored; for good, where the name is taken.
 const NEW: &str = "new";
+/// The most files of such names. Each start that could not store its token leaves one.
+const MAX_NEW: u32 = 100;
 
 /// A token that was made, and where its secret is.
 #[derive(Debug)]
@@ -38,12 +44,12 @@ pub struct AdminToken {
 /// # Errors
 /// The file or the store can't be written.
 pub(super) async fn first_token(folder: &Path, access: &Access, store: &Store) -> anyhow::Result<Option<AdminToken>> {
-    let (place, new) = paths(folder);
+    let place = folder.join(TOKEN_FILE);
     if access.has_admin(Timestamp::now()) {
-        finish(access, &place, &new);
+        finish(access, &place);
         return Ok(None);
     }
-    let secret = make(access, store, &new).await?;
+    let (secret, new) = make(access, store, &place).await?;
     let is_taken = place.exists();
     let file = if is_taken { new } else { moved(&new, place.clone())? };
     Ok(Some(AdminToken { secret, file, foreign: is_taken.then_some(place) }))
@@ -69,8 +75,8 @@ pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
 
 async fn replace(folder: &Path, access: &Access, store: &Store) -> anyhow::Result<AdminToken> {
     super::make_private(folder)?;
-    let (place, new) = paths(folder);
-    let secret = make(access, store, &new).await?;
+    let place = folder.join(TOKEN_FILE);
+    let (secret, new) = make(access, store, &place).await?;
     let foreign =
         place.exists().then(|| place.with_added_extension(Timestamp::now().strftime("%Y%m%dT%H%M%S.%f").to_string()));
     if let Some(aside) = &foreign {
@@ -79,26 +85,46 @@ async fn replace(folder: &Path, access: &Access, store: &Store) -> anyhow::Resul
     Ok(AdminToken { secret, file: moved(&new, place)?, foreign })
 }
 
-fn paths(folder: &Path) -> (PathBuf, PathBuf) {
-    let place = folder.join(TOKEN_FILE);
+/// The names for a new token's file beside this one: `.new`, `.new.2`, `.new.3`, …
+fn new_names(place: &Path) -> impl Iterator<Item = PathBuf> {
     let new = place.with_added_extension(NEW);
-    (place, new)
+    let others = (2..=MAX_NEW).map({
+        let new = new.clone();
+        move |number| new.with_added_extension(number.to_string())
+    });
+    std::iter::once(new).chain(others)
 }
 
-/// Writes the secret of a new token to this file, and stores the token.
-async fn make(access: &Access, store: &Store, file: &Path) -> anyhow::Result<String> {
+/// Writes the secret of a new token to a file beside this one, and stores the token.
+async fn make(access: &Access, store: &Store, place: &Path) -> anyhow::Result<(String, PathBuf)> {
     let (secret, token) = access::mint_admin(Timestamp::now());
-    access::write_secret(file, &secret).with_context(|| format!("can't write {}", file.display()))?;
+    let file = write(place, &secret)?;
     store.create_token(token.clone()).await.context("the administrator's token can't be stored")?;
     access.insert(token);
-    Ok(secret)
+    Ok((secret, file))
+}
+
+/// Writes a secret to the first of the new names that is free.
+fn write(place: &Path, secret: &str) -> anyhow::Result<PathBuf> {
+    for file in new_names(place) {
+        match access::write_secret(&file, secret) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            written => {
+                return written.map(|()| file.clone()).with_context(|| format!("can't write {}", file.display()));
+            }
+        }
+    }
+    anyhow::bail!("there are {MAX_NEW} files beside {}: remove those that hold no token of use", place.display())
 }
 
 /// What a crash after the token was stored has left to do.
-fn finish(access: &Access, place: &Path, new: &Path) {
+fn finish(access: &Access, place: &Path) {
     let is_valid = |secret: String| access.authenticate(secret.trim(), Timestamp::now()).is_some();
-    if !place.exists() && fs::read_to_string(new).is_ok_and(is_valid) {
-        let _ = moved(new, place.to_owned());
+    let mut new = new_names(place).take_while(|file| file.exists());
+    if !place.exists()
+        && let Some(new) = new.find(|file| files::read_text(file, MAX_TOKEN_FILE).is_ok_and(is_valid))
+    {
+        let _ = moved(&new, place.to_owned());
     }
 }
 
@@ -106,4 +132,32 @@ fn moved(from: &Path, to: PathBuf) -> anyhow::Result<PathBuf> {
     let renamed: io::Result<()> = fs::rename(from, &to);
     renamed.with_context(|| format!("can't rename {} to {}", from.display(), to.display()))?;
     Ok(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_secret_is_never_written_over_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join(TOKEN_FILE);
+        let written: Vec<_> = ["one", "two", "three"].map(|secret| write(&place, secret).unwrap()).into();
+        let names = ["admin.token.new", "admin.token.new.2", "admin.token.new.3"].map(|name| folder.path().join(name));
+        assert_eq!(written, names);
+        assert_eq!(fs::read_to_string(&names[0]).unwrap(), "one\n");
+    }
+
+    #[test]
+    fn the_file_whose_token_was_stored_before_a_crash_gets_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join(TOKEN_FILE);
+        let (secret, token) = access::mint_admin(Timestamp::now());
+        for secret in ["of another database", &secret] {
+            write(&place, secret).unwrap();
+        }
+        finish(&Access::new([token]), &place);
+        assert_eq!(fs::read_to_string(&place).unwrap().trim(), secret);
+        assert!(folder.path().join("admin.token.new").exists(), "it may be a key");
+    }
 }

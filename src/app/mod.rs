@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use admin::{AdminToken, TOKEN_FILE, reset_token};
+pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
 use listener::Open;
 use reload::Reload;
 pub use upstream::serve_rest;

@@ -43,8 +43,9 @@ impl Credential {
                 "the token of --token or PLUGD_TOKEN is not one of this server's, or no longer".to_owned()
             }
             Self::Found { file, .. } => format!(
-                "the token in {} is not one of this server's: name the server's own folder with --data-dir, or give a \
-                 token with --token or PLUGD_TOKEN",
+                "the token in {0} is not one of this server's: name the server's own folder with --data-dir, or give a \
+                 token with --token or PLUGD_TOKEN; where that folder has had another database before, the token is in \
+                 {0}.new (or .new.2, ...)",
                 file.display()
             ),
             Self::Missing { file, why } => format!(
@@ -71,5 +72,7 @@ mod tests {
         for tried in ["--token", "PLUGD_TOKEN", "data/admin.token", "no such file", "--data-dir"] {
             assert!(hint.contains(tried), "{tried}: {hint}");
         }
+        let hint = Credential::Found { token: "secret".to_owned(), file: "data/admin.token".into() }.hint();
+        assert!(hint.contains("data/admin.token.new") && !hint.contains("secret"), "{hint}");
     }
 }

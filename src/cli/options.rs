@@ -12,14 +12,16 @@ use super::{
     credential::Credential,
     failure::{Exit, Failure},
 };
-use crate::{app::TOKEN_FILE, files, tls::Trust};
+use crate::{
+    app::{MAX_TOKEN_FILE, TOKEN_FILE},
+    files,
+    tls::Trust,
+};
 
 /// Where a server is expected when nobody says.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 /// Where the data folder is expected when nobody says.
 const DEFAULT_DATA_DIR: &str = "./data";
-/// Most bytes of the file with the administrator's token: a token has 50, and there may be white space about it.
-const MAX_TOKEN_FILE: u64 = 4096;
 
 /// Options that every subcommand has.
 #[derive(Debug, Clone, Default, Args)]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -175,15 +175,11 @@ pub fn mint_admin(now: Timestamp) -> (String, AccessToken) {
     (secret, AccessToken { id, name, role: Role::Admin, hash, created: now, expires: None })
 }
 
-/// Writes a secret to this file, in place of an earlier one, and never for a moment readable by others. Blocking.
+/// Writes a secret to a new file, which is never for a moment readable by others. Blocking.
 ///
 /// # Errors
-/// It can't be written.
+/// `AlreadyExists`; it can't be written.
 pub fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     writeln!(file, "{secret}")?;
     file.sync_all()?;

@@ -1,4 +1,4 @@
-use std::os::unix::fs::PermissionsExt;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use futures_util::FutureExt;
 
@@ -78,7 +78,6 @@ async fn what_was_opened_with_a_token_ends_when_it_expires() {
 fn an_administrators_secret_is_in_a_file_of_their_own() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("admin.token");
-    fs::write(&path, "left by a crash").unwrap();
     let now = Timestamp::now();
     let (secret, token) = mint_admin(now);
     write_secret(&path, &secret).unwrap();
@@ -86,4 +85,7 @@ fn an_administrators_secret_is_in_a_file_of_their_own() {
     assert_eq!(text, format!("{secret}\n"));
     assert!(Access::new([token]).authenticate(text.trim_end(), now).unwrap().sees_tokens());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let taken = write_secret(&path, "another").unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AlreadyExists, "it may be somebody's only key");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
