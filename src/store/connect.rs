@@ -14,7 +14,7 @@ use sea_orm::{
 
 use super::{
     StoreError,
-    location::{Files, beside},
+    location::{Files, path_beside},
 };
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
@@ -29,7 +29,7 @@ const OWNER_ONLY: u32 = 0o600;
 /// # Errors
 /// [`StoreError::Locked`] when another process has it, [`StoreError::File`].
 pub(super) fn lock(database: &Path) -> Result<(File, Files), StoreError> {
-    let path = beside(database, ".lock");
+    let path = path_beside(database, ".lock");
     let file = open_private(&path)?;
     match file.try_lock() {
         Ok(()) => {}

@@ -52,6 +52,9 @@ pub use error::StoreError;
 pub use open::{Opened, open};
 pub use reader::ConfigurationRevision;
 
+/// How long a change waits for its turn and its transaction. Many times what the writer gives the database: it is the last
+/// resort, and nobody can tell after it whether the change was made.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long [`Store::flush`] waits.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long [`Store::close`] waits after that for the database to be closed.
@@ -270,6 +273,9 @@ impl Store {
     async fn send<T>(&self, op: impl FnOnce(Reply<T>) -> Op) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.ops.send(op(reply)).map_err(|_| unavailable())?;
-        answer.await.unwrap_or_else(|_| Err(unavailable()))
+        match timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(unavailable()),
+        }
     }
 }

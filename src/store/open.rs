@@ -50,18 +50,34 @@ pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
 async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
     let Options { address, journal_keep } = options;
     let seat = Seat::take(address).await?;
+    let (reader, records, loaded) = match load(&seat).await {
+        Ok(read) => read,
+        Err(error) => return Err(given_up(seat, error).await),
+    };
+    let (head, compacted) = (loaded.head, Arc::new(AtomicU64::new(loaded.compacted)));
+    let is_whole = loaded.unreadable.is_empty();
+    let start = Start { seat, reader: reader.clone(), records, head, journal_keep, compacted };
+    Ok((Opened { start, reader, is_whole }, loaded))
+}
+
+async fn load(seat: &Seat) -> Result<(Reader, Records, Loaded), StoreError> {
     migration::migrate(seat.db()).await?;
-    let row = seat::claim(&seat).await?;
+    let row = seat::claim(seat).await?;
     let (epoch, head, compacted) = (row.epoch, convert::unsigned(row.head)?, convert::unsigned(row.compacted)?);
     let (records, unreadable) = records(seat.db()).await?;
     let tokens = tokens::all(seat.db()).await?;
     let reader = Reader::new(readers(seat.address()).await?);
-    seat.location().note();
-    let is_whole = unreadable.is_empty();
+    seat.location().note().await?;
     let loaded = Loaded { epoch, head, compacted, plugins: in_order(&records), unreadable, tokens };
-    let compacted = Arc::new(AtomicU64::new(compacted));
-    let start = Start { seat, reader: reader.clone(), records, head, journal_keep, compacted };
-    Ok((Opened { start, reader, is_whole }, loaded))
+    Ok((reader, records, loaded))
+}
+
+/// Leaves the database to the next start, with the room that is reserved for that.
+async fn given_up(seat: Seat, error: StoreError) -> StoreError {
+    if let Err(error) = seat.release().await {
+        tracing::debug!(%error, "a database that can't be read could not be closed either");
+    }
+    error
 }
 
 impl Opened {

@@ -1,6 +1,6 @@
 //! Reads that the registry in memory can't answer, on connections of their own.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait};
@@ -35,18 +35,25 @@ pub struct ConfigurationRevision {
 /// The pool of connections that can only read, shared by all who do. There is none while the database is opened anew.
 #[derive(Clone)]
 pub(super) struct Reader {
-    db: Arc<RwLock<Option<DatabaseConnection>>>,
+    pools: Arc<RwLock<Pools>>,
+}
+
+#[derive(Default)]
+struct Pools {
+    open: Option<DatabaseConnection>,
+    /// One that somebody may read from yet.
+    closing: Option<DatabaseConnection>,
 }
 
 impl Reader {
     /// A reader on these connections.
     pub(super) fn new(db: DatabaseConnection) -> Self {
-        Self { db: Arc::new(RwLock::new(Some(db))) }
+        Self { pools: Arc::new(RwLock::new(Pools { open: Some(db), closing: None })) }
     }
 
     /// Reads on other connections from now on.
     pub(super) fn replace(&self, db: DatabaseConnection) {
-        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(db);
+        self.pools_mut().open = Some(db);
     }
 
     /// The connections.
@@ -54,7 +61,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError::TimedOut`] while there are none.
     pub(super) fn db(&self) -> Result<DatabaseConnection, StoreError> {
-        self.db.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::TimedOut)
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).open.clone().ok_or(StoreError::TimedOut)
     }
 
     /// See [`super::Store::journal_after`].
@@ -83,14 +90,30 @@ impl Reader {
         within(async { history(&self.db()?, id, before, limit).await }).await.map_err(|error| hide(&error))
     }
 
-    /// Closes the connections, once nobody reads.
+    /// Closes the connections, once nobody reads. Broken off, it has yet to be done to its end, by another call.
     pub(super) async fn close(&self) {
-        let db = self.db.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(db) = db
-            && let Err(error) = db.close().await
-        {
+        let Some(db) = self.begin_to_close() else { return };
+        if let Err(error) = db.close_by_ref().await {
             tracing::warn!(%error, "connections for reading could not be closed");
         }
+        self.pools_mut().closing = None;
+    }
+
+    /// Was the closing broken off, so that there may be connections yet?
+    pub(super) fn is_closing(&self) -> bool {
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).closing.is_some()
+    }
+
+    fn begin_to_close(&self) -> Option<DatabaseConnection> {
+        let mut pools = self.pools_mut();
+        if pools.closing.is_none() {
+            pools.closing = pools.open.take();
+        }
+        pools.closing.clone()
+    }
+
+    fn pools_mut(&self) -> RwLockWriteGuard<'_, Pools> {
+        self.pools.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,4 +148,38 @@ fn revision(row: Model, documents: &mut Documents) -> Result<ConfigurationRevisi
 fn hide(error: &StoreError) -> crate::domain::Error {
     tracing::error!(%error, "the store could not be read");
     unavailable()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::store::connect;
+
+    /// A connection that is left over would share the index of a deleted log with the next ones.
+    #[tokio::test]
+    async fn a_closing_that_was_broken_off_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugd.db");
+        std::fs::write(&file, "").unwrap();
+        let reader = Reader::new(connect::readers(&file).await.unwrap());
+        let reading = reader.db().unwrap().begin().await.unwrap();
+        assert!(reader.close().now_or_never().is_none(), "somebody reads");
+        assert!(reader.db().is_err() && reader.is_closing());
+        {
+            let mut again = pin!(reader.close());
+            let polled = again.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "somebody reads still");
+            reading.commit().await.unwrap();
+            again.await;
+        }
+        assert!(!reader.is_closing());
+        reader.close().await;
+    }
 }

@@ -76,18 +76,18 @@ impl Seat {
         let (lock, location) = match address.kind() {
             Kind::File(path) => {
                 let (file, files) = connect::lock(path)?;
-                (Lock::File(file), Location::Files(files))
+                (Lock::File(file), Location::Files(Arc::new(files)))
             }
             Kind::Server(_) => (Lock::Session(Held::default()), Location::Server),
         };
-        if let Some(reserve) = location.reserve() {
-            reserve.drop_ballast();
-        }
-        let db = writer(&address, &lock).await?;
-        if let Err(taken) = lock.check() {
-            db.close().await?;
-            return Err(taken);
-        }
+        location.drop_ballast().await?;
+        let db = match seated(&address, &lock).await {
+            Ok(db) => db,
+            Err(error) => {
+                location.take_ballast().await?;
+                return Err(error);
+            }
+        };
         Ok(Self { address, owner: xid::new().to_string(), db, lock, location: Arc::new(location) })
     }
 
@@ -125,7 +125,7 @@ impl Seat {
     /// # Errors
     /// As [`Self::take`], [`StoreError::Superseded`] and [`StoreError::Gone`].
     pub(super) async fn retake(&mut self, reader: &Reader) -> Result<(), StoreError> {
-        if self.location.has_lost_log()? {
+        if self.location.has_lost_log().await? || reader.is_closing() {
             self.save(reader).await?;
         }
         if self.is_remote() {
@@ -153,10 +153,9 @@ impl Seat {
         // Where there are no readers, an earlier try has got as far as that.
         if let Ok(db) = reader.db() {
             connect::save(&db).await?;
-            reader.close().await;
         }
-        self.location.forget_log();
-        Ok(())
+        reader.close().await;
+        self.location.forget_log().await
     }
 
     /// Begins a transaction that may read and then write. On SQLite it waits for the write lock now, not in the middle;
@@ -178,11 +177,9 @@ impl Seat {
     /// The database's own.
     pub(super) async fn release(self) -> Result<(), StoreError> {
         // It goes with its last connection.
-        self.location.forget_log();
+        self.location.forget_log().await?;
         let closed = self.db.close().await;
-        if let Some(reserve) = self.location.reserve() {
-            reserve.take_ballast();
-        }
+        self.location.take_ballast().await?;
         drop(self.lock);
         Ok(closed?)
     }
@@ -199,6 +196,16 @@ impl Seat {
         let (owner, lock) = (xid::new().to_string(), Lock::Session(Held::taken()));
         Self { address: self.address.clone(), owner, db, lock, location: Arc::clone(&self.location) }
     }
+}
+
+/// The connection, with the lock.
+async fn seated(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {
+    let db = writer(address, lock).await?;
+    if let Err(taken) = lock.check() {
+        db.close().await?;
+        return Err(taken);
+    }
+    Ok(db)
 }
 
 async fn writer(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {

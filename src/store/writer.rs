@@ -190,29 +190,24 @@ impl Writer {
         (plan, answers)
     }
 
-    /// As [`Self::write`], where there is room besides the reserve.
+    /// Stores a plan where there is room besides the reserve.
     async fn commit(&mut self, plan: Plan) -> Result<(), StoreError> {
-        if plan.commits.is_empty() {
-            return Ok(());
-        }
-        if let Err(full) = self.start.seat.location().keep_reserve() {
-            self.unresolved = Some((plan, None));
-            return Err(full);
-        }
-        self.write(plan).await
+        let compacted = self.start.compacted.load(Ordering::Relaxed);
+        let cut = compaction::cut(plan.head(), compacted, self.start.journal_keep);
+        self.store(plan, cut, false).await
+    }
+
+    /// Stores a plan that makes room, out of the reserve. The journal is not cut, as that takes room.
+    async fn make_room(&mut self, plan: Plan) -> Result<(), StoreError> {
+        self.store(plan, None, true).await
     }
 
     /// Writes a plan and, once it is durable, tells of it. After an error the plan is in `unresolved`.
-    async fn write(&mut self, plan: Plan) -> Result<(), StoreError> {
+    async fn store(&mut self, plan: Plan, cut: Option<u64>, is_urgent: bool) -> Result<(), StoreError> {
         if plan.commits.is_empty() {
             return Ok(());
         }
-        let compacted = self.start.compacted.load(Ordering::Relaxed);
-        let cut = compaction::cut(plan.head(), compacted, self.start.journal_keep);
-        let seat = &self.start.seat;
-        let written = within(commit::execute(seat, &plan, cut)).await;
-        // What was written to a file that nobody can open any more is not durable.
-        match written.and_then(|()| seat.location().check()) {
+        match within(write(&self.start.seat, &plan, cut, is_urgent)).await {
             Ok(()) => {
                 self.publish(plan, cut);
                 Ok(())
@@ -262,11 +257,11 @@ impl Writer {
         }
         let seat = &self.start.seat;
         let work = async {
-            seat.location().keep_reserve()?;
-            work(seat).await
+            seat.location().keep_reserve().await?;
+            let done = work(seat).await;
+            still_there(seat, done).await
         };
-        let done = within(work).await.and_then(|done| seat.location().check().map(|()| done));
-        done.map_err(|error| {
+        within(work).await.map_err(|error| {
             self.go_away(&error);
             self.start.seat.location().refusal()
         })
@@ -294,6 +289,20 @@ impl Writer {
             let _ = reply.send(());
         }
     }
+}
+
+async fn write(seat: &Seat, plan: &Plan, cut: Option<u64>, is_urgent: bool) -> Result<(), StoreError> {
+    if !is_urgent {
+        seat.location().keep_reserve().await?;
+    }
+    let written = commit::execute(seat, plan, cut).await;
+    still_there(seat, written).await
+}
+
+/// What was written to a file that nobody can open any more is not durable; and what failed may have failed for that.
+async fn still_there<T>(seat: &Seat, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    let there = seat.location().check().await;
+    done.and_then(|done| there.map(|()| done))
 }
 
 /// What the database did, or that it took too long.

@@ -9,7 +9,7 @@ use super::{
     op::{Change, What},
     send, within,
 };
-use crate::store::StoreError;
+use crate::store::{StoreError, seat::Seat};
 
 /// The first wait before trying the database again; it doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -54,6 +54,11 @@ pub(super) async fn at(retry: Option<Retry>) {
     }
 }
 
+async fn look_after_files(seat: &Seat) -> Result<(), StoreError> {
+    seat.location().check().await?;
+    seat.location().keep_reserve().await
+}
+
 impl Writer {
     /// What to do with a change while the database is away.
     pub(super) fn put_off(&mut self, change: Change) {
@@ -80,7 +85,7 @@ impl Writer {
         let (plan, answers) = self.plan(urgent);
         // What waits of them is older.
         plan.reports().for_each(|(id, _)| self.backlog.forget(id));
-        let written = self.write(plan).await;
+        let written = self.make_room(plan).await;
         self.answer(written, answers);
     }
 
@@ -112,8 +117,8 @@ impl Writer {
     /// Notices that the database is away, or another plugd's, when nobody wants to write.
     pub(super) async fn feel_pulse(&mut self) {
         let seat = &self.start.seat;
-        let look = || seat.location().check().and_then(|()| seat.location().keep_reserve());
-        let felt = if seat.is_remote() { within(commit::glance(seat)).await } else { look() };
+        let felt =
+            if seat.is_remote() { within(commit::glance(seat)).await } else { within(look_after_files(seat)).await };
         if let Err(error) = felt {
             self.go_away(&error);
         }
@@ -138,9 +143,9 @@ impl Writer {
 
     async fn try_to_recover(&mut self) -> Result<(), StoreError> {
         // The probe would eat the reserve up, page by page.
-        self.start.seat.location().keep_reserve()?;
+        within(self.start.seat.location().keep_reserve()).await?;
         self.resolve().await?;
-        self.start.seat.location().keep_reserve()?;
+        within(self.start.seat.location().keep_reserve()).await?;
         loop {
             let reports = self.backlog.first(MAX_BATCH);
             if reports.is_empty() {
@@ -180,7 +185,7 @@ impl Writer {
         let Start { seat, reader, .. } = &mut self.start;
         seat.retake(reader).await?;
         let head = commit::probe(seat).await?;
-        seat.location().note();
+        seat.location().note().await?;
         Ok(head)
     }
 }

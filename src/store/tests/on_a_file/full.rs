@@ -1,6 +1,6 @@
 //! A disk that is full: more is to be reserved than any disk has.
 
-use std::os::unix::fs::MetadataExt;
+use std::{fs::File, io::Write, os::unix::fs::MetadataExt, process::Command};
 
 use super::*;
 use crate::domain::Reason;
@@ -10,7 +10,7 @@ const SOME: u64 = 1 << 20;
 
 /// From now on the disk is full, or has room again.
 async fn fill(fixture: &Fixture, is_full: bool) {
-    fixture.store.location.reserve().unwrap().want(if is_full { NO_DISK } else { SOME });
+    fixture.store.location.want(if is_full { NO_DISK } else { SOME }).await;
     fixture.healthy(!is_full).await;
 }
 
@@ -53,6 +53,17 @@ fn blocks(path: &Path) -> u64 {
     std::fs::metadata(path).unwrap().blocks() * 512
 }
 
+/// A start that fails has given it up.
+#[tokio::test]
+async fn a_start_that_fails_reserves_room_for_the_next() {
+    let (fixture, folder) = mk_fixture().await;
+    let [database, ballast] = ["plugd.db", "plugd.db.reserve"].map(|file| folder.path().join(file));
+    fixture.store.close().await.unwrap();
+    std::fs::write(&database, b"this is no database, however long it may be".repeat(99)).unwrap();
+    assert!(open(fixture.place.options(10)).await.is_err());
+    assert!(blocks(&ballast) >= 4 << 20);
+}
+
 /// SQLite deletes its log with its last connection.
 #[tokio::test]
 async fn room_is_reserved_for_the_next_start_and_handed_to_the_log_then() {
@@ -67,4 +78,63 @@ async fn room_is_reserved_for_the_next_start_and_handed_to_the_log_then() {
     let fixture = Fixture::at(place, 1_000_000).await;
     fixture.store.install(mk_plugin(2)).await.unwrap();
     assert!(blocks(&log) >= 4 << 20 && !ballast.exists());
+}
+
+const SMALL_DISK: &str = "PLUGD_TEST_SMALL_DISK";
+
+/// As a plugin does.
+fn fill_up(disk: &Path) {
+    let mut file = File::create(disk.join("of a plugin")).unwrap();
+    for bytes in [1 << 16, 1] {
+        while file.write_all(&vec![1; bytes]).is_ok() {}
+    }
+}
+
+#[tokio::test]
+async fn in_the_role_of_a_plugd_on_a_small_disk() {
+    let Some(disk) = std::env::var_os(SMALL_DISK) else { return };
+    let place = Place::File(Arc::new(tempfile::tempdir_in(&disk).unwrap()));
+    let mut fixture = Fixture::at(place.clone(), 1_000_000).await;
+    for number in 1..=2 {
+        fixture.store.install(mk_plugin(number)).await.unwrap();
+    }
+    fill_up(Path::new(&disk));
+    fixture.healthy(false).await;
+    fixture.store.desire(mk_id(1), mk_stop(1), "me").await.unwrap();
+    for state in [State::Stopping, State::Inactive] {
+        fixture.store.report(mk_id(1), mk_report(state, 6));
+    }
+    assert_eq!(fixture.told(5).await[4].plugin.reported.state, State::Inactive);
+    assert!(fixture.store.install(mk_plugin(3)).await.unwrap_err().message.contains("the disk is full"));
+    let commits = fixture.commits();
+    fixture.store.close().await.unwrap_err();
+
+    let again = Fixture::at(place, 1_000_000).await;
+    assert_eq!(journal(&again.store, 0).await, commits);
+    again.healthy(false).await;
+    again.store.remove(mk_id(2)).await.unwrap();
+}
+
+#[test]
+fn what_stops_a_plugin_is_stored_on_a_disk_that_has_no_block_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-Urm", "sh", "-ec", script, "sh"]).arg(folder.path()).env(SMALL_DISK, folder.path());
+        command
+    };
+    let mount = "mount -t tmpfs -o size=24m none \"$1\"";
+    // Not every host lets its users mount something.
+    if !unshare(mount).output().is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let name = "store::tests::on_a_file::full::in_the_role_of_a_plugd_on_a_small_disk";
+    let mut plugd = unshare(&format!("{mount}; exec \"$2\" --exact {name} --nocapture"));
+    let output = plugd.arg(std::env::current_exe().unwrap()).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
