@@ -62,8 +62,7 @@ pub(super) async fn boot(
     };
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
-    let packages = Packages::open(&config.data_dir.join("packages"), &loaded.epoch, has_rival).await;
-    let packages = packages.context("the packages can't be opened")?;
+    let packages = packages(config, &loaded.epoch, has_rival).await?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = Arc::new(runtime(config, &packages, &logs).await?);
     if config.runtime_provider == RuntimeProvider::Local {
@@ -107,6 +106,11 @@ pub(super) async fn boot(
     };
     let app = routes::app(config, services)?;
     Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog })
+}
+
+async fn packages(config: &Config, epoch: &str, has_rival: bool) -> anyhow::Result<Packages> {
+    let opened = Packages::open(&config.data_dir.join("packages"), epoch, has_rival).await;
+    opened.context("the packages can't be opened")
 }
 
 async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
