@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context;
 use jiff::Timestamp;
 
+use super::database;
 use crate::{
     config::Config,
     files,
@@ -60,11 +61,12 @@ pub(super) async fn first_token(folder: &Path, access: &Access, store: &Store) -
 /// # Errors
 /// There is no database, a plugd uses it, or something can't be written.
 pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
-    let options = super::database::options(config)?;
+    let options = database::options(config)?;
     if let Some(path) = options.address.path() {
         anyhow::ensure!(path.is_file(), "there is no database {}", path.display());
     }
-    let (opened, loaded) = Box::pin(store::open(options)).await.context("the store can't be opened")?;
+    let place = database::unopened(&options);
+    let (opened, loaded) = Box::pin(store::open(options)).await.with_context(place)?;
     let store = opened.start(Box::new(|_| {}));
     let made = replace(&config.data_dir, &Access::new(loaded.tokens), &store).await;
     let closed = store.close().await;

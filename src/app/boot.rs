@@ -54,7 +54,8 @@ pub(super) async fn boot(
     let catalog = catalog(&config.event_catalog)?;
     let options = database::options(config)?;
     let has_rival = database::note_other(config, &options.address);
-    let (opened, loaded) = Box::pin(store::open(options)).await.context("the store can't be opened")?;
+    let place = database::unopened(&options);
+    let (opened, loaded) = Box::pin(store::open(options)).await.with_context(place)?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let store = {
         let projection = projection.clone();

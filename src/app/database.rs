@@ -33,3 +33,9 @@ pub(super) fn options(config: &Config) -> Result<store::Options, StoreError> {
     };
     Ok(store::Options { address, journal_keep: config.journal_keep })
 }
+
+/// What is said when it can't be opened: which one.
+pub(super) fn unopened(options: &store::Options) -> impl FnOnce() -> String + use<> {
+    let message = format!("the database {} can't be opened", options.address);
+    || message
+}

@@ -74,12 +74,21 @@ impl Address {
     }
 }
 
+/// For messages: who the user is and what the password is stays out.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = match &self.0 {
+            Kind::File(path) => return write!(f, "{}", path.display()),
+            Kind::Server(url) => Url::parse(url).map_err(|_| fmt::Error)?,
+        };
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        write!(f, "postgres://{}{port}{}", url.host_str().unwrap_or_default(), url.path())
+    }
+}
+
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.path() {
-            Some(path) => write!(f, "{}", path.display()),
-            None => f.write_str("a server"),
-        }
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -123,6 +132,14 @@ pub(super) fn refused(problem: &str) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_the_user_and_the_password() {
+        let shown = |text: &str| Address::parse(text).unwrap().to_string();
+        assert_eq!(shown("postgres://me:secret@127.0.0.1:1/plugd?sslmode=disable"), "postgres://127.0.0.1:1/plugd");
+        assert_eq!(shown("postgresql://me:secret@db.example/plugd"), "postgres://db.example/plugd");
+        assert_eq!(shown("sqlite:///var/lib/plugd.db"), "/var/lib/plugd.db");
+    }
 
     fn problem(text: &str) -> String {
         let error = Address::parse(text).err().unwrap().to_string();
