@@ -16,7 +16,7 @@ use syn::{UseTree, visit::Visit};
 const ARROWS: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("files", &["domain"]),
-    ("store", &["domain"]),
+    ("store", &["domain", "files"]),
     ("runtime", &["domain", "files"]),
     ("link", &["domain"]),
     ("logs", &["domain", "files"]),
