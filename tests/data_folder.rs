@@ -51,6 +51,15 @@ async fn a_data_folder_that_can_not_be_used_is_refused_by_its_name() {
     assert!(refused.stderr.contains("PLUGD_PLUGIN_DIR"), "{refused:?}");
 }
 
+#[tokio::test]
+async fn a_folder_without_a_database_is_named_with_the_options_that_name_another() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = program(env!("CARGO_BIN_EXE_plugd"));
+    let refused = within("the end of plugd", command.args(["token", "reset"]).current_dir(home.path()).run()).await;
+    assert!(refused.stderr.contains("there is no database ./data/plugd.db"), "{refused:?}");
+    assert!(refused.stderr.contains("--database-url") && refused.stderr.contains("--data-dir"), "{refused:?}");
+}
+
 /// A token may be the only key to the other database.
 #[tokio::test]
 async fn another_database_for_a_folder_leaves_its_token_alone_and_says_what_is_there() {
@@ -74,10 +83,15 @@ async fn a_lost_token_is_made_anew_where_the_server_does_not_run() {
     let (lost, folder) = (plugd.token().to_owned(), plugd.data_dir());
     let refused = reset(&folder).await;
     assert!(!refused.status.success() && refused.stderr.contains("another plugd uses this data folder"), "{refused:?}");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir"].map(OsStr::new);
+    for refused in [refused, self::plugd(&[&serve[..], &[folder.as_os_str()]].concat()).await] {
+        assert!(refused.stderr.contains("`fuser ") && refused.stderr.contains("stop that one first"), "{refused:?}");
+    }
     plugd.sigterm().await;
     for _ in 0..2 {
         let made = reset(&folder).await;
         assert!(made.text().contains("admin.token"), "{made:?}");
+        assert!(made.stderr.contains("stay valid") && made.stderr.contains("`plugd token revoke ID`"), "{made:?}");
     }
     let kept = fs::read_dir(&folder).unwrap().filter(|entry| {
         let name = entry.as_ref().unwrap().file_name().into_string().unwrap();

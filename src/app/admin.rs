@@ -63,7 +63,11 @@ pub(super) async fn first_token(folder: &Path, access: &Access, store: &Store) -
 pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
     let options = database::options(config)?;
     if let Some(path) = options.address.path() {
-        anyhow::ensure!(path.is_file(), "there is no database {}", path.display());
+        anyhow::ensure!(
+            path.is_file(),
+            "there is no database {}: name the server's data folder with --data-dir, or its database with --database-url",
+            path.display()
+        );
     }
     let place = database::unopened(&options);
     let (opened, loaded) = Box::pin(store::open(options)).await.with_context(place)?;

@@ -19,6 +19,8 @@ use crate::api::v1::{Plugin, ReportedState, WatchStateRequest, WatchStateRespons
 
 /// How soon the package before is put back, where it is.
 const PUT_BACK: Duration = Duration::from_secs(10);
+/// The same after a start. A package that was stable once is not put back, and that can't be seen: this is waited in vain then.
+const PERHAPS_PUT_BACK: Duration = Duration::from_secs(5);
 /// How long it is waited for that it runs.
 const SETTLED: Duration = Duration::from_secs(60);
 
@@ -32,15 +34,39 @@ pub(super) async fn is_taken_back(api: &Api, plugin: &Plugin, failed: &str, stat
 /// Why an update failed, with what became of the plugin since.
 pub(super) async fn explain(api: &Api, before: &Plugin, package: &Package, status: Status) -> Failure {
     // The server goes back to the newer of these that was ever stable.
-    let ways = [&before.package_digest, &before.previous_package_digest];
-    let is_way = |digest: &String| !digest.is_empty() && *digest != package.digest && ways.contains(&digest);
-    if !is_of_package(&status) || !ways.into_iter().any(is_way) {
+    let ways = [&*before.package_digest, &*before.previous_package_digest];
+    let failed = Failed { digest: &package.digest, version: package.version().unwrap_or_default() };
+    explain_within(PUT_BACK, api, &before.id, (failed, &ways), status).await
+}
+
+/// Why a start failed, with what became of the plugin since: its package may have been put in while it did not run.
+pub(super) async fn explain_start(api: &Api, before: &Plugin, status: Status) -> Failure {
+    let failed = Failed { digest: &before.package_digest, version: &before.version };
+    explain_within(PERHAPS_PUT_BACK, api, &before.id, (failed, &[&before.previous_package_digest]), status).await
+}
+
+/// A package that failed.
+struct Failed<'a> {
+    digest: &'a str,
+    version: &'a str,
+}
+
+/// Waits so long for one of the packages that may be put back in place of the one that failed.
+async fn explain_within(
+    limit: Duration,
+    api: &Api,
+    id: &str,
+    (failed, ways): (Failed<'_>, &[&str]),
+    status: Status,
+) -> Failure {
+    let is_way = |digest: &str| !digest.is_empty() && digest != failed.digest && ways.contains(&digest);
+    if !is_of_package(&status) || !ways.iter().copied().any(is_way) {
         return status.into();
     }
     let is_back = |now: &Plugin| is_way(&now.package_digest);
-    let Some(back) = until(api, &before.id, PUT_BACK, is_back).await else { return status.into() };
-    let settled = until(api, &before.id, SETTLED, |now| !is_back(now) || is_settled(now)).await;
-    told(package, settled.filter(is_back).as_ref().unwrap_or(&back), &Failure::from(status))
+    let Some(back) = until(api, id, limit, is_back).await else { return status.into() };
+    let settled = until(api, id, SETTLED, |now| !is_back(now) || is_settled(now)).await;
+    told(&failed, settled.filter(is_back).as_ref().unwrap_or(&back), &Failure::from(status))
 }
 
 /// Did the plugin fail, or was its package replaced before it was settled, as it is when it failed at once?
@@ -54,10 +80,11 @@ fn is_settled(plugin: &Plugin) -> bool {
     is_seen && matches!(state, ReportedState::Active | ReportedState::Inactive | ReportedState::Error)
 }
 
-fn told(package: &Package, back: &Plugin, failure: &Failure) -> Failure {
-    let version =
-        package.version().filter(|version| !version.is_empty() && *version != back.version).map(shape::version);
-    let failed = version.unwrap_or_else(|| "the new package".to_owned());
+fn told(failed: &Failed<'_>, back: &Plugin, failure: &Failure) -> Failure {
+    let failed = match failed.version {
+        version if version.is_empty() || *version == back.version => "the new package".to_owned(),
+        version => shape::version(version),
+    };
     let why = failure.what.strip_prefix("the plugin failed: ").map(|why| format!(" ({})", sanitize(why)));
     let earlier = match back.version.as_str() {
         "" => "the one before it".to_owned(),
@@ -71,7 +98,7 @@ fn told(package: &Package, back: &Plugin, failure: &Failure) -> Failure {
     };
     let why = why.unwrap_or_default();
     Failure::new(format!("{failed} failed{why}; {earlier} {state}"))
-        .hint(format!("see `plugd logs {}`, mend it and update again", back.id))
+        .hint(format!("see `plugd logs {0}`, mend it, then `plugd update {0} DIR`", back.id))
         .because("PLUGIN_FAILED")
         .exit(Exit::PluginFailed)
 }

@@ -115,7 +115,9 @@ fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
         shown["rpc_url"] = url.into();
         return Ok(context.ui.json(&shown)?);
     }
-    tell(&context.ui, plugin)?;
+    // Beside the lines that a shell evaluates.
+    let state = shape::state(shape::state_of(plugin));
+    context.ui.note(&format!("{} {} is {state}", plugin.id, plugin.name));
     context.ui.line(&format!("STORYDEN_RPC_URL='{url}'"))?;
     Ok(context.ui.line(&format!("PLUGD_RPC_URL='{url}'"))?)
 }

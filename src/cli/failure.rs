@@ -165,11 +165,31 @@ fn suggestion(mut info: ErrorInfo) -> Option<String> {
     let (stage, plugin) = (info.metadata.get("stage"), info.metadata.get("plugin_id"));
     match (info.reason.as_str(), plugin) {
         ("PLUGIN_NOT_FOUND", _) => Some("`plugd list` shows the plugins and their ids".to_owned()),
-        ("PLUGIN_FAILED", Some(plugin)) if stage.is_some_and(|stage| stage != START) => {
-            Some(format!("`plugd logs {plugin}` shows what it printed; mend it, then `plugd activate {plugin}`"))
+        ("PLUGIN_FAILED", Some(plugin)) => Some(remedy(plugin, stage.is_some_and(|stage| stage != START))),
+        ("NO_PREVIOUS_PACKAGE", plugin) => {
+            let id = plugin.map_or("ID", String::as_str);
+            Some(format!("`plugd update {id} DIR` brings the package that you want"))
         }
+        ("MANIFEST_ID_MISMATCH", _) => of_mismatch(&info).or(suggested),
         _ => suggested,
     }
+}
+
+/// What to do about a plugin that failed, whose log tells why if it has run.
+pub(super) fn remedy(plugin: &str, has_run: bool) -> String {
+    let look = if has_run { format!("`plugd logs {plugin}` shows what it printed; ") } else { String::new() };
+    format!(
+        "{look}mend it, then `plugd update {plugin} DIR`; `plugd activate {plugin}` tries the same package once more"
+    )
+}
+
+/// What to do about a package of another plugin.
+fn of_mismatch(info: &ErrorInfo) -> Option<String> {
+    let (installed, uploaded) = (info.metadata.get("installed")?, info.metadata.get("uploaded")?);
+    Some(format!(
+        "the plugin's manifest id is {installed:?}, and this package's {uploaded:?}: `plugd install` makes it a plugin of \
+         its own"
+    ))
 }
 
 /// Did something else than gRPC in the clear come back?
@@ -241,6 +261,9 @@ impl From<domain::Error> for Failure {
     }
 }
 
+/// What to do about settings of encryption.
+const OF_TLS: &str = "`plugd serve --help` tells what each --tls-… option takes";
+
 /// What keeps a server from starting. A cause that the words before it have said already is not said again: errors of some
 /// libraries print their own cause too.
 impl From<anyhow::Error> for Failure {
@@ -256,8 +279,12 @@ impl From<anyhow::Error> for Failure {
             }
             (Some(io::ErrorKind::AddrNotAvailable), _) => failure
                 .hint("this machine has no such address: name one that it has, or 0.0.0.0 for all, with --listen"),
+            (_, Some(tls::Error::Incomplete { given, missing })) if given.starts_with("tls_") => {
+                let flag = |setting: &str| format!("--{}", setting.replace('_', "-"));
+                Self::new(format!("{} needs {}", flag(given), flag(missing))).exit(Exit::Usage).hint(OF_TLS)
+            }
             (_, Some(tls::Error::Unmade(_) | tls::Error::Unwritable { .. }) | None) => failure,
-            (_, Some(_)) => failure.exit(Exit::Usage).hint("`plugd serve --help` tells what each --tls-… option takes"),
+            (_, Some(_)) => failure.exit(Exit::Usage).hint(OF_TLS),
         }
     }
 }

@@ -68,8 +68,7 @@ fn hint(plugin: &Plugin) -> String {
     if shape::state_of(plugin) != ReportedState::Error {
         return String::new();
     }
-    let again = format!("`plugd activate {}` tries again", plugin.id);
-    if has_run(plugin) { format!("`plugd logs {}` shows what it printed, {again}", plugin.id) } else { again }
+    failure::remedy(&plugin.id, has_run(plugin))
 }
 
 /// Did a process of it run before it failed? A failure at the start left nothing in its log.

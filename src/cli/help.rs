@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use clap::{Command, CommandFactory};
+use clap::{Arg, Command, CommandFactory};
 
-use super::Cli;
+use super::{Cli, dev};
 
 /// The commands, in the order in which a newcomer needs them.
 const GROUPS: [(&str, &[&str]); 7] = [
@@ -37,7 +37,8 @@ pub(super) fn command() -> Command {
         groups(&command),
         heading(&command, "Global options"),
     );
-    Cli::command().help_template(template)
+    let offered = |arg: Arg| if dev::is_refused(arg.get_id().as_str()) { arg.hide(true) } else { arg };
+    Cli::command().help_template(template).mut_subcommand("dev", |dev| dev.mut_args(offered))
 }
 
 fn groups(command: &Command) -> String {

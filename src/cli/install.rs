@@ -52,10 +52,11 @@ impl Install {
             return tell(&context.ui, &plugin);
         }
         context.ui.note(&format!("{} {} is installed", plugin.id, sanitize(&plugin.name)));
-        let set = active::set(&context.api, &plugin.id, ActiveState::Active, self.waiting);
-        let plugin = progress::during(context, &plugin.id, set)
+        let api = &context.api;
+        let start = active::start(api, &plugin.id, active::set(api, &plugin.id, ActiveState::Active, self.waiting));
+        let plugin = Box::pin(progress::during(context, &plugin.id, start))
             .await
-            .map_err(|status| Failure::from(status).about(format_args!("{} is installed, but", plugin.id)))?;
+            .map_err(|failure| failure.about(format_args!("{} is installed, but", plugin.id)))?;
         tell(&context.ui, &plugin)
     }
 

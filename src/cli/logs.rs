@@ -29,24 +29,43 @@ pub(super) struct Logs {
     /// Go on with what it prints, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
-    /// Only the last lines
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    tail: u32,
+    /// Only the last lines; 0 for none, and with -f only what it prints from now on
+    #[arg(long, short = 'n', value_name = "N")]
+    tail: Option<u32>,
 }
 
 impl Logs {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let request = StreamLogsRequest {
+        let mut request = StreamLogsRequest {
             plugin_id: plugin_id(&context.api, &self.plugin).await?,
             follow: self.follow,
-            tail_lines: self.tail,
+            tail_lines: self.tail.unwrap_or_default(),
             after: String::new(),
         };
+        let stop = signals::stop_token()?;
+        if self.tail == Some(0) {
+            request.after = end_of(&context.api, &request.plugin_id, &stop).await?;
+            if !self.follow {
+                return Ok(());
+            }
+        }
         let ui = &context.ui;
         let is_terminal = io::stdout().is_terminal();
         let mut sink = Lines { line: &mut |line| Ok(print(ui, line, is_terminal)?), note: &|text| ui.note(text) };
-        stream_logs(&context.api, request, &mut sink, &signals::stop_token()?).await
+        stream_logs(&context.api, request, &mut sink, &stop).await
     }
+}
+
+/// The place after the last line that there is; empty if there is none.
+async fn end_of(api: &Api, plugin_id: &str, stop: &CancellationToken) -> Result<String, Failure> {
+    let request = StreamLogsRequest { plugin_id: plugin_id.to_owned(), tail_lines: 1, ..StreamLogsRequest::default() };
+    let mut end = String::new();
+    let mut line = |line: &LogLine| {
+        end.clone_from(&line.cursor);
+        Ok(())
+    };
+    stream_logs(api, request, &mut Lines { line: &mut line, note: &|_| {} }, stop).await?;
+    Ok(end)
 }
 
 /// Prints a line: for programs and files as it is, for a terminal with nothing in it that a terminal would obey.

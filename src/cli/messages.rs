@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    active::duration,
+    active::limited,
     client::{MARGIN, QUICK, within},
     external::explain,
     failure::Failure,
@@ -63,8 +63,19 @@ pub(super) struct Call {
     #[arg(value_name = "JSON")]
     params: Option<String>,
     /// How long to wait for the result
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = patience, default_value = "30s")]
     timeout: Duration,
+}
+
+/// The longest that a server lets a call take.
+const LONGEST_CALL: Duration = Duration::from_secs(10 * 60);
+
+/// How long a call may take, as an argument.
+///
+/// # Errors
+/// It is no time, or none that the server takes.
+fn patience(text: &str) -> Result<Duration, String> {
+    limited(text, LONGEST_CALL, "more than nothing and at most 10m is expected")
 }
 
 impl Call {

@@ -160,6 +160,7 @@ pub fn parse() -> Cli {
     }
     let mut command = help::command();
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = parsed.and_then(Cli::without_contradiction);
     match parsed {
         Ok(cli) => Cli { options: cli.options.or_from(|name| env::var_os(name)), ..cli },
         Err(error) if error.use_stderr() && wants_json(&arguments) => refuse(&error),
@@ -187,6 +188,17 @@ fn refuse(error: &clap::Error) -> ! {
 }
 
 impl Cli {
+    /// The same, unless options were given that no parser knows not to go together.
+    fn without_contradiction(self) -> Result<Self, clap::Error> {
+        match &self.command {
+            Command::Dev(dev) if self.options.server.is_some() && !dev.is_external() => {
+                let words = "--server needs --external: without it, plugd dev has a server of its own";
+                Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, words))
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// Does what the arguments say.
     #[must_use]
     pub fn run(self) -> ExitCode {

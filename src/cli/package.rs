@@ -20,7 +20,11 @@ use serde_json::{Map, Value};
 use zip::ZipArchive;
 
 use self::contents::Contents;
-use super::{failure::Failure, ui::Ui, usage};
+use super::{
+    failure::{Exit, Failure},
+    ui::{Ui, quoted},
+    usage,
+};
 use crate::{
     domain::{
         self,
@@ -73,6 +77,14 @@ impl Package {
         if about.is_dir() {
             return Self::of_folder(&Folder { dir: path, manifest: manifest.manifest.as_deref(), except: &[] });
         }
+        if is_manifest(path) {
+            return Err(Failure::new(format!("{} is a manifest, not a package", path.display()))
+                .hint(format!(
+                    "name its folder to have that packaged; `plugd register {}` is for a plugin that somebody else runs",
+                    quoted(path)
+                ))
+                .exit(Exit::Refused));
+        }
         if manifest.manifest.is_some() {
             return Err(usage(format!("--manifest is for folders, and {} is a file", path.display())));
         }
@@ -92,7 +104,8 @@ impl Package {
     /// It has no manifest, can't be read, or makes a package that no server takes.
     pub(super) fn of_folder(folder: &Folder<'_>) -> Result<Self, Failure> {
         let (manifest, contents, bytes) = Self::zip(folder)?;
-        let read = domain::package::Package::read(bytes.clone(), &EventCatalog::any())?;
+        let read = domain::package::Package::read(bytes.clone(), &EventCatalog::any());
+        let read = read.map_err(|error| contents.refused(error.into()))?;
         let mut package = Self::new(bytes, Some(manifest.object), Some(&read));
         package.remarks.extend(contents.of_links());
         Ok(Self { left_out_note: contents.of_left_out(), left_out: contents.left_out, ..package })
@@ -140,6 +153,13 @@ impl Package {
         self.remarks.iter().for_each(|remark| ui.warn(remark));
         self.left_out_note.iter().for_each(|note| ui.note(note));
     }
+}
+
+/// Is this file the manifest of a plugin, rather than a package?
+#[must_use]
+pub(super) fn is_manifest(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    path.is_file() && matches!(extension, Some("json" | "yaml" | "yml"))
 }
 
 /// "sha256:…" of some bytes.

@@ -158,7 +158,12 @@ fn report(made: &AdminToken, ui: &Ui) -> Result<(), Failure> {
     if let Some(kept) = kept {
         ui.note(&format!("What was in it is kept in {kept}"));
     }
-    Ok(ui.line(&format!("the new administrator's token is in {file}"))?)
+    ui.line(&format!("the new administrator's token is in {file}"))?;
+    ui.note(
+        "The administrator's tokens from before stay valid: once the server runs, `plugd token list` shows them, and \
+         `plugd token revoke ID` ends one",
+    );
+    Ok(())
 }
 
 /// Every page of them.

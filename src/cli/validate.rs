@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    package::{Manifest, ManifestArg, Package, not_here, remarks},
+    package::{Manifest, ManifestArg, Package, is_manifest, not_here, remarks},
     ui::{Ui, sanitize},
 };
 use crate::domain::{self, events::EventCatalog};
@@ -64,12 +64,6 @@ impl Validate {
         }
         Ok(ui.line(&valid.line())?)
     }
-}
-
-/// Is this the manifest of an external plugin, rather than a package?
-fn is_manifest(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    path.is_file() && matches!(extension, Some("json" | "yaml" | "yml"))
 }
 
 fn of_manifest(path: &Path, catalog: &EventCatalog) -> Result<Valid, Failure> {

@@ -54,7 +54,7 @@ reasons! {
     /// Not possible for a supervised plugin.
     SupervisedPlugin => "SUPERVISED_PLUGIN", FailedPrecondition, "Only external plugins have this; update the package instead.";
     /// The plugin ended in error.
-    PluginFailed => "PLUGIN_FAILED", FailedPrecondition, "Mend what the message says, and the logs if the plugin ran; then activate it again.";
+    PluginFailed => "PLUGIN_FAILED", FailedPrecondition, "Mend what the message says, and the logs if the plugin ran; then update the package, or activate the same one again.";
     /// The plugin is not connected.
     PluginNotConnected => "PLUGIN_NOT_CONNECTED", FailedPrecondition, "Activate the plugin and wait until it is active.";
     /// The plugin refused the configuration.

@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+pub use self::path::reserved;
 use self::{
     layout::{Layout, Planned},
     refusal::Refusal,

@@ -42,7 +42,8 @@ impl Address {
             return Err(StoreError::Unnamed { path: path.to_owned() });
         }
         // SQLite reads a path that begins with `file:` as a URL.
-        let path = if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) };
+        let path =
+            if path.is_absolute() || path.starts_with(".") { path.to_owned() } else { Path::new(".").join(path) };
         Ok(Self(Kind::File(path)))
     }
 

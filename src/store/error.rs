@@ -28,7 +28,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Another process holds the lock.
-    #[error("another plugd uses this data folder: {} is locked", path.display())]
+    #[error("another plugd uses this data folder: it holds the lock on {lock}; stop that one first: `fuser {lock}` shows its process", lock = path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,

@@ -29,6 +29,9 @@ pub struct Trust {
 /// The address is none, or a file can't be read.
 pub fn endpoint(address: &str, trust: &Trust) -> Result<Endpoint> {
     let wrong = |why: &str| Error::Address(address.to_owned(), why.to_owned());
+    if ["http:", "https:"].contains(&address.trim_end_matches('/')) {
+        return Err(wrong("it has no host"));
+    }
     let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| wrong(&error.to_string()))?;
     match endpoint.uri().scheme_str() {
         Some("http") => Ok(endpoint),

@@ -29,19 +29,20 @@ async fn register_and_cycle_token_print_the_same_form_with_which_a_plugin_dials_
     let file = manifest(&plugd, "outside.json", &json_manifest);
     let mut watch = plugd.api().live().await;
 
-    let registered = run(&plugd, &["register", &file]).await.text().to_owned();
-    let id = registered.split(' ').next().unwrap();
-    let _plugin = dial(registered.lines().nth(1).unwrap());
+    let said = run(&plugd, &["register", &file]).await;
+    let (registered, id) = (said.text().to_owned(), said.stderr.split(' ').next().unwrap());
+    let _plugin = dial(registered.lines().next().unwrap());
     watch.until_state(id, Active).await;
-    let cycled = run(&plugd, &["cycle-token", "outside"]).await.text().to_owned();
+    let again = run(&plugd, &["cycle-token", "outside"]).await;
+    let cycled = again.text().to_owned();
     let url = |text: &str, line: usize| text.lines().nth(line).unwrap().split_once('=').unwrap().1.to_owned();
-    for text in [&registered, &cycled] {
-        assert_eq!(text.lines().next().unwrap(), format!("{id} outside is connecting"));
-        assert!(text.lines().nth(1).unwrap().starts_with("STORYDEN_RPC_URL='ws://"), "{text}");
-        assert_eq!((url(text, 1), text.lines().count()), (url(text, 2), 3));
+    for (said, text) in [(&said, &registered), (&again, &cycled)] {
+        assert_eq!(said.stderr, format!("{id} outside is connecting\n"));
+        assert!(text.starts_with("STORYDEN_RPC_URL='ws://"), "{text}");
+        assert_eq!((url(text, 0), text.lines().count()), (url(text, 1), 2));
     }
-    assert_ne!(url(&registered, 1), url(&cycled, 1));
-    let _again = dial(cycled.lines().nth(2).unwrap());
+    assert_ne!(url(&registered, 0), url(&cycled, 0));
+    let _again = dial(cycled.lines().nth(1).unwrap());
     watch.until_state(id, Active).await;
 
     let shown = json_of(&plugd, &["cycle-token", id]).await;
@@ -55,7 +56,7 @@ async fn a_manifest_in_yaml_is_registered_once_and_replaced() {
     let yaml = "id: outside\nauthor: me\nname: Outside\nversion: '1'\ncomand: x\n";
     let file = manifest(&plugd, "outside.yaml", yaml);
     let registered = run(&plugd, &["register", &file]).await;
-    assert!(registered.text().contains("Outside is connecting"), "{registered:?}");
+    assert!(registered.stderr.contains("Outside is connecting"), "{registered:?}");
     assert!(registered.stderr.contains("did you mean \"command\"?"), "{}", registered.stderr);
 
     let refused = run(&plugd, &["register", &file, "-o", "json"]).await;

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{error_of, run};
-use crate::harness::{Plugd, Run, cli};
+use super::{alone, chaos_folder, error_of, run};
+use crate::harness::{Plugd, Run, chaos_manifest, cli, program};
 
 #[tokio::test]
 async fn exit_codes_say_what_kind_of_failure_it_was() {
@@ -29,6 +29,45 @@ async fn exit_codes_say_what_kind_of_failure_it_was() {
     assert_eq!(denied.code(), Some(4));
     let away = cli(&plugd, &["list"]).env("PLUGD_SERVER", "http://127.0.0.1:1").run().await;
     assert_eq!(away.code(), Some(8));
+}
+
+#[tokio::test]
+async fn a_session_on_a_server_that_is_named_needs_to_be_an_external_one() {
+    let home = tempfile::tempdir().unwrap();
+    let named = alone(home.path(), &["--server", "http://127.0.0.1:1", "dev", "no-such-folder"]).await;
+    assert_eq!(named.code(), Some(2), "{named:?}");
+    assert!(named.stderr.contains("--server needs --external"), "{named:?}");
+    let mut command = program(env!("CARGO_BIN_EXE_plugd"));
+    command.args(["dev", "no-such-folder"]).env("PLUGD_SERVER", "http://127.0.0.1:1").current_dir(home.path());
+    assert_eq!(command.run().await.code(), Some(3), "a variable is for other commands");
+}
+
+/// The settings are named as the command line has them.
+#[tokio::test]
+async fn a_certificate_without_a_key_is_told_by_its_option() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = alone(home.path(), &["serve", "--listen", "127.0.0.1:0", "--tls-cert", "x.pem"]).await;
+    assert_eq!(refused.code(), Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("--tls-cert needs --tls-key"), "{refused:?}");
+}
+
+/// It was put in while the plugin was inactive, and fails only now.
+#[tokio::test]
+async fn an_activation_that_fails_tells_which_package_is_back() {
+    let plugd = Plugd::with(&[("PLUGD_BACKOFF", "10ms"), ("PLUGIN_MAX_RESTART_ATTEMPTS", "1")]).await;
+    let id = plugd.api().run(&["tame"]).await;
+    plugd.api().deactivate(&id).await.unwrap();
+    let bad = chaos_folder(plugd.scratch(), "2.0.0-bad");
+    let mut manifest = chaos_manifest(&["exit", "42"]);
+    manifest["version"] = "2.0.0-bad".into();
+    std::fs::write(bad.join("manifest.json"), manifest.to_string()).unwrap();
+    run(&plugd, &["update", &id, bad.to_str().unwrap()]).await.text();
+
+    let failed = run(&plugd, &["activate", &id]).await;
+
+    assert_eq!(failed.code(), Some(5), "{}", failed.stderr);
+    let said = "version 2.0.0-bad failed (exit status 42); version 1.0.0 is back and active\n";
+    assert!(failed.stderr.contains(said), "{}", failed.stderr);
 }
 
 #[tokio::test]

@@ -148,7 +148,18 @@ fn with_remedy(failure: Failure) -> Failure {
     failure.hint("mend it and save a file: it is tried again then")
 }
 
+/// The settings with which no session is run: it serves this machine only, and does not encrypt.
+pub(super) fn is_refused(setting: &str) -> bool {
+    setting.starts_with("tls_")
+}
+
 impl Dev {
+    /// Does the plugin run outside, perhaps on a server that runs already?
+    #[must_use]
+    pub(super) fn is_external(&self) -> bool {
+        self.external
+    }
+
     pub(super) fn run(self, options: Options, screen: &Screen) -> Result<(), Failure> {
         let dir = self
             .dir

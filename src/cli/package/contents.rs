@@ -12,7 +12,15 @@ use super::{
     ignored::{Ignored, PLUGDIGNORE},
     limits, unreadable,
 };
-use crate::cli::failure::{Exit, Failure};
+use crate::{
+    cli::failure::{Exit, Failure},
+    domain::package::reserved,
+};
+
+/// The file, or the folder with a slash, at the top of a package in which this name is.
+fn top(name: &str) -> String {
+    name.split_once('/').map_or_else(|| name.to_owned(), |(folder, _)| format!("{folder}/"))
+}
 
 /// Names that one remark tells; the others are counted.
 const MAX_TOLD: usize = 10;
@@ -53,6 +61,16 @@ impl Contents {
         contents.links.sort();
         limits::check(&contents.files)?;
         Ok(contents)
+    }
+
+    /// The refusal of a package of these; if it is for a name that plugd keeps for itself, with what leaves that out.
+    #[must_use]
+    pub(super) fn refused(&self, failure: Failure) -> Failure {
+        let is_reserved = |file: &&File| reserved(&file.name).is_some();
+        match self.files.iter().find(is_reserved).filter(|_| failure.reason.as_deref() == Some("INVALID_PACKAGE")) {
+            Some(file) => failure.hint(format!("rename it, or add `/{}` to {PLUGDIGNORE}", top(&file.name))),
+            None => failure,
+        }
     }
 
     fn add_folder(&mut self, folder: &Folder<'_>, ignored: &Ignored, dir: &Path) -> Result<(), Failure> {

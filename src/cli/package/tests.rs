@@ -127,6 +127,7 @@ fn what_a_server_refuses_is_not_packaged() {
     let logs = refused("logs/output.log", "x");
     assert_eq!((logs.exit, logs.reason.as_deref()), (Exit::Refused, Some("INVALID_PACKAGE")));
     assert!(logs.what.contains("\"logs\" is where plugd writes the plugin's logs"), "{logs}");
+    assert!(logs.hint.unwrap().contains("`/logs/` to .plugdignore"));
     assert_eq!(refused(MANIFEST, r#"{"id": "no spaces"}"#).reason.as_deref(), Some("INVALID_MANIFEST"));
 }
 

@@ -209,7 +209,6 @@ macro_rules! plugin_service {
 plugin_service! {
     [
         install_plugin_from_url: InstallPluginFromUrlRequest => InstallPluginFromUrlResponse;
-        restart_plugin: RestartPluginRequest => RestartPluginResponse;
         rollback_package: RollbackPackageRequest => RollbackPackageResponse;
         download_package: DownloadPackageRequest => Self::DownloadPackageStream;
         cycle_token: CycleTokenRequest => CycleTokenResponse;
@@ -282,6 +281,12 @@ plugin_service! {
                 Ok(Response::new(SetActiveStateResponse { plugin }))
             }
         }
+    }
+
+    async fn restart_plugin(&self, request: Request<RestartPluginRequest>) -> Answer<RestartPluginResponse> {
+        let (state, asked) = (self.called("restart"), &request.get_ref().plugin_id);
+        let plugin = state.plugins.iter().find(|plugin| plugin.id == *asked).cloned();
+        Ok(Response::new(RestartPluginResponse { plugin }))
     }
 
     async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {

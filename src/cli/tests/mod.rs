@@ -3,6 +3,7 @@
 pub(super) mod fake;
 mod hostile;
 mod several;
+mod words;
 
 use std::{fs, time::Duration};
 

@@ -49,7 +49,8 @@ fn join(folder: &str, name: &str) -> Option<String> {
 }
 
 /// Why plugd keeps this path of the install directory for itself, if it does: its markers, and the logs.
-pub(super) fn reserved(path: &str) -> Option<&'static str> {
+#[must_use]
+pub fn reserved(path: &str) -> Option<&'static str> {
     let top = path.split('/').next().unwrap_or_default();
     if top == "logs" {
         Some("\"logs\" is where plugd writes the plugin's logs; leave it out or name it otherwise")
