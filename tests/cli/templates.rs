@@ -13,8 +13,8 @@ use tokio_tungstenite::{
     },
 };
 
-use super::alone;
-use crate::harness::{Run, Running, program, within};
+use super::{alone, run};
+use crate::harness::{Plugd, Run, Running, external_manifest, program, within};
 
 /// The folder of a new plugin.
 async fn created(home: &Path, template: &str) {
@@ -117,6 +117,34 @@ async fn ends_with_the_connection(folder: &Path, command: &[&str]) {
     assert_eq!(running.ended().await.code(), Some(1));
 }
 
+/// A plugin whose token is not valid says so.
+async fn says_that_its_token_is_not_valid(folder: &Path, command: &[&str]) {
+    let plugd = Plugd::start().await;
+    let outside = plugd.api().register(&external_manifest("outside")).await.unwrap();
+    run(&plugd, &["cycle-token", &outside.id]).await.text();
+    let url = format!("ws://{}/rpc?token={}", plugd.address(), outside.token);
+    let mut command_line = program(command[0]);
+    let refused = command_line.args(&command[1..]).current_dir(folder).env("PLUGD_RPC_URL", url).run().await;
+    assert_eq!(refused.code(), Some(1), "{refused:?}");
+    let said = format!("{}{}", String::from_utf8_lossy(&refused.stdout), refused.stderr);
+    assert!(said.contains("the token in PLUGD_RPC_URL is not valid, or no longer"), "{said}");
+}
+
+/// Python: the goodbye finds the connection gone.
+#[tokio::test]
+async fn a_connection_that_is_gone_is_closed_without_a_word() {
+    let home = tempfile::tempdir().unwrap();
+    created(home.path(), "python").await;
+    let script = "import asyncio, plugd\n\
+                  class Gone:\n    async def close(self, code): raise ConnectionResetError('Connection lost')\n\
+                  \x20   async def receive(self): raise asyncio.IncompleteReadError(b'', 2)\n\
+                  class Quiet:\n    async def connected(self, host): pass\n\
+                  async def end():\n    host = plugd.Host(Quiet(), Gone())\n\
+                  \x20   await host.close(asyncio.ensure_future(host.serve()))\nasyncio.run(end())\n";
+    let ended = program("python3").args(["-c", script]).current_dir(home.path().join("plugin")).run().await;
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+}
+
 async fn is_valid(home: &Path) {
     let valid = alone(home, &["validate", "plugin", "-o", "json"]).await.json();
     assert_eq!(valid["warnings"], json!([]));
@@ -132,6 +160,7 @@ async fn a_new_plugin_in_python_is_whole() {
     assert!(tested.status.success() && tested.stderr.contains("Ran 4 tests"), "{tested:?}");
     keeps_to_the_wire(&folder, &["python3", "main.py"]).await;
     ends_with_the_connection(&folder, &["python3", "main.py"]).await;
+    says_that_its_token_is_not_valid(&folder, &["python3", "main.py"]).await;
 }
 
 #[tokio::test]
@@ -145,6 +174,7 @@ async fn a_new_plugin_in_node_is_whole() {
     let command = ["node", "--experimental-websocket", "main.js"];
     keeps_to_the_wire(&folder, &command).await;
     ends_with_the_connection(&folder, &command).await;
+    says_that_its_token_is_not_valid(&folder, &command).await;
 }
 
 /// Its program is the example that Cargo builds from the same files.
@@ -161,6 +191,7 @@ async fn a_new_plugin_in_rust_is_whole() {
     is_valid(home.path()).await;
     keeps_to_the_wire(&folder, &["./plugin"]).await;
     ends_with_the_connection(&folder, &["./plugin"]).await;
+    says_that_its_token_is_not_valid(&folder, &["./plugin"]).await;
 }
 
 #[tokio::test]

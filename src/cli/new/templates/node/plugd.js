@@ -15,6 +15,7 @@ export async function run(plugin) {
   if (!globalThis.WebSocket) fail(`Node 20.10 or later is needed, with --experimental-websocket before 22; this is ${process.version}`);
   const socket = new WebSocket(url);
   const host = new Host(plugin, socket);
+  let isOpen = false;
   let isStopping = false;
   const stop = () => {
     if (isStopping) return;
@@ -27,14 +28,26 @@ export async function run(plugin) {
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   socket.onopen = () => {
+    isOpen = true;
     console.log("connected");
     Promise.resolve(plugin.connected?.(host)).catch((error) => console.log(`error: ${error.message}`));
   };
   socket.onmessage = (message) => host.receive(JSON.parse(message.data));
+  socket.onerror = async (event) => {
+    if (isOpen || isStopping) return;
+    const refused = (await isRefused(url)) && "the token in PLUGD_RPC_URL is not valid, or no longer";
+    fail(`can't connect to plugd: ${refused || event.message || "no WebSocket there"}`);
+  };
   socket.onclose = (closed) => {
     if (isStopping) process.exit(0);
-    fail(`the connection is lost: ${closed.code} ${closed.reason}`);
+    if (isOpen) fail(`the connection is lost: ${closed.code} ${closed.reason}`);
   };
+}
+
+/** Does plugd refuse the token? A WebSocket does not tell why it did not open; an ordinary request is told. */
+async function isRefused(url) {
+  const answer = await fetch(url.replace(/^ws/, "http"), { signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) }).catch(() => null);
+  return answer?.status === 401;
 }
 
 function fail(why) {

@@ -6,6 +6,7 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -86,8 +87,11 @@ class Host:
 
     async def close(self, serving):
         """Says goodbye with code 1000, which makes it a clean stop, and waits for plugd to say it too."""
-        await self.socket.close(1000)
+        with contextlib.suppress(OSError):  # It may be gone already.
+            await self.socket.close(1000)
         await asyncio.wait({serving}, timeout=CLOSE_TIMEOUT_SECONDS)
+        if serving.done():
+            serving.exception()  # Seen; nobody needs to hear of it now.
 
     async def _answer(self, request):
         method = request["method"]
@@ -145,6 +149,8 @@ class WebSocket:
         )
         status, _, headers = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").partition("\r\n")
         accept = base64.b64encode(hashlib.sha1(key + cls.KEY_SUFFIX).digest()).decode()
+        if " 401 " in f"{status} ":
+            raise ConnectionRefusedError("the token in PLUGD_RPC_URL is not valid, or no longer")
         if " 101 " not in f"{status} " or accept not in headers:
             raise ConnectionRefusedError(f"no WebSocket there: {status}")
         return cls(reader, writer)

@@ -24,7 +24,7 @@ use tokio::{
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{
-        Message,
+        self, Message,
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
@@ -107,7 +107,7 @@ pub(crate) async fn run(plugin: impl Plugin) -> Result<(), Box<dyn Error>> {
     let url = env::var("PLUGD_RPC_URL").or_else(|_| env::var("STORYDEN_RPC_URL"));
     let url = url.map_err(|_| "PLUGD_RPC_URL is not set: start this plugin with plugd")?;
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (socket, _) = timeout(CONNECT_TIMEOUT, connect_async(&url)).await??;
+    let (socket, _) = timeout(CONNECT_TIMEOUT, connect_async(&url)).await?.map_err(explain)?;
     log("connected");
     let (outbox, mut outgoing) = mpsc::channel(OUTBOX);
     let mut session = Session::new(socket, Arc::new(plugin), Host(outbox));
@@ -129,6 +129,16 @@ pub(crate) async fn run(plugin: impl Plugin) -> Result<(), Box<dyn Error>> {
     log("stopping");
     session.close().await;
     Ok(())
+}
+
+/// Why there is no connection.
+fn explain(error: tungstenite::Error) -> String {
+    match error {
+        tungstenite::Error::Http(answer) if answer.status() == tungstenite::http::StatusCode::UNAUTHORIZED => {
+            "can't connect to plugd: the token in PLUGD_RPC_URL is not valid, or no longer".to_owned()
+        }
+        error => format!("can't connect to plugd: {error}"),
+    }
 }
 
 /// One connection.
