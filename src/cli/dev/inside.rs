@@ -18,7 +18,7 @@ pub(super) async fn run(session: &Session, access: &Access, build: Option<&str>)
     let _trail = trail::states(session, Vec::new());
     let mut inside = Inside { session, access, deployment: Deployment::new(session, build) };
     loop {
-        let Some(is_overtaken) = session.stop.run_until_cancelled(inside.deploy(&mut changes)).await else {
+        let Some(is_overtaken) = session.stop.run_until_cancelled(Box::pin(inside.deploy(&mut changes))).await else {
             return Ok(());
         };
         if !is_overtaken && !changes.next(session).await {
