@@ -95,7 +95,8 @@ fn tail_of(plugin: &Path, segment: &Segment, search: &mut Search) -> io::Result<
 fn read_range(plugin: &Path, segment: &Segment, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
     let file = match Folder::open(plugin).and_then(|folder| folder.read(&segment.name)) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A plugin may have put something else there.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => return Ok(None),
         Err(error) => return Err(error),
     };
     if file.metadata()?.ino() != segment.inode {

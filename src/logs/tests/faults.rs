@@ -145,6 +145,19 @@ async fn a_link_or_a_pipe_in_place_of_the_file_is_replaced() {
     assert_eq!(fs::read_to_string(target).unwrap(), "mine\n");
 }
 
+/// One spoiled file would hide what the others have until it is rotated out.
+#[tokio::test]
+async fn a_pipe_in_place_of_a_rotated_file_is_a_gap_before_the_others() {
+    let fixture = Fixture::small(4);
+    let output = fixture.logs.output(fixture.plugin);
+    ["one\n", "two\n", "three\n"].iter().for_each(|line| output.append(0, line.as_bytes()));
+    let names = fs::read_dir(fixture.folder()).unwrap().map(|entry| entry.unwrap().path());
+    let oldest = names.filter(|path| path.to_string_lossy().contains("output-")).min().unwrap();
+    fs::remove_file(&oldest).unwrap();
+    mk_fifo(&oldest);
+    assert_eq!(fixture.texts(From::Start).await, ["two", "three"]);
+}
+
 fn mk_fifo(path: &Path) {
     let kind = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, path, kind, rustix::fs::Mode::RUSR, 0).unwrap();
