@@ -35,8 +35,7 @@ fn moments() -> impl FnMut() -> Duration {
 #[tokio::test]
 async fn a_kill_at_any_moment_of_an_update_leaves_the_old_package_or_the_new_one_and_no_mixture_6() {
     let mut moment_of = moments();
-    // Or it would be held against the plugin that plugd dies again and again before it is stable.
-    let mut plugd = Plugd::with(&[("PLUGD_STABLE_AFTER", "1ms")]).await;
+    let mut plugd = Plugd::start().await;
     let id = plugd.api().upload(versioned(0, "tame")).await.unwrap().id;
     plugd.api().activate(&id).await.unwrap();
     let (mut version, mut taken) = (0, 0);
