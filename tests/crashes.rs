@@ -2,7 +2,7 @@
 
 use plugd::api::v1::ReportedState::{Active, Connecting, Error, Restarting, Starting};
 
-use crate::harness::{Plugd, Watch, message_of, state_of, states, status_of};
+use crate::harness::{Plugd, Watch, message_of, state_of, status_of};
 
 #[tokio::test]
 async fn a_plugin_that_crashes_once_comes_back_by_itself() {
@@ -43,51 +43,6 @@ async fn a_plugin_in_whose_start_plugd_died_three_times_is_not_started_again_by_
     api.activate(&innocent).await.unwrap();
     api.begin(&deadly).await;
     watch.until_state(&deadly, Connecting).await;
-}
-
-/// It is no better that it connects first. That it takes plugd's memory then is not needed here: plugd is killed.
-#[tokio::test]
-async fn a_plugin_that_connects_and_is_never_stable_before_plugd_dies_is_not_started_a_fourth_time() {
-    let mut plugd = Plugd::start().await;
-    let api = plugd.api();
-    let deadly = api.install(&["tame"]).await;
-    let mut watch = api.live().await;
-    api.begin(&deadly).await;
-    for _ in 0..3 {
-        watch.until_state(&deadly, Active).await;
-        let cursor = watch.cursor.clone();
-        plugd.kill_9().await;
-        plugd.restart().await;
-        watch = resumed(&plugd, cursor).await;
-    }
-
-    let given_up = watch.plugin_in(&deadly, Error).await;
-
-    assert!(message_of(&given_up).starts_with("plugd ended 3 times while"), "{given_up:?}");
-    assert_eq!(plugd.runs_of(&deadly), []);
-    plugd.api().activate(&deadly).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_plugin_that_was_stable_at_each_death_of_plugd_is_started_as_ever() {
-    let mut plugd = Plugd::with(&[("PLUGD_STABLE_AFTER", "1ms")]).await;
-    let api = plugd.api();
-    let id = api.install(&["tame"]).await;
-    let mut watch = api.live().await;
-    api.begin(&id).await;
-    for _ in 0..4 {
-        watch.until_state(&id, Active).await;
-        // What follows in this state is that it is stable.
-        watch.until_state(&id, Active).await;
-        let cursor = watch.cursor.clone();
-        plugd.kill_9().await;
-        plugd.restart().await;
-        watch = resumed(&plugd, cursor).await;
-    }
-
-    let events = watch.until_state(&id, Active).await;
-
-    assert_eq!(states(&events, &id), [Starting, Connecting, Active]);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use axum::Router;
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -80,6 +81,7 @@ pub(super) async fn boot(
         runtime,
         policy: policy(config),
         host: Arc::new(bridge),
+        trial: Arc::new(Semaphore::new(1)),
         rpc_url: rpc_url(plugins_dial),
         on_update_failed: glue::take_back(library.clone(), store.clone()),
         note: glue::note_in(logs.clone()),

@@ -43,13 +43,11 @@ impl Plugin {
         was_stable || self.desired.is_restored
     }
 
-    /// Was the plugin in its start when plugd died? That lasts until it is stable: what it does to plugd it may do as
-    /// soon as it is connected. A plugd that stops leaves no such record, nor is one left of a plugin that was stable, had
-    /// failed, or waited for its next try.
+    /// Was the plugin in its start when plugd died? A plugd that stops leaves no such record, nor is one left of a plugin
+    /// that had connected, had failed, or waited for its next try.
     #[must_use]
     pub fn was_in_its_start(&self) -> bool {
-        let is_up = matches!(self.reported.state, State::Starting | State::Connecting | State::Active);
-        let is_starting = is_up && !self.reported.is_stable;
+        let is_starting = matches!(self.reported.state, State::Starting | State::Connecting);
         let is_observed = self.reported.observed_generation == self.desired.generation;
         self.desired.mode == Mode::Supervised && self.desired.active.is_active() && is_starting && is_observed
     }
@@ -105,15 +103,10 @@ pub struct Reported {
     pub details: Map<String, Value>,
     /// Restarts since it was last stable, the one under way included. Survives a restart of plugd.
     pub restarts: u32,
-    /// Deaths of plugd in a row at which this plugin was in its start. See [`Plugin::was_in_its_start`].
+    /// Deaths of plugd in a row at which this plugin was in its start: not connected yet. See
+    /// [`Plugin::was_in_its_start`].
     #[serde(default)]
     pub deaths_at_start: u32,
-    /// It was started alone among those in whose start plugd has died: should plugd die again, it is known of whom.
-    #[serde(default)]
-    pub is_tried_alone: bool,
-    /// The present run is past its start.
-    #[serde(default)]
-    pub is_stable: bool,
     /// The run, if there is one.
     pub run: Option<RunId>,
     /// Process id of the run's leader.
@@ -140,12 +133,6 @@ pub struct Reported {
 }
 
 impl Reported {
-    /// Is it to be started, but only when it is its turn? Nothing of it runs until then.
-    #[must_use]
-    pub fn awaits_turn(&self) -> bool {
-        self.state == State::Starting && self.run.is_none()
-    }
-
     /// What is reported of a plugin of which nothing has ever run.
     #[must_use]
     pub fn inactive(since: Timestamp, generation: u64) -> Self {
@@ -157,8 +144,6 @@ impl Reported {
             details: Map::new(),
             restarts: 0,
             deaths_at_start: 0,
-            is_tried_alone: false,
-            is_stable: false,
             run: None,
             pid: None,
             is_degraded: false,

@@ -10,18 +10,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Parts, Projection,
-    actor::{Actor, Trial},
-    message::Message,
-    registry::Arrival,
-};
+use super::{Parts, Projection, actor::Actor, message::Message, registry::Arrival};
 use crate::domain::{Plugin, PluginId, Reported, State};
 
 /// Where plugins come from and actors go to.
 pub struct Supervisor {
     projection: Arc<Projection>,
-    trial: Trial,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     actors: JoinSet<()>,
     ids: HashMap<task::Id, PluginId>,
@@ -30,10 +24,9 @@ pub struct Supervisor {
 /// The projection of a journal at `head`, and the supervisor of its plugins, which does nothing yet.
 #[must_use]
 pub fn start(plugins: Vec<Plugin>, head: u64) -> (Arc<Projection>, Supervisor) {
-    let trial = Trial::of(&plugins);
     let (projection, arrivals) = Projection::new(plugins, head);
     let actors = JoinSet::new();
-    let supervisor = Supervisor { projection: projection.clone(), trial, arrivals, actors, ids: HashMap::new() };
+    let supervisor = Supervisor { projection: projection.clone(), arrivals, actors, ids: HashMap::new() };
     (projection, supervisor)
 }
 
@@ -53,7 +46,7 @@ impl Supervisor {
 
     fn receive(&mut self, parts: &Arc<Parts>, arrival: Arrival) {
         let id = arrival.plugin.id;
-        let task = self.actors.spawn(Actor::new(parts.clone(), self.trial.clone(), arrival).run());
+        let task = self.actors.spawn(Actor::new(parts.clone(), arrival).run());
         self.ids.insert(task.id(), id);
     }
 

@@ -279,11 +279,9 @@ fn draining() -> Error {
     Error::new(Reason::Draining, "the server shuts down")
 }
 
-/// Desired active but nothing is under way: an error, what a deletion that failed left behind, or its turn is awaited.
+/// Desired active but nothing is under way: an error, or what a deletion that failed left behind.
 fn needs_another_try(plugin: &Plugin) -> bool {
-    let reported = &plugin.reported;
-    let is_idle = matches!(reported.state, State::Error | State::Inactive) || reported.awaits_turn();
-    plugin.desired.active.is_active() && is_idle
+    plugin.desired.active.is_active() && matches!(plugin.reported.state, State::Error | State::Inactive)
 }
 
 pub(super) fn check_supervised(plugin: &Plugin) -> Result<()> {

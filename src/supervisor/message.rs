@@ -19,7 +19,7 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 /// One message to an actor. Nothing here takes the actor any time.
 pub(super) enum Message {
     Amend(Amend),
-    /// It may be tried now, for as long as it holds this.
+    /// It may be tried alone now, for as long as it holds this.
     Turn(OwnedSemaphorePermit),
     Delete {
         reply: Reply<Result<Arc<Plugin>>>,

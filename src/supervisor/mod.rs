@@ -28,6 +28,8 @@ mod watch;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 pub use arrivals::{Supervisor, start};
 pub use configure::NewConfiguration;
 pub use filter::{ChangeKind, Filter};
@@ -55,6 +57,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Answers what plugins ask.
     pub host: Arc<dyn Host>,
+    /// Held while a plugin is tried alone, because plugd died twice while it was being started.
+    pub trial: Arc<Semaphore>,
     /// Where plugins connect: `ws://127.0.0.1:8000/rpc`.
     pub rpc_url: String,
     /// Called when an update failed before it was ever stable and there is a package to go back to.

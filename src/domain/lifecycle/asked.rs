@@ -2,14 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::{CloseReason, Effect, Event, Lifecycle, Moment, Phase, Then};
-use crate::domain::{ActiveState, Mode};
+use super::{CloseReason, Effect, Event, Lifecycle, MAX_DEATHS_AT_START, Moment, Phase, Then};
+use crate::domain::{ActiveState, Failure, Mode, Stage};
 
 impl Lifecycle {
     pub(super) fn asked(&mut self, moment: Moment, event: Event) {
         match event {
             Event::Booted { generation } => self.booted(moment, generation),
-            Event::TurnTaken { is_alone } => self.turn_taken(moment, is_alone),
             Event::ActivationChanged { generation, active } => {
                 self.reported.observed_generation = generation;
                 self.activation_changed(moment, active);
@@ -55,6 +54,25 @@ impl Lifecycle {
         }
     }
 
+    /// plugd was here before, and may have died of this plugin.
+    fn launch_unless_deadly(&mut self, moment: Moment) {
+        let deaths = &mut self.reported.deaths_at_start;
+        match *deaths {
+            MAX_DEATHS_AT_START.. => {}
+            earlier if self.was_in_its_start => *deaths = earlier + 1,
+            _ => *deaths = 0,
+        }
+        if *deaths < MAX_DEATHS_AT_START {
+            return self.launch(moment);
+        }
+        let message = format!(
+            "plugd ended {deaths} times while this plugin was being started, so it is not started again by itself: mend it, \
+             then activate it"
+        );
+        let failure = Failure::new(Stage::Start, message).with("deaths_at_start", *deaths).permanent();
+        self.fail(moment.now, failure, false);
+    }
+
     fn activation_changed(&mut self, moment: Moment, active: ActiveState) {
         self.active = active;
         if self.mode == Mode::External {
@@ -72,7 +90,7 @@ impl Lifecycle {
 
     fn activated(&mut self, moment: Moment) {
         match &mut self.phase {
-            Phase::Inactive | Phase::Waiting | Phase::Error { survivors: None } => self.launch_afresh(moment),
+            Phase::Inactive | Phase::Error { survivors: None } => self.launch_afresh(moment),
             Phase::Stopping { then } | Phase::Error { survivors: Some(then) } => follow_with(then, Then::Restart),
             Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. } | Phase::Restarting => {}
         }
@@ -80,7 +98,8 @@ impl Lifecycle {
 
     fn deactivated(&mut self, now: Timestamp) {
         match &mut self.phase {
-            Phase::Inactive | Phase::Waiting | Phase::Restarting | Phase::Error { survivors: None } => self.rest(now),
+            // Inactive too: one that awaits its turn at the start of plugd is said to be starting.
+            Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => self.rest(now),
             Phase::Stopping { then } | Phase::Error { survivors: Some(then) } => follow_with(then, Then::Disable),
             Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. } => self.stop(now, Then::Disable),
         }
@@ -108,9 +127,7 @@ impl Lifecycle {
         match &mut self.phase {
             Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. } => self.stop(moment.now, Then::Restart),
             Phase::Stopping { then } | Phase::Error { survivors: Some(then) } => follow_with(then, Then::Restart),
-            Phase::Inactive | Phase::Waiting | Phase::Error { survivors: None } | Phase::Restarting => {
-                self.launch_afresh(moment);
-            }
+            Phase::Inactive | Phase::Error { survivors: None } | Phase::Restarting => self.launch_afresh(moment),
         }
     }
 
@@ -127,7 +144,7 @@ impl Lifecycle {
             return self.leave_external(now, &why);
         }
         match &mut self.phase {
-            Phase::Inactive | Phase::Waiting | Phase::Restarting | Phase::Error { survivors: None } => self.finish(now),
+            Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => self.finish(now),
             // plugd does not outlive them; the next start finds and ends them by their run record.
             Phase::Error { survivors: Some(_) } if why == Then::Shutdown => self.effects.push(Effect::Finish),
             Phase::Error { survivors: Some(_) } => {}

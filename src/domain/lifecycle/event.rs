@@ -23,11 +23,6 @@ pub enum Event {
         /// The generation that is desired.
         generation: u64,
     },
-    /// A suspect of plugd's death may be started now.
-    TurnTaken {
-        /// No other suspect is started beside it.
-        is_alone: bool,
-    },
     /// Another active state is desired, or the same one once more after an error.
     ActivationChanged {
         /// The generation of this change.

@@ -62,7 +62,7 @@ impl Lifecycle {
                 let exit = Exit { code: None, signal: None };
                 self.stopped(moment, Then::Fail { failure: exit.into(), was_stable: false });
             }
-            Phase::Inactive | Phase::Waiting | Phase::Restarting | Phase::Error { survivors: None } => {}
+            Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => {}
         }
     }
 
@@ -84,6 +84,7 @@ impl Lifecycle {
         }
         let is_stable = matches!(self.phase, Phase::Active { is_stable: true, .. });
         self.clear_failure();
+        self.reported.deaths_at_start = 0;
         self.link_failure = None;
         self.reported.is_degraded = false;
         if self.mode == Mode::External {
@@ -146,8 +147,6 @@ impl Lifecycle {
             }
             (Timer::Stable, Phase::Active { is_stable, .. }) => {
                 *is_stable = true;
-                self.reported.is_stable = true;
-                self.acquit();
                 self.reported.restarts = 0;
                 self.reported.proven_package = self.package;
                 self.reported.failed_package.take_if(|failed| Some(*failed) == self.package);

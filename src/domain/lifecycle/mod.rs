@@ -13,7 +13,6 @@ mod policy;
 mod properties;
 #[cfg(test)]
 mod table;
-mod trial;
 
 use std::time::Duration;
 
@@ -21,10 +20,16 @@ pub use event::{CloseReason, Effect, Event, Happening, Moment, Timer};
 use jiff::Timestamp;
 pub use policy::Policy;
 use serde_json::{Map, json};
-use trial::Verdict;
-pub use trial::{MAX_DEATHS_AT_START, width};
 
 use super::{ActiveState, Digest, Failure, Mode, Plugin, Reported, RunId, State};
+
+/// Deaths of plugd during the start of a plugin, one after the other, after which it is not started again by itself.
+///
+/// Counted are only those at which the plugin was starting or connecting, so that a `kill -9` or a power cut is held against
+/// none that ran. All that start together are in their start together: so whoever was there twice is tried alone
+/// (`supervisor::actor`), and the third death finds one of them. Connecting, a request to start it, and another package
+/// begin the count afresh.
+pub const MAX_DEATHS_AT_START: u32 = 3;
 
 /// Processes that are named when they can't be killed; there may be thousands.
 const MAX_PIDS: usize = 100;
@@ -40,8 +45,8 @@ pub struct Lifecycle {
     active: ActiveState,
     package: Option<Digest>,
     phase: Phase,
-    /// What the deaths of plugd say of it.
-    verdict: Verdict,
+    /// plugd died in its start.
+    was_in_its_start: bool,
     run: RunId,
     /// Why plugd ended the connection, until the plugin has another one or its run is over.
     link_failure: Option<Failure>,
@@ -54,23 +59,12 @@ pub struct Lifecycle {
 #[derive(Debug, Clone, PartialEq)]
 enum Phase {
     Inactive,
-    /// To be started when it is its turn.
-    Waiting,
     Starting,
-    Connecting {
-        was_stable: bool,
-    },
-    Active {
-        is_stable: bool,
-        has_missed_pong: bool,
-    },
+    Connecting { was_stable: bool },
+    Active { is_stable: bool, has_missed_pong: bool },
     Restarting,
-    Stopping {
-        then: Then,
-    },
-    Error {
-        survivors: Option<Then>,
-    },
+    Stopping { then: Then },
+    Error { survivors: Option<Then> },
 }
 
 /// What follows when nothing of the run is left.
@@ -87,7 +81,7 @@ impl Phase {
     fn state(&self) -> State {
         match self {
             Self::Inactive => State::Inactive,
-            Self::Waiting | Self::Starting => State::Starting,
+            Self::Starting => State::Starting,
             Self::Connecting { .. } => State::Connecting,
             Self::Active { .. } => State::Active,
             Self::Restarting => State::Restarting,
@@ -107,7 +101,7 @@ impl Lifecycle {
             active: plugin.desired.active,
             package: plugin.desired.package,
             phase: Phase::Inactive,
-            verdict: trial::verdict(plugin),
+            was_in_its_start: plugin.was_in_its_start(),
             run,
             link_failure: None,
             reported: plugin.reported.clone(),
@@ -176,9 +170,9 @@ impl Lifecycle {
 
     /// A new run, with the count of restarts as it is.
     fn launch(&mut self, moment: Moment) {
-        self.forget_run();
         self.run = moment.fresh;
         self.reported.run = Some(self.run);
+        self.reported.pid = None;
         self.link_failure = None;
         self.enter(moment.now, Phase::Starting);
         self.effects.push(Effect::SpawnProcess);
@@ -187,7 +181,7 @@ impl Lifecycle {
     /// A new run of a plugin of which nothing is held against.
     fn launch_afresh(&mut self, moment: Moment) {
         self.reported.restarts = 0;
-        self.acquit();
+        self.reported.deaths_at_start = 0;
         self.clear_failure();
         self.launch(moment);
     }
@@ -195,7 +189,7 @@ impl Lifecycle {
     fn rest(&mut self, now: Timestamp) {
         self.clear_failure();
         self.reported.restarts = 0;
-        self.acquit();
+        self.reported.deaths_at_start = 0;
         self.forget_run();
         self.enter(now, Phase::Inactive);
     }
@@ -242,8 +236,6 @@ impl Lifecycle {
             self.reported.failed_package = self.package;
         }
         if is_last {
-            // It failed, and plugd lived.
-            self.acquit();
             return self.enter(now, Phase::Error { survivors: None });
         }
         let delay =
@@ -275,7 +267,6 @@ impl Lifecycle {
     fn forget_run(&mut self) {
         self.reported.run = None;
         self.reported.pid = None;
-        self.reported.is_stable = false;
     }
 
     /// Processes outlive their kill. Nothing is started until they are gone.

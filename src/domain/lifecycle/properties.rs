@@ -124,7 +124,6 @@ impl World {
                 assert!(self.is_connected, "active without a connection");
                 assert!(self.active.is_active(), "active although inactive is desired");
             }
-            State::Starting if reported.awaits_turn() => assert!(self.group.run.is_none()),
             State::Starting | State::Connecting | State::Stopping => assert!(self.group.run.is_some()),
             State::Error => assert!(!reported.message.is_empty(), "an error without a message"),
         }
@@ -208,7 +207,6 @@ impl World {
         self.is_connected = false;
         self.deadline = None;
         self.step(Event::Booted { generation: self.generation });
-        self.step(Event::TurnTaken { is_alone: true });
     }
 
     fn finish_spawn(&mut self) {

@@ -59,7 +59,6 @@ fn phases() -> Vec<(&'static str, Phase)> {
     let failed = || Then::Fail { failure: mk_failure(), was_stable: false };
     vec![
         ("inactive", Phase::Inactive),
-        ("waiting", Phase::Waiting),
         ("starting", Phase::Starting),
         ("connecting", Phase::Connecting { was_stable: false }),
         ("active", Phase::Active { is_stable: false, has_missed_pong: false }),
@@ -83,7 +82,6 @@ fn events() -> Vec<(&'static str, Event)> {
     let happened = |what| Event::Happened { run: PRESENT, what };
     vec![
         ("booted", Event::Booted { generation: 1 }),
-        ("turn taken", Event::TurnTaken { is_alone: true }),
         ("activated", Event::ActivationChanged { generation: 2, active: ActiveState::Active }),
         ("deactivated", Event::ActivationChanged { generation: 2, active: ActiveState::Inactive }),
         ("restart requested", Event::RestartRequested { generation: 2 }),
@@ -130,7 +128,6 @@ fn render() -> String {
 fn describe(phase: &Phase) -> &'static str {
     match phase {
         Phase::Inactive => "inactive",
-        Phase::Waiting => "waiting",
         Phase::Starting => "starting",
         Phase::Connecting { .. } => "connecting",
         Phase::Active { has_missed_pong: false, .. } => "active",

@@ -198,8 +198,6 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         proven_package: Some(Digest([3; 32])),
         failed_package: Some(Digest([4; 32])),
         deaths_at_start: 2,
-        is_tried_alone: true,
-        is_stable: true,
         serial: number,
     }
 }

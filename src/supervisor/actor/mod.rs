@@ -13,10 +13,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::{sync::mpsc, time::Instant};
-use tokio_util::task::AbortOnDropHandle;
-
-pub(super) use trial::Trial;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::Instant,
+};
 
 use super::{
     Parts,
@@ -55,9 +55,8 @@ pub(super) struct Actor {
     deletion: Option<Reply<Result<Arc<Plugin>>>>,
     is_shutting_down: bool,
     is_done: bool,
-    trial: Trial,
-    /// Held while it is tried.
-    turn: Option<AbortOnDropHandle<()>>,
+    /// Held while it is tried alone.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 struct Deadline {
@@ -78,7 +77,7 @@ enum After {
 }
 
 impl Actor {
-    pub(super) fn new(parts: Arc<Parts>, trial: Trial, arrival: Arrival) -> Self {
+    pub(super) fn new(parts: Arc<Parts>, arrival: Arrival) -> Self {
         let plugin = Plugin::clone(&arrival.plugin);
         let lifecycle = Lifecycle::new(&plugin, parts.policy.clone(), xid::new().into());
         Self {
@@ -98,7 +97,6 @@ impl Actor {
             deletion: None,
             is_shutting_down: false,
             is_done: false,
-            trial,
             turn: None,
         }
     }

@@ -1,5 +1,7 @@
 //! Starts after a plugd that ended between the commit of what is desired and all that follows from it.
 
+use std::{sync::atomic::Ordering, time::Duration};
+
 use super::{shop::eventually, world::*};
 use crate::{
     domain::{Desired, Digest, Mode, Plugin, PluginId, Reason, Reported, State, lifecycle::Policy},
@@ -67,92 +69,34 @@ async fn a_rollback_that_was_committed_and_not_acted_on_is_not_taken_back_when_i
     world.shut_down().await;
 }
 
-const fn numbered(number: u8) -> PluginId {
-    PluginId::from_bytes([number; 12])
-}
-
 /// plugd died twice while it was being started.
 fn mk_suspect(number: u8) -> Plugin {
     let plugin = mk_plugin(mk_manifest(), Mode::Supervised);
     let desired = Desired { package: Some(OLD), active: ActiveState::Active, ..plugin.desired };
-    let reported = Reported { state: State::Active, deaths_at_start: 1, ..plugin.reported };
-    Plugin { id: numbered(number), installed: number.into(), desired, reported, ..plugin }
+    let reported = Reported { state: State::Starting, deaths_at_start: 1, ..plugin.reported };
+    Plugin { id: PluginId::from_bytes([number; 12]), installed: number.into(), desired, reported, ..plugin }
 }
 
-/// The world of a plugd that two of its kind went before, and these plugins were in their start each time.
-async fn suspects(behaviour: Behaviour, count: u8) -> World {
-    let mut world = World::over(behaviour, (1..=count).map(mk_suspect).collect());
-    world.id = numbered(2);
-    eventually(|| !world.started().is_empty()).await;
-    world
-}
-
-/// So that one of them is found by the next death.
+/// So that one of them is found by the third death.
 #[tokio::test(start_paused = true)]
-async fn a_suspect_is_tried_when_those_before_it_are_stable() {
-    let world = suspects(Behaviour::Connects, 2).await;
-    assert_eq!(world.started(), [numbered(1)]);
-    let waiting = world.handle.get(numbered(2)).unwrap();
-    assert_eq!((waiting.reported.state, waiting.reported.deaths_at_start), (State::Starting, 1));
-    world.until(State::Active).await;
-    let first = world.handle.get(numbered(1)).unwrap();
-    assert_eq!((first.reported.is_stable, first.reported.deaths_at_start), (true, 0));
-    let second = world.handle.get(numbered(2)).unwrap();
-    assert_eq!((second.reported.is_tried_alone, second.reported.deaths_at_start), (true, 2));
-    world.shut_down().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_suspect_is_not_tried_beside_the_next_try_of_another() {
-    let world = suspects(Behaviour::Exits(1), 2).await;
-    eventually(|| world.started().len() == 2).await;
-    let (first, second) = (world.handle.get(numbered(1)).unwrap(), world.handle.get(numbered(2)).unwrap());
-    assert_eq!((first.reported.state, first.reported.restarts), (State::Error, 3), "{second:?}");
-    world.shut_down().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_many_suspects_half_are_tried_at_a_time() {
-    let world = suspects(Behaviour::Hangs, 9).await;
-    let is_started = |number: &u8| world.started().contains(&numbered(*number));
-    eventually(|| (1..=4).all(|number| is_started(&number))).await;
-    assert_eq!(world.started().len(), 4);
-    assert!(!world.handle.get(numbered(1)).unwrap().reported.is_tried_alone);
-    world.shut_down().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_suspect_that_is_tried_again_and_again_is_not_waited_for_forever() {
-    let policy = Policy { max_restarts: u32::MAX, ..Policy::default() };
-    let world = World::under(policy, Behaviour::Exits(1), vec![mk_suspect(1), mk_suspect(2)]);
-    eventually(|| world.started().len() == 2).await;
+async fn plugins_in_whose_start_plugd_died_twice_are_tried_one_after_the_other() {
+    let world = World::over(Behaviour::Hangs, vec![mk_suspect(1), mk_suspect(2)]);
+    let starts = || world.runtime.starts.load(Ordering::SeqCst);
+    eventually(|| starts() == 1).await;
+    let [first, second] = [1, 2].map(|number| world.handle.get(PluginId::from_bytes([number; 12])).unwrap());
+    assert_eq!([first.reported.deaths_at_start, second.reported.deaths_at_start], [2, 1]);
+    tokio::time::sleep(Policy::default().connect - Duration::from_secs(1)).await;
+    assert_eq!(starts(), 1, "the first may still connect");
+    eventually(|| starts() == 2).await;
     world.shut_down().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_is_asked_for_does_not_await_its_turn() {
-    for restarts in [false, true] {
-        let world = suspects(Behaviour::Connects, 2).await;
-        let started = match restarts {
-            false => world.set_active(ActiveState::Active).await,
-            true => world.handle.restart(world.id, "test", WAIT).await,
-        };
-        let reported = started.unwrap().reported.clone();
-        assert_eq!((reported.state, reported.deaths_at_start), (State::Active, 0));
-        assert!(!world.handle.get(numbered(1)).unwrap().reported.is_stable, "the turn of the other is not over");
-        world.shut_down().await;
-    }
-    let world = suspects(Behaviour::Connects, 2).await;
+    let mut world = World::over(Behaviour::Hangs, vec![mk_suspect(1), mk_suspect(2)]);
+    eventually(|| world.runtime.starts.load(Ordering::SeqCst) == 1).await;
+    world.id = PluginId::from_bytes([2; 12]);
     let stopped = world.set_active(ActiveState::Inactive).await.unwrap();
     assert_eq!((stopped.reported.state, stopped.reported.deaths_at_start), (State::Inactive, 0));
-    world.shut_down().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_is_deleted_is_not_started_when_its_turn_comes() {
-    let world = suspects(Behaviour::Connects, 3).await;
-    world.handle.delete(world.id).await.unwrap();
-    eventually(|| world.started().len() == 2).await;
-    assert_eq!(world.started(), [numbered(1), numbered(3)]);
     world.shut_down().await;
 }

@@ -40,7 +40,6 @@ pub(crate) struct FakeRuntime {
     behaviour: Mutex<Behaviour>,
     handle: OnceLock<Handle>,
     live: Arc<AtomicUsize>,
-    groups: Mutex<HashMap<PluginId, Arc<FakeGroup>>>,
     pub(crate) starts: AtomicUsize,
     pub(crate) removed: Mutex<Vec<PluginId>>,
     last: Mutex<Option<Arc<FakeGroup>>>,
@@ -93,13 +92,11 @@ impl Run for FakeRun {
 impl Runtime for FakeRuntime {
     fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run> {
         self.starts.fetch_add(1, Ordering::SeqCst);
-        self.live.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(self.live.fetch_add(1, Ordering::SeqCst), 0, "a second group of one plugin");
         let behaviour = *self.behaviour.lock().unwrap();
         let live = self.live.clone();
         let group = Arc::new(FakeGroup { events, behaviour, is_over: AtomicBool::new(false), live });
         *self.last.lock().unwrap() = Some(group.clone());
-        let before = self.groups.lock().unwrap().insert(spec.plugin, group.clone());
-        assert!(before.is_none_or(|before| before.is_over.load(Ordering::SeqCst)), "a second group of one plugin");
         self.url.lock().unwrap().clone_from(&spec.url);
         if behaviour == Behaviour::CannotSpawn {
             group.is_over.store(true, Ordering::SeqCst);
@@ -297,10 +294,6 @@ impl World {
     }
 
     pub(crate) fn over(behaviour: Behaviour, plugins: Vec<Plugin>) -> Self {
-        Self::under(Policy::default(), behaviour, plugins)
-    }
-
-    pub(crate) fn under(policy: Policy, behaviour: Behaviour, plugins: Vec<Plugin>) -> Self {
         let ledger = Arc::new(MemoryLedger::default());
         let records = plugins.iter().map(|plugin| (plugin.id, Arc::new(plugin.clone()))).collect();
         ledger.book.lock().unwrap().records = records;
@@ -312,7 +305,6 @@ impl World {
             behaviour: Mutex::new(behaviour),
             handle: OnceLock::new(),
             live: Arc::default(),
-            groups: Mutex::default(),
             starts: AtomicUsize::new(0),
             removed: Mutex::default(),
             last: Mutex::default(),
@@ -324,8 +316,9 @@ impl World {
         let parts = Arc::new(Parts {
             ledger: ledger.clone(),
             runtime: runtime.clone(),
-            policy,
+            policy: Policy::default(),
             host: Arc::new(NoHost),
+            trial: Arc::new(tokio::sync::Semaphore::new(1)),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
             on_update_failed: Box::new(move |id, _| failed.send(id).unwrap_or_default()),
             note: Box::new(move |id, line| noted.send((id, line)).unwrap_or_default()),
@@ -367,13 +360,6 @@ impl World {
         let mut states: Vec<_> = book.journal.iter().map(|commit| commit.plugin.reported.state).collect();
         states.dedup();
         states
-    }
-
-    /// Who has been started ever.
-    pub(crate) fn started(&self) -> Vec<PluginId> {
-        let mut started: Vec<_> = self.runtime.groups.lock().unwrap().keys().copied().collect();
-        started.sort_unstable();
-        started
     }
 
     pub(crate) fn live(&self) -> usize {
