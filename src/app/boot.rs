@@ -88,13 +88,8 @@ pub(super) async fn boot(
         on_deleted: glue::forget(logs.clone(), library.clone()),
     });
     let health = health::service(&store, &draining, config.runtime_provider != RuntimeProvider::None);
-    let link_options = link::Options {
-        ping_interval: config.ping_interval,
-        ping_timeout: config.ping_timeout,
-        ..link::Options::default()
-    };
     let connections = TaskTracker::new();
-    let plugins_app = link::router(Arc::new(handle.clone()), link_options, connections.clone());
+    let plugins_app = link::router(Arc::new(handle.clone()), link_options(config), connections.clone());
     let services = routes::Services {
         handle: handle.clone(),
         library,
@@ -104,7 +99,7 @@ pub(super) async fn boot(
         hosts,
         catalog: catalog.clone(),
         health,
-        link: link::router(Arc::new(handle.clone()), link_options, connections.clone()),
+        link: link::router(Arc::new(handle.clone()), link_options(config), connections.clone()),
         draining,
     };
     let app = routes::app(config, services)?;
@@ -114,6 +109,11 @@ pub(super) async fn boot(
 async fn packages(config: &Config, epoch: &str, has_rival: bool) -> anyhow::Result<Packages> {
     let opened = Packages::open(&config.data_dir.join("packages"), epoch, has_rival).await;
     opened.context("the packages can't be opened")
+}
+
+fn link_options(config: &Config) -> link::Options {
+    let Config { ping_interval, ping_timeout, .. } = *config;
+    link::Options { ping_interval, ping_timeout, ..link::Options::default() }
 }
 
 async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {

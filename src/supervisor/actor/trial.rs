@@ -34,6 +34,10 @@ impl Actor {
     }
 
     pub(super) fn take_turn(&mut self, turn: OwnedSemaphorePermit) {
+        if self.deletion.is_some() || self.is_shutting_down {
+            // Nothing of it may start any more, and it still looks as if nothing had begun.
+            return;
+        }
         self.turn = Some(turn);
         self.step(Event::Booted { generation: self.plugin.desired.generation });
     }
