@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::ui::{Style, sanitize};
 use crate::api::{
     json::from_struct,
-    v1::{ActiveState, Plugin, PluginMode, PluginStatus, ReportedState, Role, Token},
+    v1::{AccessToken, ActiveState, Plugin, PluginMode, PluginStatus, ReportedState, Role},
 };
 
 /// A plugin as JSON.
@@ -51,7 +51,7 @@ fn status(status: &PluginStatus) -> Value {
 
 /// A token as JSON, without its secret.
 #[must_use]
-pub(super) fn token(token: &Token) -> Value {
+pub(super) fn token(token: &AccessToken) -> Value {
     json!({
         "id": token.id,
         "name": token.name,

@@ -19,7 +19,7 @@ use super::{
     ui::{Ui, sanitize},
     usage,
 };
-use crate::api::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, Token as Entry};
+use crate::api::v1::{AccessToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role};
 use crate::{
     app::{self, AdminToken},
     config::{Config, Flags},
@@ -167,7 +167,7 @@ fn report(made: &AdminToken, ui: &Ui) -> Result<(), Failure> {
 }
 
 /// Every page of them.
-async fn all(api: &Api) -> Result<Vec<Entry>, Failure> {
+async fn all(api: &Api) -> Result<Vec<AccessToken>, Failure> {
     let mut tokens = Vec::new();
     let mut request = ListTokensRequest { page_size: PAGE_SIZE, page_token: String::new() };
     loop {
@@ -181,7 +181,7 @@ async fn all(api: &Api) -> Result<Vec<Entry>, Failure> {
 }
 
 /// The token with this id, else the only one with this name.
-fn pick<'a>(tokens: &'a [Entry], text: &str) -> Result<&'a Entry, Failure> {
+fn pick<'a>(tokens: &'a [AccessToken], text: &str) -> Result<&'a AccessToken, Failure> {
     if let Some(token) = tokens.iter().find(|token| token.id == text) {
         return Ok(token);
     }
@@ -212,7 +212,7 @@ fn expiry(time: Option<&Timestamp>, now: i64) -> String {
     format!("{}{is_over}", shape::short_time(Some(time)))
 }
 
-fn table(tokens: &[Entry], now: i64) -> Table {
+fn table(tokens: &[AccessToken], now: i64) -> Table {
     let mut table = Table::new(&["ID", "NAME", "ROLE", "CREATED", "EXPIRES"]);
     for token in tokens {
         table.row([
@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_token_is_named_by_its_id_or_by_a_name_that_only_it_has() {
-        let mk = |id: &str, name: &str| Entry { id: id.to_owned(), name: name.to_owned(), ..Entry::default() };
+        let mk =
+            |id: &str, name: &str| AccessToken { id: id.to_owned(), name: name.to_owned(), ..AccessToken::default() };
         let tokens = [mk("1", "ci"), mk("2", "twin"), mk("3", "twin"), mk("4", "2")];
         assert_eq!(pick(&tokens, "ci").unwrap().id, "1");
         assert_eq!(pick(&tokens, "2").unwrap().id, "2", "an id wins over a name");

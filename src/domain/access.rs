@@ -20,6 +20,8 @@ pub enum Role {
 /// What a call needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
+    /// None but a good token.
+    Any,
     /// To read, watch and follow logs.
     Read,
     /// To change plugins or tokens.
@@ -34,8 +36,8 @@ impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match self {
             Self::Admin => true,
-            Self::Viewer => permission == Permission::Read,
-            Self::Host => permission == Permission::Bus,
+            Self::Viewer => matches!(permission, Permission::Any | Permission::Read),
+            Self::Host => matches!(permission, Permission::Any | Permission::Bus),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::v1::{
         CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse, RevokeTokenRequest,
-        RevokeTokenResponse, access_service_server,
+        RevokeTokenResponse, WhoAmIRequest, WhoAmIResponse, access_service_server,
     },
     domain::{Error, Reason, Result, TokenId, access::AccessToken},
 };
@@ -62,7 +62,7 @@ async fn purge(store: &impl TokenStore, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// The service. Only administrators get here: see `permissions`.
+/// The service. Only administrators get to the methods that change or list tokens: see `permissions`.
 #[derive(Debug)]
 pub struct AccessService<S> {
     store: Arc<S>,
@@ -123,6 +123,11 @@ impl<S: TokenStore> AccessService<S> {
 
 #[tonic::async_trait]
 impl<S: TokenStore> access_service_server::AccessService for AccessService<S> {
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Result<Response<WhoAmIResponse>, Status> {
+        let caller = super::caller(&request)?;
+        Ok(Response::new(WhoAmIResponse { token: Some(convert::token(caller.token())) }))
+    }
+
     async fn create_token(
         &self,
         request: Request<CreateTokenRequest>,

@@ -188,6 +188,21 @@ async fn only_administrators_manage_tokens() {
 }
 
 #[tokio::test]
+async fn whoever_has_a_good_token_hears_which_it_is() {
+    let mut fixture = Fixture::new().await;
+    for role in [ProtoRole::Viewer, ProtoRole::Host, ProtoRole::Admin] {
+        let created = fixture.create(mk_create("somebody", role)).await.unwrap();
+        let mut request = Request::new(WhoAmIRequest {});
+        request.metadata_mut().insert("authorization", format!("Bearer {}", created.secret).parse().unwrap());
+        let answer = fixture.client().who_am_i(request).await.unwrap().into_inner();
+        assert_eq!(answer.token, created.token);
+    }
+    fixture.secret = "plugd_nobody's".to_owned();
+    let refusal = fixture.client().who_am_i(fixture.request(WhoAmIRequest {})).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
 async fn a_wrong_field_is_named() {
     let fixture = Fixture::new().await;
     let nothing = Some(prost_types::Duration::default());

@@ -131,6 +131,7 @@ fn one_of(role: Role) -> &'static str {
 /// Whose token is needed, for a person.
 fn who_may(permission: Permission) -> &'static str {
     match permission {
+        Permission::Any => "a good one",
         Permission::Read => "an admin's or a viewer's",
         Permission::Write => "an admin's",
         Permission::Bus => "an admin's or a host's",

@@ -72,8 +72,8 @@ pub fn event(commit: &domain::Commit, kind: EventKind, reveal_token: bool) -> v1
 
 /// An access token without its secret.
 #[must_use]
-pub fn token(token: &domain::access::AccessToken) -> v1::Token {
-    v1::Token {
+pub fn token(token: &domain::access::AccessToken) -> v1::AccessToken {
+    v1::AccessToken {
         id: token.id.to_string(),
         name: token.name.clone(),
         role: role(token.role).into(),

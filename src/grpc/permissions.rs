@@ -1,13 +1,13 @@
 //! Which permission each method needs: the one table.
 
-use crate::domain::access::Permission::{self, Bus, Read, Write};
+use crate::domain::access::Permission::{self, Any, Bus, Read, Write};
 
 /// Services that answer everybody.
 const OPEN: [&str; 3] =
     ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// What each method needs.
-const METHODS: [(&str, Permission); 25] = [
+const METHODS: [(&str, Permission); 26] = [
     ("/plugd.v1.PluginService/InstallPlugin", Write),
     ("/plugd.v1.PluginService/InstallPluginFromUrl", Write),
     ("/plugd.v1.PluginService/RegisterExternalPlugin", Write),
@@ -30,6 +30,7 @@ const METHODS: [(&str, Permission); 25] = [
     ("/plugd.v1.BusService/PublishEvent", Bus),
     ("/plugd.v1.BusService/CallPlugin", Bus),
     ("/plugd.v1.BusService/ServeHost", Bus),
+    ("/plugd.v1.AccessService/WhoAmI", Any),
     ("/plugd.v1.AccessService/CreateToken", Write),
     ("/plugd.v1.AccessService/ListTokens", Write),
     ("/plugd.v1.AccessService/RevokeToken", Write),
