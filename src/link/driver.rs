@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use super::{
-    Attached, CloseReason, Door, Options, RpcError, Session, SessionEvent, SessionEvents, Ticket,
+    Attached, Authenticated, CloseReason, Options, Route, RpcError, Session, SessionEvent, SessionEvents,
     envelope::{self, Inbound, Malformed},
     faults::Tally,
     liveness::{Liveness, Step},
@@ -28,19 +28,19 @@ use super::{
 };
 
 /// Serves this connection until it ends.
-pub(super) async fn drive(door: Door, socket: WebSocket, ticket: Ticket, user_agent: String) {
-    let Door { gate, options, .. } = door;
-    let plugin = ticket.plugin;
+pub(super) async fn drive(route: Route, socket: WebSocket, authenticated: Authenticated, user_agent: String) {
+    let Route { acceptor, options, .. } = route;
+    let plugin = authenticated.plugin;
     let (session, queue) = Session::new(user_agent);
     let (sink, stream) = socket.split();
     let writer = Writer { sink, queue, session: session.clone(), options };
     let mut driver = Driver::new(session.clone(), stream.fuse(), tokio::spawn(writer.run()), options);
 
-    let mut attach = gate.attach(ticket, session.clone());
+    let mut attach = acceptor.attach(authenticated, session.clone());
     let (attached, end) = tokio::select! {
         attached = &mut attach => (attached, None),
         end = driver.run() => {
-            // What waits for this connection fails now, so that the gate hears of its end in any case.
+            // What waits for this connection fails now, so that the acceptor hears of its end in any case.
             session.end();
             (attach.await, Some(end))
         }

@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use tracing::debug;
 
-use super::{Door, Handshake, Refusal, driver, session::MAX_OUTBOUND, token};
+use super::{Handshake, Refusal, Route, driver, session::MAX_OUTBOUND, token};
 use crate::domain::PluginId;
 
 /// Longest message of a plugin, in bytes (CONTRACT 10.4).
@@ -26,22 +26,22 @@ const BUFFER: usize = 16 << 10;
 const MAX_WRITE_BUFFER: usize = 2 * MAX_OUTBOUND;
 
 /// Any method: 405 has to be said by us, for HEAD too.
-pub(super) fn router(door: Door) -> Router {
-    Router::new().route("/rpc", any(enter)).with_state(door)
+pub(super) fn router(route: Route) -> Router {
+    Router::new().route("/rpc", any(enter)).with_state(route)
 }
 
 /// Authentication comes before the upgrade is looked at (CONTRACT 10.3).
-async fn enter(State(door): State<Door>, request: Request) -> Result<Response, Denial> {
+async fn enter(State(route): State<Route>, request: Request) -> Result<Response, Denial> {
     let (mut parts, _) = request.into_parts();
     if parts.method != Method::GET {
         return Err(Denial::Method);
     }
     let handshake = read_handshake(&parts.uri, &parts.headers)?;
     let user_agent = handshake.user_agent.clone();
-    let ticket = door.gate.authenticate(handshake).await?;
+    let authenticated = route.acceptor.authenticate(handshake).await?;
     check_upgrade(parts.version, &parts.headers)?;
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|_| Denial::NotAnUpgrade)?;
-    let plugin = ticket.plugin;
+    let plugin = authenticated.plugin;
     Ok(upgrade
         .max_message_size(MAX_INBOUND)
         .max_frame_size(MAX_INBOUND)
@@ -50,8 +50,8 @@ async fn enter(State(door): State<Door>, request: Request) -> Result<Response, D
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .on_failed_upgrade(move |error| debug!(%plugin, %error, "the upgrade failed"))
         .on_upgrade(move |socket| {
-            let connections = door.connections.clone();
-            connections.track_future(driver::drive(door, socket, ticket, user_agent))
+            let connections = route.connections.clone();
+            connections.track_future(driver::drive(route, socket, authenticated, user_agent))
         }))
 }
 
@@ -123,7 +123,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
-/// Why the door stays shut.
+/// Why a request is not upgraded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Denial {
     BadRequest(&'static str),

@@ -1,19 +1,19 @@
 //! The link to a plugin: a WebSocket at `/rpc` that carries JSON-RPC both ways (CONTRACT 10, 11).
 //!
 //! ```text
-//! GET /rpc ──handshake──► Gate::authenticate ──upgrade──► driver ──► Gate::attach(Session)
+//! GET /rpc ──handshake──► Acceptor::authenticate ──upgrade──► driver ──► Acceptor::attach(Session)
 //!                                                          │ reads: answers ──► pending ──► Session::call
 //!                                                          │        calls ────► serving ──► Host::call
 //!                                                          └ writer ◄── queue ◄── Session::call, answers, pings
 //! ```
 
+mod acceptor;
 mod driver;
 mod envelope;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod faults;
-mod gate;
 mod handshake;
 mod liveness;
 mod outbound;
@@ -29,11 +29,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::task::TaskTracker;
 
+pub use acceptor::{
+    Acceptor, Attached, Authenticated, Caller, Credential, Handshake, Host, Refusal, Rejected, SessionEvent,
+    SessionEvents,
+};
 pub use error::{CallError, RpcError};
 pub use faults::Faults;
-pub use gate::{
-    Attached, Caller, Credential, Gate, Handshake, Host, Refusal, Rejected, SessionEvent, SessionEvents, Ticket,
-};
 pub use session::{CloseReason, Session, check_size};
 
 /// Times of a link.
@@ -62,13 +63,13 @@ impl Default for Options {
 
 /// What the route needs.
 #[derive(Clone)]
-pub(super) struct Door {
-    pub(super) gate: Arc<dyn Gate>,
+pub(super) struct Route {
+    pub(super) acceptor: Arc<dyn Acceptor>,
     pub(super) options: Options,
     pub(super) connections: TaskTracker,
 }
 
 /// Serves `/rpc`, and nothing else. The tracker has a task for each connection until its closing handshake is over.
-pub fn router(gate: Arc<dyn Gate>, options: Options, connections: TaskTracker) -> axum::Router {
-    handshake::router(Door { gate, options, connections })
+pub fn router(acceptor: Arc<dyn Acceptor>, options: Options, connections: TaskTracker) -> axum::Router {
+    handshake::router(Route { acceptor, options, connections })
 }

@@ -10,7 +10,7 @@ use crate::{
         Desired, Plugin, Result, RunId,
         lifecycle::{Event, Happening},
     },
-    link::{Attached, Rejected, Session, SessionEvent, Ticket},
+    link::{Attached, Authenticated, Rejected, Session, SessionEvent},
 };
 
 pub(super) type Inbox = mpsc::UnboundedSender<Message>;
@@ -87,7 +87,7 @@ pub struct Amendment {
 
 /// A connection that wants to be this plugin's.
 pub(super) struct Attach {
-    pub ticket: Ticket,
+    pub authenticated: Authenticated,
     pub session: Session,
     pub reply: Reply<Result<Attached, Rejected>>,
 }

@@ -9,11 +9,11 @@
 
 mod actor;
 mod arrivals;
+mod authenticate;
 mod call;
 mod configure;
 mod external;
 mod filter;
-mod gate;
 mod handle;
 mod hub;
 mod ledger;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     domain::{Plugin, manifest::Manifest},
-    link::{Gate, Handshake, Session, fake::FakePeer},
+    link::{Acceptor, Handshake, Session, fake::FakePeer},
     supervisor::tests::world::{Behaviour, World},
 };
 
@@ -35,9 +35,9 @@ async fn register(world: &World, id: &str, members: Value) -> Arc<Plugin> {
 async fn dial(world: &World, plugin: &Plugin) -> FakePeer {
     let token = world.handle.get(plugin.id).unwrap().desired.token.clone().unwrap();
     let handshake = Handshake { plugin_id: None, token, user_agent: String::new() };
-    let ticket = world.handle.authenticate(handshake).await.unwrap();
+    let authenticated = world.handle.authenticate(handshake).await.unwrap();
     let (session, peer) = Session::channel("");
-    world.handle.attach(ticket, session).await.unwrap();
+    world.handle.attach(authenticated, session).await.unwrap();
     peer
 }
 

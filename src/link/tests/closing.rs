@@ -253,7 +253,7 @@ async fn a_plugin_that_does_not_read_does_not_hold_up_the_close() {
 #[tokio::test]
 async fn a_connection_that_ends_while_it_is_attached_is_reported_closed_all_the_same() {
     let mut rig = Setup::attaching(|session| async move {
-        // The plugin goes while the gate is busy; the gate's call to it fails then.
+        // The plugin goes while the acceptor is busy; the acceptor's call to it fails then.
         assert!(matches!(session.call("event", None, LONG).await, Err(CallError::Lost(_))));
         Ok(())
     })

@@ -83,7 +83,7 @@ impl Setup {
         let (sessions, sessions_of) = mpsc::unbounded_channel();
         let handshakes = Arc::default();
         let options = self.options;
-        let gate = Arc::new(FakeGate {
+        let acceptor = Arc::new(FakeAcceptor {
             setup: self,
             events: Mutex::new(Some(events)),
             sessions,
@@ -92,7 +92,7 @@ impl Setup {
         let stop = CancellationToken::new();
         let listener = server::Listener::new(listener, None);
         let connections = TaskTracker::new();
-        let app = router(gate, options, connections.clone());
+        let app = router(acceptor, options, connections.clone());
         tokio::spawn(server::serve(listener, app, server::Options::default(), stop.clone()));
         Rig { address, events: events_of, sessions: sessions_of, handshakes, connections, _stop: stop.drop_guard() }
     }
@@ -153,7 +153,7 @@ impl Rig {
     }
 }
 
-struct FakeGate {
+struct FakeAcceptor {
     setup: Setup,
     /// Given away at the first attach, so that its end shows that no event will come.
     events: Mutex<Option<mpsc::UnboundedSender<SessionEvent>>>,
@@ -161,23 +161,26 @@ struct FakeGate {
     handshakes: Arc<Mutex<Vec<Handshake>>>,
 }
 
-impl Gate for FakeGate {
-    fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Ticket, Refusal>> {
+impl Acceptor for FakeAcceptor {
+    fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Authenticated, Refusal>> {
         let token = handshake.token.clone();
         self.handshakes.lock().unwrap().push(handshake);
-        let ticket =
-            Ticket { plugin: PLUGIN.parse().unwrap(), credential: Credential::Run(RunId::from_bytes([0; 12])), token };
-        async { self.setup.refusal.map_or(Ok(ticket), Err) }.boxed()
+        let authenticated = Authenticated {
+            plugin: PLUGIN.parse().unwrap(),
+            credential: Credential::Run(RunId::from_bytes([0; 12])),
+            token,
+        };
+        async { self.setup.refusal.map_or(Ok(authenticated), Err) }.boxed()
     }
 
-    fn attach(&self, ticket: Ticket, session: Session) -> BoxFuture<'_, Result<Attached, Rejected>> {
+    fn attach(&self, authenticated: Authenticated, session: Session) -> BoxFuture<'_, Result<Attached, Rejected>> {
         async move {
             (self.setup.attach)(session.clone()).await?;
             self.sessions.send(session).unwrap();
             Ok(Attached {
                 events: self.events(),
                 host: self.host(),
-                caller: ticket.plugin,
+                caller: authenticated.plugin,
                 run: RunId::from_bytes([0; 12]),
             })
         }
@@ -185,7 +188,7 @@ impl Gate for FakeGate {
     }
 }
 
-impl FakeGate {
+impl FakeAcceptor {
     fn events(&self) -> SessionEvents {
         let events = self.events.lock().unwrap().take().expect("one connection a test");
         Box::new(move |event| events.send(event).unwrap_or_default())

@@ -54,11 +54,11 @@ impl Actor {
     }
 
     fn is_welcome(&self, attach: &Attach) -> bool {
-        let is_current = match attach.ticket.credential {
+        let is_current = match attach.authenticated.credential {
             Credential::Run(run) => run == self.lifecycle.run(),
             Credential::Epoch(epoch) => epoch == self.plugin.desired.token_epoch,
         };
-        is_current && self.lifecycle.accepts_connections() && self.knows(&attach.ticket.token)
+        is_current && self.lifecycle.accepts_connections() && self.knows(&attach.authenticated.token)
     }
 
     fn probe(&self, first: Session, attach: Attach) {

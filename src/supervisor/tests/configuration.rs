@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::world::*;
 use crate::{
     domain::{Plugin, Reason, Result, State},
-    link::{Gate, Handshake, RpcError, Session, fake::FakePeer},
+    link::{Acceptor, Handshake, RpcError, Session, fake::FakePeer},
     supervisor::NewConfiguration,
 };
 
@@ -36,9 +36,9 @@ impl Office {
     async fn dial(&self) -> FakePeer {
         let token = self.plugin.desired.token.clone().unwrap();
         let handshake = Handshake { plugin_id: None, token, user_agent: String::new() };
-        let ticket = self.world.handle.authenticate(handshake).await.unwrap();
+        let authenticated = self.world.handle.authenticate(handshake).await.unwrap();
         let (session, peer) = Session::channel("");
-        self.world.handle.attach(ticket, session).await.unwrap();
+        self.world.handle.attach(authenticated, session).await.unwrap();
         let mut records = self.world.handle.slot(self.plugin.id).unwrap().subscribe();
         records.wait_for(|plugin| plugin.as_ref().is_some_and(|p| p.reported.state == State::Active)).await.unwrap();
         peer

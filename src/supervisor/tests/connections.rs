@@ -10,15 +10,15 @@ use serde_json::json;
 use super::world::*;
 use crate::{
     domain::{Plugin, Reason, State},
-    link::{Gate, Handshake, Session, Ticket, fake::FakePeer},
+    link::{Acceptor, Authenticated, Handshake, Session, fake::FakePeer},
 };
 
-async fn dial(world: &World, plugin: &Plugin) -> (Ticket, Session, FakePeer) {
+async fn dial(world: &World, plugin: &Plugin) -> (Authenticated, Session, FakePeer) {
     let token = plugin.desired.token.clone().unwrap();
     let handshake = Handshake { plugin_id: None, token, user_agent: "fake".to_owned() };
-    let ticket = world.handle.authenticate(handshake).await.unwrap();
+    let authenticated = world.handle.authenticate(handshake).await.unwrap();
     let (session, peer) = Session::channel("fake");
-    (ticket, session, peer)
+    (authenticated, session, peer)
 }
 
 async fn until(world: &World, plugin: &Plugin, state: State) {
@@ -31,8 +31,8 @@ async fn until(world: &World, plugin: &Plugin, state: State) {
 /// An external plugin with a connection that does not answer.
 async fn deaf(world: &World) -> (Arc<Plugin>, FakePeer) {
     let plugin = world.handle.register_external(mk_manifest()).await.unwrap();
-    let (ticket, session, peer) = dial(world, &plugin).await;
-    assert!(world.handle.attach(ticket, session).await.is_ok());
+    let (authenticated, session, peer) = dial(world, &plugin).await;
+    assert!(world.handle.attach(authenticated, session).await.is_ok());
     until(world, &plugin, State::Active).await;
     (plugin, peer)
 }
@@ -41,9 +41,9 @@ async fn deaf(world: &World) -> (Arc<Plugin>, FakePeer) {
 async fn a_second_connection_takes_over_from_a_first_that_does_not_answer() {
     let world = World::new(Behaviour::Connects).await;
     let (plugin, first) = deaf(&world).await;
-    let (ticket, session, second) = dial(&world, &plugin).await;
+    let (authenticated, session, second) = dial(&world, &plugin).await;
     let number = session.id();
-    assert!(world.handle.attach(ticket, session).await.is_ok());
+    assert!(world.handle.attach(authenticated, session).await.is_ok());
     first.closed().await;
     assert_eq!(world.handle.slot(plugin.id).unwrap().session().map(|session| session.id()), Some(number));
     drop(second);
@@ -54,13 +54,13 @@ async fn a_second_connection_takes_over_from_a_first_that_does_not_answer() {
 async fn of_two_second_connections_one_is_taken_and_not_thrown_out_by_the_other() {
     let world = World::new(Behaviour::Connects).await;
     let (plugin, _first) = deaf(&world).await;
-    let (second_ticket, second, second_peer) = dial(&world, &plugin).await;
-    let (third_ticket, third, third_peer) = dial(&world, &plugin).await;
+    let (second_credential, second, second_peer) = dial(&world, &plugin).await;
+    let (third_credential, third, third_peer) = dial(&world, &plugin).await;
     for peer in [second_peer, third_peer] {
         tokio::spawn(peer.answer_all(|_| Ok(json!({"ok": true}))));
     }
     let (second, third) =
-        tokio::join!(world.handle.attach(second_ticket, second), world.handle.attach(third_ticket, third));
+        tokio::join!(world.handle.attach(second_credential, second), world.handle.attach(third_credential, third));
     assert_ne!(second.is_ok(), third.is_ok());
     world.shut_down().await;
 }
@@ -69,8 +69,8 @@ async fn of_two_second_connections_one_is_taken_and_not_thrown_out_by_the_other(
 async fn a_takeover_by_a_client_that_has_left_leaves_nobody_connected() {
     let world = World::new(Behaviour::Connects).await;
     let (plugin, first) = deaf(&world).await;
-    let (ticket, session, second) = dial(&world, &plugin).await;
-    let attach = tokio::time::timeout(Duration::from_secs(1), world.handle.attach(ticket, session));
+    let (authenticated, session, second) = dial(&world, &plugin).await;
+    let attach = tokio::time::timeout(Duration::from_secs(1), world.handle.attach(authenticated, session));
     assert!(attach.await.is_err(), "the first had not had its 2 s");
     drop(second);
     first.closed().await;
@@ -83,9 +83,9 @@ async fn a_takeover_by_a_client_that_has_left_leaves_nobody_connected() {
 async fn a_token_rotated_between_the_handshake_and_the_connection_is_refused() {
     let world = World::new(Behaviour::Connects).await;
     let plugin = world.handle.register_external(mk_manifest()).await.unwrap();
-    let (ticket, session, _peer) = dial(&world, &plugin).await;
+    let (authenticated, session, _peer) = dial(&world, &plugin).await;
     world.handle.cycle_token(plugin.id, "test").await.unwrap();
-    assert!(world.handle.attach(ticket, session).await.is_err());
+    assert!(world.handle.attach(authenticated, session).await.is_err());
     world.shut_down().await;
 }
 
@@ -97,7 +97,7 @@ async fn an_external_plugin_whose_deletion_was_not_stored_can_connect_again() {
     let error = world.handle.delete(plugin.id).await.unwrap_err();
     assert_eq!(error.reason, Reason::StoreUnavailable);
     world.ledger.is_away.store(false, Ordering::SeqCst);
-    let (ticket, session, _peer) = dial(&world, &plugin).await;
-    assert!(world.handle.attach(ticket, session).await.is_ok());
+    let (authenticated, session, _peer) = dial(&world, &plugin).await;
+    assert!(world.handle.attach(authenticated, session).await.is_ok());
     world.shut_down().await;
 }

@@ -8,7 +8,7 @@ use super::world::*;
 use crate::{
     domain::{Plugin, Reason, State},
     link::{
-        Attached, CloseReason, Faults, Gate, Handshake, Refusal, Rejected, Session, SessionEvent, Ticket,
+        Acceptor, Attached, Authenticated, CloseReason, Faults, Handshake, Refusal, Rejected, Session, SessionEvent,
         fake::FakePeer,
     },
     supervisor::Handle,
@@ -24,7 +24,7 @@ fn token(plugin: &Plugin) -> String {
     plugin.desired.token.clone().unwrap()
 }
 
-async fn knock(handle: &Handle, plugin_id: Option<&str>, token: &str) -> Result<Ticket, Refusal> {
+async fn authenticate(handle: &Handle, plugin_id: Option<&str>, token: &str) -> Result<Authenticated, Refusal> {
     let plugin_id = plugin_id.map(str::to_owned);
     handle.authenticate(Handshake { plugin_id, token: token.to_owned(), user_agent: String::new() }).await
 }
@@ -42,14 +42,14 @@ impl Line {
     }
 }
 
-async fn attach(handle: &Handle, ticket: Ticket) -> Result<Line, Rejected> {
+async fn attach(handle: &Handle, authenticated: Authenticated) -> Result<Line, Rejected> {
     let (session, peer) = Session::channel("");
-    let attached = handle.attach(ticket, session).await?;
+    let attached = handle.attach(authenticated, session).await?;
     Ok(Line { peer, attached })
 }
 
 async fn dial(handle: &Handle, plugin: &Plugin) -> Result<Line, Rejected> {
-    attach(handle, knock(handle, None, &token(plugin)).await.unwrap()).await
+    attach(handle, authenticate(handle, None, &token(plugin)).await.unwrap()).await
 }
 
 async fn until(handle: &Handle, plugin: &Plugin, state: State) -> Arc<Plugin> {
@@ -151,7 +151,7 @@ async fn cycling_the_token_closes_the_connection_and_only_the_new_token_opens() 
     assert_eq!(cycled.reported.state, State::Connecting);
     assert_ne!(token(&cycled), token(&plugin));
     assert_eq!(line.peer.closed().await, CloseReason::Closed);
-    assert_eq!(knock(&world.handle, None, &token(&plugin)).await.unwrap_err(), Refusal::Unauthorised);
+    assert_eq!(authenticate(&world.handle, None, &token(&plugin)).await.unwrap_err(), Refusal::Unauthorised);
     assert!(dial(&world.handle, &cycled).await.is_ok());
     world.shut_down().await;
 }
@@ -160,9 +160,9 @@ async fn cycling_the_token_closes_the_connection_and_only_the_new_token_opens() 
 #[tokio::test(start_paused = true)]
 async fn who_was_let_in_before_the_rotation_is_turned_away_after_it() {
     let (world, plugin) = mk_plugin().await;
-    let ticket = knock(&world.handle, None, &token(&plugin)).await.unwrap();
+    let authenticated = authenticate(&world.handle, None, &token(&plugin)).await.unwrap();
     let cycled = world.handle.cycle_token(plugin.id, "test").await.unwrap();
-    assert!(attach(&world.handle, ticket).await.is_err());
+    assert!(attach(&world.handle, authenticated).await.is_err());
     assert_eq!(world.handle.get(plugin.id).unwrap().reported.state, State::Connecting);
     assert!(dial(&world.handle, &cycled).await.is_ok(), "the new token is not spoilt by that");
     world.shut_down().await;
@@ -173,12 +173,12 @@ async fn who_was_let_in_before_the_rotation_is_turned_away_after_it() {
 async fn a_rotation_while_the_first_connection_is_asked_turns_the_second_away() {
     let (world, plugin) = mk_plugin().await;
     let mut silent = dial(&world.handle, &plugin).await.unwrap();
-    let ticket = knock(&world.handle, None, &token(&plugin)).await.unwrap();
+    let authenticated = authenticate(&world.handle, None, &token(&plugin)).await.unwrap();
     let rotate = async {
         assert_eq!(silent.peer.next().await.unwrap().method, "ping");
         world.handle.cycle_token(plugin.id, "test").await.unwrap()
     };
-    let (second, cycled) = tokio::join!(attach(&world.handle, ticket), rotate);
+    let (second, cycled) = tokio::join!(attach(&world.handle, authenticated), rotate);
     assert!(second.is_err());
     assert!(world.handle.slot(plugin.id).unwrap().session().is_none());
     assert!(dial(&world.handle, &cycled).await.is_ok());
@@ -207,12 +207,12 @@ async fn an_id_is_not_needed_and_a_wrong_one_is_refused() {
     let (world, plugin) = mk_plugin().await;
     let other = world.handle.register_external(mk_manifest()).await.unwrap();
     let (id, token) = (plugin.id.to_string(), token(&plugin));
-    assert!(knock(&world.handle, None, &token).await.is_ok());
-    assert_eq!(knock(&world.handle, Some(&id), &token).await.unwrap().plugin, plugin.id);
+    assert!(authenticate(&world.handle, None, &token).await.is_ok());
+    assert_eq!(authenticate(&world.handle, Some(&id), &token).await.unwrap().plugin, plugin.id);
     for wrong in [other.id.to_string(), world.id.to_string(), "9m4e2mr0ui3e8a215n4g".to_owned()] {
-        assert_eq!(knock(&world.handle, Some(&wrong), &token).await.unwrap_err(), Refusal::Unauthorised);
+        assert_eq!(authenticate(&world.handle, Some(&wrong), &token).await.unwrap_err(), Refusal::Unauthorised);
     }
-    let malformed = knock(&world.handle, Some("short"), &token).await.unwrap_err();
+    let malformed = authenticate(&world.handle, Some("short"), &token).await.unwrap_err();
     assert!(matches!(malformed, Refusal::BadRequest(_)));
     world.shut_down().await;
 }
@@ -274,6 +274,6 @@ async fn a_deletion_closes_the_connection_and_the_token_with_it() {
     let line = dial(&world.handle, &plugin).await.unwrap();
     world.handle.delete(plugin.id).await.unwrap();
     assert_eq!(line.peer.closed().await, CloseReason::Closed);
-    assert_eq!(knock(&world.handle, None, &token(&plugin)).await.unwrap_err(), Refusal::Unauthorised);
+    assert_eq!(authenticate(&world.handle, None, &token(&plugin)).await.unwrap_err(), Refusal::Unauthorised);
     world.shut_down().await;
 }

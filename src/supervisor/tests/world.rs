@@ -21,7 +21,7 @@ use crate::{
         Commit, Desired, Digest, Error, Exit, Failure, Plugin, PluginId, Reason, Reported, Result, Stage, State,
         lifecycle::Policy, manifest::Manifest,
     },
-    link::{Caller, Gate, Handshake, RpcError, Session},
+    link::{Acceptor, Caller, Handshake, RpcError, Session},
     runtime::{Run, RunEvent, RunEvents, Runtime, StartSpec},
 };
 
@@ -129,9 +129,9 @@ pub(crate) fn mk_handshake(url: &str) -> Handshake {
 /// Dials in as a plugin does, and answers everything with ok.
 pub(crate) async fn connect(handle: Handle, url: String) -> bool {
     let handshake = mk_handshake(&url);
-    let Ok(ticket) = handle.authenticate(handshake).await else { return false };
+    let Ok(authenticated) = handle.authenticate(handshake).await else { return false };
     let (session, peer) = Session::channel("fake");
-    if handle.attach(ticket, session).await.is_err() {
+    if handle.attach(authenticated, session).await.is_err() {
         return false;
     }
     tokio::spawn(peer.answer_all(|_| Ok(json!({"ok": true}))));

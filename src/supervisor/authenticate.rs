@@ -1,4 +1,4 @@
-//! The door at which plugins knock.
+//! Who may connect as a plugin: the tokens, and the actor that takes the connection.
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -9,26 +9,26 @@ use super::{
 };
 use crate::{
     domain::{Mode, PluginId},
-    link::{Attached, Credential, Gate, Handshake, Refusal, Rejected, Session, Ticket, token},
+    link::{Acceptor, Attached, Authenticated, Credential, Handshake, Refusal, Rejected, Session, token},
 };
 
-impl Gate for Handle {
-    fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Ticket, Refusal>> {
+impl Acceptor for Handle {
+    fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Authenticated, Refusal>> {
         Box::pin(self.admit(handshake))
     }
 
-    fn attach(&self, ticket: Ticket, session: Session) -> BoxFuture<'_, Result<Attached, Rejected>> {
+    fn attach(&self, authenticated: Authenticated, session: Session) -> BoxFuture<'_, Result<Attached, Rejected>> {
         Box::pin(async move {
-            let slot = self.projection().slot(ticket.plugin).map_err(|_| Rejected)?;
+            let slot = self.projection().slot(authenticated.plugin).map_err(|_| Rejected)?;
             let (reply, answer) = oneshot::channel();
-            slot.inbox().send(Message::Attach(Attach { ticket, session, reply })).map_err(|_| Rejected)?;
+            slot.inbox().send(Message::Attach(Attach { authenticated, session, reply })).map_err(|_| Rejected)?;
             answer.await.map_err(|_| Rejected)?
         })
     }
 }
 
 impl Handle {
-    async fn admit(&self, handshake: Handshake) -> Result<Ticket, Refusal> {
+    async fn admit(&self, handshake: Handshake) -> Result<Authenticated, Refusal> {
         let claimed = match &handshake.plugin_id {
             Some(text) => Some(PluginId::from_path(text).map_err(|_| Refusal::BadRequest("malformed plugin_id"))?),
             None => None,
@@ -43,14 +43,14 @@ impl Handle {
         let token = handshake.token.clone();
         slot.inbox().send(Message::Authenticate { token, reply }).map_err(|_| Refusal::Internal)?;
         match answer.await {
-            Ok(true) => Ok(Ticket { plugin: id, credential: Credential::Run(run), token: handshake.token }),
+            Ok(true) => Ok(Authenticated { plugin: id, credential: Credential::Run(run), token: handshake.token }),
             Ok(false) => Err(Refusal::Unauthorised),
             Err(_) => Err(Refusal::Internal),
         }
     }
 
     /// An external token names its plugin by itself; an id beside it has to be the right one (CONTRACT 10.2).
-    fn admit_external(&self, claimed: Option<PluginId>, token: String) -> Result<Ticket, Refusal> {
+    fn admit_external(&self, claimed: Option<PluginId>, token: String) -> Result<Authenticated, Refusal> {
         let slots = self.projection().slots();
         let found = slots.iter().filter_map(|slot| slot.plugin()).find(|plugin| {
             let ours = plugin.desired.token.as_deref();
@@ -59,7 +59,7 @@ impl Handle {
         match found {
             Some(plugin) if claimed.is_none_or(|id| id == plugin.id) => {
                 let credential = Credential::Epoch(plugin.desired.token_epoch);
-                Ok(Ticket { plugin: plugin.id, credential, token })
+                Ok(Authenticated { plugin: plugin.id, credential, token })
             }
             _ => Err(Refusal::Unauthorised),
         }

@@ -9,18 +9,18 @@ use super::{Faults, RpcError, Session};
 use crate::domain::{PluginId, RunId};
 
 /// Decides who may connect.
-pub trait Gate: Send + Sync + 'static {
+pub trait Acceptor: Send + Sync + 'static {
     /// Checks who dials in, before the upgrade. It consumes nothing: a request that turns out to be no upgrade must not
     /// spend a token (CONTRACT 19, row 19).
-    fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Ticket, Refusal>>;
+    fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Authenticated, Refusal>>;
 
-    /// Takes a new connection, after the upgrade; checks the ticket again and spends it. It may take a while (an older
+    /// Takes a new connection, after the upgrade; checks the credential again and spends the token. It may take a while (an older
     /// connection is asked whether it lives). The session works already; the plugin's calls wait until this has
     /// answered. It is always awaited to its end, even if the connection ends meanwhile.
-    fn attach(&self, ticket: Ticket, session: Session) -> BoxFuture<'_, Result<Attached, Rejected>>;
+    fn attach(&self, authenticated: Authenticated, session: Session) -> BoxFuture<'_, Result<Attached, Rejected>>;
 }
 
-/// What a plugin shows at the door (CONTRACT 10.1).
+/// What a plugin shows when it dials in (CONTRACT 10.1).
 pub struct Handshake {
     /// The id that it claims, 20 canonical characters. Always there unless the token is an external one.
     pub plugin_id: Option<String>,
@@ -61,7 +61,7 @@ pub enum Credential {
 }
 
 /// A plugin that may connect.
-pub struct Ticket {
+pub struct Authenticated {
     /// Who.
     pub plugin: PluginId,
     /// On what.
@@ -70,10 +70,10 @@ pub struct Ticket {
     pub token: String,
 }
 
-impl fmt::Debug for Ticket {
+impl fmt::Debug for Authenticated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plugin, credential, .. } = self;
-        f.debug_struct("Ticket").field("plugin", plugin).field("credential", credential).finish_non_exhaustive()
+        f.debug_struct("Authenticated").field("plugin", plugin).field("credential", credential).finish_non_exhaustive()
     }
 }
 
