@@ -26,6 +26,9 @@ pub struct Plugin {
     pub reported: Reported,
     /// Revision of its last change of either kind.
     pub revision: u64,
+    /// What the call that installed it was named by its caller, so that a retry gets the same answer. No two plugins
+    /// have the same.
+    pub request_id: Option<String>,
 }
 
 impl Plugin {
@@ -80,6 +83,8 @@ pub struct Desired {
     pub active: ActiveState,
     /// The generation that last changed `active`: a waiter that asked for an earlier one has been superseded.
     pub active_generation: u64,
+    /// The generation that last asked for a new run, whatever else changed; 0 when none ever did.
+    pub restart_generation: u64,
     /// Counts the changes of anything here.
     pub generation: u64,
     /// The static token of an external plugin.

@@ -26,12 +26,21 @@ fn mk_plugin() -> Arc<Plugin> {
         configuration_revision: 0,
         active: ActiveState::Active,
         active_generation: 1,
+        restart_generation: 0,
         generation: 1,
         token: None,
         token_epoch: 1,
     };
     let reported = Reported::inactive(created, 1);
-    Arc::new(Plugin { id: PluginId::from(xid::new()), created, installed: 1, desired, reported, revision: 1 })
+    Arc::new(Plugin {
+        id: PluginId::from(xid::new()),
+        created,
+        installed: 1,
+        desired,
+        reported,
+        revision: 1,
+        request_id: None,
+    })
 }
 
 /// An application that serves everything and reads nothing by itself.

@@ -24,12 +24,13 @@ fn mk_plugin() -> Plugin {
         configuration_revision: 3,
         active: ActiveState::Active,
         active_generation: 4,
+        restart_generation: 0,
         generation: 5,
         token: Some("sdprt_secret".to_owned()),
         token_epoch: 1,
     };
     let reported = Reported { message: "exit status 42".to_owned(), ..Reported::inactive(created, 4) };
-    Plugin { id: PluginId::from(xid::new()), created, installed: 7, desired, reported, revision: 9 }
+    Plugin { id: PluginId::from(xid::new()), created, installed: 7, desired, reported, revision: 9, request_id: None }
 }
 
 #[test]

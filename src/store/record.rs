@@ -14,6 +14,7 @@ use crate::domain::{ActiveState, Desired, Digest, Mode, Plugin, PluginId, Report
 struct Stored<R> {
     created: Timestamp,
     installed: u64,
+    request_id: Option<String>,
     desired: StoredDesired,
     reported: R,
 }
@@ -29,6 +30,7 @@ struct StoredDesired {
     configuration_revision: u64,
     active: ActiveState,
     active_generation: u64,
+    restart_generation: u64,
     generation: u64,
     token: Option<String>,
     token_epoch: u64,
@@ -61,6 +63,7 @@ pub(super) fn encode(plugin: &Plugin) -> Result<String, serde_json::Error> {
     serde_json::to_string(&Stored {
         created: plugin.created,
         installed: plugin.installed,
+        request_id: plugin.request_id.clone(),
         desired,
         reported: &plugin.reported,
     })
@@ -80,6 +83,7 @@ pub(super) fn decode(text: &str, rest: Rest) -> Result<Plugin, StoreError> {
         reported: stored.reported.of(&stored.desired),
         desired: stored.desired.with(rest.manifest, rest.configuration),
         revision: rest.revision,
+        request_id: stored.request_id,
     })
 }
 
@@ -105,6 +109,7 @@ impl From<&Desired> for StoredDesired {
             configuration_revision: desired.configuration_revision,
             active: desired.active,
             active_generation: desired.active_generation,
+            restart_generation: desired.restart_generation,
             generation: desired.generation,
             token: desired.token.clone(),
             token_epoch: desired.token_epoch,
@@ -124,6 +129,7 @@ impl StoredDesired {
             configuration_revision: self.configuration_revision,
             active: self.active,
             active_generation: self.active_generation,
+            restart_generation: self.restart_generation,
             generation: self.generation,
             token: self.token,
             token_epoch: self.token_epoch,

@@ -319,6 +319,7 @@ pub(super) fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
         configuration_revision: 0,
         active,
         active_generation: 1,
+        restart_generation: 0,
         generation: 1,
         token: None,
         token_epoch: 0,
@@ -330,5 +331,6 @@ pub(super) fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
         installed: 0,
         reported: Reported::inactive(created, 1),
         revision: 0,
+        request_id: None,
     }
 }

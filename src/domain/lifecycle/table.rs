@@ -35,12 +35,14 @@ pub(super) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
             configuration_revision: 0,
             active,
             active_generation: 1,
+            restart_generation: 0,
             generation: 1,
             token: None,
             token_epoch: 0,
         },
         reported: Reported::inactive(Timestamp::UNIX_EPOCH, 1),
         revision: 1,
+        request_id: None,
     }
 }
 

@@ -164,11 +164,20 @@ pub(super) fn mk_plugin(number: u32) -> Plugin {
         configuration_revision: 3,
         active: ActiveState::Active,
         active_generation: 4,
+        restart_generation: 2,
         generation: 5,
         token: Some("sprt_secret".to_owned()),
         token_epoch: 6,
     };
-    Plugin { id: mk_id(number), created, desired, installed: 0, reported: mk_report(State::Inactive, 1), revision: 0 }
+    Plugin {
+        id: mk_id(number),
+        created,
+        desired,
+        installed: 0,
+        reported: mk_report(State::Inactive, 1),
+        revision: 0,
+        request_id: Some(format!("request {number}")),
+    }
 }
 
 /// The only place in these tests that knows what a manifest must hold.
