@@ -124,6 +124,7 @@ async fn a_call_that_may_not_wait_long_enough_says_so_and_the_transition_goes_on
     let plugd = Plugd::start().await;
     let api = plugd.api();
     let id = api.install(&["hang"]).await;
+    let mut watch = api.live().await;
     let request = |nanos| SetActiveStateRequest {
         plugin_id: id.clone(),
         active_state: ActiveState::Active.into(),
@@ -134,9 +135,8 @@ async fn a_call_that_may_not_wait_long_enough_says_so_and_the_transition_goes_on
     let late = within("a call", api.plugins().set_active_state(request(50_000_000))).await.unwrap_err();
 
     assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "NOT_SETTLED"));
-    let plugin = api.get(&id).await.unwrap();
-    assert_eq!(plugin.desired_state(), ActiveState::Active);
-    assert!([Starting, Connecting].contains(&state_of(&plugin)));
+    assert_eq!(api.get(&id).await.unwrap().desired_state(), ActiveState::Active);
+    watch.until_state(&id, Connecting).await;
 
     let zero = api.plugins().set_active_state(request(0)).await.unwrap_err();
     assert_eq!((zero.code(), field_violations(&zero)), (Code::InvalidArgument, vec!["wait_timeout".to_owned()]));

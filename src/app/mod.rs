@@ -42,9 +42,6 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// How long a start may take to find out what every plugin does.
 const CATCH_UP: Duration = Duration::from_secs(10);
 
-/// How long the last changes may take to be stored.
-const CLOSE: Duration = Duration::from_millis(500);
-
 /// What is known once the server listens.
 #[derive(Debug)]
 pub struct Ready {
@@ -113,8 +110,7 @@ pub async fn serve(
     if timeout(LAST_WORDS, logs.drained()).await.is_err() {
         tracing::warn!("a process that left its group still prints; what it prints is no longer kept");
     }
-    let closed = timeout(CLOSE, store.close()).await;
-    closed.context("the store does not answer")?.context("the last changes could not be stored")?;
+    store.close().await.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())
 }

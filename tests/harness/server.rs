@@ -268,7 +268,9 @@ impl Plugd {
         gone(self.pid()).await;
         let took = began.elapsed();
         let mut serving = self.running.take().unwrap();
-        (serving.child.wait().unwrap(), took)
+        let status = serving.child.wait().unwrap();
+        println!("plugd ended with {status}");
+        (status, took)
     }
 }
 
