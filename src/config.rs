@@ -1,32 +1,31 @@
 //! What an operator can set: flags > environment > TOML file > defaults, typed.
 //!
-//! Each knob is declared once, in [`Config`] or [`RestConfig`]: its name (the key in the file, and with hyphens the
+//! Each setting is declared once, in [`Config`] or [`RestConfig`]: its name (the key in the file, and with hyphens the
 //! flag), its type, its default and the environment variables that it is read from, the first of which wins: the
 //! `PLUGD_*` name, then the name that CONTRACT section 15 has for it. An empty variable counts as not set.
 //! Durations are written as in Go (`100ms`, `5s`, `1m30s`), sizes as `10MB` or `64KiB`, lists with commas.
+//!
+//! The crate `figment` does the same with less precision: it knows no lines of a file, names one source for all
+//! variables together, and guesses their types, so that a secret of digits becomes a number.
 
-mod check;
-mod file;
-mod flags;
-mod knob;
-mod layers;
+mod duration;
+mod settings;
 mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use rustix::process::Signal;
 
-pub use file::File;
-pub use flags::Flags;
-pub use knob::{Knob, Knobs};
-pub use layers::{Environment, Error, Layers, Origin};
-pub use value::{Bytes, EventCatalog, HttpUrl, LogFormat, PluginUser, RuntimeProvider, Secret, Value, duration};
+pub use duration::parse as duration;
+pub use settings::{Environment, Error, Flags, Given, Setting, Settings, load};
+pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Secret, Value};
 
-use knob::knobs;
+use crate::telemetry::LogFormat;
+use settings::settings;
 
-knobs! {
+settings! {
     /// Settings of `plugd serve`.
-    pub struct Config {
+    pub struct Config checked by check {
         /// Address on which gRPC, REST and the plugins' WebSocket are served.
         listen: SocketAddr = "127.0.0.1:8000", "HOST:PORT", ["PLUGD_LISTEN", "LISTEN_ADDR"];
         /// Certificate that it is encrypted with, PEM, with those that vouch for it; read again when it changes; not set = no encryption.
@@ -107,7 +106,7 @@ knobs! {
         log_max_bytes: Bytes = "10MB", "SIZE", ["PLUGD_LOG_MAX_BYTES"];
         /// Rotated logs that are kept of each plugin, at most 2000; each run begins a new one.
         log_keep: u32 = "3", "N", ["PLUGD_LOG_KEEP"];
-        /// Connections that are open at the same time.
+        /// Connections of clients that are open at the same time; plugins' connections do not count.
         max_connections: u32 = "1024", "N", ["PLUGD_MAX_CONNECTIONS"];
         /// Form of plugd's own log: text or json.
         log_format: LogFormat = "text", "FORMAT", ["PLUGD_LOG_FORMAT"];
@@ -116,9 +115,9 @@ knobs! {
     }
 }
 
-knobs! {
+settings! {
     /// Settings of `plugd rest`, the REST shim in a process of its own.
-    pub struct RestConfig {
+    pub struct RestConfig checked by check_rest {
         /// Address on which REST is served.
         listen: SocketAddr = "127.0.0.1:8001", "HOST:PORT", ["PLUGD_REST_LISTEN"];
         /// Certificate that it is encrypted with, PEM, with those that vouch for it; read again when it changes; not set = no encryption.
@@ -143,6 +142,29 @@ knobs! {
         log: String = "info,sea_orm_migration=warn", "FILTER", ["PLUGD_LOG"];
     }
 }
+
+/// Refuses settings of `plugd serve` that don't go together.
+fn check(config: &Config) -> Result<(), &'static str> {
+    let is_locked_in = config.plugin_user.is_some() && config.plugin_dir.starts_with(&config.data_dir);
+    let rules = [
+        (
+            is_locked_in,
+            "plugin_user can't enter data_dir, which is plugd's alone: set plugin_dir to a folder outside of it",
+        ),
+        (config.ping_interval.is_zero(), "ping_interval is zero: give it at least 1s"),
+        (config.heartbeat.is_zero(), "heartbeat is zero: give it at least 1s"),
+        (config.max_concurrent_starts == 0, "max_concurrent_starts is 0: nothing would ever start"),
+        (config.max_connections == 0, NOBODY_CONNECTS),
+    ];
+    rules.into_iter().find(|(is_broken, _)| *is_broken).map_or(Ok(()), |(_, message)| Err(message))
+}
+
+/// The same for `plugd rest`.
+fn check_rest(config: &RestConfig) -> Result<(), &'static str> {
+    if config.max_connections == 0 { Err(NOBODY_CONNECTS) } else { Ok(()) }
+}
+
+const NOBODY_CONNECTS: &str = "max_connections is 0: nobody could connect";
 
 #[cfg(test)]
 mod tests;

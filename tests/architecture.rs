@@ -13,7 +13,7 @@ use std::{
 use syn::{UseTree, visit::Visit};
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("files", &["domain"]),
     ("store", &["domain", "files"]),
@@ -23,16 +23,16 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("fetch", &["domain"]),
     ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
     ("bus", &["domain", "link", "supervisor"]),
-    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api", "server"]),
+    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api"]),
     // Of the domain only what JSON can be carried.
     ("api", &["domain"]),
-    // Of the server only whose connection a request came on, and its trace.
-    ("rest", &["api", "server"]),
-    ("config", &["domain", "files"]),
+    ("rest", &["api", "telemetry"]),
+    ("telemetry", &["domain"]),
+    ("config", &["files", "telemetry"]),
     ("tls", &["domain", "files"]),
-    ("server", &["tls"]),
+    ("listener", &["tls"]),
     // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
-    ("cli", &["domain", "files", "api", "config", "tls", "app"]),
+    ("cli", &["domain", "files", "api", "config", "telemetry", "tls", "app"]),
     // `app` puts it all together.
     (
         "app",
@@ -51,7 +51,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "rest",
             "config",
             "tls",
-            "server",
+            "telemetry",
+            "listener",
         ],
     ),
     ("lib", &[]),

@@ -1,4 +1,4 @@
-//! Who keeps a connection when there are too many.
+//! What happens to whom when there are too many connections.
 
 use plugd::api::v1::ReportedState::{Active, Inactive};
 use tokio::{
@@ -47,6 +47,16 @@ async fn a_crowd_without_credentials_keeps_nobody_out_and_cuts_nobody_off() {
     api.deactivate(&id).await.unwrap();
     watch.until_state(&id, Inactive).await;
     while !watch_by_rest.event().await.expect("it goes on").data.contains("inactive") {}
+}
+
+#[tokio::test]
+async fn the_connections_of_plugins_are_not_among_those_of_clients() {
+    let plugd = Plugd::with(PLACES).await;
+    let api = plugd.api();
+    for _ in 0..12 {
+        api.run(&["tame"]).await;
+    }
+    plugd.rest().get("/api/plugins").await.expect(200);
 }
 
 #[tokio::test]

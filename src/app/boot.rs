@@ -208,7 +208,7 @@ fn rpc_url(address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, File, Flags};
+    use crate::config::{self, Environment, Flags};
 
     #[test]
     fn plugins_dial_an_address_that_can_be_dialled() {
@@ -239,7 +239,7 @@ mod tests {
             ("limit_cpu", "5s"),
         ];
         let flags = flags.into_iter().fold(Flags::default(), |flags, (name, value)| flags.with(name, value));
-        let config = Config::load(&flags, &Environment::default(), &File::default()).unwrap();
+        let config = config::load(&flags, &Environment::default(), None).unwrap();
         let expected = process::Limits {
             memory_bytes: Some(1),
             open_files: Some(2),

@@ -5,28 +5,31 @@ mod boot;
 mod database;
 mod glue;
 mod health;
-mod listener;
 mod reload;
 mod routes;
 mod upstream;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::{
     sync::{mpsc, watch},
+    task::spawn_blocking,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
-use listener::Open;
 use reload::Reload;
 pub use upstream::serve_rest;
 
 use crate::{
     config::{Config, RuntimeProvider},
-    server::{self, ServerReport},
+    listener::{self, Listener, Report},
     tls::{self, Files, SelfSigned},
 };
 
@@ -67,9 +70,10 @@ pub async fn serve(
     on_ready: impl FnOnce(Ready) + Send,
 ) -> anyhow::Result<()> {
     let (files, self_signed) = certificates(&config)?;
-    let own_door = if files.is_some() { Some(listener::open_for_plugins().await?) } else { None };
-    let Open { listener, address, url, renewal } = listener::open(config.listen, files).await?;
-    let plugins_dial = own_door.as_ref().map_or(address, |door| door.address);
+    let for_plugins = listener_for_plugins(files.is_some()).await?;
+    let listener = Listener::bind(config.listen, files).await?;
+    let (address, url) = (listener.address(), listener.url());
+    let plugins_dial = for_plugins.as_ref().map_or(address, Listener::address);
     let draining = shutdown.child_token();
     let boot::System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog } =
         Box::pin(boot::boot(&config, plugins_dial, draining.clone())).await?;
@@ -81,8 +85,16 @@ pub async fn serve(
         }
     };
     let yielding = yield_to_another(store.healthy(), draining.clone());
-    let options = server_options(config.max_connections);
-    let reload = Reload { renewed, certificates: renewal.asks(), catalog, running: config };
+    let options = listener_options(config.max_connections);
+    let reload = Reload { renewed, certificates: listener.renewals(), running: config };
+    let take = |config: Config| {
+        let catalog = catalog.clone();
+        async move {
+            reload::renew_catalog(&catalog, config.event_catalog.clone()).await;
+            // One that plugd made itself may be made anew.
+            Ok(spawn_blocking(move || certificates(&config)).await??.0)
+        }
+    };
     let serving = async {
         // Until then, what is reported is what was when plugd was last here. Plugins that dial meanwhile wait in the queue.
         let current = async {
@@ -92,15 +104,15 @@ pub async fn serve(
         if is_local && !matches!(timeout(CATCH_UP, current).await, Ok(Ok(()))) {
             tracing::warn!("serving before every plugin's state is known to the store");
         }
-        let served = renewal.beside(server::serve(listener, app, options, draining.clone()));
+        let served = listener::serve(listener, app, options, draining.clone());
         let plugins_served = async {
-            if let Some(door) = own_door {
-                server::serve(door.listener, plugins_app, options, draining.clone()).await;
+            if let Some(listener) = for_plugins {
+                listener::serve(listener, plugins_app, options, draining.clone()).await;
             }
         };
         tracing::info!(url, "serving");
         on_ready(Ready { address, url, admin_token, self_signed });
-        report(tokio::join!(reload.beside(served), plugins_served).0);
+        report(tokio::join!(reload.beside(served, take), plugins_served).0);
     };
     tokio::join!(serving, supervising, yielding);
     connections.close();
@@ -113,6 +125,15 @@ pub async fn serve(
     store.close().await.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// When the listener is encrypted, plugins of this host get a loopback port of their own, which serves them and nothing
+/// else: no certificate vouches for a loopback address, and SDKs take no client certificates.
+async fn listener_for_plugins(is_encrypted: bool) -> anyhow::Result<Option<Listener>> {
+    if !is_encrypted {
+        return Ok(None);
+    }
+    Ok(Some(Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), None).await.context("no port for plugins")?))
 }
 
 /// What the listener is encrypted with, if it is.
@@ -137,12 +158,12 @@ async fn yield_to_another(mut healthy: watch::Receiver<bool>, draining: Cancella
     }
 }
 
-fn server_options(max_connections: u32) -> server::Options {
+fn listener_options(max_connections: u32) -> listener::Options {
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    server::Options { max_connections, drain_timeout: DRAIN, ..server::Options::default() }
+    listener::Options { max_connections, drain_timeout: DRAIN, ..listener::Options::default() }
 }
 
-fn report(report: ServerReport) {
+fn report(report: Report) {
     tracing::info!(accepted = report.accepted, dropped = report.dropped, "no longer listening");
 }
 

@@ -5,7 +5,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::boot;
 use crate::{
-    config::{Config, EventCatalog as Setting, Knobs, RestConfig},
+    config::{EventCatalog as Setting, Settings},
     domain::events::EventCatalog,
     tls::Files,
 };
@@ -16,74 +16,45 @@ const LIVE: [&str; 2] = ["log", "event_catalog"];
 /// Settings that are taken at once where there is encryption before and after.
 const OF_CERTIFICATES: [&str; 3] = ["tls_cert", "tls_key", "tls_client_ca"];
 
-/// What takes new settings of `plugd serve`.
-pub(super) struct Reload {
+/// What takes new settings.
+pub(super) struct Reload<S> {
     /// Settings as they were read again.
-    pub(super) renewed: mpsc::Receiver<Config>,
-    /// Where the certificate's files are sent.
+    pub(super) renewed: mpsc::Receiver<S>,
+    /// Where the certificate's files are sent, if connections are encrypted.
     pub(super) certificates: Option<mpsc::Sender<Files>>,
-    pub(super) catalog: EventCatalog,
     /// The settings that plugd was started with.
-    pub(super) running: Config,
+    pub(super) running: S,
 }
 
-impl Reload {
-    /// Takes settings until `serving` ends.
-    pub(super) async fn beside<T>(mut self, serving: impl Future<Output = T>) -> T {
+impl<S: Settings + Clone> Reload<S> {
+    /// Takes settings until `serving` ends: `take` takes what is not the certificate's, and says where that is now.
+    pub(super) async fn beside<T, F: Future<Output = anyhow::Result<Option<Files>>>>(
+        mut self,
+        serving: impl Future<Output = T>,
+        take: impl Fn(S) -> F,
+    ) -> T {
         let taking = async {
-            while let Some(config) = self.renewed.recv().await {
-                let settings = config.clone();
-                // One that plugd made itself may be made anew.
-                let files = spawn_blocking(move || Ok(super::certificates(&settings)?.0)).await;
-                renew_certificates(self.certificates.as_ref(), files.map_err(anyhow::Error::from).flatten()).await;
-                renew_catalog(&self.catalog, config.event_catalog.clone()).await;
-                tell_of_others(&self.running, &config, self.certificates.is_some() && config.tls_cert.is_some());
+            while let Some(settings) = self.renewed.recv().await {
+                let files = take(settings.clone()).await;
+                tell_of_others(&self.running, &settings, self.certificates.is_some() && !matches!(files, Ok(None)));
+                match (&self.certificates, files) {
+                    // Fails only when nothing is served any more.
+                    (Some(certificates), Ok(Some(files))) => drop(certificates.send(files).await),
+                    (_, Err(error)) => tracing::warn!("{error:#}; the certificate stays as it is"),
+                    _ => {}
+                }
             }
         };
-        until(serving, taking).await
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            served = &mut serving => served,
+            () = taking => serving.await,
+        }
     }
 }
 
-/// The same of `plugd rest`.
-pub(super) struct RestReload {
-    pub(super) renewed: mpsc::Receiver<RestConfig>,
-    pub(super) certificates: Option<mpsc::Sender<Files>>,
-    pub(super) running: RestConfig,
-}
-
-impl RestReload {
-    /// Takes settings until `serving` ends.
-    pub(super) async fn beside<T>(mut self, serving: impl Future<Output = T>) -> T {
-        let taking = async {
-            while let Some(config) = self.renewed.recv().await {
-                let files = Files::of(config.tls_cert.clone(), config.tls_key.clone(), None);
-                renew_certificates(self.certificates.as_ref(), files.map_err(anyhow::Error::from)).await;
-                tell_of_others(&self.running, &config, self.certificates.is_some() && config.tls_cert.is_some());
-            }
-        };
-        until(serving, taking).await
-    }
-}
-
-/// What `serving` comes to, which may outlive the other.
-async fn until<T>(serving: impl Future<Output = T>, taking: impl Future<Output = ()>) -> T {
-    let mut serving = std::pin::pin!(serving);
-    tokio::select! {
-        served = &mut serving => served,
-        () = taking => serving.await,
-    }
-}
-
-async fn renew_certificates(certificates: Option<&mpsc::Sender<Files>>, files: anyhow::Result<Option<Files>>) {
-    match (certificates, files) {
-        // Fails only when nothing is served any more.
-        (Some(certificates), Ok(Some(files))) => drop(certificates.send(files).await),
-        (_, Err(error)) => tracing::warn!("{error:#}; the certificate stays as it is"),
-        _ => {}
-    }
-}
-
-async fn renew_catalog(catalog: &EventCatalog, setting: Setting) {
+/// Reads the catalogue of events again.
+pub(super) async fn renew_catalog(catalog: &EventCatalog, setting: Setting) {
     let read = spawn_blocking(move || boot::catalog(&setting)).await;
     match read.map_err(anyhow::Error::from).flatten() {
         // No catalogue before and after is no news.
@@ -97,7 +68,7 @@ async fn renew_catalog(catalog: &EventCatalog, setting: Setting) {
 }
 
 /// Says which settings were changed and are not taken.
-fn tell_of_others<C: Knobs>(running: &C, renewed: &C, is_encrypted: bool) {
+fn tell_of_others<S: Settings>(running: &S, renewed: &S, is_encrypted: bool) {
     let is_live = |name: &&str| LIVE.contains(name) || is_encrypted && OF_CERTIFICATES.contains(name);
     let others: Vec<&str> = running.differing(renewed).into_iter().filter(|name| !is_live(name)).collect();
     if !others.is_empty() {

@@ -24,9 +24,9 @@ use crate::{
     grpc::{Access, AccessService, AuthLayer, BusService, PluginService, access_service, plugin_service, undecodable},
     logs::Logs,
     rest,
-    server::trace,
     store::Store,
     supervisor::{Handle, Library},
+    telemetry::trace,
 };
 
 /// What the services are made of.

@@ -7,14 +7,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use super::{
-    listener::{self, Open},
-    reload::RestReload,
-    report, server_options,
-};
+use super::{listener_options, reload::Reload, report};
 use crate::{
     config::RestConfig,
-    rest, server,
+    listener::{self, Listener},
+    rest,
     tls::{self, Trust},
 };
 
@@ -35,8 +32,8 @@ pub async fn serve_rest(
     renewed: mpsc::Receiver<RestConfig>,
     on_ready: impl FnOnce(&str) + Send,
 ) -> anyhow::Result<()> {
-    let files = tls::Files::of(config.tls_cert.clone(), config.tls_key.clone(), None)?;
-    let Open { listener, url, renewal, .. } = listener::open(config.listen, files).await?;
+    let listener = Listener::bind(config.listen, certificates(&config)?).await?;
+    let url = listener.url();
     // Streams that nobody reads stall a connection: calls have one of their own.
     let backend = rest::Backend::new(channel(&config)?, channel(&config)?);
     let options = rest::Options {
@@ -47,10 +44,15 @@ pub async fn serve_rest(
     let app = rest::router(backend, options);
     tracing::info!(url, upstream = config.upstream.0, "serving REST");
     on_ready(&url);
-    let served = server::serve(listener, app, server_options(config.max_connections), shutdown);
-    let reload = RestReload { renewed, certificates: renewal.asks(), running: config };
-    report(reload.beside(renewal.beside(served)).await);
+    let (options, certificates_sent) = (listener_options(config.max_connections), listener.renewals());
+    let served = listener::serve(listener, app, options, shutdown);
+    let reload = Reload { renewed, certificates: certificates_sent, running: config };
+    report(reload.beside(served, async |config| certificates(&config)).await);
     Ok(())
+}
+
+fn certificates(config: &RestConfig) -> anyhow::Result<Option<tls::Files>> {
+    Ok(tls::Files::of(config.tls_cert.clone(), config.tls_key.clone(), None)?)
 }
 
 fn channel(config: &RestConfig) -> anyhow::Result<Channel> {

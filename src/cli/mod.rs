@@ -22,20 +22,16 @@ mod logs;
 mod messages;
 mod new;
 mod options;
-mod outlet;
 mod pack;
 mod package;
 mod progress;
-mod reload;
 mod resolve;
-mod rest;
 mod retry;
 mod serve;
 mod several;
 mod shape;
 mod signals;
 mod table;
-mod telemetry;
 mod token;
 mod transfer;
 mod ui;
@@ -77,7 +73,7 @@ enum Command {
     /// Serve gRPC, REST and the plugins' WebSocket
     Serve(Box<serve::Serve>),
     /// Serve REST in front of another plugd
-    Rest(Box<rest::Rest>),
+    Rest(Box<serve::Rest>),
     /// Make the folder of a new plugin that runs
     New(new::New),
     /// Check a plugin's folder, package or manifest as a server would

@@ -1,25 +1,26 @@
-//! `plugd serve`.
+//! `plugd serve` and `plugd rest`.
 
 use std::{
-    env::{self, VarError},
     io::IsTerminal,
     path::{Path, PathBuf},
 };
 
 use clap::Args;
+use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     failure::Failure,
     in_many_threads,
     options::Options,
-    reload, signals,
-    telemetry::{self, Filter},
+    signals,
     ui::{Screen, Ui, quoted},
     usage,
 };
 use crate::{
     app::{self, AdminToken, Ready},
-    config::{Config, Environment, File, Flags, Knobs},
+    config::{self, Config, Environment, Flags, RestConfig, Settings},
+    telemetry::{self, Filter, LogFormat},
     tls::SelfSigned,
 };
 
@@ -42,32 +43,97 @@ pub(super) struct Serve {
     flags: Flags<Config>,
 }
 
+/// Serve REST in front of another plugd
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd rest --listen 127.0.0.1:8080 --upstream http://127.0.0.1:8000")]
+pub(super) struct Rest {
+    /// File with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags<RestConfig>,
+}
+
 impl Serve {
     pub(super) fn run(self, options: &Options, screen: &Screen) -> Result<(), Failure> {
-        let (flags, file) = (with_data_dir(self.flags, options)?, self.config);
-        let load = move || {
-            let file = settings_file::<Config>(file.as_deref())?;
-            Ok(Config::load(&flags, &environment::<Config>()?, &file)?)
-        };
-        let config: Config = load()?;
+        let flags = with_data_dir(self.flags, options)?;
         if self.print_config {
+            let config = settings(&flags, self.config.as_deref())?;
             return Ok(Ui::standard(options).raw(config.to_toml().as_bytes())?);
         }
-        let filter = telemetry::install(&config.log, config.log_format, &screen.errors)?;
-        in_many_threads(serve(config, load, filter, &screen.ui))
+        let log = |config: &Config| (config.log.clone(), config.log_format);
+        run(flags, self.config, log, screen, async |config, stop, renewed| {
+            let folder = config.data_dir.clone();
+            Box::pin(app::serve(config, stop, renewed, |ready| announce(&screen.ui, &ready, &folder))).await
+        })
     }
 }
 
-async fn serve(
-    config: Config,
-    load: impl Fn() -> Result<Config, Failure> + Clone + Send + 'static,
-    filter: Filter,
-    ui: &Ui,
+impl Rest {
+    pub(super) fn run(self, screen: &Screen) -> Result<(), Failure> {
+        let log = |config: &RestConfig| (config.log.clone(), config.log_format);
+        run(self.flags, self.config, log, screen, async |config, stop, renewed| {
+            let announce = |url: &str| screen.ui.note(&format!("plugd serves REST on {url}"));
+            Box::pin(app::serve_rest(config, stop, renewed, announce)).await
+        })
+    }
+}
+
+/// Where a server's log is said to go, and what it is to hold.
+type Log<S> = fn(&S) -> (String, LogFormat);
+
+/// Reads settings, starts the log and serves. SIGHUP has the settings read again.
+fn run<S: Settings + Clone + Send + 'static>(
+    flags: Flags<S>,
+    file: Option<PathBuf>,
+    log: Log<S>,
+    screen: &Screen,
+    serve: impl AsyncFnOnce(S, CancellationToken, mpsc::Receiver<S>) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
-    let stop = signals::stop_token()?;
-    let renewed = reload::on_hangup(load, |config: &Config| &config.log, filter)?;
-    let folder = config.data_dir.clone();
-    Ok(Box::pin(app::serve(config, stop, renewed, |ready| announce(ui, &ready, &folder))).await?)
+    let config = settings(&flags, file.as_deref())?;
+    let (text, format) = log(&config);
+    let filter = telemetry::install(&text, format, &screen.errors)?;
+    in_many_threads(async {
+        let stop = signals::stop_token()?;
+        let renewed = on_hangup(move || settings(&flags, file.as_deref()), log, filter)?;
+        Ok(serve(config, stop, renewed).await?)
+    })
+}
+
+/// The settings of a server: from these flags, the environment and the file, if one was named.
+///
+/// # Errors
+/// One of them can't be used.
+pub(super) fn settings<S: Settings>(flags: &Flags<S>, file: Option<&Path>) -> Result<S, Failure> {
+    Ok(config::load(flags, &Environment::of_process::<S>()?, file)?)
+}
+
+/// Reads the settings with `load` at each SIGHUP. The log's filter is changed here; the settings are handed on to what takes
+/// the rest.
+fn on_hangup<S: Send + 'static>(
+    load: impl Fn() -> Result<S, Failure> + Clone + Send + 'static,
+    log: Log<S>,
+    mut filter: Filter,
+) -> Result<mpsc::Receiver<S>, Failure> {
+    let mut hangups = signals::hangups()?;
+    let (renewed, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::info!("SIGHUP: reading the settings again");
+            // A file may be on a disk that hangs.
+            let Ok(loaded) = spawn_blocking(load.clone()).await else { return };
+            match loaded {
+                Ok(config) => {
+                    filter.renew(&log(&config).0);
+                    if renewed.send(config).await.is_err() {
+                        return;
+                    }
+                }
+                Err(failure) => tracing::error!("{}; nothing is changed", failure.what),
+            }
+        }
+    });
+    Ok(receiver)
 }
 
 fn announce(ui: &Ui, ready: &Ready, folder: &Path) {
@@ -101,30 +167,6 @@ fn tell_certificate(ui: &Ui, ready: &Ready, own: &SelfSigned, folder: &Path) {
     ui.note(&format!("To use it: plugd --server {url} --cacert {certificate} --data-dir {folder} list"));
 }
 
-/// The environment, as far as it is text.
-///
-/// # Errors
-/// A variable that a setting is read from is not.
-pub(super) fn environment<C: Knobs>() -> Result<Environment, Failure> {
-    let mut known = C::KNOBS.iter().flat_map(|knob| knob.env);
-    if let Some(name) = known.find(|name| matches!(env::var(name), Err(VarError::NotUnicode(_)))) {
-        return Err(usage(format!("the environment variable {name} is not UTF-8 text: give it another value")));
-    }
-    let texts = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    Ok(env::vars_os().filter_map(texts).collect())
-}
-
-/// The settings file, if one was named.
-///
-/// # Errors
-/// It can't be read or used.
-pub(super) fn settings_file<C: Knobs>(path: Option<&std::path::Path>) -> Result<File, Failure> {
-    let file = path.map(|path| File::read(path, C::KNOBS)).transpose()?;
-    Ok(file.unwrap_or_default())
-}
-
 /// The flags with the global option for the data folder among them.
 ///
 /// # Errors
@@ -134,5 +176,16 @@ pub(super) fn with_data_dir(flags: Flags<Config>, options: &Options) -> Result<F
     match folder.to_str() {
         Some(folder) => Ok(flags.with("data_dir", folder)),
         None => Err(usage(format!("{folder:?} can't be the data folder: its path is not UTF-8; give it another name"))),
+    }
+}
+
+impl From<telemetry::Error> for Failure {
+    fn from(error: telemetry::Error) -> Self {
+        match error {
+            telemetry::Error::Filter(..) => {
+                usage(error.to_string()).hint("write it like \"info\" or \"warn,plugd=debug\"")
+            }
+            telemetry::Error::Start(_) => Self::new(error.to_string()),
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     failure::{Exit, Failure},
     in_many_threads,
     options::Options,
-    serve::{environment, settings_file, with_data_dir},
+    serve::{settings, with_data_dir},
     shape,
     table::Table,
     ui::{Ui, sanitize},
@@ -22,7 +22,7 @@ use super::{
 use crate::api::v1::{AccessToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role};
 use crate::{
     app::{self, AdminToken},
-    config::{Config, Flags},
+    config::Flags,
 };
 
 /// Tokens asked for at a time.
@@ -143,8 +143,7 @@ impl Reset {
     pub(super) fn run(self, options: &Options, ui: &Ui) -> Result<(), Failure> {
         let flags = with_data_dir(Flags::default(), options)?;
         let flags = self.database_url.into_iter().fold(flags, |flags, url| flags.with("database_url", url));
-        let file = settings_file::<Config>(self.config.as_deref())?;
-        let config = Config::load(&flags, &environment::<Config>()?, &file)?;
+        let config = settings(&flags, self.config.as_deref())?;
         in_many_threads(async { report(&Box::pin(app::reset_token(&config)).await?, ui) })
     }
 }

@@ -13,10 +13,9 @@ use serde_json::{Value, json};
 use super::{
     failure::Failure,
     options::{Options, Output, When},
-    outlet::Outlet,
 };
-use crate::domain::terminal::is_unsafe;
 pub(super) use crate::domain::terminal::{sanitize, sanitize_line};
+use crate::{domain::terminal::is_unsafe, telemetry::output::BackgroundWriter};
 
 /// A shared place to print to.
 type Sink = Arc<Mutex<dyn Write + Send>>;
@@ -173,7 +172,7 @@ fn is_colored(options: &Options) -> bool {
     }
 }
 
-/// In one piece, as an [`Outlet`] takes or drops it.
+/// In one piece, as an [`BackgroundWriter`] takes or drops it.
 fn write_line(sink: &Sink, text: &str) -> io::Result<()> {
     let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
     sink.write_all(format!("{text}\n").as_bytes())?;
@@ -184,16 +183,16 @@ fn write_line(sink: &Sink, text: &str) -> io::Result<()> {
 pub(super) struct Screen {
     pub(super) ui: Ui,
     /// Standard error, for the log.
-    pub(super) errors: Outlet,
-    output: Outlet,
+    pub(super) errors: BackgroundWriter,
+    output: BackgroundWriter,
 }
 
 impl Screen {
     /// # Errors
     /// No thread could be started.
     pub(super) fn start(options: &Options) -> io::Result<Self> {
-        let output = Outlet::start(io::stdout(), tell_dropped)?;
-        let errors = Outlet::start(io::stderr(), tell_dropped)?;
+        let output = BackgroundWriter::start(io::stdout(), tell_dropped)?;
+        let errors = BackgroundWriter::start(io::stderr(), tell_dropped)?;
         let ui = Ui::new(output.clone(), errors.clone(), options.output, is_colored(options));
         Ok(Self { ui, errors, output })
     }

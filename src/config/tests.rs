@@ -2,17 +2,14 @@ use std::{path::Path, time::Duration};
 
 use super::*;
 
-fn environment(pairs: &[(&str, &str)]) -> Environment {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-fn file(text: &str) -> Result<File, Error> {
-    File::parse(Path::new("plugd.toml"), text, Config::KNOBS)
-}
-
 fn load(flags: &[(&'static str, &str)], variables: &[(&str, &str)], text: &str) -> Result<Config, Error> {
     let flags = flags.iter().fold(Flags::default(), |flags, (name, value)| flags.with(name, *value));
-    Config::load(&flags, &environment(variables), &file(text)?)
+    settings::merged(&flags, &variables.iter().copied().collect(), Some((Path::new("plugd.toml"), text)))
+}
+
+/// The settings in a file.
+fn of_file(path: &Path) -> Result<Config, Error> {
+    super::load(&Flags::default(), &Environment::default(), Some(path))
 }
 
 #[test]
@@ -78,7 +75,7 @@ fn an_error_names_where_the_value_stands_what_it_is_and_what_is_expected() {
             load(&[], &[], "\nping_interval = \"-5s\""),
             "plugd.toml line 2: \"-5s\" is no value for ping_interval: a time like",
         ),
-        (load(&[], &[], "log_keep = 3\n\nping = \"5s\"\n"), "plugd.toml line 3: there is no setting \"ping\""),
+        (load(&[], &[], "log_keep = 3\n\npong = \"5s\"\n"), "plugd.toml line 3: there is no setting \"pong\""),
         (load(&[], &[], "log_keep = 3\nlog_keep ="), "plugd.toml line 2: "),
         (load(&[("ping_interval", "0s")], &[], ""), "ping_interval is zero"),
     ];
@@ -86,6 +83,16 @@ fn an_error_names_where_the_value_stands_what_it_is_and_what_is_expected() {
         let message = result.unwrap_err().to_string();
         assert!(message.starts_with(expected), "{message}");
     }
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_setting_that_was_probably_meant() {
+    let message = |text: &str| load(&[], &[], text).unwrap_err().to_string();
+    for (key, meant) in [("log_kep", "log_keep"), ("ping", "ping_timeout"), ("max-connections", "max_connections")] {
+        let expected = format!("plugd.toml line 1: there is no setting {key:?}; did you mean {meant}?");
+        assert_eq!(message(&format!("{key} = 1")), expected);
+    }
+    assert_eq!(message("zzz = 1"), "plugd.toml line 1: there is no setting \"zzz\"");
 }
 
 #[test]
@@ -158,11 +165,11 @@ fn printed_settings_hold_no_password() {
 }
 
 #[test]
-fn every_knob_has_a_plugd_variable_first_and_no_variable_sets_two() {
+fn every_setting_has_a_plugd_variable_first_and_no_variable_sets_two() {
     let mut seen = std::collections::BTreeSet::new();
-    for knob in Config::KNOBS {
-        assert!(knob.env[0].starts_with("PLUGD_"), "{}", knob.name);
-        assert!(knob.env.iter().all(|name| seen.insert(*name)), "{}", knob.name);
+    for setting in Config::ALL {
+        assert!(setting.env[0].starts_with("PLUGD_"), "{}", setting.name);
+        assert!(setting.env.iter().all(|name| seen.insert(*name)), "{}", setting.name);
     }
 }
 
@@ -171,15 +178,14 @@ fn a_file_may_have_a_byte_order_mark_and_line_ends_of_windows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plugd.toml");
     std::fs::write(&path, "\u{feff}log_keep = 7\r\ngrace = \"3s\"\r\n").unwrap();
-    let config = Config::load(&Flags::default(), &Environment::default(), &File::read(&path, Config::KNOBS).unwrap());
-    let config = config.unwrap();
+    let config = of_file(&path).unwrap();
     assert_eq!((config.log_keep, config.grace), (7, Duration::from_secs(3)));
 }
 
 #[test]
 fn a_file_that_is_none_or_too_large_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let message = |path: &Path| File::read(path, Config::KNOBS).unwrap_err().to_string();
+    let message = |path: &Path| of_file(path).unwrap_err().to_string();
     let expected = format!("can't read {}: it is a folder, not a file", folder.path().display());
     assert_eq!(message(folder.path()), expected);
     let path = folder.path().join("plugd.toml");

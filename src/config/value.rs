@@ -1,7 +1,4 @@
-//! The types of knobs: how each is read from text and written as TOML.
-
-mod duration;
-mod kinds;
+//! The types of settings: how each is read from text and written as TOML.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -11,19 +8,37 @@ use std::{
 
 use rustix::process::Signal;
 
-pub use duration::parse as duration;
-pub use kinds::{Bytes, EventCatalog, HttpUrl, LogFormat, PluginUser, RuntimeProvider, Secret};
+use super::duration;
+use crate::telemetry::LogFormat;
 
-/// A type that a knob can have.
+/// A type that a setting can have.
 pub trait Value: Sized {
-    /// What the knob takes, for the sentence "… is expected".
+    /// What the setting takes, for the sentence "… is expected".
     const EXPECTED: &'static str;
 
     /// Reads a value; `None` if the text is not one.
     fn read(text: &str) -> Option<Self>;
 
-    /// The value as a TOML literal; `None` if it is not set. Passwords in addresses are left out.
+    /// The value as a TOML literal; `None` if it is not set. Secrets are left out.
     fn to_toml(&self) -> Option<String>;
+}
+
+/// How a type is read and written: what it takes, then the text as a value, then the value as TOML.
+macro_rules! value {
+    ($type:ty, $expected:literal, |$text:ident| $read:expr, |$value:ident| $toml:expr) => {
+        impl Value for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn read($text: &str) -> Option<Self> {
+                $read
+            }
+
+            fn to_toml(&self) -> Option<String> {
+                let $value = self;
+                $toml
+            }
+        }
+    };
 }
 
 /// A TOML string.
@@ -31,15 +46,72 @@ fn quoted(text: &str) -> Option<String> {
     Some(serde_json::Value::from(text).to_string())
 }
 
-impl Value for String {
-    const EXPECTED: &'static str = "a text that is not empty";
+fn unless_empty(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// The value that has this name.
+fn named<T: Copy>(names: &[(&str, T)], text: &str) -> Option<T> {
+    names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
+}
+
+/// The name of a value, as a TOML string.
+fn name_of<T: PartialEq>(names: &[(&str, T)], value: &T) -> Option<String> {
+    names.iter().find(|(_, other)| other == value).and_then(|(name, _)| quoted(name))
+}
+
+value!(String, "a text that is not empty", |text| unless_empty(text).map(str::to_owned), |value| quoted(
+    &without_password(value)
+));
+value!(PathBuf, "a path", |text| unless_empty(text).map(PathBuf::from), |value| quoted(&value.to_string_lossy()));
+value!(u32, "a whole number, 0 or more,", |text| text.parse().ok(), |value| Some(value.to_string()));
+value!(u64, "a whole number, 0 or more,", |text| text.parse().ok(), |value| Some(value.to_string()));
+value!(bool, "true or false", |text| text.to_ascii_lowercase().parse().ok(), |value| Some(value.to_string()));
+value!(Duration, "a time like 100ms, 5s or 1m30s", |text| duration::parse(text), |value| quoted(&duration::show(
+    *value
+)));
+value!(
+    Vec<String>,
+    "a list with commas or spaces",
+    |text| Some(text.split([',', ' ']).filter(|item| !item.is_empty()).map(str::to_owned).collect()),
+    |value| Some(serde_json::Value::from(value.clone()).to_string())
+);
+value!(
+    SocketAddr,
+    "an address and a port like 127.0.0.1:8000, [::1]:8000, localhost:8000 or :8000",
+    |text| address(text),
+    |value| quoted(&value.to_string())
+);
+value!(
+    Signal,
+    "SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2 or SIGKILL",
+    |text| named(&SIGNALS, &format!("SIG{}", text.to_ascii_uppercase().trim_start_matches("SIG"))),
+    |value| name_of(&SIGNALS, value)
+);
+value!(RuntimeProvider, "local or none", |text| named(&PROVIDERS, &text.to_ascii_lowercase()), |value| name_of(
+    &PROVIDERS, value
+));
+value!(LogFormat, "text or json", |text| named(&FORMATS, text), |value| name_of(&FORMATS, value));
+value!(Secret, "a secret", |text| unless_empty(text).map(|text| Self(text.to_owned())), |_value| None);
+value!(EventCatalog, "none, storyden or a file", |text| unless_empty(text).map(EventCatalog::named), |value| {
+    quoted(&value.name())
+});
+value!(Bytes, "a size like 10MB, 512KiB or 1000000", |text| bytes(text).map(Self), |value| Some(value.0.to_string()));
+value!(PluginUser, "a numeric user and group like 1000:1000", |text| user(text), |value| quoted(&format!(
+    "{}:{}",
+    value.uid, value.gid
+)));
+value!(HttpUrl, "an address like http://localhost:8000", |text| http_url(text), |value| value.0.to_toml());
+
+impl<T: Value> Value for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
 
     fn read(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| text.to_owned())
+        if text.is_empty() { Some(None) } else { T::read(text).map(Some) }
     }
 
     fn to_toml(&self) -> Option<String> {
-        quoted(&without_password(self))
+        self.as_ref().and_then(T::to_toml)
     }
 }
 
@@ -55,99 +127,13 @@ fn without_password(text: &str) -> String {
     format!("{scheme}://{}", parts.collect::<String>().trim_end_matches(['?', '&']))
 }
 
-impl Value for PathBuf {
-    const EXPECTED: &'static str = "a path";
-
-    fn read(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| text.into())
+fn address(text: &str) -> Option<SocketAddr> {
+    if let Some(port) = text.strip_prefix("localhost:") {
+        return Some((Ipv4Addr::LOCALHOST, port.parse().ok()?).into());
     }
-
-    fn to_toml(&self) -> Option<String> {
-        quoted(&self.to_string_lossy())
-    }
-}
-
-impl<T: Value> Value for Option<T> {
-    const EXPECTED: &'static str = T::EXPECTED;
-
-    fn read(text: &str) -> Option<Self> {
-        if text.is_empty() { Some(None) } else { T::read(text).map(Some) }
-    }
-
-    fn to_toml(&self) -> Option<String> {
-        self.as_ref().and_then(T::to_toml)
-    }
-}
-
-impl Value for Vec<String> {
-    const EXPECTED: &'static str = "a list with commas or spaces";
-
-    fn read(text: &str) -> Option<Self> {
-        Some(text.split([',', ' ']).filter(|item| !item.is_empty()).map(str::to_owned).collect())
-    }
-
-    fn to_toml(&self) -> Option<String> {
-        Some(serde_json::Value::from(self.clone()).to_string())
-    }
-}
-
-macro_rules! numbers {
-    ($($type:ty),+) => {$(
-        impl Value for $type {
-            const EXPECTED: &'static str = "a whole number, 0 or more,";
-
-            fn read(text: &str) -> Option<Self> {
-                text.parse().ok()
-            }
-
-            fn to_toml(&self) -> Option<String> {
-                Some(self.to_string())
-            }
-        }
-    )+};
-}
-
-numbers!(u32, u64);
-
-impl Value for bool {
-    const EXPECTED: &'static str = "true or false";
-
-    fn read(text: &str) -> Option<Self> {
-        text.to_ascii_lowercase().parse().ok()
-    }
-
-    fn to_toml(&self) -> Option<String> {
-        Some(self.to_string())
-    }
-}
-
-impl Value for Duration {
-    const EXPECTED: &'static str = "a time like 100ms, 5s or 1m30s";
-
-    fn read(text: &str) -> Option<Self> {
-        duration::parse(text)
-    }
-
-    fn to_toml(&self) -> Option<String> {
-        quoted(&duration::show(*self))
-    }
-}
-
-impl Value for SocketAddr {
-    const EXPECTED: &'static str = "an address and a port like 127.0.0.1:8000, [::1]:8000, localhost:8000 or :8000";
-
-    fn read(text: &str) -> Option<Self> {
-        if let Some(port) = text.strip_prefix("localhost:") {
-            return Some((Ipv4Addr::LOCALHOST, port.parse().ok()?).into());
-        }
-        match text.strip_prefix(':') {
-            Some(port) => Some((Ipv4Addr::UNSPECIFIED, port.parse().ok()?).into()),
-            None => text.parse().ok(),
-        }
-    }
-
-    fn to_toml(&self) -> Option<String> {
-        quoted(&self.to_string())
+    match text.strip_prefix(':') {
+        Some(port) => Some((Ipv4Addr::UNSPECIFIED, port.parse().ok()?).into()),
+        None => text.parse().ok(),
     }
 }
 
@@ -162,16 +148,101 @@ const SIGNALS: [(&str, Signal); 7] = [
     ("SIGKILL", Signal::KILL),
 ];
 
-impl Value for Signal {
-    const EXPECTED: &'static str = "SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2 or SIGKILL";
+/// What runs supervised plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuntimeProvider {
+    /// plugd, as processes on this machine.
+    Local,
+    /// Nothing: plugins are disabled altogether (CONTRACT 1.2).
+    None,
+}
 
-    fn read(text: &str) -> Option<Self> {
-        let upper = text.to_ascii_uppercase();
-        let short = upper.strip_prefix("SIG").unwrap_or(&upper);
-        SIGNALS.iter().find(|(name, _)| name.strip_prefix("SIG") == Some(short)).map(|(_, signal)| *signal)
+const PROVIDERS: [(&str, RuntimeProvider); 2] = [("local", RuntimeProvider::Local), ("none", RuntimeProvider::None)];
+
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+
+/// Something that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// The events that a manifest may say it consumes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventCatalog {
+    /// Any name.
+    Any,
+    /// The 42 of CONTRACT section 12.
+    Storyden,
+    /// Those in a file, one a line.
+    File(PathBuf),
+}
+
+impl EventCatalog {
+    fn named(text: &str) -> Self {
+        match text {
+            "none" => Self::Any,
+            "storyden" => Self::Storyden,
+            path => Self::File(path.into()),
+        }
     }
 
-    fn to_toml(&self) -> Option<String> {
-        SIGNALS.iter().find(|(_, signal)| signal == self).and_then(|(name, _)| quoted(name))
+    fn name(&self) -> String {
+        match self {
+            Self::Any => "none".to_owned(),
+            Self::Storyden => "storyden".to_owned(),
+            Self::File(path) => path.to_string_lossy().into_owned(),
+        }
     }
+}
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+/// Units of a size, longest first where one ends with another.
+const UNITS: [(&str, u64); 7] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+
+fn bytes(text: &str) -> Option<u64> {
+    let split = |(unit, factor): &(&str, u64)| Some((text.strip_suffix(unit)?, *factor));
+    let (number, factor) = UNITS.iter().find_map(split).unwrap_or((text, 1));
+    number.trim().parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// A user and a group by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginUser {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+fn user(text: &str) -> Option<PluginUser> {
+    // The highest number means "no change" to the kernel.
+    let id = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX);
+    let (uid, gid) = text.split_once(':')?;
+    Some(PluginUser { uid: id(uid)?, gid: id(gid)? })
+}
+
+/// An http or https address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpUrl(pub String);
+
+fn http_url(text: &str) -> Option<HttpUrl> {
+    let uri: tonic::codegen::http::Uri = text.parse().ok()?;
+    let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+    (is_http && uri.host().is_some()).then(|| HttpUrl(text.trim_end_matches('/').to_owned()))
 }

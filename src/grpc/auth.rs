@@ -19,12 +19,9 @@ use super::{
     permissions,
     status::status,
 };
-use crate::{
-    domain::{
-        Error, Reason, Result,
-        access::{Permission, Role},
-    },
-    server::Guest,
+use crate::domain::{
+    Error, Reason, Result,
+    access::{Permission, Role},
 };
 
 /// Puts [`Authenticated`] before services; one is enough for all behind one router.
@@ -73,9 +70,6 @@ where
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         match admit(&self.access, request.uri().path(), request.headers()) {
             Ok(caller) => {
-                if let Some(guest) = request.extensions().get::<Guest>().filter(|_| caller.is_some()) {
-                    guest.let_in();
-                }
                 request.extensions_mut().extend(extensions(caller));
                 Either::Left(self.inner.call(request))
             }

@@ -14,7 +14,7 @@ use axum::{
 use serde_json::Value;
 
 use super::{body::JSON, error::Problem, path};
-use crate::server::trace::TraceId;
+use crate::telemetry::trace::TraceId;
 
 /// The media type of RFC 9457.
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";

@@ -17,10 +17,7 @@ use super::{
     error::Problem,
     site,
 };
-use crate::{
-    api::v1::{ListPluginsRequest, SetActiveStateRequest},
-    server::Guest,
-};
+use crate::api::v1::{ListPluginsRequest, SetActiveStateRequest};
 
 /// How long the service may take to say whether a credential is good.
 const ASKING: Duration = Duration::from_secs(10);
@@ -64,33 +61,18 @@ impl Access {
 pub(super) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Problem> {
     guard.forget_dead_cookie(request.headers_mut()).await;
     let caller = Caller::of(request.headers());
-    let guest = request.extensions().get::<Guest>().cloned();
     guard.require_credential(&caller)?;
     if guard.access == Access::Write {
         // Whether the credential is good comes first: about a request of nobody nothing else is said.
         guard.ask(harmless_write(&guard.app, &caller)).await?;
         guard.require_own_site(&caller, &request)?;
-        let_in(guest.as_ref());
     }
     let response = guard.within_deadline(next.run(request)).await?;
     let is_unasked = response.extensions().get::<Problem>().is_some_and(Problem::is_local);
     if is_unasked && guard.access == Access::Read {
         guard.ask(harmless_read(&guard.app, &caller)).await?;
     }
-    if guard.access == Access::Read && is_answer_to_a_caller(response.status()) {
-        let_in(guest.as_ref());
-    }
     Ok(response)
-}
-
-/// A request without a listener of ours, as in tests, came on no connection.
-fn let_in(guest: Option<&Guest>) {
-    guest.into_iter().for_each(Guest::let_in);
-}
-
-/// Would only somebody with a good credential be answered so?
-fn is_answer_to_a_caller(status: StatusCode) -> bool {
-    !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && !status.is_server_error()
 }
 
 impl Guard {

@@ -53,7 +53,7 @@ use self::{
     error::Problem,
     operation::{Group, Operation},
 };
-use crate::server::trace;
+use crate::telemetry::trace;
 
 /// Largest body of a request, in bytes, unless the options say otherwise: 50 MiB (CONTRACT 1.5).
 pub const MAX_BODY: usize = 50 * 1024 * 1024;

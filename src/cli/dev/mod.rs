@@ -22,10 +22,13 @@ use super::{
     in_many_threads,
     options::{Options, Output},
     package::{BUILD, Folder, ManifestArg, Package},
-    signals, telemetry,
+    signals,
     ui::{Screen, Style, Ui, sanitize_line},
 };
-use crate::config::{Config, Flags};
+use crate::{
+    config::{Config, Flags},
+    telemetry,
+};
 use changes::Changes;
 use server::{Access, Server, Settings};
 

@@ -17,9 +17,9 @@ use crate::{
     cli::{
         failure::{Exit, Failure},
         options::{Options, read_token},
-        serve::{environment, with_data_dir},
+        serve::with_data_dir,
     },
-    config::{Config, Environment, File, Flags},
+    config::{self, Config, Environment, Flags},
 };
 
 /// Folder of the data of development sessions.
@@ -55,32 +55,28 @@ pub(super) struct Settings {
 /// # Errors
 /// A setting can't be used.
 pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Settings, Failure> {
-    let (environment, mut taken, mut home) = (environment::<Config>()?, None, Home::Named);
+    let (environment, mut taken, mut home) = (Environment::of_process::<Config>()?, None, Home::Named);
     let mut flags = with_data_dir(flags.clone(), options)?;
     if flags.get("data_dir").is_none() {
         home = Home::Own;
         let name = dir.file_name().unwrap_or_default();
         flags = flags.with("data_dir", Path::new(DATA_DIR).join(name).to_string_lossy());
     }
-    if flags.get("listen").is_none() && !is_set(&environment, &["PLUGD_LISTEN", "LISTEN_ADDR"]) {
+    if flags.get("listen").is_none() && environment.first_of(&["PLUGD_LISTEN", "LISTEN_ADDR"]).is_none() {
         let (address, is_usual) = free_address();
         taken = (!is_usual).then_some(USUAL);
         flags = flags.with("listen", address.to_string());
     }
-    if flags.get("log").is_none() && !is_set(&environment, &["PLUGD_LOG"]) {
+    if flags.get("log").is_none() && environment.first_of(&["PLUGD_LOG"]).is_none() {
         flags = flags.with("log", LOG);
     }
-    let config = Config::load(&flags, &environment, &File::default())?;
+    let config = config::load(&flags, &environment, None)?;
     if config.tls_cert.is_some() || config.tls_self_signed {
         return Err(Failure::new("`plugd dev` serves this machine only and does not encrypt")
             .hint("leave out --tls-cert, --tls-self-signed and their variables; for a server that encrypts: `plugd serve`, then `plugd install`")
             .exit(Exit::Usage));
     }
     Ok(Settings { config, home, taken })
-}
-
-fn is_set(environment: &Environment, names: &[&str]) -> bool {
-    names.iter().any(|name| environment.get(*name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The usual address if it is free, else any; and which of both.

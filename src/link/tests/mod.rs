@@ -14,7 +14,7 @@ use std::{
 use futures_util::{FutureExt, SinkExt, StreamExt, future::BoxFuture};
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpSocket, TcpStream},
     sync::mpsc,
     time::timeout,
 };
@@ -25,7 +25,7 @@ use tokio_tungstenite::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
-use crate::{domain::RunId, server};
+use crate::{domain::RunId, listener};
 
 const PLUGIN: &str = "9m4e2mr0ui3e8a215n4g";
 const LONG: Duration = Duration::from_secs(30);
@@ -77,8 +77,8 @@ impl Setup {
     }
 
     async fn start(self) -> Rig {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = listener::Listener::bind(([127, 0, 0, 1], 0).into(), None).await.unwrap();
+        let address = listener.address();
         let (events, events_of) = mpsc::unbounded_channel();
         let (sessions, sessions_of) = mpsc::unbounded_channel();
         let handshakes = Arc::default();
@@ -90,10 +90,9 @@ impl Setup {
             handshakes: Arc::clone(&handshakes),
         });
         let stop = CancellationToken::new();
-        let listener = server::Listener::new(listener, None);
         let connections = TaskTracker::new();
         let app = router(acceptor, options, connections.clone());
-        tokio::spawn(server::serve(listener, app, server::Options::default(), stop.clone()));
+        tokio::spawn(listener::serve(listener, app, listener::Options::default(), stop.clone()));
         Rig { address, events: events_of, sessions: sessions_of, handshakes, connections, _stop: stop.drop_guard() }
     }
 }

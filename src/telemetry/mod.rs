@@ -1,4 +1,7 @@
-//! plugd's own log: to standard error, for people or as JSON.
+//! What plugd tells of itself: its log, to standard error, for people or as JSON; and the traces that requests belong to.
+
+pub mod output;
+pub mod trace;
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -10,21 +13,42 @@ use tracing::field::Field;
 use tracing_subscriber::{
     EnvFilter, Registry,
     field::MakeExt,
+    filter::ParseError,
     fmt::{
         self,
         format::{Writer, debug_fn},
     },
     layer::SubscriberExt,
     reload,
-    util::SubscriberInitExt,
+    util::{SubscriberInitExt, TryInitError},
 };
 
-use super::{failure::Failure, outlet::Outlet, usage};
-use crate::{config::LogFormat, domain::terminal::sanitize};
+use crate::domain::terminal::sanitize;
+use output::BackgroundWriter;
+
+/// The form of plugd's own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What the log should let through can't be read.
+    #[error("log: {0:?} is no filter: {1}")]
+    Filter(String, #[source] ParseError),
+    /// There is one already.
+    #[error("can't start logging: {0}")]
+    Start(#[from] TryInitError),
+}
 
 /// What the log lets through, which can be changed.
 #[derive(Debug)]
-pub(super) struct Filter {
+pub struct Filter {
     handle: reload::Handle<EnvFilter, Registry>,
     /// As it was written.
     text: String,
@@ -34,25 +58,22 @@ pub(super) struct Filter {
 ///
 /// # Errors
 /// The filter is not one.
-pub(super) fn install(text: &str, format: LogFormat, output: &Outlet) -> Result<Filter, Failure> {
+pub fn install(text: &str, format: LogFormat, output: &BackgroundWriter) -> Result<Filter, Error> {
     let (filter, handle) = reload::Layer::new(parse(text)?);
     let output = output.clone();
     let layer = fmt::layer().with_writer(move || output.clone()).with_ansi(io::stderr().is_terminal());
     let fields = debug_fn(field).delimited(" ");
     let registry = tracing_subscriber::registry().with(filter);
-    let installed = match format {
-        LogFormat::Text => registry.with(layer.fmt_fields(fields)).try_init(),
-        LogFormat::Json => registry.with(layer.json()).try_init(),
-    };
-    installed.map_err(|error| Failure::new(format!("can't start logging: {error}")))?;
+    match format {
+        LogFormat::Text => registry.with(layer.fmt_fields(fields)).try_init()?,
+        LogFormat::Json => registry.with(layer.json()).try_init()?,
+    }
     log_panics();
     Ok(Filter { handle, text: text.to_owned() })
 }
 
-fn parse(text: &str) -> Result<EnvFilter, Failure> {
-    EnvFilter::try_new(text).map_err(|error| {
-        usage(format!("log: {text:?} is no filter: {error}")).hint("write it like \"info\" or \"warn,plugd=debug\"")
-    })
+fn parse(text: &str) -> Result<EnvFilter, Error> {
+    EnvFilter::try_new(text).map_err(|error| Error::Filter(text.to_owned(), error))
 }
 
 /// The standard library prints them by itself, and waits for whoever reads.
@@ -68,18 +89,17 @@ fn log_panics() {
 
 impl Filter {
     /// Lets through what this filter does from now on, and says so. One that is none changes nothing.
-    pub(super) fn renew(&mut self, text: &str) {
+    pub fn renew(&mut self, text: &str) {
         if self.text == text {
             return;
         }
-        let renewed =
-            parse(text).and_then(|filter| self.handle.reload(filter).map_err(|error| Failure::new(error.to_string())));
-        match renewed {
+        let parsed = parse(text).map_err(|error| error.to_string());
+        match parsed.and_then(|filter| self.handle.reload(filter).map_err(|error| error.to_string())) {
             Ok(()) => {
                 text.clone_into(&mut self.text);
                 tracing::info!(log = text, "the log has another filter");
             }
-            Err(failure) => tracing::error!("{}; the filter stays {:?}", failure.what, self.text),
+            Err(error) => tracing::error!("{error}; the filter stays {:?}", self.text),
         }
     }
 }
@@ -98,24 +118,11 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::cli::ui::tests::Printed;
 
-    #[test]
-    fn a_line_of_the_log_stays_one_that_no_terminal_obeys() {
-        let printed = Printed::default();
-        let writer = Arc::new(Mutex::new(printed.clone()));
-        let layer = fmt::layer().with_ansi(false).without_time().with_writer(move || Shared(Arc::clone(&writer)));
-        let log = tracing_subscriber::registry().with(layer.fmt_fields(debug_fn(field).delimited(" ")));
-        tracing::subscriber::with_default(log, || {
-            tracing::warn!(name = %"a\u{202e}b\nINFO c\x1b[2J", count = 1, "it \u{9b}2J broke");
-        });
-        assert!(printed.text().ends_with("it  2J broke name=ab INFO c [2J count=1\n"), "{:?}", printed.text());
-        assert_eq!(printed.text().lines().count(), 1);
-    }
+    #[derive(Clone, Default)]
+    struct Printed(Arc<Mutex<Vec<u8>>>);
 
-    struct Shared(Arc<Mutex<Printed>>);
-
-    impl io::Write for Shared {
+    impl io::Write for Printed {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -123,5 +130,19 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_line_of_the_log_stays_one_that_no_terminal_obeys() {
+        let printed = Printed::default();
+        let writer = printed.clone();
+        let layer = fmt::layer().with_ansi(false).without_time().with_writer(move || writer.clone());
+        let log = tracing_subscriber::registry().with(layer.fmt_fields(debug_fn(field).delimited(" ")));
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(name = %"a\u{202e}b\nINFO c\x1b[2J", count = 1, "it \u{9b}2J broke");
+        });
+        let text = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
+        assert!(text.ends_with("it  2J broke name=ab INFO c [2J count=1\n"), "{text:?}");
+        assert_eq!(text.lines().count(), 1);
     }
 }

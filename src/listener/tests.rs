@@ -1,11 +1,10 @@
 use std::net::SocketAddr;
 
 use axum::{
-    Extension,
     body::Body,
     extract::{Request, WebSocketUpgrade},
     http::{StatusCode, Version},
-    routing::{get, post},
+    routing::get,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
@@ -30,21 +29,19 @@ struct Rig {
     release: Arc<Semaphore>,
     /// One permit for each request that has come to `/held`.
     arrived: Arc<Semaphore>,
-    /// The same for `/body`, whose body it waits for.
-    waiting: Arc<Semaphore>,
     shutdown: CancellationToken,
-    served: JoinHandle<ServerReport>,
+    served: JoinHandle<Report>,
 }
 
 impl Rig {
     async fn start(options: Options) -> Self {
-        let [release, arrived, waiting] = std::array::from_fn(|_| Arc::new(Semaphore::new(0)));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let [release, arrived] = std::array::from_fn(|_| Arc::new(Semaphore::new(0)));
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None).await.unwrap();
+        let address = listener.address();
         let shutdown = CancellationToken::new();
-        let app = mk_app(Arc::clone(&release), Arc::clone(&arrived), Arc::clone(&waiting));
-        let served = tokio::spawn(serve(Listener::new(listener, None), app, options, shutdown.clone()));
-        Self { address, release, arrived, waiting, shutdown, served }
+        let app = mk_app(Arc::clone(&release), Arc::clone(&arrived));
+        let served = tokio::spawn(serve(listener, app, options, shutdown.clone()));
+        Self { address, release, arrived, shutdown, served }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -59,25 +56,19 @@ impl Rig {
         stream
     }
 
-    async fn stop(self) -> ServerReport {
+    async fn stop(self) -> Report {
         self.shutdown.cancel();
         within(self.served).await.unwrap()
     }
 }
 
-fn mk_app(release: Arc<Semaphore>, arrived: Arc<Semaphore>, waiting: Arc<Semaphore>) -> Router {
-    let held = async move |Extension(guest): Extension<Guest>| {
-        guest.let_in();
+fn mk_app(release: Arc<Semaphore>, arrived: Arc<Semaphore>) -> Router {
+    let held = async move || {
         arrived.add_permits(1);
         release.acquire().await.unwrap().forget();
         "held"
     };
-    let body = async move |request: Request| {
-        waiting.add_permits(1);
-        let _ = axum::body::to_bytes(request.into_body(), 9).await;
-    };
     Router::new()
-        .route("/body", post(body))
         .route("/version", get(async |request: Request| format!("{:?}", request.version())))
         .route("/held", get(held))
         .route("/panic", get(async || -> StatusCode { panic!("as the test wants it") }))
@@ -138,7 +129,7 @@ async fn a_client_that_is_slow_with_its_head_is_cut_off() {
         let answer = read_until(&mut stream, "never").await;
         assert!(!answer.contains("200 OK"), "{start:?}: {answer}");
     }
-    assert_eq!(rig.stop().await, ServerReport { accepted: 3, dropped: 0 });
+    assert_eq!(rig.stop().await, Report { accepted: 3, dropped: 0 });
 }
 
 #[tokio::test]
@@ -163,42 +154,38 @@ async fn connections_over_the_limit_wait_for_a_place() {
 }
 
 #[tokio::test]
-async fn whoever_was_not_let_in_makes_room_for_the_next_and_the_oldest_goes_first() {
-    let rig = Rig::start(Options { max_connections: 3, ..Options::default() }).await;
-    let mut silent = rig.connect().await;
-    let mut held = rig.hold().await;
-    let mut http2 = rig.connect().await;
-    http2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    let settings = within(http2.read_u8()).await;
-    assert!(settings.is_ok(), "it is served");
-
-    // Each takes the place of a stranger, the second one that of the HTTP/2 connection.
-    let mut next = [rig.connect().await, rig.connect().await];
-    for stream in &mut next {
-        ask(stream, "/version").await;
-        assert!(read_until(stream, BODY).await.starts_with("HTTP/1.1 200"));
+async fn whoever_asks_for_nothing_takes_nobodys_place_and_is_cut_off() {
+    let options = Options { max_connections: 1, header_timeout: Duration::from_secs(2), ..Options::default() };
+    let rig = Rig::start(options).await;
+    let mut silent = Vec::new();
+    for number in 0..60 {
+        let mut stream = rig.connect().await;
+        let said: &[u8] = match number % 3 {
+            0 => b"",
+            1 => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+            _ => b"GET /version HTTP/1.1\r\n",
+        };
+        stream.write_all(said).await.unwrap();
+        silent.push(stream);
     }
-
-    assert_eq!(read_until(&mut silent, "never").await, "");
-    read_until(&mut http2, "never").await;
+    let mut held = rig.hold().await;
+    for mut stream in silent {
+        assert!(!read_until(&mut stream, "never").await.contains("200"));
+    }
     rig.release.add_permits(1);
-    assert!(read_until(&mut held, "held").await.ends_with("held"), "it was let in and stays");
+    assert!(read_until(&mut held, "held").await.ends_with("held"), "it asked for something and stays");
 }
 
 #[tokio::test]
-async fn a_thousand_strangers_keep_nobody_out() {
-    let rig = Rig::start(Options { max_connections: 16, ..Options::default() }).await;
-    let mut strangers = Vec::new();
-    for _ in 0..100 {
-        let mut stream = rig.connect().await;
-        // A body that never comes.
-        stream.write_all(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").await.unwrap();
-        strangers.push(stream);
-    }
-    within(rig.waiting.acquire_many(100)).await.unwrap().forget();
-    let mut stream = rig.connect().await;
-    ask(&mut stream, "/version").await;
-    assert!(read_until(&mut stream, BODY).await.starts_with("HTTP/1.1 200"));
+async fn whoever_waits_too_long_for_a_place_is_told_so() {
+    let options = Options { max_connections: 1, place_timeout: Duration::from_millis(100), ..Options::default() };
+    let rig = Rig::start(options).await;
+    let _first = rig.hold().await;
+    let mut second = rig.connect().await;
+    ask(&mut second, "/version").await;
+    let answer = read_until(&mut second, "later").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert_eq!(within(get_http2(rig.address, "/version")).await.unwrap().0, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[tokio::test]
@@ -218,20 +205,18 @@ async fn an_http2_connection_without_requests_is_told_to_end() {
         assert_eq!(answer.unwrap().status(), StatusCode::OK, "an open request is no idleness");
     }
     assert!(within(connection).await.unwrap().is_ok(), "it ended in good order");
-    assert_eq!(rig.stop().await, ServerReport { accepted: 1, dropped: 0 });
+    assert_eq!(rig.stop().await, Report { accepted: 1, dropped: 0 });
 }
 
 #[tokio::test]
-async fn a_websocket_keeps_its_place() {
+async fn a_websocket_gives_its_place_back() {
     let rig = Rig::start(Options { max_connections: 1, ..Options::default() }).await;
     let url = format!("ws://{}/socket", rig.address);
-    let (socket, _) = within(tokio_tungstenite::connect_async(url)).await.unwrap();
-    let mut second = rig.connect().await;
-    ask(&mut second, "/version").await;
-    let mut byte = [0];
-    assert!(timeout(Duration::from_millis(200), second.read(&mut byte)).await.is_err(), "it was served");
-    drop(socket);
-    assert!(read_until(&mut second, "\r\n\r\n").await.starts_with("HTTP/1.1 200"));
+    let (_first, _) = within(tokio_tungstenite::connect_async(&url)).await.unwrap();
+    let (_second, _) = within(tokio_tungstenite::connect_async(&url)).await.unwrap();
+    let mut client = rig.connect().await;
+    ask(&mut client, "/version").await;
+    assert!(read_until(&mut client, BODY).await.starts_with("HTTP/1.1 200"));
 }
 
 #[tokio::test]
@@ -247,7 +232,7 @@ async fn stopping_lets_a_running_request_finish_and_refuses_new_ones() {
     rig.release.add_permits(1);
     let answer = read_until(&mut running, "never").await;
     assert!(answer.contains("connection: close") && answer.ends_with("held"), "{answer}");
-    assert_eq!(within(rig.served).await.unwrap(), ServerReport { accepted: 2, dropped: 0 });
+    assert_eq!(within(rig.served).await.unwrap(), Report { accepted: 2, dropped: 0 });
 }
 
 #[tokio::test]
@@ -267,7 +252,7 @@ async fn requests_that_hang_are_cut_when_the_time_to_drain_is_over() {
     let mut hanging = rig.hold().await;
     let http2 = tokio::spawn(get_http2(rig.address, "/held"));
     within(rig.arrived.acquire()).await.unwrap().forget();
-    assert_eq!(rig.stop().await, ServerReport { accepted: 2, dropped: 2 });
+    assert_eq!(rig.stop().await, Report { accepted: 2, dropped: 2 });
     assert_eq!(read_until(&mut hanging, "never").await, "");
     assert!(within(http2).await.unwrap().is_err());
 }
@@ -277,7 +262,7 @@ async fn a_connection_that_was_upgraded_is_not_waited_for() {
     let rig = Rig::start(Options::default()).await;
     let url = format!("ws://{}/socket", rig.address);
     let (_socket, _) = within(tokio_tungstenite::connect_async(url)).await.unwrap();
-    assert_eq!(rig.stop().await, ServerReport { accepted: 1, dropped: 0 });
+    assert_eq!(rig.stop().await, Report { accepted: 1, dropped: 0 });
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A place to print to that never blocks and never fails. Each write is taken or dropped as a whole.
 #[derive(Clone)]
-pub(super) struct Outlet(Arc<Shared>);
+pub struct BackgroundWriter(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -38,13 +38,13 @@ struct State {
     dropped: u64,
 }
 
-impl Outlet {
+impl BackgroundWriter {
     /// A thread writes to `target`. Each time that the reader is back after some was dropped, `tell` is called with how many
     /// writes that were since the start.
     ///
     /// # Errors
     /// No thread could be started.
-    pub(super) fn start(target: impl Write + Send + 'static, tell: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
+    pub fn start(target: impl Write + Send + 'static, tell: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let kept = Arc::clone(&shared);
         thread::Builder::new().name("plugd-output".into()).spawn(move || kept.keep_writing(target, tell))?;
@@ -52,13 +52,13 @@ impl Outlet {
     }
 
     /// Waits until all is written, but not for long.
-    pub(super) fn finish(&self) {
+    pub fn finish(&self) {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
         drop(self.0.changed.wait_timeout_while(self.0.lock(), LAST_WORDS, is_busy));
     }
 }
 
-impl Write for Outlet {
+impl Write for BackgroundWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.0.lock();
         if state.bytes + bytes.len() > MAX_WAITING {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     struct Rig {
-        outlet: Outlet,
+        writer: BackgroundWriter,
         allow: Sender<()>,
         read: Receiver<Vec<u8>>,
         told: Receiver<u64>,
@@ -154,8 +154,8 @@ mod tests {
     fn mk_rig() -> Rig {
         let ((allow, allowed), (send, read), (tell, told)) = (channel(), channel(), channel());
         let stalled = Stalled { allowed, read: send };
-        let outlet = Outlet::start(stalled, move |dropped| tell.send(dropped).unwrap()).unwrap();
-        Rig { outlet, allow, read, told }
+        let writer = BackgroundWriter::start(stalled, move |dropped| tell.send(dropped).unwrap()).unwrap();
+        Rig { writer, allow, read, told }
     }
 
     impl Rig {
@@ -172,7 +172,7 @@ mod tests {
         // One may be on its way already, four more have room.
         let written = 20;
         for _ in 0..written {
-            rig.outlet.write_all(&line).unwrap();
+            rig.writer.write_all(&line).unwrap();
         }
         let first = rig.read();
         let dropped = rig.told.recv_timeout(HANG).unwrap();
@@ -181,19 +181,19 @@ mod tests {
         for _ in 1..written - dropped {
             assert_eq!(rig.read(), line);
         }
-        rig.outlet.write_all(b"on").unwrap();
+        rig.writer.write_all(b"on").unwrap();
         assert_eq!(rig.read(), b"on");
-        rig.outlet.finish();
+        rig.writer.finish();
         assert!(rig.told.try_recv().is_err(), "it is told once");
     }
 
     #[test]
     fn the_end_does_not_wait_for_a_reader_that_has_stopped() {
         let mut rig = mk_rig();
-        rig.outlet.write_all(b"nobody reads this").unwrap();
+        rig.writer.write_all(b"nobody reads this").unwrap();
         let (end, ended) = channel();
         thread::spawn(move || {
-            rig.outlet.finish();
+            rig.writer.finish();
             end.send(rig.allow).unwrap();
         });
         ended.recv_timeout(HANG).unwrap();
@@ -203,7 +203,7 @@ mod tests {
     fn all_is_written_in_order() {
         let mut rig = mk_rig();
         for number in 0..100_u8 {
-            rig.outlet.write_all(&[number]).unwrap();
+            rig.writer.write_all(&[number]).unwrap();
         }
         for number in 0..100_u8 {
             assert_eq!(rig.read(), [number]);
