@@ -1,16 +1,17 @@
-//! Reading files that somebody else may have written or replaced: plain ones only, without waiting, up to a limit.
+//! Reading files that somebody else may have written or replaced: plain ones only, without waiting, up to a limit; and
+//! writing files whole or not at all.
 //!
 //! What an operator names is followed through links; what is in the reach of a plugin is not.
 
 use std::{
     fs::File,
-    io::{self, ErrorKind, Read},
+    io::{self, ErrorKind, Read, Write},
     os::fd::AsFd,
     path::Path,
 };
 
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, fstat, openat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, fsync, openat, renameat, unlinkat},
     io::Errno,
     path::Arg,
     process::geteuid,
@@ -74,6 +75,67 @@ pub fn head(path: &Path, bytes: usize) -> io::Result<(Vec<u8>, u32)> {
     let mut head = Vec::new();
     file.take(bytes as u64).read_to_end(&mut head)?;
     Ok((head, mode))
+}
+
+/// How a file is put in place of another.
+#[derive(Debug, Clone, Copy)]
+pub struct Replace {
+    /// Its permission bits, less the umask.
+    pub mode: u32,
+    /// It is on the disk when this returns, and survives a power cut.
+    pub is_durable: bool,
+}
+
+impl Replace {
+    /// Writes the file at this path, whole or not at all.
+    ///
+    /// # Errors
+    /// It can't be written; what was there before still is.
+    pub fn file(self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or(ErrorKind::InvalidInput)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = openat(CWD, folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        self.file_at(folder, name, bytes)
+    }
+
+    /// Writes the file of this name in a folder, which may be in the reach of a plugin.
+    ///
+    /// # Errors
+    /// As [`Replace::file`].
+    pub fn file_at(self, folder: impl AsFd, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let new = format!(".{name}.new");
+        let mut file = create_at(&folder, &*new, self.mode)?;
+        file.write_all(bytes)?;
+        if self.is_durable {
+            file.sync_all()?;
+        }
+        renameat(&folder, &*new, &folder, name)?;
+        if self.is_durable {
+            fsync(&folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a file of this name for writing, in place of whatever has the name now.
+///
+/// # Errors
+/// It can't be made, or a folder has its name.
+pub fn create_at(folder: impl AsFd, name: &str, mode: u32) -> io::Result<File> {
+    remove_at(&folder, name)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(folder, name, flags, Mode::from_raw_mode(mode))?.into())
+}
+
+/// Removes a file; one that is not there is fine.
+///
+/// # Errors
+/// It can't be removed.
+pub fn remove_at(folder: impl AsFd, name: impl Arg) -> io::Result<()> {
+    match unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn open(folder: impl AsFd, name: impl Arg, flags: OFlags) -> io::Result<File> {

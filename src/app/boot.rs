@@ -18,7 +18,10 @@ use crate::{
     files,
     grpc::Access,
     link, logs,
-    runtime::process::{self, ProcessRuntime},
+    runtime::{
+        StartSpec,
+        process::{self, ProcessRuntime},
+    },
     store::{self, Store, packages::Packages},
     supervisor::{self, Handle, Library, Parts, Supervisor},
 };
@@ -131,7 +134,10 @@ async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> any
     };
     let capture = {
         let logs = logs.clone();
-        Arc::new(move |plugin, pipe| logs.capture(plugin, pipe))
+        Arc::new(move |spec: &StartSpec, pipes| {
+            let source = logs::Source { plugin: spec.plugin, run: spec.run, secret: spec.token().to_owned() };
+            logs.capture(source, pipes);
+        })
     };
     let runtime = ProcessRuntime::new(options, glue::fetch_package(packages.clone()), capture)
         .context("plugins can't be run here")?;

@@ -144,5 +144,5 @@ impl TokenStore for Store {
 
 /// Writes lines of plugd into the plugins' logs.
 pub(super) fn note_in(logs: Logs) -> Box<dyn Fn(PluginId, String) + Send + Sync> {
-    Box::new(move |id, line| logs.note(id, line))
+    Box::new(move |id, line| logs.note(id, &line))
 }

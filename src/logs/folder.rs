@@ -1,5 +1,6 @@
-//! The one way to a plugin's log folder. A plugin may write into its own directory, so nothing in there is trusted:
-//! no symbolic link is followed, no file is written that was not made here, and nothing that could block is opened.
+//! The one way to a plugin's log folder, and the names of the files in it (CONTRACT 4). A plugin may write into its own
+//! directory, so nothing in there is trusted: no symbolic link is followed, no file is written that was not made here,
+//! and nothing that could block is opened.
 
 use std::{
     collections::BTreeSet,
@@ -7,12 +8,24 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::Path,
+    time::Duration,
 };
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, mkdirat, openat, renameat, unlinkat};
+use jiff::{SignedDuration, Timestamp, fmt::strtime, tz::TimeZone};
+use rustix::{
+    fs::{CWD, Dir, Mode, OFlags, mkdirat, openat, renameat},
+    io::Errno,
+};
 
-use super::{MAX_KEPT, names};
+use super::MAX_KEPT;
 use crate::files;
+
+/// The file that is written now.
+pub(super) const CURRENT: &str = "output.log";
+
+const PREFIX: &str = "output-";
+const SUFFIX: &str = ".log";
+const FORMAT: &str = "%Y-%m-%dT%H-%M-%S%.3f";
 
 /// Rotated files that are known, the newest: a plugin may put any number there. One more than is kept, so that the next
 /// oldest can go.
@@ -43,23 +56,28 @@ impl Folder {
     /// Opens the log folder in a plugin's directory.
     ///
     /// # Errors
-    /// `NotFound` when there is none; others when it is no folder, or a symbolic link to one.
+    /// `NotFound` when there is none, or something else in its place; others when it can't be opened.
     pub(super) fn open(plugin: &Path) -> io::Result<Self> {
-        let parent = open_folder(CWD, plugin)?;
-        Ok(Self(open_folder(parent, Path::new(FOLDER))?))
+        match open_folder(open_folder(CWD, plugin)?, FOLDER) {
+            Err(Errno::NOTDIR) => Err(io::ErrorKind::NotFound.into()),
+            opened => Ok(Self(opened?)),
+        }
     }
 
-    /// Opens the log folder in a plugin's directory, which must exist, and makes it if there is none. The directory
-    /// itself is never made: that of a deleted plugin must not come back.
+    /// Opens the log folder in a plugin's directory, which must exist, and makes it if there is none; it is plugd's, so
+    /// what else has its name goes. The directory itself is never made: that of a deleted plugin must not come back.
     ///
     /// # Errors
-    /// As [`Folder::open`], or the folder can't be made.
+    /// The folder can't be opened or made.
     pub(super) fn open_or_create(plugin: &Path) -> io::Result<Self> {
         let parent = open_folder(CWD, plugin)?;
-        match mkdirat(&parent, FOLDER, Mode::from_raw_mode(FOLDER_MODE)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(Self(open_folder(parent, Path::new(FOLDER))?)),
-            Err(error) => Err(error.into()),
+        match open_folder(&parent, FOLDER) {
+            Err(Errno::NOENT) => {}
+            Err(Errno::NOTDIR) => files::remove_at(&parent, FOLDER)?,
+            opened => return Ok(Self(opened?)),
         }
+        mkdirat(&parent, FOLDER, Mode::from_raw_mode(FOLDER_MODE))?;
+        Ok(Self(open_folder(&parent, FOLDER)?))
     }
 
     /// Opens a regular file for reading.
@@ -75,9 +93,15 @@ impl Folder {
     /// # Errors
     /// The file can't be made, or a folder has its name.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
-        self.remove(name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(openat(&self.0, name, flags, Mode::from_raw_mode(FILE_MODE))?))
+        files::create_at(&self.0, name, FILE_MODE)
+    }
+
+    /// Writes a small file, whole or not at all.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        files::Replace { mode: FILE_MODE, is_durable: false }.file_at(&self.0, name, bytes)
     }
 
     /// Renames a file.
@@ -93,10 +117,7 @@ impl Folder {
     /// # Errors
     /// It can't be removed.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        match unlinkat(&self.0, name, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        files::remove_at(&self.0, name)
     }
 
     /// Names of the newest [`MAX_ROTATED`] rotated files, oldest first.
@@ -107,7 +128,7 @@ impl Folder {
         let mut names = BTreeSet::new();
         for entry in Dir::read_from(&self.0)? {
             let entry = entry?;
-            names.extend(entry.file_name().to_str().ok().filter(|name| names::is_rotated(name)).map(str::to_owned));
+            names.extend(entry.file_name().to_str().ok().filter(|name| is_rotated(name)).map(str::to_owned));
             if names.len() > MAX_ROTATED {
                 names.pop_first();
             }
@@ -121,7 +142,7 @@ impl Folder {
     /// The folder can't be read.
     pub(super) fn files(&self) -> io::Result<Vec<Found>> {
         let mut names = self.rotated()?;
-        names.push(names::CURRENT.to_owned());
+        names.push(CURRENT.to_owned());
         Ok(names.into_iter().filter_map(|name| self.find(name)).collect())
     }
 
@@ -132,6 +153,34 @@ impl Folder {
     }
 }
 
-fn open_folder(parent: impl std::os::fd::AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+fn open_folder(parent: impl std::os::fd::AsFd, path: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
     openat(parent, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// The name of a file rotated at that time. Lexical order of names is the order of time.
+pub(super) fn rotated(at: Timestamp) -> String {
+    format!("{PREFIX}{}{SUFFIX}", at.strftime(FORMAT))
+}
+
+/// Is this a name that a rotation gives? Others in the folder are the plugin's own and left alone.
+pub(super) fn is_rotated(name: &str) -> bool {
+    rotated_at(name).is_some_and(|at| rotated(at) == name)
+}
+
+/// A name for a file rotated now that comes after that of the newest rotated one, whatever the clock says.
+pub(super) fn next_name(now: Timestamp, newest: Option<&str>) -> String {
+    let earliest = newest.and_then(rotated_at).and_then(|at| at.checked_add(SignedDuration::from_millis(1)).ok());
+    rotated(earliest.map_or(now, |earliest| earliest.max(now)))
+}
+
+/// Files with a name before this one are older than `max_age`.
+pub(super) fn oldest_kept(now: Timestamp, max_age: Duration) -> String {
+    let max_age = SignedDuration::try_from(max_age).unwrap_or(SignedDuration::MAX);
+    rotated(now.checked_sub(max_age).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+fn rotated_at(name: &str) -> Option<Timestamp> {
+    let text = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let time = strtime::parse(FORMAT, text).ok()?.to_datetime().ok()?;
+    TimeZone::UTC.to_timestamp(time).ok()
 }

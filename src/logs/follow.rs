@@ -1,26 +1,55 @@
 //! Streams lines from the files: the history first, then what comes. Holds no lines, only a position.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc};
 
-use futures_util::{Stream, stream};
-use tokio::sync::watch;
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream, SelectAll},
+};
+use tokio::sync::{Semaphore, watch};
 
 use super::{
-    LogBatch,
-    cursor::{Epoch, From},
-    layout::Layout,
-    output::Output,
-    reader::Part,
-    writer::View,
+    LogBatch, Logs,
+    layout::{Epoch, Layout, LogCursor},
+    reader::{self, Filter, Next, Part},
+    writer::{Output, View},
 };
+use crate::domain::PluginId;
+
+/// Most batches of one stream of several plugins that are read at once, and so are in memory before the client takes them.
+const MAX_READS: usize = 4;
+
+/// Most plugins of one stream.
+pub const MAX_PLUGINS: usize = 2000;
+
+/// Where a log stream starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At the oldest line that is kept.
+    Start,
+    /// After this cursor.
+    After(LogCursor),
+    /// At the last so many lines printed until now. A line that comes in pieces counts once.
+    Tail(u32),
+}
+
+/// What is asked of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Which lines.
+    pub filter: Filter,
+    /// Go on with what comes.
+    pub is_following: bool,
+}
 
 /// The lines of an output from there on; ends after the history unless it follows.
 pub(super) fn stream(
     output: Arc<Output>,
     from: From,
-    is_following: bool,
+    query: Query,
+    reads: Arc<Semaphore>,
 ) -> impl Stream<Item = io::Result<LogBatch>> + Send + 'static {
-    let start = Start { view: output.watch(), output, from, is_following };
+    let start = Start { view: output.watch(), output, from, query, reads };
     stream::try_unfold(State::New(start), |state| async {
         let mut follower = match state {
             State::New(start) => start.open().await?,
@@ -40,38 +69,46 @@ struct Start {
     output: Arc<Output>,
     view: watch::Receiver<View>,
     from: From,
-    is_following: bool,
+    query: Query,
+    reads: Arc<Semaphore>,
 }
 
 impl Start {
     async fn open(self) -> io::Result<Follower> {
-        let Self { output, view, from, is_following } = self;
-        let source = Arc::clone(&output);
-        let (layout, position) = blocking(move || place(&source, from)).await?;
+        let Self { output, view, from, query, reads } = self;
+        let (source, filter) = (Arc::clone(&output), query.filter.clone());
+        let (layout, position) = blocking(&reads, move || place(&source, from, &filter)).await?;
         Ok(Follower {
             output,
             view,
+            query,
+            reads,
+            epoch: layout.epoch,
             position: position.unwrap_or_else(|| layout.oldest()),
             is_lossy: position.is_none(),
             is_told: false,
             history: Some(layout.head),
-            is_following,
         })
     }
 }
 
 /// What is kept, and the position asked for; none if that is no longer kept.
-fn place(output: &Output, from: From) -> io::Result<(Arc<Layout>, Option<u64>)> {
-    match from {
-        From::Start => output.settled().map(|layout| (Arc::clone(&layout), Some(layout.oldest()))),
-        From::After(cursor) => output.settled().map(|layout| (Arc::clone(&layout), layout.after(cursor))),
-        From::Tail(lines) => output.tail(lines).map(|(layout, position)| (layout, Some(position))),
-    }
+fn place(output: &Output, from: From, filter: &Filter) -> io::Result<(Arc<Layout>, Option<u64>)> {
+    let (layout, position) = match from {
+        From::Start => output.read_settled(|layout| Ok(Some(layout.oldest())))?,
+        From::After(cursor) => output.read_settled(|layout| Ok(layout.after(cursor)))?,
+        From::Tail(lines) => reader::tail(output, lines, filter).map(|(layout, position)| (layout, Some(position)))?,
+    };
+    let since = filter.since.map_or(0, |since| layout.since(since));
+    Ok((layout, position.map(|position| position.max(since))))
 }
 
 struct Follower {
     output: Arc<Output>,
     view: watch::Receiver<View>,
+    query: Query,
+    reads: Arc<Semaphore>,
+    epoch: Epoch,
     position: u64,
     /// Lines before the next ones are no longer kept.
     is_lossy: bool,
@@ -79,7 +116,6 @@ struct Follower {
     is_told: bool,
     /// Where the history ended when the stream began; none once it has been sent.
     history: Option<u64>,
-    is_following: bool,
 }
 
 impl Follower {
@@ -94,125 +130,126 @@ impl Follower {
 
     async fn next_batch(&mut self) -> io::Result<Option<LogBatch>> {
         loop {
-            if let Some((part, epoch)) = self.read().await? {
-                return Ok(Some(self.batch(&part, epoch)));
-            }
-            if self.history.take().is_some() {
-                let is_lossy = std::mem::take(&mut self.is_lossy);
-                return Ok(Some(LogBatch { lines: Vec::new(), lines_lost: is_lossy, caught_up: true }));
-            }
-            if self.is_lossy && !self.is_told {
+            if let Some(part) = self.read().await? {
+                let batch = self.batch(&part);
+                if !batch.is_empty() {
+                    return Ok(Some(batch));
+                }
+            } else if self.history.take().is_some() {
+                let lines_lost = std::mem::take(&mut self.is_lossy);
+                return Ok(Some(LogBatch { lines_lost, caught_up: true, ..self.no_lines() }));
+            } else if self.is_lossy && !self.is_told {
                 (self.is_lossy, self.is_told) = (false, true);
-                return Ok(Some(LogBatch { lines: Vec::new(), lines_lost: true, caught_up: false }));
-            }
+                return Ok(Some(LogBatch { lines_lost: true, ..self.no_lines() }));
             // It is closed only when the output is gone, and this holds the output.
-            if !self.is_following || self.view.changed().await.is_err() {
+            } else if !self.query.is_following || self.view.changed().await.is_err() {
                 return Ok(None);
             }
         }
     }
 
     /// The next bytes, if there are any to read now.
-    async fn read(&mut self) -> io::Result<Option<(Part, Epoch)>> {
-        let until = self.until();
+    async fn read(&mut self) -> io::Result<Option<Part>> {
+        let until = self.history.filter(|_| !self.query.is_following).unwrap_or(u64::MAX);
         let (output, position, view) = (Arc::clone(&self.output), self.position, self.view.borrow_and_update().clone());
-        let Found { part, position, is_lossy } = blocking(move || find(&output, view, position..until)).await?;
+        if view.as_ref().is_some_and(|layout| layout.head == position) {
+            return Ok(None);
+        }
+        let read = blocking(&self.reads, move || reader::read_on(&output, view, position..until));
+        let Next { part, position, is_lossy } = read.await?;
         self.position = position;
         self.is_lossy |= is_lossy;
         Ok(part)
     }
 
-    fn until(&self) -> u64 {
-        self.history.filter(|_| !self.is_following).unwrap_or(u64::MAX)
-    }
-
-    fn batch(&mut self, part: &Part, epoch: Epoch) -> LogBatch {
-        let lines = part.lines(epoch, self.output.max_line);
+    fn batch(&mut self, part: &Part) -> LogBatch {
+        let (lines, position) = part.lines(&self.query.filter);
         self.is_told = false;
-        self.position = lines.last().map_or(self.position, |line| line.cursor.position);
-        let caught_up = self.history.take_if(|history| *history <= self.position).is_some();
-        LogBatch { lines, lines_lost: std::mem::take(&mut self.is_lossy), caught_up }
+        self.position = position;
+        let caught_up = self.history.take_if(|history| *history <= position).is_some();
+        LogBatch { lines, lines_lost: std::mem::take(&mut self.is_lossy), caught_up, ..self.no_lines() }
+    }
+
+    fn no_lines(&self) -> LogBatch {
+        let cursor = LogCursor { plugin: self.output.id, epoch: self.epoch, position: self.position };
+        LogBatch { cursor, lines: Vec::new(), lines_lost: false, caught_up: false }
     }
 }
 
-/// What there is to read.
-struct Found {
-    part: Option<(Part, Epoch)>,
-    /// The part starts here, or reading goes on here.
-    position: u64,
-    is_lossy: bool,
-}
-
-/// Reads on from a position. What is not where the view says may just be renamed: then it is looked for again when
-/// nobody writes, and if it is not there either, it is lost.
-fn find(output: &Output, view: View, range: Range<u64>) -> io::Result<Found> {
-    if let Some(found) = view.map(|layout| try_find(output, &layout, &range)).transpose()?
-        && let Ok(found) = found
-    {
-        return Ok(found);
-    }
-    let mut position = range.start;
-    let mut is_lossy = false;
-    loop {
-        let layout = output.settled()?;
-        match try_find(output, &layout, &(position..range.end))? {
-            Ok(found) => return Ok(Found { is_lossy: found.is_lossy || is_lossy, ..found }),
-            Err(missing) if output.settled()? == layout => (position, is_lossy) = (missing, true),
-            Err(_) => {}
-        }
-    }
-}
-
-/// Reads on from a position, or says after which position to go on when the file that has it is missing.
-fn try_find(output: &Output, layout: &Layout, range: &Range<u64>) -> io::Result<Result<Found, u64>> {
-    let segment = layout.at(range.start);
-    // Where nothing is kept nothing comes any more: what had a position there is lost.
-    let next = segment.map_or(layout.head, |segment| segment.start);
-    let position = range.start.max(next.min(range.end));
-    let mut found = Found { part: None, position, is_lossy: position > range.start };
-    let Some(segment) = segment.filter(|_| position < range.end) else { return Ok(Ok(found)) };
-    found.part = output.read(segment, position, range.end)?.map(|part| (part, layout.epoch));
-    Ok(if found.part.is_some() { Ok(found) } else { Err(segment.end) })
-}
-
-async fn blocking<T: Send + 'static>(read: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+async fn blocking<T: Send + 'static>(
+    reads: &Semaphore,
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let _turn = reads.acquire().await.map_err(io::Error::other)?;
     tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::logs::Options;
+/// The plugins of a stream of several.
+pub trait Plugins: Send + Sync + 'static {
+    /// Those that there are now. Asked at the beginning, and when one prints for the first time.
+    fn now(&self) -> Vec<PluginId>;
 
-    fn mk_output() -> (tempfile::TempDir, Output) {
-        let folder = tempfile::TempDir::new().unwrap();
-        let output = Output::new(folder.path().to_owned(), Options::default());
-        output.append(0, b"one\n");
-        (folder, output)
+    /// Where a plugin's lines start.
+    fn start(&self, plugin: PluginId) -> From;
+}
+
+/// The lines of several plugins, see [`Logs::stream_several`].
+pub(super) fn merge(
+    logs: Logs,
+    plugins: impl Plugins,
+    query: Query,
+) -> impl Stream<Item = (PluginId, io::Result<LogBatch>)> + Send + 'static {
+    let appeared = logs.appeared();
+    let reads = Arc::new(Semaphore::new(MAX_READS));
+    let (streams, known) = (SelectAll::new(), HashSet::new());
+    let mut merged = Merged { logs, plugins, query, reads, appeared, streams, known, refused: Vec::new() };
+    merged.add_new(false);
+    stream::unfold(merged, |mut merged| async { merged.next().await.map(|item| (item, merged)) })
+}
+
+struct Merged<P> {
+    logs: Logs,
+    plugins: P,
+    query: Query,
+    reads: Arc<Semaphore>,
+    /// Changes when a plugin prints that never did before.
+    appeared: watch::Receiver<usize>,
+    streams: SelectAll<BoxStream<'static, (PluginId, io::Result<LogBatch>)>>,
+    known: HashSet<PluginId>,
+    /// Those that are too many, of which that is still to be said.
+    refused: Vec<PluginId>,
+}
+
+impl<P: Plugins> Merged<P> {
+    async fn next(&mut self) -> Option<(PluginId, io::Result<LogBatch>)> {
+        loop {
+            if let Some(id) = self.refused.pop() {
+                let message = format!("this stream has {MAX_PLUGINS} plugins already, which is the most");
+                return Some((id, Err(io::Error::new(io::ErrorKind::QuotaExceeded, message))));
+            }
+            tokio::select! {
+                Some(item) = self.streams.next() => return Some(item),
+                Ok(()) = self.appeared.changed(), if self.query.is_following => self.add_new(true),
+                else => return None,
+            }
+        }
     }
 
-    fn find_text(output: &Output, view: View) -> (Vec<String>, bool) {
-        let Found { part, is_lossy, .. } = find(output, view, 0..u64::MAX).unwrap();
-        let lines = part.map(|(part, epoch)| part.lines(epoch, 100)).unwrap_or_default();
-        (lines.into_iter().map(|line| line.text).collect(), is_lossy)
-    }
-
-    #[test]
-    fn a_file_that_was_renamed_since_the_reader_looked_is_found_again() {
-        let (_folder, output) = mk_output();
-        let view = Some(output.settled().unwrap());
-        output.finish(0, Vec::new());
-        assert_eq!(find_text(&output, view), (vec!["one".to_owned()], false));
-    }
-
-    #[test]
-    fn a_file_that_is_gone_is_passed_over_and_counts_as_lost() {
-        let (folder, output) = mk_output();
-        output.finish(0, Vec::new());
-        output.append(0, b"two\n");
-        let view = Some(output.settled().unwrap());
-        let rotated = view.as_ref().unwrap().segments[0].name.to_string();
-        std::fs::remove_file(folder.path().join("logs").join(rotated)).unwrap();
-        assert_eq!(find_text(&output, view), (vec!["two".to_owned()], true));
+    /// Adds the plugins that are not known yet. What is new since the stream began is new from its first line on.
+    fn add_new(&mut self, is_late: bool) {
+        self.appeared.mark_unchanged();
+        for id in self.plugins.now() {
+            if !self.known.insert(id) {
+                continue;
+            }
+            if self.streams.len() < MAX_PLUGINS {
+                let from = if is_late { From::Start } else { self.plugins.start(id) };
+                let output = self.logs.output(id);
+                let lines = stream(output, from, self.query.clone(), Arc::clone(&self.reads));
+                self.streams.push(lines.map(move |batch| (id, batch)).boxed());
+            } else {
+                self.refused.push(id);
+            }
+        }
     }
 }

@@ -1,26 +1,84 @@
-//! Which file holds which part of what a plugin printed.
+//! Which file holds which part of what a plugin printed, remembered beside the files so that cursors outlive a restart
+//! of plugd.
 
-use std::sync::Arc;
-
-use super::{
-    cursor::{Epoch, LogCursor},
-    names,
+use std::{
+    fmt,
+    io::{self, Read},
+    str::FromStr,
+    sync::Arc,
 };
 
-/// One log file, or what is in there between two gaps: lines that were lost have positions but no place. Positions count
-/// bytes since the history began, so they stay true when the file is renamed.
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::folder::{self, CURRENT, Folder, Found};
+use crate::domain::{PluginId, RunId};
+
+/// The file of positions.
+const NAME: &str = ".positions";
+/// More than any true file of positions has; the plugin can put anything there.
+const MAX_BYTES: u64 = 1024 * 1024;
+/// Positions beyond this are not ours; it leaves room for any sum.
+const MAX_POSITION: u64 = 1 << 60;
+
+/// Names one history of a plugin's output, in which positions only grow.
+pub(super) type Epoch = xid::Id;
+
+/// A place in what a plugin printed: opaque to clients, good across rotations and restarts of plugd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogCursor {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// The history that the position is of.
+    pub(super) epoch: Epoch,
+    /// Bytes written before this place since the history began, and bytes lost.
+    pub(super) position: u64,
+}
+
+impl fmt::Display for LogCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.plugin, self.epoch, self.position)
+    }
+}
+
+/// The text is not a cursor that plugd gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a cursor of a log stream")]
+pub struct NotACursor;
+
+impl FromStr for LogCursor {
+    type Err = NotACursor;
+
+    fn from_str(text: &str) -> Result<Self, NotACursor> {
+        let mut parts = text.split('-');
+        let (Some(plugin), Some(epoch), Some(position), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(NotACursor);
+        };
+        let plugin = plugin.parse().map_err(|_| NotACursor)?;
+        let epoch = Epoch::from_str(epoch).map_err(|_| NotACursor)?;
+        let position = position.parse().map_err(|_| NotACursor)?;
+        Ok(Self { plugin, epoch, position })
+    }
+}
+
+/// One log file, or a part of one: what one run printed, without a gap. Lines that were lost have positions but no place.
+/// Positions count bytes since the history began, so they stay true when the file is renamed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segment {
-    /// Its name in the folder.
+    /// The file's name in the folder.
     pub(super) name: Arc<str>,
     /// Its inode, to tell it from another that has taken its name.
     pub(super) inode: u64,
-    /// Where in the file it begins.
+    /// Where in the file the part begins.
     pub(super) offset: u64,
     /// Position of its first byte.
     pub(super) start: u64,
     /// Position after its last whole line.
     pub(super) end: u64,
+    /// The run that printed it, if that is known.
+    pub(super) run: Option<RunId>,
 }
 
 impl Segment {
@@ -31,7 +89,7 @@ impl Segment {
 
     /// Is this the file that is written, or that was when plugd ended?
     pub(super) fn is_current(&self) -> bool {
-        &*self.name == names::CURRENT
+        &*self.name == CURRENT
     }
 }
 
@@ -57,6 +115,13 @@ impl Layout {
         self.segments.first().map_or(self.head, |segment| segment.start)
     }
 
+    /// A position before which nothing is younger than this time.
+    pub(super) fn since(&self, time: Timestamp) -> u64 {
+        let name = folder::rotated(time);
+        let young = self.segments.iter().find(|segment| segment.is_current() || *segment.name >= *name);
+        young.map_or(self.head, |segment| segment.start)
+    }
+
     /// The last part of the current file, if there is one.
     pub(super) fn current(&self) -> Option<&Segment> {
         self.segments.last().filter(|segment| segment.is_current())
@@ -78,57 +143,99 @@ impl Layout {
         self.segments.iter().filter(|segment| segment.is_current()).count()
     }
 
-    /// After lines were lost, begins a new part of the current file. True if that was so.
-    pub(super) fn close_gap(&mut self) -> bool {
-        let Some(last) = self.segments.last().filter(|last| last.end < self.head).cloned() else { return false };
-        let part = Segment { offset: last.offset_after(), start: self.head, end: self.head, ..last };
+    /// Begins a new part of the current file where lines were lost or another run goes on. True if that was so. What
+    /// plugd itself writes (no run) is part of whatever run was the last.
+    pub(super) fn begin_part(&mut self, run: Option<RunId>) -> bool {
+        let is_another = |last: &&Segment| last.end < self.head || (run.is_some() && last.run != run);
+        let Some(last) = self.segments.last().filter(is_another).cloned() else { return false };
+        let run = run.or(last.run);
+        let part = Segment { offset: last.offset_after(), start: self.head, end: self.head, run, ..last };
         self.segments.pop_if(|last| last.start == last.end);
         self.segments.push(part);
         true
     }
 
-    /// The same with so many more bytes in the last part of its current file.
+    /// Adds so many bytes to the last part of the current file.
     pub(super) fn grow(&mut self, bytes: u64) {
         self.head += bytes;
         if let Some(segment) = self.segments.last_mut() {
             segment.end = self.head;
         }
     }
+
+    /// Reads what is in the folder. A file whose position is not remembered starts where the one before ends; when the
+    /// newest one remembered is gone, positions could come twice, so a new history begins.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub(super) fn load(folder: &Folder) -> io::Result<Self> {
+        let files = folder.files()?;
+        let known = Positions::read(folder).filter(|known| known.has_newest(&files)).unwrap_or_default();
+        let epoch = Epoch::from_str(&known.epoch).unwrap_or_else(|_| xid::new());
+        let mut layout = Self { epoch, ..Self::empty() };
+        for file in files {
+            layout.add(&file, &known.parts);
+        }
+        layout.head = layout.head.max(known.head);
+        Ok(layout)
+    }
+
+    /// Adds the parts of one file; the first begins where it does, whatever is remembered.
+    fn add(&mut self, file: &Found, rows: &[Row]) {
+        let of_file = || rows.iter().filter(|row| row.inode == file.inode);
+        let first = of_file().find(|row| row.offset == 0).cloned().unwrap_or_default();
+        let later = of_file().filter(|row| (1..file.length).contains(&row.offset)).cloned();
+        let mut parts: Vec<Row> = std::iter::once(first).chain(later).collect();
+        parts.sort_unstable_by_key(|part| part.offset);
+        parts.dedup_by_key(|part| part.offset);
+        let ends: Vec<u64> = parts.iter().skip(1).map(|part| part.offset).chain([file.length]).collect();
+        for (Row { offset, start, run, .. }, end) in parts.into_iter().zip(ends) {
+            let (name, inode, start) = (file.name.as_str().into(), file.inode, start.max(self.head));
+            self.head = start + (end - offset);
+            self.segments.push(Segment { name, inode, offset, start, end: self.head, run });
+        }
+    }
+
+    /// Writes down the positions.
+    ///
+    /// # Errors
+    /// The disk does not take them: cursors and runs are lost when plugd ends, nothing else.
+    pub(super) fn save(&self, folder: &Folder) -> io::Result<()> {
+        let row = |of: &Segment| Row { inode: of.inode, start: of.start, offset: of.offset, run: of.run };
+        let parts = self.segments.iter().map(row).collect();
+        let positions = Positions { epoch: self.epoch.to_string(), parts, head: self.head };
+        folder.replace(NAME, &serde_json::to_vec(&positions)?)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What is remembered.
+#[derive(Default, Serialize, Deserialize)]
+struct Positions {
+    epoch: String,
+    parts: Vec<Row>,
+    /// At least so much had been printed, what was lost included.
+    head: u64,
+}
 
-    fn mk_layout() -> Layout {
-        let segment = |name: &str, start, end| Segment { name: name.into(), inode: start, offset: 0, start, end };
-        Layout { segments: vec![segment("a", 10, 20), segment(names::CURRENT, 30, 40)], head: 40, ..Layout::empty() }
+/// A file, or a part of one. It is known by its inode, which a rotation does not change.
+#[derive(Default, Clone, Serialize, Deserialize)]
+struct Row {
+    inode: u64,
+    start: u64,
+    offset: u64,
+    run: Option<RunId>,
+}
+
+impl Positions {
+    fn read(folder: &Folder) -> Option<Self> {
+        let mut text = Vec::new();
+        folder.read(NAME).ok()?.take(MAX_BYTES).read_to_end(&mut text).ok()?;
+        let positions: Self = serde_json::from_slice(&text).ok()?;
+        let is_sane = positions.parts.iter().map(|row| row.start).chain([positions.head]).all(|at| at <= MAX_POSITION);
+        Some(positions).filter(|_| is_sane)
     }
 
-    #[test]
-    fn a_position_is_found_in_its_file_and_one_in_a_gap_in_the_next() {
-        let start = |position| mk_layout().at(position).map(|segment| segment.start);
-        assert_eq!([0, 10, 19, 20, 30, 39].map(start), [10, 10, 10, 30, 30, 30].map(Some));
-        assert_eq!(start(40), None);
-    }
-
-    #[test]
-    fn a_cursor_of_another_history_or_outside_of_what_is_kept_has_no_position() {
-        let layout = mk_layout();
-        let after = |position| layout.after(LogCursor { epoch: layout.epoch, position });
-        assert_eq!([9, 10, 40, 41].map(after), [None, Some(10), Some(40), None]);
-        assert_eq!(layout.after(LogCursor { epoch: xid::new(), position: 15 }), None);
-    }
-
-    #[test]
-    fn after_a_loss_the_current_file_goes_on_in_a_new_part() {
-        let mut layout = mk_layout();
-        assert!(!layout.close_gap());
-        layout.head += 5;
-        assert!(layout.close_gap());
-        layout.grow(3);
-        let last = layout.current().unwrap();
-        assert_eq!((last.offset, last.start, last.end, layout.current_parts()), (10, 45, 48, 2));
-        assert_eq!(layout.at(40).unwrap().start, 45);
+    fn has_newest(&self, files: &[Found]) -> bool {
+        self.parts.last().is_some_and(|row| files.iter().any(|file| file.inode == row.inode))
     }
 }

@@ -1,7 +1,108 @@
-//! Where lines begin and end: pure functions that the writer and the readers share, so that both cut alike.
+//! Lines: cut from what a plugin prints, kept in the CRI format, and read back from it.
+//!
+//! ```text
+//! 2026-01-02T03:04:05.000000006Z stdout F a line
+//! 2026-01-02T03:04:05.000000007Z stderr P the first piece of a long one
+//! ```
+//!
+//! The third field is `F` or `P` and nothing else: the CRI allows more tags behind it, but the parsers of several log
+//! shippers do not. So the run that printed a line is not in the file; it is remembered with the file's position.
 
-/// Most bytes of a UTF-8 character: by less than that is a piece shorter than the longest line.
+use jiff::Timestamp;
+
+/// The most bytes of a line that is not cut into pieces.
+pub(super) const MAX_LINE: usize = 64 * 1024;
+/// The most bytes of a record in a file: a line with its time, its stream and its tag.
+pub(super) const MAX_RECORD: usize = MAX_LINE + 64;
+/// The most bytes of a UTF-8 character: by less than that is a piece shorter than the longest line.
 const CHARACTER: usize = 4;
+
+/// What a plugin's process printed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Its standard output.
+    Stdout,
+    /// Its standard error.
+    Stderr,
+}
+
+impl Stream {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// One line of a log file, or a piece of a long one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    /// When it came; none if another program wrote the line as it is.
+    pub(super) time: Option<Timestamp>,
+    /// Where it was printed; none as above.
+    pub(super) stream: Option<Stream>,
+    /// The line goes on in the next record of its stream.
+    pub(super) is_piece: bool,
+    text: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Reads a record with its line break; what is none is a line as another program wrote it.
+    pub(super) fn parse(record: &'a [u8]) -> Self {
+        let whole = record.strip_suffix(b"\n");
+        let bare = Self { time: None, stream: None, is_piece: false, text: whole.unwrap_or(record) };
+        Self::parse_cri(bare.text).unwrap_or(bare)
+    }
+
+    fn parse_cri(record: &'a [u8]) -> Option<Self> {
+        let mut fields = record.splitn(4, |byte| *byte == b' ');
+        let time = str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+        let stream = match fields.next()? {
+            b"stdout" => Stream::Stdout,
+            b"stderr" => Stream::Stderr,
+            _ => return None,
+        };
+        let is_piece = match fields.next()?.split(|byte| *byte == b':').next()? {
+            b"P" => true,
+            b"F" => false,
+            _ => return None,
+        };
+        let text = fields.next().unwrap_or_default();
+        Some(Self { time: Some(time), stream: Some(stream), is_piece, text })
+    }
+
+    /// The text without its line break; bytes that are not UTF-8 are replaced.
+    pub(super) fn text(&self) -> String {
+        let text = if self.is_piece { self.text } else { self.text.strip_suffix(b"\r").unwrap_or(self.text) };
+        String::from_utf8_lossy(text).into_owned()
+    }
+}
+
+/// Appends a record for each line and piece of `printed`, which is [`whole`], or the last that comes.
+pub(super) fn record(records: &mut Vec<u8>, (time, stream): (Timestamp, Stream), printed: Printed<'_>) {
+    let (head, mut rest) = (format!("{time:.9} {} ", stream.name()), printed.bytes);
+    while !rest.is_empty() {
+        let line = &rest[..first(rest, printed.max_line).unwrap_or(rest.len())];
+        let is_last = printed.is_last && line.len() == rest.len();
+        let is_piece = !is_last && !line.ends_with(b"\n");
+        records.extend_from_slice(head.as_bytes());
+        records.extend_from_slice(if is_piece { b"P " } else { b"F " });
+        records.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+        records.push(b'\n');
+        rest = &rest[line.len()..];
+    }
+}
+
+/// Bytes as a plugin printed them.
+#[derive(Clone, Copy)]
+pub(super) struct Printed<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Nothing follows: what has no line break is a line all the same.
+    pub(super) is_last: bool,
+    /// A line of more bytes comes in pieces.
+    pub(super) max_line: usize,
+}
 
 /// The longest prefix of `bytes` that is whole: complete lines, and pieces of a last line longer than `max_line`.
 pub(super) fn whole(bytes: &[u8], max_line: usize) -> usize {
@@ -22,113 +123,19 @@ pub(super) fn first(bytes: &[u8], max_line: usize) -> Option<usize> {
     }
 }
 
-/// The longest prefix of the whole lines and pieces in `bytes` that has at most `room` bytes.
-pub(super) fn fitting(bytes: &[u8], room: usize, max_line: usize) -> usize {
-    if bytes.len() <= room {
-        return bytes.len();
-    }
-    let mut end = bytes[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    while let Some(length) = first(&bytes[end..], max_line).filter(|length| end + length <= room) {
-        end += length;
-    }
-    end
+/// The longest prefix of whole records that has at most `room` bytes.
+pub(super) fn fitting(records: &[u8], room: usize) -> usize {
+    let end = records.len().min(room);
+    records[..end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1)
 }
 
-/// How many lines these bytes are; a last one without a line break counts.
-pub(super) fn count(bytes: &[u8]) -> u64 {
-    let breaks = bytes.iter().filter(|byte| **byte == b'\n').count();
-    let rest = bytes.last().is_some_and(|byte| *byte != b'\n');
-    breaks as u64 + u64::from(rest)
-}
-
-/// The text of a line without its line break.
-pub(super) fn text(line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
-    String::from_utf8_lossy(line).into_owned()
-}
-
-/// Is this a piece of a longer line? The last line of a file may have no line break either, but is shorter.
-pub(super) fn is_piece(line: &[u8], max_line: usize) -> bool {
-    !line.ends_with(b"\n") && line.len() + CHARACTER > max_line
+/// How many records these bytes are.
+pub(super) fn count(records: &[u8]) -> u64 {
+    records.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// The last place at or before `at` that does not split a UTF-8 character; `at` itself if there is none near.
 fn before_split_character(bytes: &[u8], at: usize) -> usize {
     let is_boundary = |place: &usize| bytes[*place] & 0b1100_0000 != 0b1000_0000;
     (at.saturating_sub(CHARACTER - 1).max(1)..=at).rev().find(is_boundary).unwrap_or(at.max(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn cut(mut bytes: &[u8], max_line: usize) -> Vec<&[u8]> {
-        let mut lines = Vec::new();
-        while !bytes.is_empty() {
-            let (line, rest) = bytes.split_at(first(bytes, max_line).unwrap_or(bytes.len()));
-            lines.push(line);
-            bytes = rest;
-        }
-        lines
-    }
-
-    #[test]
-    fn a_line_ends_at_its_break_and_a_long_one_comes_in_pieces() {
-        assert_eq!(cut(b"one\ntwo", 4), [&b"one\n"[..], b"two"]);
-        assert_eq!(cut(b"abcd\nabcdefghij\n", 4), [&b"abcd\n"[..], b"abcd", b"efgh", b"ij\n"]);
-    }
-
-    #[test]
-    fn a_piece_does_not_split_a_character() {
-        assert_eq!(cut("abcéde".as_bytes(), 4), ["abc".as_bytes(), "éde".as_bytes()]);
-        assert_eq!(first(&[0x80; 9], 4), Some(4));
-    }
-
-    #[test]
-    fn a_piece_is_told_from_a_last_line_by_its_length() {
-        let cut = cut("abcdefg\u{e9}abcdefabc".as_bytes(), 8);
-        let pieces: Vec<bool> = cut.iter().map(|line| is_piece(line, 8)).collect();
-        assert_eq!(pieces, [true, true, false]);
-        assert!(!is_piece(b"abcdefgh\n", 8));
-    }
-
-    #[test]
-    fn an_unfinished_line_is_not_whole() {
-        assert_eq!(whole(b"one\ntw", 4), 4);
-        assert_eq!(whole(b"one\ntwotwotwo", 4), 12);
-        assert_eq!(whole(b"tw", 4), 0);
-    }
-
-    #[test]
-    fn what_fits_ends_with_a_line() {
-        assert_eq!(fitting(b"one\ntwo\n", 7, 4), 4);
-        assert_eq!(fitting(b"one\ntwo\n", 8, 4), 8);
-        assert_eq!(fitting(b"one\n", 3, 4), 0);
-        assert_eq!(fitting(b"abcdefghijkl", 9, 4), 8);
-    }
-
-    #[test]
-    fn the_text_has_no_line_break_and_is_utf8() {
-        assert_eq!(text(b"a\r\n"), "a");
-        assert_eq!(text(b"a\rb\xff"), "a\rb\u{fffd}");
-        assert_eq!((count(b"a\nb"), count(b"a\n"), count(b"")), (2, 1, 0));
-    }
-
-    proptest! {
-        /// What arrives in any chunks is cut as if it had arrived at once: cursors of a live reader stay good.
-        #[test]
-        fn the_cuts_do_not_depend_on_how_the_bytes_arrived(text in "[ab\né€]{0,60}", step in 1..9_usize) {
-            let (bytes, mut live, mut pending) = (text.as_bytes(), Vec::new(), Vec::new());
-            for chunk in bytes.chunks(step) {
-                pending.extend_from_slice(chunk);
-                let end = whole(&pending, 7);
-                live.extend(cut(&pending[..end], 7).into_iter().map(<[u8]>::to_vec));
-                pending.drain(..end);
-            }
-            live.extend(cut(&pending, 7).into_iter().map(<[u8]>::to_vec));
-            prop_assert_eq!(live, cut(bytes, 7));
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! What plugins print: captured into files that rotate, and streamed from them (CONTRACT 4).
 //!
 //! ```text
-//! pipe → drain → output.writer → files ─► reader → follow → streams
-//!                      └── view (which file holds what) ──┘ wakes
+//! pipes → capture → output.writer → files ─► reader → follow → streams
+//!                        └── view (which file holds what) ──┘ wakes
 //! ```
 //!
 //! A capture never holds up a plugin for want of disk, and a slow stream never holds lines in memory: streams read
@@ -17,28 +17,32 @@ use std::{
     time::Duration,
 };
 
-use futures_util::Stream;
-use tokio::net::unix::pipe;
+use futures_util::Stream as Streams;
+use jiff::Timestamp;
+use tokio::{
+    net::unix::pipe,
+    sync::{Semaphore, watch},
+};
 use tokio_util::task::TaskTracker;
 
-use crate::domain::PluginId;
+use crate::domain::{PluginId, RunId};
+use line::{MAX_LINE, Printed};
+use writer::Output;
 
-mod cursor;
-mod drain;
+mod capture;
 mod folder;
 mod follow;
 mod layout;
 mod line;
-mod losses;
-mod names;
-mod output;
-mod positions;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub use cursor::{From, LogCursor, NotACursor};
+pub use follow::{From, MAX_PLUGINS, Plugins, Query};
+pub use layout::{LogCursor, NotACursor};
+pub use line::Stream;
+pub use reader::Filter;
 
 /// The most files that are kept of each plugin; each is looked at whenever one is rotated.
 const MAX_KEPT: usize = 2000;
@@ -52,14 +56,14 @@ pub struct Options {
     pub keep: usize,
     /// and none older than this; looked at when a file is rotated.
     pub max_age: Duration,
-    /// A line of more bytes than this comes in pieces.
+    /// A line of more bytes than this comes in pieces (at most 64 KiB).
     pub max_line: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let max_age = Duration::from_secs(28 * 24 * 3600);
-        Self { max_bytes: 10_000_000, keep: 3, max_age, max_line: 64 * 1024 }
+        Self { max_bytes: 10_000_000, keep: 3, max_age, max_line: MAX_LINE }
     }
 }
 
@@ -72,6 +76,12 @@ pub struct LogLine {
     pub continues: bool,
     /// The place after it.
     pub cursor: LogCursor,
+    /// When it came; none if another program wrote it into the file.
+    pub time: Option<Timestamp>,
+    /// What it was printed to; none as above.
+    pub stream: Option<Stream>,
+    /// The run that printed it, if that is known.
+    pub run: Option<RunId>,
 }
 
 /// Some lines, in the order printed.
@@ -83,6 +93,25 @@ pub struct LogBatch {
     pub lines_lost: bool,
     /// What had been printed when the stream began has been sent with these; said once.
     pub caught_up: bool,
+    /// The place after them, also when there are none.
+    pub cursor: LogCursor,
+}
+
+impl LogBatch {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && !self.lines_lost && !self.caught_up
+    }
+}
+
+/// Whose output is captured.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// The run.
+    pub run: RunId,
+    /// The run's token, which is not to be in the log; empty for none.
+    pub secret: String,
 }
 
 /// The output of all plugins. Cheap to clone.
@@ -94,7 +123,9 @@ pub struct Logs {
 struct Inner {
     plugin_dir: PathBuf,
     options: Options,
-    outputs: Mutex<HashMap<PluginId, Arc<output::Output>>>,
+    outputs: Mutex<HashMap<PluginId, Arc<Output>>>,
+    /// Counts the outputs that there ever were.
+    appeared: watch::Sender<usize>,
     captures: TaskTracker,
 }
 
@@ -103,29 +134,35 @@ impl Logs {
     /// when its output is captured; its folder `logs` is made here.
     #[must_use]
     pub fn new(plugin_dir: PathBuf, options: Options) -> Self {
-        let options = Options { keep: options.keep.min(MAX_KEPT), ..options };
-        let (outputs, captures) = (Mutex::default(), TaskTracker::new());
-        Self { inner: Arc::new(Inner { plugin_dir, options, outputs, captures }) }
+        let (keep, max_line) = (options.keep.min(MAX_KEPT), options.max_line.clamp(1, MAX_LINE));
+        let options = Options { keep, max_line, ..options };
+        let (outputs, appeared, captures) = (Mutex::default(), watch::Sender::new(0), TaskTracker::new());
+        Self { inner: Arc::new(Inner { plugin_dir, options, outputs, appeared, captures }) }
     }
 
-    /// Starts a task that drains the pipe to its end and writes what comes. The file is rotated first if an earlier
-    /// run left one, and when the pipe ends. Lines that the disk does not take are dropped, counted and
-    /// logged, and followers are told that there is a gap.
+    /// Starts a task that drains stdout and stderr of a run to their ends and writes what comes, in the order in which it
+    /// comes. The file is rotated first if an earlier run left one, and when both have ended. Lines that the disk does
+    /// not take are dropped, counted and logged, and followers are told that there is a gap.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn capture(&self, plugin: PluginId, pipe: pipe::Receiver) {
-        self.inner.captures.spawn(drain::drain(self.output(plugin), pipe));
+    pub fn capture(&self, source: Source, pipes: [pipe::Receiver; 2]) {
+        self.inner.captures.spawn(capture::capture(self.output(source.plugin), source, pipes));
     }
 
-    /// Writes a line of plugd's own between those of a plugin, in the background. Rare: whoever calls sees to that.
+    /// Writes a line of plugd's own between those of a plugin, as if printed to stderr, in the background. Rare: whoever
+    /// calls sees to that.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn note(&self, plugin: PluginId, line: String) {
-        let output = self.output(plugin);
-        let line = line.replace(['\n', '\r'], " ") + "\n";
-        self.inner.captures.spawn_blocking(move || output.append(0, line.as_bytes()));
+    pub fn note(&self, plugin: PluginId, line: &str) {
+        let (output, line) = (self.output(plugin), line.replace(['\n', '\r'], " "));
+        self.inner.captures.spawn_blocking(move || {
+            let (mut records, max_line) = (Vec::new(), output.max_line);
+            let printed = Printed { bytes: line.as_bytes(), is_last: true, max_line };
+            line::record(&mut records, (Timestamp::now(), Stream::Stderr), printed);
+            output.append(None, 0, &records);
+        });
     }
 
     /// Waits until all captures have ended and what came is written: the last step of a shutdown, when all plugins are
@@ -135,8 +172,8 @@ impl Logs {
         self.inner.captures.wait().await;
     }
 
-    /// What the plugin printed, oldest first, in batches of at most 256 lines. It ends after the history, or with
-    /// `follow` when the plugin is removed: until then it stays open, even when nothing was ever printed.
+    /// What the plugin printed, oldest first, in batches of at most 256 lines. It ends after the history, or, if it
+    /// follows, when the plugin is removed: until then it stays open, even when nothing was ever printed.
     ///
     /// # Errors
     /// The files can't be read; the stream ends with that.
@@ -144,9 +181,19 @@ impl Logs {
         &self,
         plugin: PluginId,
         from: From,
-        follow: bool,
-    ) -> impl Stream<Item = io::Result<LogBatch>> + Send + use<> {
-        follow::stream(self.output(plugin), from, follow)
+        query: Query,
+    ) -> impl Streams<Item = io::Result<LogBatch>> + Send + use<> {
+        follow::stream(self.output(plugin), from, query, Arc::new(Semaphore::new(1)))
+    }
+
+    /// The same of several plugins: the lines of each in order, between plugins as they are read. One whose files can't be
+    /// read ends with an error, the others go on. If it follows it never ends.
+    pub fn stream_several<P: Plugins>(
+        &self,
+        plugins: P,
+        query: Query,
+    ) -> impl Streams<Item = (PluginId, io::Result<LogBatch>)> + Send + use<P> {
+        follow::merge(self.clone(), plugins, query)
     }
 
     /// Ends the streams of a plugin that is deleted. What it still prints is thrown away.
@@ -156,12 +203,20 @@ impl Logs {
         }
     }
 
-    fn output(&self, plugin: PluginId) -> Arc<output::Output> {
-        let mk_output = || output::Output::new(self.inner.plugin_dir.join(plugin.to_string()), self.inner.options);
-        Arc::clone(self.outputs().entry(plugin).or_insert_with(|| Arc::new(mk_output())))
+    /// Changes when a plugin prints, or is followed, that never was before.
+    fn appeared(&self) -> watch::Receiver<usize> {
+        self.inner.appeared.subscribe()
     }
 
-    fn outputs(&self) -> std::sync::MutexGuard<'_, HashMap<PluginId, Arc<output::Output>>> {
+    fn output(&self, plugin: PluginId) -> Arc<Output> {
+        let mk_output = || {
+            self.inner.appeared.send_modify(|count| *count += 1);
+            Arc::new(Output::new(plugin, self.inner.plugin_dir.join(plugin.to_string()), self.inner.options))
+        };
+        Arc::clone(self.outputs().entry(plugin).or_insert_with(mk_output))
+    }
+
+    fn outputs(&self) -> std::sync::MutexGuard<'_, HashMap<PluginId, Arc<Output>>> {
         self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,62 +4,156 @@ use std::{
     io,
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt},
-    path::Path,
+    sync::Arc,
 };
+
+use jiff::Timestamp;
 
 use super::{
     LogLine,
-    cursor::{Epoch, LogCursor},
     folder::Folder,
-    layout::{Layout, Segment},
-    line,
+    layout::{Layout, LogCursor, Segment},
+    line::{self, MAX_RECORD, Record, Stream},
+    writer::{Output, View},
 };
+use crate::domain::RunId;
 
 /// A batch has at most this many lines,
 const MAX_LINES: usize = 256;
-/// and is cut from at most this many bytes (more if one line may be longer).
-const MAX_BYTES: usize = 256 * 1024;
-/// How much is read at once when looking for the last lines.
-const BLOCK: u64 = 64 * 1024;
+/// and is cut from at most this many bytes.
+const MAX_BYTES: u64 = 256 * 1024;
+/// How much is read at once when looking for the last lines: some records of any length.
+const BLOCK: u64 = 2 * MAX_RECORD as u64;
+/// The least that is searched for the last lines: lines may be long, and files of other settings still be there.
+const MIN_SEARCHED: u64 = 64 * 1024 * 1024;
+
+/// Which lines are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Those that came at this time or later.
+    pub since: Option<Timestamp>,
+    /// Those that were printed there; of both if none is given.
+    pub stream: Option<Stream>,
+    /// Those of this run.
+    pub run: Option<RunId>,
+}
+
+impl Filter {
+    /// Of a line that another program wrote neither time nor stream are known.
+    fn takes(&self, record: &Record<'_>, run: Option<RunId>) -> bool {
+        self.since.is_none_or(|since| record.time.is_some_and(|time| time >= since))
+            && (self.stream.is_none() || self.stream == record.stream)
+            && (self.run.is_none() || self.run == run)
+    }
+}
 
 /// Some bytes of one file, up to the end of what is whole in there or as many as a batch takes.
 pub(super) struct Part {
     bytes: Vec<u8>,
-    start: u64,
+    /// Position of the first byte; the epoch is that of all of them.
+    start: LogCursor,
+    run: Option<RunId>,
     is_end: bool,
 }
 
-/// Reads from the start of this range of positions on, at most to its end. None if the file is not there any longer, or is
-/// not what it was.
-///
-/// # Errors
-/// The file can't be read.
-pub(super) fn read(plugin: &Path, segment: &Segment, range: Range<u64>, max_line: usize) -> io::Result<Option<Part>> {
-    let (position, end) = (range.start, segment.end.min(range.end));
-    let length = end.saturating_sub(position).min(MAX_BYTES.max(max_line + 1) as u64);
-    let bytes = read_range(plugin, segment, position..position + length)?;
-    Ok(bytes.map(|bytes| Part { bytes, start: position, is_end: position + length == end }))
+impl Part {
+    /// Its lines as far as a batch takes them, and the place after those; what is not whole is left for the next part.
+    pub(super) fn lines(&self, filter: &Filter) -> (Vec<LogLine>, u64) {
+        let (mut lines, mut at) = (Vec::new(), 0);
+        while lines.len() < MAX_LINES
+            && let Some(length) = self.next(at)
+        {
+            let bytes = &self.bytes[at..at + length];
+            at += length;
+            let record = Record::parse(bytes);
+            if filter.takes(&record, self.run) {
+                // A line without a break in the middle of a file is one of another program's, longer than any of ours.
+                let continues = record.is_piece || (length >= MAX_RECORD - 4 && !bytes.ends_with(b"\n"));
+                let cursor = LogCursor { position: self.start.position + at as u64, ..self.start };
+                let (time, stream, run) = (record.time, record.stream, self.run);
+                lines.push(LogLine { text: record.text(), continues, cursor, time, stream, run });
+            }
+        }
+        (lines, self.start.position + at as u64)
+    }
+
+    fn next(&self, at: usize) -> Option<usize> {
+        let rest = &self.bytes[at..];
+        let last = (self.is_end && !rest.is_empty()).then_some(rest.len());
+        line::first(rest, MAX_RECORD).or(last)
+    }
 }
 
-/// The position at which the last so many lines start, or as many of them as are within `most` bytes from the end.
+/// What there is to read.
+pub(super) struct Next {
+    /// None if there is nothing now.
+    pub(super) part: Option<Part>,
+    /// The part starts here, or reading goes on here.
+    pub(super) position: u64,
+    /// Lines before that are no longer kept.
+    pub(super) is_lossy: bool,
+}
+
+/// Reads on from a position. What is not where the view says may just be renamed: then it is looked for again when
+/// nobody writes, and if it is not there either, it is lost.
 ///
 /// # Errors
-/// A file can't be read.
-pub(super) fn tail(plugin: &Path, layout: &Layout, lines: u32, most: u64) -> io::Result<u64> {
-    let mut search = Search { wanted: lines.into(), left: most, found: layout.head };
-    if search.wanted == 0 {
-        return Ok(layout.head);
+/// The files can't be read.
+pub(super) fn read_on(output: &Output, view: View, range: Range<u64>) -> io::Result<Next> {
+    if let Some(found) = view.map(|layout| try_read(output, &layout, &range)).transpose()?
+        && let Ok(found) = found
+    {
+        return Ok(found);
     }
-    for segment in layout.segments.iter().rev() {
-        if let Some(position) = tail_of(plugin, segment, &mut search)? {
-            return Ok(position);
+    let mut position = range.start;
+    let mut is_lossy = false;
+    loop {
+        let layout = output.settled()?;
+        match try_read(output, &layout, &(position..range.end))? {
+            Ok(found) => return Ok(Next { is_lossy: found.is_lossy || is_lossy, ..found }),
+            Err(missing) if output.settled()? == layout => (position, is_lossy) = (missing, true),
+            Err(_) => {}
         }
     }
-    Ok(layout.oldest())
+}
+
+/// Reads on from a position, or says after which position to go on when the file that has it is missing.
+fn try_read(output: &Output, layout: &Layout, range: &Range<u64>) -> io::Result<Result<Next, u64>> {
+    let segment = layout.at(range.start);
+    // Where nothing is kept nothing comes any more: what had a position there is lost.
+    let next = segment.map_or(layout.head, |segment| segment.start);
+    let position = range.start.max(next.min(range.end));
+    let mut found = Next { part: None, position, is_lossy: position > range.start };
+    let Some(segment) = segment.filter(|_| position < range.end) else { return Ok(Ok(found)) };
+    let end = segment.end.min(range.end);
+    let length = end.saturating_sub(position).min(MAX_BYTES);
+    let Some(bytes) = read_range(output, segment, position..position + length)? else { return Ok(Err(segment.end)) };
+    let start = LogCursor { plugin: output.id, epoch: layout.epoch, position };
+    found.part = Some(Part { bytes, start, run: segment.run, is_end: position + length == end });
+    Ok(Ok(found))
+}
+
+/// What is kept now, and the position at which the last so many of the lines that a filter takes start, or as many of them
+/// as are found among what is kept at the most.
+///
+/// # Errors
+/// The folder or a file can't be read.
+pub(super) fn tail(output: &Output, lines: u32, filter: &Filter) -> io::Result<(Arc<Layout>, u64)> {
+    output.read_settled(|layout| {
+        let left = output.max_kept.max(MIN_SEARCHED);
+        let mut search = Search { filter, wanted: lines.into(), left, found: layout.head };
+        for segment in layout.segments.iter().rev().take_while(|_| lines > 0) {
+            if search.segment(output, segment)? {
+                break;
+            }
+        }
+        Ok(search.found)
+    })
 }
 
 /// A search for the last lines.
-struct Search {
+struct Search<'a> {
+    filter: &'a Filter,
     /// Lines that are still to be found,
     wanted: u64,
     /// and the bytes that may be read for that.
@@ -68,32 +162,52 @@ struct Search {
     found: u64,
 }
 
-/// Looks through one file from its end. Answers where the lines start, once that is known or enough was read.
-fn tail_of(plugin: &Path, segment: &Segment, search: &mut Search) -> io::Result<Option<u64>> {
-    let mut end = segment.end;
-    while end > segment.start {
-        let start = end.saturating_sub(BLOCK).max(segment.start);
-        let Some(bytes) = read_range(plugin, segment, start..end)? else { return Ok(None) };
-        let breaks = bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
-        let starts = breaks.map(|(at, _)| start + at as u64 + 1).filter(|start| *start < segment.end);
-        let first = (start == segment.start).then_some(start);
-        for position in starts.chain(first) {
-            (search.wanted, search.found) = (search.wanted - 1, position);
-            if search.wanted == 0 {
-                return Ok(Some(position));
+impl Search<'_> {
+    /// Looks through one file from its end. True once all are found or enough was read.
+    fn segment(&mut self, output: &Output, segment: &Segment) -> io::Result<bool> {
+        let mut end = segment.end;
+        while end > segment.start {
+            let start = end.saturating_sub(BLOCK).max(segment.start);
+            let Some(bytes) = read_range(output, segment, start..end)? else { return Ok(false) };
+            // The first record of a block may begin before it. One that fills the block is none of plugd's.
+            let cut = bytes[..bytes.len() - 1].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            let whole = if start == segment.start { 0 } else { cut };
+            if self.block(&bytes[whole..], (start + whole as u64, segment.run)) {
+                return Ok(true);
             }
+            self.left = self.left.saturating_sub(end - start);
+            if self.left == 0 {
+                return Ok(true);
+            }
+            end = if whole == bytes.len() { start } else { start + whole as u64 };
         }
-        search.left = search.left.saturating_sub(end - start);
-        if search.left == 0 {
-            return Ok(Some(search.found));
-        }
-        end = start;
+        Ok(false)
     }
-    Ok(None)
+
+    /// Looks through some records from their end. A line has one record that is no piece, its last.
+    fn block(&mut self, records: &[u8], (start, run): (u64, Option<RunId>)) -> bool {
+        let mut end = records.len();
+        while end > 0 {
+            let at = records[..end - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let record = Record::parse(&records[at..end]);
+            end = at;
+            if !self.filter.takes(&record, run) {
+                continue;
+            }
+            if !record.is_piece {
+                if self.wanted == 0 {
+                    return true;
+                }
+                self.wanted -= 1;
+            }
+            self.found = start + at as u64;
+        }
+        false
+    }
 }
 
-fn read_range(plugin: &Path, segment: &Segment, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
-    let file = match Folder::open(plugin).and_then(|folder| folder.read(&segment.name)) {
+fn read_range(output: &Output, segment: &Segment, range: Range<u64>) -> io::Result<Option<Vec<u8>>> {
+    let file = match Folder::open(&output.plugin).and_then(|folder| folder.read(&segment.name)) {
         Ok(file) => file,
         // A plugin may have put something else there.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => return Ok(None),
@@ -107,27 +221,5 @@ fn read_range(plugin: &Path, segment: &Segment, range: Range<u64>) -> io::Result
         Ok(()) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-impl Part {
-    /// Cuts it into lines; what is not whole is left for the next part.
-    pub(super) fn lines(&self, epoch: Epoch, max_line: usize) -> Vec<LogLine> {
-        let (mut lines, mut at) = (Vec::new(), 0);
-        while lines.len() < MAX_LINES
-            && let Some(length) = self.next(at, max_line)
-        {
-            let line = &self.bytes[at..at + length];
-            at += length;
-            let (text, continues) = (line::text(line), line::is_piece(line, max_line));
-            lines.push(LogLine { text, continues, cursor: LogCursor { epoch, position: self.start + at as u64 } });
-        }
-        lines
-    }
-
-    fn next(&self, at: usize, max_line: usize) -> Option<usize> {
-        let rest = &self.bytes[at..];
-        let last = (self.is_end && !rest.is_empty()).then_some(rest.len());
-        line::first(rest, max_line).or(last)
     }
 }

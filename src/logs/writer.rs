@@ -1,31 +1,180 @@
-//! Writes one plugin's output to its files and rotates them. Blocking; errors lose lines, never the capture.
+//! One plugin's output: written to its files, which rotate. Blocking; errors lose lines, never the capture.
 
 use std::{
     fs::File,
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
-    folder::Folder,
+    folder::{self, CURRENT, Folder},
     layout::{Layout, Segment},
-    line, names, positions,
+    line,
 };
+use crate::domain::{PluginId, RunId};
 
 /// What the readers of a plugin's output see; none until the folder was first read.
 pub(super) type View = Option<Arc<Layout>>;
 
-/// A file with so many gaps is rotated, so that the positions stay a small file.
+/// A file of so many parts is rotated, so that the positions stay a small file.
 const MAX_PARTS: usize = 32;
+/// The least time between two warnings that lines of one plugin are lost.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// One plugin's output. All but [`Output::watch`] and the counters may block on the disk.
+pub(super) struct Output {
+    /// Whose it is.
+    pub(super) id: PluginId,
+    /// The plugin's directory.
+    pub(super) plugin: PathBuf,
+    /// The longest line that is not cut into pieces, in bytes.
+    pub(super) max_line: usize,
+    /// Bytes that are kept at the most.
+    pub(super) max_kept: u64,
+    writer: Mutex<Writer>,
+    view: watch::Sender<View>,
+    lost: AtomicU64,
+    warned: Mutex<Option<Instant>>,
+    is_failing: AtomicBool,
+    /// The plugin is deleted: nothing more is written, and its streams end.
+    pub(super) removed: CancellationToken,
+}
+
+impl Output {
+    /// The output of the plugin with this directory.
+    pub(super) fn new(id: PluginId, plugin: PathBuf, options: Options) -> Self {
+        let (view, _) = watch::channel(None);
+        Self {
+            id,
+            writer: Mutex::new(Writer::new(plugin.clone(), options, view.clone())),
+            plugin,
+            max_line: options.max_line,
+            max_kept: options.max_bytes.saturating_mul(options.keep as u64 + 1),
+            view,
+            lost: AtomicU64::new(0),
+            warned: Mutex::default(),
+            is_failing: AtomicBool::new(false),
+            removed: CancellationToken::new(),
+        }
+    }
+
+    /// Tells when there is more to read.
+    pub(super) fn watch(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    /// Lines lost since plugd started, because the disk did not take them.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// These records are dropped because the disk is too slow for them. Does not wait for it; the next write is told how
+    /// many bytes they were.
+    pub(super) fn shed(&self, records: &[u8]) {
+        self.lose(records, "it prints faster than the disk writes");
+    }
+
+    /// Writes whole records of a run, before which so many bytes were shed; counts those that the disk does not take.
+    pub(super) fn append(&self, run: Option<RunId>, shed: u64, records: &[u8]) {
+        if self.removed.is_cancelled() {
+            return;
+        }
+        let mut writer = self.writer();
+        writer.lose(shed);
+        match writer.append(run, records) {
+            Ok(()) if self.is_failing.swap(false, Relaxed) => {
+                let (folder, lost) = (self.plugin.display(), self.lost());
+                tracing::debug!(%folder, lost, "the output of a plugin can be written again");
+            }
+            Ok(()) => {}
+            Err((error, rest)) => {
+                writer.lose(rest.len() as u64);
+                self.is_failing.store(true, Relaxed);
+                self.lose(rest, &error.to_string());
+            }
+        }
+    }
+
+    /// Puts the file away when a run has ended, after which so many bytes were shed.
+    pub(super) fn finish(&self, shed: u64) {
+        self.append(None, shed, &[]);
+        self.rotate();
+    }
+
+    /// Puts the file away.
+    pub(super) fn rotate(&self) {
+        if self.removed.is_cancelled() {
+            return;
+        }
+        if let Err(error) = self.writer().rotate() {
+            self.is_failing.store(true, Relaxed);
+            self.lose(&[], &error.to_string());
+        }
+    }
+
+    /// What is kept now. While somebody writes, waits until that is done.
+    ///
+    /// # Errors
+    /// The folder can't be read.
+    pub(super) fn settled(&self) -> io::Result<Arc<Layout>> {
+        self.writer().layout()
+    }
+
+    /// Reads what is kept while nobody writes.
+    ///
+    /// # Errors
+    /// The folder can't be read, or what `read` says.
+    pub(super) fn read_settled<T>(&self, read: impl FnOnce(&Layout) -> io::Result<T>) -> io::Result<(Arc<Layout>, T)> {
+        let mut writer = self.writer();
+        let layout = writer.layout()?;
+        let read = read(&layout)?;
+        Ok((layout, read))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A panic half way leaves no more behind than an error half way does.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts lost records, and says why unless that was said a moment ago.
+    fn lose(&self, records: &[u8], why: &str) {
+        let lost = self.lost.fetch_add(line::count(records), Relaxed) + line::count(records);
+        if self.is_warning_due(Instant::now()) {
+            tracing::warn!(folder = %self.plugin.display(), lost, why, "lines that a plugin prints are lost");
+        }
+    }
+
+    pub(super) fn is_warning_due(&self, now: Instant) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = warned.is_none_or(|warned| now.duration_since(warned) >= WARN_EVERY);
+        if is_due {
+            *warned = Some(now);
+        }
+        is_due
+    }
+
+    /// Writes nothing until released, as a disk that hangs.
+    #[cfg(test)]
+    pub(super) fn hang(&self, held: tokio::sync::oneshot::Sender<()>, release: &std::sync::mpsc::Receiver<()>) {
+        let _writer = self.writer();
+        held.send(()).unwrap();
+        release.recv().unwrap();
+    }
+}
 
 /// The only one who changes a plugin's log files.
-pub(super) struct Writer {
+struct Writer {
     plugin: PathBuf,
     options: Options,
     /// The current file; a file of an earlier writer is never written to, only rotated.
@@ -37,7 +186,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A writer for the plugin with this directory; readers see what it wrote through `view`.
-    pub(super) fn new(plugin: PathBuf, options: Options, view: watch::Sender<View>) -> Self {
+    fn new(plugin: PathBuf, options: Options, view: watch::Sender<View>) -> Self {
         Self { plugin, options, file: None, view, lost_before: 0 }
     }
 
@@ -45,7 +194,7 @@ impl Writer {
     ///
     /// # Errors
     /// The folder can't be read.
-    pub(super) fn layout(&mut self) -> io::Result<Arc<Layout>> {
+    fn layout(&mut self) -> io::Result<Arc<Layout>> {
         if let Some(layout) = self.view.borrow().clone() {
             return Ok(layout);
         }
@@ -59,7 +208,7 @@ impl Writer {
     }
 
     /// So many bytes are lost: they have their positions, so that readers see a gap.
-    pub(super) fn lose(&mut self, bytes: u64) {
+    fn lose(&mut self, bytes: u64) {
         let known = self.view.borrow().clone().filter(|_| bytes > 0);
         match known {
             Some(layout) => {
@@ -70,14 +219,14 @@ impl Writer {
         }
     }
 
-    /// Appends whole lines (see [`line::whole`]), rotating where they don't fit.
+    /// Appends whole records, rotating where they don't fit.
     ///
     /// # Errors
-    /// The disk did not take the lines that are returned with the error.
-    pub(super) fn append<'a>(&mut self, mut lines: &'a [u8]) -> Result<(), (io::Error, &'a [u8])> {
-        while !lines.is_empty() {
-            let written = self.append_some(lines).map_err(|error| (error, lines))?;
-            lines = &lines[written..];
+    /// The disk did not take the records that are returned with the error.
+    fn append<'a>(&mut self, run: Option<RunId>, mut records: &'a [u8]) -> Result<(), (io::Error, &'a [u8])> {
+        while !records.is_empty() {
+            let written = self.append_some(run, records).map_err(|error| (error, records))?;
+            records = &records[written..];
         }
         Ok(())
     }
@@ -87,7 +236,7 @@ impl Writer {
     ///
     /// # Errors
     /// The file can't be renamed.
-    pub(super) fn rotate(&mut self) -> io::Result<()> {
+    fn rotate(&mut self) -> io::Result<()> {
         let mut layout = Layout::clone(&*self.layout()?);
         let mut current: Vec<_> = layout.segments.extract_if(.., |segment| segment.is_current()).collect();
         if current.is_empty() {
@@ -112,68 +261,68 @@ impl Writer {
 
     fn rename_current(&self) -> io::Result<String> {
         let folder = Folder::open(&self.plugin)?;
-        let name = names::next(Timestamp::now(), folder.rotated()?.last().map(String::as_str));
-        folder.rename(names::CURRENT, &name)?;
+        let name = folder::next_name(Timestamp::now(), folder.rotated()?.last().map(String::as_str));
+        folder.rename(CURRENT, &name)?;
         Ok(name)
     }
 
-    fn append_some(&mut self, lines: &[u8]) -> io::Result<usize> {
+    fn append_some(&mut self, run: Option<RunId>, records: &[u8]) -> io::Result<usize> {
         self.forget_damaged()?;
-        let mut length = self.fitting(lines)?;
+        let mut length = line::fitting(records, self.room()?);
         if length == 0 || self.layout()?.current_parts() >= MAX_PARTS {
             self.rotate()?;
-            length = self.fitting(lines)?;
+            length = line::fitting(records, self.room()?);
         }
         if length == 0 {
-            length = line::first(lines, self.options.max_line).unwrap_or(lines.len());
+            length = line::first(records, usize::MAX - 1).unwrap_or(records.len());
         }
-        self.write(&lines[..length])?;
+        self.write(run, &records[..length])?;
         Ok(length)
     }
 
-    /// How many bytes of these lines the current file has room for.
-    fn fitting(&mut self, lines: &[u8]) -> io::Result<usize> {
-        let layout = self.layout()?;
-        let used = layout.current().map_or(0, Segment::offset_after);
-        let room = usize::try_from(self.options.max_bytes.saturating_sub(used)).unwrap_or(usize::MAX);
-        Ok(line::fitting(lines, room, self.options.max_line))
+    /// How many bytes the current file has room for.
+    fn room(&mut self) -> io::Result<usize> {
+        let used = self.layout()?.current().map_or(0, Segment::offset_after);
+        Ok(usize::try_from(self.options.max_bytes.saturating_sub(used)).unwrap_or(usize::MAX))
     }
 
-    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+    fn write(&mut self, run: Option<RunId>, records: &[u8]) -> io::Result<()> {
         if self.file.is_none() {
-            self.create()?;
+            self.create(run)?;
         }
         let mut layout = Layout::clone(&*self.layout()?);
-        let is_after_gap = layout.close_gap();
+        let is_part_new = layout.begin_part(run);
         let (Some(file), Some(segment)) = (&self.file, layout.current()) else {
             return Err(io::ErrorKind::NotFound.into());
         };
         let length = segment.offset_after();
-        if let Err(error) = file.write_all_at(lines, length) {
+        if let Err(error) = file.write_all_at(records, length) {
             // A line that was written in part must not show after a restart.
             let _ = file.set_len(length);
             return Err(error);
         }
-        layout.grow(lines.len() as u64);
-        if is_after_gap && let Ok(folder) = Folder::open(&self.plugin) {
+        layout.grow(records.len() as u64);
+        if is_part_new && let Ok(folder) = Folder::open(&self.plugin) {
             remember(&folder, &layout);
         }
         self.publish(layout);
         Ok(())
     }
 
-    fn create(&mut self) -> io::Result<()> {
+    fn create(&mut self, run: Option<RunId>) -> io::Result<()> {
         self.rotate()?;
         let mut layout = Layout::clone(&*self.layout()?);
+        let run = run.or(layout.segments.last().and_then(|last| last.run));
         let folder = Folder::open_or_create(&self.plugin)?;
-        let file = folder.create(names::CURRENT)?;
+        let file = folder.create(CURRENT)?;
         let inode = file.metadata()?.ino();
         layout.segments.push(Segment {
-            name: names::CURRENT.into(),
+            name: CURRENT.into(),
             inode,
             offset: 0,
             start: layout.head,
             end: layout.head,
+            run,
         });
         remember(&folder, &layout);
         self.file = Some(file);
@@ -199,7 +348,7 @@ impl Writer {
     fn prune(&self, layout: &mut Layout) {
         let Ok(folder) = Folder::open(&self.plugin) else { return };
         let rotated = folder.rotated().unwrap_or_default();
-        let oldest = names::oldest_kept(Timestamp::now(), self.options.max_age);
+        let oldest = folder::oldest_kept(Timestamp::now(), self.options.max_age);
         let surplus = rotated.len().saturating_sub(self.options.keep);
         let old = rotated.iter().enumerate().filter(|(index, name)| *index < surplus || **name < oldest);
         for (_, name) in old {
@@ -219,7 +368,7 @@ impl Writer {
 }
 
 fn load_and_save(folder: &Folder) -> io::Result<Layout> {
-    let layout = positions::load(folder)?;
+    let layout = Layout::load(folder)?;
     if !layout.segments.is_empty() {
         remember(folder, &layout);
     }
@@ -228,7 +377,7 @@ fn load_and_save(folder: &Folder) -> io::Result<Layout> {
 
 /// Positions are a convenience: without them a cursor is lost when plugd ends, but no line.
 fn remember(folder: &Folder, layout: &Layout) {
-    if let Err(error) = positions::save(folder, layout) {
+    if let Err(error) = layout.save(folder) {
         tracing::debug!(%error, "positions of log files can't be written");
     }
 }

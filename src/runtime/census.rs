@@ -56,9 +56,7 @@ impl RunKey {
 
     /// The run that this RPC URL was made for.
     pub(crate) fn from_url(plugin: &str, url: &str) -> Option<Self> {
-        let (_, query) = url.split_once('?')?;
-        let token = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
-        Self::from_token(plugin, token)
+        Self::from_token(plugin, token(url)?)
     }
 
     /// The run in the block that `/proc/<pid>/environ` shows.
@@ -69,6 +67,12 @@ impl RunKey {
         };
         Self::from_url(variable(b"PLUGD_PLUGIN_ID=")?, variable(b"PLUGD_RPC_URL=")?)
     }
+}
+
+/// The token in a plugin's URL.
+pub(crate) fn token(url: &str) -> Option<&str> {
+    let (_, query) = url.split_once('?')?;
+    query.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
 /// One process as the census found it.

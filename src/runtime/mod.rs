@@ -38,6 +38,14 @@ pub struct StartSpec {
     pub url: String,
 }
 
+impl StartSpec {
+    /// The one-time token in the URL; empty if there is none.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        census::token(&self.url).unwrap_or_default()
+    }
+}
+
 /// What happened to a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {

@@ -10,7 +10,7 @@ use crate::{
     api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse},
     domain::{Error, Mode, PluginId, Reason, Result},
     grpc::{convert, status::status},
-    logs::{From, LogBatch},
+    logs::{From, LogBatch, Query},
 };
 
 impl PluginService {
@@ -18,7 +18,11 @@ impl PluginService {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();
         let (id, from) = self.place(&asked).map_err(status)?;
-        let batches = self.0.logs.stream(id, from, asked.follow).map(move |batch| message(id, batch));
+        let batches = self
+            .0
+            .logs
+            .stream(id, from, Query { is_following: asked.follow, ..Query::default() })
+            .map(move |batch| message(id, batch));
         Ok(Response::new(self.until_ended(batches, caller)))
     }
 

@@ -7,18 +7,20 @@ use super::*;
 #[tokio::test]
 async fn a_disk_that_takes_nothing_does_not_hold_up_the_plugin() {
     let fixture = Fixture::new(Options::default());
-    fs::write(fixture.folder(), "a file where the folder should be").unwrap();
+    fs::remove_dir(fixture.plugin_dir()).unwrap();
+    fs::write(fixture.plugin_dir(), "a file where the plugin's directory should be").unwrap();
     let mut pipe = fixture.capture();
     let mut stream = fixture.stream(From::Start, true);
     assert!(timeout(DEADLINE, stream.next()).await.unwrap().unwrap().is_err());
     print(&mut pipe, &printed(0..500_000)).await;
-    fs::remove_file(fixture.folder()).unwrap();
+    fs::remove_file(fixture.plugin_dir()).unwrap();
+    fs::create_dir(fixture.plugin_dir()).unwrap();
     print(&mut pipe, "back\n").await;
     drop(pipe);
     fixture.wait_for(|layout| layout.head > 0 && layout.current().is_none()).await;
     let lines = fixture.texts(From::Start).await;
     assert_eq!(lines.last().unwrap(), "back");
-    assert_eq!(fixture.logs.output(fixture.plugin).dropped(), 500_001 - lines.len() as u64);
+    assert_eq!(fixture.logs.output(fixture.plugin).lost(), 500_001 - lines.len() as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,13 +35,13 @@ async fn a_disk_that_hangs_does_not_hold_up_the_plugin() {
     let hang = std::thread::spawn(move || output.hang(held.0, &release.1));
     held.1.await.unwrap();
     print(&mut pipe, &printed(1..1_000_000)).await;
-    assert!(fixture.logs.output(fixture.plugin).dropped() > 0);
+    assert!(fixture.logs.output(fixture.plugin).lost() > 0);
     release.0.send(()).unwrap();
     hang.join().unwrap();
     drop(pipe);
     fixture.wait_for(|layout| layout.head > 0 && layout.current().is_none()).await;
     let written = fixture.texts(From::Start).await.len() as u64;
-    assert_eq!(written + fixture.logs.output(fixture.plugin).dropped(), 1_000_000);
+    assert_eq!(written + fixture.logs.output(fixture.plugin).lost(), 1_000_000);
     let (mut expected, mut read) = (1, 1);
     while read < written {
         let batch = next(&mut stream).await;
@@ -54,40 +56,40 @@ async fn a_disk_that_hangs_does_not_hold_up_the_plugin() {
 
 #[tokio::test]
 async fn lines_that_the_disk_did_not_take_leave_a_gap_that_followers_see() {
-    let fixture = Fixture::small(4);
-    let (output, aside) = (fixture.logs.output(fixture.plugin), fixture.plugin_dir().join("aside"));
+    let fixture = Fixture::small(50);
+    let aside = fixture.dir.path().join("aside");
     let mut stream = fixture.stream(From::Start, true);
-    output.append(0, b"one\n");
+    fixture.append(0, "one\n");
     let one = take(&mut stream, 1).await.remove(0);
     // The file is full, and there is no folder for the next one.
-    fs::rename(fixture.folder(), &aside).unwrap();
-    fs::write(fixture.folder(), "").unwrap();
-    output.append(0, b"two\n");
-    assert_eq!(next(&mut stream).await, LogBatch { lines: vec![], lines_lost: true, caught_up: false });
-    output.append(0, b"three\n");
-    fs::remove_file(fixture.folder()).unwrap();
-    fs::rename(aside, fixture.folder()).unwrap();
-    output.append(0, b"four\n");
+    fs::rename(fixture.plugin_dir(), &aside).unwrap();
+    fs::write(fixture.plugin_dir(), "").unwrap();
+    fixture.append(0, "two\n");
+    assert_eq!(told(&next(&mut stream).await), (vec![], true, false));
+    fixture.append(0, "three\n");
+    fs::remove_file(fixture.plugin_dir()).unwrap();
+    fs::rename(aside, fixture.plugin_dir()).unwrap();
+    fixture.append(0, "four\n");
     let batch = next(&mut stream).await;
     assert_eq!((texts(&batch.lines), batch.lines_lost), (vec!["four".to_owned()], true));
     let resumed = next(&mut fixture.stream(From::After(one.cursor), false)).await;
     assert_eq!(resumed, LogBatch { caught_up: true, ..batch });
-    assert_eq!(fixture.logs.output(fixture.plugin).dropped(), 2);
+    assert_eq!(fixture.logs.output(fixture.plugin).lost(), 2);
 }
 
 #[tokio::test]
 async fn a_gap_inside_a_file_stays_where_it_is() {
     let mut fixture = Fixture::new(Options::default());
     let output = fixture.logs.output(fixture.plugin);
-    output.append(0, b"one\ntwo\n");
-    output.append(100, b"three\nfour\n");
-    output.append(0, b"five\n");
+    fixture.append(0, "one\ntwo\n");
+    fixture.append(100, "three\nfour\n");
+    fixture.append(0, "five\n");
     let lines = fixture.lines(From::Start).await;
     for is_rotated in [false, true] {
         if is_rotated {
-            output.finish(50, Vec::new());
+            output.finish(50);
             let end = next(&mut fixture.stream(From::After(lines[4].cursor), true)).await;
-            assert_eq!(end, LogBatch { lines: vec![], lines_lost: true, caught_up: true });
+            assert_eq!(told(&end), (vec![], true, true));
         }
         for _ in ["as it is", "after a restart"] {
             assert_eq!(fixture.files().len(), 1);
@@ -108,24 +110,27 @@ async fn a_gap_inside_a_file_stays_where_it_is() {
 #[tokio::test]
 async fn many_gaps_do_not_make_a_file_of_many_parts() {
     let fixture = Fixture::new(Options { keep: 100, ..Options::default() });
-    let output = fixture.logs.output(fixture.plugin);
     for number in 0..100 {
-        output.append(1, format!("{number}\n").as_bytes());
+        fixture.append(1, &format!("{number}\n"));
     }
     assert_eq!(fixture.texts(From::Start).await, numbers(0..100));
     assert!(fixture.files().len() > 2 && fixture.layout().current_parts() <= 32);
 }
 
+/// It is plugd's, and what a plugin puts there does not cost it its log.
 #[tokio::test]
-async fn a_link_in_place_of_the_folder_is_not_followed() {
-    let fixture = Fixture::new(Options::default());
+async fn what_is_in_place_of_the_folder_is_neither_followed_nor_kept() {
     let elsewhere = TempDir::new().unwrap();
-    symlink(elsewhere.path(), fixture.folder()).unwrap();
-    let mut pipe = fixture.capture();
-    print(&mut pipe, "one\n").await;
-    drop(pipe);
-    wait_until(|| fixture.logs.output(fixture.plugin).dropped() == 1).await;
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    let stand_ins: [&dyn Fn(&Path); 3] =
+        [&|path| symlink(elsewhere.path(), path).unwrap(), &|path| fs::write(path, "").unwrap(), &mk_fifo];
+    for stand_in in stand_ins {
+        let fixture = Fixture::new(Options::default());
+        stand_in(&fixture.folder());
+        assert_eq!(fixture.texts(From::Start).await, Vec::<String>::new());
+        fixture.run("one\n").await;
+        assert_eq!(fixture.texts(From::Start).await, ["one"]);
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    }
 }
 
 #[tokio::test]
@@ -148,9 +153,8 @@ async fn a_link_or_a_pipe_in_place_of_the_file_is_replaced() {
 /// One spoiled file would hide what the others have until it is rotated out.
 #[tokio::test]
 async fn a_pipe_in_place_of_a_rotated_file_is_a_gap_before_the_others() {
-    let fixture = Fixture::small(4);
-    let output = fixture.logs.output(fixture.plugin);
-    ["one\n", "two\n", "three\n"].iter().for_each(|line| output.append(0, line.as_bytes()));
+    let fixture = Fixture::small(50);
+    ["one\n", "two\n", "three\n"].iter().for_each(|line| fixture.append(0, line));
     let names = fs::read_dir(fixture.folder()).unwrap().map(|entry| entry.unwrap().path());
     let oldest = names.filter(|path| path.to_string_lossy().contains("output-")).min().unwrap();
     fs::remove_file(&oldest).unwrap();
@@ -211,7 +215,7 @@ async fn a_huge_file_in_the_folder_is_neither_searched_to_its_end_nor_counted_wi
     inflate("output-2026-01-01T00-00-00.000.log", folder::MAX_LENGTH + 1);
     inflate("output-2026-01-01T00-00-00.001.log", folder::MAX_LENGTH);
     assert_eq!(fixture.layout().head, folder::MAX_LENGTH);
-    fixture.logs.output(fixture.plugin).append(0, b"one\n");
+    fixture.append(0, "one\n");
     assert_eq!(fixture.texts(From::Tail(10)).await, ["one"]);
 }
 

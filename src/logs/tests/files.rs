@@ -10,7 +10,7 @@ async fn each_end_of_a_run_rotates_and_only_the_newest_files_are_kept() {
     }
     let files = fixture.files();
     assert_eq!(files.len(), 3, "{files:?}");
-    assert!(files.iter().all(|name| names::is_rotated(name)), "{files:?}");
+    assert!(files.iter().all(|name| is_rotated(name)), "{files:?}");
     assert_eq!(fixture.texts(From::Start).await, ["c", "d", "e"]);
 }
 
@@ -28,7 +28,7 @@ async fn files_too_old_go_when_the_next_one_is_rotated() {
 
 #[tokio::test]
 async fn a_file_rotates_before_it_grows_too_large_and_a_follower_misses_nothing() {
-    let fixture = Fixture::small(100);
+    let fixture = Fixture::small(1000);
     let mut stream = fixture.stream(From::Start, true);
     let mut pipe = fixture.capture();
     for start in (0..1000).step_by(50) {
@@ -36,12 +36,12 @@ async fn a_file_rotates_before_it_grows_too_large_and_a_follower_misses_nothing(
     }
     assert_eq!(texts(&take(&mut stream, 1000).await), numbers(0..1000));
     let sizes = fixture.layout().segments.iter().map(|segment| segment.end - segment.start).collect::<Vec<_>>();
-    assert!(sizes.len() >= 39 && sizes.iter().all(|size| *size <= 100), "{sizes:?}");
+    assert!(sizes.len() >= 39 && sizes.iter().all(|size| *size <= 1000), "{sizes:?}");
 }
 
 #[tokio::test]
 async fn every_cursor_resumes_after_its_line_over_rotations_and_a_restart() {
-    let mut fixture = Fixture::small(50);
+    let mut fixture = Fixture::small(500);
     fixture.run(&printed(0..40)).await;
     fixture.run("unfinished").await;
     let lines = fixture.lines(From::Start).await;
@@ -63,7 +63,7 @@ async fn what_an_earlier_plugd_left_unrotated_is_history_and_then_rotated() {
     let mut fixture = Fixture::new(Options::default());
     let mut pipe = fixture.capture();
     print(&mut pipe, "before\n").await;
-    fixture.wait_for(|layout| layout.head == 7).await;
+    fixture.wait_for(|layout| layout.head > 0).await;
     let cursor = fixture.lines(From::Start).await[0].cursor;
     fixture.restart();
     assert_eq!(fixture.lines(From::Start).await[0].cursor, cursor);
@@ -88,12 +88,12 @@ async fn a_cursor_that_is_no_longer_kept_starts_at_the_oldest_line_and_says_so()
     fs::remove_dir_all(fixture.folder()).unwrap();
     fixture.restart();
     let batch = next(&mut fixture.stream(From::After(cursor), true)).await;
-    assert_eq!(batch, LogBatch { lines: vec![], lines_lost: true, caught_up: true });
+    assert_eq!(told(&batch), (vec![], true, true));
 }
 
 #[tokio::test]
 async fn positions_are_not_used_twice_when_the_newest_file_was_taken_away() {
-    let mut fixture = Fixture::small(1000);
+    let mut fixture = Fixture::small(10_000);
     fixture.run("one\n").await;
     fixture.run("two\n").await;
     let cursor = fixture.lines(From::Start).await[1].cursor;
@@ -116,7 +116,7 @@ async fn a_cursor_outlives_a_restart_after_older_files_have_gone() {
 
 #[tokio::test]
 async fn a_reader_slower_than_the_files_are_kept_is_told_that_lines_are_lost() {
-    let fixture = Fixture::new(Options { keep: 1, max_bytes: 50, ..Options::default() });
+    let fixture = Fixture::new(Options { keep: 1, max_bytes: 500, ..Options::default() });
     fixture.run("one\n").await;
     let mut stream = fixture.stream(From::Start, true);
     assert_eq!(texts(&next(&mut stream).await.lines), ["one"]);
@@ -128,7 +128,7 @@ async fn a_reader_slower_than_the_files_are_kept_is_told_that_lines_are_lost() {
 
 #[tokio::test]
 async fn the_last_lines_are_found_over_several_files() {
-    let fixture = Fixture::small(50);
+    let fixture = Fixture::small(500);
     fixture.run(&printed(0..100)).await;
     fixture.run("\n\nlast").await;
     for (lines, expected) in [(0, 0), (1, 1), (3, 3), (4, 4), (50, 50), (103, 103), (104, 103), (u32::MAX, 103)] {
@@ -149,7 +149,11 @@ async fn the_last_lines_are_found_in_a_file_of_many_blocks() {
 async fn a_forged_file_of_positions_does_no_harm() {
     let mut fixture = Fixture::new(Options::default());
     fixture.run("one\n").await;
-    let forged = ["", "{}", r#"{"epoch":"9m4e2mr0ui3e8a215n4g","files":[{"inode":1,"start":18446744073709551615}]}"#];
+    let forged = [
+        "",
+        "{}",
+        r#"{"epoch":"9m4e2mr0ui3e8a215n4g","parts":[{"inode":1,"start":18446744073709551615,"offset":0,"run":null}],"head":0}"#,
+    ];
     for text in forged {
         fs::write(fixture.folder().join(".positions"), text).unwrap();
         fixture.restart();

@@ -1,6 +1,6 @@
 use std::{fs, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use tempfile::TempDir;
 use tokio::{
     io::AsyncWriteExt,
@@ -8,16 +8,23 @@ use tokio::{
     time::timeout,
 };
 
-use super::*;
-use crate::logs::layout::Layout;
+use super::{
+    folder::is_rotated,
+    layout::{Epoch, Layout, Segment},
+    *,
+};
 
 mod faults;
 mod files;
+mod lines;
+mod masks;
+mod positions;
+mod several;
 mod streams;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-type Batches = Pin<Box<dyn Stream<Item = io::Result<LogBatch>> + Send>>;
+type Batches = Pin<Box<dyn Streams<Item = io::Result<LogBatch>> + Send>>;
 
 struct Fixture {
     dir: TempDir,
@@ -51,20 +58,35 @@ impl Fixture {
         self.plugin_dir().join("logs")
     }
 
+    fn source(&self) -> Source {
+        Source { plugin: self.plugin, run: xid::new().into(), secret: String::new() }
+    }
+
+    /// Begins a run, and answers its stdout and stderr.
+    fn capture_both(&self, source: Source) -> [Sender; 2] {
+        let ((stdout, out), (stderr, err)) = (pipe().unwrap(), pipe().unwrap());
+        self.logs.capture(source, [out, err]);
+        [stdout, stderr]
+    }
+
+    /// Begins a run that prints to stdout alone.
     fn capture(&self) -> Sender {
-        let (sender, receiver) = pipe().unwrap();
-        self.logs.capture(self.plugin, receiver);
-        sender
+        let [stdout, _] = self.capture_both(self.source());
+        stdout
     }
 
     /// A whole run that prints this; returns when its file is put away.
     async fn run(&self, text: &str) {
-        let line_break = u64::from(!text.ends_with('\n'));
-        let head = self.layout().head + text.len() as u64 + line_break;
+        let head = self.layout().head + records(text, self.options.max_line).len() as u64;
         let mut pipe = self.capture();
         print(&mut pipe, text).await;
         drop(pipe);
         self.wait_for(|layout| layout.head == head && layout.current().is_none()).await;
+    }
+
+    /// Writes these lines of a run as a capture does.
+    fn append(&self, shed: u64, text: &str) {
+        self.logs.output(self.plugin).append(None, shed, &records(text, MAX_LINE));
     }
 
     fn layout(&self) -> Arc<Layout> {
@@ -76,12 +98,17 @@ impl Fixture {
         timeout(DEADLINE, view.wait_for(|view| view.as_deref().is_some_and(&predicate))).await.unwrap().unwrap();
     }
 
-    fn stream(&self, from: From, follow: bool) -> Batches {
-        Box::pin(self.logs.stream(self.plugin, from, follow))
+    fn stream(&self, from: From, is_following: bool) -> Batches {
+        Box::pin(self.logs.stream(self.plugin, from, Query { is_following, ..Query::default() }))
     }
 
     async fn lines(&self, from: From) -> Vec<LogLine> {
-        let batches: Vec<_> = timeout(DEADLINE, self.stream(from, false).collect()).await.unwrap();
+        self.filtered(from, Filter::default()).await
+    }
+
+    async fn filtered(&self, from: From, filter: Filter) -> Vec<LogLine> {
+        let stream = self.logs.stream(self.plugin, from, Query { filter, is_following: false });
+        let batches: Vec<_> = timeout(DEADLINE, stream.collect()).await.unwrap();
         batches.into_iter().flat_map(|batch| batch.unwrap().lines).collect()
     }
 
@@ -96,6 +123,18 @@ impl Fixture {
         names.sort();
         names
     }
+}
+
+/// What is in the file of these lines.
+fn records(text: &str, max_line: usize) -> Vec<u8> {
+    let (mut records, printed) = (Vec::new(), Printed { bytes: text.as_bytes(), is_last: true, max_line });
+    line::record(&mut records, (Timestamp::UNIX_EPOCH, Stream::Stdout), printed);
+    records
+}
+
+/// What a batch says beside where it is.
+fn told(batch: &LogBatch) -> (Vec<String>, bool, bool) {
+    (texts(&batch.lines), batch.lines_lost, batch.caught_up)
 }
 
 fn texts(lines: &[LogLine]) -> Vec<String> {

@@ -35,8 +35,9 @@ pub use options::{Limits, Options, Signal, User};
 /// Gets a package by its digest.
 pub type FetchPackage = Arc<dyn Fn(Digest) -> BoxFuture<'static, domain::Result<Box<dyn PackageFiles>>> + Send + Sync>;
 
-/// Takes the read end of the pipe that a process writes to, stdout and stderr alike. It must be drained to its end.
-pub type Capture = Arc<dyn Fn(PluginId, pipe::Receiver) + Send + Sync>;
+/// Takes the read ends of the pipes that the processes of a run write to: stdout and stderr. Both must be drained to their
+/// ends.
+pub type Capture = Arc<dyn Fn(&StartSpec, [pipe::Receiver; 2]) + Send + Sync>;
 
 /// Runs plugins as processes. Dropping it, and the runs that it started, kills everything that it started.
 pub struct ProcessRuntime(Arc<Inner>);

@@ -145,7 +145,7 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
             return Err(refused(program, error, limit).await);
         }
     };
-    (inner.capture)(spec.plugin, output);
+    (inner.capture)(spec, output);
     if let Err(error) = record(inner, key, Some(&leader)).await {
         tracing::warn!(plugin = %key.plugin, %error, "cannot complete the run record");
     }
@@ -167,16 +167,15 @@ fn check_token(spec: &StartSpec, key: RunKey) {
     }
 }
 
-fn command(inner: &Inner, spec: &StartSpec) -> Result<(Command, Program, pipe::Receiver), Failure> {
+fn command(inner: &Inner, spec: &StartSpec) -> Result<(Command, Program, [pipe::Receiver; 2]), Failure> {
     let install = inner.installations.dir(spec.plugin);
     let path = std::env::var_os("PATH");
     let program = Program::find(&spec.command, &install, path.as_deref(), inner.options.user)?;
     let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a pipe: {}", words(&error)));
-    let (reader, stdout) = io::pipe().map_err(cannot)?;
-    let stderr = stdout.try_clone().map_err(cannot)?;
-    let output = pipe::Receiver::from_owned_fd(reader.into()).map_err(cannot)?;
+    let (stdout, out) = output_pipe().map_err(cannot)?;
+    let (stderr, err) = output_pipe().map_err(cannot)?;
     let mut command = Command::new(program.file());
-    command.current_dir(install).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    command.current_dir(install).stdin(Stdio::null()).stdout(out).stderr(err);
     if let Some(user) = inner.options.user {
         std::os::unix::process::CommandExt::uid(&mut command, user.uid);
         std::os::unix::process::CommandExt::gid(&mut command, user.gid);
@@ -186,7 +185,13 @@ fn command(inner: &Inner, spec: &StartSpec) -> Result<(Command, Program, pipe::R
     let variables = environment(std::env::vars_os(), &inner.options.env_allow, spec);
     let has_nul = |_| Failure::new(Stage::Start, "an argument or variable has a NUL character").permanent();
     child::run_exactly(&mut command, args, variables.map(line)).map_err(has_nul)?;
-    Ok((command, program, output))
+    Ok((command, program, [stdout, stderr]))
+}
+
+/// The end that plugd reads, and the one that processes write to.
+fn output_pipe() -> io::Result<(pipe::Receiver, io::PipeWriter)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer))
 }
 
 /// A variable as a process has it: `NAME=value`.

@@ -15,10 +15,24 @@ async fn the_headers_are_these_and_come_before_any_line_4() {
     assert_eq!(raw.body, "");
 }
 
+/// Both outputs come in the order in which plugd gets them. The script goes on to the other one when what it printed has
+/// arrived: of what is in two pipes at once nobody can say which was first.
 #[tokio::test]
 async fn a_line_is_data_and_an_empty_line_and_both_outputs_come_as_they_were_written_4() {
     let plugd = Plugd::start().await;
-    let id = printing(&plugd, "echo one; echo two >&2; echo; echo '  three: x '; echo four >&2; echo \u{e9}").await;
+    let arrived = |line: &str| format!("until grep -qs ' {line}$' logs/output.log; do :; done");
+    let script = [
+        "echo one",
+        &arrived("one"),
+        "echo two >&2",
+        &arrived("two"),
+        "echo; echo '  three: x '",
+        &arrived("x "),
+        "echo four >&2",
+        &arrived("four"),
+        "echo \u{e9}",
+    ];
+    let id = printing(&plugd, &script.join("\n")).await;
     run(&plugd, &id).await;
     let mut raw = Raw::open(&plugd, &id).await;
     let start = "data: one\n\ndata: two\n\ndata: \n\ndata:   three: x \n\ndata: four\n\ndata: \u{e9}\n\ndata: pid ";

@@ -61,14 +61,16 @@ fn mk_fetch(files: Files) -> FetchPackage {
 
 fn mk_capture(output: &Output) -> Capture {
     let output = Arc::clone(output);
-    Arc::new(move |_, mut pipe| {
-        let output = Arc::clone(&output);
-        tokio::spawn(async move {
-            let mut chunk = [0; 4096];
-            while let Ok(len @ 1..) = pipe.read(&mut chunk).await {
-                output.lock().unwrap().extend_from_slice(&chunk[..len]);
-            }
-        });
+    Arc::new(move |_, pipes| {
+        for mut pipe in pipes {
+            let output = Arc::clone(&output);
+            tokio::spawn(async move {
+                let mut chunk = [0; 4096];
+                while let Ok(len @ 1..) = pipe.read(&mut chunk).await {
+                    output.lock().unwrap().extend_from_slice(&chunk[..len]);
+                }
+            });
+        }
     })
 }
 
