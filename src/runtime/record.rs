@@ -73,9 +73,8 @@ impl Records {
     pub(crate) fn write(&self, key: RunKey, leader: Option<LeaderRecord>) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
         let record = Record { boot_id: self.boot_id.clone(), run: key.run, plugin: key.plugin, leader };
-        let temporary = self.dir.join(format!(".{}.tmp", key.plugin));
-        fs::write(&temporary, serde_json::to_vec(&record)?)?;
-        fs::rename(temporary, self.path(key.plugin))
+        let replace = files::Replace { mode: 0o644, is_durable: false };
+        replace.file(&self.path(key.plugin), &serde_json::to_vec(&record)?)
     }
 
     /// Removes the record of a plugin, if there is one.

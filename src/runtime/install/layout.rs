@@ -1,22 +1,38 @@
-//! Carrying plans out.
+//! What is in an install directory, and the way from one package to the next: a plan that is complete before anything is
+//! changed, carried out, and a marker at the end that says which package is there.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use rustix::fs::CWD;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Checkpoint, InstallError, PackageFiles, Result, Step,
     dir::{Dir, Owner, unless_spoiled},
-    marker::{self, LOCK, MARKER, MAX_LOCK, Marker},
     path::{Inside, OWN_DIR},
-    plan::{MAX_PLAN, Plan},
     stage::Staging,
 };
 use crate::{domain::Digest, files};
+
+/// Name of the marker in plugd's own folder of the install directory.
+const MARKER: &str = "installed.json";
+
+/// Name of the contract's own marker (CONTRACT 7): who removes it has the package laid out anew at the next start.
+const LOCK: &str = ".sdxlock";
+
+/// Most bytes of a marker: a package's 2048 files and as many folders with long paths have less. One of the most extreme
+/// package may have more, which is then laid out at each start.
+const MAX_MARKER: u64 = 8 * 1024 * 1024;
+
+/// Most bytes of the contract's marker.
+const MAX_LOCK: u64 = 1024;
+
+/// Most bytes of a plan: the markers of the package before and of the one to come.
+const MAX_PLAN: u64 = 2 * MAX_MARKER;
 
 /// One plugin's install directory with its staging folder.
 #[derive(Debug)]
@@ -51,7 +67,7 @@ impl Layout {
         let plan = Plan::new(&self.install, old.as_ref(), contents);
         let plan = plan.map_err(|error| self.cannot("read", &error))?;
         self.staging.write(&self.staging.marker(), &json(&plan.marker)?)?;
-        self.staging.write(&self.staging.lock(), marker::lock(digest).as_bytes())?;
+        self.staging.write(&self.staging.lock(), lock(digest).as_bytes())?;
         self.staging.write(&self.staging.plan(), &json(&plan)?)?;
         checkpoint(Step::Planned)
     }
@@ -125,7 +141,7 @@ impl Layout {
 
     fn is_locked(&self, digest: Digest) -> io::Result<bool> {
         let found = self.install.read(LOCK, MAX_LOCK)?;
-        Ok(found.is_some_and(|found| found == marker::lock(digest).as_bytes()))
+        Ok(found.is_some_and(|found| found == lock(digest).as_bytes()))
     }
 
     fn mark(&self) -> io::Result<()> {
@@ -174,5 +190,102 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
+    }
+}
+
+/// The contract's marker of this package: its digest as hexadecimal digits, and a line break.
+fn lock(digest: Digest) -> String {
+    let digest = digest.to_string();
+    format!("{}\n", digest.split_once(':').map_or(&*digest, |(_, digits)| digits))
+}
+
+/// What a package brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Marker {
+    /// The package.
+    pub(super) digest: Digest,
+    /// Its files.
+    pub(super) files: Vec<MarkedFile>,
+    /// Folders that it wants even where no file is in them.
+    pub(super) folders: Vec<Inside>,
+    /// Folders that were made for its files, or for those of a package before it.
+    pub(super) dirs: BTreeSet<Inside>,
+}
+
+/// One file of a package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MarkedFile {
+    pub(super) path: Inside,
+    /// Bytes when it was laid out.
+    pub(super) size: u64,
+    /// Permission bits when it was laid out.
+    pub(super) mode: u32,
+}
+
+impl Marker {
+    /// The marker of this install directory. One that the plugin spoiled counts as none.
+    pub(super) fn read(install: &Dir) -> io::Result<Option<Self>> {
+        let own = Inside::own_dir();
+        let Some(bytes) = install.find(Some(&own))?.map(|dir| dir.read(MARKER, MAX_MARKER)).transpose()?.flatten()
+        else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&bytes).map(Some).or_else(|error| {
+            tracing::warn!(path = %install.path().display(), %error, "laying a package anew: its marker can't be read");
+            Ok(None)
+        })
+    }
+
+    /// Are all its files and folders there? What is in them is the plugin's affair: it may change its own files.
+    pub(super) fn is_complete(&self, install: &Dir) -> io::Result<bool> {
+        for file in &self.files {
+            let dir = install.find(file.path.parent().as_ref())?;
+            if !dir.map(|dir| dir.has_file(file.path.name())).transpose()?.unwrap_or(false) {
+                return Ok(false);
+            }
+        }
+        self.folders.iter().try_fold(true, |all, folder| Ok(all && install.find(Some(folder))?.is_some()))
+    }
+}
+
+/// What is to be done. Carrying it out twice, or from the middle, ends in the same files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Plan {
+    /// Files that only the old package brought.
+    pub(super) remove: Vec<Inside>,
+    /// Folders made for the old package alone, the deepest first; removed if empty.
+    pub(super) remove_dirs: Vec<Inside>,
+    /// What is true afterwards. File number N of it is staged under the name N.
+    pub(super) marker: Marker,
+}
+
+/// What a package holds.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) digest: Digest,
+    /// In the order in which they are staged.
+    pub(super) files: Vec<MarkedFile>,
+    pub(super) folders: Vec<Inside>,
+}
+
+impl Plan {
+    /// Plans the way from the old package to these files.
+    pub(super) fn new(install: &Dir, old: Option<&Marker>, contents: Contents) -> io::Result<Self> {
+        let Contents { digest, files, folders } = contents;
+        let brought: HashSet<&Inside> = files.iter().map(|file| &file.path).collect();
+        let below = files.iter().map(|file| &file.path).chain(&folders).flat_map(Inside::ancestors);
+        let needed: BTreeSet<Inside> = below.chain(folders.iter().cloned()).collect();
+        let old_files = old.iter().flat_map(|old| &old.files).map(|file| &file.path);
+        let remove = old_files.filter(|path| !brought.contains(path)).cloned().collect();
+        let old_dirs: BTreeSet<Inside> = old.map(|old| old.dirs.clone()).unwrap_or_default();
+        let mut remove_dirs: Vec<Inside> = old_dirs.difference(&needed).cloned().collect();
+        remove_dirs.sort_by_key(|path| std::cmp::Reverse(path.depth()));
+        let mut dirs = BTreeSet::new();
+        for dir in needed {
+            if old_dirs.contains(&dir) || install.find(Some(&dir))?.is_none() {
+                dirs.insert(dir);
+            }
+        }
+        Ok(Self { remove, remove_dirs, marker: Marker { digest, files, folders, dirs } })
     }
 }

@@ -5,11 +5,8 @@
 //! next start carries the plan out to its end. A process therefore sees the old package or the new one.
 
 mod dir;
-mod error;
 mod layout;
-mod marker;
 mod path;
-mod plan;
 mod removal;
 mod stage;
 #[cfg(test)]
@@ -21,10 +18,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::domain::{Digest, PluginId, package::Package};
+use super::words;
+use crate::domain::{Digest, Failure, PluginId, Stage, package::Package};
+use layout::Layout;
 
-pub(crate) use error::{InstallError, Result};
-pub(crate) use layout::Layout;
 pub(crate) use removal::remove_tree;
 
 /// Folder inside the plugin folder where packages are staged. No plugin's id begins with a dot.
@@ -164,3 +161,33 @@ pub(crate) enum Step {
 
 /// Called after each step; an error stops the work there.
 pub(crate) type Checkpoint<'a> = &'a dyn Fn(Step) -> Result<()>;
+
+/// Why a package could not be laid out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InstallError {
+    /// The package is at fault.
+    #[error("bad package: {0}")]
+    Package(String),
+    /// The disk is at fault: `cannot write lib/x: No space left on device`.
+    #[error("{0}")]
+    Disk(String),
+    /// Nobody wants the result any more.
+    #[error("the start was cancelled")]
+    Cancelled,
+}
+
+pub(crate) type Result<T, E = InstallError> = std::result::Result<T, E>;
+
+impl InstallError {
+    /// `cannot <verb> <path>: <words>`.
+    pub(crate) fn disk(verb: &str, path: impl AsRef<Path>, error: &io::Error) -> Self {
+        Self::Disk(format!("cannot {verb} {}: {}", path.as_ref().display(), words(error)))
+    }
+}
+
+impl From<InstallError> for Failure {
+    fn from(error: InstallError) -> Self {
+        let failure = Self::new(Stage::Start, error.to_string());
+        if matches!(error, InstallError::Package(_)) { failure.permanent() } else { failure }
+    }
+}

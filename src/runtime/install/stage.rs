@@ -11,12 +11,11 @@ use std::{
 use super::{
     Checkpoint, InstallError, PackageFiles, Result, Step,
     dir::{Owner, give},
-    marker::MarkedFile,
+    layout::{Contents, MarkedFile},
     path::Inside,
-    plan::Contents,
     removal::remove_tree,
 };
-use crate::domain::Digest;
+use crate::{domain::Digest, files::Replace};
 
 /// Bytes copied at a time.
 const CHUNK: usize = 64 * 1024;
@@ -111,17 +110,10 @@ impl Staging {
         Ok(MarkedFile { path, size, mode })
     }
 
-    /// Writes a small file here, whole or not at all.
+    /// Writes a small file here, whole or not at all, and forces it to the disk.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let temporary = path.with_extension("tmp");
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)?;
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(|error| InstallError::disk("write", path, &error))
+        let durable = Replace { mode: 0o644, is_durable: true };
+        durable.file(path, bytes).map_err(|error| InstallError::disk("write", path, &error))
     }
 }
 
