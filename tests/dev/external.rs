@@ -56,9 +56,9 @@ async fn a_command_dials_in_again_after_each_change_and_ends_with_the_session() 
 #[tokio::test]
 async fn a_command_that_does_not_care_for_ctrl_c_is_killed_with_all_that_it_started() {
     let home = python_echo();
-    let stubborn = "trap '' INT; sleep 1000 & echo up; wait";
+    let stubborn = "trap '' INT; sleep 1000 & echo both of us run; wait";
     let mut dev = home.dev(&["--external", "--", "sh", "-c", stubborn]);
-    dev.find("up").await;
+    dev.find("both of us run").await;
     assert_eq!(pids_in(&home.plugin()).len(), 2);
     dev.interrupt();
     dev.find("stopping").await;
