@@ -50,7 +50,8 @@ struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            options: Options::default(),
+            // On a busy machine a test may take longer than the time after which a plugin is pinged.
+            options: Options { ping_interval: 100 * LONG, ..Options::default() },
             refusal: None,
             attach: Box::new(|_| async { Ok(()) }.boxed()),
             answer: Arc::new(|_, _, params| async move { Ok(json!({"echo": params})) }.boxed()),
