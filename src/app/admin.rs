@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use jiff::Timestamp;
 
-use super::database;
+use super::boot;
 use crate::{
     config::Config,
     files,
@@ -61,7 +61,7 @@ pub(super) async fn first_token(folder: &Path, access: &Access, store: &Store) -
 /// # Errors
 /// There is no database, a plugd uses it, or something can't be written.
 pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
-    let options = database::options(config)?;
+    let options = boot::store_options(config)?;
     if let Some(path) = options.address.path() {
         anyhow::ensure!(
             path.is_file(),
@@ -69,7 +69,7 @@ pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
             path.display()
         );
     }
-    let place = database::unopened(&options);
+    let place = boot::unopened(&options);
     let (opened, loaded) = Box::pin(store::open(options)).await.with_context(place)?;
     let store = opened.start(Box::new(|_| {}));
     let made = replace(&config.data_dir, &Access::new(loaded.tokens), &store).await;

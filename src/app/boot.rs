@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     admin::{self, AdminToken},
-    database, glue, health, make_private, routes,
+    glue, health, make_private, routes,
 };
 use crate::{
     bus::{Bridge, Credentials, Hosts},
@@ -22,9 +22,12 @@ use crate::{
         StartSpec,
         process::{self, ProcessRuntime},
     },
-    store::{self, Store, packages::Packages},
+    store::{self, Address, Store, StoreError, packages::Packages},
     supervisor::{self, Handle, Library, Parts, Supervisor},
 };
+
+/// The file of the database in the data folder, unless another is named.
+const DATABASE: &str = "plugd.db";
 
 /// Everything, ready to run.
 pub(super) struct System {
@@ -56,9 +59,9 @@ pub(super) async fn boot(
     fs::create_dir_all(&config.plugin_dir)
         .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
     let catalog = catalog(&config.event_catalog)?;
-    let options = database::options(config)?;
-    let has_rival = database::note_other(config, &options.address);
-    let place = database::unopened(&options);
+    let options = store_options(config)?;
+    let has_rival = note_other(config, &options.address);
+    let place = unopened(&options);
     let (opened, loaded) = Box::pin(store::open(options)).await.with_context(place)?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let store = {
@@ -107,6 +110,36 @@ pub(super) async fn boot(
     };
     let app = routes::app(config, services)?;
     Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog })
+}
+
+/// Says that the data folder holds a database with records that is not the one that is used; does it?
+fn note_other(config: &Config, used: &Address) -> bool {
+    let other = config.data_dir.join(DATABASE);
+    let is_other = used.path().is_none_or(|used| fs::canonicalize(used).ok() != fs::canonicalize(&other).ok());
+    let has_other = is_other && fs::metadata(&other).is_ok_and(|found| found.len() > 0);
+    if has_other {
+        let path = other.display();
+        tracing::warn!("{path} holds records that this plugd does not use: its database is another (--database-url)");
+    }
+    has_other
+}
+
+/// Where the store is: in the data folder, unless it is said where.
+///
+/// # Errors
+/// The address can't be used.
+pub(super) fn store_options(config: &Config) -> Result<store::Options, StoreError> {
+    let address = match &config.database_url {
+        Some(url) => Address::parse(url)?,
+        None => Address::file(&config.data_dir.join(DATABASE))?,
+    };
+    Ok(store::Options { address, journal_keep: config.journal_keep })
+}
+
+/// What is said when it can't be opened: which one.
+pub(super) fn unopened(options: &store::Options) -> impl FnOnce() -> String + use<> {
+    let message = format!("the database {} can't be opened", options.address);
+    || message
 }
 
 async fn packages(config: &Config, epoch: &str, has_rival: bool) -> anyhow::Result<Packages> {

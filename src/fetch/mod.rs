@@ -10,11 +10,8 @@
 //! Each redirect passes the same checks as the first address. No environment variable changes whom plugd asks: with a
 //! proxy, the addresses that it dials would be beyond any check.
 
-mod dial;
-mod exchange;
-mod failure;
-pub mod guard;
-mod resolve;
+pub mod address;
+mod http;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -26,12 +23,13 @@ use tokio::time;
 use tokio_rustls::rustls::ClientConfig;
 
 use self::{
-    exchange::Answer,
-    failure::failure,
-    resolve::{Resolver, System},
-    target::Target,
+    http::Answer,
+    target::{Resolver, System, Target},
 };
-use crate::domain::{Result, package::MAX_ARCHIVE};
+use crate::domain::{Error, Reason, Result, error::Violation, package::MAX_ARCHIVE};
+
+/// Characters of a host or an address that are repeated.
+const MAX_SHOWN: usize = 200;
 
 /// What a download may take. The defaults are those of CONTRACT 3.2.
 #[derive(Debug, Clone)]
@@ -59,7 +57,7 @@ impl Default for Options {
 /// `INVALID_ARGUMENT` with the field `url` if that is blank; `INVALID_PACKAGE` if there is too much of it;
 /// `FETCH_FAILED` for everything else.
 pub async fn fetch(url: &str, options: &Options) -> Result<Bytes> {
-    Fetcher { options, resolver: &System, tls: dial::browsers_tls()? }.fetch(url).await
+    Fetcher { options, resolver: &System, tls: http::browsers_tls()? }.fetch(url).await
 }
 
 struct Fetcher<'a> {
@@ -85,8 +83,28 @@ impl Fetcher<'_> {
     }
 
     async fn ask(&self, target: &Target) -> Result<Answer> {
-        let addresses = resolve::vetted(target, self.resolver, self.options.allow_private).await?;
-        let connection = dial::dial(target, &addresses, Arc::clone(&self.tls)).await?;
-        exchange::get(connection, target).await
+        let addresses = target::vetted(target, self.resolver, self.options.allow_private).await?;
+        let connection = http::dial(target, &addresses, Arc::clone(&self.tls)).await?;
+        http::get(connection, target).await
     }
+}
+
+/// The package could not be downloaded (CONTRACT 3.2: 400 whatever the cause).
+fn failure(why: impl Into<String>) -> Error {
+    let description = why.into();
+    let error = Error::new(Reason::FetchFailed, format!("the package could not be downloaded: {description}"));
+    Error { violations: vec![Violation { field: "url".to_owned(), description }], ..error }
+}
+
+/// The package is larger than allowed, in the words for any other package that is.
+fn too_large(max_bytes: u64) -> Error {
+    let description = format!("it has more than {max_bytes} bytes");
+    let error = Error::new(Reason::InvalidPackage, format!("The provided plugin file is invalid: {description}"));
+    Error { violations: vec![Violation { field: "package".to_owned(), description }], ..error }
+}
+
+/// What strangers chose, quoted and not too long.
+fn shown(text: &str) -> String {
+    let text: String = text.chars().take(MAX_SHOWN).collect();
+    format!("{text:?}")
 }

@@ -2,13 +2,20 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use tokio_rustls::rustls::{
+    self, CertificateError, DigitallySignedStruct, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        verify_server_name,
+    },
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::ParsedCertificate,
+};
 use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 
-use super::{
-    Error, Result, pem,
-    server::certificates,
-    verify::{Anybody, Listed},
-};
+use super::{Error, Result, authority, certificates, pem};
 
 /// Whom a client believes, and how it says who it is; files in PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,8 +51,8 @@ impl Trust {
     fn encrypt(&self, endpoint: Endpoint) -> Result<Endpoint> {
         let (config, address) = (self.config()?, endpoint.uri().to_string());
         let encrypted = match &self.authority {
-            _ if self.is_blind => endpoint.tls_config_with_verifier(config, Arc::new(Anybody::default())),
-            Some(path) => endpoint.tls_config_with_verifier(config, Arc::new(Listed::new(certificates(path)?)?)),
+            _ if self.is_blind => endpoint.tls_config_with_verifier(config, Arc::new(Verifier::blind())),
+            Some(path) => endpoint.tls_config_with_verifier(config, Arc::new(Verifier::new(certificates(path)?)?)),
             None => endpoint.tls_config(config.with_webpki_roots()),
         };
         encrypted.map_err(|error| Error::Address(address, error.to_string()))
@@ -62,5 +69,103 @@ impl Trust {
             (Some(_), None) => Err(Error::Incomplete { given: "the client's certificate", missing: "its key" }),
             (None, Some(_)) => Err(Error::Incomplete { given: "the client's key", missing: "its certificate" }),
         }
+    }
+}
+
+/// Which certificates of servers a client takes.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    /// None: whatever there is. It is encrypted then, but with whom is not known.
+    listed: Option<Listed>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// What the listed certificates vouch for, and each of them itself. The rules of the web (RFC 5280) do not let an
+/// authority's certificate, which is what `openssl req -x509` makes, be a server's too. Who lists one by hand means it, and
+/// whoever has its key could make any other certificate: nothing is lost.
+#[derive(Debug)]
+struct Listed {
+    certificates: Vec<CertificateDer<'static>>,
+    authority: Arc<WebPkiServerVerifier>,
+}
+
+impl Verifier {
+    /// A verifier that takes any certificate.
+    fn blind() -> Self {
+        Self { listed: None, provider: Arc::new(ring::default_provider()) }
+    }
+
+    /// A verifier for these certificates.
+    ///
+    /// # Errors
+    /// One of them is none, or of an unknown kind.
+    pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self> {
+        let (roots, provider) = (Arc::new(authority(&certificates)?), Arc::new(ring::default_provider()));
+        let authority = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;
+        Ok(Self { listed: Some(Listed { certificates, authority }), provider })
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(listed) = &self.listed else { return Ok(ServerCertVerified::assertion()) };
+        let is_listed = listed.certificates.contains(end_entity);
+        match listed.authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // Its time was looked at before its kind.
+            Err(error) if is_listed && is_authority(&error) => named(end_entity, server_name),
+            Err(rustls::Error::InvalidCertificate(error)) if is_listed && is_nameless(&error) => {
+                Ok(ServerCertVerified::assertion())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Is the certificate refused for being an authority's?
+fn is_authority(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+/// Is the certificate for no name at all, as one of `openssl req -x509 -subj /CN=…` is?
+fn is_nameless(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty())
+}
+
+/// Is a certificate for this name, if it is for any?
+fn named(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<ServerCertVerified, rustls::Error> {
+    match verify_server_name(&ParsedCertificate::try_from(certificate)?, name) {
+        Err(rustls::Error::InvalidCertificate(error)) if !is_nameless(&error) => Err(error.into()),
+        Err(error) if !matches!(error, rustls::Error::InvalidCertificate(_)) => Err(error),
+        _ => Ok(ServerCertVerified::assertion()),
     }
 }

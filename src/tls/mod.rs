@@ -1,24 +1,115 @@
 //! Who plugd is, and whom it believes: the certificates of its listeners and of its clients.
 
 mod client;
-mod error;
 mod self_signed;
 mod server;
 #[cfg(test)]
 mod tests;
-mod verify;
 
-use std::path::Path;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use tokio_rustls::rustls::{
+    self, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
 use crate::{domain::text::unmarked, files};
 
 pub use client::{Trust, endpoint};
-pub use error::{Error, Result};
 pub use self_signed::SelfSigned;
 pub use server::{Certificates, Files, ServerTls};
+
+/// Why certificates can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// One setting of several that only work together.
+    #[error("{given} needs {missing}")]
+    Incomplete {
+        /// The setting that is there.
+        given: &'static str,
+        /// The one that is not.
+        missing: &'static str,
+    },
+    /// A file is not there, can't be read, or is not PEM.
+    #[error("can't read {what} from {}: {source}", path.display())]
+    Unreadable {
+        /// What it should hold.
+        what: &'static str,
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// They can be read, but not served with: the key is another certificate's, or of a kind that is not known.
+    #[error("the certificate and its key can't be used: {0}")]
+    Unusable(#[from] rustls::Error),
+    /// The authority that vouches for clients can't be used.
+    #[error("the clients' authority can't be used: {0}")]
+    Authority(#[from] rustls::server::VerifierBuilderError),
+    /// A certificate of its own can't be made.
+    #[error("can't make a certificate: {0}")]
+    Unmade(String),
+    /// What was made can't be kept.
+    #[error("can't write {}: {source}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// Two settings that exclude each other.
+    #[error("{0} and {1} exclude each other")]
+    Contradiction(&'static str, &'static str),
+    /// An address that can't be dialled.
+    #[error("{0:?} is no address of a server: {1}")]
+    Address(String, String),
+}
+
+impl Error {
+    fn unreadable(
+        what: &'static str,
+        path: &Path,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unreadable { what, path: path.to_owned(), source: source.into() }
+    }
+}
+
+/// What may fail for one of these.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What a PEM file holds; `what` is for messages.
 fn pem(what: &'static str, path: &Path) -> Result<Vec<u8>> {
     let bytes = files::read(path, files::MAX_TEXT).map_err(|error| Error::unreadable(what, path, error))?;
     unmarked(&bytes).map(<[u8]>::to_vec).map_err(|error| Error::unreadable(what, path, error))
+}
+
+/// The certificates of a PEM file.
+///
+/// # Errors
+/// It can't be read, or there is none in it.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let unreadable = |error| Error::unreadable("certificates", path, error);
+    let bytes = pem("certificates", path)?;
+    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| unreadable(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
+    if found.is_empty() {
+        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, "no certificate is in it").into()));
+    }
+    Ok(found)
+}
+
+/// Those whom these certificates vouch for.
+///
+/// # Errors
+/// One of them is none, or of an unknown kind.
+fn authority(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    certificates.iter().try_for_each(|certificate| roots.add(certificate.clone()))?;
+    Ok(roots)
 }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-use super::{Error, Files, Result, server::certificates, verify::Listed};
+use super::{Error, Files, Result, certificates, client::Verifier};
 
 /// How long a certificate is good: the longest that Apple's clients take.
 const DAYS: i64 = 825;
@@ -75,7 +75,7 @@ fn names(listen: IpAddr) -> Vec<String> {
 /// Would a client that trusts it still take it for all these names when it is to be renewed?
 fn is_good(certificate: &Path, key: &Path, names: &[String]) -> bool {
     let Ok(listed) = certificates(certificate) else { return false };
-    let (Some(own), Ok(verifier)) = (listed.first().cloned(), Listed::new(listed.clone())) else { return false };
+    let (Some(own), Ok(verifier)) = (listed.first().cloned(), Verifier::new(listed.clone())) else { return false };
     let later = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + RENEWED_BEFORE);
     let is_taken = |name: &String| {
         let name = ServerName::try_from(name.as_str());

@@ -1,8 +1,8 @@
 //! The certificate of a listener, and its renewal.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
+    fs,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,13 +13,13 @@ use tokio::{
     time,
 };
 use tokio_rustls::rustls::{
-    RootCertStore, ServerConfig,
+    ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
 
-use super::{Error, Result, pem};
+use super::{Error, Result, authority, certificates, pem};
 
 /// How often the files are looked at. Whoever renews certificates does so days before they expire.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -73,13 +73,13 @@ impl Files {
     }
 
     pub(super) fn load(&self) -> Result<Arc<ServerConfig>> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_safe_default_protocol_versions()?;
         let builder = match &self.client_authority {
             None => builder.with_no_client_auth(),
             Some(path) => {
-                let provider = Arc::new(ring::default_provider());
-                let roots = Arc::new(authority(path)?);
+                let roots = Arc::new(authority(&certificates(path)?)?);
                 builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(roots, provider).build()?)
             }
         };
@@ -88,12 +88,6 @@ impl Files {
         let mut config = builder.with_single_cert(certificates(&self.certificate)?, key)?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Arc::new(config))
-    }
-
-    /// What the files hold and when they changed, unless that is known.
-    fn load_if_changed(&self, known: &Times) -> Option<(Times, Result<Arc<ServerConfig>>)> {
-        let changed_at = self.changed_at();
-        (changed_at != *known).then(|| (changed_at, self.load()))
     }
 
     /// When each file last changed; one that is not there at the moment has no such time.
@@ -110,8 +104,8 @@ pub struct Certificates {
     files: Files,
     /// Of those that are used.
     changed_at: Times,
-    /// Of those that were last found to be of no use.
-    useless_at: Option<Times>,
+    /// What was last found to be of no use.
+    useless_at: Option<(Files, Times)>,
     current: watch::Sender<Arc<ServerConfig>>,
     /// Whoever wants files to be read now, which may be others than before.
     asked: mpsc::Receiver<Files>,
@@ -149,7 +143,11 @@ impl Certificates {
         loop {
             let taken = tokio::select! {
                 _ = looks.tick() => self.look().await,
-                Some(files) = self.asked.recv() => self.take(files).await.map(|()| true),
+                Some(files) = self.asked.recv() => {
+                    // Who asks is told again.
+                    self.useless_at = None;
+                    self.read(files, Times::new()).await
+                }
             };
             match taken {
                 Ok(false) => {}
@@ -159,67 +157,38 @@ impl Certificates {
         }
     }
 
-    /// Uses these files from now on.
-    ///
-    /// # Errors
-    /// They can't be used: those of before still are.
-    async fn take(&mut self, files: Files) -> Result<()> {
-        let loaded = spawn_blocking(move || (files.changed_at(), files.load(), files)).await;
-        // The runtime is going down.
-        let Ok((changed_at, loaded, files)) = loaded else { return Ok(()) };
-        self.current.send_replace(loaded?);
-        (self.files, self.changed_at, self.useless_at) = (files, changed_at, None);
-        Ok(())
-    }
-
     /// Takes the files' contents if they changed since they were last taken; says whether they did. What can't be used
     /// may be half written, or not readable for the moment: so it is tried at every look, but said once only.
     ///
     /// # Errors
     /// What has changed can't be used.
     pub(super) async fn look(&mut self) -> Result<bool> {
-        let (files, known) = (self.files.clone(), self.changed_at.clone());
+        self.read(self.files.clone(), self.changed_at.clone()).await
+    }
+
+    /// Uses these files from now on if they changed since the times that are known; says whether they did.
+    ///
+    /// # Errors
+    /// They can't be used, which was not said of them yet: those of before still are.
+    async fn read(&mut self, files: Files, known: Times) -> Result<bool> {
         // Not in the task that takes connections: a file system may hang.
-        let looked = spawn_blocking(move || files.load_if_changed(&known)).await;
-        let Ok(Some((changed_at, loaded))) = looked else { return Ok(false) };
+        let read = spawn_blocking(move || {
+            let changed_at = files.changed_at();
+            (changed_at != known).then(|| (files.load(), changed_at, files))
+        });
+        let Ok(Some((loaded, changed_at, files))) = read.await else { return Ok(false) };
         match loaded {
             Ok(config) => {
-                (self.changed_at, self.useless_at) = (changed_at, None);
+                (self.files, self.changed_at, self.useless_at) = (files, changed_at, None);
                 self.current.send_replace(config);
                 Ok(true)
             }
-            Err(_) if self.useless_at.as_ref() == Some(&changed_at) => Ok(false),
             Err(error) => {
-                self.useless_at = Some(changed_at);
-                Err(error)
+                let useless = Some((files, changed_at));
+                let is_known = self.useless_at == useless;
+                self.useless_at = useless;
+                if is_known { Ok(false) } else { Err(error) }
             }
         }
     }
-}
-
-/// The certificates of a PEM file.
-///
-/// # Errors
-/// It can't be read, or there is none in it.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let unreadable = |error| Error::unreadable("certificates", path, error);
-    let bytes = pem("certificates", path)?;
-    let found = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| unreadable(Box::<dyn std::error::Error + Send + Sync>::from(error)))?;
-    if found.is_empty() {
-        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, "no certificate is in it").into()));
-    }
-    Ok(found)
-}
-
-/// Those whom the certificates of a PEM file vouch for.
-///
-/// # Errors
-/// As [`certificates`].
-fn authority(path: &Path) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate)?;
-    }
-    Ok(roots)
 }

@@ -195,8 +195,8 @@ fn self_signed(folder: &Folder, names: &[&str], is_authority: bool, years: (i32,
 
 /// Is this certificate taken for localhost by who lists those?
 fn is_taken(own: &Path, listed: &[&Path]) -> bool {
-    let read = |path: &Path| server::certificates(path).unwrap();
-    let verifier = verify::Listed::new(listed.iter().flat_map(|path| read(path)).collect()).unwrap();
+    let read = |path: &Path| certificates(path).unwrap();
+    let verifier = client::Verifier::new(listed.iter().flat_map(|path| read(path)).collect()).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     verifier.verify_server_cert(&read(own)[0], &[], &name, &[], UnixTime::now()).is_ok()
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    super::{Options, fetch, resolve::Resolver},
+    super::{Options, fetch, target::Resolver},
     world::{asked, fetch_by_name, in_time, mk_listener, nearby},
 };
 use crate::domain::{Error, Reason};

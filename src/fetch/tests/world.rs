@@ -23,7 +23,11 @@ use tokio_rustls::{
     },
 };
 
-use super::super::{Fetcher, Options, dial, dial::Connection, resolve::Resolver};
+use super::super::{
+    Fetcher, Options,
+    http::{self, Connection},
+    target::Resolver,
+};
 use crate::domain::Result;
 
 /// How long a test waits for what must happen.
@@ -159,7 +163,7 @@ pub(super) fn nearby() -> Options {
 pub(super) async fn fetch_by_name(url: &str, names: &dyn Resolver, options: &Options) -> Result<bytes::Bytes> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(CERTIFICATE)).unwrap();
-    let fetcher = Fetcher { options, resolver: names, tls: dial::tls(roots).unwrap() };
+    let fetcher = Fetcher { options, resolver: names, tls: http::tls(roots).unwrap() };
     in_time(fetcher.fetch(url)).await
 }
 

@@ -1,13 +1,12 @@
-//! The only place that knows everything: what is started in which order, and stopped in which.
+//! How plugd is put together: what is started in which order, what is changed while it runs, and what is stopped in which
+//! order. The only place that knows everything.
 
 mod admin;
 mod boot;
-mod database;
 mod glue;
 mod health;
 mod reload;
 mod routes;
-mod upstream;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -21,29 +20,46 @@ use tokio::{
     task::spawn_blocking,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::Channel;
 
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
+use boot::System;
 use reload::Reload;
-pub use upstream::serve_rest;
 
 use crate::{
-    config::{Config, RuntimeProvider},
+    config::{Config, RestConfig, RuntimeProvider},
     listener::{self, Listener, Report},
-    tls::{self, Files, SelfSigned},
+    logs::Logs,
+    rest,
+    store::Store,
+    supervisor::Handle,
+    tls::{self, Files, SelfSigned, Trust},
 };
 
 /// How long requests that are under way when plugd stops may take to end.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// How long plugins that other programs run may take to close their connections, and to read what was sent before.
-const GOODBYES: Duration = Duration::from_secs(2);
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// How long what plugins printed last may take to be written once they have ended.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+const LAST_OUTPUT: Duration = Duration::from_millis(300);
 
 /// How long a start may take to find out what every plugin does.
 const CATCH_UP: Duration = Duration::from_secs(10);
+
+/// How much longer than a plugin may take to stop the supervisor is waited for.
+const MARGIN: Duration = Duration::from_millis(500);
+
+/// How long an upstream may take to take a connection.
+const UPSTREAM_CONNECT: Duration = Duration::from_secs(5);
+
+/// How often a silent upstream is asked for a sign of life.
+const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// Room for the bytes that browsers have not read yet, in bytes: without it a slow one stalls the others on its connection.
+const UPSTREAM_WINDOW: u32 = 64 << 20;
 
 /// What is known once the server listens.
 #[derive(Debug)]
@@ -75,16 +91,11 @@ pub async fn serve(
     let (address, url) = (listener.address(), listener.url());
     let plugins_dial = for_plugins.as_ref().map_or(address, Listener::address);
     let draining = shutdown.child_token();
-    let boot::System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog } =
+    let System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog } =
         Box::pin(boot::boot(&config, plugins_dial, draining.clone())).await?;
-    let patience = config.grace + config.kill_timeout + Duration::from_millis(500);
+
     let is_local = config.runtime_provider == RuntimeProvider::Local;
-    let supervising = async {
-        if is_local {
-            supervisor.run(parts, draining.clone(), patience).await;
-        }
-    };
-    let yielding = yield_to_another(store.healthy(), draining.clone());
+    let patience = config.grace + config.kill_timeout + MARGIN;
     let options = listener_options(config.max_connections);
     let reload = Reload { renewed, certificates: listener.renewals(), running: config };
     let take = |config: Config| {
@@ -96,35 +107,103 @@ pub async fn serve(
         }
     };
     let serving = async {
-        // Until then, what is reported is what was when plugd was last here. Plugins that dial meanwhile wait in the queue.
-        let current = async {
-            handle.caught_up().await;
-            store.flush().await
-        };
-        if is_local && !matches!(timeout(CATCH_UP, current).await, Ok(Ok(()))) {
-            tracing::warn!("serving before every plugin's state is known to the store");
+        if is_local {
+            catch_up(&handle, &store).await;
         }
-        let served = listener::serve(listener, app, options, draining.clone());
-        let plugins_served = async {
+        let clients = listener::serve(listener, app, options, draining.clone());
+        let plugins = async {
             if let Some(listener) = for_plugins {
                 listener::serve(listener, plugins_app, options, draining.clone()).await;
             }
         };
         tracing::info!(url, "serving");
         on_ready(Ready { address, url, admin_token, self_signed });
-        report(tokio::join!(reload.beside(served, take), plugins_served).0);
+        report(tokio::join!(reload.beside(clients, take), plugins).0);
     };
-    tokio::join!(serving, supervising, yielding);
-    connections.close();
-    if timeout(GOODBYES, connections.wait()).await.is_err() {
-        tracing::warn!(count = connections.len(), "plugins have not taken leave in time");
-    }
-    if timeout(LAST_WORDS, logs.drained()).await.is_err() {
-        tracing::warn!("a process that left its group still prints; what it prints is no longer kept");
-    }
+    let supervising = async {
+        if is_local {
+            supervisor.run(parts, draining.clone(), patience).await;
+        }
+    };
+    tokio::join!(serving, supervising, yield_to_another(store.healthy(), draining.clone()));
+
+    wait_for_plugins(&connections, &logs).await;
     store.close().await.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Waits until the store knows what every plugin does. Before that, what is reported is what was when plugd was last here.
+/// Plugins that dial meanwhile wait in the queue.
+async fn catch_up(handle: &Handle, store: &Store) {
+    let current = async {
+        handle.caught_up().await;
+        store.flush().await
+    };
+    if !matches!(timeout(CATCH_UP, current).await, Ok(Ok(()))) {
+        tracing::warn!("serving before every plugin's state is known to the store");
+    }
+}
+
+/// Waits until plugins have closed their connections and all that they printed is written.
+async fn wait_for_plugins(connections: &TaskTracker, logs: &Logs) {
+    connections.close();
+    if timeout(CLOSING, connections.wait()).await.is_err() {
+        tracing::warn!(count = connections.len(), "plugins have not closed their connections in time");
+    }
+    if timeout(LAST_OUTPUT, logs.drained()).await.is_err() {
+        tracing::warn!("a process that left its group still prints; what it prints is no longer kept");
+    }
+}
+
+/// Serves REST in front of another plugd. Of the settings that are `renewed` meanwhile it takes what can be changed, and
+/// says which can't.
+///
+/// # Errors
+/// It can't be started. An upstream that is away is no obstacle: it is dialled when it is needed.
+pub async fn serve_rest(
+    config: RestConfig,
+    shutdown: CancellationToken,
+    renewed: mpsc::Receiver<RestConfig>,
+    on_ready: impl FnOnce(&str) + Send,
+) -> anyhow::Result<()> {
+    let listener = Listener::bind(config.listen, rest_certificates(&config)?).await?;
+    let url = listener.url();
+    // Streams that nobody reads stall a connection: calls have one of their own.
+    let backend = rest::Backend::new(channel(&config)?, channel(&config)?);
+    let options = rest::Options {
+        allowed_origins: config.allowed_origins.clone(),
+        is_encrypted: config.tls_cert.is_some(),
+        ..rest::Options::default()
+    };
+    let app = rest::router(backend, options);
+    tracing::info!(url, upstream = config.upstream.0, "serving REST");
+    on_ready(&url);
+    let reload = Reload { renewed, certificates: listener.renewals(), running: config };
+    let served = listener::serve(listener, app, listener_options(reload.running.max_connections), shutdown);
+    report(reload.beside(served, async |config| rest_certificates(&config)).await);
+    Ok(())
+}
+
+fn rest_certificates(config: &RestConfig) -> anyhow::Result<Option<Files>> {
+    Ok(Files::of(config.tls_cert.clone(), config.tls_key.clone(), None)?)
+}
+
+fn channel(config: &RestConfig) -> anyhow::Result<Channel> {
+    let trust = Trust {
+        authority: config.upstream_ca.clone(),
+        is_blind: false,
+        certificate: config.upstream_cert.clone(),
+        key: config.upstream_key.clone(),
+    };
+    let endpoint = tls::endpoint(&config.upstream.0, &trust).context("the upstream can't be dialled")?;
+    Ok(endpoint
+        .connect_timeout(UPSTREAM_CONNECT)
+        .tcp_nodelay(true)
+        .initial_connection_window_size(UPSTREAM_WINDOW)
+        .http2_keep_alive_interval(UPSTREAM_KEEPALIVE)
+        .keep_alive_while_idle(true)
+        .connect_lazy())
 }
 
 /// When the listener is encrypted, plugins of this host get a loopback port of their own, which serves them and nothing

@@ -173,5 +173,5 @@ const EMBEDDING: [Range<Ipv6Addr>; 2] = [
 ];
 
 #[cfg(test)]
-#[path = "tests/guard.rs"]
+#[path = "tests/address.rs"]
 mod tests;
