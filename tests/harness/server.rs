@@ -144,6 +144,8 @@ impl Plugd {
         command.args(["serve", "--listen", &self.listen.to_string(), "--data-dir"]).arg(self.data_dir());
         command.env_clear().env("PATH", search_path()).env("HOME", self.home.path());
         command.env("TMPDIR", self.home.path().join("tmp")).env("SECRET_OF_THE_HOST", "hunter2");
+        // On a busy machine a test may take longer than the time after which a plugin is pinged.
+        command.env("PLUGD_PING_INTERVAL", "10m");
         command.env("PLUGD_LOG", "warn,plugd=debug").envs(self.knobs.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         signals::reset(&mut command);
