@@ -4,10 +4,11 @@
 //! What an operator names is followed through links; what is in the reach of a plugin is not.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{self, ErrorKind, Read, Write},
-    os::fd::AsFd,
-    path::Path,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -75,6 +76,16 @@ pub fn head(path: &Path, bytes: usize) -> io::Result<(Vec<u8>, u32)> {
     let mut head = Vec::new();
     file.take(bytes as u64).read_to_end(&mut head)?;
     Ok((head, mode))
+}
+
+/// The program that a bare name means on a search path, as `PATH` has one. Folders that depend on where one stands don't count.
+#[must_use]
+pub fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
+    let is_program = |file: &PathBuf| {
+        std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join(name)).find(is_program)
 }
 
 /// How a file is put in place of another.

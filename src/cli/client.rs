@@ -11,10 +11,8 @@ use tonic::{
 };
 
 use super::{
-    broken,
-    credential::Credential,
-    failure::{Exit, Failure},
-    options::Options,
+    failure::{Exit, Failure, cause},
+    options::{Credential, Options},
 };
 use crate::{
     api::v1::{
@@ -65,9 +63,6 @@ pub(super) struct Api {
 
 impl Api {
     /// Connects to the server that the options name.
-    ///
-    /// # Errors
-    /// Its address is wrong or it can't be reached.
     pub(super) async fn connect(options: &Options) -> Result<Self, Failure> {
         let server = options.server().to_owned();
         let endpoint = endpoint(options)?;
@@ -78,9 +73,8 @@ impl Api {
     }
 
     /// Says what was tried if the server does not answer, or does not know who calls.
-    #[must_use]
     pub(super) fn explain(&self, failure: Failure) -> Failure {
-        let is_unknown = failure.reason.as_deref() == Some("UNAUTHENTICATED");
+        let is_unknown = failure.has_reason("UNAUTHENTICATED");
         let is_silent = failure.reason.is_none() && matches!(failure.exit, Exit::Unavailable | Exit::Timeout);
         let failure = if is_unknown { failure.hint(self.credential.hint()) } else { failure };
         if (is_unknown || is_silent) && !failure.what.contains(&self.server) {
@@ -90,33 +84,28 @@ impl Api {
     }
 
     /// The server's address.
-    #[must_use]
     pub(super) fn server(&self) -> &str {
         &self.server
     }
 
     /// The client of `PluginService` for calls.
-    #[must_use]
     pub(super) fn plugins(&self) -> PluginServiceClient<Authorized> {
         let client = PluginServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone());
         client.max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// The client of `PluginService` for streams.
-    #[must_use]
     pub(super) fn streams(&self) -> PluginServiceClient<Authorized> {
         let client = PluginServiceClient::with_interceptor(self.streams.clone(), self.bearer.clone());
         client.max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// The client of `AccessService`.
-    #[must_use]
     pub(super) fn access(&self) -> AccessServiceClient<Authorized> {
         AccessServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone())
     }
 
     /// The client of `BusService`.
-    #[must_use]
     pub(super) fn bus(&self) -> BusServiceClient<Authorized> {
         let client = BusServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone());
         client.max_decoding_message_size(MAX_MESSAGE)
@@ -124,9 +113,6 @@ impl Api {
 }
 
 /// Makes a call that must be answered within `limit`; the server is told.
-///
-/// # Errors
-/// What the call answers, or `DEADLINE_EXCEEDED`.
 pub(super) async fn within<Q, R>(
     limit: Duration,
     message: Q,
@@ -141,11 +127,8 @@ pub(super) async fn within<Q, R>(
 }
 
 /// The field of an answer that a server always sets.
-///
-/// # Errors
-/// It is not set.
-pub(super) fn present<T>(field: Option<T>) -> Result<T, Failure> {
-    field.ok_or_else(|| Failure::new("the server's answer is incomplete").hint("is it a plugd of this version?"))
+pub(super) fn present<T>(field: Option<T>) -> Result<T, Status> {
+    field.ok_or_else(|| Status::internal("the server's answer is incomplete: is it a plugd of this version?"))
 }
 
 fn endpoint(options: &Options) -> Result<Endpoint, Failure> {
@@ -196,7 +179,7 @@ fn bearer(token: Option<&str>) -> Result<Bearer, Failure> {
 }
 
 fn unreachable(server: &str, error: &transport::Error) -> Failure {
-    let (cause, hint) = broken::why(error);
+    let (cause, hint) = cause(error);
     Failure::new(format!("can't connect to {server}: {cause}"))
         .hint(hint.unwrap_or("start a server with `plugd serve`, or name one with --server"))
         .exit(Exit::Unavailable)

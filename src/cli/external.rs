@@ -1,4 +1,4 @@
-//! `plugd register`, `update-manifest` and `cycle-token`: plugins that somebody else runs.
+//! `plugd register`, `update-manifest` and `rotate-token`: plugins that somebody else runs.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,11 @@ use super::{
     Context,
     client::{Api, QUICK, present, within},
     failure::{Exit, Failure},
-    get::tell,
+    list::tell,
     package::{Manifest, remarks},
-    resolve::{self, with_manifest_id},
-    shape,
+    select::{self, One, with_manifest_id},
     ui::Ui,
+    words,
 };
 use crate::api::v1::{CycleTokenRequest, Plugin, PluginMode, RegisterExternalPluginRequest, UpdateManifestRequest};
 
@@ -36,9 +36,8 @@ pub(super) struct Register {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  plugd update-manifest my-plugin external.yaml")]
 pub(super) struct UpdateManifest {
-    /// The plugin: its id, or its manifest id or name if no other has it
-    #[arg(value_name = "ID")]
-    plugin: String,
+    #[command(flatten)]
+    plugin: One,
     /// Its new manifest, JSON or YAML
     #[arg(value_name = "MANIFEST")]
     manifest: PathBuf,
@@ -48,11 +47,10 @@ pub(super) struct UpdateManifest {
 ///
 /// The old one stops working at once. Prints the new URL that the plugin dials, as a line for its environment.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  plugd cycle-token my-plugin")]
-pub(super) struct CycleToken {
-    /// The plugin: its id, or its manifest id or name if no other has it
-    #[arg(value_name = "ID")]
-    plugin: String,
+#[command(after_help = "Example:\n  plugd rotate-token my-plugin")]
+pub(super) struct RotateToken {
+    #[command(flatten)]
+    plugin: One,
 }
 
 impl Register {
@@ -70,7 +68,7 @@ impl Register {
 }
 
 fn registered_already(other: &Plugin) -> Failure {
-    let (id, mode) = (shape::manifest_id(other).unwrap_or_default(), shape::mode(other.mode()));
+    let (id, mode) = (words::manifest_id(other).unwrap_or_default(), words::mode(other.mode()));
     let hint = match other.mode() {
         PluginMode::External => format!("`plugd update-manifest {} MANIFEST` replaces its manifest; ", other.id),
         _ => String::new(),
@@ -83,18 +81,18 @@ fn registered_already(other: &Plugin) -> Failure {
 impl UpdateManifest {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let manifest = read_manifest(&self.manifest, &context.ui)?;
-        let plugin = resolve::plugin(&context.api, &self.plugin).await?;
+        let plugin = self.plugin.get(&context.api).await?;
         check_external(&plugin, "its manifest comes with its package: `plugd update` replaces that")?;
         tell(&context.ui, &update_manifest(&context.api, &plugin.id, manifest.to_struct()?).await?)
     }
 }
 
-impl CycleToken {
+impl RotateToken {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let plugin = resolve::plugin(&context.api, &self.plugin).await?;
+        let plugin = self.plugin.get(&context.api).await?;
         check_external(&plugin, "plugd gives it a new token each time that it starts it")?;
-        let token = cycle_token(&context.api, &plugin.id).await?;
-        let plugin = resolve::plugin(&context.api, &plugin.id).await?;
+        let token = rotate_token(&context.api, &plugin.id).await?;
+        let plugin = select::plugin(&context.api, &plugin.id).await?;
         tell_connection(context, &Plugin { token, ..plugin })
     }
 }
@@ -111,12 +109,12 @@ fn check_external(plugin: &Plugin, hint: &str) -> Result<(), Failure> {
 fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
     let url = rpc_url(context.api.server(), &plugin.token);
     if context.ui.is_json() {
-        let mut shown = shape::plugin(plugin);
+        let mut shown = words::plugin(plugin);
         shown["rpc_url"] = url.into();
         return Ok(context.ui.json(&shown)?);
     }
     // Beside the lines that a shell evaluates.
-    let state = shape::state(shape::state_of(plugin));
+    let state = words::state(words::state_of(plugin));
     context.ui.note(&format!("{} {} is {state}", plugin.id, plugin.name));
     context.ui.line(&format!("STORYDEN_RPC_URL='{url}'"))?;
     Ok(context.ui.line(&format!("PLUGD_RPC_URL='{url}'"))?)
@@ -125,12 +123,12 @@ fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
 /// The same failure, with what to do about it if it is that an external plugin is not there. A caller who may not read the
 /// plugin keeps the failure as it is.
 pub(super) async fn explain(api: &Api, plugin_id: &str, failure: Failure) -> Failure {
-    if failure.reason.as_deref() != Some("PLUGIN_NOT_CONNECTED") {
+    if !failure.has_reason("PLUGIN_NOT_CONNECTED") {
         return failure;
     }
-    match resolve::plugin(api, plugin_id).await {
+    match select::plugin(api, plugin_id).await {
         Ok(plugin) if plugin.mode() == PluginMode::External => {
-            let show = format!("`plugd get {plugin_id} -o json` shows its token, `plugd cycle-token` makes a new one");
+            let show = format!("`plugd get {plugin_id} -o json` shows its token, `plugd rotate-token` makes a new one");
             failure.hint(format!("it is an external plugin: it has to dial in by itself; {show}"))
         }
         _ => failure,
@@ -138,38 +136,26 @@ pub(super) async fn explain(api: &Api, plugin_id: &str, failure: Failure) -> Fai
 }
 
 /// Registers an external plugin.
-///
-/// # Errors
-/// It is refused.
 pub(super) async fn register(api: &Api, manifest: Struct) -> Result<Plugin, Failure> {
     let request = RegisterExternalPluginRequest { manifest: Some(manifest) };
     let send = within(QUICK, request, async |request| api.plugins().register_external_plugin(request).await);
-    present(send.await?.plugin)
+    Ok(present(send.await?.plugin)?)
 }
 
 /// Replaces the manifest of an external plugin.
-///
-/// # Errors
-/// It is refused.
 pub(super) async fn update_manifest(api: &Api, id: &str, manifest: Struct) -> Result<Plugin, Failure> {
     let request = UpdateManifestRequest { plugin_id: id.to_owned(), manifest: Some(manifest) };
     let send = within(QUICK, request, async |request| api.plugins().update_manifest(request).await);
-    present(send.await?.plugin)
+    Ok(present(send.await?.plugin)?)
 }
 
 /// Gives an external plugin a new token.
-///
-/// # Errors
-/// It is refused.
-pub(super) async fn cycle_token(api: &Api, id: &str) -> Result<String, Failure> {
+pub(super) async fn rotate_token(api: &Api, id: &str) -> Result<String, Failure> {
     let request = CycleTokenRequest { plugin_id: id.to_owned() };
     Ok(within(QUICK, request, async |request| api.plugins().cycle_token(request).await).await?.token)
 }
 
 /// Reads the manifest of an external plugin, and says what its author may not have meant.
-///
-/// # Errors
-/// It can't be read, or is no manifest.
 fn read_manifest(path: &std::path::Path, ui: &Ui) -> Result<Manifest, Failure> {
     let manifest = Manifest::read(path)?;
     remarks(&manifest.object, false).iter().for_each(|remark| ui.warn(remark));
@@ -177,7 +163,6 @@ fn read_manifest(path: &std::path::Path, ui: &Ui) -> Result<Manifest, Failure> {
 }
 
 /// Where an external plugin dials in.
-#[must_use]
 pub(super) fn rpc_url(server: &str, token: &str) -> String {
     let address = match server.split_once("://") {
         Some(("https", rest)) => format!("wss://{rest}"),
@@ -188,12 +173,4 @@ pub(super) fn rpc_url(server: &str, token: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_external_plugin_dials_the_server_that_was_talked_to() {
-        assert_eq!(rpc_url("http://127.0.0.1:8000", "sdprt_x"), "ws://127.0.0.1:8000/rpc?token=sdprt_x");
-        assert_eq!(rpc_url("https://plugd.example/", "t"), "wss://plugd.example/rpc?token=t");
-    }
-}
+mod tests;

@@ -2,11 +2,12 @@
 
 use std::{error::Error, fmt, io};
 
+use anyhow::Chain;
 use serde_json::{Value, json};
+use tokio_rustls::rustls;
 use tonic::{Code, Status, transport};
 use tonic_types::{ErrorInfo, StatusExt};
 
-use super::broken;
 use crate::{
     api, config,
     domain::{self, terminal::sanitize},
@@ -14,11 +15,9 @@ use crate::{
 };
 
 /// Exit codes. Stable; [`EXIT_CODES`] is their documentation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Exit {
-    /// It worked.
-    Ok = 0,
     /// Anything that has no code of its own.
     Failure = 1,
     /// The command line or the settings are wrong.
@@ -66,8 +65,8 @@ pub(super) struct Failure {
     pub(super) hint: Option<String>,
     /// The server's own word for it, `PLUGIN_NOT_FOUND`.
     pub(super) reason: Option<String>,
-    /// The reader of the output has gone away.
-    is_closed_pipe: bool,
+    /// The reader of the output has gone away, as `head` does.
+    pub(super) is_closed_pipe: bool,
 }
 
 impl Failure {
@@ -76,47 +75,35 @@ impl Failure {
         Self { exit: Exit::Failure, what: what.into(), hint: None, reason: None, is_closed_pipe: false }
     }
 
-    /// Did the reader of the output go away, as `head` does?
-    #[must_use]
-    pub(super) fn is_closed_pipe(&self) -> bool {
-        self.is_closed_pipe
-    }
-
     /// The same with what it is about in front.
-    #[must_use]
     pub(super) fn about(self, context: impl fmt::Display) -> Self {
         Self { what: format!("{context}: {}", self.what), ..self }
     }
 
     /// The same with what else is to be known of it.
-    #[must_use]
     pub(super) fn and(self, context: impl fmt::Display) -> Self {
         Self { what: format!("{}; {context}", self.what), ..self }
     }
 
     /// The same with what to do about it.
-    #[must_use]
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// The same with the server's word for it.
-    #[must_use]
-    pub(super) fn because(self, reason: &str) -> Self {
-        Self { reason: Some(reason.to_owned()), ..self }
+    /// The same with another exit code.
+    pub(super) fn exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
+    /// Is this the server's reason?
+    pub(super) fn has_reason(&self, reason: &str) -> bool {
+        self.reason.as_deref() == Some(reason)
     }
 
     /// As programs read it.
-    #[must_use]
     pub(super) fn json(&self) -> Value {
         let Self { exit, what, hint, reason, .. } = self;
         json!({"error": {"exit_code": *exit as u8, "message": what, "hint": hint, "reason": reason}})
-    }
-
-    /// The same with another exit code.
-    #[must_use]
-    pub(super) fn exit(self, exit: Exit) -> Self {
-        Self { exit, ..self }
     }
 }
 
@@ -130,7 +117,6 @@ impl fmt::Display for Failure {
 }
 
 /// The reason that plugd gives programs, if the error is one of its own.
-#[must_use]
 pub(super) fn reason(status: &Status) -> Option<String> {
     let info = status.get_details_error_info()?;
     (info.domain == api::ERROR_DOMAIN).then_some(info.reason)
@@ -138,108 +124,34 @@ pub(super) fn reason(status: &Status) -> Option<String> {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        if let Some(error) = broken_connection(&status) {
+        let exit = exit_of(&status);
+        // A deadline is one of the transport's errors too.
+        let source = status.source().filter(|_| exit != Exit::Timeout);
+        if let Some(error) = source.and_then(<dyn Error>::downcast_ref::<transport::Error>) {
             return Self::from(error).about("the connection broke");
         }
-        if is_gibberish(&status) {
-            return Self::new(format!("what answers there does not speak plugd's language: {}", status.message()))
+        let message = status.message();
+        if status.code() == Code::Internal
+            && ["protocol error", "h2 protocol error"].iter().any(|it| message.starts_with(it))
+        {
+            return Self::new(format!("what answers there does not speak plugd's language: {message}"))
                 .hint("name plugd's own address, not a shim's; one that encrypts begins with https://")
                 .exit(Exit::Unavailable);
         }
-        let hint = status.get_details_error_info().and_then(suggestion);
-        let what = match status.message() {
-            "" => status.code().description().to_owned(),
-            message => message.to_owned(),
-        };
-        let hint = hint.or_else(|| own_hint(&status));
-        Self { exit: exit_of(&status), hint, reason: reason(&status), ..Self::new(what) }
+        let what = if message.is_empty() { status.code().description() } else { message };
+        let hint = status.get_details_error_info().and_then(suggestion).or_else(|| usual_hint(exit));
+        Self { hint, reason: reason(&status), ..Self::new(what).exit(exit) }
     }
-}
-
-/// The stage of a failure before which no process ran (CONTRACT 8.3).
-pub(super) const START: &str = "start";
-
-/// What to do, in the server's words; in those of the command line where it knows a command for it.
-fn suggestion(mut info: ErrorInfo) -> Option<String> {
-    let suggested = info.metadata.remove(api::SUGGESTED);
-    let (stage, plugin) = (info.metadata.get("stage"), info.metadata.get("plugin_id"));
-    match (info.reason.as_str(), plugin) {
-        ("PLUGIN_NOT_FOUND", _) => Some("`plugd list` shows the plugins and their ids".to_owned()),
-        ("PLUGIN_FAILED", Some(plugin)) => Some(remedy(plugin, stage.is_some_and(|stage| stage != START))),
-        ("NO_PREVIOUS_PACKAGE", plugin) => {
-            let id = plugin.map_or("ID", String::as_str);
-            Some(format!("`plugd update {id} DIR` brings the package that you want"))
-        }
-        ("MANIFEST_ID_MISMATCH", _) => of_mismatch(&info).or(suggested),
-        _ => suggested,
-    }
-}
-
-/// What to do about a plugin that failed, whose log tells why if it has run.
-pub(super) fn remedy(plugin: &str, has_run: bool) -> String {
-    let look = if has_run { format!("`plugd logs {plugin}` shows what it printed; ") } else { String::new() };
-    format!(
-        "{look}mend it, then `plugd update {plugin} DIR`; `plugd activate {plugin}` tries the same package once more"
-    )
-}
-
-/// What to do about a package of another plugin.
-fn of_mismatch(info: &ErrorInfo) -> Option<String> {
-    let (installed, uploaded) = (info.metadata.get("installed")?, info.metadata.get("uploaded")?);
-    Some(format!(
-        "the plugin's manifest id is {installed:?}, and this package's {uploaded:?}: `plugd install` makes it a plugin of \
-         its own"
-    ))
-}
-
-/// Did something else than gRPC in the clear come back?
-fn is_gibberish(status: &Status) -> bool {
-    let message = status.message();
-    status.code() == Code::Internal && ["protocol error", "h2 protocol error"].iter().any(|it| message.starts_with(it))
-}
-
-/// The error of the connection that ended a call. A deadline is one of the transport's errors too.
-fn broken_connection(status: &Status) -> Option<&transport::Error> {
-    status.source().filter(|_| exit_of(status) != Exit::Timeout)?.downcast_ref()
 }
 
 /// A connection that can't be made, or that broke.
 impl From<&transport::Error> for Failure {
     fn from(error: &transport::Error) -> Self {
-        let (cause, hint) = broken::why(error);
+        let (cause, hint) = cause(error);
         let otherwise = "check that the server runs; the address of one that encrypts begins with https://, and one \
                          that asks for certificates is shown yours with --cert and --key";
         Self::new(cause).hint(hint.unwrap_or(otherwise)).exit(Exit::Unavailable)
     }
-}
-
-fn exit_of(status: &Status) -> Exit {
-    if matches!(reason(status).as_deref(), Some("PLUGIN_FAILED" | "PLUGIN_CALL_FAILED" | "CONFIGURATION_REJECTED")) {
-        return Exit::PluginFailed;
-    }
-    match status.code() {
-        Code::Ok => Exit::Ok,
-        Code::NotFound => Exit::NotFound,
-        Code::Unauthenticated | Code::PermissionDenied => Exit::Denied,
-        Code::Aborted | Code::AlreadyExists => Exit::Conflict,
-        Code::DeadlineExceeded => Exit::Timeout,
-        Code::Cancelled if status.message().contains("Timeout expired") => Exit::Timeout,
-        Code::Unavailable | Code::Cancelled => Exit::Unavailable,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => Exit::Refused,
-        Code::ResourceExhausted if reason(status).as_deref() == Some("TOO_LARGE") => Exit::Refused,
-        _ => Exit::Failure,
-    }
-}
-
-/// A hint for errors that are not plugd's own and so carry none.
-fn own_hint(status: &Status) -> Option<String> {
-    let hint = match exit_of(status) {
-        Exit::Denied => "give a token with --token or PLUGD_TOKEN, or the server's data folder with --data-dir",
-        Exit::Unavailable => "check that the server runs, then try again",
-        Exit::Timeout => "try again; see with `plugd list` what happened meanwhile",
-        _ => return None,
-    };
-    Some(hint.to_owned())
 }
 
 impl From<io::Error> for Failure {
@@ -249,7 +161,8 @@ impl From<io::Error> for Failure {
             io::ErrorKind::FileTooLarge => Exit::Refused,
             _ => Exit::Failure,
         };
-        Self { exit, is_closed_pipe: error.kind() == io::ErrorKind::BrokenPipe, ..Self::new(error.to_string()) }
+        let is_closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { is_closed_pipe, ..Self::new(error.to_string()).exit(exit) }
     }
 }
 
@@ -258,6 +171,14 @@ impl From<domain::Error> for Failure {
     fn from(error: domain::Error) -> Self {
         let failure = Self::new(error.message).hint(error.reason.suggestion()).exit(Exit::Refused);
         Self { reason: Some(error.reason.name().to_owned()), ..failure }
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Self::new(error.to_string())
+            .exit(Exit::Usage)
+            .hint("`plugd serve --help` and `plugd rest --help` list every setting")
     }
 }
 
@@ -289,83 +210,86 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-impl From<config::Error> for Failure {
-    fn from(error: config::Error) -> Self {
-        Self::new(error.to_string())
-            .exit(Exit::Usage)
-            .hint("`plugd serve --help` and `plugd rest --help` list every setting")
+fn exit_of(status: &Status) -> Exit {
+    match (status.code(), reason(status).as_deref().unwrap_or_default()) {
+        (_, "PLUGIN_FAILED" | "PLUGIN_CALL_FAILED" | "CONFIGURATION_REJECTED") => Exit::PluginFailed,
+        (Code::ResourceExhausted, "TOO_LARGE") => Exit::Refused,
+        (Code::NotFound, _) => Exit::NotFound,
+        (Code::Unauthenticated | Code::PermissionDenied, _) => Exit::Denied,
+        (Code::Aborted | Code::AlreadyExists, _) => Exit::Conflict,
+        (Code::DeadlineExceeded, _) => Exit::Timeout,
+        (Code::Cancelled, _) if status.message().contains("Timeout expired") => Exit::Timeout,
+        (Code::Unavailable | Code::Cancelled, _) => Exit::Unavailable,
+        (Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange, _) => Exit::Refused,
+        _ => Exit::Failure,
     }
 }
+
+/// What to do about errors that are not plugd's own and so say nothing of it.
+fn usual_hint(exit: Exit) -> Option<String> {
+    let hint = match exit {
+        Exit::Denied => "give a token with --token or PLUGD_TOKEN, or the server's data folder with --data-dir",
+        Exit::Unavailable => "check that the server runs, then try again",
+        Exit::Timeout => "try again; see with `plugd list` what happened meanwhile",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// The stage of a failure before which no process ran (CONTRACT 8.3).
+pub(super) const START: &str = "start";
+
+/// What to do, in the server's words; in those of the command line where it knows a command for it.
+fn suggestion(info: ErrorInfo) -> Option<String> {
+    let about = |key: &str| info.metadata.get(key).map(String::as_str);
+    let own = match (info.reason.as_str(), about("plugin_id")) {
+        ("PLUGIN_NOT_FOUND", _) => Some("`plugd list` shows the plugins and their ids".to_owned()),
+        ("PLUGIN_FAILED", Some(plugin)) => Some(remedy(plugin, about("stage").is_some_and(|stage| stage != START))),
+        ("NO_PREVIOUS_PACKAGE", plugin) => {
+            Some(format!("`plugd update {} DIR` brings the package that you want", plugin.unwrap_or("ID")))
+        }
+        ("MANIFEST_ID_MISMATCH", _) => about("installed").zip(about("uploaded")).map(|(installed, uploaded)| {
+            format!(
+                "the plugin's manifest id is {installed:?}, and this package's {uploaded:?}: `plugd install` makes it a \
+                 plugin of its own"
+            )
+        }),
+        _ => None,
+    };
+    own.or_else(|| about(api::SUGGESTED).map(str::to_owned))
+}
+
+/// What to do about a plugin that failed, whose log tells why if it has run.
+pub(super) fn remedy(plugin: &str, has_run: bool) -> String {
+    let look = if has_run { format!("`plugd logs {plugin}` shows what it printed; ") } else { String::new() };
+    format!(
+        "{look}mend it, then `plugd update {plugin} DIR`; `plugd activate {plugin}` tries the same package once more"
+    )
+}
+
+/// Why a connection can't be made, or broke: the cause at the bottom, and what to do about it if it is one of certificates.
+pub(super) fn cause(error: &(dyn Error + 'static)) -> (String, Option<&'static str>) {
+    let mut chain = Chain::new(error);
+    let last = chain.clone().last().unwrap_or(error).to_string();
+    let of_encryption = |error: &'_ (dyn Error + 'static)| {
+        error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>().cloned()
+    };
+    match chain.find_map(of_encryption) {
+        // No server that encrypts answers so, whatever the client says.
+        Some(rustls::Error::InvalidMessage(_)) => (
+            "what answers there does not encrypt".to_owned(),
+            Some("write its address with http:// instead of https://"),
+        ),
+        Some(rustls::Error::InvalidCertificate(_)) => (last, Some(OF_CERTIFICATES)),
+        Some(rustls::Error::AlertReceived(_)) => {
+            (last, Some("the server may want to see a certificate: --cert and --key, or PLUGD_CERT and PLUGD_KEY"))
+        }
+        _ => (last, None),
+    }
+}
+
+const OF_CERTIFICATES: &str = "the server's certificate must be for the name in the address and not expired; who vouches \
+    for it, or the certificate itself, is named with --cacert or PLUGD_CACERT; to try without, --insecure believes anybody";
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use tonic_types::ErrorDetails;
-
-    use super::*;
-
-    fn status(code: Code, reason: &str) -> Status {
-        let metadata = HashMap::from([(api::SUGGESTED.to_owned(), "do this".to_owned())]);
-        Status::with_error_details(code, "it broke", ErrorDetails::with_error_info(reason, api::ERROR_DOMAIN, metadata))
-    }
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let cause = anyhow::anyhow!("no such database").context("refused: no such database").context("can't start");
-        assert_eq!(Failure::from(cause).what, "can't start: refused: no such database");
-        let half = anyhow::Error::from(tls::Error::Incomplete { given: "tls_cert", missing: "tls_key" });
-        assert_eq!(Failure::from(half).exit, Exit::Usage);
-        let taken = anyhow::Error::from(io::Error::from(io::ErrorKind::AddrInUse)).context("can't listen");
-        assert!(Failure::from(taken).hint.unwrap().contains("--listen"));
-    }
-
-    #[test]
-    fn every_kind_of_error_has_its_exit_code() {
-        let cases = [
-            (status(Code::NotFound, "PLUGIN_NOT_FOUND"), 3),
-            (status(Code::Unauthenticated, "UNAUTHENTICATED"), 4),
-            (status(Code::PermissionDenied, "PERMISSION_DENIED"), 4),
-            (status(Code::FailedPrecondition, "PLUGIN_FAILED"), 5),
-            (status(Code::FailedPrecondition, "EXTERNAL_PLUGIN"), 9),
-            (status(Code::Aborted, "SUPERSEDED"), 6),
-            (status(Code::DeadlineExceeded, "NOT_SETTLED"), 7),
-            (Status::cancelled("Timeout expired"), 7),
-            (status(Code::Unavailable, "DRAINING"), 8),
-            (status(Code::InvalidArgument, "INVALID_PACKAGE"), 9),
-            (status(Code::OutOfRange, "REVISION_COMPACTED"), 9),
-            (status(Code::ResourceExhausted, "TOO_LARGE"), 9),
-            (status(Code::Internal, "INTERNAL"), 1),
-        ];
-        for (status, exit) in cases {
-            assert_eq!(Failure::from(status.clone()).exit as u8, exit, "{status}");
-        }
-    }
-
-    #[test]
-    fn a_failure_says_what_is_wrong_and_what_to_do() {
-        let failure = Failure::from(status(Code::NotFound, "TOKEN_NOT_FOUND"));
-        assert_eq!(failure.to_string(), "error: it broke\n  hint: do this");
-    }
-
-    #[test]
-    fn programs_get_all_of_a_failure() {
-        let shown = Failure::from(status(Code::NotFound, "TOKEN_NOT_FOUND")).json();
-        let error = json!({"exit_code": 3, "message": "it broke", "hint": "do this", "reason": "TOKEN_NOT_FOUND"});
-        assert_eq!(shown, json!({"error": error}));
-    }
-
-    #[test]
-    fn a_plugin_failure_of_another_domain_is_not_taken_for_one() {
-        let details = ErrorDetails::with_error_info("PLUGIN_FAILED", "example.com", HashMap::new());
-        let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
-        assert_eq!(Failure::from(status).exit, Exit::Refused);
-    }
-
-    #[test]
-    fn the_exit_codes_are_documented() {
-        for exit in 0..=Exit::Refused as u8 {
-            assert!(EXIT_CODES.contains(&format!("\n  {exit}  ")), "{exit}");
-        }
-    }
-}
+mod tests;

@@ -1,38 +1,43 @@
 //! Following the state of plugins: one watch that outlives its streams. It resumes where it was, and begins anew with a
 //! snapshot when the server no longer knows that place.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
-use super::{
-    client::Api,
-    failure::Failure,
-    retry::{Backoff, ended, is_of_transport, is_passing},
-};
+use super::{client::Api, failure::Failure};
 use crate::api::v1::{
-    Cursor, WatchStateRequest, WatchStateResponse, watch_state_request::Start, watch_state_response::Frame,
+    Cursor, Plugin, WatchStateRequest, WatchStateResponse, watch_state_request::Start, watch_state_response::Frame,
 };
 
 /// Something that takes the frames of a watch.
 pub(super) trait Sink {
-    /// Takes a frame, in order, each once.
-    ///
-    /// # Errors
-    /// It can't go on.
+    /// Takes a frame, in order, each once. An error ends the watch.
     fn frame(&mut self, frame: WatchStateResponse) -> Result<(), Failure>;
 
     /// The place where the watch was is no longer known: a snapshot follows, from which changes are to be found.
-    fn lost(&mut self, why: &Status);
+    fn lost(&mut self, _why: &Status) {}
 
     /// The stream broke and is opened again.
-    fn broken(&mut self, why: &Status);
+    fn broken(&mut self, _why: &Status) {}
+}
+
+/// Takes each plugin as it is then, however that is known.
+impl<F: FnMut(Plugin)> Sink for F {
+    fn frame(&mut self, frame: WatchStateResponse) -> Result<(), Failure> {
+        match frame.frame {
+            Some(Frame::Snapshot(chunk)) => chunk.plugins.into_iter().for_each(self),
+            Some(Frame::Events(batch)) => batch.events.into_iter().filter_map(|event| event.plugin).for_each(self),
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 /// Watches until `stop`, and resumes by itself.
-///
-/// # Errors
-/// The server refuses the watch, or the sink can't go on.
 pub(super) async fn follow(
     api: &Api,
     request: WatchStateRequest,
@@ -86,17 +91,15 @@ impl Place {
         self.request.start = None;
     }
 
-    /// A cursor counts once the snapshot is complete: the frames of a part of one can't be resumed from.
-    fn advance(&mut self, response: &WatchStateResponse) {
+    /// The cursor of a frame if nothing is missing after it: the frames of a part of a snapshot can't be resumed from.
+    fn cursor(&self, response: &WatchStateResponse) -> Option<Cursor> {
         let is_snapshot = self.resumes.is_none() && self.request.start.is_none();
         let is_whole = match response.frame {
             None | Some(Frame::Snapshot(_)) => false,
             Some(Frame::Opened(_)) => !is_snapshot,
             Some(Frame::SnapshotEnd(_) | Frame::Events(_) | Frame::Heartbeat(_)) => true,
         };
-        if let (true, Some(cursor)) = (is_whole, &response.cursor) {
-            self.resumes = Some(cursor.clone());
-        }
+        response.cursor.clone().filter(|_| is_whole)
     }
 }
 
@@ -116,9 +119,63 @@ async fn stream(api: &Api, place: &mut Place, sink: &mut impl Sink, backoff: &mu
         if !matches!(frame.frame, Some(Frame::Opened(_))) {
             backoff.reset();
         }
-        let whole = frame.clone();
+        let cursor = place.cursor(&frame);
         sink.frame(frame)?;
-        place.advance(&whole);
+        place.resumes = cursor.or(place.resumes.take());
     }
     Ok(ended())
 }
+
+/// The first delay.
+const FIRST: Duration = Duration::from_millis(250);
+/// The longest delay.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Delays that double.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self(FIRST)
+    }
+}
+
+impl Backoff {
+    /// Starts anew: something worked.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The next delay.
+    pub(super) fn next(&mut self) -> Duration {
+        let delay = self.0;
+        self.0 = (delay * 2).min(LONGEST);
+        delay
+    }
+
+    /// Waits for the next delay. False if `stop` came first.
+    pub(super) async fn wait(&mut self, stop: &CancellationToken) -> bool {
+        timeout(self.next(), stop.cancelled()).await.is_err()
+    }
+}
+
+/// Can a stream that ended so be resumed? UNAVAILABLE, a call on a channel that drains (CANCELLED), and whatever the
+/// connection itself broke with.
+pub(super) fn is_passing(status: &Status) -> bool {
+    is_of_transport(status) || matches!(status.code(), Code::Unavailable | Code::Cancelled)
+}
+
+/// Is this no answer of a server, but how the connection broke? A stream that begins so is not tried again: what answers
+/// there may be no plugd.
+pub(super) fn is_of_transport(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// How a stream that ended without an error is taken: as one to be resumed.
+pub(super) fn ended() -> Status {
+    Status::unavailable("the stream ended")
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,8 @@ use super::{
     Context,
     client::Api,
     failure::Failure,
-    resolve::plugin_id,
-    retry::{Backoff, ended, is_of_transport, is_passing},
+    follow::{Backoff, ended, is_of_transport, is_passing},
+    select::One,
     signals,
     ui::{Ui, sanitize_line},
 };
@@ -23,9 +23,8 @@ use crate::api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd logs my-plugin --tail 20\n  plugd logs -f my-plugin")]
 pub(super) struct Logs {
-    /// The plugin: its id, or its manifest id or name if no other has it
-    #[arg(value_name = "ID")]
-    plugin: String,
+    #[command(flatten)]
+    plugin: One,
     /// Go on with what it prints, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
@@ -37,7 +36,7 @@ pub(super) struct Logs {
 impl Logs {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let mut request = StreamLogsRequest {
-            plugin_id: plugin_id(&context.api, &self.plugin).await?,
+            plugin_id: self.plugin.id(&context.api).await?,
             follow: self.follow,
             tail_lines: self.tail.unwrap_or_default(),
             after: String::new(),
@@ -57,7 +56,7 @@ impl Logs {
 }
 
 /// The place after the last line that there is; empty if there is none.
-async fn end_of(api: &Api, plugin_id: &str, stop: &CancellationToken) -> Result<String, Failure> {
+pub(super) async fn end_of(api: &Api, plugin_id: &str, stop: &CancellationToken) -> Result<String, Failure> {
     let request = StreamLogsRequest { plugin_id: plugin_id.to_owned(), tail_lines: 1, ..StreamLogsRequest::default() };
     let mut end = String::new();
     let mut line = |line: &LogLine| {

@@ -1,43 +1,32 @@
 //! The command line. Everything that talks to a server does so through the generated gRPC clients only.
 
-mod active;
-mod aftermath;
-mod broken;
+mod bus;
 mod client;
 mod completions;
-mod configuration;
-mod credential;
-mod delete;
+mod config;
 mod dev;
-mod download;
+mod editor;
 mod external;
 mod failure;
 mod file;
 mod follow;
-mod get;
 mod help;
 mod install;
+mod lifecycle;
 mod list;
 mod logs;
-mod messages;
 mod new;
 mod options;
-mod pack;
 mod package;
-mod progress;
-mod resolve;
-mod retry;
+mod select;
 mod serve;
-mod several;
-mod shape;
 mod signals;
-mod table;
 mod token;
 mod transfer;
 mod ui;
-mod update;
-mod validate;
+mod wait;
 mod watch;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -77,9 +66,9 @@ enum Command {
     /// Make the folder of a new plugin that runs
     New(new::New),
     /// Check a plugin's folder, package or manifest as a server would
-    Validate(validate::Validate),
+    Validate(package::Validate),
     /// Make a package of a plugin's folder
-    Package(pack::Pack),
+    Package(package::Pack),
     /// Run a plugin from its folder, again each time that a file changes
     Dev(Box<dev::Dev>),
     /// Print completions for a shell
@@ -97,40 +86,40 @@ enum ClientCommand {
     List(list::List),
     /// Show a plugin
     #[command(visible_alias = "status")]
-    Get(get::Get),
+    Get(list::Get),
     /// Install a plugin from a folder, a package or a URL
     Install(install::Install),
     /// Replace the package of a plugin
-    Update(update::Update),
+    Update(install::Update),
     /// Go back to the package before this one
-    Rollback(update::Rollback),
+    Rollback(install::Rollback),
     /// Fetch the package of a plugin
-    Download(download::Download),
+    Download(transfer::Download),
     /// Start plugins, and keep them running
-    Activate(active::Activate),
+    Activate(lifecycle::Activate),
     /// Stop plugins
-    Deactivate(active::Deactivate),
+    Deactivate(lifecycle::Deactivate),
     /// Stop plugins and start them anew
-    Restart(active::Restart),
+    Restart(lifecycle::Restart),
     /// Stop plugins and remove them with their files
-    Delete(delete::Delete),
+    Delete(lifecycle::Delete),
     /// Print each change of each plugin as it happens
     Watch(watch::Watch),
     /// Print what a plugin printed
     Logs(logs::Logs),
     /// Read and write the configuration of a plugin
     #[command(subcommand)]
-    Config(configuration::Configuration),
+    Config(config::Config),
     /// Register a plugin that somebody else runs
     Register(external::Register),
     /// Replace the manifest of an external plugin
     UpdateManifest(external::UpdateManifest),
     /// Give an external plugin a new token
-    CycleToken(external::CycleToken),
+    RotateToken(external::RotateToken),
     /// Publish an event to the plugins that consume it
-    Publish(messages::Publish),
+    Publish(bus::Publish),
     /// Call a method of a plugin
-    Call(messages::Call),
+    Call(bus::Call),
     /// Create, list and revoke access tokens; make a new one for an administrator who lost theirs
     #[command(subcommand)]
     Token(token::Token),
@@ -147,7 +136,6 @@ struct Context {
 const WARDEN: &str = "warden";
 
 /// Parses the arguments; ends the process with help or a usage error (exit code 2) if they ask for it.
-#[must_use]
 pub fn parse() -> Cli {
     completions::answer();
     let arguments: Vec<OsString> = env::args_os().collect();
@@ -187,7 +175,7 @@ impl Cli {
     /// The same, unless options were given that no parser knows not to go together.
     fn without_contradiction(self) -> Result<Self, clap::Error> {
         match &self.command {
-            Command::Dev(dev) if self.options.server.is_some() && !dev.is_external() => {
+            Command::Dev(dev) if self.options.server.is_some() && !dev.external => {
                 let words = "--server needs --external: without it, plugd dev has a server of its own";
                 Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, words))
             }
@@ -196,7 +184,6 @@ impl Cli {
     }
 
     /// Does what the arguments say.
-    #[must_use]
     pub fn run(self) -> ExitCode {
         crate::app::hear_signals();
         let options = self.options;
@@ -236,7 +223,7 @@ fn serving(options: &Options, work: impl FnOnce(&Screen) -> Result<(), Failure>)
 fn report(done: Result<(), Failure>, ui: &Ui) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(failure) if failure.is_closed_pipe => ExitCode::SUCCESS,
         Err(failure) => {
             ui.fail(&failure);
             ExitCode::from(failure.exit as u8)
@@ -273,7 +260,7 @@ impl ClientCommand {
             Self::Config(command) => command.run(context).await,
             Self::Register(command) => command.run(context).await,
             Self::UpdateManifest(command) => command.run(context).await,
-            Self::CycleToken(command) => command.run(context).await,
+            Self::RotateToken(command) => command.run(context).await,
             Self::Publish(command) => command.run(context).await,
             Self::Call(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,

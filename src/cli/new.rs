@@ -1,6 +1,4 @@
-//! `plugd new`.
-
-mod template;
+//! `plugd new`: the folder of a plugin that runs, and a test of its own.
 
 use std::{
     env, fs,
@@ -8,10 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use self::template::Template;
 use super::{
     failure::Failure,
     file,
@@ -114,9 +111,9 @@ impl New {
         let names = template.files().iter().map(|file| file.name);
         let paths: Vec<PathBuf> = [MANIFEST].into_iter().chain(names).map(|name| self.dir.join(name)).collect();
         let in_yaml = YAML.map(|name| self.dir.join(name));
-        let is_there = |path: &&PathBuf| path.symlink_metadata().is_ok();
-        if let Some(there) = paths.iter().chain(&in_yaml).find(|path| !self.force && is_there(path)) {
-            return Err(file::there(there));
+        let exists = |path: &&PathBuf| path.symlink_metadata().is_ok();
+        if let Some(path) = paths.iter().chain(&in_yaml).find(|path| !self.force && exists(path)) {
+            return Err(file::exists(path));
         }
         fs::create_dir_all(&self.dir)?;
         file::write(&paths[0], format!("{manifest:#}\n").as_bytes(), self.force)?;
@@ -151,13 +148,97 @@ fn slug(text: &str) -> Option<String> {
     (!slug.is_empty()).then_some(slug)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What a new plugin is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Template {
+    /// Python 3.8 or later, without any package
+    Python,
+    /// Node 20.10 or later, without any package
+    Node,
+    /// Rust, built by Cargo
+    Rust,
+    /// A manifest only
+    None,
+}
 
-    #[test]
-    fn an_id_is_made_of_letters_digits_and_single_hyphens() {
-        assert_eq!(slug("My  Plugin_2!").as_deref(), Some("my-plugin-2"));
-        assert_eq!(slug("…"), None);
+/// A file of a template.
+#[derive(Debug)]
+struct File {
+    name: &'static str,
+    text: &'static str,
+    /// Is it a program?
+    is_program: bool,
+}
+
+macro_rules! files {
+    ($folder:literal: $($name:literal),+) => {
+        &[$(File { name: $name, text: include_str!(concat!("new/templates/", $folder, "/", $name)), is_program: false }),+]
+    };
+}
+
+const PYTHON: &[File] = files!("python": "main.py", "plugd.py", "test_main.py");
+const NODE: &[File] = files!("node": "main.js", "package.json", "plugd.js", "plugin.js", "plugin.test.js");
+const RUST: &[File] = &[
+    File { name: ".gitignore", text: "/target/\n/plugin\n", is_program: false },
+    File { name: "Cargo.toml", text: include_str!("new/templates/rust/Cargo.toml"), is_program: false },
+    File { name: "build.sh", text: include_str!("new/templates/rust/build.sh"), is_program: true },
+    File { name: "src/main.rs", text: include_str!("new/templates/rust/src/main.rs"), is_program: false },
+    File { name: "src/plugd.rs", text: include_str!("new/templates/rust/src/plugd.rs"), is_program: false },
+];
+
+impl Template {
+    /// Its files, beside the manifest.
+    const fn files(self) -> &'static [File] {
+        match self {
+            Self::Python => PYTHON,
+            Self::Node => NODE,
+            Self::Rust => RUST,
+            Self::None => &[],
+        }
+    }
+
+    /// The command in its manifest.
+    const fn command(self) -> &'static str {
+        match self {
+            Self::Python => "python3",
+            Self::Node => "node",
+            Self::Rust | Self::None => "./plugin",
+        }
+    }
+
+    /// The arguments of the command. Node has its WebSocket behind a flag before version 22; later ones take the flag, too.
+    const fn args(self) -> &'static [&'static str] {
+        match self {
+            Self::Python => &["main.py"],
+            Self::Node => &["--experimental-websocket", "main.js"],
+            Self::Rust | Self::None => &[],
+        }
+    }
+
+    /// What else its manifest has: what its program knows to handle.
+    fn about(self) -> Option<Value> {
+        let greeting = json!({
+            "type": "string",
+            "id": "greeting",
+            "label": "Greeting",
+            "description": "The word that comes first.",
+            "default": "Hello",
+        });
+        (self != Self::None).then(
+            || json!({"events_consumed": ["EventThreadPublished"], "configuration_schema": {"fields": [greeting]}}),
+        )
+    }
+
+    /// The file that says what the plugin does, and the command that tests it within its folder.
+    const fn next(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Python => Some(("main.py", "python3 -m unittest")),
+            Self::Node => Some(("plugin.js", "node --test")),
+            Self::Rust => Some(("src/main.rs", "cargo test")),
+            Self::None => None,
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

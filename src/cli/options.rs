@@ -1,4 +1,4 @@
-//! Options that every subcommand has.
+//! Options that every subcommand has: which server, whom it is told that calls, and how things are printed.
 
 use std::{
     ffi::OsString,
@@ -8,10 +8,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use tonic::codegen::http::Uri;
 
-use super::{
-    credential::Credential,
-    failure::{Exit, Failure},
-};
+use super::failure::{Exit, Failure};
 use crate::{
     app::{MAX_TOKEN_FILE, TOKEN_FILE},
     files,
@@ -81,7 +78,6 @@ pub(super) enum When {
 impl Options {
     /// The same, with what the environment says where the command line says nothing. Not left to the parser, which would
     /// then take the variables for arguments and show them in every usage line.
-    #[must_use]
     pub(super) fn or_from(self, environment: impl Fn(&str) -> Option<OsString>) -> Self {
         let variable = |name| environment(name)?.into_string().ok().filter(|text| !text.trim().is_empty());
         let path = |name| environment(name).filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -98,14 +94,12 @@ impl Options {
     }
 
     /// The server's address, without a slash at its end.
-    #[must_use]
     pub(super) fn server(&self) -> &str {
         let given = self.server.as_deref().filter(|server| !server.is_empty());
         given.unwrap_or(DEFAULT_SERVER).trim_end_matches('/')
     }
 
     /// Which server to believe, and how to say who calls.
-    #[must_use]
     pub(super) fn trust(&self) -> Trust {
         let (authority, certificate, key) = (self.cacert.clone(), self.cert.clone(), self.key.clone());
         Trust { authority, is_blind: self.insecure, certificate, key }
@@ -113,9 +107,6 @@ impl Options {
 
     /// The token to show: the one given, else the one in the data folder. The latter goes to another machine only if the
     /// folder was named, so that a local token is not sent away by accident.
-    ///
-    /// # Errors
-    /// A named data folder whose token can't be read.
     pub(super) fn credential(&self) -> Result<Credential, Failure> {
         if let Some(token) = self.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
             return Ok(Credential::Given(token.to_owned()));
@@ -138,10 +129,55 @@ impl Options {
     }
 }
 
+/// A token, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Credential {
+    /// Given with `--token` or `PLUGD_TOKEN`.
+    Given(String),
+    /// Found in a data folder.
+    Found { token: String, file: PathBuf },
+    /// None was given, and why none could be read from the data folder.
+    Missing { file: PathBuf, why: String },
+    /// None was given, and the server is on another machine: a token of this one is not for it.
+    Withheld,
+}
+
+impl Credential {
+    /// The token.
+    pub(super) fn token(&self) -> Option<&str> {
+        match self {
+            Self::Given(token) | Self::Found { token, .. } => Some(token),
+            Self::Missing { .. } | Self::Withheld => None,
+        }
+    }
+
+    /// What to do when the server does not know who calls: first what was tried.
+    pub(super) fn hint(&self) -> String {
+        match self {
+            Self::Given(_) => {
+                "the token of --token or PLUGD_TOKEN is not one of this server's, or no longer".to_owned()
+            }
+            Self::Found { file, .. } => format!(
+                "the token in {0} is not one of this server's: name the server's own folder with --data-dir, or give a \
+                 token with --token or PLUGD_TOKEN; where that folder has had another database before, the token is in \
+                 {0}.new (or .new.2, ...)",
+                file.display()
+            ),
+            Self::Missing { file, why } => format!(
+                "neither --token nor PLUGD_TOKEN is given, and {} can't be read ({why}): give a token, or name the \
+                 server's data folder with --data-dir or PLUGD_DATA_DIR",
+                file.display()
+            ),
+            Self::Withheld => {
+                "neither --token nor PLUGD_TOKEN is given; the token in a data folder is shown to a server \
+                               on another machine only if --data-dir names that folder"
+                    .to_owned()
+            }
+        }
+    }
+}
+
 /// The administrator's token in a data folder.
-///
-/// # Errors
-/// It is not there or can't be read.
 pub(super) fn read_token(folder: &Path) -> std::io::Result<String> {
     Ok(files::read_text(&folder.join(TOKEN_FILE), MAX_TOKEN_FILE)?.trim().to_owned())
 }
@@ -159,59 +195,4 @@ fn is_local(server: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn folder_with_token() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(TOKEN_FILE), "\u{feff}found \r\n\n").unwrap();
-        folder
-    }
-
-    #[test]
-    fn the_token_given_beats_the_one_in_the_data_folder() {
-        let folder = folder_with_token();
-        let mut options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
-        assert_eq!(options.credential().unwrap().token(), Some("found"));
-        options.token = Some("given".to_owned());
-        assert_eq!(options.credential().unwrap().token(), Some("given"));
-    }
-
-    #[test]
-    fn a_folder_without_a_token_is_no_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
-        assert_eq!(options.credential().unwrap().token(), None);
-    }
-
-    #[test]
-    fn a_token_found_by_itself_does_not_leave_this_machine() {
-        let options = Options { server: Some("http://example.com".to_owned()), ..Options::default() };
-        assert_eq!(options.credential().unwrap(), Credential::Withheld);
-    }
-
-    #[test]
-    fn the_command_line_wins_over_the_environment_and_an_empty_variable_is_none() {
-        let environment = |name: &str| match name {
-            "PLUGD_SERVER" => Some("http://env".into()),
-            "PLUGD_TOKEN" => Some(" ".into()),
-            _ => None,
-        };
-        let given = Options { server: Some("http://given".to_owned()), ..Options::default() };
-        assert_eq!(given.or_from(environment).server(), "http://given");
-        let options = Options::default().or_from(environment);
-        assert_eq!((options.server(), options.token.as_deref()), ("http://env", None));
-    }
-
-    #[test]
-    fn only_addresses_of_this_machine_are_local() {
-        for server in ["http://localhost:8000", "http://127.0.0.1:1", "http://127.8.0.1", "http://[::1]:8000"] {
-            assert!(is_local(server), "{server}");
-        }
-        for server in ["http://example.com", "http://localhost.example.com", "http://10.0.0.1:8000", "nonsense"] {
-            assert!(!is_local(server), "{server}");
-        }
-    }
-}
+mod tests;

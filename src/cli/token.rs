@@ -8,16 +8,15 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    active::duration,
     client::{Api, QUICK, present, within},
     failure::{Exit, Failure},
     in_many_threads,
     options::Options,
     serve::{settings, with_data_dir},
-    shape,
-    table::Table,
-    ui::{Ui, sanitize},
+    ui::{Table, Ui, sanitize},
     usage,
+    wait::duration,
+    words,
 };
 use crate::api::v1::{AccessToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role};
 use crate::{
@@ -120,7 +119,7 @@ impl Create {
             context.ui.note("This secret is not shown again:");
             return Ok(context.ui.line(&answer.secret)?);
         }
-        let mut shown = shape::token(&present(answer.token)?);
+        let mut shown = words::token(&present(answer.token)?);
         shown["secret"] = answer.secret.into();
         Ok(context.ui.json(&shown)?)
     }
@@ -132,10 +131,8 @@ impl Revoke {
         let request = RevokeTokenRequest { token_id };
         let answer = within(QUICK, request, async |request| context.api.access().revoke_token(request).await).await?;
         let token = present(answer.token)?;
-        if context.ui.is_json() {
-            return Ok(context.ui.json(&shape::token(&token))?);
-        }
-        Ok(context.ui.line(&format!("{} {} is revoked", token.id, sanitize(&token.name)))?)
+        let line = || format!("{} {} is revoked", token.id, sanitize(&token.name));
+        Ok(context.ui.json_or(|| words::token(&token), line)?)
     }
 }
 
@@ -199,7 +196,7 @@ fn pick<'a>(tokens: &'a [AccessToken], text: &str) -> Result<&'a AccessToken, Fa
 async fn list(context: &Context) -> Result<(), Failure> {
     let tokens = all(&context.api).await?;
     if context.ui.is_json() {
-        return Ok(context.ui.json(&Value::Array(tokens.iter().map(shape::token).collect()))?);
+        return Ok(context.ui.json(&Value::Array(tokens.iter().map(words::token).collect()))?);
     }
     Ok(table(&tokens, jiff::Timestamp::now().as_second()).print(&context.ui)?)
 }
@@ -208,7 +205,7 @@ async fn list(context: &Context) -> Result<(), Failure> {
 fn expiry(time: Option<&Timestamp>, now: i64) -> String {
     let Some(time) = time else { return "never".to_owned() };
     let is_over = if time.seconds <= now { " (expired)" } else { "" };
-    format!("{}{is_over}", shape::short_time(Some(time)))
+    format!("{}{is_over}", words::short_time(Some(time)))
 }
 
 fn table(tokens: &[AccessToken], now: i64) -> Table {
@@ -217,8 +214,8 @@ fn table(tokens: &[AccessToken], now: i64) -> Table {
         table.row([
             token.id.as_str().into(),
             token.name.as_str().into(),
-            shape::role(token.role()).into(),
-            shape::short_time(token.create_time.as_ref()).into(),
+            words::role(token.role()).into(),
+            words::short_time(token.create_time.as_ref()).into(),
             expiry(token.expire_time.as_ref(), now).into(),
         ]);
     }
@@ -226,26 +223,4 @@ fn table(tokens: &[AccessToken], now: i64) -> Table {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_whose_time_is_up_is_marked() {
-        let at = |seconds| expiry(Some(&Timestamp { seconds, nanos: 0 }), 60);
-        assert_eq!((at(60).as_str(), at(61).as_str()), ("1970-01-01T00:01:00Z (expired)", "1970-01-01T00:01:01Z"));
-        assert_eq!(expiry(None, 60), "never");
-    }
-
-    #[test]
-    fn a_token_is_named_by_its_id_or_by_a_name_that_only_it_has() {
-        let mk =
-            |id: &str, name: &str| AccessToken { id: id.to_owned(), name: name.to_owned(), ..AccessToken::default() };
-        let tokens = [mk("1", "ci"), mk("2", "twin"), mk("3", "twin"), mk("4", "2")];
-        assert_eq!(pick(&tokens, "ci").unwrap().id, "1");
-        assert_eq!(pick(&tokens, "2").unwrap().id, "2", "an id wins over a name");
-        assert_eq!(pick(&tokens, "nobody").unwrap_err().exit, Exit::NotFound);
-        let failure = pick(&tokens, "twin").unwrap_err();
-        assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.hint.unwrap().ends_with("\n    2\n    3"));
-    }
-}
+mod tests;

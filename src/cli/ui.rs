@@ -1,4 +1,4 @@
-//! What goes to the screen: colour, tables, JSON. Its output is shared, so that several tasks can print whole lines.
+//! What goes to the screen: words in colour, tables, JSON. Its output is shared, so that several tasks can print whole lines.
 
 use std::{
     ffi::OsStr,
@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
 
 use super::{
     failure::Failure,
@@ -71,7 +72,6 @@ impl Style {
 
 impl Ui {
     /// The process's own standard output and error.
-    #[must_use]
     pub(super) fn standard(options: &Options) -> Self {
         Self::new(io::stdout(), io::stderr(), options.output, is_colored(options))
     }
@@ -87,19 +87,16 @@ impl Ui {
     }
 
     /// The same screen for people.
-    #[must_use]
     pub(super) fn in_words(self) -> Self {
         Self { output: Output::Table, ..self }
     }
 
     /// Is this for programs?
-    #[must_use]
     pub(super) fn is_json(&self) -> bool {
         self.output == Output::Json
     }
 
     /// A text in colour, if there is to be any.
-    #[must_use]
     pub(super) fn paint(&self, style: Style, text: &str) -> String {
         match style {
             Style::Plain => text.to_owned(),
@@ -109,17 +106,11 @@ impl Ui {
     }
 
     /// Prints a line.
-    ///
-    /// # Errors
-    /// The other end is gone.
     pub(super) fn line(&self, text: &str) -> io::Result<()> {
         write_line(&self.out, text)
     }
 
     /// Prints bytes as they are.
-    ///
-    /// # Errors
-    /// The other end is gone.
     pub(super) fn raw(&self, bytes: &[u8]) -> io::Result<()> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.write_all(bytes)?;
@@ -148,17 +139,16 @@ impl Ui {
     }
 
     /// Prints a document with indents.
-    ///
-    /// # Errors
-    /// The other end is gone.
     pub(super) fn json(&self, value: &Value) -> io::Result<()> {
         self.line(&escaped(&format!("{value:#}")))
     }
 
+    /// Prints this for programs, or that for people.
+    pub(super) fn json_or(&self, json: impl FnOnce() -> Value, words: impl FnOnce() -> String) -> io::Result<()> {
+        if self.is_json() { self.json(&json()) } else { self.line(&words()) }
+    }
+
     /// Prints an object on one line.
-    ///
-    /// # Errors
-    /// The other end is gone.
     pub(super) fn json_line(&self, value: &Value) -> io::Result<()> {
         self.line(&escaped(&value.to_string()))
     }
@@ -188,8 +178,6 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// # Errors
-    /// No thread could be started.
     pub(super) fn start(options: &Options) -> io::Result<Self> {
         let output = BackgroundWriter::start(io::stdout(), tell_dropped)?;
         let errors = BackgroundWriter::start(io::stderr(), tell_dropped)?;
@@ -208,6 +196,86 @@ fn tell_dropped(lines: u64) {
     tracing::warn!(lines, "so many lines of output were dropped since the start: nobody read them in time");
 }
 
+/// One field of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// A field in this style.
+    pub(super) fn styled(text: impl AsRef<str>, style: Style) -> Self {
+        Self { text: sanitize(text.as_ref()), style }
+    }
+
+    fn width(&self) -> usize {
+        self.text.width()
+    }
+}
+
+impl<T: AsRef<str>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::styled(text, Style::Plain)
+    }
+}
+
+/// Rows below a heading.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    rows: Vec<Vec<Cell>>,
+    /// Of the rows that were printed already.
+    widths: Vec<usize>,
+}
+
+impl Table {
+    /// An empty table with this heading.
+    pub(super) fn new(heading: &[&str]) -> Self {
+        let heading = heading.iter().map(|text| Cell::styled(text, Style::Bold)).collect();
+        Self { rows: vec![heading], widths: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Prints it.
+    pub(super) fn print(&self, ui: &Ui) -> io::Result<()> {
+        let widths = self.widths();
+        self.rows.iter().try_for_each(|row| ui.line(&line(ui, row, &widths)))
+    }
+
+    /// Prints what it has so far. The rows that follow are aligned with these as far as they fit.
+    pub(super) fn flush(&mut self, ui: &Ui) -> io::Result<()> {
+        self.print(ui)?;
+        self.widths = self.widths();
+        self.rows.clear();
+        Ok(())
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default().max(self.widths.len());
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width);
+            cells.chain(self.widths.get(column).copied()).max()
+        };
+        (0..columns).map(|column| width(column).unwrap_or_default()).collect()
+    }
+}
+
+fn line(ui: &Ui, row: &[Cell], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+        line += &ui.paint(cell.style, &cell.text);
+        if column + 1 < row.len() {
+            line += &" ".repeat(width - cell.width() + 2);
+        }
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
 /// JSON in which letters that a terminal may obey are written as escapes, which says the same. They only occur in strings.
 pub(super) fn escaped(json: &str) -> String {
     let mut units = [0; 2];
@@ -220,7 +288,6 @@ pub(super) fn escaped(json: &str) -> String {
 }
 
 /// A word of a command that is printed to be pasted into a shell.
-#[must_use]
 pub(super) fn quoted(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref();
     match word.to_str() {
@@ -239,83 +306,36 @@ fn escapes(word: &OsStr) -> String {
     format!("$'{}'", word.as_bytes().iter().map(escape).collect::<String>())
 }
 
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
+/// Names that one remark tells; the others are counted.
+const MAX_TOLD: usize = 10;
 
-    /// What was printed.
-    #[derive(Clone, Default)]
-    pub(crate) struct Printed(Arc<Mutex<Vec<u8>>>);
-
-    impl Printed {
-        pub(crate) fn text(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-        }
-    }
-
-    impl Write for Printed {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// A screen without colour, and what is printed on it.
-    pub(crate) fn mk_ui(output: Output) -> (Ui, Printed) {
-        let printed = Printed::default();
-        (Ui::new(printed.clone(), io::sink(), output, false), printed)
-    }
-
-    #[test]
-    fn colour_is_only_printed_where_it_is_wanted() {
-        let (plain, _) = mk_ui(Output::Table);
-        assert_eq!(plain.paint(Style::Red, "x"), "x");
-        let colored = Ui::new(io::sink(), io::sink(), Output::Table, true);
-        assert_eq!(colored.paint(Style::Red, "x"), "\x1b[31mx\x1b[0m");
-    }
-
-    #[test]
-    fn json_says_the_same_in_letters_that_no_terminal_obeys() {
-        let (ui, printed) = mk_ui(Output::Json);
-        let text = "a\u{202e}b\u{9b}c\u{7f}d\u{e0041}e\n\u{2028}";
-        ui.json(&json!({"text": text, "empty": []})).unwrap();
-        assert!(printed.text().chars().all(|letter| letter == '\n' || !is_unsafe(letter)), "{:?}", printed.text());
-        assert_eq!(serde_json::from_str::<Value>(&printed.text()).unwrap()["text"], text);
-    }
-
-    #[test]
-    fn remarks_and_errors_have_nothing_that_a_terminal_would_obey() {
-        let printed = Printed::default();
-        let ui = Ui::new(io::sink(), printed.clone(), Output::Table, false);
-        ui.warn("a\x1b[2J\u{202e}b");
-        ui.fail(&Failure::new("c\nerror: \x1b]0;d").hint("e\n    \u{202e}f"));
-        assert_eq!(printed.text(), "warning: a [2Jb\nerror: c error:  ]0;d\n  hint: e\n    f\n");
-    }
-
-    #[test]
-    fn a_word_for_a_shell_is_the_word_once_a_shell_has_read_it() {
-        for (word, expected) in
-            [("a-b/c.zip", "a-b/c.zip"), ("", "''"), ("a\n\u{202e}'b\\", "$'a\\012\\342\\200\\256\\'b\\\\'")]
-        {
-            assert_eq!(quoted(word), expected);
-        }
-        for word in ["a b", "it's", "\"$HOME\"", "a\tb\nc\u{202e}\\'", "~", "*"] {
-            let said = std::process::Command::new("bash").arg("-c").arg(format!("printf %s {}", quoted(word))).output();
-            assert_eq!(String::from_utf8(said.unwrap().stdout).unwrap(), word, "{}", quoted(word));
-        }
-    }
-
-    #[test]
-    fn programs_get_remarks_and_errors_as_json_too() {
-        let printed = Printed::default();
-        let ui = Ui::new(io::sink(), printed.clone(), Output::Json, false);
-        ui.warn("look");
-        ui.fail(&Failure::new("it broke"));
-        let lines: Vec<Value> = printed.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!((&lines[0]["note"], &lines[1]["error"]["message"]), (&"warning: look".into(), &"it broke".into()));
-    }
+/// The first of some names, and how many more there are.
+pub(super) fn first_few<T: AsRef<str>>(names: &[T]) -> String {
+    let told: Vec<&str> = names.iter().take(MAX_TOLD).map(AsRef::as_ref).collect();
+    let told = told.join(", ");
+    if names.len() > MAX_TOLD { format!("{told} and {} more", names.len() - MAX_TOLD) } else { told }
 }
+
+/// How alike two words must be for one to be taken for the other (Jaro and Winkler): a slip or two, or the same beginning.
+const ALIKE: f64 = 0.85;
+/// How many words are suggested.
+const SUGGESTIONS: usize = 3;
+
+/// "did you mean …?" with those of the known words that are most like the written one, if any are.
+pub(super) fn did_you_mean<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let nearest: Vec<String> = nearest(written, known).iter().map(|word| format!("{word:?}")).collect();
+    (!nearest.is_empty()).then(|| format!("did you mean {}?", nearest.join(" or ")))
+}
+
+/// The words that somebody may have meant, the likeliest first.
+fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let written = written.to_lowercase();
+    let rated = known.into_iter().map(|word| (strsim::jaro_winkler(&word.to_lowercase(), &written), word));
+    let mut alike: Vec<(f64, &str)> = rated.filter(|(likeness, _)| *likeness >= ALIKE).collect();
+    alike.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(other.1)));
+    alike.dedup_by_key(|(_, word)| *word);
+    alike.into_iter().map(|(_, word)| word).take(SUGGESTIONS).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

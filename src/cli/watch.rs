@@ -1,25 +1,25 @@
-//! `plugd watch`.
+//! `plugd watch`: the changes of plugins, for people and for programs.
 
 use std::collections::BTreeMap;
 
 use clap::Args;
+use prost_types::Timestamp;
+use serde_json::{Value, json};
 use tonic::Status;
 
-mod change;
-
-use self::change::Change;
 use super::{
     Context,
     failure::Failure,
     follow::{Sink, follow},
-    list::{State, states},
-    resolve::plugin_ids,
+    list::state,
+    select::plugin_ids,
     signals,
-    ui::Ui,
+    ui::{Style, Ui, sanitize},
+    words,
 };
 use crate::api::v1::{
-    Cursor, Plugin, PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event::Kind, watch_state_request::Start,
-    watch_state_response::Frame,
+    ActiveState, Cursor, Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse, plugin_event::Kind,
+    watch_state_request::Start, watch_state_response::Frame,
 };
 
 /// Print each change of each plugin as it happens
@@ -33,8 +33,8 @@ pub(super) struct Watch {
     #[arg(value_name = "ID")]
     plugins: Vec<String>,
     /// Only plugins in this state; may be given several times
-    #[arg(long, value_enum)]
-    state: Vec<State>,
+    #[arg(long, value_parser = state())]
+    state: Vec<ReportedState>,
     /// Go on after this cursor, which `-o json` prints with each change
     #[arg(long, value_name = "CURSOR", value_parser = cursor)]
     after: Option<Cursor>,
@@ -53,7 +53,8 @@ impl Watch {
     fn request(&self, plugin_ids: Vec<String>) -> WatchStateRequest {
         let after = self.after.clone().map(Start::After);
         let start = after.or(self.live.then_some(Start::LiveOnly(true)));
-        WatchStateRequest { plugin_ids, states: states(&self.state), start, ..WatchStateRequest::default() }
+        let states = self.state.iter().map(|state| i32::from(*state)).collect();
+        WatchStateRequest { plugin_ids, states, start, ..WatchStateRequest::default() }
     }
 }
 
@@ -105,9 +106,6 @@ impl Printer {
     }
 
     /// Takes one change.
-    ///
-    /// # Errors
-    /// The other end is gone.
     pub(super) fn event(&mut self, event: &PluginEvent, epoch: &str) -> Result<(), Failure> {
         let Some(plugin) = &event.plugin else { return Ok(()) };
         let before = match event.kind() {
@@ -164,14 +162,155 @@ fn kind(kind: Kind) -> &'static str {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// One change of one plugin.
+pub(super) struct Change<'a> {
+    /// What kind of change it is.
+    pub(super) kind: &'static str,
+    /// Its place in the order.
+    pub(super) revision: u64,
+    /// When it was committed.
+    pub(super) time: Option<Timestamp>,
+    /// The plugin before it, if it was seen then.
+    pub(super) before: Option<&'a Plugin>,
+    /// The plugin after it.
+    pub(super) plugin: &'a Plugin,
+}
 
-    #[test]
-    fn a_cursor_is_an_epoch_and_a_revision() {
-        assert_eq!(cursor("abc:7"), Ok(Cursor { epoch: "abc".to_owned(), revision: 7 }));
-        assert!(cursor("abc").is_err());
-        assert!(cursor("abc:x").is_err());
+impl<'a> Change<'a> {
+    /// A plugin as a snapshot has it.
+    pub(super) fn seen(plugin: &'a Plugin, before: Option<&'a Plugin>) -> Self {
+        let since = plugin.status.as_ref().and_then(|status| status.since);
+        Self { kind: "snapshot", revision: plugin.revision, time: since, before, plugin }
+    }
+
+    /// A plugin that a snapshot no longer has.
+    pub(super) fn gone(plugin: &'a Plugin) -> Self {
+        Self { kind: "removed", revision: plugin.revision, time: None, before: None, plugin }
+    }
+
+    /// For programs.
+    pub(super) fn json(&self, cursor: &Cursor) -> Value {
+        json!({
+            "kind": self.kind,
+            "cursor": format!("{}:{}", cursor.epoch, cursor.revision),
+            "revision": self.revision,
+            "time": words::time(self.time.as_ref()),
+            "plugin_id": self.plugin.id,
+            "previous_state": self.before.map(words::state_of).map(words::state),
+            "what": self.what(),
+            "plugin": words::plugin(self.plugin),
+        })
+    }
+
+    /// Is there something to tell? A plugin that only took note of what it was asked for looks as before.
+    pub(super) fn is_visible(&self) -> bool {
+        let Some(before) = self.before.filter(|_| self.kind == "changed") else { return true };
+        let (was, is) = (words::state_of(before), words::state_of(self.plugin));
+        let message = |plugin: &Plugin| plugin.status.as_ref().map(|status| status.message.clone());
+        was != is
+            || before.name != self.plugin.name
+            || message(before) != message(self.plugin)
+            || !self.remarks().is_empty()
+            || before.generation != self.plugin.generation
+    }
+
+    /// For people.
+    pub(super) fn line(&self, ui: &Ui) -> String {
+        let plugin = self.plugin;
+        let message = plugin.status.as_ref().map_or("", |status| &status.message);
+        let parts = [
+            ui.paint(Style::Dim, &words::short_time(self.time.as_ref())),
+            format!("{:>6}", self.revision),
+            plugin.id.clone(),
+            sanitize(&plugin.name),
+            self.transition(ui),
+            sanitize(message),
+        ];
+        parts.join("  ").trim_end().to_owned()
+    }
+
+    fn transition(&self, ui: &Ui) -> String {
+        let painted = |state: ReportedState| ui.paint(words::style(state), words::state(state));
+        let now = words::state_of(self.plugin);
+        let states = match self.before.map(words::state_of) {
+            _ if self.kind == "removed" => return ui.paint(Style::Dim, "removed"),
+            Some(before) if before != now => format!("{} -> {}", words::state(before), painted(now)),
+            _ => painted(now),
+        };
+        let mut remarks = self.remarks();
+        remarks.extend(self.desire(now).map(str::to_owned));
+        if remarks.is_empty() { states } else { format!("{states} ({})", remarks.join(", ")) }
+    }
+
+    /// What is still to happen to a plugin that stays in its state.
+    fn desire(&self, now: ReportedState) -> Option<&'static str> {
+        let stays = self.before.is_none_or(|before| words::state_of(before) == now);
+        match (self.plugin.desired_state(), now) {
+            _ if !stays => None,
+            (ActiveState::Active, ReportedState::Inactive) => Some("to be started"),
+            (ActiveState::Inactive, state) if state != ReportedState::Inactive => Some("to be stopped"),
+            _ => None,
+        }
+    }
+
+    /// What changed beside the state, for programs.
+    fn what(&self) -> Vec<String> {
+        if self.is_visible() { self.remarks() } else { vec!["observed".to_owned()] }
+    }
+
+    /// What changed beside the state.
+    fn remarks(&self) -> Vec<String> {
+        let Some(before) = self.before else { return Vec::new() };
+        let (now, mut remarks) = (self.plugin, package(before, self.plugin));
+        if before.configuration_revision != now.configuration_revision {
+            remarks.push("configured".to_owned());
+        }
+        // Only administrators see tokens; to others none was there before and none is now.
+        if before.token != now.token {
+            remarks.push("new token".to_owned());
+        }
+        remarks.extend(health(before, now));
+        let is_asked_anew = before.generation != now.generation && before.desired_state() == now.desired_state();
+        if remarks.is_empty() && is_asked_anew && now.desired_state() == ActiveState::Active {
+            remarks.push("to be started anew".to_owned());
+        }
+        remarks
     }
 }
+
+/// What happened to its package or manifest.
+fn package(before: &Plugin, now: &Plugin) -> Vec<String> {
+    let version = words::version(&now.version);
+    let what = if before.package_digest != now.package_digest {
+        match before.previous_package_digest == now.package_digest {
+            true => format!("back to the package before: {version}"),
+            false => format!("updated to {version}"),
+        }
+    } else if before.manifest != now.manifest {
+        format!("manifest changed, {version}")
+    } else {
+        return Vec::new();
+    };
+    vec![what]
+}
+
+/// Signs of life, and events that did not get through.
+fn health(before: &Plugin, now: &Plugin) -> Vec<String> {
+    let (Some(before), Some(now)) = (&before.status, &now.status) else { return Vec::new() };
+    let mut remarks = Vec::new();
+    match (before.degraded, now.degraded) {
+        (_, true) => remarks.push("does not answer".to_owned()),
+        (true, false) if before.state == now.state => remarks.push("answers again".to_owned()),
+        _ => {}
+    }
+    if let Some(lost @ 1..) = now.events_dropped.checked_sub(before.events_dropped) {
+        remarks.push(format!("queue overflow: {lost} events lost"));
+    }
+    if let Some(count @ 1..) = now.protocol_faults.checked_sub(before.protocol_faults) {
+        remarks.push(format!("broke the protocol, {count} times: {}", sanitize(&now.last_protocol_fault)));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! register, update-manifest, cycle-token, and plugins that are not there.
+//! register, update-manifest, rotate-token, and plugins that are not there.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ async fn register_and_cycle_token_print_the_same_form_with_which_a_plugin_dials_
     let (registered, id) = (said.text().to_owned(), said.stderr.split(' ').next().unwrap());
     let _plugin = dial(registered.lines().next().unwrap());
     watch.until_state(id, Active).await;
-    let again = run(&plugd, &["cycle-token", "outside"]).await;
+    let again = run(&plugd, &["rotate-token", "outside"]).await;
     let cycled = again.text().to_owned();
     let url = |text: &str, line: usize| text.lines().nth(line).unwrap().split_once('=').unwrap().1.to_owned();
     for (said, text) in [(&said, &registered), (&again, &cycled)] {
@@ -45,7 +45,7 @@ async fn register_and_cycle_token_print_the_same_form_with_which_a_plugin_dials_
     let _again = dial(cycled.lines().nth(1).unwrap());
     watch.until_state(id, Active).await;
 
-    let shown = json_of(&plugd, &["cycle-token", id]).await;
+    let shown = json_of(&plugd, &["rotate-token", id]).await;
     let token = shown["token"].as_str().unwrap();
     assert_eq!(shown["rpc_url"], format!("ws://{}/rpc?token={token}", plugd.address()));
 }
@@ -78,7 +78,7 @@ async fn what_plugd_runs_has_no_manifest_or_token_of_its_own_to_change() {
     let refused = run(&plugd, &["update-manifest", &id, &file]).await;
     assert_eq!(refused.code(), Some(9));
     assert!(refused.stderr.contains("`plugd update`"), "{}", refused.stderr);
-    assert_eq!(run(&plugd, &["cycle-token", &id]).await.code(), Some(9));
+    assert_eq!(run(&plugd, &["rotate-token", &id]).await.code(), Some(9));
     assert_eq!(run(&plugd, &["register", "/no/such/file.json"]).await.code(), Some(3));
 }
 

@@ -90,7 +90,7 @@ async fn a_watch_says_what_changed_beside_the_state() {
     run(&plugd, &["rollback", &id]).await.text();
     watch.find("(back to the package before: version 1.0.0)").await;
     let outside = plugd.api().register(&external_manifest("outside")).await.unwrap().id;
-    run(&plugd, &["cycle-token", &outside]).await.text();
+    run(&plugd, &["rotate-token", &outside]).await.text();
     watch.find("outside  connecting (new token)").await;
     let manifest = plugd.scratch().join("m.json");
     std::fs::write(&manifest, external_manifest("renamed").to_string()).unwrap();

@@ -9,11 +9,15 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Session, changes::Changes, there::installed, trail, with_remedy};
+use super::{
+    changes::Changes,
+    output::follow_states,
+    session::{Session, with_remedy},
+};
 use crate::{
     api::v1::{Plugin, PluginMode},
     cli::{
-        external::{cycle_token, register, rpc_url, update_manifest},
+        external::{register, rotate_token, rpc_url, update_manifest},
         failure::Failure,
         package::{Manifest, remarks},
         usage,
@@ -30,19 +34,16 @@ struct Running {
 }
 
 /// Runs a command as the plugin of the session's folder, again after each change. Without a command, the manifest's.
-///
-/// # Errors
-/// Nothing can be registered or run to begin with. What fails later is printed, and the next change is another chance.
 pub(super) async fn run(session: &Session, command: &[String], changes: &mut Changes) -> Result<(), Failure> {
-    let mut outside = Outside { session, command, plugin: None };
-    let mut running = Some(outside.start().await?);
-    let id = outside.plugin.as_ref().map(|plugin| plugin.id.clone()).unwrap_or_default();
+    let mut external = External { session, command, plugin: None };
+    let mut running = Some(external.start().await?);
+    let id = external.plugin.as_ref().map(|plugin| plugin.id.clone()).unwrap_or_default();
     session.say(&format!("{id} is registered; state changes follow"));
-    let _trail = trail::states(session, vec![id]);
+    let _states = follow_states(session, vec![id]);
     while wait(session, &mut running, changes).await? {
         stop(running.take()).await?;
         session.say("a file changed: starting anew");
-        match outside.start().await {
+        match external.start().await {
             Ok(next) => running = Some(next),
             Err(failure) => session.complain(&with_remedy(failure)),
         }
@@ -51,18 +52,20 @@ pub(super) async fn run(session: &Session, command: &[String], changes: &mut Cha
 }
 
 /// The plugin of the session's folder, and what runs it.
-struct Outside<'a> {
+struct External<'a> {
     session: &'a Session,
     command: &'a [String],
     /// It, once it is registered. It stays the same one when its manifest gets another id.
     plugin: Option<Plugin>,
 }
 
-impl Outside<'_> {
+impl External<'_> {
     async fn start(&mut self) -> Result<Running, Failure> {
         let manifest = Manifest::of_folder(&self.session.dir, self.session.manifest.as_deref())?;
-        self.session.warn(&remarks(&manifest.object, false));
-        let plugin = self.enroll(&manifest).await?;
+        for remark in remarks(&manifest.object, false) {
+            self.session.shout(&format!("warning: {remark}"));
+        }
+        let plugin = self.register(&manifest).await?;
         let command = if self.command.is_empty() { command_of(&manifest) } else { self.command.to_vec() };
         let running = start(self.session, &plugin, &command).await;
         self.plugin = Some(plugin);
@@ -70,11 +73,11 @@ impl Outside<'_> {
     }
 
     /// Registers the plugin, or brings its manifest up to date.
-    async fn enroll(&self, manifest: &Manifest) -> Result<Plugin, Failure> {
+    async fn register(&self, manifest: &Manifest) -> Result<Plugin, Failure> {
         let (api, object) = (&self.session.api, manifest.to_struct()?);
         let known = match &self.plugin {
             Some(plugin) => Some(plugin.clone()),
-            None => installed(self.session, manifest.id(), PluginMode::External).await?,
+            None => self.session.installed(manifest.id(), PluginMode::External).await?,
         };
         match known {
             Some(plugin) => update_manifest(api, &plugin.id, object).await,
@@ -93,7 +96,7 @@ fn command_of(manifest: &Manifest) -> Vec<String> {
 
 async fn start(session: &Session, plugin: &Plugin, command: &[String]) -> Result<Running, Failure> {
     let token = match plugin.token.as_str() {
-        "" => cycle_token(&session.api, &plugin.id).await?,
+        "" => rotate_token(&session.api, &plugin.id).await?,
         token => token.to_owned(),
     };
     let url = rpc_url(session.api.server(), &token);

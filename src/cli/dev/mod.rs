@@ -1,29 +1,24 @@
 //! `plugd dev`: a plugin runs from its folder, again each time that a file changes.
 
-mod banner;
-mod build;
 mod changes;
 mod deploy;
 mod external;
-mod inside;
-mod paste;
+mod output;
 mod server;
-mod there;
-mod trail;
+mod session;
 
 use std::path::PathBuf;
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     client::Api,
     failure::Failure,
     in_many_threads,
     options::{Options, Output},
-    package::{BUILD, Folder, ManifestArg, Package},
+    package::{BUILD, ManifestArg},
     signals,
-    ui::{Screen, Style, Ui, sanitize_line},
+    ui::{Screen, Ui},
 };
 use crate::{
     config::{Config, Flags},
@@ -31,6 +26,7 @@ use crate::{
 };
 use changes::Changes;
 use server::{Access, Server, Settings};
+use session::{Home, Session};
 
 /// Run a plugin from its folder, again each time that a file changes
 ///
@@ -52,103 +48,12 @@ pub(super) struct Dev {
     build: Option<String>,
     /// Run COMMAND as an external plugin; on the server of --server, if one is named
     #[arg(long)]
-    external: bool,
+    pub(super) external: bool,
     /// The plugin, with --external [default: the command of its manifest]
     #[arg(last = true, value_name = "COMMAND", requires = "external")]
     command: Vec<String>,
     #[command(flatten)]
     flags: Flags<Config>,
-}
-
-/// What the parts of a development session share.
-#[derive(Debug, Clone)]
-struct Session {
-    /// The plugin's folder.
-    dir: PathBuf,
-    /// Its manifest, if it is not where it usually is.
-    manifest: Option<PathBuf>,
-    /// plugd's data folder, which is no part of the plugin even when it is within its folder.
-    data_dir: PathBuf,
-    home: Home,
-    api: Api,
-    ui: Ui,
-    stop: CancellationToken,
-}
-
-/// Whose server a session is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Home {
-    /// Its own, on the data folder that sessions have to themselves.
-    Own,
-    /// Its own, on a data folder that somebody named.
-    Named,
-    /// One that ran already.
-    Elsewhere,
-}
-
-impl Session {
-    /// Says something about the session itself.
-    fn say(&self, text: &str) {
-        self.tell(text, Style::Plain);
-    }
-
-    fn tell(&self, text: &str, style: Style) {
-        let text = self.ui.paint(style, &sanitize_line(text));
-        self.print(&format!("{}{text}", prefix(&self.ui, "dev", Style::Cyan)));
-    }
-
-    /// Prints a line of its own. When nobody reads any longer, the session goes on all the same.
-    fn print(&self, text: &str) {
-        let _ = self.ui.line(text);
-    }
-
-    /// Says loudly what went wrong.
-    fn complain(&self, failure: &Failure) {
-        self.shout(&failure.to_string());
-    }
-
-    /// Says something that nobody should miss.
-    fn shout(&self, text: &str) {
-        text.lines().for_each(|line| self.tell(line, Style::Red));
-    }
-
-    /// Says what the author of a manifest may not have meant.
-    fn warn(&self, remarks: &[String]) {
-        remarks.iter().for_each(|remark| self.shout(&format!("warning: {remark}")));
-    }
-
-    /// The folder as a package.
-    fn package(&self) -> Result<Package, Failure> {
-        Package::of_folder(&Folder { dir: &self.dir, manifest: self.manifest.as_deref(), except: &self.except() })
-    }
-
-    /// Is the folder still as in the package with this digest?
-    fn is_still(&self, digest: &str) -> bool {
-        let except = self.except();
-        let folder = Folder { dir: &self.dir, manifest: self.manifest.as_deref(), except: &except };
-        Package::digest_of_folder(&folder).is_ok_and(|now| now == digest)
-    }
-
-    /// Folders that are no part of the plugin.
-    fn except(&self) -> Vec<PathBuf> {
-        vec![self.data_dir.clone()]
-    }
-}
-
-#[cfg(test)]
-mod tests;
-
-/// What stands before the lines of one source.
-fn prefix(ui: &Ui, source: &str, style: Style) -> String {
-    ui.paint(style, &format!("{source:>5} | "))
-}
-
-/// The same failure, with what the author can do about it: the server's own advice is for people without the folder.
-fn with_remedy(failure: Failure) -> Failure {
-    if failure.reason.is_none() && failure.hint.is_some() {
-        return failure;
-    }
-    failure.hint("mend it and save a file: it is tried again then")
 }
 
 /// The settings with which no session is run: it serves this machine only, and does not encrypt.
@@ -157,12 +62,6 @@ pub(super) fn is_refused(setting: &str) -> bool {
 }
 
 impl Dev {
-    /// Does the plugin run outside, perhaps on a server that runs already?
-    #[must_use]
-    pub(super) fn is_external(&self) -> bool {
-        self.external
-    }
-
     pub(super) fn run(self, options: Options, screen: &Screen) -> Result<(), Failure> {
         let dir = self
             .dir
@@ -191,7 +90,7 @@ impl Dev {
             session.shout(&format!("{taken} is taken by another program, so this session is elsewhere:"));
         }
         session.say(&format!("serving on {}", session.api.server()));
-        let (plugd, folder) = (paste::plugd(), paste::quoted_path(&session.data_dir));
+        let (plugd, folder) = (output::plugd(), output::quoted_path(&session.data_dir));
         session
             .say(&format!("in another terminal: {plugd} --server {} --data-dir {folder} list", session.api.server()));
         let done = self.work_beside(&session, &access, &mut server).await;
@@ -217,11 +116,14 @@ impl Dev {
             return self.work(session).await;
         }
         let own = session.dir.join(BUILD).is_file().then(|| format!("./{BUILD}"));
-        inside::run(session, access, self.build.as_deref().or(own.as_deref())).await
+        deploy::run(session, access, self.build.as_deref().or(own.as_deref())).await
     }
 
     async fn work(&self, session: &Session) -> Result<(), Failure> {
-        let mut changes = Changes::of(&session.dir, session.except())?;
+        let mut changes = Changes::of(&session.dir, vec![session.data_dir.clone()])?;
         external::run(session, &self.command, &mut changes).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Home;
+use super::session::Home;
 use crate::{
     app::{self, Ready},
     cli::{
@@ -51,9 +51,6 @@ pub(super) struct Settings {
 }
 
 /// The settings of a session: those of `plugd serve`, but with a data folder, a port and a quieter log of its own.
-///
-/// # Errors
-/// A setting can't be used.
 pub(super) fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Settings, Failure> {
     let (environment, mut taken, mut home) = (Environment::of_process::<Config>()?, None, Home::Named);
     let mut flags = with_data_dir(flags.clone(), options)?;
@@ -87,9 +84,6 @@ fn free_address() -> (SocketAddr, bool) {
 
 impl Server {
     /// Starts a server and waits until it serves.
-    ///
-    /// # Errors
-    /// It can't be started.
     pub(super) async fn start(config: Config, stop: CancellationToken) -> Result<Self, Failure> {
         let (tell, told) = oneshot::channel::<Ready>();
         let data_dir = config.data_dir.clone();
@@ -114,9 +108,6 @@ impl Server {
     }
 
     /// Waits until it has ended. At once when that was already seen.
-    ///
-    /// # Errors
-    /// It failed.
     pub(super) async fn ended(&mut self) -> Result<(), Failure> {
         let Some(task) = &mut self.task else { return Ok(()) };
         let done = joined(task).await;
@@ -125,9 +116,6 @@ impl Server {
     }
 
     /// How it is reached.
-    ///
-    /// # Errors
-    /// The administrator's token can't be read.
     pub(super) fn access(&self) -> Result<Access, Failure> {
         let token = match &self.token {
             Some(token) => token.clone(),

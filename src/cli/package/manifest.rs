@@ -1,19 +1,23 @@
-//! A plugin's manifest as its author wrote it: JSON, or YAML that becomes JSON in the package (CONTRACT 5.1).
+//! A plugin's manifest as its author wrote it, and what they may not have meant by it.
 
 use std::path::{Path, PathBuf};
 
 use prost_types::Struct;
 use serde_json::{Map, Value};
 
-use super::text;
 use crate::{
     api::json::to_struct,
-    cli::failure::{Exit, Failure},
+    cli::{
+        failure::{Exit, Failure},
+        file::text,
+        ui::did_you_mean,
+    },
+    domain::{self, events::EventCatalog},
 };
 
 /// The manifest's file in a package.
 pub(in crate::cli) const MANIFEST: &str = "manifest.json";
-/// Its names in YAML.
+/// Its names in YAML, which becomes JSON in the package (CONTRACT 5.1).
 pub(in crate::cli) const YAML: [&str; 2] = ["manifest.yaml", "manifest.yml"];
 
 /// A manifest, whatever is in it.
@@ -28,20 +32,14 @@ pub(in crate::cli) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a folder: the one named, else the one that is there.
-    ///
-    /// # Errors
-    /// There is none or several that differ, it can't be read, or is no object.
+    /// The manifest of a folder: the one named, else the only one that is there.
     pub(in crate::cli) fn of_folder(dir: &Path, named: Option<&Path>) -> Result<Self, Failure> {
         if let Some(path) = named {
             return Self::read(path);
         }
         let candidates = [MANIFEST].iter().chain(&YAML).map(|name| dir.join(name));
-        let mut found = Vec::new();
-        for path in candidates.filter(|path| path.is_file()) {
-            found.push(Self::read(&path)?);
-        }
-        let mut found = found.into_iter();
+        let found = candidates.filter(|path| path.is_file()).map(|path| Self::read(&path));
+        let mut found = found.collect::<Result<Vec<_>, _>>()?.into_iter();
         let first = found.next().ok_or_else(|| missing(dir))?;
         match found.find(|other| other.object != first.object) {
             Some(other) => Err(several(&first, &other)),
@@ -50,45 +48,30 @@ impl Manifest {
     }
 
     /// Reads a manifest; by its name it is YAML or JSON.
-    ///
-    /// # Errors
-    /// It can't be read, or is no object.
     pub(in crate::cli) fn read(path: &Path) -> Result<Self, Failure> {
         let text = text(path)?;
         let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        let object = if is_yaml { of_yaml(&text) } else { of_json(&text) };
-        let object = object.map_err(|why| invalid(path, &why))?;
+        let value = match is_yaml {
+            true => serde_saphyr::from_str(&text).map_err(|error| format!("it is not YAML: {error}")),
+            false => serde_json::from_str(&text).map_err(|error| format!("it is not JSON: {error}")),
+        };
+        let object = match value {
+            Ok(Value::Object(object)) => object,
+            Ok(_) => return Err(invalid(path, "it is not an object")),
+            Err(why) => return Err(invalid(path, &why)),
+        };
         let json = if is_yaml { format!("{:#}\n", Value::Object(object.clone())) } else { text };
         Ok(Self { path: path.to_owned(), object, json: json.into_bytes() })
     }
 
     /// The plugin's own id, if it has one that is a text.
-    #[must_use]
     pub(in crate::cli) fn id(&self) -> Option<&str> {
         self.object.get("id")?.as_str()
     }
 
-    /// For the API.
-    ///
-    /// # Errors
-    /// It has a number that can't be carried.
+    /// For the API, which does not carry every number.
     pub(in crate::cli) fn to_struct(&self) -> Result<Struct, Failure> {
         to_struct(&self.object).map_err(|error| invalid(&self.path, &error.to_string()))
-    }
-}
-
-fn of_json(text: &str) -> Result<Map<String, Value>, String> {
-    object(serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?)
-}
-
-fn of_yaml(text: &str) -> Result<Map<String, Value>, String> {
-    object(serde_saphyr::from_str(text).map_err(|error| format!("it is not YAML: {error}"))?)
-}
-
-fn object(value: Value) -> Result<Map<String, Value>, String> {
-    match value {
-        Value::Object(object) => Ok(object),
-        _ => Err("it is not an object".to_owned()),
     }
 }
 
@@ -109,3 +92,64 @@ fn several(one: &Manifest, other: &Manifest) -> Failure {
         .hint("remove one of them, or say with --manifest which one counts")
         .exit(Exit::Conflict)
 }
+
+/// The keys of a manifest and of what is in it, to guess from what was meant.
+pub(super) const KEYS: &str = "id author name description version command args events_consumed access configuration_schema \
+    capabilities handle permissions bio links metadata text url fields type label default tools toolsets title input_schema \
+    output_schema requires_confirmation requires_workspace annotations instruction readOnlyHint destructiveHint \
+    idempotentHint openWorldHint";
+
+/// What the author of a manifest may not have meant, though every server takes it. Nothing about one that is refused anyway.
+pub(in crate::cli) fn remarks(manifest: &Map<String, Value>, is_supervised: bool) -> Vec<String> {
+    let value = Value::Object(manifest.clone());
+    let Ok(known) = domain::manifest::Manifest::from_value(value, &EventCatalog::any()) else {
+        return Vec::new();
+    };
+    let mut remarks = Vec::new();
+    compare("", manifest, &known.to_map(), &mut remarks);
+    if is_supervised && known.command.is_empty() {
+        remarks.push("the manifest has no \"command\": the plugin can be installed, but not started".to_owned());
+    }
+    remarks
+}
+
+/// Finds what is written but not kept, at any depth.
+fn compare(path: &str, written: &Map<String, Value>, kept: &Map<String, Value>, remarks: &mut Vec<String>) {
+    for (key, value) in written.iter().filter(|(_, value)| !is_void(value)) {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match kept.get(key) {
+            Some(kept) => compare_values(&path, value, kept, remarks),
+            None => {
+                let guess =
+                    did_you_mean(key, KEYS.split_whitespace()).map(|guess| format!("; {guess}")).unwrap_or_default();
+                remarks.push(format!("the manifest's \"{path}\" is not known and is ignored{guess}"));
+            }
+        }
+    }
+}
+
+fn compare_values(path: &str, written: &Value, kept: &Value, remarks: &mut Vec<String>) {
+    match (written, kept) {
+        (Value::Object(written), Value::Object(kept)) => compare(path, written, kept, remarks),
+        (Value::Array(written), Value::Array(kept)) if written.len() == kept.len() => {
+            for (index, (written, kept)) in written.iter().zip(kept).enumerate() {
+                compare_values(&format!("{path}[{index}]"), written, kept, remarks);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Is this as good as not written?
+fn is_void(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

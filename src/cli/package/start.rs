@@ -1,18 +1,17 @@
 //! What will fail when a package is started, though every server takes it.
 
-use std::{
-    env,
-    io::Read,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::{env, io::Read, path::Path};
 
 use serde_json::{Map, Value};
 
-use super::{contents::some, manifest::MANIFEST};
-use crate::domain::{
-    package::{Package, PackageFile},
-    program::{HEAD_BYTES, diagnose},
+use super::manifest::MANIFEST;
+use crate::{
+    cli::ui::first_few,
+    domain::{
+        package::{Package, PackageFile},
+        program::{HEAD_BYTES, Runner, diagnose, runner},
+    },
+    files::find_program,
 };
 
 /// What `plugd dev` runs by itself.
@@ -28,26 +27,35 @@ const MAX_PACKAGE_JSON: u64 = 1024 * 1024;
 /// Programs whose first argument, if it is no option, is the file that they run.
 const INTERPRETERS: [&str; 10] = ["python3", "python", "node", "nodejs", "ruby", "perl", "php", "sh", "bash", "lua"];
 
-/// What will fail in this package.
+/// What will fail in this package, wherever it is started.
 pub(super) fn remarks(package: &Package) -> Vec<String> {
-    let of_command = [program(package), script(package)].into_iter().flatten();
-    let of_package = [nested(package), backslashes(package), modules(package)].into_iter().flatten();
-    of_command.chain(of_package).collect()
+    let all = [program(package), script(package), nested(package), backslashes(package), modules(package)];
+    all.into_iter().flatten().collect()
 }
 
-/// A command that is no file of the package is looked for where the server runs; here is a hint of it, no more.
-#[must_use]
-pub(in crate::cli) fn not_here(command: &str) -> Option<String> {
-    if command.is_empty() || command.contains(['/', '\\']) {
+/// What the package needs and this host does not have. It is looked for where the server runs; here is a hint of it, no more.
+pub(super) fn missing_here(package: &Package) -> Option<String> {
+    let command = &package.manifest.command;
+    if command.is_empty() || command.contains('\\') {
         return None;
     }
-    let path = env::var_os("PATH").unwrap_or_default();
-    let is_program =
-        |file: PathBuf| file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0);
-    let is_here = env::split_paths(&path).any(|dir| is_program(dir.join(command)));
-    (!is_here).then(|| {
-        format!("the command {command:?} is not on the PATH here: it has to be on plugd's, or in the package as \"./{command}\"")
+    if !command.contains('/') {
+        return (!is_on_path(command)).then(|| {
+            format!(
+                "the command {command:?} is not on the PATH here: it has to be on plugd's, or in the package as \
+                 \"./{command}\""
+            )
+        });
+    }
+    let head = head(package, package.file(command)?, HEAD_BYTES as u64)?;
+    let Runner::Interpreter(interpreter) = runner(&head)? else { return None };
+    (!interpreter.exists()).then(|| {
+        format!("the interpreter {interpreter:?} of the command {command:?} is not here: it has to be on plugd's host")
     })
+}
+
+fn is_on_path(command: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| find_program(command, &path).is_some())
 }
 
 /// What is wrong with a command that names a file of the package.
@@ -102,9 +110,8 @@ fn nested(package: &Package) -> Option<String> {
 
 fn backslashes(package: &Package) -> Option<String> {
     let names: Vec<&str> = package.files.iter().map(|file| &*file.path).filter(|path| path.contains('\\')).collect();
-    let named = some(&names);
     let why = "a backslash is a letter like any other here, so these are no files in folders; `plugd package` writes /";
-    (!names.is_empty()).then(|| format!("names with backslashes: {named}: {why}"))
+    (!names.is_empty()).then(|| format!("names with backslashes: {}: {why}", first_few(&names)))
 }
 
 /// Node finds what `package.json` names in `node_modules`, unless a bundler put it all into one file.
@@ -112,19 +119,15 @@ fn modules(package: &Package) -> Option<String> {
     let file = package.file(PACKAGE_JSON).filter(|file| file.size <= MAX_PACKAGE_JSON)?;
     let read: Value = serde_json::from_slice(&head(package, file, MAX_PACKAGE_JSON)?).ok()?;
     let needed = read.get("dependencies").and_then(Value::as_object).map(Map::keys)?;
-    let missing: Vec<&str> = needed.map(String::as_str).filter(|name| !has_module(package, name)).collect();
+    let has = |name: &str| package.has_folder(&format!("{NODE_MODULES}/{name}"));
+    let missing: Vec<&str> = needed.map(String::as_str).filter(|name| !has(name)).collect();
     (!missing.is_empty()).then(|| {
         format!(
             "{PACKAGE_JSON} depends on what {NODE_MODULES} in the package does not have: {}. Run `npm install \
              --omit=dev` in the folder, unless all is bundled into one file",
-            some(&missing)
+            first_few(&missing)
         )
     })
-}
-
-fn has_module(package: &Package, name: &str) -> bool {
-    let folder = format!("{NODE_MODULES}/{name}/");
-    package.files.iter().any(|file| file.path.starts_with(&folder))
 }
 
 /// The first bytes of a file.

@@ -75,7 +75,7 @@ fn what_no_package_wants_is_left_out_and_told() {
     let package = Package::of_folder(&Folder { dir: folder.path(), manifest: None, except: &except }).unwrap();
     assert_eq!(names(&package), [MANIFEST, "lib/a.py", "lib/b.py", "main.py"]);
     assert_eq!(package.left_out, [".DS_Store", ".git", "lib/__pycache__", "target"]);
-    let note = package.left_out_note.unwrap();
+    let note = package.left_out_note().unwrap();
     assert!(note.starts_with("left out: .DS_Store, .git, lib/__pycache__, target; "), "{note}");
     assert!(note.contains("`!.DS_Store` to .plugdignore"), "{note}");
     assert!(
@@ -145,14 +145,14 @@ fn a_folder_that_is_too_large_is_refused_before_it_is_compressed() {
 #[test]
 fn an_archive_that_grows_too_large_is_given_up() {
     let home = mk_folder();
-    let noise: String = (0..1000).map(|n| digest(&[n as u8, (n >> 8) as u8])).collect();
+    let noise: String = (0..1000).map(|n| digest_of(&[n as u8, (n >> 8) as u8]).to_string()).collect();
     write(home.path(), "lib/noise", &noise);
     let folder = Folder { dir: home.path(), manifest: None, except: &[] };
     let (manifest, contents) = (Manifest::of_folder(home.path(), None).unwrap(), Contents::of(&folder).unwrap());
-    let size = folder.zip(&manifest, &contents).unwrap().len() as u64;
-    folder.zip_within(size, &manifest, &contents).unwrap();
+    let size = contents.zip(&manifest, u64::MAX).unwrap().len() as u64;
+    contents.zip(&manifest, size).unwrap();
     for limit in [0, 10, 10_000, size - 1] {
-        let failure = folder.zip_within(limit, &manifest, &contents).unwrap_err();
+        let failure = contents.zip(&manifest, limit).unwrap_err();
         assert!(failure.what.starts_with("compressed, the package has more than 50 MiB: lib 0.1 MiB, "), "{failure}");
     }
 }

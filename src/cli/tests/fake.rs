@@ -34,7 +34,6 @@ struct State {
     failure: Option<Status>,
     wait: Option<i64>,
     is_hanging: bool,
-    can_update: bool,
     calls: Vec<String>,
     watches: VecDeque<(Vec<WatchStateResponse>, Status)>,
     watched: Vec<String>,
@@ -136,11 +135,6 @@ impl Fake {
     pub(in crate::cli) fn log<const N: usize>(&self, lines: [&str; N], end: Option<Status>) {
         let lines = lines.map(|text| LogLine { text: text.to_owned(), cursor: format!("at {text}"), continues: false });
         self.with(|state| state.logs.push_back((lines.into(), end)));
-    }
-
-    /// From now on, UpdatePackage works.
-    pub(in crate::cli) fn can_update(&self) {
-        self.with(|state| state.can_update = true);
     }
 
     /// The calls that changed something since this was last asked.
@@ -250,7 +244,7 @@ plugin_service! {
         state.pages += 1;
         let page: usize = request.get_ref().page_token.parse().unwrap_or_default();
         let wanted = &request.get_ref().manifest_id;
-        let is_wanted = |plugin: &&Plugin| wanted.is_empty() || crate::cli::shape::manifest_id(plugin) == Some(wanted);
+        let is_wanted = |plugin: &&Plugin| wanted.is_empty() || crate::cli::words::manifest_id(plugin) == Some(wanted);
         let plugins: Vec<Plugin> = state.plugins.iter().filter(is_wanted).cloned().collect();
         let next_page_token = if page + 1 < plugins.len() { (page + 1).to_string() } else { String::new() };
         let plugins = plugins.get(page).cloned().into_iter().collect();
@@ -298,9 +292,6 @@ plugin_service! {
             }
         }
         let mut state = self.called("update");
-        if !state.can_update {
-            return Err(Status::unimplemented("not yet"));
-        }
         if let Some(plugin) = state.plugins.first_mut() {
             plugin.previous_package_digest = std::mem::replace(&mut plugin.package_digest, digest);
         }

@@ -3,7 +3,7 @@
 pub(super) mod fake;
 mod hostile;
 mod several;
-mod words;
+mod wording;
 
 use std::{fs, time::Duration};
 
@@ -15,8 +15,9 @@ use super::{
     client::{Api, within},
     failure::{Exit, Failure},
     options::Options,
-    run_client, shape,
+    run_client,
     ui::tests::{Printed, mk_ui},
+    words,
 };
 use crate::api::v1::{GetPluginRequest, PluginEvent, ReportedState as State, plugin_event::Kind};
 use fake::{Fake, mk_plugin, mk_status};
@@ -74,7 +75,7 @@ async fn json_is_the_stable_shape() {
     fake.set_plugins([plugin.clone()]);
     let (printed, done) = run(&fake.url, &["get", "greeter", "-o", "json"]).await;
     done.unwrap();
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), shape::plugin(&plugin));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), words::plugin(&plugin));
 }
 
 #[tokio::test]
@@ -97,7 +98,7 @@ async fn install_sends_a_folder_as_a_package_with_its_digest() {
     done.unwrap();
     assert_eq!(printed, format!("{ID} Installed is inactive\n"));
     let (digest, bytes) = fake.upload();
-    assert_eq!(digest, super::package::digest(&bytes));
+    assert_eq!(digest, crate::domain::package::digest_of(&bytes).to_string());
     assert_eq!(bytes, super::package::Package::read(folder.path(), &Default::default()).unwrap().bytes);
 }
 

@@ -48,8 +48,7 @@ impl Program {
         } else if command.contains('/') {
             install.join(command)
         } else {
-            let dirs = path.map(std::env::split_paths).into_iter().flatten().filter(|dir| dir.is_absolute());
-            let found = dirs.map(|dir| dir.join(command)).find(|file| is_program(file));
+            let found = path.and_then(|path| files::find_program(command, path));
             found.ok_or_else(|| permanent(format!("command {command:?} not found on the host's PATH")))?
         };
         let program = Self { command: command.to_owned(), file, folder: install.to_owned(), user };
@@ -200,10 +199,6 @@ fn bad_format(file: &Path) -> Option<String> {
 
 fn head(file: &Path) -> Option<(Vec<u8>, u32)> {
     files::head(file, HEAD_BYTES).ok()
-}
-
-fn is_program(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
 }
 
 /// What it is, if it is no file.

@@ -107,9 +107,22 @@ fn packages_of_node_that_are_missing_are_told() {
     }
 }
 
+/// What is said of what this host does not have, for a package with this command and a program `run`.
+fn missing(command: &str, run: &str) -> Option<String> {
+    let manifest = mk_manifest(command, &[]);
+    missing_here(&mk_package(&[("manifest.json", manifest.as_str(), 0o644), ("run", run, 0o755)]))
+}
+
 #[test]
 fn a_command_that_is_not_on_the_path_here_is_told() {
-    assert_eq!(not_here("sh"), None);
-    assert_eq!(not_here("./no-such"), None);
-    assert!(not_here("no-such-program-anywhere").unwrap().contains("not on the PATH here"));
+    assert_eq!(missing("sh", ""), None);
+    assert_eq!(missing("./no-such", ""), None);
+    assert!(missing("no-such-program-anywhere", "").unwrap().contains("not on the PATH here"));
+}
+
+#[test]
+fn an_interpreter_that_is_not_here_is_told() {
+    assert_eq!(missing("./run", "#!/bin/sh\n"), None);
+    assert_eq!(missing("./run", "not a script"), None);
+    assert!(missing("./run", "#!/no/such/ruby -w\n").unwrap().contains("interpreter \"/no/such/ruby\""));
 }

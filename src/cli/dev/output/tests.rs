@@ -1,0 +1,19 @@
+use super::*;
+
+#[test]
+fn the_lines_can_be_pasted() {
+    let [address, token, plugin_id] = ["127.0.0.1:8000", "tok", "abc"].map(str::to_owned);
+    let commands = Commands { address, token, plugin_id, grpcurl: Some("/opt/bin/grpcurl".to_owned()) };
+    let text = commands.text();
+    assert!(!text.contains(GRPCURL), "{text}");
+    let expected = [
+        r#"/opt/bin/grpcurl -plaintext -H 'authorization: Bearer tok' -d '{"plugin_id":"abc"}' 127.0.0.1:8000 plugd.v1.PluginService/GetPlugin"#,
+        r#"-d '{"plugin_id":"abc","active_state":"ACTIVE_STATE_INACTIVE"}' 127.0.0.1:8000 plugd.v1.PluginService/SetActiveState"#,
+        r#"curl -X PATCH -H 'authorization: Bearer tok' -H 'content-type: application/json' -d '{"active":"inactive"}' http://127.0.0.1:8000/api/plugins/abc/active"#,
+    ];
+    for line in expected {
+        assert!(text.contains(line), "{text}");
+    }
+    let without = Commands { grpcurl: None, ..commands }.text();
+    assert!(without.contains(GRPCURL) && without.contains("  grpcurl -plaintext"), "{without}");
+}

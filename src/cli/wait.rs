@@ -1,0 +1,219 @@
+//! Waiting for a plugin: for how long, what it goes through meanwhile, and what becomes of it when its package fails.
+
+use std::{pin::pin, time::Duration};
+
+use clap::Args;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::{
+    Context,
+    client::{Api, MARGIN, SETTLE},
+    failure::{Exit, Failure, reason},
+    follow::follow,
+    package::Package,
+    select,
+    ui::sanitize,
+    words,
+};
+use crate::{
+    api::v1::{Plugin, ReportedState, WatchStateRequest},
+    config,
+};
+
+/// How to wait for what was asked for.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct Waiting {
+    /// Don't wait until it is settled
+    #[arg(long, conflicts_with = "timeout")]
+    pub(super) no_wait: bool,
+    /// How long to wait until it is settled, like 30s; at most and by default 5m
+    #[arg(long, value_name = "TIME", value_parser = patience)]
+    pub(super) timeout: Option<Duration>,
+}
+
+impl Waiting {
+    /// What the server is told.
+    pub(super) fn limit(self) -> Option<prost_types::Duration> {
+        self.timeout.and_then(|timeout| timeout.try_into().ok())
+    }
+
+    /// How long the call itself may take.
+    pub(super) fn deadline(self) -> Duration {
+        self.timeout.unwrap_or(SETTLE) + MARGIN
+    }
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    limited(text, SETTLE, "more than nothing and at most 5m is expected; --no-wait waits not at all")
+}
+
+/// A time as an argument.
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+    config::duration(text).ok_or("a time like 500ms, 30s, 1m30s or 30d is expected")
+}
+
+/// A time as an argument: more than nothing, and at most so long.
+pub(super) fn limited(text: &str, limit: Duration, words: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time.is_zero() || time > limit { Err(words.to_owned()) } else { Ok(time) }
+}
+
+/// How long a command may be silent.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Does this, and says what the plugin goes through if it takes long: one that never connects takes minutes to fail.
+pub(super) async fn during<T>(context: &Context, plugin_id: &str, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    if let Ok(done) = timeout(SILENCE, &mut work).await {
+        return done;
+    }
+    tokio::select! {
+        done = &mut work => done,
+        () = narrate(context, plugin_id) => work.await,
+    }
+}
+
+/// Says each state of the plugin. Ends when it can't be watched, as by one who may start it only.
+async fn narrate(context: &Context, plugin_id: &str) {
+    let mut said = String::new();
+    let mut say = |plugin: Plugin| {
+        if let Some(words) = transition(&plugin).filter(|words| *words != said) {
+            context.ui.note(&format!("{} {words}", sanitize(&plugin.name)));
+            said = words;
+        }
+    };
+    let _ = follow(&context.api, watch(plugin_id), &mut say, &CancellationToken::new()).await;
+}
+
+fn watch(plugin_id: &str) -> WatchStateRequest {
+    WatchStateRequest { plugin_ids: vec![plugin_id.to_owned()], ..WatchStateRequest::default() }
+}
+
+/// What a plugin is about; none when it is settled, which the command tells by itself.
+fn transition(plugin: &Plugin) -> Option<String> {
+    let status = plugin.status.as_ref()?;
+    let why = if status.message.is_empty() { String::new() } else { format!(": {}", sanitize(&status.message)) };
+    let again = if status.restart_count == 0 { String::new() } else { format!(", restart {}", status.restart_count) };
+    let state = words::state(status.state());
+    match status.state() {
+        ReportedState::Starting | ReportedState::Connecting => Some(format!("is {state}{again}")),
+        ReportedState::Stopping => Some(format!("is {state}{why}")),
+        ReportedState::Restarting => Some(format!("is to be started again{again}{why}")),
+        _ => None,
+    }
+}
+
+/// How soon the package before is put back, where it is.
+const PUT_BACK: Duration = Duration::from_secs(10);
+/// The same after a start. A package that was stable once is not put back, and that can't be seen: this is waited in vain then.
+const PERHAPS_PUT_BACK: Duration = Duration::from_secs(5);
+/// How long it is waited for that it runs.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// Does what starts a plugin; if it fails, waits until it is known what became of the plugin: its package may have been put
+/// in while it did not run.
+pub(super) async fn start(
+    api: &Api,
+    id: &str,
+    work: impl Future<Output = Result<Plugin, Status>>,
+) -> Result<Plugin, Failure> {
+    let before = select::plugin(api, id).await?;
+    match work.await {
+        Ok(plugin) => Ok(plugin),
+        Err(status) => {
+            let failed = Failed { digest: &before.package_digest, version: &before.version };
+            let earlier = [&*before.previous_package_digest];
+            Err(Box::pin(explain(PERHAPS_PUT_BACK, api, id, (failed, &earlier), status)).await)
+        }
+    }
+}
+
+/// Why an update failed, with what became of the plugin since.
+pub(super) async fn explain_update(api: &Api, before: &Plugin, package: &Package, status: Status) -> Failure {
+    // The server goes back to the newer of these that was ever stable.
+    let earlier = [&*before.package_digest, &*before.previous_package_digest];
+    let failed = Failed { digest: &package.digest, version: package.version().unwrap_or_default() };
+    explain(PUT_BACK, api, &before.id, (failed, &earlier), status).await
+}
+
+/// Was this package taken back, rather than its plugin left as it failed? `plugin` is as it was with the package.
+pub(super) async fn is_taken_back(api: &Api, plugin: &Plugin, failed: &str, status: &Status) -> bool {
+    let may_be = is_of_package(status) && !plugin.previous_package_digest.is_empty();
+    may_be && until(api, &plugin.id, PUT_BACK, |now| now.package_digest != failed).await.is_some()
+}
+
+/// A package that failed.
+struct Failed<'a> {
+    digest: &'a str,
+    version: &'a str,
+}
+
+/// Waits so long for one of the earlier packages to be put back in place of the one that failed.
+async fn explain(
+    limit: Duration,
+    api: &Api,
+    id: &str,
+    (failed, earlier): (Failed<'_>, &[&str]),
+    status: Status,
+) -> Failure {
+    let is_earlier = |digest: &str| !digest.is_empty() && digest != failed.digest && earlier.contains(&digest);
+    if !is_of_package(&status) || !earlier.iter().copied().any(is_earlier) {
+        return status.into();
+    }
+    let is_back = |now: &Plugin| is_earlier(&now.package_digest);
+    let Some(back) = until(api, id, limit, is_back).await else { return status.into() };
+    let settled = until(api, id, SETTLED, |now| !is_back(now) || is_settled(now)).await;
+    put_back(&failed, settled.filter(is_back).as_ref().unwrap_or(&back), &Failure::from(status))
+}
+
+/// Did the plugin fail, or was its package replaced before it was settled, as it is when it failed at once?
+fn is_of_package(status: &Status) -> bool {
+    matches!(reason(status).as_deref(), Some("PLUGIN_FAILED" | "SUPERSEDED"))
+}
+
+fn is_settled(plugin: &Plugin) -> bool {
+    let is_seen = plugin.status.as_ref().is_some_and(|status| status.observed_generation >= plugin.generation);
+    let state = words::state_of(plugin);
+    is_seen && matches!(state, ReportedState::Active | ReportedState::Inactive | ReportedState::Error)
+}
+
+/// The failure of a package in whose place another one is `back`.
+fn put_back(failed: &Failed<'_>, back: &Plugin, failure: &Failure) -> Failure {
+    let named = |version: &str, unnamed: &str| match version {
+        "" => unnamed.to_owned(),
+        version => words::version(version),
+    };
+    let is_other = failed.version != back.version;
+    let failed = named(if is_other { failed.version } else { "" }, "the new package");
+    let why = failure.what.strip_prefix("the plugin failed: ").map(|why| format!(" ({})", sanitize(why)));
+    let message = back.status.as_ref().map(|status| sanitize(&status.message)).unwrap_or_default();
+    let state = match words::state_of(back) {
+        ReportedState::Error => format!("is back and failed too: {message}"),
+        _ if !is_settled(back) => "is being put back".to_owned(),
+        state => format!("is back and {}", words::state(state)),
+    };
+    let (why, earlier) = (why.unwrap_or_default(), named(&back.version, "the one before it"));
+    let failure = Failure::new(format!("{failed} failed{why}; {earlier} {state}"))
+        .hint(format!("see `plugd logs {0}`, mend it, then `plugd update {0} DIR`", back.id))
+        .exit(Exit::PluginFailed);
+    Failure { reason: Some("PLUGIN_FAILED".to_owned()), ..failure }
+}
+
+/// Waits until a plugin is as wanted; none if it is not in time.
+async fn until(api: &Api, id: &str, limit: Duration, wanted: impl Fn(&Plugin) -> bool) -> Option<Plugin> {
+    let (stop, mut found) = (CancellationToken::new(), None);
+    let mut look = |plugin: Plugin| {
+        if found.is_none() && wanted(&plugin) {
+            found = Some(plugin);
+            stop.cancel();
+        }
+    };
+    // Whoever may not watch is not told more than that it failed.
+    let _ = timeout(limit, follow(api, watch(id), &mut look, &stop)).await;
+    found
+}
+
+#[cfg(test)]
+mod tests;
