@@ -13,7 +13,7 @@ use std::{
 use syn::{UseTree, visit::Visit};
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("domain", &[]),
     ("files", &["domain"]),
     ("store", &["domain", "files"]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("fetch", &["domain"]),
     ("supervisor", &["domain", "store", "runtime", "link", "logs"]),
     ("bus", &["domain", "link", "supervisor"]),
+    ("storyden", &["domain", "link", "bus"]),
     ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api"]),
     // Of the domain only what JSON can be carried.
     ("api", &["domain"]),
@@ -32,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("tls", &["domain", "files"]),
     ("listener", &["tls"]),
     // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
-    ("cli", &["domain", "files", "api", "config", "telemetry", "tls", "app"]),
+    ("cli", &["domain", "files", "api", "config", "telemetry", "tls", "storyden", "app"]),
     // `app` puts it all together.
     (
         "app",
@@ -46,6 +47,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
             "fetch",
             "supervisor",
             "bus",
+            "storyden",
             "grpc",
             "api",
             "rest",

@@ -3,11 +3,8 @@
 use prost_types::{ListValue, Struct, Value, value::Kind};
 use serde_json::{Map, Number, Value as Json};
 
-use crate::domain::number::{EXACT, is_exact};
-pub use crate::domain::{
-    depth::{MAX_DEPTH, is_too_deep, is_too_deep_to_parse},
-    number::{Inexact, Unreadable, parse},
-};
+use crate::domain::json::{EXACT, is_exact};
+pub use crate::domain::json::{Inexact, MAX_DEPTH, Unreadable, is_too_deep, parse};
 
 /// A JSON object as a protobuf struct.
 ///

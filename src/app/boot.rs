@@ -12,7 +12,7 @@ use super::{
     glue, health, make_private, routes,
 };
 use crate::{
-    bus::{Bridge, Credentials, Hosts},
+    bus::{Bridge, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
     domain::{events::EventCatalog, lifecycle::Policy},
     files,
@@ -23,6 +23,7 @@ use crate::{
         process::{self, ProcessRuntime},
     },
     store::{self, Address, Store, StoreError, packages::Packages},
+    storyden::{self, Credentials, Storyden},
     supervisor::{self, Handle, Library, Parts, Supervisor},
 };
 
@@ -81,7 +82,7 @@ pub(super) async fn boot(
     let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
     tokio::spawn(glue::sweep_packages(library.clone()));
     let hosts = Arc::new(Hosts::default());
-    let bridge = Bridge::new(projection, hosts.clone(), credentials(config));
+    let bridge = Storyden::new(Bridge::new(projection, hosts.clone()), credentials(config));
     let parts = Arc::new(Parts {
         ledger: Arc::new(store.clone()),
         runtime,
@@ -223,7 +224,7 @@ fn credentials(config: &Config) -> Option<Credentials> {
 pub(super) fn catalog(catalog: &Catalog) -> anyhow::Result<EventCatalog> {
     Ok(match catalog {
         Catalog::Any => EventCatalog::any(),
-        Catalog::Storyden => EventCatalog::storyden(),
+        Catalog::Storyden => storyden::events::catalog(),
         Catalog::File(path) => {
             let text = files::read_text(path, files::MAX_TEXT)
                 .with_context(|| format!("can't read the catalogue of events {}", path.display()))?;

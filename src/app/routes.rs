@@ -25,6 +25,7 @@ use crate::{
     logs::Logs,
     rest,
     store::Store,
+    storyden,
     supervisor::{Handle, Library},
     telemetry::trace,
 };
@@ -74,7 +75,7 @@ fn is_grpc(request: &Request) -> bool {
 fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
     let auth = AuthLayer::new(services.access.clone());
     let projection = services.handle.projection().clone();
-    let events = Events::new(projection.clone(), services.catalog.clone());
+    let events = Events::new(projection.clone(), services.catalog.clone(), storyden::events::encode);
     let bus = BusService::new(projection, events, services.hosts, services.draining.clone());
     let purged = access_service::keep_purged(services.store.clone(), services.access.clone());
     let draining = services.draining.clone();

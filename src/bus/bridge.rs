@@ -5,13 +5,9 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::{
-    Hosts,
-    access_get::{self, Credentials},
-    robot_run,
-};
+use super::{Answer, Hosts};
 use crate::{
-    domain::{Plugin, RunId, depth, number},
+    domain::{Plugin, RunId, json, text::shorten},
     link::{Caller, Host, RpcError},
     supervisor::Projection,
 };
@@ -22,28 +18,33 @@ pub const GET_CONFIG: &str = "get_config";
 /// How long an application may take for a plugin's call; the Go SDK itself gives up then (CONTRACT 10.5).
 const HOST_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Code of an `access_get` that failed for any other reason than a manifest that does not ask for it (CONTRACT 13).
-const INTERNAL: i64 = -32_603;
-
-/// Who calls: the plugin, and its run.
-type From = (Arc<Plugin>, RunId);
-
 /// The bridge from plugins to plugd and the applications.
 #[derive(Clone)]
 pub struct Bridge {
     projection: Arc<Projection>,
     hosts: Arc<Hosts>,
-    /// Answers `access_get` when no application serves it.
-    fallback: Option<Credentials>,
+}
+
+/// What a plugin calls with, checked.
+pub struct Call {
+    /// The plugin.
+    pub plugin: Arc<Plugin>,
+    /// Its run; of an external plugin, its connection.
+    pub run: RunId,
+    /// The parameters.
+    pub params: Map<String, Value>,
 }
 
 impl Host for Bridge {
     fn call(&self, caller: Caller, method: String, params: Value) -> BoxFuture<'static, Result<Value, RpcError>> {
         let bridge = self.clone();
         Box::pin(async move {
-            let slot = bridge.projection.slot(caller.plugin).map_err(|error| RpcError::failed(error.message))?;
-            let plugin = slot.plugin().ok_or_else(|| RpcError::failed("the plugin is deleted"))?;
-            bridge.answer(&caller, plugin, (&method, params)).await
+            let call = bridge.read(&caller, params)?;
+            if method == GET_CONFIG {
+                return get_config(&call.plugin, &call.params);
+            }
+            let answer = bridge.ask(&method, call).await;
+            answer.unwrap_or_else(|| Err(unserved(&method))).map(Value::Object)
         })
     }
 }
@@ -51,71 +52,41 @@ impl Host for Bridge {
 impl Bridge {
     /// A bridge for the plugins of a registry.
     #[must_use]
-    pub fn new(projection: Arc<Projection>, hosts: Arc<Hosts>, fallback: Option<Credentials>) -> Self {
-        Self { projection, hosts, fallback }
+    pub fn new(projection: Arc<Projection>, hosts: Arc<Hosts>) -> Self {
+        Self { projection, hosts }
     }
 
-    async fn answer(&self, caller: &Caller, plugin: Arc<Plugin>, call: (&str, Value)) -> Result<Value, RpcError> {
-        let (method, params) = call;
-        let params = object(params)?;
-        let from = (plugin, caller.run);
-        match method {
-            GET_CONFIG => get_config(&from.0, &params),
-            "access_get" => Ok(access_get::respond(caller, self.access(from, params).await)),
-            robot_run::METHOD => Ok(self.robot_run(from, params).await),
-            method => match self.hosts.call(from, (method, params), HOST_TIMEOUT).await {
-                Some(answer) => answer.map(Value::Object),
-                None => Err(unserved(method)),
-            },
-        }
+    /// Who calls, and with what.
+    ///
+    /// # Errors
+    /// The plugin is deleted, or no application could read the parameters.
+    pub fn read(&self, caller: &Caller, params: Value) -> Result<Call, RpcError> {
+        let slot = self.projection.slot(caller.plugin).map_err(|error| RpcError::failed(error.message))?;
+        let plugin = slot.plugin().ok_or_else(|| RpcError::failed("the plugin is deleted"))?;
+        Ok(Call { plugin, run: caller.run, params: object(params)? })
     }
 
-    async fn access(&self, from: From, params: Map<String, Value>) -> Result<Credentials, RpcError> {
-        if from.0.desired.manifest.access.is_none() {
-            let message = "manifest does not request access".to_owned();
-            return Err(RpcError { code: RpcError::METHOD_NOT_FOUND, message });
-        }
-        match self.hosts.call(from, ("access_get", params), HOST_TIMEOUT).await {
-            Some(Ok(answer)) => Credentials::read(&answer).ok_or_else(|| RpcError {
-                code: INTERNAL,
-                message: "the application's answer lacks access_key or api_base_url".to_owned(),
-            }),
-            Some(Err(error)) => Err(RpcError { code: INTERNAL, message: error.message }),
-            None => self.fallback.clone().ok_or_else(|| unserved("access_get")),
-        }
+    /// Calls the application that serves a method; none if nobody does.
+    pub async fn ask(&self, method: &str, Call { plugin, run, params }: Call) -> Option<Answer> {
+        self.hosts.call((plugin, run), (method, params), HOST_TIMEOUT).await
     }
+}
 
-    async fn robot_run(&self, from: From, params: Map<String, Value>) -> Value {
-        let session = robot_run::session(&params);
-        let outcome = match robot_run::check(&from.0.desired.manifest, &params) {
-            Ok(()) => self.hosts.call(from, (robot_run::METHOD, params), HOST_TIMEOUT).await,
-            Err(refused) => Some(Err(RpcError::failed(refused))),
-        };
-        let outcome = outcome.unwrap_or_else(|| Err(unserved(robot_run::METHOD)));
-        robot_run::respond(session, outcome.map_err(|error| error.message))
-    }
+/// What a plugin is told when nobody serves the method that it calls.
+#[must_use]
+pub fn unserved(method: &str) -> RpcError {
+    let method = shorten(method, 128);
+    let message = format!("no application serves {method:?}: one has to, over BusService.ServeHost");
+    RpcError { code: RpcError::METHOD_NOT_FOUND, message }
 }
 
 fn object(params: Value) -> Result<Map<String, Value>, RpcError> {
+    let invalid = |message: String| RpcError { code: RpcError::INVALID_PARAMS, message };
     match params {
-        params if depth::is_too_deep(&params) => {
-            let message = format!("params are nested deeper than {} levels", depth::MAX_DEPTH);
-            Err(RpcError { code: RpcError::INVALID_PARAMS, message })
-        }
-        Value::Object(object) => match number::inexact_in(&object) {
-            Some(inexact) => {
-                Err(RpcError { code: RpcError::INVALID_PARAMS, message: inexact.within("params").to_string() })
-            }
-            None => Ok(object),
-        },
+        Value::Object(object) => json::require_carried("params", &object).map(|()| object).map_err(invalid),
         Value::Null => Ok(Map::new()),
-        _ => Err(RpcError { code: RpcError::INVALID_PARAMS, message: "params must be an object".to_owned() }),
+        _ => Err(invalid("params must be an object".to_owned())),
     }
-}
-
-fn unserved(method: &str) -> RpcError {
-    let message = format!("no application serves {method:.128?}: one has to, over BusService.ServeHost");
-    RpcError { code: RpcError::METHOD_NOT_FOUND, message }
 }
 
 /// What is stored: all of it, or with `keys` those that exist (CONTRACT 11.4).
@@ -133,5 +104,5 @@ fn get_config(plugin: &Plugin, params: &Map<String, Value>) -> Result<Value, Rpc
     };
     let pick = |key: &str| Some((key.to_owned(), stored.get(key)?.clone()));
     let config: Map<_, _> = if keys.is_empty() { stored.clone() } else { keys.into_iter().filter_map(pick).collect() };
-    Ok(json!({"method": "get_config", "config": config}))
+    Ok(json!({"method": GET_CONFIG, "config": config}))
 }

@@ -12,9 +12,9 @@ use tokio::{
     time::interval,
 };
 
-use super::{call_error, payloads};
+use super::call_error;
 use crate::{
-    domain::{Error, Plugin, Result, State, events::EventCatalog},
+    domain::{Error, Plugin, Result, State, events::EventCatalog, text::shorten},
     link::{CallError, Session, check_size},
     supervisor::{Projection, Slot},
 };
@@ -46,14 +46,20 @@ pub struct Published {
 pub struct Events {
     projection: Arc<Projection>,
     catalog: EventCatalog,
+    rules: PayloadRules,
     queues: Arc<Queues>,
 }
+
+/// What an event carries.
+pub type Payload = Map<String, Value>;
+
+/// Reads what an event of this name is to carry, where the operator holds plugins to a catalogue of events: an error names
+/// the field that is at fault.
+pub type PayloadRules = fn(name: &str, Payload) -> Result<Payload>;
 
 /// One queue a connection, by the session's number.
 #[derive(Default)]
 struct Queues(Mutex<HashMap<u64, Queue>>);
-
-type Payload = Map<String, Value>;
 
 /// The queue of one connection.
 #[derive(Clone)]
@@ -82,8 +88,8 @@ impl Queue {
 impl Events {
     /// Events to the plugins of a registry.
     #[must_use]
-    pub fn new(projection: Arc<Projection>, catalog: EventCatalog) -> Self {
-        Self { projection, catalog, queues: Arc::default() }
+    pub fn new(projection: Arc<Projection>, catalog: EventCatalog, rules: PayloadRules) -> Self {
+        Self { projection, catalog, rules, queues: Arc::default() }
     }
 
     /// Hands an event to every connected plugin whose manifest consumes it.
@@ -92,9 +98,9 @@ impl Events {
     /// `INVALID_ARGUMENT` for a name that no manifest may consume or a payload that is not the event's, `TOO_LARGE` for a payload that no plugin could take.
     pub fn publish(&self, name: &str, payload: Payload) -> Result<Published> {
         if !self.catalog.has(name) {
-            return Err(Error::field("name", format!("{name:.128?} is not the name of an event")));
+            return Err(Error::field("name", format!("{:?} is not the name of an event", shorten(name, 128))));
         }
-        let mut payload = if self.catalog.is_any() { payload } else { payloads::encode(name, payload)? };
+        let mut payload = if self.catalog.is_any() { payload } else { (self.rules)(name, payload)? };
         payload.insert("event".to_owned(), Value::from(name));
         let payload: Arc<str> = Value::Object(payload).to_string().into();
         check_size(METHOD, &payload).map_err(|error| call_error(&error))?;

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::{Plugin, RunId, size},
+    domain::{Plugin, RunId, json},
     link::RpcError,
 };
 
@@ -61,7 +61,8 @@ pub enum HostEvent {
     Cancelled(String),
 }
 
-type Answer = Result<Map<String, Value>, RpcError>;
+/// What an application answers.
+pub type Answer = Result<Map<String, Value>, RpcError>;
 
 /// The serving applications.
 #[derive(Default)]
@@ -127,7 +128,7 @@ impl Hosts {
         (method, params): (&str, Map<String, Value>),
         limit: Duration,
     ) -> Option<Answer> {
-        let bytes = size::of_object(&params);
+        let bytes = json::size_of(&params);
         if bytes > MAX_PARAMS {
             let message = format!("params take {bytes} bytes on the way to the application, which takes {MAX_PARAMS}");
             return Some(Err(RpcError { code: RpcError::INVALID_PARAMS, message }));

@@ -5,25 +5,21 @@
 //! application ─call────────────────────► plugin                          └────► Hosts ─► application
 //! ```
 
-mod access_get;
 mod bridge;
 mod events;
 mod hosts;
-mod payloads;
-mod robot_run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-pub use access_get::Credentials;
-pub use bridge::{Bridge, GET_CONFIG};
-pub use events::{Events, Published};
-pub use hosts::{HostCall, HostEvent, HostId, Hosts};
+pub use bridge::{Bridge, Call, GET_CONFIG, unserved};
+pub use events::{Events, Payload, PayloadRules, Published};
+pub use hosts::{Answer, HostCall, HostEvent, HostId, Hosts};
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::{Error, PluginId, Reason, Result, depth, number, size},
+    domain::{Error, PluginId, Reason, Result, json},
     link::CallError,
     supervisor::Projection,
 };
@@ -79,13 +75,8 @@ fn check_method(method: &str) -> Result<()> {
 
 /// A result that no client could read is no answer.
 fn check_result(result: Map<String, Value>) -> Result<Map<String, Value>, CallError> {
-    if result.values().any(depth::is_too_deep) {
-        return Err(CallError::Undecodable(format!("it is nested deeper than {} levels", depth::MAX_DEPTH)));
-    }
-    if let Some(inexact) = number::inexact_in(&result) {
-        return Err(CallError::Undecodable(inexact.within("result").to_string()));
-    }
-    let bytes = size::of_object(&result);
+    json::require_carried("result", &result).map_err(CallError::Undecodable)?;
+    let bytes = json::size_of(&result);
     if bytes > MAX_RESULT {
         let message = format!("it takes {bytes} bytes on the way to the caller, which takes {MAX_RESULT}");
         return Err(CallError::Undecodable(message));
@@ -108,9 +99,4 @@ pub fn call_error(error: &CallError) -> Error {
         CallError::Refused(refused) => told.with("code", refused.code).with("message", &refused.message),
         _ => told,
     }
-}
-
-/// Is this text what Go reads as an xid?
-fn is_xid(text: &str) -> bool {
-    text.parse::<xid::Id>().is_ok_and(|id| id.to_string() == text)
 }

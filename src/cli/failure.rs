@@ -10,7 +10,7 @@ use tonic_types::{ErrorInfo, StatusExt};
 
 use crate::{
     api, config,
-    domain::{self, terminal::sanitize},
+    domain::{self, text::sanitize},
     tls,
 };
 

@@ -15,8 +15,8 @@ use super::{
     failure::Failure,
     options::{Options, Output, When},
 };
-pub(super) use crate::domain::terminal::{sanitize, sanitize_line};
-use crate::{domain::terminal::is_unsafe, telemetry::output::BackgroundWriter};
+pub(super) use crate::domain::text::{sanitize, sanitize_line};
+use crate::{domain::text::is_unsafe, telemetry::output::BackgroundWriter};
 
 /// A shared place to print to.
 type Sink = Arc<Mutex<dyn Write + Send>>;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{
     error::{Error, Reason, Result, Violation},
-    size,
+    json,
 };
 
 /// The fields that a manifest declares (CONTRACT 5.5). There are no required fields, ranges, choices or secrets.
@@ -81,7 +81,7 @@ impl FieldType {
 ///
 /// # Errors
 /// `INVALID_CONFIGURATION` with a violation `configuration.<id>` for each field of another type, and as many lines in
-/// the message; and one `configuration` where it is larger than [`size::MAX_OBJECT`].
+/// the message; and one `configuration` where it is larger than [`json::MAX_OBJECT`].
 pub fn check(schema: Option<&ConfigurationSchema>, value: &Map<String, Value>) -> Result<()> {
     let mut error = Error::new(Reason::InvalidConfiguration, String::new());
     let mut lines = Vec::new();
@@ -90,9 +90,9 @@ pub fn check(schema: Option<&ConfigurationSchema>, value: &Map<String, Value>) -
         lines.push(format!("Field {:?} {description}", field.id));
         error.violations.push(Violation { field: format!("configuration.{}", field.id), description });
     }
-    let bytes = size::of_object(value);
-    if bytes > size::MAX_OBJECT {
-        let description = format!("takes {bytes} bytes on the wire, of {} at most.", size::MAX_OBJECT);
+    let bytes = json::size_of(value);
+    if bytes > json::MAX_OBJECT {
+        let description = format!("takes {bytes} bytes on the wire, of {} at most.", json::MAX_OBJECT);
         lines.push(format!("The configuration {description}"));
         error.violations.push(Violation { field: "configuration".to_owned(), description });
     }
@@ -110,53 +110,4 @@ fn mismatches<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn mk_schema() -> ConfigurationSchema {
-        serde_json::from_value(json!({"fields": [
-            {"type": "string", "id": "greeting"},
-            {"type": "number", "id": "count"},
-            {"type": "boolean", "id": "loud"},
-            {"type": "string", "id": "  "},
-            {"type": "string"},
-        ]}))
-        .unwrap()
-    }
-
-    fn outcome(value: Value) -> Result<()> {
-        check(Some(&mk_schema()), value.as_object().unwrap())
-    }
-
-    #[test]
-    fn declared_types_missing_keys_and_unknown_keys_are_fine() {
-        for value in [
-            json!({}),
-            json!({"greeting": "hi", "count": 1, "loud": true}),
-            json!({"count": 1.5, "other": [1, {"a": null}]}),
-            json!({"": 1, "  ": 2}),
-        ] {
-            assert_eq!(outcome(value), Ok(()));
-        }
-    }
-
-    #[test]
-    fn each_field_of_another_type_has_its_line_and_its_violation() {
-        let error = outcome(json!({"greeting": 1, "count": null, "loud": "yes"})).unwrap_err();
-        assert_eq!(error.reason, Reason::InvalidConfiguration);
-        assert_eq!(
-            error.message,
-            "Field \"greeting\" must be a string value.\nField \"count\" must be a number value.\n\
-             Field \"loud\" must be a boolean value."
-        );
-        let fields: Vec<_> = error.violations.iter().map(|violation| violation.field.as_str()).collect();
-        assert_eq!(fields, ["configuration.greeting", "configuration.count", "configuration.loud"]);
-    }
-
-    #[test]
-    fn without_a_schema_nothing_is_checked() {
-        assert_eq!(check(None, json!({"a": null}).as_object().unwrap()), Ok(()));
-    }
-}
+mod tests;

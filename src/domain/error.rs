@@ -106,27 +106,27 @@ reasons! {
 pub enum Kind {
     /// The request is wrong whatever the state.
     InvalidArgument,
-    /// There is no such thing.
+    /// What the request names does not exist.
     NotFound,
-    /// The state does not allow it.
+    /// The plugin's state does not allow it.
     FailedPrecondition,
-    /// Something else came first.
+    /// Another change came first.
     Aborted,
-    /// A place outside of what is kept.
+    /// It lies outside of the history that is kept.
     OutOfRange,
     /// The time is up.
     DeadlineExceeded,
-    /// Not now.
+    /// Not possible at the moment.
     Unavailable,
-    /// Too much.
+    /// More than a limit allows.
     ResourceExhausted,
-    /// Who are you?
+    /// There is no credential, or not a valid one.
     Unauthenticated,
-    /// Not you.
+    /// The credential is valid, but not for this.
     PermissionDenied,
-    /// Not built.
+    /// plugd does not have this.
     Unimplemented,
-    /// A defect.
+    /// A defect of plugd.
     Internal,
 }
 
@@ -199,7 +199,7 @@ impl Error {
     /// No plugin has this id.
     #[must_use]
     pub fn plugin_not_found(id: &str) -> Self {
-        let shown: String = id.chars().take(64).collect();
+        let shown = super::text::shorten(id, 64);
         Self::new(Reason::PluginNotFound, format!("there is no plugin {shown:?}")).with("plugin_id", shown)
     }
 }

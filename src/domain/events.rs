@@ -8,27 +8,6 @@ use std::{
 /// Most characters of an event's name.
 const MAX_NAME: usize = 128;
 
-/// The events of Storyden (CONTRACT 12).
-#[rustfmt::skip]
-pub const STORYDEN: [&str; 42] = [
-    "EventThreadPublished", "EventThreadUnpublished", "EventThreadUpdated", "EventThreadDeleted",
-    "EventThreadReplyCreated",
-    "EventThreadReplyDeleted", "EventThreadReplyUpdated", "EventThreadReplyPublished", "EventThreadReplyUnpublished",
-    "EventPostLiked", "EventPostUnliked", "EventPostReacted", "EventPostUnreacted",
-    "EventCategoryUpdated", "EventCategoryDeleted",
-    "EventMemberMentioned",
-    "EventNodeCreated", "EventNodeUpdated", "EventNodeDeleted", "EventNodePublished", "EventNodeSubmittedForReview",
-    "EventNodeUnpublished",
-    "EventNodeVersionDraftCreated", "EventNodeVersionDraftUpdated", "EventNodeVersionDraftDeleted",
-    "EventNodeVersionDraftApplied",
-    "EventAccountCreated", "EventAccountUpdated", "EventAccountSuspended", "EventAccountUnsuspended",
-    "EventModerationNoteCreated", "EventModerationNoteDeleted",
-    "EventAccountWarned", "EventAccountWarningDeleted", "EventAccountWarningUpdated",
-    "EventReportCreated", "EventReportUpdated",
-    "EventActivityCreated", "EventActivityUpdated", "EventActivityDeleted", "EventActivityPublished",
-    "EventSettingsUpdated",
-];
-
 /// Does it match `^[A-Za-z][A-Za-z0-9_.-]{0,127}$`?
 #[must_use]
 pub fn is_name(text: &str) -> bool {
@@ -37,8 +16,8 @@ pub fn is_name(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
-/// The events that a manifest may consume. A clone is the same catalogue: who replaces the names of one replaces those of
-/// all, so that an operator may change them while plugd runs.
+/// The events that a manifest may consume. Clones share their names: replacing those of one replaces those of all, so that
+/// an operator may change them while plugd runs.
 #[derive(Debug, Clone)]
 pub struct EventCatalog {
     names: Arc<RwLock<Names>>,
@@ -52,12 +31,6 @@ impl EventCatalog {
     #[must_use]
     pub fn any() -> Self {
         Self::of(None)
-    }
-
-    /// Only the events of Storyden.
-    #[must_use]
-    pub fn storyden() -> Self {
-        Self::from_names(STORYDEN)
     }
 
     /// Only these, which an operator may choose as they like: the rule of [`is_name`] is not applied to them.
@@ -93,43 +66,4 @@ impl EventCatalog {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_begins_with_a_letter_and_has_at_most_128_characters() {
-        for name in ["a", "EventPostLiked", "order.paid", "a-b_c.9", &"x".repeat(128)] {
-            assert!(is_name(name), "{name}");
-        }
-        for name in ["", "9a", ".a", "_a", "a b", "a/b", "é", "aé", "a\n", &"x".repeat(129)] {
-            assert!(!is_name(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_storyden_catalogue_has_42_distinct_names_that_keep_the_rule() {
-        let catalog = EventCatalog::storyden();
-        assert_eq!(catalog.names.read().unwrap().as_ref().map(BTreeSet::len), Some(42));
-        assert!(STORYDEN.iter().all(|name| is_name(name) && catalog.has(name)));
-        assert!(!catalog.has("EventInvented"));
-    }
-
-    #[test]
-    fn a_catalogue_of_its_own_knows_exactly_its_names() {
-        let catalog = EventCatalog::from_names(["order.paid", "7 dwarfs"]);
-        assert!(catalog.has("order.paid") && catalog.has("7 dwarfs"));
-        assert!(!catalog.has("order.sent"));
-        assert!(EventCatalog::any().has("order.sent"));
-        assert!(!EventCatalog::any().has("7 dwarfs"));
-    }
-
-    #[test]
-    fn a_catalogue_is_replaced_for_all_who_hold_it() {
-        let catalog = EventCatalog::from_names(["order.paid"]);
-        let held = catalog.clone();
-        catalog.replace_with(&EventCatalog::from_names(["order.sent"]));
-        assert!(held.has("order.sent") && !held.has("order.paid"));
-        catalog.replace_with(&EventCatalog::any());
-        assert!(held.is_any() && held.has("order.paid"));
-    }
-}
+mod tests;

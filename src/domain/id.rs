@@ -99,6 +99,12 @@ impl PluginId {
 #[error("not an xid: 20 characters of 0-9 and a-v are expected")]
 pub struct NotAnXid;
 
+/// Is this text a canonical xid, as Go reads them?
+#[must_use]
+pub fn is_xid(text: &str) -> bool {
+    parse_canonical(text).is_ok()
+}
+
 fn parse_canonical(text: &str) -> Result<[u8; 12], NotAnXid> {
     let id = xid::Id::from_str(text).map_err(|_| NotAnXid)?;
     // The last character carries one bit of payload; any other spelling of the same bytes is not canonical.

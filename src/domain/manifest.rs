@@ -1,35 +1,20 @@
 //! The manifest of a plugin: what it says of itself, read strictly and given back in one normalised form.
 
-mod access;
-mod capability;
-mod problems;
-mod reader;
+mod check;
 mod rules;
-mod schema;
-mod tool;
 
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use self::{
-    problems::Problems,
-    reader::{Node, Object},
-};
+use self::check::Checker;
 use super::{
     configuration::ConfigurationSchema,
-    depth,
     error::Result,
     events::EventCatalog,
-    number::{self, Inexact, Unreadable},
-    size, text,
-};
-
-pub use self::{
-    access::{Access, Link},
-    capability::{Capability, Offer, ToolProvider},
-    tool::{Annotations, Tool, Toolset},
+    json::{self, Unreadable},
+    text,
 };
 
 /// Most bytes of a manifest as JSON, whatever way it comes (CONTRACT 6): 1 MiB.
@@ -37,9 +22,6 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 
 /// Most bytes that a plugin takes on the wire for its manifest: half of the 4 MiB that clients take, with room for the rest.
 const MAX_CARRIED: usize = 2 * 1024 * 1024 - 64 * 1024;
-
-/// Characters of a text from a manifest that a message repeats.
-const MAX_QUOTED: usize = 64;
 
 /// What a plugin says of itself (CONTRACT 5). It serialises to the normalised form of CONTRACT 5.3, and what was once
 /// accepted can always be deserialised; [`Manifest::parse`] and [`Manifest::from_value`] read what is new.
@@ -75,6 +57,153 @@ pub struct Manifest {
     pub capabilities: Vec<Capability>,
 }
 
+/// The account that a plugin asks for at the application's own API (CONTRACT 5.4, 13). Permissions are checked by who
+/// grants them, when the plugin asks.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Access {
+    /// Handle of the account.
+    pub handle: String,
+    /// Name of the account.
+    pub name: String,
+    /// Names of the permissions that it asks for.
+    pub permissions: Vec<String>,
+    /// What the account says of itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bio: Option<String>,
+    /// Links that the account shows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+    /// More, as the application likes it.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}
+
+/// A link that an account shows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Link {
+    /// What it says.
+    pub text: String,
+    /// Where it leads.
+    pub url: String,
+}
+
+/// One thing that a plugin offers to the application (CONTRACT 5.6).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Capability {
+    /// Language models.
+    #[serde(rename = "robot.llm_provider")]
+    LlmProvider(Offer),
+    /// Tools that a robot may call.
+    #[serde(rename = "robot.tool_provider")]
+    ToolProvider(ToolProvider),
+}
+
+/// What all capabilities have.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Offer {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// Its name, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// A provider of tools.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolProvider {
+    /// What all capabilities have.
+    #[serde(flatten)]
+    pub offer: Offer,
+    /// Its tools.
+    pub tools: Vec<Tool>,
+    /// Its toolsets: tools that belong together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub toolsets: Vec<Toolset>,
+}
+
+/// One tool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tool {
+    /// Its id, unique within the provider.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it does, for a model.
+    pub description: String,
+    /// Its title, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// JSON schema of its parameters, of type `object`.
+    pub input_schema: Map<String, Value>,
+    /// JSON schema of its result, of type `object`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Map<String, Value>>,
+    /// Must a person agree to each call?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requires_confirmation: Option<bool>,
+    /// Does it work on a workspace?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requires_workspace: Option<bool>,
+    /// Hints for who calls it.
+    #[serde(skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations,
+}
+
+/// Hints about a tool; none of them is enforced.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Annotations {
+    /// It changes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only_hint: Option<bool>,
+    /// It may destroy something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destructive_hint: Option<bool>,
+    /// Doing it again changes nothing more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent_hint: Option<bool>,
+    /// It reaches beyond the application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world_hint: Option<bool>,
+}
+
+/// Tools that belong together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Toolset {
+    /// Its id, unique within the provider.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Ids of tools of the same provider, each once.
+    pub tools: Vec<String>,
+    /// How a model should use it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instruction: Option<String>,
+    /// Does it work on a workspace?
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requires_workspace: Option<bool>,
+}
+
+impl Annotations {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Manifest {
     /// Reads a manifest from JSON, with or without a byte order mark before it.
     ///
@@ -82,17 +211,17 @@ impl Manifest {
     /// `INVALID_MANIFEST`: it is not JSON, or breaks a rule. All problems are told: one line of the message and one
     /// violation (`manifest.<path>`) each.
     pub fn parse(json: &[u8], catalog: &EventCatalog) -> Result<Self> {
-        let mut problems = Problems::default();
-        match text::decode(json).map(|text| number::parse(text.as_bytes())) {
-            Ok(Ok(value)) => return Self::from_value(value, catalog),
-            Ok(Err(Unreadable::Inexact(inexact))) => add_inexact(&inexact, &mut problems),
-            Ok(Err(Unreadable::NotJson(error))) if depth::is_too_deep_to_parse(&error) => {
-                problems.add("", format!("is nested deeper than {} levels.", depth::MAX_DEPTH));
+        let mut checker = Checker::new(catalog);
+        match text::decode(json).map(|text| json::parse(text.as_bytes())) {
+            Ok(Ok(value)) => return Self::read(value, checker),
+            Ok(Err(Unreadable::TooDeep)) => checker.add("", too_deep()),
+            Ok(Err(Unreadable::Inexact(inexact))) => {
+                checker.add(&inexact.path, format!("is wrong: {}.", inexact.description()));
             }
-            Ok(Err(Unreadable::NotJson(error))) => problems.add("", format!("is not valid JSON: {error}.")),
-            Err(error) => problems.add("", format!("is not valid JSON: {error}.")),
+            Ok(Err(Unreadable::NotJson(error))) => checker.add("", format!("is not valid JSON: {error}.")),
+            Err(error) => checker.add("", format!("is not valid JSON: {error}.")),
         }
-        problems.outcome(Self::default())
+        checker.outcome().map(|()| Self::default())
     }
 
     /// Reads a manifest from a JSON value. Unknown keys are dropped, `null` counts as absent.
@@ -100,20 +229,7 @@ impl Manifest {
     /// # Errors
     /// As [`Manifest::parse`].
     pub fn from_value(value: Value, catalog: &EventCatalog) -> Result<Self> {
-        let mut problems = Problems::default();
-        let bytes = value.to_string().len();
-        if bytes > MAX_BYTES {
-            problems.add("", format!("is too large: it has {bytes} bytes, of {MAX_BYTES} at most."));
-            return problems.outcome(Self::default());
-        }
-        if depth::is_too_deep(&value) {
-            problems.add("", format!("is nested deeper than {} levels.", depth::MAX_DEPTH));
-            return problems.outcome(Self::default());
-        }
-        let object = Node::root(value).object(&mut problems);
-        let manifest = object.map(|object| Self::read(object, catalog, &mut problems)).unwrap_or_default();
-        check_carried(&manifest, &mut problems);
-        problems.outcome(manifest)
+        Self::read(value, Checker::new(catalog))
     }
 
     /// The normalised form (CONTRACT 5.3).
@@ -126,81 +242,55 @@ impl Manifest {
         }
     }
 
-    fn read(mut object: Object, catalog: &EventCatalog, problems: &mut Problems) -> Self {
-        Self {
-            id: object.checked_text("id", rules::SLUG, problems),
-            author: object.checked_text("author", rules::SLUG, problems),
-            name: object.checked_text("name", rules::NAME, problems),
-            description: object.text_or_empty("description", problems),
-            version: object.text_or_empty("version", problems),
-            command: object.text_keeping("command", rules::NO_NUL, problems),
-            args: object.texts_keeping("args", rules::NO_NUL, problems),
-            events_consumed: read_events(&mut object, catalog, problems),
-            access: object.object("access", problems).map(|access| Access::read(access, problems)),
-            configuration_schema: read_schema(&mut object, problems),
-            capabilities: read_capabilities(&mut object, problems),
+    fn read(mut value: Value, mut checker: Checker<'_>) -> Result<Self> {
+        let bytes = value.to_string().len();
+        if bytes > MAX_BYTES {
+            checker.add("", format!("is too large: it has {bytes} bytes, of {MAX_BYTES} at most."));
+        } else if json::is_too_deep(&value) {
+            checker.add("", too_deep());
+        } else {
+            checker.check(&mut value, "", &rules::MANIFEST);
+        }
+        checker.outcome()?;
+        let manifest: Self = serde_json::from_value(value).unwrap_or_else(|error| {
+            checker.add("", format!("can't be read: {error}."));
+            Self::default()
+        });
+        let manifest = manifest.normalised();
+        manifest.check_carried(&mut checker);
+        checker.outcome().map(|()| manifest)
+    }
+
+    /// An event that comes twice would be delivered twice, or wedge the session as it did in Storyden (CONTRACT 19,
+    /// defect 11), so only the first is kept.
+    fn normalised(mut self) -> Self {
+        let mut seen = HashSet::new();
+        self.events_consumed.retain(|name| seen.insert(name.clone()));
+        self.configuration_schema = self.configuration_schema.filter(|schema| !schema.fields.is_empty());
+        self
+    }
+
+    /// Every client gets the manifest: it must arrive, and as it is.
+    fn check_carried(&self, checker: &mut Checker<'_>) {
+        let object = self.to_map();
+        if let Some(inexact) = json::inexact_in(&object) {
+            checker.add(&inexact.path, format!("is wrong: {}.", inexact.description()));
+        }
+        let (bytes, most) = (json::size_of(&object), json::MAX_OBJECT);
+        if bytes > most {
+            checker.add("", format!("is too large: it takes {bytes} bytes on the wire, of {most} at most."));
+        }
+        // A plugin has these beside its manifest once more.
+        let again = bytes + self.name.len() + self.description.len() + self.version.len();
+        if again > MAX_CARRIED {
+            let problem = "is too long: with it the plugin takes";
+            checker.add("description", format!("{problem} {again} bytes on the wire, of {MAX_CARRIED} at most."));
         }
     }
 }
 
-/// Every client gets the manifest: it must arrive, and as it is.
-fn check_carried(manifest: &Manifest, problems: &mut Problems) {
-    let object = manifest.to_map();
-    if let Some(inexact) = number::inexact_in(&object) {
-        add_inexact(&inexact, problems);
-    }
-    let bytes = size::of_object(&object);
-    if bytes > size::MAX_OBJECT {
-        problems.add("", format!("is too large: it takes {bytes} bytes on the wire, of {} at most.", size::MAX_OBJECT));
-    }
-    // A plugin has these beside its manifest once more.
-    let again = bytes + manifest.name.len() + manifest.description.len() + manifest.version.len();
-    if again > MAX_CARRIED {
-        problems.add(
-            "description",
-            format!("is too long: with it the plugin takes {again} bytes on the wire, of {MAX_CARRIED} at most."),
-        );
-    }
-}
-
-fn add_inexact(inexact: &Inexact, problems: &mut Problems) {
-    problems.add(&inexact.path, format!("is wrong: {}.", inexact.description()));
-}
-
-/// A name that comes twice would be delivered twice, or wedge the session as it did in Storyden (CONTRACT 19, defect
-/// 11), so only the first is kept.
-fn read_events(object: &mut Object, catalog: &EventCatalog, problems: &mut Problems) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let mut names = object.texts("events_consumed", problems);
-    names.retain(|name| seen.insert(name.clone()));
-    for name in names.iter().filter(|name| !catalog.has(name)) {
-        problems.add("events_consumed", unknown_event(name, catalog));
-    }
-    names
-}
-
-fn unknown_event(name: &str, catalog: &EventCatalog) -> String {
-    let hint = if catalog.is_any() {
-        " A name has up to 128 letters, digits, dots, underscores and hyphens, and begins with a letter."
-    } else {
-        ""
-    };
-    format!("contains unknown event {}.{hint}", quoted(name))
-}
-
-fn read_schema(object: &mut Object, problems: &mut Problems) -> Option<ConfigurationSchema> {
-    schema::read(object.object("configuration_schema", problems)?, problems)
-}
-
-fn read_capabilities(object: &mut Object, problems: &mut Problems) -> Vec<Capability> {
-    let objects = object.objects("capabilities", problems).into_iter();
-    objects.filter_map(|object| Capability::read(object, problems)).collect()
-}
-
-/// The text in quotes, cut to what a message can bear.
-fn quoted(text: &str) -> String {
-    let shown: String = text.chars().take(MAX_QUOTED).collect();
-    format!("{shown:?}")
+fn too_deep() -> String {
+    format!("is nested deeper than {} levels.", json::MAX_DEPTH)
 }
 
 #[cfg(test)]

@@ -3,20 +3,17 @@
 pub mod access;
 pub mod commit;
 pub mod configuration;
-pub mod depth;
 pub mod error;
 pub mod events;
 pub mod id;
+pub mod json;
 pub mod lifecycle;
 pub mod manifest;
-pub mod number;
 pub mod package;
 pub mod plugin;
 pub mod program;
 pub mod run;
-pub mod size;
 pub mod state;
-pub mod terminal;
 pub mod text;
 
 pub use commit::Commit;

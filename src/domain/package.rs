@@ -1,10 +1,7 @@
 //! The package of a plugin: a zip archive, refused at upload if anything about it would fail or harm later.
 
 mod archive;
-mod contents;
 mod layout;
-mod path;
-mod refusal;
 
 use std::{
     fmt,
@@ -14,10 +11,10 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-pub use self::path::reserved;
+pub use self::layout::reserved;
 use self::{
-    layout::{Layout, Planned},
-    refusal::Refusal,
+    archive::{Archive, Refusal},
+    layout::{ESCAPES, Layout, Planned, clean, leads_out},
 };
 use super::{
     error::{Error, Result},
@@ -57,6 +54,12 @@ pub const LIMITS: Limits = Limits {
     file: 50 * MIB,
     total: 200 * MIB,
 };
+
+/// Base name of the manifest.
+const MANIFEST: &str = "manifest.json";
+
+/// Most bytes of a symbolic link's text: what Linux takes.
+const MAX_LINK: u64 = 4096;
 
 /// A package that keeps all rules.
 #[derive(Clone)]
@@ -107,14 +110,14 @@ impl Package {
     /// The file that a path means, as a program of the plugin that begins in the install directory would.
     #[must_use]
     pub fn file(&self, path: &str) -> Option<&PackageFile> {
-        let path = path::clean(path).ok()?;
+        let path = clean(path).ok()?;
         self.files.iter().find(|file| file.path == path)
     }
 
     /// Does a path mean a folder, the install directory for one?
     #[must_use]
     pub fn has_folder(&self, path: &str) -> bool {
-        let Ok(path) = path::clean(path) else { return false };
+        let Ok(path) = clean(path) else { return false };
         let inside = format!("{path}/");
         path.is_empty() || self.folders.contains(&path) || self.files.iter().any(|file| file.path.starts_with(&inside))
     }
@@ -138,9 +141,9 @@ impl Package {
         }
         let mut archive = archive::open(&bytes)?;
         let layout = Layout::plan(&archive, limits)?;
-        let manifest = contents::read_manifest(&mut archive, &layout, limits.manifest)?;
-        let manifest = Manifest::parse(&manifest, catalog).map_err(refusal::in_package)?;
-        contents::verify(&mut archive, &layout)?;
+        let manifest = read_manifest(&mut archive, &layout, limits.manifest)?;
+        let manifest = Manifest::parse(&manifest, catalog).map_err(archive::in_package)?;
+        verify(&mut archive, &layout)?;
         drop(archive);
         Ok(Self::new(manifest, bytes, layout))
     }
@@ -170,9 +173,69 @@ fn unreadable(error: Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
+/// The bytes of the first file named `manifest.json`, in whatever folder.
+///
+/// # Errors
+/// `INVALID_PACKAGE`: there is none, or it is larger than `limit` bytes, or unreadable.
+fn read_manifest(archive: &mut Archive<'_>, layout: &Layout, limit: u64) -> Result<Vec<u8>> {
+    let is_manifest = |planned: &&Planned| planned.file.path.rsplit('/').next() == Some(MANIFEST);
+    let Some(planned) = layout.files.iter().find(is_manifest) else {
+        return Err(Refusal::archive(format!("there is no {MANIFEST} in it")).into());
+    };
+    if planned.file.size > limit {
+        return Err(Refusal::entry(&planned.file.path, format!("a manifest has at most {limit} bytes")).into());
+    }
+    read(archive, planned)
+}
+
+/// Reads every file to its end: sizes and checksums are true, and no link leads out.
+///
+/// # Errors
+/// `INVALID_PACKAGE` about the first file that is not what it says.
+fn verify(archive: &mut Archive<'_>, layout: &Layout) -> Result<()> {
+    layout.files.iter().try_for_each(|planned| match planned.is_link {
+        true => verify_link(archive, planned),
+        false => copy(archive, planned, &mut io::sink()),
+    })
+}
+
+fn verify_link(archive: &mut Archive<'_>, planned: &Planned) -> Result<()> {
+    let path = &planned.file.path;
+    if planned.file.size > MAX_LINK {
+        return Err(Refusal::entry(path, "it is a symbolic link with a text that is too long").into());
+    }
+    let target = read(archive, planned)?;
+    if leads_out(path, &String::from_utf8_lossy(&target)) {
+        return Err(Refusal::entry(path, format!("{ESCAPES}: it is a symbolic link that leads out")).into());
+    }
+    Ok(())
+}
+
+fn read(archive: &mut Archive<'_>, planned: &Planned) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    copy(archive, planned, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Copies at most one byte more than the directory says, and says so if that is not exactly what comes.
+fn copy(archive: &mut Archive<'_>, planned: &Planned, to: &mut dyn io::Write) -> Result<()> {
+    let Planned { index, file, .. } = planned;
+    let broken =
+        |error: &dyn std::fmt::Display| Refusal::entry(&file.path, format!("its contents are broken ({error})"));
+    let entry = archive.by_index(*index).map_err(|error| broken(&error))?;
+    let copied = io::copy(&mut entry.take(file.size + 1), to).map_err(|error| broken(&error))?;
+    if copied != file.size {
+        let why = format!("its size is not what the archive's directory says ({} bytes)", file.size);
+        return Err(Refusal::entry(&file.path, why).into());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod hostile_tests;
+#[cfg(test)]
+mod path_tests;
 #[cfg(test)]
 mod tests;

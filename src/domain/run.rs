@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
+use super::text::shorten_to_bytes;
+
 /// How a process ended. Whether memory ran out can't be told without a cgroup of its own: then it is signal 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
@@ -78,15 +80,6 @@ impl Stage {
 /// Most bytes of each text of a failure: it is part of every record of its plugin until the next success.
 pub const MAX_TEXT: usize = 4096;
 
-/// The text up to [`MAX_TEXT`].
-fn cut(mut text: String) -> String {
-    if text.len() > MAX_TEXT {
-        text.truncate(text.floor_char_boundary(MAX_TEXT - '…'.len_utf8()));
-        text.push('…');
-    }
-    text
-}
-
 /// Key in the details of a failure: the name of the [`super::Reason`] that caused it, where there is one.
 pub const CAUSE: &str = "cause";
 
@@ -105,7 +98,7 @@ impl Failure {
     /// A failure at this stage in these words, worth another try.
     #[must_use]
     pub fn new(stage: Stage, message: impl Into<String>) -> Self {
-        let message = cut(message.into());
+        let message = shorten_to_bytes(&message.into(), MAX_TEXT);
         let mut details = Map::new();
         details.insert("runtime_provider".into(), json!("local"));
         details.insert("stage".into(), json!(stage.name()));
@@ -123,7 +116,7 @@ impl Failure {
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         let value = match value.into() {
-            Value::String(text) => Value::String(cut(text)),
+            Value::String(text) => Value::String(shorten_to_bytes(&text, MAX_TEXT)),
             value => value,
         };
         self.details.insert(key.to_owned(), value);

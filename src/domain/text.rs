@@ -1,6 +1,9 @@
-//! Text as files have it: UTF-8, with or without the byte order mark that some editors write before it.
+//! Text: read from bytes, made safe for a terminal, shortened for a message.
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Begins a sequence that a terminal obeys (ECMA-48, 5.4).
+const SEQUENCE: &str = "\x1b[";
 
 /// Why bytes are no text that plugd reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,24 +42,71 @@ pub fn unmarked(bytes: &[u8]) -> Result<&[u8], NotText> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_byte_order_mark_is_no_part_of_the_text() {
-        assert_eq!(decode(b"\xef\xbb\xbf{}"), Ok("{}"));
-        assert_eq!(decode("{\"é\": 1}".as_bytes()), Ok("{\"é\": 1}"));
-        assert_eq!(decode(b""), Ok(""));
-        assert_eq!(decode(b"a"), Ok("a"));
-        assert_eq!(unmarked(b"\xef\xbb\xbfcaf\xe9"), Ok(&b"caf\xe9"[..]));
-    }
-
-    #[test]
-    fn other_encodings_are_told_by_name() {
-        for wide in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"{\0}\0", b"\0{\0}", b"\xff\xfe\0\0{\0\0\0"] {
-            assert_eq!(decode(wide), Err(NotText::Wide), "{wide:?}");
-        }
-        assert_eq!(decode(b"one\ntwo caf\xe9\n"), Err(NotText::NotUtf8 { line: 2 }));
+/// At most so many characters of a text; the last one is an ellipsis if some are left out.
+#[must_use]
+pub fn shorten(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters.saturating_sub(1)) {
+        Some((end, last)) if end + last.len_utf8() < text.len() => format!("{}…", &text[..end]),
+        _ => text.to_owned(),
     }
 }
+
+/// At most so many bytes of a text, whole characters; it ends with an ellipsis if some are left out.
+#[must_use]
+pub fn shorten_to_bytes(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    format!("{}…", &text[..text.floor_char_boundary(bytes.saturating_sub('…'.len_utf8()))])
+}
+
+/// A text of somebody else's on one line, with nothing in it that a terminal would obey or that can't be seen: colours and
+/// invisible letters are left out, other controls and the ends of lines become spaces. Joiners go too, so that a joined
+/// emoji falls into its parts: what looks like a name must be that name.
+#[must_use]
+pub fn sanitize(text: &str) -> String {
+    let mut parts = text.split(SEQUENCE);
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.flat_map(|part| without_colour(part).map_or([SEQUENCE, part], |part| ["", part]));
+    std::iter::once(first).chain(rest).flat_map(str::chars).filter_map(shown).collect()
+}
+
+/// As [`sanitize`], but tabs stay: for the lines of a log, whose columns they are.
+#[must_use]
+pub fn sanitize_line(text: &str) -> String {
+    text.split('\t').map(sanitize).collect::<Vec<_>>().join("\t")
+}
+
+/// Is this a letter that a terminal may obey, or that changes a text without being seen?
+#[must_use]
+pub fn is_unsafe(letter: char) -> bool {
+    shown(letter) != Some(letter)
+}
+
+/// What follows a sequence that is a colour ("Select Graphic Rendition"), of a text that begins within it.
+fn without_colour(text: &str) -> Option<&str> {
+    let is_parameter = |letter: char| letter.is_ascii_digit() || matches!(letter, ';' | ':');
+    text.trim_start_matches(is_parameter).strip_prefix('m')
+}
+
+fn shown(letter: char) -> Option<char> {
+    match letter {
+        '\u{2028}' | '\u{2029}' => Some(' '),
+        _ if letter.is_control() => Some(' '),
+        _ if is_invisible(letter) => None,
+        _ => Some(letter),
+    }
+}
+
+/// Marks without a shape of their own: those that turn the order of letters about (Unicode's UAX 9), those of no width,
+/// annotations and tags.
+fn is_invisible(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+#[cfg(test)]
+mod tests;

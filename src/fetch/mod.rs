@@ -26,7 +26,7 @@ use self::{
     http::Answer,
     target::{Resolver, System, Target},
 };
-use crate::domain::{Error, Reason, Result, error::Violation, package::MAX_ARCHIVE};
+use crate::domain::{Error, Reason, Result, error::Violation, package::MAX_ARCHIVE, text::shorten};
 
 /// Characters of a host or an address that are repeated.
 const MAX_SHOWN: usize = 200;
@@ -103,8 +103,7 @@ fn too_large(max_bytes: u64) -> Error {
     Error { violations: vec![Violation { field: "package".to_owned(), description }], ..error }
 }
 
-/// What strangers chose, quoted and not too long.
+/// What somebody else chose, quoted and not too long.
 fn shown(text: &str) -> String {
-    let text: String = text.chars().take(MAX_SHOWN).collect();
-    format!("{text:?}")
+    format!("{:?}", shorten(text, MAX_SHOWN))
 }

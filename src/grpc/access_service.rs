@@ -17,7 +17,7 @@ use crate::{
         CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse, RevokeTokenRequest,
         RevokeTokenResponse, WhoAmIRequest, WhoAmIResponse, access_service_server,
     },
-    domain::{Error, Reason, Result, TokenId, access::AccessToken},
+    domain::{Error, Reason, Result, TokenId, access::AccessToken, text::shorten},
 };
 
 /// Longest name of a token, in characters.
@@ -197,7 +197,7 @@ fn expiry(ttl: Duration, now: Timestamp) -> Result<Timestamp> {
 }
 
 fn token_id(text: &str) -> Result<TokenId> {
-    let shown: String = text.chars().take(64).collect();
+    let shown = shorten(text, 64);
     let not_found =
         || Error::new(Reason::TokenNotFound, format!("there is no token {shown:?}")).with("token_id", &shown);
     text.parse().map_err(|_| not_found())

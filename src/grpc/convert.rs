@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::{
     api::{json, v1},
-    domain::{self, ActiveState, Error, Mode, PluginId, Result, State, access::Role, depth},
+    domain::{self, ActiveState, Error, Mode, PluginId, Result, State, access::Role, json::require_shallow},
 };
 
 /// What a change looks like through a watcher's filter.
@@ -126,7 +126,7 @@ pub fn object(field: &str, object: &Struct) -> Result<Map<String, Json>> {
         let description = inexact.description();
         Error::field(inexact.path, description)
     })?;
-    depth::require_shallow(field, &object)?;
+    require_shallow(field, &object)?;
     Ok(object)
 }
 

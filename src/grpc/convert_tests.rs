@@ -75,7 +75,7 @@ fn json_value() -> impl Strategy<Value = Json> {
     let leaf = prop_oneof![
         Just(Json::Null),
         any::<bool>().prop_map(Json::from),
-        (-domain::number::EXACT.cast_signed()..domain::number::EXACT.cast_signed()).prop_map(Json::from),
+        (-domain::json::EXACT.cast_signed()..domain::json::EXACT.cast_signed()).prop_map(Json::from),
         any::<f64>().prop_map(Json::from),
         ".{0,200}".prop_map(Json::from),
     ];
@@ -95,7 +95,7 @@ proptest! {
     #[test]
     fn the_size_of_json_on_the_wire_is_known_without_it(value in json_value()) {
         let object = Map::from_iter([("a".to_owned(), value.clone()), (String::new(), value)]);
-        prop_assert_eq!(domain::size::of_object(&object), checked_struct(&object).encoded_len());
+        prop_assert_eq!(domain::json::size_of(&object), checked_struct(&object).encoded_len());
     }
 }
 
@@ -110,7 +110,7 @@ fn the_largest_plugin_takes_less_than_half_of_what_clients_take() {
         json!({"id": "greeter", "author": "me", "name": "G", "capabilities": [capability]}).to_string()
     };
     let read = |numbers| domain::manifest::Manifest::parse(text(numbers).as_bytes(), &EventCatalog::any());
-    let most = domain::size::MAX_OBJECT / 11;
+    let most = domain::json::MAX_OBJECT / 11;
     assert_eq!(read(most).unwrap_err().violations[0].field, "manifest");
     source.desired.manifest = Arc::new(read(most - 100).unwrap());
     let failure = domain::Failure::new(domain::Stage::Start, "x".repeat(1 << 20)).with("output", "x".repeat(1 << 20));

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         Error,
         error::{Kind, Violation},
+        text::shorten_to_bytes,
     },
 };
 
@@ -38,7 +39,7 @@ pub fn status(error: Error) -> Status {
     if !error.violations.is_empty() {
         details.set_bad_request(violations(&error.violations));
     }
-    Status::with_error_details(code(error.reason.kind()), cut(&error.message, MAX_MESSAGE), details)
+    Status::with_error_details(code(error.reason.kind()), shorten_to_bytes(&error.message, MAX_MESSAGE), details)
 }
 
 fn code(kind: Kind) -> Code {
@@ -60,7 +61,9 @@ fn code(kind: Kind) -> Code {
 
 fn metadata(error: &Error) -> HashMap<String, String> {
     let mut room = MAX_METADATA;
-    let cut = |(key, value): (&String, &String)| (cut(key, MAX_METADATA_TEXT), cut(value, MAX_METADATA_TEXT));
+    let cut = |(key, value): (&String, &String)| {
+        (shorten_to_bytes(key, MAX_METADATA_TEXT), shorten_to_bytes(value, MAX_METADATA_TEXT))
+    };
     let fits = |(key, value): &(String, String)| take(&mut room, key.len() + value.len());
     let suggested = (api::SUGGESTED.to_owned(), error.reason.suggestion().to_owned());
     error.metadata.iter().map(cut).filter(fits).chain([suggested]).collect()
@@ -70,7 +73,9 @@ fn violations(all: &[Violation]) -> Vec<FieldViolation> {
     let mut room = MAX_VIOLATIONS;
     let mut fields: Vec<_> = all
         .iter()
-        .map(|one| (cut(&one.field, MAX_VIOLATION_TEXT), cut(&one.description, MAX_VIOLATION_TEXT)))
+        .map(|one| {
+            (shorten_to_bytes(&one.field, MAX_VIOLATION_TEXT), shorten_to_bytes(&one.description, MAX_VIOLATION_TEXT))
+        })
         .take_while(|(field, description)| take(&mut room, field.len() + description.len()))
         .map(|(field, description)| FieldViolation::new(field, description))
         .collect();
@@ -86,14 +91,6 @@ fn take(room: &mut usize, bytes: usize) -> bool {
     let left = room.checked_sub(bytes + ENTRY);
     *room = left.unwrap_or(*room);
     left.is_some()
-}
-
-/// The text, or as much of it as fits into so many bytes with an ellipsis behind.
-fn cut(text: &str, bytes: usize) -> String {
-    if text.len() <= bytes {
-        return text.to_owned();
-    }
-    format!("{}…", &text[..text.floor_char_boundary(bytes - '…'.len_utf8())])
 }
 
 #[cfg(test)]

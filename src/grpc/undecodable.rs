@@ -5,7 +5,7 @@ use axum::{extract::Request, middleware::Next, response::Response};
 use tonic::{Code, Status};
 
 use super::status::status;
-use crate::domain::{Error, Reason, depth};
+use crate::domain::{Error, Reason, json};
 
 /// How the library begins when the bytes of a message make no sense. Which fields lead there follows, the innermost first.
 const UNDECODABLE: &str = "failed to decode Protobuf message: ";
@@ -48,7 +48,7 @@ fn undecodable(words: &str) -> Error {
     let path: Vec<_> = fields.filter(|(message, _)| !JSON.contains(message)).map(|(_, field)| field).collect();
     let path = if path.is_empty() { "message".to_owned() } else { path.join(".") };
     match problem {
-        TOO_DEEP => depth::refusal(&path),
+        TOO_DEEP => json::too_deep_in(&path),
         problem => {
             Error::field(path, format!("can't be decoded: {problem}; is it made from the same .proto as plugd?"))
         }

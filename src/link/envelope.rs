@@ -4,10 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{CallError, RpcError};
-use crate::domain::{
-    depth,
-    number::{self, Unreadable},
-};
+use crate::domain::json;
 
 /// One text frame of a plugin.
 #[derive(Debug, PartialEq)]
@@ -65,14 +62,10 @@ impl RequestId {
 
 /// Reads a text frame. Nesting is bounded by the parser (128 levels).
 pub(super) fn read(text: &str) -> Inbound {
-    match number::parse(text.as_bytes()) {
+    match json::parse(text.as_bytes()) {
         Ok(Value::Object(frame)) => read_object(frame),
         Ok(_) => malformed("a message that is not a JSON object (batches are not read)", None),
-        Err(Unreadable::Inexact(inexact)) => read_outermost(text, inexact.to_string()),
-        Err(Unreadable::NotJson(error)) if depth::is_too_deep_to_parse(&error) => {
-            read_outermost(text, format!("it is nested deeper than {} levels", depth::MAX_DEPTH))
-        }
-        Err(Unreadable::NotJson(error)) => read_outermost(text, error.to_string()),
+        Err(unreadable) => read_outermost(text, unreadable.to_string()),
     }
 }
 
@@ -175,5 +168,5 @@ pub(super) fn failure(id: &RequestId, error: &RpcError) -> String {
 }
 
 #[cfg(test)]
-#[path = "envelope_tests.rs"]
+#[path = "tests/envelope.rs"]
 mod tests;

@@ -14,7 +14,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use tracing::debug;
 
-use super::{Handshake, Refusal, Route, driver, session::MAX_OUTBOUND, token};
+use super::{Handshake, Refusal, Route, connection, session::MAX_OUTBOUND, token};
 use crate::domain::PluginId;
 
 /// Longest message of a plugin, in bytes (CONTRACT 10.4).
@@ -27,22 +27,22 @@ const MAX_WRITE_BUFFER: usize = 2 * MAX_OUTBOUND;
 
 /// Any method: 405 has to be said by us, for HEAD too.
 pub(super) fn router(route: Route) -> Router {
-    Router::new().route("/rpc", any(enter)).with_state(route)
+    Router::new().route("/rpc", any(upgrade)).with_state(route)
 }
 
 /// Authentication comes before the upgrade is looked at (CONTRACT 10.3).
-async fn enter(State(route): State<Route>, request: Request) -> Result<Response, Denial> {
+async fn upgrade(State(route): State<Route>, request: Request) -> Result<Response, Refusal> {
     let (mut parts, _) = request.into_parts();
     if parts.method != Method::GET {
-        return Err(Denial::Method);
+        return Err(Refusal::Method);
     }
     let handshake = read_handshake(&parts.uri, &parts.headers)?;
     let user_agent = handshake.user_agent.clone();
     let authenticated = route.acceptor.authenticate(handshake).await?;
     check_upgrade(parts.version, &parts.headers)?;
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|_| Denial::NotAnUpgrade)?;
+    let upgraded = WebSocketUpgrade::from_request_parts(&mut parts, &()).await.map_err(|_| Refusal::NotAnUpgrade)?;
     let plugin = authenticated.plugin;
-    Ok(upgrade
+    Ok(upgraded
         .max_message_size(MAX_INBOUND)
         .max_frame_size(MAX_INBOUND)
         .read_buffer_size(BUFFER)
@@ -51,7 +51,7 @@ async fn enter(State(route): State<Route>, request: Request) -> Result<Response,
         .on_failed_upgrade(move |error| debug!(%plugin, %error, "the upgrade failed"))
         .on_upgrade(move |socket| {
             let connections = route.connections.clone();
-            connections.track_future(driver::drive(route, socket, authenticated, user_agent))
+            connections.track_future(connection::serve(route, socket, authenticated, user_agent))
         }))
 }
 
@@ -63,38 +63,38 @@ struct Params {
     plugin_id: String,
 }
 
-fn read_handshake(uri: &Uri, headers: &HeaderMap) -> Result<Handshake, Denial> {
+fn read_handshake(uri: &Uri, headers: &HeaderMap) -> Result<Handshake, Refusal> {
     let Query(Params { token, plugin_id }) =
-        Query::try_from_uri(uri).map_err(|_| Denial::BadRequest("malformed query"))?;
+        Query::try_from_uri(uri).map_err(|_| Refusal::BadRequest("malformed query"))?;
     if token.is_empty() {
-        return Err(Denial::BadRequest("missing token"));
+        return Err(Refusal::BadRequest("missing token"));
     }
     if plugin_id.is_empty() && !token::is_external(&token) {
-        return Err(Denial::BadRequest("missing plugin_id"));
+        return Err(Refusal::BadRequest("missing plugin_id"));
     }
     Ok(Handshake { plugin_id: read_plugin_id(&plugin_id)?, token, user_agent: header(headers, &USER_AGENT).to_owned() })
 }
 
-fn read_plugin_id(text: &str) -> Result<Option<String>, Denial> {
+fn read_plugin_id(text: &str) -> Result<Option<String>, Refusal> {
     if text.is_empty() {
         return Ok(None);
     }
-    let id = PluginId::from_path(text).map_err(|_| Denial::BadRequest("malformed plugin_id"))?;
+    let id = PluginId::from_path(text).map_err(|_| Refusal::BadRequest("malformed plugin_id"))?;
     Ok(Some(id.to_string()))
 }
 
-fn check_upgrade(version: Version, headers: &HeaderMap) -> Result<(), Denial> {
+fn check_upgrade(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
     let is_upgrade = has_token(headers, &CONNECTION, "upgrade") && has_token(headers, &UPGRADE, "websocket");
     if version != Version::HTTP_11 || !is_upgrade {
-        return Err(Denial::NotAnUpgrade);
+        return Err(Refusal::NotAnUpgrade);
     }
     if header(headers, &SEC_WEBSOCKET_VERSION) != "13" {
-        return Err(Denial::WebSocketVersion);
+        return Err(Refusal::WebSocketVersion);
     }
     if !is_key(header(headers, &SEC_WEBSOCKET_KEY)) {
-        return Err(Denial::BadRequest("bad Sec-WebSocket-Key"));
+        return Err(Refusal::BadRequest("bad Sec-WebSocket-Key"));
     }
-    if is_foreign(headers) { Err(Denial::Foreign) } else { Ok(()) }
+    if is_foreign(headers) { Err(Refusal::Foreign) } else { Ok(()) }
 }
 
 /// 16 bytes in base64 (RFC 6455, 4.1).
@@ -123,29 +123,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
-/// Why a request is not upgraded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Denial {
-    BadRequest(&'static str),
-    Unauthorised,
-    Foreign,
-    Method,
-    NotAnUpgrade,
-    WebSocketVersion,
-    Internal,
-}
-
-impl From<Refusal> for Denial {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::BadRequest(why) => Self::BadRequest(why),
-            Refusal::Unauthorised => Self::Unauthorised,
-            Refusal::Internal => Self::Internal,
-        }
-    }
-}
-
-impl IntoResponse for Denial {
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         match self {
             Self::BadRequest(why) => (StatusCode::BAD_REQUEST, why).into_response(),

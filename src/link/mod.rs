@@ -1,43 +1,41 @@
 //! The link to a plugin: a WebSocket at `/rpc` that carries JSON-RPC both ways (CONTRACT 10, 11).
 //!
 //! ```text
-//! GET /rpc ──handshake──► Acceptor::authenticate ──upgrade──► driver ──► Acceptor::attach(Session)
+//! GET /rpc ──handshake──► Acceptor::authenticate ──upgrade──► connection ──► Acceptor::attach(Session)
 //!                                                          │ reads: answers ──► pending ──► Session::call
 //!                                                          │        calls ────► serving ──► Host::call
 //!                                                          └ writer ◄── queue ◄── Session::call, answers, pings
 //! ```
 
-mod acceptor;
-mod driver;
+mod close;
+mod connection;
 mod envelope;
-mod error;
 #[cfg(test)]
+#[path = "tests/fake.rs"]
 pub(crate) mod fake;
-mod faults;
 mod handshake;
-mod liveness;
-mod outbound;
+mod observe;
 mod pending;
+mod queue;
 mod serving;
 mod session;
 #[cfg(test)]
 mod tests;
 pub mod token;
-mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
+use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
-pub use acceptor::{
-    Acceptor, Attached, Authenticated, Caller, Credential, Handshake, Host, Refusal, Rejected, SessionEvent,
-    SessionEvents,
-};
-pub use error::{CallError, RpcError};
-pub use faults::Faults;
-pub use session::{CloseReason, Session, check_size};
+pub use close::CloseReason;
+pub use observe::Faults;
+pub use session::{Session, check_size};
 
-/// Times of a link.
+use crate::domain::{PluginId, RunId};
+
+/// Times of every link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// From one ping to the next.
@@ -72,4 +70,197 @@ pub(super) struct Route {
 /// Serves `/rpc`, and nothing else. The tracker has a task for each connection until its closing handshake is over.
 pub fn router(acceptor: Arc<dyn Acceptor>, options: Options, connections: TaskTracker) -> axum::Router {
     handshake::router(Route { acceptor, options, connections })
+}
+
+/// Decides who may connect.
+pub trait Acceptor: Send + Sync + 'static {
+    /// Checks who dials in, before the upgrade. It consumes nothing: a request that turns out to be no upgrade must not
+    /// spend a token (CONTRACT 19, row 19).
+    fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Authenticated, Refusal>>;
+
+    /// Takes a new connection, after the upgrade; checks the credential again and spends the token. It may take a while
+    /// (an older connection is asked whether it lives). The session works already; the plugin's calls wait until this
+    /// has answered. It is always awaited to its end, even if the connection ends meanwhile.
+    fn attach(&self, authenticated: Authenticated, session: Session) -> BoxFuture<'_, Result<Attached, Rejected>>;
+}
+
+/// What a plugin shows when it dials in (CONTRACT 10.1).
+pub struct Handshake {
+    /// The id that it claims, 20 canonical characters. Always there unless the token is an external one.
+    pub plugin_id: Option<String>,
+    /// Its token; not empty.
+    pub token: String,
+    /// Its `User-Agent`, or nothing.
+    pub user_agent: String,
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plugin_id, user_agent, .. } = self;
+        f.debug_struct("Handshake")
+            .field("plugin_id", plugin_id)
+            .field("user_agent", user_agent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a request is not upgraded to a connection (CONTRACT 10.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// 400 in these words.
+    BadRequest(&'static str),
+    /// 401: the token is not good.
+    Unauthorised,
+    /// 403: a page of another site asks.
+    Foreign,
+    /// 405: it is no GET.
+    Method,
+    /// 426: it asks for no upgrade.
+    NotAnUpgrade,
+    /// 400: it asks for another version of WebSocket than 13.
+    WebSocketVersion,
+    /// 500: plugd can't tell.
+    Internal,
+}
+
+/// What proved who a plugin is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// The token of this run.
+    Run(RunId),
+    /// The external token of this epoch.
+    Epoch(u64),
+}
+
+/// A plugin that may connect.
+pub struct Authenticated {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// What proved it.
+    pub credential: Credential,
+    /// The token itself, to be spent.
+    pub token: String,
+}
+
+impl fmt::Debug for Authenticated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plugin, credential, .. } = self;
+        f.debug_struct("Authenticated").field("plugin", plugin).field("credential", credential).finish_non_exhaustive()
+    }
+}
+
+/// A connection that was taken.
+pub struct Attached {
+    /// Where to report what happens on it.
+    pub events: SessionEvents,
+    /// Who answers the plugin's calls.
+    pub host: Arc<dyn Host>,
+    /// Whose calls they are.
+    pub caller: PluginId,
+    /// The run that they are of; of an external plugin, its connection.
+    pub run: RunId,
+}
+
+/// The connection is not wanted: it is closed with 1008 `connection rejected` (CONTRACT 10.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rejected;
+
+/// Takes what happens on a connection. It must not block.
+pub type SessionEvents = Box<dyn Fn(SessionEvent) + Send + Sync>;
+
+/// What happens on a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEvent {
+    /// A ping was not answered in time. While the plugin is busy with a call this comes once only.
+    PongMissed,
+    /// A ping was answered, or the plugin spoke again after a miss.
+    PongReceived,
+    /// The plugin did something against the protocol. Comes seldom, whatever the plugin does.
+    Faulty(Faults),
+    /// The connection has ended. Comes exactly once after a successful attach, and last.
+    Closed {
+        /// For a person.
+        reason: String,
+        /// plugd ended it for what the plugin did.
+        is_fault: bool,
+    },
+}
+
+/// Answers a plugin's calls.
+pub trait Host: Send + Sync + 'static {
+    /// Answers one call. The result is an object; the link adds `method` where it is absent. Calls run side by side; one
+    /// whose connection ends is dropped.
+    fn call(&self, caller: Caller, method: String, params: Value) -> BoxFuture<'static, Result<Value, RpcError>>;
+}
+
+/// Who calls the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The plugin.
+    pub plugin: PluginId,
+    /// Its run; of an external plugin, its connection.
+    pub run: RunId,
+    /// Its `User-Agent`: answers differ by SDK (CONTRACT 13).
+    pub user_agent: String,
+    /// Its connection; unique while plugd runs.
+    pub session: u64,
+    /// Its own id for this call.
+    pub request_id: String,
+}
+
+/// A JSON-RPC error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} (code {code})")]
+pub struct RpcError {
+    /// JSON-RPC's code.
+    pub code: i64,
+    /// For a person.
+    pub message: String,
+}
+
+impl RpcError {
+    /// The call failed (CONTRACT 11.4).
+    pub const FAILED: i64 = -32_000;
+    /// The frame is not a request.
+    pub const INVALID_REQUEST: i64 = -32_600;
+    /// Nobody serves this method.
+    pub const METHOD_NOT_FOUND: i64 = -32_601;
+    /// The parameters are wrong.
+    pub const INVALID_PARAMS: i64 = -32_602;
+
+    /// A failure in these words.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { code: Self::FAILED, message: message.into() }
+    }
+}
+
+/// Why a call of a plugin came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// There is no connection.
+    #[error("the plugin is not connected")]
+    NotConnected,
+    /// The connection ended before the answer came.
+    #[error("the plugin went away before it answered: {0}")]
+    Lost(String),
+    /// No answer within this time. The plugin may still be at it.
+    #[error("the plugin did not answer within {0:?}")]
+    TimedOut(Duration),
+    /// The plugin answered with an error.
+    #[error("the plugin refused: {0}")]
+    Refused(RpcError),
+    /// The plugin's answer is not one.
+    #[error("the plugin's answer can't be read: {0}")]
+    Undecodable(String),
+    /// Too many messages wait for the plugin.
+    #[error("too many messages are waiting for the plugin")]
+    QueueFull,
+    /// The message is longer than what every SDK accepts (CONTRACT 10.4); in bytes.
+    #[error("the message has {bytes} bytes, a plugin accepts {limit}")]
+    TooLarge {
+        /// Of this message.
+        bytes: usize,
+        /// At most.
+        limit: usize,
+    },
 }

@@ -17,56 +17,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CallError, envelope,
-    outbound::{Outbound, Outgoing},
+    CallError, CloseReason, envelope,
     pending::Pending,
+    queue::{Outgoing, Queue},
 };
 
 /// Longest message to a plugin, in bytes: the Python SDK accepts no more (CONTRACT 10.4).
 pub(super) const MAX_OUTBOUND: usize = 1 << 20;
 /// Proves life.
 const PING: &str = "ping";
-
-/// Why plugd closes a connection (CONTRACT 10.4). The SDKs act on code and text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    /// 1000 `closed`: the plugin was deactivated, deleted or given another token.
-    Closed,
-    /// 1001: plugd stops.
-    GoingAway,
-    /// 1008 `connection rejected`: not wanted now.
-    Rejected,
-    /// 1009: a message of the plugin was too long.
-    TooLarge,
-    /// 1011 `internal error`: the connection failed.
-    Failed,
-    /// 1011 `internal error`: the plugin does not read what it asked for.
-    Unread,
-}
-
-impl CloseReason {
-    /// WebSocket's close code.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        self.row().0
-    }
-
-    /// The text beside the code.
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        self.row().1
-    }
-
-    const fn row(self) -> (u16, &'static str) {
-        match self {
-            Self::Closed => (1000, "closed"),
-            Self::GoingAway => (1001, "going away"),
-            Self::Rejected => (1008, "connection rejected"),
-            Self::TooLarge => (1009, "message too big"),
-            Self::Failed | Self::Unread => (1011, "internal error"),
-        }
-    }
-}
 
 /// One connection to a plugin: call it, ask whether it lives, close it. Cheap to clone; outlives its connection, after
 /// which everything fails at once.
@@ -76,7 +35,7 @@ pub struct Session(Arc<Shared>);
 struct Shared {
     id: u64,
     user_agent: String,
-    outbound: Outbound,
+    queue: Queue,
     /// The plugin has pinged: what the library has queued for that is to be sent.
     owes_pong: Notify,
     pending: Pending,
@@ -94,11 +53,11 @@ impl Session {
     /// A session, and the messages that are to be sent on it.
     pub(super) fn new(user_agent: String) -> (Self, mpsc::Receiver<Outgoing>) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (outbound, queue) = Outbound::new();
+        let (queue, outgoing) = Queue::new();
         let shared = Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             user_agent,
-            outbound,
+            queue,
             owes_pong: Notify::new(),
             pending: Pending::default(),
             heard: watch::Sender::new(0),
@@ -107,7 +66,7 @@ impl Session {
             gone: CancellationToken::new(),
             end: OnceLock::new(),
         };
-        (Self(Arc::new(shared)), queue)
+        (Self(Arc::new(shared)), outgoing)
     }
 
     /// Unique while plugd runs.
@@ -197,7 +156,7 @@ impl Session {
 
     fn try_queue(&self, message: String) -> Result<(), CallError> {
         check_length(message.len())?;
-        self.0.outbound.try_send(message)
+        self.0.queue.try_send(message)
     }
 
     /// Sends an answer if there is room for it now. False if there was none.
@@ -209,7 +168,7 @@ impl Session {
     /// know which of its calls were not answered.
     pub(super) async fn answer(&self, message: String) {
         // Nobody is left to be told if the connection has ended.
-        if self.0.outbound.send(message).await == Err(CallError::QueueFull) {
+        if self.0.queue.send(message).await == Err(CallError::QueueFull) {
             self.close(CloseReason::Unread);
         }
     }
@@ -295,5 +254,5 @@ impl fmt::Debug for Session {
 }
 
 #[cfg(test)]
-#[path = "session_tests.rs"]
+#[path = "tests/session.rs"]
 mod tests;

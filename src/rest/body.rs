@@ -51,7 +51,7 @@ fn parse(bytes: &[u8]) -> Result<JsonObject, Problem> {
         Ok(Value::Object(object)) => Ok(JsonObject(object)),
         Ok(_) => Err(Problem::invalid("body", "must be a JSON object")),
         Err(Unreadable::Inexact(inexact)) => Err(inexact_number(&inexact)),
-        Err(Unreadable::NotJson(error)) if json::is_too_deep_to_parse(&error) => Err(too_deep("body")),
+        Err(Unreadable::TooDeep) => Err(too_deep("body")),
         Err(Unreadable::NotJson(error)) => Err(Problem::invalid("body", format!("is not JSON: {error}"))),
     }
 }

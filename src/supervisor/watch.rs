@@ -13,7 +13,7 @@ use super::{
     filter::{ChangeKind, Filter},
     hub::{BATCH, Read},
 };
-use crate::domain::{Commit, Error, Plugin, Reason, Result};
+use crate::domain::{Commit, Error, Plugin, Reason, Result, text::shorten};
 
 /// Where a watch starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,7 +199,7 @@ impl Watch {
 
 fn check_cursor(theirs: &str, revision: u64, ours: &str, head: u64) -> Result<u64> {
     if theirs != ours {
-        let message = format!("the cursor is of history {theirs:.40?}, this is {ours:?}");
+        let message = format!("the cursor is of history {:?}, this is {ours:?}", shorten(theirs, 40));
         return Err(Error::new(Reason::EpochUnknown, message).with("epoch", ours));
     }
     if revision > head {

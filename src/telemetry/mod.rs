@@ -23,7 +23,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-use crate::domain::terminal::sanitize;
+use crate::domain::text::sanitize;
 use output::BackgroundWriter;
 
 /// The form of plugd's own log.

@@ -1,6 +1,6 @@
 //! Events (CONTRACT 12).
 //!
-//! What is refused of a payload, field by field, is held in `bus::tests::payloads`.
+//! What is refused of a payload, field by field, is held in `storyden::tests::events`.
 
 #![allow(clippy::print_stdout, reason = "the loss is reported")]
 

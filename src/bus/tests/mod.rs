@@ -1,12 +1,9 @@
 //! The bus between plugins and applications that live in memory, under paused time.
 
-mod access_get;
-mod bridge;
+pub(crate) mod bridge;
 mod calls;
 mod events;
 mod hosts;
-mod payloads;
-mod robot_run;
 
 use std::sync::Arc;
 
@@ -19,7 +16,7 @@ use crate::{
 };
 
 /// A world whose own plugin rests.
-async fn mk_world() -> World {
+pub(crate) async fn mk_world() -> World {
     World::new(Behaviour::Hangs).await
 }
 
@@ -48,6 +45,6 @@ async fn consumer(world: &World, id: &str, events: &[&str]) -> (Arc<Plugin>, Fak
     (plugin, peer)
 }
 
-fn object(value: Value) -> Map<String, Value> {
+pub(crate) fn object(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }

@@ -30,7 +30,7 @@ use crate::{
         package::{LIMITS, MAX_ARCHIVE, digest_of},
         text::unmarked,
     },
-    files,
+    files, storyden,
 };
 
 pub(super) use self::{
@@ -203,7 +203,7 @@ pub(super) struct Validate {
 
 impl Validate {
     pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
-        let catalog = if self.storyden_events { EventCatalog::storyden() } else { EventCatalog::any() };
+        let catalog = if self.storyden_events { storyden::events::catalog() } else { EventCatalog::any() };
         if is_manifest(&self.path) { self.manifest(&catalog, ui) } else { self.package(&catalog, ui) }
     }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::v1::{Plugin, PluginEvent, ReportedState as State, plugin_event},
     cli::ui::{Ui, tests::Printed},
-    domain::terminal::is_unsafe,
+    domain::text::is_unsafe,
 };
 
 const EVIL: &str = "a\x1b[2J\x1b]0;t\x07b\u{9b}31m\u{202e}c\u{2066}d\u{200b}e\r\nerror: f\u{2028}g\u{e0041}\u{feff}";

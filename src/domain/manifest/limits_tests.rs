@@ -1,6 +1,8 @@
 use serde_json::json;
 
 use super::{
+    check::Rule,
+    rules::{DOTTED, IDENTIFIER, NAME, NO_NUL, SLUG},
     tests::{fields, mk_minimal, mk_provider, mk_tool, mk_with, read},
     *,
 };
@@ -42,7 +44,7 @@ fn a_manifest_has_a_mebibyte_at_most_whatever_way_it_comes() {
 #[test]
 fn a_manifest_that_is_too_large_for_the_wire_is_refused() {
     let mut tool = mk_tool("t");
-    tool["input_schema"]["enum"] = json!(vec![1; size::MAX_OBJECT / 11]);
+    tool["input_schema"]["enum"] = json!(vec![1; json::MAX_OBJECT / 11]);
     let refused = read(mk_provider(json!([tool]), json!([]))).unwrap_err();
     assert_eq!(fields(&refused), ["manifest"]);
     assert!(refused.message.contains("on the wire"), "{}", refused.message);
@@ -54,4 +56,38 @@ fn a_description_counts_twice_as_a_plugin_has_it_beside_its_manifest() {
     let error = read(mk_with("description", "x".repeat(MAX_CARRIED / 2).into())).unwrap_err();
     assert_eq!(fields(&error), ["manifest.description"]);
     read(mk_with("description", "x".repeat(MAX_CARRIED / 2 - 1000).into())).unwrap();
+}
+
+fn check(rule: Rule, good: &[&str], bad: &[&str]) {
+    for text in good {
+        assert!((rule.holds)(text), "{text:?} keeps the rule");
+    }
+    for text in bad {
+        assert!(!(rule.holds)(text), "{text:?} breaks the rule");
+    }
+}
+
+#[test]
+fn a_slug_has_hyphens_only_inside() {
+    check(SLUG, &["a", "9", "my-plugin", "a--b", "A1"], &["", "-", "-a", "a-", "a_b", "a.b", "a b", "é", "a\n"]);
+}
+
+#[test]
+fn a_model_providers_id_may_have_dots_and_hyphens_after_the_first() {
+    check(DOTTED, &["a", "a.", "a-_.", "gpt-4.1"], &["", ".a", "-a", "_a", "a b", "aé"]);
+}
+
+#[test]
+fn a_tools_id_has_neither_dots_nor_hyphens() {
+    check(IDENTIFIER, &["a", "a_", "search_2"], &["", "_a", "a-b", "a.b", "a b", "aé"]);
+}
+
+#[test]
+fn a_name_has_1_to_100_characters() {
+    check(NAME, &["a", " ", &"é".repeat(100)], &["", &"a".repeat(101)]);
+}
+
+#[test]
+fn what_a_process_is_started_with_has_no_nul() {
+    check(NO_NUL, &["", "a", "a\n\u{1}"], &["\0", "a\0", "a\0b"]);
 }

@@ -1,4 +1,5 @@
-//! What an archive's directory says that it holds, checked before anything is decompressed.
+//! What an archive's directory says that it holds, and where that belongs in the install directory (CONTRACT 6, "Path
+//! safety"): checked before anything is decompressed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,9 +11,7 @@ use zip::{CompressionMethod, read::ZipFileEntry};
 use super::{
     super::error::Result,
     Limits, PackageFile,
-    archive::Archive,
-    path::{clean, parent, reserved},
-    refusal::Refusal,
+    archive::{Archive, Refusal},
 };
 
 /// Bits of a Unix mode that say what kind of file it is.
@@ -22,6 +21,15 @@ const LINK: u32 = 0o120_000;
 
 /// Permissions of a file that has none in the archive (CONTRACT 7), and of one that was a link there.
 const DEFAULT_MODE: u32 = 0o644;
+
+/// Most bytes of one part of a path: what Linux file systems take.
+const MAX_PART: usize = 255;
+
+/// Most bytes of a path, so that with the install directory before it, it stays below what Linux takes.
+const MAX_PATH: usize = 1024;
+
+/// What is said of a path that leaves the install directory.
+pub(super) const ESCAPES: &str = "archive entry escapes extraction directory";
 
 /// The files and folders of an archive.
 #[derive(Debug, Default)]
@@ -182,4 +190,61 @@ fn check_kind(path: &str, entry: &ZipFileEntry<'_>) -> Result<(), String> {
         CompressionMethod::Stored | CompressionMethod::Deflated => Ok(()),
         other => Err(format!("its compression method ({other}) is not supported; use deflate or none")),
     }
+}
+
+/// The path that this name has in the install directory, as if joined to it and cleaned: an absolute name lands inside,
+/// a backslash is an ordinary character. Empty if it is the install directory itself.
+///
+/// # Errors
+/// What is wrong with the name.
+pub(super) fn clean(name: &str) -> Result<String, &'static str> {
+    if name.is_empty() {
+        return Err("it has no name");
+    }
+    if name.contains('\0') {
+        return Err("its name has a NUL character");
+    }
+    let path = join("", name).ok_or(ESCAPES)?;
+    match path.len() > MAX_PATH || path.split('/').any(|part| part.len() > MAX_PART) {
+        true => Err("its name is too long"),
+        false => Ok(path),
+    }
+}
+
+/// Does a link at `path` with this text lead out of the install directory?
+pub(super) fn leads_out(path: &str, target: &str) -> bool {
+    let folder = parent(path).unwrap_or_default();
+    target.starts_with('/') || join(folder, target).is_none()
+}
+
+/// `name` within the clean path `folder`, cleaned; none if it leaves the root, even for a moment: the root's own name
+/// is nothing that an archive may know.
+fn join(folder: &str, name: &str) -> Option<String> {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in name.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Why plugd keeps this path of the install directory for itself, if it does: its markers, and the logs.
+#[must_use]
+pub fn reserved(path: &str) -> Option<&'static str> {
+    let top = path.split('/').next().unwrap_or_default();
+    if top == "logs" {
+        Some("\"logs\" is where plugd writes the plugin's logs; leave it out or name it otherwise")
+    } else if top == ".sdxlock" || top.starts_with(".plugd") {
+        Some("the name is reserved for plugd; leave it out or name it otherwise")
+    } else {
+        None
+    }
+}
+
+/// The folder that a path is in; none for what is at the top.
+pub(super) fn parent(path: &str) -> Option<&str> {
+    path.rsplit_once('/').map(|(folder, _)| folder)
 }

@@ -39,7 +39,7 @@ async fn a_proper_upgrade_is_let_in() {
 }
 
 #[tokio::test]
-async fn the_gate_sees_what_was_shown() {
+async fn the_acceptor_sees_what_was_shown() {
     let mut rig = Setup::default().start().await;
     let (_socket, session) = rig.connect().await;
     let handshake = rig.handshakes.lock().unwrap().remove(0);
@@ -49,7 +49,7 @@ async fn the_gate_sees_what_was_shown() {
 }
 
 #[tokio::test]
-async fn what_is_missing_or_malformed_is_400_and_never_reaches_the_gate() {
+async fn what_is_missing_or_malformed_is_400_and_never_reaches_the_acceptor() {
     let rig = Setup::default().start().await;
     let external = token::mint_external();
     for (query, body) in [
@@ -82,7 +82,7 @@ async fn an_external_token_needs_no_plugin_id_and_may_have_one_with_a_suffix() {
 }
 
 #[tokio::test]
-async fn what_the_gate_refuses_has_its_status() {
+async fn what_is_refused_has_its_status() {
     for (refusal, expected) in
         [(Refusal::Unauthorised, "401"), (Refusal::BadRequest("no"), "400"), (Refusal::Internal, "500")]
     {

@@ -1,6 +1,6 @@
 //! The handshake, tokens and closes, byte for byte where existing SDKs depend on it (CONTRACT 10).
 //!
-//! Held elsewhere: 500 for the unexpected (`link::tests::handshake::what_the_gate_refuses_has_its_status`); what the SDKs
+//! Held elsewhere: 500 for the unexpected (`link::tests::handshake::what_is_refused_has_its_status`); what the SDKs
 //! make of codes and texts (10.5) follows from these. A supervised plugin that is inactive has no token that opens
 //! anything, so its connections end in 401 where the reference closes with 1008.
 

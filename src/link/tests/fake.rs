@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Mutex};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use super::{CallError, CloseReason, RpcError, Session, envelope, outbound::Outgoing};
+use super::{CallError, CloseReason, RpcError, Session, envelope, queue::Outgoing};
 
 /// The plugin's end of [`Session::channel`]. Dropping it ends the connection.
 pub(crate) struct FakePeer {

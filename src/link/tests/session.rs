@@ -49,7 +49,7 @@ async fn the_end_of_the_connection_fails_every_call_at_once_11_3() {
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_at_once() {
     let (session, _plugin) = Session::channel("test/1");
-    for _ in 0..crate::link::outbound::MAX_MESSAGES {
+    for _ in 0..crate::link::queue::MAX_MESSAGES {
         session.send_ping(LONG).unwrap();
     }
     assert_eq!(session.call("event", None, LONG).await, Err(CallError::QueueFull));

@@ -1,12 +1,61 @@
-//! Writes to one plugin. A task of its own: a plugin that does not read holds up nothing but this.
+//! What is sent to one plugin: it waits in a queue that is bounded in number and in bytes, whatever it is, and is written
+//! by a task of its own: a plugin that does not read holds up nothing but this.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, stream::SplitSink};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
 
-use super::{CloseReason, Options, Session, outbound::Outgoing};
+use super::{CallError, CloseReason, Options, Session};
+
+/// Messages that may be in a plugin's queue.
+pub(super) const MAX_MESSAGES: usize = 64;
+/// Bytes that may wait for a plugin: what is in its queue, and answers that have no place in there yet.
+pub(super) const MAX_BYTES: usize = 16 << 20;
+
+/// The sending end of a plugin's queue.
+pub(super) struct Queue {
+    sender: mpsc::Sender<Outgoing>,
+    /// What is left of [`MAX_BYTES`].
+    room: Arc<Semaphore>,
+}
+
+/// A message, and its share of the bytes, which is given back when it is dropped.
+pub(super) struct Outgoing {
+    pub(super) text: String,
+    _share: OwnedSemaphorePermit,
+}
+
+impl Queue {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Outgoing>) {
+        let (sender, receiver) = mpsc::channel(MAX_MESSAGES);
+        (Self { sender, room: Arc::new(Semaphore::new(MAX_BYTES)) }, receiver)
+    }
+
+    /// Sends a message if there is room for it now.
+    pub(super) fn try_send(&self, text: String) -> Result<(), CallError> {
+        self.sender.try_send(self.admit(text)?).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => CallError::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => CallError::NotConnected,
+        })
+    }
+
+    /// Sends a message as soon as it has a place in the queue. [`CallError::QueueFull`] if too many bytes wait already.
+    pub(super) async fn send(&self, text: String) -> Result<(), CallError> {
+        self.sender.send(self.admit(text)?).await.map_err(|_| CallError::NotConnected)
+    }
+
+    fn admit(&self, text: String) -> Result<Outgoing, CallError> {
+        let share = u32::try_from(text.len()).ok();
+        let share = share.and_then(|share| Arc::clone(&self.room).try_acquire_many_owned(share).ok());
+        let share = share.ok_or(CallError::QueueFull)?;
+        Ok(Outgoing { text, _share: share })
+    }
+}
 
 /// The writing half of a connection.
 pub(super) struct Writer {
@@ -40,7 +89,7 @@ impl Writer {
         loop {
             tokio::select! {
                 biased;
-                why = self.session.closing() => return self.say_goodbye(why).await,
+                why = self.session.closing() => return self.close(why).await,
                 Some(message) = self.queue.recv() => if let Some(end) = self.write(Some(message)).await {
                     return end;
                 },
@@ -64,13 +113,13 @@ impl Writer {
         };
         tokio::select! {
             biased;
-            why = session.closing() => Some(self.say_goodbye(why).await),
+            why = session.closing() => Some(self.close(why).await),
             written = write => written.err(),
         }
     }
 
     /// Comes after what has been written in part, before all that waits.
-    async fn say_goodbye(&mut self, why: CloseReason) -> WriteEnd {
+    async fn close(&mut self, why: CloseReason) -> WriteEnd {
         let frame = CloseFrame { code: why.code(), reason: why.text().into() };
         // Whether it arrives or not, the connection ends.
         let _ = timeout(self.options.close_timeout, self.sink.send(Message::Close(Some(frame)))).await;
@@ -84,3 +133,7 @@ async fn within(limit: Duration, step: impl Future<Output = Result<(), axum::Err
         Err(_) => Err(WriteEnd::Stuck),
     }
 }
+
+#[cfg(test)]
+#[path = "tests/queue.rs"]
+mod tests;

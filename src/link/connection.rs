@@ -1,4 +1,4 @@
-//! Drives one connection, from the upgrade to its end.
+//! One connection, from the upgrade to its end.
 //!
 //! One task reads and decides, another one writes. Nothing that the plugin or the host does slowly is awaited by the
 //! reading one: calls run in tasks of their own, answers wait in a bounded queue.
@@ -12,7 +12,7 @@ use futures_util::{
     stream::{Fuse, SplitStream},
 };
 use tokio::{
-    task::{JoinError, JoinHandle},
+    task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -20,44 +20,44 @@ use tracing::{debug, info};
 
 use super::{
     Attached, Authenticated, CloseReason, Options, Route, RpcError, Session, SessionEvent, SessionEvents,
+    close::End,
     envelope::{self, Inbound, Malformed},
-    faults::Tally,
-    liveness::{Liveness, Step},
+    observe::{Liveness, Step, Tally},
+    queue::{WriteEnd, Writer},
     serving::Serving,
-    writer::{WriteEnd, Writer},
 };
 
 /// Serves this connection until it ends.
-pub(super) async fn drive(route: Route, socket: WebSocket, authenticated: Authenticated, user_agent: String) {
+pub(super) async fn serve(route: Route, socket: WebSocket, authenticated: Authenticated, user_agent: String) {
     let Route { acceptor, options, .. } = route;
     let plugin = authenticated.plugin;
     let (session, queue) = Session::new(user_agent);
     let (sink, stream) = socket.split();
     let writer = Writer { sink, queue, session: session.clone(), options };
-    let mut driver = Driver::new(session.clone(), stream.fuse(), tokio::spawn(writer.run()), options);
+    let mut connection = Connection::new(session.clone(), stream.fuse(), tokio::spawn(writer.run()), options);
 
     let mut attach = acceptor.attach(authenticated, session.clone());
     let (attached, end) = tokio::select! {
         attached = &mut attach => (attached, None),
-        end = driver.run() => {
+        end = connection.run() => {
             // What waits for this connection fails now, so that the acceptor hears of its end in any case.
             session.end();
             (attach.await, Some(end))
         }
     };
     match attached {
-        Ok(attached) => driver.attach(attached),
+        Ok(attached) => connection.attach(attached),
         Err(_) => session.close(CloseReason::Rejected),
     }
     let end = match end {
         Some(end) => end,
-        None => driver.run().await,
+        None => connection.run().await,
     };
-    info!(%plugin, session = session.id(), faults = driver.faults.total(), reason = end.to_string(), "disconnected");
-    driver.finish(end).await;
+    info!(%plugin, session = session.id(), faults = connection.faults.total(), reason = end.to_string(), "disconnected");
+    connection.finish(end).await;
 }
 
-struct Driver {
+struct Connection {
     session: Session,
     stream: Fuse<SplitStream<WebSocket>>,
     writer: AbortOnDropHandle<WriteEnd>,
@@ -67,7 +67,7 @@ struct Driver {
     faults: Tally,
 }
 
-impl Driver {
+impl Connection {
     fn new(
         session: Session,
         stream: Fuse<SplitStream<WebSocket>>,
@@ -192,7 +192,7 @@ impl Driver {
 }
 
 /// Reads on until the plugin has closed its side: this also sends the answer to its close frame. After an error the
-/// library reads no further; then the listener throws away what still comes, so that our goodbye is not reset.
+/// library reads no further; then the listener throws away what still comes, so that our close frame is not reset.
 async fn leave(mut stream: Fuse<SplitStream<WebSocket>>, options: Options) {
     let rest = async { while stream.next().await.is_some() {} };
     let _ = timeout(options.close_timeout, rest).await;
@@ -218,77 +218,5 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or_else(|| End::Lost("the connection was dropped".into()));
         (self.events)(SessionEvent::Closed { reason: end.to_string(), is_fault: end.is_fault() });
-    }
-}
-
-/// Said of a plugin that sends and does not read.
-const UNREAD: &str = "the plugin does not read what is sent to it";
-
-/// How a connection ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
-    /// We close it.
-    Ours(CloseReason),
-    /// The plugin closes it, with this code.
-    Theirs(Option<u16>),
-    /// A message was too long.
-    TooLarge,
-    /// The plugin broke the protocol.
-    Broken(String),
-    /// Nothing can be written, for this reason.
-    Unwritable(&'static str),
-    /// The plugin has gone.
-    Lost(String),
-}
-
-impl End {
-    fn of_writer(end: Result<WriteEnd, JoinError>) -> Self {
-        match end {
-            Ok(WriteEnd::Stuck) => Self::Unwritable(UNREAD),
-            Ok(WriteEnd::Broken | WriteEnd::Closed) => Self::Unwritable("the connection was lost: writing failed"),
-            Err(_) => Self::Unwritable("internal error: the writer is gone"),
-        }
-    }
-
-    /// The WebSocket library's error is told by its words: axum does not let its type through.
-    fn of_error(error: &Error) -> Self {
-        let text = error.to_string();
-        if text.starts_with("Space limit exceeded") {
-            Self::TooLarge
-        } else if text.starts_with("IO error") || text.contains("without closing handshake") {
-            Self::Lost(text)
-        } else {
-            Self::Broken(text)
-        }
-    }
-
-    /// Did plugd end it for something that the plugin did?
-    fn is_fault(&self) -> bool {
-        matches!(self, Self::Ours(CloseReason::Unread) | Self::TooLarge | Self::Broken(_) | Self::Unwritable(UNREAD))
-    }
-
-    /// What the plugin is still to be told (CONTRACT 10.4).
-    fn answer(&self) -> Option<CloseReason> {
-        match self {
-            Self::Ours(why) => Some(*why),
-            Self::TooLarge => Some(CloseReason::TooLarge),
-            Self::Broken(_) => Some(CloseReason::Failed),
-            Self::Theirs(_) | Self::Unwritable(_) | Self::Lost(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Display for End {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Ours(CloseReason::Unread) => f.write_str(UNREAD),
-            Self::Ours(why) => write!(f, "plugd closed the connection ({} {})", why.code(), why.text()),
-            Self::Theirs(Some(code)) => write!(f, "the plugin closed the connection ({code})"),
-            Self::Theirs(None) => f.write_str("the plugin closed the connection"),
-            Self::TooLarge => f.write_str("a message of the plugin was too long"),
-            Self::Broken(how) => write!(f, "the plugin broke the protocol: {how}"),
-            Self::Unwritable(why) => f.write_str(why),
-            Self::Lost(how) => write!(f, "the connection was lost: {how}"),
-        }
     }
 }

@@ -1,12 +1,11 @@
-//! What the events of Storyden carry (CONTRACT 12).
+//! The events of Storyden: their names, and what each carries (CONTRACT 12).
 //!
 //! The Python SDK drops an event with any other key, the Go SDK one with an id that is no xid, and neither answers. So
 //! where an operator holds plugins to a catalogue, these events are held to their payloads when they are published.
 
 use serde_json::{Map, Value};
 
-use super::is_xid;
-use crate::domain::{Error, Result};
+use crate::domain::{Error, Result, events::EventCatalog, id::is_xid};
 
 /// Events, and what each carries besides `event`. `X` is a canonical xid, `S` a text, `R` a [`REFERENCE`], `O` an object,
 /// anything else one of these words; `?` stands behind what may be absent.
@@ -37,13 +36,24 @@ const SHAPES: [(&str, &str); 16] = [
 /// What points at something.
 const REFERENCE: &str = "kind:post|thread|reply|node|collection|profile|event id:X";
 
+/// The names of all events.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SHAPES.iter().flat_map(|(names, _)| names.split(' '))
+}
+
+/// The events of Storyden, and no others.
+#[must_use]
+pub fn catalog() -> EventCatalog {
+    EventCatalog::from_names(names())
+}
+
 /// The payload as plugins can read it: what is not documented is left out. Events that are not of Storyden carry what
 /// they like.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` with the field that is missing or malformed.
-pub(super) fn encode(event: &str, payload: Map<String, Value>) -> Result<Map<String, Value>> {
-    let shape = SHAPES.iter().find(|(events, _)| events.split(' ').any(|name| name == event));
+pub fn encode(event: &str, payload: Map<String, Value>) -> Result<Map<String, Value>> {
+    let shape = SHAPES.iter().find(|(names, _)| names.split(' ').any(|name| name == event));
     match shape {
         Some((_, fields)) => read_object("payload", fields, payload),
         None => Ok(payload),

@@ -6,11 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::is_xid;
-use crate::domain::manifest::Manifest;
-
-/// Its name.
-pub(super) const METHOD: &str = "robot_run";
+use crate::domain::{id::is_xid, manifest::Manifest};
 
 /// What a plugin's manifest has to ask for, or [`ANYTHING`].
 const PERMISSION: &str = "USE_ROBOTS";

@@ -1,0 +1,190 @@
+//! Holds JSON of which nothing is known to what a manifest must be. All problems are found at once, each with its path.
+//!
+//! This is not left to serde, which stops at the first value of a wrong type.
+
+use serde_json::{Map, Value};
+
+use crate::domain::{
+    error::{Error, Reason, Result, Violation},
+    events::EventCatalog,
+};
+
+/// Problems that are told one by one. A hostile manifest could have hundreds of thousands.
+const MAX_TOLD: usize = 100;
+
+/// What a value must be.
+pub(super) enum Kind {
+    /// A string that keeps a rule.
+    Text(Rule),
+    /// One of these words; the text is said of anything else.
+    OneOf(&'static [&'static str], &'static str),
+    /// True or false.
+    Flag,
+    /// Anything.
+    Any,
+    /// An object whose keys are not the manifest's: all are kept.
+    Free,
+    /// An object with these keys. Others are ignored, and `null` counts as absent (CONTRACT 5.1).
+    Object(&'static [Field]),
+    /// A list.
+    List(&'static Self),
+    /// Of this kind, with more to check once all that is in it has been.
+    With(&'static Self, fn(&mut Value, &str, &mut Checker<'_>)),
+}
+
+/// A key of an object.
+pub(super) struct Field {
+    key: &'static str,
+    kind: Kind,
+    /// What is said if it is absent.
+    required: Option<&'static str>,
+}
+
+/// A rule that a text keeps.
+#[derive(Clone, Copy)]
+pub(super) struct Rule {
+    /// Does the text keep it?
+    pub(super) holds: fn(&str) -> bool,
+    /// What is said when it does not: it continues the sentence `Field "<path>"`.
+    pub(super) broken: &'static str,
+}
+
+impl Field {
+    /// A key that may be absent.
+    pub(super) const fn optional(key: &'static str, kind: Kind) -> Self {
+        Self { key, kind, required: None }
+    }
+
+    /// A key that must be there.
+    pub(super) const fn required(key: &'static str, kind: Kind) -> Self {
+        Self { key, kind, required: Some("is required.") }
+    }
+
+    /// A key that must be there, with what is said if it is not.
+    pub(super) const fn demanded(key: &'static str, kind: Kind, missing: &'static str) -> Self {
+        Self { key, kind, required: Some(missing) }
+    }
+}
+
+impl Kind {
+    fn is_type_of(&self, value: &Value) -> bool {
+        match self {
+            Self::Text(_) => value.is_string(),
+            Self::OneOf(words, _) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Self::Flag => value.is_boolean(),
+            Self::Any => true,
+            Self::Free | Self::Object(_) => value.is_object(),
+            Self::List(_) => value.is_array(),
+            Self::With(kind, _) => kind.is_type_of(value),
+        }
+    }
+
+    fn expected(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "must be a string.",
+            Self::OneOf(_, expected) => expected,
+            Self::Flag => "must be true or false.",
+            Self::Any => "must be a value.",
+            Self::Free | Self::Object(_) => "must be an object.",
+            Self::List(_) => "must be a list.",
+            Self::With(kind, _) => kind.expected(),
+        }
+    }
+}
+
+/// Finds what is wrong with one manifest.
+pub(super) struct Checker<'a> {
+    /// The events that it may consume.
+    pub(super) catalog: &'a EventCatalog,
+    told: Vec<Violation>,
+    untold: usize,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) const fn new(catalog: &'a EventCatalog) -> Self {
+        Self { catalog, told: Vec::new(), untold: 0 }
+    }
+
+    /// Adds a problem: `description` continues the sentence `Field "<path>"`, or `The manifest` where there is no path.
+    pub(super) fn add(&mut self, path: &str, description: impl Into<String>) {
+        if self.told.len() < MAX_TOLD {
+            self.told.push(Violation { field: path.to_owned(), description: description.into() });
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// Checks a value and all that is in it.
+    pub(super) fn check(&mut self, value: &mut Value, path: &str, kind: &Kind) {
+        if kind.is_type_of(value) {
+            self.check_inside(value, path, kind);
+        } else {
+            self.add(path, kind.expected());
+        }
+    }
+
+    fn check_inside(&mut self, value: &mut Value, path: &str, kind: &Kind) {
+        match (kind, value) {
+            (Kind::Text(rule), Value::String(text)) if !(rule.holds)(text) => self.add(path, rule.broken),
+            (Kind::Object(fields), Value::Object(object)) => self.check_fields(object, path, fields),
+            (Kind::List(kind), Value::Array(items)) => self.check_items(items, path, kind),
+            (Kind::With(kind, more), value) => {
+                self.check_inside(value, path, kind);
+                more(value, path, self);
+            }
+            _ => {}
+        }
+    }
+
+    fn check_fields(&mut self, object: &mut Map<String, Value>, path: &str, fields: &[Field]) {
+        object.retain(|_, value| !value.is_null());
+        for Field { key, kind, required } in fields {
+            let path = if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
+            match (object.get_mut(*key), required) {
+                (Some(value), _) => self.check(value, &path, kind),
+                (None, Some(missing)) => self.add(&path, *missing),
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Their types first: what has the wrong one has nothing else to be told.
+    fn check_items(&mut self, items: &mut [Value], path: &str, kind: &Kind) {
+        let path = |index: usize| format!("{path}[{index}]");
+        for (index, _) in items.iter().enumerate().filter(|(_, item)| !kind.is_type_of(item)) {
+            self.add(&path(index), kind.expected());
+        }
+        for (index, item) in items.iter_mut().enumerate().filter(|(_, item)| kind.is_type_of(item)) {
+            self.check_inside(item, &path(index), kind);
+        }
+    }
+
+    /// What was found, if anything was: one line of the message and one violation each.
+    ///
+    /// # Errors
+    /// `INVALID_MANIFEST`.
+    pub(super) fn outcome(&mut self) -> Result<()> {
+        if self.told.is_empty() {
+            return Ok(());
+        }
+        let told = std::mem::take(&mut self.told);
+        let mut lines: Vec<String> = told.iter().map(line).collect();
+        if self.untold > 0 {
+            lines.push(format!("There are {} more problems.", self.untold));
+        }
+        let violations = told.into_iter().map(in_manifest).collect();
+        Err(Error { violations, ..Error::new(Reason::InvalidManifest, lines.join("\n")) })
+    }
+}
+
+fn line(Violation { field, description }: &Violation) -> String {
+    match field.as_str() {
+        "" => format!("The manifest {description}"),
+        path => format!("Field \"{path}\" {description}"),
+    }
+}
+
+fn in_manifest(Violation { field, description }: Violation) -> Violation {
+    let field = if field.is_empty() { "manifest".to_owned() } else { format!("manifest.{field}") };
+    Violation { field, description }
+}

@@ -1,0 +1,150 @@
+//! What plugd notices of a plugin on its connection: that it keeps silent, and that it breaks the protocol. Pure: the clock
+//! comes from outside.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::domain::text::shorten;
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Send a ping.
+    Ping,
+    /// Report that the last one was missed.
+    Miss,
+    /// Nothing yet.
+    Wait,
+}
+
+/// One connection's signs of life.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    interval: Duration,
+    timeout: Duration,
+    next_ping: Instant,
+    /// Until when a ping that is under way may be answered.
+    deadline: Option<Instant>,
+    has_missed: bool,
+    /// Until when further misses are not counted.
+    excused_until: Option<Instant>,
+}
+
+impl Liveness {
+    /// Pings every `interval`, the first one an interval from now; each may be answered within `timeout`.
+    pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
+        let next_ping = now + interval;
+        Self { interval, timeout, next_ping, deadline: None, has_missed: false, excused_until: None }
+    }
+
+    /// When the next step is due.
+    pub(super) fn wake(&self) -> Instant {
+        self.deadline.unwrap_or(self.next_ping)
+    }
+
+    /// The step that is due. `busy_until` is when the last of the calls in flight must have been answered.
+    pub(super) fn tick(&mut self, now: Instant, busy_until: Option<Instant>) -> Step {
+        if now < self.wake() {
+            Step::Wait
+        } else if self.deadline.take().is_some() {
+            self.miss(now, busy_until)
+        } else {
+            self.deadline = Some(now + self.timeout);
+            self.next_ping = now + self.interval.max(self.timeout);
+            Step::Ping
+        }
+    }
+
+    /// A plugin that handles one message at a time (the Python SDK, CONTRACT 11.3) can't answer a ping while it works
+    /// on a call. So the first miss excuses the next ones until the calls then in flight must have ended. Later calls
+    /// don't extend that, or a steady flow of them would hide a dead plugin.
+    fn miss(&mut self, now: Instant, busy_until: Option<Instant>) -> Step {
+        if self.excused_until.is_some_and(|until| now < until) {
+            return Step::Wait;
+        }
+        self.excused_until = busy_until;
+        self.has_missed = true;
+        Step::Miss
+    }
+
+    /// A text frame came. True if it answers a ping, or is the first sign of life after a miss.
+    pub(super) fn hear(&mut self) -> bool {
+        let is_answer = self.deadline.take().is_some() || self.has_missed;
+        self.has_missed = false;
+        self.excused_until = None;
+        is_answer
+    }
+}
+
+/// How long the next report waits after the first one. Twice as long after each, up to [`MAX_PAUSE`].
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between reports of a plugin that goes on.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// Longest words that are kept of a fault, in characters.
+const MAX_WORDS: usize = 300;
+
+/// Faults since the last report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults {
+    /// How many.
+    pub count: u64,
+    /// What was wrong the last time, for the plugin's author.
+    pub last: String,
+}
+
+/// The faults of one connection.
+#[derive(Debug)]
+pub(super) struct Tally {
+    unreported: Option<Faults>,
+    total: u64,
+    /// Until when nothing is reported.
+    quiet_until: Instant,
+    pause: Duration,
+}
+
+impl Tally {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { unreported: None, total: 0, quiet_until: now, pause: PAUSE }
+    }
+
+    /// Takes note of one.
+    pub(super) fn note(&mut self, what: &str) {
+        self.total += 1;
+        let count = self.unreported.take().map_or(0, |faults| faults.count) + 1;
+        self.unreported = Some(Faults { count, last: shorten(what, MAX_WORDS) });
+    }
+
+    /// All so far.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// When the next report is due; none if there is nothing to report.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.unreported.as_ref().map(|_| self.quiet_until)
+    }
+
+    /// The report that is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Faults> {
+        if now < self.quiet_until {
+            return None;
+        }
+        let faults = self.unreported.take()?;
+        // A plugin that has kept still for as long as it would have had to wait is as good as new.
+        let has_kept_still = now >= self.quiet_until + self.pause;
+        self.pause = if has_kept_still { PAUSE } else { self.pause };
+        self.quiet_until = now + self.pause;
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        Some(faults)
+    }
+
+    /// What is left to report at the end.
+    pub(super) fn take_rest(&mut self) -> Option<Faults> {
+        self.unreported.take()
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/observe.rs"]
+mod tests;
