@@ -20,9 +20,9 @@ use crate::{
 /// Calls that may wait for one application to read them.
 const QUEUE: usize = 256;
 
-/// Most bytes that the params of a call take on the way to an application. Its messages have 4 MiB at most unless it says
-/// otherwise, a larger one ends its stream with all other calls, and what the plugin's manifest asks for comes beside them.
-const MAX_PARAMS: usize = 2 << 20;
+/// Most bytes that the params of a call take on the way to an application. A message that is larger than what it takes
+/// ends its stream with all other calls, and what the plugin's manifest asks for comes beside them.
+const MAX_PARAMS: usize = json::MAX_MESSAGE / 2;
 
 /// Most bytes of params, as they take on the wire, in the calls that wait for one application to read them.
 const MAX_QUEUED: usize = 16 << 20;
@@ -114,7 +114,7 @@ impl Hosts {
         open.is_some_and(|open| open.send(answer).is_ok())
     }
 
-    /// Does anybody serve this method?
+    /// Whether anybody serves this method.
     #[cfg(test)]
     pub(crate) fn serves(&self, method: &str) -> bool {
         let inner = self.lock();

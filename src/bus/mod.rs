@@ -30,8 +30,8 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest that a caller may wait for a plugin's answer; the Go SDK's own limit (CONTRACT 10.5).
 pub const MAX_CALL_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Most bytes that a plugin's result takes on the way to a caller, whose messages have 4 MiB at most unless it says otherwise.
-const MAX_RESULT: usize = (4 << 20) - 1024;
+/// Most bytes that a plugin's result takes on the way to a caller.
+const MAX_RESULT: usize = json::MAX_MESSAGE - 1024;
 
 /// Most characters in the name of a method.
 const MAX_METHOD: usize = 128;

@@ -31,7 +31,7 @@ pub enum Permission {
 }
 
 impl Role {
-    /// May somebody of this role do that?
+    /// Whether somebody of this role may do that.
     #[must_use]
     pub fn may(self, permission: Permission) -> bool {
         match self {
@@ -60,7 +60,7 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// Does it still work at that time?
+    /// Whether it still works at that time.
     #[must_use]
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| now < expires)

@@ -8,7 +8,7 @@ use std::{
 /// Most characters of an event's name.
 const MAX_NAME: usize = 128;
 
-/// Does it match `^[A-Za-z][A-Za-z0-9_.-]{0,127}$`?
+/// Whether this may name an event: `^[A-Za-z][A-Za-z0-9_.-]{0,127}$`.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME
@@ -49,7 +49,7 @@ impl EventCatalog {
         *self.names.write().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
-    /// May a manifest consume this event?
+    /// Whether a manifest may consume this event.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         match &*self.names.read().unwrap_or_else(PoisonError::into_inner) {
@@ -58,7 +58,7 @@ impl EventCatalog {
         }
     }
 
-    /// Is any name that keeps the rule allowed?
+    /// Whether any name that keeps the rule is allowed.
     #[must_use]
     pub fn is_any(&self) -> bool {
         self.names.read().unwrap_or_else(PoisonError::into_inner).is_none()

@@ -99,7 +99,7 @@ impl PluginId {
 #[error("not an xid: 20 characters of 0-9 and a-v are expected")]
 pub struct NotAnXid;
 
-/// Is this text a canonical xid, as Go reads them?
+/// Whether this text is a canonical xid, as Go reads them.
 #[must_use]
 pub fn is_xid(text: &str) -> bool {
     parse_canonical(text).is_ok()

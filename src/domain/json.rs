@@ -13,9 +13,11 @@ use super::{Error, Result, text::shorten};
 /// Most levels of objects and arrays, the outermost included.
 pub const MAX_DEPTH: usize = 30;
 
-/// Most bytes of a manifest, and of a configuration, on the wire. A message of one plugin holds at most one of each, and
-/// clients take messages of 4 MiB unless told otherwise.
-pub const MAX_OBJECT: usize = 3 * 512 * 1024;
+/// Most bytes of a message that clients of gRPC take unless told otherwise: 4 MiB.
+pub const MAX_MESSAGE: usize = 4 << 20;
+
+/// Most bytes of a manifest, and of a configuration, on the wire. A message of one plugin holds at most one of each.
+pub const MAX_OBJECT: usize = MAX_MESSAGE / 8 * 3;
 
 /// Integers up to this one are all exact in a 64-bit float: 2^53.
 pub const EXACT: u64 = 1 << 53;
@@ -92,13 +94,13 @@ pub fn require_carried(name: &str, object: &Map<String, Value>) -> Result<(), St
     inexact_in(object).map_or(Ok(()), |inexact| Err(inexact.within(name).to_string()))
 }
 
-/// Is a value nested deeper than [`MAX_DEPTH`]?
+/// Whether a value is nested deeper than [`MAX_DEPTH`].
 #[must_use]
 pub fn is_too_deep(value: &Value) -> bool {
     is_deeper_than(value, MAX_DEPTH)
 }
 
-/// Could a text not be parsed because it is nested too deep?
+/// Whether a text could not be parsed because it is nested too deep.
 fn is_too_deep_to_parse(error: &serde_json::Error) -> bool {
     error.to_string().starts_with(TOO_DEEP_TO_PARSE)
 }
@@ -130,14 +132,14 @@ fn is_deeper_than(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// Can a number be carried?
+/// Whether a number can be carried without changing it.
 #[must_use]
 pub fn is_exact(number: &Number) -> bool {
     let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
     number.is_f64() || magnitude.is_some_and(is_exact_integer)
 }
 
-/// Has a 64-bit float room for all its digits? Beyond 2^53 it has for every second, fourth … integer, as 10^17.
+/// Whether a 64-bit float has room for all its digits. Beyond 2^53 it has for every second, fourth … integer, as 10^17.
 fn is_exact_integer(magnitude: u64) -> bool {
     let unused = magnitude.leading_zeros() + magnitude.trailing_zeros();
     magnitude == 0 || u64::BITS - unused <= f64::MANTISSA_DIGITS

@@ -20,8 +20,8 @@ use super::{
 /// Most bytes of a manifest as JSON, whatever way it comes (CONTRACT 6): 1 MiB.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// Most bytes that a plugin takes on the wire for its manifest: half of the 4 MiB that clients take, with room for the rest.
-const MAX_CARRIED: usize = 2 * 1024 * 1024 - 64 * 1024;
+/// Most bytes that a plugin takes on the wire for its manifest: half of what clients take, with room for the rest.
+const MAX_CARRIED: usize = json::MAX_MESSAGE / 2 - 64 * 1024;
 
 /// What a plugin says of itself (CONTRACT 5). It serialises to the normalised form of CONTRACT 5.3, and what was once
 /// accepted can always be deserialised; [`Manifest::parse`] and [`Manifest::from_value`] read what is new.
@@ -149,10 +149,10 @@ pub struct Tool {
     /// JSON schema of its result, of type `object`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Map<String, Value>>,
-    /// Must a person agree to each call?
+    /// Whether a person must agree to each call.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requires_confirmation: Option<bool>,
-    /// Does it work on a workspace?
+    /// Whether it works on a workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requires_workspace: Option<bool>,
     /// Hints for who calls it.
@@ -193,7 +193,7 @@ pub struct Toolset {
     /// How a model should use it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instruction: Option<String>,
-    /// Does it work on a workspace?
+    /// Whether it works on a workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requires_workspace: Option<bool>,
 }

@@ -114,7 +114,7 @@ impl Package {
         self.files.iter().find(|file| file.path == path)
     }
 
-    /// Does a path mean a folder, the install directory for one?
+    /// Whether a path means a folder; the install directory is one.
     #[must_use]
     pub fn has_folder(&self, path: &str) -> bool {
         let Ok(path) = clean(path) else { return false };

@@ -77,7 +77,7 @@ pub fn sanitize_line(text: &str) -> String {
     text.split('\t').map(sanitize).collect::<Vec<_>>().join("\t")
 }
 
-/// Is this a letter that a terminal may obey, or that changes a text without being seen?
+/// Whether a terminal may obey this letter, or it changes a text without being seen.
 #[must_use]
 pub fn is_unsafe(letter: char) -> bool {
     shown(letter) != Some(letter)

@@ -7,7 +7,6 @@
 //!                                                          └ writer ◄── queue ◄── Session::call, answers, pings
 //! ```
 
-mod close;
 mod connection;
 mod envelope;
 #[cfg(test)]
@@ -29,7 +28,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
-pub use close::CloseReason;
+pub use connection::CloseReason;
 pub use observe::Faults;
 pub use session::{Session, check_size};
 

@@ -131,7 +131,7 @@ impl Tally {
             return None;
         }
         let faults = self.unreported.take()?;
-        // A plugin that has kept still for as long as it would have had to wait is as good as new.
+        // A plugin that has broken nothing for as long as it would have had to wait is reported at once again.
         let has_kept_still = now >= self.quiet_until + self.pause;
         self.pause = if has_kept_still { PAUSE } else { self.pause };
         self.quiet_until = now + self.pause;

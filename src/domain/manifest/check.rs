@@ -43,7 +43,7 @@ pub(super) struct Field {
 /// A rule that a text keeps.
 #[derive(Clone, Copy)]
 pub(super) struct Rule {
-    /// Does the text keep it?
+    /// Whether a text keeps it.
     pub(super) holds: fn(&str) -> bool,
     /// What is said when it does not: it continues the sentence `Field "<path>"`.
     pub(super) broken: &'static str,

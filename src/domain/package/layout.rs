@@ -211,7 +211,7 @@ pub(super) fn clean(name: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Does a link at `path` with this text lead out of the install directory?
+/// Whether a link at `path` with this text leads out of the install directory.
 pub(super) fn leads_out(path: &str, target: &str) -> bool {
     let folder = parent(path).unwrap_or_default();
     target.starts_with('/') || join(folder, target).is_none()
