@@ -19,6 +19,12 @@ pub mod v1 {
 /// The encoded descriptor set of `plugd.v1`, for reflection.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugd_descriptor.bin"));
 
+/// Most bytes of a package: what an upload may have.
+pub const MAX_PACKAGE: u64 = crate::domain::package::MAX_ARCHIVE;
+
+/// Largest message that clients of the API take, in bytes: a page of plugins with large manifests.
+pub const MAX_MESSAGE: usize = 64 << 20;
+
 /// The `domain` of every `google.rpc.ErrorInfo` that plugd sends.
 pub const ERROR_DOMAIN: &str = "plugd";
 

@@ -30,8 +30,6 @@ pub(super) const QUICK: Duration = Duration::from_secs(30);
 pub(super) const SETTLE: Duration = Duration::from_secs(5 * 60);
 /// What a call gets beyond the time that the server was told to wait, so that the server's own words arrive.
 pub(super) const MARGIN: Duration = Duration::from_secs(5);
-/// The largest answer that is taken: a page of plugins with large manifests.
-const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 /// Bytes that may be under way on a connection of streams, so that one that is read slowly does not hold up the others.
 const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
 
@@ -91,13 +89,13 @@ impl Api {
     /// The client of `PluginService` for calls.
     pub(super) fn plugins(&self) -> PluginServiceClient<Authorized> {
         let client = PluginServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone());
-        client.max_decoding_message_size(MAX_MESSAGE)
+        client.max_decoding_message_size(crate::api::MAX_MESSAGE)
     }
 
     /// The client of `PluginService` for streams.
     pub(super) fn streams(&self) -> PluginServiceClient<Authorized> {
         let client = PluginServiceClient::with_interceptor(self.streams.clone(), self.bearer.clone());
-        client.max_decoding_message_size(MAX_MESSAGE)
+        client.max_decoding_message_size(crate::api::MAX_MESSAGE)
     }
 
     /// The client of `AccessService`.
@@ -108,7 +106,7 @@ impl Api {
     /// The client of `BusService`.
     pub(super) fn bus(&self) -> BusServiceClient<Authorized> {
         let client = BusServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone());
-        client.max_decoding_message_size(MAX_MESSAGE)
+        client.max_decoding_message_size(crate::api::MAX_MESSAGE)
     }
 }
 

@@ -57,62 +57,51 @@ impl Refusal {
 /// # Errors
 /// What kind of address it is instead of a public one.
 pub fn vet(address: IpAddr) -> Result<(), Refusal> {
-    match address {
-        IpAddr::V4(address) => vet_v4(address),
-        IpAddr::V6(address) => embedded(address).map_or_else(|| vet_v6(address), vet_v4),
-    }
-}
-
-fn vet_v4(address: Ipv4Addr) -> Result<(), Refusal> {
-    V4.iter().find(|(range, _)| range.contains(address)).map_or(Ok(()), |(_, refusal)| Err(*refusal))
-}
-
-fn vet_v6(address: Ipv6Addr) -> Result<(), Refusal> {
-    match V6.iter().find(|(range, _)| range.contains(address)) {
-        Some((_, refusal)) => Err(*refusal),
-        None if GLOBAL_UNICAST.contains(address) => Ok(()),
+    let address = match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) if has_prefix(address, NAT64, 96) => {
+            let [.., a, b, c, d] = address.octets();
+            Ipv4Addr::new(a, b, c, d).to_ipv6_mapped()
+        }
+        IpAddr::V6(address) => address,
+    };
+    match SPECIAL.iter().find(|special| has_prefix(address, special.base, special.prefix)) {
+        Some(special) => Err(special.refusal),
+        None if has_prefix(address, GLOBAL_UNICAST, 3) || address.to_ipv4_mapped().is_some() => Ok(()),
         None => Err(Refusal::Reserved),
     }
 }
 
-/// The IPv4 address that decides about this one.
-fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [.., a, b, c, d] = address.octets();
-    EMBEDDING.iter().any(|range| range.contains(address)).then_some(Ipv4Addr::new(a, b, c, d))
+/// Whether an address begins with the same `prefix` bits as `base`.
+const fn has_prefix(address: Ipv6Addr, base: Ipv6Addr, prefix: u32) -> bool {
+    (address.to_bits() ^ base.to_bits()).leading_zeros() >= prefix
 }
 
-/// The addresses that begin with the same `prefix` bits as `base`.
-struct Range<A> {
-    base: A,
+/// NAT64 with the well-known prefix: the last four bytes are an IPv4 address.
+const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
+
+/// What IANA has given to the regions so far begins with the same three bits.
+const GLOBAL_UNICAST: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
+
+/// Addresses with a purpose other than to serve packages: those that begin with the same `prefix` bits as `base`.
+struct Special {
+    base: Ipv6Addr,
     prefix: u32,
+    refusal: Refusal,
 }
 
-impl Range<Ipv4Addr> {
-    const fn contains(&self, address: Ipv4Addr) -> bool {
-        (self.base.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix
-    }
-}
-
-impl Range<Ipv6Addr> {
-    const fn contains(&self, address: Ipv6Addr) -> bool {
-        (self.base.to_bits() ^ address.to_bits()).leading_zeros() >= self.prefix
-    }
-}
-
-/// A range with a purpose other than to serve packages.
-type Special<A> = (Range<A>, Refusal);
-
-const fn v4([a, b, c, d]: [u8; 4], prefix: u32, refusal: Refusal) -> Special<Ipv4Addr> {
-    (Range { base: Ipv4Addr::new(a, b, c, d), prefix }, refusal)
+/// As the IPv6 addresses that are mapped to these.
+const fn v4([a, b, c, d]: [u8; 4], prefix: u32, refusal: Refusal) -> Special {
+    Special { base: Ipv4Addr::new(a, b, c, d).to_ipv6_mapped(), prefix: 96 + prefix, refusal }
 }
 
 /// By the first four groups of its base; the others are zero.
-const fn v6([a, b, c, d]: [u16; 4], prefix: u32, refusal: Refusal) -> Special<Ipv6Addr> {
-    (Range { base: Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix }, refusal)
+const fn v6([a, b, c, d]: [u16; 4], prefix: u32, refusal: Refusal) -> Special {
+    Special { base: Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix, refusal }
 }
 
-/// IANA's IPv4 special-purpose address registry, multicast, and the reserved end.
-const V4: [Special<Ipv4Addr>; 18] = [
+/// IANA's special-purpose address registries, site-local, multicast and reserved addresses; the narrower range first.
+const SPECIAL: [Special; 35] = [
     v4([0, 0, 0, 0], 8, Refusal::Unspecified),
     v4([10, 0, 0, 0], 8, Refusal::Private),
     v4([100, 64, 0, 0], 10, Refusal::Shared),
@@ -134,12 +123,8 @@ const V4: [Special<Ipv4Addr>; 18] = [
     v4([224, 0, 0, 0], 4, Refusal::Multicast),
     // Broadcast is at its end.
     v4([240, 0, 0, 0], 4, Refusal::Reserved),
-];
-
-/// IANA's IPv6 special-purpose address registry, site-local and multicast; the narrower range first.
-const V6: [Special<Ipv6Addr>; 17] = [
     v6([0, 0, 0, 0], 128, Refusal::Unspecified),
-    (Range { base: Ipv6Addr::LOCALHOST, prefix: 128 }, Refusal::Loopback),
+    Special { base: Ipv6Addr::LOCALHOST, prefix: 128, refusal: Refusal::Loopback },
     v6([0x64, 0xff9b, 1, 0], 48, Refusal::Tunnel),
     // Discard-only, and the dummy prefix.
     v6([0x100, 0, 0, 0], 64, Refusal::Reserved),
@@ -161,15 +146,6 @@ const V6: [Special<Ipv6Addr>; 17] = [
     v6([0xfe80, 0, 0, 0], 10, Refusal::LinkLocal),
     v6([0xfec0, 0, 0, 0], 10, Refusal::Private),
     v6([0xff00, 0, 0, 0], 8, Refusal::Multicast),
-];
-
-/// What IANA has given to the regions so far.
-const GLOBAL_UNICAST: Range<Ipv6Addr> = Range { base: Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), prefix: 3 };
-
-/// IPv4-mapped and NAT64 with the well-known prefix: the last four bytes are an IPv4 address.
-const EMBEDDING: [Range<Ipv6Addr>; 2] = [
-    Range { base: Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), prefix: 96 },
-    Range { base: Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), prefix: 96 },
 ];
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::v1::{InstallPluginRequest, UpdatePackageRequest, install_plugin_request, update_package_request},
-    domain::{Digest, Error, Reason, Result},
+    domain::{Digest, Error, Reason, Result, package::MAX_ARCHIVE},
 };
 
 /// What an upload may take.
@@ -24,9 +24,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 50 MiB (CONTRACT 6), as fast as packages have to travel.
+    /// A package (CONTRACT 6), as fast as packages have to travel.
     fn default() -> Self {
-        Self { max_bytes: 50 * 1024 * 1024, pace: pace::PACKAGES }
+        Self { max_bytes: MAX_ARCHIVE as usize, pace: pace::PACKAGES }
     }
 }
 

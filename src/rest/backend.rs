@@ -14,9 +14,6 @@ pub(super) use crate::api::v1::plugin_service_client::PluginServiceClient as Cli
 /// What carries calls: a service in memory or a channel.
 pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 
-/// Largest message taken from the service, in bytes: a page of plugins with large manifests.
-const MAX_MESSAGE: usize = 64 * 1024 * 1024;
-
 /// The gRPC API as the shim sees it.
 #[derive(Clone)]
 pub struct Backend {
@@ -39,8 +36,8 @@ impl Backend {
     {
         let (unary, bulk) = (boxed(unary), boxed(bulk));
         Self {
-            unary: Client::new(unary.clone()).max_decoding_message_size(MAX_MESSAGE),
-            bulk: Client::new(bulk).max_decoding_message_size(MAX_MESSAGE),
+            unary: Client::new(unary.clone()).max_decoding_message_size(crate::api::MAX_MESSAGE),
+            bulk: Client::new(bulk).max_decoding_message_size(crate::api::MAX_MESSAGE),
             health: HealthClient::new(unary),
         }
     }

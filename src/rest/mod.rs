@@ -55,8 +55,8 @@ use self::{
 };
 use crate::telemetry::trace;
 
-/// Largest body of a request, in bytes, unless the options say otherwise: 50 MiB (CONTRACT 1.5).
-pub const MAX_BODY: usize = 50 * 1024 * 1024;
+/// Largest body of a request, in bytes, unless the options say otherwise: a package (CONTRACT 1.5).
+pub const MAX_BODY: usize = crate::api::MAX_PACKAGE as usize;
 
 /// What an operator decides about the shim.
 #[derive(Debug, Clone)]

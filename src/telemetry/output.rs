@@ -17,7 +17,7 @@ use std::{
 const MAX_WAITING: usize = 1 << 20;
 
 /// How long what was printed last may take to be read when the process ends.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const FINISH: Duration = Duration::from_secs(2);
 
 /// A place to print to that never blocks and never fails. Each write is taken or dropped as a whole.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ impl BackgroundWriter {
     /// Waits until all is written, but not for long.
     pub fn finish(&self) {
         let is_busy = |state: &mut State| state.is_writing || !state.waiting.is_empty();
-        drop(self.0.changed.wait_timeout_while(self.0.lock(), LAST_WORDS, is_busy));
+        drop(self.0.changed.wait_timeout_while(self.0.lock(), FINISH, is_busy));
     }
 }
 
