@@ -115,7 +115,7 @@ impl Replace {
     /// As [`Replace::file`].
     pub fn file_at(self, folder: impl AsFd, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = format!(".{name}.new");
-        let mut file = create_at(&folder, &*new, self.mode)?;
+        let mut file = create_at(&folder, &new, self.mode)?;
         file.write_all(bytes)?;
         if self.is_durable {
             file.sync_all()?;
