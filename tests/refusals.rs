@@ -39,7 +39,10 @@ async fn an_unknown_or_malformed_id_is_not_found_by_every_call() {
                 .rollback_package(RollbackPackageRequest { plugin_id: plugin_id.clone(), ..Default::default() })
                 .await
                 .unwrap_err(),
-            plugins.stream_logs(StreamLogsRequest { plugin_id, ..Default::default() }).await.unwrap_err(),
+            plugins
+                .stream_logs(StreamLogsRequest { plugin_ids: vec![plugin_id], ..Default::default() })
+                .await
+                .unwrap_err(),
         ];
         for status in refusals {
             assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "PLUGIN_NOT_FOUND"), "{id:?}");

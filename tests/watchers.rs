@@ -51,7 +51,7 @@ async fn stall(plugd: &Plugd, talker: &str) -> impl Sized + use<> {
     let endpoint = endpoint.initial_stream_window_size(1024).initial_connection_window_size(65_535);
     let api = crate::harness::Api::over(endpoint, Some(plugd.token()));
     let watch = within("a watch", api.plugins().watch_state(WatchStateRequest::default())).await.unwrap();
-    let request = StreamLogsRequest { plugin_id: talker.to_owned(), follow: true, ..Default::default() };
+    let request = StreamLogsRequest { plugin_ids: vec![talker.to_owned()], follow: true, ..Default::default() };
     let logs = within("a log", api.plugins().stream_logs(request)).await.unwrap();
     (watch, logs)
 }

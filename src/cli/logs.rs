@@ -1,113 +1,213 @@
 //! `plugd logs`.
 
-use std::io::{self, IsTerminal};
+use std::{
+    collections::HashMap,
+    io::{self, IsTerminal},
+};
 
 use clap::Args;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
+use unicode_width::UnicodeWidthStr;
 
 use super::{
     Context,
-    client::Api,
+    client::{Api, present},
     failure::Failure,
     follow::{Backoff, ended, is_of_transport, is_passing},
-    select::One,
-    signals,
-    ui::{Ui, sanitize_line},
+    select, signals,
+    ui::{Style, Ui, sanitize_line},
 };
-use crate::api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse};
+use crate::api::v1::{LogLine, LogStream, StreamLogsRequest, StreamLogsResponse};
 
-/// Print what a plugin printed
+/// How much of each plugin's log is printed when all plugins are meant, unless it is said.
+const TAIL_OF_ALL: u32 = 10;
+/// The widest that the column of names gets.
+const MAX_NAME: usize = 24;
+/// Colours of plugins' names.
+const COLORS: [Style; 4] = [Style::Cyan, Style::Green, Style::Yellow, Style::Red];
+
+/// Print what plugins printed
+///
+/// Of several plugins each line begins with the plugin's name; with -f those installed later come too when none is named.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plugd logs my-plugin --tail 20\n  plugd logs -f my-plugin")]
+#[command(after_help = "Examples:\n  plugd logs my-plugin --tail 20\n  plugd logs -f\n  \
+                        plugd logs my-plugin --since 10m --timestamps --stderr")]
 pub(super) struct Logs {
-    #[command(flatten)]
-    plugin: One,
-    /// Go on with what it prints, until Ctrl-C
+    /// The plugins: of each its id, or its manifest id or name if no other has it [default: all, the last 10 lines of each]
+    #[arg(value_name = "ID")]
+    plugins: Vec<String>,
+    /// Go on with what they print, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
-    /// Only the last lines; 0 for none, and with -f only what it prints from now on
+    /// Only the last lines of each; 0 for none, and with -f only what they print from now on
     #[arg(long, short = 'n', value_name = "N")]
     tail: Option<u32>,
+    /// Only lines printed since then: 10m ago, or at 2026-01-02T03:04:05Z
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
+    /// Begin each line with when it was printed
+    #[arg(long, short)]
+    timestamps: bool,
+    /// Only what was printed to standard output
+    #[arg(long, conflicts_with = "stderr")]
+    stdout: bool,
+    /// Only what was printed to standard error
+    #[arg(long)]
+    stderr: bool,
+    /// Only what this run printed; `plugd get` shows the id of the current one
+    #[arg(long, value_name = "RUN")]
+    run: Option<String>,
 }
 
 impl Logs {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut request = StreamLogsRequest {
-            plugin_id: self.plugin.id(&context.api).await?,
-            follow: self.follow,
-            tail_lines: self.tail.unwrap_or_default(),
-            after: String::new(),
-        };
+        let mut plugin_ids = select::plugin_ids(&context.api, &self.plugins).await?;
+        plugin_ids.sort();
+        plugin_ids.dedup();
         let stop = signals::stop_token()?;
-        if self.tail == Some(0) {
-            request.after = end_of(&context.api, &request.plugin_id, &stop).await?;
-            if !self.follow {
-                return Ok(());
-            }
-        }
+        let mut printer = Printer {
+            ui: context.ui.clone(),
+            is_terminal: io::stdout().is_terminal(),
+            has_names: plugin_ids.len() != 1,
+            has_times: self.timestamps,
+            width: 0,
+        };
         let ui = &context.ui;
-        let is_terminal = io::stdout().is_terminal();
-        let mut sink = Lines { line: &mut |line| Ok(print(ui, line, is_terminal)?), note: &|text| ui.note(text) };
-        stream_logs(&context.api, request, &mut sink, &stop).await
+        let mut line = |from: &StreamLogsResponse, line: &LogLine| Ok(printer.print(from, line)?);
+        let mut sink = Lines { line: &mut line, note: &|text| ui.note(text) };
+        stream_logs(&context.api, self.request(plugin_ids), &mut sink, &stop).await
+    }
+
+    fn request(self, plugin_ids: Vec<String>) -> StreamLogsRequest {
+        let is_whole = !plugin_ids.is_empty() || self.since.is_some() || self.run.is_some();
+        let stream = match (self.stdout, self.stderr) {
+            (true, _) => LogStream::Stdout,
+            (_, true) => LogStream::Stderr,
+            _ => LogStream::Unspecified,
+        };
+        StreamLogsRequest {
+            tail_lines: self.tail.or((!is_whole).then_some(TAIL_OF_ALL)),
+            plugin_ids,
+            follow: self.follow,
+            since_time: self.since.map(to_wire),
+            stream: stream.into(),
+            run_id: self.run.unwrap_or_default(),
+            cursors: Vec::new(),
+        }
     }
 }
 
-/// The place after the last line that there is; empty if there is none.
-pub(super) async fn end_of(api: &Api, plugin_id: &str, stop: &CancellationToken) -> Result<String, Failure> {
-    let request = StreamLogsRequest { plugin_id: plugin_id.to_owned(), tail_lines: 1, ..StreamLogsRequest::default() };
-    let mut end = String::new();
-    let mut line = |line: &LogLine| {
-        end.clone_from(&line.cursor);
-        Ok(())
+/// A time, or how long ago it was.
+fn since(text: &str) -> Result<Timestamp, String> {
+    let ago = text.parse::<SignedDuration>().ok().filter(|ago| !ago.is_negative());
+    let time = ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok()).or_else(|| text.parse().ok());
+    time.ok_or_else(|| "write how long ago, like 10m or 1h30m, or a time, like 2026-01-02T03:04:05Z".to_owned())
+}
+
+fn to_wire(time: Timestamp) -> prost_types::Timestamp {
+    let nanos = time.as_nanosecond().rem_euclid(1_000_000_000);
+    prost_types::Timestamp { seconds: time.as_nanosecond().div_euclid(1_000_000_000) as i64, nanos: nanos as i32 }
+}
+
+/// Prints lines: for programs and files as they are, for a terminal with nothing in them that a terminal would obey.
+struct Printer {
+    ui: Ui,
+    is_terminal: bool,
+    has_names: bool,
+    has_times: bool,
+    /// How wide the names were so far.
+    width: usize,
+}
+
+impl Printer {
+    fn print(&mut self, from: &StreamLogsResponse, line: &LogLine) -> io::Result<()> {
+        if self.ui.is_json() {
+            return self.ui.json_line(&json(from, line));
+        }
+        let name = if self.has_names { self.name(from) } else { String::new() };
+        let time = line.time.filter(|_| self.has_times).map(|time| format!("{} ", words(time))).unwrap_or_default();
+        let text = if self.is_terminal { &sanitize_line(&line.text) } else { &line.text };
+        self.ui.line(&format!("{name}{time}{text}"))
+    }
+
+    /// The plugin's name in a column of its own, in a colour of its own.
+    fn name(&mut self, from: &StreamLogsResponse) -> String {
+        let name = sanitize_line(if from.plugin_name.is_empty() { &from.plugin_id } else { &from.plugin_name });
+        self.width = self.width.max(name.width()).min(MAX_NAME);
+        let padding = " ".repeat(self.width.saturating_sub(name.width()));
+        let color = from.plugin_id.bytes().fold(0, |sum, byte| sum + usize::from(byte)) % COLORS.len();
+        format!("{}{padding} | ", self.ui.paint(COLORS[color], &name))
+    }
+}
+
+/// A time as people and programs read it.
+fn words(time: prost_types::Timestamp) -> String {
+    let time = Timestamp::new(time.seconds, time.nanos).unwrap_or_default();
+    format!("{time:.3}")
+}
+
+fn json(from: &StreamLogsResponse, line: &LogLine) -> serde_json::Value {
+    let stream = match line.stream() {
+        LogStream::Unspecified => None,
+        LogStream::Stdout => Some("stdout"),
+        LogStream::Stderr => Some("stderr"),
     };
-    stream_logs(api, request, &mut Lines { line: &mut line, note: &|_| {} }, stop).await?;
-    Ok(end)
+    let time = line.time.map(|time| Timestamp::new(time.seconds, time.nanos).unwrap_or_default().to_string());
+    json!({
+        "plugin_id": from.plugin_id, "plugin_name": from.plugin_name, "text": line.text, "continues": line.continues,
+        "time": time, "stream": stream, "run_id": line.run_id, "cursor": line.cursor,
+    })
 }
 
-/// Prints a line: for programs and files as it is, for a terminal with nothing in it that a terminal would obey.
-fn print(ui: &Ui, line: &LogLine, is_terminal: bool) -> io::Result<()> {
-    match (ui.is_json(), is_terminal) {
-        (true, _) => ui.json_line(&json!({"text": line.text, "cursor": line.cursor})),
-        (false, true) => ui.line(&sanitize_line(&line.text)),
-        (false, false) => ui.line(&line.text),
-    }
+/// The place after the last line that a plugin has printed.
+///
+/// # Errors
+/// The log can't be read.
+pub(super) async fn end_of(api: &Api, plugin_id: &str) -> Result<String, Failure> {
+    let plugin_ids = vec![plugin_id.to_owned()];
+    let request = StreamLogsRequest { plugin_ids, tail_lines: Some(0), ..StreamLogsRequest::default() };
+    let mut batches = api.streams().stream_logs(request).await?.into_inner();
+    Ok(present(batches.message().await?)?.cursor)
 }
 
-/// Takes the lines of a log.
+/// Takes the lines of logs.
 pub(super) struct Lines<'a> {
-    /// Takes each line, in order.
-    pub(super) line: &'a mut (dyn FnMut(&LogLine) -> Result<(), Failure> + Send),
+    /// Takes each line, in order, with what is said about all that came with it.
+    pub(super) line: &'a mut (dyn FnMut(&StreamLogsResponse, &LogLine) -> Result<(), Failure> + Send),
     /// Takes remarks about the stream.
     pub(super) note: &'a (dyn Fn(&str) + Send + Sync),
 }
 
-/// Streams a log until its end or `stop`; one that is followed is resumed when it breaks.
+/// Streams logs until their end or `stop`; what is followed is resumed when it breaks, each plugin where it was.
 ///
 /// # Errors
 /// The server refuses it, or a line can't be taken.
 pub(super) async fn stream_logs(
     api: &Api,
-    mut request: StreamLogsRequest,
+    request: StreamLogsRequest,
     lines: &mut Lines<'_>,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let mut backoff = Backoff::default();
+    let mut place = Place { request, cursors: HashMap::new() };
     loop {
         let end = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            end = one_stream(api, &mut request, lines, &mut backoff) => end?,
+            end = one_stream(api, &mut place, lines, &mut backoff) => end?,
         };
+        let is_following = place.request.follow;
         let broken = match end {
-            None if !request.follow => return Ok(()),
+            None if !is_following => return Ok(()),
             None => ended(),
             Some(status) => status,
         };
-        let has_begun = !request.after.is_empty();
-        if !request.follow || !is_passing(&broken) || (!has_begun && is_of_transport(&broken)) {
+        let has_begun = !place.cursors.is_empty();
+        if !is_following || !is_passing(&broken) || (!has_begun && is_of_transport(&broken)) {
             return Err(broken.into());
         }
         (lines.note)(&format!("the log broke off ({}); resuming", broken.message()));
@@ -117,14 +217,36 @@ pub(super) async fn stream_logs(
     }
 }
 
-/// One stream to its end: the error it ended with, if any. `request` is moved on with each line.
+/// What is asked, and where the stream is with each plugin.
+struct Place {
+    request: StreamLogsRequest,
+    cursors: HashMap<String, String>,
+}
+
+impl Place {
+    fn request(&self) -> StreamLogsRequest {
+        if self.cursors.is_empty() {
+            return self.request.clone();
+        }
+        let cursors = self.cursors.values().cloned().collect();
+        StreamLogsRequest { cursors, tail_lines: None, ..self.request.clone() }
+    }
+
+    fn advance(&mut self, batch: StreamLogsResponse) {
+        if !batch.cursor.is_empty() {
+            self.cursors.insert(batch.plugin_id, batch.cursor);
+        }
+    }
+}
+
+/// One stream to its end: the error it ended with, if any.
 async fn one_stream(
     api: &Api,
-    request: &mut StreamLogsRequest,
+    place: &mut Place,
     lines: &mut Lines<'_>,
     backoff: &mut Backoff,
 ) -> Result<Option<Status>, Failure> {
-    let opened = api.streams().stream_logs(request.clone()).await;
+    let opened = api.streams().stream_logs(place.request()).await;
     let mut stream: Streaming<StreamLogsResponse> = match opened {
         Ok(response) => response.into_inner(),
         Err(status) => return Ok(Some(status)),
@@ -135,14 +257,16 @@ async fn one_stream(
             Err(status) => return Ok(Some(status)),
         };
         if batch.lines_lost {
-            (lines.note)("lines are missing here: the log was rotated away");
+            (lines.note)(&format!("lines of {} are missing here: they are no longer kept", batch.plugin_name));
+        }
+        if !batch.failure.is_empty() {
+            (lines.note)(&format!("nothing more of {} is printed: {}", batch.plugin_name, batch.failure));
         }
         for line in &batch.lines {
             backoff.reset();
-            (lines.line)(line)?;
-            request.after.clone_from(&line.cursor);
-            request.tail_lines = 0;
+            (lines.line)(&batch, line)?;
         }
+        place.advance(batch);
     }
     Ok(None)
 }
@@ -154,10 +278,15 @@ mod tests {
 
     const HOSTILE: &str = "a\x1b]0;t\x07b\u{9b}2Jc\rd\te\u{202e}f\u{2066}g";
 
-    fn printed(output: Output, is_terminal: bool) -> String {
+    fn mk_printer(output: Output, is_terminal: bool) -> (Printer, crate::cli::ui::tests::Printed) {
         let (ui, printed) = mk_ui(output);
+        (Printer { ui, is_terminal, has_names: false, has_times: false, width: 0 }, printed)
+    }
+
+    fn printed(output: Output, is_terminal: bool) -> String {
+        let (mut printer, printed) = mk_printer(output, is_terminal);
         let line = LogLine { text: HOSTILE.into(), ..Default::default() };
-        print(&ui, &line, is_terminal).unwrap();
+        printer.print(&StreamLogsResponse::default(), &line).unwrap();
         printed.text()
     }
 
@@ -173,5 +302,46 @@ mod tests {
             let line: serde_json::Value = serde_json::from_str(&printed(Output::Json, is_terminal)).unwrap();
             assert_eq!(line["text"], HOSTILE);
         }
+    }
+
+    #[test]
+    fn names_have_a_column_as_wide_as_the_widest_so_far_and_times_stand_behind_it() {
+        let (mut printer, printed) = mk_printer(Output::Table, false);
+        (printer.has_names, printer.has_times) = (true, true);
+        let time = Some(prost_types::Timestamp { seconds: 1_767_323_045, nanos: 6_000_000 });
+        for name in ["long name", "näme", "x", &"w".repeat(30)] {
+            let from = StreamLogsResponse { plugin_name: name.to_owned(), ..Default::default() };
+            printer.print(&from, &LogLine { text: "hi".into(), time, ..Default::default() }).unwrap();
+        }
+        let expected = "long name | 2026-01-02T03:04:05.006Z hi\nnäme      | 2026-01-02T03:04:05.006Z hi\n\
+                        x         | 2026-01-02T03:04:05.006Z hi\n";
+        let last = format!("{} | 2026-01-02T03:04:05.006Z hi\n", "w".repeat(30));
+        assert_eq!(printed.text(), format!("{expected}{last}"));
+    }
+
+    #[test]
+    fn since_is_how_long_ago_or_a_time() {
+        let at = since("2026-01-02T03:04:05Z").unwrap();
+        assert_eq!(at.to_string(), "2026-01-02T03:04:05Z");
+        let then = since("1h30m").unwrap();
+        let ago = Timestamp::now().duration_since(then);
+        assert!((90 * 60..91 * 60).contains(&ago.as_secs()), "{ago}");
+        for text in ["", "x", "-10m", "yesterday"] {
+            assert!(since(text).unwrap_err().contains("10m"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stream_resumes_each_plugin_where_it_was() {
+        let request = StreamLogsRequest { tail_lines: Some(10), follow: true, ..Default::default() };
+        let mut place = Place { request, cursors: HashMap::new() };
+        assert_eq!(place.request().tail_lines, Some(10));
+        for (id, cursor) in [("a", "a1"), ("b", "b1"), ("a", "a2"), ("b", "")] {
+            let (plugin_id, cursor) = (id.to_owned(), cursor.to_owned());
+            place.advance(StreamLogsResponse { plugin_id, cursor, ..Default::default() });
+        }
+        let mut resumed = place.request();
+        resumed.cursors.sort();
+        assert_eq!((resumed.cursors, resumed.tail_lines), (vec!["a2".to_owned(), "b1".to_owned()], None));
     }
 }

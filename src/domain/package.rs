@@ -11,10 +11,10 @@ use std::{
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-pub use self::layout::reserved;
+pub use self::layout::{clean, reserved};
 use self::{
     archive::{Archive, Refusal},
-    layout::{ESCAPES, Layout, Planned, clean, leads_out},
+    layout::{ESCAPES, Layout, Planned, leads_out},
 };
 use super::{
     error::{Error, Result},

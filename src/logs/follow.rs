@@ -184,34 +184,30 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
 }
 
-/// The plugins of a stream of several.
-pub trait Plugins: Send + Sync + 'static {
-    /// Those that there are now. Asked at the beginning, and when one prints for the first time.
-    fn now(&self) -> Vec<PluginId>;
-
-    /// Where a plugin's lines start.
-    fn start(&self, plugin: PluginId) -> From;
-}
+/// Says which plugins there are now.
+pub(super) type Now = Box<dyn Fn() -> Vec<PluginId> + Send + Sync>;
 
 /// The lines of several plugins, see [`Logs::stream_several`].
 pub(super) fn merge(
     logs: Logs,
-    plugins: impl Plugins,
+    starts: Vec<(PluginId, From)>,
+    now: Option<Now>,
     query: Query,
 ) -> impl Stream<Item = (PluginId, io::Result<LogBatch>)> + Send + 'static {
-    let appeared = logs.appeared();
-    let reads = Arc::new(Semaphore::new(MAX_READS));
-    let (streams, known) = (SelectAll::new(), HashSet::new());
-    let mut merged = Merged { logs, plugins, query, reads, appeared, streams, known, refused: Vec::new() };
-    merged.add_new(false);
+    let (appeared, reads) = (logs.appeared(), Arc::new(Semaphore::new(MAX_READS)));
+    let now = now.filter(|_| query.is_following);
+    let (streams, known, refused) = (SelectAll::new(), HashSet::new(), Vec::new());
+    let mut merged = Merged { logs, query, reads, now, appeared, streams, known, refused };
+    merged.add(starts);
     stream::unfold(merged, |mut merged| async { merged.next().await.map(|item| (item, merged)) })
 }
 
-struct Merged<P> {
+struct Merged {
     logs: Logs,
-    plugins: P,
     query: Query,
     reads: Arc<Semaphore>,
+    /// None if only those plugins are wanted that were there from the beginning.
+    now: Option<Now>,
     /// Changes when a plugin prints that never did before.
     appeared: watch::Receiver<usize>,
     streams: SelectAll<BoxStream<'static, (PluginId, io::Result<LogBatch>)>>,
@@ -220,7 +216,7 @@ struct Merged<P> {
     refused: Vec<PluginId>,
 }
 
-impl<P: Plugins> Merged<P> {
+impl Merged {
     async fn next(&mut self) -> Option<(PluginId, io::Result<LogBatch>)> {
         loop {
             if let Some(id) = self.refused.pop() {
@@ -229,27 +225,30 @@ impl<P: Plugins> Merged<P> {
             }
             tokio::select! {
                 Some(item) = self.streams.next() => return Some(item),
-                Ok(()) = self.appeared.changed(), if self.query.is_following => self.add_new(true),
+                Ok(()) = self.appeared.changed(), if self.now.is_some() => self.add_new(),
                 else => return None,
             }
         }
     }
 
-    /// Adds the plugins that are not known yet. What is new since the stream began is new from its first line on.
-    fn add_new(&mut self, is_late: bool) {
-        self.appeared.mark_unchanged();
-        for id in self.plugins.now() {
+    /// Adds the plugins that are new since the stream began, from their first lines on.
+    fn add_new(&mut self) {
+        let now = self.now.as_ref().map(|now| now()).unwrap_or_default();
+        self.add(now.into_iter().map(|id| (id, From::Start)).collect());
+    }
+
+    fn add(&mut self, starts: Vec<(PluginId, From)>) {
+        for (id, from) in starts {
             if !self.known.insert(id) {
                 continue;
             }
-            if self.streams.len() < MAX_PLUGINS {
-                let from = if is_late { From::Start } else { self.plugins.start(id) };
-                let output = self.logs.output(id);
-                let lines = stream(output, from, self.query.clone(), Arc::clone(&self.reads));
-                self.streams.push(lines.map(move |batch| (id, batch)).boxed());
-            } else {
+            if self.streams.len() >= MAX_PLUGINS {
                 self.refused.push(id);
+                continue;
             }
+            let output = self.logs.output(id);
+            let lines = stream(output, from, self.query.clone(), Arc::clone(&self.reads));
+            self.streams.push(lines.map(move |batch| (id, batch)).boxed());
         }
     }
 }

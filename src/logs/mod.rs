@@ -39,7 +39,7 @@ mod reader;
 mod tests;
 mod writer;
 
-pub use follow::{From, MAX_PLUGINS, Plugins, Query};
+pub use follow::{From, MAX_PLUGINS, Query};
 pub use layout::{LogCursor, NotACursor};
 pub use line::Stream;
 pub use reader::Filter;
@@ -186,14 +186,17 @@ impl Logs {
         follow::stream(self.output(plugin), from, query, Arc::new(Semaphore::new(1)))
     }
 
-    /// The same of several plugins: the lines of each in order, between plugins as they are read. One whose files can't be
-    /// read ends with an error, the others go on. If it follows it never ends.
-    pub fn stream_several<P: Plugins>(
+    /// The same of several plugins, each from its own place: the lines of each in order, between plugins as they are read.
+    /// One whose files can't be read ends with an error, the others go on. With `now`, which says which plugins there are,
+    /// those that come later are followed too, and the stream never ends.
+    pub fn stream_several(
         &self,
-        plugins: P,
+        starts: Vec<(PluginId, From)>,
+        now: Option<impl Fn() -> Vec<PluginId> + Send + Sync + 'static>,
         query: Query,
-    ) -> impl Streams<Item = (PluginId, io::Result<LogBatch>)> + Send + use<P> {
-        follow::merge(self.clone(), plugins, query)
+    ) -> impl Streams<Item = (PluginId, io::Result<LogBatch>)> + Send + 'static {
+        let now = now.map(|now| Box::new(now) as follow::Now);
+        follow::merge(self.clone(), starts, now, query)
     }
 
     /// Ends the streams of a plugin that is deleted. What it still prints is thrown away.

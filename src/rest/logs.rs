@@ -24,7 +24,7 @@ pub(super) fn operations() -> Vec<Operation> {
 }
 
 async fn follow(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = StreamLogsRequest { plugin_id, follow: true, ..Default::default() };
+    let request = StreamLogsRequest { plugin_ids: vec![plugin_id], follow: true, ..Default::default() };
     let batches = api.bulk().stream_logs(api.request(request)).await?.into_inner();
     let batches = batches.scan((), |(), batch| ready(batch.inspect_err(log_end).ok()));
     let until_end = batches.map(Some).chain(stream::once(ready(None)));
@@ -35,11 +35,12 @@ fn log_end(status: &Status) {
     tracing::debug!(code = ?status.code(), message = status.message(), "a stream of logs ended");
 }
 
-/// Lines as events. A long line comes in pieces, which are one event all the same.
+/// Lines as events. A long line comes in pieces, which are one event all the same, unless a line of the other output comes
+/// between them.
 #[derive(Default)]
 struct Events {
-    /// The event of a line that goes on has begun.
-    is_open: bool,
+    /// The event of a line that goes on has begun; what that was printed to.
+    open: Option<i32>,
 }
 
 impl Events {
@@ -54,16 +55,18 @@ impl Events {
         text
     }
 
-    fn line(&mut self, LogLine { text, continues, .. }: &LogLine) -> String {
-        let is_first = !std::mem::replace(&mut self.is_open, *continues);
-        match is_first && !continues {
+    fn line(&mut self, LogLine { text, continues, stream, .. }: &LogLine) -> String {
+        let cut = self.cut(self.open.is_some_and(|open| open != *stream));
+        let is_first = std::mem::replace(&mut self.open, continues.then_some(*stream)).is_none();
+        let event = match is_first && !continues {
             true => sse::message(text),
             false => sse::part(text, is_first, !continues),
-        }
+        };
+        format!("{cut}{event}")
     }
 
     /// What ends an event whose line does not go on after all.
     fn cut(&mut self, is_cut: bool) -> &'static str {
-        if is_cut && std::mem::take(&mut self.is_open) { sse::END } else { "" }
+        if is_cut && self.open.take().is_some() { sse::END } else { "" }
     }
 }

@@ -1,10 +1,9 @@
 //! A certificate that plugd makes for itself, where nobody has one for it.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write},
+    fs::DirBuilder,
     net::{IpAddr, SocketAddr},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +16,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::{Error, Files, Result, certificates, client::Verifier};
+use crate::files::Replace;
 
 /// How long a certificate is good: the longest that Apple's clients take.
 const DAYS: i64 = 825;
@@ -84,13 +84,16 @@ fn is_good(certificate: &Path, key: &Path, names: &[String]) -> bool {
     names.iter().all(is_taken) && Files::new(certificate.to_owned(), key.to_owned()).load().is_ok()
 }
 
+/// Only its owner can read it.
+const SECRET: Replace = Replace { mode: 0o600, is_durable: true };
+
 fn make(folder: &Path, certificate: &Path, key: &Path, names: Vec<String>) -> Result<()> {
     let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
     let made = signed(names, today).map_err(|error| Error::Unmade(error.to_string()))?;
     let unwritable = |path: &Path, error| Error::Unwritable { path: path.to_owned(), source: error };
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| unwritable(folder, error))?;
     for (path, text) in [(key, made.1), (certificate, made.0)] {
-        write(path, text.as_bytes()).map_err(|error| unwritable(path, error))?;
+        SECRET.file(path, text.as_bytes()).map_err(|error| unwritable(path, error))?;
     }
     Ok(())
 }
@@ -109,19 +112,6 @@ fn signed(names: Vec<String>, today: jiff::civil::Date) -> anyhow::Result<(Strin
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
 
-/// Writes a file that only its owner can read: whole, or not at all.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(new, path)
-}
-
 fn fingerprint(path: &Path) -> Result<String> {
     let found: Vec<CertificateDer<'_>> = certificates(path)?;
     let digest = Sha256::digest(found.first().map(AsRef::as_ref).unwrap_or_default());
@@ -130,7 +120,7 @@ fn fingerprint(path: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 
@@ -168,8 +158,8 @@ mod tests {
         for (days_left, is_kept) in [(70, true), (50, false), (-1, false)] {
             let begun = today.checked_sub(jiff::Span::new().days(DAYS - days_left)).unwrap();
             let made = signed(names(IpAddr::from([127, 0, 0, 1])), begun).unwrap();
-            write(certificate, made.0.as_bytes()).unwrap();
-            write(key, made.1.as_bytes()).unwrap();
+            SECRET.file(certificate, made.0.as_bytes()).unwrap();
+            SECRET.file(key, made.1.as_bytes()).unwrap();
             let before = fingerprint(certificate).unwrap();
             assert_eq!(keep(folder.path()).fingerprint == before, is_kept, "{days_left}");
         }

@@ -114,3 +114,44 @@ async fn a_log_is_printed_followed_and_cut_to_its_end() {
     let outside = plugd.api().register(&external_manifest("outside")).await.unwrap().id;
     assert_eq!(run(&plugd, &["logs", &outside]).await.code(), Some(9));
 }
+
+#[tokio::test]
+async fn the_logs_of_all_plugins_are_followed_each_line_with_its_name_also_after_a_restart_of_plugd() {
+    let mut plugd = Plugd::start().await;
+    let first = plugd.api().run(&["tame"]).await;
+    let name = plugd.api().get(&first).await.unwrap().name;
+    let mut log = Running::start(&mut cli(&plugd, &["logs", "-f"]));
+    log.find(&format!("{name} | connected")).await;
+    let later = plugd.api().run(&["tame"]).await;
+    log.find(&format!("{name} | connected")).await;
+    run(&plugd, &["call", &later, "robot_tool_call"]).await.text();
+    log.find("request robot_tool_call").await;
+    plugd.kill_9().await;
+    plugd.restart_on_the_same_address().await;
+    let newest = plugd.api().run(&["tame"]).await;
+    run(&plugd, &["call", &newest, "robot_tool_call"]).await.text();
+    log.find("request robot_tool_call").await;
+    log.interrupt();
+    assert!(is_interrupted_or_ok(log.ended().await));
+}
+
+#[tokio::test]
+async fn a_log_is_narrowed_to_a_time_and_an_output_and_may_show_times() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().run(&["tame"]).await;
+    plugd.api().logs(&id).await.until("connected").await;
+    let timed = run(&plugd, &["logs", &id, "--since", "10m", "--timestamps", "--stdout"]).await;
+    let first = timed.text().lines().next().unwrap();
+    let (time, text) = first.split_once(' ').unwrap();
+    assert!(
+        time.ends_with('Z') && time.len() == "2026-01-02T03:04:05.678Z".len() && text.starts_with("pid "),
+        "{first}"
+    );
+    assert_eq!(run(&plugd, &["logs", &id, "--stderr"]).await.text(), "");
+    let future = run(&plugd, &["logs", &id, "--since", "9999-01-02T03:04:05Z"]).await;
+    assert_eq!(future.text(), "");
+    let unknown = run(&plugd, &["logs", &id, "--since", "yesterday"]).await;
+    assert!(unknown.code() == Some(2) && unknown.stderr.contains("10m"), "{unknown:?}");
+    let json = change(run(&plugd, &["logs", &id, "-o", "json", "-n", "1"]).await.text());
+    assert_eq!((json["stream"].as_str(), json["plugin_id"].as_str()), (Some("stdout"), Some(&*id)));
+}

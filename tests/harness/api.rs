@@ -166,7 +166,7 @@ impl Api {
 
     /// Follows what a plugin prints, from its first line on.
     pub(crate) async fn logs(&self, id: &str) -> LogStream {
-        let request = StreamLogsRequest { plugin_id: id.to_owned(), follow: true, ..Default::default() };
+        let request = StreamLogsRequest { plugin_ids: vec![id.to_owned()], follow: true, ..Default::default() };
         self.logs_as(request).await.unwrap()
     }
 

@@ -34,6 +34,11 @@ impl LogStream {
         Ok(self.pending.pop_front())
     }
 
+    /// The next message as it is.
+    pub(crate) async fn batch(&mut self) -> StreamLogsResponse {
+        within("a message of a log", self.stream.message()).await.unwrap().expect("the stream ended")
+    }
+
     /// The lines up to the first that begins like this, and that one.
     pub(crate) async fn until(&mut self, start: &str) -> Vec<LogLine> {
         let mut lines: Vec<LogLine> = Vec::new();

@@ -255,7 +255,7 @@ impl<'a> Deployment<'a> {
             return;
         }
         let after = match is_old {
-            true => end_of(&self.session.api, id, &self.session.stop).await.unwrap_or_default(),
+            true => end_of(&self.session.api, id).await.unwrap_or_default(),
             false => String::new(),
         };
         self.log = Some((id.to_owned(), follow_log(self.session, id, after)));

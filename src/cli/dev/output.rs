@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::v1::{
-        LogLine, Plugin, PluginEvent, StreamLogsRequest, WatchStateRequest, WatchStateResponse,
+        LogLine, Plugin, PluginEvent, StreamLogsRequest, StreamLogsResponse, WatchStateRequest, WatchStateResponse,
         watch_state_response::Frame,
     },
     cli::{
@@ -83,7 +83,7 @@ impl Commands {
             (
                 "follow its log",
                 "PluginService/StreamLogs",
-                format!("{{\"plugin_id\":\"{plugin_id}\",\"follow\":true}}"),
+                format!("{{\"plugin_ids\":[\"{plugin_id}\"],\"follow\":true}}"),
             ),
         ];
         let _ = writeln!(text, "\n  gRPC    {address}\n  REST    http://{address}/api/plugins");
@@ -175,11 +175,14 @@ fn why_taken_back(before: &Plugin, after: &Plugin) -> Option<String> {
 
 /// Prints what a plugin prints after this cursor, until dropped.
 pub(super) fn follow_log(session: &Session, plugin_id: &str, after: String) -> AbortOnDropHandle<()> {
-    let (session, plugin_id) = (session.clone(), plugin_id.to_owned());
+    let (session, plugin_ids) = (session.clone(), vec![plugin_id.to_owned()]);
+    let cursors = Some(after).filter(|after| !after.is_empty()).into_iter().collect();
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let request = StreamLogsRequest { plugin_id, follow: true, tail_lines: 0, after };
+        let request = StreamLogsRequest { plugin_ids, cursors, follow: true, ..StreamLogsRequest::default() };
         let prefix = session.prefix("log", Style::Green);
-        let mut print = |line: &LogLine| Ok(session.ui.line(&format!("{prefix}{}", sanitize_line(&line.text)))?);
+        let mut print = |_: &StreamLogsResponse, line: &LogLine| {
+            Ok(session.ui.line(&format!("{prefix}{}", sanitize_line(&line.text)))?)
+        };
         let mut lines = Lines { line: &mut print, note: &|text| session.say(text) };
         if let Err(failure) = stream_logs(&session.api, request, &mut lines, &session.stop).await {
             session.complain(&failure);

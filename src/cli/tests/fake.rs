@@ -38,7 +38,7 @@ struct State {
     watches: VecDeque<(Vec<WatchStateResponse>, Status)>,
     watched: Vec<String>,
     logs: VecDeque<(Vec<LogLine>, Option<Status>)>,
-    logged: Vec<(String, u32)>,
+    logged: Vec<(Vec<String>, Option<u32>)>,
 }
 
 /// A running server.
@@ -133,7 +133,8 @@ impl Fake {
 
     /// The next log has these lines and then this error.
     pub(in crate::cli) fn log<const N: usize>(&self, lines: [&str; N], end: Option<Status>) {
-        let lines = lines.map(|text| LogLine { text: text.to_owned(), cursor: format!("at {text}"), continues: false });
+        let lines =
+            lines.map(|text| LogLine { text: text.to_owned(), cursor: format!("at {text}"), ..LogLine::default() });
         self.with(|state| state.logs.push_back((lines.into(), end)));
     }
 
@@ -164,7 +165,7 @@ impl Fake {
     }
 
     /// The cursors and tails that logs were asked with.
-    pub(in crate::cli) fn logs_asked_for(&self) -> Vec<(String, u32)> {
+    pub(in crate::cli) fn logs_asked_for(&self) -> Vec<(Vec<String>, Option<u32>)> {
         self.with(|state| state.logged.clone())
     }
 }
@@ -331,9 +332,10 @@ plugin_service! {
 
     async fn stream_logs(&self, request: Request<StreamLogsRequest>) -> Answer<Self::StreamLogsStream> {
         let mut state = self.0.lock().unwrap();
-        state.logged.push((request.get_ref().after.clone(), request.get_ref().tail_lines));
+        state.logged.push((request.get_ref().cursors.clone(), request.get_ref().tail_lines));
         let (lines, end) = state.logs.pop_front().ok_or_else(|| Status::internal("one log too many"))?;
-        let batch = StreamLogsResponse { lines, lines_lost: false, caught_up: true };
+        let cursor = lines.last().map(|line| line.cursor.clone()).unwrap_or_default();
+        let batch = StreamLogsResponse { lines, cursor, caught_up: true, ..StreamLogsResponse::default() };
         let batches = std::iter::once(Ok(batch)).chain(end.map(Err));
         Ok(Response::new(Box::pin(iter(batches.collect::<Vec<_>>()))))
     }

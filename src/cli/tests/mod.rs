@@ -215,7 +215,7 @@ async fn a_followed_log_resumes_after_the_last_line() {
     let (printed, done) = run(&fake.url, &["logs", ID, "-f", "--tail", "2"]).await;
     assert_eq!(done.unwrap_err().exit, Exit::Denied);
     assert_eq!(printed, "one\ntwo\nthree\n");
-    assert_eq!(fake.logs_asked_for(), [(String::new(), 2), ("at two".to_owned(), 0)]);
+    assert_eq!(fake.logs_asked_for(), [(vec![], Some(2)), (vec!["at two".to_owned()], None)]);
 }
 
 #[tokio::test]

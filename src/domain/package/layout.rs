@@ -197,7 +197,7 @@ fn check_kind(path: &str, entry: &ZipFileEntry<'_>) -> Result<(), String> {
 ///
 /// # Errors
 /// What is wrong with the name.
-pub(super) fn clean(name: &str) -> Result<String, &'static str> {
+pub fn clean(name: &str) -> Result<String, &'static str> {
     if name.is_empty() {
         return Err("it has no name");
     }

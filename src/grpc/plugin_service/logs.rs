@@ -1,63 +1,168 @@
-//! `StreamLogs`.
+//! `StreamLogs`: what supervised plugins print.
 
-use std::io;
+use std::{collections::HashMap, io};
 
 use futures_util::StreamExt;
+use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::{Answer, BoxStream, PluginService};
 use crate::{
-    api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse},
-    domain::{Error, Mode, PluginId, Reason, Result},
+    api::v1::{self, LogStream, StreamLogsRequest, StreamLogsResponse},
+    domain::{Error, Mode, PluginId, Reason, Result, RunId},
     grpc::{convert, status::status},
-    logs::{From, LogBatch, Query},
+    logs::{Filter, From, LogBatch, LogCursor, LogLine, MAX_PLUGINS, Query, Stream},
+    supervisor::{Handle, ListQuery},
 };
 
 impl PluginService {
     pub(super) fn stream(&self, request: Request<StreamLogsRequest>) -> Answer<BoxStream<StreamLogsResponse>> {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();
-        let (id, from) = self.place(&asked).map_err(status)?;
-        let batches = self
-            .0
-            .logs
-            .stream(id, from, Query { is_following: asked.follow, ..Query::default() })
-            .map(move |batch| message(id, batch));
+        let query = query(&asked).map_err(status)?;
+        let starts = self.starts(&asked).map_err(status)?;
+        let batches = match *starts.as_slice() {
+            [start] if !asked.plugin_ids.is_empty() => self.of_one(start, query),
+            _ => self.of_several(starts, asked.plugin_ids.is_empty(), query),
+        };
         Ok(Response::new(self.until_ended(batches, caller)))
     }
 
-    fn place(&self, asked: &StreamLogsRequest) -> Result<(PluginId, From)> {
-        let id = convert::plugin_id(&asked.plugin_id)?;
+    fn of_one(&self, (id, from): (PluginId, From), query: Query) -> BoxStream<StreamLogsResponse> {
+        let handle = self.0.handle.clone();
+        let batches = self.0.logs.stream(id, from, query);
+        Box::pin(batches.map(move |batch| match batch {
+            Ok(batch) => Ok(message(&handle, id, batch)),
+            Err(error) => Err(unreadable(id, &error)),
+        }))
+    }
+
+    fn of_several(&self, starts: Vec<(PluginId, From)>, is_all: bool, query: Query) -> BoxStream<StreamLogsResponse> {
+        let (handle, among) = (self.0.handle.clone(), self.0.handle.clone());
+        let now = is_all.then_some(move || supervised(&among));
+        let batches = self.0.logs.stream_several(starts, now, query);
+        Box::pin(batches.map(move |(id, batch)| match batch {
+            Ok(batch) => Ok(message(&handle, id, batch)),
+            Err(error) => Ok(failure(&handle, id, &error)),
+        }))
+    }
+
+    /// Which plugins are asked for, and where the lines of each begin.
+    fn starts(&self, asked: &StreamLogsRequest) -> Result<Vec<(PluginId, From)>> {
+        let ids = match asked.plugin_ids.as_slice() {
+            [] => supervised(&self.0.handle),
+            named => named.iter().map(|id| self.with_log(id)).collect::<Result<_>>()?,
+        };
+        if ids.len() > MAX_PLUGINS {
+            let message = format!("one stream takes {MAX_PLUGINS} plugins at the most, not {}: name fewer", ids.len());
+            return Err(Error::field("plugin_ids", message));
+        }
+        let cursors = cursors(asked)?;
+        let begin = match asked.tail_lines {
+            _ if !cursors.is_empty() => From::Start,
+            Some(lines) => From::Tail(lines),
+            None => From::Start,
+        };
+        let start = |id| (id, cursors.get(&id).copied().map_or(begin, From::After));
+        Ok(ids.into_iter().map(start).collect())
+    }
+
+    /// The plugin with this id, if plugd has logs of it.
+    fn with_log(&self, id: &str) -> Result<PluginId> {
+        let id = convert::plugin_id(id)?;
         if self.0.handle.get(id)?.desired.mode == Mode::External {
             let message = "an external plugin prints where it is run; plugd has no logs of it";
             return Err(Error::new(Reason::ExternalPlugin, message).with("plugin_id", id));
         }
-        let from = match (asked.after.as_str(), asked.tail_lines) {
-            ("", 0) => From::Start,
-            ("", lines) => From::Tail(lines),
-            (cursor, 0) => {
-                let refusal = |_| Error::field("after", "must be the cursor of a line, unchanged");
-                From::After(cursor.parse().map_err(refusal)?)
-            }
-            _ => return Err(Error::field("tail_lines", "can't be given together with after")),
-        };
-        Ok((id, from))
+        Ok(id)
     }
 }
 
-fn message(id: PluginId, batch: io::Result<LogBatch>) -> Result<StreamLogsResponse, Status> {
-    let batch = batch.map_err(|error| {
-        tracing::warn!(plugin = %id, %error, "the log can't be read");
-        status(Error::new(Reason::Internal, "the plugin's log can't be read").with("plugin_id", id))
-    })?;
-    let line = |line: crate::logs::LogLine| LogLine {
-        cursor: line.cursor.to_string(),
-        text: line.text,
-        continues: line.continues,
+/// The plugins that plugd has logs of.
+fn supervised(handle: &Handle) -> Vec<PluginId> {
+    let query = ListQuery { mode: Some(Mode::Supervised), ..ListQuery::default() };
+    handle.list(&query, |_| true).iter().map(|plugin| plugin.id).collect()
+}
+
+/// Where an earlier stream was, a plugin.
+fn cursors(asked: &StreamLogsRequest) -> Result<HashMap<PluginId, LogCursor>> {
+    let refusal = |_| Error::field("cursors", "must be cursors of this service, unchanged");
+    let parse = |text: &String| text.parse().map(|cursor: LogCursor| (cursor.plugin, cursor)).map_err(refusal);
+    let cursors: HashMap<_, _> = asked.cursors.iter().map(parse).collect::<Result<_>>()?;
+    if cursors.len() < asked.cursors.len() {
+        return Err(Error::field("cursors", "must have one cursor a plugin"));
+    }
+    if !cursors.is_empty() && asked.tail_lines.is_some() {
+        return Err(Error::field("tail_lines", "can't be given together with cursors"));
+    }
+    let is_asked = |id: &PluginId| asked.plugin_ids.iter().any(|asked| *asked == id.to_string());
+    if !asked.plugin_ids.is_empty() && !cursors.keys().all(is_asked) {
+        return Err(Error::field("cursors", "must be of the plugins in plugin_ids"));
+    }
+    Ok(cursors)
+}
+
+fn query(asked: &StreamLogsRequest) -> Result<Query> {
+    let stream = match LogStream::try_from(asked.stream) {
+        Ok(LogStream::Unspecified) => None,
+        Ok(LogStream::Stdout) => Some(Stream::Stdout),
+        Ok(LogStream::Stderr) => Some(Stream::Stderr),
+        Err(_) => return Err(Error::field("stream", "must be a LogStream")),
     };
-    Ok(StreamLogsResponse {
+    let run = match asked.run_id.as_str() {
+        "" => None,
+        id => Some(id.parse::<RunId>().map_err(|_| Error::field("run_id", "must be the id of a run"))?),
+    };
+    let since = asked.since_time.map(since).transpose()?;
+    Ok(Query { filter: Filter { since, stream, run }, is_following: asked.follow })
+}
+
+fn since(time: prost_types::Timestamp) -> Result<Timestamp> {
+    Timestamp::new(time.seconds, time.nanos).map_err(|_| Error::field("since_time", "must be a time"))
+}
+
+fn unreadable(id: PluginId, error: &io::Error) -> Status {
+    tracing::warn!(plugin = %id, %error, "the log can't be read");
+    status(Error::new(Reason::Internal, "the plugin's log can't be read").with("plugin_id", id))
+}
+
+/// The last message about a plugin whose log can't be read on, while the others go on.
+fn failure(handle: &Handle, id: PluginId, error: &io::Error) -> StreamLogsResponse {
+    tracing::warn!(plugin = %id, %error, "the log can't be read");
+    let failure = match error.kind() {
+        io::ErrorKind::QuotaExceeded => error.to_string(),
+        _ => "the plugin's log can't be read".to_owned(),
+    };
+    StreamLogsResponse { failure, ..about(handle, id) }
+}
+
+fn about(handle: &Handle, id: PluginId) -> StreamLogsResponse {
+    let plugin_name = handle.get(id).map(|plugin| plugin.desired.manifest.name.clone()).unwrap_or_default();
+    StreamLogsResponse { plugin_id: id.to_string(), plugin_name, ..StreamLogsResponse::default() }
+}
+
+fn message(handle: &Handle, id: PluginId, batch: LogBatch) -> StreamLogsResponse {
+    StreamLogsResponse {
         lines: batch.lines.into_iter().map(line).collect(),
         lines_lost: batch.lines_lost,
         caught_up: batch.caught_up,
-    })
+        cursor: batch.cursor.to_string(),
+        ..about(handle, id)
+    }
+}
+
+fn line(line: LogLine) -> v1::LogLine {
+    let stream = match line.stream {
+        None => LogStream::Unspecified,
+        Some(Stream::Stdout) => LogStream::Stdout,
+        Some(Stream::Stderr) => LogStream::Stderr,
+    };
+    v1::LogLine {
+        cursor: line.cursor.to_string(),
+        text: line.text,
+        continues: line.continues,
+        time: line.time.map(convert::timestamp),
+        stream: stream.into(),
+        run_id: line.run.map(|run| run.to_string()).unwrap_or_default(),
+    }
 }

@@ -78,19 +78,15 @@ async fn lines_that_are_not_wanted_do_not_hold_up_those_that_are() {
     assert_eq!(texts(&take(&mut stream, 1).await), ["wanted"]);
 }
 
-/// Plugins, and where their lines start.
-#[derive(Clone, Default)]
-struct Known(Arc<Mutex<HashMap<PluginId, From>>>);
+type Known = Arc<Mutex<Vec<PluginId>>>;
 
-impl Plugins for Known {
-    fn now(&self) -> Vec<PluginId> {
-        self.0.lock().unwrap().keys().copied().collect()
-    }
-
-    fn start(&self, plugin: PluginId) -> From {
-        self.0.lock().unwrap()[&plugin]
-    }
+fn now(known: &Known) -> Option<impl Fn() -> Vec<PluginId> + use<>> {
+    let known = Arc::clone(known);
+    Some(move || known.lock().unwrap().clone())
 }
+
+/// No plugin comes later.
+const NONE_LATER: Option<fn() -> Vec<PluginId>> = None;
 
 impl Fixture {
     /// Another plugin beside this one, which prints this.
@@ -110,10 +106,10 @@ async fn a_stream_of_several_has_the_lines_of_each_and_of_those_that_come_later(
     let [one, two, late] = mk_plugins();
     for id in [one, two] {
         fixture.print_as(id, "before\n");
-        known.0.lock().unwrap().insert(id, From::Tail(0));
     }
     let query = Query { is_following: true, ..Query::default() };
-    let mut stream = Box::pin(fixture.logs.stream_several(known.clone(), query));
+    let starts = [one, two].map(|id| (id, From::Tail(0))).to_vec();
+    let mut stream = Box::pin(fixture.logs.stream_several(starts, now(&known), query));
     let mut opened = HashMap::new();
     for _ in [one, two] {
         let (id, batch) = timeout(DEADLINE, stream.next()).await.unwrap().unwrap();
@@ -121,7 +117,7 @@ async fn a_stream_of_several_has_the_lines_of_each_and_of_those_that_come_later(
         assert_eq!(told(&batch), (vec![], false, true));
         opened.insert(id, batch.cursor);
     }
-    known.0.lock().unwrap().insert(late, From::Tail(0));
+    known.lock().unwrap().extend([one, two, late]);
     for id in [one, two, late] {
         fixture.print_as(id, &format!("line of {id}\n"));
     }
@@ -140,14 +136,14 @@ async fn a_stream_of_several_has_the_lines_of_each_and_of_those_that_come_later(
 
 #[tokio::test]
 async fn a_plugin_that_can_not_be_read_or_is_deleted_does_not_end_the_stream_of_the_others() {
-    let (fixture, known) = (Fixture::new(Options::default()), Known::default());
+    let fixture = Fixture::new(Options::default());
     let [good, bad, gone] = mk_plugins();
     fixture.print_as(good, "one\n");
     fixture.print_as(gone, "one\n");
     fs::write(fixture.dir.path().join(bad.to_string()), "no folder").unwrap();
-    known.0.lock().unwrap().extend([good, bad, gone].map(|id| (id, From::Start)));
     let query = Query { is_following: true, ..Query::default() };
-    let mut stream = Box::pin(fixture.logs.stream_several(known, query));
+    let starts = [good, bad, gone].map(|id| (id, From::Start)).to_vec();
+    let mut stream = Box::pin(fixture.logs.stream_several(starts, NONE_LATER, query));
     let mut seen: HashMap<PluginId, Result<usize, ()>> = HashMap::new();
     for _ in 0..3 {
         let (id, batch) = timeout(DEADLINE, stream.next()).await.unwrap().unwrap();
@@ -158,13 +154,15 @@ async fn a_plugin_that_can_not_be_read_or_is_deleted_does_not_end_the_stream_of_
     fixture.print_as(good, "two\n");
     let (id, batch) = timeout(DEADLINE, stream.next()).await.unwrap().unwrap();
     assert_eq!((id, texts(&batch.unwrap().lines)), (good, vec!["two".to_owned()]));
+    fixture.logs.remove(good);
+    assert!(timeout(DEADLINE, stream.next()).await.unwrap().is_none(), "nobody is left who could print");
 }
 
 #[tokio::test]
 async fn more_plugins_than_a_stream_takes_are_refused_one_by_one() {
-    let (fixture, known) = (Fixture::new(Options::default()), Known::default());
-    known.0.lock().unwrap().extend((0..MAX_PLUGINS + 2).map(|_| (PluginId::from(xid::new()), From::Start)));
-    let items: Vec<_> = fixture.logs.stream_several(known, Query::default()).collect().await;
+    let fixture = Fixture::new(Options::default());
+    let starts = (0..MAX_PLUGINS + 2).map(|_| (PluginId::from(xid::new()), From::Start)).collect();
+    let items: Vec<_> = fixture.logs.stream_several(starts, NONE_LATER, Query::default()).collect().await;
     assert_eq!(items.iter().filter(|(_, batch)| batch.is_err()).count(), 2);
     assert_eq!(items.len(), MAX_PLUGINS + 2);
 }

@@ -58,6 +58,17 @@ async fn a_line_in_pieces_is_one_event() {
     assert_eq!(text, "data: a\ndata: bcd\n\ndata: e\n\ndata: d\n\ndata: f\n\nevent: end\ndata:\n\n");
 }
 
+#[tokio::test]
+async fn a_line_of_the_other_output_ends_the_event_of_a_line_in_pieces() {
+    let harness = Harness::new();
+    let of =
+        |text: &str, stream: i32, continues| LogLine { text: text.to_owned(), stream, continues, ..Default::default() };
+    let lines = vec![of("a", 1, true), of("err", 2, false), of("b", 1, true), of("c", 1, false)];
+    harness.fake.logs(vec![Ok(StreamLogsResponse { lines, ..Default::default() }), Err(Status::unavailable("bye"))]);
+    let text = harness.get(&path("/logs")).await.text;
+    assert_eq!(text, "data: a\n\ndata: err\n\ndata: bc\n\nevent: end\ndata:\n\n");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_idle_stream_begins_at_once_and_stays_open() {
     let response = Harness::new().router.oneshot(request()).await.unwrap();

@@ -1,7 +1,8 @@
-//! Folders held open. A plugin may have put a link where a folder was: no name here is ever followed through one.
+//! Folders held open, and paths below them. A plugin may have put a link where a folder was: no name here is ever followed
+//! through one.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,9 +15,15 @@ use rustix::{
     io::Errno,
     path::Arg,
 };
+use serde::{Deserialize, Serialize};
 
-use super::path::Inside;
-use crate::files;
+use crate::{
+    domain::package::{clean, reserved},
+    files,
+};
+
+/// Folder inside the install directory that belongs to plugd.
+pub(super) const OWN_DIR: &str = ".plugd";
 
 /// How a folder is opened, and nothing but a folder.
 pub(super) const FOLDER: OFlags =
@@ -118,9 +125,9 @@ impl Dir {
 
     /// Deletes a file or link; that there is none, or a folder, is no error.
     pub(super) fn remove_file(&self, name: &str) -> io::Result<()> {
-        match unlinkat(self.changeable()?, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT | Errno::ISDIR) => Ok(()),
-            Err(error) => Err(error.into()),
+        match files::remove_at(self.changeable()?, name) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(()),
+            removed => removed,
         }
     }
 
@@ -154,7 +161,8 @@ impl Dir {
         Ok(Self { descriptor: self.descriptor.try_clone()?, path: self.path.clone(), owner: self.owner })
     }
 
-    fn child(&self, name: &str) -> io::Result<Option<Self>> {
+    /// The folder of this name; `None` when there is none, or a link or file in its place.
+    pub(super) fn child(&self, name: &str) -> io::Result<Option<Self>> {
         match open_folder(&self.descriptor, name) {
             Ok(descriptor) => Ok(Some(Self { descriptor, path: self.path.join(name), owner: self.owner })),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
@@ -265,5 +273,65 @@ fn create(parent: impl AsFd, name: impl Arg) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(Errno::EXIST) => Ok(false),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A path of plain names below the install directory, separated by `/`; none of plugd's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub(super) struct Inside(String);
+
+impl Inside {
+    /// Reads a path as a package has it.
+    ///
+    /// # Errors
+    /// Why no package may have it.
+    pub(super) fn parse(path: &str) -> Result<Self, String> {
+        let cleaned = clean(path).and_then(|path| match reserved(&path) {
+            Some(why) => Err(why),
+            None if path.is_empty() => Err("it names the install directory itself"),
+            None => Ok(Self(path)),
+        });
+        cleaned.map_err(|why| format!("the path {path:?} is not allowed in a package: {why}"))
+    }
+
+    /// The folder that holds it; `None` is the install directory itself.
+    pub(super) fn parent(&self) -> Option<Self> {
+        self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
+    }
+
+    /// All folders above it, the nearest first.
+    pub(super) fn ancestors(&self) -> impl Iterator<Item = Self> {
+        std::iter::successors(self.parent(), Self::parent)
+    }
+
+    /// Its last name.
+    pub(super) fn name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+    }
+
+    /// Its names from the top.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/')
+    }
+}
+
+impl fmt::Display for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Inside> for String {
+    fn from(path: Inside) -> Self {
+        path.0
+    }
+}
+
+impl TryFrom<String> for Inside {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text)
     }
 }

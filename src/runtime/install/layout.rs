@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Checkpoint, InstallError, PackageFiles, Result, Step,
-    dir::{Dir, Owner, unless_spoiled},
-    path::{Inside, OWN_DIR},
+    dir::{Dir, Inside, OWN_DIR, Owner, unless_spoiled},
     stage::Staging,
 };
 use crate::{domain::Digest, files};
@@ -225,11 +224,8 @@ pub(super) struct MarkedFile {
 impl Marker {
     /// The marker of this install directory. One that the plugin spoiled counts as none.
     pub(super) fn read(install: &Dir) -> io::Result<Option<Self>> {
-        let own = Inside::own_dir();
-        let Some(bytes) = install.find(Some(&own))?.map(|dir| dir.read(MARKER, MAX_MARKER)).transpose()?.flatten()
-        else {
-            return Ok(None);
-        };
+        let own = install.child(OWN_DIR)?;
+        let Some(bytes) = own.map(|dir| dir.read(MARKER, MAX_MARKER)).transpose()?.flatten() else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).or_else(|error| {
             tracing::warn!(path = %install.path().display(), %error, "laying a package anew: its marker can't be read");
             Ok(None)
@@ -279,7 +275,7 @@ impl Plan {
         let remove = old_files.filter(|path| !brought.contains(path)).cloned().collect();
         let old_dirs: BTreeSet<Inside> = old.map(|old| old.dirs.clone()).unwrap_or_default();
         let mut remove_dirs: Vec<Inside> = old_dirs.difference(&needed).cloned().collect();
-        remove_dirs.sort_by_key(|path| std::cmp::Reverse(path.depth()));
+        remove_dirs.sort_by_key(|path| std::cmp::Reverse(path.names().count()));
         let mut dirs = BTreeSet::new();
         for dir in needed {
             if old_dirs.contains(&dir) || install.find(Some(&dir))?.is_none() {

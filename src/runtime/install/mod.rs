@@ -6,7 +6,6 @@
 
 mod dir;
 mod layout;
-mod path;
 mod removal;
 mod stage;
 #[cfg(test)]

@@ -10,9 +10,8 @@ use std::{
 
 use super::{
     Checkpoint, InstallError, PackageFiles, Result, Step,
-    dir::{Owner, give},
+    dir::{Inside, Owner, give},
     layout::{Contents, MarkedFile},
-    path::Inside,
     removal::remove_tree,
 };
 use crate::{domain::Digest, files::Replace};
@@ -118,7 +117,7 @@ impl Staging {
 }
 
 fn inside(path: &str) -> Result<Inside> {
-    Inside::parse(path).map_err(|error| InstallError::Package(error.to_string()))
+    Inside::parse(path).map_err(InstallError::Package)
 }
 
 fn create_new(path: &Path) -> io::Result<File> {

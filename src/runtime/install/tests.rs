@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{dir::Inside, *};
 
 mod spoiled;
 
@@ -238,6 +238,19 @@ fn a_package_that_names_bad_paths_is_refused_before_anything_changes() {
         assert!(fixture.is_current(OLD));
         assert_eq!(fixture.files(), as_map(&old().0));
     }
+}
+
+#[test]
+fn a_path_stays_inside() {
+    for (given, expected) in [("a", "a"), ("/etc/passwd", "etc/passwd"), ("./a//b", "a/b"), ("a/../b/", "b")] {
+        assert_eq!(Inside::parse(given).unwrap().to_string(), expected);
+    }
+    let long = "a/".repeat(600);
+    for given in [&*long, "", "/", ".", "a/../..", "..", ".plugd/installed.json", "a/../.plugd/x", "logs/x", "a\0b"] {
+        assert!(Inside::parse(given).is_err(), "{given:?}");
+    }
+    let above: Vec<_> = Inside::parse("a/b/c").unwrap().ancestors().map(|path| path.to_string()).collect();
+    assert_eq!(above, ["a/b", "a"], "the nearest first");
 }
 
 #[test]

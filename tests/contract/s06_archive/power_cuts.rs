@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_millis(300);
 
 /// The lines in which the program says what it found.
 async fn findings(api: &Api, id: &str) -> Vec<String> {
-    let request = plugd::api::v1::StreamLogsRequest { plugin_id: id.to_owned(), ..Default::default() };
+    let request = plugd::api::v1::StreamLogsRequest { plugin_ids: vec![id.to_owned()], ..Default::default() };
     let lines = api.logs_as(request).await.unwrap().rest().await;
     let texts = lines.into_iter().map(|line| line.text);
     texts.filter(|text| text.starts_with("whole") || text.starts_with("mixture")).collect()

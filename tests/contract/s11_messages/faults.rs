@@ -111,7 +111,7 @@ async fn the_plugin_in_the_readme_runs_and_takes_its_leave() {
     assert_eq!(log.find("configuration ").await, "{'greeting': 'hi'}");
     api.deactivate(&id).await.unwrap();
     assert_eq!(log.find("closed ").await, "1000", "the connection ended as it should");
-    let after = api.logs_as(plugd::api::v1::StreamLogsRequest { plugin_id: id.clone(), ..Default::default() });
+    let after = api.logs_as(plugd::api::v1::StreamLogsRequest { plugin_ids: vec![id.clone()], ..Default::default() });
     let lines = after.await.unwrap().rest().await;
     assert!(lines.iter().all(|line| !line.text.contains("Traceback") && !line.text.contains("plugd:")), "{lines:?}");
 }
