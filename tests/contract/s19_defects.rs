@@ -30,7 +30,7 @@ use serde_json::json;
 use tonic::Code;
 
 use super::support::{Wire, call_plugin, external, publish, settle};
-use crate::harness::{Body, Plugd, chaos_manifest, external_manifest, packaged, repository, within};
+use crate::harness::{Body, Plugd, chaos_manifest, external_manifest, packaged, repository, url_told_to, within};
 
 /// All Rust below a folder, as one text.
 fn sources(folder: &Path) -> String {
@@ -132,11 +132,12 @@ async fn a_plain_get_burns_no_token_19_19() {
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     let mut manifest = chaos_manifest(&[]);
     manifest["command"] = json!("sh");
-    let script = format!("echo url $STORYDEN_RPC_URL; cat '{}'; exec chaos tame", fifo.display());
+    let script = format!("echo begun; cat '{}'; exec chaos tame", fifo.display());
     manifest["args"] = json!(["-c", script]);
     let id = plugd.rest().install(packaged(&manifest)).await;
     plugd.api().begin(&id).await;
-    let url = plugd.api().logs(&id).await.find("url ").await;
+    plugd.api().logs(&id).await.find("begun").await;
+    let url = url_told_to(&plugd, &id).await;
     let path = &url[url.find("/rpc").unwrap()..];
     assert_eq!(plugd.rest_as(None).send("GET", path, Body::None, &[]).await.status, 426);
 

@@ -36,7 +36,7 @@ impl LogStream {
 
     /// The next message as it is.
     pub(crate) async fn batch(&mut self) -> StreamLogsResponse {
-        within("a message of a log", self.stream.message()).await.unwrap().expect("the stream ended")
+        within("a message of a log", self.stream.message()).await.unwrap().unwrap()
     }
 
     /// The lines up to the first that begins like this, and that one.

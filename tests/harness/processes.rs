@@ -4,7 +4,10 @@ use std::{fs, path::Path, process::Child, time::Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::wait::{HANG, LOOK, eventually};
+use super::{
+    Plugd,
+    wait::{HANG, LOOK, eventually, within},
+};
 
 /// One live process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,4 +92,20 @@ pub(super) fn files_below(folder: &Path) -> Vec<String> {
 
 pub(super) fn pid_of(pid: u32) -> Pid {
     Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+}
+
+/// The URL that the running process of a plugin was told to dial; in its log the token is masked.
+pub(crate) async fn url_told_to(plugd: &Plugd, id: &str) -> String {
+    let pid = within("the process of a plugin", async {
+        loop {
+            match plugd.api().get(id).await.unwrap().status.unwrap().pid {
+                0 => tokio::task::yield_now().await,
+                pid => break pid,
+            }
+        }
+    });
+    let environment = fs::read(format!("/proc/{}/environ", pid.await)).unwrap();
+    let variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+    let urls = variables.filter_map(|variable| variable.strip_prefix("PLUGD_RPC_URL=").map(str::to_owned));
+    urls.last().unwrap()
 }

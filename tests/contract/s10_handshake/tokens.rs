@@ -7,15 +7,15 @@ use super::{
     super::support::{Wire, settle},
     UPGRADE, rpc,
 };
-use crate::harness::{Body, Plugd, external_manifest, packaged, state_of};
+use crate::harness::{Body, Plugd, external_manifest, packaged, state_of, url_told_to};
 
 /// How the example `chaos` prints the address that it was given.
 const ADDRESS: &str = "env PLUGD_RPC_URL=";
 
-/// The query of the address that a supervised plugin was given, from the first line of its log that starts like this.
+/// The query of the address that a supervised plugin was given; it runs when its log has a line that starts like this.
 async fn query_of(plugd: &Plugd, id: &str, line: &str) -> String {
-    let url = plugd.api().logs(id).await.find(line).await;
-    url.split_once('?').unwrap().1.to_owned()
+    plugd.api().logs(id).await.find(line).await;
+    url_told_to(plugd, id).await.split_once('?').unwrap().1.to_owned()
 }
 
 fn is_external(token: &str) -> bool {
@@ -68,9 +68,7 @@ async fn the_token_of_a_supervised_plugin_is_new_for_each_start_and_has_no_prefi
     let id = api.run(&["print-env"]).await;
     let first = query_of(&plugd, &id, ADDRESS).await;
     api.restart(&id).await.unwrap();
-    let mut log = api.logs(&id).await;
-    log.find(ADDRESS).await;
-    let second = log.find(ADDRESS).await.split_once('?').unwrap().1.to_owned();
+    let second = query_of(&plugd, &id, ADDRESS).await;
     assert_ne!(first, second);
     for query in [first, second] {
         let token = query.strip_prefix(&format!("plugin_id={id}&token=")).unwrap();
