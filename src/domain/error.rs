@@ -69,6 +69,8 @@ reasons! {
     BeingDeleted => "BEING_DELETED", Aborted, "The plugin will be gone in a moment; nothing is left to do.";
     /// The stored revision is another than the caller expected.
     RevisionConflict => "REVISION_CONFLICT", Aborted, "Read the current revision and apply your change to that.";
+    /// Something desired was changed since the caller looked.
+    GenerationConflict => "GENERATION_CONFLICT", Aborted, "Read the plugin, and apply your change to what is desired of it now.";
     /// Not settled within the time that the caller would wait.
     NotSettled => "NOT_SETTLED", DeadlineExceeded, "The transition goes on; read or watch the plugin to see it end.";
     /// The revision is no longer kept.

@@ -19,6 +19,6 @@ pub mod text;
 pub use commit::Commit;
 pub use error::{Error, Reason, Result};
 pub use id::{PluginId, RunId, TokenId};
-pub use plugin::{Desired, Digest, Plugin, Reported};
+pub use plugin::{Desired, Digest, Plugin, PreviousPackage, Reported};
 pub use run::{CAUSE, Exit, Failure, Stage};
 pub use state::{ActiveState, Mode, State};

@@ -72,7 +72,7 @@ pub struct Desired {
     /// Its package; supervised plugins only.
     pub package: Option<Digest>,
     /// The package before this one, to go back to.
-    pub previous_package: Option<Digest>,
+    pub previous_package: Option<PreviousPackage>,
     /// The package was gone back to. Should it fail, that is not taken back: the two would take turns for ever.
     pub is_restored: bool,
     /// Its configuration.
@@ -91,6 +91,23 @@ pub struct Desired {
     pub token: Option<String>,
     /// Counts the tokens it has had; a connection of an earlier epoch is refused.
     pub token_epoch: u64,
+}
+
+impl Desired {
+    /// The package before this one.
+    #[must_use]
+    pub fn previous_digest(&self) -> Option<Digest> {
+        self.previous_package.as_ref().map(|previous| previous.digest)
+    }
+}
+
+/// A package with its manifest, so that going back to it needs nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PreviousPackage {
+    /// The package.
+    pub digest: Digest,
+    /// Its manifest.
+    pub manifest: Arc<Manifest>,
 }
 
 /// What is reported of a plugin.

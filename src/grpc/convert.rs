@@ -34,7 +34,7 @@ pub fn plugin(plugin: &domain::Plugin, reveal_token: bool) -> v1::Plugin {
         package_digest: digest(desired.package),
         revision: plugin.revision,
         token: desired.token.clone().filter(|_| reveal_token).unwrap_or_default(),
-        previous_package_digest: digest(desired.previous_package),
+        previous_package_digest: digest(desired.previous_digest()),
         configuration_revision: desired.configuration_revision,
     }
 }

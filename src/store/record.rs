@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::StoreError;
-use crate::domain::{ActiveState, Desired, Digest, Mode, Plugin, PluginId, Reported, manifest::Manifest};
+use crate::domain::{
+    ActiveState, Desired, Digest, Mode, Plugin, PluginId, PreviousPackage, Reported, manifest::Manifest,
+};
 
 /// A plugin as a row's text holds it.
 #[derive(Serialize, Deserialize)]
@@ -24,7 +26,7 @@ struct Stored<R> {
 struct StoredDesired {
     mode: Mode,
     package: Option<Digest>,
-    previous_package: Option<Digest>,
+    previous_package: Option<PreviousPackage>,
     #[serde(default)]
     is_restored: bool,
     configuration_revision: u64,
@@ -104,7 +106,7 @@ impl From<&Desired> for StoredDesired {
         Self {
             mode: desired.mode,
             package: desired.package,
-            previous_package: desired.previous_package,
+            previous_package: desired.previous_package.clone(),
             is_restored: desired.is_restored,
             configuration_revision: desired.configuration_revision,
             active: desired.active,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::{Handle, Slot, handle::commit, settle::Wanted};
+use super::{Handle, Slot, handle::commit, message::ChangeOptions, settle::Wanted};
 use crate::{
     domain::{Desired, Error, Plugin, PluginId, Reason, Result, State, configuration, lifecycle::Event},
     link::Session,
@@ -21,8 +21,8 @@ pub struct NewConfiguration {
     pub values: Map<String, Value>,
     /// The revision that must be stored now, if the caller cares.
     pub if_revision: Option<u64>,
-    /// Name of the token that asked.
-    pub author: String,
+    /// Who wants it.
+    pub options: ChangeOptions,
 }
 
 impl Handle {
@@ -51,14 +51,14 @@ impl Handle {
         check_revision(&plugin, new.if_revision)?;
         let session = connected(slot, &plugin)?;
         push(slot, &session, &plugin, &new.values).await?;
-        let NewConfiguration { values, author, .. } = new;
+        let NewConfiguration { values, options, .. } = new;
         let values = Arc::new(values);
         let decide = move |plugin: &Plugin| {
             let configuration_revision = plugin.desired.configuration_revision + 1;
             let desired = Desired { configuration: values, configuration_revision, ..plugin.desired.clone() };
             Ok(commit(desired, |generation, _| Event::DesiredAmended { generation }))
         };
-        let committed = self.amend(slot, id, (Box::new(decide), Wanted::of), &author).await;
+        let committed = self.amend(slot, id, (Box::new(decide), Wanted::of), options).await;
         let behind = match &committed {
             // A connection that was made meanwhile may have asked for the configuration before it was stored.
             Ok(_) => slot.session().filter(|present| present.id() != session.id()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Handle,
     handle::{commit, mk_plugin},
-    message::Decide,
+    message::{ChangeOptions, Decide},
     settle::Wanted,
 };
 use crate::{
@@ -31,28 +31,33 @@ impl Handle {
     ///
     /// # Errors
     /// `PLUGIN_NOT_FOUND`, `SUPERVISED_PLUGIN`, `STORE_UNAVAILABLE`.
-    pub async fn update_manifest(&self, id: PluginId, manifest: Manifest, by: &str) -> Result<Arc<Plugin>> {
+    pub async fn update_manifest(
+        &self,
+        id: PluginId,
+        manifest: Manifest,
+        options: impl Into<ChangeOptions>,
+    ) -> Result<Arc<Plugin>> {
         let manifest = Arc::new(manifest);
-        self.readmit(id, by, move |desired| Desired { manifest, ..desired }).await
+        self.readmit(id, options.into(), move |desired| Desired { manifest, ..desired }).await
     }
 
     /// Gives an external plugin a new token; the old one is good for nothing from then on.
     ///
     /// # Errors
     /// As [`Handle::update_manifest`].
-    pub async fn cycle_token(&self, id: PluginId, by: &str) -> Result<Arc<Plugin>> {
+    pub async fn cycle_token(&self, id: PluginId, options: impl Into<ChangeOptions>) -> Result<Arc<Plugin>> {
         let renew = |desired: Desired| {
             let token_epoch = desired.token_epoch + 1;
             Desired { token: Some(token::mint_external()), token_epoch, ..desired }
         };
-        self.readmit(id, by, renew).await
+        self.readmit(id, options.into(), renew).await
     }
 
     /// Changes what an external plugin connects with, and waits until its old connection is closed.
     async fn readmit(
         &self,
         id: PluginId,
-        by: &str,
+        options: ChangeOptions,
         change: impl FnOnce(Desired) -> Desired + Send + 'static,
     ) -> Result<Arc<Plugin>> {
         let slot = self.slot(id)?;
@@ -61,7 +66,7 @@ impl Handle {
             let desired = change(plugin.desired.clone());
             Ok(commit(desired, |generation, _| Event::CredentialReplaced { generation }))
         });
-        let committed = self.amend(&slot, id, (decide, Wanted::of), by).await?;
+        let committed = self.amend(&slot, id, (decide, Wanted::of), options).await?;
         self.wait_observed(&slot, committed.plugin.desired.generation).await
     }
 }

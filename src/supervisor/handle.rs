@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Committed, Ledger, Projection, Slot, Watch, WatchQuery,
-    message::{Amend, Amendment, Decide, Decision, Message},
+    message::{Amend, Amendment, ChangeOptions, Decide, Decision, Message},
     registry::Page,
     settle::{Want, Wanted, not_settled},
 };
@@ -153,8 +153,15 @@ impl Handle {
     /// Says whether a plugin should run.
     ///
     /// # Errors
-    /// `PLUGIN_NOT_FOUND`, `EXTERNAL_PLUGIN`, `PLUGIN_FAILED`, `SUPERSEDED`, `NOT_SETTLED`, `STORE_UNAVAILABLE`.
-    pub async fn set_active(&self, id: PluginId, active: ActiveState, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
+    /// `PLUGIN_NOT_FOUND`, `EXTERNAL_PLUGIN`, `PLUGIN_FAILED`, `SUPERSEDED`, `NOT_SETTLED`, `STORE_UNAVAILABLE`,
+    /// `GENERATION_CONFLICT`.
+    pub async fn set_active(
+        &self,
+        id: PluginId,
+        active: ActiveState,
+        options: impl Into<ChangeOptions>,
+        wait: Wait,
+    ) -> Result<Arc<Plugin>> {
         let decide = move |plugin: &Plugin| {
             check_supervised(plugin)?;
             if plugin.desired.active == active && !needs_another_try(plugin) {
@@ -163,14 +170,14 @@ impl Handle {
             let desired = Desired { active, ..plugin.desired.clone() };
             Ok(commit(desired, |generation, desired| Event::ActivationChanged { generation, active: desired.active }))
         };
-        self.amend_and_wait(id, Box::new(decide), by, wait).await
+        self.amend_and_wait(id, Box::new(decide), options.into(), wait).await
     }
 
     /// Stops an active plugin and starts it anew.
     ///
     /// # Errors
     /// As [`Handle::set_active`]; `PLUGIN_NOT_CONNECTED` for one that is not desired active.
-    pub async fn restart(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
+    pub async fn restart(&self, id: PluginId, options: impl Into<ChangeOptions>, wait: Wait) -> Result<Arc<Plugin>> {
         let decide = |plugin: &Plugin| {
             check_supervised(plugin)?;
             if !plugin.desired.active.is_active() {
@@ -179,17 +186,18 @@ impl Handle {
             }
             Ok(commit(plugin.desired.clone(), |generation, _| Event::RestartRequested { generation }))
         };
-        self.amend_and_wait(id, Box::new(decide), by, wait).await
+        self.amend_and_wait(id, Box::new(decide), options.into(), wait).await
     }
 
     /// Stops a plugin, waits until nothing of it runs, and removes it.
     ///
     /// # Errors
-    /// `PLUGIN_NOT_FOUND`, `BEING_DELETED`, `PLUGIN_FAILED` when something of it can't be killed, `STORE_UNAVAILABLE`.
-    pub async fn delete(&self, id: PluginId) -> Result<Arc<Plugin>> {
+    /// `PLUGIN_NOT_FOUND`, `BEING_DELETED`, `PLUGIN_FAILED` when something of it can't be killed, `STORE_UNAVAILABLE`,
+    /// `GENERATION_CONFLICT`.
+    pub async fn delete(&self, id: PluginId, if_generation: Option<u64>) -> Result<Arc<Plugin>> {
         let slot = self.slot(id)?;
         let (reply, answer) = oneshot::channel();
-        if !slot.tell(Message::Delete { reply }) {
+        if !slot.tell(Message::Delete { if_generation, reply }) {
             return Err(gone(&slot, id));
         }
         answer.await.unwrap_or_else(|_| Err(gone(&slot, id)))
@@ -209,9 +217,15 @@ impl Handle {
     ///
     /// # Errors
     /// What `decide` refuses, and as [`Handle::set_active`].
-    async fn amend_and_wait(&self, id: PluginId, decide: Decide, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
+    async fn amend_and_wait(
+        &self,
+        id: PluginId,
+        decide: Decide,
+        options: ChangeOptions,
+        wait: Wait,
+    ) -> Result<Arc<Plugin>> {
         let slot = self.slot(id)?;
-        let committed = self.amend(&slot, id, (decide, Wanted::of), by).await?;
+        let committed = self.amend(&slot, id, (decide, Wanted::of), options).await?;
         self.settled(committed, wait).await
     }
 
@@ -220,10 +234,10 @@ impl Handle {
         slot: &Slot,
         id: PluginId,
         (decide, wanted): (Decide, Want),
-        by: &str,
+        options: ChangeOptions,
     ) -> Result<Committed> {
         let (reply, answer) = oneshot::channel();
-        let amend = Amend { decide, wanted, author: by.to_owned(), reply };
+        let amend = Amend { decide, wanted, options, reply };
         if !slot.tell(Message::Amend(amend)) {
             return Err(gone(slot, id));
         }

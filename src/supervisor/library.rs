@@ -10,15 +10,16 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use self::shelf::Shelf;
+use self::shelf::{Shelf, packages_of};
 use super::{
     Committed, Handle, Wait,
     handle::{check_supervised, commit},
-    message::{Decide, Decision},
+    message::{ChangeOptions, Decide, Decision},
     settle::{Wanted, replaced},
 };
 use crate::domain::{
-    Desired, Digest, Error, Plugin, PluginId, Reason, Result, events::EventCatalog, lifecycle::Event, package::Package,
+    Desired, Digest, Error, Plugin, PluginId, PreviousPackage, Reason, Result, events::EventCatalog, lifecycle::Event,
+    package::Package,
 };
 
 /// Where the bytes of packages are kept.
@@ -67,15 +68,15 @@ impl Library {
     ///
     /// # Errors
     /// As [`Library::install`]; `PLUGIN_NOT_FOUND`, `EXTERNAL_PLUGIN`, `MANIFEST_ID_MISMATCH`.
-    pub async fn update(&self, id: PluginId, archive: Bytes, by: &str) -> Result<Committed> {
+    pub async fn update(&self, id: PluginId, archive: Bytes, options: impl Into<ChangeOptions>) -> Result<Committed> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
         check_same(&*self.handle.get(id)?, &package)?;
-        let (handle, shelf, by) = (self.handle.clone(), self.shelf.clone(), by.to_owned());
+        let (handle, shelf, options) = (self.handle.clone(), self.shelf.clone(), options.into());
         let stored = (package.digest, package.bytes.clone());
         let commit = async move {
             let offered = Arc::new(OnceLock::new());
-            let committed = amend(&handle, id, replace(package, offered.clone()), &by).await;
+            let committed = amend(&handle, id, replace(package, offered.clone()), options).await;
             shelf.discard(offered.get().into_iter().flatten().copied());
             committed
         };
@@ -94,17 +95,17 @@ impl Library {
     ///
     /// # Errors
     /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::wait_settled`].
-    pub async fn roll_back(&self, id: PluginId, by: &str, wait: Wait) -> Result<Arc<Plugin>> {
+    pub async fn roll_back(&self, id: PluginId, options: impl Into<ChangeOptions>, wait: Wait) -> Result<Arc<Plugin>> {
         let seen = self.handle.get(id)?;
-        let committed = self.restore_previous(&seen, by).await?;
+        let committed = self.restore_previous(&seen, options.into()).await?;
         self.wait_settled(committed, wait).await
     }
 
     /// # Errors
     /// `SUPERSEDED` if the package has been changed since the plugin was seen, to another than the previous one.
-    async fn restore_previous(&self, seen: &Plugin, by: &str) -> Result<Committed> {
+    async fn restore_previous(&self, seen: &Plugin, options: ChangeOptions) -> Result<Committed> {
         check_supervised(seen)?;
-        let previous = seen.desired.previous_package.ok_or_else(|| {
+        let previous = seen.desired.previous_digest().ok_or_else(|| {
             let message = "there is no previous package to go back to";
             Error::new(Reason::NoPreviousPackage, message).with("plugin_id", seen.id)
         })?;
@@ -115,7 +116,7 @@ impl Library {
                 return Err(replaced(&now));
             }
             let package = self.stored(previous).await?;
-            amend(&self.handle, seen.id, restore(seen, package), by).await
+            amend(&self.handle, seen.id, restore(seen, package), options).await
         };
         let restored = self.shelf.hold(previous, work).await;
         // A package that failed is never gone back to, so nobody needs it then.
@@ -144,12 +145,12 @@ impl Library {
         if seen.desired.package != Some(failed) {
             return Err(replaced(&seen));
         }
-        self.restore_previous(&seen, by).await.map(drop)
+        self.restore_previous(&seen, by.into()).await.map(drop)
     }
 
     /// Deletes the packages of a plugin that is gone, unless another refers to them. Nobody waits for it.
     pub fn discard(&self, desired: &Desired) {
-        self.shelf.discard([desired.package, desired.previous_package].into_iter().flatten());
+        self.shelf.discard(packages_of(desired));
     }
 
     /// Deletes the packages that no plugin and no open upload refers to, of those stored at a time that is due. Without
@@ -186,8 +187,8 @@ fn check_same(plugin: &Plugin, package: &Package) -> Result<()> {
         .with("uploaded", &package.manifest.id))
 }
 
-async fn amend(handle: &Handle, id: PluginId, decide: Decide, by: &str) -> Result<Committed> {
-    handle.amend(&*handle.slot(id)?, id, (decide, Wanted::with_package_of), by).await
+async fn amend(handle: &Handle, id: PluginId, decide: Decide, options: ChangeOptions) -> Result<Committed> {
+    handle.amend(&*handle.slot(id)?, id, (decide, Wanted::with_package_of), options).await
 }
 
 /// Says which packages are perhaps needed no longer then.
@@ -195,9 +196,8 @@ fn replace(package: Package, offered: Arc<OnceLock<Vec<Digest>>>) -> Decide {
     Box::new(move |plugin| {
         check_supervised(plugin)?;
         check_same(plugin, &package)?;
-        let Desired { package: present, previous_package, .. } = plugin.desired;
         // Its own too: another update may take its place before anybody looks.
-        offered.get_or_init(|| [present, previous_package, Some(package.digest)].into_iter().flatten().collect());
+        offered.get_or_init(|| packages_of(&plugin.desired).chain([package.digest]).collect());
         let desired = Desired {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),
@@ -211,11 +211,15 @@ fn replace(package: Package, offered: Arc<OnceLock<Vec<Digest>>>) -> Decide {
 
 /// What an update of a plugin to this package goes back to: of the two that are kept the newest that was ever stable,
 /// and never the package itself, nor one that failed.
-fn way_back(plugin: &Plugin, to: Digest) -> Option<Digest> {
-    let Desired { package, previous_package, .. } = plugin.desired;
-    let present = package.filter(|present| *present != to && !plugin.has_failed());
-    let previous = previous_package.filter(|previous| *previous != to);
+fn way_back(plugin: &Plugin, to: Digest) -> Option<PreviousPackage> {
+    let present = present(&plugin.desired).filter(|present| present.digest != to && !plugin.has_failed());
+    let previous = plugin.desired.previous_package.clone().filter(|previous| previous.digest != to);
     if plugin.is_proven() { present.or(previous) } else { previous.or(present) }
+}
+
+fn present(desired: &Desired) -> Option<PreviousPackage> {
+    let manifest = desired.manifest.clone();
+    desired.package.map(|digest| PreviousPackage { digest, manifest })
 }
 
 /// Goes back, unless the package has been changed since it was looked at.
@@ -231,7 +235,7 @@ fn restore(seen: &Plugin, package: Package) -> Decide {
         let desired = Desired {
             manifest: Arc::new(package.manifest),
             package: Some(package.digest),
-            previous_package: seen.filter(|_| !plugin.has_failed()),
+            previous_package: present(&plugin.desired).filter(|_| !plugin.has_failed()),
             is_restored: true,
             ..plugin.desired.clone()
         };

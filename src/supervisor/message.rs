@@ -22,6 +22,7 @@ pub(super) enum Message {
     /// It may be tried alone now, for as long as it holds this.
     Turn(OwnedSemaphorePermit),
     Delete {
+        if_generation: Option<u64>,
         reply: Reply<Result<Arc<Plugin>>>,
     },
     ShutDown,
@@ -60,12 +61,27 @@ pub(super) enum Message {
 /// Decides, in view of the plugin as it is, how to change what is desired of it.
 pub(super) type Decide = Box<dyn FnOnce(&Plugin) -> Result<Decision> + Send>;
 
+/// Who changes what is desired of a plugin, and what they know of it.
+#[derive(Debug, Clone, Default)]
+pub struct ChangeOptions {
+    /// The name of the token that asked.
+    pub author: String,
+    /// The generation that must be desired still, if the caller cares.
+    pub if_generation: Option<u64>,
+}
+
+impl From<&str> for ChangeOptions {
+    fn from(author: &str) -> Self {
+        Self { author: author.to_owned(), if_generation: None }
+    }
+}
+
 /// A change of what is desired, decided by the actor and committed before it acts on it.
 pub(super) struct Amend {
     pub decide: Decide,
     /// What the caller will perhaps wait for, once the change is committed.
     pub wanted: Want,
-    pub author: String,
+    pub options: ChangeOptions,
     pub reply: Reply<Result<Committed>>,
 }
 

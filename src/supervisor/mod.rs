@@ -36,7 +36,7 @@ pub use filter::{ChangeKind, Filter};
 pub use handle::{Handle, ListQuery, MAX_WAIT, Wait};
 pub use ledger::Ledger;
 pub use library::{Library, PackageBytes};
-pub use message::{Amendment, Decision};
+pub use message::{Amendment, ChangeOptions, Decision};
 pub use registry::{Projection, Slot};
 pub use waiting::Committed;
 pub use watch::{Change, Frame, Start, Watch, WatchQuery};

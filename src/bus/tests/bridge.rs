@@ -64,7 +64,7 @@ impl Fixture {
     async fn configure(&self, values: Value) {
         let peer = dial(&self.world, &self.plugin).await;
         tokio::spawn(peer.answer_all(|_| Ok(json!({"ok": true}))));
-        let new = NewConfiguration { values: object(values), if_revision: None, author: "test".to_owned() };
+        let new = NewConfiguration { values: object(values), if_revision: None, options: "test".into() };
         self.world.handle.update_configuration(self.plugin.id, new).await.unwrap();
     }
 
@@ -135,7 +135,7 @@ async fn an_application_answers_methods_of_its_own_and_its_errors_keep_their_cod
 #[tokio::test(start_paused = true)]
 async fn a_plugin_that_is_deleted_meanwhile_gets_no_answer_but_an_error() {
     let fixture = Fixture::new(json!({})).await;
-    fixture.world.handle.delete(fixture.plugin.id).await.unwrap();
+    fixture.world.handle.delete(fixture.plugin.id, None).await.unwrap();
     assert_eq!(fixture.call("", "get_config", json!({})).await.unwrap_err().code, RpcError::FAILED);
     fixture.close().await;
 }

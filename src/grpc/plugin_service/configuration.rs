@@ -57,7 +57,7 @@ impl PluginService {
         let new = NewConfiguration {
             values: convert::object("configuration", &values).map_err(status)?,
             if_revision: asked.if_revision,
-            author: caller.token().name.clone(),
+            options: caller.token().name.as_str().into(),
         };
         let plugin = self.0.handle.update_configuration(id, new).await.map_err(status)?;
         Ok(Response::new(UpdateConfigurationResponse {

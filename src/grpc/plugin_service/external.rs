@@ -32,14 +32,14 @@ impl PluginService {
         let asked = request.into_inner();
         let manifest = self.manifest(asked.manifest).map_err(status)?;
         let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
-        let plugin = self.0.handle.update_manifest(id, manifest, &caller.token().name).await.map_err(status)?;
+        let plugin = self.0.handle.update_manifest(id, manifest, &*caller.token().name).await.map_err(status)?;
         Ok(Response::new(UpdateManifestResponse { plugin: shown(&plugin, &caller) }))
     }
 
     pub(super) async fn renew_token(&self, request: Request<CycleTokenRequest>) -> Answer<CycleTokenResponse> {
         let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
-        let plugin = self.0.handle.cycle_token(id, &caller.token().name).await.map_err(status)?;
+        let plugin = self.0.handle.cycle_token(id, &*caller.token().name).await.map_err(status)?;
         let token = plugin.desired.token.clone().unwrap_or_default();
         Ok(Response::new(CycleTokenResponse { token, plugin: shown(&plugin, &caller) }))
     }

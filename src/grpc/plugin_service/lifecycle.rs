@@ -21,7 +21,7 @@ impl PluginService {
             Ok((id, active, wait(asked.return_immediately, asked.wait_timeout, &metadata)?))
         };
         let (id, active, wait) = parsed().map_err(status)?;
-        let plugin = self.0.handle.set_active(id, active, &caller.token().name, wait).await.map_err(status)?;
+        let plugin = self.0.handle.set_active(id, active, &*caller.token().name, wait).await.map_err(status)?;
         Ok(Response::new(SetActiveStateResponse { plugin: shown(&plugin, &caller) }))
     }
 
@@ -33,14 +33,14 @@ impl PluginService {
             Ok((id, wait(asked.return_immediately, asked.wait_timeout, &metadata)?))
         };
         let (id, wait) = parsed().map_err(status)?;
-        let plugin = self.0.handle.restart(id, &caller.token().name, wait).await.map_err(status)?;
+        let plugin = self.0.handle.restart(id, &*caller.token().name, wait).await.map_err(status)?;
         Ok(Response::new(RestartPluginResponse { plugin: shown(&plugin, &caller) }))
     }
 
     pub(super) async fn delete(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
         let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
-        let plugin = self.0.handle.delete(id).await.map_err(status)?;
+        let plugin = self.0.handle.delete(id, None).await.map_err(status)?;
         Ok(Response::new(DeletePluginResponse { plugin: shown(&plugin, &caller) }))
     }
 }

@@ -75,7 +75,7 @@ impl PluginService {
         let header = upload.header;
         let id = convert::plugin_id(&header.plugin_id).map_err(status)?;
         let wait = wait(header.return_immediately, header.wait_timeout, &metadata).map_err(status)?;
-        let by = &caller.token().name;
+        let by = caller.token().name.as_str();
         let committed = self.0.library.update(id, upload.bytes, by).await.map_err(status)?;
         // The package is stored; how long the plugin takes to settle must keep no other upload out.
         drop(place);
@@ -88,7 +88,7 @@ impl PluginService {
         let (metadata, _, asked) = request.into_parts();
         let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
         let wait = wait(asked.return_immediately, asked.wait_timeout, &metadata).map_err(status)?;
-        let plugin = self.0.library.roll_back(id, &caller.token().name, wait).await.map_err(status)?;
+        let plugin = self.0.library.roll_back(id, &*caller.token().name, wait).await.map_err(status)?;
         Ok(Response::new(RollbackPackageResponse { plugin: shown(&plugin, &caller) }))
     }
 

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::*;
-use crate::domain::{ActiveState, Digest, Mode, RunId, State, access, manifest::Manifest};
+use crate::domain::{ActiveState, Digest, Mode, PreviousPackage, RunId, State, access, manifest::Manifest};
 
 mod changes;
 mod compaction;
@@ -158,7 +158,7 @@ pub(super) fn mk_plugin(number: u32) -> Plugin {
         mode: Mode::External,
         manifest: Arc::new(mk_manifest("greeter")),
         package: Some(Digest([1; 32])),
-        previous_package: Some(Digest([2; 32])),
+        previous_package: Some(PreviousPackage { digest: Digest([2; 32]), manifest: Arc::new(mk_manifest("earlier")) }),
         is_restored: true,
         configuration: mk_configuration("hello"),
         configuration_revision: 3,

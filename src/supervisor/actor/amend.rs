@@ -23,9 +23,10 @@ impl Actor {
         if self.is_shutting_down {
             return refuse(amend, shutting_down());
         }
-        let Amend { decide, wanted, author, reply } = amend;
-        match decide(&self.plugin) {
-            Ok(Decision::Commit(amendment)) => self.commit(*amendment, author, (wanted, reply)),
+        let Amend { decide, wanted, options, reply } = amend;
+        let decided = check_generation(&self.plugin, options.if_generation).and_then(|()| decide(&self.plugin));
+        match decided {
+            Ok(Decision::Commit(amendment)) => self.commit(*amendment, options.author, (wanted, reply)),
             // As the actor knows the plugin: the committed record may be older, and the caller waits for it to catch up.
             Ok(Decision::Join) => {
                 let joined = self.slot.committed(Arc::new(self.plugin.clone()), wanted(&self.plugin));
@@ -117,6 +118,16 @@ fn difference(old: &Desired, new: &Desired) -> Event {
 fn refuse(amend: Amend, error: Error) {
     // A caller that has gone away needs no answer.
     drop(amend.reply.send(Err(error)));
+}
+
+/// # Errors
+/// `GENERATION_CONFLICT`.
+pub(super) fn check_generation(plugin: &Plugin, expected: Option<u64>) -> Result<()> {
+    let actual = plugin.desired.generation;
+    let Some(expected) = expected.filter(|expected| *expected != actual) else { return Ok(()) };
+    let message = format!("what is desired of the plugin is at generation {actual}, not {expected}");
+    let error = Error::new(Reason::GenerationConflict, message).with("plugin_id", plugin.id);
+    Err(error.with("expected", expected).with("actual", actual))
 }
 
 pub(super) fn being_deleted(plugin: &Plugin) -> Error {

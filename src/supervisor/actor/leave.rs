@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::{
     Actor, After, Commit,
-    amend::{being_deleted, shutting_down},
+    amend::{being_deleted, check_generation, shutting_down},
 };
 use crate::{
     domain::{Error, Plugin, PluginId, Reason, Result, State, lifecycle::Event},
@@ -17,12 +17,15 @@ use crate::{
 const CLEAN_UP: Duration = Duration::from_secs(10);
 
 impl Actor {
-    pub(super) fn delete(&mut self, reply: Reply<Result<Arc<Plugin>>>) {
+    pub(super) fn delete(&mut self, if_generation: Option<u64>, reply: Reply<Result<Arc<Plugin>>>) {
         if self.deletion.is_some() {
             return drop(reply.send(Err(being_deleted(&self.plugin))));
         }
         if self.is_shutting_down {
             return drop(reply.send(Err(shutting_down())));
+        }
+        if let Err(error) = check_generation(&self.plugin, if_generation) {
+            return drop(reply.send(Err(error)));
         }
         self.deletion = Some(reply);
         self.step(Event::DeletionRequested);

@@ -120,7 +120,7 @@ impl Actor {
         match message {
             Message::Amend(amend) => self.amend(amend),
             Message::Turn(turn) => self.take_turn(turn),
-            Message::Delete { reply } => self.delete(reply),
+            Message::Delete { if_generation, reply } => self.delete(if_generation, reply),
             Message::ShutDown => self.shut_down(),
             Message::Happened { run, what } => self.happened(run, what),
             Message::Authenticate { token, reply } => self.authenticate(&token, reply),

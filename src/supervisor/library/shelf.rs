@@ -20,7 +20,7 @@ use tokio::{
 
 use super::PackageBytes;
 use crate::{
-    domain::{Digest, Error, Plugin, Reason, Result},
+    domain::{Desired, Digest, Error, Reason, Result},
     supervisor::{Handle, registry::Page},
 };
 
@@ -187,7 +187,7 @@ impl Shelf {
     fn is_needed(&self, digest: Digest) -> bool {
         let mut is_needed = false;
         self.handle.projection().page(None, |plugin| {
-            is_needed = packages_of(plugin).any(|needed| needed == digest);
+            is_needed = packages_of(&plugin.desired).any(|needed| needed == digest);
             if is_needed { Page::End } else { Page::Skip }
         });
         is_needed
@@ -196,7 +196,7 @@ impl Shelf {
     /// All packages that plugins refer to: one look for a whole sweep.
     fn needed(&self) -> HashSet<Digest> {
         let (_, plugins) = self.handle.projection().snapshot();
-        plugins.iter().flat_map(|plugin| packages_of(plugin)).collect()
+        plugins.iter().flat_map(|plugin| packages_of(&plugin.desired)).collect()
     }
 
     fn lock_of(&self, digest: Digest) -> Arc<RwLock<()>> {
@@ -206,8 +206,8 @@ impl Shelf {
     }
 }
 
-fn packages_of(plugin: &Plugin) -> impl Iterator<Item = Digest> + use<> {
-    [plugin.desired.package, plugin.desired.previous_package].into_iter().flatten()
+pub(super) fn packages_of(desired: &Desired) -> impl Iterator<Item = Digest> + use<> {
+    desired.package.into_iter().chain(desired.previous_digest())
 }
 
 fn hangs() -> Error {

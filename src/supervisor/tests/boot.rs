@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{shop::eventually, world::*};
 use crate::{
-    domain::{Desired, Digest, Mode, Plugin, PluginId, Reason, Reported, State, lifecycle::Policy},
+    domain::{Desired, Digest, Mode, Plugin, PluginId, PreviousPackage, Reason, Reported, State, lifecycle::Policy},
     supervisor::handle::mk_plugin,
 };
 
@@ -22,7 +22,8 @@ fn mk_unanswered(active: ActiveState) -> Plugin {
 /// The same, where generation 3 is another package than the one that was stable.
 fn mk_updated() -> Plugin {
     let plugin = mk_unanswered(ActiveState::Active);
-    let desired = Desired { package: Some(NEW), previous_package: Some(OLD), ..plugin.desired };
+    let previous = PreviousPackage { digest: OLD, manifest: plugin.desired.manifest.clone() };
+    let desired = Desired { package: Some(NEW), previous_package: Some(previous), ..plugin.desired };
     let reported = Reported { proven_package: Some(OLD), ..plugin.reported };
     Plugin { desired, reported, ..plugin }
 }
@@ -59,8 +60,8 @@ async fn an_update_that_was_committed_and_not_acted_on_is_taken_back_when_it_fai
 #[tokio::test(start_paused = true)]
 async fn a_rollback_that_was_committed_and_not_acted_on_is_not_taken_back_when_it_fails() {
     let plugin = mk_updated();
-    let mut desired = Desired { is_restored: true, ..plugin.desired };
-    std::mem::swap(&mut desired.package, &mut desired.previous_package);
+    let previous = PreviousPackage { digest: NEW, manifest: plugin.desired.manifest.clone() };
+    let desired = Desired { is_restored: true, package: Some(OLD), previous_package: Some(previous), ..plugin.desired };
     let reported = Reported { proven_package: None, ..plugin.reported };
     let mut world = World::booted(Behaviour::CannotSpawn, Plugin { desired, reported, ..plugin });
     world.until(State::Error).await;

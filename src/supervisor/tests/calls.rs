@@ -5,7 +5,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 use super::world::*;
-use crate::domain::{Exit, Reason, State};
+use crate::{
+    domain::{Exit, Reason, State},
+    supervisor::ChangeOptions,
+};
 
 #[tokio::test(start_paused = true)]
 async fn an_activation_answers_when_the_plugin_has_connected() {
@@ -148,5 +151,21 @@ async fn a_token_is_good_for_one_connection() {
     let forged = format!("ws://h/rpc?plugin_id={}&token={}", world.id, crate::link::token::mint(run));
     assert!(!connect(world.handle.clone(), forged).await, "the run id alone is not enough");
     world.set_active(ActiveState::Inactive).await.unwrap();
+    world.shut_down().await;
+}
+
+/// Of two who looked at the same generation one wins, and the other changes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_change_on_top_of_another_generation_than_the_desired_one_is_a_conflict() {
+    let world = World::new(Behaviour::Connects).await;
+    let on_top_of = |generation| ChangeOptions { if_generation: Some(generation), ..ChangeOptions::from("test") };
+    let activate = |generation| world.handle.set_active(world.id, ActiveState::Active, on_top_of(generation), WAIT);
+    assert_eq!(activate(1).await.unwrap().desired.generation, 2);
+    let error = activate(1).await.unwrap_err();
+    assert_eq!(error.reason, Reason::GenerationConflict);
+    assert_eq!((&*error.metadata["expected"], &*error.metadata["actual"]), ("1", "2"));
+    let deletion = world.handle.delete(world.id, Some(1)).await.unwrap_err();
+    assert_eq!(deletion.reason, Reason::GenerationConflict);
+    world.handle.delete(world.id, Some(2)).await.unwrap();
     world.shut_down().await;
 }

@@ -52,7 +52,7 @@ impl Office {
 
     async fn update(&self, values: Value, if_revision: Option<u64>) -> Result<Arc<Plugin>> {
         let values = values.as_object().unwrap().clone();
-        let new = NewConfiguration { values, if_revision, author: "test".to_owned() };
+        let new = NewConfiguration { values, if_revision, options: "test".into() };
         self.world.handle.update_configuration(self.plugin.id, new).await
     }
 
@@ -106,7 +106,7 @@ async fn what_the_plugin_accepts_is_stored_as_it_is_in_place_of_what_was() {
 async fn without_a_connection_nothing_is_accepted() {
     let office = Office::new().await;
     assert_eq!(office.update(json!({}), None).await.unwrap_err().reason, Reason::PluginNotConnected);
-    let supervised = NewConfiguration { values: serde_json::Map::new(), if_revision: None, author: String::new() };
+    let supervised = NewConfiguration { values: serde_json::Map::new(), if_revision: None, options: "".into() };
     let error = office.world.handle.update_configuration(office.world.id, supervised).await.unwrap_err();
     assert_eq!(error.reason, Reason::PluginNotConnected, "one that is inactive");
     office.world.shut_down().await;

@@ -272,7 +272,7 @@ async fn of_two_that_hold_the_same_one_time_token_one_connects() {
 async fn a_deletion_closes_the_connection_and_the_token_with_it() {
     let (world, plugin) = mk_plugin().await;
     let line = dial(&world.handle, &plugin).await.unwrap();
-    world.handle.delete(plugin.id).await.unwrap();
+    world.handle.delete(plugin.id, None).await.unwrap();
     assert_eq!(line.peer.closed().await, CloseReason::Closed);
     assert_eq!(authenticate(&world.handle, None, &token(&plugin)).await.unwrap_err(), Refusal::Unauthorised);
     world.shut_down().await;

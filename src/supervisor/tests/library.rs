@@ -23,7 +23,7 @@ async fn an_update_of_an_inactive_plugin_starts_nothing() {
     let shop = Shop::new(Behaviour::Connects).await;
     let updated = shop.update(archive("2")).await.unwrap();
     assert_eq!((updated.reported.state, version(&updated)), (State::Inactive, "2"));
-    assert_eq!(updated.desired.previous_package, shop.plugin.desired.package);
+    assert_eq!(updated.desired.previous_digest(), shop.plugin.desired.package);
     assert_eq!(shop.world.runtime.starts.load(Ordering::SeqCst), 0);
     assert_eq!(shop.library.download(shop.plugin.id).await.unwrap().1, archive("2"));
     shop.world.shut_down().await;
@@ -95,7 +95,7 @@ async fn packages_that_nobody_can_go_back_to_are_deleted() {
         shop.update(archive(version)).await.unwrap();
         shop.keeps(2).await;
     }
-    let deleted = shop.world.handle.delete(shop.plugin.id).await.unwrap();
+    let deleted = shop.world.handle.delete(shop.plugin.id, None).await.unwrap();
     shop.library.discard(&deleted.desired);
     shop.keeps(0).await;
     shop.world.shut_down().await;
@@ -107,7 +107,7 @@ async fn the_same_package_again_keeps_the_one_before() {
     let shop = Shop::new(Behaviour::Connects).await;
     shop.update(archive("2")).await.unwrap();
     let again = shop.update(archive("2")).await.unwrap();
-    assert_eq!(again.desired.previous_package, shop.plugin.desired.package);
+    assert_eq!(again.desired.previous_digest(), shop.plugin.desired.package);
     shop.world.shut_down().await;
 }
 

@@ -112,7 +112,7 @@ async fn a_failed_update_leaves_no_package() {
     let update = shop.update(archive("2"));
     let deletion = async {
         eventually(|| shop.shelf.putting.is_hanging()).await;
-        shop.world.handle.delete(shop.plugin.id).await.unwrap();
+        shop.world.handle.delete(shop.plugin.id, None).await.unwrap();
         release.send(()).unwrap();
     };
     let (updated, ()) = tokio::join!(update, deletion);

@@ -133,7 +133,7 @@ pub(super) fn archive(version: &str) -> Bytes {
 impl Shop {
     pub(super) async fn new(behaviour: Behaviour) -> Self {
         let world = World::new(behaviour).await;
-        world.handle.delete(world.id).await.unwrap();
+        world.handle.delete(world.id, None).await.unwrap();
         let shelf = Arc::new(Shelf::default());
         let library = Library::new(world.handle.clone(), shelf.clone(), EventCatalog::any());
         let plugin = library.install(archive("1")).await.unwrap();

@@ -105,7 +105,7 @@ async fn an_update_of_a_package_that_was_never_stable_keeps_the_good_one_before_
     shop.world.behave(Behaviour::CannotSpawn);
     shop.begin_update(archive("2")).await.unwrap();
     let worse = shop.update(archive("3")).await.unwrap_err();
-    assert_eq!((worse.reason, shop.get().desired.previous_package), (Reason::PluginFailed, good));
+    assert_eq!((worse.reason, shop.get().desired.previous_digest()), (Reason::PluginFailed, good));
     assert_eq!(shop.kept(), 2, "what nobody goes back to is deleted");
     assert_eq!(shop.world.failed_updates.try_recv(), Ok(shop.plugin.id));
     shop.world.behave(Behaviour::Connects);
@@ -124,7 +124,7 @@ async fn an_upload_of_the_good_package_before_goes_back_to_it() {
     let bad = shop.begin_update(archive("2")).await.unwrap().desired.package;
     shop.world.behave(Behaviour::Connects);
     let back = shop.update(archive("1")).await.unwrap();
-    assert_eq!((back.desired.package, back.desired.previous_package), (good, bad));
+    assert_eq!((back.desired.package, back.desired.previous_digest()), (good, bad));
     assert!(back.is_proven(), "it was stable");
     shop.world.shut_down().await;
 }
@@ -192,7 +192,7 @@ async fn a_package_that_failed_is_never_one_to_go_back_to() {
     for version in ["2", "3"] {
         shop.update_that_is_taken_back(archive(version)).await;
         let plugin = shop.get();
-        assert_eq!((plugin.desired.package, plugin.desired.previous_package), (good, None));
+        assert_eq!((plugin.desired.package, plugin.desired.previous_digest()), (good, None));
         assert_eq!(shop.roll_back().await.unwrap_err().reason, Reason::NoPreviousPackage);
         shop.keeps(1).await;
     }
@@ -201,7 +201,7 @@ async fn a_package_that_failed_is_never_one_to_go_back_to() {
     shop.update(archive("4")).await.unwrap_err();
     shop.world.behave(Behaviour::Connects);
     let back = shop.roll_back().await.unwrap();
-    assert_eq!((back.desired.package, back.desired.previous_package), (good, None));
+    assert_eq!((back.desired.package, back.desired.previous_digest()), (good, None));
     shop.world.shut_down().await;
 }
 
@@ -212,7 +212,7 @@ async fn an_update_of_a_package_that_failed_has_no_way_back_to_it() {
     let handle = shop.world.handle.clone();
     handle.set_active(shop.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap_err();
     handle.set_active(shop.plugin.id, ActiveState::Inactive, "test", WAIT).await.unwrap();
-    assert_eq!(shop.update(archive("2")).await.unwrap().desired.previous_package, None);
+    assert_eq!(shop.update(archive("2")).await.unwrap().desired.previous_digest(), None);
     handle.set_active(shop.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap_err();
     assert!(shop.world.failed_updates.try_recv().is_err());
     shop.world.shut_down().await;
@@ -229,6 +229,6 @@ async fn a_package_that_was_stable_after_a_failure_is_one_to_go_back_to() {
     shop.world.behave(Behaviour::Connects);
     activation.await.unwrap().unwrap();
     shop.until(Plugin::is_proven).await;
-    assert_eq!(shop.update(archive("2")).await.unwrap().desired.previous_package, shop.plugin.desired.package);
+    assert_eq!(shop.update(archive("2")).await.unwrap().desired.previous_digest(), shop.plugin.desired.package);
     shop.world.shut_down().await;
 }
