@@ -90,7 +90,6 @@ pub(super) async fn boot(
         host: Arc::new(bridge),
         trial: Arc::new(Semaphore::new(1)),
         rpc_url: rpc_url(plugins_dial),
-        on_update_failed: glue::take_back(library.clone(), store.clone()),
         note: glue::note_in(logs.clone()),
         on_deleted: glue::forget(logs.clone(), library.clone()),
     });

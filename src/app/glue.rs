@@ -24,9 +24,6 @@ use crate::{
     supervisor::{Library, PackageBytes, Projection},
 };
 
-/// The name under which plugd itself changes what is desired.
-const PLUGD: &str = "plugd";
-
 impl PackageBytes for Packages {
     fn put(&self, digest: Digest, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
         Box::pin(Self::put(self, digest, bytes))
@@ -55,29 +52,6 @@ pub(super) fn fetch_package(packages: Packages) -> FetchPackage {
             let package = read.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))?;
             Ok(Box::new(package) as Box<dyn PackageFiles>)
         })
-    })
-}
-
-/// Takes failed updates back, each in a task of its own.
-pub(super) fn take_back(library: Arc<Library>, store: Store) -> Box<dyn Fn(PluginId, Digest) + Send + Sync> {
-    Box::new(move |id, failed| {
-        let library = library.clone();
-        let mut healthy = store.healthy();
-        tokio::spawn(async move {
-            // While the store is away nothing can be taken back; it is when the store is.
-            while healthy.wait_for(|is_healthy| *is_healthy).await.is_ok() {
-                match library.take_back(id, failed, PLUGD).await {
-                    Ok(()) => tracing::warn!(plugin = %id, "the update failed; the previous package is back"),
-                    Err(error) if error.reason == Reason::StoreUnavailable => match healthy.changed().await {
-                        Ok(()) => continue,
-                        Err(_) => return,
-                    },
-                    Err(error) if error.reason == Reason::Superseded => {}
-                    Err(error) => tracing::error!(plugin = %id, %error, "the update failed and can't be taken back"),
-                }
-                return;
-            }
-        });
     })
 }
 

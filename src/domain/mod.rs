@@ -1,6 +1,7 @@
 //! What plugd is about, as plain data and pure functions: no tokio, no tonic, no database, no clock, no randomness.
 
 pub mod access;
+pub mod change;
 pub mod commit;
 pub mod configuration;
 pub mod error;
@@ -20,5 +21,5 @@ pub use commit::Commit;
 pub use error::{Error, Reason, Result};
 pub use id::{PluginId, RunId, TokenId};
 pub use plugin::{Desired, Digest, Plugin, PreviousPackage, Reported};
-pub use run::{CAUSE, Exit, Failure, Stage};
+pub use run::{CAUSE, Exit, Failure, RunEvent, Stage};
 pub use state::{ActiveState, Mode, State};

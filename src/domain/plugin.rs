@@ -42,8 +42,7 @@ impl Plugin {
     /// what is committed: it holds also where plugd ended before it could report anything of a new package.
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        let was_stable = self.desired.package.is_some() && self.desired.package == self.reported.proven_package;
-        was_stable || self.desired.is_restored
+        self.desired.is_proven(&self.reported)
     }
 
     /// Was the plugin in its start when plugd died? A plugd that stops leaves no such record, nor is one left of a plugin
@@ -94,6 +93,13 @@ pub struct Desired {
 }
 
 impl Desired {
+    /// See [`Plugin::is_proven`].
+    #[must_use]
+    pub fn is_proven(&self, reported: &Reported) -> bool {
+        let was_stable = self.package.is_some() && self.package == reported.proven_package;
+        was_stable || self.is_restored
+    }
+
     /// The package before this one.
     #[must_use]
     pub fn previous_digest(&self) -> Option<Digest> {

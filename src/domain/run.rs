@@ -50,6 +50,38 @@ fn signal_name(signal: i32) -> String {
     name.to_owned()
 }
 
+/// What a run did, its process or its connection.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// The process exists.
+    Spawned {
+        /// Its id, which is also the id of its process group and session.
+        pid: u32,
+    },
+    /// Nothing runs, and nothing will. The last event.
+    SpawnFailed(Failure),
+    /// The first process is gone; others that it started may live.
+    Exited(Exit),
+    /// Nothing of the run is left. The last event.
+    GroupEmptied,
+    /// The time to die after a kill is over and these processes still live.
+    Survived {
+        /// Their process ids.
+        pids: Vec<u32>,
+    },
+    /// It connected.
+    Connected,
+    /// Its connection ended.
+    Disconnected {
+        /// What it did that plugd ended it for, if plugd did.
+        fault: Option<String>,
+    },
+    /// It did not answer a ping in time.
+    PongMissed,
+    /// It answered a ping.
+    PongReceived,
+}
+
 /// Where in a run something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {

@@ -16,7 +16,7 @@ pub mod warden;
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::{Digest, Exit, Failure, PluginId, RunId};
+use crate::domain::{Digest, PluginId, RunEvent, RunId};
 
 pub use install::{FileSink, PackageFiles};
 pub use sweep::{Leftover, SweepReport};
@@ -46,23 +46,7 @@ impl StartSpec {
     }
 }
 
-/// What happened to a run.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RunEvent {
-    /// The process exists.
-    Spawned {
-        /// Its id, which is also the id of its process group and session.
-        pid: u32,
-    },
-    /// Nothing runs, and nothing will. The last event.
-    SpawnFailed(Failure),
-    /// The first process is gone; others that it started may live.
-    Exited(Exit),
-    /// Nothing of the run is left. The last event.
-    GroupEmptied,
-}
-
-/// Where the events of a run go. Called from the runtime's tasks: it must not block.
+/// Where the events of a run go: `Spawned` and `Exited` at the most, and one last event. Called from the runtime's tasks: it must not block.
 pub type RunEvents = Box<dyn Fn(RunEvent) + Send + Sync>;
 
 /// One run under way. Dropping it kills everything of the run.

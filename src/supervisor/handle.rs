@@ -5,23 +5,29 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{
     sync::oneshot,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Committed, Ledger, Projection, Slot, Watch, WatchQuery,
-    message::{Amend, Amendment, ChangeOptions, Decide, Decision, Message},
+    actor::{Amend, Call, ChangeOptions, Goal, Message, Reply},
     registry::Page,
-    settle::{Want, Wanted, not_settled},
+    settle::not_settled,
 };
-use crate::domain::{
-    ActiveState, Desired, Digest, Error, Mode, Plugin, PluginId, Reason, Reported, Result, State, lifecycle::Event,
-    manifest::Manifest, plugin::Place,
+use crate::{
+    domain::{
+        ActiveState, Desired, Digest, Error, Mode, Plugin, PluginId, Reason, Reported, Result, State,
+        change::DesiredChange, manifest::Manifest, plugin::Place,
+    },
+    link::token,
 };
 
 /// How long callers wait for a plugin to settle, at the most and by default (CONTRACT 3.5).
 pub const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// How long a caller who does not wait for a change to settle waits until it is committed.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long a supervisor may take to answer to a change that needs nothing of the plugin.
 const OBSERVE: Duration = Duration::from_secs(10);
@@ -46,6 +52,15 @@ pub enum Wait {
     No,
     /// Until settled, or so long.
     UpTo(Duration),
+}
+
+impl Wait {
+    pub(super) fn deadline(self) -> Option<Instant> {
+        match self {
+            Self::No => None,
+            Self::UpTo(time) => Some(Instant::now() + time.min(MAX_WAIT)),
+        }
+    }
 }
 
 /// Which plugins to list.
@@ -99,7 +114,7 @@ impl Handle {
     pub async fn caught_up(&self) {
         for slot in self.shared.projection.slots() {
             let (reply, done) = oneshot::channel();
-            if slot.tell(Message::Barrier { reply }) {
+            if slot.tell(Message::Barrier { reply }).await {
                 // One that ends instead of answering has nothing more to do.
                 done.await.unwrap_or_default();
             }
@@ -154,7 +169,7 @@ impl Handle {
     ///
     /// # Errors
     /// `PLUGIN_NOT_FOUND`, `EXTERNAL_PLUGIN`, `PLUGIN_FAILED`, `SUPERSEDED`, `NOT_SETTLED`, `STORE_UNAVAILABLE`,
-    /// `GENERATION_CONFLICT`.
+    /// `GENERATION_CONFLICT`, `TOO_BUSY`.
     pub async fn set_active(
         &self,
         id: PluginId,
@@ -162,15 +177,7 @@ impl Handle {
         options: impl Into<ChangeOptions>,
         wait: Wait,
     ) -> Result<Arc<Plugin>> {
-        let decide = move |plugin: &Plugin| {
-            check_supervised(plugin)?;
-            if plugin.desired.active == active && !needs_another_try(plugin) {
-                return Ok(Decision::Join);
-            }
-            let desired = Desired { active, ..plugin.desired.clone() };
-            Ok(commit(desired, |generation, desired| Event::ActivationChanged { generation, active: desired.active }))
-        };
-        self.amend_and_wait(id, Box::new(decide), options.into(), wait).await
+        self.change(id, DesiredChange::SetActive(active), options.into(), wait).await
     }
 
     /// Stops an active plugin and starts it anew.
@@ -178,29 +185,57 @@ impl Handle {
     /// # Errors
     /// As [`Handle::set_active`]; `PLUGIN_NOT_CONNECTED` for one that is not desired active.
     pub async fn restart(&self, id: PluginId, options: impl Into<ChangeOptions>, wait: Wait) -> Result<Arc<Plugin>> {
-        let decide = |plugin: &Plugin| {
-            check_supervised(plugin)?;
-            if !plugin.desired.active.is_active() {
-                let message = "the plugin is not active, so there is nothing to restart: activate it";
-                return Err(Error::new(Reason::PluginNotConnected, message).with("plugin_id", plugin.id));
-            }
-            Ok(commit(plugin.desired.clone(), |generation, _| Event::RestartRequested { generation }))
-        };
-        self.amend_and_wait(id, Box::new(decide), options.into(), wait).await
+        self.change(id, DesiredChange::Restart, options.into(), wait).await
     }
 
     /// Stops a plugin, waits until nothing of it runs, and removes it.
     ///
     /// # Errors
     /// `PLUGIN_NOT_FOUND`, `BEING_DELETED`, `PLUGIN_FAILED` when something of it can't be killed, `STORE_UNAVAILABLE`,
-    /// `GENERATION_CONFLICT`.
+    /// `GENERATION_CONFLICT`, `TOO_BUSY`.
     pub async fn delete(&self, id: PluginId, if_generation: Option<u64>) -> Result<Arc<Plugin>> {
         let slot = self.slot(id)?;
-        let (reply, answer) = oneshot::channel();
-        if !slot.tell(Message::Delete { if_generation, reply }) {
-            return Err(gone(&slot, id));
-        }
-        answer.await.unwrap_or_else(|_| Err(gone(&slot, id)))
+        self.call(&slot, id, MAX_WAIT, |reply| Call::Delete { if_generation, reply }).await
+    }
+
+    /// Registers an external plugin; from then on it is waited for.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn register_external(&self, manifest: Manifest) -> Result<Arc<Plugin>> {
+        let plugin = mk_plugin(manifest, Mode::External);
+        let desired = Desired { token: Some(token::mint_external()), token_epoch: 1, ..plugin.desired };
+        let reported = Reported { state: State::Connecting, ..plugin.reported };
+        self.add(Plugin { desired, reported, ..plugin }).await
+    }
+
+    /// Replaces the manifest of an external plugin, which has to connect again.
+    ///
+    /// # Errors
+    /// `PLUGIN_NOT_FOUND`, `SUPERVISED_PLUGIN`, `STORE_UNAVAILABLE`, `GENERATION_CONFLICT`, `TOO_BUSY`.
+    pub async fn update_manifest(
+        &self,
+        id: PluginId,
+        manifest: Manifest,
+        options: impl Into<ChangeOptions>,
+    ) -> Result<Arc<Plugin>> {
+        self.reconnect(id, DesiredChange::ReplaceManifest(Arc::new(manifest)), options.into()).await
+    }
+
+    /// Gives an external plugin a new token; the old one is good for nothing from then on.
+    ///
+    /// # Errors
+    /// As [`Handle::update_manifest`].
+    pub async fn cycle_token(&self, id: PluginId, options: impl Into<ChangeOptions>) -> Result<Arc<Plugin>> {
+        self.reconnect(id, DesiredChange::RotateToken(token::mint_external()), options.into()).await
+    }
+
+    /// Changes what an external plugin connects with, and waits until its old connection is closed.
+    async fn reconnect(&self, id: PluginId, change: DesiredChange, options: ChangeOptions) -> Result<Arc<Plugin>> {
+        let slot = self.slot(id)?;
+        let amend = |reply| Call::Amend(Amend { change, goal: Goal::Settled, options, configured: None, reply });
+        let committed = self.call(&slot, id, ANSWER, amend).await?;
+        self.wait_observed(&slot, committed.plugin.desired.generation).await
     }
 
     /// A watch over all changes.
@@ -214,46 +249,66 @@ impl Handle {
     }
 
     /// Commits a change of what is desired, and waits until it is settled.
-    ///
-    /// # Errors
-    /// What `decide` refuses, and as [`Handle::set_active`].
-    async fn amend_and_wait(
+    async fn change(
         &self,
         id: PluginId,
-        decide: Decide,
+        change: DesiredChange,
         options: ChangeOptions,
         wait: Wait,
     ) -> Result<Arc<Plugin>> {
-        let slot = self.slot(id)?;
-        let committed = self.amend(&slot, id, (decide, Wanted::of), options).await?;
-        self.settled(committed, wait).await
+        let (slot, deadline) = (self.slot(id)?, wait.deadline());
+        let amend = |reply| Call::Amend(Amend { change, goal: Goal::Settled, options, configured: None, reply });
+        let patience = deadline.map_or(ANSWER, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let committed = self.call(&slot, id, patience, amend).await?;
+        self.settled(committed, deadline).await
     }
 
-    pub(super) async fn amend(
+    /// Commits a change of the package of a plugin. [`Handle::settled_with_package`] waits for what comes of it.
+    ///
+    /// # Errors
+    /// What [`DesiredChange::apply`] refuses, and as [`Handle::set_active`].
+    pub(super) async fn change_package(
+        &self,
+        id: PluginId,
+        change: DesiredChange,
+        options: ChangeOptions,
+    ) -> Result<Committed> {
+        let goal = Goal::SettledWithPackage;
+        let amend = |reply| Call::Amend(Amend { change, goal, options, configured: None, reply });
+        self.call(&*self.slot(id)?, id, ANSWER, amend).await
+    }
+
+    /// Asks the actor of a plugin, and waits for its answer. It goes on with what it has begun when the time is over.
+    pub(super) async fn call<T>(
         &self,
         slot: &Slot,
         id: PluginId,
-        (decide, wanted): (Decide, Want),
-        options: ChangeOptions,
-    ) -> Result<Committed> {
+        patience: Duration,
+        call: impl FnOnce(Reply<Result<T>>) -> Call,
+    ) -> Result<T> {
+        let deadline = Instant::now() + patience.min(MAX_WAIT);
         let (reply, answer) = oneshot::channel();
-        let amend = Amend { decide, wanted, options, reply };
-        if !slot.tell(Message::Amend(amend)) {
-            return Err(gone(slot, id));
+        match timeout_at(deadline, slot.calls().reserve()).await {
+            Ok(Ok(room)) => room.send(call(reply)),
+            Ok(Err(_)) => return Err(gone(slot, id)),
+            Err(_) => return Err(busy(id)),
         }
-        answer.await.unwrap_or_else(|_| Err(gone(slot, id)))
+        match timeout_at(deadline, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(gone(slot, id))),
+            Err(_) => Err(self.get(id).map_or_else(|error| error, |plugin| not_settled(&plugin))),
+        }
     }
 
-    /// Waits until what was committed is settled.
-    pub(super) async fn settled(&self, committed: Committed, wait: Wait) -> Result<Arc<Plugin>> {
-        let Committed { plugin, settled } = committed;
-        let Wait::UpTo(time) = wait else { return Ok(plugin) };
+    /// Waits until what was committed is settled, or the deadline has passed; without one not at all.
+    pub(super) async fn settled(&self, committed: Committed, deadline: Option<Instant>) -> Result<Arc<Plugin>> {
+        let Committed { plugin, settled, .. } = committed;
+        let Some(deadline) = deadline else { return Ok(plugin) };
         tokio::select! {
             // What is known by now is told also where the time is over.
             biased;
             answer = settled => answer.unwrap_or_else(|_| Err(draining())),
             () = self.shared.draining.cancelled() => Err(draining()),
-            () = sleep(time.min(MAX_WAIT)) => Err(not_settled(&self.get(plugin.id).unwrap_or(plugin))),
+            () = sleep_until(deadline) => Err(not_settled(&self.get(plugin.id).unwrap_or(plugin))),
         }
     }
 
@@ -293,23 +348,10 @@ fn draining() -> Error {
     Error::new(Reason::Draining, "the server shuts down")
 }
 
-/// Desired active but nothing is under way: an error, or what a deletion that failed left behind.
-fn needs_another_try(plugin: &Plugin) -> bool {
-    plugin.desired.active.is_active() && matches!(plugin.reported.state, State::Error | State::Inactive)
-}
-
-pub(super) fn check_supervised(plugin: &Plugin) -> Result<()> {
-    match plugin.desired.mode {
-        Mode::Supervised => Ok(()),
-        Mode::External => {
-            let message = "this is an external plugin: somebody else starts, stops and updates it";
-            Err(Error::new(Reason::ExternalPlugin, message).with("plugin_id", plugin.id))
-        }
-    }
-}
-
-pub(super) fn commit(desired: Desired, event: fn(u64, &Desired) -> Event) -> Decision {
-    Decision::Commit(Box::new(Amendment { desired, event }))
+/// The actor has no room for another call.
+fn busy(id: PluginId) -> Error {
+    Error::new(Reason::TooBusy, "too many calls wait for this plugin already, and nothing was changed")
+        .with("plugin_id", id)
 }
 
 /// An actor that does not answer has ended: with its plugin, with plugd, or by a defect.

@@ -2,23 +2,17 @@
 
 mod shelf;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use self::shelf::{Shelf, packages_of};
-use super::{
-    Committed, Handle, Wait,
-    handle::{check_supervised, commit},
-    message::{ChangeOptions, Decide, Decision},
-    settle::{Wanted, replaced},
-};
+use super::{ChangeOptions, Committed, Handle, Wait};
 use crate::domain::{
-    Desired, Digest, Error, Plugin, PluginId, PreviousPackage, Reason, Result, events::EventCatalog, lifecycle::Event,
+    Desired, Digest, Error, Plugin, PluginId, Reason, Result,
+    change::{DesiredChange, check_same_id, check_supervised},
+    events::EventCatalog,
     package::Package,
 };
 
@@ -71,16 +65,17 @@ impl Library {
     pub async fn update(&self, id: PluginId, archive: Bytes, options: impl Into<ChangeOptions>) -> Result<Committed> {
         check_supervised(&*self.handle.get(id)?)?;
         let package = self.read(archive).await?;
-        check_same(&*self.handle.get(id)?, &package)?;
+        check_same_id(&*self.handle.get(id)?, &package.manifest)?;
         let (handle, shelf, options) = (self.handle.clone(), self.shelf.clone(), options.into());
-        let stored = (package.digest, package.bytes.clone());
+        let (digest, manifest) = (package.digest, Arc::new(package.manifest));
         let commit = async move {
-            let offered = Arc::new(OnceLock::new());
-            let committed = amend(&handle, id, replace(package, offered.clone()), options).await;
-            shelf.discard(offered.get().into_iter().flatten().copied());
-            committed
+            let committed =
+                handle.change_package(id, DesiredChange::ReplacePackage { digest, manifest }, options).await?;
+            // Its own too: another update may take its place before anybody looks.
+            shelf.discard(packages_of(&committed.before.desired).chain([digest]));
+            Ok(committed)
         };
-        self.shelf.take_in(stored, commit).await
+        self.shelf.take_in((digest, package.bytes), commit).await
     }
 
     /// Waits until what was committed is settled with its package, not with one that took its place.
@@ -88,7 +83,7 @@ impl Library {
     /// # Errors
     /// As [`Handle::set_active`]; `SUPERSEDED` also when another package took the place of this one.
     pub async fn wait_settled(&self, committed: Committed, wait: Wait) -> Result<Arc<Plugin>> {
-        self.handle.settled(committed, wait).await
+        self.handle.settled(committed, wait.deadline()).await
     }
 
     /// Goes back to the package before the present one; that one becomes the previous, unless it failed.
@@ -97,31 +92,21 @@ impl Library {
     /// `NO_PREVIOUS_PACKAGE`, `PACKAGE_NOT_FOUND`, and as [`Library::wait_settled`].
     pub async fn roll_back(&self, id: PluginId, options: impl Into<ChangeOptions>, wait: Wait) -> Result<Arc<Plugin>> {
         let seen = self.handle.get(id)?;
-        let committed = self.restore_previous(&seen, options.into()).await?;
-        self.wait_settled(committed, wait).await
-    }
-
-    /// # Errors
-    /// `SUPERSEDED` if the package has been changed since the plugin was seen, to another than the previous one.
-    async fn restore_previous(&self, seen: &Plugin, options: ChangeOptions) -> Result<Committed> {
-        check_supervised(seen)?;
-        let previous = seen.desired.previous_digest().ok_or_else(|| {
+        check_supervised(&seen)?;
+        let (Some(from), Some(to)) = (seen.desired.package, seen.desired.previous_digest()) else {
             let message = "there is no previous package to go back to";
-            Error::new(Reason::NoPreviousPackage, message).with("plugin_id", seen.id)
-        })?;
-        let work = async {
-            let now = self.handle.get(seen.id)?;
-            if ![seen.desired.package, Some(previous)].contains(&now.desired.package) {
-                // The previous package may be gone already.
-                return Err(replaced(&now));
-            }
-            let package = self.stored(previous).await?;
-            amend(&self.handle, seen.id, restore(seen, package), options).await
+            return Err(Error::new(Reason::NoPreviousPackage, message).with("plugin_id", id));
         };
-        let restored = self.shelf.hold(previous, work).await;
+        let options = options.into();
+        let work = async {
+            // Should it be gone although the plugin refers to it, the present one is the better one.
+            self.shelf.get(to).await?;
+            self.handle.change_package(id, DesiredChange::GoBack { from, to }, options).await
+        };
+        let committed = self.shelf.hold(to, work).await?;
         // A package that failed is never gone back to, so nobody needs it then.
-        self.shelf.discard(seen.desired.package);
-        restored
+        self.shelf.discard([from]);
+        self.wait_settled(committed, wait).await
     }
 
     /// The archive of a supervised plugin, byte for byte as uploaded.
@@ -134,18 +119,6 @@ impl Library {
         let digest = plugin.desired.package.ok_or_else(|| Error::new(Reason::PackageNotFound, "no package"))?;
         let bytes = self.shelf.get(digest).await?;
         Ok((plugin, bytes))
-    }
-
-    /// Takes back an update that failed before it was ever stable.
-    ///
-    /// # Errors
-    /// As [`Library::roll_back`]; `SUPERSEDED` when something else is desired by now.
-    pub async fn take_back(&self, id: PluginId, failed: Digest, by: &str) -> Result<()> {
-        let seen = self.handle.get(id)?;
-        if seen.desired.package != Some(failed) {
-            return Err(replaced(&seen));
-        }
-        self.restore_previous(&seen, by.into()).await.map(drop)
     }
 
     /// Deletes the packages of a plugin that is gone, unless another refers to them. Nobody waits for it.
@@ -163,86 +136,9 @@ impl Library {
         let catalog = self.catalog.clone();
         blocking(move || Package::read(archive, &catalog)).await
     }
-
-    /// A package that was checked when it came; the rules may have changed since.
-    async fn stored(&self, digest: Digest) -> Result<Package> {
-        let bytes = self.shelf.get(digest).await?;
-        blocking(move || Package::read(bytes, &EventCatalog::any())).await
-    }
 }
 
 async fn blocking(read: impl FnOnce() -> Result<Package> + Send + 'static) -> Result<Package> {
     let read = tokio::task::spawn_blocking(read).await;
     read.unwrap_or_else(|_| Err(Error::new(Reason::Internal, "the package could not be checked")))
-}
-
-fn check_same(plugin: &Plugin, package: &Package) -> Result<()> {
-    let installed = &plugin.desired.manifest.id;
-    if *installed == package.manifest.id {
-        return Ok(());
-    }
-    let message = "The uploaded package must have the same manifest ID as the installed plugin.";
-    Err(Error::new(Reason::ManifestIdMismatch, message)
-        .with("installed", installed)
-        .with("uploaded", &package.manifest.id))
-}
-
-async fn amend(handle: &Handle, id: PluginId, decide: Decide, options: ChangeOptions) -> Result<Committed> {
-    handle.amend(&*handle.slot(id)?, id, (decide, Wanted::with_package_of), options).await
-}
-
-/// Says which packages are perhaps needed no longer then.
-fn replace(package: Package, offered: Arc<OnceLock<Vec<Digest>>>) -> Decide {
-    Box::new(move |plugin| {
-        check_supervised(plugin)?;
-        check_same(plugin, &package)?;
-        // Its own too: another update may take its place before anybody looks.
-        offered.get_or_init(|| packages_of(&plugin.desired).chain([package.digest]).collect());
-        let desired = Desired {
-            manifest: Arc::new(package.manifest),
-            package: Some(package.digest),
-            previous_package: way_back(plugin, package.digest),
-            is_restored: plugin.desired.is_restored && plugin.desired.package == Some(package.digest),
-            ..plugin.desired.clone()
-        };
-        Ok(commit(desired, package_replaced))
-    })
-}
-
-/// What an update of a plugin to this package goes back to: of the two that are kept the newest that was ever stable,
-/// and never the package itself, nor one that failed.
-fn way_back(plugin: &Plugin, to: Digest) -> Option<PreviousPackage> {
-    let present = present(&plugin.desired).filter(|present| present.digest != to && !plugin.has_failed());
-    let previous = plugin.desired.previous_package.clone().filter(|previous| previous.digest != to);
-    if plugin.is_proven() { present.or(previous) } else { previous.or(present) }
-}
-
-fn present(desired: &Desired) -> Option<PreviousPackage> {
-    let manifest = desired.manifest.clone();
-    desired.package.map(|digest| PreviousPackage { digest, manifest })
-}
-
-/// Goes back, unless the package has been changed since it was looked at.
-fn restore(seen: &Plugin, package: Package) -> Decide {
-    let seen = seen.desired.package;
-    Box::new(move |plugin| {
-        if plugin.desired.package == Some(package.digest) {
-            return Ok(Decision::Join);
-        }
-        if plugin.desired.package != seen {
-            return Err(replaced(plugin));
-        }
-        let desired = Desired {
-            manifest: Arc::new(package.manifest),
-            package: Some(package.digest),
-            previous_package: present(&plugin.desired).filter(|_| !plugin.has_failed()),
-            is_restored: true,
-            ..plugin.desired.clone()
-        };
-        Ok(commit(desired, package_replaced))
-    })
-}
-
-fn package_replaced(generation: u64, desired: &Desired) -> Event {
-    Event::PackageReplaced { generation, package: desired.package }
 }

@@ -3,46 +3,45 @@
 //! ```text
 //! Handle ──Message──► Actor ──step──► Lifecycle        Actor ──report/desire──► Ledger ──commit──► Projection
 //!                       ▲ │effects                                                                 (registry, hub)
-//!              Happened │ ▼                                                                             │
+//!              RunEvent │ ▼                                                                             │
 //!                   Run, Session                                            Handle::get, wait, watch ◄──┘
 //! ```
 
 mod actor;
-mod arrivals;
-mod authenticate;
-mod call;
-mod configure;
-mod external;
-mod filter;
+mod configuration;
+mod connections;
 mod handle;
 mod hub;
 mod ledger;
 mod library;
-mod message;
 mod registry;
 mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
-mod waiting;
 mod watch;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
+use jiff::Timestamp;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::{self, JoinError, JoinSet},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
 
-pub use arrivals::{Supervisor, start};
-pub use configure::NewConfiguration;
-pub use filter::{ChangeKind, Filter};
+pub use actor::ChangeOptions;
+pub use configuration::NewConfiguration;
 pub use handle::{Handle, ListQuery, MAX_WAIT, Wait};
 pub use ledger::Ledger;
 pub use library::{Library, PackageBytes};
-pub use message::{Amendment, ChangeOptions, Decision};
 pub use registry::{Projection, Slot};
-pub use waiting::Committed;
-pub use watch::{Change, Frame, Start, Watch, WatchQuery};
+pub use settle::Committed;
+pub use watch::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery};
 
+use self::{actor::Actor, registry::Arrival};
 use crate::{
-    domain::{Digest, Plugin, PluginId, lifecycle::Policy},
+    domain::{Plugin, PluginId, Reported, State, lifecycle::Policy},
     link::Host,
     runtime::Runtime,
 };
@@ -61,10 +60,76 @@ pub struct Parts {
     pub trial: Arc<Semaphore>,
     /// Where plugins connect: `ws://127.0.0.1:8000/rpc`.
     pub rpc_url: String,
-    /// Called when an update failed before it was ever stable and there is a package to go back to.
-    pub on_update_failed: Box<dyn Fn(PluginId, Digest) + Send + Sync>,
     /// Writes a line of plugd into a plugin's log. It must not block.
     pub note: Box<dyn Fn(PluginId, String) + Send + Sync>,
     /// Called once a plugin is deleted, for what else is kept of it. It must not wait.
     pub on_deleted: Box<dyn Fn(&Plugin) + Send + Sync>,
+}
+
+/// Starts an actor for every plugin that comes, and ends them all.
+pub struct Supervisor {
+    projection: Arc<Projection>,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    actors: JoinSet<()>,
+    ids: HashMap<task::Id, PluginId>,
+}
+
+/// The projection of a journal at `head`, and the supervisor of its plugins, which does nothing yet.
+#[must_use]
+pub fn start(plugins: Vec<Plugin>, head: u64) -> (Arc<Projection>, Supervisor) {
+    let (projection, arrivals) = Projection::new(plugins, head);
+    let actors = JoinSet::new();
+    let supervisor = Supervisor { projection: projection.clone(), arrivals, actors, ids: HashMap::new() };
+    (projection, supervisor)
+}
+
+impl Supervisor {
+    /// Supervises until `shutdown`, then stops everything that runs, all at once, and returns when that is done or
+    /// `patience` is over.
+    pub async fn run(mut self, parts: Arc<Parts>, shutdown: CancellationToken, patience: Duration) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(arrival) = self.arrivals.recv() => self.receive(&parts, arrival),
+                Some(ended) = self.actors.join_next_with_id() => self.ended(&parts, ended),
+            }
+        }
+        self.stop(&parts, patience).await;
+    }
+
+    fn receive(&mut self, parts: &Arc<Parts>, arrival: Arrival) {
+        let id = arrival.plugin.id;
+        let task = self.actors.spawn(Actor::new(parts.clone(), arrival).run());
+        self.ids.insert(task.id(), id);
+    }
+
+    /// An actor that ended by a defect took its process with it; its plugin says so.
+    fn ended(&mut self, parts: &Parts, ended: Result<(task::Id, ()), JoinError>) {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, ())| *task);
+        let (Some(id), Err(error)) = (self.ids.remove(&task), ended) else { return };
+        tracing::error!(plugin = %id, %error, "a supervisor ended by a defect");
+        if let Some(plugin) = self.projection.slot(id).ok().and_then(|slot| slot.plugin()) {
+            parts.ledger.report(id, defective(&plugin.reported));
+        }
+    }
+
+    async fn stop(mut self, parts: &Parts, patience: Duration) {
+        for slot in self.projection.slots() {
+            slot.shut_down();
+        }
+        let ended = timeout(patience, async {
+            while let Some(ended) = self.actors.join_next_with_id().await {
+                self.ended(parts, ended);
+            }
+        });
+        if ended.await.is_err() {
+            tracing::error!(plugins = self.actors.len(), "some plugins did not stop in time; they are killed");
+        }
+    }
+}
+
+fn defective(last: &Reported) -> Reported {
+    let message = "its supervisor ended by a defect of plugd: restart plugd, and report what its log says".to_owned();
+    let serial = last.serial + 1;
+    Reported { state: State::Error, since: Timestamp::now(), message, serial, run: None, pid: None, ..last.clone() }
 }

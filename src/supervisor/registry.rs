@@ -4,27 +4,40 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::timeout,
+};
 
 use super::{
+    actor::{Call, Goal, Message},
     hub::Hub,
-    message::{Inbox, Message},
-    settle::Wanted,
-    waiting::{Committed, Waiters},
+    settle::{Committed, Waiters, Wanted},
 };
 use crate::{
     domain::{Commit, Error, Plugin, PluginId, Result, plugin::Place},
     link::Session,
 };
 
+/// Calls that may wait for one actor, and messages that may. Who finds no room waits for it, within its own deadline.
+pub(super) const INBOX: usize = 64;
+
+/// How long anybody but a caller waits for room.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// One plugin: its newest record, its actor's inbox, its connection.
 pub struct Slot {
     plugin: watch::Sender<Option<Arc<Plugin>>>,
-    inbox: Inbox,
+    calls: mpsc::Sender<Call>,
+    inbox: mpsc::Sender<Message>,
+    /// Wakes the actor to look at what is desired, at lost events, and whether plugd shuts down.
+    news: Notify,
+    is_shutting_down: AtomicBool,
     session: watch::Sender<Option<Session>>,
     lost_events: AtomicU64,
     /// Held by whoever changes the configuration: one at a time asks the plugin.
@@ -36,21 +49,26 @@ pub struct Slot {
 pub(super) struct Arrival {
     pub slot: Arc<Slot>,
     pub plugin: Arc<Plugin>,
-    pub inbox: mpsc::UnboundedReceiver<Message>,
+    pub calls: mpsc::Receiver<Call>,
+    pub inbox: mpsc::Receiver<Message>,
 }
 
 impl Slot {
     fn open(plugin: Arc<Plugin>) -> Arrival {
-        let (inbox, receiver) = mpsc::unbounded_channel();
+        let (calls, called) = mpsc::channel(INBOX);
+        let (inbox, received) = mpsc::channel(INBOX);
         let slot = Self {
             plugin: watch::Sender::new(Some(plugin.clone())),
+            calls,
             inbox,
+            news: Notify::new(),
+            is_shutting_down: AtomicBool::new(false),
             session: watch::Sender::new(None),
             lost_events: AtomicU64::new(0),
             configuring: Arc::default(),
             waiters: Waiters::default(),
         };
-        Arrival { slot: Arc::new(slot), plugin, inbox: receiver }
+        Arrival { slot: Arc::new(slot), plugin, calls: called, inbox: received }
     }
 
     /// The newest record, none when the plugin is deleted, and its changes.
@@ -66,9 +84,9 @@ impl Slot {
     }
 
     /// A change that was committed, with what is to come of it.
-    pub(super) fn committed(&self, plugin: Arc<Plugin>, wanted: Wanted) -> Committed {
-        let settled = self.waiters.add(wanted, || self.plugin());
-        Committed { plugin, settled }
+    pub(super) fn committed(&self, before: Arc<Plugin>, plugin: Arc<Plugin>, goal: Goal) -> Committed {
+        let settled = self.waiters.add(Wanted::of(&plugin, goal), || self.plugin());
+        Committed { before, plugin, settled }
     }
 
     /// Takes in the next record; none when the plugin is deleted.
@@ -91,18 +109,41 @@ impl Slot {
 
     /// Has what was counted since the last time appear in the plugin's status.
     pub fn report_lost_events(&self) {
-        let count = self.lost_events.swap(0, Ordering::Relaxed);
-        if count > 0 {
-            self.tell(Message::EventsLost { count });
-        }
+        self.news.notify_one();
+    }
+
+    pub(super) fn take_lost_events(&self) -> u64 {
+        self.lost_events.swap(0, Ordering::Relaxed)
+    }
+
+    pub(super) fn shut_down(&self) {
+        self.is_shutting_down.store(true, Ordering::SeqCst);
+        self.news.notify_one();
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.is_shutting_down.load(Ordering::SeqCst)
+    }
+
+    pub(super) async fn has_news(&self) {
+        self.news.notified().await;
     }
 
     pub(super) fn set_session(&self, session: Option<Session>) {
         self.session.send_replace(session);
     }
 
-    pub(super) fn inbox(&self) -> &Inbox {
+    pub(super) fn inbox(&self) -> &mpsc::Sender<Message> {
         &self.inbox
+    }
+
+    pub(super) fn calls(&self) -> &mpsc::Sender<Call> {
+        &self.calls
+    }
+
+    /// Tells the actor; false when it is gone, or has no room for long.
+    pub(super) async fn tell(&self, message: Message) -> bool {
+        timeout(PATIENCE, self.inbox.send(message)).await.is_ok_and(|sent| sent.is_ok())
     }
 }
 
@@ -157,7 +198,7 @@ impl Projection {
             let generation = commit.plugin.desired.generation;
             let before = slot.publish(Some(commit.plugin.clone()));
             if before.is_none_or(|before| before.desired.generation < generation) {
-                slot.tell(Message::Committed { generation });
+                slot.news.notify_one();
             }
         } else {
             self.arrive(slots, commit.plugin.clone());

@@ -1,9 +1,16 @@
-//! When a change of what is desired has taken effect: a comparison of numbers, never a guess from a state's name.
+//! When a change of what is desired has taken effect: a comparison of numbers, never a guess from a state's name. And the
+//! callers who wait for that.
+//!
+//! Each is shown every record of its plugin, in order, from the commit of its own change on. Whoever looked at the newest
+//! record only would miss what passes quickly: an update that failed and was taken back at once would look like one that
+//! somebody replaced.
 
-use crate::domain::{ActiveState, CAUSE, Digest, Error, Plugin, Reason, Result, State};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// What will be waited for, in view of the record that was committed.
-pub(super) type Want = fn(&Plugin) -> Wanted;
+use tokio::sync::oneshot;
+
+use super::actor::Goal;
+use crate::domain::{ActiveState, CAUSE, Digest, Error, Plugin, Reason, Result, State, change::package_replaced};
 
 /// What a caller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,20 +24,15 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// What is desired of this plugin now.
-    pub(super) fn of(plugin: &Plugin) -> Self {
+    pub(super) fn of(plugin: &Plugin, goal: Goal) -> Self {
         let desired = &plugin.desired;
         Self {
             active: desired.active,
             active_generation: desired.active_generation,
             generation: desired.generation,
             serial: plugin.reported.serial,
-            package: None,
+            package: desired.package.filter(|_| goal == Goal::SettledWithPackage),
         }
-    }
-
-    /// The same, with this plugin's package and no other.
-    pub(super) fn with_package_of(plugin: &Plugin) -> Self {
-        Self { package: plugin.desired.package, ..Self::of(plugin) }
     }
 
     /// What came of it, if that is settled.
@@ -39,7 +41,7 @@ impl Wanted {
             return Some(Err(superseded(plugin)));
         }
         if self.package.is_some() && plugin.desired.package != self.package {
-            return Some(Err(replaced(plugin)));
+            return Some(Err(package_replaced(plugin)));
         }
         let reported = &plugin.reported;
         if reported.observed_generation < self.generation || reported.serial < self.serial {
@@ -58,12 +60,6 @@ fn superseded(plugin: &Plugin) -> Error {
     Error::new(Reason::Superseded, format!("a later call made {now} the desired state"))
         .with("plugin_id", plugin.id)
         .with("generation", plugin.desired.generation)
-}
-
-/// Another package is there than the one that was waited for.
-pub(super) fn replaced(plugin: &Plugin) -> Error {
-    let message = "another package took the place of this one before it was settled: look at what is installed now";
-    Error::new(Reason::Superseded, message).with("plugin_id", plugin.id)
 }
 
 fn failed(plugin: &Plugin) -> Error {
@@ -89,4 +85,101 @@ pub(super) fn not_settled(plugin: &Plugin) -> Error {
     Error::new(Reason::NotSettled, format!("not settled in time; the plugin is {state}"))
         .with("plugin_id", plugin.id)
         .with("state", state)
+}
+
+type Answer = Result<Arc<Plugin>>;
+
+/// All who wait for one plugin.
+#[derive(Default)]
+pub(super) struct Waiters(Mutex<Vec<Waiter>>);
+
+struct Waiter {
+    wanted: Wanted,
+    settled: oneshot::Sender<Answer>,
+}
+
+/// A change that was committed, and what is to come of it.
+#[derive(Debug)]
+pub struct Committed {
+    /// The plugin as the change found it.
+    pub(super) before: Arc<Plugin>,
+    /// The plugin right after the commit.
+    pub plugin: Arc<Plugin>,
+    /// Answered when the change is settled. Whoever drops it does not care.
+    pub(super) settled: oneshot::Receiver<Answer>,
+}
+
+impl Waiters {
+    /// Somebody waits for this from now on. `newest` is looked at first, while no other record can pass.
+    pub(super) fn add(
+        &self,
+        wanted: Wanted,
+        newest: impl FnOnce() -> Option<Arc<Plugin>>,
+    ) -> oneshot::Receiver<Answer> {
+        let (settled, answer) = oneshot::channel();
+        let mut waiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut waiters);
+        waiters.extend(Waiter { wanted, settled }.look_at(newest().as_ref()));
+        answer
+    }
+
+    /// Shows the next record; none when the plugin is deleted.
+    pub(super) fn show(&self, record: Option<&Arc<Plugin>>) {
+        let mut waiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = std::mem::take(&mut *waiters);
+        waiters.extend(waiting.into_iter().filter_map(|waiter| waiter.look_at(record)));
+    }
+}
+
+/// Before the list grows, those who have gone away are taken out: no record may come for long, and calls may. It doubles
+/// only where more than half of it still wait, so that each call pays for a few looks at most.
+fn make_room(waiters: &mut Vec<Waiter>) {
+    if waiters.len() == waiters.capacity() {
+        waiters.retain(|waiter| !waiter.settled.is_closed());
+        waiters.reserve(waiters.len().max(1));
+    }
+}
+
+impl Waiter {
+    /// Goes on waiting, unless this record is the answer or nobody waits any longer.
+    fn look_at(self, record: Option<&Arc<Plugin>>) -> Option<Self> {
+        let answer = match record {
+            None => Err(Error::new(Reason::BeingDeleted, "the plugin was deleted")),
+            Some(plugin) => match self.wanted.outcome(plugin) {
+                None if self.settled.is_closed() => return None,
+                None => return Some(self),
+                Some(outcome) => outcome.map(|()| plugin.clone()),
+            },
+        };
+        // Who has gone away needs no answer.
+        drop(self.settled.send(answer));
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{Mode, Reported, State},
+        supervisor::{handle::mk_plugin, tests::world::mk_manifest},
+    };
+
+    #[test]
+    fn those_who_have_gone_away_do_not_pile_up() {
+        let plugin = mk_plugin(mk_manifest(), Mode::External);
+        let reported = Reported { state: State::Connecting, ..plugin.reported.clone() };
+        let connecting = Arc::new(Plugin { reported, ..plugin.clone() });
+        let waiters = Waiters::default();
+        let add = || waiters.add(Wanted::of(&plugin, Goal::Settled), || Some(connecting.clone()));
+        let mut patient = [add(), add(), add()];
+        for _ in 0..1000 {
+            drop(add());
+            let kept = waiters.0.lock().unwrap().len();
+            assert!(kept <= 4 * patient.len(), "{kept} are kept");
+        }
+        let reported = Reported { state: State::Active, ..connecting.reported.clone() };
+        waiters.show(Some(&Arc::new(Plugin { reported, ..plugin.clone() })));
+        assert!(patient.iter_mut().all(|answer| answer.try_recv().is_ok_and(|answer| answer.is_ok())));
+    }
 }

@@ -1,7 +1,7 @@
 //! plugd died while a plugin was being started: what the next plugd makes of that.
 
 use super::{table::mk_plugin, *};
-use crate::domain::Exit;
+use crate::domain::{ActiveState, Exit, RunEvent};
 
 /// The lifecycle after the start of a plugd that finds this record.
 fn boot(state: State, deaths: u32, observed: u64) -> Lifecycle {
@@ -10,7 +10,7 @@ fn boot(state: State, deaths: u32, observed: u64) -> Lifecycle {
     plugin.reported.deaths_at_start = deaths;
     plugin.reported.observed_generation = observed;
     let mut lifecycle = Lifecycle::new(&plugin, Policy::default(), RunId::from_bytes([1; 12]));
-    lifecycle.step(moment(), Event::Booted { generation: 1 });
+    lifecycle.step(moment(), Event::DesiredChanged(Arc::new(plugin.desired)));
     lifecycle
 }
 
@@ -47,19 +47,20 @@ fn a_death_of_plugd_is_held_against_none_that_was_not_in_its_start() {
 fn whoever_connects_and_whoever_is_asked_for_begins_afresh() {
     let run = moment().fresh;
     let mut connected = boot(State::Starting, 1, 1);
-    connected.step(moment(), Event::Happened { run, what: Happening::Spawned { pid: 7 } });
-    connected.step(moment(), Event::Happened { run, what: Happening::Connected });
+    connected.step(moment(), Event::Run { run, event: RunEvent::Spawned { pid: 7 } });
+    connected.step(moment(), Event::Run { run, event: RunEvent::Connected });
     assert_eq!(standing(&connected), (State::Active, 0));
     let mut failed = boot(State::Starting, 1, 1);
-    failed.step(moment(), Event::Happened { run, what: Happening::Exited(Exit { code: Some(1), signal: None }) });
+    failed.step(moment(), Event::Run { run, event: RunEvent::Exited(Exit { code: Some(1), signal: None }) });
     assert_eq!(standing(&failed), (State::Stopping, 2), "a start that fails is none that went well");
-    for event in [
-        Event::ActivationChanged { generation: 2, active: ActiveState::Active },
-        Event::RestartRequested { generation: 2 },
-        Event::PackageReplaced { generation: 2, package: None },
-    ] {
+    let changes: [fn(&mut Desired); 3] =
+        [|new| new.active_generation = 2, |new| new.restart_generation = 2, |new| new.package = Some(Digest([3; 32]))];
+    for change in changes {
         let mut given_up = boot(State::Starting, 2, 1);
-        given_up.step(moment(), event);
+        let mut desired = mk_plugin(Mode::Supervised, ActiveState::Active).desired;
+        desired.generation = 2;
+        change(&mut desired);
+        given_up.step(moment(), Event::DesiredChanged(Arc::new(desired)));
         assert_eq!(standing(&given_up), (State::Starting, 0));
     }
 }

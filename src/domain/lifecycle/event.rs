@@ -1,10 +1,10 @@
 //! What a lifecycle hears, in the past tense, and what it asks for, in the imperative.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::domain::{ActiveState, Digest, Exit, Failure, RunId};
+use crate::domain::{Desired, Digest, RunEvent, RunId};
 
 /// The moment of a step: what a pure function can't find out by itself.
 #[derive(Debug, Clone, Copy)]
@@ -18,40 +18,10 @@ pub struct Moment {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// plugd has started and found the plugin in its store.
-    Booted {
-        /// The generation that is desired.
-        generation: u64,
-    },
-    /// Another active state is desired, or the same one once more after an error.
-    ActivationChanged {
-        /// The generation of this change.
-        generation: u64,
-        /// What is desired now.
-        active: ActiveState,
-    },
-    /// Somebody asked for a restart.
-    RestartRequested {
-        /// The generation of this change.
-        generation: u64,
-    },
-    /// The package is another one.
-    PackageReplaced {
-        /// The generation of this change.
-        generation: u64,
-        /// The package from now on.
-        package: Option<Digest>,
-    },
-    /// The manifest or the token of an external plugin is another one.
-    CredentialReplaced {
-        /// The generation of this change.
-        generation: u64,
-    },
-    /// Something else that is desired changed, of which the run has nothing to do.
-    DesiredAmended {
-        /// The generation of this change.
-        generation: u64,
-    },
+    /// This is committed as what is desired, whatever changed. It comes first after the start of plugd too.
+    DesiredChanged(Arc<Desired>),
+    /// What [`Effect::GoBack`] asked for could not be committed.
+    GoBackFailed,
     /// The plugin was too slow for some events.
     EventsLost {
         /// How many.
@@ -68,46 +38,19 @@ pub enum Event {
     DeletionRequested,
     /// plugd shuts down.
     ShutdownRequested,
-    /// Something happened to a run; ignored if it is not the present one.
-    Happened {
+    /// A run did something; ignored if it is not the present one.
+    Run {
         /// The run.
         run: RunId,
-        /// What happened to it.
-        what: Happening,
+        /// What it did.
+        event: RunEvent,
     },
-}
-
-/// Something that a process, a connection or a timer caused.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Happening {
-    /// The process was created.
-    Spawned {
-        /// Its process id.
-        pid: u32,
-    },
-    /// No process was created; nothing runs.
-    SpawnFailed(Failure),
-    /// The leader of the group is gone; members may live.
-    Exited(Exit),
-    /// Nothing of the run is left.
-    GroupEmptied,
-    /// It connected.
-    Connected,
-    /// Its connection ended.
-    Disconnected {
-        /// What it did that plugd ended it for, if plugd did.
-        fault: Option<String>,
-    },
-    /// It did not answer a ping in time.
-    PongMissed,
-    /// It answered a ping.
-    PongReceived,
-    /// The deadline passed.
-    TimerFired(Timer),
-    /// The time to die after a kill is over and these processes still live.
-    Survived {
-        /// Their process ids.
-        pids: Vec<u32>,
+    /// A deadline passed; ignored if it is not one of the present run.
+    TimerFired {
+        /// The run.
+        run: RunId,
+        /// The deadline.
+        timer: Timer,
     },
 }
 
@@ -126,6 +69,8 @@ pub enum Timer {
     Kill,
     /// To wait before the next try.
     Backoff,
+    /// To wait before going back is tried again.
+    GoBack,
 }
 
 /// Something to be done.
@@ -141,17 +86,17 @@ pub enum Effect {
     Arm(Timer, Duration),
     /// Take the deadline away.
     Disarm,
-    /// Close the connection.
-    CloseConnection(CloseReason),
+    /// Close the connection, if there is one.
+    CloseConnection,
+    /// Give the plugin its configuration, unless it has it.
+    Configure,
+    /// Have the package before the present one desired again: commit that.
+    GoBack {
+        /// The present package.
+        from: Digest,
+        /// The one before it.
+        to: Digest,
+    },
     /// Nothing of the plugin is left: go on with what the stop was for.
     Finish,
-}
-
-/// Why a connection is closed by plugd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The plugin is disabled, deleted, or has to connect anew.
-    Closed,
-    /// plugd shuts down.
-    GoingAway,
 }

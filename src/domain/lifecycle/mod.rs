@@ -3,25 +3,25 @@
 //! Nothing else assigns a state. DESIGN section 3 has the table that this implements; `table.txt` beside this file has
 //! the one that it really is, checked by a test.
 
-mod asked;
 #[cfg(test)]
 mod deaths;
+mod desired;
 mod event;
-mod happened;
 mod policy;
 #[cfg(test)]
 mod properties;
+mod run;
 #[cfg(test)]
-mod table;
+pub(in crate::domain) mod table;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-pub use event::{CloseReason, Effect, Event, Happening, Moment, Timer};
+pub use event::{Effect, Event, Moment, Timer};
 use jiff::Timestamp;
 pub use policy::Policy;
 use serde_json::{Map, json};
 
-use super::{ActiveState, Digest, Failure, Mode, Plugin, Reported, RunId, State};
+use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, State};
 
 /// Deaths of plugd during the start of a plugin, one after the other, after which it is not started again by itself.
 ///
@@ -34,6 +34,12 @@ pub const MAX_DEATHS_AT_START: u32 = 3;
 /// Processes that are named when they can't be killed; there may be thousands.
 const MAX_PIDS: usize = 100;
 
+/// Key in the details of a failure: the package that plugd goes back to because of it.
+pub const GOING_BACK_TO: &str = "going_back_to";
+
+/// How long it takes until going back is tried again that could not be stored.
+const GO_BACK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Key in the details of a stopping plugin: the state that it left.
 pub const STOPPING_FROM: &str = "stopping_from";
 
@@ -42,8 +48,8 @@ pub const STOPPING_FROM: &str = "stopping_from";
 pub struct Lifecycle {
     mode: Mode,
     policy: Policy,
-    active: ActiveState,
-    package: Option<Digest>,
+    /// What it acted upon last; nothing before the first time.
+    desired: Option<Arc<Desired>>,
     phase: Phase,
     /// plugd died in its start.
     was_in_its_start: bool,
@@ -92,14 +98,13 @@ impl Phase {
 }
 
 impl Lifecycle {
-    /// The lifecycle of a plugin of which nothing runs. [`Event::Booted`] is the first event it wants.
+    /// The lifecycle of a plugin of which nothing runs. It begins with the first [`Event::DesiredChanged`].
     #[must_use]
     pub fn new(plugin: &Plugin, policy: Policy, run: RunId) -> Self {
         Self {
             mode: plugin.desired.mode,
             policy,
-            active: plugin.desired.active,
-            package: plugin.desired.package,
+            desired: None,
             phase: Phase::Inactive,
             was_in_its_start: plugin.was_in_its_start(),
             run,
@@ -116,7 +121,7 @@ impl Lifecycle {
         &self.reported
     }
 
-    /// The present run; connections and processes of any other are strangers.
+    /// The present run; what comes of any other is ignored.
     #[must_use]
     pub fn run(&self) -> RunId {
         self.run
@@ -137,11 +142,28 @@ impl Lifecycle {
     /// Takes one event in and says what is to be done, in this order.
     pub fn step(&mut self, moment: Moment, event: Event) -> Vec<Effect> {
         match event {
-            Event::Happened { run, .. } if run != self.run => self.stale += 1,
-            Event::Happened { what, .. } => self.happened(moment, what),
-            asked => self.asked(moment, asked),
+            Event::Run { run, .. } | Event::TimerFired { run, .. } if run != self.run => self.stale += 1,
+            Event::Run { event, .. } => self.run_event(moment, event),
+            Event::TimerFired { timer, .. } => self.timer_fired(moment, timer),
+            Event::DesiredChanged(desired) => self.desired_changed(moment, desired),
+            Event::GoBackFailed => self.go_back_failed(),
+            Event::EventsLost { count } => self.reported.events_dropped += count,
+            Event::ProtocolBroken { count, last } => {
+                self.reported.protocol_faults += count;
+                self.reported.last_protocol_fault = last;
+            }
+            Event::DeletionRequested => self.leave(moment.now, Then::Delete),
+            Event::ShutdownRequested => self.leave(moment.now, Then::Shutdown),
         }
         std::mem::take(&mut self.effects)
+    }
+
+    fn is_desired_active(&self) -> bool {
+        self.desired.as_ref().is_some_and(|desired| desired.active.is_active())
+    }
+
+    fn package(&self) -> Option<Digest> {
+        self.desired.as_ref()?.package
     }
 
     /// Enters a phase. Its deadline is armed by the caller, afterwards.
@@ -216,11 +238,11 @@ impl Lifecycle {
 
     /// Nothing of the run is left: what follows?
     fn stopped(&mut self, moment: Moment, then: Then) {
-        self.effects.push(Effect::CloseConnection(CloseReason::Closed));
+        self.effects.push(Effect::CloseConnection);
         self.forget_run();
         match then {
             Then::Disable => self.rest(moment.now),
-            Then::Restart if self.active.is_active() => self.launch_afresh(moment),
+            Then::Restart if self.is_desired_active() => self.launch_afresh(moment),
             Then::Restart => self.rest(moment.now),
             Then::Fail { failure, was_stable } => self.fail(moment.now, failure, was_stable),
             Then::Delete | Then::Shutdown => self.finish(moment.now),
@@ -232,17 +254,34 @@ impl Lifecycle {
         let is_last = failure.is_permanent || self.reported.restarts >= self.policy.max_restarts;
         self.note_failure(failure);
         self.forget_run();
-        if self.reported.proven_package != self.package {
-            self.reported.failed_package = self.package;
+        if self.reported.proven_package != self.package() {
+            self.reported.failed_package = self.package();
         }
         if is_last {
-            return self.enter(now, Phase::Error { survivors: None });
+            self.enter(now, Phase::Error { survivors: None });
+            return self.go_back();
         }
         let delay =
             if was_stable { self.policy.stable_backoff } else { self.policy.backoff_after(self.reported.restarts) };
         self.reported.restarts += 1;
         self.enter(now, Phase::Restarting);
         self.arm(Timer::Backoff, delay);
+    }
+
+    /// Where a package failed before it was ever stable, the one before it is desired again.
+    fn go_back(&mut self) {
+        let Some(desired) = self.desired.clone() else { return };
+        let (Some(from), Some(to)) = (desired.package, desired.previous_digest()) else { return };
+        if desired.active.is_active() && !desired.is_proven(&self.reported) {
+            self.reported.details.insert(GOING_BACK_TO.to_owned(), json!(to));
+            self.effects.push(Effect::GoBack { from, to });
+        }
+    }
+
+    fn go_back_failed(&mut self) {
+        if self.phase == (Phase::Error { survivors: None }) {
+            self.arm(Timer::GoBack, GO_BACK_AGAIN);
+        }
     }
 
     /// The plugin is deleted or plugd shuts down, and nothing of it runs.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::{table::mk_plugin, *};
-use crate::domain::{Exit, Stage};
+use crate::domain::{ActiveState, Exit, RunEvent, Stage, change::DesiredChange};
 
 /// What the world does next.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,7 @@ enum Move {
     Deactivate,
     Restart,
     ReplacePackage,
+    Configure,
     FinishSpawn,
     FailSpawn,
     KillServer,
@@ -31,6 +32,7 @@ fn moves() -> impl Strategy<Value = Vec<(Move, bool)>> {
         2 => Just(Move::Deactivate),
         1 => Just(Move::Restart),
         1 => Just(Move::ReplacePackage),
+        1 => Just(Move::Configure),
         1 => Just(Move::KillServer),
         4 => Just(Move::FinishSpawn),
         1 => Just(Move::FailSpawn),
@@ -57,10 +59,10 @@ struct World {
     lifecycle: Lifecycle,
     group: Group,
     is_connected: bool,
-    active: ActiveState,
-    package: Digest,
+    plugin: Plugin,
+    next_package: u8,
+    going_back: Option<DesiredChange>,
     proven: Option<Digest>,
-    generation: u64,
     seconds: i64,
     deadline: Option<(Timer, i64)>,
     stopping_since: Option<i64>,
@@ -76,16 +78,16 @@ impl World {
             lifecycle,
             group: Group::default(),
             is_connected: false,
-            active: ActiveState::Inactive,
-            package: Digest([1; 32]),
+            plugin,
+            next_package: 1,
+            going_back: None,
             proven: None,
-            generation: 1,
             seconds: 0,
             deadline: None,
             stopping_since: None,
             runs: 0,
         };
-        world.step(Event::Booted { generation: 1 });
+        world.follow();
         world
     }
 
@@ -97,6 +99,24 @@ impl World {
             self.perform(&effect);
         }
         self.check();
+        match self.going_back.take() {
+            // Every other time the store is away.
+            Some(_) if self.runs.is_multiple_of(2) => self.step(Event::GoBackFailed),
+            Some(change) => self.change(change),
+            None => {}
+        }
+    }
+
+    fn follow(&mut self) {
+        self.step(Event::DesiredChanged(Arc::new(self.plugin.desired.clone())));
+    }
+
+    fn change(&mut self, change: DesiredChange) {
+        self.plugin.reported = self.lifecycle.reported().clone();
+        if let Ok(Some(desired)) = change.apply(&self.plugin) {
+            self.plugin.desired = desired;
+            self.follow();
+        }
     }
 
     fn perform(&mut self, effect: &Effect) {
@@ -109,7 +129,12 @@ impl World {
                 self.deadline = Some((*timer, self.seconds + i64::try_from(after.as_secs()).unwrap()));
             }
             Effect::Disarm => self.deadline = None,
-            Effect::CloseConnection(_) => self.is_connected = false,
+            Effect::CloseConnection => self.is_connected = false,
+            Effect::Configure => assert!(self.is_connected, "nobody to configure"),
+            Effect::GoBack { from, to } => {
+                assert_ne!(self.proven, Some(*from), "what was stable is not taken back");
+                self.going_back = Some(DesiredChange::GoBack { from: *from, to: *to });
+            }
             Effect::SignalGroup | Effect::KillGroup => assert!(self.group.run.is_some(), "nothing to signal"),
             Effect::Finish => {}
         }
@@ -122,12 +147,12 @@ impl World {
             State::Inactive | State::Restarting => assert!(self.group.run.is_none(), "{state:?} while a group lives"),
             State::Active => {
                 assert!(self.is_connected, "active without a connection");
-                assert!(self.active.is_active(), "active although inactive is desired");
+                assert!(self.plugin.desired.active.is_active(), "active although inactive is desired");
             }
             State::Starting | State::Connecting | State::Stopping => assert!(self.group.run.is_some()),
             State::Error => assert!(!reported.message.is_empty(), "an error without a message"),
         }
-        assert_eq!(reported.observed_generation, self.generation, "every change is answered");
+        assert_eq!(reported.observed_generation, self.plugin.desired.generation, "every change is answered");
         assert_eq!(reported.proven_package, self.proven, "what is said to have been stable was, and nothing else");
         assert_eq!(reported.details.contains_key(STOPPING_FROM), state == State::Stopping);
         let waits = matches!(state, State::Connecting | State::Stopping | State::Restarting);
@@ -146,22 +171,18 @@ impl World {
         assert!(self.seconds - since <= bound, "a stop took {} s", self.seconds - since);
     }
 
-    fn happened(&mut self, what: Happening) {
+    fn happened(&mut self, event: RunEvent) {
         let run = self.group.run.unwrap_or(self.lifecycle.run());
-        self.step(Event::Happened { run, what });
-    }
-
-    fn ask(&mut self, event: impl FnOnce(u64) -> Event) {
-        self.generation += 1;
-        self.step(event(self.generation));
+        self.step(Event::Run { run, event });
     }
 
     fn play(&mut self, (one, flag): (Move, bool)) {
         match one {
-            Move::Activate => self.set_active(ActiveState::Active),
-            Move::Deactivate => self.set_active(ActiveState::Inactive),
-            Move::Restart => self.ask(|generation| Event::RestartRequested { generation }),
+            Move::Activate => self.change(DesiredChange::SetActive(ActiveState::Active)),
+            Move::Deactivate => self.change(DesiredChange::SetActive(ActiveState::Inactive)),
+            Move::Restart => self.change(DesiredChange::Restart),
             Move::ReplacePackage => self.replace_package(),
+            Move::Configure => self.change(DesiredChange::Configure(Arc::default())),
             Move::KillServer => self.kill_server(flag),
             Move::FinishSpawn => self.finish_spawn(),
             Move::FailSpawn => self.fail_spawn(flag),
@@ -169,51 +190,43 @@ impl World {
             Move::EmptyGroup => self.empty_group(),
             Move::Connect => self.connect(),
             Move::Disconnect => self.disconnect(),
-            Move::MissPong if self.is_connected => self.happened(Happening::PongMissed),
+            Move::MissPong if self.is_connected => self.happened(RunEvent::PongMissed),
             Move::MissPong => {}
             Move::Wait => self.wait(),
             Move::ReplayOldRun => self.replay_old_run(),
         }
     }
 
-    fn set_active(&mut self, active: ActiveState) {
-        self.active = active;
-        self.ask(|generation| Event::ActivationChanged { generation, active });
-    }
-
     fn replace_package(&mut self) {
-        self.take_next_package();
-        let package = Some(self.package);
-        self.ask(|generation| Event::PackageReplaced { generation, package });
+        let change = self.next_package();
+        self.change(change);
     }
 
-    fn take_next_package(&mut self) {
-        self.package.0[0] = self.package.0[0].wrapping_add(1);
+    fn next_package(&mut self) -> DesiredChange {
+        self.next_package = self.next_package.wrapping_add(1);
+        let manifest = self.plugin.desired.manifest.clone();
+        DesiredChange::ReplacePackage { digest: Digest([self.next_package; 32]), manifest }
     }
 
     /// plugd ends with all that it runs, perhaps between the commit of a new package and all that follows from it. The
     /// next one knows what was committed.
     fn kill_server(&mut self, is_in_between: bool) {
-        if is_in_between {
-            self.generation += 1;
-            self.take_next_package();
+        self.plugin.reported = self.lifecycle.reported().clone();
+        if is_in_between && let Ok(Some(desired)) = self.next_package().apply(&self.plugin) {
+            self.plugin.desired = desired;
         }
-        let mut plugin = mk_plugin(Mode::Supervised, self.active);
-        plugin.desired.package = Some(self.package);
-        plugin.desired.generation = self.generation;
-        plugin.reported = self.lifecycle.reported().clone();
-        self.lifecycle = Lifecycle::new(&plugin, Policy::default(), RunId::from_bytes([0; 12]));
+        self.lifecycle = Lifecycle::new(&self.plugin, Policy::default(), RunId::from_bytes([0; 12]));
         self.group = Group::default();
         self.is_connected = false;
         self.deadline = None;
-        self.step(Event::Booted { generation: self.generation });
+        self.follow();
     }
 
     fn finish_spawn(&mut self) {
         if self.group.run.is_some() && !self.group.is_spawned {
             self.group.is_spawned = true;
             self.group.has_leader = true;
-            self.happened(Happening::Spawned { pid: 7 });
+            self.happened(RunEvent::Spawned { pid: 7 });
         }
     }
 
@@ -221,14 +234,14 @@ impl World {
         if self.group.run.is_some() && !self.group.is_spawned {
             let run = self.group.run.take().unwrap();
             let failure = Failure { is_permanent, ..Failure::new(Stage::Start, "no such file") };
-            self.step(Event::Happened { run, what: Happening::SpawnFailed(failure) });
+            self.step(Event::Run { run, event: RunEvent::SpawnFailed(failure) });
         }
     }
 
     fn exit(&mut self) {
         if self.group.has_leader {
             self.group.has_leader = false;
-            self.happened(Happening::Exited(Exit { code: Some(1), signal: None }));
+            self.happened(RunEvent::Exited(Exit { code: Some(1), signal: None }));
             self.disconnect();
         }
     }
@@ -238,20 +251,20 @@ impl World {
         if self.group.run.is_some() && (self.group.is_spawned || self.lifecycle.reported().state == State::Stopping) {
             let run = std::mem::take(&mut self.group).run.unwrap();
             self.is_connected = false;
-            self.step(Event::Happened { run, what: Happening::GroupEmptied });
+            self.step(Event::Run { run, event: RunEvent::GroupEmptied });
         }
     }
 
     fn connect(&mut self) {
         if self.group.has_leader && self.lifecycle.accepts_connections() {
             self.is_connected = true;
-            self.happened(Happening::Connected);
+            self.happened(RunEvent::Connected);
         }
     }
 
     fn disconnect(&mut self) {
         if std::mem::take(&mut self.is_connected) {
-            self.happened(Happening::Disconnected { fault: None });
+            self.happened(RunEvent::Disconnected { fault: None });
         }
     }
 
@@ -262,23 +275,23 @@ impl World {
             return;
         };
         self.seconds = self.seconds.max(at);
-        let what = match timer {
-            Timer::Kill => Happening::Survived { pids: vec![7] },
-            timer => Happening::TimerFired(timer),
-        };
         if timer == Timer::Stable {
-            self.proven = Some(self.package);
+            self.proven = self.plugin.desired.package;
         }
         let run = self.lifecycle.run();
-        self.step(Event::Happened { run, what });
+        self.step(match timer {
+            Timer::Kill => Event::Run { run, event: RunEvent::Survived { pids: vec![7] } },
+            timer => Event::TimerFired { run, timer },
+        });
     }
 
     fn replay_old_run(&mut self) {
         let before = (self.lifecycle.phase.clone(), self.lifecycle.reported.clone());
         let old = RunId::from_bytes([255; 12]);
-        for what in [Happening::Connected, Happening::GroupEmptied, Happening::TimerFired(Timer::Grace)] {
-            self.step(Event::Happened { run: old, what });
+        for event in [RunEvent::Connected, RunEvent::GroupEmptied] {
+            self.step(Event::Run { run: old, event });
         }
+        self.step(Event::TimerFired { run: old, timer: Timer::Grace });
         assert_eq!(before, (self.lifecycle.phase.clone(), self.lifecycle.reported.clone()));
     }
 
@@ -308,7 +321,7 @@ proptest! {
         }
         world.behave();
         let state = world.lifecycle.reported().state;
-        match world.active {
+        match world.plugin.desired.active {
             ActiveState::Active => prop_assert!(matches!(state, State::Active | State::Error), "{state:?}"),
             ActiveState::Inactive => prop_assert_eq!(state, State::Inactive),
         }

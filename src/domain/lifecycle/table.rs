@@ -7,7 +7,7 @@ use std::{fmt::Write as _, fs, sync::Arc};
 use jiff::Timestamp;
 
 use super::*;
-use crate::domain::{Desired, Exit, PluginId, Stage, manifest::Manifest};
+use crate::domain::{ActiveState, Exit, PluginId, PreviousPackage, RunEvent, Stage, manifest::Manifest};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/domain/lifecycle/table.txt");
 
@@ -18,16 +18,17 @@ fn moment() -> Moment {
     Moment { now: Timestamp::UNIX_EPOCH, fresh: NEXT }
 }
 
-pub(super) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
+pub(in crate::domain) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
     let manifest: Manifest =
         serde_json::from_value(json!({"id": "greeter", "author": "a", "name": "Greeter"})).unwrap();
+    let manifest = Arc::new(manifest);
     Plugin {
         id: PluginId::from_bytes([9; 12]),
         created: Timestamp::UNIX_EPOCH,
         installed: 1,
         desired: Desired {
             mode,
-            manifest: Arc::new(manifest),
+            manifest: manifest.clone(),
             package: None,
             previous_package: None,
             is_restored: false,
@@ -51,10 +52,37 @@ fn mk(phase: Phase) -> Lifecycle {
         Phase::Inactive | Phase::Stopping { then: Then::Disable } => ActiveState::Inactive,
         _ => ActiveState::Active,
     };
-    let mut lifecycle = Lifecycle::new(&mk_plugin(Mode::Supervised, active), Policy::default(), PRESENT);
+    let mut lifecycle = mk_unbegun(active);
+    lifecycle.desired = Some(mk_desired(active));
     lifecycle.reported.state = phase.state();
     lifecycle.phase = phase;
     lifecycle
+}
+
+/// Before the first time that it hears what is desired.
+fn mk_unbegun(active: ActiveState) -> Lifecycle {
+    Lifecycle::new(&mk_plugin(Mode::Supervised, active), Policy::default(), PRESENT)
+}
+
+/// An update whose package was not stable yet.
+fn mk_desired(active: ActiveState) -> Arc<Desired> {
+    let desired = mk_plugin(Mode::Supervised, active).desired;
+    let previous = PreviousPackage { digest: Digest([1; 32]), manifest: desired.manifest.clone() };
+    Arc::new(Desired { package: Some(Digest([2; 32])), previous_package: Some(previous), ..desired })
+}
+
+/// The next generation of what is desired.
+fn changed(old: &Desired, change: impl FnOnce(&mut Desired)) -> Event {
+    let mut desired = Desired { generation: old.generation + 1, ..old.clone() };
+    change(&mut desired);
+    Event::DesiredChanged(Arc::new(desired))
+}
+
+fn set_active(old: &Desired, active: ActiveState) -> Event {
+    changed(old, |new| {
+        new.active = active;
+        new.active_generation = new.generation;
+    })
 }
 
 fn phases() -> Vec<(&'static str, Phase)> {
@@ -80,51 +108,62 @@ fn mk_failure() -> Failure {
     Failure::new(Stage::Exit, "exit status 1")
 }
 
-fn events() -> Vec<(&'static str, Event)> {
-    let happened = |what| Event::Happened { run: PRESENT, what };
+fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
+    let happened = |event| Event::Run { run: PRESENT, event };
+    let fired = |timer| Event::TimerFired { run: PRESENT, timer };
     vec![
-        ("booted", Event::Booted { generation: 1 }),
-        ("activated", Event::ActivationChanged { generation: 2, active: ActiveState::Active }),
-        ("deactivated", Event::ActivationChanged { generation: 2, active: ActiveState::Inactive }),
-        ("restart requested", Event::RestartRequested { generation: 2 }),
-        ("package replaced", Event::PackageReplaced { generation: 2, package: None }),
-        ("credential replaced", Event::CredentialReplaced { generation: 2 }),
-        ("desired amended", Event::DesiredAmended { generation: 2 }),
+        ("nothing changed", Event::DesiredChanged(desired.clone())),
+        ("activated", set_active(desired, ActiveState::Active)),
+        ("deactivated", set_active(desired, ActiveState::Inactive)),
+        ("restart requested", changed(desired, |new| new.restart_generation = new.generation)),
+        ("package replaced", changed(desired, |new| new.package = Some(Digest([3; 32])))),
+        ("configuration replaced", changed(desired, |new| new.configuration_revision += 1)),
+        ("going back failed", Event::GoBackFailed),
         ("events lost", Event::EventsLost { count: 3 }),
         ("protocol broken", Event::ProtocolBroken { count: 3, last: "not JSON".to_owned() }),
         ("deletion requested", Event::DeletionRequested),
         ("shutdown requested", Event::ShutdownRequested),
-        ("spawned", happened(Happening::Spawned { pid: 7 })),
-        ("spawn failed", happened(Happening::SpawnFailed(mk_failure()))),
-        ("spawn failed for good", happened(Happening::SpawnFailed(mk_failure().permanent()))),
-        ("exited", happened(Happening::Exited(Exit { code: Some(1), signal: None }))),
-        ("group emptied", happened(Happening::GroupEmptied)),
-        ("connected", happened(Happening::Connected)),
-        ("disconnected", happened(Happening::Disconnected { fault: None })),
-        ("disconnected by plugd", happened(Happening::Disconnected { fault: Some("unread".to_owned()) })),
-        ("pong missed", happened(Happening::PongMissed)),
-        ("pong received", happened(Happening::PongReceived)),
-        ("connect deadline", happened(Happening::TimerFired(Timer::Connect))),
-        ("reconnect deadline", happened(Happening::TimerFired(Timer::Reconnect))),
-        ("stable", happened(Happening::TimerFired(Timer::Stable))),
-        ("grace over", happened(Happening::TimerFired(Timer::Grace))),
-        ("survived the kill", happened(Happening::Survived { pids: vec![7, 8] })),
-        ("backoff over", happened(Happening::TimerFired(Timer::Backoff))),
-        ("spawned, of an earlier run", Event::Happened { run: NEXT, what: Happening::Spawned { pid: 7 } }),
+        ("spawned", happened(RunEvent::Spawned { pid: 7 })),
+        ("spawn failed", happened(RunEvent::SpawnFailed(mk_failure()))),
+        ("spawn failed for good", happened(RunEvent::SpawnFailed(mk_failure().permanent()))),
+        ("exited", happened(RunEvent::Exited(Exit { code: Some(1), signal: None }))),
+        ("group emptied", happened(RunEvent::GroupEmptied)),
+        ("connected", happened(RunEvent::Connected)),
+        ("disconnected", happened(RunEvent::Disconnected { fault: None })),
+        ("disconnected by plugd", happened(RunEvent::Disconnected { fault: Some("unread".to_owned()) })),
+        ("pong missed", happened(RunEvent::PongMissed)),
+        ("pong received", happened(RunEvent::PongReceived)),
+        ("connect deadline", fired(Timer::Connect)),
+        ("reconnect deadline", fired(Timer::Reconnect)),
+        ("stable", fired(Timer::Stable)),
+        ("grace over", fired(Timer::Grace)),
+        ("survived the kill", happened(RunEvent::Survived { pids: vec![7, 8] })),
+        ("backoff over", fired(Timer::Backoff)),
+        ("time to go back again", fired(Timer::GoBack)),
+        ("spawned, of an earlier run", Event::Run { run: NEXT, event: RunEvent::Spawned { pid: 7 } }),
     ]
 }
 
 fn render() -> String {
     let mut table = String::new();
+    for active in [ActiveState::Active, ActiveState::Inactive] {
+        let event = ("first told what is desired", Event::DesiredChanged(mk_desired(active)));
+        let from = if active.is_active() { "not begun (active)" } else { "not begun (inactive)" };
+        render_one(&mut table, from, mk_unbegun(active), event);
+    }
     for (from, phase) in phases() {
-        for (name, event) in events() {
-            let mut lifecycle = mk(phase.clone());
-            let effects = lifecycle.step(moment(), event);
-            let to = describe(&lifecycle.phase);
-            writeln!(table, "{from:<20}| {name:<27}| {to:<20}| {}", list(&effects)).unwrap();
+        let lifecycle = mk(phase);
+        for event in events(lifecycle.desired.as_ref().unwrap()) {
+            render_one(&mut table, from, lifecycle.clone(), event);
         }
     }
     table
+}
+
+fn render_one(table: &mut String, from: &str, mut lifecycle: Lifecycle, (name, event): (&str, Event)) {
+    let effects = lifecycle.step(moment(), event);
+    let to = describe(&lifecycle.phase);
+    writeln!(table, "{from:<20}| {name:<27}| {to:<20}| {}", list(&effects)).unwrap();
 }
 
 fn describe(phase: &Phase) -> &'static str {
@@ -146,7 +185,14 @@ fn describe(phase: &Phase) -> &'static str {
 }
 
 fn list(effects: &[Effect]) -> String {
-    effects.iter().map(|effect| format!("{effect:?}")).collect::<Vec<_>>().join(", ")
+    effects.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn name(effect: &Effect) -> String {
+    match effect {
+        Effect::GoBack { .. } => "GoBack".to_owned(),
+        effect => format!("{effect:?}"),
+    }
 }
 
 #[test]
@@ -169,14 +215,14 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
     let mut waits = Vec::new();
     while lifecycle.reported().state != State::Error {
         let run = lifecycle.run();
-        lifecycle.step(moment(), Event::Happened { run, what: Happening::Spawned { pid: 7 } });
-        lifecycle.step(moment(), Event::Happened { run, what: Happening::Exited(exit) });
-        for effect in lifecycle.step(moment(), Event::Happened { run, what: Happening::GroupEmptied }) {
+        lifecycle.step(moment(), Event::Run { run, event: RunEvent::Spawned { pid: 7 } });
+        lifecycle.step(moment(), Event::Run { run, event: RunEvent::Exited(exit) });
+        for effect in lifecycle.step(moment(), Event::Run { run, event: RunEvent::GroupEmptied }) {
             if let Effect::Arm(Timer::Backoff, wait) = effect {
                 waits.push(wait.as_secs());
             }
         }
-        lifecycle.step(moment(), Event::Happened { run, what: Happening::TimerFired(Timer::Backoff) });
+        lifecycle.step(moment(), Event::TimerFired { run, timer: Timer::Backoff });
     }
     assert_eq!(waits, [1, 2, 4]);
     assert_eq!(lifecycle.reported().message, "exit status 42");
@@ -189,11 +235,12 @@ fn a_crash_after_the_stable_time_starts_the_count_afresh_and_waits_longer() {
     let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
     lifecycle.reported.restarts = 3;
     let exit = Exit { code: Some(1), signal: None };
-    let happened = |what| Event::Happened { run: PRESENT, what };
-    lifecycle.step(moment(), happened(Happening::TimerFired(Timer::Stable)));
-    lifecycle.step(moment(), happened(Happening::Disconnected { fault: None }));
-    lifecycle.step(moment(), happened(Happening::Exited(exit)));
-    let effects = lifecycle.step(moment(), happened(Happening::GroupEmptied));
+    let happened = |event| Event::Run { run: PRESENT, event };
+    let fired = |timer| Event::TimerFired { run: PRESENT, timer };
+    lifecycle.step(moment(), fired(Timer::Stable));
+    lifecycle.step(moment(), happened(RunEvent::Disconnected { fault: None }));
+    lifecycle.step(moment(), happened(RunEvent::Exited(exit)));
+    let effects = lifecycle.step(moment(), happened(RunEvent::GroupEmptied));
     assert!(effects.contains(&Effect::Arm(Timer::Backoff, Duration::from_secs(5))), "{effects:?}");
     assert_eq!(lifecycle.reported().restarts, 1);
 }
@@ -202,10 +249,11 @@ fn a_crash_after_the_stable_time_starts_the_count_afresh_and_waits_longer() {
 fn an_activation_after_an_error_forgets_the_error() {
     let mut lifecycle = mk(Phase::Error { survivors: None });
     lifecycle.note_failure(mk_failure());
-    lifecycle.step(moment(), Event::ActivationChanged { generation: 5, active: ActiveState::Active });
+    let old = lifecycle.desired.clone().unwrap();
+    lifecycle.step(moment(), changed(&old, |new| new.restart_generation = new.generation));
     assert_eq!(lifecycle.reported().state, State::Starting);
     assert_eq!(lifecycle.reported().message, "");
-    assert_eq!(lifecycle.reported().observed_generation, 5);
+    assert_eq!(lifecycle.reported().observed_generation, 2);
 }
 
 #[test]
@@ -213,23 +261,23 @@ fn an_external_plugin_goes_between_connecting_and_active_only() {
     let plugin = mk_plugin(Mode::External, ActiveState::Active);
     let mut lifecycle = Lifecycle::new(&plugin, Policy::default(), PRESENT);
     let mut states = Vec::new();
-    lifecycle.step(moment(), Event::Booted { generation: 1 });
+    lifecycle.step(moment(), Event::DesiredChanged(Arc::new(plugin.desired.clone())));
     states.push(lifecycle.reported().state);
-    for what in [Happening::Connected, Happening::Disconnected { fault: None }, Happening::Connected] {
+    for what in [RunEvent::Connected, RunEvent::Disconnected { fault: None }, RunEvent::Connected] {
         let run = lifecycle.run();
-        lifecycle.step(moment(), Event::Happened { run, what });
+        lifecycle.step(moment(), Event::Run { run, event: what });
         states.push(lifecycle.reported().state);
     }
     let fresh = RunId::from_bytes([3; 12]);
-    let effects = lifecycle.step(Moment { fresh, ..moment() }, Event::CredentialReplaced { generation: 2 });
+    let effects = lifecycle.step(Moment { fresh, ..moment() }, changed(&plugin.desired, |new| new.token_epoch += 1));
     states.push(lifecycle.reported().state);
     assert_eq!(states, [State::Connecting, State::Active, State::Connecting, State::Active, State::Connecting]);
-    assert_eq!(effects[0], Effect::CloseConnection(CloseReason::Closed));
+    assert_eq!(effects[0], Effect::CloseConnection);
 }
 
 fn missing_pongs(lifecycle: &mut Lifecycle, count: usize) -> String {
     for _ in 0..count {
-        lifecycle.step(moment(), Event::Happened { run: PRESENT, what: Happening::PongMissed });
+        lifecycle.step(moment(), Event::Run { run: PRESENT, event: RunEvent::PongMissed });
     }
     lifecycle.reported().message.clone()
 }
@@ -238,41 +286,43 @@ fn missing_pongs(lifecycle: &mut Lifecycle, count: usize) -> String {
 #[test]
 fn a_plugin_that_stopped_answering_says_so_until_it_answers() {
     const SAID: &str = "stopped answering: no answer to a ping within 10s";
-    let happened = |what| Event::Happened { run: PRESENT, what };
+    let happened = |event| Event::Run { run: PRESENT, event };
+    let fired = |timer| Event::TimerFired { run: PRESENT, timer };
     let active = || mk(Phase::Active { is_stable: false, has_missed_pong: false });
     let mut answers_again = active();
     assert_eq!(missing_pongs(&mut answers_again, 1), SAID);
-    answers_again.step(moment(), happened(Happening::PongReceived));
+    answers_again.step(moment(), happened(RunEvent::PongReceived));
     assert_eq!(answers_again.reported().message, "");
 
     let mut stays_silent = active();
     assert_eq!((missing_pongs(&mut stays_silent, 2), stays_silent.reported().state), (SAID.into(), State::Connecting));
-    stays_silent.step(moment(), happened(Happening::TimerFired(Timer::Reconnect)));
+    stays_silent.step(moment(), fired(Timer::Reconnect));
     assert_eq!((&*stays_silent.reported().message, stays_silent.reported().state), (SAID, State::Stopping));
-    stays_silent.step(moment(), happened(Happening::GroupEmptied));
+    stays_silent.step(moment(), happened(RunEvent::GroupEmptied));
     assert_eq!((&*stays_silent.reported().message, stays_silent.reported().state), (SAID, State::Restarting));
     assert_eq!(stays_silent.reported().details["stage"], "link");
 
     let mut exits = active();
     missing_pongs(&mut exits, 2);
-    exits.step(moment(), happened(Happening::Exited(Exit { code: Some(0), signal: None })));
+    exits.step(moment(), happened(RunEvent::Exited(Exit { code: Some(0), signal: None })));
     assert_eq!(exits.reported().message, format!("{SAID}; then process exited cleanly"));
 
     let mut connects = active();
     missing_pongs(&mut connects, 2);
-    connects.step(moment(), happened(Happening::Connected));
+    connects.step(moment(), happened(RunEvent::Connected));
     assert_eq!(connects.reported().message, "");
-    connects.step(moment(), happened(Happening::Exited(Exit { code: Some(3), signal: None })));
+    connects.step(moment(), happened(RunEvent::Exited(Exit { code: Some(3), signal: None })));
     assert_eq!(connects.reported().message, "exit status 3");
 }
 
 #[test]
 fn what_plugd_ended_a_connection_for_is_what_the_run_failed_of() {
     let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
-    let happened = |what| Event::Happened { run: PRESENT, what };
-    lifecycle.step(moment(), happened(Happening::Disconnected { fault: Some("does not read".to_owned()) }));
+    let happened = |event| Event::Run { run: PRESENT, event };
+    let fired = |timer| Event::TimerFired { run: PRESENT, timer };
+    lifecycle.step(moment(), happened(RunEvent::Disconnected { fault: Some("does not read".to_owned()) }));
     assert_eq!(lifecycle.reported().message, "does not read");
-    lifecycle.step(moment(), happened(Happening::TimerFired(Timer::Reconnect)));
+    lifecycle.step(moment(), fired(Timer::Reconnect));
     assert_eq!((&*lifecycle.reported().message, lifecycle.reported().state), ("does not read", State::Stopping));
 }
 
@@ -285,4 +335,43 @@ fn faults_are_added_up_and_the_last_one_is_kept() {
     let reported = lifecycle.reported();
     assert_eq!((reported.protocol_faults, &*reported.last_protocol_fault), (5, "two"));
     assert_eq!((reported.state, &*reported.message), (State::Active, ""), "it lives");
+}
+
+/// Nobody is told of each change: a plugd that starts, and one whose store was away, hear of all at once.
+#[test]
+fn of_several_changes_that_nobody_saw_being_made_each_takes_effect() {
+    let mut lifecycle = mk(Phase::Active { is_stable: true, has_missed_pong: false });
+    let old = lifecycle.desired.clone().unwrap();
+    lifecycle.step(moment(), Event::Run { run: PRESENT, event: RunEvent::Connected });
+    let effects = lifecycle.step(
+        moment(),
+        changed(&old, |new| {
+            // Deactivated, given another package, and activated again.
+            new.generation += 2;
+            new.active_generation = new.generation;
+            new.package = Some(Digest([3; 32]));
+        }),
+    );
+    assert!(effects.contains(&Effect::SignalGroup), "the old package would go on: {effects:?}");
+    assert_eq!((lifecycle.reported().state, lifecycle.reported().observed_generation), (State::Stopping, 4));
+}
+
+#[test]
+fn a_plugin_goes_back_to_the_package_before_one_that_was_never_stable_and_says_so() {
+    let failed = || Event::Run { run: PRESENT, event: RunEvent::SpawnFailed(mk_failure().permanent()) };
+    let (from, to) = (Digest([2; 32]), Digest([1; 32]));
+    let mut lifecycle = mk(Phase::Starting);
+    assert!(lifecycle.step(moment(), failed()).contains(&Effect::GoBack { from, to }));
+    assert_eq!(lifecycle.reported().details[GOING_BACK_TO], json!(to));
+    lifecycle.step(moment(), Event::GoBackFailed);
+    let again = lifecycle.step(moment(), Event::TimerFired { run: PRESENT, timer: Timer::GoBack });
+    assert_eq!(again, [Effect::GoBack { from, to }], "the store may be back");
+
+    let mut proven = mk(Phase::Starting);
+    proven.reported.proven_package = Some(from);
+    assert_eq!(proven.step(moment(), failed()), [Effect::Disarm]);
+    let mut restored = mk(Phase::Starting);
+    restored.desired =
+        Some(Arc::new(Desired { is_restored: true, ..Desired::clone(&mk_desired(ActiveState::Active)) }));
+    assert_eq!(restored.step(moment(), failed()), [Effect::Disarm], "two packages would take turns for ever");
 }

@@ -20,8 +20,8 @@ use super::{
     threads,
 };
 use crate::{
-    domain::{Failure, Stage},
-    runtime::{Run, RunEvent, RunEvents, StartSpec, census::RunKey, words},
+    domain::{Failure, RunEvent, Stage},
+    runtime::{Run, RunEvents, StartSpec, census::RunKey, words},
 };
 
 /// The supervisor's end of a run.

@@ -3,55 +3,91 @@
 //! It performs effects and feeds back events, and never waits for anybody slow: commits, spawns and probes answer by
 //! message.
 
-mod amend;
-mod attach;
+mod calls;
+mod connection;
 mod effects;
-mod leave;
-mod trial;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{mem, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::Instant,
 };
 
+pub use self::calls::ChangeOptions;
+pub(super) use self::{
+    calls::{Amend, Goal},
+    connection::Attach,
+};
 use super::{
     Parts,
-    message::{Amend, Attach, Message, Reply},
     registry::{Arrival, Slot},
-    settle::Want,
-    waiting::Committed,
+    settle::Committed,
 };
 use crate::{
     domain::{
-        Plugin, PluginId, Result, RunId, State,
-        lifecycle::{Event, Happening, Lifecycle, Moment, Timer},
+        Digest, Plugin, PluginId, Result, RunEvent, RunId, State,
+        lifecycle::{Event, Lifecycle, MAX_DEATHS_AT_START, Moment, Timer},
     },
-    link::Session,
+    link::{Session, SessionEvent},
     runtime::Run,
 };
+
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+/// What an actor is asked to do with its plugin. It takes the next one once the last one is committed.
+pub(super) enum Call {
+    Amend(Amend),
+    Delete { if_generation: Option<u64>, reply: Reply<Result<Arc<Plugin>>> },
+}
+
+/// What else an actor is told. Nothing here takes the actor any time.
+pub(super) enum Message {
+    /// It may be tried alone now, for as long as it holds this.
+    Turn(OwnedSemaphorePermit),
+    Authenticate {
+        token: String,
+        reply: Reply<bool>,
+    },
+    Attach(Attach),
+    /// `first` is the number of the session that was asked whether it lives.
+    Probed {
+        attach: Attach,
+        first: u64,
+        is_alive: bool,
+    },
+    /// Answered once everything before it is done.
+    Barrier {
+        reply: Reply<()>,
+    },
+}
 
 pub(super) struct Actor {
     id: PluginId,
     parts: Arc<Parts>,
     slot: Arc<Slot>,
-    inbox: mpsc::UnboundedReceiver<Message>,
+    calls: mpsc::Receiver<Call>,
+    inbox: mpsc::Receiver<Message>,
     /// The committed record, with what is reported as of now.
     plugin: Plugin,
     lifecycle: Lifecycle,
     deadline: Option<Deadline>,
     run: Option<Box<dyn Run>>,
+    run_events: Option<mpsc::Receiver<RunEvent>>,
     /// The one-time token of the present run, until it is used.
     token: Option<String>,
     session: Option<Session>,
+    session_events: Option<mpsc::Receiver<SessionEvent>>,
+    /// The connection that has accepted the configuration which is desired now.
+    configured: Option<u64>,
     /// A connection that came before its process was known.
     early: Option<Attach>,
-    /// The one commit under way, and who else wants one.
+    /// The one commit under way.
     commit: Option<Commit>,
-    waiting: VecDeque<Amend>,
+    /// The packages, present and previous, between which the lifecycle wants to go back.
+    going_back: Option<(Digest, Digest)>,
     deletion: Option<Reply<Result<Arc<Plugin>>>>,
     is_shutting_down: bool,
     is_done: bool,
@@ -72,7 +108,8 @@ struct Commit {
 }
 
 enum After {
-    Tell { event: fn(u64, &crate::domain::Desired) -> Event, wanted: Want, reply: Reply<Result<Committed>> },
+    Answer { goal: Goal, before: Arc<Plugin>, configured: Option<u64>, reply: Reply<Result<Committed>> },
+    GoBack,
     Leave,
 }
 
@@ -84,16 +121,20 @@ impl Actor {
             id: plugin.id,
             parts,
             slot: arrival.slot,
+            calls: arrival.calls,
             inbox: arrival.inbox,
             plugin,
             lifecycle,
             deadline: None,
             run: None,
+            run_events: None,
             token: None,
             session: None,
+            session_events: None,
+            configured: None,
             early: None,
             commit: None,
-            waiting: VecDeque::new(),
+            going_back: None,
             deletion: None,
             is_shutting_down: false,
             is_done: false,
@@ -107,49 +148,107 @@ impl Actor {
         self.boot();
         while !self.is_done {
             tokio::select! {
-                // What has happened comes before a deadline that passed meanwhile.
+                // What has happened comes before a deadline that passed meanwhile, and both before what is asked.
                 biased;
-                Some(message) = self.inbox.recv() => self.receive(message),
+                Some(event) = next(&mut self.session_events) => self.linked(event),
+                Some(event) = next(&mut self.run_events) => self.run_event(event),
+                () = self.slot.has_news() => self.look(),
                 result = committed(&mut self.commit) => self.committed(result),
                 () = passed(self.deadline.as_ref()) => self.deadline_passed(),
+                Some(message) = self.inbox.recv() => self.receive(message),
+                Some(call) = self.calls.recv(), if self.commit.is_none() => self.call(call),
             }
         }
     }
 
+    /// All plugins are started together, but one in whose start plugd has died twice is tried alone: should plugd die again,
+    /// it is known of whom.
+    fn boot(&mut self) {
+        let deaths = self.plugin.reported.deaths_at_start + u32::from(self.plugin.was_in_its_start());
+        if self.plugin.was_in_its_start() && deaths + 1 == MAX_DEATHS_AT_START {
+            return self.await_turn();
+        }
+        self.follow_desired();
+    }
+
+    /// Until its turn it does what it is told: who asks for it now does not wait.
+    fn await_turn(&self) {
+        tracing::warn!("plugd died twice while this plugin was being started: now it is started alone");
+        let (trial, slot) = (self.parts.trial.clone(), self.slot.clone());
+        tokio::spawn(async move {
+            if let Ok(turn) = trial.acquire_owned().await {
+                // An actor that has ended needs none.
+                slot.inbox().send(Message::Turn(turn)).await.unwrap_or_default();
+            }
+        });
+    }
+
+    fn take_turn(&mut self, turn: OwnedSemaphorePermit) {
+        if self.deletion.is_some() || self.is_shutting_down {
+            // Nothing of it may start any more, and it still looks as if nothing had begun.
+            return;
+        }
+        self.turn = Some(turn);
+        self.follow_desired();
+    }
+
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Amend(amend) => self.amend(amend),
             Message::Turn(turn) => self.take_turn(turn),
-            Message::Delete { if_generation, reply } => self.delete(if_generation, reply),
-            Message::ShutDown => self.shut_down(),
-            Message::Happened { run, what } => self.happened(run, what),
             Message::Authenticate { token, reply } => self.authenticate(&token, reply),
             Message::Attach(attach) => self.attach(attach),
-            Message::Committed { generation } => self.heard_of(generation),
             Message::Probed { attach, first, is_alive } => self.probed(attach, (first, is_alive)),
             Message::Barrier { reply } => reply.send(()).unwrap_or_default(),
-            Message::EventsLost { count } => self.step(Event::EventsLost { count }),
-            Message::Linked { session, event } => self.linked(session, event),
         }
+    }
+
+    /// Something is new in the slot: what is desired, events that were lost, or the order to shut down.
+    fn look(&mut self) {
+        if self.slot.is_shutting_down() && !mem::replace(&mut self.is_shutting_down, true) {
+            self.step(Event::ShutdownRequested);
+        }
+        match self.slot.take_lost_events() {
+            0 => {}
+            count => self.step(Event::EventsLost { count }),
+        }
+        if self.commit.is_none() {
+            self.adopt();
+        }
+    }
+
+    /// Takes over what is desired in the committed record, if that is newer than what the actor knows. A commit of which
+    /// its caller was told nothing certain may have been made after all: the store publishes it when it knows.
+    fn adopt(&mut self) {
+        let Some(record) = self.slot.plugin() else { return };
+        if record.desired.generation > self.plugin.desired.generation {
+            self.plugin.desired = record.desired.clone();
+            self.follow_desired();
+        }
+    }
+
+    fn follow_desired(&mut self) {
+        self.step(Event::DesiredChanged(Arc::new(self.plugin.desired.clone())));
     }
 
     fn deadline_passed(&mut self) {
         let Some(Deadline { run, timer, .. }) = self.deadline.take() else { return };
-        let what = match timer {
-            Timer::Kill => Happening::Survived { pids: self.run.as_ref().map(|run| run.pids()).unwrap_or_default() },
-            timer => Happening::TimerFired(timer),
-        };
-        self.happened(run, what);
+        self.step(match timer {
+            Timer::Kill => {
+                let pids = self.run.as_ref().map(|run| run.pids()).unwrap_or_default();
+                Event::Run { run, event: RunEvent::Survived { pids } }
+            }
+            timer => Event::TimerFired { run, timer },
+        });
     }
 
-    fn happened(&mut self, run: RunId, what: Happening) {
+    fn run_event(&mut self, event: RunEvent) {
         // Whatever ended, its handle is of no more use; dropping it early would be a kill.
-        let is_last = matches!(what, Happening::GroupEmptied | Happening::SpawnFailed(_));
-        if is_last && run == self.lifecycle.run() {
+        if matches!(event, RunEvent::GroupEmptied | RunEvent::SpawnFailed(_)) {
             self.run = None;
+            self.run_events = None;
             self.token = None;
         }
-        self.step(Event::Happened { run, what });
+        self.step(Event::Run { run: self.lifecycle.run(), event });
     }
 
     /// Lets the lifecycle decide, performs what it asks for, and reports what changed.
@@ -168,6 +267,7 @@ impl Actor {
         self.end_turn();
         self.check_deletion();
         self.attach_early();
+        self.go_back();
     }
 
     fn report(&mut self) {
@@ -180,26 +280,22 @@ impl Actor {
         if reported.state != self.plugin.reported.state {
             tracing::info!(from = ?self.plugin.reported.state, to = ?reported.state, message = reported.message);
         }
-        let has_failed = reported.state == State::Error && self.plugin.reported.state != State::Error;
         self.plugin.reported = reported.clone();
         self.parts.ledger.report(self.id, reported);
-        if has_failed {
-            self.take_back_update();
-        }
     }
 
-    /// The present package failed before it was ever stable, and there is one to go back to.
-    fn take_back_update(&self) {
-        let desired = &self.plugin.desired;
-        let is_update = !self.plugin.is_proven() && desired.previous_package.is_some();
-        // Where something of the run still lives, it is not the package that failed but the stop.
-        if let Some(failed) = desired.package
-            && is_update
-            && desired.active.is_active()
-            && self.run.is_none()
-        {
-            (self.parts.on_update_failed)(self.id, failed);
+    /// The next may be tried once this one has connected, or failed to.
+    fn end_turn(&mut self) {
+        if !matches!(self.plugin.reported.state, State::Starting | State::Connecting) {
+            self.turn = None;
         }
+    }
+}
+
+async fn next<T>(events: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match events {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
     }
 }
 

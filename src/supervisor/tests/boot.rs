@@ -1,10 +1,13 @@
 //! Starts after a plugd that ended between the commit of what is desired and all that follows from it.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use super::{shop::eventually, world::*};
 use crate::{
-    domain::{Desired, Digest, Mode, Plugin, PluginId, PreviousPackage, Reason, Reported, State, lifecycle::Policy},
+    domain::{Desired, Digest, Mode, Plugin, PluginId, PreviousPackage, Reported, State, lifecycle::Policy},
     supervisor::handle::mk_plugin,
 };
 
@@ -50,10 +53,11 @@ async fn what_was_held_against_a_plugin_is_forgotten_by_a_start_that_answers_to_
 
 #[tokio::test(start_paused = true)]
 async fn an_update_that_was_committed_and_not_acted_on_is_taken_back_when_it_fails() {
-    let mut world = World::booted(Behaviour::CannotSpawn, mk_updated());
-    let error = world.set_active(ActiveState::Active).await.unwrap_err();
-    assert_eq!(error.reason, Reason::PluginFailed);
-    assert_eq!(world.failed_updates.try_recv(), Ok(world.id));
+    let world = World::booted(Behaviour::CannotSpawn, mk_updated());
+    let mut records = world.handle.slot(world.id).unwrap().subscribe();
+    let is_back = |plugin: &Option<Arc<Plugin>>| plugin.as_ref().is_some_and(|p| p.desired.package == Some(OLD));
+    let found = tokio::time::timeout(Duration::from_secs(600), records.wait_for(is_back)).await;
+    assert!(found.expect("it did not go back").unwrap().as_ref().unwrap().desired.is_restored);
     world.shut_down().await;
 }
 
@@ -63,10 +67,11 @@ async fn a_rollback_that_was_committed_and_not_acted_on_is_not_taken_back_when_i
     let previous = PreviousPackage { digest: NEW, manifest: plugin.desired.manifest.clone() };
     let desired = Desired { is_restored: true, package: Some(OLD), previous_package: Some(previous), ..plugin.desired };
     let reported = Reported { proven_package: None, ..plugin.reported };
-    let mut world = World::booted(Behaviour::CannotSpawn, Plugin { desired, reported, ..plugin });
+    let world = World::booted(Behaviour::CannotSpawn, Plugin { desired, reported, ..plugin });
     world.until(State::Error).await;
     world.set_active(ActiveState::Active).await.unwrap_err();
-    assert!(world.failed_updates.try_recv().is_err());
+    world.handle.caught_up().await;
+    assert_eq!(world.handle.get(world.id).unwrap().desired.package, Some(OLD));
     world.shut_down().await;
 }
 

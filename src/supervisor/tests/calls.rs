@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::world::*;
 use crate::{
     domain::{Exit, Reason, State},
-    supervisor::ChangeOptions,
+    supervisor::{ChangeOptions, Wait},
 };
 
 #[tokio::test(start_paused = true)]
@@ -167,5 +167,47 @@ async fn a_change_on_top_of_another_generation_than_the_desired_one_is_a_conflic
     let deletion = world.handle.delete(world.id, Some(1)).await.unwrap_err();
     assert_eq!(deletion.reason, Reason::GenerationConflict);
     world.handle.delete(world.id, Some(2)).await.unwrap();
+    world.shut_down().await;
+}
+
+/// Each waits in the queue within its own deadline, and no more than fit wait at all.
+#[tokio::test(start_paused = true)]
+async fn callers_wait_no_longer_than_they_said_although_the_store_hangs() {
+    let world = World::new(Behaviour::Connects).await;
+    world.ledger.hangs.store(true, Ordering::SeqCst);
+    let began = Instant::now();
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let (handle, id, wait) = (world.handle.clone(), world.id, Wait::UpTo(Duration::from_secs(3)));
+        calls.spawn(async move { handle.set_active(id, ActiveState::Active, "test", wait).await.unwrap_err().reason });
+    }
+    let reasons = tokio::time::timeout(Duration::from_secs(60), calls.join_all()).await.expect("a call hangs");
+    assert_eq!(began.elapsed().as_secs(), 3);
+    let refused = reasons.iter().filter(|reason| **reason == Reason::TooBusy).count();
+    let late = reasons.iter().filter(|reason| **reason == Reason::NotSettled).count();
+    assert_eq!(
+        (late, refused),
+        (65, 135),
+        "one is being committed, 64 wait, all others are told that nothing was changed"
+    );
+    world.shut_down().await;
+}
+
+/// What a run does reaches the actor past all who wait for it.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_run_is_heard_while_the_inbox_is_full() {
+    let world = World::new(Behaviour::Connects).await;
+    world.set_active(ActiveState::Active).await.unwrap();
+    world.ledger.hangs.store(true, Ordering::SeqCst);
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (handle, id) = (world.handle.clone(), world.id);
+        calls.spawn(async move { handle.set_active(id, ActiveState::Inactive, "test", WAIT).await });
+    }
+    tokio::task::yield_now().await;
+    world.group().end(Exit { code: Some(1), signal: None });
+    let restarting = world.until(State::Restarting).await;
+    assert_eq!(restarting.reported.message, "exit status 1");
+    calls.abort_all();
     world.shut_down().await;
 }

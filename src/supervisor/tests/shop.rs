@@ -158,15 +158,14 @@ impl Shop {
         self.library.update(self.plugin.id, archive, "test").await
     }
 
-    /// An update that fails, and that plugd takes back; what its caller is told who looks only then.
-    pub(super) async fn update_that_is_taken_back(&mut self, archive: Bytes) -> Error {
-        self.world.behave(Behaviour::CannotSpawn);
+    /// An update that fails and from which plugd goes back; what its caller is told who looks only then.
+    pub(super) async fn update_that_fails(&self, archive: Bytes) -> Error {
+        self.world.behave(Behaviour::Exits(7));
         let committed = self.commit_update(archive).await.unwrap();
-        self.world.failed_updates.recv().await.unwrap();
+        let failed = committed.plugin.desired.package;
+        self.until(|plugin| plugin.desired.package != failed).await;
         self.world.behave(Behaviour::Connects);
-        let failed = committed.plugin.desired.package.unwrap();
-        self.library.take_back(self.plugin.id, failed, "plugd").await.unwrap();
-        self.until(|plugin| plugin.reported.state == State::Active && plugin.desired.package != Some(failed)).await;
+        self.until(|plugin| plugin.reported.state == State::Active && plugin.desired.package != failed).await;
         self.library.wait_settled(committed, WAIT).await.unwrap_err()
     }
 

@@ -1,7 +1,9 @@
 //! Ways back from an update: by hand, by plugd itself, and which package they lead to.
 
+use std::sync::atomic::Ordering;
+
 use super::{shop::*, world::*};
-use crate::domain::{Plugin, Reason, State};
+use crate::domain::{Exit, Plugin, Reason, State};
 
 /// plugd's own decision: `RollbackPackage` does it by hand, and once more goes forth again.
 #[tokio::test(start_paused = true)]
@@ -18,25 +20,48 @@ async fn a_rollback_swaps_the_package_with_the_one_before() {
     shop.world.shut_down().await;
 }
 
-/// plugd's own decision: the supervisor says when an update was never stable, and only then.
+/// plugd's own decision: an update that was never stable, and only that, is taken back.
 #[tokio::test(start_paused = true)]
-async fn a_failed_update_is_announced_and_the_caller_is_told_why() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
-    shop.activate().await;
+async fn a_failed_update_is_taken_back_and_the_caller_is_told_why_and_to_what() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    let first = shop.activate().await;
     shop.world.behave(Behaviour::Exits(7));
     let error = shop.update(archive("2")).await.unwrap_err();
     assert_eq!((error.reason, &*error.metadata["message"]), (Reason::PluginFailed, "exit status 7"));
-    assert_eq!(shop.world.failed_updates.try_recv().unwrap(), shop.plugin.id);
+    assert_eq!(error.metadata["going_back_to"], first.desired.package.unwrap().to_string());
     shop.world.behave(Behaviour::Connects);
-    let back = shop.roll_back().await.unwrap();
-    assert_eq!((back.reported.state, version(&back)), (State::Active, "1"));
+    let back = shop.until(|plugin| version(plugin) == "1" && plugin.reported.state == State::Active).await;
+    assert!(back.desired.is_restored);
+    assert_eq!((back.desired.previous_digest(), &*back.reported.message), (None, ""));
+    shop.world.shut_down().await;
+}
+
+/// While the store is away nothing can be taken back; it is when the store is.
+#[tokio::test(start_paused = true)]
+async fn a_failed_update_is_taken_back_when_the_store_is_there_again() {
+    let shop = Shop::new(Behaviour::Connects).await;
+    shop.activate().await;
+    shop.world.behave(Behaviour::Hangs);
+    shop.begin_update(archive("2")).await.unwrap();
+    shop.until(|plugin| plugin.reported.state == State::Connecting && version(plugin) == "2").await;
+    shop.world.behave(Behaviour::CannotSpawn);
+    shop.world.ledger.is_away.store(true, Ordering::SeqCst);
+    let starts = || shop.world.runtime.starts.load(Ordering::SeqCst);
+    let before = starts();
+    shop.world.group().end(Exit { code: Some(1), signal: None });
+    eventually(|| starts() > before).await;
+    shop.world.handle.caught_up().await;
+    assert_eq!(version(&shop.get()), "2");
+    shop.world.behave(Behaviour::Connects);
+    shop.world.ledger.is_away.store(false, Ordering::SeqCst);
+    shop.until(|plugin| version(plugin) == "1" && plugin.reported.state == State::Active).await;
     shop.world.shut_down().await;
 }
 
 /// What was stable and fails later is the plugin's own failure: its update is not taken back.
 #[tokio::test(start_paused = true)]
 async fn a_package_that_was_stable_once_is_not_taken_back() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
+    let shop = Shop::new(Behaviour::Connects).await;
     shop.activate().await;
     shop.update(archive("2")).await.unwrap();
     shop.until(Plugin::is_proven).await;
@@ -44,21 +69,26 @@ async fn a_package_that_was_stable_once_is_not_taken_back() {
     let handle = shop.world.handle.clone();
     let error = handle.restart(shop.plugin.id, "test", WAIT).await.unwrap_err();
     assert_eq!(error.reason, Reason::PluginFailed);
-    assert!(shop.world.failed_updates.try_recv().is_err());
+    handle.caught_up().await;
+    assert_eq!((version(&shop.get()), shop.get().reported.state), ("2", State::Error));
     shop.world.shut_down().await;
 }
 
 /// A rollback that fails too is not rolled back: the two packages would take turns for ever.
 #[tokio::test(start_paused = true)]
 async fn a_rollback_that_fails_ends_in_error() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
+    let shop = Shop::new(Behaviour::Connects).await;
     shop.activate().await;
     shop.world.behave(Behaviour::CannotSpawn);
     shop.update(archive("2")).await.unwrap_err();
-    shop.world.failed_updates.try_recv().unwrap();
-    assert_eq!(shop.roll_back().await.unwrap_err().reason, Reason::PluginFailed);
-    assert!(shop.world.failed_updates.try_recv().is_err());
-    assert_eq!(shop.get().reported.state, State::Error);
+    let is_over = |plugin: &Plugin| {
+        let is_observed = plugin.reported.observed_generation == plugin.desired.generation;
+        version(plugin) == "1" && plugin.reported.state == State::Error && is_observed
+    };
+    let failed = shop.until(is_over).await;
+    shop.world.handle.caught_up().await;
+    assert_eq!(shop.get().desired, failed.desired);
+    assert!(!failed.reported.details.contains_key("going_back_to"));
     shop.world.shut_down().await;
 }
 
@@ -99,18 +129,16 @@ async fn a_caller_whose_package_was_replaced_is_told_so_at_once() {
 /// Two bad updates in a row must not cost the package that runs well.
 #[tokio::test(start_paused = true)]
 async fn an_update_of_a_package_that_was_never_stable_keeps_the_good_one_before_it() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
+    let shop = Shop::new(Behaviour::Connects).await;
     let good = shop.activate().await.desired.package;
     shop.until(Plugin::is_proven).await;
-    shop.world.behave(Behaviour::CannotSpawn);
+    shop.world.behave(Behaviour::Hangs);
     shop.begin_update(archive("2")).await.unwrap();
+    shop.world.behave(Behaviour::Exits(7));
     let worse = shop.update(archive("3")).await.unwrap_err();
-    assert_eq!((worse.reason, shop.get().desired.previous_digest()), (Reason::PluginFailed, good));
-    assert_eq!(shop.kept(), 2, "what nobody goes back to is deleted");
-    assert_eq!(shop.world.failed_updates.try_recv(), Ok(shop.plugin.id));
+    assert_eq!((worse.reason, &worse.metadata["going_back_to"]), (Reason::PluginFailed, &good.unwrap().to_string()));
     shop.world.behave(Behaviour::Connects);
-    let back = shop.roll_back().await.unwrap();
-    assert_eq!((version(&back), back.reported.state), ("1", State::Active));
+    shop.until(|plugin| version(plugin) == "1" && plugin.reported.state == State::Active).await;
     shop.world.shut_down().await;
 }
 
@@ -132,7 +160,7 @@ async fn an_upload_of_the_good_package_before_goes_back_to_it() {
 /// It is a restart: what was stable once is not taken back for it.
 #[tokio::test(start_paused = true)]
 async fn the_same_package_again_is_a_restart_of_a_package_that_is_as_proven_as_it_was() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
+    let shop = Shop::new(Behaviour::Connects).await;
     shop.update(archive("2")).await.unwrap();
     let before = shop.activate().await;
     shop.until(Plugin::is_proven).await;
@@ -141,23 +169,8 @@ async fn the_same_package_again_is_a_restart_of_a_package_that_is_as_proven_as_i
     assert!(again.is_proven());
     shop.world.behave(Behaviour::CannotSpawn);
     shop.update(archive("2")).await.unwrap_err();
-    assert!(shop.world.failed_updates.try_recv().is_err());
+    shop.world.handle.caught_up().await;
     assert_eq!(version(&shop.get()), "2");
-    shop.world.shut_down().await;
-}
-
-/// plugd takes back what failed, and nothing that came after it.
-#[tokio::test(start_paused = true)]
-async fn only_the_update_that_failed_is_taken_back() {
-    let shop = Shop::new(Behaviour::Connects).await;
-    let failed = shop.update(archive("2")).await.unwrap().desired.package.unwrap();
-    let take_back = || shop.library.take_back(shop.plugin.id, failed, "plugd");
-    // The rollback waits for the bytes of version 1 meanwhile.
-    let (mended, taken_back) = tokio::join!(shop.update_meanwhile(archive("3")), take_back());
-    assert_eq!(taken_back.unwrap_err().reason, Reason::Superseded);
-    assert_eq!((version(&mended), version(&shop.get())), ("3", "3"));
-    assert_eq!(take_back().await.unwrap_err().reason, Reason::Superseded);
-    assert_eq!(version(&shop.get()), "3", "what failed is not installed any longer");
     shop.world.shut_down().await;
 }
 
@@ -175,11 +188,11 @@ async fn a_rollback_beside_an_update_is_not_told_that_it_worked() {
 /// The way back must not win the race against the answer: the caller learns the failure of its own generation.
 #[tokio::test(start_paused = true)]
 async fn a_caller_is_told_why_its_update_failed_however_late_it_looks() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
+    let shop = Shop::new(Behaviour::Connects).await;
     shop.activate().await;
     for version in ["2", "3"] {
-        let error = shop.update_that_is_taken_back(archive(version)).await;
-        assert_eq!((error.reason, &*error.metadata["message"]), (Reason::PluginFailed, "no such file"));
+        let error = shop.update_that_fails(archive(version)).await;
+        assert_eq!((error.reason, &*error.metadata["message"]), (Reason::PluginFailed, "exit status 7"));
     }
     shop.world.shut_down().await;
 }
@@ -187,34 +200,26 @@ async fn a_caller_is_told_why_its_update_failed_however_late_it_looks() {
 /// It would be deployed by who asks for a way back once more.
 #[tokio::test(start_paused = true)]
 async fn a_package_that_failed_is_never_one_to_go_back_to() {
-    let mut shop = Shop::new(Behaviour::Connects).await;
+    let shop = Shop::new(Behaviour::Connects).await;
     let good = shop.activate().await.desired.package;
     for version in ["2", "3"] {
-        shop.update_that_is_taken_back(archive(version)).await;
+        shop.update_that_fails(archive(version)).await;
         let plugin = shop.get();
         assert_eq!((plugin.desired.package, plugin.desired.previous_digest()), (good, None));
         assert_eq!(shop.roll_back().await.unwrap_err().reason, Reason::NoPreviousPackage);
-        shop.keeps(1).await;
     }
-    // By hand neither.
-    shop.world.behave(Behaviour::CannotSpawn);
-    shop.update(archive("4")).await.unwrap_err();
-    shop.world.behave(Behaviour::Connects);
-    let back = shop.roll_back().await.unwrap();
-    assert_eq!((back.desired.package, back.desired.previous_digest()), (good, None));
     shop.world.shut_down().await;
 }
 
 /// Not even the first one, nor after the plugin was deactivated.
 #[tokio::test(start_paused = true)]
 async fn an_update_of_a_package_that_failed_has_no_way_back_to_it() {
-    let mut shop = Shop::new(Behaviour::CannotSpawn).await;
+    let shop = Shop::new(Behaviour::CannotSpawn).await;
     let handle = shop.world.handle.clone();
     handle.set_active(shop.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap_err();
     handle.set_active(shop.plugin.id, ActiveState::Inactive, "test", WAIT).await.unwrap();
     assert_eq!(shop.update(archive("2")).await.unwrap().desired.previous_digest(), None);
     handle.set_active(shop.plugin.id, ActiveState::Active, "test", WAIT).await.unwrap_err();
-    assert!(shop.world.failed_updates.try_recv().is_err());
     shop.world.shut_down().await;
 }
 

@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::super::*;
 use crate::{
     domain::{
-        Commit, Desired, Digest, Error, Exit, Failure, Plugin, PluginId, Reason, Reported, Result, Stage, State,
-        lifecycle::Policy, manifest::Manifest,
+        Commit, Desired, Digest, Error, Exit, Failure, Plugin, PluginId, Reason, Reported, Result, RunEvent, Stage,
+        State, lifecycle::Policy, manifest::Manifest,
     },
     link::{Acceptor, Caller, Handshake, RpcError, Session},
-    runtime::{Run, RunEvent, RunEvents, Runtime, StartSpec},
+    runtime::{Run, RunEvents, Runtime, StartSpec},
 };
 
 /// What a fake process does.
@@ -150,6 +150,8 @@ pub(crate) struct MemoryLedger {
     book: Mutex<Book>,
     projection: OnceLock<Arc<Projection>>,
     pub(crate) is_away: AtomicBool,
+    /// Changes of what is desired are not answered.
+    pub(crate) hangs: AtomicBool,
     /// Changes of what is desired are made, but their callers are told that it is not known.
     pub(crate) is_uncertain: AtomicBool,
     /// Changes of what is desired of which it is not known whether they were made; there is a list while none is known.
@@ -222,8 +224,12 @@ impl Ledger for MemoryLedger {
             None => self.commit(id, false, |plugin| plugin.desired = desired),
         };
         let is_uncertain = self.is_uncertain.load(Ordering::SeqCst);
+        let hangs = self.hangs.load(Ordering::SeqCst);
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if hangs {
+                std::future::pending::<()>().await;
+            }
             if is_uncertain { Err(away()) } else { committed }
         })
     }
@@ -270,8 +276,6 @@ pub(crate) struct World {
     pub(crate) runtime: Arc<FakeRuntime>,
     pub(crate) ledger: Arc<MemoryLedger>,
     pub(crate) id: PluginId,
-    /// Plugins whose update failed, as the supervisor says.
-    pub(crate) failed_updates: mpsc::UnboundedReceiver<PluginId>,
     /// Lines of plugd in the plugins' logs.
     pub(crate) notes: mpsc::UnboundedReceiver<(PluginId, String)>,
     shutdown: CancellationToken,
@@ -311,7 +315,6 @@ impl World {
             url: Mutex::default(),
         });
         runtime.handle.set(handle.clone()).map_err(drop).unwrap();
-        let (failed, failed_updates) = mpsc::unbounded_channel();
         let (noted, notes) = mpsc::unbounded_channel();
         let parts = Arc::new(Parts {
             ledger: ledger.clone(),
@@ -320,13 +323,12 @@ impl World {
             host: Arc::new(NoHost),
             trial: Arc::new(tokio::sync::Semaphore::new(1)),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
-            on_update_failed: Box::new(move |id, _| failed.send(id).unwrap_or_default()),
             note: Box::new(move |id, line| noted.send((id, line)).unwrap_or_default()),
             on_deleted: Box::new(|_| ()),
         });
         let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
         let id = PluginId::from_bytes([0; 12]);
-        Self { handle, runtime, ledger, id, failed_updates, notes, shutdown, task }
+        Self { handle, runtime, ledger, id, notes, shutdown, task }
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {

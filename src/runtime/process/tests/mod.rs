@@ -19,8 +19,8 @@ use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 
 use super::*;
 use crate::{
-    domain::{Exit, Failure, RunId},
-    runtime::{FileSink, RunEvent, census::Process},
+    domain::{Exit, Failure, RunEvent, RunId},
+    runtime::{FileSink, census::Process},
 };
 
 /// No wait of a test takes longer.

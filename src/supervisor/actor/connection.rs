@@ -2,18 +2,26 @@
 
 use std::time::Duration;
 
-use super::Actor;
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::{Actor, Message, Reply};
 use crate::{
-    domain::{
-        Mode, State,
-        lifecycle::{Event, Happening},
-    },
-    link::{Attached, Credential, Faults, Rejected, Session, SessionEvent, token},
-    supervisor::message::{Attach, Message, Reply},
+    domain::{Mode, RunEvent, State, lifecycle::Event},
+    link::{Attached, Authenticated, CloseReason, Credential, Faults, Rejected, Session, SessionEvent, token},
 };
 
 /// How long the first connection may take to prove that it lives before a second one takes over.
 const PROBE: Duration = Duration::from_secs(2);
+
+/// Events of a connection that may wait for the actor. One that is lost beyond that comes again, except for the end.
+const SESSION_EVENTS: usize = 16;
+
+/// A connection that wants to be this plugin's.
+pub(in crate::supervisor) struct Attach {
+    pub authenticated: Authenticated,
+    pub session: Session,
+    pub reply: Reply<Result<Attached, Rejected>>,
+}
 
 impl Actor {
     pub(super) fn authenticate(&self, theirs: &str, reply: Reply<bool>) {
@@ -65,7 +73,7 @@ impl Actor {
         let inbox = self.slot.inbox().clone();
         tokio::spawn(async move {
             let is_alive = first.ping(PROBE).await;
-            inbox.send(Message::Probed { attach, first: first.id(), is_alive }).unwrap_or_default();
+            inbox.send(Message::Probed { attach, first: first.id(), is_alive }).await.unwrap_or_default();
         });
     }
 
@@ -78,20 +86,19 @@ impl Actor {
             return reject(attach);
         }
         if let Some(first) = self.session.take() {
-            first.close(crate::link::CloseReason::Closed);
+            first.close(CloseReason::Closed);
         }
         self.accept(attach);
     }
 
     fn accept(&mut self, attach: Attach) {
-        let session = attach.session.id();
-        let inbox = self.slot.inbox().clone();
-        let events = move |event| inbox.send(Message::Linked { session, event }).unwrap_or_default();
+        let (events, received) = mpsc::channel(SESSION_EVENTS);
+        self.session_events = Some(received);
         self.slot.set_session(Some(attach.session.clone()));
         self.session = Some(attach.session);
-        self.happened(self.lifecycle.run(), Happening::Connected);
+        self.session_did(RunEvent::Connected);
         let (host, run) = (self.parts.host.clone(), self.lifecycle.run());
-        let attached = Attached { events: Box::new(events), host, caller: self.id, run };
+        let attached = Attached { events: Box::new(move |event| tell(&events, event)), host, caller: self.id, run };
         if attach.reply.send(Ok(attached)).is_err() {
             tracing::debug!("a connection ended before it was accepted");
             return self.disconnected(None);
@@ -102,27 +109,38 @@ impl Actor {
         }
     }
 
-    /// Only the present connection has anything to say.
-    pub(super) fn linked(&mut self, session: u64, event: SessionEvent) {
-        if self.session.as_ref().is_none_or(|present| present.id() != session) {
-            return;
-        }
-        let what = match event {
-            SessionEvent::PongMissed => Happening::PongMissed,
-            SessionEvent::PongReceived => Happening::PongReceived,
-            SessionEvent::Faulty(faults) => return self.note_faults(faults),
+    pub(super) fn linked(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::PongMissed => self.session_did(RunEvent::PongMissed),
+            SessionEvent::PongReceived => self.session_did(RunEvent::PongReceived),
+            SessionEvent::Faulty(faults) => self.note_faults(faults),
             SessionEvent::Closed { reason, is_fault } => {
                 tracing::debug!(reason, "connection ended");
-                return self.disconnected(is_fault.then_some(reason));
+                self.disconnected(is_fault.then_some(reason));
             }
-        };
-        self.happened(self.lifecycle.run(), what);
+        }
     }
 
     fn disconnected(&mut self, fault: Option<String>) {
-        self.session = None;
+        self.forget_session();
+        self.session_did(RunEvent::Disconnected { fault });
+    }
+
+    fn session_did(&mut self, event: RunEvent) {
+        self.step(Event::Run { run: self.lifecycle.run(), event });
+    }
+
+    fn forget_session(&mut self) -> Option<Session> {
+        self.session_events = None;
         self.slot.set_session(None);
-        self.happened(self.lifecycle.run(), Happening::Disconnected { fault });
+        self.session.take()
+    }
+
+    pub(super) fn close_connection(&mut self) {
+        let reason = if self.is_shutting_down { CloseReason::GoingAway } else { CloseReason::Closed };
+        if let Some(session) = self.forget_session() {
+            session.close(reason);
+        }
     }
 
     /// For the plugin's author: in its log beside what it prints, and in its status.
@@ -133,6 +151,14 @@ impl Actor {
             (self.parts.note)(self.id, format!("plugd: the plugin broke the protocol: {last}{more}"));
         }
         self.step(Event::ProtocolBroken { count, last });
+    }
+}
+
+/// The end of a connection is never lost; anything else that finds no room comes again.
+fn tell(events: &mpsc::Sender<SessionEvent>, event: SessionEvent) {
+    if let Err(TrySendError::Full(last @ SessionEvent::Closed { .. })) = events.try_send(event) {
+        let events = events.clone();
+        tokio::spawn(async move { events.send(last).await });
     }
 }
 

@@ -1,16 +1,25 @@
-//! Who may connect as a plugin: the tokens, and the actor that takes the connection.
+//! Connections of plugins: who may make one, and calls over it.
+
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
+use serde_json::{Map, Value};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Handle, Slot,
-    message::{Attach, Message},
+    actor::{Attach, Message},
 };
 use crate::{
-    domain::{Mode, PluginId},
-    link::{Acceptor, Attached, Authenticated, Credential, Handshake, Refusal, Rejected, Session, token},
+    domain::{Mode, Plugin, PluginId, State},
+    link::{Acceptor, Attached, Authenticated, CallError, Credential, Handshake, Refusal, Rejected, Session, token},
 };
+
+/// How long it may take until it is known how a run ended whose connection is lost.
+const HOW_IT_ENDED: Duration = Duration::from_secs(2);
 
 impl Acceptor for Handle {
     fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Authenticated, Refusal>> {
@@ -21,7 +30,9 @@ impl Acceptor for Handle {
         Box::pin(async move {
             let slot = self.projection().slot(authenticated.plugin).map_err(|_| Rejected)?;
             let (reply, answer) = oneshot::channel();
-            slot.inbox().send(Message::Attach(Attach { authenticated, session, reply })).map_err(|_| Rejected)?;
+            if !slot.tell(Message::Attach(Attach { authenticated, session, reply })).await {
+                return Err(Rejected);
+            }
             answer.await.map_err(|_| Rejected)?
         })
     }
@@ -41,7 +52,9 @@ impl Handle {
         let run = token::run_of(&handshake.token).ok_or(Refusal::Unauthorised)?;
         let (reply, answer) = oneshot::channel();
         let token = handshake.token.clone();
-        slot.inbox().send(Message::Authenticate { token, reply }).map_err(|_| Refusal::Internal)?;
+        if !slot.tell(Message::Authenticate { token, reply }).await {
+            return Err(Refusal::Internal);
+        }
         match answer.await {
             Ok(true) => Ok(Authenticated { plugin: id, credential: Credential::Run(run), token: handshake.token }),
             Ok(false) => Err(Refusal::Unauthorised),
@@ -67,8 +80,45 @@ impl Handle {
 }
 
 impl Slot {
-    /// Tells the actor; false when it is gone.
-    pub(super) fn tell(&self, message: Message) -> bool {
-        self.inbox().send(message).is_ok()
+    /// Calls the plugin over this connection. One that ends meanwhile says how it ended, as soon as that is known.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call(
+        &self,
+        session: &Session,
+        (method, params): (&str, Map<String, Value>),
+        limit: Duration,
+    ) -> Result<Map<String, Value>, CallError> {
+        let deadline = Instant::now() + limit;
+        match session.call(method, Some(Value::Object(params)), limit).await {
+            Err(CallError::Lost(why)) => {
+                let deadline = deadline.min(Instant::now() + HOW_IT_ENDED);
+                Err(CallError::Lost(self.how_it_ended(deadline).await.unwrap_or(why)))
+            }
+            answer => answer,
+        }
+    }
+
+    async fn how_it_ended(&self, deadline: Instant) -> Option<String> {
+        let mut records = self.subscribe();
+        let known = records.wait_for(|plugin| plugin.as_deref().is_none_or(is_known));
+        let plugin = timeout_at(deadline, known).await.ok()?.ok()?.clone();
+        plugin.and_then(|plugin: Arc<Plugin>| said(&plugin))
+    }
+}
+
+/// Does the record tell how the run ended, or will none ever?
+fn is_known(plugin: &Plugin) -> bool {
+    plugin.desired.mode == Mode::External || said(plugin).is_some()
+}
+
+fn said(plugin: &Plugin) -> Option<String> {
+    let reported = &plugin.reported;
+    match reported.state {
+        // Not heard of yet, or connected again.
+        State::Active => None,
+        State::Stopping | State::Inactive if reported.message.is_empty() => Some("it was stopped".to_owned()),
+        _ => Some(reported.message.clone()).filter(|message| !message.is_empty()),
     }
 }

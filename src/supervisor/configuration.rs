@@ -5,14 +5,18 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::{Handle, Slot, handle::commit, message::ChangeOptions, settle::Wanted};
+use super::{
+    Handle, Slot,
+    actor::{Amend, Call, ChangeOptions, Goal},
+    handle::ANSWER,
+};
 use crate::{
-    domain::{Desired, Error, Plugin, PluginId, Reason, Result, State, configuration, lifecycle::Event},
+    domain::{Error, Plugin, PluginId, Reason, Result, State, change::DesiredChange, configuration},
     link::Session,
 };
 
 /// How long a plugin may take to accept a configuration (CONTRACT 11.3).
-pub(super) const CONFIGURE: Duration = Duration::from_secs(30);
+const CONFIGURE: Duration = Duration::from_secs(30);
 
 /// A new configuration, and who wants it.
 #[derive(Debug, Clone)]
@@ -52,26 +56,21 @@ impl Handle {
         let session = connected(slot, &plugin)?;
         push(slot, &session, &plugin, &new.values).await?;
         let NewConfiguration { values, options, .. } = new;
-        let values = Arc::new(values);
-        let decide = move |plugin: &Plugin| {
-            let configuration_revision = plugin.desired.configuration_revision + 1;
-            let desired = Desired { configuration: values, configuration_revision, ..plugin.desired.clone() };
-            Ok(commit(desired, |generation, _| Event::DesiredAmended { generation }))
-        };
-        let committed = self.amend(slot, id, (Box::new(decide), Wanted::of), options).await;
-        let behind = match &committed {
-            // A connection that was made meanwhile may have asked for the configuration before it was stored.
-            Ok(_) => slot.session().filter(|present| present.id() != session.id()),
-            // What it runs with must not be what is stored nowhere. Should it be stored after all, its supervisor hears of
-            // that and sends it once more.
-            Err(_) => Some(session),
-        };
-        if let (Some(behind), Ok(stored)) = (behind, self.get(id)) {
-            push(slot, &behind, &stored, &stored.desired.configuration).await.unwrap_or_else(|error| {
-                tracing::warn!(plugin = %id, %error, "the plugin keeps another configuration than the stored one");
-            });
-        }
-        committed.map(|committed| committed.plugin)
+        let change = DesiredChange::Configure(Arc::new(values));
+        // Should the store not take it, the plugin's supervisor gives it back what is stored.
+        let configured = Some(session.id());
+        let amend = |reply| Call::Amend(Amend { change, goal: Goal::Settled, options, configured, reply });
+        self.call(slot, id, ANSWER, amend).await.map(|committed| committed.plugin)
+    }
+}
+
+/// Gives a connected plugin the configuration that is stored: not beside a new one that it is being asked to accept, and
+/// the one that is stored then.
+pub(super) async fn give_stored(slot: Arc<Slot>, session: Session) {
+    let _turn = slot.configuring.lock().await;
+    let Some(plugin) = slot.plugin() else { return };
+    if let Err(error) = push(&slot, &session, &plugin, &plugin.desired.configuration).await {
+        tracing::warn!(plugin = %plugin.id, %error, "the plugin keeps another configuration than the stored one");
     }
 }
 

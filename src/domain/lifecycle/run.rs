@@ -1,23 +1,22 @@
 //! What happens to the present run.
 
-use super::{CloseReason, Effect, Happening, Lifecycle, Moment, Phase, Then, Timer};
-use crate::domain::{Exit, Failure, Mode, Stage};
+use super::{Effect, Lifecycle, Moment, Phase, Then, Timer};
+use crate::domain::{Exit, Failure, Mode, RunEvent, Stage};
 
 impl Lifecycle {
-    pub(super) fn happened(&mut self, moment: Moment, what: Happening) {
-        match what {
-            Happening::Spawned { pid } => self.spawned(moment, pid),
-            Happening::SpawnFailed(failure) => self.spawn_failed(moment, failure),
-            Happening::Exited(exit) => self.exited(moment, exit),
-            Happening::GroupEmptied => self.group_emptied(moment),
-            Happening::Connected => self.connected(moment),
-            Happening::Disconnected { fault } => {
+    pub(super) fn run_event(&mut self, moment: Moment, event: RunEvent) {
+        match event {
+            RunEvent::Spawned { pid } => self.spawned(moment, pid),
+            RunEvent::SpawnFailed(failure) => self.spawn_failed(moment, failure),
+            RunEvent::Exited(exit) => self.exited(moment, exit),
+            RunEvent::GroupEmptied => self.group_emptied(moment),
+            RunEvent::Connected => self.connected(moment),
+            RunEvent::Disconnected { fault } => {
                 self.disconnected(moment, fault.map(|fault| Failure::new(Stage::Link, fault)));
             }
-            Happening::PongMissed => self.pong_missed(moment),
-            Happening::PongReceived => self.pong_received(),
-            Happening::TimerFired(timer) => self.timer_fired(moment, timer),
-            Happening::Survived { pids } => self.survived(moment, &pids),
+            RunEvent::PongMissed => self.pong_missed(moment),
+            RunEvent::PongReceived => self.pong_received(),
+            RunEvent::Survived { pids } => self.survived(moment, &pids),
         }
     }
 
@@ -80,7 +79,7 @@ impl Lifecycle {
 
     fn connected(&mut self, moment: Moment) {
         if !self.accepts_connections() {
-            return self.effects.push(Effect::CloseConnection(CloseReason::Closed));
+            return self.effects.push(Effect::CloseConnection);
         }
         let is_stable = matches!(self.phase, Phase::Active { is_stable: true, .. });
         self.clear_failure();
@@ -119,7 +118,7 @@ impl Lifecycle {
         self.note_failure(failure.clone());
         self.reported.is_degraded = true;
         if is_second {
-            self.effects.push(Effect::CloseConnection(CloseReason::Closed));
+            self.effects.push(Effect::CloseConnection);
             self.disconnected(moment, Some(failure));
         }
     }
@@ -132,7 +131,7 @@ impl Lifecycle {
         }
     }
 
-    fn timer_fired(&mut self, moment: Moment, timer: Timer) {
+    pub(super) fn timer_fired(&mut self, moment: Moment, timer: Timer) {
         match (timer, &mut self.phase) {
             (Timer::Connect, Phase::Connecting { .. }) => {
                 let message = format!("did not connect within {:?}", self.policy.connect);
@@ -148,14 +147,16 @@ impl Lifecycle {
             (Timer::Stable, Phase::Active { is_stable, .. }) => {
                 *is_stable = true;
                 self.reported.restarts = 0;
-                self.reported.proven_package = self.package;
-                self.reported.failed_package.take_if(|failed| Some(*failed) == self.package);
+                let package = self.package();
+                self.reported.proven_package = package;
+                self.reported.failed_package.take_if(|failed| Some(*failed) == package);
             }
             (Timer::Grace, Phase::Stopping { .. }) => {
                 self.effects.push(Effect::KillGroup);
                 self.arm(Timer::Kill, self.policy.kill);
             }
             (Timer::Backoff, Phase::Restarting) => self.launch(moment),
+            (Timer::GoBack, Phase::Error { survivors: None }) => self.go_back(),
             // A deadline of a state that has been left.
             _ => {}
         }
