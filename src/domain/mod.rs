@@ -10,6 +10,7 @@ pub mod id;
 pub mod json;
 pub mod lifecycle;
 pub mod manifest;
+pub mod origin;
 pub mod package;
 pub mod plugin;
 pub mod program;
