@@ -27,7 +27,8 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api"]),
     // Of the domain only what JSON can be carried.
     ("api", &["domain"]),
-    ("rest", &["api", "telemetry"]),
+    // Of the domain only the rule about origins.
+    ("rest", &["domain", "api", "telemetry"]),
     ("telemetry", &["domain"]),
     ("config", &["files", "telemetry"]),
     ("tls", &["domain", "files"]),

@@ -1,37 +1,34 @@
 //! Starting, stopping and restarting (CONTRACT 3.5).
 
 use axum::response::Response;
+use utoipa_axum::routes;
 
 use super::{
-    answer::RespondAsync,
-    api::Api,
-    body::{self, JSON, JsonObject},
+    Routes,
+    body::{self, JsonObject},
     error::Problem,
-    operation::Operation,
-    path::PluginId,
+    request::{Api, PluginId, RespondAsync},
+    schemas::{PluginSetActiveStateProps, Prefer, Settled},
 };
 use crate::api::v1::{ActiveState, RestartPluginRequest, SetActiveStateRequest};
 
 /// What the property `active` should be.
 const STATES: &str = "\"active\" or \"inactive\" is expected";
 
-/// This resource's rows of the table.
-pub(super) fn operations() -> Vec<Operation> {
-    vec![
-        Operation::patch("/api/plugins/{plugin_instance_id}/active", "PluginSetActiveState", set)
-            .summary("Starts or stops a supervised plugin and waits until that is settled.")
-            .settles()
-            .takes(JSON, "PluginSetActiveStateProps")
-            .answers(200, "Plugin")
-            .answers_asynchronously(),
-        Operation::post("/api/plugins/{plugin_instance_id}/restart", "PluginRestart", restart)
-            .summary("Stops an active plugin and starts it anew.")
-            .settles()
-            .answers(200, "Plugin")
-            .answers_asynchronously(),
-    ]
+pub(super) fn routes() -> Vec<Routes> {
+    vec![routes!(set), routes!(restart)]
 }
 
+/// Starts or stops a supervised plugin and waits until that is settled.
+#[utoipa::path(
+    patch,
+    path = "/api/plugins/{plugin_instance_id}/active",
+    operation_id = "PluginSetActiveState",
+    tag = "Lifecycle",
+    params(Prefer),
+    request_body = PluginSetActiveStateProps,
+    responses(Settled),
+)]
 async fn set(
     api: Api,
     PluginId(plugin_id): PluginId,
@@ -40,7 +37,7 @@ async fn set(
 ) -> Result<Response, Problem> {
     let active_state = desired(body::string(&props, "active", STATES)?)?.into();
     let request = SetActiveStateRequest { plugin_id, active_state, return_immediately: respond.0, wait_timeout: None };
-    let changed = api.unary().set_active_state(api.request(request)).await?;
+    let changed = api.app.backend.unary().set_active_state(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }
 
@@ -57,8 +54,17 @@ fn desired(word: &str) -> Result<ActiveState, Problem> {
     }
 }
 
+/// Stops an active plugin and starts it anew.
+#[utoipa::path(
+    post,
+    path = "/api/plugins/{plugin_instance_id}/restart",
+    operation_id = "PluginRestart",
+    tag = "Lifecycle",
+    params(Prefer),
+    responses(Settled)
+)]
 async fn restart(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
     let request = RestartPluginRequest { plugin_id, return_immediately: respond.0, wait_timeout: None };
-    let changed = api.unary().restart_plugin(api.request(request)).await?;
+    let changed = api.app.backend.unary().restart_plugin(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }

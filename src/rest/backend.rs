@@ -8,8 +8,8 @@ use tonic::{Status, body::Body};
 use tonic_health::pb::health_client::HealthClient;
 use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 
-use super::cut;
-pub(super) use crate::api::v1::plugin_service_client::PluginServiceClient as Client;
+use super::upload;
+use crate::api::v1::{access_service_client::AccessServiceClient, plugin_service_client::PluginServiceClient};
 
 /// What carries calls: a service in memory or a channel.
 pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
@@ -17,9 +17,8 @@ pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, S
 /// The gRPC API as the shim sees it.
 #[derive(Clone)]
 pub struct Backend {
-    unary: Client<Transport>,
-    bulk: Client<Transport>,
-    health: HealthClient<Transport>,
+    unary: Transport,
+    bulk: Transport,
 }
 
 impl Backend {
@@ -34,27 +33,27 @@ impl Backend {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (unary, bulk) = (boxed(unary), boxed(bulk));
-        Self {
-            unary: Client::new(unary.clone()).max_decoding_message_size(crate::api::MAX_MESSAGE),
-            bulk: Client::new(bulk).max_decoding_message_size(crate::api::MAX_MESSAGE),
-            health: HealthClient::new(unary),
-        }
+        Self { unary: boxed(unary), bulk: boxed(bulk) }
     }
 
     /// A client for calls with one short answer.
-    pub(super) fn unary(&self) -> Client<Transport> {
-        self.unary.clone()
+    pub(super) fn unary(&self) -> PluginServiceClient<Transport> {
+        PluginServiceClient::new(self.unary.clone()).max_decoding_message_size(crate::api::MAX_MESSAGE)
     }
 
     /// A client for streams, uploads and downloads.
-    pub(super) fn bulk(&self) -> Client<Transport> {
-        self.bulk.clone()
+    pub(super) fn bulk(&self) -> PluginServiceClient<Transport> {
+        PluginServiceClient::new(self.bulk.clone()).max_decoding_message_size(crate::api::MAX_MESSAGE)
+    }
+
+    /// A client that tells who calls.
+    pub(super) fn access(&self) -> AccessServiceClient<Transport> {
+        AccessServiceClient::new(self.unary.clone())
     }
 
     /// A client of the standard health service.
     pub(super) fn health(&self) -> HealthClient<Transport> {
-        self.health.clone()
+        HealthClient::new(self.unary.clone())
     }
 }
 
@@ -67,7 +66,7 @@ where
     B::Error: Into<BoxError>,
 {
     let service = service
-        .map_request(cut::make_cuttable)
+        .map_request(upload::fail_with_archive)
         .map_response(|response: Response<B>| response.map(Body::new))
         .map_err(|error| Status::from_error(error.into()));
     BoxCloneSyncService::new(service)

@@ -1,16 +1,16 @@
-//! Bodies of requests: read within a limit, refused with the right status.
+//! Bodies of requests: bounded in size and patience, refused with the right status.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use axum::{
-    body::{Body, BodyDataStream, Bytes},
+    body::Body,
     extract::{FromRequest, Request},
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
 };
-use futures_util::StreamExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use prost_types::Struct;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tower_http::timeout::{TimeoutBody, TimeoutError};
 
 use super::{App, error::Problem};
 use crate::api::json::{self, Inexact, Unreadable};
@@ -19,10 +19,10 @@ use crate::api::json::{self, Inexact, Unreadable};
 pub(super) const JSON: &str = "application/json";
 
 /// Longest JSON, in bytes: the service takes no longer message, and what is parsed of it takes many times more.
-pub(super) const MAX_JSON: usize = 4 << 20;
+const MAX_JSON: usize = 4 << 20;
 
 /// How long a client may leave a body without a byte.
-pub(super) const IDLE: Duration = Duration::from_secs(15);
+const IDLE: Duration = Duration::from_secs(15);
 
 /// Longer JSON is parsed and converted where it holds up no other request.
 const QUICKLY_PARSED: usize = 64 << 10;
@@ -35,12 +35,14 @@ impl FromRequest<App> for JsonObject {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, app.options.max_body.min(MAX_JSON)).await?;
+        let limit = app.options.max_body.min(MAX_JSON);
+        let read = bounded(&parts.headers, body, limit)?.collect().await;
+        let bytes = read.map_err(|error| fault(&error, limit))?.to_bytes();
         if bytes.is_empty() {
-            return Err(Problem::empty_body());
+            return Err(empty());
         }
         if media_type(&parts.headers).is_none_or(|media| media != JSON) {
-            return Err(Problem::unsupported_media_type(JSON));
+            return Err(wrong_type(JSON));
         }
         if bytes.len() <= QUICKLY_PARSED { parse(&bytes) } else { elsewhere(move || parse(&bytes)).await }
     }
@@ -70,40 +72,55 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     Some(essence.trim().to_ascii_lowercase())
 }
 
-/// The body's declared length in bytes.
+/// A body that fails when it has more bytes than the limit, or none for [`IDLE`].
 ///
 /// # Errors
-/// More than the limit.
-pub(super) fn declared_length(headers: &HeaderMap, limit: usize) -> Result<Option<usize>, Problem> {
-    let value = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    match value.and_then(|text| text.parse().ok()) {
-        Some(length) if length > limit => Err(Problem::too_large(limit)),
-        length => Ok(length),
+/// Its headers declare too many.
+pub(super) fn bounded(headers: &HeaderMap, body: Body, limit: usize) -> Result<Body, Problem> {
+    if declared_length(headers).is_some_and(|length| length > limit) {
+        return Err(too_large(limit));
     }
+    Ok(Body::new(Limited::new(TimeoutBody::new(IDLE, body), limit)))
 }
 
-/// The next bytes of a body; nothing at its end.
-///
-/// # Errors
-/// The body can't be read, or nothing came for [`IDLE`].
-pub(super) async fn next(stream: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
-    match timeout(IDLE, stream.next()).await {
-        Ok(chunk) => chunk.transpose().map_err(|_| Problem::broken_body()),
-        Err(_) => Err(Problem::stalled_body(IDLE)),
-    }
+/// How many bytes a body has, as its headers say.
+pub(super) fn declared_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
-    declared_length(headers, limit)?;
-    let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = next(&mut stream).await? {
-        if bytes.len() + chunk.len() > limit {
-            return Err(Problem::too_large(limit));
-        }
-        bytes.extend_from_slice(&chunk);
+/// Why a bounded body failed.
+pub(super) fn fault(error: &(dyn Error + 'static), limit: usize) -> Problem {
+    if error.is::<LengthLimitError>() {
+        return too_large(limit);
     }
-    Ok(bytes.into())
+    if error.is::<TimeoutError>() {
+        let message = format!("nothing more of the body came for {IDLE:?}");
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "BODY_STALLED", message).of_the_body();
+    }
+    error.source().map_or_else(broken, |source| fault(source, limit))
+}
+
+/// There is no body where one is needed.
+pub(super) fn empty() -> Problem {
+    Problem::invalid("body", "is empty").of_the_body()
+}
+
+/// The body ended before its end, or can't be read.
+pub(super) fn broken() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", "the body ended before its end")
+        .suggesting("Send the request again.")
+        .of_the_body()
+}
+
+/// The body has another media type than is wanted.
+pub(super) fn wrong_type(wanted: &str) -> Problem {
+    let message = format!("the body's content type must be {wanted}");
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message).of_the_body()
+}
+
+fn too_large(limit: usize) -> Problem {
+    let message = format!("the body is larger than {limit} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message).of_the_body()
 }
 
 /// A string property that must be there.
@@ -139,20 +156,14 @@ pub(super) async fn to_struct(object: Map<String, Value>) -> Result<Struct, Prob
 }
 
 fn convert(object: Map<String, Value>) -> Result<Struct, Problem> {
-    let fields = object.into_iter().map(|(key, value)| {
-        require_shallow(&key, &value)?;
-        let value = json::to_value(&value).map_err(|inexact| inexact_number(&inexact.within(&key)))?;
-        Ok((key, value))
-    });
-    Ok(Struct { fields: fields.collect::<Result<_, Problem>>()? })
+    if let Some((key, _)) = object.iter().find(|(_, value)| json::is_too_deep(value)) {
+        return Err(too_deep(key));
+    }
+    json::to_struct(&object).map_err(|inexact| inexact_number(&inexact))
 }
 
 fn inexact_number(inexact: &Inexact) -> Problem {
     Problem::invalid(&inexact.path, inexact.description())
-}
-
-fn require_shallow(key: &str, value: &Value) -> Result<(), Problem> {
-    if json::is_too_deep(value) { Err(too_deep(key)) } else { Ok(()) }
 }
 
 fn too_deep(field: &str) -> Problem {

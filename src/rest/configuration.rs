@@ -2,64 +2,73 @@
 
 use axum::{
     http::{
-        HeaderMap, HeaderValue, StatusCode,
+        HeaderMap, HeaderValue,
         header::{ETAG, IF_MATCH},
     },
     response::Response,
 };
 use prost_types::Struct;
-use serde_json::{Value, json};
+use utoipa_axum::routes;
 
 use super::{
-    answer,
-    api::Api,
-    body::{self, JSON, JsonObject},
+    Routes,
+    body::{self, JsonObject},
     error::Problem,
-    operation::{Operation, Success},
-    path::PluginId,
-    query::Query,
-    schemas, view,
+    request::{self, Api, PluginId, Query},
+    schemas::PluginConfiguration,
+    views::{self, PluginConfigurationField, PluginConfigurationSchema},
 };
 use crate::api::v1::{GetConfigurationRequest, GetConfigurationSchemaRequest, UpdateConfigurationRequest};
 
 /// Query parameter with the revision that must be stored now.
 const IF_REVISION: &str = "if_revision";
 
-/// This resource's rows of the table.
-pub(super) fn operations() -> Vec<Operation> {
-    let stored = || Success { status: 200, content: Some((JSON, "PluginConfiguration")), headers: &["ETag"] };
-    let schema_path = "/api/plugins/{plugin_instance_id}/configuration-schema";
-    let path = "/api/plugins/{plugin_instance_id}/configuration";
-    vec![
-        Operation::get(schema_path, "PluginGetConfigurationSchema", schema)
-            .summary("Returns the fields that a manifest declares.")
-            .answers(200, "PluginConfigurationSchema"),
-        Operation::get(path, "PluginGetConfiguration", get)
-            .summary("Returns the stored configuration; its ETag is the revision.")
-            .answers_with(stored()),
-        Operation::patch(path, "PluginUpdateConfiguration", update)
-            .summary("Replaces the whole configuration of an active plugin, which must accept it.")
-            .slow()
-            .parameter(schemas::if_match())
-            .parameter(schemas::if_revision(IF_REVISION))
-            .takes(JSON, "PluginConfiguration")
-            .answers_with(stored()),
-    ]
+pub(super) fn routes() -> Vec<Routes> {
+    vec![routes!(schema), routes!(get, update)]
 }
 
+/// Returns the fields that a manifest declares.
+#[utoipa::path(
+    get,
+    path = "/api/plugins/{plugin_instance_id}/configuration-schema",
+    operation_id = "PluginGetConfigurationSchema",
+    tag = "Configuration",
+    responses((status = 200, body = PluginConfigurationSchema)),
+)]
 async fn schema(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = api.request(GetConfigurationSchemaRequest { plugin_id });
-    let schema = api.unary().get_configuration_schema(request).await?.into_inner();
-    let fields: Vec<Value> = schema.fields.iter().map(view::field).collect();
-    Ok(answer::json(StatusCode::OK, &json!({"fields": fields})))
+    let schema = api.app.backend.unary().get_configuration_schema(request).await?.into_inner();
+    let fields = schema.fields.iter().map(PluginConfigurationField::from).collect();
+    Ok(request::json(&PluginConfigurationSchema { fields }))
 }
 
+/// Returns the stored configuration; its ETag is the revision.
+#[utoipa::path(
+    get,
+    path = "/api/plugins/{plugin_instance_id}/configuration",
+    operation_id = "PluginGetConfiguration",
+    tag = "Configuration",
+    responses((status = 200, body = PluginConfiguration, headers(("ETag")))),
+)]
 async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = api.request(GetConfigurationRequest { plugin_id });
-    let stored = api.unary().get_configuration(request).await?.into_inner();
+    let stored = api.app.backend.unary().get_configuration(request).await?.into_inner();
     Ok(tagged(stored.configuration.as_ref(), stored.configuration_revision))
 }
 
+/// Replaces the whole configuration of an active plugin, which must accept it.
+#[utoipa::path(
+    patch,
+    path = "/api/plugins/{plugin_instance_id}/configuration",
+    operation_id = "PluginUpdateConfiguration",
+    tag = "Configuration",
+    params(
+        ("If-Match" = Option<String>, Header, nullable = false, pattern = "^(\\*|\"[0-9]{1,19}\")$", description = "The ETag that the stored configuration must have."),
+        ("if_revision" = Option<u64>, Query, description = "The revision that the stored configuration must have, else 409."),
+    ),
+    request_body = PluginConfiguration,
+    responses((status = 200, body = PluginConfiguration, headers(("ETag")))),
+)]
 async fn update(
     api: Api,
     PluginId(plugin_id): PluginId,
@@ -69,12 +78,12 @@ async fn update(
     let if_revision = expected_revision(&query, &headers)?;
     let configuration = Some(body::to_struct(configuration).await?);
     let request = UpdateConfigurationRequest { plugin_id, configuration, if_revision };
-    let stored = api.unary().update_configuration(api.request(request)).await?.into_inner();
+    let stored = api.app.backend.unary().update_configuration(api.request(request)).await?.into_inner();
     Ok(tagged(stored.configuration.as_ref(), stored.configuration_revision))
 }
 
 fn tagged(configuration: Option<&Struct>, revision: u64) -> Response {
-    let mut response = answer::json(StatusCode::OK, &view::object(configuration));
+    let mut response = request::json(&views::object(configuration));
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{revision}\"")) {
         response.headers_mut().insert(ETAG, tag);
     }

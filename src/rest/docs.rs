@@ -1,12 +1,12 @@
 //! The OpenAPI document as a page for people: no script, nothing from elsewhere.
 
-mod curl;
-
 use std::fmt::Write;
 
 use serde_json::Value;
 
-const STYLE: &str = include_str!("docs/style.css");
+use super::request::PLUGIN_ID;
+
+const STYLE: &str = include_str!("docs.css");
 
 /// What the command lines of the page refer to, after where the server is.
 const VARIABLES: &str = "   # this server
@@ -74,7 +74,7 @@ fn push_operation(page: &mut String, document: &Value, (path, method, operation)
     let verb = method.to_ascii_uppercase();
     let _ = write!(page, "<details id=\"{id}\"><summary><span class=\"method {method}\">{verb}</span>");
     let _ = write!(page, "<code>{}</code><span>{}</span></summary>", escape_text(path), escape(&operation["summary"]));
-    for line in curl::lines(document, path, method, operation) {
+    for line in commands(document, path, method, operation) {
         let _ = write!(page, "<pre>{}</pre>", escape_text(&line));
     }
     if operation["security"] == serde_json::json!([]) {
@@ -121,6 +121,56 @@ fn push_schemas(page: &mut String, schemas: &Value) {
     }
 }
 
+/// One command for each body that the operation takes, or one without a body.
+fn commands(document: &Value, path: &str, method: &str, operation: &Value) -> Vec<String> {
+    let bodies: Vec<Vec<String>> = entries(&operation["requestBody"]["content"])
+        .map(|(media, body)| vec![header("Content-Type", media), data(document, media, body)])
+        .collect();
+    let bodies = if bodies.is_empty() { vec![Vec::new()] } else { bodies };
+    bodies.into_iter().map(|body| command(path, method, operation, body)).collect()
+}
+
+fn command(path: &str, method: &str, operation: &Value, body: Vec<String>) -> String {
+    let mut words = vec![format!("curl{} \"$PLUGD{}\"", flags(method, operation), path_of_variables(path))];
+    if operation["security"] != serde_json::json!([]) {
+        words.push("-H \"Authorization: Bearer $TOKEN\"".to_owned());
+    }
+    words.extend(body);
+    words.join(" \\\n  ")
+}
+
+/// Streams are printed as they come, and archives go into a file.
+fn flags(method: &str, operation: &Value) -> String {
+    let media: Vec<&String> = entries(&operation["responses"]["200"]["content"]).map(|(media, _)| media).collect();
+    let verb = if method == "get" { String::new() } else { format!(" -X {}", method.to_ascii_uppercase()) };
+    match media.first().map(|media| media.as_str()) {
+        Some("text/event-stream") => format!("{verb} -N"),
+        Some("application/zip") => format!("{verb} -OJ"),
+        _ => verb,
+    }
+}
+
+fn path_of_variables(path: &str) -> String {
+    path.replace(&format!("{{{}}}", PLUGIN_ID), "$ID")
+}
+
+fn header(name: &str, value: &str) -> String {
+    format!("-H '{name}: {value}'")
+}
+
+/// A file for an archive, and the schema's example for JSON.
+fn data(document: &Value, media: &str, body: &Value) -> String {
+    if media == "application/zip" {
+        return "--data-binary @plugin.zip".to_owned();
+    }
+    let schemas = &document["components"]["schemas"];
+    let schema = &schemas[schema_name(body)];
+    let variants = schema["oneOf"].as_array().into_iter().flatten().map(|variant| &schemas[schema_name(variant)]);
+    let mut examples = std::iter::once(schema).chain(variants).map(|schema| &schema["examples"][0]);
+    let example = examples.find(|example| !example.is_null()).unwrap_or(&Value::Null);
+    format!("-d '{example}'")
+}
+
 fn entries(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
     object.as_object().into_iter().flatten()
 }
@@ -134,9 +184,13 @@ fn links(content: &Value) -> String {
     links.collect::<Vec<_>>().join(", ")
 }
 
-/// Name of the schema that a body refers to.
+/// Name of the schema that a body, or a variant of another one, refers to.
 fn schema_name(body: &Value) -> &str {
-    body["schema"]["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()).unwrap_or_default()
+    body["schema"]["$ref"]
+        .as_str()
+        .or(body["$ref"].as_str())
+        .and_then(|reference| reference.rsplit('/').next())
+        .unwrap_or_default()
 }
 
 fn anchor(name: &Value) -> String {

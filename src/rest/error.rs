@@ -1,19 +1,30 @@
-//! Errors as REST clients see them, and the one mapping from gRPC's status to HTTP's.
+//! Errors as REST clients see them: the one mapping from gRPC's status to HTTP's, and the one place where error bodies are
+//! made.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use axum::{
+    extract::{RawPathParams, Request, rejection::RawPathParamsRejection},
     http::{
         HeaderValue, StatusCode,
-        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
     },
+    middleware::Next,
     response::{IntoResponse, Response},
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::{ErrorInfo, StatusExt};
+use utoipa::ToSchema;
 
-use crate::api::{ERROR_DOMAIN, SUGGESTED};
+use super::{body::JSON, request};
+use crate::{
+    api::{ERROR_DOMAIN, SUGGESTED},
+    telemetry::trace::TraceId,
+};
+
+/// The media type of RFC 9457.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What the service puts before the runtime's words when a plugin fails.
 const PLUGIN_FAILED: &str = "the plugin failed: ";
@@ -21,22 +32,48 @@ const PLUGIN_FAILED: &str = "the plugin failed: ";
 /// How clients expect the title to begin when an archive is at fault (CONTRACT 3.2).
 const INVALID_FILE: &str = "The provided plugin file is invalid: ";
 
-/// Something went wrong, or was refused. As a response it is an extension, which [`super::context::render`] turns into
-/// the error body.
-#[derive(Debug, Clone)]
-pub(super) struct Problem(Box<Inner>);
+/// What an HTTP status says where nobody said more.
+struct Meaning {
+    status: u16,
+    reason: &'static str,
+    /// Suffix of the problem's type (CONTRACT 16).
+    kind: &'static str,
+    message: &'static str,
+    suggested: &'static str,
+}
 
-#[derive(Debug, Clone)]
-struct Inner {
-    status: StatusCode,
-    reason: String,
-    message: String,
-    title: Option<String>,
-    detail: Option<String>,
-    suggested: Option<String>,
-    metadata: BTreeMap<String, String>,
-    violations: Vec<(String, String)>,
-    is_local: bool,
+/// Successes too, for the OpenAPI document. The last one stands for any other.
+#[rustfmt::skip]
+const MEANINGS: [Meaning; 20] = [
+    Meaning { status: 200, reason: "", kind: "", message: "it is done", suggested: "" },
+    Meaning { status: 202, reason: "", kind: "", message: "it is stored, and not waited for", suggested: "" },
+    Meaning { status: 204, reason: "", kind: "", message: "it is done; there is no body", suggested: "" },
+    Meaning { status: 400, reason: "INVALID_ARGUMENT", kind: "invalid-argument", message: "the request is wrong, or the plugin's mode or state does not allow it", suggested: "Correct the request and send it again." },
+    Meaning { status: 401, reason: "UNAUTHENTICATED", kind: "unauthenticated", message: "there is no valid credential in the request", suggested: "Send a token: \"Authorization: Bearer TOKEN\". The first one is in the file admin.token in plugd's data folder." },
+    Meaning { status: 403, reason: "PERMISSION_DENIED", kind: "permission-denied", message: "the credential is not good for this, or a cookie came from another site", suggested: "Use a token with the role that this needs." },
+    Meaning { status: 404, reason: "NOT_FOUND", kind: "not-found", message: "there is no such thing", suggested: "List the plugins to see what there is." },
+    Meaning { status: 405, reason: "METHOD_NOT_ALLOWED", kind: "method-not-allowed", message: "this path has no such method", suggested: "See the Allow header for the methods." },
+    Meaning { status: 408, reason: "TOO_SLOW", kind: "deadline-exceeded", message: "the body stopped coming", suggested: "Send the request again." },
+    Meaning { status: 409, reason: "ABORTED", kind: "aborted", message: "a later call, or another change, came first", suggested: "Read the plugin to see what is desired now; call again if you still want something else." },
+    Meaning { status: 410, reason: "OUT_OF_RANGE", kind: "out-of-range", message: "the cursor is of another store, or no longer kept", suggested: "Watch anew, without a cursor." },
+    Meaning { status: 413, reason: "TOO_LARGE", kind: "too-large", message: "the request is larger than plugd takes", suggested: "Send less." },
+    Meaning { status: 415, reason: "UNSUPPORTED_MEDIA_TYPE", kind: "unsupported-media-type", message: "the body has the wrong media type", suggested: "Send such a body, and name its type in the header Content-Type." },
+    Meaning { status: 429, reason: "RESOURCE_EXHAUSTED", kind: "resource-exhausted", message: "there are too many requests", suggested: "Try again in a moment." },
+    Meaning { status: 501, reason: "UNIMPLEMENTED", kind: "unimplemented", message: "this plugd does not have this operation", suggested: "Use a newer plugd." },
+    Meaning { status: 502, reason: "PLUGIN_FAILED", kind: "cancelled", message: "the plugin failed; its logs say more", suggested: "Read plugd's log, and report it." },
+    Meaning { status: 503, reason: "UNAVAILABLE", kind: "unavailable", message: "plugd is not ready, or does not answer", suggested: "Try again in a moment." },
+    Meaning { status: 504, reason: "DEADLINE_EXCEEDED", kind: "deadline-exceeded", message: "plugd did not answer in time", suggested: "What was asked for may still happen; read the plugin to see." },
+    Meaning { status: 500, reason: "INTERNAL", kind: "internal", message: "plugd has a defect; its log says more", suggested: "Read plugd's log, and report it." },
+    Meaning { status: 0, reason: "INTERNAL", kind: "internal", message: "something else happened", suggested: "Read plugd's log, and report it." },
+];
+
+fn meaning_of(status: u16) -> &'static Meaning {
+    MEANINGS.iter().find(|meaning| meaning.status == status).unwrap_or(&MEANINGS[MEANINGS.len() - 1])
+}
+
+/// What a status means, for the OpenAPI document.
+pub(super) fn meaning(status: u16) -> &'static str {
+    meaning_of(status).message
 }
 
 /// The HTTP status of a gRPC code; the reason tells apart what shares a code (CONTRACT 16 and plugd's own decisions).
@@ -62,96 +99,158 @@ pub(super) fn http_status(code: Code, reason: Option<&str>) -> StatusCode {
     }
 }
 
-/// Suffix of the problem's type (CONTRACT 16).
-fn kind(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        400 => "invalid-argument",
-        401 => "unauthenticated",
-        403 => "permission-denied",
-        404 => "not-found",
-        405 => "method-not-allowed",
-        408 => "deadline-exceeded",
-        409 => "aborted",
-        410 => "out-of-range",
-        413 => "too-large",
-        415 => "unsupported-media-type",
-        429 => "resource-exhausted",
-        501 => "unimplemented",
-        502 => "cancelled",
-        503 => "unavailable",
-        504 => "deadline-exceeded",
-        _ => "internal",
-    }
+/// Something went wrong, or was refused. As a response it is an extension, which [`render`] turns into the error body.
+#[derive(Debug, Clone)]
+pub(super) struct Problem(Box<Inner>);
+
+#[derive(Debug, Clone)]
+struct Inner {
+    status: StatusCode,
+    reason: String,
+    message: String,
+    title: Option<String>,
+    detail: Option<String>,
+    suggested: String,
+    metadata: BTreeMap<String, String>,
+    violations: Vec<ErrorViolation>,
+    is_about_the_body: bool,
 }
 
-/// What helps when whoever answered did not say.
-fn what_to_do(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        400 => "Correct the request and send it again.",
-        403 => "Use a token with the role that this needs.",
-        404 => "List the plugins to see what there is.",
-        409 => "Read the plugin to see what is desired now; call again if you still want something else.",
-        413 => "Send less.",
-        429 | 503 => "Try again in a moment.",
-        501 => "Use a newer plugd.",
-        504 => "What was asked for may still happen; read the plugin to see.",
-        _ => "Read plugd's log, and report it.",
-    }
+/// The error body: one document for old and new clients, with the keys before RFC 9457 and those of it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Error {
+    /// A stable word for programs, for example plugin_not_found.
+    error: String,
+    /// What was wrong.
+    message: String,
+    /// What to do about it.
+    suggested: String,
+    metadata: ErrorMetadata,
+    #[schema(format = "uri")]
+    r#type: String,
+    title: String,
+    detail: String,
+    status: u16,
+    /// The trace of the request, as in the answer's header X-Trace-Id and in plugd's log.
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    trace_id: String,
+}
+
+/// What else is known of an error.
+#[derive(Serialize, ToSchema)]
+struct ErrorMetadata {
+    #[serde(flatten)]
+    more: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    plugin_instance_id: Option<String>,
+    suggested: String,
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    trace_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    violations: Vec<ErrorViolation>,
+}
+
+/// A field of the request that is wrong.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct ErrorViolation {
+    field: String,
+    description: String,
 }
 
 impl From<Status> for Problem {
     fn from(status: Status) -> Self {
         match status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN) {
-            Some(info) => Self::told(&status, info),
-            None => Self::untold(&status),
+            Some(info) => Self::of_the_service(&status, info),
+            None => {
+                // It came from something between the shim and the service. Its words may name hosts and belong in the log.
+                tracing::warn!(code = ?status.code(), message = status.message(), "a call failed without a reason");
+                Self::of(http_status(status.code(), None))
+            }
         }
     }
 }
 
 impl Problem {
-    fn new(status: StatusCode, reason: impl Into<String>, message: impl Into<String>) -> Self {
+    /// What a status says by itself.
+    pub(super) fn of(status: StatusCode) -> Self {
+        let meaning = meaning_of(status.as_u16());
         Self(Box::new(Inner {
             status,
-            reason: reason.into(),
-            message: message.into(),
+            reason: meaning.reason.to_owned(),
+            message: meaning.message.to_owned(),
             title: None,
             detail: None,
-            suggested: None,
+            suggested: meaning.suggested.to_owned(),
             metadata: BTreeMap::new(),
             violations: Vec::new(),
-            is_local: false,
+            is_about_the_body: false,
         }))
     }
 
-    /// What the service itself said.
-    fn told(status: &Status, info: ErrorInfo) -> Self {
-        let http = http_status(status.code(), Some(&info.reason));
-        let mut problem = Self::new(http, info.reason, status.message());
-        problem.0.metadata = info.metadata.into_iter().collect();
-        problem.0.suggested = problem.0.metadata.remove(SUGGESTED);
-        let fields = status.get_details_bad_request().map(|request| request.field_violations).unwrap_or_default();
-        problem.0.violations = fields.into_iter().map(|one| (one.field, one.description)).collect();
-        problem.in_the_words_of_the_contract()
+    /// A defect of plugd.
+    pub(super) fn internal() -> Self {
+        Self::of(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// What came from something between the shim and the service. Its words may name hosts and belong in the log.
-    fn untold(status: &Status) -> Self {
-        let http = http_status(status.code(), None);
-        tracing::warn!(code = ?status.code(), message = status.message(), "a call failed without a reason");
-        let (reason, message) = match http {
-            StatusCode::SERVICE_UNAVAILABLE => ("UNAVAILABLE", "plugd does not answer"),
-            StatusCode::GATEWAY_TIMEOUT => ("DEADLINE_EXCEEDED", "plugd did not answer in time"),
-            StatusCode::PAYLOAD_TOO_LARGE => ("TOO_LARGE", "the request is larger than plugd takes"),
-            StatusCode::UNAUTHORIZED => return Self::unauthenticated(),
-            StatusCode::FORBIDDEN => ("PERMISSION_DENIED", "the credential is not good for this"),
-            StatusCode::NOT_FOUND => ("NOT_FOUND", "there is no such thing"),
-            StatusCode::CONFLICT => ("ABORTED", "something else came first"),
-            StatusCode::TOO_MANY_REQUESTS => ("RESOURCE_EXHAUSTED", "there are too many requests"),
-            StatusCode::NOT_IMPLEMENTED => ("UNIMPLEMENTED", "this plugd does not have this operation"),
-            StatusCode::BAD_REQUEST => ("INVALID_ARGUMENT", "the request was refused"),
-            _ => return Self::internal(),
-        };
-        Self::new(http, reason, message)
+    /// A status with a reason and a message of its own.
+    pub(super) fn new(status: StatusCode, reason: &str, message: impl Into<String>) -> Self {
+        let mut problem = Self::of(status);
+        problem.0.reason = reason.to_owned();
+        problem.0.message = message.into();
+        problem
+    }
+
+    /// Says what to do about it.
+    pub(super) fn suggesting(mut self, suggestion: &str) -> Self {
+        self.0.suggested = suggestion.to_owned();
+        self
+    }
+
+    /// A field of the request is wrong.
+    pub(super) fn invalid(field: &str, description: impl Into<String>) -> Self {
+        let description = description.into();
+        let message = format!("{field}: {description}");
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", message)
+            .suggesting("Correct the field and send the request again.");
+        problem.0.violations.push(ErrorViolation { field: field.to_owned(), description });
+        problem
+    }
+
+    /// The path has this id, which can't be any plugin's.
+    pub(super) fn no_plugin() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "PLUGIN_NOT_FOUND", "there is no such plugin")
+            .suggesting("List the plugins to see their ids.")
+    }
+
+    /// No operation has this path.
+    pub(super) fn no_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this path")
+            .suggesting("See /api/docs for all paths.")
+    }
+
+    /// The fault is the body's, and the service has not seen it.
+    pub(super) fn of_the_body(mut self) -> Self {
+        self.0.is_about_the_body = true;
+        self
+    }
+
+    /// Is the body at fault, without the service having seen it?
+    pub(super) fn is_about_the_body(&self) -> bool {
+        self.0.is_about_the_body
+    }
+
+    /// What the service itself said.
+    fn of_the_service(status: &Status, info: ErrorInfo) -> Self {
+        let mut problem = Self::new(http_status(status.code(), Some(&info.reason)), &info.reason, status.message());
+        problem.0.metadata = info.metadata.into_iter().collect();
+        if let Some(suggested) = problem.0.metadata.remove(SUGGESTED) {
+            problem.0.suggested = suggested;
+        }
+        let violations = status.get_details_bad_request().map(|request| request.field_violations).unwrap_or_default();
+        let violation = |(field, description)| ErrorViolation { field, description };
+        problem.0.violations = violations.into_iter().map(|one| violation((one.field, one.description))).collect();
+        problem.in_the_words_of_the_contract()
     }
 
     /// Titles and details that existing clients read (CONTRACT 1.2, 3.5, 3.10).
@@ -194,172 +293,39 @@ impl Problem {
         self
     }
 
-    fn suggesting(mut self, suggestion: impl Into<String>) -> Self {
-        self.0.suggested = Some(suggestion.into());
-        self
-    }
-
-    /// Found by the shim before the service saw the request.
-    fn local(mut self) -> Self {
-        self.0.is_local = true;
-        self
-    }
-
-    /// A field of the request is wrong.
-    pub(super) fn invalid(field: &str, description: impl Into<String>) -> Self {
-        let description = description.into();
-        let mut problem = Self::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", format!("{field}: {description}"));
-        problem.0.violations.push((field.to_owned(), description));
-        problem.suggesting("Correct the field and send the request again.").local()
-    }
-
-    /// There is no body where one is needed.
-    pub(super) fn empty_body() -> Self {
-        Self::invalid("body", "is empty")
-    }
-
-    /// The body ended before its end, or can't be read.
-    pub(super) fn broken_body() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", "the body ended before its end")
-            .suggesting("Send the request again.")
-            .local()
-    }
-
-    /// The client sent nothing more of its body for so long.
-    pub(super) fn stalled_body(idle: Duration) -> Self {
-        let message = format!("nothing more of the body came for {idle:?}");
-        Self::new(StatusCode::REQUEST_TIMEOUT, "BODY_STALLED", message).suggesting("Send the request again.").local()
-    }
-
-    /// The body has another media type than is wanted.
-    pub(super) fn unsupported_media_type(wanted: &str) -> Self {
-        let message = format!("the body's content type must be {wanted}");
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
-            .suggesting("Send such a body, and name its type in the header Content-Type.")
-            .local()
-    }
-
-    /// The same where JSON would have been right too.
-    pub(super) fn naming_json_too(self) -> Self {
-        match self.0.status {
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::unsupported_media_type("application/zip or application/json"),
-            _ => self,
-        }
-    }
-
-    /// The body has more bytes than the limit.
-    pub(super) fn too_large(limit: usize) -> Self {
-        let message = format!("the body is larger than {limit} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "TOO_LARGE", message).suggesting("Send less.").local()
-    }
-
-    /// There is no credential.
-    pub(super) fn unauthenticated() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "UNAUTHENTICATED", "there is no valid credential in the request")
-            .suggesting(
-                "Send a token: \"Authorization: Bearer TOKEN\". The first one is in the file admin.token in plugd's data \
-                 folder.",
-            )
-    }
-
-    /// A page of another site wrote with the user's cookie, as this header says.
-    pub(super) fn cross_site(header: &str) -> Self {
-        let message = format!("by its header {header}, a page of another site sent this with the user's cookie");
-        Self::new(StatusCode::FORBIDDEN, "CROSS_SITE", message)
-            .suggesting("Send a bearer token instead of the cookie, or send it from a page of this server.")
-    }
-
-    /// No operation has this path.
-    pub(super) fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this path")
-            .suggesting("See /api/docs for all paths.")
-    }
-
-    /// The path has this id, which can't be any plugin's.
-    pub(super) fn no_plugin() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "PLUGIN_NOT_FOUND", "there is no such plugin")
-            .suggesting("List the plugins to see their ids.")
-            .local()
-    }
-
-    /// The path is right and the method is not.
-    pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "this path has no such method")
-            .suggesting("See the Allow header for the methods.")
-    }
-
-    /// The time for the whole request is up.
-    pub(super) fn deadline() -> Self {
-        Self::new(StatusCode::GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED", "plugd did not answer in time")
-            .suggesting("What was asked for may still happen; read the plugin to see.")
-    }
-
-    /// The service can't take calls now.
-    pub(super) fn not_ready() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "plugd is not ready")
-            .suggesting("Try again in a moment.")
-    }
-
-    /// A defect of plugd.
-    pub(super) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "plugd has a defect")
-            .suggesting("Read plugd's log, and report it.")
-    }
-
     /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         self.0.status
     }
 
-    /// Was it found before the service saw the request? Then nobody has checked the credential.
-    pub(super) fn is_local(&self) -> bool {
-        self.0.is_local
+    /// The stable word for programs, in capitals.
+    pub(super) fn reason(&self) -> &str {
+        &self.0.reason
     }
 
-    /// Is the problem that there is no such plugin, or that it has no packages?
-    pub(super) fn is_about_the_plugin(&self) -> bool {
-        matches!(self.0.reason.as_str(), "PLUGIN_NOT_FOUND" | "EXTERNAL_PLUGIN")
-    }
-
-    /// Is the caller the problem?
-    pub(super) fn is_about_the_caller(&self) -> bool {
-        matches!(self.0.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-    }
-
-    /// One document for old and new clients: the keys before RFC 9457 and those of it (CONTRACT 1.4, 16). `about` says of the
-    /// request what the metadata repeats.
-    pub(super) fn body(&self, trace_id: &str, about: Option<(&str, &str)>) -> Value {
-        let Inner { status, reason, message, .. } = &*self.0;
-        let suggested = self.0.suggested.as_deref().unwrap_or(what_to_do(*status));
-        let of_the_request = about.into_iter().chain([("trace_id", trace_id), ("suggested", suggested)]);
-        json!({
-            "error": reason.to_ascii_lowercase(),
-            "message": message,
-            "suggested": suggested,
-            "metadata": self.metadata(of_the_request),
-            "type": format!("urn:storyden:problem:{}", kind(*status)),
-            "title": self.title(),
-            "detail": self.0.detail.as_ref().unwrap_or(message),
-            "status": status.as_u16(),
-            "trace_id": trace_id,
-        })
-    }
-
-    fn title(&self) -> &str {
-        let status_text = self.0.status.canonical_reason().unwrap_or("Error");
-        let message = if self.0.message.is_empty() { status_text } else { &self.0.message };
-        self.0.title.as_deref().unwrap_or(message)
-    }
-
-    fn metadata<'a>(&self, of_the_request: impl Iterator<Item = (&'a str, &'a str)>) -> Map<String, Value> {
-        let mut metadata: Map<_, _> = self.0.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
-        metadata.extend(of_the_request.map(|(key, value)| (key.to_owned(), json!(value))));
-        if !self.0.violations.is_empty() {
-            let violations = self.0.violations.iter();
-            let violations = violations.map(|(field, text)| json!({"field": field, "description": text}));
-            metadata.insert("violations".to_owned(), violations.collect());
+    /// The error body of a request with this trace, whose path names this plugin.
+    pub(super) fn body(&self, context: &Context) -> Error {
+        let Inner { status, reason, message, suggested, .. } = &*self.0;
+        let title = if message.is_empty() { status.canonical_reason().unwrap_or("Error") } else { message };
+        let mut more = self.0.metadata.clone();
+        more.retain(|key, _| !matches!(key.as_str(), "trace_id" | "suggested" | "plugin_instance_id" | "violations"));
+        Error {
+            error: reason.to_ascii_lowercase(),
+            message: message.clone(),
+            suggested: suggested.clone(),
+            metadata: ErrorMetadata {
+                more,
+                plugin_instance_id: context.plugin_id.clone(),
+                suggested: suggested.clone(),
+                trace_id: context.trace_id.clone(),
+                violations: self.0.violations.clone(),
+            },
+            r#type: format!("urn:storyden:problem:{}", meaning_of(status.as_u16()).kind),
+            title: self.0.title.as_deref().unwrap_or(title).to_owned(),
+            detail: self.0.detail.as_ref().unwrap_or(message).clone(),
+            status: status.as_u16(),
+            trace_id: context.trace_id.clone(),
         }
-        metadata
     }
 }
 
@@ -377,4 +343,38 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// What an error body says of its request. An extension of every request.
+#[derive(Clone)]
+pub(super) struct Context {
+    /// The id of the request's trace (CONTRACT 1.4).
+    trace_id: String,
+    /// The plugin's id as it stands in the path.
+    plugin_id: Option<String>,
+}
+
+/// Turns the [`Problem`] of a response into its body.
+pub(super) async fn render(
+    params: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let trace_id = request.extensions().get::<TraceId>().map(TraceId::as_str).unwrap_or_default().to_owned();
+    let context = Context { trace_id, plugin_id: params.ok().and_then(|params| request::plugin_id(&params)) };
+    let media = if request::prefers(request.headers(), PROBLEM_JSON, JSON) { PROBLEM_JSON } else { JSON };
+    request.extensions_mut().insert(context.clone());
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => with_body(response, &problem.body(&context), media),
+        None => response,
+    }
+}
+
+/// The response's own headers stay: 405 has its `Allow`.
+fn with_body(response: Response, error: &Error, media: &'static str) -> Response {
+    let body = serde_json::to_string(error).unwrap_or_default() + "\n";
+    let mut rendered = (response.status(), response.headers().clone(), body).into_response();
+    rendered.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    rendered
 }

@@ -1,44 +1,51 @@
 //! What only external plugins have: a token, and a manifest of their own (CONTRACT 3.7, 3.8).
 
-use axum::{http::StatusCode, response::Response};
-use serde_json::json;
+use axum::response::Response;
+use utoipa_axum::routes;
 
 use super::{
-    answer,
-    api::Api,
-    body::{self, JSON, JsonObject},
+    Routes,
+    body::{self, JsonObject},
     error::Problem,
-    operation::Operation,
-    path::PluginId,
+    request::{self, Api, PluginId},
+    schemas::PluginManifest,
+    views::{Plugin, PluginToken},
 };
 use crate::api::v1::{CycleTokenRequest, UpdateManifestRequest};
 
-/// This resource's rows of the table.
-pub(super) fn operations() -> Vec<Operation> {
-    vec![
-        Operation::post("/api/plugins/{plugin_instance_id}/token", "PluginCycleToken", cycle_token)
-            .summary("Gives an external plugin a new token and drops the connection made with the old one.")
-            .fails(400)
-            .answers(200, "PluginToken"),
-        Operation::patch("/api/plugins/{plugin_instance_id}/manifest", "PluginUpdateManifest", update_manifest)
-            .summary("Replaces the manifest of an external plugin, which has to connect again.")
-            .takes(JSON, "PluginManifest")
-            .answers(200, "Plugin"),
-    ]
+pub(super) fn routes() -> Vec<Routes> {
+    vec![routes!(rotate_token), routes!(update_manifest)]
 }
 
-async fn cycle_token(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+/// Gives an external plugin a new token and drops the connection made with the old one.
+#[utoipa::path(
+    post,
+    path = "/api/plugins/{plugin_instance_id}/token",
+    operation_id = "PluginCycleToken",
+    tag = "External plugins",
+    responses((status = 200, body = PluginToken), (status = 400)),
+)]
+async fn rotate_token(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = api.request(CycleTokenRequest { plugin_id });
-    let cycled = api.unary().cycle_token(request).await?.into_inner();
-    Ok(answer::json(StatusCode::OK, &json!({"token": cycled.token})))
+    let cycled = api.app.backend.unary().cycle_token(request).await?.into_inner();
+    Ok(request::json(&PluginToken { token: cycled.token }))
 }
 
+/// Replaces the manifest of an external plugin, which has to connect again.
+#[utoipa::path(
+    patch,
+    path = "/api/plugins/{plugin_instance_id}/manifest",
+    operation_id = "PluginUpdateManifest",
+    tag = "External plugins",
+    request_body = PluginManifest,
+    responses((status = 200, body = Plugin)),
+)]
 async fn update_manifest(
     api: Api,
     PluginId(plugin_id): PluginId,
     JsonObject(manifest): JsonObject,
 ) -> Result<Response, Problem> {
     let request = UpdateManifestRequest { plugin_id, manifest: Some(body::to_struct(manifest).await?) };
-    let updated = api.unary().update_manifest(api.request(request)).await?;
-    answer::plugin(updated.into_inner().plugin)
+    let updated = api.app.backend.unary().update_manifest(api.request(request)).await?;
+    request::plugin(updated.into_inner().plugin)
 }

@@ -4,28 +4,32 @@ use axum::response::Response;
 use futures_util::{StreamExt, future::ready, stream};
 use tonic::Status;
 
+use utoipa_axum::routes;
+
 use super::{
-    api::Api,
+    Routes,
     error::Problem,
-    operation::{Operation, Success},
-    path::PluginId,
+    request::{Api, PluginId},
+    schemas::LogEvents,
     sse,
 };
 use crate::api::v1::{LogLine, StreamLogsRequest, StreamLogsResponse};
 
-/// This resource's rows of the table.
-pub(super) fn operations() -> Vec<Operation> {
-    vec![
-        Operation::get("/api/plugins/{plugin_instance_id}/logs", "PluginGetLogs", follow)
-            .summary("Streams what a supervised plugin printed and prints: an event a line, and \"end\" at the end.")
-            .fails(400)
-            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "LogEvents")), headers: &[] }),
-    ]
+pub(super) fn routes() -> Vec<Routes> {
+    vec![routes!(follow)]
 }
 
+/// Streams what a supervised plugin printed and prints: an event a line, and "end" at the end.
+#[utoipa::path(
+    get,
+    path = "/api/plugins/{plugin_instance_id}/logs",
+    operation_id = "PluginGetLogs",
+    tag = "Streams",
+    responses((status = 200, body = LogEvents, content_type = "text/event-stream"), (status = 400)),
+)]
 async fn follow(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = StreamLogsRequest { plugin_ids: vec![plugin_id], follow: true, ..Default::default() };
-    let batches = api.bulk().stream_logs(api.request(request)).await?.into_inner();
+    let batches = api.app.backend.bulk().stream_logs(api.request(request)).await?.into_inner();
     let batches = batches.scan((), |(), batch| ready(batch.inspect_err(log_end).ok()));
     let until_end = batches.map(Some).chain(stream::once(ready(None)));
     Ok(sse::response(until_end.scan(Events::default(), |events, batch| ready(Some(events.next(batch))))))

@@ -1,62 +1,93 @@
 //! The REST shim: HTTP, JSON and server-sent events for browsers and scripts, in front of the gRPC API.
 //!
 //! It only ever talks to the generated clients, so that it runs embedded (over the service in memory) and in a process
-//! of its own (over a channel) as the same code. It decides nothing: credentials are forwarded, not checked.
+//! of its own (over a channel) as the same code. Whose a credential is it asks the service; the service decides again at
+//! each call.
 //!
 //! ```text
 //! request ─► traced ─► cors ─► render ─► guard ─► handler ─► Backend ─► gRPC
-//!                        │        │         └ a good credential? a cookie from another site? a deadline
+//!                        │        │         └ who calls? may they? a cookie from another site? a deadline
 //!                        │        └ turns a Problem into the error body
 //!                        └ preflight, headers for listed origins
 //! ```
 //!
-//! Each resource has a file with its handlers (parse, call, render) and its rows of the table of operations, from which
-//! both the router and the OpenAPI document are made.
+//! Each resource has a file with its handlers: parse, call, render. The OpenAPI document is made from what stands on them, and
+//! from the types in `views` and `schemas`.
 
+mod access;
 mod active;
-mod answer;
-mod api;
 mod backend;
 mod body;
-mod caller;
 mod configuration;
-mod context;
-mod cors;
-mod cut;
 mod docs;
 mod error;
 mod external;
-mod guard;
 mod logs;
 mod openapi;
-mod operation;
 mod package;
-mod path;
 mod plugins;
-mod query;
+mod request;
 mod schemas;
-mod site;
 mod sse;
 mod system;
 #[cfg(test)]
 mod tests;
 mod upload;
-mod view;
+mod views;
 mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Router,
+    http::{
+        HeaderName, HeaderValue, Method, StatusCode,
+        header::{
+            ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_MATCH, ORIGIN,
+            RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    middleware,
+    routing::{MethodRouter, get},
+};
+use tower::util::option_layer;
+use tower_http::{
+    cors::{AllowOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 pub use self::backend::Backend;
-use self::{
-    error::Problem,
-    operation::{Group, Operation},
-};
+use self::error::Problem;
 use crate::telemetry::trace;
 
 /// Largest body of a request, in bytes, unless the options say otherwise: a package (CONTRACT 1.5).
 pub const MAX_BODY: usize = crate::api::MAX_PACKAGE as usize;
+
+/// Headers that pages of listed origins may send.
+const REQUEST_HEADERS: [HeaderName; 8] = [
+    ACCEPT,
+    AUTHORIZATION,
+    CONTENT_TYPE,
+    IF_MATCH,
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("prefer"),
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+];
+
+/// Headers that pages of listed origins may read.
+const RESPONSE_HEADERS: [HeaderName; 6] = [
+    CONTENT_DISPOSITION,
+    ETAG,
+    HeaderName::from_static("preference-applied"),
+    RETRY_AFTER,
+    WWW_AUTHENTICATE,
+    trace::TRACE_ID,
+];
+
+/// How long a browser may remember the answer to a preflight.
+const PREFLIGHT: Duration = Duration::from_secs(600);
 
 /// What an operator decides about the shim.
 #[derive(Debug, Clone)]
@@ -79,46 +110,77 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Has the operator listed this origin?
+    fn lists(&self, origin: &str) -> bool {
+        self.allowed_origins.iter().any(|listed| listed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+    }
+}
+
 /// What every handler may use.
 #[derive(Clone)]
 struct App {
     backend: Backend,
     options: Arc<Options>,
     pages: Arc<system::Pages>,
+    callers: Arc<access::Callers>,
 }
+
+/// The handlers of one path.
+type Routes = UtoipaMethodRouter<App>;
 
 /// The router of everything under `/api`, and of `/`, `/healthz` and `/readyz`. It answers 404 to any other path.
 pub fn router(backend: Backend, options: Options) -> Router {
-    let groups = groups();
-    let pages = system::Pages::of(&openapi::document(&groups));
-    let app = App { backend, options: Arc::new(options), pages: Arc::new(pages) };
-    let routes = groups.into_iter().flat_map(|group| group.operations).fold(Router::new(), |router, operation| {
-        let (path, route) = operation.into_route(&app);
-        router.route(path, route)
-    });
+    let options = Arc::new(options);
+    let pages = Arc::new(system::Pages::of(&openapi::to_json(routes(|route| route).1)));
+    let app = App { backend, options: options.clone(), pages, callers: Arc::default() };
+    let guard = middleware::from_fn_with_state(app.clone(), access::guard);
+    let (routes, _) = routes(|route| route.route_layer(guard.clone()));
     routes
         .route("/", get(system::root))
         .fallback(async || Problem::no_route())
-        .method_not_allowed_fallback(async || Problem::method_not_allowed())
-        .layer(middleware::from_fn(context::render))
-        .layer(middleware::from_fn_with_state(app.clone(), cors::cors))
+        .method_not_allowed_fallback(async || Problem::of(StatusCode::METHOD_NOT_ALLOWED))
+        .layer(middleware::from_fn(error::render))
+        .layer(SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(option_layer((!options.allowed_origins.is_empty()).then(|| cors(options))))
         .layer(middleware::from_fn(trace::traced))
         .with_state(app)
 }
 
-/// The one table of operations, in the order in which a newcomer needs them.
-fn groups() -> Vec<Group> {
-    vec![
-        Group::new("Plugins", "Install, list and remove plugins.", plugins::operations()),
-        Group::new("Lifecycle", "Start, stop and restart the plugins that plugd runs.", active::operations()),
-        Group::new("Streams", "What happens to plugins and what they print, as server-sent events.", streams()),
-        Group::new("Configuration", "Settings of a plugin, which its manifest declares.", configuration::operations()),
-        Group::new("Packages", "The archives that supervised plugins come from.", package::operations()),
-        Group::new("External plugins", "Plugins that somebody else runs.", external::operations()),
-        Group::new("Server", "This server, and this document.", system::operations()),
-    ]
+/// All operations, and the document about them. Those about plugins need a credential, so that a guard is put before each.
+fn routes(guarded: impl Fn(MethodRouter<App>) -> MethodRouter<App>) -> (Router<App>, utoipa::openapi::OpenApi) {
+    let all = [
+        plugins::routes(),
+        active::routes(),
+        watch::routes(),
+        logs::routes(),
+        configuration::routes(),
+        package::routes(),
+        external::routes(),
+    ];
+    let (mut private, mut public) = (OpenApiRouter::default(), OpenApiRouter::default());
+    for routes in all.into_iter().flatten() {
+        private = private.routes(routes.map(&guarded));
+    }
+    for routes in system::routes() {
+        public = public.routes(routes);
+    }
+    openapi::require_credential(private.get_openapi_mut());
+    openapi::require_nothing(public.get_openapi_mut());
+    OpenApiRouter::with_openapi(openapi::frame()).merge(private).merge(public).split_for_parts()
 }
 
-fn streams() -> Vec<Operation> {
-    watch::operations().into_iter().chain(logs::operations()).collect()
+/// Lets pages of listed origins read what is answered. Others get no header that would, so that their browsers refuse by
+/// themselves.
+fn cors(options: Arc<Options>) -> CorsLayer {
+    let is_listed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|origin| options.lists(origin));
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(is_listed))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers(REQUEST_HEADERS)
+        .expose_headers(RESPONSE_HEADERS)
+        .max_age(PREFLIGHT)
+        .vary([ORIGIN])
 }

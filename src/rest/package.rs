@@ -1,57 +1,48 @@
 //! The package of a supervised plugin (CONTRACT 3.9, 3.10).
 
-use std::io;
-
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG},
     response::{IntoResponse, Response},
 };
-use futures_util::{StreamExt, future::ready, stream};
-use tonic::{Status, Streaming};
-use tracing::Span;
+use futures_util::{TryStreamExt, future::ready, stream};
+use utoipa_axum::routes;
 
 use super::{
-    answer::RespondAsync,
-    api::Api,
+    Routes,
     error::Problem,
-    operation::{Operation, Success},
-    path::PluginId,
-    upload::{self, Upload, ZIP},
+    request::{self, Api, PluginId, RespondAsync},
+    schemas::{Archive, Prefer, Settled},
+    upload::{Upload, ZIP},
 };
 use crate::api::v1::{
     DownloadPackageRequest, DownloadPackageResponse, RollbackPackageRequest, UpdatePackageRequest,
-    UpdatePackageResponse, download_package_response as download, update_package_request as update,
+    download_package_response as download, update_package_request as update,
 };
 
-/// This resource's rows of the table.
-pub(super) fn operations() -> Vec<Operation> {
-    let headers = &["Content-Disposition", "Content-Length", "ETag"];
-    vec![
-        Operation::get("/api/plugins/{plugin_instance_id}/package", "PluginGetPackage", get)
-            .summary("Returns the archive of a supervised plugin, byte for byte as it was uploaded.")
-            // It may have to wait until others are through with theirs.
-            .slow()
-            .fails(400)
-            .answers_with(Success { status: 200, content: Some((ZIP, "Archive")), headers }),
-        Operation::patch("/api/plugins/{plugin_instance_id}/package", "PluginUpdatePackage", replace)
-            .summary("Replaces the package of a supervised plugin; if it should be active, starts it with the new one.")
-            .settles()
-            .transfers()
-            .takes(ZIP, "Archive")
-            .answers(200, "Plugin")
-            .answers_asynchronously(),
-        Operation::post("/api/plugins/{plugin_instance_id}/rollback", "PluginRollbackPackage", rollback)
-            .summary("Goes back to the package before this one.")
-            .settles()
-            .answers(200, "Plugin")
-            .answers_asynchronously(),
-    ]
+pub(super) fn routes() -> Vec<Routes> {
+    vec![routes!(get, replace), routes!(rollback)]
 }
 
+/// Returns the archive of a supervised plugin, byte for byte as it was uploaded.
+#[utoipa::path(
+    get,
+    path = "/api/plugins/{plugin_instance_id}/package",
+    operation_id = "PluginGetPackage",
+    tag = "Packages",
+    responses(
+        (
+            status = 200,
+            body = Archive,
+            content_type = "application/zip",
+            headers(("Content-Disposition"), ("Content-Length"), ("ETag")),
+        ),
+        (status = 400),
+    ),
+)]
 async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = api.request(DownloadPackageRequest { plugin_id });
-    let mut parts = api.bulk().download_package(request).await?.into_inner();
+    let mut parts = api.app.backend.bulk().download_package(request).await?.into_inner();
     let Some(download::Part::Header(header)) = parts.message().await?.and_then(|message| message.part) else {
         return Err(Problem::internal());
     };
@@ -61,19 +52,7 @@ async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Proble
         (CONTENT_DISPOSITION, format!("attachment; filename={}", file_name(&header.file_name))),
         (ETAG, format!("\"{}\"", header.digest)),
     ];
-    Ok((headers, chunks(parts)).into_response())
-}
-
-/// A download that fails on its way breaks the connection, so that nobody takes a part for the whole.
-fn chunks(parts: Streaming<DownloadPackageResponse>) -> Body {
-    // The body is sent when the request's handler has long returned.
-    let span = Span::current();
-    Body::from_stream(parts.map(move |message| message.map_err(|status| span.in_scope(|| broken(&status))).map(bytes)))
-}
-
-fn broken(status: &Status) -> io::Error {
-    tracing::warn!(code = ?status.code(), message = status.message(), "a download failed on its way");
-    io::Error::other("the download failed on its way")
+    Ok((headers, request::streamed(parts.map_ok(bytes))).into_response())
 }
 
 fn bytes(message: DownloadPackageResponse) -> Bytes {
@@ -91,6 +70,16 @@ fn file_name(name: &str) -> String {
     format!("{}.zip", if stem.is_empty() { "plugin" } else { &stem })
 }
 
+/// Replaces the package of a supervised plugin; if it should be active, starts it with the new one.
+#[utoipa::path(
+    patch,
+    path = "/api/plugins/{plugin_instance_id}/package",
+    operation_id = "PluginUpdatePackage",
+    tag = "Packages",
+    params(Prefer),
+    request_body(content = Archive, content_type = "application/zip"),
+    responses(Settled),
+)]
 async fn replace(
     api: Api,
     PluginId(plugin_id): PluginId,
@@ -99,35 +88,41 @@ async fn replace(
 ) -> Result<Response, Problem> {
     let header = update::Header { plugin_id, return_immediately: respond.0, ..Default::default() };
     let header = UpdatePackageRequest { part: Some(update::Part::Header(header)) };
-    match send(&api, header.clone(), upload).await {
+    let chunk = |bytes: Bytes| UpdatePackageRequest { part: Some(update::Part::Chunk(bytes.into())) };
+    let mut client = api.app.backend.bulk();
+    let sent = match upload {
+        Ok(upload) => {
+            let call = |request| async move { client.update_package(request).await };
+            upload.send(&api, (header.clone(), chunk), call).await
+        }
+        Err(problem) => Err(problem),
+    };
+    match sent {
         Ok(updated) => respond.plugin(updated.plugin),
-        Err(problem) if problem.is_local() => Err(earlier_fault(&api, header).await.unwrap_or(problem)),
+        Err(problem) if problem.is_about_the_body() => Err(earlier_fault(&api, header).await.unwrap_or(problem)),
         Err(problem) => Err(problem.about_a_package()),
     }
-}
-
-async fn send(
-    api: &Api,
-    header: UpdatePackageRequest,
-    upload: Result<Upload, Problem>,
-) -> Result<UpdatePackageResponse, Problem> {
-    let chunk = |bytes: Bytes| UpdatePackageRequest { part: Some(update::Part::Chunk(bytes.into())) };
-    let mut client = api.bulk();
-    let (request, cut) = upload?.into_request(api, header, chunk);
-    let call = upload::begin(async move { client.update_package(request).await });
-    upload::outcome(call, &cut).await
 }
 
 /// Whether there is such a plugin, and one that has packages, counts before what is wrong with the archive (CONTRACT
 /// 3.10). The service says it of an empty archive too, which it takes for no plugin.
 async fn earlier_fault(api: &Api, header: UpdatePackageRequest) -> Option<Problem> {
     let nothing = api.request(stream::once(ready(header)));
-    let problem = Problem::from(api.bulk().update_package(nothing).await.err()?);
-    problem.is_about_the_plugin().then_some(problem)
+    let problem = Problem::from(api.app.backend.bulk().update_package(nothing).await.err()?);
+    matches!(problem.reason(), "PLUGIN_NOT_FOUND" | "EXTERNAL_PLUGIN").then_some(problem)
 }
 
+/// Goes back to the package before this one.
+#[utoipa::path(
+    post,
+    path = "/api/plugins/{plugin_instance_id}/rollback",
+    operation_id = "PluginRollbackPackage",
+    tag = "Packages",
+    params(Prefer),
+    responses(Settled)
+)]
 async fn rollback(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
     let request = RollbackPackageRequest { plugin_id, return_immediately: respond.0, wait_timeout: None };
-    let changed = api.unary().rollback_package(api.request(request)).await?;
+    let changed = api.app.backend.unary().rollback_package(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }

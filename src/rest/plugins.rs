@@ -3,85 +3,131 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, Request},
-    http::StatusCode,
-    response::Response,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, TryStreamExt, future::ready, stream};
 use serde_json::{Map, Value};
+use tokio::time::timeout;
+use tonic::Status;
+use utoipa_axum::routes;
 
 use super::{
-    answer,
-    api::Api,
+    Routes,
+    access::QUICK,
     body::{self, JSON, JsonObject},
     error::Problem,
-    operation::{Operation, Success},
-    path::PluginId,
-    upload::{self, Upload, ZIP},
-    view,
+    request::{self, Api, PluginId},
+    schemas::{Archive, PluginInitialProps},
+    upload::Upload,
+    views::{Plugin, PluginList},
 };
 use crate::api::v1::{
-    DeletePluginRequest, GetPluginRequest, InstallPluginFromUrlRequest, InstallPluginRequest, ListPluginsRequest,
-    RegisterExternalPluginRequest,
+    self, DeletePluginRequest, GetPluginRequest, InstallPluginFromUrlRequest, InstallPluginRequest, ListPluginsRequest,
+    ListPluginsResponse, RegisterExternalPluginRequest,
     install_plugin_request::{Header, Part},
 };
 
-/// Plugins asked for at a time.
+/// Plugins asked for at a time. The service bounds the size of a page, too.
 const PAGE: i32 = 1000;
 
 /// What the property `mode` should be.
 const MODES: &str = "\"supervised\" or \"external\" is expected";
 
-/// This resource's rows of the table.
-pub(super) fn operations() -> Vec<Operation> {
-    vec![
-        Operation::get("/api/plugins", "PluginList", list).summary("Lists all plugins.").answers(200, "PluginList"),
-        Operation::post("/api/plugins", "PluginAdd", add)
-            .summary("Installs a package, as bytes or from an address, or registers a plugin that somebody else runs.")
-            .transfers()
-            .takes(ZIP, "Archive")
-            .takes(JSON, "PluginInitialProps")
-            .answers(200, "Plugin"),
-        Operation::get("/api/plugins/{plugin_instance_id}", "PluginGet", get)
-            .summary("Returns one plugin.")
-            .answers(200, "Plugin"),
-        Operation::delete("/api/plugins/{plugin_instance_id}", "PluginDelete", delete)
-            .summary("Stops a plugin and removes it with its files.")
-            .settles()
-            .answers_with(Success { status: 204, content: None, headers: &[] }),
-    ]
+pub(super) fn routes() -> Vec<Routes> {
+    vec![routes!(list, add), routes!(get, delete)]
 }
 
+/// Lists all plugins.
+#[utoipa::path(
+    get,
+    path = "/api/plugins",
+    operation_id = "PluginList",
+    tag = "Plugins",
+    responses((status = 200, body = PluginList)),
+)]
 async fn list(api: Api) -> Result<Response, Problem> {
-    let mut client = api.unary();
-    let mut plugins = String::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListPluginsRequest { page_size: PAGE, page_token, ..Default::default() };
-        let page = client.list_plugins(api.request(request)).await?.into_inner();
-        view::push_plugins(&mut plugins, &page.plugins);
-        page_token = page.next_page_token;
+    let first = page(&api, String::new()).await?;
+    let rest = stream::try_unfold((api, first.next_page_token.clone()), |(api, page_token)| async move {
         if page_token.is_empty() {
-            return Ok(answer::text(StatusCode::OK, format!("{{\"plugins\":[{plugins}]}}")));
+            return Ok(None);
         }
-    }
+        let page = page(&api, page_token).await?;
+        let next = page.next_page_token.clone();
+        Ok(Some((page, (api, next))))
+    });
+    let pages = stream::once(ready(Ok(first))).chain(rest);
+    let mut separator = "";
+    let plugins = pages.and_then(move |page| ready(text_of(page.plugins, &mut separator)));
+    let piece = |text: &str| stream::once(ready(Ok(text.to_owned())));
+    let list = piece("{\"plugins\":[").chain(plugins).chain(piece("]}\n"));
+    Ok(([(CONTENT_TYPE, JSON)], request::streamed(list)).into_response())
 }
 
+/// Plugins as a part of a list, with what stands before each.
+fn text_of(plugins: Vec<v1::Plugin>, separator: &mut &'static str) -> Result<String, Status> {
+    let mut list = String::new();
+    for plugin in plugins {
+        list.push_str(std::mem::replace(separator, ","));
+        let text = serde_json::to_string(&Plugin::from(plugin));
+        list.push_str(&text.map_err(|error| Status::internal(error.to_string()))?);
+    }
+    Ok(list)
+}
+
+async fn page(api: &Api, page_token: String) -> Result<ListPluginsResponse, Status> {
+    let request = ListPluginsRequest { page_size: PAGE, page_token, ..Default::default() };
+    let answer = timeout(QUICK, api.app.backend.unary().list_plugins(api.request(request))).await;
+    Ok(answer.map_err(|_| Status::deadline_exceeded("no page of plugins came"))??.into_inner())
+}
+
+/// Returns one plugin.
+#[utoipa::path(
+    get,
+    path = "/api/plugins/{plugin_instance_id}",
+    operation_id = "PluginGet",
+    tag = "Plugins",
+    responses((status = 200, body = Plugin)),
+)]
 async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = api.request(GetPluginRequest { plugin_id });
-    answer::plugin(api.unary().get_plugin(request).await?.into_inner().plugin)
+    request::plugin(api.app.backend.unary().get_plugin(request).await?.into_inner().plugin)
 }
 
+/// Stops a plugin and removes it with its files.
+#[utoipa::path(
+    delete,
+    path = "/api/plugins/{plugin_instance_id}",
+    operation_id = "PluginDelete",
+    tag = "Plugins",
+    responses((status = 204), (status = 400), (status = 502)),
+)]
 async fn delete(api: Api, PluginId(plugin_id): PluginId) -> Result<StatusCode, Problem> {
-    api.unary().delete_plugin(api.request(DeletePluginRequest { plugin_id })).await?;
+    api.app.backend.unary().delete_plugin(api.request(DeletePluginRequest { plugin_id })).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// An archive unless the body says that it is JSON.
+/// Installs a package, as bytes or from an address, or registers a plugin that somebody else runs.
+#[utoipa::path(
+    post,
+    path = "/api/plugins",
+    operation_id = "PluginAdd",
+    tag = "Plugins",
+    request_body(content((Archive = "application/zip"), (PluginInitialProps = "application/json"))),
+    responses((status = 200, body = Plugin)),
+)]
 async fn add(api: Api, request: Request) -> Result<Response, Problem> {
+    // It is an archive unless it says that it is JSON.
     if body::media_type(request.headers()).is_none_or(|media| media != JSON) {
-        let upload = Upload::from_request(request, api.app()).await;
-        return install(api, upload.map_err(Problem::naming_json_too)?).await;
+        return match Upload::from_request(request, &api.app).await {
+            Ok(upload) => install(api, upload).await,
+            Err(problem) if problem.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                Err(body::wrong_type("application/zip or application/json"))
+            }
+            Err(problem) => Err(problem),
+        };
     }
-    let JsonObject(mut props) = JsonObject::from_request(request, api.app()).await?;
+    let JsonObject(mut props) = JsonObject::from_request(request, &api.app).await?;
     match body::string(&props, "mode", MODES)? {
         "supervised" => install_from_url(api, &props).await,
         "external" => register(api, &mut props).await,
@@ -92,11 +138,10 @@ async fn add(api: Api, request: Request) -> Result<Response, Problem> {
 async fn install(api: Api, upload: Upload) -> Result<Response, Problem> {
     let header = InstallPluginRequest { part: Some(Part::Header(Header::default())) };
     let chunk = |bytes: Bytes| InstallPluginRequest { part: Some(Part::Chunk(bytes.into())) };
-    let mut client = api.bulk();
-    let (request, cut) = upload.into_request(&api, header, chunk);
-    let call = upload::begin(async move { client.install_plugin(request).await });
-    let installed = upload::outcome(call, &cut).await.map_err(Problem::about_a_package)?;
-    answer::plugin(installed.plugin)
+    let mut client = api.app.backend.bulk();
+    let call = |request| async move { client.install_plugin(request).await };
+    let installed = upload.send(&api, (header, chunk), call).await.map_err(Problem::about_a_package)?;
+    request::plugin(installed.plugin)
 }
 
 async fn install_from_url(api: Api, props: &Map<String, Value>) -> Result<Response, Problem> {
@@ -105,14 +150,14 @@ async fn install_from_url(api: Api, props: &Map<String, Value>) -> Result<Respon
         return Err(Problem::invalid("url", "is empty"));
     }
     let request = api.request(InstallPluginFromUrlRequest { url });
-    let installed = api.unary().install_plugin_from_url(request).await;
+    let installed = api.app.backend.unary().install_plugin_from_url(request).await;
     let installed = installed.map_err(|status| Problem::from(status).about_a_package())?;
-    answer::plugin(installed.into_inner().plugin)
+    request::plugin(installed.into_inner().plugin)
 }
 
 async fn register(api: Api, props: &mut Map<String, Value>) -> Result<Response, Problem> {
     let manifest = Some(body::to_struct(body::take_object(props, "manifest")?).await?);
     let request = api.request(RegisterExternalPluginRequest { manifest });
-    let registered = api.unary().register_external_plugin(request).await?;
-    answer::plugin(registered.into_inner().plugin)
+    let registered = api.app.backend.unary().register_external_plugin(request).await?;
+    request::plugin(registered.into_inner().plugin)
 }

@@ -1,157 +1,369 @@
-//! Schemas and parameters of the OpenAPI document.
+//! What requests bring and streams carry, as the OpenAPI document describes it. These types are never made: what a client
+//! sends is read by the service, which says best what is wrong with it.
 
-mod manifest;
-mod parameters;
-mod plugin;
+#![allow(dead_code, reason = "only their schemas are used")]
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-pub(super) use parameters::{
-    boolean, cursor, cursor_header, if_match, if_revision, plugin_id, prefer, seconds, states, strings,
-};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
+
+use super::views::Plugin;
+
+/// Any JSON, nested at most 30 levels deep. Send integers beyond 2^53 as strings.
+#[derive(ToSchema)]
+#[schema(value_type = Value)]
+pub(super) struct Json(serde_json::Value);
+
+/// A JSON object.
+#[derive(ToSchema)]
+pub(super) struct JsonObject(BTreeMap<String, Json>);
+
+/// A zip with a manifest.json.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub(super) struct Archive(Vec<u8>);
+
+/// A page for people.
+#[derive(ToSchema)]
+pub(super) struct Text(String);
+
+/// How long an answer may be waited for (RFC 7240).
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(super) struct Prefer {
+    /// "respond-async" answers 202 after the commit instead of waiting.
+    #[param(rename = "Prefer", nullable = false)]
+    prefer: Option<String>,
+}
+
+/// The answers of a call that waits for a plugin to settle.
+#[derive(IntoResponses)]
+pub(super) enum Settled {
+    #[response(status = 200)]
+    Reached(Plugin),
+    #[response(status = 202, headers(("Preference-Applied")))]
+    NotWaitedFor(Plugin),
+    #[response(status = 400)]
+    Refused,
+    #[response(status = 409)]
+    Superseded,
+    #[response(status = 502)]
+    Failed,
+}
+
+/// What to install or to register.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[schema(
+    discriminator(property_name = "mode", mapping(
+        ("supervised" = "#/components/schemas/PluginFromAddress"),
+        ("external" = "#/components/schemas/PluginFromManifest"),
+    )),
+)]
+pub(super) enum PluginInitialProps {
+    FromAddress(PluginFromAddress),
+    FromManifest(PluginFromManifest),
+}
+
+/// A package that plugd fetches.
+#[derive(ToSchema)]
+pub(super) struct PluginFromAddress {
+    mode: String,
+    #[schema(format = "uri", pattern = "^https?://", min_length = 8)]
+    url: String,
+}
+
+/// A plugin that somebody else runs.
+#[derive(ToSchema)]
+#[schema(examples(json!({"mode": "external", "manifest": {"id": "my-plugin", "author": "me", "name": "My plugin"}})))]
+pub(super) struct PluginFromManifest {
+    mode: String,
+    manifest: PluginManifest,
+}
+
+/// What a plugin should be.
+#[derive(ToSchema)]
+#[schema(examples(json!({"active": "active"})))]
+pub(super) struct PluginSetActiveStateProps {
+    active: DesiredState,
+}
+
+/// What somebody wants a plugin to be.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum DesiredState {
+    Active,
+    Inactive,
+}
+
+/// The states of plugd's own, which are one more than those of a status.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum PluginState {
+    Inactive,
+    Starting,
+    Connecting,
+    Active,
+    Restarting,
+    Stopping,
+    Error,
+}
+
+/// One property a field of the plugin's schema, with a value of the field's type; others are kept too.
+#[derive(ToSchema)]
+#[schema(examples(json!({"greeting": "Hello"})))]
+pub(super) struct PluginConfiguration {
+    #[serde(flatten)]
+    fields: BTreeMap<String, Json>,
+}
+
+/// Server-sent events, each of them so.
+#[derive(ToSchema)]
+pub(super) struct LogEvents {
+    event: LogEventName,
+    /// A line; nothing at the end.
+    data: String,
+}
+
+/// Names of the events of a log.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum LogEventName {
+    Message,
+    End,
+}
+
+/// Server-sent events, each of them so.
+#[derive(ToSchema)]
+pub(super) struct WatchEvents {
+    event: WatchEventName,
+    /// A cursor: what Last-Event-ID and the parameter after take.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
 
 /// Names of the events of a watch.
-const WATCH_EVENTS: [&str; 8] =
-    ["opened", "snapshot", "snapshot_end", "added", "changed", "removed", "heartbeat", "error"];
-
-/// A reference to a schema.
-pub(super) fn named(schema: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{schema}")})
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum WatchEventName {
+    Opened,
+    Snapshot,
+    SnapshotEnd,
+    Added,
+    Changed,
+    Removed,
+    Heartbeat,
+    Error,
 }
 
-/// All schemas by name. None has another one without a name within, because generators of clients make up names for
-/// those.
-pub(super) fn all() -> Value {
-    let groups = [answers(), plugin::schemas(), manifest::schemas()];
-    let schemas = groups.iter().filter_map(Value::as_object).flatten();
-    schemas.map(|(name, schema)| (name.clone(), schema.clone())).collect()
+/// A manifest as it is read: normalised, and true to the rules of the day when it was sent.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoredManifest {
+    id: String,
+    author: String,
+    name: String,
+    description: String,
+    version: String,
+    command: String,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    events_consumed: Vec<String>,
+    #[schema(nullable = false)]
+    access: Option<JsonObject>,
+    #[schema(nullable = false)]
+    configuration_schema: Option<JsonObject>,
+    #[serde(default)]
+    capabilities: Vec<JsonObject>,
 }
 
-fn answers() -> Value {
-    json!({
-        "Archive": {"type": "string", "format": "binary", "description": "A zip with a manifest.json."},
-        "LogEvents": log_events(),
-        "LogEventName": words(&["message", "end"]),
-        "WatchEvents": watch_events(),
-        "WatchEventName": words(&WATCH_EVENTS),
-        "Text": {"type": "string"},
-        "Info": info(),
-        "Error": error(),
-        "ErrorMetadata": error_metadata(),
-        "ErrorViolation": object(json!({"field": text(), "description": text()}), &["field", "description"]),
-        "Json": any_json(),
-        "JsonObject": {"type": "object", "additionalProperties": named("Json")},
-    })
+/// A manifest as it is sent: strict in what a plugin must say, and deaf to keys that plugd does not know.
+#[derive(ToSchema)]
+#[schema(examples(
+    json!({"id": "my-plugin", "author": "me", "name": "My plugin", "events_consumed": ["EventThreadPublished"]})
+))]
+pub(super) struct PluginManifest {
+    #[schema(pattern = "^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$")]
+    id: String,
+    #[schema(pattern = "^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$")]
+    author: String,
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
+    description: Option<String>,
+    version: Option<String>,
+    command: Option<String>,
+    args: Option<Vec<String>>,
+    events_consumed: Option<Vec<EventName>>,
+    access: Option<ManifestAccess>,
+    configuration_schema: Option<ManifestConfigurationSchema>,
+    capabilities: Option<Vec<ManifestCapability>>,
 }
 
-/// One of several schemas: which one, this property says by its value.
-fn one_of(property: &str, variants: &[(&str, &str)]) -> Value {
-    let references: Vec<Value> = variants.iter().map(|(_, schema)| named(schema)).collect();
-    let mapping: Map<_, _> =
-        variants.iter().map(|(value, schema)| ((*value).to_owned(), named(schema)["$ref"].take())).collect();
-    json!({"oneOf": references, "discriminator": {"propertyName": property, "mapping": mapping}})
+/// The name of an event, unless the operator has a catalogue of them.
+#[derive(ToSchema)]
+#[schema(pattern = "^[A-Za-z][A-Za-z0-9_.-]{0,127}$")]
+pub(super) struct EventName(String);
+
+/// What a plugin wants to do in the application's name.
+#[derive(ToSchema)]
+pub(super) struct ManifestAccess {
+    handle: Option<String>,
+    name: Option<String>,
+    permissions: Option<Vec<String>>,
+    bio: Option<String>,
+    links: Option<Vec<ManifestAccessLink>>,
+    metadata: Option<JsonObject>,
 }
 
-/// One of these words.
-fn words(words: &[&str]) -> Value {
-    json!({"type": "string", "enum": words})
+/// A link in the profile of a plugin's account.
+#[derive(ToSchema)]
+pub(super) struct ManifestAccessLink {
+    text: Option<String>,
+    url: Option<String>,
 }
 
-fn object(properties: Value, required: &[&str]) -> Value {
-    json!({"type": "object", "properties": properties, "required": required})
+/// The settings that a plugin has.
+#[derive(ToSchema)]
+pub(super) struct ManifestConfigurationSchema {
+    fields: Option<Vec<ManifestConfigurationField>>,
 }
 
-fn list(items: Value) -> Value {
-    json!({"type": "array", "items": items})
+/// One setting.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[schema(discriminator(property_name = "type", mapping(
+    ("string" = "#/components/schemas/ManifestStringField"),
+    ("number" = "#/components/schemas/ManifestNumberField"),
+    ("boolean" = "#/components/schemas/ManifestBooleanField"),
+)))]
+pub(super) enum ManifestConfigurationField {
+    String(ManifestStringField),
+    Number(ManifestNumberField),
+    Boolean(ManifestBooleanField),
 }
 
-fn text() -> Value {
-    json!({"type": "string"})
+/// A text.
+#[derive(ToSchema)]
+pub(super) struct ManifestStringField {
+    r#type: String,
+    id: Option<String>,
+    label: Option<String>,
+    description: Option<String>,
+    default: Option<String>,
 }
 
-fn count() -> Value {
-    json!({"type": "integer", "minimum": 0})
+/// A number.
+#[derive(ToSchema)]
+pub(super) struct ManifestNumberField {
+    r#type: String,
+    id: Option<String>,
+    label: Option<String>,
+    description: Option<String>,
+    default: Option<f64>,
 }
 
-fn date() -> Value {
-    json!({"type": "string", "format": "date-time"})
+/// Yes or no.
+#[derive(ToSchema)]
+pub(super) struct ManifestBooleanField {
+    r#type: String,
+    id: Option<String>,
+    label: Option<String>,
+    description: Option<String>,
+    default: Option<bool>,
 }
 
-/// The schema, or null, which a request may say for a key that it leaves out (CONTRACT 5.1).
-fn or_null(schema: Value) -> Value {
-    match schema.get("type").and_then(Value::as_str) {
-        Some(kind) => {
-            let mut schema = schema.clone();
-            schema["type"] = json!([kind, "null"]);
-            schema
-        }
-        None => json!({"anyOf": [schema, {"type": "null"}]}),
-    }
+/// What a plugin offers.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[schema(discriminator(property_name = "type", mapping(
+    ("robot.llm_provider" = "#/components/schemas/ManifestModelProvider"),
+    ("robot.tool_provider" = "#/components/schemas/ManifestToolProvider"),
+)))]
+pub(super) enum ManifestCapability {
+    Models(ManifestModelProvider),
+    Tools(ManifestToolProvider),
 }
 
-/// What the API carries. No schema can say so: 2^53 + 1 is a number like any other to it.
-fn any_json() -> Value {
-    json!({"description": "Any JSON, nested at most 30 levels deep. Send integers beyond 2^53 as strings."})
+/// A provider of language models.
+#[derive(ToSchema)]
+pub(super) struct ManifestModelProvider {
+    r#type: String,
+    #[schema(pattern = "^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
+    id: String,
+    #[schema(min_length = 1)]
+    version: String,
+    name: Option<String>,
+    description: Option<String>,
 }
 
-/// One server-sent event. Its data is JSON in itself where it has a name.
-fn events(name: &str, data: Value) -> Value {
-    let properties = json!({
-        "event": named(name),
-        "id": {"type": "string", "description": "A cursor: what Last-Event-ID and the parameter after take."},
-        "data": data,
-    });
-    let mut schema = object(properties, &["event", "data"]);
-    schema["description"] = json!("Server-sent events, each of them so.");
-    schema
+/// A provider of tools.
+#[derive(ToSchema)]
+pub(super) struct ManifestToolProvider {
+    r#type: String,
+    #[schema(pattern = "^[a-zA-Z0-9][a-zA-Z0-9_]*$")]
+    id: String,
+    #[schema(min_length = 1)]
+    version: String,
+    name: Option<String>,
+    description: Option<String>,
+    /// Each id once.
+    tools: Option<Vec<ManifestTool>>,
+    /// Each id once.
+    toolsets: Option<Vec<ManifestToolset>>,
 }
 
-fn log_events() -> Value {
-    events("LogEventName", json!({"type": "string", "description": "A line; nothing at the end."}))
+/// One tool.
+#[derive(ToSchema)]
+pub(super) struct ManifestTool {
+    #[schema(pattern = "^[a-zA-Z0-9][a-zA-Z0-9_]*$")]
+    id: String,
+    name: Option<String>,
+    description: Option<String>,
+    title: Option<String>,
+    input_schema: ManifestToolSchema,
+    output_schema: Option<ManifestToolSchema>,
+    requires_confirmation: Option<bool>,
+    requires_workspace: Option<bool>,
+    annotations: Option<ManifestToolAnnotations>,
 }
 
-fn watch_events() -> Value {
-    events("WatchEventName", json!({"type": "string", "contentMediaType": "application/json"}))
+/// The JSON schema of a tool's parameters or result.
+#[derive(ToSchema)]
+pub(super) struct ManifestToolSchema {
+    r#type: ManifestToolSchemaType,
+    #[serde(flatten)]
+    more: BTreeMap<String, Json>,
 }
 
-fn info() -> Value {
-    let properties = json!({
-        "name": text(),
-        "title": text(),
-        "description": text(),
-        "version": text(),
-        "capabilities": list(text()),
-    });
-    object(properties, &["name", "title", "description", "version", "capabilities"])
+/// The type of a tool's parameters or result.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum ManifestToolSchemaType {
+    Object,
 }
 
-fn trace_id() -> Value {
-    let description = "The trace of the request, as in the answer's header X-Trace-Id and in plugd's log.";
-    json!({"type": "string", "pattern": "^[0-9a-f]{32}$", "description": description})
+/// What a caller may expect of a tool.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ManifestToolAnnotations {
+    read_only_hint: Option<bool>,
+    destructive_hint: Option<bool>,
+    idempotent_hint: Option<bool>,
+    open_world_hint: Option<bool>,
 }
 
-fn error_metadata() -> Value {
-    let properties = json!({
-        "trace_id": trace_id(),
-        "suggested": text(),
-        "plugin_instance_id": text(),
-        "violations": list(named("ErrorViolation")),
-    });
-    object(properties, &["trace_id", "suggested"])
-}
-
-fn error() -> Value {
-    let properties = json!({
-        "error": {"type": "string", "description": "A stable word for programs, for example plugin_not_found."},
-        "message": {"type": "string", "description": "What was wrong."},
-        "suggested": {"type": "string", "description": "What to do about it."},
-        "metadata": named("ErrorMetadata"),
-        "type": {"type": "string", "format": "uri"},
-        "title": text(),
-        "detail": text(),
-        "status": {"type": "integer"},
-        "trace_id": trace_id(),
-    });
-    let required = ["error", "message", "suggested", "metadata", "type", "title", "detail", "status", "trace_id"];
-    object(properties, &required)
+/// Tools that are given out together.
+#[derive(ToSchema)]
+pub(super) struct ManifestToolset {
+    #[schema(min_length = 1)]
+    id: String,
+    name: Option<String>,
+    description: Option<String>,
+    /// Ids of tools of the same provider, each once.
+    tools: Option<Vec<String>>,
+    instruction: Option<String>,
+    requires_workspace: Option<bool>,
 }

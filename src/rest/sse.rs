@@ -1,4 +1,5 @@
-//! Server-sent events.
+//! Server-sent events. axum's own hold a whole event in memory, and a line of a log may be longer than that: here an event can
+//! be sent in parts.
 
 use std::{convert::Infallible, fmt::Write, time::Duration};
 
@@ -8,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{Stream, StreamExt, future::ready, stream};
+use serde::Serialize;
 
 /// The media type of an event stream (CONTRACT 4).
 pub(super) const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
@@ -18,14 +20,14 @@ pub(super) const END: &str = "\n\n";
 /// A comment goes out when nothing else did for so long, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// An event with a name; a client resumes after it with its id, if it has one.
-pub(super) fn event(name: &str, id: Option<&str>, data: &str) -> String {
+/// An event with a name and JSON; a client resumes after it with its id, if it has one.
+pub(super) fn event(name: &str, id: Option<&str>, data: &impl Serialize) -> String {
     let mut text = format!("event: {name}\n");
     if let Some(id) = id {
         // Writing to a string can't fail.
-        let _ = writeln!(text, "id: {}", cleaned(id));
+        let _ = writeln!(text, "id: {}", without_nul(id));
     }
-    text.push_str(&message(data));
+    text.push_str(&message(&serde_json::to_string(data).unwrap_or_default()));
     text
 }
 
@@ -37,12 +39,12 @@ pub(super) fn message(data: &str) -> String {
 /// A part of an event without a name: its data so far may be longer than anybody would hold. Data of several lines has
 /// several fields, because a line break within one would end it.
 pub(super) fn part(data: &str, is_first: bool, is_last: bool) -> String {
-    let data = cleaned(data).replace(['\n', '\r'], "\ndata: ");
+    let data = without_nul(data).replace(['\n', '\r'], "\ndata: ");
     format!("{}{data}{}", if is_first { "data: " } else { "" }, if is_last { END } else { "" })
 }
 
 /// A NUL byte would take the id's field away from a browser, and text away from a client written in C.
-fn cleaned(value: &str) -> String {
+fn without_nul(value: &str) -> String {
     value.replace('\0', "\u{fffd}")
 }
 

@@ -9,17 +9,23 @@ use axum::{
     },
     response::{IntoResponse, Redirect, Response},
 };
-use serde_json::{Value, json};
-use tonic::Code;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::timeout;
+use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
+use utoipa::ToSchema;
+use utoipa_axum::routes;
+
 use super::{
-    App, answer,
+    App, Options, Routes,
+    access::ASKING,
     body::JSON,
     docs,
     error::Problem,
-    operation::{Operation, Success},
-    site,
+    request,
+    schemas::{JsonObject, Text},
 };
 use crate::api::v1::plugin_service_server::SERVICE_NAME;
 
@@ -41,77 +47,113 @@ impl Pages {
     }
 }
 
-/// This resource's rows of the table.
-pub(super) fn operations() -> Vec<Operation> {
-    let empty = |status| Success { status, content: None, headers: &[] };
-    let page = |media, schema| Success { status: 200, content: Some((media, schema)), headers: &[] };
-    vec![
-        Operation::get("/healthz", "Liveness", healthz)
-            .public()
-            .summary("Says that the process lives.")
-            .answers_with(empty(200)),
-        Operation::get("/readyz", "Readiness", readyz)
-            .public()
-            .summary("Says whether calls are served.")
-            .answers_with(empty(200))
-            .fails(503)
-            .fails(504),
-        Operation::get("/api/info", "InfoGet", info)
-            .public()
-            .summary("Says what this server is and what it can do.")
-            .answers(200, "Info")
-            .fails(504),
-        Operation::get("/api/openapi.json", "OpenApiGet", openapi)
-            .public()
-            .summary("This document.")
-            .answers_with(page(JSON, "JsonObject")),
-        Operation::get("/api/docs", "DocsGet", documentation)
-            .public()
-            .summary("This document as a page for people.")
-            .answers_with(page(HTML, "Text")),
-    ]
+pub(super) fn routes() -> Vec<Routes> {
+    vec![routes!(healthz), routes!(readyz), routes!(info), routes!(openapi), routes!(documentation)]
 }
 
+/// Says that the process lives.
+#[utoipa::path(get, path = "/healthz", operation_id = "Liveness", tag = "Server", responses((status = 200)))]
 async fn healthz() -> StatusCode {
     StatusCode::OK
 }
 
+/// Says whether calls are served.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "Readiness",
+    tag = "Server",
+    responses((status = 200), (status = 503)),
+)]
 async fn readyz(State(app): State<App>) -> Result<StatusCode, Problem> {
-    let answer = app.backend.health().check(HealthCheckRequest::default()).await;
-    let is_serving = answer.is_ok_and(|answer| answer.into_inner().status() == ServingStatus::Serving);
-    if is_serving { Ok(StatusCode::OK) } else { Err(Problem::not_ready()) }
+    let is_serving = health(&app, "").await.is_ok_and(|health| health == ServingStatus::Serving);
+    if is_serving { Ok(StatusCode::OK) } else { Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE)) }
 }
 
+/// Says what this server is and what it can do.
+#[utoipa::path(
+    get,
+    path = "/api/info",
+    operation_id = "InfoGet",
+    tag = "Server",
+    responses((status = 200, body = Info)),
+)]
 async fn info(State(app): State<App>) -> Response {
     let capabilities = if has_plugins(&app).await { vec!["plugins"] } else { Vec::new() };
-    let info = json!({
-        "name": env!("CARGO_PKG_NAME"),
-        "title": env!("CARGO_PKG_NAME"),
-        "description": env!("CARGO_PKG_DESCRIPTION"),
-        "version": env!("CARGO_PKG_VERSION"),
-        "capabilities": capabilities,
-    });
-    answer::json(StatusCode::OK, &info)
+    request::json(&Info {
+        name: env!("CARGO_PKG_NAME"),
+        title: env!("CARGO_PKG_NAME"),
+        description: env!("CARGO_PKG_DESCRIPTION"),
+        version: env!("CARGO_PKG_VERSION"),
+        capabilities,
+    })
+}
+
+/// What this server is.
+#[derive(Serialize, ToSchema)]
+struct Info {
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    version: &'static str,
+    /// What it can do beside the basics: "plugins" unless they are disabled.
+    capabilities: Vec<&'static str>,
 }
 
 /// Are plugins run at all? Calls would say so, but only to somebody with a credential. The health service answers
 /// everybody, and does not know the name of a service that is disabled; any other answer, or none, means not now rather
 /// than never.
-async fn has_plugins(app: &App) -> bool {
-    let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
-    app.backend.health().check(request).await.map_or_else(|status| status.code() != Code::NotFound, |_| true)
+pub(super) async fn has_plugins(app: &App) -> bool {
+    health(app, SERVICE_NAME).await.map_or_else(|status| status.code() != Code::NotFound, |_| true)
 }
 
+/// What the health service says of a service; the empty name stands for all.
+async fn health(app: &App, service: &str) -> Result<ServingStatus, Status> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let answer = timeout(ASKING, app.backend.health().check(request)).await;
+    answer
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("no word of the health service")))
+        .map(|answer| answer.into_inner().status())
+}
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/api/openapi.json",
+    operation_id = "OpenApiGet",
+    tag = "Server",
+    responses((status = 200, body = JsonObject)),
+)]
 async fn openapi(State(app): State<App>) -> Response {
     ([(CONTENT_TYPE, JSON)], app.pages.openapi.clone()).into_response()
 }
 
+/// This document as a page for people.
+#[utoipa::path(
+    get,
+    path = "/api/docs",
+    operation_id = "DocsGet",
+    tag = "Server",
+    responses((status = 200, body = Text, content_type = "text/html")),
+)]
 async fn documentation(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
-    let page = app.pages.docs.at(&site::own(&app.options, &headers, &uri));
+    let page = app.pages.docs.at(&own_address(&app.options, &headers, &uri));
     ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], page).into_response()
 }
 
 /// Whoever opens the bare address in a browser wants to know what this is. It is no operation of the API.
 pub(super) async fn root() -> Redirect {
     Redirect::to("/api/docs")
+}
+
+/// Where the client of a request found this server. A proxy that speaks TLS for it says so, too. A host with other letters than
+/// hosts have is not repeated: the address is pasted into shells.
+fn own_address(options: &Options, headers: &HeaderMap, uri: &Uri) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_encrypted = options.is_encrypted || text("x-forwarded-proto") == Some("https");
+    let scheme = if is_encrypted { "https" } else { "http" };
+    let host = text("host").or_else(|| uri.authority().map(|authority| authority.as_str()));
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".:-[]".contains(letter);
+    let host = host.filter(|host| !host.is_empty() && host.chars().all(is_plain));
+    format!("{scheme}://{}", host.unwrap_or("127.0.0.1:8000"))
 }

@@ -1,25 +1,30 @@
 //! Archives on their way from a request's body to the service, in chunks.
+//!
+//! A gRPC client can end a stream of messages only cleanly, which would make half an archive look like a whole one. And to
+//! drop the call is no better: the service's side of tonic reads a cancelled request as its end. So when the archive fails,
+//! the body of the call is made to fail, which is an error to a service in memory and resets the stream over a network.
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
 };
 
 use axum::{
-    body::{Body, BodyDataStream, Bytes},
+    body::{BodyDataStream, Bytes, HttpBody},
     extract::{FromRequest, Request},
-    http::HeaderMap,
+    http,
 };
 use futures_util::{
     Stream, StreamExt,
-    future::ready,
+    future::ready as at_once,
     stream::{self, BoxStream},
 };
-use tokio::task::JoinHandle;
-use tonic::{Response, Status};
+use hyper::body::Frame;
+use tonic::{Response, Status, body::Body};
 use tracing::Instrument;
 
-use super::{App, api::Api, body, cut::Cut, error::Problem};
+use super::{App, body, error::Problem, request::Api};
 
 /// The media type of an archive.
 pub(super) const ZIP: &str = "application/zip";
@@ -30,10 +35,18 @@ const ZIPS: [&str; 3] = [ZIP, "application/x-zip-compressed", "application/x-zip
 /// Largest chunk sent to the service, in bytes.
 const CHUNK: usize = 256 * 1024;
 
+/// Why an archive failed on its way, if it did. As an extension of a call it makes the end of the call's body an error.
+#[derive(Clone, Default)]
+struct Failure(Arc<OnceLock<Problem>>);
+
 /// An archive of which the first bytes have arrived.
 pub(super) struct Upload {
-    archive: Archive,
-    cut: Cut,
+    body: BodyDataStream,
+    limit: usize,
+    /// Bytes that its headers declare and that have not come.
+    missing: usize,
+    pending: Bytes,
+    failure: Failure,
 }
 
 impl FromRequest<App> for Upload {
@@ -41,34 +54,70 @@ impl FromRequest<App> for Upload {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let declared = body::declared_length(&parts.headers, app.options.max_body)?;
-        let cut = Cut::default();
-        let mut archive = Archive::new(body, declared, app.options.max_body, cut.clone());
-        if !archive.fill().await {
-            return Err(cut.reason().unwrap_or_else(Problem::empty_body));
+        let limit = app.options.max_body;
+        let body = body::bounded(&parts.headers, body, limit)?.into_data_stream();
+        let missing = body::declared_length(&parts.headers).unwrap_or_default();
+        let mut upload = Self { body, limit, missing, pending: Bytes::new(), failure: Failure::default() };
+        if !upload.fill().await {
+            return Err(upload.failure.0.get().cloned().unwrap_or_else(body::empty));
         }
-        require_zip(&parts.headers)?;
-        Ok(Self { archive, cut })
+        let is_zip = body::media_type(&parts.headers).is_some_and(|media| ZIPS.contains(&media.as_str()));
+        if is_zip { Ok(upload) } else { Err(body::wrong_type(ZIP)) }
     }
 }
 
-fn require_zip(headers: &HeaderMap) -> Result<(), Problem> {
-    let is_zip = body::media_type(headers).is_some_and(|media| ZIPS.contains(&media.as_str()));
-    if is_zip { Ok(()) } else { Err(Problem::unsupported_media_type(ZIP)) }
-}
-
 impl Upload {
-    /// A client-streaming call of the header and the archive, and what will say whether the archive was cut short.
-    pub(super) fn into_request<M: Send + 'static>(
+    /// Sends the header and the archive in one call, and waits for its answer. The call is made in a task of its own: when
+    /// the client goes away, that task sees the body fail and passes this on, whereas a call that is dropped might look
+    /// finished.
+    ///
+    /// # Errors
+    /// What failed of the archive, else what the service answered.
+    pub(super) async fn send<M: Send + 'static, R: Send + 'static, F>(
         self,
         api: &Api,
-        header: M,
-        chunk: fn(Bytes) -> M,
-    ) -> (tonic::Request<Messages<M>>, Cut) {
-        let messages = stream::once(ready(header)).chain(self.archive.chunks().map(chunk));
+        (header, chunk): (M, fn(Bytes) -> M),
+        call: impl FnOnce(tonic::Request<Messages<M>>) -> F,
+    ) -> Result<R, Problem>
+    where
+        F: Future<Output = Result<Response<R>, Status>> + Send + 'static,
+    {
+        let failure = self.failure.clone();
+        let messages = stream::once(at_once(header)).chain(self.chunks().map(chunk));
         let mut request = api.request(Messages(messages.boxed()));
-        request.extensions_mut().insert(self.cut.clone());
-        (request, self.cut)
+        request.extensions_mut().insert(failure.clone());
+        let answer = tokio::spawn(call(request).in_current_span()).await;
+        match failure.0.get() {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(answer.map_err(|_| Problem::internal())??.into_inner()),
+        }
+    }
+
+    fn chunks(self) -> impl Stream<Item = Bytes> + Send {
+        stream::unfold(self, |mut upload| async move {
+            let has_more = upload.fill().await;
+            let length = upload.pending.len().min(CHUNK);
+            has_more.then(|| (upload.pending.split_to(length), upload))
+        })
+    }
+
+    /// Waits until there are pending bytes; `false` at the end, and when the archive failed.
+    async fn fill(&mut self) -> bool {
+        while self.pending.is_empty() {
+            let fault = match self.body.next().await {
+                Some(Ok(bytes)) => {
+                    self.missing = self.missing.saturating_sub(bytes.len());
+                    self.pending = bytes;
+                    continue;
+                }
+                Some(Err(error)) => body::fault(&error, self.limit),
+                None if self.missing > 0 => body::broken(),
+                None => return false,
+            };
+            self.failure.0.get_or_init(|| fault);
+            return false;
+        }
+        true
     }
 }
 
@@ -83,78 +132,32 @@ impl<M> Stream for Messages<M> {
     }
 }
 
-/// Begins the call of an upload in a task of its own: when the client goes away, that task sees the body fail and passes
-/// this on, whereas a call that is dropped might look finished.
-pub(super) fn begin<R: Send + 'static>(
-    call: impl Future<Output = Result<Response<R>, Status>> + Send + 'static,
-) -> Call<R> {
-    tokio::spawn(call.in_current_span())
-}
-
-/// Waits for the answer to an upload.
-///
-/// # Errors
-/// What cut the archive short, else what the service answered.
-pub(super) async fn outcome<R>(call: Call<R>, cut: &Cut) -> Result<R, Problem> {
-    let answer = call.await;
-    match cut.reason() {
-        Some(problem) => Err(problem),
-        None => Ok(answer.map_err(|_| Problem::internal())??.into_inner()),
+/// Makes the body of a call fail when the archive that it carries failed.
+pub(super) fn fail_with_archive(call: http::Request<Body>) -> http::Request<Body> {
+    match call.extensions().get::<Failure>().cloned() {
+        Some(failure) => call.map(|body| Body::new(CallBody { body, failure, is_over: false })),
+        None => call,
     }
 }
 
-/// A call in a task of its own.
-pub(super) type Call<R> = JoinHandle<Result<Response<R>, Status>>;
-
-/// The bytes of a request's body, watched: they may not be too many, nor fewer than declared.
-struct Archive {
-    body: BodyDataStream,
-    pending: Bytes,
-    received: usize,
-    declared: Option<usize>,
-    limit: usize,
-    cut: Cut,
+struct CallBody {
+    body: Body,
+    failure: Failure,
+    is_over: bool,
 }
 
-impl Archive {
-    fn new(body: Body, declared: Option<usize>, limit: usize, cut: Cut) -> Self {
-        Self { body: body.into_data_stream(), pending: Bytes::new(), received: 0, declared, limit, cut }
-    }
+impl HttpBody for CallBody {
+    type Data = Bytes;
+    type Error = Status;
 
-    fn chunks(self) -> impl Stream<Item = Bytes> + Send {
-        stream::unfold(self, |mut archive| async move {
-            let has_more = archive.fill().await;
-            let length = archive.pending.len().min(CHUNK);
-            has_more.then(|| (archive.pending.split_to(length), archive))
-        })
-    }
-
-    /// Waits until there are pending bytes; `false` at the end, and when the archive was cut short.
-    async fn fill(&mut self) -> bool {
-        while self.pending.is_empty() {
-            match body::next(&mut self.body).await {
-                Ok(Some(bytes)) => self.take(bytes),
-                Ok(None) if self.is_short() => self.cut.cut(Problem::broken_body()),
-                Ok(None) => return false,
-                Err(problem) => self.cut.cut(problem),
-            }
-            if self.cut.reason().is_some() {
-                return false;
-            }
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        if this.is_over {
+            return Poll::Ready(None);
         }
-        true
-    }
-
-    fn take(&mut self, bytes: Bytes) {
-        self.received = self.received.saturating_add(bytes.len());
-        if self.received > self.limit {
-            self.cut.cut(Problem::too_large(self.limit));
-        } else {
-            self.pending = bytes;
-        }
-    }
-
-    fn is_short(&self) -> bool {
-        self.declared.is_some_and(|declared| self.received < declared)
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        this.is_over = frame.is_none();
+        let has_failed = this.is_over && this.failure.0.get().is_some();
+        Poll::Ready(if has_failed { Some(Err(Status::data_loss("the upload was cut short"))) } else { frame })
     }
 }

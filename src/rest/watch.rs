@@ -3,29 +3,32 @@
 //! The id of an event is a cursor, `epoch:revision`, and a browser that connects again sends the last one by itself. So
 //! an event has an id only where one may resume: never within a snapshot, and on the last event of a revision.
 
-use axum::{http::HeaderMap, response::Response};
+use axum::{Extension, http::HeaderMap, response::Response};
 use futures_util::{
     StreamExt,
     future::ready,
     stream::{self, BoxStream},
 };
+use jiff::Timestamp;
 use prost_types::Duration;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tonic::{Status, Streaming};
 
+use utoipa_axum::routes;
+
 use super::{
-    api::Api,
-    context::Context,
-    error::Problem,
-    operation::{Operation, Success},
-    query::Query,
-    schemas, sse, view,
+    Routes,
+    error::{Context, Problem},
+    request::{Api, Query},
+    schemas::{PluginState, WatchEvents},
+    sse,
+    views::{self, Plugin, PluginList},
 };
 use crate::api::v1::{
-    Cursor, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse,
+    Cursor, PluginEvent, WatchStateRequest, WatchStateResponse,
     plugin_event::Kind,
     watch_state_request::Start,
-    watch_state_response::{EventBatch, Frame, Opened, SnapshotChunk},
+    watch_state_response::{EventBatch, Frame},
 };
 
 const PLUGIN_ID: &str = "plugin_id";
@@ -35,28 +38,40 @@ const LIVE_ONLY: &str = "live_only";
 const HEARTBEAT: &str = "heartbeat_seconds";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
 
-/// This resource's rows of the table.
-pub(super) fn operations() -> Vec<Operation> {
-    vec![
-        Operation::get("/api/plugins/watch", "PluginWatch", watch)
-            .summary("Streams every change of every plugin, with no gap and in one order.")
-            .parameter(schemas::strings(PLUGIN_ID, "Only these plugins."))
-            .parameter(schemas::states(STATE))
-            .parameter(schemas::cursor(AFTER, "Everything after this cursor, and no snapshot."))
-            .parameter(schemas::cursor_header(LAST_EVENT_ID, "As \"after\", which it overrides."))
-            .parameter(schemas::boolean(LIVE_ONLY, "No snapshot: only what changes from now on."))
-            .parameter(schemas::seconds(HEARTBEAT, "How often an idle stream says that it lives; default 15."))
-            .fails(400)
-            .fails(404)
-            .fails(410)
-            .answers_with(Success { status: 200, content: Some((sse::EVENT_STREAM, "WatchEvents")), headers: &[] }),
-    ]
+pub(super) fn routes() -> Vec<Routes> {
+    vec![routes!(watch)]
 }
 
-async fn watch(api: Api, context: Context, query: Query, headers: HeaderMap) -> Result<Response, Problem> {
+/// Streams every change of every plugin, with no gap and in one order.
+#[utoipa::path(
+    get,
+    path = "/api/plugins/watch",
+    operation_id = "PluginWatch",
+    tag = "Streams",
+    params(
+        ("plugin_id" = Option<Vec<String>>, Query, description = "Only these plugins."),
+        ("state" = Option<Vec<PluginState>>, Query, description = "Only plugins in one of these states."),
+        ("after" = Option<String>, Query, pattern = "^.*:[0-9]{1,19}$", description = "Everything after this cursor, and no snapshot."),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^(.*:[0-9]{1,19})?$", description = "As \"after\", which it overrides."),
+        ("live_only" = Option<bool>, Query, description = "No snapshot: only what changes from now on."),
+        ("heartbeat_seconds" = Option<u32>, Query, minimum = 1, maximum = 300, description = "How often an idle stream says that it lives; default 15."),
+    ),
+    responses(
+        (status = 200, body = WatchEvents, content_type = "text/event-stream"),
+        (status = 400),
+        (status = 404),
+        (status = 410),
+    ),
+)]
+async fn watch(
+    api: Api,
+    Extension(context): Extension<Context>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let request = request(&query, &headers)?;
     let has_snapshot = request.start.is_none();
-    let mut frames = api.bulk().watch_state(api.request(request)).await?.into_inner();
+    let mut frames = api.app.backend.bulk().watch_state(api.request(request)).await?.into_inner();
     // The first frame comes at once, or in its place the refusal of the cursor.
     let first = frames.message().await?;
     Ok(sse::response(events(first, frames, Resumable(!has_snapshot), context)))
@@ -73,8 +88,8 @@ fn request(query: &Query, headers: &HeaderMap) -> Result<WatchStateRequest, Prob
 }
 
 fn state(name: &str) -> Result<i32, Problem> {
-    let found = view::STATES.iter().find(|(known, _)| *known == name);
-    found.map(|(_, state)| ReportedState::into(*state)).ok_or_else(|| Problem::invalid(STATE, "is unknown"))
+    let state = views::state_of(name).ok_or_else(|| Problem::invalid(STATE, "is unknown"))?;
+    Ok(state.into())
 }
 
 fn start(query: &Query, headers: &HeaderMap) -> Result<Option<Start>, Problem> {
@@ -123,7 +138,7 @@ fn events(
 
 /// Why a stream that had begun has ended, as the body that an error before it would have had.
 fn error(status: Status, context: &Context) -> String {
-    sse::event("error", None, &context.body(&Problem::from(status)).to_string())
+    sse::event("error", None, &Problem::from(status).body(context))
 }
 
 impl Resumable {
@@ -133,11 +148,17 @@ impl Resumable {
         let id = (self.0 && !cursor.epoch.is_empty()).then(|| id(&cursor.epoch, cursor.revision));
         let id = id.as_deref();
         match message.frame {
-            Some(Frame::Opened(frame)) => sse::event("opened", id, &opened(frame)),
-            Some(Frame::Snapshot(frame)) => sse::event("snapshot", None, &snapshot(&frame)),
-            Some(Frame::SnapshotEnd(_)) => sse::event("snapshot_end", id, "{}"),
-            Some(Frame::Heartbeat(_)) => sse::event("heartbeat", id, "{}"),
-            Some(Frame::Events(batch)) => changes(&cursor.epoch, &batch),
+            Some(Frame::Opened(frame)) => {
+                let (head_revision, compact_revision) = (frame.head_revision, frame.compact_revision);
+                sse::event("opened", id, &Opened { head_revision, compact_revision })
+            }
+            Some(Frame::Snapshot(frame)) => {
+                let plugins = frame.plugins.into_iter().map(Plugin::from).collect();
+                sse::event("snapshot", None, &PluginList { plugins })
+            }
+            Some(Frame::SnapshotEnd(_)) => sse::event("snapshot_end", id, &Nothing {}),
+            Some(Frame::Heartbeat(_)) => sse::event("heartbeat", id, &Nothing {}),
+            Some(Frame::Events(batch)) => changes(&cursor.epoch, batch),
             None => String::new(),
         }
     }
@@ -147,36 +168,45 @@ fn id(epoch: &str, revision: u64) -> String {
     format!("{epoch}:{revision}")
 }
 
-fn opened(frame: Opened) -> String {
-    json!({"head_revision": frame.head_revision, "compact_revision": frame.compact_revision}).to_string()
+/// The data of an event that says nothing but its name.
+#[derive(Serialize)]
+struct Nothing {}
+
+/// The data of the first event.
+#[derive(Serialize)]
+struct Opened {
+    head_revision: u64,
+    compact_revision: u64,
 }
 
-fn snapshot(frame: &SnapshotChunk) -> String {
-    let plugins: Vec<Value> = frame.plugins.iter().map(view::plugin).collect();
-    json!({"plugins": plugins}).to_string()
+/// The data of an event about one plugin.
+#[derive(Serialize)]
+struct Change {
+    kind: &'static str,
+    revision: u64,
+    time: Timestamp,
+    plugin_id: String,
+    plugin: Option<Plugin>,
 }
 
-fn changes(epoch: &str, batch: &EventBatch) -> String {
-    let next = batch.events.iter().skip(1).map(|event| Some(event.revision)).chain([None]);
-    let texts = batch.events.iter().zip(next).map(|(event, next)| {
-        let is_last_of_revision = next != Some(event.revision);
-        change(event, is_last_of_revision.then(|| id(epoch, event.revision)).as_deref())
-    });
-    texts.collect()
+fn changes(epoch: &str, batch: EventBatch) -> String {
+    let mut events = batch.events.into_iter().peekable();
+    let mut texts = String::new();
+    while let Some(event) = events.next() {
+        let is_last_of_revision = events.peek().is_none_or(|next| next.revision != event.revision);
+        let id = is_last_of_revision.then(|| id(epoch, event.revision));
+        texts.push_str(&change(event, id.as_deref()));
+    }
+    texts
 }
 
-fn change(event: &PluginEvent, id: Option<&str>) -> String {
-    let name = match event.kind() {
+fn change(event: PluginEvent, id: Option<&str>) -> String {
+    let kind = match event.kind() {
         Kind::Added => "added",
         Kind::Changed | Kind::Unspecified => "changed",
         Kind::Removed => "removed",
     };
-    let data = json!({
-        "kind": name,
-        "revision": event.revision,
-        "time": view::time(event.time.as_ref()),
-        "plugin_id": event.plugin_id,
-        "plugin": event.plugin.as_ref().map(view::plugin),
-    });
-    sse::event(name, id, &data.to_string())
+    let (revision, time) = (event.revision, views::time(event.time.as_ref()));
+    let change = Change { kind, revision, time, plugin_id: event.plugin_id, plugin: event.plugin.map(Plugin::from) };
+    sse::event(kind, id, &change)
 }

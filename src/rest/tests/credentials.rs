@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -16,7 +17,7 @@ use futures_util::stream;
 use tonic::Code;
 
 use super::{Harness, admin, anonymous, bearer, fake::told, json, path};
-use crate::rest::caller::Caller;
+use crate::{api::v1::plugin_service_server::SERVICE_NAME, rest::request};
 
 const WRITES: [(&str, &str); 8] = [
     ("POST", ""),
@@ -114,7 +115,7 @@ async fn a_body_is_not_read_before_its_sender_may_write() {
 #[tokio::test]
 async fn a_body_is_not_read_while_nobody_can_say_whether_its_sender_may_write() {
     let harness = Harness::new();
-    harness.fake.fail(told(Code::Unavailable, "DRAINING", "the server shuts down"));
+    harness.fake.silence(told(Code::Unavailable, "DRAINING", "the server shuts down"));
     let (body, is_read) = watched();
     let request =
         admin("PATCH", &path("/configuration")).header("content-type", "application/json").body(body).unwrap();
@@ -181,9 +182,51 @@ async fn answers_to_a_caller_are_not_kept_by_caches() {
 #[test]
 fn a_call_carries_the_callers_credential_and_trace() {
     let request = admin("GET", "/").header("traceparent", "00-1-2-01").header("x-other", "1").body(()).unwrap();
-    let call = Caller::of(request.headers()).request(());
+    let metadata = request::metadata(&"Bearer admin".parse().unwrap(), request.headers());
+    let call = request::call((), &metadata);
     let found: Vec<_> = call.metadata().keys().map(|key| format!("{key:?}")).collect();
     assert_eq!(found.len(), 2, "{found:?}");
     assert_eq!(call.metadata().get("authorization").unwrap(), "Bearer admin");
     assert_eq!(call.metadata().get("traceparent").unwrap(), "00-1-2-01");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_a_credential_is_is_asked_once_and_again_after_a_while() {
+    let harness = Harness::new();
+    let restart = async || harness.json("POST", &path("/restart"), "").await.status;
+    for _ in 0..5 {
+        assert_eq!(restart().await, StatusCode::OK);
+    }
+    assert_eq!((harness.fake.asked(), harness.fake.seen().len()), (1, 5), "six calls for five writes");
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert_eq!(restart().await, StatusCode::OK);
+    assert_eq!((harness.fake.asked(), harness.fake.seen().len()), (2, 6));
+}
+
+#[tokio::test]
+async fn one_credential_is_not_taken_for_another() {
+    let harness = Harness::new();
+    for (token, status) in [
+        ("admin", StatusCode::NO_CONTENT),
+        ("viewer", StatusCode::FORBIDDEN),
+        ("unknown", StatusCode::UNAUTHORIZED),
+        ("viewer", StatusCode::FORBIDDEN),
+        ("admin", StatusCode::NO_CONTENT),
+    ] {
+        let request = bearer(token, "DELETE", &path("")).body(Body::empty()).unwrap();
+        assert_eq!(harness.send(request).await.status, status, "{token}");
+    }
+}
+
+/// Whatever is wrong with a request: on a server without plugins that comes first (CONTRACT 1.2).
+#[tokio::test]
+async fn where_plugins_are_disabled_a_broken_body_is_forbidden() {
+    let harness = Harness::new();
+    harness.health.clone().clear_service_status(SERVICE_NAME).await;
+    harness.fake.fail(told(Code::PermissionDenied, "PLUGINS_DISABLED", "This plugd has not enabled plugins."));
+    for (method, rest) in WRITES {
+        let answer = harness.json(method, &write_path(method, rest), "{").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {rest}");
+        assert_eq!(answer.json()["title"], "This Storyden instance has not enabled plugins.");
+    }
 }

@@ -99,7 +99,8 @@ fn nameless<'a>(schema: &'a Value, found: &mut Vec<&'a Value>) {
     let single = ["items", "additionalProperties"].into_iter().filter_map(|key| schema.get(key));
     for inner in lists.chain(values).chain(single) {
         let is_object = inner["type"] == "object" || inner["type"][0] == "object";
-        let is_kind = ["properties", "enum", "oneOf"].iter().any(|key| inner.get(*key).is_some());
+        let is_optional = inner["oneOf"].as_array().is_some_and(|variants| variants.contains(&json!({"type": "null"})));
+        let is_kind = ["properties", "enum", "oneOf"].iter().any(|key| inner.get(*key).is_some()) && !is_optional;
         found.extend((is_object || is_kind).then_some(inner));
         nameless(inner, found);
     }
@@ -246,8 +247,10 @@ async fn the_information_names_the_plugins_capability() {
 
 #[tokio::test]
 async fn the_information_names_no_plugins_where_they_are_disabled() {
+    let harness = Harness::new();
     // The health service does not know a service that is disabled.
-    let info = Harness::new().get("/api/info").await.json();
+    harness.health.clone().clear_service_status(SERVICE_NAME).await;
+    let info = harness.get("/api/info").await.json();
     assert_eq!((&info["name"], &info["capabilities"]), (&json!("plugd"), &json!([])));
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Fake {
     failure: Mutex<Option<Status>>,
     seen: Mutex<Vec<String>>,
     asked: Mutex<usize>,
+    silence: Mutex<Option<Status>>,
     traces: Mutex<Vec<String>>,
     pages: Mutex<Vec<Vec<Plugin>>>,
     frames: Mutex<Vec<Result<WatchStateResponse, Status>>>,
@@ -56,6 +57,7 @@ impl Fake {
             failure: Mutex::default(),
             seen: Mutex::default(),
             asked: Mutex::default(),
+            silence: Mutex::default(),
             traces: Mutex::default(),
             pages: Mutex::default(),
             frames: Mutex::default(),
@@ -69,6 +71,11 @@ impl Fake {
     /// Every call by an authorised caller fails so from now on.
     pub(super) fn fail(&self, status: Status) {
         *lock(&self.failure) = Some(status);
+    }
+
+    /// Whose a credential is can't be said from now on.
+    pub(super) fn silence(&self, status: Status) {
+        *lock(&self.silence) = Some(status);
     }
 
     /// Lists these pages.
@@ -101,7 +108,7 @@ impl Fake {
         lock(&self.seen).clone()
     }
 
-    /// How often an authorised caller was asked about, with a call that means nothing.
+    /// How often it was asked whose a good credential is.
     pub(super) fn asked(&self) -> usize {
         *lock(&self.asked)
     }
@@ -212,12 +219,6 @@ impl plugin_service_server::PluginService for Fake {
     }
 
     async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
-        if request.get_ref().plugin_id.is_empty() {
-            self.admit(true, &request)?;
-            *lock(&self.asked) += 1;
-            let failure = lock(&self.failure).clone();
-            return Err(failure.unwrap_or_else(|| told(Code::NotFound, "PLUGIN_NOT_FOUND", "there is no plugin \"\"")));
-        }
         self.begin(true, &request)?;
         Ok(Response::new(SetActiveStateResponse { plugin: plugin() }))
     }
@@ -308,5 +309,29 @@ impl plugin_service_server::PluginService for Fake {
         let lines = boxed(&self.logs).into_inner();
         let stream = if ends { lines } else { lines.chain(stream::pending()).boxed() };
         Ok(Response::new(stream))
+    }
+}
+
+#[tonic::async_trait]
+impl access_service_server::AccessService for Fake {
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answer<WhoAmIResponse> {
+        self.admit(false, &request)?;
+        lock(&self.silence).clone().map_or(Ok(()), Err)?;
+        *lock(&self.asked) += 1;
+        let is_admin = request.metadata().get("authorization").is_some_and(|value| value == "Bearer admin");
+        let role = if is_admin { Role::Admin } else { Role::Viewer }.into();
+        Ok(Response::new(WhoAmIResponse { token: Some(AccessToken { role, ..AccessToken::default() }) }))
+    }
+
+    async fn create_token(&self, _: Request<CreateTokenRequest>) -> Answer<CreateTokenResponse> {
+        Err(Status::unimplemented("REST has no tokens"))
+    }
+
+    async fn list_tokens(&self, _: Request<ListTokensRequest>) -> Answer<ListTokensResponse> {
+        Err(Status::unimplemented("REST has no tokens"))
+    }
+
+    async fn revoke_token(&self, _: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
+        Err(Status::unimplemented("REST has no tokens"))
     }
 }

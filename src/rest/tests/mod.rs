@@ -24,13 +24,17 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode, request::Builder},
 };
+use futures_util::FutureExt;
 use serde_json::Value;
-use tonic_health::server::HealthReporter;
+use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::ServiceExt;
 
 use self::fake::Fake;
 use super::{Backend, Options, router};
-use crate::api::v1::plugin_service_server::PluginServiceServer;
+use crate::api::v1::{
+    access_service_server::AccessServiceServer,
+    plugin_service_server::{PluginServiceServer, SERVICE_NAME},
+};
 
 /// An id as real ones look.
 const ID: &str = "9m4e2mr0ui3e8a215n4g";
@@ -61,7 +65,10 @@ impl Harness {
     fn with(options: Options) -> Self {
         let fake = Arc::new(Fake::new());
         let (reporter, health) = tonic_health::server::health_reporter();
-        let service = tonic::service::Routes::new(PluginServiceServer::from_arc(fake.clone())).add_service(health);
+        reporter.set_service_status(SERVICE_NAME, ServingStatus::Serving).now_or_never().unwrap();
+        let service = tonic::service::Routes::new(PluginServiceServer::from_arc(fake.clone()))
+            .add_service(AccessServiceServer::from_arc(fake.clone()))
+            .add_service(health);
         let router = router(Backend::new(service.clone(), service), options);
         Self { router, fake, health: reporter }
     }

@@ -1,9 +1,15 @@
 //! The collection, and what changes one of it.
 
-use axum::http::StatusCode;
+use axum::{
+    body::{Body, to_bytes},
+    http::StatusCode,
+};
+use futures_util::StreamExt;
 use serde_json::json;
+use tonic::Code;
+use tower::ServiceExt;
 
-use super::{Harness, ID, path};
+use super::{Harness, ID, admin, fake::told, path};
 use crate::api::v1::Plugin;
 
 fn mk_plugin(id: usize) -> Plugin {
@@ -20,6 +26,30 @@ async fn the_list_has_every_page() {
     let ids: Vec<_> = list["plugins"].as_array().unwrap().iter().map(|plugin| plugin["id"].as_str().unwrap()).collect();
     assert_eq!(ids, [1, 2, 3].map(|id| format!("{id:020}")));
     assert_eq!(list.as_object().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_list_is_read_from_the_service_only_as_it_is_read_by_the_client() {
+    let harness = Harness::new();
+    harness.fake.lists((0..1000).map(|id| vec![mk_plugin(id)]).collect());
+    let request = admin("GET", "/api/plugins").body(Body::empty()).unwrap();
+    let mut body = harness.router.clone().oneshot(request).await.unwrap().into_body().into_data_stream();
+    let mut read = String::new();
+    while !read.contains(&format!("{:020}", 2)) {
+        read.push_str(std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap());
+    }
+    assert!(harness.fake.seen().len() <= 4, "{} pages for three plugins", harness.fake.seen().len());
+}
+
+#[tokio::test]
+async fn a_list_that_fails_on_its_way_breaks_off() {
+    let harness = Harness::new();
+    harness.fake.lists(vec![vec![mk_plugin(1)], vec![mk_plugin(2)]]);
+    let request = admin("GET", "/api/plugins").body(Body::empty()).unwrap();
+    let response = harness.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    harness.fake.fail(told(Code::Unavailable, "DRAINING", "the server shuts down"));
+    assert!(to_bytes(response.into_body(), usize::MAX).await.is_err());
 }
 
 #[tokio::test]

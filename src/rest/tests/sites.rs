@@ -136,13 +136,16 @@ async fn a_preflight_of_a_listed_origin_is_answered_without_a_credential() {
             .unwrap()
     };
     let answer = harness().send(request("https://admin.example")).await;
-    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://admin.example"));
     assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
     assert!(answer.header("access-control-allow-methods").unwrap().contains("PATCH"));
-    assert!(answer.header("access-control-allow-headers").unwrap().contains("Content-Type"));
+    assert!(answer.header("access-control-allow-headers").unwrap().contains("content-type"));
+    // Its browser refuses what is not allowed by this header, whatever the status.
     let answer = harness().send(request("https://evil.example")).await;
-    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+    let answer = Harness::new().send(request("https://admin.example")).await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "no origin is listed");
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
 
@@ -154,7 +157,7 @@ async fn a_listed_origin_may_read_answers_and_errors_and_another_may_not() {
             let request = admin("GET", &path).header("origin", origin);
             let answer = harness().send(request.body(Body::empty()).unwrap()).await;
             assert_eq!(answer.header("access-control-allow-origin"), allowed);
-            assert_eq!(answer.header("vary"), Some("Origin"));
+            assert!(answer.header("vary").is_some_and(|vary| vary.eq_ignore_ascii_case("Origin")));
         }
     }
 }

@@ -64,14 +64,14 @@ async fn the_callers_trace_is_the_requests_and_what_is_none_is_not() {
 
 #[tokio::test]
 async fn every_call_of_a_request_carries_its_trace() {
-    let harness = Harness::new();
     let traces = [Some(format!("00-{TRACE}-00f067aa0ba902b7-01")), Some("nonsense".to_owned()), None];
     for trace in traces {
+        let harness = Harness::new();
         let request = admin("POST", &path("/restart"));
         let request = trace.into_iter().fold(request, |request, trace| request.header("traceparent", trace));
         let trace = trace_of(&send(&harness, request).await);
         let calls = harness.fake.traces();
-        assert_eq!(calls.len(), 2, "the question whether the caller may, and the call");
+        assert_eq!(calls.len(), 2, "the question who calls, and the call");
         for call in calls {
             assert_eq!(call.split('-').nth(1), Some(trace.as_str()), "{call}");
         }
@@ -83,5 +83,5 @@ async fn pages_of_listed_origins_may_read_the_trace() {
     let allowed_origins = vec!["https://admin.example".to_owned()];
     let harness = Harness::with(Options { allowed_origins, max_body: LIMIT, ..Options::default() });
     let answer = send(&harness, admin("GET", &path("")).header("origin", "https://admin.example")).await;
-    assert!(answer.header("access-control-expose-headers").unwrap().contains("X-Trace-Id"));
+    assert!(answer.header("access-control-expose-headers").unwrap().contains("x-trace-id"));
 }

@@ -20,7 +20,7 @@ use super::{
     path,
 };
 use crate::{
-    api::v1::plugin_service_server::PluginServiceServer,
+    api::v1::{access_service_server::AccessServiceServer, plugin_service_server::PluginServiceServer},
     rest::{Backend, MAX_BODY, Options, router},
 };
 
@@ -39,7 +39,9 @@ async fn over_a_network(options: Options) -> Harness {
     let fake = Arc::new(Fake::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server::builder().add_service(PluginServiceServer::from_arc(fake.clone()));
+    let server = Server::builder()
+        .add_service(PluginServiceServer::from_arc(fake.clone()))
+        .add_service(AccessServiceServer::from_arc(fake.clone()));
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let channel = Endpoint::try_from(format!("http://{address}")).unwrap().connect_lazy();
     let (health, _) = tonic_health::server::health_reporter();

@@ -9,7 +9,7 @@ use crate::{
         json::to_struct,
         v1::{Plugin, PluginMode, PluginStatus, ReportedState},
     },
-    rest::view,
+    rest::views,
 };
 
 const TIME: &str = "2026-08-22T19:48:34.123456789Z";
@@ -22,6 +22,10 @@ fn mk_struct(json: &Value) -> Option<prost_types::Struct> {
     Some(to_struct(json.as_object().unwrap()).unwrap())
 }
 
+fn view(plugin: Plugin) -> Value {
+    serde_json::to_value(views::Plugin::from(plugin)).unwrap()
+}
+
 fn status(state: ReportedState, details: &Value) -> Value {
     let status = PluginStatus {
         state: state.into(),
@@ -30,7 +34,7 @@ fn status(state: ReportedState, details: &Value) -> Value {
         details: mk_struct(details),
         ..PluginStatus::default()
     };
-    view::plugin(&Plugin { status: Some(status), ..Plugin::default() })["status"].clone()
+    view(Plugin { status: Some(status), ..Plugin::default() })["status"].clone()
 }
 
 #[test]
@@ -76,7 +80,7 @@ fn a_plugin_has_the_contracts_keys_and_plugds_own_apart() {
         generation: 3,
         ..Plugin::default()
     };
-    let view = view::plugin(&plugin);
+    let view = view(plugin);
     let keys: Vec<_> = view.as_object().unwrap().keys().cloned().collect();
     let mut expected =
         ["id", "added_at", "name", "description", "version", "status", "connection", "manifest", "plugd"];
@@ -93,7 +97,7 @@ fn a_plugin_has_the_contracts_keys_and_plugds_own_apart() {
 fn only_an_external_plugin_shows_a_token_and_only_if_there_is_one_to_see() {
     let connection = |mode: PluginMode, token: &str| {
         let plugin = Plugin { mode: mode.into(), token: token.to_owned(), ..Plugin::default() };
-        view::plugin(&plugin)["connection"].clone()
+        view(plugin)["connection"].clone()
     };
     assert_eq!(connection(PluginMode::Supervised, "t"), json!({"mode": "supervised"}));
     assert_eq!(connection(PluginMode::External, "t"), json!({"mode": "external", "token": "t"}));

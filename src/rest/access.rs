@@ -1,0 +1,201 @@
+//! What stands before every operation that needs a credential: who calls, whether they may, and for how long.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{
+        HeaderMap, HeaderName, Method, StatusCode,
+        header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
+    },
+    middleware::Next,
+    response::Response,
+};
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout};
+use tonic::metadata::{Ascii, MetadataValue};
+
+use super::{App, Options, error::Problem, request, system};
+use crate::{
+    api::v1::{ListPluginsRequest, Role, WhoAmIRequest},
+    domain::origin,
+};
+
+/// The cookie with a token (CONTRACT 1.2).
+pub(super) const COOKIE_NAME: &str = "storyden-session";
+
+/// Where a request comes from, as its browser sees it (W3C Fetch Metadata). Pages can't set it.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// How long the service may take to say whose a credential is, or whether it serves.
+pub(super) const ASKING: Duration = Duration::from_secs(10);
+
+/// How long it is remembered whose a credential is. A token that is revoked meanwhile is good for nothing all the same: the
+/// service looks at the credential of each call.
+const REMEMBERED: Duration = Duration::from_secs(5);
+
+/// Credentials that are remembered.
+const MAX_REMEMBERED: usize = 1024;
+
+/// Time until the response of a read begins.
+pub(super) const QUICK: Duration = Duration::from_secs(30);
+
+/// Time until the response of an operation begins that waits for a plugin to settle, or for its turn: the five minutes of the
+/// service, and some more so that it answers first.
+const SETTLING: Duration = Duration::from_secs(330);
+
+/// Time until the response of an operation that takes an archive begins: five minutes in which it may wait its turn, the ten
+/// that its bytes may take, and those in which the plugin settles.
+const TRANSFERRING: Duration = Duration::from_secs(300 + 600 + 330);
+
+/// Who sent a request. An extension of every request that passed [`guard`].
+#[derive(Clone)]
+pub(super) struct Caller {
+    /// What their calls carry.
+    pub(super) credential: MetadataValue<Ascii>,
+    role: Role,
+}
+
+/// Refuses a request without a good credential, of a role that may not do this, or with a cookie from another site; then runs
+/// the operation within its deadline. All of that comes before the request's path and body are looked at (CONTRACT 1.2).
+pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let (caller, is_cookie) = identify(&app, request.headers()).await?;
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    require_role(caller.role, is_read)?;
+    if is_cookie && !is_read {
+        require_own_site(&request, &app.options)?;
+    }
+    request.extensions_mut().insert(caller);
+    let deadline = deadline(request.method(), request.uri().path());
+    timeout(deadline, next.run(request)).await.map_err(|_| Problem::of(StatusCode::GATEWAY_TIMEOUT))
+}
+
+fn require_role(role: Role, is_read: bool) -> Result<(), Problem> {
+    match role {
+        Role::Admin => Ok(()),
+        Role::Viewer if is_read => Ok(()),
+        _ => {
+            let needed = if is_read { "viewer or admin" } else { "admin" };
+            let message = format!("this needs a token with the role {needed}");
+            Err(Problem::new(StatusCode::FORBIDDEN, "PERMISSION_DENIED", message))
+        }
+    }
+}
+
+fn deadline(method: &Method, path: &str) -> Duration {
+    let is_archive = path.ends_with("/package") || path == "/api/plugins";
+    match *method {
+        Method::GET | Method::HEAD if !path.ends_with("/package") => QUICK,
+        Method::POST | Method::PATCH if is_archive => TRANSFERRING,
+        _ => SETTLING,
+    }
+}
+
+/// Whose credential a request has, and whether it is a cookie. A cookie counts before a bearer token; but one that is no good,
+/// or is another application's on the same host, does not stand in its way (CONTRACT 1.2).
+async fn identify(app: &App, headers: &HeaderMap) -> Result<(Caller, bool), Problem> {
+    let credentials = [(cookie(headers), true), (bearer(headers).map(str::to_owned), false)];
+    let mut refusal = Problem::of(StatusCode::UNAUTHORIZED);
+    for (token, is_cookie) in credentials {
+        let Some(credential) = token.and_then(|token| format!("Bearer {token}").parse().ok()) else { continue };
+        match timeout(ASKING, app.callers.find(app, credential, headers)).await {
+            Ok(Ok(caller)) => return Ok((caller, is_cookie)),
+            Ok(Err(problem)) if problem.status() == StatusCode::UNAUTHORIZED => refusal = problem,
+            Ok(Err(problem)) => return Err(problem),
+            Err(_) => return Err(Problem::of(StatusCode::GATEWAY_TIMEOUT)),
+        }
+    }
+    Err(refusal)
+}
+
+/// Whose the credentials are that were seen a moment ago, by the hash of each.
+#[derive(Default)]
+pub(super) struct Callers(Mutex<HashMap<[u8; 32], (Role, Instant)>>);
+
+impl Callers {
+    /// Whose credential this is: the service is asked, unless it said so just now.
+    ///
+    /// # Errors
+    /// It is nobody's, plugins are disabled, or the service does not say.
+    async fn find(&self, app: &App, credential: MetadataValue<Ascii>, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let hash = Sha256::digest(credential.as_bytes()).into();
+        if let Some(role) = self.recall(&hash) {
+            return Ok(Caller { credential, role });
+        }
+        let metadata = request::metadata(&credential, headers);
+        let answer = app.backend.access().who_am_i(request::call(WhoAmIRequest {}, &metadata)).await?.into_inner();
+        if !system::has_plugins(app).await {
+            // Then the service refuses whatever is asked of plugins, and says why.
+            app.backend.unary().list_plugins(request::call(ListPluginsRequest::default(), &metadata)).await?;
+        }
+        let role = answer.token.unwrap_or_default().role();
+        self.remember(hash, role);
+        Ok(Caller { credential, role })
+    }
+
+    fn recall(&self, hash: &[u8; 32]) -> Option<Role> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(hash).filter(|(_, since)| since.elapsed() < REMEMBERED).map(|(role, _)| *role)
+    }
+
+    fn remember(&self, hash: [u8; 32], role: Role) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_REMEMBERED {
+            known.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
+        }
+        if known.len() < MAX_REMEMBERED {
+            known.insert(hash, (role, Instant::now()));
+        }
+    }
+}
+
+/// The first value of the cookie that is not empty. Other cookies of the same host may hold any bytes.
+fn cookie(headers: &HeaderMap) -> Option<String> {
+    let lines = headers.get_all(COOKIE).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    let mut values = lines.filter_map(|line| line.split(';').find_map(token).map(str::to_owned));
+    values.next()
+}
+
+/// The token in one `name=value` of a cookie header.
+fn token(pair: &str) -> Option<&str> {
+    let (name, value) = pair.trim().split_once('=')?;
+    let value = value.trim().trim_matches('"');
+    (name == COOKIE_NAME && !value.is_empty()).then_some(value)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Refuses what a page of another site may have caused with its user's cookie. Browsers say it themselves: in
+/// `Sec-Fetch-Site`, where only this server's own pages pass and what no page caused; those that do not send it, in
+/// `Origin`, which must be this server's own or a listed one. A request with neither is no browser's (CONTRACT, "Writes with
+/// the cookie").
+fn require_own_site(request: &Request, options: &Options) -> Result<(), Problem> {
+    let headers = request.headers();
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str())).unwrap_or_default();
+    if headers.contains_key(SEC_FETCH_SITE) {
+        let is_own = all(headers, &SEC_FETCH_SITE, |site| matches!(site, "same-origin" | "none"));
+        return if is_own { Ok(()) } else { Err(cross_site("Sec-Fetch-Site")) };
+    }
+    let is_known = all(headers, &ORIGIN, |origin| options.lists(origin) || origin::is_own(origin, host));
+    if is_known { Ok(()) } else { Err(cross_site("Origin")) }
+}
+
+/// Do all values of a header pass? There may be none; one that is no text does not.
+fn all(headers: &HeaderMap, name: &HeaderName, passes: impl Fn(&str) -> bool) -> bool {
+    headers.get_all(name).iter().all(|value| value.to_str().is_ok_and(&passes))
+}
+
+fn cross_site(header: &str) -> Problem {
+    let message = format!("by its header {header}, a page of another site sent this with the user's cookie");
+    Problem::new(StatusCode::FORBIDDEN, "CROSS_SITE", message)
+        .suggesting("Send a bearer token instead of the cookie, or send it from a page of this server.")
+}

@@ -1,0 +1,225 @@
+//! What handlers take from a request, and how they answer.
+
+use std::{cmp::Reverse, convert::Infallible, io};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{self, FromRequestParts, RawPathParams},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+        request::Parts,
+    },
+    response::{IntoResponse, Response},
+};
+use futures_util::{Stream, TryStreamExt};
+use serde::Serialize;
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+};
+use tracing::Span;
+
+use super::{App, access::Caller, body::JSON, error::Problem, views};
+use crate::api::v1;
+
+/// Name of the path parameter with a plugin's id.
+pub(super) const PLUGIN_ID: &str = "plugin_instance_id";
+
+/// Headers that are passed on so that a trace goes through.
+const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const RESPOND_ASYNC: &str = "respond-async";
+
+/// The gRPC API as the sender of a request has it.
+pub(super) struct Api {
+    /// What every handler may use.
+    pub(super) app: App,
+    metadata: Metadata,
+}
+
+/// What calls carry of a request: its sender's credential, and its trace.
+pub(super) type Metadata = Vec<(&'static str, MetadataValue<Ascii>)>;
+
+impl Api {
+    /// A call with the caller's credential and trace.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        call(message, &self.metadata)
+    }
+}
+
+impl FromRequestParts<App> for Api {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Caller>().ok_or_else(Problem::internal)?;
+        Ok(Self { app: app.clone(), metadata: metadata(&caller.credential, &parts.headers) })
+    }
+}
+
+/// What the calls of a request carry that has this credential and these headers.
+pub(super) fn metadata(credential: &MetadataValue<Ascii>, headers: &HeaderMap) -> Metadata {
+    let trace = |name| Some((name, headers.get(name)?.to_str().ok()?.parse().ok()?));
+    let trace = TRACE_HEADERS.into_iter().filter_map(trace);
+    [("authorization", credential.clone())].into_iter().chain(trace).collect()
+}
+
+/// A call with this metadata.
+pub(super) fn call<T>(message: T, metadata: &Metadata) -> Request<T> {
+    let mut request = Request::new(message);
+    for (name, value) in metadata {
+        request.metadata_mut().insert(*name, value.clone());
+    }
+    request
+}
+
+/// The plugin's id in the path. Any text is taken; the service looks at its first 20 characters (CONTRACT 1.5).
+pub(super) struct PluginId(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PluginId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| Problem::no_plugin())?;
+        plugin_id(&params).map(Self).ok_or_else(Problem::no_plugin)
+    }
+}
+
+/// The plugin's id among the parameters of a path.
+pub(super) fn plugin_id(params: &RawPathParams) -> Option<String> {
+    params.iter().find(|(name, _)| *name == PLUGIN_ID).map(|(_, value)| value.to_owned())
+}
+
+/// The pairs after the question mark, in order; a name may come more than once.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let pairs = extract::Query::from_request_parts(parts, state).await;
+        pairs.map(|extract::Query(pairs)| Self(pairs)).map_err(|_| Problem::invalid("query", "can't be read"))
+    }
+}
+
+impl Query {
+    /// All values of a name.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a name that may come once.
+    ///
+    /// # Errors
+    /// It comes more than once.
+    pub(super) fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
+        let mut values = self.all(name);
+        let value = values.next();
+        if values.next().is_some() { Err(Problem::invalid(name, "is there more than once")) } else { Ok(value) }
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    /// It is no number, or comes more than once.
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+        let invalid = |_| Problem::invalid(name, "must be a whole number");
+        self.one(name)?.map(|text| text.parse().map_err(invalid)).transpose()
+    }
+
+    /// Yes or no; no when it is missing.
+    ///
+    /// # Errors
+    /// It is neither, or comes more than once.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+        match self.one(name)? {
+            Some("true") => Ok(true),
+            Some("false") | None => Ok(false),
+            Some(_) => Err(Problem::invalid(name, "must be true or false")),
+        }
+    }
+}
+
+/// Whether to answer before a change has settled.
+pub(super) struct RespondAsync(pub(super) bool);
+
+impl<S: Sync> FromRequestParts<S> for RespondAsync {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let values = parts.headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+        let mut preferences = values.flat_map(|value| value.split(','));
+        Ok(Self(preferences.any(|one| one.split(';').next().is_some_and(|name| name.trim() == RESPOND_ASYNC))))
+    }
+}
+
+impl RespondAsync {
+    /// The plugin, with 202 when it has not been waited for (RFC 7240).
+    pub(super) fn plugin(self, changed: Option<v1::Plugin>) -> Result<Response, Problem> {
+        let mut response = plugin(changed)?;
+        if self.0 {
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response.headers_mut().insert(PREFERENCE_APPLIED, HeaderValue::from_static(RESPOND_ASYNC));
+        }
+        Ok(response)
+    }
+}
+
+/// A plugin out of an answer of the service.
+pub(super) fn plugin(plugin: Option<v1::Plugin>) -> Result<Response, Problem> {
+    plugin.map(views::Plugin::from).map(|plugin| json(&plugin)).ok_or_else(Problem::internal)
+}
+
+/// A body that comes piece by piece. One that fails on its way breaks the connection, so that nobody takes a part for the whole.
+pub(super) fn streamed(
+    pieces: impl Stream<Item = Result<impl Into<Bytes> + 'static, Status>> + Send + 'static,
+) -> Body {
+    // The body is sent when the request's handler has long returned.
+    let span = Span::current();
+    Body::from_stream(pieces.map_err(move |status| {
+        span.in_scope(
+            || tracing::warn!(code = ?status.code(), message = status.message(), "an answer failed on its way"),
+        );
+        io::Error::other("the answer failed on its way")
+    }))
+}
+
+/// One JSON document and a line break (CONTRACT 1.3).
+pub(super) fn json(document: &impl Serialize) -> Response {
+    match serde_json::to_string(document) {
+        Ok(text) => ([(CONTENT_TYPE, JSON)], text + "\n").into_response(),
+        Err(_) => Problem::internal().into_response(),
+    }
+}
+
+/// Does the request's Accept prefer one media type to another? By the quality, then by whether it names it rather than a range,
+/// then by the place. Nothing is less than anything.
+pub(super) fn prefers(headers: &HeaderMap, media: &str, other: &str) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges: Vec<&str> = values.flat_map(|value| value.split(',')).collect();
+    wish(&ranges, media) > wish(&ranges, other)
+}
+
+/// What the most specific range that fits says of a media type; nothing when it is not wanted.
+fn wish(ranges: &[&str], media: &str) -> Option<(u32, u8, Reverse<usize>)> {
+    let fitting = ranges.iter().enumerate().filter_map(|(place, range)| {
+        let mut parts = range.split(';');
+        let specificity = match parts.next()?.trim() {
+            "*/*" => 0,
+            "application/*" => 1,
+            range => range.eq_ignore_ascii_case(media).then_some(2)?,
+        };
+        Some((specificity, quality(parts), place))
+    });
+    let (specificity, quality, place) = fitting.max_by_key(|(specificity, ..)| *specificity)?;
+    (quality > 0).then_some((quality, specificity, Reverse(place)))
+}
+
+/// The quality in thousandths.
+fn quality<'a>(mut parameters: impl Iterator<Item = &'a str>) -> u32 {
+    let quality = parameters.find_map(|parameter| parameter.trim().strip_prefix("q=")?.parse::<f32>().ok());
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=1 before")]
+    quality.map_or(1000, |quality| (quality.clamp(0.0, 1.0) * 1000.0) as u32)
+}

@@ -1,0 +1,368 @@
+//! Plugins as REST clients see them (CONTRACT 2). The OpenAPI document has its schemas from here.
+
+use jiff::Timestamp;
+use prost_types::Struct;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Object,
+        schema::{SchemaType, Type},
+    },
+};
+
+use super::schemas::{DesiredState, JsonObject, PluginState, StoredManifest};
+use crate::api::{
+    json,
+    v1::{
+        self, ActiveState, PluginMode, PluginStatus as Reported, ReportedState, configuration_field::Type as FieldType,
+    },
+};
+
+/// Key of a stopping plugin's details with the state that it leaves.
+const STOPPING_FROM: &str = "stopping_from";
+
+/// What the API puts before the name of a state.
+const PREFIX: &str = "REPORTED_STATE_";
+
+/// One plugin.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Plugin {
+    /// The installation's id, which is not the manifest's.
+    #[schema(pattern = "^[0-9a-v]{20}$")]
+    id: String,
+    added_at: Timestamp,
+    name: String,
+    description: String,
+    version: String,
+    status: PluginStatus,
+    connection: PluginConnection,
+    #[schema(value_type = StoredManifest)]
+    manifest: Map<String, Value>,
+    plugd: PluginExtras,
+}
+
+/// All plugins.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PluginList {
+    pub(super) plugins: Vec<Plugin>,
+}
+
+/// What a plugin does. Each state has its own keys and no other, because clients tell them apart by these.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(discriminator(property_name = "active_state", mapping(
+    ("inactive" = "#/components/schemas/PluginInactive"),
+    ("starting" = "#/components/schemas/PluginStarting"),
+    ("connecting" = "#/components/schemas/PluginConnecting"),
+    ("active" = "#/components/schemas/PluginActive"),
+    ("error" = "#/components/schemas/PluginError"),
+    ("restarting" = "#/components/schemas/PluginRestarting"),
+)))]
+pub(super) enum PluginStatus {
+    Inactive(PluginInactive),
+    Starting(PluginStarting),
+    Connecting(PluginConnecting),
+    Active(PluginActive),
+    Error(PluginError),
+    Restarting(PluginRestarting),
+}
+
+/// Nothing of the plugin runs.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PluginInactive {
+    active_state: &'static str,
+    deactivated_at: Timestamp,
+}
+
+/// The plugin's process is being started.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PluginStarting {
+    active_state: &'static str,
+    starting_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    transition: Option<PluginTransition>,
+}
+
+/// The plugin is expected to connect.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PluginConnecting {
+    active_state: &'static str,
+    connecting_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    transition: Option<PluginTransition>,
+}
+
+/// The plugin is connected.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PluginActive {
+    active_state: &'static str,
+    activated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    transition: Option<PluginTransition>,
+}
+
+/// The plugin failed and is not started again.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PluginError {
+    active_state: &'static str,
+    message: String,
+    #[schema(value_type = JsonObject)]
+    details: Map<String, Value>,
+}
+
+/// The plugin failed and will be started again.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PluginRestarting {
+    active_state: &'static str,
+    message: String,
+    #[schema(value_type = JsonObject)]
+    details: Map<String, Value>,
+}
+
+/// A plugin that is being stopped shows the state that it leaves until nothing of it runs any more.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PluginTransition {
+    Stopping,
+}
+
+/// How a plugin is connected.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(discriminator(property_name = "mode", mapping(
+    ("supervised" = "#/components/schemas/SupervisedConnection"),
+    ("external" = "#/components/schemas/ExternalConnection"),
+)))]
+pub(super) enum PluginConnection {
+    Supervised(SupervisedConnection),
+    External(ExternalConnection),
+}
+
+/// plugd runs the plugin.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SupervisedConnection {
+    mode: &'static str,
+}
+
+/// Somebody else runs the plugin, which connects with this token. Only who may change plugins sees it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ExternalConnection {
+    mode: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    token: String,
+}
+
+/// What plugd knows of a plugin beyond the contract, where no client takes it for something else.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PluginExtras {
+    #[schema(value_type = DesiredState)]
+    desired_state: &'static str,
+    generation: u64,
+    observed_generation: u64,
+    revision: u64,
+    configuration_revision: u64,
+    #[schema(value_type = PluginState)]
+    state: String,
+    since: Timestamp,
+    restart_count: u32,
+    degraded: bool,
+    events_dropped: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pid: u32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    run_id: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    package_digest: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    previous_package_digest: String,
+}
+
+/// The fields that a manifest declares.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PluginConfigurationSchema {
+    pub(super) fields: Vec<PluginConfigurationField>,
+}
+
+/// A field that a form asks for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PluginConfigurationField {
+    r#type: PluginConfigurationFieldType,
+    id: String,
+    label: String,
+    description: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = scalar, required = false)]
+    default: Option<Value>,
+}
+
+/// What a field's value is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PluginConfigurationFieldType {
+    String,
+    Number,
+    Boolean,
+}
+
+fn scalar() -> Object {
+    Object::with_type(SchemaType::from_iter([Type::String, Type::Number, Type::Boolean]))
+}
+
+/// The new token of an external plugin.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PluginToken {
+    pub(super) token: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// A protobuf struct as an object; none is an empty one.
+pub(super) fn object(fields: Option<&Struct>) -> Map<String, Value> {
+    fields.map(json::from_struct).unwrap_or_default()
+}
+
+/// A time; none, or one out of range, is the epoch.
+pub(super) fn time(time: Option<&prost_types::Timestamp>) -> Timestamp {
+    let time = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok());
+    time.unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+impl From<v1::Plugin> for Plugin {
+    fn from(plugin: v1::Plugin) -> Self {
+        let unreported = Reported::default();
+        let reported = plugin.status.as_ref().unwrap_or(&unreported);
+        Self {
+            added_at: time(plugin.create_time.as_ref()),
+            status: PluginStatus::from(reported),
+            connection: PluginConnection::of(&plugin),
+            manifest: object(plugin.manifest.as_ref()),
+            plugd: PluginExtras::of(&plugin, reported),
+            id: plugin.id,
+            name: plugin.name,
+            description: plugin.description,
+            version: plugin.version,
+        }
+    }
+}
+
+impl From<&Reported> for PluginStatus {
+    fn from(reported: &Reported) -> Self {
+        let since = time(reported.since.as_ref());
+        let details = object(reported.details.as_ref());
+        let message = reported.message.clone();
+        match reported.state() {
+            ReportedState::Inactive | ReportedState::Unspecified => {
+                Self::Inactive(PluginInactive { active_state: "inactive", deactivated_at: since })
+            }
+            ReportedState::Starting => Self::starting(since, None),
+            ReportedState::Connecting => Self::connecting(since, None),
+            ReportedState::Active => Self::active(since, None),
+            ReportedState::Stopping => Self::stopping(details.get(STOPPING_FROM).and_then(Value::as_str), since),
+            ReportedState::Restarting => {
+                Self::Restarting(PluginRestarting { active_state: "restarting", message, details })
+            }
+            ReportedState::Error => Self::Error(PluginError { active_state: "error", message, details }),
+        }
+    }
+}
+
+impl PluginStatus {
+    fn starting(starting_at: Timestamp, transition: Option<PluginTransition>) -> Self {
+        Self::Starting(PluginStarting { active_state: "starting", starting_at, transition })
+    }
+
+    fn connecting(connecting_at: Timestamp, transition: Option<PluginTransition>) -> Self {
+        Self::Connecting(PluginConnecting { active_state: "connecting", connecting_at, transition })
+    }
+
+    fn active(activated_at: Timestamp, transition: Option<PluginTransition>) -> Self {
+        Self::Active(PluginActive { active_state: "active", activated_at, transition })
+    }
+
+    /// Clients have no word for this state: it is the one that is being left, with a transition beside it.
+    fn stopping(from: Option<&str>, since: Timestamp) -> Self {
+        let transition = Some(PluginTransition::Stopping);
+        match from {
+            Some("starting") => Self::starting(since, transition),
+            Some("connecting") => Self::connecting(since, transition),
+            _ => Self::active(since, transition),
+        }
+    }
+}
+
+impl PluginConnection {
+    fn of(plugin: &v1::Plugin) -> Self {
+        match plugin.mode() {
+            PluginMode::External => {
+                Self::External(ExternalConnection { mode: "external", token: plugin.token.clone() })
+            }
+            PluginMode::Supervised | PluginMode::Unspecified => {
+                Self::Supervised(SupervisedConnection { mode: "supervised" })
+            }
+        }
+    }
+}
+
+impl PluginExtras {
+    fn of(plugin: &v1::Plugin, reported: &Reported) -> Self {
+        Self {
+            desired_state: if plugin.desired_state() == ActiveState::Active { "active" } else { "inactive" },
+            generation: plugin.generation,
+            observed_generation: reported.observed_generation,
+            revision: plugin.revision,
+            configuration_revision: plugin.configuration_revision,
+            state: name_of(reported.state()),
+            since: time(reported.since.as_ref()),
+            restart_count: reported.restart_count,
+            degraded: reported.degraded,
+            events_dropped: reported.events_dropped,
+            pid: reported.pid,
+            run_id: reported.run_id.clone(),
+            package_digest: plugin.package_digest.clone(),
+            previous_package_digest: plugin.previous_package_digest.clone(),
+        }
+    }
+}
+
+/// A state's name, as filters and plugd's own keys have it.
+fn name_of(state: ReportedState) -> String {
+    state.as_str_name().trim_start_matches(PREFIX).to_ascii_lowercase()
+}
+
+/// The state of this name.
+pub(super) fn state_of(name: &str) -> Option<ReportedState> {
+    let found = ReportedState::from_str_name(&format!("{PREFIX}{}", name.to_ascii_uppercase()))?;
+    (found != ReportedState::Unspecified && name_of(found) == name).then_some(found)
+}
+
+impl From<&v1::ConfigurationField> for PluginConfigurationField {
+    fn from(field: &v1::ConfigurationField) -> Self {
+        let kind = match field.r#type() {
+            FieldType::Number => PluginConfigurationFieldType::Number,
+            FieldType::Boolean => PluginConfigurationFieldType::Boolean,
+            FieldType::String | FieldType::Unspecified => PluginConfigurationFieldType::String,
+        };
+        Self {
+            r#type: kind,
+            id: field.id.clone(),
+            label: field.label.clone(),
+            description: field.description.clone(),
+            default: field.default.as_ref().map(json::from_value),
+        }
+    }
+}
