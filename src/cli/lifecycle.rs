@@ -56,7 +56,7 @@ impl Activate {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let (api, waiting) = (&context.api, self.which.waiting);
         let act = async |id: String| wait::start(api, &id, set(api, &id, ActiveState::Active, waiting)).await;
-        self.which.each(context, is_run_here, act, &sentence, "activated").await
+        self.which.each(context, is_run_here, Task { act, tell: &sentence, done: "activated" }).await
     }
 }
 
@@ -64,7 +64,7 @@ impl Deactivate {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let waiting = self.which.waiting;
         let act = async |id: String| Ok(set(&context.api, &id, ActiveState::Inactive, waiting).await?);
-        self.which.each(context, is_run_here, act, &sentence, "deactivated").await
+        self.which.each(context, is_run_here, Task { act, tell: &sentence, done: "deactivated" }).await
     }
 }
 
@@ -77,7 +77,7 @@ impl Restart {
         // Its state is still the one before.
         let begun = |_: &Ui, plugin: &Plugin| format!("{} {} is to be started anew", plugin.id, sanitize(&plugin.name));
         let tell: &dyn Fn(&Ui, &Plugin) -> String = if waiting.no_wait { &begun } else { &sentence };
-        self.which.each(context, is_meant, act, tell, "restarted").await
+        self.which.each(context, is_meant, Task { act, tell, done: "restarted" }).await
     }
 }
 
@@ -86,9 +86,7 @@ impl Which {
         self,
         context: &Context,
         is_meant: impl Fn(&Plugin) -> bool,
-        act: impl AsyncFn(String) -> Result<Plugin, Failure>,
-        tell: &dyn Fn(&Ui, &Plugin) -> String,
-        done: &str,
+        Task { act, tell, done }: Task<'_, impl AsyncFn(String) -> Result<Plugin, Failure>>,
     ) -> Result<(), Failure> {
         let act = async |id: String| during(context, &id.clone(), act(id)).await;
         self.selection.plugins(context, is_meant).await?.each(context, Task { act, tell, done }).await

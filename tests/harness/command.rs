@@ -238,7 +238,6 @@ impl Running {
 
 /// Did it end well, be it by the signal that it was sent?
 pub(crate) fn is_interrupted_or_ok(status: ExitStatus) -> bool {
-    println!("it ended with {status}");
     status.success() || status.signal() == Some(Signal::INT.as_raw())
 }
 

@@ -106,6 +106,6 @@ pub(crate) async fn url_told_to(plugd: &Plugd, id: &str) -> String {
     });
     let environment = fs::read(format!("/proc/{}/environ", pid.await)).unwrap();
     let variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-    let urls = variables.filter_map(|variable| variable.strip_prefix("PLUGD_RPC_URL=").map(str::to_owned));
-    urls.last().unwrap()
+    let mut urls = variables.filter_map(|variable| variable.strip_prefix("PLUGD_RPC_URL=").map(str::to_owned));
+    urls.next_back().unwrap()
 }

@@ -270,9 +270,7 @@ impl Plugd {
         gone(self.pid()).await;
         let took = began.elapsed();
         let mut serving = self.running.take().unwrap();
-        let status = serving.child.wait().unwrap();
-        println!("plugd ended with {status}");
-        (status, took)
+        (serving.child.wait().unwrap(), took)
     }
 }
 
