@@ -136,7 +136,7 @@ impl Actor {
         let checked = self.check_may_change(None);
         // If it is refused, something else is desired by now.
         if let Ok(Some(desired)) = checked.and_then(|()| DesiredChange::GoBack { from, to }.apply(&self.plugin)) {
-            tracing::warn!(%from, %to, "the update failed; the previous package is desired again");
+            tracing::info!(%from, %to, "the update failed; the previous package is desired again");
             self.commit(desired, PLUGD.to_owned(), After::GoBack);
         }
     }
