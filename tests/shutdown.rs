@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use plugd::api::v1::ReportedState::Connecting;
-use tokio::join;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{join, time::timeout};
 use tonic::Code;
 
-use crate::harness::{Plugd, reason};
+use crate::harness::{Plugd, Running, gone, program, reason};
 
 const GRACE: Duration = Duration::from_secs(2);
 /// So many that a busy host and one after the other can be told apart.
@@ -28,6 +29,27 @@ async fn sigterm_stops_stubborn_plugins_side_by_side_and_exits_well() {
     assert!(took >= GRACE, "they were given their time: {took:?}");
     assert!(took < STUBBORN * GRACE, "one after the other: {took:?}");
     assert!(ids.iter().all(|id| Plugd::processes_of(id).is_empty()));
+}
+
+/// Longer than a store that answers at once needs to close.
+const WHILE: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_store_that_is_slow_at_the_end_still_gets_the_last_reports() {
+    const HOLD: &str = "import signal, sqlite3, sys; d = sqlite3.connect(sys.argv[1], isolation_level=None); \
+                        d.execute('begin immediate'); print('held', flush=True); signal.pause()";
+    let mut plugd = Plugd::start().await;
+    plugd.api().run(&["tame"]).await;
+    let mut holder = program("python3");
+    let mut holder = Running::start(holder.args(["-c", HOLD]).arg(plugd.data_dir().join("plugd.db")));
+    holder.find("held").await;
+
+    kill_process(Pid::from_raw(plugd.pid().try_into().unwrap()).unwrap(), Signal::TERM).unwrap();
+    assert!(timeout(WHILE, gone(plugd.pid())).await.is_err(), "it waits for its database");
+    holder.signal(Signal::KILL);
+
+    let status = plugd.ended().await;
+    assert!(status.success(), "{status}");
 }
 
 #[tokio::test]

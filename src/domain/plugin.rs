@@ -62,7 +62,7 @@ impl Plugin {
 }
 
 /// What is desired of a plugin. Each change takes the next `generation`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Desired {
     /// Who runs it; never changes.
     pub mode: Mode,
@@ -90,6 +90,23 @@ pub struct Desired {
     pub token: Option<String>,
     /// Counts the tokens it has had; a connection of an earlier epoch is refused.
     pub token_epoch: u64,
+}
+
+/// For logs: neither the token nor the configuration, which are secrets, nor a manifest, which may be large.
+impl fmt::Debug for Desired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desired")
+            .field("generation", &self.generation)
+            .field("active", &self.active)
+            .field("active_generation", &self.active_generation)
+            .field("restart_generation", &self.restart_generation)
+            .field("package", &self.package)
+            .field("previous_package", &self.previous_digest())
+            .field("is_restored", &self.is_restored)
+            .field("configuration_revision", &self.configuration_revision)
+            .field("token_epoch", &self.token_epoch)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Desired {
@@ -242,6 +259,16 @@ impl std::str::FromStr for Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::lifecycle::table::mk_plugin;
+
+    #[test]
+    fn what_is_desired_is_shown_in_logs_without_its_secrets() {
+        let secret = Some("sdprt_secret".to_owned());
+        let configuration = Arc::new(Map::from_iter([("key".to_owned(), Value::from("sdprt_secret"))]));
+        let desired =
+            Desired { token: secret, configuration, ..mk_plugin(Mode::External, ActiveState::Active).desired };
+        assert!(!format!("{desired:?}").contains("secret"), "{desired:?}");
+    }
 
     #[test]
     fn a_digest_survives_its_text_form() {

@@ -242,20 +242,22 @@ impl Store {
         }
     }
 
-    /// Flushes and ends the store, for all of its handles. Takes at most 15 s.
+    /// Flushes and ends the store, for all of its handles. Takes at most 15 s, whatever the database does.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE` when something did not become durable or the database did not close.
     pub async fn close(self) -> Result<()> {
         let flushed = self.flush().await;
+        timeout(CLOSE_TIMEOUT, self.disconnect()).await.unwrap_or_else(|_| Err(unavailable()))?;
+        flushed
+    }
+
+    async fn disconnect(&self) -> Result<()> {
         // The writer's connection comes last: it takes the write-ahead log into the database.
         self.reader.close().await;
         let (reply, closed) = oneshot::channel();
         self.ops.send(Op::Close(reply)).map_err(|_| unavailable())?;
-        match timeout(CLOSE_TIMEOUT, closed).await {
-            Ok(Ok(())) => flushed,
-            _ => Err(unavailable()),
-        }
+        closed.await.map_err(|_| unavailable())
     }
 
     async fn change(&self, what: What) -> Result<Arc<Plugin>> {

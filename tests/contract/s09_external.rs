@@ -36,6 +36,7 @@ async fn a_registered_plugin_is_connecting_then_active_then_connecting_9() {
 
     assert_eq!(status_of(&plugd.api().get(id).await.unwrap()).pid, 0, "plugd runs no process for it");
 
+    assert!(!plugd.said().contains(secret), "the token is in plugd's log: {}", plugd.said());
     drop(wire);
     settle(&plugd, id, Connecting).await;
     let lost = rest.get(&path).await.expect(200);

@@ -177,10 +177,10 @@ async fn an_answer_counts_only_from_who_was_asked() {
     let plugin = mk_caller().await;
     let hosts = Hosts::default();
     let (asked, mut calls) = serve(&hosts, &["robot_run"]);
-    let (stranger, _of_stranger) = serve(&hosts, &["other"]);
+    let (other, _of_other) = serve(&hosts, &["other"]);
     let application = async {
         let call = next(&mut calls).await;
-        assert!(!hosts.answer(stranger, &call.id, Ok(object(json!({"by": "stranger"})))));
+        assert!(!hosts.answer(other, &call.id, Ok(object(json!({"by": "other"})))));
         assert!(hosts.answer(asked, &call.id, Ok(object(json!({"by": "asked"})))));
     };
     let (answer, ()) = tokio::join!(call(&hosts, &plugin, "robot_run"), application);
