@@ -47,8 +47,11 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
-    /// A file of the database is no longer where it was opened.
-    #[error("{} was deleted or replaced while plugd runs; put it back, or stop plugd and restore a backup", path.display())]
+    /// A file of the database is no longer where it was opened, or not whole.
+    #[error(
+        "{} was deleted, replaced or made shorter while plugd runs; put it back, or stop plugd and restore a backup",
+        path.display()
+    )]
     Gone {
         /// The file.
         path: PathBuf,

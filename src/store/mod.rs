@@ -20,28 +20,29 @@ use tokio::{
 use self::{
     error::unavailable,
     location::Location,
+    plan::{Change, Op, Reply, TokenOp, What},
     reader::Reader,
-    writer::op::{Change, Op, Reply, TokenOp, What},
 };
 use crate::domain::{Commit, Desired, Plugin, PluginId, Reported, Result, TokenId, access::AccessToken};
 
 mod address;
-mod connect;
-mod convert;
-mod documents;
+mod commit;
+mod compaction;
 #[allow(unreachable_pub, missing_docs, reason = "sea-orm's derives write `pub` items without docs")]
 mod entity;
 mod error;
-mod journal;
+mod lease;
 mod location;
 mod migration;
 mod open;
 pub mod packages;
+mod plan;
+mod postgres;
 mod reader;
-mod record;
 mod reserve;
-mod seat;
-mod server;
+mod rows;
+mod sqlite;
+mod tokens;
 mod writer;
 
 #[cfg(test)]
@@ -72,6 +73,8 @@ pub struct Options {
 /// What the store remembers when it is opened.
 #[derive(Debug, Clone)]
 pub struct Loaded {
+    /// Names the database, for as long as it exists.
+    pub database_id: String,
     /// Names this history of revisions; another store has another.
     pub epoch: String,
     /// The newest revision; 0 when there is none.
@@ -104,7 +107,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Stores a new plugin. Its `revision`, and that of its installation, is ignored: it gets the next one.
+    /// Stores a new plugin. Its `revision`, and that of its installation, is ignored: it gets the next one. Where its
+    /// `request_id` has installed one already, that one is the answer.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`; `INTERNAL` when the id is taken.

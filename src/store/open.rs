@@ -1,32 +1,24 @@
 //! Opening the store: lock, connect, migrate, load.
 
 use std::{
-    collections::HashMap,
     path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait};
+use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, QueryResult, QueryTrait};
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Loaded, OnCommit, Options, Store, StoreError,
-    address::{Address, Kind},
-    connect, convert,
-    documents::Documents,
     entity::plugin,
+    lease::{self, Lease},
     migration,
+    plan::Records,
     reader::Reader,
-    record::{self, Rest},
-    seat::{self, Seat},
-    server,
-    writer::{
-        Start, Writer,
-        plan::{Record, Records},
-        tokens,
-    },
+    rows::{References, unsigned},
+    tokens,
+    writer::{Start, Writer},
 };
-use crate::domain::Plugin;
 
 /// A store that is open and does not write yet: its owner reads [`Loaded`] first.
 pub struct Opened {
@@ -49,32 +41,32 @@ pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
 
 async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
     let Options { address, journal_keep } = options;
-    let seat = Seat::take(address).await?;
-    let (reader, records, loaded) = match load(&seat).await {
+    let lease = Lease::open(address).await?;
+    let (reader, records, loaded) = match load(&lease).await {
         Ok(read) => read,
-        Err(error) => return Err(given_up(seat, error).await),
+        Err(error) => return Err(given_up(lease, error).await),
     };
     let (head, compacted) = (loaded.head, Arc::new(AtomicU64::new(loaded.compacted)));
     let is_whole = loaded.unreadable.is_empty();
-    let start = Start { seat, reader: reader.clone(), records, head, journal_keep, compacted };
+    let start = Start { lease, reader: reader.clone(), records, head, journal_keep, compacted };
     Ok((Opened { start, reader, is_whole }, loaded))
 }
 
-async fn load(seat: &Seat) -> Result<(Reader, Records, Loaded), StoreError> {
-    migration::migrate(seat.db()).await?;
-    let row = seat::claim(seat).await?;
-    let (epoch, head, compacted) = (row.epoch, convert::unsigned(row.head)?, convert::unsigned(row.compacted)?);
-    let (records, unreadable) = records(seat.db()).await?;
-    let tokens = tokens::all(seat.db()).await?;
-    let reader = Reader::new(readers(seat.address()).await?);
-    seat.location().note().await?;
-    let loaded = Loaded { epoch, head, compacted, plugins: in_order(&records), unreadable, tokens };
-    Ok((reader, records, loaded))
+async fn load(lease: &Lease) -> Result<(Reader, Records, Loaded), StoreError> {
+    migration::migrate(lease.db()).await?;
+    let row = lease.acquire().await?;
+    let (head, compacted) = (unsigned(row.head)?, unsigned(row.compacted)?);
+    let (records, unreadable) = records(lease.db()).await?;
+    let (plugins, tokens) = (records.in_order(), tokens::all(lease.db()).await?);
+    let reader = Reader::new(lease::readers(lease.address()).await?);
+    lease.location().note().await?;
+    let (database_id, epoch) = (row.database_id, row.epoch);
+    Ok((reader, records, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens }))
 }
 
 /// Leaves the database to the next start, with the room that is reserved for that.
-async fn given_up(seat: Seat, error: StoreError) -> StoreError {
-    if let Err(error) = seat.release().await {
+async fn given_up(lease: Lease, error: StoreError) -> StoreError {
+    if let Err(error) = lease.release().await {
         tracing::debug!(%error, "a database that can't be read could not be closed either");
     }
     error
@@ -87,55 +79,38 @@ impl Opened {
     pub fn start(self, on_commit: OnCommit) -> Store {
         let (ops, received) = mpsc::unbounded_channel();
         let (healthy, health) = watch::channel(true);
-        let (compacted, location) = (Arc::clone(&self.start.compacted), Arc::clone(self.start.seat.location()));
+        let (compacted, location) = (Arc::clone(&self.start.compacted), Arc::clone(self.start.lease.location()));
         tokio::spawn(Writer::new(self.start, on_commit, received, healthy).run());
         Store { ops, health, location, is_whole: self.is_whole, compacted, reader: self.reader }
     }
 }
 
-/// A few connections that can only read.
-///
-/// # Errors
-/// The database's own.
-pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, StoreError> {
-    match address.kind() {
-        Kind::File(path) => connect::readers(path).await,
-        Kind::Server(url) => server::readers(url).await,
-    }
-}
-
 /// The records, and the ids of those that can't be understood: one of them must not keep all others from being run.
 async fn records(db: &impl ConnectionTrait) -> Result<(Records, Vec<String>), StoreError> {
-    let rows = plugin::Entity::find().all(db).await?;
-    let digests = rows.iter().flat_map(|row| [&row.manifest, &row.configuration]);
-    let mut documents = Documents::load(db, digests).await?;
-    let (mut records, mut unreadable) = (HashMap::new(), Vec::new());
+    let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
+    for found in db.query_all(plugin::Entity::find().as_query()).await? {
+        match plugin::Model::from_query_result(&found, "") {
+            Ok(row) => rows.push(row),
+            Err(error) => unreadable.push(left_out(id(&found)?, &error.into())),
+        }
+    }
+    let references = References::load(db, &rows).await?;
+    let mut records = Records::default();
     for row in rows {
-        match record(&row, &mut documents) {
-            Ok(record) => drop(records.insert(record.plugin.id, record)),
-            Err(error) => {
-                tracing::error!(plugin = row.id, %error, "a plugin is left out: its record can't be read, and is kept");
-                unreadable.push(row.id);
-            }
+        let id = row.id;
+        match references.record(row) {
+            Ok(record) => records.put(record),
+            Err(error) => unreadable.push(left_out(id.to_string(), &error)),
         }
     }
     Ok((records, unreadable))
 }
 
-fn record(row: &plugin::Model, documents: &mut Documents) -> Result<Record, StoreError> {
-    let manifest = convert::digest(&row.manifest)?;
-    let configuration = convert::digest(&row.configuration)?;
-    let rest = Rest {
-        id: convert::parse(&row.id)?,
-        revision: convert::unsigned(row.revision)?,
-        manifest: documents.manifest(manifest)?,
-        configuration: documents.configuration(configuration)?,
-    };
-    Ok(Record { plugin: Arc::new(record::decode(&row.record, rest)?), manifest, configuration })
+fn id(row: &QueryResult) -> Result<String, StoreError> {
+    Ok(row.try_get("", "id")?)
 }
 
-fn in_order(records: &Records) -> Vec<Plugin> {
-    let mut plugins: Vec<Plugin> = records.values().map(|record| Plugin::clone(&record.plugin)).collect();
-    plugins.sort_by_key(Plugin::place);
-    plugins
+fn left_out(id: String, error: &StoreError) -> String {
+    tracing::error!(plugin = id, %error, "a plugin is left out: its record can't be read, and is kept");
+    id
 }

@@ -7,14 +7,14 @@ use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOr
 use serde_json::{Map, Value};
 
 use super::{
-    StoreError, convert,
-    documents::Documents,
-    entity::configuration_history::{Column, Entity, Model},
+    StoreError, commit,
+    entity::{configuration, journal},
     error::unavailable,
-    journal,
-    writer::{tokens, within},
+    rows::{self, from_column, signed, unsigned},
+    tokens,
+    writer::within,
 };
-use crate::domain::{Commit, PluginId, Result, TokenId, access::AccessToken};
+use crate::domain::{Commit, Error, PluginId, Reason, Result, TokenId, access::AccessToken};
 
 /// The longest page; bounds what one call can take of memory.
 const LONGEST_PAGE: u64 = 1024;
@@ -66,12 +66,14 @@ impl Reader {
 
     /// See [`super::Store::journal_after`].
     pub(super) async fn journal_after(&self, revision: u64, limit: usize) -> Result<Vec<Arc<Commit>>> {
-        within(async { journal::after(&self.db()?, revision, limit).await }).await.map_err(|error| hide(&error))?
+        within(async { journal_after(&self.db()?, revision, limit as u64).await })
+            .await
+            .map_err(|error| hide(&error))?
     }
 
     /// See [`super::Store::deleted`].
     pub(super) async fn deleted(&self, ids: &[PluginId]) -> Result<Vec<PluginId>> {
-        within(async { journal::deleted(&self.db()?, ids).await }).await.map_err(|error| hide(&error))
+        within(async { deleted(&self.db()?, ids).await }).await.map_err(|error| hide(&error))
     }
 
     /// See [`super::Store::tokens`].
@@ -87,7 +89,7 @@ impl Reader {
         limit: u64,
     ) -> Result<Vec<ConfigurationRevision>> {
         let limit = limit.min(LONGEST_PAGE);
-        within(async { history(&self.db()?, id, before, limit).await }).await.map_err(|error| hide(&error))
+        within(async { configurations(&self.db()?, id, before, limit).await }).await.map_err(|error| hide(&error))
     }
 
     /// Closes the connections, once nobody reads. Broken off, it has yet to be done to its end, by another call.
@@ -117,35 +119,77 @@ impl Reader {
     }
 }
 
-async fn history(
+/// What the domain refuses is the inner error.
+async fn journal_after(
+    db: &DatabaseConnection,
+    revision: u64,
+    limit: u64,
+) -> Result<Result<Vec<Arc<Commit>>>, StoreError> {
+    // One transaction, so that a compaction meanwhile can't open a gap between the check and the rows.
+    let transaction = db.begin().await?;
+    let (head, compacted) = commit::standing(&transaction).await?;
+    if let Err(refusal) = check(revision, head, compacted) {
+        return Ok(Err(refusal));
+    }
+    let rows = journal::Entity::find()
+        .filter(journal::Column::Revision.gt(signed(revision)))
+        .order_by_asc(journal::Column::Revision)
+        .limit(limit.min(LONGEST_PAGE))
+        .all(&transaction)
+        .await?;
+    let commits = rows::commits(&transaction, rows).await?;
+    transaction.commit().await?;
+    Ok(Ok(commits))
+}
+
+fn check(revision: u64, head: u64, compacted: u64) -> Result<()> {
+    let refuse = |reason, what: &str| {
+        let error = Error::new(reason, format!("revision {revision} {what}"));
+        Err(error.with("compact_revision", compacted).with("head_revision", head))
+    };
+    match revision {
+        _ if revision < compacted => refuse(Reason::RevisionCompacted, "is no longer kept"),
+        _ if revision > head => refuse(Reason::RevisionUnknown, "does not exist yet"),
+        _ => Ok(()),
+    }
+}
+
+/// Those of these plugins whose deletion is still in the journal.
+async fn deleted(db: &DatabaseConnection, ids: &[PluginId]) -> Result<Vec<PluginId>, StoreError> {
+    let removals = journal::Entity::find().select_only().column(journal::Column::PluginId);
+    let removals = removals.filter(journal::Column::Removal.eq(true));
+    let ids = journal::Column::PluginId.is_in(ids.iter().copied());
+    Ok(removals.filter(ids).into_tuple().all(db).await?)
+}
+
+async fn configurations(
     db: &DatabaseConnection,
     id: PluginId,
     before: Option<u64>,
     limit: u64,
 ) -> Result<Vec<ConfigurationRevision>, StoreError> {
-    // One transaction, so that a document can't be collected before it is read.
-    let transaction = db.begin().await?;
-    let mut query = Entity::find().filter(Column::PluginId.eq(id.to_string()));
+    use configuration::{Column, Entity};
+    let mut query = Entity::find().filter(Column::PluginId.eq(id)).filter(Column::Retired.is_null());
     if let Some(before) = before {
-        query = query.filter(Column::Revision.lt(convert::signed(before)));
+        query = query.filter(Column::Revision.lt(signed(before)));
     }
-    let rows = query.order_by_desc(Column::Revision).limit(Some(limit)).all(&transaction).await?;
-    let mut documents = Documents::load(&transaction, rows.iter().map(|row| &row.configuration)).await?;
-    transaction.commit().await?;
-    rows.into_iter().map(|row| revision(row, &mut documents)).collect()
+    let rows = query.order_by_desc(Column::Revision).limit(limit).all(db).await?;
+    rows.into_iter().map(revision).collect()
 }
 
-fn revision(row: Model, documents: &mut Documents) -> Result<ConfigurationRevision, StoreError> {
+fn revision(row: configuration::Model) -> Result<ConfigurationRevision, StoreError> {
+    let not_understood =
+        |error: serde_json::Error| StoreError::Corrupt(format!("configuration {}: {error}", row.revision));
     Ok(ConfigurationRevision {
-        revision: convert::unsigned(row.revision)?,
-        configuration: Map::clone(&*documents.configuration(convert::digest(&row.configuration)?)?),
-        created: convert::parse(&row.created)?,
+        revision: unsigned(row.revision)?,
+        configuration: serde_json::from_str(&row.body).map_err(not_understood)?,
+        created: from_column(row.created)?,
         author: row.author,
     })
 }
 
 /// The error for the log; only that the store does not answer for the caller.
-fn hide(error: &StoreError) -> crate::domain::Error {
+fn hide(error: &StoreError) -> Error {
     tracing::error!(%error, "the store could not be read");
     unavailable()
 }
@@ -160,7 +204,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::store::connect;
+    use crate::store::sqlite;
 
     /// A connection that is left over would share the index of a deleted log with the next ones.
     #[tokio::test]
@@ -168,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("plugd.db");
         std::fs::write(&file, "").unwrap();
-        let reader = Reader::new(connect::readers(&file).await.unwrap());
+        let reader = Reader::new(sqlite::readers(&file).await.unwrap());
         let reading = reader.db().unwrap().begin().await.unwrap();
         assert!(reader.close().now_or_never().is_none(), "somebody reads");
         assert!(reader.db().is_err() && reader.is_closing());

@@ -5,7 +5,7 @@
 //! Store ──Op──► recv_many ──► Plan (in memory) ──► one transaction ──► records, on_commit, answers
 //!                                                        │ error
 //!                                                        ▼
-//!                               callers: UNAVAILABLE   reports: Backlog ──retry_at──► recover
+//!                               callers: UNAVAILABLE   reports: Backlog ──retry.at──► recover
 //! ```
 
 use std::{
@@ -23,24 +23,19 @@ use tokio::{
     time::timeout,
 };
 
-use super::{OnCommit, StoreError, reader::Reader, seat::Seat};
+use self::{backlog::Backlog, recovery::Retry};
+use super::{
+    OnCommit, StoreError, commit,
+    compaction::{self, Pace},
+    lease::Lease,
+    plan::{Change, Op, Plan, Records, Reply, TokenOp},
+    reader::Reader,
+    tokens,
+};
 use crate::domain::{self, Plugin};
 
-use self::{
-    backlog::Backlog,
-    op::{Change, Op, Reply, TokenOp},
-    plan::{Plan, Records},
-    recovery::Retry,
-};
-
 mod backlog;
-pub(super) mod commit;
-mod compaction;
-pub(super) mod op;
-pub(super) mod plan;
 mod recovery;
-pub(super) mod tokens;
-
 #[cfg(test)]
 mod tests;
 
@@ -51,7 +46,7 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// What the writer starts with.
 pub(super) struct Start {
-    pub(super) seat: Seat,
+    pub(super) lease: Lease,
     pub(super) reader: Reader,
     pub(super) records: Records,
     pub(super) head: u64,
@@ -65,8 +60,9 @@ pub(super) struct Writer {
     on_commit: OnCommit,
     ops: mpsc::UnboundedReceiver<Op>,
     health: Health,
+    pace: Pace,
     /// The last transaction failed, so it is unknown whether this was written.
-    unresolved: Option<(Plan, Option<u64>)>,
+    unresolved: Option<Plan>,
     backlog: Backlog,
     flushes: Vec<Reply<()>>,
     closing: Vec<oneshot::Sender<()>>,
@@ -103,6 +99,7 @@ impl Writer {
         healthy: watch::Sender<bool>,
     ) -> Self {
         Self {
+            pace: Pace::keeping(start.journal_keep),
             start,
             on_commit,
             ops,
@@ -120,7 +117,7 @@ impl Writer {
     /// go of the lock then: the other may need it.
     pub(super) async fn run(mut self) {
         let mut ops = Vec::with_capacity(MAX_BATCH);
-        let mut pulse = recovery::pulse(self.start.seat.is_remote());
+        let mut checks = recovery::checks(self.start.lease.is_remote());
         while !self.is_superseded {
             tokio::select! {
                 taken = self.ops.recv_many(&mut ops, MAX_BATCH) => {
@@ -129,7 +126,7 @@ impl Writer {
                     }
                 }
                 () = recovery::at(self.retry) => self.recover().await,
-                _ = pulse.tick(), if self.retry.is_none() => self.feel_pulse().await,
+                _ = checks.tick(), if self.retry.is_none() => self.check_health().await,
             }
         }
         self.end().await;
@@ -151,7 +148,13 @@ impl Writer {
             self.change_token(op).await;
         }
         self.answer_flushes();
-        if self.closing.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if !self.closing.is_empty() {
+            return ControlFlow::Break(());
+        }
+        if self.pace.is_steady() {
+            self.compact().await;
+        }
+        ControlFlow::Continue(())
     }
 
     async fn change(&mut self, changes: Vec<Change>) {
@@ -159,7 +162,7 @@ impl Writer {
             return self.change_while_away(changes).await;
         }
         let (plan, answers) = self.plan(changes);
-        let committed = self.commit(plan).await;
+        let committed = self.commit(plan, false).await;
         self.answer(committed, answers);
     }
 
@@ -167,9 +170,9 @@ impl Writer {
         match committed {
             Ok(()) => answers.into_iter().for_each(|(reply, answer)| send(reply, answer)),
             Err(error) => {
-                self.go_away(&error);
+                self.fail_over(&error);
                 self.keep_reports();
-                let refusal = self.start.seat.location().refusal();
+                let refusal = self.start.lease.location().refusal();
                 answers.into_iter().for_each(|(reply, _)| send(reply, Err(refusal.clone())));
             }
         }
@@ -190,80 +193,90 @@ impl Writer {
         (plan, answers)
     }
 
-    /// Stores a plan where there is room besides the reserve.
-    async fn commit(&mut self, plan: Plan) -> Result<(), StoreError> {
-        let compacted = self.start.compacted.load(Ordering::Relaxed);
-        let cut = compaction::cut(plan.head(), compacted, self.start.journal_keep);
-        self.store(plan, cut, false).await
-    }
-
-    /// Stores a plan that makes room, out of the reserve. The journal is not cut, as that takes room.
-    async fn make_room(&mut self, plan: Plan) -> Result<(), StoreError> {
-        self.store(plan, None, true).await
-    }
-
-    /// Writes a plan and, once it is durable, tells of it. After an error the plan is in `unresolved`.
-    async fn store(&mut self, plan: Plan, cut: Option<u64>, is_urgent: bool) -> Result<(), StoreError> {
+    /// Writes a plan and, once it is durable, tells of it. After an error the plan is in `unresolved`. One that is urgent
+    /// makes room, and is stored out of the reserve.
+    async fn commit(&mut self, plan: Plan, is_urgent: bool) -> Result<(), StoreError> {
         if plan.commits.is_empty() {
             return Ok(());
         }
-        match within(write(&self.start.seat, &plan, cut, is_urgent)).await {
+        match within(write(&self.start.lease, &plan, is_urgent)).await {
             Ok(()) => {
-                self.publish(plan, cut);
+                self.publish(plan);
                 Ok(())
             }
             Err(error) => {
-                self.unresolved = Some((plan, cut));
+                self.unresolved = Some(plan);
                 Err(error)
             }
         }
     }
 
-    fn publish(&mut self, plan: Plan, cut: Option<u64>) {
-        self.start.head = plan.head();
-        for (id, record) in plan.staged {
-            match record {
-                Some(record) => self.start.records.insert(id, record),
-                None => self.start.records.remove(&id),
-            };
+    fn publish(&mut self, mut plan: Plan) {
+        let commits = std::mem::take(&mut plan.commits);
+        self.start.head += commits.len() as u64;
+        plan.take_effect(&mut self.start.records);
+        (self.on_commit)(&commits);
+    }
+
+    /// Forgets some old revisions, if it is time to. What fails is tried again later, in smaller steps.
+    async fn compact(&mut self) {
+        let Start { lease, head, compacted, .. } = &self.start;
+        let due = self.pace.due(*head, compacted.load(Ordering::Relaxed)).filter(|_| self.retry.is_none());
+        let Some(upto) = due else { return };
+        let work = async {
+            lease.location().check_with_reserve().await?;
+            compaction::compact(lease, upto).await
+        };
+        let done = within(work).await;
+        self.pace.learn(done.is_ok());
+        match done {
+            Ok(()) => self.start.compacted.store(upto, Ordering::Relaxed),
+            Err(error) => {
+                tracing::warn!(%error, "old revisions could not be forgotten yet");
+                self.renew_connection().await;
+            }
         }
-        if let Some(cut) = cut {
-            self.start.compacted.store(cut, Ordering::Relaxed);
+    }
+
+    /// Nobody knows what a connection is good for on which something failed. Whether that was done after all need not be
+    /// known of what can be done twice.
+    async fn renew_connection(&mut self) {
+        if let Err(error) = self.resolve().await {
+            self.fail_over(&error);
         }
-        (self.on_commit)(&plan.commits);
     }
 
     async fn change_token(&mut self, op: TokenOp) {
         match op {
             TokenOp::Create { token, reply } => {
-                let created = self.guarded(async |seat| tokens::create(seat, token).await).await;
+                let created = self.guarded(async |lease| tokens::create(lease, token).await).await;
                 send(Some(reply), created);
             }
             TokenOp::Revoke { id, reply } => {
-                let revoked = self.guarded(async |seat| tokens::revoke(seat, id).await).await;
+                let revoked = self.guarded(async |lease| tokens::revoke(lease, id).await).await;
                 send(Some(reply), revoked.and_then(|revoked| revoked));
             }
             TokenOp::Purge { now, reply } => {
-                let purged = self.guarded(async |seat| tokens::purge(seat, now).await).await;
+                let purged = self.guarded(async |lease| tokens::purge(lease, now).await).await;
                 send(Some(reply), purged);
             }
         }
     }
 
     /// Does some work on the database, unless it is away.
-    async fn guarded<T>(&mut self, work: impl AsyncFnOnce(&Seat) -> Result<T, StoreError>) -> domain::Result<T> {
+    async fn guarded<T>(&mut self, work: impl AsyncFnOnce(&Lease) -> Result<T, StoreError>) -> domain::Result<T> {
         if self.retry.is_some() {
-            return Err(self.start.seat.location().refusal());
+            return Err(self.start.lease.location().refusal());
         }
-        let seat = &self.start.seat;
+        let lease = &self.start.lease;
         let work = async {
-            seat.location().keep_reserve().await?;
-            let done = work(seat).await;
-            still_there(seat, done).await
+            lease.location().check_with_reserve().await?;
+            let done = work(lease).await;
+            still_there(lease, done).await
         };
         within(work).await.map_err(|error| {
-            self.go_away(&error);
-            self.start.seat.location().refusal()
+            self.fail_over(&error);
+            self.start.lease.location().refusal()
         })
     }
 
@@ -282,7 +295,7 @@ impl Writer {
             tracing::error!(plugins = self.backlog.len(), "closed without the database: their last reports are lost");
         }
         self.health.set(false);
-        if let Err(error) = self.start.seat.release().await {
+        if let Err(error) = self.start.lease.release().await {
             tracing::warn!(%error, "the database could not be closed");
         }
         for reply in self.closing {
@@ -291,17 +304,20 @@ impl Writer {
     }
 }
 
-async fn write(seat: &Seat, plan: &Plan, cut: Option<u64>, is_urgent: bool) -> Result<(), StoreError> {
-    if !is_urgent {
-        seat.location().keep_reserve().await?;
+async fn write(lease: &Lease, plan: &Plan, is_urgent: bool) -> Result<(), StoreError> {
+    let location = lease.location();
+    if is_urgent {
+        location.check().await?
+    } else {
+        location.check_with_reserve().await?
     }
-    let written = commit::execute(seat, plan, cut).await;
-    still_there(seat, written).await
+    let written = commit::execute(lease, plan).await;
+    still_there(lease, written).await
 }
 
 /// What was written to a file that nobody can open any more is not durable; and what failed may have failed for that.
-async fn still_there<T>(seat: &Seat, done: Result<T, StoreError>) -> Result<T, StoreError> {
-    let there = seat.location().check().await;
+async fn still_there<T>(lease: &Lease, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    let there = lease.location().check().await;
     done.and_then(|done| there.map(|()| done))
 }
 

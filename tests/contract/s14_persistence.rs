@@ -143,7 +143,7 @@ async fn a_record_that_can_not_be_read_stops_no_other_plugin_and_is_kept_14() {
     let mut plugd = Plugd::start().await;
     let (spoilt, sound) = (plugd.api().run(&["tame"]).await, plugd.api().run(&["tame"]).await);
     assert!(plugd.sigterm().await.0.success());
-    execute(&plugd, &format!("UPDATE plugin SET record = 'x' || record WHERE id = '{spoilt}'")).await;
+    execute(&plugd, &format!("UPDATE plugin SET state = 'x' || state WHERE id = '{spoilt}'")).await;
 
     plugd.restart().await;
 
@@ -153,7 +153,7 @@ async fn a_record_that_can_not_be_read_stops_no_other_plugin_and_is_kept_14() {
     // The other one has the same package, which the one that is left out will need again.
     plugd.api().delete(&sound).await.unwrap();
     assert!(plugd.sigterm().await.0.success());
-    execute(&plugd, &format!("UPDATE plugin SET record = substr(record, 2) WHERE id = '{spoilt}'")).await;
+    execute(&plugd, &format!("UPDATE plugin SET state = substr(state, 2) WHERE id = '{spoilt}'")).await;
     plugd.restart().await;
     settle(&plugd, &spoilt, Active).await;
 }

@@ -1,22 +1,31 @@
 use std::collections::HashSet;
 
-use sea_orm::{DatabaseConnection, EntityTrait, PaginatorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait};
 
 use super::*;
 use crate::{
     domain::Reason,
-    store::entity::{document, journal as rows},
+    store::entity::{configuration, journal as revisions_kept, manifest},
 };
 
 async fn connection(fixture: &Fixture) -> DatabaseConnection {
-    open::readers(&fixture.place.address()).await.unwrap()
+    lease::readers(&fixture.place.address()).await.unwrap()
 }
 
-/// Texts of the stored documents that are configurations of these tests.
+/// Greetings of the stored configurations.
 pub(super) async fn greetings(db: &DatabaseConnection) -> HashSet<String> {
-    let documents = document::Entity::find().all(db).await.unwrap();
-    let bodies = documents.iter().map(|row| serde_json::from_str::<Value>(&row.body).unwrap());
-    bodies.filter_map(|body| Some(body.get("greeting")?.as_str()?.to_owned())).collect()
+    let rows = configuration::Entity::find().all(db).await.unwrap();
+    rows.iter().filter_map(|row| field(&row.body, "greeting")).collect()
+}
+
+fn field(body: &str, name: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).unwrap();
+    Some(body.get(name)?.as_str()?.to_owned())
+}
+
+async fn manifests(db: &DatabaseConnection) -> HashSet<String> {
+    let rows = manifest::Entity::find().all(db).await.unwrap();
+    rows.iter().filter_map(|row| field(&row.body, "id")).collect()
 }
 
 /// Reports one after the other, so that each is a transaction of its own.
@@ -25,13 +34,14 @@ pub(super) async fn report(fixture: &Fixture, number: u32, count: u64) {
         fixture.store.report(mk_id(number), mk_report(State::Active, round));
         fixture.store.flush().await.unwrap();
     }
+    // What is due is forgotten after the answer, and before the next.
+    fixture.store.flush().await.unwrap();
 }
 
-/// Desires a configuration that does not enter the history.
-async fn desire(fixture: &Fixture, number: u32, text: &str) {
-    let plugin = mk_plugin(number);
-    let desired = Desired { configuration: mk_configuration(text), configuration_revision: 0, ..plugin.desired };
-    fixture.store.desire(plugin.id, desired, "somebody").await.unwrap();
+/// Gives a plugin another manifest.
+async fn update(fixture: &Fixture, number: u32, id: &str) {
+    let desired = Desired { manifest: Arc::new(mk_manifest(id)), ..mk_plugin(number).desired };
+    fixture.store.desire(mk_id(number), desired, "somebody").await.unwrap();
 }
 
 #[tokio::test]
@@ -46,7 +56,7 @@ async fn the_journal_forgets_its_oldest_revisions_and_says_so() {
     assert_eq!(error.reason, Reason::RevisionCompacted);
     assert_eq!((&*error.metadata["compact_revision"], &*error.metadata["head_revision"]), ("3", "23"));
     assert_eq!(revisions(&journal(&fixture.store, 3).await), (4..=23).collect::<Vec<_>>());
-    assert_eq!(rows::Entity::find().count(&connection(&fixture).await).await.unwrap(), 20);
+    assert_eq!(revisions_kept::Entity::find().count(&connection(&fixture).await).await.unwrap(), 20);
     let fixture = fixture.reopened(20).await;
     assert_eq!((fixture.loaded.head, fixture.loaded.compacted, fixture.store.compacted()), (23, 3, 3));
 }
@@ -61,69 +71,113 @@ async fn a_revision_that_does_not_exist_yet_is_refused_and_the_newest_is_not() {
 }
 
 #[tokio::test]
-async fn documents_are_stored_once_however_many_revisions_use_them() {
+async fn a_manifest_is_stored_once_however_many_revisions_use_it() {
     let fixture = Fixture::new().await;
     for number in 0..3 {
         fixture.store.install(mk_plugin(number)).await.unwrap();
         report(&fixture, number, 5).await;
     }
-    assert_eq!(document::Entity::find().count(&connection(&fixture).await).await.unwrap(), 2);
+    assert_eq!(manifest::Entity::find().count(&connection(&fixture).await).await.unwrap(), 2, "and that before it");
     let commits = journal(&fixture.store, 0).await;
-    assert!(commits.iter().all(|commit| commit.plugin.desired.configuration == mk_configuration("hello")));
+    assert!(commits.iter().all(|commit| commit.plugin.desired == mk_plugin(commit_number(commit)).desired));
+}
+
+/// The number of the plugin of a commit.
+fn commit_number(commit: &Commit) -> u32 {
+    u32::from(commit.plugin.id.as_bytes()[11])
 }
 
 #[tokio::test]
-async fn documents_go_when_nothing_needs_them_any_more() {
+async fn manifests_go_when_nothing_needs_them_any_more() {
     let fixture = Fixture::keeping(10).await;
     let db = connection(&fixture).await;
     for number in [1, 2] {
-        let plugin = mk_plugin(number);
-        let desired = Desired { configuration_revision: 0, ..plugin.desired };
-        fixture.store.install(Plugin { desired, ..plugin }).await.unwrap();
+        fixture.store.install(mk_plugin(number)).await.unwrap();
     }
-    desire(&fixture, 1, "passing").await;
-    desire(&fixture, 1, "lasting").await;
-    assert_eq!(greetings(&db).await, ["hello", "passing", "lasting"].map(str::to_owned).into());
+    update(&fixture, 1, "passing").await;
+    update(&fixture, 1, "lasting").await;
+    assert_eq!(manifests(&db).await, ["greeter", "earlier", "passing", "lasting"].map(str::to_owned).into());
     report(&fixture, 1, 12).await;
     assert!(fixture.store.compacted() >= 4);
-    assert_eq!(greetings(&db).await, ["hello", "lasting"].map(str::to_owned).into(), "the other plugin says hello");
+    assert_eq!(
+        manifests(&db).await,
+        ["greeter", "earlier", "lasting"].map(str::to_owned).into(),
+        "the other is a greeter"
+    );
     fixture.store.remove(mk_id(2)).await.unwrap();
-    assert!(greetings(&db).await.contains("hello"), "the journal needs it");
+    assert!(manifests(&db).await.contains("greeter"), "the journal needs it");
     report(&fixture, 1, 12).await;
-    assert_eq!(greetings(&db).await, ["lasting"].map(str::to_owned).into());
+    assert_eq!(manifests(&db).await, ["earlier", "lasting"].map(str::to_owned).into(), "what it can go back to stays");
 }
 
 #[tokio::test]
-async fn documents_of_the_history_stay_until_the_plugin_goes() {
+async fn a_manifest_that_comes_back_into_use_stays() {
+    let fixture = Fixture::keeping(5).await;
+    fixture.store.install(mk_plugin(1)).await.unwrap();
+    for id in ["other", "greeter"] {
+        update(&fixture, 1, id).await;
+    }
+    report(&fixture, 1, 20).await;
+    let commits = journal(&fixture.store, fixture.store.compacted()).await;
+    assert_eq!(*commits.last().unwrap().plugin.desired.manifest, mk_manifest("greeter"));
+    let fixture = fixture.reopened(5).await;
+    assert_eq!(*fixture.loaded.plugins[0].desired.manifest, mk_manifest("greeter"));
+}
+
+#[tokio::test]
+async fn configurations_stay_while_the_journal_needs_them_and_go_with_the_plugin() {
     let fixture = Fixture::keeping(5).await;
     let db = connection(&fixture).await;
     fixture.store.install(mk_plugin(1)).await.unwrap();
-    fixture
-        .store
-        .install(Plugin {
-            desired: Desired { configuration: mk_configuration("other"), ..mk_plugin(2).desired },
-            ..mk_plugin(2)
-        })
-        .await
-        .unwrap();
-    desire(&fixture, 1, "now").await;
+    let other = Desired { configuration: mk_configuration("other"), ..mk_plugin(2).desired };
+    fixture.store.install(Plugin { desired: other, ..mk_plugin(2) }).await.unwrap();
+    let now = Desired { configuration: mk_configuration("now"), configuration_revision: 4, ..mk_plugin(1).desired };
+    fixture.store.desire(mk_id(1), now, "somebody").await.unwrap();
     report(&fixture, 1, 12).await;
-    assert!(greetings(&db).await.contains("hello"), "revision 3 of the configuration");
+    assert!(greetings(&db).await.contains("hello"), "it is listed");
     fixture.store.remove(mk_id(1)).await.unwrap();
+    assert!(greetings(&db).await.contains("hello"), "the journal needs it");
+    assert_eq!(fixture.store.configuration_revisions(mk_id(1), None, 9).await.unwrap(), []);
     report(&fixture, 2, 12).await;
     assert_eq!(greetings(&db).await, ["other"].map(str::to_owned).into());
 }
 
-#[tokio::test]
-async fn a_document_that_comes_back_into_use_stays() {
-    let fixture = Fixture::keeping(5).await;
-    fixture.store.install(mk_plugin(1)).await.unwrap();
-    for text in ["other", "hello"] {
-        desire(&fixture, 1, text).await;
+/// Lets every deletion of a row of the journal fail.
+async fn forbid_to_forget(fixture: &Fixture) -> DatabaseConnection {
+    let db = fixture.place.connection().await;
+    let statements: &[&str] = match &fixture.place {
+        Place::File(_) => {
+            &["CREATE TRIGGER kept BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'it is kept'); END"]
+        }
+        Place::Server(_) => &[
+            "CREATE FUNCTION keep() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'it is kept'; END $$ LANGUAGE plpgsql",
+            "CREATE TRIGGER kept BEFORE DELETE ON journal FOR EACH ROW EXECUTE FUNCTION keep()",
+        ],
+    };
+    for statement in statements {
+        db.execute_unprepared(statement).await.unwrap();
     }
-    report(&fixture, 1, 20).await;
-    let commits = journal(&fixture.store, fixture.store.compacted()).await;
-    assert_eq!(commits.last().unwrap().plugin.desired.configuration, mk_configuration("hello"));
-    let fixture = fixture.reopened(5).await;
-    assert_eq!(fixture.loaded.plugins[0].desired.configuration, mk_configuration("hello"));
+    db
+}
+
+/// It failed with the compaction, and each later one with the next.
+#[tokio::test]
+async fn a_change_is_stored_though_old_revisions_can_not_be_forgotten() {
+    let fixture = Fixture::keeping(5).await;
+    fixture.store.install(mk_plugin(0)).await.unwrap();
+    let db = forbid_to_forget(&fixture).await;
+    for number in 1..=20 {
+        fixture.store.install(mk_plugin(number)).await.unwrap();
+    }
+    assert!(*fixture.store.healthy().borrow());
+    assert_eq!((fixture.commits().len(), fixture.store.compacted()), (21, 0));
+    let of_table = if matches!(fixture.place, Place::File(_)) { "" } else { " ON journal" };
+    db.execute_unprepared(&format!("DROP TRIGGER kept{of_table}")).await.unwrap();
+    let forgotten = async {
+        while fixture.store.compacted() < 16 {
+            fixture.store.flush().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("they are forgotten later");
 }

@@ -27,7 +27,8 @@ mod opening;
 mod outage;
 mod packages;
 mod restart;
-mod seat;
+mod sql;
+mod succession;
 mod texts;
 mod tokens;
 
@@ -153,7 +154,7 @@ pub(super) fn mk_configuration(text: &str) -> Arc<Map<String, Value>> {
 
 /// A plugin in which no field has its default.
 pub(super) fn mk_plugin(number: u32) -> Plugin {
-    let created = Timestamp::now();
+    let created = rows::stored(Timestamp::now());
     let desired = Desired {
         mode: Mode::External,
         manifest: Arc::new(mk_manifest("greeter")),
@@ -193,7 +194,7 @@ fn mk_manifest(id: &str) -> Manifest {
 pub(super) fn mk_report(state: State, number: u64) -> Reported {
     Reported {
         state,
-        since: Timestamp::now(),
+        since: rows::stored(Timestamp::now()),
         observed_generation: number,
         message: "exit status 42".to_owned(),
         details: json!({ "stage": "exit" }).as_object().unwrap().clone(),
@@ -214,7 +215,7 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
 pub(super) fn mk_token(number: u8) -> AccessToken {
     let id = TokenId::from_bytes([number; 12]);
     let (role, hash) = (access::Role::Admin, [number; 32]);
-    AccessToken { id, name: "somebody".to_owned(), role, hash, created: Timestamp::now(), expires: None }
+    AccessToken { id, name: "somebody".to_owned(), role, hash, created: rows::stored(Timestamp::now()), expires: None }
 }
 
 fn revisions(commits: &[Arc<Commit>]) -> Vec<u64> {

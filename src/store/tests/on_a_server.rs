@@ -66,7 +66,7 @@ async fn a_wrong_password_is_refused_and_not_repeated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_cannot_write() {
     let (fixture, _) = mk_fixture().await;
-    let db = open::readers(&fixture.place.address()).await.unwrap();
+    let db = lease::readers(&fixture.place.address()).await.unwrap();
     let error = db.execute_unprepared("DELETE FROM journal").await.unwrap_err();
     let text = error.to_string().to_lowercase();
     assert!(text.contains("read-only") || text.contains("read only"), "{error}");
@@ -75,9 +75,9 @@ async fn readers_cannot_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_is_as_durable_as_the_session_can_make_it() {
     let place = Place::server().await;
-    let seat = super::super::seat::Seat::take(place.address()).await.unwrap();
+    let lease = crate::store::lease::Lease::open(place.address()).await.unwrap();
     let ask = "SELECT current_setting('synchronous_commit') AS found";
-    let statement = Statement::from_string(seat.db().get_database_backend(), ask);
-    let row = seat.db().query_one_raw(statement).await.unwrap().unwrap();
+    let statement = Statement::from_string(lease.db().get_database_backend(), ask);
+    let row = lease.db().query_one_raw(statement).await.unwrap().unwrap();
     assert_eq!(row.try_get::<String>("", "found").unwrap(), "on");
 }

@@ -107,6 +107,6 @@ async fn a_history_that_somebody_else_has_written_is_never_forked() {
     assert_eq!(fixture.store.install(mk_plugin(2)).await.unwrap_err(), unavailable());
     fixture.store.report(mk_id(1), mk_report(State::Starting, 1));
     assert_eq!(fixture.store.flush().await.unwrap_err(), unavailable());
-    assert_eq!(writer::commit::standing(&db).await.unwrap().0, 17);
+    assert_eq!(commit::standing(&db).await.unwrap().0, 17);
     assert_eq!(fixture.commits().len(), 1);
 }

@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::{
-    MAX_BATCH, Start, Writer, commit,
-    op::{Change, What},
-    send, within,
+use super::{MAX_BATCH, Start, Writer, send, within};
+use crate::store::{
+    StoreError, commit,
+    lease::Lease,
+    plan::{Change, What},
 };
-use crate::store::{StoreError, seat::Seat};
 
 /// The first wait before trying the database again; it doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest wait before trying the database again.
 const LAST_RETRY: Duration = Duration::from_secs(5);
 
-/// How often to look, while nothing is written, whether the database's file is still there.
-const FILE_PULSE: Duration = Duration::from_secs(1);
+/// How often to look, while nothing is written, whether the database's files are still there.
+const FILE_CHECKS: Duration = Duration::from_secs(1);
 /// How often a server is asked whether it is still there, and still ours. Less than a third of what it takes it to end a
 /// silent session.
-const SERVER_PULSE: Duration = Duration::from_secs(4);
+const SERVER_CHECKS: Duration = Duration::from_secs(4);
 
 /// When to try the database again, and how long the wait for that is.
 #[derive(Clone, Copy)]
@@ -40,10 +40,10 @@ impl Retry {
 }
 
 /// When to ask.
-pub(super) fn pulse(is_remote: bool) -> Interval {
-    let mut pulse = tokio::time::interval(if is_remote { SERVER_PULSE } else { FILE_PULSE });
-    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pulse
+pub(super) fn checks(is_remote: bool) -> Interval {
+    let mut checks = tokio::time::interval(if is_remote { SERVER_CHECKS } else { FILE_CHECKS });
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    checks
 }
 
 /// Pends until it is time to try again; for ever when there is nothing to try.
@@ -54,9 +54,8 @@ pub(super) async fn at(retry: Option<Retry>) {
     }
 }
 
-async fn look_after_files(seat: &Seat) -> Result<(), StoreError> {
-    seat.location().check().await?;
-    seat.location().keep_reserve().await
+async fn check(lease: &Lease) -> Result<(), StoreError> {
+    if lease.is_remote() { lease.check().await } else { lease.location().check_with_reserve().await }
 }
 
 impl Writer {
@@ -64,13 +63,13 @@ impl Writer {
     pub(super) fn put_off(&mut self, change: Change) {
         match change.what {
             What::Report { id, reported } => self.backlog.push(id, *reported),
-            _ => send(change.reply, Err(self.start.seat.location().refusal())),
+            _ => send(change.reply, Err(self.start.lease.location().refusal())),
         }
     }
 
     /// Stores what makes room on a full disk; puts the rest off.
     pub(super) async fn change_while_away(&mut self, changes: Vec<Change>) {
-        let is_full = self.start.seat.location().is_full();
+        let is_full = self.start.lease.location().is_full();
         let (urgent, others): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|change| is_full && self.makes_room(&change.what));
         others.into_iter().for_each(|change| self.put_off(change));
@@ -85,7 +84,7 @@ impl Writer {
         let (plan, answers) = self.plan(urgent);
         // What waits of them is older.
         plan.reports().for_each(|(id, _)| self.backlog.forget(id));
-        let written = self.make_room(plan).await;
+        let written = self.commit(plan, true).await;
         self.answer(written, answers);
     }
 
@@ -94,33 +93,31 @@ impl Writer {
         let is_active = |id| self.start.records.get(id).is_some_and(|record| record.plugin.desired.active.is_active());
         match what {
             What::Install(_) => false,
-            What::Desire { id, desired, .. } => is_active(id) && !desired.active.is_active(),
-            What::Report { id, .. } => !is_active(id),
+            What::Desire { id, desired, .. } => is_active(*id) && !desired.active.is_active(),
+            What::Report { id, .. } => !is_active(*id),
             What::Remove { .. } => true,
         }
     }
 
     /// Keeps the reports of a failed transaction. If it was written after all they are no change, and harmless.
     pub(super) fn keep_reports(&mut self) {
-        if let Some((plan, _)) = &self.unresolved {
+        if let Some(plan) = &self.unresolved {
             plan.reports().for_each(|(id, reported)| self.backlog.push(id, reported));
         }
     }
 
-    pub(super) fn go_away(&mut self, error: &StoreError) {
+    pub(super) fn fail_over(&mut self, error: &StoreError) {
         tracing::error!(%error, "the database is away; reports are kept in memory until it is back");
         self.is_superseded |= matches!(error, StoreError::Superseded);
         self.retry = Some(Retry::after(FIRST_RETRY));
         self.health.set(false);
     }
 
-    /// Notices that the database is away, or another plugd's, when nobody wants to write.
-    pub(super) async fn feel_pulse(&mut self) {
-        let seat = &self.start.seat;
-        let felt =
-            if seat.is_remote() { within(commit::glance(seat)).await } else { within(look_after_files(seat)).await };
-        if let Err(error) = felt {
-            self.go_away(&error);
+    /// Notices that the database is away, or another plugd's, when nobody wants to write; forgets what is due then.
+    pub(super) async fn check_health(&mut self) {
+        match within(check(&self.start.lease)).await {
+            Ok(()) => self.compact().await,
+            Err(error) => self.fail_over(&error),
         }
     }
 
@@ -142,10 +139,8 @@ impl Writer {
     }
 
     async fn try_to_recover(&mut self) -> Result<(), StoreError> {
-        // The probe would eat the reserve up, page by page.
-        within(self.start.seat.location().keep_reserve()).await?;
         self.resolve().await?;
-        within(self.start.seat.location().keep_reserve()).await?;
+        within(self.start.lease.location().keep_reserve()).await?;
         loop {
             let reports = self.backlog.first(MAX_BATCH);
             if reports.is_empty() {
@@ -156,7 +151,7 @@ impl Writer {
                 .into_iter()
                 .map(|(id, reported)| Change { what: What::Report { id, reported: Box::new(reported) }, reply: None });
             let (plan, _) = self.plan(changes.collect());
-            self.commit(plan).await?;
+            self.commit(plan, false).await?;
             self.backlog.drop_first(count);
         }
     }
@@ -169,9 +164,11 @@ impl Writer {
     /// Finds out whether the last transaction was written, by the head that it would have left: the one that a new
     /// connection sees.
     pub(super) async fn resolve(&mut self) -> Result<(), StoreError> {
+        // The probe would eat the reserve up, page by page.
+        within(self.start.lease.location().keep_reserve()).await?;
         let found = within(Box::pin(self.reconnect_and_probe())).await?;
         match self.unresolved.take() {
-            Some((plan, cut)) if found == plan.head() => self.publish(plan, cut),
+            Some(plan) if found == plan.head() => self.publish(plan),
             _ if found == self.start.head => {}
             unresolved => {
                 self.unresolved = unresolved;
@@ -182,10 +179,10 @@ impl Writer {
     }
 
     async fn reconnect_and_probe(&mut self) -> Result<u64, StoreError> {
-        let Start { seat, reader, .. } = &mut self.start;
-        seat.retake(reader).await?;
-        let head = commit::probe(seat).await?;
-        seat.location().note().await?;
+        let Start { lease, reader, .. } = &mut self.start;
+        lease.reconnect(reader).await?;
+        let head = commit::probe(lease).await?;
+        lease.location().note().await?;
         Ok(head)
     }
 }

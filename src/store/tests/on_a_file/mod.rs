@@ -101,3 +101,18 @@ async fn a_deleted_database_is_noticed_while_nothing_is_written() {
     std::fs::remove_file(database(folder.path())).unwrap();
     fixture.healthy(false).await;
 }
+
+/// Whoever restores a backup over a database that is in use does that.
+#[tokio::test]
+async fn files_that_are_made_shorter_are_noticed_before_a_change_is_answered() {
+    for suffix in ["", "-wal"] {
+        let (fixture, folder) = mk_fixture().await;
+        fixture.store.install(mk_plugin(1)).await.unwrap();
+        let file = folder.path().join(format!("plugd.db{suffix}"));
+        let file = std::fs::File::options().append(true).open(file).unwrap();
+        file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+        let refused = fixture.store.install(mk_plugin(2)).await.unwrap_err();
+        assert!(refused.message.contains("made shorter"), "{refused}");
+        assert_eq!(fixture.commits().len(), 1);
+    }
+}

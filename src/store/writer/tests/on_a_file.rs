@@ -7,7 +7,7 @@ use super::*;
 /// Lets the writer's connection add as many pages to the database: `SQLITE_FULL` after that.
 async fn limit(writer: &Writer, pages: u32) {
     let pragma = format!("PRAGMA max_page_count = {pages}");
-    writer.start.seat.db().execute_unprepared(&pragma).await.unwrap();
+    writer.start.lease.db().execute_unprepared(&pragma).await.unwrap();
 }
 
 /// An installation that needs new pages.
@@ -53,13 +53,13 @@ async fn what_is_told_of_after_a_full_disk_is_in_the_file() {
 async fn it_is_not_back_before_there_is_room_for_changes() {
     let place = Place::file();
     let (mut writer, _) = mk_writer(&place).await;
-    writer.start.seat.location().want(1 << 60).await;
+    writer.start.lease.location().want(1 << 60).await;
     writer.change(vec![mk_large(1)]).await;
     for _ in 0..3 {
         writer.recover().await;
         assert!(writer.retry.is_some(), "the disk is full");
     }
-    writer.start.seat.location().want(1).await;
+    writer.start.lease.location().want(1).await;
     writer.recover().await;
     assert!(writer.retry.is_none());
     writer.change(vec![mk_large(2)]).await;
@@ -71,14 +71,14 @@ async fn the_journal_is_not_cut_out_of_the_reserve() {
     let place = Place::file();
     let (mut writer, _) = mk_writer(&place).await;
     writer.change((1..=3).map(|number| mk_change(What::Install(Box::new(mk_plugin(number))))).collect()).await;
-    writer.start.journal_keep = 1;
-    writer.start.seat.location().want(1 << 60).await;
-    writer.feel_pulse().await;
+    writer.pace = Pace::keeping(1);
+    writer.start.lease.location().want(1 << 60).await;
+    writer.check_health().await;
     writer.change((1..=3).map(|number| mk_change(What::Remove { id: mk_id(number) })).collect()).await;
     let compacted = |writer: &Writer| writer.start.compacted.load(Ordering::Relaxed);
     assert_eq!((writer.start.head, compacted(&writer)), (6, 0));
-    writer.start.seat.location().want(1).await;
+    writer.start.lease.location().want(1).await;
     writer.recover().await;
-    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(4))))]).await;
-    assert_eq!((writer.start.head, compacted(&writer)), (7, 6), "there is room again");
+    writer.check_health().await;
+    assert_eq!((writer.start.head, compacted(&writer)), (6, 5), "there is room again");
 }

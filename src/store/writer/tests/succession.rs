@@ -3,10 +3,7 @@
 use sea_orm::{EntityTrait, sea_query::Expr};
 
 use super::*;
-use crate::store::{
-    entity,
-    seat::{self, Seat},
-};
+use crate::store::{entity, lease::Lease};
 
 /// Longer than any wait of the store itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,15 +12,15 @@ async fn install(writer: &mut Writer, number: u32) {
     writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(number))))]).await;
 }
 
-async fn head(seat: &Seat) -> u64 {
-    commit::standing(seat.db()).await.unwrap().0
+async fn head(lease: &Lease) -> u64 {
+    commit::standing(lease.db()).await.unwrap().0
 }
 
 /// Another owner, who takes no notice of locks.
-async fn successor(writer: &Writer) -> Seat {
-    let seat = writer.start.seat.beside().await;
-    seat::claim(&seat).await.unwrap();
-    seat
+async fn successor(writer: &Writer) -> Lease {
+    let lease = writer.start.lease.beside().await;
+    lease.acquire().await.unwrap();
+    lease
 }
 
 #[tokio::test]
@@ -46,10 +43,10 @@ async fn whoever_was_succeeded_changes_no_token() {
     let (writer, _) = mk_writer(&place).await;
     let successor = successor(&writer).await;
     let token = crate::store::tests::mk_token(1);
-    let refused = tokens::create(&writer.start.seat, token.clone()).await;
+    let refused = tokens::create(&writer.start.lease, token.clone()).await;
     assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
     tokens::create(&successor, token.clone()).await.unwrap();
-    let refused = tokens::revoke(&writer.start.seat, token.id).await;
+    let refused = tokens::revoke(&writer.start.lease, token.id).await;
     assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
     assert_eq!(entity::access_token::Entity::find().all(successor.db()).await.unwrap().len(), 1);
 }
@@ -62,12 +59,12 @@ async fn a_transaction_that_began_before_the_succession_ends_after_it_with_nothi
         return;
     }
     let (writer, _) = mk_writer(&place).await;
-    let late = writer.start.seat.begin().await.unwrap();
+    let late = writer.start.lease.begin().await.unwrap();
     let successor = successor(&writer).await;
-    let refused = seat::fence(&late, writer.start.seat.owner()).await;
+    let refused = writer.start.lease.owned_row(&late).await;
     assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
     drop(late);
-    commit::execute(&successor, &mk_plan(&writer, 2), None).await.unwrap();
+    commit::execute(&successor, &mk_plan(&writer, 2)).await.unwrap();
     assert_eq!(head(&successor).await, 2);
 }
 
@@ -75,13 +72,13 @@ async fn a_transaction_that_began_before_the_succession_ends_after_it_with_nothi
 async fn a_succession_waits_for_the_transaction_under_way_and_begins_after_it() {
     let place = Place::new().await;
     let (writer, _) = mk_writer(&place).await;
-    let seat = &writer.start.seat;
-    let under_way = seat.begin().await.unwrap();
-    seat::fence(&under_way, seat.owner()).await.unwrap();
+    let lease = &writer.start.lease;
+    let under_way = lease.begin().await.unwrap();
+    lease.owned_row(&under_way).await.unwrap();
     let seven = entity::store::Entity::update_many().col_expr(entity::store::Column::Head, Expr::val(7));
     seven.exec(&under_way).await.unwrap();
-    let next = seat.beside().await;
-    let mut claim = Box::pin(seat::claim(&next));
+    let next = lease.beside().await;
+    let mut claim = Box::pin(next.acquire());
     let early = timeout(Duration::from_millis(300), &mut claim).await;
     assert!(early.is_err(), "the row is locked");
     under_way.commit().await.unwrap();
@@ -125,13 +122,13 @@ async fn the_first_comes_back_late_on_a_server() {
     second.end().await;
     let (third, _) = mk_writer(&place).await;
     let ids: Vec<_> = [1, 3].map(mk_id).into();
-    assert!(third.start.head == 2 && ids.iter().all(|id| third.start.records.contains_key(id)));
+    assert!(third.start.head == 2 && ids.iter().all(|id| third.start.records.get(*id).is_some()));
     assert_eq!(*told.lock().unwrap(), [1]);
 }
 
 /// Somebody who has the lock and has yet to make himself the owner.
-async fn holder(place: &Place) -> Seat {
-    Seat::take(place.address()).await.unwrap()
+async fn holder(place: &Place) -> Lease {
+    Lease::open(place.address()).await.unwrap()
 }
 
 #[tokio::test]
@@ -154,6 +151,6 @@ async fn the_first_ends_as_soon_as_the_lock_is_used_on_a_server() {
     install(&mut first, 2).await;
     first.recover().await;
     assert!(!first.is_superseded);
-    seat::claim(&second).await.unwrap();
+    second.acquire().await.unwrap();
     recover_until(&mut first, |first| first.is_superseded).await;
 }

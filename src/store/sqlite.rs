@@ -72,7 +72,7 @@ pub(super) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreErro
 ///
 /// # Errors
 /// [`StoreError::Unsaved`] when somebody is in the way; the database's own.
-pub(super) async fn save(db: &DatabaseConnection) -> Result<(), StoreError> {
+pub(super) async fn save_log(db: &DatabaseConnection) -> Result<(), StoreError> {
     let checkpoint = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
     let row = db.query_one_raw(checkpoint).await?.ok_or(StoreError::Unsaved)?;
     let is_busy: i64 = row.try_get("", "busy")?;

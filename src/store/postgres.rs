@@ -3,7 +3,7 @@
 //! The session of the writer's connection holds a lock on the database for as long as it lasts, so that a second plugd
 //! is refused when it starts. Whether it got the lock is kept beside it: a pool may replace a connection that broke, and
 //! what it gets then is a session that has yet to take the lock. What makes sure that two never write is not this lock
-//! but the owner in each transaction: see [`super::seat`].
+//! but the owner in each transaction: see [`super::lease`].
 
 use std::{
     sync::{
@@ -31,7 +31,7 @@ const READERS: u32 = 4;
 /// A session that writes. A commit is answered when it is on disk, and on the disks of the standbys that the server
 /// waits for. What was read under the row lock of `store` is the newest: so no snapshot from before the lock. Locks are
 /// waited for 2 s. The server ends a session that has said nothing for a while, so that the lock of a host that is gone
-/// is free again; the writer's pulse keeps it alive.
+/// is free again; the writer asks it often enough to keep it alive.
 const WRITER: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; \
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
     SET idle_session_timeout = '15s'; SET idle_in_transaction_session_timeout = '10s'";

@@ -1,38 +1,37 @@
-//! The seat of the only writer: its connection, and what keeps every other plugd from writing.
+//! The lease of the only writer: its connection, and what keeps every other plugd from writing.
 //!
 //! A lock keeps a second plugd from starting: on the file beside a SQLite database, in the session of the connection on
-//! a server ([`super::server`]). A lock on a server is lost with the connection, and the plugd that lost it may learn of
+//! a server ([`super::postgres`]). A lock on a server is lost with the connection, and the plugd that lost it may learn of
 //! that late: its host slept, its network was cut. Another may have started since. So the lock is a courtesy, and the
 //! proof is the *owner*: a name that each start of plugd makes up for itself and writes into the only row of `store`
-//! ([`claim`]) before it reads anything.
+//! ([`Lease::acquire`]) before it reads anything.
 //!
 //! - Every transaction that writes begins with that row, locks it, and ends unless it finds its own owner in it
-//!   ([`fence`], `commit::move_head`). A commit is sent only after that has been answered.
-//! - So when a claim gets the row, each transaction of an earlier owner has either been committed, and the claim's
+//!   ([`Lease::begin_as_owner`], `commit::move_head`). A commit is sent only after that has been answered.
+//! - So when another plugd acquires the lease, each transaction of an earlier owner has either been committed, and the new
 //!   owner reads what it wrote, or has not reached the row, and ends when it does. There is no third case, however long
 //!   a packet or a process sleeps.
-//! - An owner whose connection was replaced goes on only if the row still has its name: nobody has claimed it since, so
+//! - An owner whose connection was replaced goes on only if the row still has its name: nobody has acquired it since, so
 //!   what it knows is still true. Once somebody has, it never writes again, whether the other is there or gone: it ends,
 //!   so that the plugins of this database do not run twice. The row says so even where the other keeps the lock from it
-//!   ([`Seat::retake`]).
+//!   ([`Lease::reconnect`]).
 
 use std::{fs::File, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait, sea_query::Expr,
+    ActiveValue::Set, DatabaseConnection, DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use tokio::time::timeout;
 
 use super::{
     StoreError,
     address::{Address, Kind},
-    connect,
-    entity::store,
+    entity::{self, store},
     location::Location,
-    open,
+    postgres::{self, Held},
     reader::Reader,
-    server::{self, Held},
+    sqlite,
 };
 
 /// How long a connection to a server may take to end. One that does not end keeps nobody from anything but the lock,
@@ -40,7 +39,7 @@ use super::{
 const LET_GO: Duration = Duration::from_millis(500);
 
 /// The connection, the lock, and the name of this owner.
-pub(super) struct Seat {
+pub(super) struct Lease {
     address: Address,
     owner: String,
     db: DatabaseConnection,
@@ -67,21 +66,21 @@ impl Lock {
     }
 }
 
-impl Seat {
-    /// Takes the lock and connects.
+impl Lease {
+    /// Takes the lock and connects. Nothing is written before [`Self::acquire`].
     ///
     /// # Errors
     /// [`StoreError::Locked`], [`StoreError::Taken`], [`StoreError::File`], the database's own.
-    pub(super) async fn take(address: Address) -> Result<Self, StoreError> {
+    pub(super) async fn open(address: Address) -> Result<Self, StoreError> {
         let (lock, location) = match address.kind() {
             Kind::File(path) => {
-                let (file, files) = connect::lock(path)?;
-                (Lock::File(file), Location::Files(Arc::new(files)))
+                let (file, files) = sqlite::lock(path)?;
+                (Lock::File(file), Location::of_files(files))
             }
-            Kind::Server(_) => (Lock::Session(Held::default()), Location::Server),
+            Kind::Server(_) => (Lock::Session(Held::default()), Location::server()),
         };
         location.drop_ballast().await?;
-        let db = match seated(&address, &lock).await {
+        let db = match first_connection(&address, &lock).await {
             Ok(db) => db,
             Err(error) => {
                 location.take_ballast().await?;
@@ -113,49 +112,30 @@ impl Seat {
         matches!(self.lock, Lock::Session(_))
     }
 
-    /// Connects again, with the lock. SQLite may have ended a failed transaction by itself. The connection's count of
-    /// open transactions is wrong then: what it commits later may be part of a transaction that never ends, seen by
-    /// this connection alone. So it is never used again. Where it does not let go, nothing new is opened: it may hold
-    /// the write lock.
-    ///
-    /// Whoever keeps the lock from it may be its successor, and may live for years: the row tells. Until that one has
-    /// made itself the owner, it may still go away without a trace, or be nothing but a session of our own that the
-    /// server has yet to miss.
+    /// Makes this plugd the owner, and answers with the row. The epoch is made when the store is.
     ///
     /// # Errors
-    /// As [`Self::take`], [`StoreError::Superseded`] and [`StoreError::Gone`].
-    pub(super) async fn retake(&mut self, reader: &Reader) -> Result<(), StoreError> {
-        if self.location.has_lost_log().await? || reader.is_closing() {
-            self.save(reader).await?;
-        }
-        if self.is_remote() {
-            // A server that does not answer must not keep a connection to its successor from being made.
-            let _ = timeout(LET_GO, self.db.close_by_ref()).await;
-        } else {
-            self.db.close_by_ref().await?;
-        }
-        self.db = writer(&self.address, &self.lock).await?;
-        if reader.db().is_err() {
-            reader.replace(open::readers(&self.address).await?);
-        }
-        let Err(taken) = self.lock.check() else { return Ok(()) };
-        owned(store::Entity::find_by_id(store::ROW).one(&self.db).await?, &self.owner)?;
-        Err(taken)
-    }
-
-    /// Takes what SQLite's log holds into the database, and closes all connections: while one is open, new ones would share
-    /// the deleted log's index with it, and not the log. The writer's connection is closed first, as above.
-    ///
-    /// # Errors
-    /// [`StoreError::Unsaved`], the database's own.
-    async fn save(&self, reader: &Reader) -> Result<(), StoreError> {
-        self.db.close_by_ref().await?;
-        // Where there are no readers, an earlier try has got as far as that.
-        if let Ok(db) = reader.db() {
-            connect::save(&db).await?;
-        }
-        reader.close().await;
-        self.location.forget_log().await
+    /// The database's own.
+    pub(super) async fn acquire(&self) -> Result<store::Model, StoreError> {
+        let transaction = self.begin().await?;
+        let owner = self.owner.clone();
+        let row = match locked_row(&transaction).await? {
+            Some(row) => {
+                let claim =
+                    store::ActiveModel { id: Set(entity::ROW), owner: Set(owner.clone()), ..Default::default() };
+                store::Entity::update_many().set(claim).exec(&transaction).await?;
+                store::Model { owner, ..row }
+            }
+            None => {
+                let (database_id, epoch) = (xid::new().to_string(), xid::new().to_string());
+                let row = store::Model { id: entity::ROW, database_id, epoch, head: 0, compacted: 0, owner };
+                let new = row.clone().into_active_model();
+                store::Entity::insert(new).exec_without_returning(&transaction).await?;
+                row
+            }
+        };
+        transaction.commit().await?;
+        Ok(row)
     }
 
     /// Begins a transaction that may read and then write. On SQLite it waits for the write lock now, not in the middle;
@@ -169,6 +149,83 @@ impl Seat {
         let transaction = self.db.begin_with_options(options).await?;
         self.lock.check()?;
         Ok(transaction)
+    }
+
+    /// Begins a transaction in which this plugd is the owner until it ends, and answers with the row too.
+    ///
+    /// # Errors
+    /// As [`Self::begin`]; [`StoreError::Superseded`] when the row has another owner.
+    pub(super) async fn begin_as_owner(&self) -> Result<(DatabaseTransaction, store::Model), StoreError> {
+        let transaction = self.begin().await?;
+        let row = self.owned_row(&transaction).await?;
+        Ok((transaction, row))
+    }
+
+    /// Locks the row until the transaction ends, and answers with it.
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`] when it has another owner; the database's own.
+    pub(super) async fn owned_row(&self, transaction: &DatabaseTransaction) -> Result<store::Model, StoreError> {
+        self.owned(locked_row(transaction).await?)
+    }
+
+    /// Whether this is still the owner; writes nothing and locks nothing for longer than it takes.
+    ///
+    /// # Errors
+    /// As [`Self::begin_as_owner`].
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let (transaction, _) = self.begin_as_owner().await?;
+        Ok(transaction.rollback().await?)
+    }
+
+    fn owned(&self, row: Option<store::Model>) -> Result<store::Model, StoreError> {
+        let row = row.ok_or_else(|| StoreError::Corrupt("the table \"store\" is empty".to_owned()))?;
+        if row.owner == self.owner { Ok(row) } else { Err(StoreError::Superseded) }
+    }
+
+    /// Connects again, with the lock. SQLite may have ended a failed transaction by itself. The connection's count of
+    /// open transactions is wrong then: what it commits later may be part of a transaction that never ends, seen by
+    /// this connection alone. So it is never used again. Where it does not let go, nothing new is opened: it may hold
+    /// the write lock.
+    ///
+    /// Whoever keeps the lock from it may be its successor, and may live for years: the row tells. Until that one has
+    /// made itself the owner, it may still go away without a trace, or be nothing but a session of our own that the
+    /// server has yet to miss.
+    ///
+    /// # Errors
+    /// As [`Self::open`], [`StoreError::Superseded`] and [`StoreError::Gone`].
+    pub(super) async fn reconnect(&mut self, reader: &Reader) -> Result<(), StoreError> {
+        if self.location.has_lost_log().await? || reader.is_closing() {
+            self.save_log(reader).await?;
+        }
+        if self.is_remote() {
+            // A server that does not answer must not keep a connection to its successor from being made.
+            let _ = timeout(LET_GO, self.db.close_by_ref()).await;
+        } else {
+            self.db.close_by_ref().await?;
+        }
+        self.db = writer(&self.address, &self.lock).await?;
+        if reader.db().is_err() {
+            reader.replace(readers(&self.address).await?);
+        }
+        let Err(taken) = self.lock.check() else { return Ok(()) };
+        self.owned(store::Entity::find_by_id(entity::ROW).one(&self.db).await?)?;
+        Err(taken)
+    }
+
+    /// Takes what SQLite's log holds into the database, and closes all connections: while one is open, new ones would share
+    /// the deleted log's index with it, and not the log. The writer's connection is closed first, as above.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsaved`], the database's own.
+    async fn save_log(&self, reader: &Reader) -> Result<(), StoreError> {
+        self.db.close_by_ref().await?;
+        // Where there are no readers, an earlier try has got as far as that.
+        if let Ok(db) = reader.db() {
+            sqlite::save_log(&db).await?;
+        }
+        reader.close().await;
+        self.location.forget_log().await
     }
 
     /// Closes the connection, then lets go of the lock.
@@ -186,11 +243,11 @@ impl Seat {
 }
 
 #[cfg(test)]
-impl Seat {
+impl Lease {
     /// Another owner of the same database, who takes no notice of locks.
     pub(super) async fn beside(&self) -> Self {
         let db = match self.address.kind() {
-            Kind::File(path) => connect::writer(path).await.unwrap(),
+            Kind::File(path) => sqlite::writer(path).await.unwrap(),
             Kind::Server(url) => sea_orm::Database::connect(url).await.unwrap(),
         };
         let (owner, lock) = (xid::new().to_string(), Lock::Session(Held::taken()));
@@ -198,8 +255,7 @@ impl Seat {
     }
 }
 
-/// The connection, with the lock.
-async fn seated(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {
+async fn first_connection(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {
     let db = writer(address, lock).await?;
     if let Err(taken) = lock.check() {
         db.close().await?;
@@ -210,60 +266,24 @@ async fn seated(address: &Address, lock: &Lock) -> Result<DatabaseConnection, St
 
 async fn writer(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {
     match (address.kind(), lock) {
-        (Kind::Server(url), Lock::Session(held)) => Box::pin(server::writer(url, held)).await,
-        (Kind::File(path), _) => Box::pin(connect::writer(path)).await,
+        (Kind::Server(url), Lock::Session(held)) => Box::pin(postgres::writer(url, held)).await,
+        (Kind::File(path), _) => Box::pin(sqlite::writer(path)).await,
         (Kind::Server(_), Lock::File(_)) => Err(StoreError::Taken),
     }
 }
 
-/// Makes this plugd the owner, and answers with the row. The epoch is made when the store is, and never again.
+/// A few connections that can only read.
 ///
 /// # Errors
 /// The database's own.
-pub(super) async fn claim(seat: &Seat) -> Result<store::Model, StoreError> {
-    let transaction = seat.begin().await?;
-    let owner = seat.owner.clone();
-    let row = match locked_row(&transaction).await? {
-        Some(row) => {
-            let claimed = store::Entity::update_many().col_expr(store::Column::Owner, Expr::val(owner.as_str()));
-            claimed.filter(store::Column::Id.eq(store::ROW)).exec(&transaction).await?;
-            store::Model { owner, ..row }
-        }
-        None => {
-            let row = store::Model { id: store::ROW, epoch: xid::new().to_string(), head: 0, compacted: 0, owner };
-            store::Entity::insert(active(row.clone())).exec_without_returning(&transaction).await?;
-            row
-        }
-    };
-    transaction.commit().await?;
-    Ok(row)
-}
-
-/// Locks the row until the transaction ends, and answers with it.
-///
-/// # Errors
-/// [`StoreError::Superseded`] when it has another owner; the database's own.
-pub(super) async fn fence(transaction: &DatabaseTransaction, owner: &str) -> Result<store::Model, StoreError> {
-    owned(locked_row(transaction).await?, owner)
-}
-
-/// The row, if it has this owner.
-fn owned(row: Option<store::Model>, owner: &str) -> Result<store::Model, StoreError> {
-    let row = row.ok_or_else(|| StoreError::Corrupt("the table \"store\" is empty".to_owned()))?;
-    if row.owner == owner { Ok(row) } else { Err(StoreError::Superseded) }
+pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, StoreError> {
+    match address.kind() {
+        Kind::File(path) => sqlite::readers(path).await,
+        Kind::Server(url) => postgres::readers(url).await,
+    }
 }
 
 /// SQLite has no row locks and needs none: its transaction has the write lock from the start.
 async fn locked_row(transaction: &DatabaseTransaction) -> Result<Option<store::Model>, StoreError> {
-    Ok(store::Entity::find_by_id(store::ROW).lock_exclusive().one(transaction).await?)
-}
-
-fn active(row: store::Model) -> store::ActiveModel {
-    store::ActiveModel {
-        id: Set(row.id),
-        epoch: Set(row.epoch),
-        head: Set(row.head),
-        compacted: Set(row.compacted),
-        owner: Set(row.owner),
-    }
+    Ok(store::Entity::find_by_id(entity::ROW).lock_exclusive().one(transaction).await?)
 }

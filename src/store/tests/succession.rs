@@ -24,7 +24,7 @@ async fn a_store_that_was_taken_over_ends() {
     fixture.store.report(mk_id(1), mk_report(State::Error, 1));
     assert_eq!(fixture.store.flush().await.unwrap_err(), unavailable());
     assert_eq!(fixture.store.install(mk_plugin(2)).await.unwrap_err(), unavailable());
-    assert_eq!(writer::commit::standing(&db).await.unwrap().0, 1);
+    assert_eq!(commit::standing(&db).await.unwrap().0, 1);
     assert_eq!(fixture.commits().len(), 1);
 }
 

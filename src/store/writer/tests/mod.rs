@@ -2,11 +2,12 @@
 
 use std::sync::Mutex;
 
-use super::{op::What, *};
+use super::*;
 use crate::{
     domain::{Commit, State},
     store::{
         open,
+        plan::What,
         tests::{Place, mk_id, mk_plugin, mk_report},
     },
 };
@@ -40,10 +41,10 @@ async fn mk_unresolved(writer: &mut Writer, is_written: bool) {
     let changes = [What::Install(Box::new(mk_plugin(1))), report].map(mk_change);
     let (plan, _) = writer.plan(changes.into());
     if is_written {
-        commit::execute(&writer.start.seat, &plan, None).await.unwrap();
+        commit::execute(&writer.start.lease, &plan).await.unwrap();
     }
-    writer.unresolved = Some((plan, None));
-    writer.go_away(&StoreError::TimedOut);
+    writer.unresolved = Some(plan);
+    writer.fail_over(&StoreError::TimedOut);
     writer.keep_reports();
 }
 
@@ -80,16 +81,16 @@ async fn a_newer_report_follows_one_that_was_written_after_all() {
     writer.change(vec![mk_change(newer)]).await;
     writer.recover().await;
     assert_eq!(*told.lock().unwrap(), [1, 2, 3]);
-    assert_eq!(writer.start.records[&mk_id(1)].plugin.reported.state, State::Active);
+    assert_eq!(writer.start.records.get(mk_id(1)).unwrap().plugin.reported.state, State::Active);
 }
 
 #[tokio::test]
 async fn it_does_not_come_back_to_a_database_that_somebody_else_has_written() {
     let place = Place::new().await;
     let (mut writer, _) = mk_writer(&place).await;
-    writer.go_away(&StoreError::TimedOut);
+    writer.fail_over(&StoreError::TimedOut);
     let somebody_else = mk_plan(&writer, 3);
-    commit::execute(&writer.start.seat, &somebody_else, None).await.unwrap();
+    commit::execute(&writer.start.lease, &somebody_else).await.unwrap();
     writer.recover().await;
     assert!(writer.retry.is_some());
     let error = writer.resolve().await.unwrap_err();

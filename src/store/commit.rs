@@ -1,0 +1,137 @@
+//! A plan as one transaction. Few statements: each has its price, however many rows it carries.
+
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel,
+    Iterable, PrimaryKeyToColumn, QueryFilter, UpdateMany,
+    sea_query::{Expr, OnConflict},
+};
+
+use super::{
+    StoreError,
+    entity::{self, configuration, journal, manifest, plugin, store},
+    lease::Lease,
+    plan::Plan,
+    rows::{signed, unsigned},
+};
+use crate::domain::{Digest, PluginId};
+
+/// Rows in one statement: more parameters than these take are not allowed everywhere.
+const ROWS: usize = 256;
+/// Rows in one statement where each may hold a MiB.
+const BODIES: usize = 4;
+
+/// Writes the plan. After an error it is unknown whether it was written.
+///
+/// # Errors
+/// [`StoreError::Superseded`], [`StoreError::Diverged`] or the database's own.
+pub(super) async fn execute(lease: &Lease, plan: &Plan) -> Result<(), StoreError> {
+    let transaction = lease.begin().await?;
+    move_head(&transaction, lease, plan).await?;
+    remove(&transaction, plan).await?;
+    write::<manifest::Entity>(&transaction, plan.manifests.iter().map(manifest_row), BODIES).await?;
+    write::<configuration::Entity>(&transaction, plan.configurations.values().cloned(), BODIES).await?;
+    write::<journal::Entity>(&transaction, plan.journal.iter().cloned(), ROWS).await?;
+    write::<plugin::Entity>(&transaction, plan.plugins.values().cloned(), ROWS).await?;
+    retire_manifests(&transaction, plan).await?;
+    retire_configurations(&transaction, plan).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// The head in the database, found in a transaction that could write.
+///
+/// # Errors
+/// [`StoreError::Superseded`] or the database's own.
+pub(super) async fn probe(lease: &Lease) -> Result<u64, StoreError> {
+    let (transaction, row) = lease.begin_as_owner().await?;
+    set_head(row.head).exec(&transaction).await?;
+    transaction.commit().await?;
+    unsigned(row.head)
+}
+
+/// Head and compacted revision.
+///
+/// # Errors
+/// The database's own, [`StoreError::Corrupt`].
+pub(super) async fn standing(db: &impl ConnectionTrait) -> Result<(u64, u64), StoreError> {
+    let row = store::Entity::find_by_id(entity::ROW).one(db).await?;
+    let row = row.ok_or_else(|| StoreError::Corrupt("the table \"store\" is empty".to_owned()))?;
+    Ok((unsigned(row.head)?, unsigned(row.compacted)?))
+}
+
+/// Comes first in its transaction: it is what keeps another writer out ([`super::lease`]).
+async fn move_head(db: &DatabaseTransaction, lease: &Lease, plan: &Plan) -> Result<(), StoreError> {
+    let update = set_head(signed(plan.head())).filter(store::Column::Owner.eq(lease.owner()));
+    if update.filter(store::Column::Head.eq(signed(plan.base))).exec(db).await?.rows_affected == 1 {
+        return Ok(());
+    }
+    let row = lease.owned_row(db).await?;
+    Err(StoreError::Diverged { expected: plan.base, found: unsigned(row.head)? })
+}
+
+fn set_head(head: i64) -> UpdateMany<store::Entity> {
+    store::Entity::update_many()
+        .col_expr(store::Column::Head, Expr::val(head))
+        .filter(store::Column::Id.eq(entity::ROW))
+}
+
+/// A manifest that is there already is needed again.
+fn manifest_row((digest, body): (&Digest, &String)) -> manifest::Model {
+    manifest::Model { digest: *digest, body: body.clone(), retired: None }
+}
+
+/// Writes rows, in place of those with the same keys.
+async fn write<E>(
+    db: &DatabaseTransaction,
+    rows: impl Iterator<Item = E::Model>,
+    in_one_statement: usize,
+) -> Result<(), DbErr>
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel>,
+{
+    let is_key = |column: &E::Column| E::PrimaryKey::iter().any(|key| key.into_column().as_str() == column.as_str());
+    let (keys, others): (Vec<_>, Vec<_>) = E::Column::iter().partition(is_key);
+    let replace = OnConflict::columns(keys).update_columns(others).to_owned();
+    let mut rows = rows.map(IntoActiveModel::into_active_model).peekable();
+    while rows.peek().is_some() {
+        let page = rows.by_ref().take(in_one_statement).collect::<Vec<_>>();
+        E::insert_many(page).on_conflict(replace.clone()).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Marks what plugins have stopped using with the last revision of the plan: not before the one that matters.
+async fn retire_manifests(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
+    if plan.retired_manifests.is_empty() {
+        return Ok(());
+    }
+    let retired = manifest::ActiveModel { retired: Set(Some(signed(plan.head()))), ..Default::default() };
+    let digests = manifest::Column::Digest.is_in(plan.retired_manifests.iter().copied());
+    manifest::Entity::update_many().set(retired).filter(digests).exec(db).await?;
+    Ok(())
+}
+
+/// Marks the configurations that are not listed any more. The journal may need them yet.
+async fn retire_configurations(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
+    if plan.retired_configurations.is_empty() {
+        return Ok(());
+    }
+    let of_one = |(id, newest): (&PluginId, &i64)| {
+        let of_plugin = Condition::all().add(configuration::Column::PluginId.eq(*id));
+        of_plugin.add(configuration::Column::Revision.lte(*newest))
+    };
+    let of_all = plan.retired_configurations.iter().map(of_one).fold(Condition::any(), Condition::add);
+    let retired = configuration::ActiveModel { retired: Set(Some(signed(plan.head()))), ..Default::default() };
+    let is_listed = configuration::Column::Retired.is_null();
+    configuration::Entity::update_many().set(retired).filter(is_listed).filter(of_all).exec(db).await?;
+    Ok(())
+}
+
+async fn remove(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
+    let ids = plan.removed();
+    if !ids.is_empty() {
+        plugin::Entity::delete_many().filter(plugin::Column::Id.is_in(ids)).exec(db).await?;
+    }
+    Ok(())
+}

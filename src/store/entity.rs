@@ -1,0 +1,266 @@
+//! The tables, with a column for each thing that an operator would ask for in SQL. Words, ids and digests are text as the
+//! API writes them; times are the database's own. [`super::rows`] makes them of the domain's types and back.
+
+use sea_orm::{
+    ColIdx, DbErr, IntoActiveValue, QueryResult, TryFromU64, TryGetError, TryGetable, Value,
+    sea_query::{ArrayType, ColumnType, Nullable, StringLen, ValueType, ValueTypeErr, postgres_array::NotU8},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::domain::{ActiveState, Digest, Mode, PluginId, RunId, State, TokenId, access::Role};
+
+/// Key of the only row of `store`.
+pub(super) const ROW: i32 = 1;
+
+/// The text that serde writes for a value: an id, a digest, or the word of an enum's variant.
+fn text<T: Serialize>(value: &T) -> Option<String> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// The value that serde writes as this text.
+fn from_text<T: DeserializeOwned>(text: String) -> Result<T, serde_json::Error> {
+    serde_json::from_value(serde_json::Value::String(text))
+}
+
+/// Makes the domain's own types columns of text: `sea_orm`'s derives would have to be written on them, or on twins of them.
+macro_rules! text_columns {
+    ($($name:ty),+) => { $(
+        impl From<$name> for Value {
+            fn from(value: $name) -> Self {
+                Self::String(text(&value))
+            }
+        }
+
+        impl TryGetable for $name {
+            fn try_get_by<I: ColIdx>(row: &QueryResult, index: I) -> Result<Self, TryGetError> {
+                from_text(String::try_get_by(row, index)?).map_err(|error| DbErr::Type(error.to_string()).into())
+            }
+        }
+
+        impl ValueType for $name {
+            fn try_from(value: Value) -> Result<Self, ValueTypeErr> {
+                from_text(<String as ValueType>::try_from(value)?).map_err(|_| ValueTypeErr)
+            }
+
+            fn type_name() -> String {
+                stringify!($name).to_owned()
+            }
+
+            fn array_type() -> ArrayType {
+                ArrayType::String
+            }
+
+            fn column_type() -> ColumnType {
+                ColumnType::String(StringLen::None)
+            }
+        }
+
+        impl Nullable for $name {
+            fn null() -> Value {
+                Value::String(None)
+            }
+        }
+
+        impl IntoActiveValue<$name> for $name {
+            fn into_active_value(self) -> sea_orm::ActiveValue<$name> {
+                sea_orm::ActiveValue::Set(self)
+            }
+        }
+
+        impl NotU8 for $name {}
+
+        impl TryFromU64 for $name {
+            fn try_from_u64(_: u64) -> Result<Self, DbErr> {
+                Err(DbErr::ConvertFromU64(stringify!($name)))
+            }
+        }
+    )+ };
+}
+
+text_columns!(ActiveState, Mode, State, Role, Digest, PluginId, RunId, TokenId);
+
+/// Each plugin as it is now. The journal's records are rows of this table.
+pub mod plugin {
+    use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    use crate::domain::{ActiveState, Digest, Mode, PluginId, RunId, State};
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
+    #[sea_orm(table_name = "plugin")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: PluginId,
+        /// The revision of its last change.
+        pub revision: i64,
+        pub created: DateTimeUtc,
+        /// The revision that installed it.
+        pub installed: i64,
+        #[sea_orm(unique)]
+        pub request_id: Option<String>,
+        /// What its manifest says, for whoever asks in SQL.
+        pub manifest_id: String,
+        pub name: String,
+        pub version: String,
+        pub description: String,
+        pub manifest_digest: Digest,
+        pub mode: Mode,
+        pub active: ActiveState,
+        pub generation: i64,
+        pub active_generation: i64,
+        pub restart_generation: i64,
+        pub package_digest: Option<Digest>,
+        pub previous_package_digest: Option<Digest>,
+        pub previous_manifest_digest: Option<Digest>,
+        pub restored: bool,
+        pub configuration_revision: i64,
+        pub token: Option<String>,
+        pub token_epoch: i64,
+        pub state: State,
+        pub since: DateTimeUtc,
+        pub observed_generation: i64,
+        /// What went wrong, as JSON: `message` and `details`.
+        #[sea_orm(column_type = "Text", nullable)]
+        pub failure: Option<String>,
+        pub restarts: i64,
+        pub deaths_at_start: i64,
+        pub run_id: Option<RunId>,
+        pub pid: Option<i64>,
+        pub degraded: bool,
+        pub events_dropped: i64,
+        pub protocol_faults: i64,
+        pub last_protocol_fault: String,
+        pub proven_package_digest: Option<Digest>,
+        pub failed_package_digest: Option<Digest>,
+        pub serial: i64,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The configurations of each plugin: the newest hundred, and those that the journal can still need.
+pub mod configuration {
+    use sea_orm::entity::prelude::*;
+
+    use crate::domain::PluginId;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "configuration")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub plugin_id: PluginId,
+        /// The `configuration_revision` that the plugin had with it.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub revision: i64,
+        /// Its JSON, as text: a server would change numbers, and refuse zero bytes.
+        #[sea_orm(column_type = "Text")]
+        pub body: String,
+        pub author: String,
+        pub created: DateTimeUtc,
+        /// The revision of the store that was the last to use it, once it is no longer among those that are listed.
+        pub retired: Option<i64>,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The manifests of all plugins, each once under the SHA-256 of its JSON.
+pub mod manifest {
+    use sea_orm::entity::prelude::*;
+
+    use crate::domain::Digest;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "manifest")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub digest: Digest,
+        /// Its JSON, as text: a server would change numbers, and refuse zero bytes.
+        #[sea_orm(column_type = "Text")]
+        pub body: String,
+        /// The last revision at which some plugin stopped using it. Once the journal has forgotten that, only a plugin can
+        /// still need it.
+        pub retired: Option<i64>,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The journal: a row a revision.
+pub mod journal {
+    use sea_orm::entity::prelude::*;
+
+    use crate::domain::{PluginId, State};
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "journal")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub revision: i64,
+        pub time: DateTimeUtc,
+        pub plugin_id: PluginId,
+        /// The state reported before the change; null when the plugin is new.
+        pub state_before: Option<State>,
+        pub removal: bool,
+        /// The row of the plugin after the change, as JSON.
+        #[sea_orm(column_type = "Text")]
+        pub record: String,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Access tokens, without their secrets.
+pub mod access_token {
+    use sea_orm::entity::prelude::*;
+
+    use crate::domain::{TokenId, access::Role};
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "access_token")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: TokenId,
+        pub name: String,
+        pub role: Role,
+        #[sea_orm(unique)]
+        pub hash: Vec<u8>,
+        pub created: DateTimeUtc,
+        pub expires: Option<DateTimeUtc>,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// The one row that says where the history stands and who may write.
+pub mod store {
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "store")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        /// Names this database for as long as it exists.
+        pub database_id: String,
+        /// Names this history of revisions.
+        pub epoch: String,
+        /// The newest revision.
+        pub head: i64,
+        /// Revisions up to this one are no longer in the journal.
+        pub compacted: i64,
+        /// Which start of plugd may write: see [`crate::store::lease`].
+        pub owner: String,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}

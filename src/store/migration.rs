@@ -1,0 +1,190 @@
+//! The schema. A change of it is another migration.
+
+use std::collections::HashSet;
+
+use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
+use sea_orm_migration::{
+    MigrationTrait, MigratorTrait, SchemaManager,
+    prelude::{ColumnDef, Index, IntoIden, Table, TableCreateStatement, async_trait},
+    schema::{
+        big_integer, big_integer_null, boolean, integer, string, string_null, text, text_null,
+        timestamp_with_time_zone, timestamp_with_time_zone_null, var_binary,
+    },
+    seaql_migrations,
+};
+
+use super::{
+    StoreError,
+    entity::{access_token, configuration, journal, manifest, plugin, store},
+};
+
+/// Bytes of a SHA-256.
+const DIGEST: u32 = 32;
+
+struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(Initial)]
+    }
+}
+
+/// Brings the schema up to what this binary knows.
+///
+/// # Errors
+/// [`StoreError::Newer`], with nothing changed, when a newer plugd has been here; or the database's own.
+pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
+    let unknown = unknown_migrations(db).await?;
+    if unknown.is_empty() { Ok(Migrator::up(db, None).await?) } else { Err(StoreError::Newer { migrations: unknown }) }
+}
+
+async fn unknown_migrations(db: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
+    let table = Migrator::migration_table_name().to_string();
+    if !SchemaManager::new(db).has_table(table).await? {
+        return Ok(Vec::new());
+    }
+    let known: HashSet<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+    let applied = seaql_migrations::Entity::find().all(db).await?;
+    Ok(applied.into_iter().map(|row| row.version).filter(|name| !known.contains(name)).collect())
+}
+
+struct Initial;
+
+impl sea_orm_migration::MigrationName for Initial {
+    fn name(&self) -> &str {
+        "m0001_initial"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for Initial {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for table in [store(), manifest(), plugin(), configuration(), journal(), access_token()] {
+            manager.create_table(table).await?;
+        }
+        // For the compaction.
+        let retired =
+            Index::create().name("manifest_retired").table(manifest::Entity).col(manifest::Column::Retired).take();
+        manager.create_index(retired).await?;
+        let column = configuration::Column::Retired;
+        manager
+            .create_index(Index::create().name("configuration_retired").table(configuration::Entity).col(column).take())
+            .await
+    }
+
+    /// A half-made schema could not be used.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+fn store() -> TableCreateStatement {
+    use store::Column;
+    Table::create()
+        .table(store::Entity)
+        .col(integer(Column::Id).primary_key())
+        .col(string(Column::DatabaseId))
+        .col(string(Column::Epoch))
+        .col(big_integer(Column::Head))
+        .col(big_integer(Column::Compacted))
+        .col(string(Column::Owner))
+        .take()
+}
+
+fn manifest() -> TableCreateStatement {
+    use manifest::Column;
+    Table::create()
+        .table(manifest::Entity)
+        .col(string(Column::Digest).primary_key())
+        .col(text(Column::Body))
+        .col(big_integer_null(Column::Retired))
+        .take()
+}
+
+fn plugin() -> TableCreateStatement {
+    use plugin::Column;
+    Table::create()
+        .table(plugin::Entity)
+        .col(string(Column::Id).primary_key())
+        .col(big_integer(Column::Revision))
+        .col(time(Column::Created))
+        .col(big_integer(Column::Installed))
+        .col(text_null(Column::RequestId).unique_key())
+        .col(text(Column::ManifestId))
+        .col(text(Column::Name))
+        .col(text(Column::Version))
+        .col(text(Column::Description))
+        .col(string(Column::ManifestDigest))
+        .col(string(Column::Mode))
+        .col(string(Column::Active))
+        .col(big_integer(Column::Generation))
+        .col(big_integer(Column::ActiveGeneration))
+        .col(big_integer(Column::RestartGeneration))
+        .col(string_null(Column::PackageDigest))
+        .col(string_null(Column::PreviousPackageDigest))
+        .col(string_null(Column::PreviousManifestDigest))
+        .col(boolean(Column::Restored))
+        .col(big_integer(Column::ConfigurationRevision))
+        .col(text_null(Column::Token))
+        .col(big_integer(Column::TokenEpoch))
+        .col(string(Column::State))
+        .col(time(Column::Since))
+        .col(big_integer(Column::ObservedGeneration))
+        .col(text_null(Column::Failure))
+        .col(big_integer(Column::Restarts))
+        .col(big_integer(Column::DeathsAtStart))
+        .col(string_null(Column::RunId))
+        .col(big_integer_null(Column::Pid))
+        .col(boolean(Column::Degraded))
+        .col(big_integer(Column::EventsDropped))
+        .col(big_integer(Column::ProtocolFaults))
+        .col(text(Column::LastProtocolFault))
+        .col(string_null(Column::ProvenPackageDigest))
+        .col(string_null(Column::FailedPackageDigest))
+        .col(big_integer(Column::Serial))
+        .take()
+}
+
+fn configuration() -> TableCreateStatement {
+    use configuration::Column;
+    Table::create()
+        .table(configuration::Entity)
+        .col(string(Column::PluginId))
+        .col(big_integer(Column::Revision))
+        .col(text(Column::Body))
+        .col(text(Column::Author))
+        .col(time(Column::Created))
+        .col(big_integer_null(Column::Retired))
+        .primary_key(Index::create().col(Column::PluginId).col(Column::Revision))
+        .take()
+}
+
+fn journal() -> TableCreateStatement {
+    use journal::Column;
+    Table::create()
+        .table(journal::Entity)
+        .col(big_integer(Column::Revision).primary_key())
+        .col(time(Column::Time))
+        .col(string(Column::PluginId))
+        .col(string_null(Column::StateBefore))
+        .col(boolean(Column::Removal))
+        .col(text(Column::Record))
+        .take()
+}
+
+fn access_token() -> TableCreateStatement {
+    use access_token::Column;
+    Table::create()
+        .table(access_token::Entity)
+        .col(string(Column::Id).primary_key())
+        .col(text(Column::Name))
+        .col(string(Column::Role))
+        .col(var_binary(Column::Hash, DIGEST).unique_key())
+        .col(time(Column::Created))
+        .col(timestamp_with_time_zone_null(Column::Expires))
+        .take()
+}
+
+fn time(column: impl IntoIden) -> ColumnDef {
+    timestamp_with_time_zone(column)
+}
