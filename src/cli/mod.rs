@@ -192,7 +192,7 @@ impl Cli {
             Command::Client(command) => match *command {
                 // It needs that no server runs.
                 ClientCommand::Token(token::Token::Reset(reset)) => reset.run(&options, &ui),
-                command => in_one_thread(run_client(command, options, ui.clone())),
+                command => in_many_threads(run_client(command, options, ui.clone())),
             },
             Command::Serve(serve) => return serving(&options, |screen| serve.run(&options, screen)),
             Command::Rest(rest) => return serving(&options, |screen| rest.run(screen)),
@@ -268,13 +268,11 @@ impl ClientCommand {
     }
 }
 
-fn in_one_thread(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
-}
-
 /// How long threads may take to end once the work is done.
 const UNWIND: std::time::Duration = std::time::Duration::from_millis(200);
 
+/// Runs a command while other threads serve its connections: the command may block its own thread, to pack a large folder
+/// or to read what a person types, which must not let a connection go silent until the server ends it.
 fn in_many_threads(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(work);

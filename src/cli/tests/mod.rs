@@ -14,10 +14,11 @@ use super::{
     Cli, Command,
     client::{Api, within},
     failure::{Exit, Failure},
+    in_many_threads,
     options::Options,
     run_client,
     ui::tests::{Printed, mk_ui},
-    words,
+    usage, words,
 };
 use crate::api::v1::{GetPluginRequest, PluginEvent, ReportedState as State, plugin_event::Kind};
 use fake::{Fake, mk_plugin, mk_status};
@@ -225,4 +226,15 @@ async fn a_log_that_is_not_followed_ends_with_its_history() {
     let (printed, done) = run(&fake.url, &["logs", ID]).await;
     done.unwrap();
     assert_eq!(printed, "one\n");
+}
+
+/// A connection must be served while a command blocks, or the server ends it as one that asks for nothing.
+#[test]
+fn connections_are_served_while_a_command_blocks_its_thread() {
+    let served = in_many_threads(async {
+        let (connection, command) = std::sync::mpsc::channel();
+        tokio::spawn(async move { connection.send(()) });
+        command.recv_timeout(Duration::from_secs(5)).map_err(|_| usage("nobody served the connection"))
+    });
+    served.unwrap();
 }
