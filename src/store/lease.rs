@@ -49,8 +49,8 @@ pub(super) struct Lease {
 
 /// What a second plugd runs into when it starts.
 enum Lock {
-    /// Kept until the database is closed.
-    File(#[expect(dead_code, reason = "held, not read")] File),
+    /// Held until the database is closed.
+    File(File),
     /// As long as the session.
     Session(Held),
 }
@@ -62,6 +62,18 @@ impl Lock {
         match self {
             Self::File(_) => Ok(()),
             Self::Session(held) => held.check(),
+        }
+    }
+}
+
+impl Drop for Lock {
+    /// Unlocks the file, which closing it would not do at once: a process that is being started has the descriptor too
+    /// until it runs its program, and keeps the lock until then.
+    fn drop(&mut self) {
+        if let Self::File(file) = self
+            && let Err(error) = file.unlock()
+        {
+            tracing::warn!(%error, "the database's lock could not be released before its file is closed");
         }
     }
 }
@@ -286,4 +298,19 @@ pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, Sto
 /// SQLite has no row locks and needs none: its transaction has the write lock from the start.
 async fn locked_row(transaction: &DatabaseTransaction) -> Result<Option<store::Model>, StoreError> {
     Ok(store::Entity::find_by_id(entity::ROW).lock_exclusive().one(transaction).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_released_though_a_process_that_is_being_started_has_its_descriptor() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("plugd.db");
+        let (file, _) = sqlite::lock(&database).unwrap();
+        let _of_the_other_process = file.try_clone().unwrap();
+        drop(Lock::File(file));
+        sqlite::lock(&database).unwrap();
+    }
 }
