@@ -1,7 +1,7 @@
 //! What plugd remembers: plugins, the journal of their changes, access tokens, packages.
 //!
 //! One writer task owns every record and makes every change; it gives each the next revision in the transaction that
-//! stores it (DESIGN 4, 7). Reads come from the owner's memory, or from connections that can only read.
+//! stores it. Reads come from the owner's memory, or from connections that can only read.
 
 use std::{
     sync::{

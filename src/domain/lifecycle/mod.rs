@@ -1,7 +1,6 @@
 //! The lifecycle of one plugin: a pure function from what is and what happened to what is now and what is to be done.
 //!
-//! Nothing else assigns a state. DESIGN section 3 has the table that this implements; `table.txt` beside this file has
-//! the one that it really is, checked by a test.
+//! Nothing else assigns a state. `table.txt` beside this file lists every state and event; a test holds it against the code.
 
 #[cfg(test)]
 mod deaths;

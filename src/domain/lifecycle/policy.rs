@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The durations and the budget of DESIGN section 3.
+/// The deadlines of a plugin, and its budget of restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// To connect after the spawn.

@@ -1,4 +1,4 @@
-//! What must always hold (DESIGN section 3), over random sequences of events in a world with a virtual clock.
+//! What must always hold over random sequences of events in a world with a virtual clock.
 
 use jiff::Timestamp;
 use proptest::prelude::*;

@@ -33,7 +33,7 @@ async fn what_is_printed_goes_to_output_log_which_is_renamed_after_every_exit_4(
     plugd.rest().set_active(&id, "active").await.expect(200);
     Raw::open(&plugd, &id).await.until("connected\n\n").await;
     assert_eq!(names(&plugd, &id), ["output.log"]);
-    // In the format of the CRI, as DESIGN 6 has it.
+    // In the format of the CRI.
     let text = fs::read_to_string(folder(&plugd, &id).join("output.log")).unwrap();
     let texts: Vec<_> = text.lines().map(|line| line.split_once("Z stdout F ").unwrap().1).collect();
     assert!(texts[0] == "run" && texts[1].starts_with("pid "), "{text}");
