@@ -215,6 +215,9 @@ async fn a_stream_of_all_plugins_has_each_with_its_name_and_those_installed_late
     let api = plugd.api();
     api.register(&external_manifest("outside")).await.unwrap();
     let (one, two) = (api.run(&["tame"]).await, api.run(&["tame"]).await);
+    for id in [&one, &two] {
+        api.logs(id).await.until("connected").await;
+    }
     let all = StreamLogsRequest { follow: true, tail_lines: Some(0), ..StreamLogsRequest::default() };
     let mut stream = api.logs_as(all.clone()).await.unwrap();
     let mut cursors = HashMap::new();
