@@ -6,22 +6,29 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use plugd::api::v1::{DeletePluginRequest, ReportedState::Stopping};
+use plugd::api::v1::{DeletePluginRequest, ReportedState::Stopping, plugin_event::Kind};
 
 use crate::harness::{Plugd, eventually};
 
-/// The files of packages.
+/// The files of packages, of all databases.
 fn packages(plugd: &Plugd) -> Vec<String> {
-    plugd.files().into_iter().filter(|name| name.starts_with("packages/sha256-")).collect()
+    plugd.files().into_iter().filter(|name| name.starts_with("packages/")).collect()
+}
+
+/// As if the packages of all databases had been stored two hours ago, twice as long as they may lie there without a plugin.
+fn age(plugd: &Plugd) {
+    for name in packages(plugd) {
+        let file = File::options().append(true).open(plugd.data_dir().join(name)).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(2 * 3600)).unwrap();
+    }
 }
 
 /// A client that goes away cancels no clean-up.
 #[tokio::test]
-async fn a_deletion_whose_client_goes_away_leaves_no_package() {
-    let plugd = Plugd::with(&[("PLUGD_GRACE", "1s")]).await;
+async fn a_deletion_whose_client_goes_away_leaves_nothing_for_long() {
+    let mut plugd = Plugd::with(&[("PLUGD_GRACE", "1s")]).await;
     let api = plugd.api();
     let id = api.run(&["stubborn"]).await;
-    assert_eq!(packages(&plugd).len(), 1);
     let mut watch = api.live().await;
     let mut plugins = api.plugins();
     let request = DeletePluginRequest { plugin_id: id.clone() };
@@ -30,19 +37,14 @@ async fn a_deletion_whose_client_goes_away_leaves_no_package() {
 
     deletion.abort();
 
-    eventually("the package is deleted", || packages(&plugd).is_empty().then_some(())).await;
-    assert!(api.get(&id).await.is_err());
-}
-
-/// Longer than a package may lie there without a plugin.
-const LONG: Duration = Duration::from_secs(2 * 3600);
-
-/// As if these packages had been stored long ago.
-fn age(folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let file = File::options().append(true).open(entry.unwrap().path()).unwrap();
-        file.set_modified(SystemTime::now() - LONG).unwrap();
-    }
+    watch.until(|event| event.plugin_id == id && event.kind() == Kind::Removed).await;
+    let is_its_own = |name: &String| name.contains(&id);
+    eventually("its files are gone", || (!plugd.files().iter().any(is_its_own)).then_some(())).await;
+    assert_eq!(packages(&plugd).len(), 1);
+    plugd.sigterm().await;
+    age(&plugd);
+    plugd.restart().await;
+    eventually("the package is swept", || packages(&plugd).is_empty().then_some(())).await;
 }
 
 /// What a kill in the middle of an upload leaves is taken away by a later start, and nothing else.
@@ -51,18 +53,20 @@ async fn a_start_sweeps_old_packages_that_no_plugin_refers_to() {
     let mut plugd = Plugd::start().await;
     let id = plugd.api().run(&["tame"]).await;
     plugd.kill_9().await;
-    let folder = plugd.data_dir().join("packages");
-    let lose = |digit: &str| fs::write(folder.join(format!("sha256-{}", digit.repeat(64))), "of an upload").unwrap();
+    let package = plugd.data_dir().join(packages(&plugd).remove(0));
+    let beside = |name: &str| package.parent().unwrap().join(name);
+    let lose = |digit: &str| fs::write(beside(&format!("sha256-{}", digit.repeat(64))), "of an upload").unwrap();
     lose("a");
-    age(&folder);
+    fs::write(beside("unfinished-1"), "of an upl").unwrap();
+    age(&plugd);
     lose("b");
-    assert_eq!(packages(&plugd).len(), 3);
+    assert_eq!(packages(&plugd).len(), 4);
 
     plugd.restart().await;
 
-    let is_kept = |name: &String| !name.ends_with("aaaa");
-    eventually("the sweep", || packages(&plugd).iter().all(is_kept).then_some(())).await;
-    assert_eq!(packages(&plugd).len(), 2, "what is young may be needed yet");
+    eventually("the sweep", || (packages(&plugd).len() == 2).then_some(())).await;
+    let kept = |path: &Path| path.exists();
+    assert!(kept(&package) && kept(&beside(&format!("sha256-{}", "b".repeat(64)))), "what is young may be needed yet");
     plugd.api().activate(&id).await.unwrap();
 }
 
@@ -80,17 +84,16 @@ async fn two_databases_of_one_folder_keep_each_others_packages() {
     let second = plugd.api().run(&["stubborn"]).await;
     let passing = plugd.api().run(&["tame"]).await;
     plugd.api().delete(&passing).await.unwrap();
-    let kept = packages(&plugd);
+    assert_eq!(packages(&plugd).len(), 3, "the second database has the first one's package too, for a while");
 
     let starts =
         [(&other, "admin.token.new", &second), (&own, "admin.token", &first), (&other, "admin.token.new", &second)];
     for (database, token, plugin) in starts {
         plugd.sigterm().await;
-        age(&plugd.data_dir().join("packages"));
+        age(&plugd);
         plugd.set("PLUGD_DATABASE_URL", database);
         plugd.restart_with_token(token).await;
-        eventually("the warning", || plugd.said().contains("another database has packages").then_some(())).await;
+        eventually("the sweep", || (packages(&plugd).len() == 2).then_some(())).await;
         plugd.api().activate(plugin).await.unwrap();
-        assert_eq!(packages(&plugd), kept);
     }
 }

@@ -22,9 +22,9 @@ use crate::{
         StartSpec,
         process::{self, ProcessRuntime},
     },
-    store::{self, Address, Store, StoreError, packages::Packages},
+    store::{self, Address, PackageStore, Store, StoreError},
     storyden::{self, Credentials, Storyden},
-    supervisor::{self, Handle, Library, Parts, Supervisor},
+    supervisor::{self, Handle, Packages, Parts, Supervisor},
 };
 
 /// The file of the database in the data folder, unless another is named.
@@ -61,7 +61,7 @@ pub(super) async fn boot(
         .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
     let catalog = catalog(&config.event_catalog)?;
     let options = store_options(config)?;
-    let has_rival = note_other(config, &options.address);
+    note_other(config, &options.address);
     let place = unopened(&options);
     let (opened, loaded) = Box::pin(store::open(options)).await.with_context(place)?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
@@ -71,34 +71,35 @@ pub(super) async fn boot(
     };
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
-    let packages = packages(config, &loaded.epoch, has_rival).await?;
+    let package_store = package_store(config, &loaded.database_id).await?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
-    let runtime = Arc::new(runtime(config, &packages, &logs).await?);
+    let runtime = Arc::new(runtime(config, &package_store, &logs).await?);
     if config.runtime_provider == RuntimeProvider::Local {
         tokio::spawn(glue::finish_deletions(runtime.clone(), store.clone(), projection.clone()));
     }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
-    let library = Arc::new(Library::new(handle.clone(), Arc::new(packages), catalog.clone()));
-    tokio::spawn(glue::sweep_packages(library.clone()));
+    let packages = Arc::new(Packages::new(handle.clone(), package_store, catalog.clone()));
+    let swept = packages.clone();
+    tokio::spawn(async move { swept.keep_swept().await });
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection, hosts.clone()), credentials(config));
     let parts = Arc::new(Parts {
-        ledger: Arc::new(store.clone()),
+        store: Arc::new(store.clone()),
         runtime,
         policy: policy(config),
         host: Arc::new(bridge),
         trial: Arc::new(Semaphore::new(1)),
         rpc_url: rpc_url(plugins_dial),
         note: glue::note_in(logs.clone()),
-        on_deleted: glue::forget(logs.clone(), library.clone()),
+        on_deleted: glue::forget(logs.clone()),
     });
     let health = health::service(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let connections = TaskTracker::new();
     let plugins_app = link::router(Arc::new(handle.clone()), link_options(config), connections.clone());
     let services = routes::Services {
         handle: handle.clone(),
-        library,
+        packages,
         logs: logs.clone(),
         store: store.clone(),
         access,
@@ -112,16 +113,14 @@ pub(super) async fn boot(
     Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog })
 }
 
-/// Says that the data folder holds a database with records that is not the one that is used; does it?
-fn note_other(config: &Config, used: &Address) -> bool {
+/// Says so when the data folder holds a database with records that is not the one that is used.
+fn note_other(config: &Config, used: &Address) {
     let other = config.data_dir.join(DATABASE);
     let is_other = used.path().is_none_or(|used| fs::canonicalize(used).ok() != fs::canonicalize(&other).ok());
-    let has_other = is_other && fs::metadata(&other).is_ok_and(|found| found.len() > 0);
-    if has_other {
+    if is_other && fs::metadata(&other).is_ok_and(|found| found.len() > 0) {
         let path = other.display();
         tracing::warn!("{path} holds records that this plugd does not use: its database is another (--database-url)");
     }
-    has_other
 }
 
 /// Where the store is: in the data folder, unless it is said where.
@@ -142,8 +141,8 @@ pub(super) fn unopened(options: &store::Options) -> impl FnOnce() -> String + us
     || message
 }
 
-async fn packages(config: &Config, epoch: &str, has_rival: bool) -> anyhow::Result<Packages> {
-    let opened = Packages::open(&config.data_dir.join("packages"), epoch, has_rival).await;
+async fn package_store(config: &Config, database_id: &str) -> anyhow::Result<PackageStore> {
+    let opened = PackageStore::open(&config.data_dir.join("packages"), database_id).await;
     opened.context("the packages can't be opened")
 }
 
@@ -152,7 +151,7 @@ fn link_options(config: &Config) -> link::Options {
     link::Options { ping_interval, ping_timeout, ..link::Options::default() }
 }
 
-async fn runtime(config: &Config, packages: &Packages, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
+async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     process::raise_open_files();
     let options = process::Options {

@@ -1,18 +1,12 @@
 //! What one part needs of another that it must not know.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::{
     domain::{
-        Digest, Error, Plugin, PluginId, Reason, Result, TokenId, access::AccessToken, manifest::Manifest,
-        package::Package,
+        Error, Plugin, PluginId, Reason, Result, TokenId, access::AccessToken, manifest::Manifest, package::Package,
     },
     grpc::TokenStore,
     logs::Logs,
@@ -20,30 +14,12 @@ use crate::{
         PackageFiles, Runtime,
         process::{FetchPackage, ProcessRuntime},
     },
-    store::{Store, packages::Packages},
-    supervisor::{Library, PackageBytes, Projection},
+    store::{PackageStore, Store},
+    supervisor::Projection,
 };
 
-impl PackageBytes for Packages {
-    fn put(&self, digest: Digest, bytes: Bytes) -> BoxFuture<'_, Result<()>> {
-        Box::pin(Self::put(self, digest, bytes))
-    }
-
-    fn get(&self, digest: Digest) -> BoxFuture<'_, Result<Bytes>> {
-        Box::pin(Self::get(self, digest))
-    }
-
-    fn delete(&self, digest: Digest) -> BoxFuture<'_, Result<()>> {
-        Box::pin(Self::delete(self, digest))
-    }
-
-    fn list(&self) -> BoxFuture<'_, Result<Vec<(Digest, SystemTime)>>> {
-        Box::pin(Self::list(self))
-    }
-}
-
 /// Packages for the runtime. They were checked when they came.
-pub(super) fn fetch_package(packages: Packages) -> FetchPackage {
+pub(super) fn fetch_package(packages: PackageStore) -> FetchPackage {
     Arc::new(move |digest| {
         let packages = packages.clone();
         Box::pin(async move {
@@ -56,24 +32,8 @@ pub(super) fn fetch_package(packages: Packages) -> FetchPackage {
 }
 
 /// Takes away what else is kept of a deleted plugin, whether or not anybody waits for the deletion.
-pub(super) fn forget(logs: Logs, library: Arc<Library>) -> Box<dyn Fn(&Plugin) + Send + Sync> {
-    Box::new(move |plugin| {
-        logs.remove(plugin.id);
-        library.discard(&plugin.desired);
-    })
-}
-
-/// How long a package may lie there without a plugin, and how often it is looked for them (DESIGN 7).
-const GRACE: Duration = Duration::from_secs(3600);
-
-/// Deletes packages that no plugin refers to and that lie there for longer than [`GRACE`]: a kill in the middle of an upload
-/// or a deletion leaves one.
-pub(super) async fn sweep_packages(library: Arc<Library>) {
-    let mut rounds = tokio::time::interval(GRACE);
-    loop {
-        rounds.tick().await;
-        library.sweep(|stored| stored.elapsed().is_ok_and(|age| age >= GRACE)).await;
-    }
+pub(super) fn forget(logs: Logs) -> Box<dyn Fn(&Plugin) + Send + Sync> {
+    Box::new(move |plugin| logs.remove(plugin.id))
 }
 
 /// Removes the folders of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only

@@ -26,14 +26,14 @@ use crate::{
     rest,
     store::Store,
     storyden,
-    supervisor::{Handle, Library},
+    supervisor::{Handle, Packages},
     telemetry::trace,
 };
 
 /// What the services are made of.
 pub(super) struct Services<H> {
     pub(super) handle: Handle,
-    pub(super) library: Arc<Library>,
+    pub(super) packages: Arc<Packages>,
     pub(super) logs: Logs,
     pub(super) store: Store,
     pub(super) access: Arc<Access>,
@@ -83,7 +83,7 @@ fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyh
     let access = AccessService::new(Arc::new(services.store.clone()), services.access);
     let plugins = PluginService::new(plugin_service::Parts {
         handle: services.handle,
-        library: services.library,
+        packages: services.packages,
         logs: services.logs,
         store: services.store,
         catalog: services.catalog,

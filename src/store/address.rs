@@ -39,7 +39,7 @@ impl Address {
     /// [`StoreError::Unnamed`] when the path is not UTF-8, which SQLite's driver asks for.
     pub fn file(path: &Path) -> Result<Self, StoreError> {
         if path.to_str().is_none() {
-            return Err(StoreError::Unnamed { path: path.to_owned() });
+            return Err(StoreError::Unnamed(path.to_owned()));
         }
         // SQLite reads a path that begins with `file:` as a URL.
         let path =
@@ -127,7 +127,7 @@ fn server(text: &str) -> Result<Address, StoreError> {
 
 /// The error for an address of which this is wrong.
 pub(super) fn refused(problem: &str) -> StoreError {
-    StoreError::Url { problem: problem.to_owned() }
+    StoreError::Url(problem.to_owned())
 }
 
 #[cfg(test)]

@@ -22,9 +22,6 @@ const ROWS: usize = 256;
 const BODIES: usize = 4;
 
 /// Writes the plan. After an error it is unknown whether it was written.
-///
-/// # Errors
-/// [`StoreError::Superseded`], [`StoreError::Diverged`] or the database's own.
 pub(super) async fn execute(lease: &Lease, plan: &Plan) -> Result<(), StoreError> {
     let transaction = lease.begin().await?;
     move_head(&transaction, lease, plan).await?;
@@ -39,9 +36,6 @@ pub(super) async fn execute(lease: &Lease, plan: &Plan) -> Result<(), StoreError
 }
 
 /// The head in the database, found in a transaction that could write.
-///
-/// # Errors
-/// [`StoreError::Superseded`] or the database's own.
 pub(super) async fn probe(lease: &Lease) -> Result<u64, StoreError> {
     let (transaction, row) = lease.begin_as_owner().await?;
     set_head(row.head).exec(&transaction).await?;
@@ -50,9 +44,6 @@ pub(super) async fn probe(lease: &Lease) -> Result<u64, StoreError> {
 }
 
 /// Head and compacted revision.
-///
-/// # Errors
-/// The database's own, [`StoreError::Corrupt`].
 pub(super) async fn standing(db: &impl ConnectionTrait) -> Result<(u64, u64), StoreError> {
     let row = store::Entity::find_by_id(entity::ROW).one(db).await?;
     let row = row.ok_or_else(|| StoreError::Corrupt("the table \"store\" is empty".to_owned()))?;

@@ -50,9 +50,6 @@ impl Pace {
 }
 
 /// Forgets the revisions up to this one, and what only they needed.
-///
-/// # Errors
-/// [`StoreError::Superseded`], the database's own.
 pub(super) async fn compact(lease: &Lease, upto: u64) -> Result<(), StoreError> {
     let (transaction, _) = lease.begin_as_owner().await?;
     let upto = signed(upto);

@@ -12,27 +12,23 @@ use crate::domain::{Error, Reason};
 /// Why the store could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The address names no database that this binary can use.
+    /// The address names no database that this binary can use: what is wrong with it, and nothing of the address itself,
+    /// which may hold a password.
     #[error(
-        "the address of the database can't be used: {problem}; write \"sqlite:///path/to/plugd.db\" \
+        "the address of the database can't be used: {0}; write \"sqlite:///path/to/plugd.db\" \
          or \"postgres://USER:PASSWORD@HOST/DATABASE\""
     )]
-    Url {
-        /// What is wrong with it. Nothing of the address itself: it may hold a password.
-        problem: String,
-    },
+    Url(String),
     /// The path of the database is not text.
-    #[error("{path:?} can't be used as the path of a database: it is not UTF-8; give it, or its folder, another name")]
-    Unnamed {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Another process holds the lock.
-    #[error("another plugd uses this data folder: it holds the lock on {lock}; stop that one first: `fuser {lock}` shows its process", lock = path.display())]
-    Locked {
-        /// The lock file.
-        path: PathBuf,
-    },
+    #[error("{0:?} can't be used as the path of a database: it is not UTF-8; give it, or its folder, another name")]
+    Unnamed(PathBuf),
+    /// Another process holds the lock on this file.
+    #[error(
+        "another plugd uses this data folder: it holds the lock on {lock}; stop that one first: `fuser {lock}` shows its \
+         process",
+        lock = .0.display()
+    )]
+    Locked(PathBuf),
     /// Another session holds the lock on the server.
     #[error("another plugd uses this database; stop that one first")]
     Taken,
@@ -50,22 +46,16 @@ pub enum StoreError {
     /// A file of the database is no longer where it was opened, or not whole.
     #[error(
         "{} was deleted, replaced or made shorter while plugd runs; put it back, or stop plugd and restore a backup",
-        path.display()
+        .0.display()
     )]
-    Gone {
-        /// The file.
-        path: PathBuf,
-    },
+    Gone(PathBuf),
     /// Another log is where SQLite's own was.
     #[error(
         "{} was replaced while plugd runs by another file, which would spoil the database: move that away; what the \
          database has lost is still held in memory and is written then",
-        path.display()
+        .0.display()
     )]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
+    Foreign(PathBuf),
     /// SQLite could not take its log into the database.
     #[error("what was written last could not be taken into the database yet: somebody else reads or writes it")]
     Unsaved,
@@ -73,21 +63,15 @@ pub enum StoreError {
     #[error(
         "the disk of {} is full: only deactivations and deletions can be stored; make room (plugins that fill it can be \
          stopped and deleted)",
-        path.display()
+        .0.display()
     )]
-    Full {
-        /// A file on it.
-        path: PathBuf,
-    },
-    /// A newer plugd has written this database.
+    Full(PathBuf),
+    /// A newer plugd has written this database: migrations that this binary does not know.
     #[error(
         "the database was written by a newer plugd (it knows {}); start that version, or restore a backup of this one's",
-        migrations.join(", ")
+        .0.join(", ")
     )]
-    Newer {
-        /// Migrations that this binary does not know.
-        migrations: Vec<String>,
-    },
+    Newer(Vec<String>),
     /// SQLite can't read it.
     #[error(
         "{} is damaged, or no database: {source}; keep a copy of it and of the files beside it whose names begin alike, then \
@@ -149,7 +133,7 @@ impl StoreError {
         let path = path.to_owned();
         match sqlite_code(&source) {
             Some(CORRUPT | NOTADB) => Self::Damaged { path, source },
-            Some(FULL) => Self::Full { path },
+            Some(FULL) => Self::Full(path),
             Some(PERM | READONLY | IOERR | CANTOPEN) => Self::Unusable { path, source },
             _ => Self::Database(source),
         }

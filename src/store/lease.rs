@@ -80,9 +80,6 @@ impl Drop for Lock {
 
 impl Lease {
     /// Takes the lock and connects. Nothing is written before [`Self::acquire`].
-    ///
-    /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::Taken`], [`StoreError::File`], the database's own.
     pub(super) async fn open(address: Address) -> Result<Self, StoreError> {
         let (lock, location) = match address.kind() {
             Kind::File(path) => {
@@ -125,9 +122,6 @@ impl Lease {
     }
 
     /// Makes this plugd the owner, and answers with the row. The epoch is made when the store is.
-    ///
-    /// # Errors
-    /// The database's own.
     pub(super) async fn acquire(&self) -> Result<store::Model, StoreError> {
         let transaction = self.begin().await?;
         let owner = self.owner.clone();
@@ -182,9 +176,6 @@ impl Lease {
     }
 
     /// Whether this is still the owner; writes nothing and locks nothing for longer than it takes.
-    ///
-    /// # Errors
-    /// As [`Self::begin_as_owner`].
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         let (transaction, _) = self.begin_as_owner().await?;
         Ok(transaction.rollback().await?)
@@ -241,9 +232,6 @@ impl Lease {
     }
 
     /// Closes the connection, then lets go of the lock.
-    ///
-    /// # Errors
-    /// The database's own.
     pub(super) async fn release(self) -> Result<(), StoreError> {
         // It goes with its last connection.
         self.location.forget_log().await?;
@@ -285,9 +273,6 @@ async fn writer(address: &Address, lock: &Lock) -> Result<DatabaseConnection, St
 }
 
 /// A few connections that can only read.
-///
-/// # Errors
-/// The database's own.
 pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, StoreError> {
     match address.kind() {
         Kind::File(path) => sqlite::readers(path).await,

@@ -73,9 +73,6 @@ impl Identity {
 
 impl Files {
     /// Those of this open file.
-    ///
-    /// # Errors
-    /// [`StoreError::File`].
     pub(super) fn of(database: PathBuf, file: &File) -> Result<Self, StoreError> {
         let metadata = file.metadata().map_err(|source| StoreError::File { path: database.clone(), source })?;
         let found =
@@ -89,7 +86,7 @@ impl Files {
         let mut all = std::iter::once((&self.database, &mut found.database)).chain(companions);
         let gone = all.find_map(|(path, known)| (!known.is_still_at(path)).then(|| path.clone()));
         self.is_gone.store(gone.is_some(), Ordering::Release);
-        gone.map_or(Ok(()), |path| Err(StoreError::Gone { path }))
+        gone.map_or(Ok(()), |path| Err(StoreError::Gone(path)))
     }
 
     fn note(&self, found: &mut Found) {
@@ -103,21 +100,21 @@ impl Files {
             return Ok(false);
         }
         if !found.database.is_still_at(&self.database) {
-            return Err(StoreError::Gone { path: self.database.clone() });
+            return Err(StoreError::Gone(self.database.clone()));
         }
         let path = path_beside(&self.database, "-wal");
         let known = found.companions.iter().find(|(companion, _)| *companion == path).map(|(_, known)| *known);
         let Some(log) = Identity::at(&path) else { return Ok(true) };
         match known.filter(|known| known.is_file(log)) {
-            Some(known) if log.length < known.length => Err(StoreError::Gone { path }),
-            None if log.length > 0 => Err(StoreError::Foreign { path }),
+            Some(known) if log.length < known.length => Err(StoreError::Gone(path)),
+            None if log.length > 0 => Err(StoreError::Foreign(path)),
             _ => Ok(true),
         }
     }
 
     fn keep_reserve(&self, found: &mut Found) -> Result<(), StoreError> {
         let kept = found.reserve.keep();
-        self.is_full.store(matches!(kept, Err(StoreError::Full { .. })), Ordering::Release);
+        self.is_full.store(matches!(kept, Err(StoreError::Full(_))), Ordering::Release);
         kept
     }
 }
@@ -143,41 +140,26 @@ impl Location {
     }
 
     /// Are the files still there? Asks no server.
-    ///
-    /// # Errors
-    /// [`StoreError::Gone`].
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         self.work(|files, found| files.check(found)).await
     }
 
     /// The same, and sees to it that the reserve is there: before what may take room.
-    ///
-    /// # Errors
-    /// [`StoreError::Gone`], [`StoreError::Full`].
     pub(super) async fn check_with_reserve(&self) -> Result<(), StoreError> {
         self.work(|files, found| files.check(found).and_then(|()| files.keep_reserve(found))).await
     }
 
     /// Sees to it that the reserve is there, and notes whether it is.
-    ///
-    /// # Errors
-    /// [`StoreError::Full`].
     pub(super) async fn keep_reserve(&self) -> Result<(), StoreError> {
         self.work(|files, found| files.keep_reserve(found)).await
     }
 
     /// Remembers which files SQLite has open now.
-    ///
-    /// # Errors
-    /// [`StoreError::TimedOut`] when plugd ends meanwhile.
     pub(super) async fn note(&self) -> Result<(), StoreError> {
         self.with_found(|files, found| files.note(found)).await
     }
 
     /// Takes it that SQLite has no log open: every connection is closed.
-    ///
-    /// # Errors
-    /// As [`Self::note`].
     pub(super) async fn forget_log(&self) -> Result<(), StoreError> {
         let forget = |_: &Files, found: &mut Found| {
             found.companions.clear();
@@ -196,17 +178,11 @@ impl Location {
     }
 
     /// Gives up, for a start, what is reserved while nobody has the database open.
-    ///
-    /// # Errors
-    /// As [`Self::note`].
     pub(super) async fn drop_ballast(&self) -> Result<(), StoreError> {
         self.with_found(|_, found| found.reserve.drop_ballast()).await
     }
 
     /// Reserves room for the next start, once the database is closed.
-    ///
-    /// # Errors
-    /// As [`Self::note`].
     pub(super) async fn take_ballast(&self) -> Result<(), StoreError> {
         self.with_found(|_, found| found.reserve.take_ballast()).await
     }

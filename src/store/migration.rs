@@ -35,7 +35,7 @@ impl MigratorTrait for Migrator {
 /// [`StoreError::Newer`], with nothing changed, when a newer plugd has been here; or the database's own.
 pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
     let unknown = unknown_migrations(db).await?;
-    if unknown.is_empty() { Ok(Migrator::up(db, None).await?) } else { Err(StoreError::Newer { migrations: unknown }) }
+    if unknown.is_empty() { Ok(Migrator::up(db, None).await?) } else { Err(StoreError::Newer(unknown)) }
 }
 
 async fn unknown_migrations(db: &DatabaseConnection) -> Result<Vec<String>, StoreError> {

@@ -35,7 +35,7 @@ mod lease;
 mod location;
 mod migration;
 mod open;
-pub mod packages;
+mod packages;
 mod plan;
 mod postgres;
 mod reader;
@@ -51,6 +51,7 @@ mod tests;
 pub use address::Address;
 pub use error::StoreError;
 pub use open::{Opened, open};
+pub use packages::{GRACE, PackageStore, Upload};
 pub use reader::ConfigurationRevision;
 
 /// How long a change waits for its turn and its transaction. Many times what the writer gives the database: it is the last
@@ -172,7 +173,7 @@ impl Store {
     /// # Errors
     /// `STORE_UNAVAILABLE`.
     pub async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
-        self.reader.tokens(after, limit).await
+        self.reader.read(|db| async move { tokens::page(&db, after, limit).await }).await
     }
 
     /// The commits after this revision, oldest first: at most `limit`, and at most 1024. None when it is the newest.
@@ -181,7 +182,7 @@ impl Store {
     /// `REVISION_COMPACTED` when commits after it are no longer kept and `REVISION_UNKNOWN` when it does not exist yet,
     /// both with metadata `compact_revision` and `head_revision`; `STORE_UNAVAILABLE`.
     pub async fn journal_after(&self, revision: u64, limit: usize) -> Result<Vec<Arc<Commit>>> {
-        self.reader.journal_after(revision, limit).await
+        self.reader.read(|db| reader::journal_after(db, revision, limit as u64)).await?
     }
 
     /// Revisions up to this one are no longer in the journal. Cheap.
@@ -195,7 +196,7 @@ impl Store {
     /// # Errors
     /// `STORE_UNAVAILABLE`.
     pub async fn deleted(&self, ids: &[PluginId]) -> Result<Vec<PluginId>> {
-        self.reader.deleted(ids).await
+        self.reader.read(|db| reader::deleted(db, ids)).await
     }
 
     /// The newest 100 configurations that a plugin has had, newest first: those of revisions below `before`, at most
@@ -209,7 +210,7 @@ impl Store {
         before: Option<u64>,
         limit: u64,
     ) -> Result<Vec<ConfigurationRevision>> {
-        self.reader.configuration_revisions(id, before, limit).await
+        self.reader.read(|db| reader::configurations(db, id, before, limit)).await
     }
 
     /// Whether the database answers. False, too, once the store is closed: for ever, as the sender is gone then. It also

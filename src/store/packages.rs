@@ -1,142 +1,304 @@
-//! The bytes of packages, in a folder, each under its digest.
+//! Packages: files named by their digests, in a folder of the database whose plugins refer to them, so that another
+//! database in the same data folder keeps its own.
+//!
+//! A package is written before a plugin refers to it. Once none does it is left to the next sweep, which deletes what is
+//! older than [`GRACE`]: so nobody has to delete anything at the right moment, and what a crash leaves goes as well.
 
-mod owners;
-
-use std::{fmt::Display, io, path::Path as FilePath, sync::Arc, time::SystemTime};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Display,
+    fs::{self, DirEntry, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
-use object_store::{Error as ObjectError, ObjectMeta, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
-use sha2::{Digest as _, Sha256};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+    time::timeout,
+};
 
-use self::owners::Owners;
 use super::error::unavailable;
-use crate::domain::{Digest, Error, Reason, Result};
+use crate::{
+    domain::{
+        Digest, Error, Reason, Result,
+        package::{MAX_ARCHIVE, digest_of},
+    },
+    files,
+};
 
-/// A store of packages. Cheap to clone.
+/// The age at which a package that nobody refers to is deleted.
+pub const GRACE: Duration = Duration::from_secs(3600);
+/// How long a package may take to be written or read; a disk that takes longer hangs.
+const DISK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Packages that are written or read at once: no more threads and memory than these need wait for a disk that hangs.
+const AT_ONCE: usize = 16;
+/// How the names of files begin that are not whole yet.
+const UNFINISHED: &str = "unfinished-";
+
+/// The packages of a database. Cheap to clone.
 #[derive(Clone)]
-pub struct Packages {
-    objects: Arc<dyn ObjectStore>,
-    owners: Arc<Owners>,
+pub struct PackageStore {
+    shared: Arc<Shared>,
 }
 
-impl Packages {
-    /// Opens the store in this folder, which is created where there is none, for the database of this epoch. With
-    /// `has_rival`, packages there that no database has claimed are taken for another's.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE` when the folder can't be made or used.
-    pub async fn open(folder: &FilePath, epoch: &str, has_rival: bool) -> Result<Self> {
-        let made = tokio::fs::create_dir_all(folder).await;
-        made.map_err(|error| hide("made", &error))?;
-        clear_unfinished(folder).await.map_err(|error| hide("cleared", &error))?;
-        let objects = LocalFileSystem::new_with_prefix(folder).map_err(|error| hide("opened", &error))?;
-        let owners = Arc::new(Owners::of(folder, epoch, has_rival));
-        let packages = Self { objects: Arc::new(objects.with_fsync(true)), owners };
-        packages.note_others().await;
-        Ok(packages)
+struct Shared {
+    folder: PathBuf,
+    turns: Arc<Semaphore>,
+    in_use: watch::Sender<InUse>,
+    #[cfg(test)]
+    hang: std::sync::Mutex<Option<tests::Hanging>>,
+}
+
+/// What is done with packages beside being read. A package is never uploaded while it is deleted.
+#[derive(Default)]
+struct InUse {
+    /// How many uploads there are of a package.
+    uploads: HashMap<Digest, usize>,
+    deleted: HashSet<Digest>,
+}
+
+impl InUse {
+    fn begin_upload(&mut self, digest: Digest) -> bool {
+        let is_free = !self.deleted.contains(&digest);
+        if is_free {
+            *self.uploads.entry(digest).or_default() += 1;
+        }
+        is_free
     }
 
-    /// Stores a package: wholly and durably, or not at all.
+    fn end_upload(&mut self, digest: Digest) {
+        let left = self.uploads.remove(&digest).unwrap_or_default().saturating_sub(1);
+        if left > 0 {
+            self.uploads.insert(digest, left);
+        }
+    }
+
+    fn begin_deletion(&mut self, digest: Digest) -> bool {
+        !self.uploads.contains_key(&digest) && self.deleted.insert(digest)
+    }
+
+    fn end_deletion(&mut self, digests: &[Digest]) {
+        for digest in digests {
+            self.deleted.remove(digest);
+        }
+    }
+}
+
+/// A package that was stored for a plugin that is about to refer to it. It is not swept for as long as this is held.
+pub struct Upload {
+    shared: Arc<Shared>,
+    digest: Digest,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.shared.in_use.send_modify(|in_use| in_use.end_upload(self.digest));
+    }
+}
+
+/// Packages that are deleted unless somebody needs them. Nobody begins to upload one for as long as this is held.
+struct Deletion {
+    shared: Arc<Shared>,
+    digests: Vec<Digest>,
+}
+
+impl Drop for Deletion {
+    fn drop(&mut self) {
+        self.shared.in_use.send_modify(|in_use| in_use.end_deletion(&self.digests));
+    }
+}
+
+impl PackageStore {
+    /// The packages of the database with this id, below this folder; it is created where there is none.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` when the folder can't be made.
+    pub async fn open(folder: &Path, database_id: &str) -> Result<Self> {
+        let shared = Shared {
+            folder: folder.join(database_id),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            in_use: watch::Sender::default(),
+            #[cfg(test)]
+            hang: std::sync::Mutex::default(),
+        };
+        let store = Self { shared: Arc::new(shared) };
+        let make = |folder: &Path| fs::create_dir_all(folder).map_err(|error| hide("opened", &error));
+        in_time(store.on_disk(make)).await?;
+        Ok(store)
+    }
+
+    /// Stores a package, wholly and durably, for a plugin to refer to it while the upload is held. One that is not written
+    /// in time may be written yet, and is swept after that.
     ///
     /// # Errors
     /// `INTERNAL` when it is not the digest of these bytes; `STORE_UNAVAILABLE`.
-    pub async fn put(&self, digest: Digest, bytes: Bytes) -> Result<()> {
-        let bytes = verified(digest, bytes, "to be stored").await?;
-        self.with_owners(Owners::join).await.and_then(|joined| joined.map_err(|error| hide("claimed", &error)))?;
-        self.objects.put(&path(digest), bytes.into()).await.map_err(|error| hide("written", &error))?;
-        Ok(())
+    pub async fn put(&self, digest: Digest, bytes: Bytes) -> Result<Upload> {
+        in_time(async {
+            let upload = self.begin_upload(digest).await;
+            self.on_disk(move |folder| write(folder, digest, &bytes).map(|()| upload)).await
+        })
+        .await
     }
 
-    /// Reads a package.
+    /// The bytes of a package.
     ///
     /// # Errors
     /// `PACKAGE_NOT_FOUND`; `INTERNAL` when its bytes have changed since it was stored; `STORE_UNAVAILABLE`.
     pub async fn get(&self, digest: Digest) -> Result<Bytes> {
-        let read = async { self.objects.get(&path(digest)).await?.bytes().await };
-        match read.await {
-            Ok(bytes) => verified(digest, bytes, "in the store").await,
-            Err(ObjectError::NotFound { .. }) => Err(not_found(digest)),
-            Err(error) => Err(hide("read", &error)),
+        in_time(self.on_disk(move |folder| read(folder, digest))).await
+    }
+
+    /// Deletes the packages, at least as old as this, that are neither uploaded now nor `needed`. That is asked when nobody
+    /// can begin to need one of them; the answer is none when nobody can tell, and then nothing is deleted.
+    pub async fn sweep(&self, age: Duration, needed: impl FnOnce() -> Option<HashSet<Digest>>) {
+        if let Err(error) = self.try_to_sweep(age, needed).await {
+            tracing::warn!(%error, "packages that nobody needs are left to the next sweep");
         }
     }
 
-    /// All packages, and when each was stored.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn list(&self) -> Result<Vec<(Digest, SystemTime)>> {
-        let listed = self.objects.list(None).try_collect::<Vec<_>>().await.map_err(|error| hide("listed", &error))?;
-        let package = |meta: ObjectMeta| Some((digest_of(&meta.location)?, SystemTime::from(meta.last_modified)));
-        Ok(listed.into_iter().filter_map(package).collect())
+    /// It takes as long as it takes: nobody waits for it.
+    async fn try_to_sweep(&self, age: Duration, needed: impl FnOnce() -> Option<HashSet<Digest>>) -> Result<()> {
+        let old = self.on_disk(move |folder| list(folder, age).map_err(|error| hide("listed", &error))).await?;
+        let mut deletion = self.begin_deletion(old);
+        let Some(needed) = needed() else { return Ok(()) };
+        deletion.spare(&needed);
+        self.on_disk(move |folder| deletion.carry_out(folder, age).map_err(|error| hide("deleted", &error))).await
     }
 
-    /// Deletes a package; one that is not there is deleted already. Where another database has packages in the folder,
-    /// none is deleted: it may be that one's.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn delete(&self, digest: Digest) -> Result<()> {
-        if !self.with_owners(Owners::is_alone).await? {
-            tracing::debug!(%digest, "a package is kept: another database may need it");
-            return Ok(());
+    /// Waits until nobody deletes the package.
+    async fn begin_upload(&self, digest: Digest) -> Upload {
+        let mut changes = self.shared.in_use.subscribe();
+        while !self.shared.in_use.send_if_modified(|in_use| in_use.begin_upload(digest)) {
+            let _ = changes.wait_for(|in_use| !in_use.deleted.contains(&digest)).await;
         }
-        match self.objects.delete(&path(digest)).await {
-            Ok(()) | Err(ObjectError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(hide("deleted", &error)),
-        }
+        Upload { shared: Arc::clone(&self.shared), digest }
     }
 
-    async fn note_others(&self) {
-        if self.with_owners(Owners::has_others).await.unwrap_or(false) {
-            let path = self.owners.path();
-            tracing::warn!(
-                "another database has packages in the same folder, so none is deleted there; once only this one is used, \
-                 delete {}",
-                path.display()
-            );
-        }
+    fn begin_deletion(&self, mut digests: Vec<Digest>) -> Deletion {
+        self.shared.in_use.send_modify(|in_use| digests.retain(|digest| in_use.begin_deletion(*digest)));
+        Deletion { shared: Arc::clone(&self.shared), digests }
     }
 
-    async fn with_owners<T: Send + 'static>(&self, work: impl FnOnce(&Owners) -> T + Send + 'static) -> Result<T> {
-        let owners = Arc::clone(&self.owners);
-        tokio::task::spawn_blocking(move || work(&owners)).await.map_err(|error| hide("claimed", &error))
+    /// Works with the folder on a thread that may wait for the disk; to its end, whether or not anybody waits for it.
+    async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce(&Path) -> Result<T> + Send + 'static) -> Result<T> {
+        let turn = Arc::clone(&self.shared.turns).acquire_owned().await.map_err(|error| hide("opened", &error))?;
+        let shared = Arc::clone(&self.shared);
+        let working = spawn_blocking(move || {
+            let _turn = turn;
+            #[cfg(test)]
+            shared.hang();
+            work(&shared.folder)
+        });
+        working.await.unwrap_or_else(|error| Err(hide("used", &error)))
     }
 }
 
-/// Deletes what a crash in the middle of a write has left: `<package>#<number>`, which the object store never lists.
-async fn clear_unfinished(folder: &FilePath) -> io::Result<()> {
-    let mut entries = tokio::fs::read_dir(folder).await?;
-    while let Some(entry) = entries.next_entry().await? {
+impl Deletion {
+    /// Gives up the deletion of these.
+    fn spare(&mut self, needed: &HashSet<Digest>) {
+        let (spared, digests): (Vec<_>, _) = self.digests.iter().partition(|digest| needed.contains(digest));
+        self.digests = digests;
+        self.shared.in_use.send_modify(|in_use| in_use.end_deletion(&spared));
+    }
+
+    /// One that was uploaded since it was looked at is young again. Blocking.
+    fn carry_out(self, folder: &Path, age: Duration) -> io::Result<()> {
+        for digest in &self.digests {
+            let path = path_in(folder, *digest);
+            if is_old(fs::metadata(&path), age)? {
+                tracing::debug!(%digest, "a package that nobody needs is deleted");
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Blocking.
+fn write(folder: &Path, digest: Digest, bytes: &[u8]) -> Result<()> {
+    check(digest, bytes, "to be stored")?;
+    let unfinished = folder.join(format!("{UNFINISHED}{}", xid::new()));
+    let written = write_durably(&unfinished, bytes)
+        .and_then(|()| fs::rename(&unfinished, path_in(folder, digest)))
+        .and_then(|()| File::open(folder)?.sync_all());
+    written.map_err(|error| {
+        // It may be that there is no room for it.
+        let _ = fs::remove_file(&unfinished);
+        hide("written", &error)
+    })
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Blocking.
+fn read(folder: &Path, digest: Digest) -> Result<Bytes> {
+    match files::read(&path_in(folder, digest), MAX_ARCHIVE) {
+        Ok(bytes) => check(digest, &bytes, "in the store").map(|()| bytes.into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found(digest)),
+        Err(error) => Err(hide("read", &error)),
+    }
+}
+
+/// The packages that are old enough. What a crash has left half written is deleted. Blocking.
+fn list(folder: &Path, age: Duration) -> io::Result<Vec<Digest>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
         let name = entry.file_name();
-        let package = name.to_str().and_then(|name| name.split_once('#')).map(|(package, _)| Path::from(package));
-        if package.as_ref().and_then(digest_of).is_some() {
-            tokio::fs::remove_file(entry.path()).await?;
+        match name.to_str().and_then(digest_named) {
+            Some(digest) if is_old(entry.metadata(), age)? => found.push(digest),
+            None if is_unfinished(&entry) && is_old(entry.metadata(), age)? => fs::remove_file(entry.path())?,
+            _ => {}
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+fn is_unfinished(entry: &DirEntry) -> bool {
+    entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+}
+
+/// Is there a file as old as this?
+fn is_old(found: io::Result<fs::Metadata>, age: Duration) -> io::Result<bool> {
+    match found {
+        Ok(found) => Ok(found.modified()?.elapsed().is_ok_and(|elapsed| elapsed >= age)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// `sha256-` and 64 digits: no colon, which some file systems refuse.
-fn path(digest: Digest) -> Path {
-    Path::from(digest.to_string().replace(':', "-"))
+fn path_in(folder: &Path, digest: Digest) -> PathBuf {
+    folder.join(digest.to_string().replace(':', "-"))
 }
 
-fn digest_of(path: &Path) -> Option<Digest> {
-    path.as_ref().replacen('-', ":", 1).parse().ok()
+fn digest_named(name: &str) -> Option<Digest> {
+    name.replacen('-', ":", 1).parse().ok()
 }
 
-/// The bytes, if they are those of the digest.
-async fn verified(digest: Digest, bytes: Bytes, place: &str) -> Result<Bytes> {
-    let defect = |what: String| {
-        tracing::error!(%digest, what, "a package is not sound");
-        Error::new(Reason::Internal, format!("package {digest} {place} {what}")).with("package_digest", digest)
-    };
-    // Hashing the largest package takes a good part of a second.
-    let hashed = tokio::task::spawn_blocking(move || (Sha256::digest(&bytes), bytes)).await;
-    let (found, bytes) = hashed.map_err(|error| defect(format!("could not be hashed: {error}")))?;
-    let found = Digest(found.into());
-    if found == digest { Ok(bytes) } else { Err(defect(format!("has the digest {found}"))) }
+/// Are these the bytes of the digest? Hashing the largest package takes a good part of a second.
+fn check(digest: Digest, bytes: &[u8], place: &str) -> Result<()> {
+    let found = digest_of(bytes);
+    if found == digest {
+        return Ok(());
+    }
+    tracing::error!(%digest, %found, place, "a package is not sound");
+    let message = format!("package {digest} {place} has the digest {found}");
+    Err(Error::new(Reason::Internal, message).with("package_digest", digest))
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let hangs = || Error::new(Reason::StoreUnavailable, "the store of packages does not answer");
+    timeout(DISK_TIMEOUT, work).await.unwrap_or_else(|_| Err(hangs()))
 }
 
 fn not_found(digest: Digest) -> Error {
@@ -148,3 +310,6 @@ fn hide(what: &str, error: &impl Display) -> Error {
     tracing::error!(%error, "packages could not be {what}");
     unavailable()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -63,9 +63,6 @@ impl Held {
 }
 
 /// The writer's only connection; whether it got the lock is in `held`.
-///
-/// # Errors
-/// The database's own.
 pub(super) async fn writer(url: &str, held: &Held) -> Result<DatabaseConnection, StoreError> {
     let mut options = pool(url, 1);
     // A session that ends gives the lock away: neither age nor idleness is a reason for that.
@@ -80,9 +77,6 @@ pub(super) async fn writer(url: &str, held: &Held) -> Result<DatabaseConnection,
 }
 
 /// A few connections that can only read.
-///
-/// # Errors
-/// The database's own.
 pub(super) async fn readers(url: &str) -> Result<DatabaseConnection, StoreError> {
     let mut options = pool(url, READERS);
     options.map_sqlx_postgres_pool_opts(|pool| {

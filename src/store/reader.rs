@@ -11,10 +11,9 @@ use super::{
     entity::{configuration, journal},
     error::unavailable,
     rows::{self, from_column, signed, unsigned},
-    tokens,
     writer::within,
 };
-use crate::domain::{Commit, Error, PluginId, Reason, Result, TokenId, access::AccessToken};
+use crate::domain::{Commit, Error, PluginId, Reason, Result};
 
 /// The longest page; bounds what one call can take of memory.
 const LONGEST_PAGE: u64 = 1024;
@@ -64,32 +63,18 @@ impl Reader {
         self.pools.read().unwrap_or_else(PoisonError::into_inner).open.clone().ok_or(StoreError::TimedOut)
     }
 
-    /// See [`super::Store::journal_after`].
-    pub(super) async fn journal_after(&self, revision: u64, limit: usize) -> Result<Vec<Arc<Commit>>> {
-        within(async { journal_after(&self.db()?, revision, limit as u64).await })
-            .await
-            .map_err(|error| hide(&error))?
-    }
-
-    /// See [`super::Store::deleted`].
-    pub(super) async fn deleted(&self, ids: &[PluginId]) -> Result<Vec<PluginId>> {
-        within(async { deleted(&self.db()?, ids).await }).await.map_err(|error| hide(&error))
-    }
-
-    /// See [`super::Store::tokens`].
-    pub(super) async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
-        within(async { tokens::page(&self.db()?, after, limit).await }).await.map_err(|error| hide(&error))
-    }
-
-    /// See [`super::Store::configuration_revisions`].
-    pub(super) async fn configuration_revisions(
-        &self,
-        id: PluginId,
-        before: Option<u64>,
-        limit: u64,
-    ) -> Result<Vec<ConfigurationRevision>> {
-        let limit = limit.min(LONGEST_PAGE);
-        within(async { configurations(&self.db()?, id, before, limit).await }).await.map_err(|error| hide(&error))
+    /// Reads something, in bounded time.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`; the log says why.
+    pub(super) async fn read<T, F>(&self, work: impl FnOnce(DatabaseConnection) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        within(async { work(self.db()?).await }).await.map_err(|error| {
+            tracing::error!(%error, "the store could not be read");
+            unavailable()
+        })
     }
 
     /// Closes the connections, once nobody reads. Broken off, it has yet to be done to its end, by another call.
@@ -119,9 +104,9 @@ impl Reader {
     }
 }
 
-/// What the domain refuses is the inner error.
-async fn journal_after(
-    db: &DatabaseConnection,
+/// See [`super::Store::journal_after`]. What the domain refuses is the inner error.
+pub(super) async fn journal_after(
+    db: DatabaseConnection,
     revision: u64,
     limit: u64,
 ) -> Result<Result<Vec<Arc<Commit>>>, StoreError> {
@@ -155,15 +140,16 @@ fn check(revision: u64, head: u64, compacted: u64) -> Result<()> {
 }
 
 /// Those of these plugins whose deletion is still in the journal.
-async fn deleted(db: &DatabaseConnection, ids: &[PluginId]) -> Result<Vec<PluginId>, StoreError> {
+pub(super) async fn deleted(db: DatabaseConnection, ids: &[PluginId]) -> Result<Vec<PluginId>, StoreError> {
     let removals = journal::Entity::find().select_only().column(journal::Column::PluginId);
     let removals = removals.filter(journal::Column::Removal.eq(true));
     let ids = journal::Column::PluginId.is_in(ids.iter().copied());
-    Ok(removals.filter(ids).into_tuple().all(db).await?)
+    Ok(removals.filter(ids).into_tuple().all(&db).await?)
 }
 
-async fn configurations(
-    db: &DatabaseConnection,
+/// See [`super::Store::configuration_revisions`].
+pub(super) async fn configurations(
+    db: DatabaseConnection,
     id: PluginId,
     before: Option<u64>,
     limit: u64,
@@ -173,7 +159,7 @@ async fn configurations(
     if let Some(before) = before {
         query = query.filter(Column::Revision.lt(signed(before)));
     }
-    let rows = query.order_by_desc(Column::Revision).limit(limit).all(db).await?;
+    let rows = query.order_by_desc(Column::Revision).limit(limit.min(LONGEST_PAGE)).all(&db).await?;
     rows.into_iter().map(revision).collect()
 }
 
@@ -186,12 +172,6 @@ fn revision(row: configuration::Model) -> Result<ConfigurationRevision, StoreErr
         created: from_column(row.created)?,
         author: row.author,
     })
-}
-
-/// The error for the log; only that the store does not answer for the caller.
-fn hide(error: &StoreError) -> Error {
-    tracing::error!(%error, "the store could not be read");
-    unavailable()
 }
 
 #[cfg(test)]

@@ -46,13 +46,10 @@ impl Reserve {
     }
 
     /// Reserves what is not reserved yet.
-    ///
-    /// # Errors
-    /// [`StoreError::Full`], [`StoreError::File`].
     pub(super) fn keep(&mut self) -> Result<(), StoreError> {
         match self.is_kept() {
             Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::Full { path: self.log.clone() }),
+            Ok(false) => Err(StoreError::Full(self.log.clone())),
             // Whether it should be there is not decided here.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.forget_log();

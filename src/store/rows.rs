@@ -51,9 +51,6 @@ struct Failure {
 }
 
 /// The row of a plugin.
-///
-/// # Errors
-/// None that a plugin made of JSON can cause.
 pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::Error> {
     let Plugin { desired, reported, .. } = &*record.plugin;
     let manifest = &desired.manifest;
@@ -115,9 +112,6 @@ pub(super) struct References {
 
 impl References {
     /// Reads what these rows refer to, each once however many rows do. What can't be understood is left out.
-    ///
-    /// # Errors
-    /// The database's own.
     pub(super) async fn load(db: &impl ConnectionTrait, rows: &[plugin::Model]) -> Result<Self, StoreError> {
         let mut found = Self::default();
         let of_row = |row: &plugin::Model| [Some(row.manifest_digest), row.previous_manifest_digest];
@@ -138,9 +132,6 @@ impl References {
     }
 
     /// The plugin of a row.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`].
     pub(super) fn record(&self, row: plugin::Model) -> Result<Record, StoreError> {
         let missing = |what| StoreError::Corrupt(format!("plugin {}: its {what} is missing or not one", row.id));
         let manifest = self.manifests.get(&row.manifest_digest).ok_or_else(|| missing("manifest"))?;
@@ -229,9 +220,6 @@ fn reported(row: plugin::Model) -> Result<Reported, StoreError> {
 }
 
 /// The commits of these rows of the journal.
-///
-/// # Errors
-/// [`StoreError::Corrupt`], the database's own.
 pub(super) async fn commits(
     db: &impl ConnectionTrait,
     rows: Vec<journal::Model>,
@@ -252,9 +240,6 @@ pub(super) async fn commits(
 }
 
 /// The digest under which a manifest is stored, and its JSON.
-///
-/// # Errors
-/// None that a manifest made of JSON can cause.
 pub(super) fn manifest_body(manifest: &Manifest) -> Result<(Digest, String), serde_json::Error> {
     let body = serde_json::to_string(manifest)?;
     Ok((Digest(Sha256::digest(&body).into()), body))
@@ -285,9 +270,6 @@ pub(super) fn to_column(time: Timestamp) -> DateTimeUtc {
 }
 
 /// A time from a column.
-///
-/// # Errors
-/// [`StoreError::Corrupt`].
 pub(super) fn from_column(time: DateTimeUtc) -> Result<Timestamp, StoreError> {
     let nanoseconds = i32::try_from(time.timestamp_subsec_nanos()).map_err(not_understood)?;
     Timestamp::new(time.timestamp(), nanoseconds).map_err(not_understood)

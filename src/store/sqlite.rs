@@ -33,7 +33,7 @@ pub(super) fn lock(database: &Path) -> Result<(File, Files), StoreError> {
     let file = open_private(&path)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { path }),
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(path)),
         Err(TryLockError::Error(source)) => return Err(StoreError::File { path, source }),
     }
     // SQLite would make it readable for everybody.
@@ -48,9 +48,6 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
 
 /// The writer's only connection. What it has committed survives a power cut. [`lock`] has made the file; one that has
 /// gone since is not made again.
-///
-/// # Errors
-/// The database's own.
 pub(super) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
     let options = pool(file, 1, |options| {
         let options = options.create_if_missing(false).busy_timeout(WAIT);
@@ -60,9 +57,6 @@ pub(super) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError
 }
 
 /// A few connections that can only read.
-///
-/// # Errors
-/// The database's own.
 pub(super) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreError> {
     let options = pool(file, READERS, |options| options.busy_timeout(WAIT).pragma("query_only", "ON"));
     Ok(Database::connect(options).await?)

@@ -20,9 +20,6 @@ use crate::domain::{
 const PURGE_BATCH: u64 = 500;
 
 /// Stores a new token.
-///
-/// # Errors
-/// [`StoreError::Superseded`], the database's own.
 pub(super) async fn create(lease: &Lease, token: AccessToken) -> Result<(), StoreError> {
     let (transaction, _) = lease.begin_as_owner().await?;
     Entity::insert(to_row(token).into_active_model()).exec_without_returning(&transaction).await?;
@@ -50,9 +47,6 @@ pub(super) async fn revoke(lease: &Lease, id: TokenId) -> Result<Result<AccessTo
 }
 
 /// Deletes tokens that have expired, the most that one transaction should; how many these were.
-///
-/// # Errors
-/// [`StoreError::Superseded`], the database's own.
 pub(super) async fn purge(lease: &Lease, now: Timestamp) -> Result<usize, StoreError> {
     let (transaction, _) = lease.begin_as_owner().await?;
     let expired = Entity::find().select_only().column(Column::Id).filter(Column::Expires.lte(to_column(now)));
@@ -64,9 +58,6 @@ pub(super) async fn purge(lease: &Lease, now: Timestamp) -> Result<usize, StoreE
 }
 
 /// Tokens after this one, in the order of their ids.
-///
-/// # Errors
-/// The database's own, [`StoreError::Corrupt`].
 pub(super) async fn page(
     db: &impl ConnectionTrait,
     after: Option<TokenId>,
@@ -77,9 +68,6 @@ pub(super) async fn page(
 }
 
 /// Every token.
-///
-/// # Errors
-/// The database's own, [`StoreError::Corrupt`].
 pub(super) async fn all(db: &impl ConnectionTrait) -> Result<Vec<AccessToken>, StoreError> {
     from_rows(Entity::find().order_by_asc(Column::Created).order_by_asc(Column::Id).all(db).await?)
 }

@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{backlog::Backlog, recovery::Retry};
+use self::recovery::{Backlog, Retry};
 use super::{
     OnCommit, StoreError, commit,
     compaction::{self, Pace},
@@ -34,7 +34,6 @@ use super::{
 };
 use crate::domain::{self, Plugin};
 
-mod backlog;
 mod recovery;
 #[cfg(test)]
 mod tests;

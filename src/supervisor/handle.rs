@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Committed, Ledger, Projection, Slot, Watch, WatchQuery,
+    Committed, Projection, Slot, Store, Watch, WatchQuery,
     actor::{Amend, Call, ChangeOptions, Goal, Message, Reply},
     registry::Page,
     settle::not_settled,
@@ -40,7 +40,7 @@ pub struct Handle {
 
 struct Shared {
     projection: Arc<Projection>,
-    ledger: Arc<dyn Ledger>,
+    store: Arc<dyn Store>,
     epoch: String,
     draining: CancellationToken,
 }
@@ -79,13 +79,8 @@ pub struct ListQuery {
 impl Handle {
     /// The handle of a supervisor. `epoch` names the history, `draining` ends every wait.
     #[must_use]
-    pub fn new(
-        projection: Arc<Projection>,
-        ledger: Arc<dyn Ledger>,
-        epoch: String,
-        draining: CancellationToken,
-    ) -> Self {
-        Self { shared: Arc::new(Shared { projection, ledger, epoch, draining }) }
+    pub fn new(projection: Arc<Projection>, store: Arc<dyn Store>, epoch: String, draining: CancellationToken) -> Self {
+        Self { shared: Arc::new(Shared { projection, store, epoch, draining }) }
     }
 
     /// The registry and the hub.
@@ -100,14 +95,14 @@ impl Handle {
         &self.shared.epoch
     }
 
-    /// Is it known of every change whether it was made?
-    pub(super) fn is_settled(&self) -> bool {
-        self.shared.ledger.is_settled()
+    /// Is it known of every change whether it was made, and of every plugin what it needs?
+    pub(super) fn is_certain(&self) -> bool {
+        self.shared.store.is_certain()
     }
 
     /// Refuses while the store is known to be away.
-    pub(super) fn check_ledger(&self) -> Result<()> {
-        self.shared.ledger.check()
+    pub(super) fn check_store(&self) -> Result<()> {
+        self.shared.store.check()
     }
 
     /// Waits until every supervisor has done what was asked of it before, booting included.
@@ -162,7 +157,7 @@ impl Handle {
     }
 
     pub(super) async fn add(&self, plugin: Plugin) -> Result<Arc<Plugin>> {
-        self.shared.ledger.install(plugin).await
+        self.shared.store.install(plugin).await
     }
 
     /// Says whether a plugin should run.
@@ -244,8 +239,8 @@ impl Handle {
     /// `EPOCH_UNKNOWN`, `REVISION_UNKNOWN`, `REVISION_COMPACTED`.
     pub fn watch(&self, query: WatchQuery) -> Result<Watch> {
         let shared = &self.shared;
-        let (projection, ledger) = (shared.projection.clone(), shared.ledger.clone());
-        Watch::open(projection, ledger, shared.draining.clone(), (&shared.epoch, query))
+        let (projection, store) = (shared.projection.clone(), shared.store.clone());
+        Watch::open(projection, store, shared.draining.clone(), (&shared.epoch, query))
     }
 
     /// Commits a change of what is desired, and waits until it is settled.

@@ -1,7 +1,7 @@
 //! Supervision: one actor a plugin, the registry and the hub that follow the journal, the handle that callers hold.
 //!
 //! ```text
-//! Handle ──Message──► Actor ──step──► Lifecycle        Actor ──report/desire──► Ledger ──commit──► Projection
+//! Handle ──Message──► Actor ──step──► Lifecycle        Actor ──report/desire──► Store ──commit───► Projection
 //!                       ▲ │effects                                                                 (registry, hub)
 //!              RunEvent │ ▼                                                                             │
 //!                   Run, Session                                            Handle::get, wait, watch ◄──┘
@@ -12,10 +12,10 @@ mod configuration;
 mod connections;
 mod handle;
 mod hub;
-mod ledger;
-mod library;
+mod packages;
 mod registry;
 mod settle;
+mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod watch;
@@ -33,10 +33,10 @@ use tokio_util::sync::CancellationToken;
 pub use actor::ChangeOptions;
 pub use configuration::NewConfiguration;
 pub use handle::{Handle, ListQuery, MAX_WAIT, Wait};
-pub use ledger::Ledger;
-pub use library::{Library, PackageBytes};
+pub use packages::Packages;
 pub use registry::{Projection, Slot};
 pub use settle::Committed;
+pub use store::Store;
 pub use watch::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery};
 
 use self::{actor::Actor, registry::Arrival};
@@ -49,7 +49,7 @@ use crate::{
 /// What the supervisor is made of.
 pub struct Parts {
     /// Remembers.
-    pub ledger: Arc<dyn Ledger>,
+    pub store: Arc<dyn Store>,
     /// Runs processes.
     pub runtime: Arc<dyn Runtime>,
     /// How long, how often.
@@ -109,7 +109,7 @@ impl Supervisor {
         let (Some(id), Err(error)) = (self.ids.remove(&task), ended) else { return };
         tracing::error!(plugin = %id, %error, "a supervisor ended by a defect");
         if let Some(plugin) = self.projection.slot(id).ok().and_then(|slot| slot.plugin()) {
-            parts.ledger.report(id, defective(&plugin.reported));
+            parts.store.report(id, defective(&plugin.reported));
         }
     }
 

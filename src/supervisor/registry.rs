@@ -84,9 +84,9 @@ impl Slot {
     }
 
     /// A change that was committed, with what is to come of it.
-    pub(super) fn committed(&self, before: Arc<Plugin>, plugin: Arc<Plugin>, goal: Goal) -> Committed {
+    pub(super) fn committed(&self, plugin: Arc<Plugin>, goal: Goal) -> Committed {
         let settled = self.waiters.add(Wanted::of(&plugin, goal), || self.plugin());
-        Committed { before, plugin, settled }
+        Committed { plugin, settled }
     }
 
     /// Takes in the next record; none when the plugin is deleted.

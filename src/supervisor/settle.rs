@@ -101,8 +101,6 @@ struct Waiter {
 /// A change that was committed, and what is to come of it.
 #[derive(Debug)]
 pub struct Committed {
-    /// The plugin as the change found it.
-    pub(super) before: Arc<Plugin>,
     /// The plugin right after the commit.
     pub plugin: Arc<Plugin>,
     /// Answered when the change is settled. Whoever drops it does not care.

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ledger, Projection,
+    Projection, Store,
     hub::{BATCH, Read},
 };
 use crate::domain::{Commit, Error, Plugin, PluginId, Reason, Result, State, text::shorten};
@@ -129,7 +129,7 @@ pub struct Change {
 /// One watcher. It holds a cursor and no queue: nothing is kept for it, and nothing waits for it.
 pub struct Watch {
     pub(super) projection: Arc<Projection>,
-    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) draining: CancellationToken,
     query: WatchQuery,
     head: watch::Receiver<u64>,
@@ -141,21 +141,21 @@ pub struct Watch {
 impl Watch {
     pub(super) fn open(
         projection: Arc<Projection>,
-        ledger: Arc<dyn Ledger>,
+        store: Arc<dyn Store>,
         draining: CancellationToken,
         (epoch, query): (&str, WatchQuery),
     ) -> Result<Self> {
         let head = projection.hub().head();
         let ends_at = query.max_age.map(|age| Instant::now() + age);
         let ready = VecDeque::new();
-        let mut watch = Self { projection, ledger, draining, query, head, cursor: 0, ready, ends_at };
+        let mut watch = Self { projection, store, draining, query, head, cursor: 0, ready, ends_at };
         watch.begin(epoch)?;
         Ok(watch)
     }
 
     fn begin(&mut self, epoch: &str) -> Result<()> {
         let head = *self.head.borrow_and_update();
-        let compacted = self.ledger.compacted();
+        let compacted = self.store.compacted();
         self.ready.push_back(Frame::Opened { head, compacted });
         match &self.query.start {
             Start::Live => self.cursor = head,
@@ -238,11 +238,11 @@ impl Watch {
         match self.projection.hub().read_after(self.cursor) {
             Read::Commits(commits) => Ok(commits),
             Read::Behind => {
-                let compacted = self.ledger.compacted();
+                let compacted = self.store.compacted();
                 if self.cursor < compacted {
                     return Err(compacted_error(self.cursor, compacted, *self.head.borrow()));
                 }
-                let mut commits = self.ledger.journal_after(self.cursor, BATCH).await?;
+                let mut commits = self.store.journal_after(self.cursor, BATCH).await?;
                 // The journal may be ahead of what every other reader has seen.
                 let head = *self.head.borrow();
                 commits.retain(|commit| commit.revision <= head);

@@ -25,7 +25,7 @@ use crate::{
     fetch,
     logs::Logs,
     store::Store,
-    supervisor::{Handle, Library},
+    supervisor::{Handle, Packages},
 };
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -36,7 +36,7 @@ pub struct Parts {
     /// Plugins.
     pub handle: Handle,
     /// Packages.
-    pub library: Arc<Library>,
+    pub packages: Arc<Packages>,
     /// What plugins print.
     pub logs: Logs,
     /// Earlier configurations.

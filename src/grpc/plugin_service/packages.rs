@@ -33,7 +33,7 @@ impl PluginService {
         let caller = self.admit(&request)?;
         let (metadata, _, messages) = request.into_parts();
         let (_place, upload) = self.receive(&caller, &metadata, messages).await?;
-        let plugin = self.0.library.install(upload.bytes).await.map_err(status)?;
+        let plugin = self.0.packages.install(upload.bytes).await.map_err(status)?;
         Ok(Response::new(InstallPluginResponse { plugin: shown(&plugin, &caller) }))
     }
 
@@ -61,7 +61,7 @@ impl PluginService {
             Ok((place, fetch::fetch(&request.get_ref().url, &self.0.fetch).await.map_err(status)?))
         };
         let (_place, archive) = caller.while_good(fetched).await?;
-        let plugin = self.0.library.install(archive).await.map_err(status)?;
+        let plugin = self.0.packages.install(archive).await.map_err(status)?;
         Ok(Response::new(InstallPluginFromUrlResponse { plugin: shown(&plugin, &caller) }))
     }
 
@@ -76,10 +76,10 @@ impl PluginService {
         let id = convert::plugin_id(&header.plugin_id).map_err(status)?;
         let wait = wait(header.return_immediately, header.wait_timeout, &metadata).map_err(status)?;
         let by = caller.token().name.as_str();
-        let committed = self.0.library.update(id, upload.bytes, by).await.map_err(status)?;
+        let committed = self.0.packages.update(id, upload.bytes, by).await.map_err(status)?;
         // The package is stored; how long the plugin takes to settle must keep no other upload out.
         drop(place);
-        let plugin = self.0.library.wait_settled(committed, wait).await.map_err(status)?;
+        let plugin = self.0.packages.wait_settled(committed, wait).await.map_err(status)?;
         Ok(Response::new(UpdatePackageResponse { plugin: shown(&plugin, &caller) }))
     }
 
@@ -88,7 +88,7 @@ impl PluginService {
         let (metadata, _, asked) = request.into_parts();
         let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
         let wait = wait(asked.return_immediately, asked.wait_timeout, &metadata).map_err(status)?;
-        let plugin = self.0.library.roll_back(id, &*caller.token().name, wait).await.map_err(status)?;
+        let plugin = self.0.packages.roll_back(id, &*caller.token().name, wait).await.map_err(status)?;
         Ok(Response::new(RollbackPackageResponse { plugin: shown(&plugin, &caller) }))
     }
 
@@ -99,7 +99,7 @@ impl PluginService {
         let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
         let place = caller.while_good(self.1.begin_download(&caller, request.metadata())).await?;
-        let (plugin, archive) = self.0.library.download(id).await.map_err(status)?;
+        let (plugin, archive) = self.0.packages.download(id).await.map_err(status)?;
         let head = Part::Header(header(&plugin, &archive));
         let parts = std::iter::once(head).chain(chunks_of(archive).map(|chunk| Part::Chunk(chunk.to_vec())));
         let messages = parts.map(move |part| {

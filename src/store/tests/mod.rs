@@ -25,7 +25,6 @@ mod on_a_file;
 mod on_a_server;
 mod opening;
 mod outage;
-mod packages;
 mod restart;
 mod sql;
 mod succession;

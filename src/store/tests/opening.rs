@@ -12,7 +12,7 @@ pub(super) async fn refusal(url: String) -> StoreError {
 async fn a_second_plugd_is_refused_until_the_first_is_gone() {
     let fixture = Fixture::new().await;
     let error = refusal(fixture.place.url()).await;
-    assert!(matches!(error, StoreError::Locked { .. } | StoreError::Taken));
+    assert!(matches!(error, StoreError::Locked(_) | StoreError::Taken));
     assert!(error.to_string().starts_with("another plugd uses this data"), "{error}");
     fixture.store.install(mk_plugin(1)).await.unwrap();
     fixture.reopened(10).await;
@@ -28,7 +28,7 @@ async fn a_database_of_a_newer_plugd_is_refused_and_left_alone() {
     seaql_migrations::Entity::insert(row).exec_without_returning(&db).await.unwrap();
     let before = entity::store::Entity::find().all(&db).await.unwrap();
     let error = refusal(place.url()).await;
-    assert!(matches!(&error, StoreError::Newer { migrations } if migrations == &["m9999_later"]), "{error}");
+    assert!(matches!(&error, StoreError::Newer(migrations) if migrations == &["m9999_later"]), "{error}");
     assert_eq!(entity::store::Entity::find().all(&db).await.unwrap(), before);
     assert_eq!(seaql_migrations::Entity::find().all(&db).await.unwrap().len(), 2);
 }

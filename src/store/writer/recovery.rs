@@ -1,14 +1,17 @@
 //! What the writer does while the database is away, and how it comes back.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{MAX_BATCH, Start, Writer, send, within};
-use crate::store::{
-    StoreError, commit,
-    lease::Lease,
-    plan::{Change, What},
+use crate::{
+    domain::{PluginId, Reported},
+    store::{
+        StoreError, commit,
+        lease::Lease,
+        plan::{Change, What},
+    },
 };
 
 /// The first wait before trying the database again; it doubles.
@@ -21,6 +24,38 @@ const FILE_CHECKS: Duration = Duration::from_secs(1);
 /// How often a server is asked whether it is still there, and still ours. Less than a third of what it takes it to end a
 /// silent session.
 const SERVER_CHECKS: Duration = Duration::from_secs(4);
+
+/// Reports that wait for the database: the newest of each plugin, with its number in the order in which they came.
+#[derive(Default)]
+pub(super) struct Backlog {
+    newest: HashMap<PluginId, (u64, Reported)>,
+    arrivals: u64,
+}
+
+impl Backlog {
+    /// Takes a report in, in place of an earlier one of the same plugin.
+    fn push(&mut self, id: PluginId, reported: Reported) {
+        self.arrivals += 1;
+        self.newest.insert(id, (self.arrivals, reported));
+    }
+
+    /// The oldest few.
+    fn first(&self, count: usize) -> Vec<(PluginId, Reported)> {
+        let mut waiting: Vec<_> = self.newest.iter().collect();
+        waiting.sort_unstable_by_key(|(_, (arrival, _))| *arrival);
+        waiting.into_iter().take(count).map(|(id, (_, reported))| (*id, reported.clone())).collect()
+    }
+
+    /// Forgets what waits of one plugin.
+    fn forget(&mut self, id: PluginId) {
+        self.newest.remove(&id);
+    }
+
+    /// How many plugins wait.
+    pub(super) fn len(&self) -> usize {
+        self.newest.len()
+    }
+}
 
 /// When to try the database again, and how long the wait for that is.
 #[derive(Clone, Copy)]
@@ -146,13 +181,13 @@ impl Writer {
             if reports.is_empty() {
                 return Ok(());
             }
-            let count = reports.len();
+            let ids: Vec<_> = reports.iter().map(|(id, _)| *id).collect();
             let changes = reports
                 .into_iter()
                 .map(|(id, reported)| Change { what: What::Report { id, reported: Box::new(reported) }, reply: None });
             let (plan, _) = self.plan(changes.collect());
             self.commit(plan, false).await?;
-            self.backlog.drop_first(count);
+            ids.into_iter().for_each(|id| self.backlog.forget(id));
         }
     }
 
@@ -184,5 +219,29 @@ impl Writer {
         let head = commit::probe(lease).await?;
         lease.location().note().await?;
         Ok(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn mk_report(generation: u64) -> Reported {
+        Reported::inactive(Timestamp::UNIX_EPOCH, generation)
+    }
+
+    #[test]
+    fn only_the_newest_of_a_plugin_waits_at_the_place_where_it_came() {
+        let [one, two, three] = [1, 2, 3].map(|byte| PluginId::from_bytes([byte; 12]));
+        let mut backlog = Backlog::default();
+        for (id, generation) in [(one, 1), (two, 1), (one, 2), (three, 1)] {
+            backlog.push(id, mk_report(generation));
+        }
+        assert_eq!(backlog.first(2), [(two, mk_report(1)), (one, mk_report(2))]);
+        [two, one].into_iter().for_each(|id| backlog.forget(id));
+        assert_eq!(backlog.first(9), [(three, mk_report(1))]);
+        assert_eq!(backlog.len(), 1);
     }
 }

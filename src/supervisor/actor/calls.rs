@@ -64,13 +64,11 @@ impl Actor {
         let checked = self.check_may_change(options.if_generation);
         match checked.and_then(|()| change.apply(&self.plugin)) {
             Ok(Some(desired)) => {
-                let before = Arc::new(self.plugin.clone());
-                self.commit(desired, options.author, After::Answer { goal, before, configured, reply });
+                self.commit(desired, options.author, After::Answer { goal, configured, reply });
             }
             // As the actor knows the plugin: the committed record may be older, and the caller waits for it to catch up.
             Ok(None) => {
-                let plugin = Arc::new(self.plugin.clone());
-                let joined = self.slot.committed(plugin.clone(), plugin, goal);
+                let joined = self.slot.committed(Arc::new(self.plugin.clone()), goal);
                 drop(reply.send(Ok(joined)));
             }
             // A caller that has gone away needs no answer.
@@ -79,7 +77,7 @@ impl Actor {
     }
 
     fn commit(&mut self, desired: Desired, author: String, after: After) {
-        let committed = self.parts.ledger.desire(self.id, desired, author);
+        let committed = self.parts.store.desire(self.id, desired, author);
         self.commit = Some(Commit { committed, after });
     }
 
@@ -102,9 +100,9 @@ impl Actor {
     /// A commit has ended. What it made is in the slot by now, whatever is known of it here.
     pub(super) fn committed(&mut self, result: Result<Arc<Plugin>>) {
         match self.commit.take().map(|commit| commit.after) {
-            Some(After::Answer { goal, before, configured, reply }) => {
+            Some(After::Answer { goal, configured, reply }) => {
                 // Whoever waits is shown what comes of the change from its beginning.
-                let answer = result.map(|plugin| self.slot.committed(before, plugin, goal));
+                let answer = result.map(|plugin| self.slot.committed(plugin, goal));
                 self.configured = configured.filter(|_| answer.is_ok());
                 self.adopt();
                 self.configured = None;
@@ -171,7 +169,7 @@ impl Actor {
     }
 
     fn remove(&mut self) {
-        let removed = self.parts.ledger.remove(self.id);
+        let removed = self.parts.store.remove(self.id);
         let (id, parts) = (self.id, self.parts.clone());
         let committed = Box::pin(async move {
             let plugin = removed.await?;

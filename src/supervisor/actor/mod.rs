@@ -108,7 +108,7 @@ struct Commit {
 }
 
 enum After {
-    Answer { goal: Goal, before: Arc<Plugin>, configured: Option<u64>, reply: Reply<Result<Committed>> },
+    Answer { goal: Goal, configured: Option<u64>, reply: Reply<Result<Committed>> },
     GoBack,
     Leave,
 }
@@ -281,7 +281,7 @@ impl Actor {
             tracing::info!(from = ?self.plugin.reported.state, to = ?reported.state, message = reported.message);
         }
         self.plugin.reported = reported.clone();
-        self.parts.ledger.report(self.id, reported);
+        self.parts.store.report(self.id, reported);
     }
 
     /// The next may be tried once this one has connected, or failed to.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{shop::eventually, world::*};
+use super::{setup::eventually, world::*};
 use crate::{
     domain::{Desired, Digest, Mode, Plugin, PluginId, PreviousPackage, Reported, State, lifecycle::Policy},
     supervisor::handle::mk_plugin,

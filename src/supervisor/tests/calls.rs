@@ -134,11 +134,11 @@ async fn a_restart_makes_a_new_run_and_waits_for_it() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_started_that_is_not_committed() {
     let world = World::new(Behaviour::Connects).await;
-    world.ledger.is_away.store(true, Ordering::SeqCst);
+    world.store.is_away.store(true, Ordering::SeqCst);
     let error = world.set_active(ActiveState::Active).await.unwrap_err();
     assert_eq!(error.reason, Reason::StoreUnavailable);
     assert_eq!(world.runtime.starts.load(Ordering::SeqCst), 0);
-    world.ledger.is_away.store(false, Ordering::SeqCst);
+    world.store.is_away.store(false, Ordering::SeqCst);
     world.set_active(ActiveState::Active).await.unwrap();
     world.shut_down().await;
 }
@@ -174,7 +174,7 @@ async fn a_change_on_top_of_another_generation_than_the_desired_one_is_a_conflic
 #[tokio::test(start_paused = true)]
 async fn callers_wait_no_longer_than_they_said_although_the_store_hangs() {
     let world = World::new(Behaviour::Connects).await;
-    world.ledger.hangs.store(true, Ordering::SeqCst);
+    world.store.hangs.store(true, Ordering::SeqCst);
     let began = Instant::now();
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..200 {
@@ -198,7 +198,7 @@ async fn callers_wait_no_longer_than_they_said_although_the_store_hangs() {
 async fn the_end_of_a_run_is_heard_while_the_inbox_is_full() {
     let world = World::new(Behaviour::Connects).await;
     world.set_active(ActiveState::Active).await.unwrap();
-    world.ledger.hangs.store(true, Ordering::SeqCst);
+    world.store.hangs.store(true, Ordering::SeqCst);
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let (handle, id) = (world.handle.clone(), world.id);

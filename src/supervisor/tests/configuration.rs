@@ -198,9 +198,9 @@ async fn a_caller_that_goes_away_does_not_part_the_plugin_from_the_store() {
 async fn an_acceptance_that_can_not_be_stored_is_an_error() {
     let office = Office::new().await;
     office.answering(ok).await;
-    office.world.ledger.is_away.store(true, Ordering::SeqCst);
+    office.world.store.is_away.store(true, Ordering::SeqCst);
     assert_eq!(office.update(json!({}), None).await.unwrap_err().reason, Reason::StoreUnavailable);
-    office.world.ledger.is_away.store(false, Ordering::SeqCst);
+    office.world.store.is_away.store(false, Ordering::SeqCst);
     office.update(json!({"greeting": "hi"}), Some(0)).await.unwrap();
     office.world.shut_down().await;
 }
@@ -222,11 +222,11 @@ async fn what_the_store_did_not_take_is_taken_back_from_the_plugin() {
     let office = Office::new().await;
     let mut peer = office.dial().await;
     for stored in [json!({}), json!({"greeting": "stored"})] {
-        office.world.ledger.is_away.store(true, Ordering::SeqCst);
+        office.world.store.is_away.store(true, Ordering::SeqCst);
         let (refused, heard_then) = tokio::join!(office.update(json!({"greeting": "new"}), None), heard(&mut peer, 2));
         assert_eq!(refused.unwrap_err().reason, Reason::StoreUnavailable);
         assert_eq!(heard_then, [json!({"greeting": "new"}), stored]);
-        office.world.ledger.is_away.store(false, Ordering::SeqCst);
+        office.world.store.is_away.store(false, Ordering::SeqCst);
         let next = office.update(json!({"greeting": "stored"}), None);
         tokio::join!(next, heard(&mut peer, 1)).0.unwrap();
     }
@@ -238,11 +238,11 @@ async fn a_configuration_that_was_stored_after_all_is_what_the_plugin_runs_with(
     let office = Office::new().await;
     let mut peer = office.dial().await;
     let new = json!({"greeting": "new"});
-    office.world.ledger.begin_to_doubt();
+    office.world.store.begin_to_doubt();
     let (refused, heard_then) = tokio::join!(office.update(new.clone(), None), heard(&mut peer, 2));
     assert_eq!(refused.unwrap_err().reason, Reason::StoreUnavailable);
     assert_eq!(heard_then, [new.clone(), json!({})]);
-    office.world.ledger.find_out();
+    office.world.store.find_out();
     assert_eq!(heard(&mut peer, 1).await[0], new);
     assert_eq!(office.stored(), (new, 1));
     office.world.shut_down().await;

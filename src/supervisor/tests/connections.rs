@@ -93,10 +93,10 @@ async fn a_token_rotated_between_the_handshake_and_the_connection_is_refused() {
 async fn an_external_plugin_whose_deletion_was_not_stored_can_connect_again() {
     let world = World::new(Behaviour::Connects).await;
     let plugin = world.handle.register_external(mk_manifest()).await.unwrap();
-    world.ledger.is_away.store(true, Ordering::SeqCst);
+    world.store.is_away.store(true, Ordering::SeqCst);
     let error = world.handle.delete(plugin.id, None).await.unwrap_err();
     assert_eq!(error.reason, Reason::StoreUnavailable);
-    world.ledger.is_away.store(false, Ordering::SeqCst);
+    world.store.is_away.store(false, Ordering::SeqCst);
     let (authenticated, session, _peer) = dial(&world, &plugin).await;
     assert!(world.handle.attach(authenticated, session).await.is_ok());
     world.shut_down().await;

@@ -52,10 +52,10 @@ async fn a_deleted_plugin_is_stopped_removed_and_unknown() {
 async fn a_deletion_that_the_store_does_not_take_leaves_the_plugin_as_it_is_desired() {
     let world = World::new(Behaviour::Connects).await;
     world.set_active(ActiveState::Active).await.unwrap();
-    world.ledger.is_away.store(true, Ordering::SeqCst);
+    world.store.is_away.store(true, Ordering::SeqCst);
     let error = world.handle.delete(world.id, None).await.unwrap_err();
     assert_eq!(error.reason, Reason::StoreUnavailable);
-    world.ledger.is_away.store(false, Ordering::SeqCst);
+    world.store.is_away.store(false, Ordering::SeqCst);
     world.handle.restart(world.id, "test", WAIT).await.unwrap();
     world.until(State::Active).await;
     assert!(world.runtime.removed.lock().unwrap().is_empty());
@@ -68,7 +68,7 @@ async fn a_deletion_that_can_not_be_is_refused_also_when_the_change_before_it_fa
     let world = World::new(Behaviour::CannotBeKilled).await;
     world.set_active(ActiveState::Active).await.unwrap();
     world.set_active(ActiveState::Inactive).await.unwrap_err();
-    world.ledger.is_away.store(true, Ordering::SeqCst);
+    world.store.is_away.store(true, Ordering::SeqCst);
     let both = async { tokio::join!(world.set_active(ActiveState::Active), world.handle.delete(world.id, None)) };
     let (change, deletion) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("one was left hanging");
     assert_eq!(change.unwrap_err().reason, Reason::StoreUnavailable);

@@ -1,4 +1,4 @@
-//! External plugins at the door and behind it (CONTRACT 3.7, 3.8, 9, 10.2, 10.4).
+//! External plugins: how they dial in, and what they may do then (CONTRACT 3.7, 3.8, 9, 10.2, 10.4).
 
 use std::{sync::Arc, time::Duration};
 

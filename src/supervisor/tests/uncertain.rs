@@ -11,10 +11,10 @@ use crate::{
 #[tokio::test(start_paused = true)]
 async fn a_change_that_was_made_after_all_takes_effect() {
     let world = World::new(Behaviour::Connects).await;
-    world.ledger.is_uncertain.store(true, Ordering::SeqCst);
+    world.store.is_uncertain.store(true, Ordering::SeqCst);
     let error = world.set_active(ActiveState::Active).await.unwrap_err();
     assert_eq!(error.reason, Reason::StoreUnavailable);
-    world.ledger.is_uncertain.store(false, Ordering::SeqCst);
+    world.store.is_uncertain.store(false, Ordering::SeqCst);
     let active = world.until(State::Active).await;
     assert_eq!(active.reported.observed_generation, active.desired.generation);
     let inactive = world.set_active(ActiveState::Inactive).await.unwrap();
@@ -26,13 +26,13 @@ async fn a_change_that_was_made_after_all_takes_effect() {
 async fn a_call_that_joins_is_not_answered_from_a_record_that_is_out_of_date() {
     let world = World::new(Behaviour::Connects).await;
     world.set_active(ActiveState::Active).await.unwrap();
-    world.ledger.is_away.store(true, Ordering::SeqCst);
+    world.store.is_away.store(true, Ordering::SeqCst);
     world.behave(Behaviour::Hangs);
     world.group().end(Exit { code: Some(1), signal: None });
     let wait = Wait::UpTo(Duration::from_secs(20));
     let answer = world.handle.set_active(world.id, ActiveState::Active, "test", wait).await;
     assert_eq!(world.state(), State::Active, "the record is the one from before the crash");
     assert_eq!(answer.unwrap_err().reason, Reason::NotSettled);
-    world.ledger.is_away.store(false, Ordering::SeqCst);
+    world.store.is_away.store(false, Ordering::SeqCst);
     world.shut_down().await;
 }

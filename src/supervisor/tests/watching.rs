@@ -98,7 +98,7 @@ async fn a_filter_turns_entering_and_leaving_into_added_and_removed() {
 async fn cursors_that_can_not_be_resumed_are_refused_each_with_its_reason() {
     let world = World::new(Behaviour::Connects).await;
     world.set_active(ActiveState::Active).await.unwrap();
-    world.ledger.compacted.store(3, Ordering::SeqCst);
+    world.store.compacted.store(3, Ordering::SeqCst);
     let reason = |start| world.handle.watch(mk_query(start)).map(drop).unwrap_err().reason;
     assert_eq!(reason(after(2)), Reason::RevisionCompacted);
     assert_eq!(reason(after(1_000)), Reason::RevisionUnknown);

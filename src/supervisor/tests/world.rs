@@ -119,7 +119,7 @@ impl Runtime for FakeRuntime {
     }
 }
 
-/// What a process that is told to connect here shows at the door.
+/// What a process that is told to connect here dials with.
 pub(crate) fn mk_handshake(url: &str) -> Handshake {
     let query = url.split_once('?').unwrap().1.to_owned();
     let part = |key: &str| query.split('&').find_map(|pair| Some(pair.strip_prefix(key)?.to_owned()));
@@ -146,7 +146,7 @@ struct Book {
 }
 
 #[derive(Default)]
-pub(crate) struct MemoryLedger {
+pub(crate) struct MemoryStore {
     book: Mutex<Book>,
     projection: OnceLock<Arc<Projection>>,
     pub(crate) is_away: AtomicBool,
@@ -163,7 +163,7 @@ fn away() -> Error {
     Error::new(Reason::StoreUnavailable, "the store does not answer")
 }
 
-impl MemoryLedger {
+impl MemoryStore {
     fn commit(&self, id: PluginId, is_removal: bool, change: impl FnOnce(&mut Plugin)) -> Result<Arc<Plugin>> {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(away());
@@ -202,7 +202,7 @@ impl MemoryLedger {
     }
 }
 
-impl Ledger for MemoryLedger {
+impl Store for MemoryStore {
     fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>> {
         let installed = match self.is_away.load(Ordering::SeqCst) {
             true => Err(away()),
@@ -253,7 +253,7 @@ impl Ledger for MemoryLedger {
         self.compacted.load(Ordering::SeqCst)
     }
 
-    fn is_settled(&self) -> bool {
+    fn is_certain(&self) -> bool {
         self.check().is_ok()
     }
 
@@ -274,7 +274,7 @@ impl crate::link::Host for NoHost {
 pub(crate) struct World {
     pub(crate) handle: Handle,
     pub(crate) runtime: Arc<FakeRuntime>,
-    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) store: Arc<MemoryStore>,
     pub(crate) id: PluginId,
     /// Lines of plugd in the plugins' logs.
     pub(crate) notes: mpsc::UnboundedReceiver<(PluginId, String)>,
@@ -298,13 +298,13 @@ impl World {
     }
 
     pub(crate) fn over(behaviour: Behaviour, plugins: Vec<Plugin>) -> Self {
-        let ledger = Arc::new(MemoryLedger::default());
+        let store = Arc::new(MemoryStore::default());
         let records = plugins.iter().map(|plugin| (plugin.id, Arc::new(plugin.clone()))).collect();
-        ledger.book.lock().unwrap().records = records;
+        store.book.lock().unwrap().records = records;
         let (projection, supervisor) = start(plugins, 0);
-        ledger.projection.set(projection.clone()).map_err(drop).unwrap();
+        store.projection.set(projection.clone()).map_err(drop).unwrap();
         let shutdown = CancellationToken::new();
-        let handle = Handle::new(projection, ledger.clone(), EPOCH.to_owned(), shutdown.clone());
+        let handle = Handle::new(projection, store.clone(), EPOCH.to_owned(), shutdown.clone());
         let runtime = Arc::new(FakeRuntime {
             behaviour: Mutex::new(behaviour),
             handle: OnceLock::new(),
@@ -317,7 +317,7 @@ impl World {
         runtime.handle.set(handle.clone()).map_err(drop).unwrap();
         let (noted, notes) = mpsc::unbounded_channel();
         let parts = Arc::new(Parts {
-            ledger: ledger.clone(),
+            store: store.clone(),
             runtime: runtime.clone(),
             policy: Policy::default(),
             host: Arc::new(NoHost),
@@ -328,7 +328,7 @@ impl World {
         });
         let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
         let id = PluginId::from_bytes([0; 12]);
-        Self { handle, runtime, ledger, id, notes, shutdown, task }
+        Self { handle, runtime, store, id, notes, shutdown, task }
     }
 
     pub(crate) fn behave(&self, behaviour: Behaviour) {
@@ -358,7 +358,7 @@ impl World {
 
     /// The states that the plugin has gone through, in order.
     pub(crate) fn states(&self) -> Vec<State> {
-        let book = self.ledger.book.lock().unwrap();
+        let book = self.store.book.lock().unwrap();
         let mut states: Vec<_> = book.journal.iter().map(|commit| commit.plugin.reported.state).collect();
         states.dedup();
         states
@@ -368,11 +368,11 @@ impl World {
         self.runtime.live.load(Ordering::SeqCst)
     }
 
-    pub(crate) async fn shut_down(self) -> Arc<MemoryLedger> {
+    pub(crate) async fn shut_down(self) -> Arc<MemoryStore> {
         self.shutdown.cancel();
         self.task.await.unwrap();
         assert_eq!(self.runtime.live.load(Ordering::SeqCst), 0);
-        self.ledger
+        self.store
     }
 }
 

@@ -64,7 +64,7 @@ async fn somebody_elses_log_is_not_taken_for_the_databases() {
     fs::write(&log, "somebody else's").unwrap();
     fixture.healthy(false).await;
     let location = &fixture.store.location;
-    assert!(matches!(location.has_lost_log().await, Err(StoreError::Foreign { path }) if path == log));
+    assert!(matches!(location.has_lost_log().await, Err(StoreError::Foreign(path)) if path == log));
     let refused = fixture.store.install(mk_plugin(2)).await.unwrap_err();
     assert!(refused.message.contains("deleted or replaced"), "{refused}");
     fs::remove_file(&log).unwrap();

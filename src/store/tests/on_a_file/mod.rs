@@ -22,7 +22,7 @@ fn url(folder: &Path) -> String {
 #[tokio::test]
 async fn what_is_not_a_file_of_sqlite_is_refused() {
     for address in ["sqlite::memory:", "sqlite://", "sqlite://x?mode=memory", "plugd.db"] {
-        assert!(matches!(refusal(address.to_owned()).await, StoreError::Url { .. }), "{address}");
+        assert!(matches!(refusal(address.to_owned()).await, StoreError::Url(_)), "{address}");
     }
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(refusal(url(&folder.path().join("nowhere"))).await, StoreError::File { .. }));

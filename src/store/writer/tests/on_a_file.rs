@@ -1,5 +1,6 @@
 //! What only SQLite does: it ends a transaction by itself.
 
+use futures_util::FutureExt;
 use sea_orm::ConnectionTrait;
 
 use super::*;
@@ -81,4 +82,22 @@ async fn the_journal_is_not_cut_out_of_the_reserve() {
     writer.recover().await;
     writer.check_health().await;
     assert_eq!((writer.start.head, compacted(&writer)), (6, 5), "there is room again");
+}
+
+/// A disk that hangs must not keep the runtime's threads from their other work.
+#[test]
+fn the_files_are_looked_at_on_a_thread_that_may_wait_for_the_disk() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let place = Place::file();
+        let (writer, _) = mk_writer(&place).await;
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let hanging = tokio::task::spawn_blocking(move || released.recv());
+        let location = Arc::clone(writer.start.lease.location());
+        let mut check = Box::pin(location.check_with_reserve());
+        assert!(check.as_mut().now_or_never().is_none(), "there is no thread for it");
+        drop(release);
+        check.await.unwrap();
+        hanging.await.unwrap().unwrap_err();
+    });
 }

@@ -1,4 +1,4 @@
-//! What the supervisor needs of a store.
+//! What the supervisor needs remembered.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     domain::{Commit, Desired, Plugin, PluginId, Reported, Result},
-    store::Store,
+    store,
 };
 
 /// Commits changes, in order, each with the next revision.
-pub trait Ledger: Send + Sync + 'static {
+pub trait Store: Send + Sync + 'static {
     /// Adds a plugin.
     fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>>;
 
@@ -31,7 +31,7 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Is it known of every change whether it was made, and of every plugin what it needs? Not while the store is away, nor
     /// while it has a record that can't be read.
-    fn is_settled(&self) -> bool;
+    fn is_certain(&self) -> bool;
 
     /// Answers as every change does while the store is known to be away.
     ///
@@ -40,7 +40,7 @@ pub trait Ledger: Send + Sync + 'static {
     fn check(&self) -> Result<()>;
 }
 
-impl Ledger for Store {
+impl Store for store::Store {
     fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>> {
         let store = self.clone();
         Box::pin(async move { Self::install(&store, plugin).await })
@@ -69,7 +69,7 @@ impl Ledger for Store {
         Self::compacted(self)
     }
 
-    fn is_settled(&self) -> bool {
+    fn is_certain(&self) -> bool {
         self.is_whole() && *self.healthy().borrow()
     }
 
