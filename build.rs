@@ -4,7 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 3] = ["plugd/v1/plugin.proto", "plugd/v1/bus.proto", "plugd/v1/access.proto"];
+const PROTOS: [&str; 6] = [
+    "plugd/v1/access.proto",
+    "plugd/v1/bus.proto",
+    "plugd/v1/configuration.proto",
+    "plugd/v1/log.proto",
+    "plugd/v1/package.proto",
+    "plugd/v1/plugin.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");

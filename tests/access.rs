@@ -1,8 +1,8 @@
 //! Who may do what.
 
 use plugd::api::v1::{
-    CreateTokenRequest, InstallPluginRequest, ListTokensRequest, PublishEventRequest, RevokeTokenRequest, Role,
-    WatchStateRequest,
+    CreateTokenRequest, InstallPluginRequest, ListPluginsRequest, ListTokensRequest, PluginView, PublishEventRequest,
+    RevokeTokenRequest, Role, WatchStateRequest,
     install_plugin_request::{Header, Part},
 };
 use serde_json::json;
@@ -137,16 +137,28 @@ async fn a_token_stops_working_when_its_time_is_up() {
 async fn only_administrators_see_the_token_of_an_external_plugin() {
     let plugd = Plugd::start().await;
     let registered = plugd.api().register(&external_manifest("outside")).await.unwrap();
-    assert!(registered.token.starts_with("sdprt_"));
+    assert!(registered.token().starts_with("sdprt_"));
     let (_, viewer) = plugd.api().create_token("viewer", Role::Viewer).await;
 
-    assert_eq!(plugd.api().get(&registered.id).await.unwrap().token, registered.token);
-    assert_eq!(plugd.api_as(Some(&viewer)).get(&registered.id).await.unwrap().token, "");
+    let (admin, reader) = (plugd.api(), plugd.api_as(Some(&viewer)));
+    assert_eq!(admin.get_as(&registered.id, PluginView::Full).await.unwrap().token, registered.token);
+    assert_eq!(admin.get(&registered.id).await.unwrap().token, None, "only who asks for it");
+    assert_eq!(reader.get(&registered.id).await.unwrap().token, None);
+    let refused = reader.get_as(&registered.id, PluginView::Full).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
+    let listed = ListPluginsRequest { view: PluginView::Full.into(), ..Default::default() };
+    assert_eq!(
+        admin.plugins().list_plugins(listed.clone()).await.unwrap().into_inner().plugins[0].token,
+        registered.token
+    );
+    assert_eq!(reader.plugins().list_plugins(listed).await.unwrap_err().code(), Code::PermissionDenied);
     let shown = plugd.rest_as(Some(&viewer)).list().await;
     assert_eq!(shown[0]["connection"], json!({"mode": "external"}));
     let request = WatchStateRequest::default();
-    let mut watch = plugd.api_as(Some(&viewer)).watch(request).await.unwrap();
-    assert_eq!(watch.snapshot().await[0].token, "");
+    for api in [admin, reader] {
+        let mut watch = api.watch(request.clone()).await.unwrap();
+        assert_eq!(watch.snapshot().await[0].token, None, "never in a watch");
+    }
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn plugins_started_at_once_all_show_every_state_and_have_their_pid_when_th
     for (id, plugin) in ids.iter().zip(&answers) {
         let seen = states(&events, id);
         assert_eq!(seen.strip_prefix(&[Inactive]).unwrap_or(&seen), [Starting, Connecting, Active]);
-        assert_ne!(status_of(plugin).pid, 0);
+        assert_ne!(status_of(plugin).pid(), 0);
     }
 }
 
@@ -128,8 +128,8 @@ async fn a_call_that_may_not_wait_long_enough_says_so_and_the_transition_goes_on
     let request = |nanos| SetActiveStateRequest {
         plugin_id: id.clone(),
         active_state: ActiveState::Active.into(),
-        return_immediately: false,
-        wait_timeout: Some(prost_types::Duration { seconds: 0, nanos }),
+        wait: Some(prost_types::Duration { seconds: 0, nanos }),
+        if_generation: None,
     };
 
     let late = within("a call", api.plugins().set_active_state(request(50_000_000))).await.unwrap_err();
@@ -137,10 +137,10 @@ async fn a_call_that_may_not_wait_long_enough_says_so_and_the_transition_goes_on
     assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "NOT_SETTLED"));
     // The change may not be committed yet: a call takes no longer than it may, whatever the store takes.
     watch.until_state(&id, Connecting).await;
-    assert_eq!(api.get(&id).await.unwrap().desired_state(), ActiveState::Active);
+    assert_eq!(api.get(&id).await.unwrap().active_state(), ActiveState::Active);
 
-    let zero = api.plugins().set_active_state(request(0)).await.unwrap_err();
-    assert_eq!((zero.code(), field_violations(&zero)), (Code::InvalidArgument, vec!["wait_timeout".to_owned()]));
+    let negative = api.plugins().set_active_state(request(-1)).await.unwrap_err();
+    assert_eq!((negative.code(), field_violations(&negative)), (Code::InvalidArgument, vec!["wait".to_owned()]));
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn whoever_does_not_wait_gets_the_transitional_plugin() {
     let id = api.install(&["hang"]).await;
 
     let plugin = api.begin(&id).await;
-    assert_eq!(plugin.desired_state(), ActiveState::Active);
+    assert_eq!(plugin.active_state(), ActiveState::Active);
 
     let path = format!("/api/plugins/{id}/active");
     let body = || Body::Json(json!({"active": "active"}));

@@ -65,8 +65,8 @@ async fn the_count_of_restarts_survives_a_killed_plugd() {
     assert_eq!(status_of(&second).restart_count, 2);
 }
 
-async fn resumed(plugd: &Plugd, cursor: plugd::api::v1::Cursor) -> Watch {
-    let start = Some(plugd::api::v1::watch_state_request::Start::After(cursor));
+async fn resumed(plugd: &Plugd, cursor: crate::harness::Cursor) -> Watch {
+    let start = Some(cursor.start());
     let request = plugd::api::v1::WatchStateRequest { start, ..Default::default() };
     plugd.api().watch(request).await.unwrap()
 }

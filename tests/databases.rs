@@ -2,10 +2,9 @@
 //! on it too (`src/store/tests`).
 
 use plugd::api::v1::{
-    ActiveState, Cursor,
+    ActiveState,
     ReportedState::{Active, Inactive, Starting},
     WatchStateRequest,
-    watch_state_request::Start,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -16,7 +15,7 @@ use tonic_health::pb::{
 };
 
 use crate::harness::{
-    OneDatabase, Output, PASSWORD, Plugd, QUICK, Run, Server, program, reason, state_of, status_of, within,
+    Cursor, OneDatabase, Output, PASSWORD, Plugd, QUICK, Run, Server, program, reason, state_of, status_of, within,
 };
 
 /// A plugd on this database, which says everything that it and its drivers have to say.
@@ -27,7 +26,7 @@ async fn mk_plugd(database: &OneDatabase) -> Plugd {
 }
 
 fn after(cursor: Cursor) -> WatchStateRequest {
-    WatchStateRequest { start: Some(Start::After(cursor)), ..Default::default() }
+    WatchStateRequest { start: Some(cursor.start()), ..Default::default() }
 }
 
 /// The changes of plugd's health, as it tells them.
@@ -67,7 +66,7 @@ async fn everything_is_there_after_a_kill() {
     watch.until_state(&wanted, Active).await;
     assert_eq!(Plugd::processes_of(&wanted).len(), 1);
     let plugin = api.get(&unwanted).await.unwrap();
-    assert_eq!((plugin.desired_state(), state_of(&plugin)), (ActiveState::Inactive, Inactive));
+    assert_eq!((plugin.active_state(), state_of(&plugin)), (ActiveState::Inactive, Inactive));
     assert!(!plugd.data_dir().join("plugd.db").exists());
 }
 
@@ -90,7 +89,7 @@ async fn an_outage_stops_changes_and_nothing_else() {
     assert_eq!(plugd.rest().get("/readyz").await.status, 503);
     assert_eq!(api.get(&id).await.unwrap(), first, "what is known is served");
     // Supervision goes on: what crashes is started again.
-    let pid = Pid::from_raw(status_of(&first).pid.try_into().unwrap()).unwrap();
+    let pid = Pid::from_raw(status_of(&first).pid().try_into().unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
 
     server.restart();

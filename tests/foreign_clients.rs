@@ -14,7 +14,15 @@ async fn grpcurl_finds_everything_by_reflection() {
 
     let listed = grpcurl(&plugd, None, &["list"]).run().await;
     let services: Vec<_> = listed.text().lines().collect();
-    for service in [SERVICE, "plugd.v1.BusService", "plugd.v1.AccessService", "grpc.health.v1.Health"] {
+    for service in [
+        SERVICE,
+        "plugd.v1.PackageService",
+        "plugd.v1.ConfigurationService",
+        "plugd.v1.LogService",
+        "plugd.v1.BusService",
+        "plugd.v1.AccessService",
+        "grpc.health.v1.Health",
+    ] {
         assert!(services.contains(&service), "{services:?}");
     }
 
@@ -39,7 +47,7 @@ async fn grpcurl_starts_and_stops_a_plugin_and_watches_it() {
         let request = json!({"plugin_id": id, "active_state": desired});
         let answer = grpcurl(&plugd, Some(&request), &[&method]).run().await.json();
         assert_eq!(answer["plugin"]["status"]["state"], format!("REPORTED_STATE_{reported}"));
-        assert_eq!(answer["plugin"]["desiredState"], desired);
+        assert_eq!(answer["plugin"]["activeState"], desired);
         watch.find(&format!(r#""state": "REPORTED_STATE_{reported}""#)).await;
     }
     watch.interrupt();

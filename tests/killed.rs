@@ -1,15 +1,14 @@
 //! `kill -9` of plugd: nothing of any plugin survives it, and the next start finds everything as it should be.
 
 use plugd::api::v1::{
-    ActiveState, Cursor, Plugin,
+    ActiveState, Plugin,
     ReportedState::{Active, Inactive, Starting},
     RestartPluginRequest, UpdatePackageRequest, WatchStateRequest, update_package_request as update,
-    watch_state_request::Start,
 };
 
 use sea_orm::{ConnectionTrait, Database};
 
-use crate::harness::{Plugd, QUICK, chaos, eventually, gone, is_alive, state_of, status_of, within};
+use crate::harness::{Cursor, Plugd, QUICK, chaos, eventually, gone, is_alive, state_of, status_of, within};
 
 /// Deadlines that a test which kills plugd must not depend on.
 const PATIENT: crate::harness::Knobs = &[("PLUGD_GRACE", "1h"), ("PLUGD_KILL_TIMEOUT", "1h")];
@@ -50,7 +49,7 @@ async fn the_next_start_brings_desired_plugins_up_exactly_once() {
     plugd.restart().await;
 
     let api = plugd.api();
-    let request = WatchStateRequest { start: Some(Start::After(cursor)), ..Default::default() };
+    let request = WatchStateRequest { start: Some(cursor.start()), ..Default::default() };
     for id in &wanted {
         let mut watch = api.watch(request.clone()).await.unwrap();
         let first = watch.plugin_in(id, Starting).await;
@@ -63,7 +62,7 @@ async fn the_next_start_brings_desired_plugins_up_exactly_once() {
     assert_eq!(Plugd::processes_of(&wanted[0]).len(), 1);
     assert!((1..=2).contains(&Plugd::processes_of(&wanted[1]).len()), "it and its child");
     let plugin = api.get(&unwanted).await.unwrap();
-    assert_eq!((plugin.desired_state(), state_of(&plugin)), (ActiveState::Inactive, Inactive));
+    assert_eq!((plugin.active_state(), state_of(&plugin)), (ActiveState::Inactive, Inactive));
 }
 
 #[tokio::test]
@@ -78,7 +77,7 @@ async fn a_watch_resumes_with_no_gap_where_a_killed_plugd_left_it() {
     plugd.restart().await;
 
     // The watch itself fails on a gap.
-    let request = WatchStateRequest { start: Some(Start::After(cursor.clone())), ..Default::default() };
+    let request = WatchStateRequest { start: Some(cursor.start()), ..Default::default() };
     let mut watch = plugd.api().watch(request).await.unwrap();
     assert_eq!(watch.cursor.epoch, cursor.epoch);
     let seen = watch.until_state(&id, Active).await;
@@ -110,7 +109,11 @@ async fn tokens_and_configurations_survive_a_killed_plugd() {
 async fn a_change_that_a_killed_plugd_did_not_come_to_is_made_by_the_next_one() {
     let mut plugd = Plugd::with(PATIENT).await;
     let id = plugd.api().run(&["tame"]).await;
-    let asked = RestartPluginRequest { plugin_id: id.clone(), return_immediately: true, ..Default::default() };
+    let asked = RestartPluginRequest {
+        plugin_id: id.clone(),
+        wait: Some(prost_types::Duration::default()),
+        ..Default::default()
+    };
     let next = cut_after(&plugd, &id).await;
 
     let committed = plugd.api().plugins().restart_plugin(asked).await.unwrap().into_inner().plugin.unwrap();
@@ -129,7 +132,7 @@ async fn an_update_that_a_killed_plugd_did_not_come_to_is_taken_back_when_it_fai
     let api = plugd.api();
     let id = api.install(&["tame"]).await;
     let mut watch = api.live().await;
-    let good = api.activate(&id).await.unwrap().package_digest;
+    let good = api.activate(&id).await.unwrap().package_digest().to_owned();
     watch.until_state(&id, Active).await;
     // What follows in this state is that it is stable.
     watch.until_state(&id, Active).await;
@@ -139,18 +142,19 @@ async fn an_update_that_a_killed_plugd_did_not_come_to_is_taken_back_when_it_fai
     kill_and_mend(&mut plugd).await;
 
     let mut watch = plugd.api().live().await;
-    let is_back = |plugin: &Plugin| plugin.package_digest == good && state_of(plugin) == Active;
+    let is_back = |plugin: &Plugin| plugin.package_digest() == good && state_of(plugin) == Active;
     if !is_back(&plugd.api().get(&id).await.unwrap()) {
         watch.until(|event| event.plugin.as_ref().is_some_and(is_back)).await;
     }
 }
 
 async fn begin_update(plugd: &Plugd, id: &str, archive: Vec<u8>) -> Plugin {
-    let header = update::Header { plugin_id: id.to_owned(), return_immediately: true, ..Default::default() };
+    let header =
+        update::Header { plugin_id: id.to_owned(), wait: Some(prost_types::Duration::default()), ..Default::default() };
     let parts = [update::Part::Header(header), update::Part::Chunk(archive)];
     let messages = parts.map(|part| UpdatePackageRequest { part: Some(part) });
-    let mut plugins = plugd.api().plugins();
-    let answer = within("an update", plugins.update_package(tokio_stream::iter(messages))).await;
+    let mut packages = plugd.api().packages();
+    let answer = within("an update", packages.update_package(tokio_stream::iter(messages))).await;
     answer.unwrap().into_inner().plugin.unwrap()
 }
 

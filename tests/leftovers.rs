@@ -31,7 +31,7 @@ async fn a_deletion_whose_client_goes_away_leaves_nothing_for_long() {
     let id = api.run(&["stubborn"]).await;
     let mut watch = api.live().await;
     let mut plugins = api.plugins();
-    let request = DeletePluginRequest { plugin_id: id.clone() };
+    let request = DeletePluginRequest { plugin_id: id.clone(), if_generation: None };
     let deletion = tokio::spawn(async move { plugins.delete_plugin(request).await });
     watch.until_state(&id, Stopping).await;
 

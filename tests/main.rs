@@ -25,6 +25,7 @@ mod misbehaviour;
 mod openapi;
 mod output;
 mod refusals;
+mod requests;
 mod rest_life;
 mod rest_watch;
 mod shutdown;

@@ -3,10 +3,11 @@
 use plugd::api::v1::{
     ActiveState,
     ReportedState::{Active, Connecting, Error, Inactive, Restarting, Starting, Stopping},
+    failure::Stage,
 };
 use serde_json::json;
 
-use crate::harness::{Knobs, Plugd, detail, gone, is_alive, message_of, state_of, states, status_of};
+use crate::harness::{Knobs, Plugd, failure_of, gone, is_alive, message_of, state_of, states, status_of};
 
 const SHORT_PINGS: Knobs = &[
     ("PLUGD_BACKOFF", "20ms"),
@@ -62,7 +63,7 @@ async fn half_a_frame_is_no_proof_of_life() {
     api.begin(&id).await;
     watch.until_state(&id, Active).await;
     let failed = watch.plugin_in(&id, Restarting).await;
-    assert_eq!(detail(&failed, "stage"), "link");
+    assert_eq!(failure_of(&failed).stage(), Stage::Link);
 }
 
 #[tokio::test]
@@ -98,7 +99,7 @@ async fn a_plugin_that_never_connects_is_given_up() {
     let seen = states(&events, &id);
     let expected = [Starting, Connecting, Stopping, Restarting, Starting, Connecting, Stopping, Error];
     assert_eq!(seen.strip_prefix(&[Inactive]).unwrap_or(&seen), expected);
-    assert_eq!(detail(events.last().unwrap().plugin.as_ref().unwrap(), "stage"), "connect");
+    assert_eq!(failure_of(events.last().unwrap().plugin.as_ref().unwrap()).stage(), Stage::Connect);
     assert_eq!(Plugd::processes_of(&id), []);
 }
 
@@ -173,7 +174,7 @@ async fn a_plugin_inherits_no_descriptors_and_leads_a_session_of_its_own() {
     let plugd = Plugd::start().await;
     let api = plugd.api();
     let id = api.run(&["tame"]).await;
-    let pid = status_of(&api.get(&id).await.unwrap()).pid;
+    let pid = status_of(&api.get(&id).await.unwrap()).pid();
 
     let at = |name: &str| format!("/proc/{pid}/{name}");
     let links = std::fs::read_dir(at("fd")).unwrap().flatten();
@@ -205,5 +206,5 @@ async fn a_plugin_dies_with_plugd_even_while_it_stops() {
     plugd.restart().await;
 
     let plugin = plugd.api().get(&id).await.unwrap();
-    assert_eq!((plugin.desired_state(), state_of(&plugin)), (ActiveState::Inactive, Inactive));
+    assert_eq!((plugin.active_state(), state_of(&plugin)), (ActiveState::Inactive, Inactive));
 }

@@ -1,8 +1,8 @@
 //! What is refused, with which words, and that nothing of it is kept.
 
 use plugd::api::v1::{
-    CycleTokenRequest, DownloadPackageRequest, GetConfigurationRequest, GetConfigurationSchemaRequest,
-    RollbackPackageRequest, StreamLogsRequest,
+    DownloadPackageRequest, GetConfigurationRequest, GetConfigurationSchemaRequest, RollbackPackageRequest,
+    RotateTokenRequest, StreamLogsRequest,
 };
 use tonic::{Code, Status};
 
@@ -21,25 +21,31 @@ async fn an_unknown_or_malformed_id_is_not_found_by_every_call() {
     let api = plugd.api();
     for id in NOBODY.into_iter().chain(["", "../../etc/passwd"]) {
         let plugin_id = id.to_owned();
-        let mut plugins = api.plugins();
+        let (mut packages, mut configurations) = (api.packages(), api.configurations());
         let refusals: [Status; 11] = [
             api.get(id).await.unwrap_err(),
             api.activate(id).await.unwrap_err(),
             api.deactivate(id).await.unwrap_err(),
             api.restart(id).await.unwrap_err(),
             api.delete(id).await.unwrap_err(),
-            plugins.get_configuration(GetConfigurationRequest { plugin_id: plugin_id.clone() }).await.unwrap_err(),
-            plugins
+            configurations
+                .get_configuration(GetConfigurationRequest { plugin_id: plugin_id.clone() })
+                .await
+                .unwrap_err(),
+            configurations
                 .get_configuration_schema(GetConfigurationSchemaRequest { plugin_id: plugin_id.clone() })
                 .await
                 .unwrap_err(),
-            plugins.cycle_token(CycleTokenRequest { plugin_id: plugin_id.clone() }).await.unwrap_err(),
-            plugins.download_package(DownloadPackageRequest { plugin_id: plugin_id.clone() }).await.unwrap_err(),
-            plugins
+            api.plugins()
+                .rotate_token(RotateTokenRequest { plugin_id: plugin_id.clone(), if_generation: None })
+                .await
+                .unwrap_err(),
+            packages.download_package(DownloadPackageRequest { plugin_id: plugin_id.clone() }).await.unwrap_err(),
+            packages
                 .rollback_package(RollbackPackageRequest { plugin_id: plugin_id.clone(), ..Default::default() })
                 .await
                 .unwrap_err(),
-            plugins
+            api.log_client()
                 .stream_logs(StreamLogsRequest { plugin_ids: vec![plugin_id], ..Default::default() })
                 .await
                 .unwrap_err(),

@@ -38,7 +38,7 @@ async fn scenario(plugd: &Plugd, rest: Rest) {
     assert_eq!(again[0].name, "opened");
     assert_eq!(again[1..], seen[1..]);
 
-    let query = format!("{WATCH}?after={}", seen[0].id.as_deref().unwrap());
+    let query = format!("{WATCH}?cursor={}", seen[0].id.as_deref().unwrap());
     assert_eq!(rest.stream(&query, &[]).until(is_active).await[1..], seen[1..]);
     rest.send("GET", WATCH, crate::harness::Body::None, &["last-event-id: other:1"]).await.problem(410);
     rest.send("GET", WATCH, crate::harness::Body::None, &["last-event-id: x"]).await.problem(400);

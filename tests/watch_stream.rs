@@ -1,7 +1,6 @@
 //! WatchState over the wire: snapshot, live, resume, heartbeat, filter, epoch, compaction.
 
 use plugd::api::v1::{
-    Cursor,
     ReportedState::{self, Active, Inactive, Stopping},
     WatchStateRequest,
     plugin_event::Kind,
@@ -11,13 +10,13 @@ use plugd::api::v1::{
 use prost_types::Duration;
 use tonic::{Code, Status};
 
-use crate::harness::{Api, Plugd, QUICK, Watch, details, field_violations, reason, state_of, within};
+use crate::harness::{Api, Cursor, Plugd, QUICK, Watch, details, field_violations, reason, state_of, within};
 
 /// The shortest heartbeat that may be asked for.
 const SECOND: Option<Duration> = Some(Duration { seconds: 1, nanos: 0 });
 
 fn after(cursor: &Cursor) -> WatchStateRequest {
-    WatchStateRequest { start: Some(Start::After(cursor.clone())), ..Default::default() }
+    WatchStateRequest { start: Some(cursor.start()), ..Default::default() }
 }
 
 async fn refused(api: &Api, request: WatchStateRequest) -> Status {

@@ -52,7 +52,7 @@ async fn stall(plugd: &Plugd, talker: &str) -> impl Sized + use<> {
     let api = crate::harness::Api::over(endpoint, Some(plugd.token()));
     let watch = within("a watch", api.plugins().watch_state(WatchStateRequest::default())).await.unwrap();
     let request = StreamLogsRequest { plugin_ids: vec![talker.to_owned()], follow: true, ..Default::default() };
-    let logs = within("a log", api.plugins().stream_logs(request)).await.unwrap();
+    let logs = within("a log", api.log_client().stream_logs(request)).await.unwrap();
     (watch, logs)
 }
 

@@ -38,7 +38,7 @@ struct Reader(crate::server::Plugins, String);
 
 impl Caller for Reader {
     async fn call(&mut self) {
-        self.0.get_plugin(GetPluginRequest { plugin_id: self.1.clone() }).await.unwrap();
+        self.0.get_plugin(GetPluginRequest { plugin_id: self.1.clone(), view: 0 }).await.unwrap();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use plugd::api::v1::{
-    CycleTokenRequest, Plugin, PluginEvent, RegisterExternalPluginRequest, WatchStateRequest,
+    Plugin, PluginEvent, RegisterExternalPluginRequest, RotateTokenRequest, WatchStateRequest,
     watch_state_request::Start, watch_state_response::Frame,
 };
 use serde_json::json;
@@ -31,7 +31,7 @@ pub(crate) async fn measure(plugd: &Plugd, bare: &Bare, report: &mut Report) {
 pub(crate) async fn register(client: &mut Plugins) -> Plugin {
     let manifest = json!({"id": "watched", "author": "bench", "name": "Watched"});
     let manifest = plugd::api::json::to_struct(manifest.as_object().unwrap()).unwrap();
-    let request = RegisterExternalPluginRequest { manifest: Some(manifest) };
+    let request = RegisterExternalPluginRequest { manifest: Some(manifest), request_id: None };
     client.register_external_plugin(request).await.unwrap().into_inner().plugin.unwrap()
 }
 
@@ -49,7 +49,7 @@ async fn of_plugd(plugd: &Plugd) -> Samples {
     let mut rounds = Vec::with_capacity(CHANGES);
     for _ in 0..CHANGES {
         let began = Instant::now();
-        client.cycle_token(CycleTokenRequest { plugin_id: plugin_id.clone() }).await.unwrap();
+        client.rotate_token(RotateTokenRequest { plugin_id: plugin_id.clone(), if_generation: None }).await.unwrap();
         all_heard(&mut hears).await;
         rounds.push(began.elapsed());
     }

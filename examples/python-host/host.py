@@ -86,7 +86,7 @@ def reply(handlers, call):
 
 
 def failed(call, code, message):
-    return {"call_id": call.call_id, "failure": {"code": code, "message": message}}
+    return {"call_id": call.call_id, "error": {"code": code, "message": message}}
 
 
 def publish(bus, metadata, options):

@@ -16,6 +16,22 @@ pub mod v1 {
     tonic::include_proto!("plugd.v1");
 }
 
+impl v1::Plugin {
+    /// What went wrong with it, in words; empty when nothing did.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.status.as_ref().map_or("", v1::PluginStatus::message)
+    }
+}
+
+impl v1::PluginStatus {
+    /// What went wrong, in words; empty when nothing did.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.failure.as_ref().map_or("", |failure| &failure.message)
+    }
+}
+
 /// The encoded descriptor set of `plugd.v1`, for reflection.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/plugd_descriptor.bin"));
 

@@ -16,7 +16,7 @@ use super::boot;
 use crate::{
     config::Config,
     files,
-    grpc::{Access, access},
+    grpc::{Access, tokens},
     store::{self, Store},
 };
 
@@ -103,7 +103,7 @@ fn new_names(place: &Path) -> impl Iterator<Item = PathBuf> {
 
 /// Writes the secret of a new token to a file beside this one, and stores the token.
 async fn make(access: &Access, store: &Store, place: &Path) -> anyhow::Result<(String, PathBuf)> {
-    let (secret, token) = access::mint_admin(Timestamp::now());
+    let (secret, token) = tokens::mint_admin(Timestamp::now());
     let file = write(place, &secret)?;
     store.create_token(token.clone()).await.context("the administrator's token can't be stored")?;
     access.insert(token);
@@ -113,7 +113,7 @@ async fn make(access: &Access, store: &Store, place: &Path) -> anyhow::Result<(S
 /// Writes a secret to the first of the new names that is free.
 fn write(place: &Path, secret: &str) -> anyhow::Result<PathBuf> {
     for file in new_names(place) {
-        match access::write_secret(&file, secret) {
+        match tokens::write_secret(&file, secret) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             written => {
                 return written.map(|()| file.clone()).with_context(|| format!("can't write {}", file.display()));
@@ -158,7 +158,7 @@ mod tests {
     fn the_file_whose_token_was_stored_before_a_crash_gets_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join(TOKEN_FILE);
-        let (secret, token) = access::mint_admin(Timestamp::now());
+        let (secret, token) = tokens::mint_admin(Timestamp::now());
         for secret in ["of another database", &secret] {
             write(&place, secret).unwrap();
         }

@@ -10,7 +10,14 @@ use tonic_health::{
 use crate::store::Store;
 
 /// Names that clients ask about; the empty one is the server as a whole.
-const NAMES: [&str; 3] = ["", "plugd.v1.BusService", "plugd.v1.AccessService"];
+const NAMES: [&str; 6] = [
+    "",
+    "plugd.v1.PackageService",
+    "plugd.v1.ConfigurationService",
+    "plugd.v1.LogService",
+    "plugd.v1.BusService",
+    "plugd.v1.AccessService",
+];
 
 /// Unknown where plugins are not run here: this is how anybody can tell, the REST shim's `/api/info` for one.
 const PLUGINS: &str = "plugd.v1.PluginService";

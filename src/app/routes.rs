@@ -14,14 +14,15 @@ use crate::{
         DESCRIPTOR_SET,
         v1::{
             access_service_server::AccessServiceServer, bus_service_server::BusServiceServer,
-            plugin_service_server::PluginServiceServer,
+            configuration_service_server::ConfigurationServiceServer, log_service_server::LogServiceServer,
+            package_service_server::PackageServiceServer, plugin_service_server::PluginServiceServer,
         },
     },
     bus::{Events, Hosts},
     config::{Config, RuntimeProvider},
     domain::events::EventCatalog,
     fetch,
-    grpc::{Access, AccessService, AuthLayer, BusService, PluginService, access_service, plugin_service, undecodable},
+    grpc::{self, Access, AccessService, AuthLayer, BusService},
     logs::Logs,
     rest,
     store::Store,
@@ -51,7 +52,7 @@ pub(super) struct Services<H> {
 /// None that a build with its own descriptors can have.
 pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
     let link = services.link.clone();
-    let grpc = grpc(config, services)?;
+    let grpc = services_of(config, services)?;
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
     let options = rest::Options {
@@ -72,16 +73,16 @@ fn is_grpc(request: &Request) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
+fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
     let auth = AuthLayer::new(services.access.clone());
     let projection = services.handle.projection().clone();
     let events = Events::new(projection.clone(), services.catalog.clone(), storyden::events::encode);
     let bus = BusService::new(projection, events, services.hosts, services.draining.clone());
-    let purged = access_service::keep_purged(services.store.clone(), services.access.clone());
+    let purged = grpc::keep_purged(services.store.clone(), services.access.clone());
     let draining = services.draining.clone();
     tokio::spawn(async move { draining.run_until_cancelled(purged).await });
     let access = AccessService::new(Arc::new(services.store.clone()), services.access);
-    let plugins = PluginService::new(plugin_service::Parts {
+    let plugins = grpc::Services::new(grpc::Parts {
         handle: services.handle,
         packages: services.packages,
         logs: services.logs,
@@ -93,13 +94,16 @@ fn grpc<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyh
         is_disabled: config.runtime_provider == RuntimeProvider::None,
         draining: services.draining,
     });
-    let routes = Routes::new(PluginServiceServer::new(plugins))
+    let routes = Routes::new(PluginServiceServer::new(plugins.clone()))
+        .add_service(PackageServiceServer::new(plugins.clone()))
+        .add_service(ConfigurationServiceServer::new(plugins.clone()))
+        .add_service(LogServiceServer::new(plugins))
         .add_service(BusServiceServer::new(bus))
         .add_service(AccessServiceServer::new(access))
         .add_service(services.health)
         .add_service(descriptors().build_v1().context("reflection")?)
         .add_service(descriptors().build_v1alpha().context("reflection")?);
-    Ok(routes.into_axum_router().layer(auth).layer(middleware::from_fn(undecodable::explained)))
+    Ok(routes.into_axum_router().layer(auth).layer(middleware::from_fn(grpc::explained)))
 }
 
 /// What reflection tells: the services, and the details that their errors carry.

@@ -15,9 +15,11 @@ use super::{
     options::{Credential, Options},
 };
 use crate::{
+    api::MAX_MESSAGE,
     api::v1::{
         access_service_client::AccessServiceClient, bus_service_client::BusServiceClient,
-        plugin_service_client::PluginServiceClient,
+        configuration_service_client::ConfigurationServiceClient, log_service_client::LogServiceClient,
+        package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
     },
     tls,
 };
@@ -96,6 +98,23 @@ impl Api {
     pub(super) fn streams(&self) -> PluginServiceClient<Authorized> {
         let client = PluginServiceClient::with_interceptor(self.streams.clone(), self.bearer.clone());
         client.max_decoding_message_size(crate::api::MAX_MESSAGE)
+    }
+
+    /// The client of `PackageService`.
+    pub(super) fn packages(&self) -> PackageServiceClient<Authorized> {
+        PackageServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The client of `ConfigurationService`.
+    pub(super) fn configurations(&self) -> ConfigurationServiceClient<Authorized> {
+        ConfigurationServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The client of `LogService`.
+    pub(super) fn logs(&self) -> LogServiceClient<Authorized> {
+        LogServiceClient::with_interceptor(self.streams.clone(), self.bearer.clone())
     }
 
     /// The client of `AccessService`.

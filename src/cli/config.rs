@@ -30,7 +30,7 @@ const PAGE_SIZE: i32 = 100;
 pub(super) enum Config {
     /// Print the configuration
     ///
-    /// Its revision is told on standard error; with -o json it is in `plugd get`, as configuration_revision.
+    /// Its revision and the generation of what is desired are told on standard error; with -o json they are in `plugd get`.
     #[command(after_help = "Example:\n  plugd config get my-plugin")]
     Get(One),
     /// Set some of its fields, or all of it with --json
@@ -81,9 +81,9 @@ pub(super) struct Unset {
 /// When a change is to be made.
 #[derive(Debug, Args)]
 struct Condition {
-    /// Only if this is the revision that is stored, as `plugd config get` tells it
-    #[arg(long, value_name = "REVISION")]
-    if_revision: Option<u64>,
+    /// Only if this generation is desired of the plugin still, as `plugd config get` tells it
+    #[arg(long, value_name = "GENERATION")]
+    if_generation: Option<u64>,
 }
 
 fn pair(text: &str) -> Result<(String, String), &'static str> {
@@ -109,56 +109,64 @@ impl Config {
 #[derive(Debug)]
 struct Stored {
     values: Map<String, Value>,
-    revision: u64,
+    revision: Option<u64>,
+    generation: u64,
 }
 
 /// Prints a configuration as it is stored.
 fn print(context: &Context, stored: Stored) -> Result<(), Failure> {
     context.ui.json(&stored.values.into())?;
     if !context.ui.is_json() {
-        context.ui.note(&format!("revision {}", stored.revision));
+        let revision =
+            stored.revision.map_or_else(|| "never set".to_owned(), |revision| format!("revision {revision}"));
+        context.ui.note(&format!("{revision}, generation {}", stored.generation));
     }
     Ok(())
 }
 
 async fn read(api: &Api, plugin_id: String) -> Result<Stored, Failure> {
-    let send = async |request| api.plugins().get_configuration(request).await;
+    let send = async |request| api.configurations().get_configuration(request).await;
     let answer = within(QUICK, GetConfigurationRequest { plugin_id }, send).await?;
-    Ok(Stored { values: words::object(answer.configuration.as_ref()), revision: answer.configuration_revision })
+    Ok(Stored {
+        values: words::object(answer.configuration.as_ref()),
+        revision: answer.configuration_revision,
+        generation: answer.generation,
+    })
 }
 
 async fn schema(api: &Api, plugin_id: String) -> Result<Vec<ConfigurationField>, Failure> {
-    let send = async |request| api.plugins().get_configuration_schema(request).await;
+    let send = async |request| api.configurations().get_configuration_schema(request).await;
     Ok(within(QUICK, GetConfigurationSchemaRequest { plugin_id }, send).await?.fields)
 }
 
-/// Stores a configuration, if given only on top of `if_revision`, and prints it as stored.
+/// Stores a configuration, if given only on top of `if_generation`, and prints it as stored.
 async fn write(
     context: &Context,
     plugin_id: String,
     values: Map<String, Value>,
-    if_revision: Option<u64>,
+    if_generation: Option<u64>,
 ) -> Result<(), Failure> {
     let configuration = to_struct(&values).map_err(|error| usage(error.to_string()))?;
     let request =
-        UpdateConfigurationRequest { plugin_id: plugin_id.clone(), configuration: Some(configuration), if_revision };
-    let send = async |request| context.api.plugins().update_configuration(request).await;
+        UpdateConfigurationRequest { plugin_id: plugin_id.clone(), configuration: Some(configuration), if_generation };
+    let send = async |request| context.api.configurations().update_configuration(request).await;
     // The plugin itself is asked, and has 30 s.
     let answer = match within(QUICK + MARGIN, request, send).await {
         Ok(answer) => answer,
         Err(status) => return Err(explain(&context.api, &plugin_id, on_conflict(&plugin_id, status.into())).await),
     };
     let values = words::object(answer.configuration.as_ref());
-    print(context, Stored { values, revision: answer.configuration_revision })
+    let generation = answer.plugin.map(|plugin| plugin.generation).unwrap_or_default();
+    print(context, Stored { values, revision: Some(answer.configuration_revision), generation })
 }
 
 /// What a person can do about a configuration that is another one by now.
 fn on_conflict(plugin_id: &str, failure: Failure) -> Failure {
-    if !failure.has_reason("REVISION_CONFLICT") {
+    if !failure.has_reason("GENERATION_CONFLICT") {
         return failure;
     }
     failure.hint(format!(
-        "somebody else changed it meanwhile: see `plugd config get {plugin_id}`, which tells its revision, then run \
+        "somebody changed the plugin meanwhile: see `plugd config get {plugin_id}`, which tells its generation, then run \
          this again"
     ))
 }
@@ -172,7 +180,7 @@ impl Set {
         match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
             Ok(Value::Object(values)) => {
                 warn(&context.ui, &schema, values.keys());
-                write(context, id, values, self.condition.if_revision).await
+                write(context, id, values, self.condition.if_generation).await
             }
             _ => Err(usage("--json: not a JSON object").hint("write it like '{\"key\": \"value\"}'")),
         }
@@ -185,7 +193,7 @@ impl Set {
             let value = typed(schema, &key, text);
             stored.values.insert(key, value);
         }
-        write(context, id, stored.values, self.condition.if_revision.or(Some(stored.revision))).await
+        write(context, id, stored.values, self.condition.if_generation.or(Some(stored.generation))).await
     }
 }
 
@@ -199,7 +207,7 @@ impl Unset {
                 Failure::new(format!("{key:?} is not set")).hint(hint).exit(Exit::NotFound)
             })?;
         }
-        write(context, id, stored.values, self.condition.if_revision.or(Some(stored.revision))).await
+        write(context, id, stored.values, self.condition.if_generation.or(Some(stored.generation))).await
     }
 }
 
@@ -235,7 +243,7 @@ async fn edit(context: &Context, id: String) -> Result<(), Failure> {
         context.ui.note("Nothing was changed.");
         return draft.remove();
     }
-    write(context, id, values, Some(stored.revision)).await.map_err(|failure| draft.kept(failure))?;
+    write(context, id, values, Some(stored.generation)).await.map_err(|failure| draft.kept(failure))?;
     draft.remove()
 }
 
@@ -281,7 +289,7 @@ async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failu
     let mut table = Table::new(&["REVISION", "CREATED", "AUTHOR", "CONFIGURATION"]);
     let mut request = ListConfigurationRevisionsRequest { plugin_id, page_size: PAGE_SIZE, page_token: String::new() };
     loop {
-        let send = async |request| context.api.plugins().list_configuration_revisions(request).await;
+        let send = async |request| context.api.configurations().list_configuration_revisions(request).await;
         let page = within(QUICK, request.clone(), send).await?;
         for revision in &page.revisions {
             if ui.is_json() {

@@ -15,7 +15,7 @@ use super::{
     ui::Ui,
     words,
 };
-use crate::api::v1::{CycleTokenRequest, Plugin, PluginMode, RegisterExternalPluginRequest, UpdateManifestRequest};
+use crate::api::v1::{Plugin, PluginMode, RegisterExternalPluginRequest, RotateTokenRequest, UpdateManifestRequest};
 
 /// Register a plugin that somebody else runs
 ///
@@ -91,9 +91,7 @@ impl RotateToken {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let plugin = self.plugin.get(&context.api).await?;
         check_external(&plugin, "plugd gives it a new token each time that it starts it")?;
-        let token = rotate_token(&context.api, &plugin.id).await?;
-        let plugin = select::plugin(&context.api, &plugin.id).await?;
-        tell_connection(context, &Plugin { token, ..plugin })
+        tell_connection(context, &rotate_token(&context.api, &plugin.id).await?)
     }
 }
 
@@ -107,7 +105,7 @@ fn check_external(plugin: &Plugin, hint: &str) -> Result<(), Failure> {
 
 /// Prints a plugin and how it dials in.
 fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
-    let url = rpc_url(context.api.server(), &plugin.token);
+    let url = rpc_url(context.api.server(), plugin.token());
     if context.ui.is_json() {
         let mut shown = words::plugin(plugin);
         shown["rpc_url"] = url.into();
@@ -137,22 +135,23 @@ pub(super) async fn explain(api: &Api, plugin_id: &str, failure: Failure) -> Fai
 
 /// Registers an external plugin.
 pub(super) async fn register(api: &Api, manifest: Struct) -> Result<Plugin, Failure> {
-    let request = RegisterExternalPluginRequest { manifest: Some(manifest) };
+    let request = RegisterExternalPluginRequest { manifest: Some(manifest), request_id: None };
     let send = within(QUICK, request, async |request| api.plugins().register_external_plugin(request).await);
     Ok(present(send.await?.plugin)?)
 }
 
 /// Replaces the manifest of an external plugin.
 pub(super) async fn update_manifest(api: &Api, id: &str, manifest: Struct) -> Result<Plugin, Failure> {
-    let request = UpdateManifestRequest { plugin_id: id.to_owned(), manifest: Some(manifest) };
+    let request = UpdateManifestRequest { plugin_id: id.to_owned(), manifest: Some(manifest), if_generation: None };
     let send = within(QUICK, request, async |request| api.plugins().update_manifest(request).await);
     Ok(present(send.await?.plugin)?)
 }
 
 /// Gives an external plugin a new token.
-pub(super) async fn rotate_token(api: &Api, id: &str) -> Result<String, Failure> {
-    let request = CycleTokenRequest { plugin_id: id.to_owned() };
-    Ok(within(QUICK, request, async |request| api.plugins().cycle_token(request).await).await?.token)
+pub(super) async fn rotate_token(api: &Api, id: &str) -> Result<Plugin, Failure> {
+    let request = RotateTokenRequest { plugin_id: id.to_owned(), if_generation: None };
+    let send = within(QUICK, request, async |request| api.plugins().rotate_token(request).await);
+    Ok(present(send.await?.plugin)?)
 }
 
 /// Reads the manifest of an external plugin, and says what its author may not have meant.

@@ -1,6 +1,6 @@
 //! What a command fails with: words, a hint, an exit code that scripts can use.
 
-use std::{error::Error, fmt, io};
+use std::{collections::HashMap, error::Error, fmt, io};
 
 use anyhow::Chain;
 use serde_json::{Value, json};
@@ -120,6 +120,12 @@ impl fmt::Display for Failure {
 pub(super) fn reason(status: &Status) -> Option<String> {
     let info = status.get_details_error_info()?;
     (info.domain == api::ERROR_DOMAIN).then_some(info.reason)
+}
+
+/// What plugd says of an error of its own beside its words.
+pub(super) fn metadata(status: &Status) -> HashMap<String, String> {
+    let info = status.get_details_error_info().filter(|info| info.domain == api::ERROR_DOMAIN);
+    info.map(|info| info.metadata).unwrap_or_default()
 }
 
 impl From<Status> for Failure {

@@ -10,7 +10,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::{client::Api, failure::Failure};
 use crate::api::v1::{
-    Cursor, Plugin, WatchStateRequest, WatchStateResponse, watch_state_request::Start, watch_state_response::Frame,
+    Plugin, WatchStateRequest, WatchStateResponse, watch_state_request::Start, watch_state_response::Frame,
 };
 
 /// Something that takes the frames of a watch.
@@ -73,7 +73,7 @@ pub(super) async fn follow(
 struct Place {
     request: WatchStateRequest,
     /// The cursor of the last frame after which nothing is missing.
-    resumes: Option<Cursor>,
+    resumes: Option<String>,
     /// Was any stream opened?
     has_begun: bool,
 }
@@ -81,7 +81,7 @@ struct Place {
 impl Place {
     fn request(&self) -> WatchStateRequest {
         match &self.resumes {
-            Some(cursor) => WatchStateRequest { start: Some(Start::After(cursor.clone())), ..self.request.clone() },
+            Some(cursor) => WatchStateRequest { start: Some(Start::Cursor(cursor.clone())), ..self.request.clone() },
             None => self.request.clone(),
         }
     }
@@ -92,7 +92,7 @@ impl Place {
     }
 
     /// The cursor of a frame if nothing is missing after it: the frames of a part of a snapshot can't be resumed from.
-    fn cursor(&self, response: &WatchStateResponse) -> Option<Cursor> {
+    fn cursor(&self, response: &WatchStateResponse) -> Option<String> {
         let is_snapshot = self.resumes.is_none() && self.request.start.is_none();
         let is_whole = match response.frame {
             None | Some(Frame::Snapshot(_)) => false,

@@ -15,7 +15,7 @@ use super::{
     transfer::{check_supervised, install_from_url, send_new, send_update},
     ui::{quoted, sanitize},
     usage,
-    wait::{self, Waiting, during, explain_update},
+    wait::{self, Waiting, during},
     words,
 };
 use crate::api::v1::{ActiveState, Plugin, PluginMode, RollbackPackageRequest};
@@ -144,7 +144,7 @@ async fn replace(context: &Context, before: &Plugin, package: &Package, waiting:
     let work = async {
         match send_update(api, &before.id, package, waiting).await {
             Ok(after) => Ok(after),
-            Err(status) => Err(explain_update(api, before, package, status).await),
+            Err(status) => Err(wait::explain(api, &before.id, package.version().unwrap_or_default(), status).await),
         }
     };
     Box::pin(during(context, &before.id, work)).await
@@ -164,12 +164,9 @@ impl Rollback {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let before = self.plugin.get(&context.api).await?;
         check_supervised(&before)?;
-        let request = RollbackPackageRequest {
-            plugin_id: before.id.clone(),
-            return_immediately: self.waiting.no_wait,
-            wait_timeout: self.waiting.limit(),
-        };
-        let send = async |request| context.api.plugins().rollback_package(request).await;
+        let request =
+            RollbackPackageRequest { plugin_id: before.id.clone(), wait: self.waiting.wait(), if_generation: None };
+        let send = async |request| context.api.packages().rollback_package(request).await;
         let work = within(self.waiting.deadline(), request, send);
         let after = present(during(context, &before.id, work).await?.plugin)?;
         tell_versions(context, &before, &after)

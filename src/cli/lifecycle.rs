@@ -72,7 +72,7 @@ impl Restart {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let waiting = self.which.waiting;
         // Only what is to run can be started anew.
-        let is_meant = |plugin: &Plugin| is_run_here(plugin) && plugin.desired_state() == ActiveState::Active;
+        let is_meant = |plugin: &Plugin| is_run_here(plugin) && plugin.active_state() == ActiveState::Active;
         let act = async |id: String| restart(&context.api, &id, waiting).await;
         // Its state is still the one before.
         let begun = |_: &Ui, plugin: &Plugin| format!("{} {} is to be started anew", plugin.id, sanitize(&plugin.name));
@@ -103,8 +103,8 @@ pub(super) async fn set(api: &Api, id: &str, desired: ActiveState, waiting: Wait
     let request = SetActiveStateRequest {
         plugin_id: id.to_owned(),
         active_state: desired.into(),
-        return_immediately: waiting.no_wait,
-        wait_timeout: waiting.limit(),
+        wait: waiting.wait(),
+        if_generation: None,
     };
     let send = within(waiting.deadline(), request, async |request| api.plugins().set_active_state(request).await);
     present(send.await?.plugin)
@@ -112,11 +112,7 @@ pub(super) async fn set(api: &Api, id: &str, desired: ActiveState, waiting: Wait
 
 /// Stops a plugin and starts it anew, and waits as told.
 pub(super) async fn restart(api: &Api, id: &str, waiting: Waiting) -> Result<Plugin, Failure> {
-    let request = RestartPluginRequest {
-        plugin_id: id.to_owned(),
-        return_immediately: waiting.no_wait,
-        wait_timeout: waiting.limit(),
-    };
+    let request = RestartPluginRequest { plugin_id: id.to_owned(), wait: waiting.wait(), if_generation: None };
     let send = within(waiting.deadline(), request, async |request| api.plugins().restart_plugin(request).await);
     wait::start(api, id, async { present(send.await?.plugin) }).await
 }
@@ -147,7 +143,7 @@ impl Delete {
 /// Stops a plugin and removes it.
 pub(super) async fn delete(api: &Api, plugin_id: String) -> Result<Plugin, Status> {
     let send = async |request| api.plugins().delete_plugin(request).await;
-    present(within(SETTLE + MARGIN, DeletePluginRequest { plugin_id }, send).await?.plugin)
+    present(within(SETTLE + MARGIN, DeletePluginRequest { plugin_id, if_generation: None }, send).await?.plugin)
 }
 
 /// Asks whoever sits at the terminal.

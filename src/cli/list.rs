@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::{
     Context,
     failure::{self, Failure},
-    select::{One, all_plugins},
+    select::{self, One, all_plugins},
     ui::{Cell, Style, Table, Ui, sanitize},
     words,
 };
-use crate::api::v1::{ListPluginsRequest, Plugin, PluginStatus, ReportedState};
+use crate::api::v1::{ListPluginsRequest, Plugin, PluginStatus, ReportedState, failure::Stage};
 
 /// List the plugins
 #[derive(Debug, Args)]
@@ -84,11 +84,11 @@ fn cells(plugin: &Plugin) -> [Cell; 11] {
         words::mode(plugin.mode()).into(),
         Cell::styled(words::state(state), words::style(state)),
         plugin.version.as_str().into(),
-        words::desired(plugin.desired_state()).into(),
+        words::desired(plugin.active_state()).into(),
         status.restart_count.to_string().into(),
-        if status.pid == 0 { "-".into() } else { status.pid.to_string().into() },
-        words::short_time(status.since.as_ref()).into(),
-        status.message.as_str().into(),
+        status.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()).into(),
+        words::short_time(status.state_time.as_ref()).into(),
+        status.message().into(),
     ]
 }
 
@@ -104,7 +104,8 @@ impl Get {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let (ui, plugin) = (&context.ui, self.plugin.get(&context.api).await?);
         if ui.is_json() {
-            return Ok(ui.json(&words::plugin(&plugin))?);
+            // For programs, with its token, if the caller may see that.
+            return Ok(ui.json(&words::plugin(&select::in_full(&context.api, &plugin).await))?);
         }
         let mut table = Table::default();
         for (name, value) in lines(&plugin) {
@@ -140,14 +141,14 @@ fn hint(plugin: &Plugin) -> String {
 
 /// Did a process of it run before it failed? A failure at the start left nothing in its log.
 fn has_run(plugin: &Plugin) -> bool {
-    let details = words::object(plugin.status.as_ref().and_then(|status| status.details.as_ref()));
-    details.get("stage").is_none_or(|stage| stage != failure::START)
+    let failure = plugin.status.as_ref().and_then(|status| status.failure.as_ref());
+    failure.is_none_or(|failure| failure.stage() != Stage::Start)
 }
 
 fn faults(status: &PluginStatus) -> String {
     match status.protocol_faults {
         0 => String::new(),
-        count => format!("{count}, the last one: {}", status.last_protocol_fault),
+        count => format!("{count}, the last one: {}", status.last_protocol_fault()),
     }
 }
 
@@ -161,19 +162,19 @@ fn lines(plugin: &Plugin) -> Vec<(&'static str, Cell)> {
         ("description", plugin.description.clone()),
         ("version", plugin.version.clone()),
         ("mode", words::mode(plugin.mode()).to_owned()),
-        ("desired", format!("{} (generation {})", words::desired(plugin.desired_state()), plugin.generation)),
+        ("desired", format!("{} (generation {})", words::desired(plugin.active_state()), plugin.generation)),
         ("state", words::state(state).to_owned()),
-        ("since", words::short_time(status.since.as_ref())),
-        ("message", status.message.clone()),
+        ("since", words::short_time(status.state_time.as_ref())),
+        ("message", status.message().to_owned()),
         ("degraded", if status.degraded { "yes".to_owned() } else { String::new() }),
         ("protocol faults", faults(&status)),
         ("restarts", status.restart_count.to_string()),
-        ("pid", if status.pid == 0 { String::new() } else { status.pid.to_string() }),
-        ("run", status.run_id.clone()),
+        ("pid", status.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+        ("run", status.run_id().to_owned()),
         ("created", words::short_time(plugin.create_time.as_ref())),
-        ("configuration", revision(plugin.configuration_revision)),
-        ("package", plugin.package_digest.clone()),
-        ("previous package", plugin.previous_package_digest.clone()),
+        ("configuration", revision(plugin.configuration_revision())),
+        ("package", plugin.package_digest().to_owned()),
+        ("previous package", plugin.previous_package_digest().to_owned()),
         ("revision", plugin.revision.to_string()),
         ("hint", hint(plugin)),
     ];

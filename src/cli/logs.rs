@@ -95,7 +95,7 @@ impl Logs {
             follow: self.follow,
             since_time: self.since.map(to_wire),
             stream: stream.into(),
-            run_id: self.run.unwrap_or_default(),
+            run_id: self.run,
             cursors: Vec::new(),
         }
     }
@@ -167,10 +167,10 @@ fn json(from: &StreamLogsResponse, line: &LogLine) -> serde_json::Value {
 ///
 /// # Errors
 /// The log can't be read.
-pub(super) async fn end_of(api: &Api, plugin_id: &str) -> Result<String, Failure> {
+pub(super) async fn end_of(api: &Api, plugin_id: &str) -> Result<Option<String>, Failure> {
     let plugin_ids = vec![plugin_id.to_owned()];
     let request = StreamLogsRequest { plugin_ids, tail_lines: Some(0), ..StreamLogsRequest::default() };
-    let mut batches = api.streams().stream_logs(request).await?.into_inner();
+    let mut batches = api.logs().stream_logs(request).await?.into_inner();
     Ok(present(batches.message().await?)?.cursor)
 }
 
@@ -233,8 +233,8 @@ impl Place {
     }
 
     fn advance(&mut self, batch: StreamLogsResponse) {
-        if !batch.cursor.is_empty() {
-            self.cursors.insert(batch.plugin_id, batch.cursor);
+        if let Some(cursor) = batch.cursor {
+            self.cursors.insert(batch.plugin_id, cursor);
         }
     }
 }
@@ -246,7 +246,7 @@ async fn one_stream(
     lines: &mut Lines<'_>,
     backoff: &mut Backoff,
 ) -> Result<Option<Status>, Failure> {
-    let opened = api.streams().stream_logs(place.request()).await;
+    let opened = api.logs().stream_logs(place.request()).await;
     let mut stream: Streaming<StreamLogsResponse> = match opened {
         Ok(response) => response.into_inner(),
         Err(status) => return Ok(Some(status)),
@@ -259,8 +259,8 @@ async fn one_stream(
         if batch.lines_lost {
             (lines.note)(&format!("lines of {} are missing here: they are no longer kept", batch.plugin_name));
         }
-        if !batch.failure.is_empty() {
-            (lines.note)(&format!("nothing more of {} is printed: {}", batch.plugin_name, batch.failure));
+        if let Some(why) = &batch.failure {
+            (lines.note)(&format!("nothing more of {} is printed: {why}", batch.plugin_name));
         }
         for line in &batch.lines {
             backoff.reset();
@@ -336,8 +336,8 @@ mod tests {
         let request = StreamLogsRequest { tail_lines: Some(10), follow: true, ..Default::default() };
         let mut place = Place { request, cursors: HashMap::new() };
         assert_eq!(place.request().tail_lines, Some(10));
-        for (id, cursor) in [("a", "a1"), ("b", "b1"), ("a", "a2"), ("b", "")] {
-            let (plugin_id, cursor) = (id.to_owned(), cursor.to_owned());
+        for (id, cursor) in [("a", Some("a1")), ("b", Some("b1")), ("a", Some("a2")), ("b", None)] {
+            let (plugin_id, cursor) = (id.to_owned(), cursor.map(str::to_owned));
             place.advance(StreamLogsResponse { plugin_id, cursor, ..Default::default() });
         }
         let mut resumed = place.request();

@@ -11,7 +11,7 @@ use super::{
     words::{self, manifest_id},
 };
 use crate::{
-    api::v1::{GetPluginRequest, ListPluginsRequest, Plugin},
+    api::v1::{GetPluginRequest, ListPluginsRequest, Plugin, PluginView},
     domain::PluginId,
 };
 
@@ -64,8 +64,15 @@ pub(super) async fn plugin_ids(api: &Api, texts: &[String]) -> Result<Vec<String
 
 /// The plugin with this id.
 pub(super) async fn plugin(api: &Api, id: &str) -> Result<Plugin, Failure> {
-    let request = GetPluginRequest { plugin_id: id.to_owned() };
+    let request = GetPluginRequest { plugin_id: id.to_owned(), ..GetPluginRequest::default() };
     Ok(present(within(QUICK, request, async |request| api.plugins().get_plugin(request).await).await?.plugin)?)
+}
+
+/// The same plugin with its token, if it has one that the caller may see.
+pub(super) async fn in_full(api: &Api, plugin: &Plugin) -> Plugin {
+    let request = GetPluginRequest { plugin_id: plugin.id.clone(), view: PluginView::Full.into() };
+    let full = within(QUICK, request, async |request| api.plugins().get_plugin(request).await).await;
+    full.ok().and_then(|answer| answer.plugin).unwrap_or_else(|| plugin.clone())
 }
 
 /// The plugins with this manifest id.
@@ -73,7 +80,7 @@ pub(super) async fn with_manifest_id(api: &Api, id: &str) -> Result<Vec<Plugin>,
     if id.is_empty() {
         return Ok(Vec::new());
     }
-    all_plugins(api, &ListPluginsRequest { manifest_id: id.to_owned(), ..ListPluginsRequest::default() }).await
+    all_plugins(api, &ListPluginsRequest { manifest_id: Some(id.to_owned()), ..ListPluginsRequest::default() }).await
 }
 
 /// All plugins that a request asks for, page by page.

@@ -26,8 +26,7 @@ use super::{
 };
 use crate::{
     api::v1::{
-        DownloadPackageRequest, InstallPluginFromUrlRequest, InstallPluginRequest, Plugin, PluginMode,
-        UpdatePackageRequest,
+        DownloadPackageRequest, InstallPluginRequest, Plugin, PluginMode, UpdatePackageRequest,
         download_package_response::{Header, Part},
         install_plugin_request, update_package_request,
     },
@@ -44,7 +43,7 @@ const FETCH: Duration = Duration::from_secs(30);
 /// Sends a package as a new plugin.
 pub(super) async fn send_new(api: &Api, package: &Package) -> Result<Plugin, Failure> {
     use install_plugin_request::{Header, Part};
-    let header = Part::Header(Header { expected_digest: package.digest.clone() });
+    let header = Part::Header(Header { expected_digest: Some(package.digest.clone()), ..Header::default() });
     let parts = parts(package, header, Part::Chunk).map(|part| InstallPluginRequest { part: Some(part) });
     let send = within(UPLOAD + QUICK, parts, async |request| api.plugins().install_plugin(request).await);
     Ok(present(send.await?.plugin)?)
@@ -52,9 +51,11 @@ pub(super) async fn send_new(api: &Api, package: &Package) -> Result<Plugin, Fai
 
 /// Has the server fetch a package and install it.
 pub(super) async fn install_from_url(api: &Api, url: &str) -> Result<Plugin, Failure> {
-    let request = InstallPluginFromUrlRequest { url: url.to_owned() };
-    let send = async |request| api.plugins().install_plugin_from_url(request).await;
-    Ok(present(within(FETCH + QUICK, request, send).await?.plugin)?)
+    use install_plugin_request::{Header, Part};
+    let header = Part::Header(Header { url: Some(url.to_owned()), ..Header::default() });
+    let messages = tokio_stream::once(InstallPluginRequest { part: Some(header) });
+    let send = async |messages| api.plugins().install_plugin(messages).await;
+    Ok(present(within(FETCH + QUICK, messages, send).await?.plugin)?)
 }
 
 /// Sends a package as the new one of a plugin.
@@ -67,13 +68,13 @@ pub(super) async fn send_update(
     use update_package_request::{Header, Part};
     let header = Part::Header(Header {
         plugin_id: plugin_id.to_owned(),
-        expected_digest: package.digest.clone(),
-        return_immediately: waiting.no_wait,
-        wait_timeout: waiting.limit(),
+        expected_digest: Some(package.digest.clone()),
+        wait: waiting.wait(),
+        if_generation: None,
     });
     let limit = UPLOAD + waiting.deadline();
     let parts = parts(package, header, Part::Chunk).map(|part| UpdatePackageRequest { part: Some(part) });
-    let answer = within(limit, parts, async |request| api.plugins().update_package(request).await).await?;
+    let answer = within(limit, parts, async |request| api.packages().update_package(request).await).await?;
     present(answer.plugin)
 }
 
@@ -164,7 +165,7 @@ impl Download {
 }
 
 async fn fetch(api: &Api, plugin_id: String) -> Result<(Header, Vec<u8>), Failure> {
-    let mut parts = api.streams().download_package(DownloadPackageRequest { plugin_id }).await?.into_inner();
+    let mut parts = api.packages().download_package(DownloadPackageRequest { plugin_id }).await?.into_inner();
     let (mut header, mut bytes) = (Header::default(), Vec::new());
     let bar = progress_bar(0);
     while let Some(part) = parts.next().await {

@@ -10,9 +10,8 @@ use tonic::Status;
 use super::{
     Context,
     client::{Api, MARGIN, SETTLE},
-    failure::{Exit, Failure, reason},
+    failure::{Exit, Failure, metadata},
     follow::follow,
-    package::Package,
     select,
     ui::sanitize,
     words,
@@ -34,9 +33,10 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// What the server is told.
-    pub(super) fn limit(self) -> Option<prost_types::Duration> {
-        self.timeout.and_then(|timeout| timeout.try_into().ok())
+    /// How long the server is told to wait.
+    pub(super) fn wait(self) -> Option<prost_types::Duration> {
+        let timeout = if self.no_wait { Some(Duration::ZERO) } else { self.timeout };
+        timeout.and_then(|timeout| timeout.try_into().ok())
     }
 
     /// How long the call itself may take.
@@ -94,7 +94,7 @@ fn watch(plugin_id: &str) -> WatchStateRequest {
 /// What a plugin is about; none when it is settled, which the command tells by itself.
 fn transition(plugin: &Plugin) -> Option<String> {
     let status = plugin.status.as_ref()?;
-    let why = if status.message.is_empty() { String::new() } else { format!(": {}", sanitize(&status.message)) };
+    let why = if status.message().is_empty() { String::new() } else { format!(": {}", sanitize(status.message())) };
     let again = if status.restart_count == 0 { String::new() } else { format!(", restart {}", status.restart_count) };
     let state = words::state(status.state());
     match status.state() {
@@ -105,11 +105,7 @@ fn transition(plugin: &Plugin) -> Option<String> {
     }
 }
 
-/// How soon the package before is put back, where it is.
-const PUT_BACK: Duration = Duration::from_secs(10);
-/// The same after a start. A package that was stable once is not put back, and that can't be seen: this is waited in vain then.
-const PERHAPS_PUT_BACK: Duration = Duration::from_secs(5);
-/// How long it is waited for that it runs.
+/// How long it is waited for that the package before runs again.
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// Does what starts a plugin; if it fails, waits until it is known what became of the plugin: its package may have been put
@@ -122,55 +118,20 @@ pub(super) async fn start(
     let before = select::plugin(api, id).await?;
     match work.await {
         Ok(plugin) => Ok(plugin),
-        Err(status) => {
-            let failed = Failed { digest: &before.package_digest, version: &before.version };
-            let earlier = [&*before.previous_package_digest];
-            Err(Box::pin(explain(PERHAPS_PUT_BACK, api, id, (failed, &earlier), status)).await)
-        }
+        Err(status) => Err(Box::pin(explain(api, id, &before.version, status)).await),
     }
 }
 
-/// Why an update failed, with what became of the plugin since.
-pub(super) async fn explain_update(api: &Api, before: &Plugin, package: &Package, status: Status) -> Failure {
-    // The server goes back to the newer of these that was ever stable.
-    let earlier = [&*before.package_digest, &*before.previous_package_digest];
-    let failed = Failed { digest: &package.digest, version: package.version().unwrap_or_default() };
-    explain(PUT_BACK, api, &before.id, (failed, &earlier), status).await
+/// Why a plugin failed with this version of its package, and what became of it if plugd goes back to the one before.
+pub(super) async fn explain(api: &Api, id: &str, version: &str, status: Status) -> Failure {
+    let Some(digest) = going_back_to(&status) else { return status.into() };
+    let back = until(api, id, SETTLED, |now| now.package_digest() == digest && is_settled(now)).await;
+    put_back(id, version, back.as_ref(), &Failure::from(status))
 }
 
-/// Was this package taken back, rather than its plugin left as it failed? `plugin` is as it was with the package.
-pub(super) async fn is_taken_back(api: &Api, plugin: &Plugin, failed: &str, status: &Status) -> bool {
-    let may_be = is_of_package(status) && !plugin.previous_package_digest.is_empty();
-    may_be && until(api, &plugin.id, PUT_BACK, |now| now.package_digest != failed).await.is_some()
-}
-
-/// A package that failed.
-struct Failed<'a> {
-    digest: &'a str,
-    version: &'a str,
-}
-
-/// Waits so long for one of the earlier packages to be put back in place of the one that failed.
-async fn explain(
-    limit: Duration,
-    api: &Api,
-    id: &str,
-    (failed, earlier): (Failed<'_>, &[&str]),
-    status: Status,
-) -> Failure {
-    let is_earlier = |digest: &str| !digest.is_empty() && digest != failed.digest && earlier.contains(&digest);
-    if !is_of_package(&status) || !earlier.iter().copied().any(is_earlier) {
-        return status.into();
-    }
-    let is_back = |now: &Plugin| is_earlier(&now.package_digest);
-    let Some(back) = until(api, id, limit, is_back).await else { return status.into() };
-    let settled = until(api, id, SETTLED, |now| !is_back(now) || is_settled(now)).await;
-    put_back(&failed, settled.filter(is_back).as_ref().unwrap_or(&back), &Failure::from(status))
-}
-
-/// Did the plugin fail, or was its package replaced before it was settled, as it is when it failed at once?
-fn is_of_package(status: &Status) -> bool {
-    matches!(reason(status).as_deref(), Some("PLUGIN_FAILED" | "SUPERSEDED"))
+/// The package that plugd goes back to because of this failure.
+pub(super) fn going_back_to(status: &Status) -> Option<String> {
+    metadata(status).remove("going_back_to")
 }
 
 fn is_settled(plugin: &Plugin) -> bool {
@@ -179,24 +140,23 @@ fn is_settled(plugin: &Plugin) -> bool {
     is_seen && matches!(state, ReportedState::Active | ReportedState::Inactive | ReportedState::Error)
 }
 
-/// The failure of a package in whose place another one is `back`.
-fn put_back(failed: &Failed<'_>, back: &Plugin, failure: &Failure) -> Failure {
+/// The failure of this version of a package in whose place another one is `back`, if that is settled.
+fn put_back(id: &str, version: &str, back: Option<&Plugin>, failure: &Failure) -> Failure {
     let named = |version: &str, unnamed: &str| match version {
         "" => unnamed.to_owned(),
         version => words::version(version),
     };
-    let is_other = failed.version != back.version;
-    let failed = named(if is_other { failed.version } else { "" }, "the new package");
+    let is_other = back.is_none_or(|back| back.version != version);
+    let failed = named(if is_other { version } else { "" }, "the new package");
     let why = failure.what.strip_prefix("the plugin failed: ").map(|why| format!(" ({})", sanitize(why)));
-    let message = back.status.as_ref().map(|status| sanitize(&status.message)).unwrap_or_default();
-    let state = match words::state_of(back) {
-        ReportedState::Error => format!("is back and failed too: {message}"),
-        _ if !is_settled(back) => "is being put back".to_owned(),
-        state => format!("is back and {}", words::state(state)),
+    let earlier = named(back.map_or("", |back| &back.version), "the one before it");
+    let state = match back.map(|back| (words::state_of(back), sanitize(back.message()))) {
+        None => "is being put back".to_owned(),
+        Some((ReportedState::Error, message)) => format!("is back and failed too: {message}"),
+        Some((state, _)) => format!("is back and {}", words::state(state)),
     };
-    let (why, earlier) = (why.unwrap_or_default(), named(&back.version, "the one before it"));
-    let failure = Failure::new(format!("{failed} failed{why}; {earlier} {state}"))
-        .hint(format!("see `plugd logs {0}`, mend it, then `plugd update {0} DIR`", back.id))
+    let failure = Failure::new(format!("{failed} failed{}; {earlier} {state}", why.unwrap_or_default()))
+        .hint(format!("see `plugd logs {id}`, mend it, then `plugd update {id} DIR`"))
         .exit(Exit::PluginFailed);
     Failure { reason: Some("PLUGIN_FAILED".to_owned()), ..failure }
 }

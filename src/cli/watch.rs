@@ -18,8 +18,8 @@ use super::{
     words,
 };
 use crate::api::v1::{
-    ActiveState, Cursor, Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse, plugin_event::Kind,
-    watch_state_request::Start, watch_state_response::Frame,
+    ActiveState, Plugin, PluginEvent, PluginMode, ReportedState, WatchStateRequest, WatchStateResponse,
+    plugin_event::Kind, watch_state_request::Start, watch_state_response::Frame,
 };
 
 /// Print each change of each plugin as it happens
@@ -36,8 +36,8 @@ pub(super) struct Watch {
     #[arg(long, value_parser = state())]
     state: Vec<ReportedState>,
     /// Go on after this cursor, which `-o json` prints with each change
-    #[arg(long, value_name = "CURSOR", value_parser = cursor)]
-    after: Option<Cursor>,
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
     /// Only what changes from now on
     #[arg(long, conflicts_with = "after")]
     live: bool,
@@ -51,18 +51,11 @@ impl Watch {
     }
 
     fn request(&self, plugin_ids: Vec<String>) -> WatchStateRequest {
-        let after = self.after.clone().map(Start::After);
+        let after = self.after.clone().map(Start::Cursor);
         let start = after.or(self.live.then_some(Start::LiveOnly(true)));
         let states = self.state.iter().map(|state| i32::from(*state)).collect();
         WatchStateRequest { plugin_ids, states, start, ..WatchStateRequest::default() }
     }
-}
-
-/// A cursor as text: `EPOCH:REVISION`.
-fn cursor(text: &str) -> Result<Cursor, &'static str> {
-    let parts = text.rsplit_once(':').and_then(|(epoch, revision)| Some((epoch, revision.parse().ok()?)));
-    let (epoch, revision) = parts.ok_or("a cursor like EPOCH:REVISION is expected")?;
-    Ok(Cursor { epoch: epoch.to_owned(), revision })
 }
 
 /// Prints the frames of a watch, and remembers what state each plugin was in.
@@ -92,7 +85,7 @@ impl Printer {
     }
 
     /// Prints what differs between what was known and a complete snapshot.
-    fn compare(&mut self, cursor: &Cursor) -> Result<(), Failure> {
+    fn compare(&mut self, cursor: &str) -> Result<(), Failure> {
         let snapshot = std::mem::take(&mut self.snapshot);
         let known = std::mem::replace(&mut self.known, snapshot.clone());
         for (id, plugin) in &snapshot {
@@ -106,18 +99,18 @@ impl Printer {
     }
 
     /// Takes one change.
-    pub(super) fn event(&mut self, event: &PluginEvent, epoch: &str) -> Result<(), Failure> {
+    pub(super) fn event(&mut self, event: &PluginEvent) -> Result<(), Failure> {
         let Some(plugin) = &event.plugin else { return Ok(()) };
         let before = match event.kind() {
             Kind::Removed => self.known.remove(&event.plugin_id),
             _ => self.known.insert(event.plugin_id.clone(), plugin.clone()),
         };
         let (kind, before) = (kind(event.kind()), before.as_ref());
-        let change = Change { kind, revision: event.revision, time: event.time, before, plugin };
-        self.print(&change, &Cursor { epoch: epoch.to_owned(), revision: event.revision })
+        let change = Change { kind, revision: event.revision, time: event.commit_time, before, plugin };
+        self.print(&change, &event.cursor)
     }
 
-    fn print(&self, change: &Change<'_>, cursor: &Cursor) -> Result<(), Failure> {
+    fn print(&self, change: &Change<'_>, cursor: &str) -> Result<(), Failure> {
         if !self.ui.is_json() && !change.is_visible() {
             return Ok(());
         }
@@ -137,7 +130,7 @@ impl Sink for Printer {
                 Ok(())
             }
             Some(Frame::SnapshotEnd(_)) => self.compare(&cursor),
-            Some(Frame::Events(batch)) => batch.events.iter().try_for_each(|event| self.event(event, &cursor.epoch)),
+            Some(Frame::Events(batch)) => batch.events.iter().try_for_each(|event| self.event(event)),
             None | Some(Frame::Opened(_) | Frame::Heartbeat(_)) => Ok(()),
         }
     }
@@ -179,7 +172,7 @@ pub(super) struct Change<'a> {
 impl<'a> Change<'a> {
     /// A plugin as a snapshot has it.
     pub(super) fn seen(plugin: &'a Plugin, before: Option<&'a Plugin>) -> Self {
-        let since = plugin.status.as_ref().and_then(|status| status.since);
+        let since = plugin.status.as_ref().and_then(|status| status.state_time);
         Self { kind: "snapshot", revision: plugin.revision, time: since, before, plugin }
     }
 
@@ -189,10 +182,10 @@ impl<'a> Change<'a> {
     }
 
     /// For programs.
-    pub(super) fn json(&self, cursor: &Cursor) -> Value {
+    pub(super) fn json(&self, cursor: &str) -> Value {
         json!({
             "kind": self.kind,
-            "cursor": format!("{}:{}", cursor.epoch, cursor.revision),
+            "cursor": cursor,
             "revision": self.revision,
             "time": words::time(self.time.as_ref()),
             "plugin_id": self.plugin.id,
@@ -206,10 +199,9 @@ impl<'a> Change<'a> {
     pub(super) fn is_visible(&self) -> bool {
         let Some(before) = self.before.filter(|_| self.kind == "changed") else { return true };
         let (was, is) = (words::state_of(before), words::state_of(self.plugin));
-        let message = |plugin: &Plugin| plugin.status.as_ref().map(|status| status.message.clone());
         was != is
             || before.name != self.plugin.name
-            || message(before) != message(self.plugin)
+            || before.message() != self.plugin.message()
             || !self.remarks().is_empty()
             || before.generation != self.plugin.generation
     }
@@ -217,7 +209,7 @@ impl<'a> Change<'a> {
     /// For people.
     pub(super) fn line(&self, ui: &Ui) -> String {
         let plugin = self.plugin;
-        let message = plugin.status.as_ref().map_or("", |status| &status.message);
+        let message = plugin.message();
         let parts = [
             ui.paint(Style::Dim, &words::short_time(self.time.as_ref())),
             format!("{:>6}", self.revision),
@@ -245,7 +237,7 @@ impl<'a> Change<'a> {
     /// What is still to happen to a plugin that stays in its state.
     fn desire(&self, now: ReportedState) -> Option<&'static str> {
         let stays = self.before.is_none_or(|before| words::state_of(before) == now);
-        match (self.plugin.desired_state(), now) {
+        match (self.plugin.active_state(), now) {
             _ if !stays => None,
             (ActiveState::Active, ReportedState::Inactive) => Some("to be started"),
             (ActiveState::Inactive, state) if state != ReportedState::Inactive => Some("to be stopped"),
@@ -265,14 +257,12 @@ impl<'a> Change<'a> {
         if before.configuration_revision != now.configuration_revision {
             remarks.push("configured".to_owned());
         }
-        // Only administrators see tokens; to others none was there before and none is now.
-        if before.token != now.token {
-            remarks.push("new token".to_owned());
-        }
         remarks.extend(health(before, now));
-        let is_asked_anew = before.generation != now.generation && before.desired_state() == now.desired_state();
-        if remarks.is_empty() && is_asked_anew && now.desired_state() == ActiveState::Active {
-            remarks.push("to be started anew".to_owned());
+        let is_asked_anew = before.generation != now.generation && before.active_state() == now.active_state();
+        if remarks.is_empty() && is_asked_anew && now.active_state() == ActiveState::Active {
+            // An external plugin has a new token then.
+            let is_external = now.mode() == PluginMode::External;
+            remarks.push(if is_external { "new token" } else { "to be started anew" }.to_owned());
         }
         remarks
     }
@@ -307,7 +297,7 @@ fn health(before: &Plugin, now: &Plugin) -> Vec<String> {
         remarks.push(format!("queue overflow: {lost} events lost"));
     }
     if let Some(count @ 1..) = now.protocol_faults.checked_sub(before.protocol_faults) {
-        remarks.push(format!("broke the protocol, {count} times: {}", sanitize(&now.last_protocol_fault)));
+        remarks.push(format!("broke the protocol, {count} times: {}", sanitize(now.last_protocol_fault())));
     }
     remarks
 }

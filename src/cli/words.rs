@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::ui::{Style, sanitize};
 use crate::api::{
     json::from_struct,
-    v1::{AccessToken, ActiveState, Plugin, PluginMode, PluginStatus, ReportedState, Role},
+    v1::{self, AccessToken, ActiveState, Plugin, PluginMode, PluginStatus, ReportedState, Role},
 };
 
 /// A plugin as JSON.
@@ -18,33 +18,44 @@ pub(super) fn plugin(plugin: &Plugin) -> Value {
         "version": plugin.version,
         "mode": mode(plugin.mode()),
         "manifest": object(plugin.manifest.as_ref()),
-        "desired_state": desired(plugin.desired_state()),
+        "active_state": desired(plugin.active_state()),
         "generation": plugin.generation,
         "status": status(plugin.status.as_ref().unwrap_or(&PluginStatus::default())),
         "created": time(plugin.create_time.as_ref()),
         "revision": plugin.revision,
         "configuration_revision": plugin.configuration_revision,
     });
-    set_if_any(&mut object, "package_digest", &plugin.package_digest);
-    set_if_any(&mut object, "previous_package_digest", &plugin.previous_package_digest);
-    set_if_any(&mut object, "token", &plugin.token);
+    set_if_any(&mut object, "package_digest", plugin.package_digest());
+    set_if_any(&mut object, "previous_package_digest", plugin.previous_package_digest());
+    set_if_any(&mut object, "token", plugin.token());
     object
 }
 
 fn status(status: &PluginStatus) -> Value {
     json!({
         "state": state(status.state()),
-        "since": time(status.since.as_ref()),
+        "state_time": time(status.state_time.as_ref()),
         "observed_generation": status.observed_generation,
-        "message": status.message,
-        "details": object(status.details.as_ref()),
+        "failure": status.failure.as_ref().map(failure),
         "restart_count": status.restart_count,
-        "pid": (status.pid != 0).then_some(status.pid),
-        "run_id": (!status.run_id.is_empty()).then_some(&status.run_id),
+        "pid": status.pid,
+        "run_id": status.run_id,
         "degraded": status.degraded,
         "events_dropped": status.events_dropped,
         "protocol_faults": status.protocol_faults,
         "last_protocol_fault": status.last_protocol_fault,
+    })
+}
+
+fn failure(failure: &v1::Failure) -> Value {
+    json!({
+        "stage": failure.stage().as_str_name().trim_start_matches("STAGE_").to_lowercase(),
+        "message": failure.message,
+        "exit_code": failure.exit_code,
+        "signal": failure.signal,
+        "out_of_memory": failure.out_of_memory,
+        "survivors": failure.survivors,
+        "going_back_to": failure.going_back_to,
     })
 }
 

@@ -65,10 +65,10 @@ reasons! {
     PluginCallTimedOut => "PLUGIN_CALL_TIMED_OUT", DeadlineExceeded, "Try again, or give the call more time.";
     /// A later call changed the desired state.
     Superseded => "SUPERSEDED", Aborted, "Read the plugin to see what is desired now; call again if you still want something else.";
+    /// A request with this name was made before, for something else.
+    RequestIdReused => "REQUEST_ID_REUSED", AlreadyExists, "Give each request a request_id of its own, for example a random UUID.";
     /// The plugin is being deleted.
     BeingDeleted => "BEING_DELETED", Aborted, "The plugin will be gone in a moment; nothing is left to do.";
-    /// The stored revision is another than the caller expected.
-    RevisionConflict => "REVISION_CONFLICT", Aborted, "Read the current revision and apply your change to that.";
     /// Something desired was changed since the caller looked.
     GenerationConflict => "GENERATION_CONFLICT", Aborted, "Read the plugin, and apply your change to what is desired of it now.";
     /// Not settled within the time that the caller would wait.
@@ -110,6 +110,8 @@ pub enum Kind {
     InvalidArgument,
     /// What the request names does not exist.
     NotFound,
+    /// There is one already, and it is another.
+    AlreadyExists,
     /// The plugin's state does not allow it.
     FailedPrecondition,
     /// Another change came first.

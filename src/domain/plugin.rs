@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ActiveState, Mode, PluginId, RunId, State, manifest::Manifest};
+use super::{ActiveState, Mode, PluginId, RunId, State, manifest::Manifest, package::digest_of};
 
 /// A place in the order of installation.
 pub type Place = (u64, PluginId);
@@ -26,9 +26,25 @@ pub struct Plugin {
     pub reported: Reported,
     /// Revision of its last change of either kind.
     pub revision: u64,
-    /// What the call that installed it was named by its caller, so that a retry gets the same answer. No two plugins
-    /// have the same.
-    pub request_id: Option<String>,
+    /// The request that installed it, if that had a name. No two plugins have one of the same name.
+    pub request: Option<Request>,
+}
+
+/// A request to install a plugin that its caller gave a name, so that a retry gets the same answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The name, which no other request has.
+    pub id: String,
+    /// The digest of what was to be installed: a package, or a manifest.
+    pub asked: Digest,
+}
+
+impl Request {
+    /// A request of this name to register a plugin with this manifest.
+    #[must_use]
+    pub fn for_manifest(id: String, manifest: &Manifest) -> Self {
+        Self { id, asked: digest_of(Value::Object(manifest.to_map()).to_string().as_bytes()) }
+    }
 }
 
 impl Plugin {

@@ -1,189 +1,200 @@
-//! The tokens that work now, in memory: each request looks its secret up here, never in the database.
+//! `plugd.v1.AccessService`: creates, lists and revokes access tokens.
 
-use std::{
-    collections::HashMap,
-    fs::{File, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+use std::{future::Future, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+use tonic::{Request, Response};
+use tracing::Instrument;
+
+use super::{
+    Answer, convert, page,
+    tokens::{self, Access},
+};
+use crate::{
+    api::v1::{
+        CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse, RevokeTokenRequest,
+        RevokeTokenResponse, WhoAmIRequest, WhoAmIResponse, access_service_server,
+    },
+    domain::{Error, Reason, Result, TokenId, access::AccessToken, text::shorten},
 };
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use jiff::Timestamp;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-use tokio_util::sync::CancellationToken;
-use tonic::Status;
+/// Longest name of a token, in characters.
+const MAX_NAME: usize = 100;
 
-use super::status::status;
-use crate::domain::{
-    Error, Reason, TokenId,
-    access::{AccessToken, Role},
-};
+/// Tokens that may work at the same time: all are in memory, and whoever needs more should have them expire.
+const MAX_TOKENS: usize = 10_000;
 
-/// What every secret begins with, so that scanners and people know it when they see it.
-const PREFIX: &str = "plugd_";
+/// How often tokens that have expired are removed.
+const PURGE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Name of the token that plugd makes for its first administrator.
-const FIRST_TOKEN: &str = "admin.token";
+/// Where tokens are kept for good.
+pub trait TokenStore: Send + Sync + 'static {
+    /// Stores a token.
+    fn create_token(&self, token: AccessToken) -> impl Future<Output = Result<()>> + Send;
 
-/// A new secret and what is stored of it. The secret is `plugd_` and 256 random bits in 43 characters.
-#[must_use]
-pub fn mint() -> (String, [u8; 32]) {
-    let random: [u8; 32] = rand::random();
-    let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
-    let hash = hash(&secret);
-    (secret, hash)
+    /// Deletes a token and returns it; the last administrator's is kept (`LAST_ADMIN_TOKEN`).
+    fn revoke_token(&self, id: TokenId) -> impl Future<Output = Result<AccessToken>> + Send;
+
+    /// Deletes tokens that had expired by then, as many as it likes to at a time; how many. None when none is left.
+    fn purge_tokens(&self, now: Timestamp) -> impl Future<Output = Result<usize>> + Send;
+
+    /// Tokens after this one, in the order of their ids, at most `limit`.
+    fn tokens(&self, after: Option<TokenId>, limit: u64) -> impl Future<Output = Result<Vec<AccessToken>>> + Send;
 }
 
-fn hash(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret).into()
-}
-
-/// Somebody who proved who they are. In the extensions of every request that was let through.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    token: Arc<AccessToken>,
-    revoked: CancellationToken,
-}
-
-impl Caller {
-    /// The token with which they came.
-    #[must_use]
-    pub fn token(&self) -> &AccessToken {
-        &self.token
-    }
-
-    /// May they see the tokens of external plugins?
-    #[must_use]
-    pub fn sees_tokens(&self) -> bool {
-        self.token.role == Role::Admin
-    }
-
-    /// Waits until the token is revoked or expires; for ever if neither happens. A stream ends with this error.
-    pub async fn ended(&self) -> Error {
-        tokio::select! {
-            () = self.revoked.cancelled() => Error::new(Reason::Unauthenticated, "the token was revoked"),
-            () = self.expired() => Error::new(Reason::Unauthenticated, "the token has expired"),
-        }
-    }
-
-    /// Does work only for as long as the token is good.
-    ///
-    /// # Errors
-    /// `UNAUTHENTICATED` once it is not; the work's own.
-    pub async fn while_good<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-        tokio::select! {
-            biased;
-            error = self.ended() => Err(status(error)),
-            done = work => done,
-        }
-    }
-
-    async fn expired(&self) {
-        let Some(expires) = self.token.expires else { return std::future::pending().await };
-        // The clock of the timer may run a little ahead of the one that decides.
-        while self.token.is_valid_at(Timestamp::now()) {
-            let left = Duration::try_from(expires.duration_since(Timestamp::now())).unwrap_or_default();
-            tokio::time::sleep(left).await;
+/// Removes tokens that have expired, now and then, for ever: nobody else would, and whoever makes one for each of its jobs
+/// would make lists and the memory of plugd grow.
+pub async fn keep_purged<S: TokenStore>(store: S, access: Arc<Access>) {
+    let mut times = tokio::time::interval(PURGE_INTERVAL);
+    loop {
+        times.tick().await;
+        access.forget_expired(Timestamp::now());
+        if let Err(error) = purge(&store, Timestamp::now()).await {
+            tracing::debug!(%error, "access tokens that have expired are still stored");
         }
     }
 }
 
-/// All tokens, by the first half of their hash. Whoever guesses can't steer a hash towards one in the table, so finding
-/// the entry may take what time it likes; the whole hash is then compared in constant time.
-#[derive(Debug, Default)]
-pub struct Access {
-    callers: RwLock<HashMap<[u8; 16], Caller>>,
+async fn purge(store: &impl TokenStore, now: Timestamp) -> Result<()> {
+    while store.purge_tokens(now).await? > 0 {}
+    Ok(())
 }
 
-impl Access {
-    /// A table of these tokens.
+/// The service. Only administrators get to the methods that change or list tokens: see `auth`.
+#[derive(Debug)]
+pub struct AccessService<S> {
+    store: Arc<S>,
+    access: Arc<Access>,
+    /// Held while a token is made, so that they are counted one after the other.
+    making: Arc<Mutex<()>>,
+}
+
+impl<S: TokenStore> AccessService<S> {
+    /// Keeps tokens in that store and has the table follow it.
     #[must_use]
-    pub fn new(tokens: impl IntoIterator<Item = AccessToken>) -> Self {
-        let access = Self::default();
-        tokens.into_iter().for_each(|token| access.insert(token));
-        access
+    pub fn new(store: Arc<S>, access: Arc<Access>) -> Self {
+        Self { store, access, making: Arc::default() }
     }
 
-    /// From now on this token works.
-    pub fn insert(&self, token: AccessToken) {
-        let caller = Caller { token: Arc::new(token), revoked: CancellationToken::new() };
-        self.callers_mut().insert(key(&caller.token.hash), caller);
+    async fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse> {
+        let (secret, hash) = tokens::mint();
+        let token = new_token(request, hash, Timestamp::now())?;
+        let shown = convert::token(&token);
+        let (store, table, making) = (Arc::clone(&self.store), Arc::clone(&self.access), Arc::clone(&self.making));
+        whole(async move {
+            let _turn = making.lock().await;
+            make_room(&*store, &table, Timestamp::now()).await?;
+            store.create_token(token.clone()).await?;
+            table.insert(token);
+            Ok(())
+        })
+        .await?;
+        Ok(CreateTokenResponse { token: Some(shown), secret })
     }
 
-    /// From now on this token does not work, and streams opened with it end.
-    pub fn remove(&self, id: TokenId) {
-        self.callers_mut().retain(|_, caller| {
-            let is_kept = caller.token.id != id;
-            if !is_kept {
-                caller.revoked.cancel();
+    async fn revoke(&self, request: RevokeTokenRequest) -> Result<RevokeTokenResponse> {
+        let id = token_id(&request.token_id)?;
+        let (store, table) = (Arc::clone(&self.store), Arc::clone(&self.access));
+        let token = whole(async move {
+            let revoked = store.revoke_token(id).await;
+            if is_gone(&revoked) {
+                table.remove(id);
             }
-            is_kept
-        });
+            revoked
+        })
+        .await?;
+        Ok(RevokeTokenResponse { token: Some(convert::token(&token)) })
     }
 
-    /// Who has this secret, if it still works at that time.
-    #[must_use]
-    pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Caller> {
-        let hash = hash(secret);
-        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
-        let caller = callers.get(&key(&hash))?;
-        let is_same = bool::from(caller.token.hash.ct_eq(&hash));
-        (is_same && caller.token.is_valid_at(now)).then(|| caller.clone())
-    }
-
-    /// Tokens that work at that time.
-    #[must_use]
-    pub fn count(&self, now: Timestamp) -> usize {
-        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
-        callers.values().filter(|caller| caller.token.is_valid_at(now)).count()
-    }
-
-    /// Forgets the tokens that have expired by then, which nobody can use any more; were there any?
-    pub fn forget_expired(&self, now: Timestamp) -> bool {
-        let mut callers = self.callers_mut();
-        let before = callers.len();
-        callers.retain(|_, caller| caller.token.is_valid_at(now));
-        callers.len() < before
-    }
-
-    /// Is there an administrator's token that works at that time?
-    #[must_use]
-    pub fn has_admin(&self, now: Timestamp) -> bool {
-        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
-        callers.values().any(|caller| caller.token.role == Role::Admin && caller.token.is_valid_at(now))
-    }
-
-    fn callers_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<[u8; 16], Caller>> {
-        self.callers.write().unwrap_or_else(PoisonError::into_inner)
+    async fn list(&self, request: &ListTokensRequest) -> Result<ListTokensResponse> {
+        let size = page::size(request.page_size, page::TOKENS)?;
+        let list = page::List::new("ListTokens", &());
+        let after = list.after(&request.page_token)?;
+        // One more than the page holds: whether there is a next one.
+        let mut tokens = self.store.tokens(after, u64::try_from(size + 1).unwrap_or(u64::MAX)).await?;
+        let has_more = tokens.len() > size;
+        tokens.truncate(size);
+        let last = tokens.last().filter(|_| has_more);
+        let next_page_token = last.map(|token| list.token(&token.id)).unwrap_or_default();
+        Ok(ListTokensResponse { tokens: tokens.iter().map(convert::token).collect(), next_page_token })
     }
 }
 
-fn key(hash: &[u8; 32]) -> [u8; 16] {
-    let (half, _) = hash.split_at(16);
-    half.try_into().unwrap_or_default()
+#[tonic::async_trait]
+impl<S: TokenStore> access_service_server::AccessService for AccessService<S> {
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answer<WhoAmIResponse> {
+        let caller = super::caller(&request)?;
+        Ok(Response::new(WhoAmIResponse { token: Some(convert::token(caller.token())) }))
+    }
+
+    async fn create_token(&self, request: Request<CreateTokenRequest>) -> Answer<CreateTokenResponse> {
+        Ok(Response::new(self.create(request.into_inner()).await?))
+    }
+
+    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Answer<ListTokensResponse> {
+        Ok(Response::new(self.list(request.get_ref()).await?))
+    }
+
+    async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
+        Ok(Response::new(self.revoke(request.into_inner()).await?))
+    }
 }
 
-/// A new administrator's token, and its secret.
-#[must_use]
-pub fn mint_admin(now: Timestamp) -> (String, AccessToken) {
-    let (secret, hash) = mint();
-    let (id, name) = (TokenId::from(xid::new()), FIRST_TOKEN.to_owned());
-    (secret, AccessToken { id, name, role: Role::Admin, hash, created: now, expires: None })
-}
-
-/// Writes a secret to a new file, which is never for a moment readable by others. Blocking.
-///
 /// # Errors
-/// `AlreadyExists`; it can't be written.
-pub fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+/// `TOO_MANY_TOKENS`; `STORE_UNAVAILABLE`.
+async fn make_room(store: &impl TokenStore, table: &Access, now: Timestamp) -> Result<()> {
+    if table.forget_expired(now) {
+        purge(store, now).await?;
+    }
+    if table.count(now) < MAX_TOKENS {
+        return Ok(());
+    }
+    let message = format!("{MAX_TOKENS} tokens work already, which is as many as there may be");
+    Err(Error::new(Reason::TooManyTokens, message).with("limit", MAX_TOKENS))
+}
+
+/// Store and table must not part ways when the client goes away half way, so the work does not depend on it.
+async fn whole<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "changing the tokens failed");
+        Err(Error::new(Reason::Internal, "the tokens could not be changed"))
+    })
+}
+
+/// Does the store no longer have the token? A store that went away in the middle may have deleted it and yet have said
+/// that it does not answer; whoever then tries again hears that there is no such token.
+fn is_gone(revoked: &Result<AccessToken>) -> bool {
+    revoked.as_ref().map_or_else(|error| error.reason == Reason::TokenNotFound, |_| true)
+}
+
+fn new_token(request: CreateTokenRequest, hash: [u8; 32], now: Timestamp) -> Result<AccessToken> {
+    let role = convert::asked_role("role", request.role)?;
+    let expires = request.ttl.map(|ttl| expiry(convert::duration("ttl", ttl)?, now)).transpose()?;
+    Ok(AccessToken { id: TokenId::from(xid::new()), name: name(request.name)?, role, hash, created: now, expires })
+}
+
+fn name(name: String) -> Result<String> {
+    if name.trim().is_empty() || name.chars().count() > MAX_NAME || name.contains(char::is_control) {
+        return Err(Error::field(
+            "name",
+            format!("must have 1 to {MAX_NAME} characters, none of them a control character"),
+        ));
+    }
+    Ok(name)
+}
+
+fn expiry(ttl: Duration, now: Timestamp) -> Result<Timestamp> {
+    let ttl = SignedDuration::try_from(ttl).ok().filter(SignedDuration::is_positive);
+    let expires = ttl.and_then(|ttl| now.checked_add(ttl).ok());
+    expires.ok_or_else(|| Error::field("ttl", "must be more than nothing and end before the year 10000"))
+}
+
+fn token_id(text: &str) -> Result<TokenId> {
+    let shown = shorten(text, 64);
+    let not_found =
+        || Error::new(Reason::TokenNotFound, format!("there is no token {shown:?}")).with("token_id", &shown);
+    text.parse().map_err(|_| not_found())
 }
 
 #[cfg(test)]

@@ -1,91 +1,310 @@
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
-use futures_util::FutureExt;
+use tokio::io::DuplexStream;
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint, Server},
+};
+use tonic_types::StatusExt;
+
+use tonic::Status;
 
 use super::*;
+use crate::{
+    api::v1::{
+        Role as ProtoRole, access_service_client::AccessServiceClient, access_service_server::AccessServiceServer,
+    },
+    domain::access::Role,
+    grpc::auth::AuthLayer,
+};
 
-fn mk_token(role: Role, expires: Option<Timestamp>) -> (String, AccessToken) {
-    let (secret, hash) = mint();
-    let id = TokenId::from(xid::new());
-    (secret, AccessToken { id, name: "test".into(), role, hash, created: Timestamp::UNIX_EPOCH, expires })
+#[derive(Default)]
+struct Memory {
+    tokens: Mutex<Vec<AccessToken>>,
+    /// The next deletion is made, and yet answered as if the store were away.
+    loses_its_answer: AtomicBool,
 }
 
-fn later(milliseconds: i64) -> Timestamp {
-    Timestamp::now() + jiff::SignedDuration::from_millis(milliseconds)
-}
+impl TokenStore for Arc<Memory> {
+    async fn create_token(&self, token: AccessToken) -> Result<()> {
+        Memory::create_token(self, token).await
+    }
 
-#[test]
-fn a_secret_is_a_prefix_and_43_characters_and_never_the_same() {
-    let (secret, hash) = mint();
-    assert_eq!((secret.len(), hash), (49, Sha256::digest(&secret).into()));
-    assert!(secret.starts_with("plugd_"));
-    assert_ne!(secret, mint().0);
-}
+    async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
+        Memory::revoke_token(self, id).await
+    }
 
-#[test]
-fn only_the_secret_of_a_token_in_the_table_is_good() {
-    let (secret, token) = mk_token(Role::Viewer, None);
-    let access = Access::new([token.clone(), mk_token(Role::Admin, None).1]);
-    let now = Timestamp::now();
-    assert_eq!(access.authenticate(&secret, now).unwrap().token(), &token);
-    for wrong in ["", "plugd_", &mint().0, &secret[..48], &format!("{secret} ")] {
-        assert!(access.authenticate(wrong, now).is_none(), "{wrong}");
+    async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
+        Memory::purge_tokens(self, now).await
+    }
+
+    async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
+        Memory::tokens(self, after, limit).await
     }
 }
 
-#[test]
-fn a_hash_that_is_half_the_same_is_another() {
-    let (secret, mut token) = mk_token(Role::Admin, None);
-    token.hash[31] ^= 1;
-    assert!(Access::new([token]).authenticate(&secret, Timestamp::now()).is_none());
+impl TokenStore for Memory {
+    async fn create_token(&self, token: AccessToken) -> Result<()> {
+        self.tokens.lock().unwrap().push(token);
+        Ok(())
+    }
+
+    async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
+        let mut tokens = self.tokens.lock().unwrap();
+        let index = tokens.iter().position(|token| token.id == id);
+        let index = index.ok_or_else(|| Error::new(Reason::TokenNotFound, "there is no such token"))?;
+        let token = tokens.remove(index);
+        if self.loses_its_answer.swap(false, Ordering::SeqCst) {
+            return Err(Error::new(Reason::StoreUnavailable, "the store does not answer"));
+        }
+        Ok(token)
+    }
+
+    async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
+        let mut tokens = self.tokens.lock().unwrap();
+        let before = tokens.len();
+        // One at a time.
+        if let Some(index) = tokens.iter().position(|token| !token.is_valid_at(now)) {
+            tokens.remove(index);
+        }
+        Ok(before - tokens.len())
+    }
+
+    async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
+        let mut tokens = self.tokens.lock().unwrap().clone();
+        tokens.sort_by_key(|token| token.id);
+        let after = tokens.into_iter().filter(|token| after.is_none_or(|after| token.id > after));
+        Ok(after.take(usize::try_from(limit).unwrap()).collect())
+    }
 }
 
-#[test]
-fn a_token_stops_working_when_it_expires() {
-    let expires = later(0);
-    let (secret, token) = mk_token(Role::Admin, Some(expires));
-    let access = Access::new([token]);
-    let before = expires - jiff::SignedDuration::from_millis(1);
-    assert!(access.authenticate(&secret, before).is_some() && access.has_admin(before));
-    assert!(access.authenticate(&secret, expires).is_none() && !access.has_admin(expires));
+/// The real server with its layer, and a client that sends this secret.
+struct Fixture {
+    access: Arc<Access>,
+    store: Arc<Memory>,
+    channel: Channel,
+    secret: String,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let (secret, hash) = tokens::mint();
+        let (id, created) = (TokenId::from(xid::new()), Timestamp::now());
+        let admin = AccessToken { id, name: "admin".into(), role: Role::Admin, hash, created, expires: None };
+        let access = Arc::new(Access::new([admin.clone()]));
+        let store = Arc::new(Memory { tokens: Mutex::new(vec![admin]), ..Memory::default() });
+        let service = AccessService::new(Arc::clone(&store), Arc::clone(&access));
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        serve(service, Arc::clone(&access), server);
+        Self { access, store, channel: connect(client).await, secret }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", format!("Bearer {}", self.secret).parse().unwrap());
+        request
+    }
+
+    fn client(&self) -> AccessServiceClient<Channel> {
+        AccessServiceClient::new(self.channel.clone())
+    }
+
+    async fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse, Status> {
+        self.client().create_token(self.request(request)).await.map(Response::into_inner)
+    }
+
+    async fn names(&self) -> Vec<String> {
+        let tokens =
+            self.client().list_tokens(self.request(ListTokensRequest::default())).await.unwrap().into_inner().tokens;
+        tokens.into_iter().map(|token| token.name).collect()
+    }
+}
+
+fn serve(service: AccessService<Memory>, access: Arc<Access>, connection: DuplexStream) {
+    let router = Server::builder().layer(AuthLayer::new(access)).add_service(AccessServiceServer::new(service));
+    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(connection));
+    tokio::spawn(router.serve_with_incoming(incoming));
+}
+
+async fn connect(connection: DuplexStream) -> Channel {
+    let mut connection = Some(hyper_util::rt::TokioIo::new(connection));
+    let connector = tower::service_fn(move |_| {
+        std::future::ready(connection.take().ok_or_else(|| std::io::Error::other("connected already")))
+    });
+    Endpoint::from_static("http://memory").connect_with_connector(connector).await.unwrap()
+}
+
+fn mk_create(name: &str, role: ProtoRole) -> CreateTokenRequest {
+    CreateTokenRequest { name: name.to_owned(), role: role.into(), ttl: None }
 }
 
 #[tokio::test]
-async fn a_revoked_token_stops_working_and_ends_what_was_opened_with_it() {
-    let (secret, token) = mk_token(Role::Admin, None);
-    let (other_secret, other) = mk_token(Role::Admin, None);
-    let access = Access::new([token.clone(), other]);
-    let now = Timestamp::now();
-    let caller = access.authenticate(&secret, now).unwrap();
-    let other = access.authenticate(&other_secret, now).unwrap();
-    assert!(caller.ended().now_or_never().is_none());
-    access.remove(token.id);
-    assert_eq!(caller.ended().now_or_never().unwrap().reason, Reason::Unauthenticated);
-    assert!(access.authenticate(&secret, now).is_none());
-    assert!(other.ended().now_or_never().is_none());
+async fn a_created_token_works_at_once_and_is_listed_without_its_secret() {
+    let fixture = Fixture::new().await;
+    let ttl = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    let created = fixture.create(CreateTokenRequest { ttl, ..mk_create("ci", ProtoRole::Viewer) }).await.unwrap();
+    let caller = fixture.access.authenticate(&created.secret, Timestamp::now()).unwrap();
+    assert_eq!((caller.token().role, caller.token().name.as_str()), (Role::Viewer, "ci"));
+    let token = created.token.unwrap();
+    assert_eq!(token.expire_time.unwrap().seconds, token.create_time.unwrap().seconds + 60);
+    assert_eq!(fixture.names().await, ["admin", "ci"]);
 }
 
 #[tokio::test]
-async fn what_was_opened_with_a_token_ends_when_it_expires() {
-    let (secret, token) = mk_token(Role::Admin, Some(later(30)));
-    let caller = Access::new([token]).authenticate(&secret, Timestamp::UNIX_EPOCH).unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(60), caller.ended()).await.unwrap();
-    assert_eq!(ended.message, "the token has expired");
-    assert!(!caller.token().is_valid_at(Timestamp::now()));
+async fn a_revoked_token_is_refused_at_once() {
+    let mut fixture = Fixture::new().await;
+    let created = fixture.create(mk_create("second", ProtoRole::Admin)).await.unwrap();
+    let token_id = created.token.unwrap().id;
+    let revoke = RevokeTokenRequest { token_id: token_id.clone() };
+    let revoked = fixture.client().revoke_token(fixture.request(revoke)).await.unwrap().into_inner();
+    assert_eq!(revoked.token.unwrap().id, token_id);
+    assert_eq!(fixture.names().await, ["admin"]);
+    fixture.secret = created.secret;
+    let refusal = fixture.client().list_tokens(fixture.request(ListTokensRequest::default())).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::Unauthenticated);
+    assert_eq!(refusal.get_details_error_info().unwrap().reason, "UNAUTHENTICATED");
 }
 
-#[test]
-fn an_administrators_secret_is_in_a_file_of_their_own() {
-    let folder = tempfile::TempDir::new().unwrap();
-    let path = folder.path().join("admin.token");
-    let now = Timestamp::now();
-    let (secret, token) = mint_admin(now);
-    write_secret(&path, &secret).unwrap();
-    let text = fs::read_to_string(&path).unwrap();
-    assert_eq!(text, format!("{secret}\n"));
-    assert!(Access::new([token]).authenticate(text.trim_end(), now).unwrap().sees_tokens());
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let taken = write_secret(&path, "another").unwrap_err();
-    assert_eq!(taken.kind(), std::io::ErrorKind::AlreadyExists, "it may be somebody's only key");
-    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+#[tokio::test]
+async fn a_token_whose_deletion_was_made_and_not_confirmed_is_refused_once_its_revocation_is_tried_again() {
+    let fixture = Fixture::new().await;
+    let created = fixture.create(mk_create("second", ProtoRole::Admin)).await.unwrap();
+    let revoke = RevokeTokenRequest { token_id: created.token.unwrap().id };
+    fixture.store.loses_its_answer.store(true, Ordering::SeqCst);
+    for reason in ["STORE_UNAVAILABLE", "TOKEN_NOT_FOUND"] {
+        let refusal = fixture.client().revoke_token(fixture.request(revoke.clone())).await.unwrap_err();
+        assert_eq!(refusal.get_details_error_info().unwrap().reason, reason);
+    }
+    assert!(fixture.access.authenticate(&created.secret, Timestamp::now()).is_none());
+}
+
+#[tokio::test]
+async fn only_administrators_manage_tokens() {
+    let mut fixture = Fixture::new().await;
+    fixture.secret = fixture.create(mk_create("viewer", ProtoRole::Viewer)).await.unwrap().secret;
+    let refusal = fixture.create(mk_create("more", ProtoRole::Admin)).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn whoever_has_a_good_token_hears_which_it_is() {
+    let mut fixture = Fixture::new().await;
+    for role in [ProtoRole::Viewer, ProtoRole::Host, ProtoRole::Admin] {
+        let created = fixture.create(mk_create("somebody", role)).await.unwrap();
+        let mut request = Request::new(WhoAmIRequest {});
+        request.metadata_mut().insert("authorization", format!("Bearer {}", created.secret).parse().unwrap());
+        let answer = fixture.client().who_am_i(request).await.unwrap().into_inner();
+        assert_eq!(answer.token, created.token);
+    }
+    fixture.secret = "plugd_nobody's".to_owned();
+    let refusal = fixture.client().who_am_i(fixture.request(WhoAmIRequest {})).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_wrong_field_is_named() {
+    let fixture = Fixture::new().await;
+    let nothing = Some(prost_types::Duration::default());
+    let endless = Some(prost_types::Duration { seconds: i64::MAX, nanos: 0 });
+    let good = || mk_create("name", ProtoRole::Host);
+    let requests = [
+        ("name", mk_create(" ", ProtoRole::Host)),
+        ("name", mk_create(&"é".repeat(101), ProtoRole::Host)),
+        ("name", mk_create("a\nb", ProtoRole::Host)),
+        ("role", mk_create("name", ProtoRole::Unspecified)),
+        ("ttl", CreateTokenRequest { ttl: nothing, ..good() }),
+        ("ttl", CreateTokenRequest { ttl: endless, ..good() }),
+    ];
+    for (field, request) in requests {
+        let refusal = fixture.create(request).await.unwrap_err();
+        let violations = refusal.get_details_bad_request().unwrap().field_violations;
+        assert_eq!((refusal.code(), violations[0].field.as_str()), (Code::InvalidArgument, field));
+    }
+    assert_eq!(fixture.names().await, ["admin"]);
+    assert!(fixture.create(mk_create(&"é".repeat(100), ProtoRole::Host)).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_not_an_id_is_a_token_that_does_not_exist() {
+    let fixture = Fixture::new().await;
+    for token_id in ["nope".to_owned(), xid::new().to_string()] {
+        let revoke = RevokeTokenRequest { token_id };
+        let refusal = fixture.client().revoke_token(fixture.request(revoke)).await.unwrap_err();
+        assert_eq!(refusal.get_details_error_info().unwrap().reason, "TOKEN_NOT_FOUND");
+    }
+}
+
+fn mk_expired(number: u16) -> AccessToken {
+    let (created, expires) = (Timestamp::UNIX_EPOCH, Some(Timestamp::UNIX_EPOCH));
+    AccessToken { created, expires, ..mk_other(number) }
+}
+
+/// A viewer's token that nobody has the secret of.
+fn mk_other(number: u16) -> AccessToken {
+    let mut hash = [0; 32];
+    hash[..2].copy_from_slice(&number.to_be_bytes());
+    let id = TokenId::from(xid::new());
+    AccessToken { id, name: "other".into(), role: Role::Viewer, hash, created: Timestamp::now(), expires: None }
+}
+
+#[tokio::test]
+async fn tokens_are_listed_in_pages_which_are_all_there_is() {
+    let fixture = Fixture::new().await;
+    for name in ["b", "c", "d", "e"] {
+        fixture.create(mk_create(name, ProtoRole::Viewer)).await.unwrap();
+    }
+    let (mut pages, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = fixture.request(ListTokensRequest { page_size: 2, page_token });
+        let page = fixture.client().list_tokens(request).await.unwrap().into_inner();
+        pages.push(page.tokens.iter().map(|token| token.name.clone()).collect::<String>());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages, ["adminb", "cd", "e"]);
+    let refused = fixture.request(ListTokensRequest { page_size: -1, page_token: String::new() });
+    assert_eq!(fixture.client().list_tokens(refused).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn what_has_expired_is_removed_when_a_token_is_made() {
+    let fixture = Fixture::new().await;
+    for number in 1..=3 {
+        fixture.access.insert(mk_expired(number));
+        fixture.store.tokens.lock().unwrap().push(mk_expired(number));
+    }
+    fixture.create(mk_create("new", ProtoRole::Viewer)).await.unwrap();
+    assert_eq!(fixture.names().await, ["admin", "new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_expired_is_removed_now_and_then() {
+    let (store, access) = (Memory::default(), Arc::new(Access::default()));
+    let kept = mk_other(1);
+    store.tokens.lock().unwrap().extend([mk_expired(2), kept.clone(), mk_expired(3)]);
+    let store = Arc::new(store);
+    tokio::time::timeout(PURGE_INTERVAL / 2, keep_purged(store.clone(), access.clone())).await.unwrap_err();
+    assert_eq!(*store.tokens.lock().unwrap(), std::slice::from_ref(&kept), "at once");
+    store.tokens.lock().unwrap().push(mk_expired(4));
+    tokio::time::timeout(PURGE_INTERVAL * 2, keep_purged(store.clone(), access)).await.unwrap_err();
+    assert_eq!(*store.tokens.lock().unwrap(), [kept]);
+}
+
+#[tokio::test]
+async fn so_many_tokens_work_and_not_one_more() {
+    let fixture = Fixture::new().await;
+    // The administrator has one.
+    for number in 1..u16::try_from(MAX_TOKENS).unwrap() {
+        fixture.access.insert(mk_other(number));
+    }
+    let refused = fixture.create(mk_create("one more", ProtoRole::Viewer)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "TOO_MANY_TOKENS");
+    assert!(refused.message().contains("10000 tokens work already"), "{}", refused.message());
+    assert_eq!(fixture.names().await, ["admin"], "it was not stored");
 }

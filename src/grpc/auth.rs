@@ -1,4 +1,5 @@
-//! Lets a request through to the services if its token is good for what it calls.
+//! Lets a request through to the services if its token is good for what it calls: which permission each method needs is
+//! in one table here.
 
 use std::{
     future::{Ready, ready},
@@ -15,14 +16,58 @@ use tonic::{
 use tower::Layer;
 
 use super::{
-    access::{Access, Caller},
-    permissions,
     status::status,
+    tokens::{Access, Caller},
 };
 use crate::domain::{
     Error, Reason, Result,
-    access::{Permission, Role},
+    access::{
+        Permission::{self, Any, Bus, Read, Write},
+        Role,
+    },
 };
+
+/// Services that answer everybody.
+const OPEN: [&str; 3] =
+    ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+
+/// What each method needs.
+const METHODS: [(&str, Permission); 25] = [
+    ("/plugd.v1.PluginService/InstallPlugin", Write),
+    ("/plugd.v1.PluginService/RegisterExternalPlugin", Write),
+    ("/plugd.v1.PluginService/ListPlugins", Read),
+    ("/plugd.v1.PluginService/GetPlugin", Read),
+    ("/plugd.v1.PluginService/DeletePlugin", Write),
+    ("/plugd.v1.PluginService/SetActiveState", Write),
+    ("/plugd.v1.PluginService/RestartPlugin", Write),
+    ("/plugd.v1.PluginService/WatchState", Read),
+    ("/plugd.v1.PackageService/UpdatePackage", Write),
+    ("/plugd.v1.PackageService/RollbackPackage", Write),
+    ("/plugd.v1.PackageService/DownloadPackage", Read),
+    ("/plugd.v1.PluginService/UpdateManifest", Write),
+    ("/plugd.v1.PluginService/RotateToken", Write),
+    ("/plugd.v1.ConfigurationService/GetConfigurationSchema", Read),
+    ("/plugd.v1.ConfigurationService/GetConfiguration", Read),
+    ("/plugd.v1.ConfigurationService/UpdateConfiguration", Write),
+    ("/plugd.v1.ConfigurationService/ListConfigurationRevisions", Read),
+    ("/plugd.v1.LogService/StreamLogs", Read),
+    ("/plugd.v1.BusService/PublishEvent", Bus),
+    ("/plugd.v1.BusService/CallPlugin", Bus),
+    ("/plugd.v1.BusService/ServeHost", Bus),
+    ("/plugd.v1.AccessService/WhoAmI", Any),
+    ("/plugd.v1.AccessService/CreateToken", Write),
+    ("/plugd.v1.AccessService/ListTokens", Write),
+    ("/plugd.v1.AccessService/RevokeToken", Write),
+];
+
+/// What a call of this path needs; none if it is open to everybody. An unknown method is for administrators.
+fn needed(path: &str) -> Option<Permission> {
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+    if service.is_some_and(|service| OPEN.contains(&service)) {
+        return None;
+    }
+    Some(METHODS.iter().find(|(method, _)| *method == path).map_or(Write, |(_, permission)| *permission))
+}
 
 /// Puts [`Authenticated`] before services; one is enough for all behind one router.
 #[derive(Debug, Clone)]
@@ -100,7 +145,7 @@ pub fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
 
 /// Who calls this path with these headers; none if the path is open to everybody.
 fn admit(access: &Access, path: &str, headers: &http::HeaderMap) -> Result<Option<Caller>> {
-    let Some(permission) = permissions::needed(path) else { return Ok(None) };
+    let Some(permission) = needed(path) else { return Ok(None) };
     let secret = bearer(headers).ok_or_else(|| unauthenticated("no token was sent"))?;
     let caller = access.authenticate(secret, Timestamp::now());
     let caller = caller.ok_or_else(|| unauthenticated("the token is not valid, or not any longer"))?;

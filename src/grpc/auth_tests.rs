@@ -1,13 +1,17 @@
+use std::collections::BTreeSet;
+
 use futures_util::{FutureExt, future};
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::domain::{
-    TokenId,
-    access::{AccessToken, Role},
+use crate::grpc::tokens::mint;
+use crate::{
+    api::DESCRIPTOR_SET,
+    domain::{TokenId, access::AccessToken},
 };
-use crate::grpc::access::mint;
 
 const GET: &str = "/plugd.v1.PluginService/GetPlugin";
 const DELETE: &str = "/plugd.v1.PluginService/DeletePlugin";
@@ -82,4 +86,28 @@ fn health_answers_everybody() {
 #[test]
 fn a_service_asked_past_the_layer_knows_no_caller() {
     assert_eq!(caller(&tonic::Request::new(())).unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[test]
+fn the_table_has_exactly_the_methods_of_the_api() {
+    let mut methods = BTreeSet::new();
+    for file in FileDescriptorSet::decode(DESCRIPTOR_SET).unwrap().file {
+        for service in &file.service {
+            let path = |method: &str| format!("/{}.{}/{method}", file.package(), service.name());
+            methods.extend(service.method.iter().map(|method| path(method.name())));
+        }
+    }
+    let table: BTreeSet<_> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(table, methods);
+    assert_eq!(table.len(), METHODS.len());
+}
+
+#[test]
+fn health_and_reflection_are_open_and_the_unknown_is_for_administrators() {
+    assert_eq!(needed("/grpc.health.v1.Health/Check"), None);
+    assert_eq!(needed("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"), None);
+    for path in ["", "/", "/plugd.v1.PluginService/Nope", "grpc.health.v1.Health/Check", "/grpc.health.v1.Health"] {
+        assert_eq!(needed(path), Some(Write), "{path}");
+    }
+    assert_eq!(needed("/plugd.v1.PluginService/WatchState"), Some(Read));
 }

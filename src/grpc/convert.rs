@@ -7,16 +7,20 @@ use prost_types::{Struct, Value};
 use serde_json::{Map, Value as Json};
 
 use crate::{
-    api::{json, v1},
-    domain::{self, ActiveState, Error, Mode, PluginId, Result, State, access::Role, json::require_shallow},
+    api::{
+        json,
+        v1::{self, failure::Stage},
+    },
+    domain::{
+        self, ActiveState, Error, Mode, PluginId, Result, State,
+        access::Role,
+        json::require_shallow,
+        lifecycle::{GOING_BACK_TO, STOPPING_FROM},
+    },
 };
 
-/// What a change looks like through a watcher's filter.
-pub use v1::plugin_event::Kind as EventKind;
-
-/// A plugin; the token of an external one only if it is to be revealed.
-#[must_use]
-pub fn plugin(plugin: &domain::Plugin, reveal_token: bool) -> v1::Plugin {
+/// A plugin without secrets.
+pub(super) fn plugin(plugin: &domain::Plugin) -> v1::Plugin {
     let desired = &plugin.desired;
     let manifest = desired.manifest.to_map();
     let text = |key| manifest.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
@@ -27,52 +31,78 @@ pub fn plugin(plugin: &domain::Plugin, reveal_token: bool) -> v1::Plugin {
         version: text("version"),
         mode: mode(desired.mode).into(),
         manifest: Some(checked_struct(&manifest)),
-        desired_state: active_state(desired.active).into(),
+        active_state: active_state(desired.active).into(),
         generation: desired.generation,
         status: Some(status(&plugin.reported)),
         create_time: Some(timestamp(plugin.created)),
-        package_digest: digest(desired.package),
+        package_digest: desired.package.map(|digest| digest.to_string()),
+        previous_package_digest: desired.previous_digest().map(|digest| digest.to_string()),
+        configuration_revision: configuration_revision(desired),
         revision: plugin.revision,
-        token: desired.token.clone().filter(|_| reveal_token).unwrap_or_default(),
-        previous_package_digest: digest(desired.previous_digest()),
-        configuration_revision: desired.configuration_revision,
+        token: None,
     }
+}
+
+/// A plugin with its token, if it is an external one.
+pub(super) fn plugin_in_full(source: &domain::Plugin) -> v1::Plugin {
+    v1::Plugin { token: source.desired.token.clone(), ..plugin(source) }
+}
+
+/// The revision of a plugin's configuration, if it was ever set.
+pub(super) fn configuration_revision(desired: &domain::Desired) -> Option<u64> {
+    Some(desired.configuration_revision).filter(|revision| *revision > 0)
 }
 
 /// What is reported of a plugin.
-#[must_use]
-pub fn status(reported: &domain::Reported) -> v1::PluginStatus {
+fn status(reported: &domain::Reported) -> v1::PluginStatus {
     v1::PluginStatus {
         state: state(reported.state).into(),
-        since: Some(timestamp(reported.since)),
+        state_time: Some(timestamp(reported.since)),
         observed_generation: reported.observed_generation,
-        message: reported.message.clone(),
-        details: Some(checked_struct(&reported.details)),
+        failure: failure(reported),
         restart_count: reported.restarts,
-        pid: reported.pid.unwrap_or_default(),
-        run_id: reported.run.map(|run| run.to_string()).unwrap_or_default(),
+        pid: reported.pid,
+        run_id: reported.run.map(|run| run.to_string()),
         degraded: reported.is_degraded,
         events_dropped: reported.events_dropped,
         protocol_faults: reported.protocol_faults,
-        last_protocol_fault: reported.last_protocol_fault.clone(),
+        last_protocol_fault: Some(reported.last_protocol_fault.clone()).filter(|fault| !fault.is_empty()),
+        stopping_from: stopping_from(reported).map(|left| state(left).into()),
     }
 }
 
-/// A commit as an event of that kind; the token of an external plugin only if it is to be revealed.
-#[must_use]
-pub fn event(commit: &domain::Commit, kind: EventKind, reveal_token: bool) -> v1::PluginEvent {
-    v1::PluginEvent {
-        kind: kind.into(),
-        revision: commit.revision,
-        time: Some(timestamp(commit.time)),
-        plugin_id: commit.plugin.id.to_string(),
-        plugin: Some(plugin(&commit.plugin, reveal_token)),
+fn stopping_from(reported: &domain::Reported) -> Option<State> {
+    serde_json::from_value(reported.details.get(STOPPING_FROM)?.clone()).ok()
+}
+
+fn failure(reported: &domain::Reported) -> Option<v1::Failure> {
+    let number = |key| reported.details.get(key).and_then(Json::as_i64).and_then(|number| i32::try_from(number).ok());
+    let signal = number("signal");
+    let pids = reported.details.get("pids").and_then(Json::as_array).into_iter().flatten();
+    (!reported.message.is_empty()).then(|| v1::Failure {
+        stage: stage(reported).into(),
+        message: reported.message.clone(),
+        exit_code: number("exit_code").filter(|_| signal.is_none()),
+        signal,
+        out_of_memory: false,
+        survivors: pids.filter_map(Json::as_u64).filter_map(|pid| u32::try_from(pid).ok()).collect(),
+        going_back_to: reported.details.get(GOING_BACK_TO).and_then(Json::as_str).map(str::to_owned),
+    })
+}
+
+fn stage(reported: &domain::Reported) -> Stage {
+    match reported.details.get("stage").and_then(Json::as_str) {
+        Some("start") => Stage::Start,
+        Some("connect") => Stage::Connect,
+        Some("link") => Stage::Link,
+        Some("exit") => Stage::Exit,
+        Some("stop") => Stage::Stop,
+        _ => Stage::Unspecified,
     }
 }
 
 /// An access token without its secret.
-#[must_use]
-pub fn token(token: &domain::access::AccessToken) -> v1::AccessToken {
+pub(super) fn token(token: &domain::access::AccessToken) -> v1::AccessToken {
     v1::AccessToken {
         id: token.id.to_string(),
         name: token.name.clone(),
@@ -83,24 +113,16 @@ pub fn token(token: &domain::access::AccessToken) -> v1::AccessToken {
 }
 
 /// A point in time.
-#[must_use]
-pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let (second, nanosecond) = (time.as_second(), time.subsec_nanosecond());
     // The nanoseconds of a time before 1970 are negative in one and count forward in the other.
     let borrow = i64::from(nanosecond < 0);
     prost_types::Timestamp { seconds: second - borrow, nanos: nanosecond + 1_000_000_000 * i32::from(nanosecond < 0) }
 }
 
-/// The text form of a digest; empty if there is none.
-#[must_use]
-pub fn digest(digest: Option<domain::Digest>) -> String {
-    digest.map(|digest| digest.to_string()).unwrap_or_default()
-}
-
 /// An object of which it was checked when it came that it can be carried exactly. Should it not be, it is told to plugd's
 /// log, and the reader sees none.
-#[must_use]
-pub fn checked_struct(object: &Map<String, Json>) -> Struct {
+pub(super) fn checked_struct(object: &Map<String, Json>) -> Struct {
     json::to_struct(object).unwrap_or_else(|error| {
         tracing::error!(%error, "an object that can't be carried was let in");
         Struct::default()
@@ -108,8 +130,7 @@ pub fn checked_struct(object: &Map<String, Json>) -> Struct {
 }
 
 /// A value; see [`checked_struct`].
-#[must_use]
-pub fn checked_value(value: &Json) -> Value {
+pub(super) fn checked_value(value: &Json) -> Value {
     json::to_value(value).unwrap_or_else(|error| {
         tracing::error!(%error, "a value that can't be carried was let in");
         Value::default()
@@ -120,7 +141,7 @@ pub fn checked_value(value: &Json) -> Value {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about the number in this field that JSON can't say, or the value that is nested too deep.
-pub fn object(field: &str, object: &Struct) -> Result<Map<String, Json>> {
+pub(super) fn object(field: &str, object: &Struct) -> Result<Map<String, Json>> {
     let object = json::read_struct(object).map_err(|inexact| {
         let inexact = inexact.within(field);
         let description = inexact.description();
@@ -134,7 +155,7 @@ pub fn object(field: &str, object: &Struct) -> Result<Map<String, Json>> {
 ///
 /// # Errors
 /// `PLUGIN_NOT_FOUND` if it is not an id (CONTRACT 1.5).
-pub fn plugin_id(text: &str) -> Result<PluginId> {
+pub(super) fn plugin_id(text: &str) -> Result<PluginId> {
     PluginId::from_path(text).map_err(|_| Error::plugin_not_found(text))
 }
 
@@ -142,13 +163,12 @@ pub fn plugin_id(text: &str) -> Result<PluginId> {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about this field if it is negative or out of range.
-pub fn duration(field: &str, duration: prost_types::Duration) -> Result<Duration> {
+pub(super) fn duration(field: &str, duration: prost_types::Duration) -> Result<Duration> {
     Duration::try_from(duration).map_err(|_| Error::field(field, "must be a length of time that is not negative"))
 }
 
 /// Who runs a plugin.
-#[must_use]
-pub fn mode(mode: Mode) -> v1::PluginMode {
+pub(super) fn mode(mode: Mode) -> v1::PluginMode {
     match mode {
         Mode::Supervised => v1::PluginMode::Supervised,
         Mode::External => v1::PluginMode::External,
@@ -159,7 +179,7 @@ pub fn mode(mode: Mode) -> v1::PluginMode {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about this field if there is no such mode.
-pub fn mode_filter(field: &str, number: i32) -> Result<Option<Mode>> {
+pub(super) fn mode_filter(field: &str, number: i32) -> Result<Option<Mode>> {
     match v1::PluginMode::try_from(number) {
         Ok(v1::PluginMode::Unspecified) => Ok(None),
         Ok(v1::PluginMode::Supervised) => Ok(Some(Mode::Supervised)),
@@ -169,8 +189,7 @@ pub fn mode_filter(field: &str, number: i32) -> Result<Option<Mode>> {
 }
 
 /// Whether a plugin should run.
-#[must_use]
-pub fn active_state(state: ActiveState) -> v1::ActiveState {
+pub(super) fn active_state(state: ActiveState) -> v1::ActiveState {
     match state {
         ActiveState::Active => v1::ActiveState::Active,
         ActiveState::Inactive => v1::ActiveState::Inactive,
@@ -181,7 +200,7 @@ pub fn active_state(state: ActiveState) -> v1::ActiveState {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about this field if it does not say.
-pub fn desired_state(field: &str, number: i32) -> Result<ActiveState> {
+pub(super) fn asked_active_state(field: &str, number: i32) -> Result<ActiveState> {
     match v1::ActiveState::try_from(number) {
         Ok(v1::ActiveState::Active) => Ok(ActiveState::Active),
         Ok(v1::ActiveState::Inactive) => Ok(ActiveState::Inactive),
@@ -191,8 +210,7 @@ pub fn desired_state(field: &str, number: i32) -> Result<ActiveState> {
 }
 
 /// What a plugin really does.
-#[must_use]
-pub fn state(state: State) -> v1::ReportedState {
+pub(super) fn state(state: State) -> v1::ReportedState {
     match state {
         State::Inactive => v1::ReportedState::Inactive,
         State::Starting => v1::ReportedState::Starting,
@@ -208,7 +226,7 @@ pub fn state(state: State) -> v1::ReportedState {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about this field if one does not exist or is not given.
-pub fn states(field: &str, numbers: &[i32]) -> Result<Vec<State>> {
+pub(super) fn states(field: &str, numbers: &[i32]) -> Result<Vec<State>> {
     let at = |index| format!("{field}[{index}]");
     numbers.iter().enumerate().map(|(index, number)| reported_state(&at(index), *number)).collect()
 }
@@ -228,8 +246,7 @@ fn reported_state(field: &str, number: i32) -> Result<State> {
 }
 
 /// What a token is good for.
-#[must_use]
-pub fn role(role: Role) -> v1::Role {
+pub(super) fn role(role: Role) -> v1::Role {
     match role {
         Role::Admin => v1::Role::Admin,
         Role::Viewer => v1::Role::Viewer,
@@ -241,7 +258,7 @@ pub fn role(role: Role) -> v1::Role {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about this field if it gives none.
-pub fn asked_role(field: &str, number: i32) -> Result<Role> {
+pub(super) fn asked_role(field: &str, number: i32) -> Result<Role> {
     match v1::Role::try_from(number) {
         Ok(v1::Role::Admin) => Ok(Role::Admin),
         Ok(v1::Role::Viewer) => Ok(Role::Viewer),
@@ -255,7 +272,7 @@ fn unspecified(field: &str) -> Error {
     Error::field(field, "must be given")
 }
 
-fn no_such(field: &str, number: i32) -> Error {
+pub(super) fn no_such(field: &str, number: i32) -> Error {
     Error::field(field, format!("{number} is not one of its values"))
 }
 

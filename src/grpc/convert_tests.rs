@@ -5,7 +5,7 @@ use prost::Message;
 use serde_json::json;
 
 use super::*;
-use crate::domain::{Commit, Desired, Digest, Plugin, Reported, access::AccessToken, events::EventCatalog};
+use crate::domain::{Desired, Digest, Plugin, Reported, access::AccessToken, events::EventCatalog};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -30,37 +30,50 @@ fn mk_plugin() -> Plugin {
         token_epoch: 1,
     };
     let reported = Reported { message: "exit status 42".to_owned(), ..Reported::inactive(created, 4) };
-    Plugin { id: PluginId::from(xid::new()), created, installed: 7, desired, reported, revision: 9, request_id: None }
+    Plugin { id: PluginId::from(xid::new()), created, installed: 7, desired, reported, revision: 9, request: None }
 }
 
 #[test]
 fn a_plugin_shows_what_is_desired_and_what_is_reported() {
     let source = mk_plugin();
-    let shown = plugin(&source, false);
+    let shown = plugin(&source);
     assert_eq!(shown.id, source.id.to_string());
-    assert_eq!((shown.mode(), shown.desired_state()), (v1::PluginMode::External, v1::ActiveState::Active));
-    assert_eq!((shown.generation, shown.revision, shown.configuration_revision), (5, 9, 3));
-    assert_eq!((shown.package_digest, shown.previous_package_digest), (Digest([1; 32]).to_string(), String::new()));
+    assert_eq!((shown.mode(), shown.active_state()), (v1::PluginMode::External, v1::ActiveState::Active));
+    assert_eq!((shown.generation, shown.revision, shown.configuration_revision), (5, 9, Some(3)));
+    assert_eq!((shown.package_digest, shown.previous_package_digest), (Some(Digest([1; 32]).to_string()), None));
     assert_eq!(shown.manifest.unwrap().fields["id"], Value::from("greeter"));
     let status = shown.status.unwrap();
     assert_eq!((status.state(), status.observed_generation), (v1::ReportedState::Inactive, 4));
-    assert_eq!((status.message.as_str(), status.pid, status.run_id.as_str()), ("exit status 42", 0, ""));
+    assert_eq!((status.message(), status.pid, &status.run_id), ("exit status 42", None, &None));
 }
 
 #[test]
-fn the_token_of_a_plugin_is_only_shown_when_it_is_to_be_revealed() {
-    assert_eq!(plugin(&mk_plugin(), false).token, "");
-    assert_eq!(plugin(&mk_plugin(), true).token, "sdprt_secret");
+fn the_token_of_a_plugin_is_only_shown_in_full() {
+    assert_eq!(plugin(&mk_plugin()).token, None);
+    assert_eq!(plugin_in_full(&mk_plugin()).token.as_deref(), Some("sdprt_secret"));
 }
 
 #[test]
-fn an_event_is_of_the_kind_that_the_filter_makes_of_it() {
-    let plugin = Arc::new(mk_plugin());
-    let commit =
-        Commit { revision: 9, time: plugin.created, before: None, is_removal: false, plugin: Arc::clone(&plugin) };
-    let event = event(&commit, EventKind::Removed, false);
-    assert_eq!((event.kind(), event.revision, event.plugin_id), (EventKind::Removed, 9, plugin.id.to_string()));
-    assert_eq!(event.plugin.unwrap().token, "");
+fn a_failure_says_what_is_known_of_how_it_ended() {
+    let mut source = mk_plugin();
+    let mut of = |exit: domain::Exit| {
+        let failure = domain::Failure::from(exit);
+        (source.reported.message, source.reported.details) = (failure.message, failure.details);
+        plugin(&source).status.unwrap().failure.unwrap()
+    };
+    let exited = of(domain::Exit { code: Some(42), signal: None });
+    assert_eq!((exited.stage(), &*exited.message), (Stage::Exit, "exit status 42"));
+    assert_eq!((exited.exit_code, exited.signal), (Some(42), None));
+    let killed = of(domain::Exit { code: None, signal: Some(9) });
+    assert_eq!((killed.exit_code, killed.signal), (None, Some(9)));
+    let stuck = domain::Failure::new(domain::Stage::Stop, "it can't be killed").with("pids", [7, 8]);
+    (source.reported.message, source.reported.details) = (stuck.message, stuck.details);
+    source.reported.details.insert(GOING_BACK_TO.to_owned(), json!("sha256:0"));
+    let stuck = plugin(&source).status.unwrap().failure.unwrap();
+    assert_eq!((stuck.stage(), &*stuck.survivors, stuck.going_back_to()), (Stage::Stop, &[7, 8][..], "sha256:0"));
+    source.reported.message.clear();
+    source.reported.details.clear();
+    assert_eq!(plugin(&source).status.unwrap().failure, None);
 }
 
 #[test]
@@ -116,7 +129,7 @@ fn the_largest_plugin_takes_less_than_half_of_what_clients_take() {
     let failure = domain::Failure::new(domain::Stage::Start, "x".repeat(1 << 20)).with("output", "x".repeat(1 << 20));
     source.reported.message = failure.message;
     source.reported.details = failure.details;
-    assert!(plugin(&source, true).encoded_len() <= 2 << 20);
+    assert!(plugin_in_full(&source).encoded_len() <= 2 << 20);
 }
 
 #[test]
@@ -132,7 +145,7 @@ fn every_state_mode_and_role_survives_the_way_there_and_back() {
     let numbers: Vec<i32> = all.iter().map(|one| state(*one).into()).collect();
     assert_eq!(states("states", &numbers).unwrap(), all);
     for one in [ActiveState::Active, ActiveState::Inactive] {
-        assert_eq!(desired_state("f", active_state(one).into()).unwrap(), one);
+        assert_eq!(asked_active_state("f", active_state(one).into()).unwrap(), one);
     }
     for one in [Mode::Supervised, Mode::External] {
         assert_eq!(mode_filter("f", mode(one).into()).unwrap(), Some(one));
@@ -149,7 +162,7 @@ fn what_is_not_given_or_not_known_is_a_fault_of_its_field() {
     assert_eq!(field(mode_filter("mode", 9).unwrap_err()), "mode");
     assert_eq!(field(states("states", &[1, 0]).unwrap_err()), "states[1]");
     for number in [0, 9] {
-        assert_eq!(field(desired_state("active_state", number).unwrap_err()), "active_state");
+        assert_eq!(field(asked_active_state("active_state", number).unwrap_err()), "active_state");
         assert_eq!(field(asked_role("role", number).unwrap_err()), "role");
     }
     let negative = prost_types::Duration { seconds: -1, nanos: 0 };

@@ -1,21 +1,89 @@
-//! The gRPC API: who may call, and what travels.
+//! The gRPC API, one file a service. `auth` decides who may call what, `convert` what travels, `status` how errors look.
 
-pub mod access;
-pub mod access_service;
-pub mod auth;
-mod bus_service;
-pub mod chunks;
-pub mod convert;
-pub mod pace;
-pub mod page;
-pub mod permissions;
-pub mod plugin_service;
+mod access;
+mod auth;
+mod bus;
+mod configuration;
+mod convert;
+mod log;
+mod pace;
+mod package;
+mod page;
+mod plugin;
 pub mod status;
-pub mod undecodable;
+mod streams;
+pub mod tokens;
+mod transfers;
+mod upload;
+mod wait;
+mod watch;
 
-pub use access::{Access, Caller};
-pub use access_service::{AccessService, TokenStore};
-pub use auth::{AuthLayer, caller};
-pub use bus_service::BusService;
-pub use plugin_service::PluginService;
-pub use status::status;
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use self::transfers::Transfers;
+pub use self::{
+    access::{AccessService, TokenStore, keep_purged},
+    auth::{AuthLayer, caller},
+    bus::BusService,
+    status::explained,
+    tokens::{Access, Caller},
+};
+use crate::{
+    domain::{Error, Reason, events::EventCatalog},
+    fetch,
+    logs::Logs,
+    store::Store,
+    supervisor::{Handle, Packages},
+};
+
+type Answer<T> = Result<Response<T>, Status>;
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// What the services about plugins are made of.
+pub struct Parts {
+    /// Plugins.
+    pub handle: Handle,
+    /// Packages.
+    pub packages: Arc<Packages>,
+    /// What plugins print.
+    pub logs: Logs,
+    /// Earlier configurations.
+    pub store: Store,
+    /// Events that manifests may name.
+    pub catalog: EventCatalog,
+    /// How packages are downloaded.
+    pub fetch: fetch::Options,
+    /// How often an idle watch hears something, unless it says.
+    pub heartbeat: Duration,
+    /// The longest that a watch may last; none: no limit.
+    pub watch_max_age: Option<Duration>,
+    /// Supervised plugins are not run here (CONTRACT 1.2).
+    pub is_disabled: bool,
+    /// Ends streams.
+    pub draining: CancellationToken,
+}
+
+/// The services about plugins: `PluginService`, `PackageService`, `ConfigurationService` and `LogService`.
+#[derive(Clone)]
+pub struct Services(Arc<Parts>, Arc<Transfers>);
+
+impl Services {
+    /// The services over these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts), Arc::default())
+    }
+
+    /// Who calls, unless plugins are disabled altogether.
+    fn admit<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        if self.0.is_disabled {
+            let message = "This plugd has not enabled plugins.";
+            return Err(Error::new(Reason::PluginsDisabled, message).with("disabled", "plugins").into());
+        }
+        caller(request)
+    }
+}

@@ -8,19 +8,19 @@ use crate::domain::{Error, Reason};
 
 /// What a transfer may take.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(super) struct Pace {
     /// From one message to the next.
-    pub idle: Duration,
+    pub(super) idle: Duration,
     /// Bytes a second that have to travel, on the whole.
-    pub min_rate: u64,
+    pub(super) min_rate: u64,
     /// How far a transfer may be behind that rate, at its beginning too.
-    pub grace: Duration,
+    pub(super) grace: Duration,
     /// All of it, however fast it is.
-    pub total: Duration,
+    pub(super) total: Duration,
 }
 
 /// Of packages, in and out: the largest takes ten minutes at 86 KB/s, a small one half a minute at any rate.
-pub const PACKAGES: Pace = Pace {
+pub(super) const PACKAGES: Pace = Pace {
     idle: Duration::from_secs(30),
     min_rate: 32 * 1024,
     grace: Duration::from_secs(30),
@@ -29,7 +29,7 @@ pub const PACKAGES: Pace = Pace {
 
 /// A transfer under way.
 #[derive(Debug)]
-pub struct Travel {
+pub(super) struct Travel {
     pace: Pace,
     begun: Instant,
     bytes: u64,
@@ -37,15 +37,14 @@ pub struct Travel {
 
 impl Pace {
     /// A transfer that begins now.
-    #[must_use]
-    pub fn begin(self) -> Travel {
+    pub(super) fn begin(self) -> Travel {
         Travel { pace: self, begun: Instant::now(), bytes: 0 }
     }
 }
 
 impl Travel {
     /// So many bytes more have travelled.
-    pub fn advance(&mut self, bytes: usize) {
+    pub(super) fn advance(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
@@ -53,7 +52,7 @@ impl Travel {
     ///
     /// # Errors
     /// `TOO_SLOW`: it takes longer than the transfer has.
-    pub async fn step<T>(&self, step: impl Future<Output = T>) -> Result<T, Error> {
+    pub(super) async fn step<T>(&self, step: impl Future<Output = T>) -> Result<T, Error> {
         tokio::time::timeout_at(self.deadline(), step).await.map_err(|_| self.too_slow())
     }
 

@@ -1,33 +1,36 @@
 //! Pages of lists: how many, after what, and the opaque token for the next one.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use prost::Message;
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
-use crate::domain::{Error, PluginId, Result, TokenId, plugin};
+use crate::domain::{Error, Result};
 
 /// How large the pages of one list are.
 #[derive(Debug, Clone, Copy)]
-pub struct Sizes {
+pub(super) struct Sizes {
     /// When the request does not say.
-    pub default: usize,
+    pub(super) default: usize,
     /// At the most.
-    pub max: usize,
+    pub(super) max: usize,
 }
 
 /// Pages of `ListPlugins`.
-pub const PLUGINS: Sizes = Sizes { default: 100, max: 1000 };
+pub(super) const PLUGINS: Sizes = Sizes { default: 100, max: 1000 };
 
 /// Pages of `ListConfigurationRevisions`.
-pub const REVISIONS: Sizes = Sizes { default: 20, max: 100 };
+pub(super) const REVISIONS: Sizes = Sizes { default: 20, max: 100 };
 
 /// Pages of `ListTokens`: a thousand with the longest names have half a megabyte.
-pub const TOKENS: Sizes = Sizes { default: 100, max: 1000 };
+pub(super) const TOKENS: Sizes = Sizes { default: 100, max: 1000 };
 
 /// A page ends before it has this many bytes: clients take messages of 4 MiB.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// What a page still has room for.
 #[derive(Debug)]
-pub struct Room {
+pub(super) struct Room {
     items: usize,
     bytes: usize,
     is_whole: bool,
@@ -35,14 +38,13 @@ pub struct Room {
 
 impl Room {
     /// Of a page with so many items.
-    #[must_use]
-    pub const fn new(items: usize) -> Self {
+    pub(super) const fn new(items: usize) -> Self {
         Self { items, bytes: PAGE_BYTES, is_whole: true }
     }
 
     /// Gives room to an item of so many bytes, if there is enough; for the first there is, so that the next page is
     /// another one.
-    pub fn take(&mut self, bytes: usize) -> bool {
+    pub(super) fn take(&mut self, bytes: usize) -> bool {
         let has_room = self.is_whole || (self.items > 0 && bytes <= self.bytes);
         if has_room {
             self.items = self.items.saturating_sub(1);
@@ -53,62 +55,11 @@ impl Room {
     }
 }
 
-/// What a page can start after. Each list has a mark of its own, so that one does not take another's tokens.
-pub trait Place: Sized {
-    /// The first byte of its tokens.
-    const MARK: u8;
-
-    /// Its bytes in a token.
-    fn to_bytes(&self) -> Vec<u8>;
-
-    /// Reads it back.
-    fn from_bytes(bytes: &[u8]) -> Option<Self>;
-}
-
-/// A plugin, by its installation.
-impl Place for plugin::Place {
-    const MARK: u8 = b'p';
-
-    fn to_bytes(&self) -> Vec<u8> {
-        [&self.0.to_be_bytes()[..], self.1.as_bytes()].concat()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (installed, id) = bytes.split_first_chunk()?;
-        Some((u64::from_be_bytes(*installed), PluginId::from_bytes(id.try_into().ok()?)))
-    }
-}
-
-impl Place for TokenId {
-    const MARK: u8 = b't';
-
-    fn to_bytes(&self) -> Vec<u8> {
-        self.as_bytes().to_vec()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(TokenId::from_bytes)
-    }
-}
-
-/// The revision of a configuration.
-impl Place for u64 {
-    const MARK: u8 = b'r';
-
-    fn to_bytes(&self) -> Vec<u8> {
-        self.to_be_bytes().to_vec()
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self::from_be_bytes)
-    }
-}
-
 /// How many items a page may have: 0 means the default, and more than the most is the most (AIP-158).
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about a `page_size` below 0.
-pub fn size(asked: i32, sizes: Sizes) -> Result<usize> {
+pub(super) fn size(asked: i32, sizes: Sizes) -> Result<usize> {
     match usize::try_from(asked) {
         Ok(0) => Ok(sizes.default),
         Ok(size) => Ok(size.min(sizes.max)),
@@ -116,31 +67,43 @@ pub fn size(asked: i32, sizes: Sizes) -> Result<usize> {
     }
 }
 
-/// What the page starts after; none for the first page.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` about `page_token` if it is not one that this list gave.
-pub fn after<P: Place>(token: &str) -> Result<Option<P>> {
-    if token.is_empty() {
-        return Ok(None);
-    }
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-    let place = bytes.as_deref().and_then(|bytes| bytes.strip_prefix(&[P::MARK])).and_then(P::from_bytes);
-    let refusal = || Error::field("page_token", "must be the next_page_token of the page before, unchanged");
-    place.map(Some).ok_or_else(refusal)
-}
+/// One list with its filters. A page token begins with this, so that it is good for nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct List([u8; 8]);
 
-/// The token of the page after this place.
-#[must_use]
-pub fn token<P: Place>(last: &P) -> String {
-    let mut bytes = vec![P::MARK];
-    bytes.extend(last.to_bytes());
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+impl List {
+    /// The list of this method with these filters: its request without the page.
+    pub(super) fn new(method: &str, filters: &impl Message) -> Self {
+        let hash = Sha256::new().chain_update(method).chain_update(filters.encode_to_vec()).finalize();
+        Self(std::array::from_fn(|index| hash[index]))
+    }
+
+    /// What the page starts after; none for the first page.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` about `page_token` if it is not one that this list gave for these filters.
+    pub(super) fn after<P: DeserializeOwned>(self, token: &str) -> Result<Option<P>> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
+        let place = bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes.strip_prefix(&self.0)?).ok());
+        let refusal = "must be the next_page_token of the page before, unchanged, with the same filters";
+        place.map(Some).ok_or_else(|| Error::field("page_token", refusal))
+    }
+
+    /// The token of the page after this place.
+    pub(super) fn token(self, last: &impl Serialize) -> String {
+        // Ids and numbers have a JSON form.
+        let place = serde_json::to_vec(last).unwrap_or_default();
+        BASE64_URL_SAFE_NO_PAD.encode([&self.0[..], &place].concat())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{api::v1::ListPluginsRequest, domain::PluginId};
 
     #[test]
     fn a_page_has_at_most_the_most_and_a_negative_size_is_a_fault_of_that_field() {
@@ -164,19 +127,25 @@ mod tests {
         assert_eq!([PAGE_BYTES + 1, 1].map(|bytes| room.take(bytes)), [true, false]);
     }
 
-    #[test]
-    fn a_token_leads_back_to_its_place() {
-        let place = (5_u64, PluginId::from(xid::new()));
-        assert_eq!(after(&token(&place)).unwrap(), Some(place));
-        assert_eq!(after(&token(&7_u64)).unwrap(), Some(7_u64));
-        assert_eq!(after::<u64>("").unwrap(), None);
+    fn list(method: &str, manifest_id: &str) -> List {
+        List::new(method, &ListPluginsRequest { manifest_id: Some(manifest_id.to_owned()), ..Default::default() })
     }
 
     #[test]
-    fn a_token_of_another_list_or_of_nobody_is_refused() {
-        let foreign = token(&(5_u64, PluginId::from(xid::new())));
-        for text in [foreign.as_str(), "x", "é", "cg", "AAAA"] {
-            assert_eq!(after::<u64>(text).unwrap_err().violations[0].field, "page_token", "{text}");
+    fn a_token_leads_back_to_its_place() {
+        let (place, list) = ((5_u64, PluginId::from(xid::new())), list("ListPlugins", "a"));
+        assert_eq!(list.after(&list.token(&place)).unwrap(), Some(place));
+        assert_eq!(list.after(&list.token(&7_u64)).unwrap(), Some(7_u64));
+        assert_eq!(list.after::<u64>("").unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_of_another_list_of_other_filters_or_of_nobody_is_refused() {
+        let here = list("ListPlugins", "a");
+        let place = here.token(&(5_u64, PluginId::from(xid::new())));
+        let foreign = [list("ListTokens", "a").token(&7_u64), list("ListPlugins", "b").token(&7_u64), place];
+        for text in foreign.iter().map(String::as_str).chain(["x", "é", "cg", "AAAA"]) {
+            assert_eq!(here.after::<u64>(text).unwrap_err().violations[0].field, "page_token", "{text}");
         }
     }
 }

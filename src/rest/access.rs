@@ -57,7 +57,7 @@ const TRANSFERRING: Duration = Duration::from_secs(300 + 600 + 330);
 pub(super) struct Caller {
     /// What their calls carry.
     pub(super) credential: MetadataValue<Ascii>,
-    role: Role,
+    pub(super) role: Role,
 }
 
 /// Refuses a request without a good credential, of a role that may not do this, or with a cookie from another site; then runs
@@ -130,7 +130,7 @@ impl Callers {
         let answer = app.backend.access().who_am_i(request::call(WhoAmIRequest {}, &metadata)).await?.into_inner();
         if !system::has_plugins(app).await {
             // Then the service refuses whatever is asked of plugins, and says why.
-            app.backend.unary().list_plugins(request::call(ListPluginsRequest::default(), &metadata)).await?;
+            app.backend.plugins().list_plugins(request::call(ListPluginsRequest::default(), &metadata)).await?;
         }
         let role = answer.token.unwrap_or_default().role();
         self.remember(hash, role);

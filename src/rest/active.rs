@@ -36,8 +36,8 @@ async fn set(
     JsonObject(props): JsonObject,
 ) -> Result<Response, Problem> {
     let active_state = desired(body::string(&props, "active", STATES)?)?.into();
-    let request = SetActiveStateRequest { plugin_id, active_state, return_immediately: respond.0, wait_timeout: None };
-    let changed = api.app.backend.unary().set_active_state(api.request(request)).await?;
+    let request = SetActiveStateRequest { plugin_id, active_state, wait: respond.wait(), if_generation: None };
+    let changed = api.app.backend.plugins().set_active_state(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }
 
@@ -64,7 +64,7 @@ fn desired(word: &str) -> Result<ActiveState, Problem> {
     responses(Settled)
 )]
 async fn restart(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
-    let request = RestartPluginRequest { plugin_id, return_immediately: respond.0, wait_timeout: None };
-    let changed = api.app.backend.unary().restart_plugin(api.request(request)).await?;
+    let request = RestartPluginRequest { plugin_id, wait: respond.wait(), if_generation: None };
+    let changed = api.app.backend.plugins().restart_plugin(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }

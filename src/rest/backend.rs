@@ -9,7 +9,14 @@ use tonic_health::pb::health_client::HealthClient;
 use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::upload;
-use crate::api::v1::{access_service_client::AccessServiceClient, plugin_service_client::PluginServiceClient};
+use crate::api::{
+    MAX_MESSAGE,
+    v1::{
+        access_service_client::AccessServiceClient, configuration_service_client::ConfigurationServiceClient,
+        log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
+        plugin_service_client::PluginServiceClient,
+    },
+};
 
 /// What carries calls: a service in memory or a channel.
 pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
@@ -36,14 +43,34 @@ impl Backend {
         Self { unary: boxed(unary), bulk: boxed(bulk) }
     }
 
-    /// A client for calls with one short answer.
-    pub(super) fn unary(&self) -> PluginServiceClient<Transport> {
-        PluginServiceClient::new(self.unary.clone()).max_decoding_message_size(crate::api::MAX_MESSAGE)
+    /// A client of plugins for calls with one short answer.
+    pub(super) fn plugins(&self) -> PluginServiceClient<Transport> {
+        PluginServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// A client for streams, uploads and downloads.
-    pub(super) fn bulk(&self) -> PluginServiceClient<Transport> {
-        PluginServiceClient::new(self.bulk.clone()).max_decoding_message_size(crate::api::MAX_MESSAGE)
+    /// A client of plugins for watches and uploads.
+    pub(super) fn plugins_in_bulk(&self) -> PluginServiceClient<Transport> {
+        PluginServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// A client of packages for calls with one short answer.
+    pub(super) fn packages(&self) -> PackageServiceClient<Transport> {
+        PackageServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// A client of packages for uploads and downloads.
+    pub(super) fn packages_in_bulk(&self) -> PackageServiceClient<Transport> {
+        PackageServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// A client of configurations.
+    pub(super) fn configurations(&self) -> ConfigurationServiceClient<Transport> {
+        ConfigurationServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// A client of logs.
+    pub(super) fn logs(&self) -> LogServiceClient<Transport> {
+        LogServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// A client that tells who calls.

@@ -11,7 +11,7 @@ use super::{
     schemas::PluginManifest,
     views::{Plugin, PluginToken},
 };
-use crate::api::v1::{CycleTokenRequest, UpdateManifestRequest};
+use crate::api::v1::{GetPluginRequest, PluginView, RotateTokenRequest, UpdateManifestRequest};
 
 pub(super) fn routes() -> Vec<Routes> {
     vec![routes!(rotate_token), routes!(update_manifest)]
@@ -26,9 +26,10 @@ pub(super) fn routes() -> Vec<Routes> {
     responses((status = 200, body = PluginToken), (status = 400)),
 )]
 async fn rotate_token(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = api.request(CycleTokenRequest { plugin_id });
-    let cycled = api.app.backend.unary().cycle_token(request).await?.into_inner();
-    Ok(request::json(&PluginToken { token: cycled.token }))
+    let request = api.request(RotateTokenRequest { plugin_id, if_generation: None });
+    let plugin = api.app.backend.plugins().rotate_token(request).await?.into_inner().plugin;
+    let token = plugin.and_then(|plugin| plugin.token).ok_or_else(Problem::internal)?;
+    Ok(request::json(&PluginToken { token }))
 }
 
 /// Replaces the manifest of an external plugin, which has to connect again.
@@ -45,7 +46,11 @@ async fn update_manifest(
     PluginId(plugin_id): PluginId,
     JsonObject(manifest): JsonObject,
 ) -> Result<Response, Problem> {
-    let request = UpdateManifestRequest { plugin_id, manifest: Some(body::to_struct(manifest).await?) };
-    let updated = api.app.backend.unary().update_manifest(api.request(request)).await?;
-    request::plugin(updated.into_inner().plugin)
+    let manifest = Some(body::to_struct(manifest).await?);
+    let request = UpdateManifestRequest { plugin_id: plugin_id.clone(), manifest, if_generation: None };
+    let mut client = api.app.backend.plugins();
+    client.update_manifest(api.request(request)).await?;
+    // Only a read shows the token (CONTRACT 2).
+    let request = GetPluginRequest { plugin_id, view: PluginView::Full.into() };
+    request::plugin(client.get_plugin(api.request(request)).await?.into_inner().plugin)
 }

@@ -29,7 +29,7 @@ pub(super) fn routes() -> Vec<Routes> {
 )]
 async fn follow(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = StreamLogsRequest { plugin_ids: vec![plugin_id], follow: true, ..Default::default() };
-    let batches = api.app.backend.bulk().stream_logs(api.request(request)).await?.into_inner();
+    let batches = api.app.backend.logs().stream_logs(api.request(request)).await?.into_inner();
     let batches = batches.scan((), |(), batch| ready(batch.inspect_err(log_end).ok()));
     let until_end = batches.map(Some).chain(stream::once(ready(None)));
     Ok(sse::response(until_end.scan(Events::default(), |events, batch| ready(Some(events.next(batch))))))

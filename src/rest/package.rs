@@ -42,7 +42,7 @@ pub(super) fn routes() -> Vec<Routes> {
 )]
 async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
     let request = api.request(DownloadPackageRequest { plugin_id });
-    let mut parts = api.app.backend.bulk().download_package(request).await?.into_inner();
+    let mut parts = api.app.backend.packages_in_bulk().download_package(request).await?.into_inner();
     let Some(download::Part::Header(header)) = parts.message().await?.and_then(|message| message.part) else {
         return Err(Problem::internal());
     };
@@ -86,10 +86,10 @@ async fn replace(
     respond: RespondAsync,
     upload: Result<Upload, Problem>,
 ) -> Result<Response, Problem> {
-    let header = update::Header { plugin_id, return_immediately: respond.0, ..Default::default() };
+    let header = update::Header { plugin_id, wait: respond.wait(), ..Default::default() };
     let header = UpdatePackageRequest { part: Some(update::Part::Header(header)) };
     let chunk = |bytes: Bytes| UpdatePackageRequest { part: Some(update::Part::Chunk(bytes.into())) };
-    let mut client = api.app.backend.bulk();
+    let mut client = api.app.backend.packages_in_bulk();
     let sent = match upload {
         Ok(upload) => {
             let call = |request| async move { client.update_package(request).await };
@@ -108,7 +108,7 @@ async fn replace(
 /// 3.10). The service says it of an empty archive too, which it takes for no plugin.
 async fn earlier_fault(api: &Api, header: UpdatePackageRequest) -> Option<Problem> {
     let nothing = api.request(stream::once(ready(header)));
-    let problem = Problem::from(api.app.backend.bulk().update_package(nothing).await.err()?);
+    let problem = Problem::from(api.app.backend.packages_in_bulk().update_package(nothing).await.err()?);
     matches!(problem.reason(), "PLUGIN_NOT_FOUND" | "EXTERNAL_PLUGIN").then_some(problem)
 }
 
@@ -122,7 +122,7 @@ async fn earlier_fault(api: &Api, header: UpdatePackageRequest) -> Option<Proble
     responses(Settled)
 )]
 async fn rollback(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
-    let request = RollbackPackageRequest { plugin_id, return_immediately: respond.0, wait_timeout: None };
-    let changed = api.app.backend.unary().rollback_package(api.request(request)).await?;
+    let request = RollbackPackageRequest { plugin_id, wait: respond.wait(), if_generation: None };
+    let changed = api.app.backend.packages().rollback_package(api.request(request)).await?;
     respond.plugin(changed.into_inner().plugin)
 }

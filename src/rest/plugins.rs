@@ -23,8 +23,8 @@ use super::{
     views::{Plugin, PluginList},
 };
 use crate::api::v1::{
-    self, DeletePluginRequest, GetPluginRequest, InstallPluginFromUrlRequest, InstallPluginRequest, ListPluginsRequest,
-    ListPluginsResponse, RegisterExternalPluginRequest,
+    self, DeletePluginRequest, GetPluginRequest, InstallPluginRequest, ListPluginsRequest, ListPluginsResponse,
+    RegisterExternalPluginRequest,
     install_plugin_request::{Header, Part},
 };
 
@@ -76,8 +76,9 @@ fn text_of(plugins: Vec<v1::Plugin>, separator: &mut &'static str) -> Result<Str
 }
 
 async fn page(api: &Api, page_token: String) -> Result<ListPluginsResponse, Status> {
-    let request = ListPluginsRequest { page_size: PAGE, page_token, ..Default::default() };
-    let answer = timeout(QUICK, api.app.backend.unary().list_plugins(api.request(request))).await;
+    let view = api.view().into();
+    let request = ListPluginsRequest { page_size: PAGE, page_token, view, ..Default::default() };
+    let answer = timeout(QUICK, api.app.backend.plugins().list_plugins(api.request(request))).await;
     Ok(answer.map_err(|_| Status::deadline_exceeded("no page of plugins came"))??.into_inner())
 }
 
@@ -90,8 +91,8 @@ async fn page(api: &Api, page_token: String) -> Result<ListPluginsResponse, Stat
     responses((status = 200, body = Plugin)),
 )]
 async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = api.request(GetPluginRequest { plugin_id });
-    request::plugin(api.app.backend.unary().get_plugin(request).await?.into_inner().plugin)
+    let request = api.request(GetPluginRequest { plugin_id, view: api.view().into() });
+    request::plugin(api.app.backend.plugins().get_plugin(request).await?.into_inner().plugin)
 }
 
 /// Stops a plugin and removes it with its files.
@@ -103,7 +104,8 @@ async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Proble
     responses((status = 204), (status = 400), (status = 502)),
 )]
 async fn delete(api: Api, PluginId(plugin_id): PluginId) -> Result<StatusCode, Problem> {
-    api.app.backend.unary().delete_plugin(api.request(DeletePluginRequest { plugin_id })).await?;
+    let request = api.request(DeletePluginRequest { plugin_id, if_generation: None });
+    api.app.backend.plugins().delete_plugin(request).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -138,7 +140,7 @@ async fn add(api: Api, request: Request) -> Result<Response, Problem> {
 async fn install(api: Api, upload: Upload) -> Result<Response, Problem> {
     let header = InstallPluginRequest { part: Some(Part::Header(Header::default())) };
     let chunk = |bytes: Bytes| InstallPluginRequest { part: Some(Part::Chunk(bytes.into())) };
-    let mut client = api.app.backend.bulk();
+    let mut client = api.app.backend.plugins_in_bulk();
     let call = |request| async move { client.install_plugin(request).await };
     let installed = upload.send(&api, (header, chunk), call).await.map_err(Problem::about_a_package)?;
     request::plugin(installed.plugin)
@@ -149,15 +151,16 @@ async fn install_from_url(api: Api, props: &Map<String, Value>) -> Result<Respon
     if url.is_empty() {
         return Err(Problem::invalid("url", "is empty"));
     }
-    let request = api.request(InstallPluginFromUrlRequest { url });
-    let installed = api.app.backend.unary().install_plugin_from_url(request).await;
+    let header = Part::Header(Header { url: Some(url), ..Header::default() });
+    let messages = stream::once(ready(InstallPluginRequest { part: Some(header) }));
+    let installed = api.app.backend.plugins().install_plugin(api.request(messages)).await;
     let installed = installed.map_err(|status| Problem::from(status).about_a_package())?;
     request::plugin(installed.into_inner().plugin)
 }
 
 async fn register(api: Api, props: &mut Map<String, Value>) -> Result<Response, Problem> {
     let manifest = Some(body::to_struct(body::take_object(props, "manifest")?).await?);
-    let request = api.request(RegisterExternalPluginRequest { manifest });
-    let registered = api.app.backend.unary().register_external_plugin(request).await?;
+    let request = api.request(RegisterExternalPluginRequest { manifest, request_id: None });
+    let registered = api.app.backend.plugins().register_external_plugin(request).await?;
     request::plugin(registered.into_inner().plugin)
 }

@@ -21,7 +21,7 @@ use tonic::{
 use tracing::Span;
 
 use super::{App, access::Caller, body::JSON, error::Problem, views};
-use crate::api::v1;
+use crate::api::v1::{self, PluginView, Role};
 
 /// Name of the path parameter with a plugin's id.
 pub(super) const PLUGIN_ID: &str = "plugin_instance_id";
@@ -37,6 +37,7 @@ const RESPOND_ASYNC: &str = "respond-async";
 pub(super) struct Api {
     /// What every handler may use.
     pub(super) app: App,
+    role: Role,
     metadata: Metadata,
 }
 
@@ -48,6 +49,11 @@ impl Api {
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         call(message, &self.metadata)
     }
+
+    /// How much of a plugin the caller may see: reads show the token of an external plugin to whoever may (CONTRACT 2).
+    pub(super) fn view(&self) -> PluginView {
+        if self.role == Role::Admin { PluginView::Full } else { PluginView::Basic }
+    }
 }
 
 impl FromRequestParts<App> for Api {
@@ -55,7 +61,7 @@ impl FromRequestParts<App> for Api {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<Caller>().ok_or_else(Problem::internal)?;
-        Ok(Self { app: app.clone(), metadata: metadata(&caller.credential, &parts.headers) })
+        Ok(Self { app: app.clone(), role: caller.role, metadata: metadata(&caller.credential, &parts.headers) })
     }
 }
 
@@ -156,6 +162,11 @@ impl<S: Sync> FromRequestParts<S> for RespondAsync {
 }
 
 impl RespondAsync {
+    /// How long the service is to wait: not at all, or as long as it likes.
+    pub(super) fn wait(&self) -> Option<prost_types::Duration> {
+        self.0.then(prost_types::Duration::default)
+    }
+
     /// The plugin, with 202 when it has not been waited for (RFC 7240).
     pub(super) fn plugin(self, changed: Option<v1::Plugin>) -> Result<Response, Problem> {
         let mut response = plugin(changed)?;

@@ -137,7 +137,7 @@ pub(super) enum LogEventName {
 #[derive(ToSchema)]
 pub(super) struct WatchEvents {
     event: WatchEventName,
-    /// A cursor: what Last-Event-ID and the parameter after take.
+    /// A cursor: what Last-Event-ID and the parameter cursor take.
     #[schema(nullable = false)]
     id: Option<String>,
     #[schema(content_media_type = "application/json")]

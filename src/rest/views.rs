@@ -4,24 +4,13 @@ use jiff::Timestamp;
 use prost_types::Struct;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use utoipa::{
-    ToSchema,
-    openapi::{
-        Object,
-        schema::{SchemaType, Type},
-    },
-};
+use utoipa::ToSchema;
 
-use super::schemas::{DesiredState, JsonObject, PluginState, StoredManifest};
+use super::schemas::{DesiredState, PluginState, StoredManifest};
 use crate::api::{
     json,
-    v1::{
-        self, ActiveState, PluginMode, PluginStatus as Reported, ReportedState, configuration_field::Type as FieldType,
-    },
+    v1::{self, ActiveState, PluginMode, PluginStatus as Reported, ReportedState, failure::Stage},
 };
-
-/// Key of a stopping plugin's details with the state that it leaves.
-const STOPPING_FROM: &str = "stopping_from";
 
 /// What the API puts before the name of a state.
 const PREFIX: &str = "REPORTED_STATE_";
@@ -116,8 +105,7 @@ pub(super) struct PluginActive {
 pub(super) struct PluginError {
     active_state: &'static str,
     message: String,
-    #[schema(value_type = JsonObject)]
-    details: Map<String, Value>,
+    details: PluginFailure,
 }
 
 /// The plugin failed and will be started again.
@@ -126,8 +114,31 @@ pub(super) struct PluginError {
 pub(super) struct PluginRestarting {
     active_state: &'static str,
     message: String,
-    #[schema(value_type = JsonObject)]
-    details: Map<String, Value>,
+    details: PluginFailure,
+}
+
+/// What is known of a failure (CONTRACT 8.3).
+#[derive(Serialize, ToSchema)]
+pub(super) struct PluginFailure {
+    runtime_provider: &'static str,
+    /// Where in a run it failed: `start`, `connect`, `link`, `exit` or `stop`.
+    stage: &'static str,
+    error: String,
+    /// -1 if the process ended by a signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    signal: Option<i32>,
+    /// Processes that can't be killed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pids: Vec<u32>,
+    /// The package that plugd goes back to because of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    going_back_to: Option<String>,
 }
 
 /// A plugin that is being stopped shows the state that it leaves until nothing of it runs any more.
@@ -159,9 +170,9 @@ pub(super) struct SupervisedConnection {
 #[derive(Serialize, ToSchema)]
 pub(super) struct ExternalConnection {
     mode: &'static str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    #[schema(required = false)]
-    token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    token: Option<String>,
 }
 
 /// What plugd knows of a plugin beyond the contract, where no client takes it for something else.
@@ -179,56 +190,24 @@ pub(super) struct PluginExtras {
     restart_count: u32,
     degraded: bool,
     events_dropped: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    pid: u32,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    run_id: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    package_digest: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    previous_package_digest: String,
-}
-
-/// The fields that a manifest declares.
-#[derive(Serialize, ToSchema)]
-pub(super) struct PluginConfigurationSchema {
-    pub(super) fields: Vec<PluginConfigurationField>,
-}
-
-/// A field that a form asks for.
-#[derive(Serialize, ToSchema)]
-pub(super) struct PluginConfigurationField {
-    r#type: PluginConfigurationFieldType,
-    id: String,
-    label: String,
-    description: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(schema_with = scalar, required = false)]
-    default: Option<Value>,
-}
-
-/// What a field's value is.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum PluginConfigurationFieldType {
-    String,
-    Number,
-    Boolean,
-}
-
-fn scalar() -> Object {
-    Object::with_type(SchemaType::from_iter([Type::String, Type::Number, Type::Boolean]))
+    #[schema(nullable = false)]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    run_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    package_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    previous_package_digest: Option<String>,
 }
 
 /// The new token of an external plugin.
 #[derive(Serialize, ToSchema)]
 pub(super) struct PluginToken {
     pub(super) token: String,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// A protobuf struct as an object; none is an empty one.
@@ -262,9 +241,8 @@ impl From<v1::Plugin> for Plugin {
 
 impl From<&Reported> for PluginStatus {
     fn from(reported: &Reported) -> Self {
-        let since = time(reported.since.as_ref());
-        let details = object(reported.details.as_ref());
-        let message = reported.message.clone();
+        let since = time(reported.state_time.as_ref());
+        let failure = reported.failure.clone().unwrap_or_default();
         match reported.state() {
             ReportedState::Inactive | ReportedState::Unspecified => {
                 Self::Inactive(PluginInactive { active_state: "inactive", deactivated_at: since })
@@ -272,11 +250,15 @@ impl From<&Reported> for PluginStatus {
             ReportedState::Starting => Self::starting(since, None),
             ReportedState::Connecting => Self::connecting(since, None),
             ReportedState::Active => Self::active(since, None),
-            ReportedState::Stopping => Self::stopping(details.get(STOPPING_FROM).and_then(Value::as_str), since),
+            ReportedState::Stopping => Self::stopping(reported.stopping_from(), since),
             ReportedState::Restarting => {
+                let (message, details) = (failure.message.clone(), failure.into());
                 Self::Restarting(PluginRestarting { active_state: "restarting", message, details })
             }
-            ReportedState::Error => Self::Error(PluginError { active_state: "error", message, details }),
+            ReportedState::Error => {
+                let (message, details) = (failure.message.clone(), failure.into());
+                Self::Error(PluginError { active_state: "error", message, details })
+            }
         }
     }
 }
@@ -295,13 +277,38 @@ impl PluginStatus {
     }
 
     /// Clients have no word for this state: it is the one that is being left, with a transition beside it.
-    fn stopping(from: Option<&str>, since: Timestamp) -> Self {
+    fn stopping(from: ReportedState, since: Timestamp) -> Self {
         let transition = Some(PluginTransition::Stopping);
         match from {
-            Some("starting") => Self::starting(since, transition),
-            Some("connecting") => Self::connecting(since, transition),
+            ReportedState::Starting => Self::starting(since, transition),
+            ReportedState::Connecting => Self::connecting(since, transition),
             _ => Self::active(since, transition),
         }
+    }
+}
+
+impl From<v1::Failure> for PluginFailure {
+    fn from(failure: v1::Failure) -> Self {
+        Self {
+            runtime_provider: "local",
+            stage: stage(failure.stage()),
+            exit_code: failure.exit_code.or(failure.signal.map(|_| -1)),
+            signal: failure.signal,
+            pids: failure.survivors,
+            going_back_to: failure.going_back_to,
+            error: failure.message,
+        }
+    }
+}
+
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Unspecified => "unknown",
+        Stage::Start => "start",
+        Stage::Connect => "connect",
+        Stage::Link => "link",
+        Stage::Exit => "exit",
+        Stage::Stop => "stop",
     }
 }
 
@@ -321,13 +328,13 @@ impl PluginConnection {
 impl PluginExtras {
     fn of(plugin: &v1::Plugin, reported: &Reported) -> Self {
         Self {
-            desired_state: if plugin.desired_state() == ActiveState::Active { "active" } else { "inactive" },
+            desired_state: if plugin.active_state() == ActiveState::Active { "active" } else { "inactive" },
             generation: plugin.generation,
             observed_generation: reported.observed_generation,
             revision: plugin.revision,
-            configuration_revision: plugin.configuration_revision,
+            configuration_revision: plugin.configuration_revision(),
             state: name_of(reported.state()),
-            since: time(reported.since.as_ref()),
+            since: time(reported.state_time.as_ref()),
             restart_count: reported.restart_count,
             degraded: reported.degraded,
             events_dropped: reported.events_dropped,
@@ -348,21 +355,4 @@ fn name_of(state: ReportedState) -> String {
 pub(super) fn state_of(name: &str) -> Option<ReportedState> {
     let found = ReportedState::from_str_name(&format!("{PREFIX}{}", name.to_ascii_uppercase()))?;
     (found != ReportedState::Unspecified && name_of(found) == name).then_some(found)
-}
-
-impl From<&v1::ConfigurationField> for PluginConfigurationField {
-    fn from(field: &v1::ConfigurationField) -> Self {
-        let kind = match field.r#type() {
-            FieldType::Number => PluginConfigurationFieldType::Number,
-            FieldType::Boolean => PluginConfigurationFieldType::Boolean,
-            FieldType::String | FieldType::Unspecified => PluginConfigurationFieldType::String,
-        };
-        Self {
-            r#type: kind,
-            id: field.id.clone(),
-            label: field.label.clone(),
-            description: field.description.clone(),
-            default: field.default.as_ref().map(json::from_value),
-        }
-    }
 }

@@ -1,12 +1,11 @@
 //! Every change of every plugin, as events.
 //!
-//! The id of an event is a cursor, `epoch:revision`, and a browser that connects again sends the last one by itself. So
-//! an event has an id only where one may resume: never within a snapshot, and on the last event of a revision.
+//! The id of an event is a cursor, and a browser that connects again sends the last one by itself. So an event has an id
+//! only where one may resume: never within a snapshot.
 
 use axum::{Extension, http::HeaderMap, response::Response};
 use futures_util::{
     StreamExt,
-    future::ready,
     stream::{self, BoxStream},
 };
 use jiff::Timestamp;
@@ -25,15 +24,13 @@ use super::{
     views::{self, Plugin, PluginList},
 };
 use crate::api::v1::{
-    Cursor, PluginEvent, WatchStateRequest, WatchStateResponse,
-    plugin_event::Kind,
-    watch_state_request::Start,
-    watch_state_response::{EventBatch, Frame},
+    PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event::Kind, watch_state_request::Start,
+    watch_state_response::Frame,
 };
 
 const PLUGIN_ID: &str = "plugin_id";
 const STATE: &str = "state";
-const AFTER: &str = "after";
+const CURSOR: &str = "cursor";
 const LIVE_ONLY: &str = "live_only";
 const HEARTBEAT: &str = "heartbeat_seconds";
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -51,8 +48,8 @@ pub(super) fn routes() -> Vec<Routes> {
     params(
         ("plugin_id" = Option<Vec<String>>, Query, description = "Only these plugins."),
         ("state" = Option<Vec<PluginState>>, Query, description = "Only plugins in one of these states."),
-        ("after" = Option<String>, Query, pattern = "^.*:[0-9]{1,19}$", description = "Everything after this cursor, and no snapshot."),
-        ("Last-Event-ID" = Option<String>, Header, nullable = false, pattern = "^(.*:[0-9]{1,19})?$", description = "As \"after\", which it overrides."),
+        ("cursor" = Option<String>, Query, description = "Everything after this cursor, and no snapshot."),
+        ("Last-Event-ID" = Option<String>, Header, nullable = false, description = "As \"cursor\", which it overrides."),
         ("live_only" = Option<bool>, Query, description = "No snapshot: only what changes from now on."),
         ("heartbeat_seconds" = Option<u32>, Query, minimum = 1, maximum = 300, description = "How often an idle stream says that it lives; default 15."),
     ),
@@ -70,11 +67,10 @@ async fn watch(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = request(&query, &headers)?;
-    let has_snapshot = request.start.is_none();
-    let mut frames = api.app.backend.bulk().watch_state(api.request(request)).await?.into_inner();
+    let mut frames = api.app.backend.plugins_in_bulk().watch_state(api.request(request)).await?.into_inner();
     // The first frame comes at once, or in its place the refusal of the cursor.
     let first = frames.message().await?;
-    Ok(sse::response(events(first, frames, Resumable(!has_snapshot), context)))
+    Ok(sse::response(events(first, frames, context)))
 }
 
 fn request(query: &Query, headers: &HeaderMap) -> Result<WatchStateRequest, Problem> {
@@ -93,21 +89,15 @@ fn state(name: &str) -> Result<i32, Problem> {
 }
 
 fn start(query: &Query, headers: &HeaderMap) -> Result<Option<Start>, Problem> {
-    let after = query.one(AFTER)?.map(|text| cursor(AFTER, text)).transpose()?;
+    let cursor = query.one(CURSOR)?.map(|cursor| Start::Cursor(cursor.to_owned()));
     let live_only = query.flag(LIVE_ONLY)?;
     if let Some(last) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) {
-        return cursor(LAST_EVENT_ID, last.to_str().unwrap_or_default()).map(Start::After).map(Some);
+        return Ok(Some(Start::Cursor(last.to_str().unwrap_or_default().to_owned())));
     }
-    if after.is_some() && live_only {
-        return Err(Problem::invalid(LIVE_ONLY, format!("does not go together with {AFTER}")));
+    if cursor.is_some() && live_only {
+        return Err(Problem::invalid(LIVE_ONLY, format!("does not go together with {CURSOR}")));
     }
-    Ok(after.map(Start::After).or_else(|| live_only.then_some(Start::LiveOnly(true))))
-}
-
-fn cursor(field: &str, text: &str) -> Result<Cursor, Problem> {
-    let parts = text.rsplit_once(':').and_then(|(epoch, revision)| Some((epoch, revision.parse().ok()?)));
-    let (epoch, revision) = parts.ok_or_else(|| Problem::invalid(field, "must be a cursor: epoch:revision"))?;
-    Ok(Cursor { epoch: epoch.to_owned(), revision })
+    Ok(cursor.or_else(|| live_only.then_some(Start::LiveOnly(true))))
 }
 
 fn heartbeat(query: &Query) -> Result<Option<Duration>, Problem> {
@@ -118,22 +108,14 @@ fn heartbeat(query: &Query) -> Result<Option<Duration>, Problem> {
     }
 }
 
-/// May a client resume from the frame's cursor? Not before the snapshot is complete.
-#[derive(Clone, Copy)]
-struct Resumable(bool);
-
 fn events(
     first: Option<WatchStateResponse>,
     rest: Streaming<WatchStateResponse>,
-    resumable: Resumable,
     context: Context,
 ) -> BoxStream<'static, String> {
     let frames = stream::iter(first.map(Ok)).chain(rest);
     // After an error there are no more frames.
-    let texts = frames.scan(resumable, move |resumable, frame| {
-        ready(Some(frame.map_or_else(|status| error(status, &context), |frame| resumable.text(frame))))
-    });
-    texts.boxed()
+    frames.map(move |frame| frame.map_or_else(|status| error(status, &context), text)).boxed()
 }
 
 /// Why a stream that had begun has ended, as the body that an error before it would have had.
@@ -141,31 +123,22 @@ fn error(status: Status, context: &Context) -> String {
     sse::event("error", None, &Problem::from(status).body(context))
 }
 
-impl Resumable {
-    fn text(&mut self, message: WatchStateResponse) -> String {
-        let cursor = message.cursor.unwrap_or_default();
-        self.0 |= matches!(message.frame, Some(Frame::SnapshotEnd(_)));
-        let id = (self.0 && !cursor.epoch.is_empty()).then(|| id(&cursor.epoch, cursor.revision));
-        let id = id.as_deref();
-        match message.frame {
-            Some(Frame::Opened(frame)) => {
-                let (head_revision, compact_revision) = (frame.head_revision, frame.compact_revision);
-                sse::event("opened", id, &Opened { head_revision, compact_revision })
-            }
-            Some(Frame::Snapshot(frame)) => {
-                let plugins = frame.plugins.into_iter().map(Plugin::from).collect();
-                sse::event("snapshot", None, &PluginList { plugins })
-            }
-            Some(Frame::SnapshotEnd(_)) => sse::event("snapshot_end", id, &Nothing {}),
-            Some(Frame::Heartbeat(_)) => sse::event("heartbeat", id, &Nothing {}),
-            Some(Frame::Events(batch)) => changes(&cursor.epoch, batch),
-            None => String::new(),
+fn text(message: WatchStateResponse) -> String {
+    let id = message.cursor.as_deref();
+    match message.frame {
+        Some(Frame::Opened(frame)) => {
+            let (head_revision, compact_revision) = (frame.head_revision, frame.compact_revision);
+            sse::event("opened", id, &Opened { head_revision, compact_revision })
         }
+        Some(Frame::Snapshot(frame)) => {
+            let plugins = frame.plugins.into_iter().map(Plugin::from).collect();
+            sse::event("snapshot", id, &PluginList { plugins })
+        }
+        Some(Frame::SnapshotEnd(_)) => sse::event("snapshot_end", id, &Nothing {}),
+        Some(Frame::Heartbeat(_)) => sse::event("heartbeat", id, &Nothing {}),
+        Some(Frame::Events(batch)) => batch.events.into_iter().map(change).collect(),
+        None => String::new(),
     }
-}
-
-fn id(epoch: &str, revision: u64) -> String {
-    format!("{epoch}:{revision}")
 }
 
 /// The data of an event that says nothing but its name.
@@ -189,24 +162,13 @@ struct Change {
     plugin: Option<Plugin>,
 }
 
-fn changes(epoch: &str, batch: EventBatch) -> String {
-    let mut events = batch.events.into_iter().peekable();
-    let mut texts = String::new();
-    while let Some(event) = events.next() {
-        let is_last_of_revision = events.peek().is_none_or(|next| next.revision != event.revision);
-        let id = is_last_of_revision.then(|| id(epoch, event.revision));
-        texts.push_str(&change(event, id.as_deref()));
-    }
-    texts
-}
-
-fn change(event: PluginEvent, id: Option<&str>) -> String {
+fn change(event: PluginEvent) -> String {
     let kind = match event.kind() {
         Kind::Added => "added",
         Kind::Changed | Kind::Unspecified => "changed",
         Kind::Removed => "removed",
     };
-    let (revision, time) = (event.revision, views::time(event.time.as_ref()));
+    let (revision, time) = (event.revision, views::time(event.commit_time.as_ref()));
     let change = Change { kind, revision, time, plugin_id: event.plugin_id, plugin: event.plugin.map(Plugin::from) };
-    sse::event(kind, id, &change)
+    sse::event(kind, Some(&event.cursor), &change)
 }

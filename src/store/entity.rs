@@ -100,8 +100,10 @@ pub mod plugin {
         pub created: DateTimeUtc,
         /// The revision that installed it.
         pub installed: i64,
+        /// The name of the request that installed it, and the digest of what that asked for.
         #[sea_orm(unique)]
         pub request_id: Option<String>,
+        pub request_digest: Option<Digest>,
         /// What its manifest says, for whoever asks in SQL.
         pub manifest_id: String,
         pub name: String,

@@ -110,6 +110,7 @@ fn plugin() -> TableCreateStatement {
         .col(time(Column::Created))
         .col(big_integer(Column::Installed))
         .col(text_null(Column::RequestId).unique_key())
+        .col(string_null(Column::RequestDigest))
         .col(text(Column::ManifestId))
         .col(text(Column::Name))
         .col(text(Column::Version))

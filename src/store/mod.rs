@@ -108,8 +108,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Stores a new plugin. Its `revision`, and that of its installation, is ignored: it gets the next one. Where its
-    /// `request_id` has installed one already, that one is the answer.
+    /// Stores a new plugin. Its `revision`, and that of its installation, is ignored: it gets the next one. Where a request
+    /// of the same name has installed one already, that one is the answer.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`; `INTERNAL` when the id is taken.

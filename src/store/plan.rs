@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     Commit, Desired, Digest, Error, Plugin, PluginId, Reason, Reported, Result, TokenId, access::AccessToken,
-    manifest::Manifest,
+    manifest::Manifest, plugin::Request,
 };
 
 /// Configurations that are listed of each plugin, the present one included: enough to go back behind a bad day. They may
@@ -71,15 +71,15 @@ impl Records {
     }
 
     pub(super) fn put(&mut self, record: Record) {
-        if let Some(request) = &record.plugin.request_id {
-            self.requests.insert(request.clone(), record.plugin.id);
+        if let Some(request) = &record.plugin.request {
+            self.requests.insert(request.id.clone(), record.plugin.id);
         }
         self.plugins.insert(record.plugin.id, record);
     }
 
     fn remove(&mut self, id: PluginId) {
-        if let Some(request) = self.plugins.remove(&id).and_then(|record| record.plugin.request_id.clone()) {
-            self.requests.remove(&request);
+        if let Some(request) = self.plugins.remove(&id).and_then(|record| record.plugin.request.clone()) {
+            self.requests.remove(&request.id);
         }
     }
 
@@ -180,7 +180,7 @@ impl Plan {
 
     /// A request that has installed a plugin already is answered with that plugin.
     fn install(&mut self, records: &Records, plugin: Plugin) -> Result<Arc<Plugin>> {
-        if let Some(installed) = self.installed_by(records, plugin.request_id.as_deref()) {
+        if let Some(installed) = self.installed_by(records, plugin.request.as_ref()) {
             return Ok(installed);
         }
         // An id that was removed a moment ago is refused too: ids are never used twice.
@@ -191,11 +191,11 @@ impl Plan {
         self.step(Step { before: None, after, author: String::new(), is_removal: false, is_report: false })
     }
 
-    fn installed_by(&self, records: &Records, request: Option<&str>) -> Option<Arc<Plugin>> {
-        let request = request?;
-        let is_same = |record: &&Record| record.plugin.request_id.as_deref() == Some(request);
+    fn installed_by(&self, records: &Records, request: Option<&Request>) -> Option<Arc<Plugin>> {
+        let name = &request?.id;
+        let is_same = |record: &&Record| record.plugin.request.as_ref().is_some_and(|request| request.id == *name);
         let staged = self.staged.values().flatten().find(is_same).cloned();
-        let known = || records.requests.get(request).and_then(|id| self.current(records, *id).ok());
+        let known = || records.requests.get(name).and_then(|id| self.current(records, *id).ok());
         staged.or_else(known).map(|record| record.plugin)
     }
 

@@ -15,7 +15,9 @@ use super::{
     StoreError,
     entity::{configuration, journal, manifest, plugin},
 };
-use crate::domain::{Commit, Desired, Digest, Plugin, PluginId, PreviousPackage, Reported, manifest::Manifest};
+use crate::domain::{
+    Commit, Desired, Digest, Plugin, PluginId, PreviousPackage, Reported, manifest::Manifest, plugin::Request,
+};
 
 /// Keys asked for in one statement; databases limit the number of parameters.
 const PAGE: usize = 1000;
@@ -59,7 +61,8 @@ pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::E
         revision: signed(record.plugin.revision),
         created: to_column(record.plugin.created),
         installed: signed(record.plugin.installed),
-        request_id: record.plugin.request_id.as_deref().map(plain),
+        request_id: record.plugin.request.as_ref().map(|request| plain(&request.id)),
+        request_digest: record.plugin.request.as_ref().map(|request| request.asked),
         manifest_id: plain(&manifest.id),
         name: plain(&manifest.name),
         version: plain(&manifest.version),
@@ -150,7 +153,7 @@ impl References {
             created: from_column(row.created)?,
             installed: unsigned(row.installed)?,
             revision: unsigned(row.revision)?,
-            request_id: row.request_id.clone(),
+            request: row.request_id.clone().zip(row.request_digest).map(|(id, asked)| Request { id, asked }),
             desired: desired(&row, Arc::clone(manifest), previous.transpose()?, configuration)?,
             reported: reported(row)?,
         };

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     Handle, Slot,
-    actor::{Amend, Call, ChangeOptions, Goal},
+    actor::{Amend, Call, ChangeOptions, Goal, check_generation},
     handle::ANSWER,
 };
 use crate::{
@@ -23,8 +23,6 @@ const CONFIGURE: Duration = Duration::from_secs(30);
 pub struct NewConfiguration {
     /// All of it.
     pub values: Map<String, Value>,
-    /// The revision that must be stored now, if the caller cares.
-    pub if_revision: Option<u64>,
     /// Who wants it.
     pub options: ChangeOptions,
 }
@@ -33,7 +31,7 @@ impl Handle {
     /// Replaces the configuration of an active plugin.
     ///
     /// # Errors
-    /// `PLUGIN_NOT_FOUND`, `INVALID_CONFIGURATION`, `PLUGIN_NOT_CONNECTED`, `REVISION_CONFLICT`,
+    /// `PLUGIN_NOT_FOUND`, `INVALID_CONFIGURATION`, `PLUGIN_NOT_CONNECTED`, `GENERATION_CONFLICT`,
     /// `CONFIGURATION_REJECTED`, `STORE_UNAVAILABLE`. Nothing is stored then.
     pub async fn update_configuration(&self, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
         let slot = self.slot(id)?;
@@ -52,7 +50,7 @@ impl Handle {
     async fn configure(&self, slot: &Slot, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
         let plugin = self.get(id)?;
         configuration::check(plugin.desired.manifest.configuration_schema.as_ref(), &new.values)?;
-        check_revision(&plugin, new.if_revision)?;
+        check_generation(&plugin, new.options.if_generation)?;
         let session = connected(slot, &plugin)?;
         push(slot, &session, &plugin, &new.values).await?;
         let NewConfiguration { values, options, .. } = new;
@@ -71,17 +69,6 @@ pub(super) async fn give_stored(slot: Arc<Slot>, session: Session) {
     let Some(plugin) = slot.plugin() else { return };
     if let Err(error) = push(&slot, &session, &plugin, &plugin.desired.configuration).await {
         tracing::warn!(plugin = %plugin.id, %error, "the plugin keeps another configuration than the stored one");
-    }
-}
-
-fn check_revision(plugin: &Plugin, expected: Option<u64>) -> Result<()> {
-    let stored = plugin.desired.configuration_revision;
-    match expected {
-        Some(expected) if expected != stored => {
-            let message = format!("the configuration is at revision {stored}, not {expected}");
-            Err(Error::new(Reason::RevisionConflict, message).with("configuration_revision", stored))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -18,7 +18,9 @@ use super::{
 use crate::{
     domain::{
         ActiveState, Desired, Digest, Error, Mode, Plugin, PluginId, Reason, Reported, Result, State,
-        change::DesiredChange, manifest::Manifest, plugin::Place,
+        change::DesiredChange,
+        manifest::Manifest,
+        plugin::{Place, Request},
     },
     link::token,
 };
@@ -149,15 +151,23 @@ impl Handle {
     /// Stores a supervised plugin, inactive. Its package is in the store of packages already.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn install(&self, manifest: Manifest, package: Digest) -> Result<Arc<Plugin>> {
+    /// `REQUEST_ID_REUSED`, `STORE_UNAVAILABLE`.
+    pub async fn install(&self, manifest: Manifest, package: Digest, request: Option<String>) -> Result<Arc<Plugin>> {
         let plugin = mk_plugin(manifest, Mode::Supervised);
         let desired = Desired { package: Some(package), ..plugin.desired };
-        self.add(Plugin { desired, ..plugin }).await
+        let request = request.map(|id| Request { id, asked: package });
+        self.add(Plugin { desired, request, ..plugin }).await
     }
 
+    /// Adds a plugin. A retry is answered with the plugin that the first request added.
     pub(super) async fn add(&self, plugin: Plugin) -> Result<Arc<Plugin>> {
-        self.shared.store.install(plugin).await
+        let request = plugin.request.clone();
+        let added = self.shared.store.install(plugin).await?;
+        if added.request == request {
+            return Ok(added);
+        }
+        let message = format!("the request of this request_id asked for something else; it installed {}", added.id);
+        Err(Error::new(Reason::RequestIdReused, message).with("plugin_id", added.id))
     }
 
     /// Says whether a plugin should run.
@@ -196,12 +206,13 @@ impl Handle {
     /// Registers an external plugin; from then on it is waited for.
     ///
     /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn register_external(&self, manifest: Manifest) -> Result<Arc<Plugin>> {
+    /// `REQUEST_ID_REUSED`, `STORE_UNAVAILABLE`.
+    pub async fn register_external(&self, manifest: Manifest, request: Option<String>) -> Result<Arc<Plugin>> {
         let plugin = mk_plugin(manifest, Mode::External);
+        let request = request.map(|id| Request::for_manifest(id, &plugin.desired.manifest));
         let desired = Desired { token: Some(token::mint_external()), token_epoch: 1, ..plugin.desired };
         let reported = Reported { state: State::Connecting, ..plugin.reported };
-        self.add(Plugin { desired, reported, ..plugin }).await
+        self.add(Plugin { desired, reported, request, ..plugin }).await
     }
 
     /// Replaces the manifest of an external plugin, which has to connect again.
@@ -221,7 +232,7 @@ impl Handle {
     ///
     /// # Errors
     /// As [`Handle::update_manifest`].
-    pub async fn cycle_token(&self, id: PluginId, options: impl Into<ChangeOptions>) -> Result<Arc<Plugin>> {
+    pub async fn rotate_token(&self, id: PluginId, options: impl Into<ChangeOptions>) -> Result<Arc<Plugin>> {
         self.reconnect(id, DesiredChange::RotateToken(token::mint_external()), options.into()).await
     }
 
@@ -382,6 +393,6 @@ pub(super) fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
         installed: 0,
         reported: Reported::inactive(created, 1),
         revision: 0,
-        request_id: None,
+        request: None,
     }
 }

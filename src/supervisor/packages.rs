@@ -36,11 +36,11 @@ impl Packages {
     /// Installs a package as a new, inactive plugin.
     ///
     /// # Errors
-    /// `INVALID_PACKAGE`, `INVALID_MANIFEST`, `STORE_UNAVAILABLE`; no plugin is there then.
-    pub async fn install(&self, archive: Bytes) -> Result<Arc<Plugin>> {
+    /// `INVALID_PACKAGE`, `INVALID_MANIFEST`, `REQUEST_ID_REUSED`, `STORE_UNAVAILABLE`; no plugin is there then.
+    pub async fn install(&self, archive: Bytes, request_id: Option<String>) -> Result<Arc<Plugin>> {
         let package = self.read(archive).await?;
         let (handle, digest) = (self.handle.clone(), package.digest);
-        let commit = async move { handle.install(package.manifest, digest).await };
+        let commit = async move { handle.install(package.manifest, digest, request_id).await };
         self.store((digest, package.bytes), commit).await
     }
 

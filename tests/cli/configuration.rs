@@ -50,11 +50,11 @@ async fn a_history_is_printed_to_its_end_however_large_it_is() {
         let greeting = format!("{number}{}", "x".repeat(900_000));
         let values = json!({"greeting": greeting});
         let configuration = Some(to_struct(values.as_object().unwrap()).unwrap());
-        let request = UpdateConfigurationRequest { plugin_id: id.clone(), configuration, if_revision: None };
-        within("a new configuration", api.plugins().update_configuration(request)).await.unwrap();
+        let request = UpdateConfigurationRequest { plugin_id: id.clone(), configuration, if_generation: None };
+        within("a new configuration", api.configurations().update_configuration(request)).await.unwrap();
     }
     let request = ListConfigurationRevisionsRequest { plugin_id: id, page_size: 100, page_token: String::new() };
-    let page = api.plugins().list_configuration_revisions(request).await.unwrap().into_inner();
+    let page = api.configurations().list_configuration_revisions(request).await.unwrap().into_inner();
     assert_eq!(page.revisions.iter().map(|one| one.configuration_revision).collect::<Vec<_>>(), [5, 4]);
 
     let history = json_of(&plugd, &["config", "history", "chaos"]).await;
@@ -116,17 +116,17 @@ async fn an_editor_that_is_not_there_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_change_on_top_of_another_revision_is_refused_and_says_what_to_do() {
+async fn a_change_on_top_of_another_generation_is_refused_and_says_what_to_do() {
     let plugd = Plugd::start().await;
     let id = plugd.api().run(&["tame"]).await;
     run(&plugd, &["config", "set", "chaos", "greeting=one"]).await.text();
     let shown = run(&plugd, &["config", "get", "chaos"]).await;
-    assert_eq!(shown.stderr, "revision 1\n");
-    run(&plugd, &["config", "set", "chaos", "greeting=two", "--if-revision", "1"]).await.text();
+    assert_eq!(shown.stderr, "revision 1, generation 3\n");
+    run(&plugd, &["config", "set", "chaos", "greeting=two", "--if-generation", "3"]).await.text();
     for change in
         [&["set", "chaos", "greeting=three"][..], &["set", "chaos", "--json", "{}"], &["unset", "chaos", "greeting"]]
     {
-        let refused = run(&plugd, &[&["config"], change, &["--if-revision", "1"]].concat()).await;
+        let refused = run(&plugd, &[&["config"], change, &["--if-generation", "3"]].concat()).await;
         assert_eq!(refused.code(), Some(6), "{change:?}");
         assert!(refused.stderr.contains(&format!("`plugd config get {id}`")), "{}", refused.stderr);
         assert!(refused.stderr.contains("run this again"), "{}", refused.stderr);

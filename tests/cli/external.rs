@@ -23,7 +23,7 @@ fn dial(line: &str) -> Running {
 }
 
 #[tokio::test]
-async fn register_and_cycle_token_print_the_same_form_with_which_a_plugin_dials_in() {
+async fn register_and_rotate_token_print_the_same_form_with_which_a_plugin_dials_in() {
     let plugd = Plugd::start().await;
     let json_manifest = external_manifest("outside").to_string();
     let file = manifest(&plugd, "outside.json", &json_manifest);

@@ -68,9 +68,9 @@ async fn who_does_not_wait_is_answered_at_once() {
     let plugd = Plugd::start().await;
     let id = plugd.api().install(&["hang"]).await;
     let begun = json_of(&plugd, &["activate", &id, "--no-wait"]).await;
-    assert_eq!(begun["desired_state"], "active");
+    assert_eq!(begun["active_state"], "active");
     assert_ne!(begun["status"]["state"], "active");
-    assert_eq!(json_of(&plugd, &["restart", &id, "--no-wait"]).await["desired_state"], "active");
+    assert_eq!(json_of(&plugd, &["restart", &id, "--no-wait"]).await["active_state"], "active");
     assert_eq!(json_of(&plugd, &["deactivate", &id, "--timeout", "30s"]).await["status"]["state"], "inactive");
 }
 

@@ -122,7 +122,7 @@ async fn says_that_its_token_is_not_valid(folder: &Path, command: &[&str]) {
     let plugd = Plugd::start().await;
     let outside = plugd.api().register(&external_manifest("outside")).await.unwrap();
     run(&plugd, &["rotate-token", &outside.id]).await.text();
-    let url = format!("ws://{}/rpc?token={}", plugd.address(), outside.token);
+    let url = format!("ws://{}/rpc?token={}", plugd.address(), outside.token());
     let mut command_line = program(command[0]);
     let refused = command_line.args(&command[1..]).current_dir(folder).env("PLUGD_RPC_URL", url).run().await;
     assert_eq!(refused.code(), Some(1), "{refused:?}");

@@ -3,6 +3,7 @@
 //! Held elsewhere: a second connection, and how each close looks (`s10_handshake::closes`).
 
 use plugd::api::v1::{
+    PluginView,
     ReportedState::{Active, Connecting},
     RestartPluginRequest, RollbackPackageRequest,
 };
@@ -34,7 +35,7 @@ async fn a_registered_plugin_is_connecting_then_active_then_connecting_9() {
     );
     assert_eq!(active["connection"]["token"], token);
 
-    assert_eq!(status_of(&plugd.api().get(id).await.unwrap()).pid, 0, "plugd runs no process for it");
+    assert_eq!(status_of(&plugd.api().get(id).await.unwrap()).pid(), 0, "plugd runs no process for it");
 
     assert!(!plugd.said().contains(secret), "the token is in plugd's log: {}", plugd.said());
     drop(wire);
@@ -51,7 +52,7 @@ async fn deletion_closes_with_1000_closed_and_the_token_opens_nothing_9() {
     let (plugin, wire) = register(&plugd, &json!({}), "").await;
     plugd.rest().delete(&format!("/api/plugins/{}", plugin.id)).await.expect(204);
     assert_eq!(wire.closed().await, (1000, "closed".to_owned()));
-    assert_eq!(Wire::dial(&plugd, &plugin.token).await.err(), Some(401));
+    assert_eq!(Wire::dial(&plugd, plugin.token()).await.err(), Some(401));
 }
 
 /// CONTRACT 3.5, 3.6, 3.9, 3.10: all 400, whether it is connected or not.
@@ -75,7 +76,7 @@ async fn an_external_plugin_is_never_switched_and_has_no_log_and_no_package_9() 
         let restart = RestartPluginRequest { plugin_id: id.clone(), ..Default::default() };
         assert_eq!(reason(&api.plugins().restart_plugin(restart).await.unwrap_err()), "EXTERNAL_PLUGIN");
         let rollback = RollbackPackageRequest { plugin_id: id.clone(), ..Default::default() };
-        assert_eq!(reason(&api.plugins().rollback_package(rollback).await.unwrap_err()), "EXTERNAL_PLUGIN");
+        assert_eq!(reason(&api.packages().rollback_package(rollback).await.unwrap_err()), "EXTERNAL_PLUGIN");
     }
     assert_eq!(state_of(&api.get(&plugin.id).await.unwrap()), Active, "untouched");
 }
@@ -94,9 +95,9 @@ async fn another_manifest_closes_with_1000_closed_and_counts_for_the_next_connec
     assert_eq!(updated["status"]["active_state"], "connecting");
     assert_eq!((&updated["manifest"]["id"], &updated["version"]), (&json!("renamed"), &json!("2.0.0")));
     assert!(updated["manifest"].get("unknown").is_none(), "{updated}");
-    assert_eq!(updated["connection"]["token"], plugin.token);
+    assert_eq!(updated["connection"]["token"], plugin.token());
     assert_eq!(wire.closed().await, (1000, "closed".to_owned()));
-    let mut again = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    let mut again = Wire::dial(&plugd, plugin.token()).await.unwrap();
     settle(&plugd, &plugin.id, Active).await;
     assert_eq!(publish(&plugd.api(), "order.paid", &json!({})).await, (0, 0));
     assert_eq!(publish(&plugd.api(), "order.sent", &json!({})).await, (1, 1));
@@ -133,7 +134,7 @@ async fn a_cycled_token_closes_with_1000_closed_and_replaces_the_old_one_9() {
     assert_eq!(cycled.as_object().unwrap().len(), 1, "{cycled}");
     assert_eq!(wire.closed().await, (1000, "closed".to_owned()));
     assert_eq!(state_of(&plugd.api().get(&plugin.id).await.unwrap()), Connecting);
-    assert_eq!(Wire::dial(&plugd, &plugin.token).await.err(), Some(401));
+    assert_eq!(Wire::dial(&plugd, plugin.token()).await.err(), Some(401));
     assert!(Wire::dial(&plugd, cycled["token"].as_str().unwrap()).await.is_ok());
     let supervised = plugd.api().install(&["tame"]).await;
     plugd.rest().post(&format!("/api/plugins/{supervised}/token"), Body::None).await.problem(400);
@@ -146,9 +147,9 @@ async fn no_connection_with_the_old_token_outlives_a_rotation_that_it_races_with
     let api = plugd.api();
     let mut plugin = api.register(&external_manifest("outside")).await.unwrap();
     for _ in 0..25 {
-        let request = plugd::api::v1::CycleTokenRequest { plugin_id: plugin.id.clone() };
+        let request = plugd::api::v1::RotateTokenRequest { plugin_id: plugin.id.clone(), if_generation: None };
         let mut client = api.plugins();
-        let (dialled, cycled) = tokio::join!(Wire::dial(&plugd, &plugin.token), client.cycle_token(request));
+        let (dialled, cycled) = tokio::join!(Wire::dial(&plugd, plugin.token()), client.rotate_token(request));
         if let Ok(wire) = dialled {
             let goodbye = wire.closed().await;
             let expected = [(1000, "closed".to_owned()), (1008, "connection rejected".to_owned())];
@@ -168,9 +169,9 @@ async fn a_stop_of_plugd_is_1001_and_the_token_opens_after_it_9() {
     assert!(plugd.sigterm().await.0.success());
     assert_eq!(within("the goodbye", goodbye).await.unwrap(), (1001, "going away".to_owned()));
     plugd.restart().await;
-    let after = plugd.api().get(&plugin.id).await.unwrap();
-    assert_eq!((&after.token, &after.manifest), (&plugin.token, &plugin.manifest));
-    let _wire = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    let after = plugd.api().get_as(&plugin.id, PluginView::Full).await.unwrap();
+    assert_eq!((after.token(), &after.manifest), (plugin.token(), &plugin.manifest));
+    let _wire = Wire::dial(&plugd, plugin.token()).await.unwrap();
     settle(&plugd, &plugin.id, Active).await;
 }
 
@@ -182,8 +183,8 @@ async fn after_a_kill_of_plugd_the_plugin_is_connecting_and_its_token_opens_9() 
     plugd.kill_9().await;
     drop(wire);
     plugd.restart().await;
-    let found = plugd.api().get(&plugin.id).await.unwrap();
-    assert_eq!((state_of(&found), &found.token), (Connecting, &plugin.token));
-    let _wire = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    let found = plugd.api().get_as(&plugin.id, PluginView::Full).await.unwrap();
+    assert_eq!((state_of(&found), found.token()), (Connecting, plugin.token()));
+    let _wire = Wire::dial(&plugd, plugin.token()).await.unwrap();
     settle(&plugd, &plugin.id, Active).await;
 }

@@ -105,7 +105,7 @@ async fn what_was_published_while_a_plugin_was_away_never_reaches_it_12() {
     drop(first);
     super::support::settle(&plugd, &plugin.id, plugd::api::v1::ReportedState::Connecting).await;
     assert_eq!(publish(&api, "order.paid", &json!({"number": 3})).await, (0, 0));
-    let mut second = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    let mut second = Wire::dial(&plugd, plugin.token()).await.unwrap();
     super::support::settle(&plugd, &plugin.id, plugd::api::v1::ReportedState::Active).await;
     publish(&api, "order.paid", &json!({"number": 4})).await;
     assert_eq!(second.request().await["params"]["number"], 4);

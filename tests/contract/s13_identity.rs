@@ -42,7 +42,7 @@ async fn access_get_is_a_whole_response_inside_the_result_encoded_for_who_asks_1
         wire.ask(ID, "access_get", json!({})).await;
         let call = application.call().await;
         assert_eq!((&call.plugin_id, call.method.as_str()), (&plugin.id, "access_get"));
-        let run = status_of(&plugd.api().get(&plugin.id).await.unwrap()).run_id.clone();
+        let run = status_of(&plugd.api().get(&plugin.id).await.unwrap()).run_id().to_owned();
         assert_eq!((call.run_id.is_empty(), &call.run_id), (false, &run), "the connection of an external plugin");
         let asked = call.access.as_ref().unwrap();
         assert_eq!(asked.permissions, ["CREATE_POST"]);

@@ -24,7 +24,7 @@ async fn a_shutdown_stops_the_plugins_and_leaves_what_is_desired_14() {
     plugd.restart().await;
 
     let api = plugd.api();
-    assert_eq!(api.get(&id).await.unwrap().desired_state(), ActiveState::Active);
+    assert_eq!(api.get(&id).await.unwrap().active_state(), ActiveState::Active);
     api.activate(&id).await.unwrap();
     let mut log = api.logs(&id).await;
     log.until("stopping: SIGINT").await;
@@ -66,7 +66,7 @@ async fn a_plugin_that_fails_at_boot_stays_desired_active_14() {
         plugd.restart().await;
         settle(&plugd, &id, Error).await;
         let plugin = plugd.api().get(&id).await.unwrap();
-        assert_eq!((plugin.desired_state(), message_of(&plugin)), (ActiveState::Active, "exit status 9"));
+        assert_eq!((plugin.active_state(), message_of(&plugin)), (ActiveState::Active, "exit status 9"));
     }
 }
 

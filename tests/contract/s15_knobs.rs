@@ -161,5 +161,5 @@ async fn with_the_provider_none_nothing_runs_and_nothing_that_is_desired_is_forg
     plugd.set("PLUGIN_RUNTIME_PROVIDER", "local");
     plugd.restart().await;
     settle(&plugd, &id, Active).await;
-    assert_eq!(plugd.api().get(&id).await.unwrap().desired_state(), ActiveState::Active);
+    assert_eq!(plugd.api().get(&id).await.unwrap().active_state(), ActiveState::Active);
 }

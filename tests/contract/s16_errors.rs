@@ -86,7 +86,7 @@ async fn each_status_has_its_type_16() {
         (404, "not-found", rest.get(NOBODY).await),
         (404, "not-found", rest.get("/api/nothing").await),
         (405, "method-not-allowed", rest.send("PUT", &path, Body::None, &[]).await),
-        (410, "out-of-range", rest.get("/api/plugins/watch?after=another:1").await),
+        (410, "out-of-range", rest.get("/api/plugins/watch?cursor=another:1").await),
         (415, "unsupported-media-type", rest.post("/api/plugins", text()).await),
         (502, "cancelled", rest.patch(&format!("{path}/active"), active()).await),
     ];

@@ -195,7 +195,7 @@ async fn the_manifest_and_the_connection_of_an_external_plugin_are_changed_18() 
     let page = Page::of(&plugd);
     let plugin = plugd.api().register(&external_manifest("outside")).await.unwrap();
     let path = format!("/api/plugins/{}", plugin.id);
-    let wire = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    let wire = Wire::dial(&plugd, plugin.token()).await.unwrap();
     settle(&plugd, &plugin.id, plugd::api::v1::ReportedState::Active).await;
     let saved = page.write("PATCH", &format!("{path}/manifest"), Body::Json(external_manifest("renamed"))).await;
     assert_eq!((badge(&saved.expect(200)), &saved.json()["manifest"]["id"]), ("on its way", &json!("renamed")));

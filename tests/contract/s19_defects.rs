@@ -107,7 +107,7 @@ async fn an_event_that_is_named_twice_wedges_nothing_19_11() {
     let manifest = external("outside", &json!({"events_consumed": ["EventPostLiked", "EventPostLiked"]}));
     let plugin = plugd.api().register(&manifest).await.unwrap();
     for number in 0..2 {
-        let mut wire = Wire::dial(&plugd, &plugin.token).await.unwrap();
+        let mut wire = Wire::dial(&plugd, plugin.token()).await.unwrap();
         settle(&plugd, &plugin.id, Active).await;
         assert_eq!(publish(&plugd.api(), "EventPostLiked", &json!({"n": number})).await, (1, 1));
         assert_eq!(wire.take_events(|_| true).await, [json!({"event": "EventPostLiked", "n": number})]);

@@ -4,9 +4,12 @@ use std::collections::HashMap;
 
 use plugd::api::v1::{
     ActiveState, CreateTokenRequest, DeletePluginRequest, GetPluginRequest, InstallPluginRequest, ListPluginsRequest,
-    Plugin, RegisterExternalPluginRequest, RestartPluginRequest, Role, SetActiveStateRequest, StreamLogsRequest,
-    WatchStateRequest, access_service_client::AccessServiceClient, bus_service_client::BusServiceClient,
-    install_plugin_request as install, plugin_service_client::PluginServiceClient, watch_state_request::Start,
+    Plugin, PluginView, RegisterExternalPluginRequest, RestartPluginRequest, Role, SetActiveStateRequest,
+    StreamLogsRequest, WatchStateRequest, access_service_client::AccessServiceClient,
+    bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
+    install_plugin_request as install, log_service_client::LogServiceClient,
+    package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
+    watch_state_request::Start,
 };
 use serde_json::Value;
 use tonic::{
@@ -63,6 +66,18 @@ impl Api {
         PluginServiceClient::new(self.0.clone())
     }
 
+    pub(crate) fn packages(&self) -> PackageServiceClient<Service> {
+        PackageServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn configurations(&self) -> ConfigurationServiceClient<Service> {
+        ConfigurationServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn log_client(&self) -> LogServiceClient<Service> {
+        LogServiceClient::new(self.0.clone())
+    }
+
     pub(crate) fn bus(&self) -> BusServiceClient<Service> {
         BusServiceClient::new(self.0.clone())
     }
@@ -96,7 +111,7 @@ impl Api {
     /// Registers a plugin that the test runs itself.
     pub(crate) async fn register(&self, manifest: &Value) -> Result<Plugin, Status> {
         let manifest = plugd::api::json::to_struct(manifest.as_object().unwrap()).unwrap();
-        let request = RegisterExternalPluginRequest { manifest: Some(manifest) };
+        let request = RegisterExternalPluginRequest { manifest: Some(manifest), request_id: None };
         Ok(self.plugins().register_external_plugin(request).await?.into_inner().plugin.unwrap())
     }
 
@@ -119,8 +134,8 @@ impl Api {
         let request = SetActiveStateRequest {
             plugin_id: id.to_owned(),
             active_state: ActiveState::Active.into(),
-            return_immediately: true,
-            wait_timeout: None,
+            wait: Some(prost_types::Duration::default()),
+            if_generation: None,
         };
         self.plugins().set_active_state(request).await.unwrap().into_inner().plugin.unwrap()
     }
@@ -132,7 +147,12 @@ impl Api {
     }
 
     pub(crate) async fn get(&self, id: &str) -> Result<Plugin, Status> {
-        let request = GetPluginRequest { plugin_id: id.to_owned() };
+        self.get_as(id, PluginView::Basic).await
+    }
+
+    /// A plugin as a view shows it.
+    pub(crate) async fn get_as(&self, id: &str, view: PluginView) -> Result<Plugin, Status> {
+        let request = GetPluginRequest { plugin_id: id.to_owned(), view: view.into() };
         Ok(self.plugins().get_plugin(request).await?.into_inner().plugin.unwrap())
     }
 
@@ -141,7 +161,7 @@ impl Api {
     }
 
     pub(crate) async fn delete(&self, id: &str) -> Result<Plugin, Status> {
-        let request = DeletePluginRequest { plugin_id: id.to_owned() };
+        let request = DeletePluginRequest { plugin_id: id.to_owned(), if_generation: None };
         let answer = within("deletion", self.plugins().delete_plugin(request)).await?;
         Ok(answer.into_inner().plugin.unwrap())
     }
@@ -172,7 +192,7 @@ impl Api {
 
     /// What a plugin printed, as asked.
     pub(crate) async fn logs_as(&self, request: StreamLogsRequest) -> Result<LogStream, Status> {
-        let answer = within("the opening of a log", self.plugins().stream_logs(request)).await?;
+        let answer = within("the opening of a log", self.log_client().stream_logs(request)).await?;
         Ok(LogStream::new(answer.into_inner()))
     }
 }

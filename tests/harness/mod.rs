@@ -30,8 +30,8 @@ pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, pac
 pub(crate) use processes::{Process, gone, is_alive, url_told_to};
 pub(crate) use rest::{Answer, Body, Rest};
 pub(crate) use server::{Knobs, Plugd, QUICK, search_path};
-pub(crate) use shapes::{detail, message_of, state_of, status_of};
+pub(crate) use shapes::{failure_of, message_of, state_of, status_of};
 pub(crate) use signals::deafen;
 pub(crate) use sse::{Event, Sse};
 pub(crate) use wait::{eventually, within};
-pub(crate) use watch::{Watch, states};
+pub(crate) use watch::{Cursor, Watch, states};

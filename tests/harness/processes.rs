@@ -99,8 +99,8 @@ pub(crate) async fn url_told_to(plugd: &Plugd, id: &str) -> String {
     let pid = within("the process of a plugin", async {
         loop {
             match plugd.api().get(id).await.unwrap().status.unwrap().pid {
-                0 => tokio::task::yield_now().await,
-                pid => break pid,
+                None => tokio::task::yield_now().await,
+                Some(pid) => break pid,
             }
         }
     });

@@ -1,10 +1,6 @@
 //! Reading plugins as the gRPC API has them.
 
-use plugd::api::{
-    json::from_struct,
-    v1::{Plugin, PluginStatus, ReportedState},
-};
-use serde_json::Value;
+use plugd::api::v1::{Failure, Plugin, PluginStatus, ReportedState};
 
 /// What its supervisor reports of a plugin.
 pub(crate) fn status_of(plugin: &Plugin) -> &PluginStatus {
@@ -18,11 +14,10 @@ pub(crate) fn state_of(plugin: &Plugin) -> ReportedState {
 
 /// What went wrong with it, in words.
 pub(crate) fn message_of(plugin: &Plugin) -> &str {
-    &status_of(plugin).message
+    plugin.message()
 }
 
-/// One detail of what went wrong with it.
-pub(crate) fn detail(plugin: &Plugin, key: &str) -> Value {
-    let details = status_of(plugin).details.as_ref().map(from_struct).unwrap_or_default();
-    details.get(key).cloned().unwrap_or_default()
+/// What went wrong with it.
+pub(crate) fn failure_of(plugin: &Plugin) -> &Failure {
+    status_of(plugin).failure.as_ref().unwrap()
 }

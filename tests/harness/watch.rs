@@ -3,13 +3,32 @@
 use std::collections::VecDeque;
 
 use plugd::api::v1::{
-    Cursor, Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse,
+    Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse,
     watch_state_request::Start,
     watch_state_response::{Frame, Opened},
 };
 use tonic::{Status, Streaming};
 
 use super::{api::Plugins, shapes::state_of, wait::within};
+
+/// A cursor, which is opaque to clients, taken apart.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cursor {
+    pub(crate) epoch: String,
+    pub(crate) revision: u64,
+}
+
+impl Cursor {
+    fn parse(text: &str) -> Self {
+        let (epoch, revision) = text.rsplit_once(':').expect("a cursor");
+        Self { epoch: epoch.to_owned(), revision: revision.parse().unwrap() }
+    }
+
+    /// Everything after this cursor.
+    pub(crate) fn start(&self) -> Start {
+        Start::Cursor(format!("{}:{}", self.epoch, self.revision))
+    }
+}
 
 /// An open watch.
 pub(crate) struct Watch {
@@ -32,10 +51,10 @@ impl Watch {
         let mut stream = within("the opening of a watch", client.watch_state(request)).await?.into_inner();
         let first = within("the first frame", stream.message()).await?.expect("a first frame");
         assert_eq!(first.cursor.is_none(), start.is_none(), "only what is complete can be resumed from");
-        let cursor = first.cursor.unwrap_or_default();
+        let cursor = first.cursor.as_deref().map(Cursor::parse).unwrap_or_default();
         let Some(Frame::Opened(opened)) = first.frame else { panic!("not opened first: {:?}", first.frame) };
         let revision = match start {
-            Some(Start::After(after)) => after.revision,
+            Some(Start::Cursor(after)) => Cursor::parse(&after).revision,
             _ => cursor.revision,
         };
         Ok(Self { stream, is_complete, opened, cursor, revision, pending: VecDeque::new() })
@@ -46,7 +65,7 @@ impl Watch {
         assert!(self.pending.is_empty(), "events were not taken out");
         let message = within("a frame", self.stream.message()).await?.expect("a watch ends with a status");
         let frame = message.frame.expect("a frame");
-        self.move_on(message.cursor, matches!(frame, Frame::Snapshot(_)));
+        self.move_on(message.cursor.as_deref().map(Cursor::parse), matches!(frame, Frame::Snapshot(_)));
         Ok(frame)
     }
 
@@ -83,6 +102,7 @@ impl Watch {
         assert!(event.revision >= self.revision, "revisions went back: {} after {}", event.revision, self.revision);
         let is_next = event.revision <= self.revision + 1;
         assert!(is_next || !self.is_complete, "a gap: {} after {}", event.revision, self.revision);
+        assert_eq!(Cursor::parse(&event.cursor).revision, event.revision);
         assert_eq!(event.plugin.as_ref().unwrap().id, event.plugin_id);
     }
 

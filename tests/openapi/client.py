@@ -90,7 +90,7 @@ def fails(client, archive):
     error = typed(Error, switch(client, plugin, DesiredState.ACTIVE))
     assert (error.status, error.error) == (502, "plugin_failed") and error.detail.endswith("exit status 42"), error
     status = typed(PluginError, plugin_get.sync(plugin.id, client=client).status)
-    assert status.details["exit_code"] == 42, status
+    assert status.details.exit_code == 42, status
     return plugin
 
 

@@ -64,7 +64,7 @@ impl Fixture {
     async fn configure(&self, values: Value) {
         let peer = dial(&self.world, &self.plugin).await;
         tokio::spawn(peer.answer_all(|_| Ok(json!({"ok": true}))));
-        let new = NewConfiguration { values: object(values), if_revision: None, options: "test".into() };
+        let new = NewConfiguration { values: object(values), options: "test".into() };
         self.world.handle.update_configuration(self.plugin.id, new).await.unwrap();
     }
 

@@ -151,7 +151,7 @@ async fn nothing_waits_for_a_plugin_that_is_not_connected() {
     assert!(is_idle(&mut first).await, "sent before it came");
     publish(&events, 2);
     publish(&events, 3);
-    world.handle.cycle_token(plugin.id, "test").await.unwrap();
+    world.handle.rotate_token(plugin.id, "test").await.unwrap();
     drop(first);
     let mut second = dial(&world, &plugin).await;
     assert!(is_idle(&mut second).await, "meant for the connection before");

@@ -23,7 +23,7 @@ fn serve(hosts: &Hosts, methods: &[&str]) -> (HostId, Calls) {
 
 async fn mk_caller() -> Arc<Plugin> {
     let world = mk_world().await;
-    let plugin = world.handle.register_external(mk_manifest()).await.unwrap();
+    let plugin = world.handle.register_external(mk_manifest(), None).await.unwrap();
     world.shut_down().await;
     plugin
 }

@@ -25,7 +25,7 @@ async fn register(world: &World, id: &str, members: Value) -> Arc<Plugin> {
     let mut manifest = json!({"id": id, "author": "a", "name": id, "command": ""});
     manifest.as_object_mut().unwrap().extend(object(members));
     let manifest: Manifest = serde_json::from_value(manifest).unwrap();
-    world.handle.register_external(manifest).await.unwrap()
+    world.handle.register_external(manifest, None).await.unwrap()
 }
 
 /// Dials in for an external plugin.

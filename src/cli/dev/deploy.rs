@@ -18,7 +18,7 @@ use crate::{
         logs::end_of,
         package::Package,
         transfer::{send_new, send_update},
-        wait::{Waiting, is_taken_back},
+        wait::{Waiting, going_back_to},
     },
 };
 
@@ -183,13 +183,13 @@ impl<'a> Deployment<'a> {
         let installed = self.session.installed(package.manifest_id(), PluginMode::Supervised).await?;
         self.leave(installed.as_ref()).await?;
         let is_stopped =
-            self.plugin.is_some() && installed.as_ref().is_some_and(|it| it.desired_state() == ActiveState::Inactive);
+            self.plugin.is_some() && installed.as_ref().is_some_and(|it| it.active_state() == ActiveState::Inactive);
         let plugin = match installed {
             None => send_new(api, package).await?,
             Some(plugin) => self.place_on(plugin, package).await?,
         };
         self.follow_log(&plugin.id, false).await;
-        if !is_stopped && plugin.desired_state() == ActiveState::Inactive {
+        if !is_stopped && plugin.active_state() == ActiveState::Inactive {
             // Not left to the wait for it, which may be given up: it would look as if somebody had stopped it.
             lifecycle::set(api, &plugin.id, ActiveState::Active, AT_ONCE).await?;
         }
@@ -200,10 +200,10 @@ impl<'a> Deployment<'a> {
     /// Makes this the package of a plugin that is installed already.
     async fn place_on(&mut self, plugin: Plugin, package: &Package) -> Result<Plugin, Failure> {
         self.follow_log(&plugin.id, true).await;
-        if plugin.package_digest != package.digest {
+        if plugin.package_digest() != package.digest {
             return self.update(&plugin, package).await;
         }
-        if self.plugin.is_none() && plugin.desired_state() == ActiveState::Active {
+        if self.plugin.is_none() && plugin.active_state() == ActiveState::Active {
             // The server started it before this session looked: anew, so that its log is seen from the beginning. If
             // that is refused, starting it says why.
             let _ = lifecycle::restart(&self.session.api, &plugin.id, AT_ONCE).await;
@@ -238,10 +238,10 @@ impl<'a> Deployment<'a> {
         let api = &self.session.api;
         let plugin = match lifecycle::set(api, &plugin.id, ActiveState::Active, Waiting::default()).await {
             Ok(plugin) => plugin,
-            Err(status) if is_taken_back(api, &plugin, &digest, &status).await => return Ok(Outcome::TakenBack),
+            Err(status) if going_back_to(&status).is_some() => return Ok(Outcome::TakenBack),
             Err(status) => return Err(status.into()),
         };
-        if plugin.package_digest != digest {
+        if plugin.package_digest() != digest {
             return Ok(Outcome::TakenBack);
         }
         self.is_good = true;
@@ -256,7 +256,7 @@ impl<'a> Deployment<'a> {
         }
         let after = match is_old {
             true => end_of(&self.session.api, id).await.unwrap_or_default(),
-            false => String::new(),
+            false => None,
         };
         self.log = Some((id.to_owned(), follow_log(self.session, id, after)));
     }

@@ -20,7 +20,7 @@ use crate::{
         external::{register, rotate_token, rpc_url, update_manifest},
         failure::Failure,
         package::{Manifest, remarks},
-        usage,
+        select, usage,
     },
 };
 
@@ -95,11 +95,9 @@ fn command_of(manifest: &Manifest) -> Vec<String> {
 }
 
 async fn start(session: &Session, plugin: &Plugin, command: &[String]) -> Result<Running, Failure> {
-    let token = match plugin.token.as_str() {
-        "" => rotate_token(&session.api, &plugin.id).await?,
-        token => token.to_owned(),
-    };
-    let url = rpc_url(session.api.server(), &token);
+    let plugin = select::in_full(&session.api, plugin).await;
+    let plugin = if plugin.token.is_none() { rotate_token(&session.api, &plugin.id).await? } else { plugin };
+    let url = rpc_url(session.api.server(), plugin.token());
     let (program, arguments) = command.split_first().ok_or_else(|| {
         usage("there is no command to run").hint("give one after --, or put a \"command\" into the manifest")
     })?;

@@ -151,7 +151,7 @@ impl Sink for States<'_> {
         let Some(Frame::Events(batch)) = &frame.frame else { return self.printer.frame(frame) };
         for event in &batch.events {
             self.tell_taken_back(event);
-            self.printer.event(event, frame.cursor.as_ref().map_or("", |cursor| &cursor.epoch))?;
+            self.printer.event(event)?;
         }
         Ok(())
     }
@@ -169,14 +169,14 @@ impl Sink for States<'_> {
 fn why_taken_back(before: &Plugin, after: &Plugin) -> Option<String> {
     let is_back =
         after.package_digest != before.package_digest && after.package_digest == before.previous_package_digest;
-    let why = before.status.as_ref().map(|status| sanitize(&status.message)).filter(|why| !why.is_empty());
+    let why = Some(sanitize(before.message())).filter(|why| !why.is_empty());
     why.filter(|_| is_back)
 }
 
 /// Prints what a plugin prints after this cursor, until dropped.
-pub(super) fn follow_log(session: &Session, plugin_id: &str, after: String) -> AbortOnDropHandle<()> {
+pub(super) fn follow_log(session: &Session, plugin_id: &str, after: Option<String>) -> AbortOnDropHandle<()> {
     let (session, plugin_ids) = (session.clone(), vec![plugin_id.to_owned()]);
-    let cursors = Some(after).filter(|after| !after.is_empty()).into_iter().collect();
+    let cursors = after.into_iter().collect();
     AbortOnDropHandle::new(tokio::spawn(async move {
         let request = StreamLogsRequest { plugin_ids, cursors, follow: true, ..StreamLogsRequest::default() };
         let prefix = session.prefix("log", Style::Green);

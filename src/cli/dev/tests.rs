@@ -124,7 +124,7 @@ async fn an_external_command_gets_its_address_and_is_run_again_when_a_file_chang
 async fn what_a_plugin_prints_can_not_command_the_authors_terminal() {
     let bench = mk_bench().await;
     bench.fake.log(["a\x1b[2Jb\u{202e}c"], Some(Status::permission_denied("enough")));
-    output::follow_log(&bench.session, "x", String::new()).await.unwrap();
+    output::follow_log(&bench.session, "x", None).await.unwrap();
     assert!(bench.printed.text().starts_with("  log | a [2Jbc\n"), "{}", bench.printed.text());
 }
 

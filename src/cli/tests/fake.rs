@@ -14,6 +14,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::api::{
     self,
     v1::{
+        log_service_server::{LogService, LogServiceServer},
+        package_service_server::{PackageService, PackageServiceServer},
         plugin_service_server::{PluginService, PluginServiceServer},
         watch_state_request::Start,
         watch_state_response::{EventBatch, Frame, Opened, SnapshotChunk, SnapshotEnd},
@@ -78,7 +80,7 @@ pub(in crate::cli) fn unavailable() -> Status {
 }
 
 fn frame(revision: u64, frame: Frame) -> WatchStateResponse {
-    WatchStateResponse { cursor: Some(Cursor { epoch: "e".to_owned(), revision }), frame: Some(frame) }
+    WatchStateResponse { cursor: Some(format!("e:{revision}")), frame: Some(frame) }
 }
 
 pub(in crate::cli) fn opened(revision: u64) -> WatchStateResponse {
@@ -103,8 +105,11 @@ impl Fake {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::<Mutex<State>>::default();
-        let service = PluginServiceServer::new(Service(Arc::clone(&state)));
-        let server = Server::builder().add_service(service);
+        let service = Arc::new(Service(Arc::clone(&state)));
+        let server = Server::builder()
+            .add_service(PluginServiceServer::from_arc(service.clone()))
+            .add_service(PackageServiceServer::from_arc(service.clone()))
+            .add_service(LogServiceServer::from_arc(service));
         tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Self { url, state }
     }
@@ -183,54 +188,35 @@ fn described(start: Option<&Start>) -> String {
     match start {
         None => "snapshot".to_owned(),
         Some(Start::LiveOnly(_)) => "live".to_owned(),
-        Some(Start::After(cursor)) => format!("after {}:{}", cursor.epoch, cursor.revision),
+        Some(Start::Cursor(cursor)) => format!("after {cursor}"),
     }
 }
 
-macro_rules! plugin_service {
-    ([$($method:ident: $request:ty => $response:ty;)+] $($real:tt)+) => {
-        #[tonic::async_trait]
-        impl PluginService for Service {
-            $(
-                async fn $method(&self, _: Request<$request>) -> Answer<$response> {
-                    Err(Status::unimplemented("the fake has no such method"))
-                }
-            )+
-            $($real)+
-        }
-    };
+fn unimplemented<T>() -> Answer<T> {
+    Err(Status::unimplemented("the fake has no such method"))
 }
 
-plugin_service! {
-    [
-        install_plugin_from_url: InstallPluginFromUrlRequest => InstallPluginFromUrlResponse;
-        rollback_package: RollbackPackageRequest => RollbackPackageResponse;
-        download_package: DownloadPackageRequest => Self::DownloadPackageStream;
-        cycle_token: CycleTokenRequest => CycleTokenResponse;
-        get_configuration_schema: GetConfigurationSchemaRequest => GetConfigurationSchemaResponse;
-        get_configuration: GetConfigurationRequest => GetConfigurationResponse;
-        update_configuration: UpdateConfigurationRequest => UpdateConfigurationResponse;
-        list_configuration_revisions: ListConfigurationRevisionsRequest => ListConfigurationRevisionsResponse;
-    ]
-
+#[tonic::async_trait]
+impl PluginService for Service {
     type WatchStateStream = BoxStream<WatchStateResponse>;
-    type DownloadPackageStream = BoxStream<DownloadPackageResponse>;
-    type StreamLogsStream = BoxStream<StreamLogsResponse>;
 
-    async fn install_plugin(
-        &self,
-        request: Request<Streaming<InstallPluginRequest>>,
-    ) -> Answer<InstallPluginResponse> {
+    async fn rotate_token(&self, _: Request<RotateTokenRequest>) -> Answer<RotateTokenResponse> {
+        unimplemented()
+    }
+
+    async fn install_plugin(&self, request: Request<Streaming<InstallPluginRequest>>) -> Answer<InstallPluginResponse> {
         let (mut parts, mut upload) = (request.into_inner(), (String::new(), Vec::new()));
         while let Some(part) = parts.next().await {
             match part?.part {
-                Some(install_plugin_request::Part::Header(header)) => upload.0 = header.expected_digest,
+                Some(install_plugin_request::Part::Header(header)) => {
+                    upload.0 = header.expected_digest.unwrap_or_default()
+                }
                 Some(install_plugin_request::Part::Chunk(bytes)) => upload.1.extend(bytes),
                 None => {}
             }
         }
         let plugin = mk_plugin(super::ID, "Installed", ReportedState::Inactive, 1);
-        let plugin = Plugin { package_digest: upload.0.clone(), ..plugin };
+        let plugin = Plugin { package_digest: Some(upload.0.clone()), ..plugin };
         let mut state = self.called("install");
         state.upload = upload;
         state.plugins.push(plugin.clone());
@@ -244,7 +230,7 @@ plugin_service! {
         state.credential = credential.map(str::to_owned);
         state.pages += 1;
         let page: usize = request.get_ref().page_token.parse().unwrap_or_default();
-        let wanted = &request.get_ref().manifest_id;
+        let wanted = request.get_ref().manifest_id();
         let is_wanted = |plugin: &&Plugin| wanted.is_empty() || crate::cli::words::manifest_id(plugin) == Some(wanted);
         let plugins: Vec<Plugin> = state.plugins.iter().filter(is_wanted).cloned().collect();
         let next_page_token = if page + 1 < plugins.len() { (page + 1).to_string() } else { String::new() };
@@ -267,7 +253,7 @@ plugin_service! {
 
     async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
         let mut state = self.called("activate");
-        state.wait = request.get_ref().wait_timeout.as_ref().map(|timeout| timeout.seconds);
+        state.wait = request.get_ref().wait.as_ref().map(|wait| wait.seconds);
         let asked = &request.get_ref().plugin_id;
         match state.failure.take() {
             Some(status) => Err(status),
@@ -284,21 +270,6 @@ plugin_service! {
         Ok(Response::new(RestartPluginResponse { plugin }))
     }
 
-    async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
-        let mut parts = request.into_inner();
-        let mut digest = String::new();
-        while let Some(part) = parts.next().await.transpose()? {
-            if let Some(crate::api::v1::update_package_request::Part::Header(header)) = part.part {
-                digest = header.expected_digest;
-            }
-        }
-        let mut state = self.called("update");
-        if let Some(plugin) = state.plugins.first_mut() {
-            plugin.previous_package_digest = std::mem::replace(&mut plugin.package_digest, digest);
-        }
-        Ok(Response::new(UpdatePackageResponse { plugin: state.plugins.first().cloned() }))
-    }
-
     async fn delete_plugin(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
         let (mut state, asked) = (self.called("delete"), &request.get_ref().plugin_id);
         let place = state.plugins.iter().position(|plugin| plugin.id == *asked);
@@ -312,7 +283,7 @@ plugin_service! {
     ) -> Answer<RegisterExternalPluginResponse> {
         let mut plugin = mk_plugin(super::ID, "Installed", ReportedState::Connecting, 1);
         plugin.set_mode(PluginMode::External);
-        plugin.token = "sdprt_x".to_owned();
+        plugin.token = Some("sdprt_x".to_owned());
         self.called("register").plugins.push(plugin.clone());
         Ok(Response::new(RegisterExternalPluginResponse { plugin: Some(plugin) }))
     }
@@ -329,12 +300,45 @@ plugin_service! {
         let frames = frames.into_iter().map(Ok).chain([Err(end)]);
         Ok(Response::new(Box::pin(iter(frames.collect::<Vec<_>>()))))
     }
+}
+
+#[tonic::async_trait]
+impl PackageService for Service {
+    type DownloadPackageStream = BoxStream<DownloadPackageResponse>;
+
+    async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
+        let mut parts = request.into_inner();
+        let mut digest = None;
+        while let Some(part) = parts.next().await.transpose()? {
+            if let Some(crate::api::v1::update_package_request::Part::Header(header)) = part.part {
+                digest = header.expected_digest;
+            }
+        }
+        let mut state = self.called("update");
+        if let Some(plugin) = state.plugins.first_mut() {
+            plugin.previous_package_digest = std::mem::replace(&mut plugin.package_digest, digest);
+        }
+        Ok(Response::new(UpdatePackageResponse { plugin: state.plugins.first().cloned() }))
+    }
+
+    async fn rollback_package(&self, _: Request<RollbackPackageRequest>) -> Answer<RollbackPackageResponse> {
+        unimplemented()
+    }
+
+    async fn download_package(&self, _: Request<DownloadPackageRequest>) -> Answer<Self::DownloadPackageStream> {
+        unimplemented()
+    }
+}
+
+#[tonic::async_trait]
+impl LogService for Service {
+    type StreamLogsStream = BoxStream<StreamLogsResponse>;
 
     async fn stream_logs(&self, request: Request<StreamLogsRequest>) -> Answer<Self::StreamLogsStream> {
         let mut state = self.0.lock().unwrap();
         state.logged.push((request.get_ref().cursors.clone(), request.get_ref().tail_lines));
         let (lines, end) = state.logs.pop_front().ok_or_else(|| Status::internal("one log too many"))?;
-        let cursor = lines.last().map(|line| line.cursor.clone()).unwrap_or_default();
+        let cursor = lines.last().map(|line| line.cursor.clone());
         let batch = StreamLogsResponse { lines, cursor, caught_up: true, ..StreamLogsResponse::default() };
         let batches = std::iter::once(Ok(batch)).chain(end.map(Err));
         Ok(Response::new(Box::pin(iter(batches.collect::<Vec<_>>()))))

@@ -10,7 +10,7 @@ use super::{
     run_client,
 };
 use crate::{
-    api::v1::{Plugin, PluginEvent, ReportedState as State, plugin_event},
+    api::v1::{Failure, Plugin, PluginEvent, ReportedState as State, failure::Stage, plugin_event},
     cli::ui::{Ui, tests::Printed},
     domain::text::is_unsafe,
 };
@@ -21,10 +21,11 @@ fn evil(id: &str, revision: u64) -> Plugin {
     let text = || Some(Value { kind: Some(Kind::StringValue(EVIL.to_owned())) });
     let texts = |key: &str| Some(Struct { fields: [(key.to_owned(), Value { kind: text().unwrap().kind })].into() });
     let mut plugin = mk_plugin(id, EVIL, State::Error, revision);
-    (plugin.version, plugin.description, plugin.package_digest) = (EVIL.into(), EVIL.into(), "x".into());
+    (plugin.version, plugin.description, plugin.package_digest) = (EVIL.into(), EVIL.into(), Some("x".into()));
     plugin.manifest = texts("id");
     let mut status = plugin.status.take().unwrap();
-    (status.message, status.details, status.run_id) = (EVIL.into(), texts("error"), EVIL.into());
+    status.failure = Some(Failure { message: EVIL.into(), ..Failure::default() });
+    status.run_id = Some(EVIL.into());
     Plugin { status: Some(status), ..plugin }
 }
 
@@ -41,9 +42,16 @@ async fn printed(server: &str, arguments: &[&str]) -> String {
 }
 
 fn changed(version: &str) -> PluginEvent {
-    let plugin = Plugin { version: version.to_owned(), package_digest: version.to_owned(), ..evil(ID, 2) };
+    let plugin = Plugin { version: version.to_owned(), package_digest: Some(version.to_owned()), ..evil(ID, 2) };
     let kind = plugin_event::Kind::Changed.into();
-    PluginEvent { kind, revision: 2, plugin_id: ID.to_owned(), plugin: Some(plugin), time: None }
+    PluginEvent {
+        kind,
+        revision: 2,
+        plugin_id: ID.to_owned(),
+        plugin: Some(plugin),
+        cursor: EVIL.into(),
+        commit_time: None,
+    }
 }
 
 #[tokio::test]
@@ -83,21 +91,20 @@ async fn no_command_prints_what_a_terminal_would_obey() {
 
 #[tokio::test]
 async fn the_hint_of_a_failure_names_only_logs_that_are_there() {
-    for (stage, has_log) in [("start", false), ("exit", true), ("connect", true)] {
+    for (stage, has_log) in [(Stage::Start, false), (Stage::Exit, true), (Stage::Connect, true)] {
         let fake = Fake::start().await;
-        let value = Value { kind: Some(Kind::StringValue(stage.to_owned())) };
         let mut plugin = mk_plugin(ID, "Greeter", State::Error, 1);
-        let details = Some(Struct { fields: [("stage".to_owned(), value)].into() });
-        plugin.status.as_mut().unwrap().details = details;
+        plugin.status.as_mut().unwrap().failure = Some(Failure { stage: stage.into(), ..Failure::default() });
         fake.set_plugins([plugin]);
         let shown = printed(&fake.url, &["get", ID]).await;
-        assert_eq!(shown.contains("plugd logs"), has_log, "{stage}: {shown}");
-        assert!(shown.contains(&format!("`plugd activate {ID}`")), "{stage}: {shown}");
+        assert_eq!(shown.contains("plugd logs"), has_log, "{stage:?}: {shown}");
+        assert!(shown.contains(&format!("`plugd activate {ID}`")), "{stage:?}: {shown}");
 
-        let metadata = [("stage".to_owned(), stage.to_owned()), ("plugin_id".to_owned(), ID.to_owned())];
+        let word = stage.as_str_name().trim_start_matches("STAGE_").to_lowercase();
+        let metadata = [("stage".to_owned(), word), ("plugin_id".to_owned(), ID.to_owned())];
         fake.fail_activation(fake::mk_status_with(Code::FailedPrecondition, "PLUGIN_FAILED", metadata));
         let failed = printed(&fake.url, &["activate", ID]).await;
-        assert_eq!(failed.contains(&format!("`plugd logs {ID}`")), has_log, "{stage}: {failed}");
+        assert_eq!(failed.contains(&format!("`plugd logs {ID}`")), has_log, "{stage:?}: {failed}");
     }
     let fake = Fake::start().await;
     fake.fail_activation(mk_status(Code::NotFound, "PLUGIN_NOT_FOUND"));

@@ -39,7 +39,14 @@ async fn run(server: &str, arguments: &[&str]) -> (String, Result<(), Failure>) 
 
 fn event(revision: u64, kind: Kind, state: State) -> PluginEvent {
     let plugin = Some(mk_plugin(ID, "Greeter", state, revision));
-    PluginEvent { kind: kind.into(), revision, plugin_id: ID.to_owned(), plugin, time: None }
+    PluginEvent {
+        kind: kind.into(),
+        revision,
+        plugin_id: ID.to_owned(),
+        plugin,
+        cursor: format!("e:{revision}"),
+        commit_time: None,
+    }
 }
 
 #[test]
@@ -146,7 +153,7 @@ async fn a_call_that_is_not_answered_ends_at_its_deadline() {
     fake.hang();
     let options = Options { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..Options::default() };
     let api = Api::connect(&options).await.unwrap();
-    let request = GetPluginRequest { plugin_id: ID.to_owned() };
+    let request = GetPluginRequest { plugin_id: ID.to_owned(), view: 0 };
     let send = async |request| api.plugins().get_plugin(request).await;
     let status = within(Duration::from_millis(50), request, send).await.unwrap_err();
     assert_eq!(Failure::from(status).exit, Exit::Timeout);

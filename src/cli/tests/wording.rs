@@ -44,16 +44,16 @@ async fn an_activation_after_which_the_package_before_is_back_says_so() {
     let fake = Fake::start().await;
     let mk = |state, version: &str, package: &str, previous: &str| Plugin {
         version: version.to_owned(),
-        package_digest: package.to_owned(),
-        previous_package_digest: previous.to_owned(),
+        package_digest: Some(package.to_owned()),
+        previous_package_digest: Some(previous.to_owned()).filter(|digest| !digest.is_empty()),
         ..mk_plugin(ID, "Greeter", state, 1)
     };
     fake.set_plugins([mk(State::Inactive, "0.9.0", "b", "a")]);
-    fake.fail_activation(failed("run"));
-    for _ in 0..2 {
-        let back = mk(State::Active, "0.1.0", "a", "");
-        fake.watch([fake::opened(1), fake::snapshot(1, [back])], fake::unavailable());
-    }
+    let told = [("plugin_id", ID), ("stage", "exit"), ("going_back_to", "a")];
+    let told = told.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    fake.fail_activation(fake::mk_status_with(Code::FailedPrecondition, "PLUGIN_FAILED", told));
+    let back = mk(State::Active, "0.1.0", "a", "");
+    fake.watch([fake::opened(1), fake::snapshot(1, [back])], fake::unavailable());
     let failure = run(&fake.url, &["activate", ID]).await.1.unwrap_err();
     assert_eq!(failure.what, "version 0.9.0 failed; version 0.1.0 is back and active");
     assert_eq!(failure.exit, Exit::PluginFailed);

@@ -1,11 +1,12 @@
 use super::*;
-use crate::api::v1::PluginStatus;
+use crate::api::v1::{self, PluginStatus};
 
 #[test]
 fn a_transition_is_told_with_its_reason() {
     let said = |state: ReportedState, message: &str, restart_count| {
-        let message = message.to_owned();
-        let status = PluginStatus { state: state.into(), message, restart_count, ..PluginStatus::default() };
+        let failure =
+            (!message.is_empty()).then(|| v1::Failure { message: message.to_owned(), ..v1::Failure::default() });
+        let status = PluginStatus { state: state.into(), failure, restart_count, ..PluginStatus::default() };
         transition(&Plugin { status: Some(status), ..Plugin::default() })
     };
     let why = "did not connect within 30s";

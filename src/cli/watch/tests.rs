@@ -1,16 +1,16 @@
 use super::*;
 use crate::{
-    api::v1::PluginStatus,
+    api::v1::{self, PluginStatus},
     cli::{options::Output, ui::tests::mk_ui},
 };
 
 fn mk() -> Plugin {
     let status = PluginStatus { state: ReportedState::Active.into(), ..PluginStatus::default() };
     Plugin {
-        desired_state: ActiveState::Active.into(),
+        active_state: ActiveState::Active.into(),
         version: "1".to_owned(),
-        package_digest: "new".to_owned(),
-        previous_package_digest: "old".to_owned(),
+        package_digest: Some("new".to_owned()),
+        previous_package_digest: Some("old".to_owned()),
         status: Some(status),
         ..Plugin::default()
     }
@@ -36,44 +36,47 @@ fn a_change_that_looks_as_before_is_for_programs_only() {
         let mut plugin = mk();
         change(&mut plugin);
         let change = Change { kind: "changed", revision: 1, time: None, before: Some(&before), plugin: &plugin };
-        (change.is_visible(), change.json(&Cursor::default())["what"].clone())
+        (change.is_visible(), change.json("")["what"].clone())
     };
     let observes = |plugin: &mut Plugin| plugin.status.as_mut().unwrap().observed_generation = 1;
     assert_eq!(what(&observes), (false, json!(["observed"])));
-    assert_eq!(what(&|plugin| plugin.configuration_revision = 1), (true, json!(["configured"])));
-    assert_eq!(what(&|plugin| plugin.status.as_mut().unwrap().message = "x".to_owned()), (true, json!([])));
+    assert_eq!(what(&|plugin| plugin.configuration_revision = Some(1)), (true, json!(["configured"])));
+    let fails = |plugin: &mut Plugin| {
+        plugin.status.as_mut().unwrap().failure =
+            Some(v1::Failure { message: "x".to_owned(), ..v1::Failure::default() });
+    };
+    assert_eq!(what(&fails), (true, json!([])));
 }
 
 #[test]
 fn a_line_says_what_changed_beside_the_state() {
     assert_eq!(with(|_, _| {}), "active");
-    assert_eq!(with(|plugin, _| plugin.configuration_revision = 1), "active (configured)");
-    assert_eq!(with(|plugin, _| plugin.package_digest = "x".into()), "active (updated to version 1)");
+    assert_eq!(with(|plugin, _| plugin.configuration_revision = Some(1)), "active (configured)");
+    assert_eq!(with(|plugin, _| plugin.package_digest = Some("x".into())), "active (updated to version 1)");
     assert_eq!(
-        with(|plugin, _| plugin.package_digest = "old".into()),
+        with(|plugin, _| plugin.package_digest = Some("old".into())),
         "active (back to the package before: version 1)"
     );
     let manifest = |plugin: &mut Plugin| plugin.manifest = Some(prost_types::Struct::default());
     assert_eq!(with(|plugin, _| manifest(plugin)), "active (manifest changed, version 1)");
-    assert_eq!(with(|plugin, _| plugin.token = "t".into()), "active (new token)");
+    assert_eq!(
+        with(|plugin, _| {
+            plugin.set_mode(PluginMode::External);
+            plugin.generation = 1;
+        }),
+        "active (new token)"
+    );
     assert_eq!(with(|_, status| status.events_dropped = 3), "active (queue overflow: 3 events lost)");
     let faults = |status: &mut PluginStatus| {
-        (status.protocol_faults, status.last_protocol_fault) = (2, "not JSON".to_owned());
+        (status.protocol_faults, status.last_protocol_fault) = (2, Some("not JSON".to_owned()));
     };
     assert_eq!(with(|_, status| faults(status)), "active (broke the protocol, 2 times: not JSON)");
     assert_eq!(with(|_, status| status.degraded = true), "active (does not answer)");
     assert_eq!(with(|plugin, _| plugin.generation = 1), "active (to be started anew)");
-    assert_eq!(with(|plugin, _| plugin.set_desired_state(ActiveState::Inactive)), "active (to be stopped)");
+    assert_eq!(with(|plugin, _| plugin.set_active_state(ActiveState::Inactive)), "active (to be stopped)");
     let mut silent = mk();
     silent.status.as_mut().unwrap().degraded = true;
     assert_eq!(after(silent, |_, _| {}), "active (answers again)");
     let stopping = |status: &mut PluginStatus| status.set_state(ReportedState::Stopping);
     assert_eq!(with(|_, status| stopping(status)), "active -> stopping");
-}
-
-#[test]
-fn a_cursor_is_an_epoch_and_a_revision() {
-    assert_eq!(cursor("abc:7"), Ok(Cursor { epoch: "abc".to_owned(), revision: 7 }));
-    assert!(cursor("abc").is_err());
-    assert!(cursor("abc:x").is_err());
 }

@@ -43,7 +43,7 @@ pub(in crate::domain) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
         },
         reported: Reported::inactive(Timestamp::UNIX_EPOCH, 1),
         revision: 1,
-        request_id: None,
+        request: None,
     }
 }
 

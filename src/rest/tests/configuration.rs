@@ -38,16 +38,16 @@ async fn an_update_answers_what_is_stored() {
     let answer = harness.json("PATCH", &path("/configuration"), r#"{"a":1,"b":null}"#).await;
     assert_eq!((answer.status, answer.header("etag")), (StatusCode::OK, Some("\"8\"")));
     assert_eq!(answer.json(), json!({"a": 1, "b": null}));
-    assert!(harness.fake.seen()[0].contains("if_revision: None"));
+    assert!(harness.fake.seen()[0].contains("if_generation: None"));
 }
 
 #[tokio::test]
 async fn an_update_may_name_the_revision_that_it_changes() {
     for (query, tag, expected) in [
-        ("?if_revision=3", None, "if_revision: Some(3)"),
-        ("", Some("\"4\""), "if_revision: Some(4)"),
-        ("?if_revision=3", Some("\"4\""), "if_revision: Some(3)"),
-        ("", Some("*"), "if_revision: None"),
+        ("?if_generation=3", None, "if_generation: Some(3)"),
+        ("", Some("\"4\""), "if_generation: Some(4)"),
+        ("?if_generation=3", Some("\"4\""), "if_generation: Some(3)"),
+        ("", Some("*"), "if_generation: None"),
     ] {
         let harness = Harness::new();
         let mut request = admin("PATCH", &path(&format!("/configuration{query}")));
@@ -62,10 +62,10 @@ async fn an_update_may_name_the_revision_that_it_changes() {
 #[tokio::test]
 async fn a_revision_that_is_none_is_wrong() {
     let harness = Harness::new();
-    for query in ["?if_revision=x", "?if_revision=-1", "?if_revision=", "?if_revision=1&if_revision=2"] {
+    for query in ["?if_generation=x", "?if_generation=-1", "?if_generation=", "?if_generation=1&if_generation=2"] {
         let answer = harness.json("PATCH", &path(&format!("/configuration{query}")), "{}").await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
-        assert_eq!(answer.json()["metadata"]["violations"][0]["field"], "if_revision");
+        assert_eq!(answer.json()["metadata"]["violations"][0]["field"], "if_generation");
     }
     for tag in ["3", "W/\"3\"", "\"x\"", ""] {
         let request = admin("PATCH", &path("/configuration")).header("if-match", tag);

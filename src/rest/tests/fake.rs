@@ -147,7 +147,7 @@ impl Fake {
         Ok(())
     }
 
-    async fn drain<T>(&self, mut stream: Streaming<T>, length: fn(T) -> usize) -> Result<(), Status> {
+    async fn drain<T>(&self, mut stream: Streaming<T>, length: impl Fn(T) -> usize) -> Result<(), Status> {
         let mut chunks = Vec::new();
         let ended = loop {
             match stream.message().await {
@@ -175,18 +175,13 @@ impl plugin_service_server::PluginService for Fake {
         self.begin(true, &request)?;
         let length = |message: InstallPluginRequest| match message.part {
             Some(install_plugin_request::Part::Chunk(chunk)) => chunk.len(),
-            _ => 0,
+            header => {
+                lock(&self.seen).push(format!("{header:?}"));
+                0
+            }
         };
         self.drain(request.into_inner(), length).await?;
         Ok(Response::new(InstallPluginResponse { plugin: plugin() }))
-    }
-
-    async fn install_plugin_from_url(
-        &self,
-        request: Request<InstallPluginFromUrlRequest>,
-    ) -> Answer<InstallPluginFromUrlResponse> {
-        self.begin(true, &request)?;
-        Ok(Response::new(InstallPluginFromUrlResponse { plugin: plugin() }))
     }
 
     async fn register_external_plugin(
@@ -235,6 +230,20 @@ impl plugin_service_server::PluginService for Fake {
         Ok(boxed(&self.frames))
     }
 
+    async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(UpdateManifestResponse { plugin: plugin() }))
+    }
+
+    async fn rotate_token(&self, request: Request<RotateTokenRequest>) -> Answer<RotateTokenResponse> {
+        self.begin(true, &request)?;
+        let plugin = plugin().map(|plugin| Plugin { token: Some("sdprt_new".to_owned()), ..plugin });
+        Ok(Response::new(RotateTokenResponse { plugin }))
+    }
+}
+
+#[tonic::async_trait]
+impl package_service_server::PackageService for Fake {
     async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
         self.begin(true, &request)?;
         let mut messages = request.into_inner();
@@ -259,17 +268,10 @@ impl plugin_service_server::PluginService for Fake {
         self.begin(false, &request)?;
         Ok(boxed(&self.download))
     }
+}
 
-    async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
-        self.begin(true, &request)?;
-        Ok(Response::new(UpdateManifestResponse { plugin: plugin() }))
-    }
-
-    async fn cycle_token(&self, request: Request<CycleTokenRequest>) -> Answer<CycleTokenResponse> {
-        self.begin(true, &request)?;
-        Ok(Response::new(CycleTokenResponse { token: "sdprt_new".to_owned(), plugin: plugin() }))
-    }
-
+#[tonic::async_trait]
+impl configuration_service_server::ConfigurationService for Fake {
     async fn get_configuration_schema(
         &self,
         request: Request<GetConfigurationSchemaRequest>,
@@ -280,7 +282,7 @@ impl plugin_service_server::PluginService for Fake {
 
     async fn get_configuration(&self, request: Request<GetConfigurationRequest>) -> Answer<GetConfigurationResponse> {
         self.begin(false, &request)?;
-        Ok(Response::new(GetConfigurationResponse { configuration: None, configuration_revision: 7 }))
+        Ok(Response::new(GetConfigurationResponse { generation: 7, ..GetConfigurationResponse::default() }))
     }
 
     async fn update_configuration(
@@ -289,7 +291,8 @@ impl plugin_service_server::PluginService for Fake {
     ) -> Answer<UpdateConfigurationResponse> {
         self.begin(true, &request)?;
         let configuration = request.into_inner().configuration;
-        Ok(Response::new(UpdateConfigurationResponse { plugin: None, configuration, configuration_revision: 8 }))
+        let plugin = plugin().map(|plugin| Plugin { generation: 8, ..plugin });
+        Ok(Response::new(UpdateConfigurationResponse { plugin, configuration, configuration_revision: 1 }))
     }
 
     async fn list_configuration_revisions(
@@ -299,7 +302,10 @@ impl plugin_service_server::PluginService for Fake {
         self.begin(false, &request)?;
         Ok(Response::new(ListConfigurationRevisionsResponse::default()))
     }
+}
 
+#[tonic::async_trait]
+impl log_service_server::LogService for Fake {
     type StreamLogsStream = Boxed<StreamLogsResponse>;
 
     async fn stream_logs(&self, request: Request<StreamLogsRequest>) -> Answer<Self::StreamLogsStream> {

@@ -33,6 +33,9 @@ use self::fake::Fake;
 use super::{Backend, Options, router};
 use crate::api::v1::{
     access_service_server::AccessServiceServer,
+    configuration_service_server::ConfigurationServiceServer,
+    log_service_server::LogServiceServer,
+    package_service_server::PackageServiceServer,
     plugin_service_server::{PluginServiceServer, SERVICE_NAME},
 };
 
@@ -68,6 +71,9 @@ impl Harness {
         reporter.set_service_status(SERVICE_NAME, ServingStatus::Serving).now_or_never().unwrap();
         let service = tonic::service::Routes::new(PluginServiceServer::from_arc(fake.clone()))
             .add_service(AccessServiceServer::from_arc(fake.clone()))
+            .add_service(PackageServiceServer::from_arc(fake.clone()))
+            .add_service(ConfigurationServiceServer::from_arc(fake.clone()))
+            .add_service(LogServiceServer::from_arc(fake.clone()))
             .add_service(health);
         let router = router(Backend::new(service.clone(), service), options);
         Self { router, fake, health: reporter }

@@ -33,12 +33,12 @@ async fn who_prefers_not_to_wait_is_answered_at_once() {
         let answer = harness.send(json(request, r#"{"active":"active"}"#)).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{rest}");
         assert_eq!(answer.header("preference-applied"), Some("respond-async"));
-        assert!(harness.fake.seen().pop().unwrap().contains("return_immediately: true"));
+        assert!(harness.fake.seen().pop().unwrap().contains("wait: Some(Duration { seconds: 0, nanos: 0 })"));
     }
     let request = admin("PATCH", &path("/package")).header("prefer", "respond-async");
     let answer = harness.send(request.header("content-type", "application/zip").body(Body::from("PK")).unwrap()).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
-    assert!(harness.fake.seen().pop().unwrap().contains("return_immediately: true"));
+    assert!(harness.fake.seen().pop().unwrap().contains("wait: Some(Duration { seconds: 0, nanos: 0 })"));
 }
 
 #[tokio::test]
@@ -47,5 +47,5 @@ async fn who_prefers_nothing_waits() {
     let answer = harness.json("PATCH", &path("/active"), r#"{"active":"inactive"}"#).await;
     assert_eq!((answer.status, answer.header("preference-applied")), (StatusCode::OK, None));
     let seen = harness.fake.seen().pop().unwrap();
-    assert!(seen.contains("return_immediately: false") && seen.contains("Inactive"), "{seen}");
+    assert!(seen.contains("wait: None") && seen.contains("Inactive"), "{seen}");
 }

@@ -7,7 +7,7 @@ use super::ID;
 use crate::{
     api::{
         json::to_struct,
-        v1::{Plugin, PluginMode, PluginStatus, ReportedState},
+        v1::{Failure, Plugin, PluginMode, PluginStatus, ReportedState, failure::Stage},
     },
     rest::views,
 };
@@ -26,12 +26,12 @@ fn view(plugin: Plugin) -> Value {
     serde_json::to_value(views::Plugin::from(plugin)).unwrap()
 }
 
-fn status(state: ReportedState, details: &Value) -> Value {
+fn status(state: ReportedState, failure: Option<&Failure>, left: Option<ReportedState>) -> Value {
     let status = PluginStatus {
         state: state.into(),
-        since: mk_time(),
-        message: "exit status 42".to_owned(),
-        details: mk_struct(details),
+        state_time: mk_time(),
+        failure: failure.cloned(),
+        stopping_from: left.map(Into::into),
         ..PluginStatus::default()
     };
     view(Plugin { status: Some(status), ..Plugin::default() })["status"].clone()
@@ -39,33 +39,43 @@ fn status(state: ReportedState, details: &Value) -> Value {
 
 #[test]
 fn each_state_has_its_own_keys_and_no_others() {
-    let details = json!({"exit_code": 42});
-    let plain = json!({});
+    let exit = Failure {
+        stage: Stage::Exit.into(),
+        message: "exit status 42".to_owned(),
+        exit_code: Some(42),
+        ..Failure::default()
+    };
+    let kill = Failure { signal: Some(9), exit_code: None, message: "signal: killed".to_owned(), ..exit.clone() };
+    let told = json!({"runtime_provider": "local", "stage": "exit", "error": "exit status 42", "exit_code": 42});
+    let killed =
+        json!({"runtime_provider": "local", "stage": "exit", "error": "signal: killed", "exit_code": -1, "signal": 9});
+    let unknown = json!({"runtime_provider": "local", "stage": "unknown", "error": ""});
     #[rustfmt::skip]
     let table = [
-        (ReportedState::Inactive, &plain, json!({"active_state": "inactive", "deactivated_at": TIME})),
-        (ReportedState::Starting, &plain, json!({"active_state": "starting", "starting_at": TIME})),
-        (ReportedState::Connecting, &plain, json!({"active_state": "connecting", "connecting_at": TIME})),
-        (ReportedState::Active, &plain, json!({"active_state": "active", "activated_at": TIME})),
-        (ReportedState::Error, &details, json!({"active_state": "error", "message": "exit status 42", "details": {"exit_code": 42}})),
-        (ReportedState::Restarting, &plain, json!({"active_state": "restarting", "message": "exit status 42", "details": {}})),
+        (ReportedState::Inactive, None, json!({"active_state": "inactive", "deactivated_at": TIME})),
+        (ReportedState::Starting, None, json!({"active_state": "starting", "starting_at": TIME})),
+        (ReportedState::Connecting, None, json!({"active_state": "connecting", "connecting_at": TIME})),
+        (ReportedState::Active, None, json!({"active_state": "active", "activated_at": TIME})),
+        (ReportedState::Error, Some(&exit), json!({"active_state": "error", "message": "exit status 42", "details": told})),
+        (ReportedState::Restarting, Some(&kill), json!({"active_state": "restarting", "message": "signal: killed", "details": killed})),
+        (ReportedState::Error, None, json!({"active_state": "error", "message": "", "details": unknown})),
     ];
-    for (state, details, expected) in table {
-        assert_eq!(status(state, details), expected);
+    for (state, failure, expected) in table {
+        assert_eq!(status(state, failure, None), expected);
     }
 }
 
 #[test]
 fn a_stopping_plugin_shows_the_state_that_it_leaves() {
-    for (details, from, key) in [
-        (json!({"stopping_from": "active"}), "active", "activated_at"),
-        (json!({"stopping_from": "connecting"}), "connecting", "connecting_at"),
-        (json!({"stopping_from": "starting"}), "starting", "starting_at"),
-        (json!({"stopping_from": "nonsense"}), "active", "activated_at"),
-        (json!({}), "active", "activated_at"),
+    for (left, from, key) in [
+        (Some(ReportedState::Active), "active", "activated_at"),
+        (Some(ReportedState::Connecting), "connecting", "connecting_at"),
+        (Some(ReportedState::Starting), "starting", "starting_at"),
+        (Some(ReportedState::Restarting), "active", "activated_at"),
+        (None, "active", "activated_at"),
     ] {
         let expected = json!({"active_state": from, key: TIME, "transition": "stopping"});
-        assert_eq!(status(ReportedState::Stopping, &details), expected);
+        assert_eq!(status(ReportedState::Stopping, None, left), expected);
     }
 }
 
@@ -95,11 +105,11 @@ fn a_plugin_has_the_contracts_keys_and_plugds_own_apart() {
 
 #[test]
 fn only_an_external_plugin_shows_a_token_and_only_if_there_is_one_to_see() {
-    let connection = |mode: PluginMode, token: &str| {
-        let plugin = Plugin { mode: mode.into(), token: token.to_owned(), ..Plugin::default() };
+    let connection = |mode: PluginMode, token: Option<&str>| {
+        let plugin = Plugin { mode: mode.into(), token: token.map(str::to_owned), ..Plugin::default() };
         view(plugin)["connection"].clone()
     };
-    assert_eq!(connection(PluginMode::Supervised, "t"), json!({"mode": "supervised"}));
-    assert_eq!(connection(PluginMode::External, "t"), json!({"mode": "external", "token": "t"}));
-    assert_eq!(connection(PluginMode::External, ""), json!({"mode": "external"}));
+    assert_eq!(connection(PluginMode::Supervised, Some("t")), json!({"mode": "supervised"}));
+    assert_eq!(connection(PluginMode::External, Some("t")), json!({"mode": "external", "token": "t"}));
+    assert_eq!(connection(PluginMode::External, None), json!({"mode": "external"}));
 }

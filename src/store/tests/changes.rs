@@ -90,6 +90,6 @@ async fn a_plugin_that_is_gone_takes_no_changes() {
 async fn an_id_is_given_only_once() {
     let fixture = Fixture::new().await;
     fixture.store.install(mk_plugin(1)).await.unwrap();
-    let again = Plugin { request_id: None, ..mk_plugin(1) };
+    let again = Plugin { request: None, ..mk_plugin(1) };
     assert_eq!(fixture.store.install(again).await.unwrap_err().reason, Reason::Internal);
 }

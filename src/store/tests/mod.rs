@@ -14,7 +14,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::*;
-use crate::domain::{ActiveState, Digest, Mode, PreviousPackage, RunId, State, access, manifest::Manifest};
+use crate::domain::{
+    ActiveState, Digest, Mode, PreviousPackage, RunId, State, access, manifest::Manifest, plugin::Request,
+};
 
 mod changes;
 mod compaction;
@@ -176,7 +178,7 @@ pub(super) fn mk_plugin(number: u32) -> Plugin {
         installed: 0,
         reported: mk_report(State::Inactive, 1),
         revision: 0,
-        request_id: Some(format!("request {number}")),
+        request: Some(Request { id: format!("request {number}"), asked: Digest([number as u8; 32]) }),
     }
 }
 

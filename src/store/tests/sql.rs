@@ -54,7 +54,7 @@ async fn an_operator_finds_why_it_failed_and_what_is_old() {
 #[tokio::test]
 async fn the_same_request_installs_one_plugin() {
     let fixture = Fixture::new().await;
-    let (first, other) = (mk_plugin(1), Plugin { request_id: Some("request 1".to_owned()), ..mk_plugin(2) });
+    let (first, other) = (mk_plugin(1), Plugin { request: mk_plugin(1).request, ..mk_plugin(2) });
     let (first, second) = tokio::join!(fixture.store.install(first), fixture.store.install(other.clone()));
     assert_eq!(first.as_ref().unwrap(), second.as_ref().unwrap());
     let fixture = fixture.reopened(1_000_000).await;

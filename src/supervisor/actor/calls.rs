@@ -90,11 +90,7 @@ impl Actor {
         if self.is_shutting_down {
             return Err(shutting_down());
         }
-        let actual = self.plugin.desired.generation;
-        let Some(expected) = if_generation.filter(|expected| *expected != actual) else { return Ok(()) };
-        let message = format!("what is desired of the plugin is at generation {actual}, not {expected}");
-        let error = Error::new(Reason::GenerationConflict, message).with("plugin_id", self.id);
-        Err(error.with("expected", expected).with("actual", actual))
+        check_generation(&self.plugin, if_generation)
     }
 
     /// A commit has ended. What it made is in the slot by now, whatever is known of it here.
@@ -194,6 +190,16 @@ impl Actor {
             self.follow_desired();
         }
     }
+}
+
+/// # Errors
+/// `GENERATION_CONFLICT`.
+pub(in crate::supervisor) fn check_generation(plugin: &Plugin, expected: Option<u64>) -> Result<()> {
+    let actual = plugin.desired.generation;
+    let Some(expected) = expected.filter(|expected| *expected != actual) else { return Ok(()) };
+    let message = format!("what is desired of the plugin is at generation {actual}, not {expected}");
+    let error = Error::new(Reason::GenerationConflict, message).with("plugin_id", plugin.id);
+    Err(error.with("expected", expected).with("actual", actual))
 }
 
 fn shutting_down() -> Error {

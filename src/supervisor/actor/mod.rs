@@ -18,7 +18,7 @@ use tokio::{
 
 pub use self::calls::ChangeOptions;
 pub(super) use self::{
-    calls::{Amend, Goal},
+    calls::{Amend, Goal, check_generation},
     connection::Attach,
 };
 use super::{

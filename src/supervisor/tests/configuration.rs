@@ -12,7 +12,7 @@ use super::world::*;
 use crate::{
     domain::{Plugin, Reason, Result, State},
     link::{Acceptor, Handshake, RpcError, Session, fake::FakePeer},
-    supervisor::NewConfiguration,
+    supervisor::{ChangeOptions, NewConfiguration},
 };
 
 /// An external plugin with a schema.
@@ -29,7 +29,7 @@ impl Office {
         ]);
         let manifest =
             json!({"id": "office", "author": "a", "name": "Office", "configuration_schema": {"fields": fields}});
-        let plugin = world.handle.register_external(serde_json::from_value(manifest).unwrap()).await.unwrap();
+        let plugin = world.handle.register_external(serde_json::from_value(manifest).unwrap(), None).await.unwrap();
         Self { world, plugin }
     }
 
@@ -50,9 +50,9 @@ impl Office {
         tokio::spawn(peer.answer_all(move |_| answer()));
     }
 
-    async fn update(&self, values: Value, if_revision: Option<u64>) -> Result<Arc<Plugin>> {
+    async fn update(&self, values: Value, if_generation: Option<u64>) -> Result<Arc<Plugin>> {
         let values = values.as_object().unwrap().clone();
-        let new = NewConfiguration { values, if_revision, options: "test".into() };
+        let new = NewConfiguration { values, options: ChangeOptions { author: "test".to_owned(), if_generation } };
         self.world.handle.update_configuration(self.plugin.id, new).await
     }
 
@@ -106,7 +106,7 @@ async fn what_the_plugin_accepts_is_stored_as_it_is_in_place_of_what_was() {
 async fn without_a_connection_nothing_is_accepted() {
     let office = Office::new().await;
     assert_eq!(office.update(json!({}), None).await.unwrap_err().reason, Reason::PluginNotConnected);
-    let supervised = NewConfiguration { values: serde_json::Map::new(), if_revision: None, options: "".into() };
+    let supervised = NewConfiguration { values: serde_json::Map::new(), options: "".into() };
     let error = office.world.handle.update_configuration(office.world.id, supervised).await.unwrap_err();
     assert_eq!(error.reason, Reason::PluginNotConnected, "one that is inactive");
     office.world.shut_down().await;
@@ -154,28 +154,28 @@ async fn a_plugin_that_does_not_answer_has_30_s_and_one_that_hangs_up_none() {
 
 /// A caller that read an older configuration changes nothing, and the plugin is not asked.
 #[tokio::test(start_paused = true)]
-async fn an_expected_revision_that_is_not_stored_is_a_conflict() {
+async fn an_expected_generation_that_is_another_by_now_is_a_conflict() {
     let office = Office::new().await;
     office.answering(ok).await;
-    office.update(json!({"greeting": "one"}), Some(0)).await.unwrap();
-    let error = office.update(json!({"greeting": "two"}), Some(0)).await.unwrap_err();
-    assert_eq!((error.reason, &*error.metadata["configuration_revision"]), (Reason::RevisionConflict, "1"));
-    office.update(json!({"greeting": "two"}), Some(1)).await.unwrap();
+    office.update(json!({"greeting": "one"}), Some(1)).await.unwrap();
+    let error = office.update(json!({"greeting": "two"}), Some(1)).await.unwrap_err();
+    assert_eq!((error.reason, &*error.metadata["actual"]), (Reason::GenerationConflict, "2"));
+    office.update(json!({"greeting": "two"}), Some(2)).await.unwrap();
     assert_eq!(office.stored(), (json!({"greeting": "two"}), 2));
     office.world.shut_down().await;
 }
 
-/// Of two that expect the same revision one wins: they are asked one after the other.
+/// Of two that expect the same generation one wins: they are asked one after the other.
 #[tokio::test(start_paused = true)]
-async fn of_two_updates_at_once_that_expect_the_same_revision_one_wins() {
+async fn of_two_updates_at_once_that_expect_the_same_generation_one_wins() {
     let office = Office::new().await;
     office.answering(ok).await;
     let (one, two) = tokio::join!(
-        office.update(json!({"greeting": "one"}), Some(0)),
-        office.update(json!({"greeting": "two"}), Some(0)),
+        office.update(json!({"greeting": "one"}), Some(1)),
+        office.update(json!({"greeting": "two"}), Some(1)),
     );
     let lost = one.err().or(two.err()).expect("both were stored");
-    assert_eq!((lost.reason, office.stored().1), (Reason::RevisionConflict, 1));
+    assert_eq!((lost.reason, office.stored().1), (Reason::GenerationConflict, 1));
     office.world.shut_down().await;
 }
 
@@ -201,7 +201,7 @@ async fn an_acceptance_that_can_not_be_stored_is_an_error() {
     office.world.store.is_away.store(true, Ordering::SeqCst);
     assert_eq!(office.update(json!({}), None).await.unwrap_err().reason, Reason::StoreUnavailable);
     office.world.store.is_away.store(false, Ordering::SeqCst);
-    office.update(json!({"greeting": "hi"}), Some(0)).await.unwrap();
+    office.update(json!({"greeting": "hi"}), Some(1)).await.unwrap();
     office.world.shut_down().await;
 }
 

@@ -30,7 +30,7 @@ async fn until(world: &World, plugin: &Plugin, state: State) {
 
 /// An external plugin with a connection that does not answer.
 async fn deaf(world: &World) -> (Arc<Plugin>, FakePeer) {
-    let plugin = world.handle.register_external(mk_manifest()).await.unwrap();
+    let plugin = world.handle.register_external(mk_manifest(), None).await.unwrap();
     let (authenticated, session, peer) = dial(world, &plugin).await;
     assert!(world.handle.attach(authenticated, session).await.is_ok());
     until(world, &plugin, State::Active).await;
@@ -82,9 +82,9 @@ async fn a_takeover_by_a_client_that_has_left_leaves_nobody_connected() {
 #[tokio::test(start_paused = true)]
 async fn a_token_rotated_between_the_handshake_and_the_connection_is_refused() {
     let world = World::new(Behaviour::Connects).await;
-    let plugin = world.handle.register_external(mk_manifest()).await.unwrap();
+    let plugin = world.handle.register_external(mk_manifest(), None).await.unwrap();
     let (authenticated, session, _peer) = dial(&world, &plugin).await;
-    world.handle.cycle_token(plugin.id, "test").await.unwrap();
+    world.handle.rotate_token(plugin.id, "test").await.unwrap();
     assert!(world.handle.attach(authenticated, session).await.is_err());
     world.shut_down().await;
 }
@@ -92,7 +92,7 @@ async fn a_token_rotated_between_the_handshake_and_the_connection_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn an_external_plugin_whose_deletion_was_not_stored_can_connect_again() {
     let world = World::new(Behaviour::Connects).await;
-    let plugin = world.handle.register_external(mk_manifest()).await.unwrap();
+    let plugin = world.handle.register_external(mk_manifest(), None).await.unwrap();
     world.store.is_away.store(true, Ordering::SeqCst);
     let error = world.handle.delete(plugin.id, None).await.unwrap_err();
     assert_eq!(error.reason, Reason::StoreUnavailable);

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use super::world::*;
 use crate::{
-    domain::{Plugin, Reason, State},
+    domain::{Plugin, Reason, State, manifest::Manifest},
     link::{
         Acceptor, Attached, Authenticated, CloseReason, Faults, Handshake, Refusal, Rejected, Session, SessionEvent,
         fake::FakePeer,
@@ -16,7 +16,7 @@ use crate::{
 
 async fn mk_plugin() -> (World, Arc<Plugin>) {
     let world = World::new(Behaviour::Hangs).await;
-    let plugin = world.handle.register_external(mk_manifest()).await.unwrap();
+    let plugin = world.handle.register_external(mk_manifest(), None).await.unwrap();
     (world, plugin)
 }
 
@@ -136,7 +136,7 @@ async fn it_can_not_be_started_stopped_or_restarted() {
 #[tokio::test(start_paused = true)]
 async fn a_supervised_plugin_has_no_token_to_cycle_and_no_manifest_to_replace() {
     let (world, _) = mk_plugin().await;
-    let cycled = world.handle.cycle_token(world.id, "test").await.unwrap_err();
+    let cycled = world.handle.rotate_token(world.id, "test").await.unwrap_err();
     let replaced = world.handle.update_manifest(world.id, mk_manifest(), "test").await.unwrap_err();
     assert_eq!((cycled.reason, replaced.reason), (Reason::SupervisedPlugin, Reason::SupervisedPlugin));
     world.shut_down().await;
@@ -147,7 +147,7 @@ async fn a_supervised_plugin_has_no_token_to_cycle_and_no_manifest_to_replace() 
 async fn cycling_the_token_closes_the_connection_and_only_the_new_token_opens() {
     let (world, plugin) = mk_plugin().await;
     let line = dial(&world.handle, &plugin).await.unwrap();
-    let cycled = world.handle.cycle_token(plugin.id, "test").await.unwrap();
+    let cycled = world.handle.rotate_token(plugin.id, "test").await.unwrap();
     assert_eq!(cycled.reported.state, State::Connecting);
     assert_ne!(token(&cycled), token(&plugin));
     assert_eq!(line.peer.closed().await, CloseReason::Closed);
@@ -161,7 +161,7 @@ async fn cycling_the_token_closes_the_connection_and_only_the_new_token_opens() 
 async fn who_was_let_in_before_the_rotation_is_turned_away_after_it() {
     let (world, plugin) = mk_plugin().await;
     let authenticated = authenticate(&world.handle, None, &token(&plugin)).await.unwrap();
-    let cycled = world.handle.cycle_token(plugin.id, "test").await.unwrap();
+    let cycled = world.handle.rotate_token(plugin.id, "test").await.unwrap();
     assert!(attach(&world.handle, authenticated).await.is_err());
     assert_eq!(world.handle.get(plugin.id).unwrap().reported.state, State::Connecting);
     assert!(dial(&world.handle, &cycled).await.is_ok(), "the new token is not spoilt by that");
@@ -176,7 +176,7 @@ async fn a_rotation_while_the_first_connection_is_asked_turns_the_second_away() 
     let authenticated = authenticate(&world.handle, None, &token(&plugin)).await.unwrap();
     let rotate = async {
         assert_eq!(silent.peer.next().await.unwrap().method, "ping");
-        world.handle.cycle_token(plugin.id, "test").await.unwrap()
+        world.handle.rotate_token(plugin.id, "test").await.unwrap()
     };
     let (second, cycled) = tokio::join!(attach(&world.handle, authenticated), rotate);
     assert!(second.is_err());
@@ -205,7 +205,7 @@ async fn another_manifest_closes_the_connection_and_keeps_the_token_and_the_conf
 #[tokio::test(start_paused = true)]
 async fn an_id_is_not_needed_and_a_wrong_one_is_refused() {
     let (world, plugin) = mk_plugin().await;
-    let other = world.handle.register_external(mk_manifest()).await.unwrap();
+    let other = world.handle.register_external(mk_manifest(), None).await.unwrap();
     let (id, token) = (plugin.id.to_string(), token(&plugin));
     assert!(authenticate(&world.handle, None, &token).await.is_ok());
     assert_eq!(authenticate(&world.handle, Some(&id), &token).await.unwrap().plugin, plugin.id);
@@ -275,5 +275,23 @@ async fn a_deletion_closes_the_connection_and_the_token_with_it() {
     world.handle.delete(plugin.id, None).await.unwrap();
     assert_eq!(line.peer.closed().await, CloseReason::Closed);
     assert_eq!(authenticate(&world.handle, None, &token(&plugin)).await.unwrap_err(), Refusal::Unauthorised);
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_made_again_gets_the_first_answer_and_one_for_something_else_is_refused() {
+    let world = World::new(Behaviour::Connects).await;
+    let register =
+        async |manifest, request_id: &str| world.handle.register_external(manifest, Some(request_id.to_owned())).await;
+    let (one, two) = tokio::join!(register(mk_manifest(), "a"), register(mk_manifest(), "a"));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!((one.id, &one.desired.token), (two.id, &two.desired.token), "at the same time");
+    assert_eq!(register(mk_manifest(), "a").await.unwrap().id, one.id);
+    assert_ne!(register(mk_manifest(), "b").await.unwrap().id, one.id, "another request");
+    let renamed = Manifest { name: "Another".to_owned(), ..mk_manifest() };
+    let refused = register(renamed, "a").await.unwrap_err();
+    assert_eq!((refused.reason, &*refused.metadata["plugin_id"]), (Reason::RequestIdReused, &*one.id.to_string()));
+    world.handle.delete(one.id, None).await.unwrap();
+    assert_ne!(register(mk_manifest(), "a").await.unwrap().id, one.id, "it is remembered with its plugin");
     world.shut_down().await;
 }

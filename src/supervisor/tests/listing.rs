@@ -15,7 +15,7 @@ fn mk_older() -> Plugin {
 async fn plugins_are_listed_in_the_order_of_their_installation_and_so_are_pages_and_snapshots() {
     let world = World::new(Behaviour::Connects).await;
     let second = world.handle.add(mk_older()).await.unwrap();
-    let third = world.handle.register_external(mk_manifest()).await.unwrap();
+    let third = world.handle.register_external(mk_manifest(), None).await.unwrap();
     let expected = [world.id, second.id, third.id];
     let ids = |plugins: Vec<std::sync::Arc<Plugin>>| plugins.iter().map(|plugin| plugin.id).collect::<Vec<_>>();
 

@@ -68,7 +68,7 @@ async fn what_is_no_package_is_refused_and_the_plugin_runs_on() {
 #[tokio::test(start_paused = true)]
 async fn external_and_unknown_plugins_have_no_package() {
     let setup = Setup::new(Behaviour::Connects).await;
-    let external = setup.world.handle.register_external(mk_manifest()).await.unwrap();
+    let external = setup.world.handle.register_external(mk_manifest(), None).await.unwrap();
     for (id, reason) in [(external.id, Reason::ExternalPlugin), (xid::new().into(), Reason::PluginNotFound)] {
         let updated = setup.packages.update(id, Bytes::new(), "test").await.unwrap_err();
         let downloaded = setup.packages.download(id).await.unwrap_err();
@@ -131,7 +131,7 @@ async fn an_update_whose_bytes_can_not_be_stored_changes_nothing() {
 async fn a_store_that_is_away_is_sent_no_packages() {
     let setup = Setup::new(Behaviour::Connects).await;
     setup.world.store.is_away.store(true, Ordering::SeqCst);
-    let installed = setup.packages.install(archive_of("other", "1")).await.unwrap_err();
+    let installed = setup.packages.install(archive_of("other", "1"), None).await.unwrap_err();
     let updated = setup.update(archive("2")).await.unwrap_err();
     assert_eq!([installed.reason, updated.reason], [Reason::StoreUnavailable; 2]);
     assert_eq!(setup.kept(), 1, "the one of the first installation");
@@ -165,7 +165,7 @@ async fn nothing_is_swept_before_the_store_is_back() {
         setup.world.store.is_away.store(true, Ordering::SeqCst);
         hang.release.send(()).unwrap();
     };
-    let (installed, ()) = tokio::join!(setup.packages.install(archive_of("other", "1")), outage);
+    let (installed, ()) = tokio::join!(setup.packages.install(archive_of("other", "1"), None), outage);
     assert_eq!(installed.unwrap_err().reason, Reason::StoreUnavailable);
     assert_eq!(setup.swept().await, 2);
     setup.world.store.is_away.store(false, Ordering::SeqCst);

@@ -48,7 +48,7 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let store = PackageStore::open(folder.path(), "database").await.unwrap();
         let packages = Packages::new(world.handle.clone(), store.clone(), EventCatalog::any());
-        let plugin = packages.install(archive("1")).await.unwrap();
+        let plugin = packages.install(archive("1"), None).await.unwrap();
         Self { world, packages, store, plugin, folder }
     }
 

@@ -208,8 +208,17 @@ impl Store for MemoryStore {
             true => Err(away()),
             false => {
                 let mut book = self.book.lock().unwrap();
+                let is_same = |known: &&Arc<Plugin>| {
+                    plugin
+                        .request
+                        .as_ref()
+                        .is_some_and(|asked| known.request.as_ref().is_some_and(|it| it.id == asked.id))
+                };
                 let installed = book.head + 1;
-                self.append(&mut book, Plugin { installed, ..plugin }, None, false)
+                match book.records.values().find(is_same).cloned() {
+                    Some(earlier) => Ok(earlier),
+                    None => self.append(&mut book, Plugin { installed, ..plugin }, None, false),
+                }
             }
         };
         Box::pin(async { installed })
@@ -287,7 +296,7 @@ pub(crate) const EPOCH: &str = "epoch";
 impl World {
     pub(crate) async fn new(behaviour: Behaviour) -> Self {
         let mut world = Self::over(behaviour, Vec::new());
-        world.id = world.handle.install(mk_manifest(), Digest([1; 32])).await.unwrap().id;
+        world.id = world.handle.install(mk_manifest(), Digest([1; 32]), None).await.unwrap().id;
         world
     }
 

@@ -11,7 +11,7 @@ use tonic::Code;
 
 use crate::{
     contract::support::{Wire, register},
-    harness::{Answer, Api, Body, Plugd, Rest, external_manifest, field_violations, reason},
+    harness::{Answer, Api, Body, Plugd, Rest, details, external_manifest, field_violations, reason},
 };
 
 fn path(id: &str) -> String {
@@ -57,7 +57,7 @@ async fn the_schema_and_the_configuration_are_there_in_any_mode_and_any_state_3_
         assert_eq!(stored(&rest, id).await, json!({}), "never set");
     }
     let request = GetConfigurationSchemaRequest { plugin_id: inactive };
-    assert_eq!(api.plugins().get_configuration_schema(request).await.unwrap().into_inner().fields.len(), 1);
+    assert_eq!(api.configurations().get_configuration_schema(request).await.unwrap().into_inner().fields.len(), 1);
 }
 
 /// Step 2: a line and a violation for each field, before the plugin is asked.
@@ -170,26 +170,30 @@ async fn what_is_not_declared_is_not_checked_3_13() {
     }
 }
 
-/// A caller that read an older revision is told so; REST takes the ETag.
+/// A caller that saw an older generation is told so; REST takes the ETag.
 #[tokio::test]
-async fn an_expected_revision_that_is_not_stored_is_409() {
+async fn an_expected_generation_that_is_another_by_now_is_409() {
     let plugd = Plugd::start().await;
     let api = plugd.api();
     let id = api.run(&["tame"]).await;
-    let (_, first) = update_over_grpc(&api, &id, (&json!({"greeting": "one"}), Some(0))).await.unwrap();
+    let seen = api.get(&id).await.unwrap().generation;
+    let (_, first) = update_over_grpc(&api, &id, (&json!({"greeting": "one"}), Some(seen))).await.unwrap();
     assert_eq!(first, 1);
-    let conflict = update_over_grpc(&api, &id, (&json!({"greeting": "two"}), Some(0))).await.unwrap_err();
-    assert_eq!((conflict.code(), reason(&conflict).as_str()), (Code::Aborted, "REVISION_CONFLICT"));
+    let conflict = update_over_grpc(&api, &id, (&json!({"greeting": "two"}), Some(seen))).await.unwrap_err();
+    assert_eq!((conflict.code(), reason(&conflict).as_str()), (Code::Aborted, "GENERATION_CONFLICT"));
+    let told = details(&conflict);
+    assert_eq!((&told["expected"], &told["actual"]), (&seen.to_string(), &(seen + 1).to_string()));
     let rest = plugd.rest();
     let tagged = rest.get(&path(&id)).await;
-    assert_eq!(tagged.header("etag"), Some("\"1\""));
+    let tag = |generation: u64| format!("\"{generation}\"");
+    assert_eq!(tagged.header("etag"), Some(&*tag(seen + 1)));
     let put = async |tag: &str| {
         let tag = format!("if-match: {tag}");
         rest.send("PATCH", &path(&id), Body::Json(json!({"greeting": "three"})), &[&tag]).await
     };
-    put("\"0\"").await.problem(409);
+    put(&tag(seen)).await.problem(409);
     assert_eq!(stored(&rest, &id).await, json!({"greeting": "one"}));
-    assert_eq!(put("\"1\"").await.header("etag"), Some("\"2\""));
+    assert_eq!(put(&tag(seen + 1)).await.header("etag"), Some(&*tag(seen + 2)));
 }
 
 /// Who set what, newest first.
@@ -203,7 +207,7 @@ async fn the_history_names_the_author_of_each_revision() {
         update_over_grpc(&api, &id, (&json!({"turn": turn}), None)).await.unwrap();
     }
     let request = ListConfigurationRevisionsRequest { plugin_id: id.clone(), ..Default::default() };
-    let revisions = api.plugins().list_configuration_revisions(request).await.unwrap().into_inner().revisions;
+    let revisions = api.configurations().list_configuration_revisions(request).await.unwrap().into_inner().revisions;
     let seen: Vec<_> = revisions.iter().map(|r| (r.configuration_revision, r.author.as_str())).collect();
     assert_eq!(seen[0], (2, "alice"));
     assert_eq!((seen.len(), seen[1].0), (2, 1));
@@ -235,12 +239,13 @@ async fn each_new_run_gets_the_stored_configuration_when_it_asks_also_after_a_ki
 async fn update_over_grpc(
     api: &Api,
     id: &str,
-    (values, if_revision): (&Value, Option<u64>),
+    (values, if_generation): (&Value, Option<u64>),
 ) -> Result<(Value, u64), tonic::Status> {
     let configuration = plugd::api::json::to_struct(values.as_object().unwrap()).unwrap();
     let request =
-        UpdateConfigurationRequest { plugin_id: id.to_owned(), configuration: Some(configuration), if_revision };
-    let answer = crate::harness::within("an update", api.plugins().update_configuration(request)).await?.into_inner();
+        UpdateConfigurationRequest { plugin_id: id.to_owned(), configuration: Some(configuration), if_generation };
+    let answer =
+        crate::harness::within("an update", api.configurations().update_configuration(request)).await?.into_inner();
     let configuration = plugd::api::json::from_struct(&answer.configuration.unwrap());
     Ok((Value::Object(configuration), answer.configuration_revision))
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// Takes a plugin's archive away from where plugd keeps it.
 pub(super) async fn lose_the_package(plugd: &Plugd, id: &str) {
-    let digest = plugd.api().get(id).await.unwrap().package_digest;
+    let digest = plugd.api().get(id).await.unwrap().package_digest().to_owned();
     let hex = digest.trim_start_matches("sha256:");
     let stored: Vec<_> = plugd.files().into_iter().filter(|name| name.contains(hex)).collect();
     let [stored] = &stored[..] else { panic!("{stored:?}") };
@@ -41,8 +41,8 @@ async fn the_package_comes_back_byte_for_byte_with_its_headers_3_9() {
         let (header, bytes) = download(&api, &id).await.unwrap();
         assert_eq!((header.size, bytes == archive), (u64::try_from(archive.len()).unwrap(), true));
         assert_eq!(
-            (header.file_name.as_str(), &header.digest),
-            ("chaos.zip", &api.get(&id).await.unwrap().package_digest)
+            (header.file_name.as_str(), header.digest.as_str()),
+            ("chaos.zip", api.get(&id).await.unwrap().package_digest())
         );
     }
     assert_eq!(download(&api, "9m4e2mr0ui3e8a215n4g").await.unwrap_err().code(), Code::NotFound);
@@ -147,13 +147,16 @@ async fn an_update_that_is_never_stable_is_taken_back_before_the_eyes_of_every_w
         plugin.package_digest == old.package_digest && state_of(plugin) == Active && plugin.generation > old.generation
     };
     let events = watch.until(is_back).await;
+    let failures = events.iter().filter_map(|event| status_of(event.plugin.as_ref()?).failure.as_ref());
+    let told: Vec<_> = failures.map(|failure| (failure.exit_code, &failure.going_back_to)).collect();
+    assert!(told.contains(&(Some(2), &old.package_digest)), "{told:?}");
     let mut digests: Vec<_> =
         events.iter().map(|event| event.plugin.as_ref().unwrap().package_digest.clone()).collect();
     digests.dedup();
     assert_eq!(digests.len(), 2, "there, and back: {digests:?}");
     assert_ne!(digests[0], old.package_digest);
     assert_eq!(digests[1], old.package_digest);
-    assert_eq!(api.get(&id).await.unwrap().previous_package_digest, "", "what failed is not gone back to");
+    assert_eq!(api.get(&id).await.unwrap().previous_package_digest, None, "what failed is not gone back to");
     let mut log = api.logs(&id).await;
     log.find("whole 2").await;
     log.find("whole 1").await;

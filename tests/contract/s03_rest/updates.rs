@@ -44,11 +44,11 @@ async fn a_rollback_by_hand_swaps_the_two_packages_3_10() {
     let id = api.upload(versioned(1, "tame")).await.unwrap().id;
     api.activate(&id).await.unwrap();
     let request = || RollbackPackageRequest { plugin_id: id.clone(), ..Default::default() };
-    let refused = api.plugins().rollback_package(request()).await.unwrap_err();
+    let refused = api.packages().rollback_package(request()).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "NO_PREVIOUS_PACKAGE"));
     replace(&api, &id, versioned(2, "tame")).await.unwrap();
 
-    let back = within("a rollback", api.plugins().rollback_package(request())).await.unwrap().into_inner();
+    let back = within("a rollback", api.packages().rollback_package(request())).await.unwrap().into_inner();
     assert_eq!((state_of(back.plugin.as_ref().unwrap()), version_of(back.plugin.as_ref().unwrap())), (Active, 1));
     assert!(download(&api, &id).await.unwrap().1 == versioned(1, "tame"));
     let forth = plugd.rest().post(&format!("/api/plugins/{id}/rollback"), Body::None).await.expect(200);

@@ -32,7 +32,7 @@ async fn the_marker_is_the_archives_digest_in_hex_and_a_line_break_7() {
     let plugd = Plugd::start().await;
     let id = install(&plugd, &json!({}), &[]).await;
     activate(&plugd, &id).await;
-    let digest = plugd.api().get(&id).await.unwrap().package_digest;
+    let digest = plugd.api().get(&id).await.unwrap().package_digest().to_owned();
     let digits = digest.strip_prefix("sha256:").unwrap();
     assert_eq!(fs::read_to_string(folder(&plugd, &id).join(".sdxlock")).unwrap(), format!("{digits}\n"));
 }

@@ -64,7 +64,7 @@ async fn it_runs_in_its_install_directory_with_nothing_to_read_7() {
     let expected = plugd.data_dir().join("plugins").join(&id).canonicalize().unwrap();
     assert_eq!(directory, expected.to_str().unwrap());
     assert_eq!(log.line().await.unwrap().unwrap().text.trim(), "0");
-    let pid = status_of(&plugd.api().get(&id).await.unwrap()).pid;
+    let pid = status_of(&plugd.api().get(&id).await.unwrap()).pid();
     assert_eq!(fs::read_link(format!("/proc/{pid}/fd/0")).unwrap().to_str(), Some("/dev/null"));
 }
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 use plugd::api::v1::{
     PluginEvent,
     ReportedState::{Active, Error, Restarting, Starting},
+    failure::Stage,
 };
 use serde_json::json;
 use tokio::join;
 use tonic::Code;
 
 use crate::harness::{
-    Plugd, Run, chaos_manifest, detail, details, grpcurl, message_of, packaged, reason, state_of, status_of,
+    Plugd, Run, chaos_manifest, details, failure_of, grpcurl, message_of, packaged, reason, state_of, status_of,
 };
 
 /// The defaults: 1 s, doubled with each restart.
@@ -35,8 +36,7 @@ async fn exit_42_at_every_start_ends_in_error_after_1_2_and_4_seconds_and_everyb
     assert_backoffs(&events);
     let plugin = events.last().unwrap().plugin.as_ref().unwrap();
     assert_eq!(message_of(plugin), "exit status 42");
-    assert_eq!(detail(plugin, "exit_code"), 42);
-    assert_eq!(detail(plugin, "stage"), "exit");
+    assert_eq!((failure_of(plugin).exit_code, failure_of(plugin).stage()), (Some(42), Stage::Exit));
     assert_eq!(status_of(plugin).restart_count, 3);
 
     let status = status.unwrap_err();
@@ -79,7 +79,7 @@ fn assert_backoffs(events: &[PluginEvent]) {
 
 #[allow(clippy::cast_precision_loss, reason = "to the microsecond")]
 fn since(plugin: &plugd::api::v1::Plugin) -> f64 {
-    let since = status_of(plugin).since.unwrap();
+    let since = status_of(plugin).state_time.unwrap();
     since.seconds as f64 + f64::from(since.nanos) / 1e9
 }
 
@@ -95,7 +95,7 @@ async fn a_crash_goes_through_restarting_back_to_active_which_clears_what_was_sa
 
     let waiting = watch.plugin_in(&id, Restarting).await;
     assert_eq!(message_of(&waiting), "signal: killed");
-    assert_eq!((detail(&waiting, "signal"), detail(&waiting, "exit_code")), (json!(9), json!(-1)));
+    assert_eq!((failure_of(&waiting).signal, failure_of(&waiting).exit_code), (Some(9), None));
     let after = watch.plugin_in(&id, Active).await;
     assert_eq!(message_of(&after), "");
     assert_ne!(status_of(&after).run_id, status_of(&before).run_id);
@@ -142,7 +142,7 @@ async fn what_can_never_start_is_an_error_of_the_stage_start_8_3() {
         assert!(status.message().contains(words), "{status}");
         let events = watch.until_state(&id, Error).await;
         assert!(!restarts(&events), "{command:?}");
-        assert_eq!(detail(events.last().unwrap().plugin.as_ref().unwrap(), "stage"), "start");
+        assert_eq!(failure_of(events.last().unwrap().plugin.as_ref().unwrap()).stage(), Stage::Start);
     }
 }
 

@@ -37,13 +37,13 @@ async fn two_hundred_toggles_by_fifty_clients_are_all_answered_and_end_as_last_d
     println!("{} toggles in {:?}, {superseded} superseded", answers.len(), began.elapsed());
 
     let plugin = plugd.api().get(&id).await.unwrap();
-    let wanted = match plugin.desired_state() {
+    let wanted = match plugin.active_state() {
         ActiveState::Active => plugd::api::v1::ReportedState::Active,
         _ => plugd::api::v1::ReportedState::Inactive,
     };
     settle(&plugd, &id, wanted).await;
     let settled = plugd.api().get(&id).await.unwrap();
-    assert_eq!((settled.generation, settled.desired_state), (plugin.generation, plugin.desired_state));
+    assert_eq!((settled.generation, settled.active_state), (plugin.generation, plugin.active_state));
     let processes = Plugd::processes_of(&id).len();
     assert_eq!(processes, usize::from(state_of(&settled) == plugd::api::v1::ReportedState::Active));
 }

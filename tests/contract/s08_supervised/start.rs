@@ -22,11 +22,11 @@ async fn a_plugin_goes_through_starting_and_connecting_to_active_and_through_sto
 
     assert_eq!(state_of(&plugin), Active);
     assert_eq!(status_of(&plugin).observed_generation, plugin.generation);
-    assert!(status_of(&plugin).pid != 0 && !status_of(&plugin).run_id.is_empty());
+    assert!(status_of(&plugin).pid() != 0 && !status_of(&plugin).run_id().is_empty());
     let events = watch.until_state(&id, Active).await;
     let seen = states(&events, &id);
     assert_eq!(seen.strip_prefix(&[Inactive]).unwrap_or(&seen), [Starting, Connecting, Active]);
-    assert!(events.first().unwrap().plugin.as_ref().unwrap().desired_state() == ActiveState::Active);
+    assert!(events.first().unwrap().plugin.as_ref().unwrap().active_state() == ActiveState::Active);
     assert_eq!(events.last().unwrap().plugin.as_ref().unwrap().revision, plugin.revision);
 
     let plugin = api.deactivate(&id).await.unwrap();
@@ -63,7 +63,7 @@ async fn what_is_desired_is_stored_before_anything_is_tried_8_2() {
     plugd.rest().set_active(&id, "active").await.problem(502);
     plugd.kill_9().await;
     plugd.restart().await;
-    assert_eq!(plugd.api().get(&id).await.unwrap().desired_state(), ActiveState::Active);
+    assert_eq!(plugd.api().get(&id).await.unwrap().active_state(), ActiveState::Active);
 }
 
 #[tokio::test]

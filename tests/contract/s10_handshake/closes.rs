@@ -24,7 +24,7 @@ async fn a_second_connection_is_closed_with_1008_connection_rejected_while_the_f
     let plugd = Plugd::start().await;
     let (plugin, first) = register(&plugd, &json!({}), "").await;
     let first = first.obey();
-    let second = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    let second = Wire::dial(&plugd, plugin.token()).await.unwrap();
     assert_eq!(second.closed().await, (1008, "connection rejected".to_owned()));
     assert!(!first.is_finished());
     assert_eq!(state_of(&plugd.api().get(&plugin.id).await.unwrap()), Active);
@@ -36,7 +36,7 @@ async fn a_second_connection_takes_over_from_a_silent_first_one_10_4() {
     let plugd = Plugd::start().await;
     let (plugin, first) = register(&plugd, &json!({}), "").await;
     let mut watch = plugd.api().live().await;
-    let mut second = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    let mut second = Wire::dial(&plugd, plugin.token()).await.unwrap();
     assert_eq!(first.closed().await, (1000, "closed".to_owned()));
     assert_eq!(second.call("1", "get_config", json!({})).await["result"]["config"], json!({}));
     assert_eq!(state_of(&plugd.api().get(&plugin.id).await.unwrap()), Active);
@@ -92,7 +92,7 @@ async fn a_plugin_that_is_still_sending_learns_why_it_was_closed_10_4() {
 
     let (plugin, first) = register(&plugd, &json!({}), "").await;
     let _first = first.obey();
-    let mut wire = Wire::dial(&plugd, &plugin.token).await.unwrap();
+    let mut wire = Wire::dial(&plugd, plugin.token()).await.unwrap();
     wire.send_raw(&flood).await;
     assert_eq!(wire.closed().await, (1008, "connection rejected".to_owned()));
 

@@ -18,7 +18,7 @@ async fn who_may_not_come_in_is_told_so_in_plain_text_10_3() {
     let external = plugd.api().register(&external_manifest("outside")).await.unwrap();
     let other = plugd.api().register(&external_manifest("other")).await.unwrap();
     let supervised = plugd.api().install(&["tame"]).await;
-    let token = &external.token;
+    let token = external.token();
     let unknown = format!("sdprt_{}", "a".repeat(32));
     let sealed = "A".repeat(80);
     let cases = [
@@ -44,7 +44,7 @@ async fn who_may_not_come_in_is_told_so_in_plain_text_10_3() {
 async fn who_may_come_in_but_asks_for_no_upgrade_is_told_so_10_3() {
     let plugd = Plugd::start().await;
     let external = plugd.api().register(&external_manifest("outside")).await.unwrap();
-    let query = format!("?token={}", external.token);
+    let query = format!("?token={}", external.token());
     let instead = |index: usize, header: &'static str| {
         let mut headers = UPGRADE;
         headers[index] = header;
@@ -67,7 +67,7 @@ async fn the_endpoint_is_exactly_rpc_and_not_under_api_10_1() {
     let plugd = Plugd::start().await;
     let external = plugd.api().register(&external_manifest("outside")).await.unwrap();
     for path in ["/rpc/", "/api/rpc", "/rpc/x"] {
-        let path = format!("{path}?token={}", external.token);
+        let path = format!("{path}?token={}", external.token());
         assert_eq!(plugd.rest_as(None).send("GET", &path, Body::None, &UPGRADE).await.status, 404, "{path}");
     }
 }
@@ -76,7 +76,7 @@ async fn the_endpoint_is_exactly_rpc_and_not_under_api_10_1() {
 async fn an_origin_that_is_our_own_host_is_let_in_10_1() {
     let plugd = Plugd::start().await;
     let external = plugd.api().register(&external_manifest("outside")).await.unwrap();
-    let query = format!("token={}", external.token);
+    let query = format!("token={}", external.token());
     let own = format!("http://{}", plugd.address());
     assert_eq!(Wire::dial_with(&plugd, &query, &[("origin", "http://127.0.0.1:1")]).await.err(), Some(403));
     assert!(Wire::dial_with(&plugd, &query, &[("origin", &own)]).await.is_ok());
@@ -88,7 +88,7 @@ async fn compression_may_be_offered_and_is_not_taken_10_1() {
     let plugd = Plugd::start().await;
     let external = plugd.api().register(&external_manifest("outside")).await.unwrap();
     let offer = [("sec-websocket-extensions", "permessage-deflate; client_max_window_bits")];
-    let dialled = Wire::dial_with(&plugd, &format!("token={}", external.token), &offer).await;
+    let dialled = Wire::dial_with(&plugd, &format!("token={}", external.token()), &offer).await;
     let (mut wire, answer) = dialled.unwrap();
     assert!(answer.get("sec-websocket-extensions").is_none() && answer.get("sec-websocket-protocol").is_none());
     assert_eq!(wire.call("1", "get_config", json!({})).await["result"]["config"], json!({}));

@@ -55,7 +55,7 @@ async fn a_plugin_that_sends_6_mib_in_one_frame_or_in_parts_learns_of_1009_10_4(
         wire.send_raw(&message).await;
         assert_eq!(wire.closed().await.0, 1009);
         settle(&plugd, &plugin.id, Connecting).await;
-        let mut again = Wire::dial(&plugd, &plugin.token).await.unwrap();
+        let mut again = Wire::dial(&plugd, plugin.token()).await.unwrap();
         assert!(again.is_ponged().await, "it may come back at once");
     }
 }

@@ -28,10 +28,10 @@ async fn an_external_token_is_its_prefix_and_32_letters_and_digits_10_2() {
     let plugd = Plugd::start().await;
     for number in 0..20 {
         let plugin = plugd.api().register(&external_manifest(&format!("p{number}"))).await.unwrap();
-        assert!(is_external(&plugin.token), "{}", plugin.token);
+        assert!(is_external(plugin.token()), "{}", plugin.token());
         let path = format!("/api/plugins/{}/token", plugin.id);
         let cycled = plugd.rest().post(&path, Body::None).await.expect(200)["token"].clone();
-        assert!(is_external(cycled.as_str().unwrap()) && cycled != plugin.token.as_str(), "{cycled}");
+        assert!(is_external(cycled.as_str().unwrap()) && cycled != plugin.token(), "{cycled}");
     }
 }
 
@@ -39,7 +39,7 @@ async fn an_external_token_is_its_prefix_and_32_letters_and_digits_10_2() {
 async fn an_external_token_opens_again_and_again_with_its_plugin_id_or_without_10_2() {
     let plugd = Plugd::start().await;
     let plugin = plugd.api().register(&external_manifest("outside")).await.unwrap();
-    let (id, token) = (&plugin.id, format!("token={}", plugin.token));
+    let (id, token) = (&plugin.id, format!("token={}", plugin.token()));
     for query in [token.clone(), format!("{token}&plugin_id={id}"), format!("plugin_id={id}&{token}")] {
         let wire = Wire::dial_as(&plugd, &query, "").await.unwrap();
         settle(&plugd, id, Active).await;
@@ -52,7 +52,7 @@ async fn an_external_token_opens_again_and_again_with_its_plugin_id_or_without_1
 async fn what_only_starts_like_an_external_token_is_taken_for_a_supervised_one_10_2() {
     let plugd = Plugd::start().await;
     let plugin = plugd.api().register(&external_manifest("outside")).await.unwrap();
-    let token = &plugin.token;
+    let token = plugin.token();
     for near in [&format!("{token}x"), &token[..37], &format!("{}-", &token[..37]), "sdprt_"] {
         assert_eq!(rpc(&plugd, &format!("?token={near}"), &UPGRADE).await.status, 400, "{near} names no plugin");
         let query = format!("?token={near}&plugin_id={}", plugin.id);

@@ -62,7 +62,7 @@ async fn each_fault_is_in_the_log_in_the_status_and_in_what_get_prints_11_1() {
     api.logs(&id).await.find("plugd: the plugin broke the protocol").await;
     let status = counted(&api, &id, 3).await;
     assert_eq!(status.protocol_faults, 3);
-    assert!(status.last_protocol_fault.contains("\"mine\""), "{status:?}");
+    assert!(status.last_protocol_fault().contains("\"mine\""), "{status:?}");
     let shown = cli(&plugd, &["get", &id]).run().await;
     assert!(shown.text().contains("3, the last one: an answer to the id"), "{}", shown.text());
 }

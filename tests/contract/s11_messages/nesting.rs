@@ -52,12 +52,12 @@ async fn a_request_over_grpc_that_is_nested_too_deep_is_told_its_field_and_the_l
             configuration: fields(&object),
             ..Default::default()
         };
-        assert_refused(&api.plugins().update_configuration(change).await.unwrap_err(), "configuration", levels);
+        assert_refused(&api.configurations().update_configuration(change).await.unwrap_err(), "configuration", levels);
         let mut deep = manifest.clone();
         deep["access"] = json!({"handle": "h", "name": "n", "metadata": nested(levels)});
-        let new = RegisterExternalPluginRequest { manifest: fields(&deep) };
+        let new = RegisterExternalPluginRequest { manifest: fields(&deep), request_id: None };
         assert_refused(&api.plugins().register_external_plugin(new).await.unwrap_err(), "manifest", levels);
-        let new = UpdateManifestRequest { plugin_id: plugin_id.clone(), manifest: fields(&deep) };
+        let new = UpdateManifestRequest { plugin_id: plugin_id.clone(), manifest: fields(&deep), if_generation: None };
         assert_refused(&api.plugins().update_manifest(new).await.unwrap_err(), "manifest", levels);
     }
 }

@@ -84,7 +84,7 @@ async fn an_application_in_python_serves_publishes_and_calls_11_4() {
     assert_eq!(access["result"]["result"], json!({"access_key": "sdbak_example", "apibase_url": "http://forum:3000"}));
     let told = serving.find("may USE_ROBOTS during run ").await;
     let plugin = plugd.api().get(&plugin.id).await.unwrap();
-    assert!(told.ends_with(&status_of(&plugin).run_id), "{told}");
+    assert!(told.ends_with(status_of(&plugin).run_id()), "{told}");
     let run = wire.call("1", "robot_run", json!({"message": "hello", "session_id": SESSION})).await;
     let output = json!({"status": "completed", "summary": "You said: hello"});
     assert_eq!(run["result"], json!({"method": "robot_run", "session_id": SESSION, "output": output}));

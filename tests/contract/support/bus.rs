@@ -96,8 +96,8 @@ impl Application {
 
     /// Fails a call.
     pub(crate) async fn fail(&self, call: &to_host::Call, code: i32, message: &str) {
-        let failure = from_host::Failure { code, message: message.to_owned() };
-        self.conclude(call, from_host::reply::Outcome::Failure(failure)).await;
+        let failure = from_host::RpcError { code, message: message.to_owned() };
+        self.conclude(call, from_host::reply::Outcome::Error(failure)).await;
     }
 
     async fn conclude(&self, call: &to_host::Call, outcome: from_host::reply::Outcome) {

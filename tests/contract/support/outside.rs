@@ -22,7 +22,7 @@ pub(crate) fn access(permissions: &[&str]) -> Value {
 /// Registers a plugin with these members in its manifest, and connects it with this `User-Agent`.
 pub(crate) async fn register(plugd: &Plugd, members: &Value, user_agent: &str) -> (Plugin, Wire) {
     let plugin = plugd.api().register(&external("outside", members)).await.unwrap();
-    let wire = Wire::dial_as(plugd, &format!("token={}", plugin.token), user_agent).await.unwrap();
+    let wire = Wire::dial_as(plugd, &format!("token={}", plugin.token()), user_agent).await.unwrap();
     settle(plugd, &plugin.id, ReportedState::Active).await;
     (plugin, wire)
 }

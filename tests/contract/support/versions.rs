@@ -53,14 +53,14 @@ pub(crate) async fn replace(api: &Api, id: &str, archive: Vec<u8>) -> Result<Plu
     let header = update::Header { plugin_id: id.to_owned(), ..Default::default() };
     let parts = [update::Part::Header(header), update::Part::Chunk(archive)];
     let messages = parts.map(|part| UpdatePackageRequest { part: Some(part) });
-    let answer = within("an update", api.plugins().update_package(tokio_stream::iter(messages))).await?;
+    let answer = within("an update", api.packages().update_package(tokio_stream::iter(messages))).await?;
     Ok(answer.into_inner().plugin.unwrap())
 }
 
 /// Downloads a package.
 pub(crate) async fn download(api: &Api, id: &str) -> Result<(Header, Vec<u8>), Status> {
     let request = DownloadPackageRequest { plugin_id: id.to_owned() };
-    let mut parts = api.plugins().download_package(request).await?.into_inner();
+    let mut parts = api.packages().download_package(request).await?.into_inner();
     let mut header = None;
     let mut bytes = Vec::new();
     while let Some(message) = within("a part", parts.message()).await? {

@@ -4,13 +4,10 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
-use super::{BoxStream, PluginService};
-use crate::{
-    domain::{Error, Reason},
-    grpc::{Caller, pace::Pace, status::status},
-};
+use super::{BoxStream, Caller, Services, pace::Pace};
+use crate::domain::{Error, Reason};
 
-impl PluginService {
+impl Services {
     /// Ends a stream with the reason why, when the server drains or the token is no longer good.
     pub(super) fn until_ended<T: Send + 'static>(
         &self,
@@ -39,7 +36,7 @@ fn until<T: Send + 'static>(
         }
         tokio::select! {
             biased;
-            error = &mut ended => Some((Err(status(error)), (items, ended, true))),
+            error = &mut ended => Some((Err(error.into()), (items, ended, true))),
             item = items.next() => item.map(|item| (item, (items, ended, false))),
         }
     }))
@@ -52,7 +49,7 @@ pub(super) fn while_read<T: Send + 'static>(items: BoxStream<T>, pace: Pace, siz
     let (fail, failed) = oneshot::channel();
     tokio::spawn(async move {
         if let Err(error) = pass_on(items, &sender, pace, size).await {
-            let _ = fail.send(status(error));
+            let _ = fail.send(error.into());
         }
     });
     Box::pin(stream::unfold((receiver, failed), async |(mut receiver, mut failed)| {

@@ -1,20 +1,19 @@
-//! `WatchState`.
+//! `PluginService.WatchState`.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{Stream, stream};
 use prost::Message;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
-use super::{Answer, BoxStream, PluginService};
+use super::{BoxStream, Caller, Services, convert};
 use crate::{
     api::v1::{
-        Cursor, PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event,
+        PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event,
         watch_state_request::Start as AskedStart,
         watch_state_response::{self as frame, Frame as Sent},
     },
     domain::{Error, Plugin, Result},
-    grpc::{Caller, convert, status::status},
     supervisor::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery},
 };
 
@@ -24,14 +23,12 @@ const FRAME_BYTES: usize = 256 * 1024;
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 const MAX_HEARTBEAT: Duration = Duration::from_secs(300);
 
-impl PluginService {
-    pub(super) fn watch(&self, request: Request<WatchStateRequest>) -> Answer<BoxStream<WatchStateResponse>> {
-        let caller = self.admit(&request)?;
-        let query = self.query(request.into_inner()).map_err(status)?;
-        let watch = self.0.handle.watch(query).map_err(status)?;
+impl Services {
+    pub(super) fn watch(&self, request: WatchStateRequest, caller: Caller) -> Result<BoxStream<WatchStateResponse>> {
+        let watch = self.0.handle.watch(self.query(request)?)?;
         let epoch = self.0.handle.epoch().to_owned();
         let sender = Sender { watch, epoch, caller, snapshot: None, events: VecDeque::new() };
-        Ok(Response::new(Box::pin(sender.into_stream())))
+        Ok(Box::pin(sender.into_stream()))
     }
 
     fn query(&self, request: WatchStateRequest) -> Result<WatchQuery> {
@@ -40,12 +37,23 @@ impl PluginService {
         let start = match request.start {
             None | Some(AskedStart::LiveOnly(false)) => Start::Snapshot,
             Some(AskedStart::LiveOnly(true)) => Start::Live,
-            Some(AskedStart::After(Cursor { epoch, revision })) => Start::After { epoch, revision },
+            Some(AskedStart::Cursor(cursor)) => parse(&cursor)?,
         };
         let heartbeat = heartbeat(request.heartbeat_interval, self.0.heartbeat)?;
         let max_age = max_age(request.max_age, self.0.watch_max_age)?;
         Ok(WatchQuery { filter: Filter { ids, states }, start, heartbeat, max_age })
     }
+}
+
+/// A cursor: which history, and which revision of it.
+fn cursor(epoch: &str, revision: u64) -> String {
+    format!("{epoch}:{revision}")
+}
+
+fn parse(cursor: &str) -> Result<Start> {
+    let parts = cursor.rsplit_once(':').and_then(|(epoch, revision)| Some((epoch, revision.parse().ok()?)));
+    let (epoch, revision) = parts.ok_or_else(|| Error::field("cursor", "must be one that plugd sent, unchanged"))?;
+    Ok(Start::After { epoch: epoch.to_owned(), revision })
 }
 
 fn heartbeat(asked: Option<prost_types::Duration>, default: Duration) -> Result<Duration> {
@@ -78,7 +86,7 @@ impl Sender {
             let mut sender = sender?;
             match sender.next().await {
                 Ok(message) => Some((Ok(message), Some(sender))),
-                Err(error) => Some((Err(status(error)), None)),
+                Err(error) => Some((Err(error.into()), None)),
             }
         })
     }
@@ -123,22 +131,20 @@ impl Sender {
             self.snapshot = None;
             return self.frame(Sent::SnapshotEnd(frame::SnapshotEnd {}), self.watch.cursor());
         }
-        let reveal = self.caller.sees_tokens();
-        let plugins = fill(rest, |plugin| convert::plugin(&plugin, reveal));
+        let plugins = fill(rest, |plugin| convert::plugin(&plugin));
         WatchStateResponse { cursor: None, frame: Some(Sent::Snapshot(frame::SnapshotChunk { plugins })) }
     }
 
     fn events_frame(&mut self) -> WatchStateResponse {
-        let reveal = self.caller.sees_tokens();
-        let events: Vec<PluginEvent> =
-            fill(&mut self.events, |change| convert::event(&change.commit, kind(change.kind), reveal));
+        let epoch = &self.epoch;
+        let events: Vec<PluginEvent> = fill(&mut self.events, |change| event(&change, epoch));
         let last = events.last().map_or(self.watch.cursor(), |event| event.revision);
-        let cursor = if self.events.is_empty() { self.watch.cursor() } else { last };
-        self.frame(Sent::Events(frame::EventBatch { events }), cursor)
+        let place = if self.events.is_empty() { self.watch.cursor() } else { last };
+        self.frame(Sent::Events(frame::EventBatch { events }), place)
     }
 
     fn frame(&self, frame: Sent, revision: u64) -> WatchStateResponse {
-        WatchStateResponse { cursor: Some(Cursor { epoch: self.epoch.clone(), revision }), frame: Some(frame) }
+        WatchStateResponse { cursor: Some(cursor(&self.epoch, revision)), frame: Some(frame) }
     }
 }
 
@@ -154,6 +160,18 @@ fn fill<T, M: Message>(rest: &mut VecDeque<T>, convert: impl Fn(T) -> M) -> Vec<
         taken.push(message);
     }
     taken
+}
+
+fn event(change: &Change, epoch: &str) -> PluginEvent {
+    let commit = &change.commit;
+    PluginEvent {
+        kind: kind(change.kind).into(),
+        revision: commit.revision,
+        commit_time: Some(convert::timestamp(commit.time)),
+        plugin_id: commit.plugin.id.to_string(),
+        plugin: Some(convert::plugin(&commit.plugin)),
+        cursor: cursor(epoch, commit.revision),
+    }
 }
 
 fn kind(kind: ChangeKind) -> plugin_event::Kind {

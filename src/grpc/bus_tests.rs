@@ -39,7 +39,7 @@ fn mk_plugin() -> Arc<Plugin> {
         desired,
         reported,
         revision: 1,
-        request_id: None,
+        request: None,
     })
 }
 

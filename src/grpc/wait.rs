@@ -4,41 +4,32 @@ use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
 
+use super::convert;
 use crate::{
     domain::{Error, Result},
-    grpc::convert,
     supervisor::{MAX_WAIT, Wait},
 };
 
 /// What a request says about waiting; the call's own deadline counts too, because nothing else enforces it.
 ///
 /// # Errors
-/// A time that is zero, negative, or beyond five minutes.
-pub(super) fn wait(
-    return_immediately: bool,
-    wait_timeout: Option<prost_types::Duration>,
-    metadata: &MetadataMap,
-) -> Result<Wait> {
-    if return_immediately {
-        return Ok(Wait::No);
+/// A time that is negative, or beyond five minutes.
+pub(super) fn wait(asked: Option<prost_types::Duration>, metadata: &MetadataMap) -> Result<Wait> {
+    let asked = asked.map(|asked| convert::duration("wait", asked)).transpose()?;
+    match asked {
+        Some(Duration::ZERO) => Ok(Wait::No),
+        Some(asked) if asked > MAX_WAIT => Err(Error::field("wait", "must be at most 5 minutes")),
+        asked => Ok(Wait::UpTo(patience(metadata).min(asked.unwrap_or(MAX_WAIT)))),
     }
-    let asked = match wait_timeout {
-        None => MAX_WAIT,
-        Some(duration) => within(convert::duration("wait_timeout", duration)?)?,
-    };
-    Ok(Wait::UpTo(deadline(metadata).map_or(asked, |deadline| deadline.min(asked))))
 }
 
-fn within(duration: Duration) -> Result<Duration> {
-    if duration.is_zero() || duration > MAX_WAIT {
-        let message = "must be more than nothing and at most 5 minutes; to wait not at all, set return_immediately";
-        return Err(Error::field("wait_timeout", message));
-    }
-    Ok(duration)
+/// As long as the call's deadline allows, up to five minutes.
+pub(super) fn patience(metadata: &MetadataMap) -> Duration {
+    deadline(metadata).map_or(MAX_WAIT, |deadline| deadline.min(MAX_WAIT))
 }
 
 /// The `grpc-timeout` of a call: up to eight digits and a unit.
-pub(crate) fn deadline(metadata: &MetadataMap) -> Option<Duration> {
+pub(super) fn deadline(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
@@ -76,14 +67,15 @@ mod tests {
     #[test]
     fn a_wait_is_the_shorter_of_what_is_asked_and_the_call_s_deadline() {
         let mut metadata = MetadataMap::new();
-        assert_eq!(wait(false, None, &metadata), Ok(Wait::UpTo(MAX_WAIT)));
-        assert_eq!(wait(true, None, &metadata), Ok(Wait::No));
-        metadata.insert("grpc-timeout", tonic::metadata::MetadataValue::from_static("2S"));
         let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-        assert_eq!(wait(false, seconds(9), &metadata), Ok(Wait::UpTo(Duration::from_secs(2))));
-        assert_eq!(wait(false, seconds(1), &metadata), Ok(Wait::UpTo(Duration::from_secs(1))));
-        for wrong in [0, -1, 301] {
-            assert_eq!(wait(false, seconds(wrong), &metadata).unwrap_err().violations[0].field, "wait_timeout");
+        assert_eq!(wait(None, &metadata), Ok(Wait::UpTo(MAX_WAIT)));
+        assert_eq!(wait(seconds(0), &metadata), Ok(Wait::No), "the commit is enough");
+        metadata.insert("grpc-timeout", tonic::metadata::MetadataValue::from_static("2S"));
+        assert_eq!(wait(None, &metadata), Ok(Wait::UpTo(Duration::from_secs(2))));
+        assert_eq!(wait(seconds(9), &metadata), Ok(Wait::UpTo(Duration::from_secs(2))));
+        assert_eq!(wait(seconds(1), &metadata), Ok(Wait::UpTo(Duration::from_secs(1))));
+        for wrong in [-1, 301] {
+            assert_eq!(wait(seconds(wrong), &metadata).unwrap_err().violations[0].field, "wait");
         }
     }
 }

@@ -1,21 +1,20 @@
-//! Configurations.
+//! `plugd.v1.ConfigurationService`.
 
 use prost::Message;
 use tonic::{Request, Response};
 
-use super::{Answer, PluginService, shown};
+use super::{Answer, Services, convert, page};
 use crate::{
     api::v1::{
         ConfigurationField, ConfigurationRevision, GetConfigurationRequest, GetConfigurationResponse,
         GetConfigurationSchemaRequest, GetConfigurationSchemaResponse, ListConfigurationRevisionsRequest,
         ListConfigurationRevisionsResponse, UpdateConfigurationRequest, UpdateConfigurationResponse,
-        configuration_field::Type,
+        configuration_field::Type, configuration_service_server,
     },
     domain::{
         Error, Result,
         configuration::{Field, FieldType},
     },
-    grpc::{convert, page, status::status},
     store,
     supervisor::NewConfiguration,
 };
@@ -23,58 +22,57 @@ use crate::{
 /// Revisions that are read at a time: one may have 1 MiB, and a page not much more.
 const STEP: u64 = 8;
 
-impl PluginService {
-    pub(super) fn schema(
+#[tonic::async_trait]
+impl configuration_service_server::ConfigurationService for Services {
+    async fn get_configuration_schema(
         &self,
-        request: &Request<GetConfigurationSchemaRequest>,
+        request: Request<GetConfigurationSchemaRequest>,
     ) -> Answer<GetConfigurationSchemaResponse> {
-        self.admit(request)?;
-        let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
-        let plugin = self.0.handle.get(id).map_err(status)?;
+        self.admit(&request)?;
+        let plugin = self.0.handle.get(convert::plugin_id(&request.get_ref().plugin_id)?)?;
         let schema = plugin.desired.manifest.configuration_schema.as_ref();
         let fields = schema.map(|schema| schema.fields.iter().map(field).collect()).unwrap_or_default();
         Ok(Response::new(GetConfigurationSchemaResponse { fields }))
     }
 
-    pub(super) fn configuration(&self, request: &Request<GetConfigurationRequest>) -> Answer<GetConfigurationResponse> {
-        self.admit(request)?;
-        let id = convert::plugin_id(&request.get_ref().plugin_id).map_err(status)?;
-        let plugin = self.0.handle.get(id).map_err(status)?;
+    async fn get_configuration(&self, request: Request<GetConfigurationRequest>) -> Answer<GetConfigurationResponse> {
+        self.admit(&request)?;
+        let plugin = self.0.handle.get(convert::plugin_id(&request.get_ref().plugin_id)?)?;
         Ok(Response::new(GetConfigurationResponse {
             configuration: Some(convert::checked_struct(&plugin.desired.configuration)),
-            configuration_revision: plugin.desired.configuration_revision,
+            configuration_revision: convert::configuration_revision(&plugin.desired),
+            generation: plugin.desired.generation,
         }))
     }
 
-    pub(super) async fn configure(
+    async fn update_configuration(
         &self,
         request: Request<UpdateConfigurationRequest>,
     ) -> Answer<UpdateConfigurationResponse> {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();
-        let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
-        let values = asked.configuration.ok_or_else(|| status(Error::field("configuration", "is missing")))?;
-        let new = NewConfiguration {
-            values: convert::object("configuration", &values).map_err(status)?,
-            if_revision: asked.if_revision,
-            options: caller.token().name.as_str().into(),
-        };
-        let plugin = self.0.handle.update_configuration(id, new).await.map_err(status)?;
+        let id = convert::plugin_id(&asked.plugin_id)?;
+        let values = asked.configuration.ok_or_else(|| Error::field("configuration", "is missing"))?;
+        let values = convert::object("configuration", &values)?;
+        let new = NewConfiguration { values, options: caller.change(asked.if_generation) };
+        let plugin = self.0.handle.update_configuration(id, new).await?;
         Ok(Response::new(UpdateConfigurationResponse {
-            plugin: shown(&plugin, &caller),
+            plugin: Some(convert::plugin(&plugin)),
             configuration: Some(convert::checked_struct(&plugin.desired.configuration)),
             configuration_revision: plugin.desired.configuration_revision,
         }))
     }
 
-    pub(super) async fn revisions(
+    async fn list_configuration_revisions(
         &self,
         request: Request<ListConfigurationRevisionsRequest>,
     ) -> Answer<ListConfigurationRevisionsResponse> {
         self.admit(&request)?;
-        self.revisions_page(request.get_ref()).await.map(Response::new).map_err(status)
+        Ok(Response::new(self.revisions_page(request.get_ref()).await?))
     }
+}
 
+impl Services {
     async fn revisions_page(
         &self,
         request: &ListConfigurationRevisionsRequest,
@@ -82,7 +80,8 @@ impl PluginService {
         let id = convert::plugin_id(&request.plugin_id)?;
         self.0.handle.get(id)?;
         let mut room = page::Room::new(page::size(request.page_size, page::REVISIONS)?);
-        let mut before = page::after(&request.page_token)?;
+        let list = page::List::new("ListConfigurationRevisions", &request.plugin_id);
+        let mut before = list.after(&request.page_token)?;
         let mut response = ListConfigurationRevisionsResponse::default();
         loop {
             let read = self.0.store.configuration_revisions(id, before, STEP).await?;
@@ -92,7 +91,7 @@ impl PluginService {
             for stored in &read {
                 let shown = revision(stored);
                 if !room.take(shown.encoded_len()) {
-                    response.next_page_token = before.as_ref().map(page::token).unwrap_or_default();
+                    response.next_page_token = before.as_ref().map(|before| list.token(before)).unwrap_or_default();
                     return Ok(response);
                 }
                 before = Some(stored.revision);

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, status::status, undecodable};
+use super::{Answer, convert, status::explain, wait::deadline};
 use crate::{
     api::v1::{
         CallPluginRequest, CallPluginResponse, PublishEventRequest, PublishEventResponse, ServeHostRequest,
@@ -50,37 +50,31 @@ impl BusService {
 impl bus_service_server::BusService for BusService {
     type ServeHostStream = Pin<Box<dyn Stream<Item = Result<ServeHostResponse, Status>> + Send>>;
 
-    async fn publish_event(
-        &self,
-        request: Request<PublishEventRequest>,
-    ) -> Result<Response<PublishEventResponse>, Status> {
+    async fn publish_event(&self, request: Request<PublishEventRequest>) -> Answer<PublishEventResponse> {
         super::caller(&request)?;
         let PublishEventRequest { name, payload } = request.into_inner();
-        let payload = object("payload", payload.as_ref()).map_err(status)?;
-        let published = self.events.publish(&name, payload).map_err(status)?;
+        let payload = object("payload", payload.as_ref())?;
+        let published = self.events.publish(&name, payload)?;
         Ok(Response::new(PublishEventResponse { matched: published.matched, accepted: published.accepted }))
     }
 
-    async fn call_plugin(&self, request: Request<CallPluginRequest>) -> Result<Response<CallPluginResponse>, Status> {
+    async fn call_plugin(&self, request: Request<CallPluginRequest>) -> Answer<CallPluginResponse> {
         super::caller(&request)?;
-        let deadline = super::plugin_service::wait::deadline(request.metadata());
+        let deadline = deadline(request.metadata());
         let asked = request.into_inner();
-        let id = convert::plugin_id(&asked.plugin_id).map_err(status)?;
-        let timeout = timeout(asked.timeout, deadline).map_err(status)?;
+        let id = convert::plugin_id(&asked.plugin_id)?;
+        let timeout = timeout(asked.timeout, deadline)?;
         if asked.method.is_empty() {
-            return Err(status(Error::field("method", "is missing")));
+            return Err(Error::field("method", "is missing").into());
         }
-        let params = object("params", asked.params.as_ref()).map_err(status)?;
-        let result = bus::call(&self.projection, id, (&asked.method, params), timeout).await.map_err(status)?;
+        let params = object("params", asked.params.as_ref())?;
+        let result = bus::call(&self.projection, id, (&asked.method, params), timeout).await?;
         Ok(Response::new(CallPluginResponse { result: Some(convert::checked_struct(&result)) }))
     }
 
-    async fn serve_host(
-        &self,
-        request: Request<Streaming<ServeHostRequest>>,
-    ) -> Result<Response<Self::ServeHostStream>, Status> {
+    async fn serve_host(&self, request: Request<Streaming<ServeHostRequest>>) -> Answer<Self::ServeHostStream> {
         let caller = super::caller(&request)?;
-        let messages = request.into_inner().map_err(undecodable::explain);
+        let messages = request.into_inner().map_err(explain);
         let hosts = self.hosts.clone();
         // The response stream goes out at once: clients wait for its headers before they send.
         let (sender, receiver) = mpsc::channel(16);
@@ -89,8 +83,8 @@ impl bus_service_server::BusService for BusService {
             let served = serve(&hosts, messages, &sender);
             let error = tokio::select! {
                 served = served => served.err(),
-                error = caller.ended() => Some(status(error)),
-                () = draining.cancelled() => Some(status(Error::new(Reason::Draining, "the server shuts down"))),
+                error = caller.ended() => Some(error.into()),
+                () = draining.cancelled() => Some(Error::new(Reason::Draining, "the server shuts down").into()),
                 () = sender.closed() => None,
             };
             if let Some(error) = error {
@@ -128,15 +122,15 @@ async fn serve(
 ) -> Result<(), Status> {
     let first = tokio::time::timeout(REGISTER, messages.next()).await;
     let methods = match first {
-        Ok(Some(message)) => methods(message?).map_err(status)?,
+        Ok(Some(message)) => methods(message?)?,
         Ok(None) => return Ok(()),
-        Err(_) => return Err(status(Error::field("register", "must be the first message, within 10 seconds"))),
+        Err(_) => return Err(Error::field("register", "must be the first message, within 10 seconds").into()),
     };
     let (id, calls) = hosts.register(methods);
     let _registration = Registration { hosts, id };
     tokio::select! {
         ended = hear(hosts, id, messages) => ended,
-        stuck = announce_all(calls, sender) => stuck.map_err(status),
+        stuck = announce_all(calls, sender) => stuck.map_err(Status::from),
     }
 }
 
@@ -147,7 +141,7 @@ async fn hear(
     mut messages: impl Stream<Item = Result<ServeHostRequest, Status>> + Unpin,
 ) -> Result<(), Status> {
     while let Some(message) = messages.next().await {
-        reply(hosts, id, message?).map_err(status)?;
+        reply(hosts, id, message?)?;
     }
     Ok(())
 }
@@ -203,9 +197,7 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
     let answer = match reply.outcome {
         Some(asked::reply::Outcome::Result(result)) => convert::object("result", &result)
             .map_err(|error| RpcError::failed(format!("the application's answer can't be passed on: {error}"))),
-        Some(asked::reply::Outcome::Failure(failure)) => {
-            Err(RpcError { code: failure.code.into(), message: failure.message })
-        }
+        Some(asked::reply::Outcome::Error(error)) => Err(RpcError { code: error.code.into(), message: error.message }),
         None => Ok(Map::new()),
     };
     if !hosts.answer(id, &reply.call_id, answer) {
@@ -243,5 +235,5 @@ fn access(asked: &Access) -> told::Access {
 }
 
 #[cfg(test)]
-#[path = "bus_service_tests.rs"]
+#[path = "bus_tests.rs"]
 mod tests;

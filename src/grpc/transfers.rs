@@ -10,14 +10,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
-use tonic::{Status, metadata::MetadataMap};
 
-use super::wait;
-use crate::{
-    domain::{Error, Reason, TokenId},
-    grpc::{Caller, status::status},
-    supervisor::MAX_WAIT,
-};
+use super::Caller;
+use crate::domain::{Error, Reason, TokenId};
 
 /// Uploads at once, and downloads at once. Each holds a whole package, which may have 50 MiB.
 const AT_ONCE: usize = 8;
@@ -41,26 +36,21 @@ impl Default for Transfers {
 }
 
 impl Transfers {
-    /// A place for a package on its way in, which is given back when the result is dropped. Waits for its turn, as long
-    /// as the call has time, up to five minutes.
+    /// A place for a package on its way in, which is given back when the result is dropped. Waits so long for its turn.
     ///
     /// # Errors
     /// `TOO_BUSY`: too many calls of this token wait already, or it is not its turn in time.
-    pub(super) async fn begin_upload(&self, caller: &Caller, metadata: &MetadataMap) -> Result<Place, Status> {
-        self.uploads.begin(caller.token().id, patience(metadata)).await.map_err(status)
+    pub(super) async fn begin_upload(&self, caller: &Caller, patience: Duration) -> Result<Place, Error> {
+        self.uploads.begin(caller.token().id, patience).await
     }
 
     /// The same for one on its way out.
     ///
     /// # Errors
     /// As [`Self::begin_upload`].
-    pub(super) async fn begin_download(&self, caller: &Caller, metadata: &MetadataMap) -> Result<Place, Status> {
-        self.downloads.begin(caller.token().id, patience(metadata)).await.map_err(status)
+    pub(super) async fn begin_download(&self, caller: &Caller, patience: Duration) -> Result<Place, Error> {
+        self.downloads.begin(caller.token().id, patience).await
     }
-}
-
-fn patience(metadata: &MetadataMap) -> Duration {
-    wait::deadline(metadata).map_or(MAX_WAIT, |deadline| deadline.min(MAX_WAIT))
 }
 
 /// A place that is taken.

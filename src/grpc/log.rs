@@ -1,4 +1,4 @@
-//! `StreamLogs`: what supervised plugins print.
+//! `plugd.v1.LogService`: what supervised plugins print.
 
 use std::{collections::HashMap, io};
 
@@ -6,28 +6,32 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, BoxStream, PluginService};
+use super::{Answer, BoxStream, Services, convert};
 use crate::{
-    api::v1::{self, LogStream, StreamLogsRequest, StreamLogsResponse},
+    api::v1::{self, LogStream, StreamLogsRequest, StreamLogsResponse, log_service_server},
     domain::{Error, Mode, PluginId, Reason, Result, RunId},
-    grpc::{convert, status::status},
     logs::{Filter, From, LogBatch, LogCursor, LogLine, MAX_PLUGINS, Query, Stream},
     supervisor::{Handle, ListQuery},
 };
 
-impl PluginService {
-    pub(super) fn stream(&self, request: Request<StreamLogsRequest>) -> Answer<BoxStream<StreamLogsResponse>> {
+#[tonic::async_trait]
+impl log_service_server::LogService for Services {
+    type StreamLogsStream = BoxStream<StreamLogsResponse>;
+
+    async fn stream_logs(&self, request: Request<StreamLogsRequest>) -> Answer<Self::StreamLogsStream> {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();
-        let query = query(&asked).map_err(status)?;
-        let starts = self.starts(&asked).map_err(status)?;
+        let query = query(&asked)?;
+        let starts = self.starts(&asked)?;
         let batches = match *starts.as_slice() {
             [start] if !asked.plugin_ids.is_empty() => self.of_one(start, query),
             _ => self.of_several(starts, asked.plugin_ids.is_empty(), query),
         };
         Ok(Response::new(self.until_ended(batches, caller)))
     }
+}
 
+impl Services {
     fn of_one(&self, (id, from): (PluginId, From), query: Query) -> BoxStream<StreamLogsResponse> {
         let handle = self.0.handle.clone();
         let batches = self.0.logs.stream(id, from, query);
@@ -109,10 +113,8 @@ fn query(asked: &StreamLogsRequest) -> Result<Query> {
         Ok(LogStream::Stderr) => Some(Stream::Stderr),
         Err(_) => return Err(Error::field("stream", "must be a LogStream")),
     };
-    let run = match asked.run_id.as_str() {
-        "" => None,
-        id => Some(id.parse::<RunId>().map_err(|_| Error::field("run_id", "must be the id of a run"))?),
-    };
+    let no_run = |_| Error::field("run_id", "must be the id of a run");
+    let run = asked.run_id.as_ref().map(|id| id.parse::<RunId>().map_err(no_run)).transpose()?;
     let since = asked.since_time.map(since).transpose()?;
     Ok(Query { filter: Filter { since, stream, run }, is_following: asked.follow })
 }
@@ -123,7 +125,7 @@ fn since(time: prost_types::Timestamp) -> Result<Timestamp> {
 
 fn unreadable(id: PluginId, error: &io::Error) -> Status {
     tracing::warn!(plugin = %id, %error, "the log can't be read");
-    status(Error::new(Reason::Internal, "the plugin's log can't be read").with("plugin_id", id))
+    Error::new(Reason::Internal, "the plugin's log can't be read").with("plugin_id", id).into()
 }
 
 /// The last message about a plugin whose log can't be read on, while the others go on.
@@ -133,7 +135,7 @@ fn failure(handle: &Handle, id: PluginId, error: &io::Error) -> StreamLogsRespon
         io::ErrorKind::QuotaExceeded => error.to_string(),
         _ => "the plugin's log can't be read".to_owned(),
     };
-    StreamLogsResponse { failure, ..about(handle, id) }
+    StreamLogsResponse { failure: Some(failure), ..about(handle, id) }
 }
 
 fn about(handle: &Handle, id: PluginId) -> StreamLogsResponse {
@@ -146,7 +148,7 @@ fn message(handle: &Handle, id: PluginId, batch: LogBatch) -> StreamLogsResponse
         lines: batch.lines.into_iter().map(line).collect(),
         lines_lost: batch.lines_lost,
         caught_up: batch.caught_up,
-        cursor: batch.cursor.to_string(),
+        cursor: Some(batch.cursor.to_string()),
         ..about(handle, id)
     }
 }
@@ -163,6 +165,6 @@ fn line(line: LogLine) -> v1::LogLine {
         continues: line.continues,
         time: line.time.map(convert::timestamp),
         stream: stream.into(),
-        run_id: line.run.map(|run| run.to_string()).unwrap_or_default(),
+        run_id: line.run.map(|run| run.to_string()),
     }
 }

@@ -1,0 +1,176 @@
+//! `plugd.v1.PluginService`: plugins are installed, read, started, stopped and deleted; `watch` has WatchState.
+
+use futures_util::TryStreamExt;
+use prost::Message;
+use serde_json::Value;
+use tonic::{Request, Response, Streaming};
+
+use super::{Answer, BoxStream, Caller, Services, convert, page, upload::check_digest, wait::wait};
+use crate::{
+    api::v1::{self, *},
+    domain::{Error, Reason, Result, manifest::Manifest},
+    fetch,
+    supervisor::ListQuery,
+};
+
+/// Longest name of a request, in characters.
+const MAX_REQUEST_ID: usize = 128;
+
+#[tonic::async_trait]
+impl plugin_service_server::PluginService for Services {
+    type WatchStateStream = BoxStream<WatchStateResponse>;
+
+    async fn install_plugin(&self, request: Request<Streaming<InstallPluginRequest>>) -> Answer<InstallPluginResponse> {
+        let caller = self.admit(&request)?;
+        let (metadata, _, messages) = request.into_parts();
+        let parts = messages.map_ok(|message| message.part);
+        let (_place, header, sent) = self.receive(&caller, &metadata, parts).await?;
+        let header: install_plugin_request::Header = header;
+        let request_id = request_id("header.request_id", header.request_id)?;
+        let archive = match &header.url {
+            None => sent,
+            Some(url) => {
+                require_no_chunks(&sent)?;
+                caller.while_good(fetch::fetch(url, &self.0.fetch)).await?
+            }
+        };
+        check_digest(header.expected_digest.as_deref(), &archive)?;
+        let plugin = self.0.packages.install(archive, request_id).await?;
+        Ok(Response::new(InstallPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
+    }
+
+    async fn register_external_plugin(
+        &self,
+        request: Request<RegisterExternalPluginRequest>,
+    ) -> Answer<RegisterExternalPluginResponse> {
+        self.admit(&request)?;
+        let asked = request.into_inner();
+        let (manifest, request_id) = (self.manifest(asked.manifest)?, request_id("request_id", asked.request_id)?);
+        let plugin = self.0.handle.register_external(manifest, request_id).await?;
+        Ok(Response::new(RegisterExternalPluginResponse { plugin: Some(convert::plugin_in_full(&plugin)) }))
+    }
+
+    async fn list_plugins(&self, request: Request<ListPluginsRequest>) -> Answer<ListPluginsResponse> {
+        let caller = self.admit(&request)?;
+        Ok(Response::new(self.page(request.into_inner(), &caller)?))
+    }
+
+    async fn get_plugin(&self, request: Request<GetPluginRequest>) -> Answer<GetPluginResponse> {
+        let caller = self.admit(&request)?;
+        let asked = request.into_inner();
+        let show = view(asked.view, &caller)?;
+        let plugin = self.0.handle.get(convert::plugin_id(&asked.plugin_id)?)?;
+        Ok(Response::new(GetPluginResponse { plugin: Some(show(&plugin)) }))
+    }
+
+    async fn delete_plugin(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
+        self.admit(&request)?;
+        let asked = request.into_inner();
+        let plugin = self.0.handle.delete(convert::plugin_id(&asked.plugin_id)?, asked.if_generation).await?;
+        Ok(Response::new(DeletePluginResponse { plugin: Some(convert::plugin(&plugin)) }))
+    }
+
+    async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
+        let caller = self.admit(&request)?;
+        let (metadata, _, asked) = request.into_parts();
+        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, &metadata)?);
+        let active = convert::asked_active_state("active_state", asked.active_state)?;
+        let plugin = self.0.handle.set_active(id, active, caller.change(asked.if_generation), wait).await?;
+        Ok(Response::new(SetActiveStateResponse { plugin: Some(convert::plugin(&plugin)) }))
+    }
+
+    async fn restart_plugin(&self, request: Request<RestartPluginRequest>) -> Answer<RestartPluginResponse> {
+        let caller = self.admit(&request)?;
+        let (metadata, _, asked) = request.into_parts();
+        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, &metadata)?);
+        let plugin = self.0.handle.restart(id, caller.change(asked.if_generation), wait).await?;
+        Ok(Response::new(RestartPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
+    }
+
+    async fn watch_state(&self, request: Request<WatchStateRequest>) -> Answer<Self::WatchStateStream> {
+        let caller = self.admit(&request)?;
+        Ok(Response::new(self.watch(request.into_inner(), caller)?))
+    }
+
+    async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
+        let caller = self.admit(&request)?;
+        let asked = request.into_inner();
+        let (manifest, id) = (self.manifest(asked.manifest)?, convert::plugin_id(&asked.plugin_id)?);
+        let plugin = self.0.handle.update_manifest(id, manifest, caller.change(asked.if_generation)).await?;
+        Ok(Response::new(UpdateManifestResponse { plugin: Some(convert::plugin(&plugin)) }))
+    }
+
+    async fn rotate_token(&self, request: Request<RotateTokenRequest>) -> Answer<RotateTokenResponse> {
+        let caller = self.admit(&request)?;
+        let asked = request.into_inner();
+        let id = convert::plugin_id(&asked.plugin_id)?;
+        let plugin = self.0.handle.rotate_token(id, caller.change(asked.if_generation)).await?;
+        Ok(Response::new(RotateTokenResponse { plugin: Some(convert::plugin_in_full(&plugin)) }))
+    }
+}
+
+impl Services {
+    fn manifest(&self, manifest: Option<prost_types::Struct>) -> Result<Manifest> {
+        let manifest = manifest.ok_or_else(|| Error::field("manifest", "is missing"))?;
+        Manifest::from_value(Value::Object(convert::object("manifest", &manifest)?), &self.0.catalog)
+    }
+
+    fn page(&self, request: ListPluginsRequest, caller: &Caller) -> Result<ListPluginsResponse> {
+        let (size, show) = (page::size(request.page_size, page::PLUGINS)?, view(request.view, caller)?);
+        let filters = ListPluginsRequest { page_size: 0, page_token: String::new(), view: 0, ..request.clone() };
+        let list = page::List::new("ListPlugins", &filters);
+        let query = ListQuery {
+            states: convert::states("states", &request.states)?.into_iter().collect(),
+            mode: convert::mode_filter("mode", request.mode)?,
+            manifest_id: request.manifest_id.unwrap_or_default(),
+            after: list.after(&request.page_token)?,
+        };
+        let mut found = 0;
+        // One more than the page holds: whether there is a next one.
+        let records = self.0.handle.list(&query, |_| {
+            found += 1;
+            found <= size + 1
+        });
+        let mut response = ListPluginsResponse::default();
+        let mut room = page::Room::new(size);
+        let mut last = None;
+        for record in &records {
+            let plugin = show(record);
+            if !room.take(plugin.encoded_len()) {
+                response.next_page_token = last.as_ref().map(|last| list.token(last)).unwrap_or_default();
+                break;
+            }
+            last = Some(record.place());
+            response.plugins.push(plugin);
+        }
+        Ok(response)
+    }
+}
+
+/// How a plugin is shown to this caller in the view that it asks for.
+fn view(asked: i32, caller: &Caller) -> Result<fn(&crate::domain::Plugin) -> v1::Plugin> {
+    match PluginView::try_from(asked) {
+        Ok(PluginView::Unspecified | PluginView::Basic) => Ok(convert::plugin),
+        Ok(PluginView::Full) if caller.is_admin() => Ok(convert::plugin_in_full),
+        Ok(PluginView::Full) => {
+            let message = "only administrators may see plugins in full: ask for PLUGIN_VIEW_BASIC";
+            Err(Error::new(Reason::PermissionDenied, message))
+        }
+        Err(_) => Err(convert::no_such("view", asked)),
+    }
+}
+
+fn require_no_chunks(bytes: &[u8]) -> Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    Err(Error::field("header.url", "can't be given together with chunks: the server downloads the archive from there"))
+}
+
+fn request_id(field: &str, asked: Option<String>) -> Result<Option<String>> {
+    let is_good = |id: &String| (1..=MAX_REQUEST_ID).contains(&id.chars().count()) && !id.contains(char::is_control);
+    if asked.as_ref().is_none_or(is_good) {
+        return Ok(asked);
+    }
+    Err(Error::field(field, format!("must have 1 to {MAX_REQUEST_ID} characters, none of them a control character")))
+}

@@ -1,0 +1,198 @@
+//! The tokens that work now, in memory: each request looks its secret up here, never in the database.
+
+use std::{
+    collections::HashMap,
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{
+        Error, Reason, TokenId,
+        access::{AccessToken, Role},
+    },
+    supervisor::ChangeOptions,
+};
+
+/// What every secret begins with, so that scanners and people know it when they see it.
+const PREFIX: &str = "plugd_";
+
+/// Name of the token that plugd makes for its first administrator.
+const FIRST_TOKEN: &str = "admin.token";
+
+/// A new secret and what is stored of it. The secret is `plugd_` and 256 random bits in 43 characters.
+#[must_use]
+pub fn mint() -> (String, [u8; 32]) {
+    let random: [u8; 32] = rand::random();
+    let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
+    let hash = hash(&secret);
+    (secret, hash)
+}
+
+fn hash(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret).into()
+}
+
+/// Somebody who proved who they are. In the extensions of every request that was let through.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    token: Arc<AccessToken>,
+    revoked: CancellationToken,
+}
+
+impl Caller {
+    /// The token with which they came.
+    #[must_use]
+    pub fn token(&self) -> &AccessToken {
+        &self.token
+    }
+
+    /// Is this an administrator?
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.token.role == Role::Admin
+    }
+
+    /// Waits until the token is revoked or expires; for ever if neither happens. A stream ends with this error.
+    pub async fn ended(&self) -> Error {
+        tokio::select! {
+            () = self.revoked.cancelled() => Error::new(Reason::Unauthenticated, "the token was revoked"),
+            () = self.expired() => Error::new(Reason::Unauthenticated, "the token has expired"),
+        }
+    }
+
+    /// A change of what is desired by this caller, on condition of the generation that it has seen.
+    #[must_use]
+    pub fn change(&self, if_generation: Option<u64>) -> ChangeOptions {
+        ChangeOptions { author: self.token.name.clone(), if_generation }
+    }
+
+    /// Does work only for as long as the token is good.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` once it is not; the work's own.
+    pub async fn while_good<T, E: From<Error>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        tokio::select! {
+            biased;
+            error = self.ended() => Err(error.into()),
+            done = work => done,
+        }
+    }
+
+    async fn expired(&self) {
+        let Some(expires) = self.token.expires else { return std::future::pending().await };
+        // The clock of the timer may run a little ahead of the one that decides.
+        while self.token.is_valid_at(Timestamp::now()) {
+            let left = Duration::try_from(expires.duration_since(Timestamp::now())).unwrap_or_default();
+            tokio::time::sleep(left).await;
+        }
+    }
+}
+
+/// All tokens, by the first half of their hash. Whoever guesses can't steer a hash towards one in the table, so finding
+/// the entry may take what time it likes; the whole hash is then compared in constant time.
+#[derive(Debug, Default)]
+pub struct Access {
+    callers: RwLock<HashMap<[u8; 16], Caller>>,
+}
+
+impl Access {
+    /// A table of these tokens.
+    #[must_use]
+    pub fn new(tokens: impl IntoIterator<Item = AccessToken>) -> Self {
+        let access = Self::default();
+        tokens.into_iter().for_each(|token| access.insert(token));
+        access
+    }
+
+    /// From now on this token works.
+    pub fn insert(&self, token: AccessToken) {
+        let caller = Caller { token: Arc::new(token), revoked: CancellationToken::new() };
+        self.callers_mut().insert(key(&caller.token.hash), caller);
+    }
+
+    /// From now on this token does not work, and streams opened with it end.
+    pub fn remove(&self, id: TokenId) {
+        self.callers_mut().retain(|_, caller| {
+            let is_kept = caller.token.id != id;
+            if !is_kept {
+                caller.revoked.cancel();
+            }
+            is_kept
+        });
+    }
+
+    /// Who has this secret, if it still works at that time.
+    #[must_use]
+    pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Caller> {
+        let hash = hash(secret);
+        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
+        let caller = callers.get(&key(&hash))?;
+        let is_same = bool::from(caller.token.hash.ct_eq(&hash));
+        (is_same && caller.token.is_valid_at(now)).then(|| caller.clone())
+    }
+
+    /// Tokens that work at that time.
+    #[must_use]
+    pub fn count(&self, now: Timestamp) -> usize {
+        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
+        callers.values().filter(|caller| caller.token.is_valid_at(now)).count()
+    }
+
+    /// Forgets the tokens that have expired by then, which nobody can use any more; were there any?
+    pub fn forget_expired(&self, now: Timestamp) -> bool {
+        let mut callers = self.callers_mut();
+        let before = callers.len();
+        callers.retain(|_, caller| caller.token.is_valid_at(now));
+        callers.len() < before
+    }
+
+    /// Is there an administrator's token that works at that time?
+    #[must_use]
+    pub fn has_admin(&self, now: Timestamp) -> bool {
+        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
+        callers.values().any(|caller| caller.token.role == Role::Admin && caller.token.is_valid_at(now))
+    }
+
+    fn callers_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<[u8; 16], Caller>> {
+        self.callers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(hash: &[u8; 32]) -> [u8; 16] {
+    let (half, _) = hash.split_at(16);
+    half.try_into().unwrap_or_default()
+}
+
+/// A new administrator's token, and its secret.
+#[must_use]
+pub fn mint_admin(now: Timestamp) -> (String, AccessToken) {
+    let (secret, hash) = mint();
+    let (id, name) = (TokenId::from(xid::new()), FIRST_TOKEN.to_owned());
+    (secret, AccessToken { id, name, role: Role::Admin, hash, created: now, expires: None })
+}
+
+/// Writes a secret to a new file, which is never for a moment readable by others. Blocking.
+///
+/// # Errors
+/// `AlreadyExists`; it can't be written.
+pub fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+#[path = "tokens_tests.rs"]
+mod tests;
