@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     files,
     grpc::{Access, tokens},
-    store::{self, Store},
+    store::Store,
 };
 
 /// The file in the data folder that holds the administrator's token.
@@ -69,8 +69,7 @@ pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
             path.display()
         );
     }
-    let place = boot::unopened(&options);
-    let (opened, loaded) = Box::pin(store::open(options)).await.with_context(place)?;
+    let (opened, loaded) = boot::open_store(options).await?;
     let store = opened.start(Box::new(|_| {}));
     let made = replace(&config.data_dir, &Access::new(loaded.tokens), &store).await;
     let closed = store.close().await;

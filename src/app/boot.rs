@@ -62,8 +62,7 @@ pub(super) async fn boot(
     let catalog = catalog(&config.event_catalog)?;
     let options = store_options(config)?;
     note_other(config, &options.address);
-    let place = unopened(&options);
-    let (opened, loaded) = Box::pin(store::open(options)).await.with_context(place)?;
+    let (opened, loaded) = open_store(options).await?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let store = {
         let projection = projection.clone();
@@ -80,8 +79,7 @@ pub(super) async fn boot(
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
     let packages = Arc::new(Packages::new(handle.clone(), package_store, catalog.clone()));
-    let swept = packages.clone();
-    tokio::spawn(async move { swept.keep_swept().await });
+    tokio::spawn(packages.clone().keep_swept());
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection, hosts.clone()), credentials(config));
     let parts = Arc::new(Parts {
@@ -135,10 +133,11 @@ pub(super) fn store_options(config: &Config) -> Result<store::Options, StoreErro
     Ok(store::Options { address, journal_keep: config.journal_keep })
 }
 
-/// What is said when it can't be opened: which one.
-pub(super) fn unopened(options: &store::Options) -> impl FnOnce() -> String + use<> {
+/// # Errors
+/// It can't be opened: which one, and why not.
+pub(super) async fn open_store(options: store::Options) -> anyhow::Result<(store::Opened, store::Loaded)> {
     let message = format!("the database {} can't be opened", options.address);
-    || message
+    Box::pin(store::open(options)).await.context(message)
 }
 
 async fn package_store(config: &Config, database_id: &str) -> anyhow::Result<PackageStore> {

@@ -127,8 +127,7 @@ impl PackageStore {
             hang: std::sync::Mutex::default(),
         };
         let store = Self { shared: Arc::new(shared) };
-        let make = |folder: &Path| fs::create_dir_all(folder).map_err(|error| hide("opened", &error));
-        in_time(store.on_disk(make)).await?;
+        in_time(store.on_disk(|folder| make(folder).map_err(|error| hide("opened", &error)))).await?;
         Ok(store)
     }
 
@@ -217,6 +216,12 @@ impl Deletion {
         }
         Ok(())
     }
+}
+
+/// Makes the folder of a database in that of the packages in the data folder; after a power cut it is still there.
+fn make(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    folder.ancestors().take(3).try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
 /// Blocking.

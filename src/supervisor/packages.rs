@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How often packages are looked for that nobody refers to.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The packages of all plugins.
 pub struct Packages {
@@ -99,7 +99,7 @@ impl Packages {
     }
 
     /// Sweeps now and once in a while, for ever.
-    pub async fn keep_swept(&self) {
+    pub async fn keep_swept(self: Arc<Self>) {
         let mut rounds = tokio::time::interval(SWEEP_INTERVAL);
         loop {
             rounds.tick().await;

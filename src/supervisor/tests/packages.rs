@@ -1,13 +1,21 @@
 //! Packages: installs, updates, and which bytes are kept (CONTRACT 3.9, 3.10). Ways back: `way_back`. A disk that hangs:
 //! `store::packages`.
 
-use std::{fs, sync::atomic::Ordering, time::Duration};
+use std::{
+    fs::{self, File},
+    sync::atomic::Ordering,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::{setup::*, world::*};
-use crate::domain::{Reason, State};
+use crate::{
+    domain::{Reason, State},
+    store::GRACE,
+    supervisor::packages::SWEEP_INTERVAL,
+};
 
 /// CONTRACT 3.2 (a), 3.9.
 #[tokio::test(start_paused = true)]
@@ -213,5 +221,21 @@ async fn a_package_is_not_swept_while_its_commit_is_under_way() {
         _ = setup.update(archive("2")) => panic!("the commit hangs"),
         kept = timeout(Duration::from_secs(20), stored) => assert_eq!(kept.unwrap(), 2),
     }
+    setup.world.shut_down().await;
+}
+
+/// kill -9 in the middle of an upload leaves a package that nobody refers to.
+#[tokio::test(start_paused = true)]
+async fn packages_are_swept_again_and_again() {
+    let setup = Setup::new(Behaviour::Connects).await;
+    let sweeping = tokio::spawn(setup.packages.clone().keep_swept());
+    for _ in 0..3 {
+        let lost = setup.package_folder().join(format!("sha256-{}", "a".repeat(64)));
+        File::create(&lost).unwrap().set_modified(SystemTime::now() - GRACE).unwrap();
+        tokio::time::advance(SWEEP_INTERVAL).await;
+        eventually(|| !lost.exists()).await;
+    }
+    assert_eq!(setup.kept(), 1);
+    sweeping.abort();
     setup.world.shut_down().await;
 }

@@ -23,7 +23,7 @@ use crate::{
 /// A supervisor with one installed plugin, version 1.
 pub(super) struct Setup {
     pub(super) world: World,
-    pub(super) packages: Packages,
+    pub(super) packages: Arc<Packages>,
     pub(super) store: PackageStore,
     pub(super) plugin: Arc<Plugin>,
     folder: TempDir,
@@ -47,7 +47,7 @@ impl Setup {
         world.handle.delete(world.id, None).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = PackageStore::open(folder.path(), "database").await.unwrap();
-        let packages = Packages::new(world.handle.clone(), store.clone(), EventCatalog::any());
+        let packages = Arc::new(Packages::new(world.handle.clone(), store.clone(), EventCatalog::any()));
         let plugin = packages.install(archive("1"), None).await.unwrap();
         Self { world, packages, store, plugin, folder }
     }
