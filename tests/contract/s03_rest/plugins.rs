@@ -34,6 +34,7 @@ async fn a_plugin_that_was_never_started_is_inactive_3_1() {
     }
 }
 
+/// The archive is out of reach at once; its file goes with a later sweep (`leftovers`).
 #[tokio::test]
 async fn a_deletion_stops_the_plugin_and_leaves_no_record_and_no_archive_3_4() {
     let plugd = Plugd::start().await;
@@ -41,9 +42,8 @@ async fn a_deletion_stops_the_plugin_and_leaves_no_record_and_no_archive_3_4() {
     let id = rest.install(chaos(&["tame"])).await;
     rest.set_active(&id, "active").await.expect(200);
     let path = format!("/api/plugins/{id}");
-    let digest = rest.get(&path).await.expect(200)["plugd"]["package_digest"].as_str().unwrap().to_owned();
-    let hex = digest.trim_start_matches("sha256:");
-    assert!(plugd.files().iter().any(|name| name.contains(hex)));
+    let archive = format!("{path}/package");
+    assert_eq!(rest.get(&archive).await.status, 200);
 
     let deleted = rest.delete(&path).await;
 
@@ -51,9 +51,10 @@ async fn a_deletion_stops_the_plugin_and_leaves_no_record_and_no_archive_3_4() {
     assert_eq!(Plugd::processes_of(&id), []);
     rest.get(&path).await.problem(404);
     rest.delete(&path).await.problem(404);
+    rest.get(&archive).await.problem(404);
     assert_eq!(rest.list().await, [] as [Value; 0]);
     let left = plugd.files();
-    assert!(!left.iter().any(|name| name.contains(hex) || name.contains(&id)), "{left:?}");
+    assert!(!left.iter().any(|name| name.contains(&id)), "{left:?}");
 }
 
 #[tokio::test]
