@@ -1,4 +1,4 @@
-//! Ids. All are xids: 12 bytes, written as 20 characters of lower-case base32hex.
+//! Ids and digests. All ids are xids: 12 bytes, written as 20 characters of lower-case base32hex.
 
 use std::{fmt, str::FromStr};
 
@@ -109,6 +109,60 @@ fn parse_canonical(text: &str) -> Result<[u8; 12], NotAnXid> {
     let id = xid::Id::from_str(text).map_err(|_| NotAnXid)?;
     // The last character carries one bit of payload; any other spelling of the same bytes is not canonical.
     if id.to_string() == text { Ok(id.0) } else { Err(NotAnXid) }
+}
+
+/// SHA-256 of a package's bytes. Its text form is `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Digest(pub [u8; 32]);
+
+/// Prefix of a digest's text form.
+const DIGEST_PREFIX: &str = "sha256:";
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(DIGEST_PREFIX)?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.to_string()
+    }
+}
+
+/// The text is not a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a digest: \"sha256:\" and 64 hexadecimal digits are expected")]
+pub struct NotADigest;
+
+impl TryFrom<String> for Digest {
+    type Error = NotADigest;
+
+    fn try_from(text: String) -> Result<Self, NotADigest> {
+        text.parse()
+    }
+}
+
+impl FromStr for Digest {
+    type Err = NotADigest;
+
+    fn from_str(text: &str) -> Result<Self, NotADigest> {
+        let hex = text.strip_prefix(DIGEST_PREFIX).filter(|hex| hex.len() == 64).ok_or(NotADigest)?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            let pair = str::from_utf8(pair).map_err(|_| NotADigest)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotADigest)?;
+        }
+        Ok(Self(bytes))
+    }
 }
 
 #[cfg(test)]

@@ -52,9 +52,9 @@ pub struct Manifest {
     /// What can be configured; none if there are no fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration_schema: Option<ConfigurationSchema>,
-    /// What it offers to the application.
+    /// What it offers to the application, in the normalised form (CONTRACT 5.6): plugd itself reads nothing of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub capabilities: Vec<Capability>,
+    pub capabilities: Vec<Value>,
 }
 
 /// The account that a plugin asks for at the application's own API (CONTRACT 5.4, 13). Permissions are checked by who
@@ -87,121 +87,6 @@ pub struct Link {
     pub text: String,
     /// Where it leads.
     pub url: String,
-}
-
-/// One thing that a plugin offers to the application (CONTRACT 5.6).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
-pub enum Capability {
-    /// Language models.
-    #[serde(rename = "robot.llm_provider")]
-    LlmProvider(Offer),
-    /// Tools that a robot may call.
-    #[serde(rename = "robot.tool_provider")]
-    ToolProvider(ToolProvider),
-}
-
-/// What all capabilities have.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Offer {
-    /// Its id.
-    pub id: String,
-    /// Its version.
-    pub version: String,
-    /// Its name, for a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// What it is, for a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-}
-
-/// A provider of tools.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ToolProvider {
-    /// What all capabilities have.
-    #[serde(flatten)]
-    pub offer: Offer,
-    /// Its tools.
-    pub tools: Vec<Tool>,
-    /// Its toolsets: tools that belong together.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub toolsets: Vec<Toolset>,
-}
-
-/// One tool.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Tool {
-    /// Its id, unique within the provider.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// What it does, for a model.
-    pub description: String,
-    /// Its title, for a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// JSON schema of its parameters, of type `object`.
-    pub input_schema: Map<String, Value>,
-    /// JSON schema of its result, of type `object`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output_schema: Option<Map<String, Value>>,
-    /// Whether a person must agree to each call.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requires_confirmation: Option<bool>,
-    /// Whether it works on a workspace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requires_workspace: Option<bool>,
-    /// Hints for who calls it.
-    #[serde(skip_serializing_if = "Annotations::is_empty")]
-    pub annotations: Annotations,
-}
-
-/// Hints about a tool; none of them is enforced.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct Annotations {
-    /// It changes nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_only_hint: Option<bool>,
-    /// It may destroy something.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub destructive_hint: Option<bool>,
-    /// Doing it again changes nothing more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub idempotent_hint: Option<bool>,
-    /// It reaches beyond the application.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub open_world_hint: Option<bool>,
-}
-
-/// Tools that belong together.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Toolset {
-    /// Its id, unique within the provider.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// What it is for.
-    pub description: String,
-    /// Ids of tools of the same provider, each once.
-    pub tools: Vec<String>,
-    /// How a model should use it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub instruction: Option<String>,
-    /// Whether it works on a workspace.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub requires_workspace: Option<bool>,
-}
-
-impl Annotations {
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl Manifest {

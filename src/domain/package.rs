@@ -17,10 +17,10 @@ use self::{
     layout::{ESCAPES, Layout, Planned, leads_out},
 };
 use super::{
+    Digest,
     error::{Error, Result},
     events::EventCatalog,
     manifest::{MAX_BYTES, Manifest},
-    plugin::Digest,
 };
 
 /// What is at most allowed of an archive (CONTRACT 6), sizes in bytes.

@@ -1,4 +1,4 @@
-//! One plugin as the store remembers it: what is desired, what is reported.
+//! One plugin as the store remembers it: what is desired of it, what is reported of it, and one change of either.
 
 use std::{fmt, sync::Arc};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ActiveState, Mode, PluginId, RunId, State, manifest::Manifest, package::digest_of};
+use super::{Digest, PluginId, RunId, manifest::Manifest, package::digest_of};
 
 /// A place in the order of installation.
 pub type Place = (u64, PluginId);
@@ -141,7 +141,7 @@ impl Desired {
 }
 
 /// A package with its manifest, so that going back to it needs nothing else.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PreviousPackage {
     /// The package.
     pub digest: Digest,
@@ -150,7 +150,7 @@ pub struct PreviousPackage {
 }
 
 /// What is reported of a plugin.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reported {
     /// The state.
     pub state: State,
@@ -166,7 +166,6 @@ pub struct Reported {
     pub restarts: u32,
     /// Deaths of plugd in a row at which this plugin was in its start: not connected yet. See
     /// [`Plugin::was_in_its_start`].
-    #[serde(default)]
     pub deaths_at_start: u32,
     /// The run, if there is one.
     pub run: Option<RunId>,
@@ -177,19 +176,14 @@ pub struct Reported {
     /// Events not delivered because it was too slow.
     pub events_dropped: u64,
     /// What it sent that the protocol does not have.
-    #[serde(default)]
     pub protocol_faults: u64,
     /// The last of that, for its author; empty when there was none.
-    #[serde(default)]
     pub last_protocol_fault: String,
     /// The package that was stable last. An update that never is goes back to the package before it.
-    #[serde(default)]
     pub proven_package: Option<Digest>,
     /// The package that failed last and has not been stable since.
-    #[serde(default)]
     pub failed_package: Option<Digest>,
     /// Counts the reports of this plugin. Whoever saw one with a number waits for a record with at least that.
-    #[serde(default)]
     pub serial: u64,
 }
 
@@ -218,58 +212,67 @@ impl Reported {
     }
 }
 
-/// SHA-256 of a package's bytes. Its text form is `sha256:` and 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Digest(pub [u8; 32]);
+/// Who runs a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// plugd runs it from a package.
+    Supervised,
+    /// Somebody else runs it; it dials in.
+    External,
+}
 
-/// Prefix of a digest's text form.
-const DIGEST_PREFIX: &str = "sha256:";
+/// Whether a plugin should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActiveState {
+    /// It should run, and be restarted when it crashes.
+    Active,
+    /// Nothing of it should run.
+    Inactive,
+}
 
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(DIGEST_PREFIX)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+impl ActiveState {
+    /// Is this `Active`?
+    #[must_use]
+    pub fn is_active(self) -> bool {
+        self == Self::Active
     }
 }
 
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
+/// What a plugin really does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing of it runs.
+    Inactive,
+    /// Its package is laid out and its process is being created.
+    Starting,
+    /// Its process runs, or somebody else should run it, and it has not connected yet.
+    Connecting,
+    /// It is connected and has given proof of life.
+    Active,
+    /// It crashed and waits for its next try.
+    Restarting,
+    /// It was told to stop and something of it still runs.
+    Stopping,
+    /// It failed and is not tried again until somebody asks.
+    Error,
 }
 
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.to_string()
-    }
-}
-
-/// The text is not a digest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a digest: \"sha256:\" and 64 hexadecimal digits are expected")]
-pub struct NotADigest;
-
-impl TryFrom<String> for Digest {
-    type Error = NotADigest;
-
-    fn try_from(text: String) -> Result<Self, NotADigest> {
-        text.parse()
-    }
-}
-
-impl std::str::FromStr for Digest {
-    type Err = NotADigest;
-
-    fn from_str(text: &str) -> Result<Self, NotADigest> {
-        let hex = text.strip_prefix(DIGEST_PREFIX).filter(|hex| hex.len() == 64).ok_or(NotADigest)?;
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| NotADigest)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotADigest)?;
-        }
-        Ok(Self(bytes))
-    }
+/// One committed change of one plugin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    /// Its place in the one order of all changes; the first is 1, and there are no gaps.
+    pub revision: u64,
+    /// When it was committed.
+    pub time: Timestamp,
+    /// The state reported before it; none when the plugin is new.
+    pub before: Option<State>,
+    /// The plugin is gone after it.
+    pub is_removal: bool,
+    /// The plugin after it; the last known one for a removal.
+    pub plugin: Arc<Plugin>,
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use tracing::debug;
 
 use super::{Handshake, Refusal, Route, connection, session::MAX_OUTBOUND, token};
-use crate::domain::{PluginId, origin};
+use crate::domain::{PluginId, access::is_own_origin};
 
 /// Longest message of a plugin, in bytes (CONTRACT 10.4).
 pub(super) const MAX_INBOUND: usize = 4 << 20;
@@ -104,7 +104,7 @@ fn is_key(key: &str) -> bool {
 
 /// A page of another site must not talk to a plugin's endpoint; what is no browser sends no `Origin`.
 fn is_foreign(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN) && !origin::is_own(header(headers, &ORIGIN), header(headers, &HOST))
+    headers.contains_key(ORIGIN) && !is_own_origin(header(headers, &ORIGIN), header(headers, &HOST))
 }
 
 /// The header's first value, or nothing.

@@ -22,7 +22,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use super::{App, Options, error::Problem, request, system};
 use crate::{
     api::v1::{ListPluginsRequest, Role, WhoAmIRequest},
-    domain::origin,
+    domain::access::is_own_origin,
 };
 
 /// The cookie with a token (CONTRACT 1.2).
@@ -185,7 +185,7 @@ fn require_own_site(request: &Request, options: &Options) -> Result<(), Problem>
         let is_own = all(headers, &SEC_FETCH_SITE, |site| matches!(site, "same-origin" | "none"));
         return if is_own { Ok(()) } else { Err(cross_site("Sec-Fetch-Site")) };
     }
-    let is_known = all(headers, &ORIGIN, |origin| options.lists(origin) || origin::is_own(origin, host));
+    let is_known = all(headers, &ORIGIN, |origin| options.lists(origin) || is_own_origin(origin, host));
     if is_known { Ok(()) } else { Err(cross_site("Origin")) }
 }
 

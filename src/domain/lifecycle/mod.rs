@@ -6,7 +6,6 @@
 mod deaths;
 mod desired;
 mod event;
-mod policy;
 #[cfg(test)]
 mod properties;
 mod run;
@@ -15,9 +14,8 @@ pub(in crate::domain) mod table;
 
 use std::{sync::Arc, time::Duration};
 
-pub use event::{Effect, Event, Moment, Timer};
+pub use event::{Effect, Event, Moment, Policy, Timer};
 use jiff::Timestamp;
-pub use policy::Policy;
 use serde_json::{Map, json};
 
 use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, State};

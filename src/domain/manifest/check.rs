@@ -1,4 +1,5 @@
-//! Holds JSON of which nothing is known to what a manifest must be. All problems are found at once, each with its path.
+//! Holds JSON of which nothing is known to what a manifest must be, and brings it into the normalised form. All problems
+//! are found at once, each with its path.
 //!
 //! This is not left to serde, which stops at the first value of a wrong type.
 
@@ -24,7 +25,7 @@ pub(super) enum Kind {
     Any,
     /// An object whose keys are not the manifest's: all are kept.
     Free,
-    /// An object with these keys. Others are ignored, and `null` counts as absent (CONTRACT 5.1).
+    /// An object with these keys. Others are dropped, and `null` counts as absent (CONTRACT 5.1).
     Object(&'static [Field]),
     /// A list.
     List(&'static Self),
@@ -36,8 +37,17 @@ pub(super) enum Kind {
 pub(super) struct Field {
     key: &'static str,
     kind: Kind,
-    /// What is said if it is absent.
-    required: Option<&'static str>,
+    presence: Presence,
+}
+
+enum Presence {
+    Optional,
+    /// Left out of the normalised form where nothing is in it.
+    UnlessEmpty,
+    /// Filled in where it is absent.
+    Filled(fn() -> Value),
+    /// Refused in these words where it is absent.
+    Required(&'static str),
 }
 
 /// A rule that a text keeps.
@@ -52,17 +62,27 @@ pub(super) struct Rule {
 impl Field {
     /// A key that may be absent.
     pub(super) const fn optional(key: &'static str, kind: Kind) -> Self {
-        Self { key, kind, required: None }
+        Self { key, kind, presence: Presence::Optional }
+    }
+
+    /// A key that is absent where its list or object is empty.
+    pub(super) const fn unless_empty(key: &'static str, kind: Kind) -> Self {
+        Self { key, kind, presence: Presence::UnlessEmpty }
+    }
+
+    /// A key that gets this value where it is absent.
+    pub(super) const fn filled(key: &'static str, kind: Kind, value: fn() -> Value) -> Self {
+        Self { key, kind, presence: Presence::Filled(value) }
     }
 
     /// A key that must be there.
     pub(super) const fn required(key: &'static str, kind: Kind) -> Self {
-        Self { key, kind, required: Some("is required.") }
+        Self::demanded(key, kind, "is required.")
     }
 
     /// A key that must be there, with what is said if it is not.
     pub(super) const fn demanded(key: &'static str, kind: Kind, missing: &'static str) -> Self {
-        Self { key, kind, required: Some(missing) }
+        Self { key, kind, presence: Presence::Required(missing) }
     }
 }
 
@@ -137,13 +157,19 @@ impl<'a> Checker<'a> {
     }
 
     fn check_fields(&mut self, object: &mut Map<String, Value>, path: &str, fields: &[Field]) {
-        object.retain(|_, value| !value.is_null());
-        for Field { key, kind, required } in fields {
+        object.retain(|key, value| !value.is_null() && fields.iter().any(|field| field.key == key));
+        for Field { key, kind, presence } in fields {
             let path = if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
-            match (object.get_mut(*key), required) {
+            match (object.get_mut(*key), presence) {
                 (Some(value), _) => self.check(value, &path, kind),
-                (None, Some(missing)) => self.add(&path, *missing),
-                (None, None) => {}
+                (None, Presence::Required(missing)) => self.add(&path, *missing),
+                (None, Presence::Filled(value)) => drop(object.insert((*key).to_owned(), value())),
+                (None, Presence::Optional | Presence::UnlessEmpty) => {}
+            }
+        }
+        for field in fields.iter().filter(|field| matches!(field.presence, Presence::UnlessEmpty)) {
+            if object.get(field.key).is_some_and(is_empty) {
+                object.remove(field.key);
             }
         }
     }
@@ -175,6 +201,10 @@ impl<'a> Checker<'a> {
         let violations = told.into_iter().map(in_manifest).collect();
         Err(Error { violations, ..Error::new(Reason::InvalidManifest, lines.join("\n")) })
     }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
 fn line(Violation { field, description }: &Violation) -> String {

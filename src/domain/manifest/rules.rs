@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::check::{
     Checker, Field,
@@ -64,6 +64,7 @@ const CONFIGURATION_FIELD: Kind = Object(&[
 ]);
 
 static LLM_PROVIDERS: Kind = Object(&[
+    Field::required("type", Any),
     Field::required("id", Text(DOTTED)),
     Field::required("version", Text(NOT_EMPTY)),
     Field::optional("name", Text(ANYTHING)),
@@ -72,12 +73,13 @@ static LLM_PROVIDERS: Kind = Object(&[
 
 static TOOL_PROVIDERS: Kind = With(
     &Object(&[
+        Field::required("type", Any),
         Field::required("id", Text(IDENTIFIER)),
         Field::required("version", Text(NOT_EMPTY)),
         Field::optional("name", Text(ANYTHING)),
         Field::optional("description", Text(ANYTHING)),
-        Field::optional("tools", List(&TOOL)),
-        Field::optional("toolsets", List(&TOOLSET)),
+        Field::filled("tools", List(&TOOL), || json!([])),
+        Field::unless_empty("toolsets", List(&TOOLSET)),
     ]),
     check_toolsets,
 );
@@ -85,13 +87,13 @@ static TOOL_PROVIDERS: Kind = With(
 const TOOL: Kind = Object(&[
     Field::demanded("input_schema", SCHEMA, "is required: an object whose \"type\" is \"object\"."),
     Field::required("id", Text(IDENTIFIER)),
-    Field::optional("name", Text(ANYTHING)),
-    Field::optional("description", Text(ANYTHING)),
+    Field::filled("name", Text(ANYTHING), || json!("")),
+    Field::filled("description", Text(ANYTHING), || json!("")),
     Field::optional("title", Text(ANYTHING)),
     Field::optional("output_schema", SCHEMA),
     Field::optional("requires_confirmation", Flag),
     Field::optional("requires_workspace", Flag),
-    Field::optional("annotations", ANNOTATIONS),
+    Field::unless_empty("annotations", ANNOTATIONS),
 ]);
 
 const ANNOTATIONS: Kind = Object(&[
@@ -103,9 +105,9 @@ const ANNOTATIONS: Kind = Object(&[
 
 const TOOLSET: Kind = Object(&[
     Field::required("id", Text(NOT_EMPTY)),
-    Field::optional("name", Text(ANYTHING)),
-    Field::optional("description", Text(ANYTHING)),
-    Field::optional("tools", TEXTS),
+    Field::filled("name", Text(ANYTHING), || json!("")),
+    Field::filled("description", Text(ANYTHING), || json!("")),
+    Field::filled("tools", TEXTS, || json!([])),
     Field::optional("instruction", Text(ANYTHING)),
     Field::optional("requires_workspace", Flag),
 ]);
