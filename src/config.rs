@@ -8,7 +8,6 @@
 //! The crate `figment` does the same with less precision: it knows no lines of a file, names one source for all
 //! variables together, and guesses their types, so that a secret of digits becomes a number.
 
-mod duration;
 mod settings;
 mod value;
 
@@ -16,9 +15,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use rustix::process::Signal;
 
-pub use duration::parse as duration;
 pub use settings::{Environment, Error, Flags, Given, Setting, Settings, load};
-pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Secret, Value};
+pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Secret, Value, duration};
 
 use crate::telemetry::LogFormat;
 use settings::settings;

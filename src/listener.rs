@@ -9,7 +9,6 @@
 //! [`Options::max_connections`]. A WebSocket is neither any longer: only plugins have one, and each of them has one.
 
 mod connection;
-mod http;
 #[cfg(test)]
 mod tests;
 
@@ -130,7 +129,7 @@ pub async fn serve(listener: Listener, app: Router, options: Options, shutdown: 
     let Listener { socket, certificates, .. } = listener;
     let shared = Arc::new(Shared {
         app,
-        builder: http::builder(&options),
+        builder: connection::builder(&options),
         tls: certificates.as_ref().map(Certificates::server),
         new: Arc::new(Semaphore::new(MAX_NEW)),
         places: Arc::new(Semaphore::new(options.max_connections)),
@@ -160,7 +159,7 @@ struct Server {
 struct Shared {
     app: Router,
     options: Options,
-    builder: http::Builder,
+    builder: connection::Builder,
     tls: Option<ServerTls>,
     /// For connections that have asked for nothing yet.
     new: Arc<Semaphore>,
@@ -197,7 +196,7 @@ impl Server {
 
     fn spawn(&mut self, stream: TcpStream, new: OwnedSemaphorePermit) {
         self.accepted += 1;
-        self.connections.spawn(http::serve(Arc::clone(&self.shared), stream, new));
+        self.connections.spawn(connection::serve(Arc::clone(&self.shared), stream, new));
     }
 
     /// Out of descriptors or memory, the connection stays in the kernel's queue, so trying again at once would spin.

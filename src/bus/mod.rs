@@ -5,7 +5,6 @@
 //! application ─call────────────────────► plugin                          └────► Hosts ─► application
 //! ```
 
-mod bridge;
 mod events;
 mod hosts;
 #[cfg(test)]
@@ -13,9 +12,8 @@ pub(crate) mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-pub use bridge::{Bridge, Call, GET_CONFIG, unserved};
 pub use events::{Events, Payload, PayloadRules, Published};
-pub use hosts::{Answer, HostCall, HostEvent, HostId, Hosts};
+pub use hosts::{Answer, Bridge, Call, GET_CONFIG, HostCall, HostEvent, HostId, Hosts, unserved};
 use serde_json::{Map, Value};
 
 use crate::{

@@ -87,7 +87,7 @@ macro_rules! settings {
 
             fn read(given: &$crate::config::settings::Given) -> Result<Self, $crate::config::Error> {
                 let settings = Self { $($field: given.read(stringify!($field))?,)+ };
-                $crate::config::settings::checked($check(&settings))?;
+                $check(&settings).map_err(|message| $crate::config::Error(message.to_owned()))?;
                 Ok(settings)
             }
 
@@ -106,11 +106,6 @@ macro_rules! settings {
 }
 
 pub(super) use settings;
-
-/// What is wrong with settings that don't go together.
-pub(super) fn checked(result: Result<(), &'static str>) -> Result<(), Error> {
-    result.map_err(|message| Error(message.to_owned()))
-}
 
 /// One setting as lines of a TOML file.
 pub(super) fn toml_entry(setting: &Setting, literal: Option<String>) -> String {
@@ -347,4 +342,4 @@ fn flag_of(name: &str) -> String {
 /// Why settings can't be used: which one, where it stands, and what is expected.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Error(String);
+pub struct Error(pub(super) String);

@@ -192,3 +192,55 @@ fn a_file_that_is_none_or_too_large_is_named() {
     std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
     assert!(message(&path).contains("more than 4194304 bytes"), "{}", message(&path));
 }
+
+#[test]
+fn times_are_read_as_go_writes_them() {
+    let cases = [
+        ("100ms", 100),
+        ("5s", 5000),
+        ("1m", 60_000),
+        ("1m30s", 90_000),
+        ("1.5s", 1500),
+        ("1h2m3s", 3_723_000),
+        ("1us", 0),
+        ("0.000000001h", 0),
+        ("2000\u{b5}s", 2),
+    ];
+    for (text, milliseconds) in cases {
+        assert_eq!(duration(text).map(|time| time.as_millis()), Some(milliseconds), "{text}");
+    }
+    assert_eq!(duration("0"), Some(Duration::ZERO));
+    assert_eq!(duration("0.000000001s"), Some(Duration::from_nanos(1)));
+    assert_eq!(duration("9223372036854775807ns"), Some(Duration::from_nanos(i64::MAX.unsigned_abs())));
+    assert_eq!(duration("2d"), Some(Duration::from_secs(2 * 24 * 60 * 60)));
+}
+
+#[test]
+fn what_is_not_a_time_is_refused() {
+    for text in [
+        "",
+        "+",
+        ".",
+        ".s",
+        "5",
+        "-5s",
+        "5 parsecs",
+        "s",
+        "-0.1ms",
+        "1h-2m",
+        "1.2.3s",
+        "9223372036854775808ns",
+        "99999999999999999999s",
+        "99999999999999999999d",
+    ] {
+        assert_eq!(duration(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_time_survives_its_text_form() {
+    for nanoseconds in [0, 1, 1_000_000, 1_500_000_000, 90_000_000_000] {
+        let time = Duration::from_nanos(nanoseconds);
+        assert_eq!(duration(time.to_toml().unwrap().trim_matches('"')), Some(time));
+    }
+}

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
+use jiff::fmt::friendly::SpanParser;
 use rustix::process::Signal;
 
-use super::duration;
 use crate::telemetry::LogFormat;
 
 /// A type that a setting can have.
@@ -67,9 +67,7 @@ value!(PathBuf, "a path", |text| unless_empty(text).map(PathBuf::from), |value| 
 value!(u32, "a whole number, 0 or more,", |text| text.parse().ok(), |value| Some(value.to_string()));
 value!(u64, "a whole number, 0 or more,", |text| text.parse().ok(), |value| Some(value.to_string()));
 value!(bool, "true or false", |text| text.to_ascii_lowercase().parse().ok(), |value| Some(value.to_string()));
-value!(Duration, "a time like 100ms, 5s or 1m30s", |text| duration::parse(text), |value| quoted(&duration::show(
-    *value
-)));
+value!(Duration, "a time like 100ms, 5s or 1m30s", |text| duration(text), |value| quoted(&shown(*value)));
 value!(
     Vec<String>,
     "a list with commas or spaces",
@@ -134,6 +132,28 @@ fn address(text: &str) -> Option<SocketAddr> {
     match text.strip_prefix(':') {
         Some(port) => Some((Ipv4Addr::UNSPECIFIED, port.parse().ok()?).into()),
         None => text.parse().ok(),
+    }
+}
+
+/// Reads a time as Go writes it, like `100ms`, `5s`, `1m30s` or `1.5h`, and whole days (`30d`). `None` for anything else, and
+/// for more than the 292 years that Go can hold, which no clock could add to the present.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
+    let time = match days {
+        Some(days) => Duration::from_secs(days.checked_mul(24 * 60 * 60)?),
+        None if text == "0" => Duration::ZERO,
+        None => SpanParser::new().parse_unsigned_duration(text).ok()?,
+    };
+    i64::try_from(time.as_nanos()).is_ok().then_some(time)
+}
+
+/// Writes a time so that [`duration`] reads it again.
+fn shown(time: Duration) -> String {
+    match time.subsec_nanos() {
+        0 => format!("{}s", time.as_secs()),
+        nanoseconds if nanoseconds % 1_000_000 == 0 => format!("{}ms", time.as_millis()),
+        _ => format!("{}ns", time.as_nanos()),
     }
 }
 

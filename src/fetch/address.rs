@@ -10,14 +10,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What kind of address it is that no package is downloaded from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// "This" host or network.
+pub(super) enum Refusal {
     #[error("an unspecified address")]
     Unspecified,
-    /// This machine.
     #[error("a loopback address")]
     Loopback,
-    /// Private networks (RFC 1918), unique-local and site-local ones.
     #[error("a private address")]
     Private,
     /// Between a provider and its customers (RFC 6598).
@@ -26,19 +23,14 @@ pub enum Refusal {
     /// This link; clouds serve their machines' credentials there.
     #[error("a link-local address")]
     LinkLocal,
-    /// Many hosts at once.
     #[error("a multicast address")]
     Multicast,
-    /// For measurements.
     #[error("an address for benchmarks")]
     Benchmark,
-    /// For examples.
     #[error("an address for documentation")]
     Documentation,
-    /// An IPv6 tunnel to IPv4.
     #[error("a tunnel's address")]
     Tunnel,
-    /// For protocols, or for nothing yet.
     #[error("a reserved address")]
     Reserved,
 }
@@ -46,8 +38,7 @@ pub enum Refusal {
 impl Refusal {
     /// Whether an operator may want packages from there all the same, in a closed network. Link-local is not among
     /// them, for the credentials that clouds serve there.
-    #[must_use]
-    pub const fn is_private(self) -> bool {
+    pub(super) const fn is_private(self) -> bool {
         matches!(self, Self::Loopback | Self::Private | Self::Shared)
     }
 }
@@ -56,7 +47,7 @@ impl Refusal {
 ///
 /// # Errors
 /// What kind of address it is instead of a public one.
-pub fn vet(address: IpAddr) -> Result<(), Refusal> {
+pub(super) fn vet(address: IpAddr) -> Result<(), Refusal> {
     let address = match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
         IpAddr::V6(address) if has_prefix(address, NAT64, 96) => {

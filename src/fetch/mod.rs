@@ -10,7 +10,7 @@
 //! Each redirect passes the same checks as the first address. No environment variable changes whom plugd asks: with a
 //! proxy, the addresses that it dials would be beyond any check.
 
-pub mod address;
+mod address;
 mod http;
 mod target;
 #[cfg(test)]

@@ -1,28 +1,66 @@
-//! One TCP connection, encrypted or not, and how it is closed while its client still sends.
+//! One connection of a client, encrypted or not: HTTP on it, and how it is closed while its client still sends.
 //!
 //! A socket that is closed with bytes in it that nobody read is reset, and a reset makes the client's side forget what
 //! it has not read yet: the answer to an upload that was refused, or the close frame that says why. So a connection on
 //! which something was said is closed in our direction only, and what still comes is thrown away for a while.
 
 use std::{
+    convert::Infallible,
     io::{self, IoSlice},
     net::{Shutdown, TcpStream as StdStream},
     os::fd::AsFd,
-    pin::Pin,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
+use axum::{
+    Error,
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    service::{Service, service_fn},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, copy, sink},
     net::TcpStream,
     runtime::Handle,
-    sync::Semaphore,
-    time::timeout,
+    sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
+use tower::ServiceExt;
+use tracing::debug;
 
+use super::{Options, Shared};
+
+/// What a client may send on one HTTP/2 stream before anybody reads it, in bytes.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The same for a whole connection: one stream that is not read must not stall the others.
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// Requests that a client has given up before anybody saw them, a connection. A client with short deadlines gives up many,
+/// and its other streams must not end for that; each costs as little as one that is served.
+const MAX_GIVEN_UP: usize = 1024;
+
+/// hyper accepts no lower limit for the head of an HTTP/1.1 request.
+const MIN_HEADER_BYTES: usize = 8 << 10;
+
+/// How connections are served.
+pub(super) type Builder = auto::Builder<TokioExecutor>;
 /// How long a client may take to notice that its connection ends.
 const LINGER: Duration = Duration::from_secs(10);
 /// What it may send meanwhile, in bytes; more than the largest message and the largest package have.
@@ -30,8 +68,176 @@ const MAX_DISCARDED: u64 = 64 << 20;
 /// Connections that linger at once. They are nobody's any longer, so they are counted here; a further one is closed.
 static LINGERING: Semaphore = Semaphore::const_new(64);
 
+pub(super) fn builder(options: &Options) -> Builder {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(usize::try_from(options.max_header_bytes).unwrap_or(usize::MAX).max(MIN_HEADER_BYTES));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(options.keepalive_interval)
+        .keep_alive_timeout(options.keepalive_timeout)
+        .max_concurrent_streams(options.max_streams)
+        .max_pending_accept_reset_streams(MAX_GIVEN_UP)
+        .max_header_list_size(options.max_header_bytes)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    builder
+}
+
+/// Serves a connection to its end, or until it is upgraded. From `shutdown` on, or once it was idle for too long, it takes
+/// no further request. If it asks for nothing in time, it is dropped.
+pub(super) async fn serve(server: Arc<Shared>, stream: TcpStream, new: OwnedSemaphorePermit) {
+    let deadline = Instant::now() + server.options.header_timeout;
+    let opened = tokio::select! {
+        opened = timeout_at(deadline, Connection::open(stream, server.acceptor())) => opened,
+        () = server.shutdown.cancelled() => return,
+    };
+    let connection = match opened {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return debug!(%error, "a connection could not be encrypted"),
+        Err(_) => return debug!("a connection was not encrypted in time"),
+    };
+    let requests = Arc::new(Requests::new(new));
+    let service = service(&server, &requests);
+    let mut served = pin!(server.builder.serve_connection_with_upgrades(TokioIo::new(connection), service));
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = requests.missing_at(deadline) => return debug!("a connection asked for nothing"),
+        () = ending(&server, &requests) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(error, "a connection ended badly");
+    }
+}
+
+/// Waits until the connection should take no further request.
+async fn ending(server: &Shared, requests: &Requests) {
+    tokio::select! {
+        () = server.shutdown.cancelled() => {}
+        () = requests.idle(server.options.idle_timeout) => {}
+    }
+}
+
+/// The application as one connection has it.
+fn service(
+    server: &Arc<Shared>,
+    requests: &Arc<Requests>,
+) -> impl Service<Request<Incoming>, Response = Response<Watched>, Error = Infallible, Future: Send> + use<> {
+    let (server, requests) = (Arc::clone(server), Arc::clone(requests));
+    service_fn(move |request: Request<Incoming>| {
+        let (server, open) = (Arc::clone(&server), requests.begin());
+        async move {
+            let answer = match open.0.has_place(&server).await {
+                true => server.app.clone().oneshot(request).await?,
+                false => too_many(),
+            };
+            Ok(answer.map(|body| Watched { body, _open: open }))
+        }
+    })
+}
+
+fn too_many() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "too many connections are open (--max-connections): try again later\n")
+        .into_response()
+}
+
+/// The requests of one connection.
+struct Requests {
+    begun: AtomicU64,
+    open: AtomicUsize,
+    /// Held while the connection is new.
+    new: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Held from then on.
+    place: OnceCell<OwnedSemaphorePermit>,
+}
+
+impl Requests {
+    fn new(new: OwnedSemaphorePermit) -> Self {
+        let new = Mutex::new(Some(new));
+        Self { begun: AtomicU64::new(0), open: AtomicUsize::new(0), new, place: OnceCell::new() }
+    }
+
+    /// A request has come. It is open until what this returns is dropped.
+    fn begin(self: &Arc<Self>) -> Open {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
+    /// Waits until this is no longer a new connection; says whether it came to that in time.
+    async fn has_place(&self, server: &Shared) -> bool {
+        let placed = self.place.get_or_try_init(async || {
+            let place = timeout(server.options.place_timeout, Arc::clone(&server.places).acquire_owned()).await;
+            let place = place.ok().and_then(Result::ok).ok_or(())?;
+            self.new.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok::<_, ()>(place)
+        });
+        placed.await.is_ok()
+    }
+
+    /// Comes to an end at the deadline if there was no request until then.
+    async fn missing_at(&self, deadline: Instant) {
+        sleep_until(deadline).await;
+        if self.begun.load(Ordering::Relaxed) > 0 {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until no request was open for this long, and at most for twice as long: requests are many, and none of them
+    /// should have to set a timer.
+    async fn idle(&self, limit: Duration) {
+        loop {
+            let before = self.begun.load(Ordering::Relaxed);
+            sleep(limit).await;
+            let is_quiet = self.begun.load(Ordering::Relaxed) == before;
+            if is_quiet && self.open.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// A request that is not answered to its end.
+struct Open(Arc<Requests>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of a response. Its request is open until it is sent or given up.
+struct Watched {
+    body: Body,
+    _open: Open,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// A connection.
-pub(super) struct Connection {
+struct Connection {
     stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     /// Was anything sent to the client, who may not have read it yet?
     has_spoken: bool,
@@ -41,7 +247,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Waits for the client's part of the encryption, without a deadline.
-    pub(super) async fn open(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    async fn open(stream: TcpStream, tls: Option<TlsAcceptor>) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let stream = match tls {
             None => Either::Left(stream),
