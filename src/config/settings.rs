@@ -43,9 +43,6 @@ pub trait Settings: Sized {
     const ALL: &'static [Setting];
 
     /// Reads every setting and checks that they go together.
-    ///
-    /// # Errors
-    /// A value that a setting does not take, or two that don't go together.
     fn read(given: &Given) -> Result<Self, Error>;
 
     /// The names of the settings that are others in `other`.
@@ -175,9 +172,6 @@ impl Given {
     }
 
     /// The value of a setting.
-    ///
-    /// # Errors
-    /// It is none that the setting takes.
     pub(super) fn read<T: Value>(&self, setting: &'static str) -> Result<T, Error> {
         let (value, origin) = self.0.get(setting).cloned().unwrap_or_default();
         T::read(&value).ok_or_else(|| {

@@ -174,9 +174,6 @@ fn unreadable(error: Error) -> io::Error {
 }
 
 /// The bytes of the first file named `manifest.json`, in whatever folder.
-///
-/// # Errors
-/// `INVALID_PACKAGE`: there is none, or it is larger than `limit` bytes, or unreadable.
 fn read_manifest(archive: &mut Archive<'_>, layout: &Layout, limit: u64) -> Result<Vec<u8>> {
     let is_manifest = |planned: &&Planned| planned.file.path.rsplit('/').next() == Some(MANIFEST);
     let Some(planned) = layout.files.iter().find(is_manifest) else {
@@ -189,9 +186,6 @@ fn read_manifest(archive: &mut Archive<'_>, layout: &Layout, limit: u64) -> Resu
 }
 
 /// Reads every file to its end: sizes and checksums are true, and no link leads out.
-///
-/// # Errors
-/// `INVALID_PACKAGE` about the first file that is not what it says.
 fn verify(archive: &mut Archive<'_>, layout: &Layout) -> Result<()> {
     layout.files.iter().try_for_each(|planned| match planned.is_link {
         true => verify_link(archive, planned),

@@ -44,9 +44,6 @@ impl Refusal {
 }
 
 /// Whether packages may be downloaded from this address.
-///
-/// # Errors
-/// What kind of address it is instead of a public one.
 pub(super) fn vet(address: IpAddr) -> Result<(), Refusal> {
     let address = match address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),

@@ -41,9 +41,6 @@ pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 /// How https is spoken: with whoever has a certificate that browsers believe too.
-///
-/// # Errors
-/// A defect: the protocol versions don't fit the cryptography.
 pub(super) fn browsers_tls() -> Result<Arc<ClientConfig>> {
     tls(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
 }
@@ -60,9 +57,6 @@ pub(super) fn tls(roots: RootCertStore) -> Result<Arc<ClientConfig>> {
 }
 
 /// Connects to one of these addresses, which are those of the target's host; nothing else is asked for others.
-///
-/// # Errors
-/// `FETCH_FAILED`: nobody answers, or not with a certificate of this host.
 pub(super) async fn dial(
     target: &Target,
     addresses: &[SocketAddr],
@@ -107,9 +101,6 @@ pub(super) struct Answer {
 }
 
 /// Asks for the target over this connection.
-///
-/// # Errors
-/// `FETCH_FAILED`: what comes back is no HTTP.
 pub(super) async fn get(connection: Box<dyn Connection>, target: &Target) -> Result<Answer> {
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER);
@@ -150,9 +141,6 @@ impl Answer {
 
     /// The body of a 200, of at most so many bytes. Any other answer's body is not read, nor one that says in advance
     /// that it is too long.
-    ///
-    /// # Errors
-    /// `FETCH_FAILED`: another status, or the body ends early. `INVALID_PACKAGE`: it is too long.
     pub(super) async fn package(mut self, max_bytes: u64) -> Result<Bytes> {
         if self.response.status() != StatusCode::OK {
             return Err(failure(format!("the server answered {}", self.response.status())));

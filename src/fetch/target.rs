@@ -111,9 +111,6 @@ impl Resolver for System {
 
 /// The addresses of the target's host. If one of them is refused, all are: who has a private address among public ones
 /// is up to something.
-///
-/// # Errors
-/// `FETCH_FAILED`: not found, or refused.
 pub(super) async fn vetted(
     target: &Target,
     resolver: &dyn Resolver,

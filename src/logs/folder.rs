@@ -54,9 +54,6 @@ pub(super) struct Found {
 
 impl Folder {
     /// Opens the log folder in a plugin's directory.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none, or something else in its place; others when it can't be opened.
     pub(super) fn open(plugin: &Path) -> io::Result<Self> {
         match open_folder(open_folder(CWD, plugin)?, FOLDER) {
             Err(Errno::NOTDIR) => Err(io::ErrorKind::NotFound.into()),
@@ -66,9 +63,6 @@ impl Folder {
 
     /// Opens the log folder in a plugin's directory, which must exist, and makes it if there is none; it is plugd's, so
     /// what else has its name goes. The directory itself is never made: that of a deleted plugin must not come back.
-    ///
-    /// # Errors
-    /// The folder can't be opened or made.
     pub(super) fn open_or_create(plugin: &Path) -> io::Result<Self> {
         let parent = open_folder(CWD, plugin)?;
         match open_folder(&parent, FOLDER) {
@@ -81,49 +75,31 @@ impl Folder {
     }
 
     /// Opens a regular file for reading.
-    ///
-    /// # Errors
-    /// `NotFound`; others when it is a symbolic link, a pipe or the like.
     pub(super) fn read(&self, name: &str) -> io::Result<File> {
         files::open_at(&self.0, name)
     }
 
     /// Makes a file of this name for writing, in place of whatever has the name now.
-    ///
-    /// # Errors
-    /// The file can't be made, or a folder has its name.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         files::create_at(&self.0, name, FILE_MODE)
     }
 
     /// Writes a small file, whole or not at all.
-    ///
-    /// # Errors
-    /// It can't be written.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         files::Replace { mode: FILE_MODE, is_durable: false }.file_at(&self.0, name, bytes)
     }
 
     /// Renames a file.
-    ///
-    /// # Errors
-    /// There is none, or it can't be renamed.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(&self.0, from, &self.0, to)?)
     }
 
     /// Removes a file; one that is not there is fine.
-    ///
-    /// # Errors
-    /// It can't be removed.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         files::remove_at(&self.0, name)
     }
 
     /// Names of the newest [`MAX_ROTATED`] rotated files, oldest first.
-    ///
-    /// # Errors
-    /// The folder can't be read.
     pub(super) fn rotated(&self) -> io::Result<Vec<String>> {
         let mut names = BTreeSet::new();
         for entry in Dir::read_from(&self.0)? {
@@ -137,9 +113,6 @@ impl Folder {
     }
 
     /// The log files that can be read, oldest first, the current one last.
-    ///
-    /// # Errors
-    /// The folder can't be read.
     pub(super) fn files(&self) -> io::Result<Vec<Found>> {
         let mut names = self.rotated()?;
         names.push(CURRENT.to_owned());

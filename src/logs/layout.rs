@@ -165,9 +165,6 @@ impl Layout {
 
     /// Reads what is in the folder. A file whose position is not remembered starts where the one before ends; when the
     /// newest one remembered is gone, positions could come twice, so a new history begins.
-    ///
-    /// # Errors
-    /// The folder can't be read.
     pub(super) fn load(folder: &Folder) -> io::Result<Self> {
         let files = folder.files()?;
         let known = Positions::read(folder).filter(|known| known.has_newest(&files)).unwrap_or_default();
@@ -197,9 +194,6 @@ impl Layout {
     }
 
     /// Writes down the positions.
-    ///
-    /// # Errors
-    /// The disk does not take them: cursors and runs are lost when plugd ends, nothing else.
     pub(super) fn save(&self, folder: &Folder) -> io::Result<()> {
         let row = |of: &Segment| Row { inode: of.inode, start: of.start, offset: of.offset, run: of.run };
         let parts = self.segments.iter().map(row).collect();

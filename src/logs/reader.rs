@@ -96,9 +96,6 @@ pub(super) struct Next {
 
 /// Reads on from a position. What is not where the view says may just be renamed: then it is looked for again when
 /// nobody writes, and if it is not there either, it is lost.
-///
-/// # Errors
-/// The files can't be read.
 pub(super) fn read_on(output: &Output, view: View, range: Range<u64>) -> io::Result<Next> {
     if let Some(found) = view.map(|layout| try_read(output, &layout, &range)).transpose()?
         && let Ok(found) = found
@@ -135,9 +132,6 @@ fn try_read(output: &Output, layout: &Layout, range: &Range<u64>) -> io::Result<
 
 /// What is kept now, and the position at which the last so many of the lines that a filter takes start, or as many of them
 /// as are found among what is kept at the most.
-///
-/// # Errors
-/// The folder or a file can't be read.
 pub(super) fn tail(output: &Output, lines: u32, filter: &Filter) -> io::Result<(Arc<Layout>, u64)> {
     output.read_settled(|layout| {
         let left = output.max_kept.max(MIN_SEARCHED);

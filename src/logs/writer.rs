@@ -124,17 +124,11 @@ impl Output {
     }
 
     /// What is kept now. While somebody writes, waits until that is done.
-    ///
-    /// # Errors
-    /// The folder can't be read.
     pub(super) fn settled(&self) -> io::Result<Arc<Layout>> {
         self.writer().layout()
     }
 
     /// Reads what is kept while nobody writes.
-    ///
-    /// # Errors
-    /// The folder can't be read, or what `read` says.
     pub(super) fn read_settled<T>(&self, read: impl FnOnce(&Layout) -> io::Result<T>) -> io::Result<(Arc<Layout>, T)> {
         let mut writer = self.writer();
         let layout = writer.layout()?;
@@ -191,9 +185,6 @@ impl Writer {
     }
 
     /// What is kept; read from the folder the first time.
-    ///
-    /// # Errors
-    /// The folder can't be read.
     fn layout(&mut self) -> io::Result<Arc<Layout>> {
         if let Some(layout) = self.view.borrow().clone() {
             return Ok(layout);
@@ -233,9 +224,6 @@ impl Writer {
 
     /// Gives the current file its rotated name, unless there is nothing in it, and removes files that are too many or
     /// too old.
-    ///
-    /// # Errors
-    /// The file can't be renamed.
     fn rotate(&mut self) -> io::Result<()> {
         let mut layout = Layout::clone(&*self.layout()?);
         let mut current: Vec<_> = layout.segments.extract_if(.., |segment| segment.is_current()).collect();

@@ -96,9 +96,6 @@ impl Verifier {
     }
 
     /// A verifier for these certificates.
-    ///
-    /// # Errors
-    /// One of them is none, or of an unknown kind.
     pub(super) fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self> {
         let (roots, provider) = (Arc::new(authority(&certificates)?), Arc::new(ring::default_provider()));
         let authority = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?;

@@ -90,9 +90,6 @@ fn pem(what: &'static str, path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The certificates of a PEM file.
-///
-/// # Errors
-/// It can't be read, or there is none in it.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let unreadable = |error| Error::unreadable("certificates", path, error);
     let bytes = pem("certificates", path)?;
@@ -105,9 +102,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 /// Those whom these certificates vouch for.
-///
-/// # Errors
-/// One of them is none, or of an unknown kind.
 fn authority(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     certificates.iter().try_for_each(|certificate| roots.add(certificate.clone()))?;

@@ -23,9 +23,6 @@ pub(super) type Archive<'a> = ZipArchive<Metered<'a>>;
 const MAX_READS_TO_OPEN: u64 = 250_000;
 
 /// Reads the archive's directory.
-///
-/// # Errors
-/// `INVALID_PACKAGE`: not a zip archive, one with far too many entries, or with two of one name.
 pub(super) fn open(bytes: &[u8]) -> error::Result<Archive<'_>> {
     let left = Rc::new(Cell::new(MAX_READS_TO_OPEN));
     let reader = Metered { inner: Cursor::new(bytes), left: Rc::clone(&left) };

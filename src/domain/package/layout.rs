@@ -57,9 +57,6 @@ pub(super) struct Planned {
 
 impl Layout {
     /// Reads the archive's directory.
-    ///
-    /// # Errors
-    /// `INVALID_PACKAGE`: an entry is of a kind, name, size or number that is not allowed.
     pub(super) fn plan(archive: &Archive<'_>, limits: &Limits) -> Result<Self> {
         if archive.len() > limits.entries {
             return Err(Refusal::archive(format!("it has more than {} entries", limits.entries)).into());

@@ -283,9 +283,6 @@ pub(super) struct Inside(String);
 
 impl Inside {
     /// Reads a path as a package has it.
-    ///
-    /// # Errors
-    /// Why no package may have it.
     pub(super) fn parse(path: &str) -> Result<Self, String> {
         let cleaned = clean(path).and_then(|path| match reserved(&path) {
             Some(why) => Err(why),

@@ -33,9 +33,6 @@ const TRASH: &str = ".trash";
 pub trait PackageFiles: Send + Sync {
     /// Hands every file to `sink`: its path inside the package, its permission bits (0 when the archive has none) and
     /// its contents.
-    ///
-    /// # Errors
-    /// What `sink` answered, or why the package can't be read.
     fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()>;
 
     /// Folders that it wants even where no file is in them.
@@ -84,9 +81,6 @@ impl Installations {
     }
 
     /// Finishes what an earlier start left half done, and says whether this package is in place.
-    ///
-    /// # Errors
-    /// The disk's words.
     pub(crate) fn is_current(&self, wanted: Wanted, checkpoint: Checkpoint<'_>) -> Result<bool> {
         let layout = self.layout(wanted.plugin)?;
         layout.recover(checkpoint)?;
@@ -94,9 +88,6 @@ impl Installations {
     }
 
     /// Lays this package out in place of the one before.
-    ///
-    /// # Errors
-    /// A bad package, or the disk's words.
     pub(crate) fn lay(&self, wanted: Wanted, package: &dyn PackageFiles, checkpoint: Checkpoint<'_>) -> Result<()> {
         let layout = self.layout(wanted.plugin)?;
         layout.recover(checkpoint)?;
@@ -109,9 +100,6 @@ impl Installations {
     }
 
     /// Deletes everything of a plugin, whatever stands where its folders were.
-    ///
-    /// # Errors
-    /// What is left behind and why: the disk's words, or there was too much for the time a removal has.
     pub(crate) fn remove(&self, plugin: PluginId) -> io::Result<()> {
         let install = self.throw_away(&self.dir(plugin));
         let staging = remove_tree(&self.staging(plugin));
@@ -131,9 +119,6 @@ impl Installations {
     }
 
     /// The plugins that have an install directory.
-    ///
-    /// # Errors
-    /// The folder can't be read.
     pub(crate) fn plugins(&self) -> io::Result<Vec<PluginId>> {
         let names = fs::read_dir(&self.root)?.map(|entry| Ok(entry?.file_name()));
         let names = names.collect::<io::Result<Vec<_>>>()?;

@@ -25,9 +25,6 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 
 /// Deletes what is at this path, even folders that their owner closed. Links are deleted, not followed. That nothing is
 /// there is no error.
-///
-/// # Errors
-/// The disk's words about what could not be deleted (everything else is), or it took more than 30 s.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     remove_until(path, Instant::now() + TIME_LIMIT)
 }
