@@ -65,7 +65,7 @@ impl FieldType {
         }
     }
 
-    /// Is the value of this type? `null` is of none.
+    /// Whether the value is of this type; `null` is of none.
     #[must_use]
     pub fn fits(self, value: &Value) -> bool {
         match self {

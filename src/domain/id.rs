@@ -184,4 +184,12 @@ mod tests {
             assert_eq!(PluginId::from_path(text), Err(NotAnXid), "{text}");
         }
     }
+
+    #[test]
+    fn a_digest_survives_its_text_form() {
+        let digest = Digest([0xa5; 32]);
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!("sha256:00".parse::<Digest>(), Err(NotADigest));
+        assert_eq!(format!("sha256:{}", "é".repeat(32)).parse::<Digest>(), Err(NotADigest));
+    }
 }

@@ -71,15 +71,24 @@ pub enum RunEvent {
     },
     /// It connected.
     Connected,
-    /// Its connection ended.
+    /// Its connection ended. Comes exactly once for each, and last.
     Disconnected {
-        /// What it did that plugd ended it for, if plugd did.
-        fault: Option<String>,
+        /// For a person.
+        reason: String,
+        /// plugd ended it for what the plugin did.
+        is_fault: bool,
     },
-    /// It did not answer a ping in time.
+    /// It did not answer a ping in time. While it is busy with a call this comes once only.
     PongMissed,
-    /// It answered a ping.
+    /// It answered a ping, or spoke again after it had missed one.
     PongReceived,
+    /// It broke the protocol. Comes seldom, whatever the plugin does.
+    ProtocolBroken {
+        /// How often since the last such event.
+        count: u64,
+        /// What was wrong the last time, for the plugin's author.
+        last: String,
+    },
 }
 
 /// Where in a run something failed.

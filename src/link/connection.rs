@@ -21,12 +21,13 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use super::{
-    Attached, Authenticated, Options, Route, RpcError, Session, SessionEvent, SessionEvents,
+    Attached, Authenticated, Options, Route, RpcError, Session, SessionEvents,
     envelope::{self, Inbound, Malformed},
-    observe::{Liveness, Step, Tally},
+    observe::{Faults, Liveness, Step},
     queue::{WriteEnd, Writer},
     serving::Serving,
 };
+use crate::domain::RunEvent;
 
 /// Serves this connection until it ends.
 pub(super) async fn serve(route: Route, socket: WebSocket, authenticated: Authenticated, user_agent: String) {
@@ -65,7 +66,7 @@ struct Connection {
     serving: Serving,
     attachment: Option<Attachment>,
     options: Options,
-    faults: Tally,
+    faults: Faults,
 }
 
 impl Connection {
@@ -76,7 +77,7 @@ impl Connection {
         options: Options,
     ) -> Self {
         let (writer, serving) = (AbortOnDropHandle::new(writer), Serving::new(session.clone()));
-        Self { session, stream, writer, serving, attachment: None, options, faults: Tally::new(Instant::now()) }
+        Self { session, stream, writer, serving, attachment: None, options, faults: Faults::new(Instant::now()) }
     }
 
     fn attach(&mut self, attached: Attached) {
@@ -139,7 +140,7 @@ impl Connection {
         if let Some(attachment) = &mut self.attachment
             && attachment.liveness.hear()
         {
-            (attachment.events)(SessionEvent::PongReceived);
+            (attachment.events)(RunEvent::PongReceived);
         }
     }
 
@@ -159,14 +160,14 @@ impl Connection {
     fn tick(&mut self) {
         let Some(attachment) = &mut self.attachment else { return };
         if let Some(faults) = self.faults.take_due(Instant::now()) {
-            (attachment.events)(SessionEvent::Faulty(faults));
+            (attachment.events)(faults);
         }
         match attachment.liveness.tick(Instant::now(), self.session.busy_until()) {
             Step::Ping => {
                 // One that can't even be queued is missed like one that is not answered.
                 let _ = self.session.send_ping(self.options.ping_timeout);
             }
-            Step::Miss => (attachment.events)(SessionEvent::PongMissed),
+            Step::Miss => (attachment.events)(RunEvent::PongMissed),
             Step::Wait => {}
         }
     }
@@ -178,7 +179,7 @@ impl Connection {
         drop(serving);
         if let Some(mut attachment) = attachment {
             if let Some(rest) = faults.take_rest() {
-                (attachment.events)(SessionEvent::Faulty(rest));
+                (attachment.events)(rest);
             }
             attachment.end = Some(end.clone());
         }
@@ -218,7 +219,7 @@ struct Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or_else(|| End::Lost("the connection was dropped".into()));
-        (self.events)(SessionEvent::Closed { reason: end.to_string(), is_fault: end.is_fault() });
+        (self.events)(RunEvent::Disconnected { reason: end.to_string(), is_fault: end.is_fault() });
     }
 }
 

@@ -75,12 +75,11 @@ fn read_handshake(uri: &Uri, headers: &HeaderMap) -> Result<Handshake, Refusal> 
     Ok(Handshake { plugin_id: read_plugin_id(&plugin_id)?, token, user_agent: header(headers, &USER_AGENT).to_owned() })
 }
 
-fn read_plugin_id(text: &str) -> Result<Option<String>, Refusal> {
+fn read_plugin_id(text: &str) -> Result<Option<PluginId>, Refusal> {
     if text.is_empty() {
         return Ok(None);
     }
-    let id = PluginId::from_path(text).map_err(|_| Refusal::BadRequest("malformed plugin_id"))?;
-    Ok(Some(id.to_string()))
+    PluginId::from_path(text).map(Some).map_err(|_| Refusal::BadRequest("malformed plugin_id"))
 }
 
 fn check_upgrade(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {

@@ -29,10 +29,9 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 pub use connection::CloseReason;
-pub use observe::Faults;
 pub use session::{Session, check_size};
 
-use crate::domain::{PluginId, RunId};
+use crate::domain::{PluginId, RunEvent, RunId};
 
 /// Times of every link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,22 +84,12 @@ pub trait Acceptor: Send + Sync + 'static {
 
 /// What a plugin shows when it dials in (CONTRACT 10.1).
 pub struct Handshake {
-    /// The id that it claims, 20 canonical characters. Always there unless the token is an external one.
-    pub plugin_id: Option<String>,
+    /// The id that it claims. Always there unless the token is an external one.
+    pub plugin_id: Option<PluginId>,
     /// Its token; not empty.
     pub token: String,
     /// Its `User-Agent`, or nothing.
     pub user_agent: String,
-}
-
-impl fmt::Debug for Handshake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plugin_id, user_agent, .. } = self;
-        f.debug_struct("Handshake")
-            .field("plugin_id", plugin_id)
-            .field("user_agent", user_agent)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Why a request is not upgraded to a connection (CONTRACT 10.3).
@@ -141,6 +130,7 @@ pub struct Authenticated {
     pub token: String,
 }
 
+/// For logs: without the token.
 impl fmt::Debug for Authenticated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plugin, credential, .. } = self;
@@ -165,25 +155,7 @@ pub struct Attached {
 pub struct Rejected;
 
 /// Takes what happens on a connection. It must not block.
-pub type SessionEvents = Box<dyn Fn(SessionEvent) + Send + Sync>;
-
-/// What happens on a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionEvent {
-    /// A ping was not answered in time. While the plugin is busy with a call this comes once only.
-    PongMissed,
-    /// A ping was answered, or the plugin spoke again after a miss.
-    PongReceived,
-    /// The plugin did something against the protocol. Comes seldom, whatever the plugin does.
-    Faulty(Faults),
-    /// The connection has ended. Comes exactly once after a successful attach, and last.
-    Closed {
-        /// For a person.
-        reason: String,
-        /// plugd ended it for what the plugin did.
-        is_fault: bool,
-    },
-}
+pub type SessionEvents = Box<dyn Fn(RunEvent) + Send + Sync>;
 
 /// Answers a plugin's calls.
 pub trait Host: Send + Sync + 'static {

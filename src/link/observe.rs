@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::domain::text::shorten;
+use crate::domain::{RunEvent, text::shorten};
 
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,64 +84,56 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Longest words that are kept of a fault, in characters.
 const MAX_WORDS: usize = 300;
 
-/// Faults since the last report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults {
-    /// How many.
-    pub count: u64,
-    /// What was wrong the last time, for the plugin's author.
-    pub last: String,
-}
-
-/// The faults of one connection.
+/// What the plugin did against the protocol on one connection.
 #[derive(Debug)]
-pub(super) struct Tally {
-    unreported: Option<Faults>,
+pub(super) struct Faults {
     total: u64,
+    unreported: u64,
+    /// What was wrong the last time.
+    last: String,
     /// Until when nothing is reported.
     quiet_until: Instant,
     pause: Duration,
 }
 
-impl Tally {
+impl Faults {
     pub(super) fn new(now: Instant) -> Self {
-        Self { unreported: None, total: 0, quiet_until: now, pause: PAUSE }
+        Self { total: 0, unreported: 0, last: String::new(), quiet_until: now, pause: PAUSE }
     }
 
-    /// Takes note of one.
     pub(super) fn note(&mut self, what: &str) {
         self.total += 1;
-        let count = self.unreported.take().map_or(0, |faults| faults.count) + 1;
-        self.unreported = Some(Faults { count, last: shorten(what, MAX_WORDS) });
+        self.unreported += 1;
+        self.last = shorten(what, MAX_WORDS);
     }
 
-    /// All so far.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 
     /// When the next report is due; none if there is nothing to report.
     pub(super) fn wake(&self) -> Option<Instant> {
-        self.unreported.as_ref().map(|_| self.quiet_until)
+        (self.unreported > 0).then_some(self.quiet_until)
     }
 
     /// The report that is due.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Faults> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<RunEvent> {
         if now < self.quiet_until {
             return None;
         }
-        let faults = self.unreported.take()?;
+        let report = self.take_rest()?;
         // A plugin that has broken nothing for as long as it would have had to wait is reported at once again.
         let has_kept_still = now >= self.quiet_until + self.pause;
         self.pause = if has_kept_still { PAUSE } else { self.pause };
         self.quiet_until = now + self.pause;
         self.pause = (self.pause * 2).min(MAX_PAUSE);
-        Some(faults)
+        Some(report)
     }
 
     /// What is left to report at the end.
-    pub(super) fn take_rest(&mut self) -> Option<Faults> {
-        self.unreported.take()
+    pub(super) fn take_rest(&mut self) -> Option<RunEvent> {
+        let count = std::mem::take(&mut self.unreported);
+        (count > 0).then(|| RunEvent::ProtocolBroken { count, last: std::mem::take(&mut self.last) })
     }
 }
 

@@ -239,9 +239,9 @@ impl HttpBody for Watched {
 /// A connection.
 struct Connection {
     stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
-    /// Was anything sent to the client, who may not have read it yet?
+    /// Something was sent to the client, who may not have read it yet.
     has_spoken: bool,
-    /// Has the client closed its direction, or is the connection broken?
+    /// The client has closed its direction, or the connection is broken.
     is_over: bool,
 }
 

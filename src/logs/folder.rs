@@ -135,7 +135,7 @@ pub(super) fn rotated(at: Timestamp) -> String {
     format!("{PREFIX}{}{SUFFIX}", at.strftime(FORMAT))
 }
 
-/// Is this a name that a rotation gives? Others in the folder are the plugin's own and left alone.
+/// Whether a rotation gives such names. Others in the folder are the plugin's own and left alone.
 pub(super) fn is_rotated(name: &str) -> bool {
     rotated_at(name).is_some_and(|at| rotated(at) == name)
 }

@@ -87,7 +87,7 @@ impl Segment {
         self.offset + (self.end - self.start)
     }
 
-    /// Is this the file that is written, or that was when plugd ended?
+    /// Whether this is the file that is written, or that was when plugd ended.
     pub(super) fn is_current(&self) -> bool {
         &*self.name == CURRENT
     }

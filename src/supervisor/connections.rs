@@ -23,7 +23,7 @@ const HOW_IT_ENDED: Duration = Duration::from_secs(2);
 
 impl Acceptor for Handle {
     fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Authenticated, Refusal>> {
-        Box::pin(self.admit(handshake))
+        Box::pin(self.verify(handshake))
     }
 
     fn attach(&self, authenticated: Authenticated, session: Session) -> BoxFuture<'_, Result<Attached, Rejected>> {
@@ -39,31 +39,27 @@ impl Acceptor for Handle {
 }
 
 impl Handle {
-    async fn admit(&self, handshake: Handshake) -> Result<Authenticated, Refusal> {
-        let claimed = match &handshake.plugin_id {
-            Some(text) => Some(PluginId::from_path(text).map_err(|_| Refusal::BadRequest("malformed plugin_id"))?),
-            None => None,
-        };
-        if token::is_external(&handshake.token) {
-            return self.admit_external(claimed, handshake.token);
+    async fn verify(&self, handshake: Handshake) -> Result<Authenticated, Refusal> {
+        let Handshake { plugin_id, token, .. } = handshake;
+        if token::is_external(&token) {
+            return self.verify_external(plugin_id, token);
         }
-        let id = claimed.ok_or(Refusal::BadRequest("plugin_id is required with this token"))?;
-        let slot = self.projection().slot(id).map_err(|_| Refusal::Unauthorised)?;
-        let run = token::run_of(&handshake.token).ok_or(Refusal::Unauthorised)?;
+        let plugin = plugin_id.ok_or(Refusal::BadRequest("plugin_id is required with this token"))?;
+        let slot = self.projection().slot(plugin).map_err(|_| Refusal::Unauthorised)?;
+        let run = token::run_of(&token).ok_or(Refusal::Unauthorised)?;
         let (reply, answer) = oneshot::channel();
-        let token = handshake.token.clone();
-        if !slot.tell(Message::Authenticate { token, reply }).await {
+        if !slot.tell(Message::Authenticate { token: token.clone(), reply }).await {
             return Err(Refusal::Internal);
         }
         match answer.await {
-            Ok(true) => Ok(Authenticated { plugin: id, credential: Credential::Run(run), token: handshake.token }),
+            Ok(true) => Ok(Authenticated { plugin, credential: Credential::Run(run), token }),
             Ok(false) => Err(Refusal::Unauthorised),
             Err(_) => Err(Refusal::Internal),
         }
     }
 
     /// An external token names its plugin by itself; an id beside it has to be the right one (CONTRACT 10.2).
-    fn admit_external(&self, claimed: Option<PluginId>, token: String) -> Result<Authenticated, Refusal> {
+    fn verify_external(&self, claimed: Option<PluginId>, token: String) -> Result<Authenticated, Refusal> {
         let slots = self.projection().slots();
         let found = slots.iter().filter_map(|slot| slot.plugin()).find(|plugin| {
             let ours = plugin.desired.token.as_deref();
@@ -108,7 +104,7 @@ impl Slot {
     }
 }
 
-/// Does the record tell how the run ended, or will none ever?
+/// Whether the record tells how the run ended, or none ever will.
 fn is_known(plugin: &Plugin) -> bool {
     plugin.desired.mode == Mode::External || said(plugin).is_some()
 }

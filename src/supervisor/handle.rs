@@ -97,7 +97,7 @@ impl Handle {
         &self.shared.epoch
     }
 
-    /// Is it known of every change whether it was made, and of every plugin what it needs?
+    /// Whether it is known of every change that it was made or not, and of every plugin what it needs.
     pub(super) fn is_certain(&self) -> bool {
         self.shared.store.is_certain()
     }
@@ -238,10 +238,9 @@ impl Handle {
 
     /// Changes what an external plugin connects with, and waits until its old connection is closed.
     async fn reconnect(&self, id: PluginId, change: DesiredChange, options: ChangeOptions) -> Result<Arc<Plugin>> {
-        let slot = self.slot(id)?;
-        let amend = |reply| Call::Amend(Amend { change, goal: Goal::Settled, options, configured: None, reply });
-        let committed = self.call(&slot, id, ANSWER, amend).await?;
-        self.wait_observed(&slot, committed.plugin.desired.generation).await
+        let amend = |reply| Call::Amend(Amend { change, goal: Goal::Observed, options, configured: None, reply });
+        let committed = self.call(&*self.slot(id)?, id, ANSWER, amend).await?;
+        self.settled(committed, Some(Instant::now() + OBSERVE)).await
     }
 
     /// A watch over all changes.
@@ -294,7 +293,7 @@ impl Handle {
     ) -> Result<T> {
         let deadline = Instant::now() + patience.min(MAX_WAIT);
         let (reply, answer) = oneshot::channel();
-        match timeout_at(deadline, slot.calls().reserve()).await {
+        match timeout_at(deadline, slot.calls.reserve()).await {
             Ok(Ok(room)) => room.send(call(reply)),
             Ok(Err(_)) => return Err(gone(slot, id)),
             Err(_) => return Err(busy(id)),
@@ -315,37 +314,6 @@ impl Handle {
             answer = settled => answer.unwrap_or_else(|_| Err(draining())),
             () = self.shared.draining.cancelled() => Err(draining()),
             () = sleep_until(deadline) => Err(not_settled(&self.get(plugin.id).unwrap_or(plugin))),
-        }
-    }
-
-    /// Waits until the plugin's supervisor has answered to a generation.
-    pub(super) async fn wait_observed(&self, slot: &Slot, generation: u64) -> Result<Arc<Plugin>> {
-        let is_observed = |plugin: &Arc<Plugin>| plugin.reported.observed_generation >= generation;
-        self.wait(slot, OBSERVE, |plugin| is_observed(plugin).then(|| plugin.clone())).await
-    }
-
-    /// Waits until a record of the plugin says what is waited for.
-    async fn wait<T>(&self, slot: &Slot, time: Duration, outcome: impl Fn(&Arc<Plugin>) -> Option<T>) -> Result<T> {
-        let mut records = slot.subscribe();
-        let deadline = Instant::now() + time.min(MAX_WAIT);
-        loop {
-            let Some(plugin) = records.borrow_and_update().clone() else {
-                return Err(Error::new(Reason::BeingDeleted, "the plugin was deleted"));
-            };
-            if let Some(outcome) = outcome(&plugin) {
-                return Ok(outcome);
-            }
-            let changed = async {
-                tokio::select! {
-                    changed = records.changed() => changed.is_ok(),
-                    () = self.shared.draining.cancelled() => false,
-                }
-            };
-            match timeout_at(deadline, changed).await {
-                Ok(true) => {}
-                Ok(false) => return Err(draining()),
-                Err(_) => return Err(not_settled(&plugin)),
-            }
         }
     }
 }

@@ -23,15 +23,6 @@ pub(super) struct Hub {
     head: watch::Sender<u64>,
 }
 
-/// What the ring has after a cursor.
-#[derive(Debug, PartialEq)]
-pub(super) enum Read {
-    /// The next commits; at most [`BATCH`]; none: the cursor is at the head.
-    Commits(Vec<Arc<Commit>>),
-    /// The ring no longer has the next one; the journal may.
-    Behind,
-}
-
 impl Hub {
     pub(super) fn new(head: u64) -> Self {
         Self { ring: RwLock::default(), head: watch::Sender::new(head) }
@@ -53,19 +44,17 @@ impl Hub {
         self.head.subscribe()
     }
 
-    pub(super) fn read_after(&self, revision: u64) -> Read {
+    /// The next commits after a revision, at most [`BATCH`], and none at the head. `None` when the ring no longer has the
+    /// next one: the journal may.
+    pub(super) fn read_after(&self, revision: u64) -> Option<Vec<Arc<Commit>>> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         let head = *self.head.borrow();
         if revision >= head {
-            return Read::Commits(Vec::new());
+            return Some(Vec::new());
         }
         // Revisions have no gaps: the place of one in the ring can be reckoned.
-        match ring.front() {
-            Some(oldest) if oldest.revision <= revision + 1 => {
-                let skip = usize::try_from(revision + 1 - oldest.revision).unwrap_or(usize::MAX);
-                Read::Commits(ring.iter().skip(skip).take(BATCH).cloned().collect())
-            }
-            _ => Read::Behind,
-        }
+        let oldest = ring.front().filter(|oldest| oldest.revision <= revision + 1)?;
+        let skip = usize::try_from(revision + 1 - oldest.revision).unwrap_or(usize::MAX);
+        Some(ring.iter().skip(skip).take(BATCH).cloned().collect())
     }
 }

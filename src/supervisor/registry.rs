@@ -33,10 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// One plugin: its newest record, its actor's inbox, its connection.
 pub struct Slot {
     plugin: watch::Sender<Option<Arc<Plugin>>>,
-    calls: mpsc::Sender<Call>,
-    inbox: mpsc::Sender<Message>,
+    pub(super) calls: mpsc::Sender<Call>,
+    pub(super) inbox: mpsc::Sender<Message>,
     /// Wakes the actor to look at what is desired, at lost events, and whether plugd shuts down.
-    news: Notify,
+    pub(super) news: Notify,
     is_shutting_down: AtomicBool,
     session: watch::Sender<Option<Session>>,
     lost_events: AtomicU64,
@@ -125,20 +125,8 @@ impl Slot {
         self.is_shutting_down.load(Ordering::SeqCst)
     }
 
-    pub(super) async fn has_news(&self) {
-        self.news.notified().await;
-    }
-
     pub(super) fn set_session(&self, session: Option<Session>) {
         self.session.send_replace(session);
-    }
-
-    pub(super) fn inbox(&self) -> &mpsc::Sender<Message> {
-        &self.inbox
-    }
-
-    pub(super) fn calls(&self) -> &mpsc::Sender<Call> {
-        &self.calls
     }
 
     /// Tells the actor; false when it is gone, or has no room for long.

@@ -15,6 +15,7 @@ use crate::domain::{ActiveState, CAUSE, Digest, Error, Plugin, Reason, Result, S
 /// What a caller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
+    goal: Goal,
     active: ActiveState,
     active_generation: u64,
     generation: u64,
@@ -27,11 +28,12 @@ impl Wanted {
     pub(super) fn of(plugin: &Plugin, goal: Goal) -> Self {
         let desired = &plugin.desired;
         Self {
+            goal,
             active: desired.active,
             active_generation: desired.active_generation,
             generation: desired.generation,
             serial: plugin.reported.serial,
-            package: desired.package.filter(|_| goal == Goal::SettledWithPackage),
+            package: desired.package,
         }
     }
 
@@ -40,12 +42,15 @@ impl Wanted {
         if plugin.desired.active_generation != self.active_generation {
             return Some(Err(superseded(plugin)));
         }
-        if self.package.is_some() && plugin.desired.package != self.package {
+        if self.goal == Goal::SettledWithPackage && plugin.desired.package != self.package {
             return Some(Err(package_replaced(plugin)));
         }
         let reported = &plugin.reported;
         if reported.observed_generation < self.generation || reported.serial < self.serial {
             return None;
+        }
+        if self.goal == Goal::Observed {
+            return Some(Ok(()));
         }
         match (self.active, plugin.reported.state) {
             (ActiveState::Active, State::Active) | (ActiveState::Inactive, State::Inactive) => Some(Ok(())),

@@ -12,10 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Projection, Store,
-    hub::{BATCH, Read},
-};
+use super::{Projection, Store, hub::BATCH};
 use crate::domain::{Commit, Error, Plugin, PluginId, Reason, Result, State, text::shorten};
 
 /// A filter: OR within a field, AND across fields; an empty field lets everything through.
@@ -39,7 +36,7 @@ pub enum ChangeKind {
 }
 
 impl Filter {
-    /// Does a plugin pass?
+    /// Whether a plugin passes the filter.
     #[must_use]
     pub fn admits(&self, plugin: &Plugin) -> bool {
         self.admits_id(plugin.id) && self.admits_state(plugin.reported.state)
@@ -177,7 +174,7 @@ impl Watch {
         self.cursor
     }
 
-    /// Is a snapshot still to be sent?
+    /// Whether a snapshot is still to be sent.
     #[must_use]
     pub fn has_snapshot_to_come(&self) -> bool {
         self.ready.iter().any(|frame| matches!(frame, Frame::Snapshot(_)))
@@ -235,20 +232,18 @@ impl Watch {
     }
 
     async fn read(&mut self) -> Result<Vec<Arc<Commit>>> {
-        match self.projection.hub().read_after(self.cursor) {
-            Read::Commits(commits) => Ok(commits),
-            Read::Behind => {
-                let compacted = self.store.compacted();
-                if self.cursor < compacted {
-                    return Err(compacted_error(self.cursor, compacted, *self.head.borrow()));
-                }
-                let mut commits = self.store.journal_after(self.cursor, BATCH).await?;
-                // The journal may be ahead of what every other reader has seen.
-                let head = *self.head.borrow();
-                commits.retain(|commit| commit.revision <= head);
-                Ok(commits)
-            }
+        if let Some(commits) = self.projection.hub().read_after(self.cursor) {
+            return Ok(commits);
         }
+        let compacted = self.store.compacted();
+        if self.cursor < compacted {
+            return Err(compacted_error(self.cursor, compacted, *self.head.borrow()));
+        }
+        let mut commits = self.store.journal_after(self.cursor, BATCH).await?;
+        // The journal may be ahead of what every other reader has seen.
+        let head = *self.head.borrow();
+        commits.retain(|commit| commit.revision <= head);
+        Ok(commits)
     }
 }
 

@@ -147,18 +147,18 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Is the certificate refused for being an authority's?
+/// Whether the certificate is refused for being an authority's.
 fn is_authority(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// Is the certificate for no name at all, as one of `openssl req -x509 -subj /CN=…` is?
+/// Whether the certificate is for no name at all, as one of `openssl req -x509 -subj /CN=…` is.
 fn is_nameless(error: &CertificateError) -> bool {
     matches!(error, CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty())
 }
 
-/// Is a certificate for this name, if it is for any?
+/// Takes a certificate that is for this name, or for none at all.
 fn named(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<ServerCertVerified, rustls::Error> {
     match verify_server_name(&ParsedCertificate::try_from(certificate)?, name) {
         Err(rustls::Error::InvalidCertificate(error)) if !is_nameless(&error) => Err(error.into()),

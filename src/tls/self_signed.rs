@@ -72,7 +72,7 @@ fn names(listen: IpAddr) -> Vec<String> {
     names
 }
 
-/// Would a client that trusts it still take it for all these names when it is to be renewed?
+/// Whether a client that trusts it will still take it for all these names when it is to be renewed.
 fn is_good(certificate: &Path, key: &Path, names: &[String]) -> bool {
     let Ok(listed) = certificates(certificate) else { return false };
     let (Some(own), Ok(verifier)) = (listed.first().cloned(), Verifier::new(listed.clone())) else { return false };

@@ -27,13 +27,6 @@ pub enum Event {
         /// How many.
         count: u64,
     },
-    /// The plugin broke the protocol.
-    ProtocolBroken {
-        /// How often.
-        count: u64,
-        /// What was wrong the last time.
-        last: String,
-    },
     /// Somebody asked for the plugin to be deleted.
     DeletionRequested,
     /// plugd shuts down.

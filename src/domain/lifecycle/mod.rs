@@ -124,7 +124,7 @@ impl Lifecycle {
         self.run
     }
 
-    /// May the plugin connect now?
+    /// Whether the plugin may connect now.
     #[must_use]
     pub fn accepts_connections(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. })
@@ -145,10 +145,6 @@ impl Lifecycle {
             Event::DesiredChanged(desired) => self.desired_changed(moment, desired),
             Event::GoBackFailed => self.go_back_failed(),
             Event::EventsLost { count } => self.reported.events_dropped += count,
-            Event::ProtocolBroken { count, last } => {
-                self.reported.protocol_faults += count;
-                self.reported.last_protocol_fault = last;
-            }
             Event::DeletionRequested => self.leave(moment.now, Then::Delete),
             Event::ShutdownRequested => self.leave(moment.now, Then::Shutdown),
         }
@@ -233,7 +229,7 @@ impl Lifecycle {
         self.arm(Timer::Grace, self.policy.grace);
     }
 
-    /// Nothing of the run is left: what follows?
+    /// Goes on with what the stop was for, as nothing of the run is left.
     fn stopped(&mut self, moment: Moment, then: Then) {
         self.effects.push(Effect::CloseConnection);
         self.forget_run();

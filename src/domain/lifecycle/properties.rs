@@ -264,7 +264,7 @@ impl World {
 
     fn disconnect(&mut self) {
         if std::mem::take(&mut self.is_connected) {
-            self.happened(RunEvent::Disconnected { fault: None });
+            self.happened(RunEvent::Disconnected { reason: String::new(), is_fault: false });
         }
     }
 

@@ -11,8 +11,12 @@ impl Lifecycle {
             RunEvent::Exited(exit) => self.exited(moment, exit),
             RunEvent::GroupEmptied => self.group_emptied(moment),
             RunEvent::Connected => self.connected(moment),
-            RunEvent::Disconnected { fault } => {
-                self.disconnected(moment, fault.map(|fault| Failure::new(Stage::Link, fault)));
+            RunEvent::Disconnected { reason, is_fault } => {
+                self.disconnected(moment, is_fault.then(|| Failure::new(Stage::Link, reason)));
+            }
+            RunEvent::ProtocolBroken { count, last } => {
+                self.reported.protocol_faults += count;
+                self.reported.last_protocol_fault = last;
             }
             RunEvent::PongMissed => self.pong_missed(moment),
             RunEvent::PongReceived => self.pong_received(),

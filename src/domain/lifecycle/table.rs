@@ -47,6 +47,16 @@ pub(in crate::domain) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
     }
 }
 
+/// The present run did something.
+fn happened(event: RunEvent) -> Event {
+    Event::Run { run: PRESENT, event }
+}
+
+/// The end of the connection, which plugd made if it is for something that the plugin did.
+fn disconnected(fault: Option<&str>) -> RunEvent {
+    RunEvent::Disconnected { reason: fault.unwrap_or_default().to_owned(), is_fault: fault.is_some() }
+}
+
 fn mk(phase: Phase) -> Lifecycle {
     let active = match phase {
         Phase::Inactive | Phase::Stopping { then: Then::Disable } => ActiveState::Inactive,
@@ -109,7 +119,6 @@ fn mk_failure() -> Failure {
 }
 
 fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
-    let happened = |event| Event::Run { run: PRESENT, event };
     let fired = |timer| Event::TimerFired { run: PRESENT, timer };
     vec![
         ("nothing changed", Event::DesiredChanged(desired.clone())),
@@ -120,7 +129,7 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("configuration replaced", changed(desired, |new| new.configuration_revision += 1)),
         ("going back failed", Event::GoBackFailed),
         ("events lost", Event::EventsLost { count: 3 }),
-        ("protocol broken", Event::ProtocolBroken { count: 3, last: "not JSON".to_owned() }),
+        ("protocol broken", happened(RunEvent::ProtocolBroken { count: 3, last: "not JSON".to_owned() })),
         ("deletion requested", Event::DeletionRequested),
         ("shutdown requested", Event::ShutdownRequested),
         ("spawned", happened(RunEvent::Spawned { pid: 7 })),
@@ -129,8 +138,8 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("exited", happened(RunEvent::Exited(Exit { code: Some(1), signal: None }))),
         ("group emptied", happened(RunEvent::GroupEmptied)),
         ("connected", happened(RunEvent::Connected)),
-        ("disconnected", happened(RunEvent::Disconnected { fault: None })),
-        ("disconnected by plugd", happened(RunEvent::Disconnected { fault: Some("unread".to_owned()) })),
+        ("disconnected", happened(disconnected(None))),
+        ("disconnected by plugd", happened(disconnected(Some("unread")))),
         ("pong missed", happened(RunEvent::PongMissed)),
         ("pong received", happened(RunEvent::PongReceived)),
         ("connect deadline", fired(Timer::Connect)),
@@ -235,10 +244,9 @@ fn a_crash_after_the_stable_time_starts_the_count_afresh_and_waits_longer() {
     let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
     lifecycle.reported.restarts = 3;
     let exit = Exit { code: Some(1), signal: None };
-    let happened = |event| Event::Run { run: PRESENT, event };
     let fired = |timer| Event::TimerFired { run: PRESENT, timer };
     lifecycle.step(moment(), fired(Timer::Stable));
-    lifecycle.step(moment(), happened(RunEvent::Disconnected { fault: None }));
+    lifecycle.step(moment(), happened(disconnected(None)));
     lifecycle.step(moment(), happened(RunEvent::Exited(exit)));
     let effects = lifecycle.step(moment(), happened(RunEvent::GroupEmptied));
     assert!(effects.contains(&Effect::Arm(Timer::Backoff, Duration::from_secs(5))), "{effects:?}");
@@ -263,7 +271,7 @@ fn an_external_plugin_goes_between_connecting_and_active_only() {
     let mut states = Vec::new();
     lifecycle.step(moment(), Event::DesiredChanged(Arc::new(plugin.desired.clone())));
     states.push(lifecycle.reported().state);
-    for what in [RunEvent::Connected, RunEvent::Disconnected { fault: None }, RunEvent::Connected] {
+    for what in [RunEvent::Connected, disconnected(None), RunEvent::Connected] {
         let run = lifecycle.run();
         lifecycle.step(moment(), Event::Run { run, event: what });
         states.push(lifecycle.reported().state);
@@ -286,7 +294,6 @@ fn missing_pongs(lifecycle: &mut Lifecycle, count: usize) -> String {
 #[test]
 fn a_plugin_that_stopped_answering_says_so_until_it_answers() {
     const SAID: &str = "stopped answering: no answer to a ping within 10s";
-    let happened = |event| Event::Run { run: PRESENT, event };
     let fired = |timer| Event::TimerFired { run: PRESENT, timer };
     let active = || mk(Phase::Active { is_stable: false, has_missed_pong: false });
     let mut answers_again = active();
@@ -318,9 +325,8 @@ fn a_plugin_that_stopped_answering_says_so_until_it_answers() {
 #[test]
 fn what_plugd_ended_a_connection_for_is_what_the_run_failed_of() {
     let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
-    let happened = |event| Event::Run { run: PRESENT, event };
     let fired = |timer| Event::TimerFired { run: PRESENT, timer };
-    lifecycle.step(moment(), happened(RunEvent::Disconnected { fault: Some("does not read".to_owned()) }));
+    lifecycle.step(moment(), happened(disconnected(Some("does not read"))));
     assert_eq!(lifecycle.reported().message, "does not read");
     lifecycle.step(moment(), fired(Timer::Reconnect));
     assert_eq!((&*lifecycle.reported().message, lifecycle.reported().state), ("does not read", State::Stopping));
@@ -330,7 +336,7 @@ fn what_plugd_ended_a_connection_for_is_what_the_run_failed_of() {
 fn faults_are_added_up_and_the_last_one_is_kept() {
     let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
     for (count, last) in [(2, "one"), (3, "two")] {
-        lifecycle.step(moment(), Event::ProtocolBroken { count, last: last.to_owned() });
+        lifecycle.step(moment(), happened(RunEvent::ProtocolBroken { count, last: last.to_owned() }));
     }
     let reported = lifecycle.reported();
     assert_eq!((reported.protocol_faults, &*reported.last_protocol_fault), (5, "two"));

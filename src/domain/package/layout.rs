@@ -49,7 +49,7 @@ pub(super) struct Layout {
 pub(super) struct Planned {
     /// Index in the archive.
     pub(super) index: usize,
-    /// Is it a symbolic link there? It becomes an ordinary file with the link's text (CONTRACT 6).
+    /// It is a symbolic link in the archive, and becomes an ordinary file with the link's text (CONTRACT 6).
     pub(super) is_link: bool,
     /// The file.
     pub(super) file: PackageFile,

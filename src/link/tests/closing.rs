@@ -121,7 +121,7 @@ async fn binary_frames_are_skipped_and_said_to_be() {
     let mut rig = Setup::default().start().await;
     let (mut socket, _session) = rig.connect().await;
     within(socket.send(Message::binary(call("1", "m", json!({})).to_string()))).await.unwrap();
-    assert!(rig.fault().await.last.contains("a binary frame"));
+    assert!(rig.fault().await.1.contains("a binary frame"));
     send(&mut socket, call("2", "m", json!({}))).await;
     assert_eq!(receive(&mut socket).await["id"], "2");
 }

@@ -25,7 +25,7 @@ pub(crate) struct FakeCall {
 }
 
 impl Session {
-    /// A session without a socket, and its plugin. Nothing pings by itself and no `SessionEvent` is sent: a test sends
+    /// A session without a socket, and its plugin. Nothing pings by itself and no event is sent: a test sends
     /// those that it wants.
     pub(crate) fn channel(user_agent: &str) -> (Self, FakePeer) {
         let (session, queue) = Self::new(user_agent.to_owned());

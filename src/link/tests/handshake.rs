@@ -43,7 +43,7 @@ async fn the_acceptor_sees_what_was_shown() {
     let mut rig = Setup::default().start().await;
     let (_socket, session) = rig.connect().await;
     let handshake = rig.handshakes.lock().unwrap().remove(0);
-    assert_eq!((handshake.plugin_id.as_deref(), handshake.token.as_str()), (Some(PLUGIN), "secret"));
+    assert_eq!((handshake.plugin_id, handshake.token.as_str()), (Some(PLUGIN.parse().unwrap()), "secret"));
     assert_eq!(handshake.user_agent, "Python/3.11 websockets/15.0.1");
     assert_eq!(session.user_agent(), handshake.user_agent);
 }
@@ -77,8 +77,8 @@ async fn an_external_token_needs_no_plugin_id_and_may_have_one_with_a_suffix() {
     for query in [format!("token={token}"), format!("token={token}&plugin_id={PLUGIN}-greeter")] {
         assert_eq!(status(&ask(&rig, &line(&query), UPGRADE).await), "101", "{query}");
     }
-    let ids: Vec<_> = rig.handshakes.lock().unwrap().iter().map(|handshake| handshake.plugin_id.clone()).collect();
-    assert_eq!(ids, [None, Some(PLUGIN.to_owned())]);
+    let ids: Vec<_> = rig.handshakes.lock().unwrap().iter().map(|handshake| handshake.plugin_id).collect();
+    assert_eq!(ids, [None, Some(PLUGIN.parse().unwrap())]);
 }
 
 #[tokio::test]

@@ -16,17 +16,17 @@ async fn a_ping_that_is_answered_is_reported() {
     assert_eq!(ping, json!({"jsonrpc": "2.0", "id": ping["id"], "method": "ping"}));
     // The Python SDK of some age knows no ping; that it says so is proof enough.
     send(&mut socket, json!({"jsonrpc": "2.0", "id": ping["id"], "error": {"code": -32601, "message": "?"}})).await;
-    assert_eq!(rig.event().await, SessionEvent::PongReceived);
+    assert_eq!(rig.event().await, RunEvent::PongReceived);
 }
 
 #[tokio::test]
 async fn silence_is_reported_and_so_is_its_end() {
     let mut rig = Setup { options: quick(), ..Setup::default() }.start().await;
     let (mut socket, _session) = rig.connect().await;
-    assert_eq!(rig.event().await, SessionEvent::PongMissed);
-    assert_eq!(rig.event().await, SessionEvent::PongMissed);
+    assert_eq!(rig.event().await, RunEvent::PongMissed);
+    assert_eq!(rig.event().await, RunEvent::PongMissed);
     send(&mut socket, call("1", "get_config", json!({}))).await;
-    assert_eq!(rig.event().await, SessionEvent::PongReceived);
+    assert_eq!(rig.event().await, RunEvent::PongReceived);
 }
 
 #[tokio::test]
@@ -35,8 +35,8 @@ async fn a_plugin_that_is_busy_with_a_call_misses_once() {
     let (_socket, session) = rig.connect().await;
     let (started, limit) = (Instant::now(), Duration::from_secs(1));
     let (ended, ()) = tokio::join!(session.call("event", None, limit), async {
-        assert_eq!(rig.event().await, SessionEvent::PongMissed);
-        assert_eq!(rig.event().await, SessionEvent::PongMissed);
+        assert_eq!(rig.event().await, RunEvent::PongMissed);
+        assert_eq!(rig.event().await, RunEvent::PongMissed);
         assert!(started.elapsed() >= limit, "a second miss while the call was in flight");
     });
     assert_eq!(ended, Err(CallError::TimedOut(limit)));

@@ -101,7 +101,7 @@ impl Setup {
 /// A running link.
 struct Rig {
     address: SocketAddr,
-    events: mpsc::UnboundedReceiver<SessionEvent>,
+    events: mpsc::UnboundedReceiver<RunEvent>,
     sessions: mpsc::UnboundedReceiver<Session>,
     handshakes: Arc<Mutex<Vec<Handshake>>>,
     connections: TaskTracker,
@@ -134,20 +134,20 @@ impl Rig {
         within(client_async(request, stream)).await.unwrap().0
     }
 
-    async fn event(&mut self) -> SessionEvent {
+    async fn event(&mut self) -> RunEvent {
         within(self.events.recv()).await.expect("no event will come")
     }
 
     /// The next event, which must be that the plugin broke the protocol.
-    async fn fault(&mut self) -> Faults {
+    async fn fault(&mut self) -> (u64, String) {
         let event = self.event().await;
-        let SessionEvent::Faulty(faults) = event else { panic!("no fault: {event:?}") };
-        faults
+        let RunEvent::ProtocolBroken { count, last } = event else { panic!("no fault: {event:?}") };
+        (count, last)
     }
 
-    /// The reason of `Closed`, which must be the next and the last event.
+    /// The reason of `Disconnected`, which must be the next and the last event.
     async fn closed(&mut self) -> String {
-        let SessionEvent::Closed { reason, .. } = self.event().await else { panic!("not closed") };
+        let RunEvent::Disconnected { reason, .. } = self.event().await else { panic!("not closed") };
         assert_eq!(within(self.events.recv()).await, None, "an event after the last one");
         reason
     }
@@ -156,7 +156,7 @@ impl Rig {
 struct FakeAcceptor {
     setup: Setup,
     /// Given away at the first attach, so that its end shows that no event will come.
-    events: Mutex<Option<mpsc::UnboundedSender<SessionEvent>>>,
+    events: Mutex<Option<mpsc::UnboundedSender<RunEvent>>>,
     sessions: mpsc::UnboundedSender<Session>,
     handshakes: Arc<Mutex<Vec<Handshake>>>,
 }

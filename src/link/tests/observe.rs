@@ -89,40 +89,47 @@ fn a_timeout_above_the_interval_never_has_two_pings_under_way() {
 #[test]
 fn the_first_is_told_at_once_and_a_flood_ever_more_rarely() {
     let start = Instant::now();
-    let mut tally = Tally::new(start);
+    let mut faults = Faults::new(start);
     let mut reports = Vec::new();
     // One each tenth of a second for ten minutes.
     for tenth in 0..6000 {
         let now = start + Duration::from_millis(100) * tenth;
-        tally.note("x");
-        reports.extend(tally.take_due(now).map(|faults| (tenth, faults.count)));
+        faults.note("x");
+        reports.extend(faults.take_due(now).map(|report| (tenth, told(report).0)));
     }
     assert_eq!(reports[..4], [(0, 1), (10, 10), (30, 20), (70, 40)]);
     assert!(reports.len() < 20, "{reports:?}");
-    let told: u64 = reports.iter().map(|(_, count)| count).sum();
-    assert_eq!(told + tally.take_rest().unwrap().count, 6000, "none is lost");
-    assert_eq!(tally.total(), 6000);
+    let reported: u64 = reports.iter().map(|(_, count)| count).sum();
+    assert_eq!(reported + told(faults.take_rest().unwrap()).0, 6000, "none is lost");
+    assert_eq!(faults.total(), 6000);
 }
 
 #[test]
 fn a_plugin_that_kept_still_is_heard_at_once_again() {
     let start = Instant::now();
-    let mut tally = Tally::new(start);
+    let mut faults = Faults::new(start);
     for seconds in [0, 1, 3, 7] {
-        tally.note("x");
-        assert!(tally.take_due(start + Duration::from_secs(seconds)).is_some(), "{seconds}");
+        faults.note("x");
+        assert!(faults.take_due(start + Duration::from_secs(seconds)).is_some(), "{seconds}");
     }
     for seconds in [1000, 1001] {
-        tally.note("x");
-        assert!(tally.take_due(start + Duration::from_secs(seconds)).is_some(), "{seconds}");
+        faults.note("x");
+        assert!(faults.take_due(start + Duration::from_secs(seconds)).is_some(), "{seconds}");
     }
 }
 
 #[test]
 fn there_is_nothing_to_wake_for_without_a_fault_and_words_are_bounded() {
-    let mut tally = Tally::new(Instant::now());
-    assert_eq!((tally.wake(), tally.take_due(Instant::now())), (None, None));
-    tally.note(&"é".repeat(1000));
-    assert!(tally.wake().is_some());
-    assert_eq!(tally.take_rest().unwrap().last.chars().count(), MAX_WORDS);
+    let mut faults = Faults::new(Instant::now());
+    assert_eq!((faults.wake(), faults.take_due(Instant::now())), (None, None));
+    faults.note(&"é".repeat(1000));
+    assert!(faults.wake().is_some());
+    assert_eq!(told(faults.take_rest().unwrap()).1.chars().count(), MAX_WORDS);
+}
+
+fn told(report: RunEvent) -> (u64, String) {
+    match report {
+        RunEvent::ProtocolBroken { count, last } => (count, last),
+        other => panic!("{other:?}"),
+    }
 }

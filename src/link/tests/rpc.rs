@@ -213,9 +213,9 @@ async fn each_breach_of_the_protocol_is_told() {
         let mut rig = Setup::default().start().await;
         let (mut socket, _session) = rig.connect().await;
         within(socket.send(Message::text(text))).await.unwrap();
-        let fault = rig.fault().await;
-        assert_eq!(fault.count, 1);
-        assert!(fault.last.contains(words), "{text}: {fault:?}");
+        let (count, last) = rig.fault().await;
+        assert_eq!(count, 1);
+        assert!(last.contains(words), "{text}: {last}");
     }
 }
 
@@ -236,7 +236,7 @@ async fn an_answer_that_can_not_be_read_ends_its_call_at_once_and_is_told_11_1()
         send(&mut socket, answer).await;
         let Err(CallError::Undecodable(why)) = within(called).await.unwrap() else { panic!("{words}") };
         assert!(why.contains(words), "{why}");
-        let fault = rig.fault().await.last;
+        let fault = rig.fault().await.1;
         assert!(fault.contains(words) && fault.contains("answer to \"event\""), "{fault}");
     }
 }
@@ -250,9 +250,9 @@ async fn a_flood_of_breaches_is_told_seldom_and_none_is_lost() {
     }
     drop(socket);
     let (mut reports, mut count) = (0, 0);
-    while let SessionEvent::Faulty(faults) = rig.event().await {
+    while let RunEvent::ProtocolBroken { count: more, .. } = rig.event().await {
         reports += 1;
-        count += faults.count;
+        count += more;
     }
     assert_eq!(count, 1000);
     assert!(reports < 20, "{reports} reports");

@@ -110,7 +110,7 @@ impl Dir {
         }
     }
 
-    /// Is this name a plain file?
+    /// Whether this name is a plain file.
     pub(super) fn has_file(&self, name: &str) -> io::Result<bool> {
         Ok(self.stat(name)?.is_some_and(|stat| kind(&stat) == FileType::RegularFile))
     }

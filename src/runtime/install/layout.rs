@@ -47,7 +47,7 @@ impl Layout {
         Ok(Self { install: dir, staging: Staging::new(staging, owner) })
     }
 
-    /// Is this package in place, with all of its files?
+    /// Whether this package is in place, with all of its files.
     pub(super) fn has(&self, digest: Digest) -> Result<bool> {
         match self.marker()? {
             Some(marker) if marker.digest == digest => {
@@ -232,7 +232,7 @@ impl Marker {
         })
     }
 
-    /// Are all its files and folders there? What is in them is the plugin's affair: it may change its own files.
+    /// Whether all its files and folders are there. The plugin may change what is in them.
     pub(super) fn is_complete(&self, install: &Dir) -> io::Result<bool> {
         for file in &self.files {
             let dir = install.find(file.path.parent().as_ref())?;

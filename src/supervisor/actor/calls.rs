@@ -34,6 +34,8 @@ impl From<&str> for ChangeOptions {
 /// What the caller of a change may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervisor) enum Goal {
+    /// Its supervisor has acted on what is desired.
+    Observed,
     /// The plugin does what is desired.
     Settled,
     /// It does so with this package and no other.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use super::{Actor, Message, Reply};
 use crate::{
     domain::{Mode, RunEvent, State, lifecycle::Event},
-    link::{Attached, Authenticated, CloseReason, Credential, Faults, Rejected, Session, SessionEvent, token},
+    link::{Attached, Authenticated, CloseReason, Credential, Rejected, Session, token},
 };
 
 /// How long the first connection may take to prove that it lives before a second one takes over.
@@ -70,7 +70,7 @@ impl Actor {
     }
 
     fn probe(&self, first: Session, attach: Attach) {
-        let inbox = self.slot.inbox().clone();
+        let inbox = self.slot.inbox.clone();
         tokio::spawn(async move {
             let is_alive = first.ping(PROBE).await;
             inbox.send(Message::Probed { attach, first: first.id(), is_alive }).await.unwrap_or_default();
@@ -96,12 +96,12 @@ impl Actor {
         self.session_events = Some(received);
         self.slot.set_session(Some(attach.session.clone()));
         self.session = Some(attach.session);
-        self.session_did(RunEvent::Connected);
+        self.session_event(RunEvent::Connected);
         let (host, run) = (self.parts.host.clone(), self.lifecycle.run());
         let attached = Attached { events: Box::new(move |event| tell(&events, event)), host, caller: self.id, run };
         if attach.reply.send(Ok(attached)).is_err() {
-            tracing::debug!("a connection ended before it was accepted");
-            return self.disconnected(None);
+            let reason = "it ended before it was accepted".to_owned();
+            return self.session_event(RunEvent::Disconnected { reason, is_fault: false });
         }
         if self.plugin.desired.mode == Mode::Supervised {
             // One connection a token: it is used up now.
@@ -109,24 +109,15 @@ impl Actor {
         }
     }
 
-    pub(super) fn linked(&mut self, event: SessionEvent) {
-        match event {
-            SessionEvent::PongMissed => self.session_did(RunEvent::PongMissed),
-            SessionEvent::PongReceived => self.session_did(RunEvent::PongReceived),
-            SessionEvent::Faulty(faults) => self.note_faults(faults),
-            SessionEvent::Closed { reason, is_fault } => {
+    pub(super) fn session_event(&mut self, event: RunEvent) {
+        match &event {
+            RunEvent::ProtocolBroken { count, last } => self.note_fault(*count, last),
+            RunEvent::Disconnected { reason, .. } => {
                 tracing::debug!(reason, "connection ended");
-                self.disconnected(is_fault.then_some(reason));
+                self.forget_session();
             }
+            _ => {}
         }
-    }
-
-    fn disconnected(&mut self, fault: Option<String>) {
-        self.forget_session();
-        self.session_did(RunEvent::Disconnected { fault });
-    }
-
-    fn session_did(&mut self, event: RunEvent) {
         self.step(Event::Run { run: self.lifecycle.run(), event });
     }
 
@@ -143,20 +134,19 @@ impl Actor {
         }
     }
 
-    /// For the plugin's author: in its log beside what it prints, and in its status.
-    fn note_faults(&mut self, Faults { count, last }: Faults) {
+    /// For the plugin's author: in its log, beside what it prints.
+    fn note_fault(&self, count: u64, last: &str) {
         let more = if count > 1 { format!(" ({} more since the last such line)", count - 1) } else { String::new() };
         tracing::info!(count, last, "the plugin broke the protocol");
         if self.plugin.desired.mode == Mode::Supervised {
             (self.parts.note)(self.id, format!("plugd: the plugin broke the protocol: {last}{more}"));
         }
-        self.step(Event::ProtocolBroken { count, last });
     }
 }
 
 /// The end of a connection is never lost; anything else that finds no room comes again.
-fn tell(events: &mpsc::Sender<SessionEvent>, event: SessionEvent) {
-    if let Err(TrySendError::Full(last @ SessionEvent::Closed { .. })) = events.try_send(event) {
+fn tell(events: &mpsc::Sender<RunEvent>, event: RunEvent) {
+    if let Err(TrySendError::Full(last @ RunEvent::Disconnected { .. })) = events.try_send(event) {
         let events = events.clone();
         tokio::spawn(async move { events.send(last).await });
     }

@@ -31,7 +31,7 @@ use crate::{
         Digest, Plugin, PluginId, Result, RunEvent, RunId, State,
         lifecycle::{Event, Lifecycle, MAX_DEATHS_AT_START, Moment, Timer},
     },
-    link::{Session, SessionEvent},
+    link::Session,
     runtime::Run,
 };
 
@@ -79,7 +79,7 @@ pub(super) struct Actor {
     /// The one-time token of the present run, until it is used.
     token: Option<String>,
     session: Option<Session>,
-    session_events: Option<mpsc::Receiver<SessionEvent>>,
+    session_events: Option<mpsc::Receiver<RunEvent>>,
     /// The connection that has accepted the configuration which is desired now.
     configured: Option<u64>,
     /// A connection that came before its process was known.
@@ -150,9 +150,9 @@ impl Actor {
             tokio::select! {
                 // What has happened comes before a deadline that passed meanwhile, and both before what is asked.
                 biased;
-                Some(event) = next(&mut self.session_events) => self.linked(event),
+                Some(event) = next(&mut self.session_events) => self.session_event(event),
                 Some(event) = next(&mut self.run_events) => self.run_event(event),
-                () = self.slot.has_news() => self.look(),
+                () = self.slot.news.notified() => self.look(),
                 result = committed(&mut self.commit) => self.committed(result),
                 () = passed(self.deadline.as_ref()) => self.deadline_passed(),
                 Some(message) = self.inbox.recv() => self.receive(message),
@@ -178,7 +178,7 @@ impl Actor {
         tokio::spawn(async move {
             if let Ok(turn) = trial.acquire_owned().await {
                 // An actor that has ended needs none.
-                slot.inbox().send(Message::Turn(turn)).await.unwrap_or_default();
+                slot.inbox.send(Message::Turn(turn)).await.unwrap_or_default();
             }
         });
     }

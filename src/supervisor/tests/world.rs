@@ -123,7 +123,11 @@ impl Runtime for FakeRuntime {
 pub(crate) fn mk_handshake(url: &str) -> Handshake {
     let query = url.split_once('?').unwrap().1.to_owned();
     let part = |key: &str| query.split('&').find_map(|pair| Some(pair.strip_prefix(key)?.to_owned()));
-    Handshake { plugin_id: part("plugin_id="), token: part("token=").unwrap(), user_agent: "fake".to_owned() }
+    Handshake {
+        plugin_id: part("plugin_id=").map(|id| id.parse().unwrap()),
+        token: part("token=").unwrap(),
+        user_agent: "fake".to_owned(),
+    }
 }
 
 /// Dials in as a plugin does, and answers everything with ok.
