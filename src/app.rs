@@ -5,7 +5,6 @@ mod admin;
 mod boot;
 mod glue;
 mod health;
-mod reload;
 mod routes;
 
 use std::{
@@ -25,10 +24,10 @@ use tonic::transport::Channel;
 
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
 use boot::System;
-use reload::Reload;
 
 use crate::{
-    config::{Config, RestConfig, RuntimeProvider},
+    config::{self, Config, RestConfig, RuntimeProvider, Settings},
+    domain::events::EventCatalog,
     listener::{self, Listener, Report},
     logs::Logs,
     rest,
@@ -60,6 +59,12 @@ const UPSTREAM_KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// Room for the bytes that browsers have not read yet, in bytes: without it a slow one stalls the others on its connection.
 const UPSTREAM_WINDOW: u32 = 64 << 20;
+
+/// Settings that are taken at once; the log's filter has been taken before the settings come here.
+const LIVE: [&str; 2] = ["log", "event_catalog"];
+
+/// Settings that are taken at once where there is encryption before and after.
+const OF_CERTIFICATES: [&str; 3] = ["tls_cert", "tls_key", "tls_client_ca"];
 
 /// What is known once the server listens.
 #[derive(Debug)]
@@ -101,7 +106,7 @@ pub async fn serve(
     let take = |config: Config| {
         let catalog = catalog.clone();
         async move {
-            reload::renew_catalog(&catalog, config.event_catalog.clone()).await;
+            renew_catalog(&catalog, config.event_catalog.clone()).await;
             // One that plugd made itself may be made anew.
             Ok(spawn_blocking(move || certificates(&config)).await??.0)
         }
@@ -183,6 +188,66 @@ pub async fn serve_rest(
     let served = listener::serve(listener, app, listener_options(reload.running.max_connections), shutdown);
     report(reload.beside(served, async |config| rest_certificates(&config)).await);
     Ok(())
+}
+
+/// What takes new settings.
+struct Reload<S> {
+    /// Settings as they were read again.
+    renewed: mpsc::Receiver<S>,
+    /// Where the certificate's files are sent, if connections are encrypted.
+    certificates: Option<mpsc::Sender<Files>>,
+    /// The settings that plugd was started with.
+    running: S,
+}
+
+impl<S: Settings + Clone> Reload<S> {
+    /// Takes settings until `serving` ends: `take` takes what is not the certificate's, and says where that is now.
+    async fn beside<T, F: Future<Output = anyhow::Result<Option<Files>>>>(
+        mut self,
+        serving: impl Future<Output = T>,
+        take: impl Fn(S) -> F,
+    ) -> T {
+        let taking = async {
+            while let Some(settings) = self.renewed.recv().await {
+                let files = take(settings.clone()).await;
+                tell_of_others(&self.running, &settings, self.certificates.is_some() && !matches!(files, Ok(None)));
+                match (&self.certificates, files) {
+                    // Fails only when nothing is served any more.
+                    (Some(certificates), Ok(Some(files))) => drop(certificates.send(files).await),
+                    (_, Err(error)) => tracing::warn!("{error:#}; the certificate stays as it is"),
+                    _ => {}
+                }
+            }
+        };
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            served = &mut serving => served,
+            () = taking => serving.await,
+        }
+    }
+}
+
+/// Reads the catalogue of events again.
+async fn renew_catalog(catalog: &EventCatalog, setting: config::EventCatalog) {
+    let read = spawn_blocking(move || boot::catalog(&setting)).await;
+    match read.map_err(anyhow::Error::from).flatten() {
+        // No catalogue before and after is no news.
+        Ok(renewed) if catalog.is_any() && renewed.is_any() => {}
+        Ok(renewed) => {
+            catalog.replace_with(&renewed);
+            tracing::info!("the catalogue of events was read again");
+        }
+        Err(error) => tracing::warn!("{error:#}; the catalogue of events stays as it is"),
+    }
+}
+
+/// Says which settings were changed and are not taken.
+fn tell_of_others<S: Settings>(running: &S, renewed: &S, is_encrypted: bool) {
+    let is_live = |name: &&str| LIVE.contains(name) || is_encrypted && OF_CERTIFICATES.contains(name);
+    let others: Vec<&str> = running.differing(renewed).into_iter().filter(|name| !is_live(name)).collect();
+    if !others.is_empty() {
+        tracing::warn!(settings = others.join(", "), "these settings are changed by a restart only");
+    }
 }
 
 fn rest_certificates(config: &RestConfig) -> anyhow::Result<Option<Files>> {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, io, sync::Arc};
 
 use futures_util::{
-    Stream, StreamExt,
+    Stream, StreamExt, TryStreamExt,
     stream::{self, BoxStream, SelectAll},
 };
 use tokio::sync::{Semaphore, watch};
@@ -49,47 +49,9 @@ pub(super) fn stream(
     query: Query,
     reads: Arc<Semaphore>,
 ) -> impl Stream<Item = io::Result<LogBatch>> + Send + 'static {
-    let start = Start { view: output.watch(), output, from, query, reads };
-    stream::try_unfold(State::New(start), |state| async {
-        let mut follower = match state {
-            State::New(start) => start.open().await?,
-            State::Open(follower) => follower,
-        };
-        let batch = follower.next().await?;
-        Ok(batch.map(|batch| (batch, State::Open(follower))))
-    })
-}
-
-enum State {
-    New(Start),
-    Open(Follower),
-}
-
-struct Start {
-    output: Arc<Output>,
-    view: watch::Receiver<View>,
-    from: From,
-    query: Query,
-    reads: Arc<Semaphore>,
-}
-
-impl Start {
-    async fn open(self) -> io::Result<Follower> {
-        let Self { output, view, from, query, reads } = self;
-        let (source, filter) = (Arc::clone(&output), query.filter.clone());
-        let (layout, position) = blocking(&reads, move || place(&source, from, &filter)).await?;
-        Ok(Follower {
-            output,
-            view,
-            query,
-            reads,
-            epoch: layout.epoch,
-            position: position.unwrap_or_else(|| layout.oldest()),
-            is_lossy: position.is_none(),
-            is_told: false,
-            history: Some(layout.head),
-        })
-    }
+    let view = output.watch();
+    let opened = Follower::open((output, view), from, query, reads);
+    stream::once(opened).map_ok(Follower::batches).try_flatten()
 }
 
 /// What is kept, and the position asked for; none if that is no longer kept.
@@ -119,6 +81,31 @@ struct Follower {
 }
 
 impl Follower {
+    async fn open(
+        (output, view): (Arc<Output>, watch::Receiver<View>),
+        from: From,
+        query: Query,
+        reads: Arc<Semaphore>,
+    ) -> io::Result<Self> {
+        let (source, filter) = (Arc::clone(&output), query.filter.clone());
+        let (layout, position) = blocking(&reads, move || place(&source, from, &filter)).await?;
+        Ok(Self {
+            output,
+            view,
+            query,
+            reads,
+            epoch: layout.epoch,
+            position: position.unwrap_or_else(|| layout.oldest()),
+            is_lossy: position.is_none(),
+            is_told: false,
+            history: Some(layout.head),
+        })
+    }
+
+    fn batches(self) -> impl Stream<Item = io::Result<LogBatch>> + Send + 'static {
+        stream::try_unfold(self, |mut follower| async { Ok(follower.next().await?.map(|batch| (batch, follower))) })
+    }
+
     async fn next(&mut self) -> io::Result<Option<LogBatch>> {
         let removed = self.output.removed.clone();
         tokio::select! {
