@@ -81,9 +81,6 @@ pub struct Ready {
 
 /// Serves until `shutdown`, then ends streams, stops plugins, and remembers everything. Of the settings that are `renewed`
 /// meanwhile it takes what can be changed, and says which can't.
-///
-/// # Errors
-/// It can't be started: the message says what is in the way.
 pub async fn serve(
     config: Config,
     shutdown: CancellationToken,
@@ -163,9 +160,6 @@ async fn wait_for_plugins(connections: &TaskTracker, logs: &Logs) {
 
 /// Serves REST in front of another plugd. Of the settings that are `renewed` meanwhile it takes what can be changed, and
 /// says which can't.
-///
-/// # Errors
-/// It can't be started. An upstream that is away is no obstacle: it is dialled when it is needed.
 pub async fn serve_rest(
     config: RestConfig,
     shutdown: CancellationToken,
@@ -324,9 +318,6 @@ pub fn hear_signals() {
 }
 
 /// What the hidden subcommand `warden` does: ends what plugd ran once plugd is gone.
-///
-/// # Errors
-/// Its input can't be read.
 pub fn warden() -> std::io::Result<()> {
     crate::runtime::warden::run()
 }

@@ -42,18 +42,12 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads a text file that an operator named; a byte order mark is no part of it.
-///
-/// # Errors
-/// As [`read`], or it is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     let bytes = read(path, limit)?;
     text::decode(&bytes).map(str::to_owned).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
 /// Reads a file of a folder in the reach of a plugin; a link is not followed.
-///
-/// # Errors
-/// As [`read`].
 pub fn read_at(folder: impl AsFd, name: impl Arg, limit: u64) -> io::Result<Vec<u8>> {
     read_up_to(open_at(folder, name)?, limit)
 }
@@ -67,9 +61,6 @@ pub fn open_at(folder: impl AsFd, name: impl Arg) -> io::Result<File> {
 }
 
 /// The first bytes of a file, at most so many, and its mode; links are followed, as the kernel does to run it.
-///
-/// # Errors
-/// It is no file, or can't be read.
 pub fn head(path: &Path, bytes: usize) -> io::Result<(Vec<u8>, u32)> {
     let file = open(CWD, path, OFlags::empty())?;
     let mode = fstat(&file)?.st_mode;
@@ -99,9 +90,6 @@ pub struct Replace {
 
 impl Replace {
     /// Writes the file at this path, whole or not at all.
-    ///
-    /// # Errors
-    /// It can't be written; what was there before still is.
     pub fn file(self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or(ErrorKind::InvalidInput)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -110,9 +98,6 @@ impl Replace {
     }
 
     /// Writes the file of this name in a folder, which may be in the reach of a plugin.
-    ///
-    /// # Errors
-    /// As [`Replace::file`].
     pub fn file_at(self, folder: impl AsFd, name: &str, bytes: &[u8]) -> io::Result<()> {
         let new = format!(".{name}.new");
         let mut file = create_at(&folder, &new, self.mode)?;
@@ -129,9 +114,6 @@ impl Replace {
 }
 
 /// Makes a file of this name for writing, in place of whatever has the name now.
-///
-/// # Errors
-/// It can't be made, or a folder has its name.
 pub fn create_at(folder: impl AsFd, name: &str, mode: u32) -> io::Result<File> {
     remove_at(&folder, name)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -139,9 +121,6 @@ pub fn create_at(folder: impl AsFd, name: &str, mode: u32) -> io::Result<File> {
 }
 
 /// Removes a file; one that is not there is fine.
-///
-/// # Errors
-/// It can't be removed.
 pub fn remove_at(folder: impl AsFd, name: impl Arg) -> io::Result<()> {
     match unlinkat(folder, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

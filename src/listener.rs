@@ -93,9 +93,6 @@ pub struct Listener {
 
 impl Listener {
     /// Listens on this address; encrypted, if there are files for it.
-    ///
-    /// # Errors
-    /// The address is taken or not this machine's, or the files can't be used.
     pub async fn bind(address: SocketAddr, files: Option<Files>) -> anyhow::Result<Self> {
         let certificates = files.map(Certificates::open).transpose()?;
         let socket = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;

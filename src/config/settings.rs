@@ -115,9 +115,6 @@ pub(super) fn toml_entry(setting: &Setting, literal: Option<String>) -> String {
 
 /// Reads settings from everything that says something about them: these flags, the environment of the process, and the
 /// file at `path`.
-///
-/// # Errors
-/// The file can't be read, something in it is no setting, a value can't be used, or two don't go together.
 pub fn load<S: Settings>(flags: &Flags<S>, environment: &Environment, path: Option<&Path>) -> Result<S, Error> {
     let read = |path: &Path| {
         let text = files::read_text(path, files::MAX_TEXT);
@@ -229,9 +226,6 @@ pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     /// The variables of this process that the settings `S` are read from.
-    ///
-    /// # Errors
-    /// One of them is not UTF-8.
     pub fn of_process<S: Settings>() -> Result<Self, Error> {
         let names = S::ALL.iter().flat_map(|setting| setting.env);
         let found = names.filter_map(|name| match env::var(name) {

@@ -86,9 +86,6 @@ xid_newtype! {
 impl PluginId {
     /// Reads an id from a path or a request: only the first 20 characters count, so `<xid>-any-suffix` names the same
     /// plugin (CONTRACT 1.5).
-    ///
-    /// # Errors
-    /// Fewer than 20 characters, or not a canonical xid.
     pub fn from_path(text: &str) -> Result<Self, NotAnXid> {
         text.get(..XID_LEN).ok_or(NotAnXid)?.parse()
     }

@@ -110,9 +110,6 @@ impl Manifest {
     }
 
     /// Reads a manifest from a JSON value. Unknown keys are dropped, `null` counts as absent.
-    ///
-    /// # Errors
-    /// As [`Manifest::parse`].
     pub fn from_value(value: Value, catalog: &EventCatalog) -> Result<Self> {
         Self::read(value, Checker::new(catalog))
     }

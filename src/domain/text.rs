@@ -20,9 +20,6 @@ pub enum NotText {
 }
 
 /// The text of these bytes, without a byte order mark.
-///
-/// # Errors
-/// They are in another encoding.
 pub fn decode(bytes: &[u8]) -> Result<&str, NotText> {
     let bytes = unmarked(bytes)?;
     str::from_utf8(bytes).map_err(|error| {
@@ -32,9 +29,6 @@ pub fn decode(bytes: &[u8]) -> Result<&str, NotText> {
 }
 
 /// These bytes without a byte order mark: for formats in which only some parts are text.
-///
-/// # Errors
-/// They are UTF-16 or UTF-32. ASCII in there shows by its zeros, which no text in UTF-8 begins with.
 pub fn unmarked(bytes: &[u8]) -> Result<&[u8], NotText> {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(NotText::Wide),

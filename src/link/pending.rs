@@ -73,9 +73,6 @@ impl Pending {
     }
 
     /// Hands an answer to its caller.
-    ///
-    /// # Errors
-    /// What is wrong with the answer, for the plugin's author. Its call has ended with that.
     pub(super) fn resolve(&self, id: &str, answer: Answer) -> Result<(), String> {
         let mut table = self.lock();
         let Some(Entry { method, waiter, .. }) = table.entries.remove(id) else { return table.check_late(id) };

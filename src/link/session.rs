@@ -82,9 +82,6 @@ impl Session {
     }
 
     /// Calls the plugin and waits for its answer. Dropping the future gives the answer up.
-    ///
-    /// # Errors
-    /// See [`CallError`].
     pub async fn call(
         &self,
         method: &str,
@@ -96,9 +93,6 @@ impl Session {
     }
 
     /// The same with parameters that are JSON already.
-    ///
-    /// # Errors
-    /// See [`CallError`].
     pub async fn call_with(
         &self,
         method: &str,
@@ -184,9 +178,6 @@ impl Session {
     }
 
     /// The plugin answered a call.
-    ///
-    /// # Errors
-    /// What is wrong with the answer.
     pub(super) fn resolve(&self, response: envelope::Response) -> Result<(), String> {
         self.0.pending.resolve(&response.id, response.outcome)
     }
@@ -219,9 +210,6 @@ impl Session {
 }
 
 /// Whether a call with these parameters, in JSON, is short enough for every plugin.
-///
-/// # Errors
-/// [`CallError::TooLarge`], as from [`Session::call`].
 pub fn check_size(method: &str, params: &str) -> Result<(), CallError> {
     // Every id of ours is as long as this one.
     let id = xid::Id::default().to_string();

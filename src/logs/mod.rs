@@ -174,9 +174,6 @@ impl Logs {
 
     /// What the plugin printed, oldest first, in batches of at most 256 lines. It ends after the history, or, if it
     /// follows, when the plugin is removed: until then it stays open, even when nothing was ever printed.
-    ///
-    /// # Errors
-    /// The files can't be read; the stream ends with that.
     pub fn stream(
         &self,
         plugin: PluginId,

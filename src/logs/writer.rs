@@ -211,9 +211,6 @@ impl Writer {
     }
 
     /// Appends whole records, rotating where they don't fit.
-    ///
-    /// # Errors
-    /// The disk did not take the records that are returned with the error.
     fn append<'a>(&mut self, run: Option<RunId>, mut records: &'a [u8]) -> Result<(), (io::Error, &'a [u8])> {
         while !records.is_empty() {
             let written = self.append_some(run, records).map_err(|error| (error, records))?;

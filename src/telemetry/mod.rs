@@ -55,9 +55,6 @@ pub struct Filter {
 }
 
 /// Starts logging to `output` what the filter of this text lets through, panics included.
-///
-/// # Errors
-/// The filter is not one.
 pub fn install(text: &str, format: LogFormat, output: &BackgroundWriter) -> Result<Filter, Error> {
     let (filter, handle) = reload::Layer::new(parse(text)?);
     let output = output.clone();

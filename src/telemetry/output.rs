@@ -41,9 +41,6 @@ struct State {
 impl BackgroundWriter {
     /// A thread writes to `target`. Each time that the reader is back after some was dropped, `tell` is called with how many
     /// writes that were since the start.
-    ///
-    /// # Errors
-    /// No thread could be started.
     pub fn start(target: impl Write + Send + 'static, tell: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let kept = Arc::clone(&shared);

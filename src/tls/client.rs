@@ -31,9 +31,6 @@ pub struct Trust {
 }
 
 /// The server at an `http://` or `https://` address.
-///
-/// # Errors
-/// The address is none, or a file can't be read.
 pub fn endpoint(address: &str, trust: &Trust) -> Result<Endpoint> {
     let wrong = |why: &str| Error::Address(address.to_owned(), why.to_owned());
     if ["http:", "https:"].contains(&address.trim_end_matches('/')) {

@@ -38,9 +38,6 @@ pub struct SelfSigned {
 impl SelfSigned {
     /// The certificate in this data folder for a server that listens there. One that an earlier start made stays, unless it
     /// is near its end, lacks a name, or lost its key.
-    ///
-    /// # Errors
-    /// It can't be made, or not be written.
     pub fn keep(data_dir: &Path, listen: SocketAddr) -> Result<Self> {
         let folder = data_dir.join("tls");
         let (certificate, key) = (folder.join("self-signed.pem"), folder.join("self-signed.key"));

@@ -43,9 +43,6 @@ pub struct Files {
 
 impl Files {
     /// The files that the settings `tls_cert`, `tls_key` and `tls_client_ca` name; `None` where nothing is encrypted.
-    ///
-    /// # Errors
-    /// One of them lacks another.
     pub fn of(
         certificate: Option<PathBuf>,
         key: Option<PathBuf>,
@@ -114,9 +111,6 @@ pub struct Certificates {
 
 impl Certificates {
     /// Reads the files.
-    ///
-    /// # Errors
-    /// They can't be read, or not be used together.
     pub fn open(files: Files) -> Result<Self> {
         // The times first: a change in between is seen at the first look.
         let changed_at = files.changed_at();
@@ -159,17 +153,11 @@ impl Certificates {
 
     /// Takes the files' contents if they changed since they were last taken; says whether they did. What can't be used
     /// may be half written, or not readable for the moment: so it is tried at every look, but said once only.
-    ///
-    /// # Errors
-    /// What has changed can't be used.
     pub(super) async fn look(&mut self) -> Result<bool> {
         self.read(self.files.clone(), self.changed_at.clone()).await
     }
 
     /// Uses these files from now on if they changed since the times that are known; says whether they did.
-    ///
-    /// # Errors
-    /// They can't be used, which was not said of them yet: those of before still are.
     async fn read(&mut self, files: Files, known: Times) -> Result<bool> {
         // Not in the task that takes connections: a file system may hang.
         let read = spawn_blocking(move || {

@@ -191,9 +191,6 @@ fn check_kind(path: &str, entry: &ZipFileEntry<'_>) -> Result<(), String> {
 
 /// The path that this name has in the install directory, as if joined to it and cleaned: an absolute name lands inside,
 /// a backslash is an ordinary character. Empty if it is the install directory itself.
-///
-/// # Errors
-/// What is wrong with the name.
 pub fn clean(name: &str) -> Result<String, &'static str> {
     if name.is_empty() {
         return Err("it has no name");
