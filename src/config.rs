@@ -15,7 +15,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use rustix::process::Signal;
 
-pub use settings::{Environment, Error, Flags, Given, Setting, Settings, load};
+pub use settings::{Environment, Error, Flags, Setting, Settings, load};
 pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Secret, Value, duration};
 
 use crate::telemetry::LogFormat;

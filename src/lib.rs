@@ -35,21 +35,21 @@
 //! `tests/contract`, a file a section.
 
 pub mod api;
-pub mod app;
-pub mod bus;
+mod app;
+mod bus;
 pub mod cli;
-pub mod config;
-pub mod domain;
-pub mod fetch;
-pub mod files;
-pub mod grpc;
-pub mod link;
-pub mod listener;
-pub mod logs;
-pub mod rest;
-pub mod runtime;
-pub mod store;
-pub mod storyden;
-pub mod supervisor;
-pub mod telemetry;
-pub mod tls;
+mod config;
+mod domain;
+mod fetch;
+mod files;
+mod grpc;
+mod link;
+mod listener;
+mod logs;
+mod rest;
+mod runtime;
+mod store;
+mod storyden;
+mod supervisor;
+mod telemetry;
+mod tls;

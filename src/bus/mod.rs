@@ -12,8 +12,8 @@ pub(crate) mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-pub use events::{Events, Payload, PayloadRules, Published};
-pub use hosts::{Answer, Bridge, Call, GET_CONFIG, HostCall, HostEvent, HostId, Hosts, unserved};
+pub use events::Events;
+pub use hosts::{Bridge, Call, GET_CONFIG, HostCall, HostEvent, HostId, Hosts, unserved};
 use serde_json::{Map, Value};
 
 use crate::{

@@ -13,6 +13,7 @@ macro_rules! reasons {
 
         impl Reason {
             /// Every reason that there is.
+            #[cfg(test)]
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
             const fn row(self) -> (&'static str, Kind, &'static str) {
@@ -97,8 +98,6 @@ reasons! {
     PluginsDisabled => "PLUGINS_DISABLED", PermissionDenied, "Have the operator start plugd with --runtime-provider local.";
     /// The last administrator's token can't be revoked.
     LastAdminToken => "LAST_ADMIN_TOKEN", FailedPrecondition, "Create another administrator's token first.";
-    /// Not built yet.
-    Unimplemented => "UNIMPLEMENTED", Unimplemented, "Use a newer plugd.";
     /// A defect of plugd; its log says more.
     Internal => "INTERNAL", Internal, "Read plugd's log, and report it.";
 }
@@ -128,8 +127,6 @@ pub enum Kind {
     Unauthenticated,
     /// The credential is valid, but not for this.
     PermissionDenied,
-    /// plugd does not have this.
-    Unimplemented,
     /// A defect of plugd.
     Internal,
 }

@@ -28,7 +28,8 @@ pub fn decode(bytes: &[u8]) -> Result<&str, NotText> {
     })
 }
 
-/// These bytes without a byte order mark: for formats in which only some parts are text.
+/// These bytes without a byte order mark: for formats in which only some parts are text. UTF-16 and UTF-32 are refused: ASCII
+/// in there shows by its zeros, which no text in UTF-8 begins with.
 pub fn unmarked(bytes: &[u8]) -> Result<&[u8], NotText> {
     match bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..] => Err(NotText::Wide),

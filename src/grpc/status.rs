@@ -18,6 +18,7 @@ use crate::{
 
 /// Message and details of every status have fewer bytes than this together: a larger one breaks the call, and one
 /// much larger the connection.
+#[cfg(test)]
 pub const MAX_STATUS_BYTES: usize = 4096;
 
 /// The message is also part of the details, so it counts twice.
@@ -57,7 +58,6 @@ fn code(kind: Kind) -> Code {
         Kind::ResourceExhausted => Code::ResourceExhausted,
         Kind::Unauthenticated => Code::Unauthenticated,
         Kind::PermissionDenied => Code::PermissionDenied,
-        Kind::Unimplemented => Code::Unimplemented,
         Kind::Internal => Code::Internal,
     }
 }

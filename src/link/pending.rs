@@ -72,7 +72,8 @@ impl Pending {
         Ok(id)
     }
 
-    /// Hands an answer to its caller.
+    /// Hands an answer to its caller, whose call has ended with that. An error says what is wrong with the answer, for the
+    /// plugin's author.
     pub(super) fn resolve(&self, id: &str, answer: Answer) -> Result<(), String> {
         let mut table = self.lock();
         let Some(Entry { method, waiter, .. }) = table.entries.remove(id) else { return table.check_late(id) };

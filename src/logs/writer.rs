@@ -210,7 +210,7 @@ impl Writer {
         }
     }
 
-    /// Appends whole records, rotating where they don't fit.
+    /// Appends whole records, rotating where they don't fit. With an error come the records that the disk did not take.
     fn append<'a>(&mut self, run: Option<RunId>, mut records: &'a [u8]) -> Result<(), (io::Error, &'a [u8])> {
         while !records.is_empty() {
             let written = self.append_some(run, records).map_err(|error| (error, records))?;

@@ -18,8 +18,10 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{Digest, PluginId, RunEvent, RunId};
 
-pub use install::{FileSink, PackageFiles};
-pub use sweep::{Leftover, SweepReport};
+#[cfg(test)]
+pub(crate) use install::FileSink;
+pub use install::PackageFiles;
+pub use sweep::SweepReport;
 
 /// What to start.
 #[derive(Debug, Clone)]

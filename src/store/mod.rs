@@ -50,7 +50,7 @@ mod tests;
 
 pub use address::Address;
 pub use error::StoreError;
-pub use open::{Opened, open};
+pub use open::open;
 pub use packages::{GRACE, PackageStore, Upload};
 pub use reader::ConfigurationRevision;
 
@@ -74,8 +74,6 @@ pub struct Options {
 /// What the store remembers when it is opened.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// Names the database, for as long as it exists.
-    pub database_id: String,
     /// Names this history of revisions; another store has another.
     pub epoch: String,
     /// The newest revision; 0 when there is none.

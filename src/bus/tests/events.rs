@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    bus::{Events, Published},
+    bus::{Events, events::Published},
     domain::{Reason, State, events::EventCatalog},
     link::RpcError,
     supervisor::{Filter, Frame, Start, WatchQuery},

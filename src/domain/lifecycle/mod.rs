@@ -16,9 +16,9 @@ use std::{sync::Arc, time::Duration};
 
 pub use event::{Effect, Event, Moment, Policy, Timer};
 use jiff::Timestamp;
-use serde_json::{Map, json};
+use serde_json::json;
 
-use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, State};
+use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, Stage, State};
 
 /// Deaths of plugd during the start of a plugin, one after the other, after which it is not started again by itself.
 ///
@@ -307,12 +307,8 @@ impl Lifecycle {
         let more = pids.len().saturating_sub(MAX_PIDS);
         let listed = if more > 0 { format!("{listed} and {more} more") } else { listed };
         let listed = if listed.is_empty() { "that it left".to_owned() } else { listed };
-        let details = Map::from_iter([
-            ("stage".to_owned(), json!("stop")),
-            ("pids".to_owned(), json!(pids[..pids.len().min(MAX_PIDS)])),
-        ]);
-        self.reported.message = format!("processes {listed} can't be killed");
-        self.reported.details = details;
+        let failure = Failure::new(Stage::Stop, format!("processes {listed} can't be killed"));
+        self.note_failure(failure.with("pids", json!(pids[..pids.len().min(MAX_PIDS)])));
         // A deletion is not carried out later behind the back of a caller who was told that it failed.
         let then = if then == Then::Delete { Then::Disable } else { then };
         let is_shutdown = then == Then::Shutdown;

@@ -1,7 +1,10 @@
 //! Names, positions, cursors.
 
 use super::*;
-use crate::logs::folder::{self, CURRENT, next_name, oldest_kept, rotated};
+use crate::logs::{
+    folder::{self, CURRENT, next_name, oldest_kept, rotated},
+    layout::NotACursor,
+};
 
 const NAME: &str = "output-2026-01-02T03-04-05.000.log";
 

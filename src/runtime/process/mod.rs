@@ -30,7 +30,9 @@ use crate::domain::{self, Digest, PluginId};
 
 pub use child::hear_signals;
 pub use descriptors::raise_open_files;
-pub use options::{Limits, Options, Signal, User};
+#[cfg(test)]
+use options::Signal;
+pub use options::{Limits, Options, User};
 
 /// Gets a package by its digest.
 pub type FetchPackage = Arc<dyn Fn(Digest) -> BoxFuture<'static, domain::Result<Box<dyn PackageFiles>>> + Send + Sync>;
