@@ -70,7 +70,6 @@ pub fn head(path: &Path, bytes: usize) -> io::Result<(Vec<u8>, u32)> {
 }
 
 /// The program that a bare name means on a search path, as `PATH` has one. Folders that depend on where one stands don't count.
-#[must_use]
 pub fn find_program(name: &str, path: &OsStr) -> Option<PathBuf> {
     let is_program = |file: &PathBuf| {
         std::fs::metadata(file).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)

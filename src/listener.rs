@@ -101,20 +101,17 @@ impl Listener {
     }
 
     /// Where it listens.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The same as clients write it.
-    #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.certificates.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
     /// Where files are sent that the certificate is to be read from at once; nowhere if nothing is encrypted.
-    #[must_use]
     pub fn renewals(&self) -> Option<mpsc::Sender<Files>> {
         self.certificates.as_ref().map(Certificates::asks)
     }

@@ -87,7 +87,6 @@ impl Queue {
 
 impl Events {
     /// Events to the plugins of a registry.
-    #[must_use]
     pub fn new(projection: Arc<Projection>, catalog: EventCatalog, rules: PayloadRules) -> Self {
         Self { projection, catalog, rules, queues: Arc::default() }
     }

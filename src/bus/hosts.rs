@@ -58,7 +58,6 @@ impl Host for Bridge {
 
 impl Bridge {
     /// A bridge for the plugins of a registry.
-    #[must_use]
     pub fn new(projection: Arc<Projection>, hosts: Arc<Hosts>) -> Self {
         Self { projection, hosts }
     }
@@ -80,7 +79,6 @@ impl Bridge {
 }
 
 /// What a plugin is told when nobody serves the method that it calls.
-#[must_use]
 pub fn unserved(method: &str) -> RpcError {
     let method = shorten(method, 128);
     let message = format!("no application serves {method:?}: one has to, over BusService.ServeHost");

@@ -83,7 +83,6 @@ fn check_result(result: Map<String, Value>) -> Result<Map<String, Value>, CallEr
 }
 
 /// What a caller is told when its call of a plugin came to nothing.
-#[must_use]
 pub fn call_error(error: &CallError) -> Error {
     let reason = match error {
         CallError::NotConnected => Reason::PluginNotConnected,

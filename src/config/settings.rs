@@ -266,14 +266,12 @@ impl<S> Default for Flags<S> {
 
 impl<S> Flags<S> {
     /// The same with one more setting.
-    #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.values.insert(name, value.into());
         self
     }
 
     /// What the flag of a setting says, if it was given.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }

@@ -137,7 +137,6 @@ fn address(text: &str) -> Option<SocketAddr> {
 
 /// Reads a time as Go writes it, like `100ms`, `5s`, `1m30s` or `1.5h`, and whole days (`30d`). `None` for anything else, and
 /// for more than the 292 years that Go can hold, which no clock could add to the present.
-#[must_use]
 pub fn duration(text: &str) -> Option<Duration> {
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
     let time = match days {

@@ -32,7 +32,6 @@ pub enum Permission {
 
 impl Role {
     /// Whether somebody of this role may do that.
-    #[must_use]
     pub fn may(self, permission: Permission) -> bool {
         match self {
             Self::Admin => true,
@@ -61,7 +60,6 @@ pub struct AccessToken {
 
 impl AccessToken {
     /// Whether it still works at that time.
-    #[must_use]
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
@@ -69,7 +67,6 @@ impl AccessToken {
 
 /// Whether this `Origin` is the one that `Host` names: then a page of this server made the request. The scheme can't be
 /// compared, as a proxy may have spoken TLS for this server.
-#[must_use]
 pub fn is_own_origin(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };

@@ -145,7 +145,6 @@ fn go_back(plugin: &Plugin, from: Digest, to: Digest) -> Result<Option<Desired>>
 }
 
 /// Another package is there than the one that was meant.
-#[must_use]
 pub fn package_replaced(plugin: &Plugin) -> Error {
     let message = "another package took the place of this one before it was settled: look at what is installed now";
     Error::new(Reason::Superseded, message).with("plugin_id", plugin.id)

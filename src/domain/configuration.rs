@@ -50,13 +50,11 @@ pub enum FieldType {
 
 impl FieldType {
     /// The type with this name.
-    #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::String, Self::Number, Self::Boolean].into_iter().find(|kind| kind.name() == name)
     }
 
     /// Its name in a manifest.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::String => "string",
@@ -66,7 +64,6 @@ impl FieldType {
     }
 
     /// Whether the value is of this type; `null` is of none.
-    #[must_use]
     pub fn fits(self, value: &Value) -> bool {
         match self {
             Self::String => value.is_string(),

@@ -133,19 +133,16 @@ pub enum Kind {
 
 impl Reason {
     /// The stable name: `PLUGIN_NOT_FOUND`.
-    #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().0
     }
 
     /// The kind.
-    #[must_use]
     pub const fn kind(self) -> Kind {
         self.row().1
     }
 
     /// What a person can do about it.
-    #[must_use]
     pub const fn suggestion(self) -> &'static str {
         self.row().2
     }
@@ -191,14 +188,12 @@ impl Error {
     }
 
     /// The same with one more pair of metadata.
-    #[must_use]
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.metadata.insert(key.to_owned(), value.to_string());
         self
     }
 
     /// No plugin has this id.
-    #[must_use]
     pub fn plugin_not_found(id: &str) -> Self {
         let shown = super::text::shorten(id, 64);
         Self::new(Reason::PluginNotFound, format!("there is no plugin {shown:?}")).with("plugin_id", shown)

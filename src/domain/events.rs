@@ -9,7 +9,6 @@ use std::{
 const MAX_NAME: usize = 128;
 
 /// Whether this may name an event: `^[A-Za-z][A-Za-z0-9_.-]{0,127}$`.
-#[must_use]
 pub fn is_name(text: &str) -> bool {
     text.len() <= MAX_NAME
         && text.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -28,13 +27,11 @@ type Names = Option<BTreeSet<String>>;
 
 impl EventCatalog {
     /// Any name that keeps the rule of [`is_name`].
-    #[must_use]
     pub fn any() -> Self {
         Self::of(None)
     }
 
     /// Only these, which an operator may choose as they like: the rule of [`is_name`] is not applied to them.
-    #[must_use]
     pub fn from_names<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Self {
         Self::of(Some(names.into_iter().map(Into::into).collect()))
     }
@@ -50,7 +47,6 @@ impl EventCatalog {
     }
 
     /// Whether a manifest may consume this event.
-    #[must_use]
     pub fn has(&self, name: &str) -> bool {
         match &*self.names.read().unwrap_or_else(PoisonError::into_inner) {
             Some(names) => names.contains(name),
@@ -59,7 +55,6 @@ impl EventCatalog {
     }
 
     /// Whether any name that keeps the rule is allowed.
-    #[must_use]
     pub fn is_any(&self) -> bool {
         self.names.read().unwrap_or_else(PoisonError::into_inner).is_none()
     }

@@ -16,13 +16,11 @@ macro_rules! xid_newtype {
 
         impl $name {
             /// The id's 12 bytes.
-            #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 12] {
                 &self.0
             }
 
             /// The id with these 12 bytes.
-            #[must_use]
             pub const fn from_bytes(bytes: [u8; 12]) -> Self {
                 Self(bytes)
             }
@@ -97,7 +95,6 @@ impl PluginId {
 pub struct NotAnXid;
 
 /// Whether this text is a canonical xid, as Go reads them.
-#[must_use]
 pub fn is_xid(text: &str) -> bool {
     parse_canonical(text).is_ok()
 }

@@ -54,26 +54,22 @@ pub enum Unreadable {
 
 impl Inexact {
     /// This number, which does not stand in anything.
-    #[must_use]
     pub fn new(number: impl Into<String>) -> Self {
         Self { path: String::new(), number: number.into() }
     }
 
     /// What is wrong, without the place.
-    #[must_use]
     pub fn description(&self) -> String {
         format!("the number {} can't be carried exactly; send it as a string", shorten(&self.number, MAX_DIGITS))
     }
 
     /// The same in the value of this key.
-    #[must_use]
     pub fn within(self, key: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         Self { path: format!("{key}{dot}{}", self.path), ..self }
     }
 
     /// The same in this item of a list.
-    #[must_use]
     pub fn at(self, index: usize) -> Self {
         self.within(&format!("[{index}]"))
     }
@@ -95,7 +91,6 @@ pub fn require_carried(name: &str, object: &Map<String, Value>) -> Result<(), St
 }
 
 /// Whether a value is nested deeper than [`MAX_DEPTH`].
-#[must_use]
 pub fn is_too_deep(value: &Value) -> bool {
     is_deeper_than(value, MAX_DEPTH)
 }
@@ -115,7 +110,6 @@ pub fn require_shallow(field: &str, object: &Map<String, Value>) -> Result<()> {
 }
 
 /// What is said of a field of a request that is nested too deep.
-#[must_use]
 pub fn too_deep_in(field: &str) -> Error {
     Error::field(
         field,
@@ -133,7 +127,6 @@ fn is_deeper_than(value: &Value, levels: usize) -> bool {
 }
 
 /// Whether a number can be carried without changing it.
-#[must_use]
 pub fn is_exact(number: &Number) -> bool {
     let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
     number.is_f64() || magnitude.is_some_and(is_exact_integer)
@@ -146,7 +139,6 @@ fn is_exact_integer(magnitude: u64) -> bool {
 }
 
 /// The first number of an object that can't be carried.
-#[must_use]
 pub fn inexact_in(object: &Map<String, Value>) -> Option<Inexact> {
     find_in(object, &|number| !is_exact(number))
 }
@@ -215,7 +207,6 @@ fn is_long_integer(token: &str) -> bool {
 }
 
 /// Bytes of an object as a `Struct` on the wire.
-#[must_use]
 pub fn size_of(object: &Map<String, Value>) -> usize {
     // An entry is a message of its key and its value; protobuf leaves an empty key out.
     let entry = |(key, value): (&String, &Value)| {

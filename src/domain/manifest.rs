@@ -115,7 +115,6 @@ impl Manifest {
     }
 
     /// The normalised form (CONTRACT 5.3).
-    #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {
             Ok(Value::Object(map)) => map,

@@ -108,14 +108,12 @@ impl Package {
     }
 
     /// The file that a path means, as a program of the plugin that begins in the install directory would.
-    #[must_use]
     pub fn file(&self, path: &str) -> Option<&PackageFile> {
         let path = clean(path).ok()?;
         self.files.iter().find(|file| file.path == path)
     }
 
     /// Whether a path means a folder; the install directory is one.
-    #[must_use]
     pub fn has_folder(&self, path: &str) -> bool {
         let Ok(path) = clean(path) else { return false };
         let inside = format!("{path}/");
@@ -164,7 +162,6 @@ impl fmt::Debug for Package {
 }
 
 /// Digest of a package's bytes.
-#[must_use]
 pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }

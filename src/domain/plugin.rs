@@ -49,21 +49,18 @@ impl Request {
 
 impl Plugin {
     /// Its place in lists: by installation. The id only tells apart what no store has given a revision yet.
-    #[must_use]
     pub fn place(&self) -> Place {
         (self.installed, self.id)
     }
 
     /// Whether the present package was stable once, or was gone back to: then it stays if it fails. This compares with
     /// what is committed: it holds also where plugd ended before it could report anything of a new package.
-    #[must_use]
     pub fn is_proven(&self) -> bool {
         self.desired.is_proven(&self.reported)
     }
 
     /// Whether the plugin was in its start when plugd died. A plugd that stops leaves no such record, nor is one left of a plugin
     /// that had connected, had failed, or waited for its next try.
-    #[must_use]
     pub fn was_in_its_start(&self) -> bool {
         let is_starting = matches!(self.reported.state, State::Starting | State::Connecting);
         let is_observed = self.reported.observed_generation == self.desired.generation;
@@ -71,7 +68,6 @@ impl Plugin {
     }
 
     /// Whether the present package failed and has not been stable since: then it is never gone back to.
-    #[must_use]
     pub fn has_failed(&self) -> bool {
         self.desired.package.is_some() && self.desired.package == self.reported.failed_package
     }
@@ -127,14 +123,12 @@ impl fmt::Debug for Desired {
 
 impl Desired {
     /// See [`Plugin::is_proven`].
-    #[must_use]
     pub fn is_proven(&self, reported: &Reported) -> bool {
         let was_stable = self.package.is_some() && self.package == reported.proven_package;
         was_stable || self.is_restored
     }
 
     /// The package before this one.
-    #[must_use]
     pub fn previous_digest(&self) -> Option<Digest> {
         self.previous_package.as_ref().map(|previous| previous.digest)
     }
@@ -189,7 +183,6 @@ pub struct Reported {
 
 impl Reported {
     /// What is reported of a plugin of which nothing has ever run.
-    #[must_use]
     pub fn inactive(since: Timestamp, generation: u64) -> Self {
         Self {
             state: State::Inactive,
@@ -234,7 +227,6 @@ pub enum ActiveState {
 
 impl ActiveState {
     /// Whether this is `Active`.
-    #[must_use]
     pub fn is_active(self) -> bool {
         self == Self::Active
     }

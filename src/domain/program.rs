@@ -79,7 +79,6 @@ pub enum Runner {
 
 /// What is wrong with a program, by its first bytes (at least [`HEAD_BYTES`], or all) and its mode. `None` does not promise
 /// that it runs: what it names may be missing, see [`runner`].
-#[must_use]
 pub fn diagnose(head: &[u8], mode: u32) -> Option<Problem> {
     if mode & 0o111 == 0 {
         return Some(Problem::NotExecutable);
@@ -105,7 +104,6 @@ pub fn diagnose(head: &[u8], mode: u32) -> Option<Problem> {
 }
 
 /// What a program names to run it, by its first bytes.
-#[must_use]
 pub fn runner(head: &[u8]) -> Option<Runner> {
     let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
     if head.starts_with(b"#!") {

@@ -137,7 +137,6 @@ pub struct Failure {
 
 impl Failure {
     /// A failure at this stage in these words, worth another try.
-    #[must_use]
     pub fn new(stage: Stage, message: impl Into<String>) -> Self {
         let message = shorten_to_bytes(&message.into(), MAX_TEXT);
         let mut details = Map::new();
@@ -148,13 +147,11 @@ impl Failure {
     }
 
     /// The same, but trying again can't help.
-    #[must_use]
     pub fn permanent(self) -> Self {
         Self { is_permanent: true, ..self }
     }
 
     /// The same with one more detail.
-    #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         let value = match value.into() {
             Value::String(text) => Value::String(shorten_to_bytes(&text, MAX_TEXT)),

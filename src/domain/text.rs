@@ -38,7 +38,6 @@ pub fn unmarked(bytes: &[u8]) -> Result<&[u8], NotText> {
 }
 
 /// At most so many characters of a text; the last one is an ellipsis if some are left out.
-#[must_use]
 pub fn shorten(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters.saturating_sub(1)) {
         Some((end, last)) if end + last.len_utf8() < text.len() => format!("{}…", &text[..end]),
@@ -47,7 +46,6 @@ pub fn shorten(text: &str, characters: usize) -> String {
 }
 
 /// At most so many bytes of a text, whole characters; it ends with an ellipsis if some are left out.
-#[must_use]
 pub fn shorten_to_bytes(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();
@@ -58,7 +56,6 @@ pub fn shorten_to_bytes(text: &str, bytes: usize) -> String {
 /// A text of somebody else's on one line, with nothing in it that a terminal would obey or that can't be seen: colours and
 /// invisible letters are left out, other controls and the ends of lines become spaces. Joiners go too, so that a joined
 /// emoji falls into its parts: what looks like a name must be that name.
-#[must_use]
 pub fn sanitize(text: &str) -> String {
     let mut parts = text.split(SEQUENCE);
     let first = parts.next().unwrap_or_default();
@@ -67,13 +64,11 @@ pub fn sanitize(text: &str) -> String {
 }
 
 /// As [`sanitize`], but tabs stay: for the lines of a log, whose columns they are.
-#[must_use]
 pub fn sanitize_line(text: &str) -> String {
     text.split('\t').map(sanitize).collect::<Vec<_>>().join("\t")
 }
 
 /// Whether a terminal may obey this letter, or it changes a text without being seen.
-#[must_use]
 pub fn is_unsafe(letter: char) -> bool {
     shown(letter) != Some(letter)
 }

@@ -242,13 +242,11 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// WebSocket's close code.
-    #[must_use]
     pub const fn code(self) -> u16 {
         self.row().0
     }
 
     /// The text beside the code.
-    #[must_use]
     pub const fn text(self) -> &'static str {
         self.row().1
     }

@@ -70,13 +70,11 @@ impl Session {
     }
 
     /// Unique while plugd runs.
-    #[must_use]
     pub fn id(&self) -> u64 {
         self.0.id
     }
 
     /// The plugin's `User-Agent`, or nothing.
-    #[must_use]
     pub fn user_agent(&self) -> &str {
         &self.0.user_agent
     }

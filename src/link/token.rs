@@ -25,7 +25,6 @@ const SUPERVISED_BYTES: usize = 60;
 ///
 /// It can't start with `sdprt_`, which would make the SDKs take the plugin for an external one: only a run that was
 /// started in one certain second of the year 2064 has an id that could be spelled so.
-#[must_use]
 pub fn mint(run: RunId) -> String {
     let mut bytes = [0; SUPERVISED_BYTES];
     let (id, secret) = bytes.split_at_mut(RUN_BYTES);
@@ -35,7 +34,6 @@ pub fn mint(run: RunId) -> String {
 }
 
 /// The run that a supervised token claims to be of; `None` if it has not the form of one.
-#[must_use]
 pub fn run_of(token: &str) -> Option<RunId> {
     let bytes: [u8; SUPERVISED_BYTES] = URL_SAFE_NO_PAD.decode(token).ok()?.try_into().ok()?;
     let (id, _) = bytes.split_first_chunk::<RUN_BYTES>()?;
@@ -43,7 +41,6 @@ pub fn run_of(token: &str) -> Option<RunId> {
 }
 
 /// A new token for an external plugin: `sdprt_` and 32 letters and digits.
-#[must_use]
 pub fn mint_external() -> String {
     let mut token = EXTERNAL_PREFIX.to_owned();
     Alphanumeric.append_string(&mut rand::rng(), &mut token, EXTERNAL_SECRET);
@@ -51,7 +48,6 @@ pub fn mint_external() -> String {
 }
 
 /// Whether this has the form of an external token. What only starts like one is handled as a supervised token.
-#[must_use]
 pub fn is_external(token: &str) -> bool {
     token
         .strip_prefix(EXTERNAL_PREFIX)
@@ -59,7 +55,6 @@ pub fn is_external(token: &str) -> bool {
 }
 
 /// Whether two tokens are the same, in a time that does not tell where they differ.
-#[must_use]
 pub fn is_same(left: &str, right: &str) -> bool {
     left.as_bytes().ct_eq(right.as_bytes()).into()
 }

@@ -132,7 +132,6 @@ struct Inner {
 impl Logs {
     /// The logs of the plugins whose directories are `<plugin_dir>/<plugin id>`. A plugin's directory must exist
     /// when its output is captured; its folder `logs` is made here.
-    #[must_use]
     pub fn new(plugin_dir: PathBuf, options: Options) -> Self {
         let (keep, max_line) = (options.keep.min(MAX_KEPT), options.max_line.clamp(1, MAX_LINE));
         let options = Options { keep, max_line, ..options };

@@ -42,7 +42,6 @@ pub struct StartSpec {
 
 impl StartSpec {
     /// The one-time token in the URL; empty if there is none.
-    #[must_use]
     pub fn token(&self) -> &str {
         census::token(&self.url).unwrap_or_default()
     }

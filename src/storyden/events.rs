@@ -42,7 +42,6 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The events of Storyden, and no others.
-#[must_use]
 pub fn catalog() -> EventCatalog {
     EventCatalog::from_names(names())
 }

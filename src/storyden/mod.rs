@@ -56,7 +56,6 @@ impl Host for Storyden {
 
 impl Storyden {
     /// The bridge with Storyden's own methods before it.
-    #[must_use]
     pub fn new(bridge: Bridge, fallback: Option<Credentials>) -> Self {
         Self { bridge, fallback }
     }

@@ -80,19 +80,16 @@ pub struct ListQuery {
 
 impl Handle {
     /// The handle of a supervisor. `epoch` names the history, `draining` ends every wait.
-    #[must_use]
     pub fn new(projection: Arc<Projection>, store: Arc<dyn Store>, epoch: String, draining: CancellationToken) -> Self {
         Self { shared: Arc::new(Shared { projection, store, epoch, draining }) }
     }
 
     /// The registry and the hub.
-    #[must_use]
     pub fn projection(&self) -> &Arc<Projection> {
         &self.shared.projection
     }
 
     /// Names the history that cursors belong to.
-    #[must_use]
     pub fn epoch(&self) -> &str {
         &self.shared.epoch
     }

@@ -75,7 +75,6 @@ pub struct Supervisor {
 }
 
 /// The projection of a journal at `head`, and the supervisor of its plugins, which does nothing yet.
-#[must_use]
 pub fn start(plugins: Vec<Plugin>, head: u64) -> (Arc<Projection>, Supervisor) {
     let (projection, arrivals) = Projection::new(plugins, head);
     let actors = JoinSet::new();

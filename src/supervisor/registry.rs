@@ -72,13 +72,11 @@ impl Slot {
     }
 
     /// The newest record, none when the plugin is deleted, and its changes.
-    #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Plugin>>> {
         self.plugin.subscribe()
     }
 
     /// The newest record; none when the plugin is deleted.
-    #[must_use]
     pub fn plugin(&self) -> Option<Arc<Plugin>> {
         self.plugin.borrow().clone()
     }
@@ -97,7 +95,6 @@ impl Slot {
     }
 
     /// The live connection of an active plugin.
-    #[must_use]
     pub fn session(&self) -> Option<Session> {
         self.session.borrow().clone()
     }
@@ -212,7 +209,6 @@ impl Projection {
     }
 
     /// All records, in the order of their installation, and the revision that they are of.
-    #[must_use]
     pub fn snapshot(&self) -> (u64, Vec<Arc<Plugin>>) {
         self.read(|slots| (slots.head, slots.in_order.values().filter_map(|slot| slot.plugin()).collect()))
     }
@@ -235,7 +231,6 @@ impl Projection {
     }
 
     /// All slots, in the order of installation.
-    #[must_use]
     pub fn slots(&self) -> Vec<Arc<Slot>> {
         self.read(|slots| slots.in_order.values().cloned().collect())
     }

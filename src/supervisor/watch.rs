@@ -37,13 +37,11 @@ pub enum ChangeKind {
 
 impl Filter {
     /// Whether a plugin passes the filter.
-    #[must_use]
     pub fn admits(&self, plugin: &Plugin) -> bool {
         self.admits_id(plugin.id) && self.admits_state(plugin.reported.state)
     }
 
     /// How a commit looks through the filter; none: not at all.
-    #[must_use]
     pub fn view(&self, commit: &Commit) -> Option<ChangeKind> {
         if !self.admits_id(commit.plugin.id) {
             return None;
@@ -169,13 +167,11 @@ impl Watch {
     }
 
     /// The revision up to which the frames returned so far go.
-    #[must_use]
     pub fn cursor(&self) -> u64 {
         self.cursor
     }
 
     /// Whether a snapshot is still to be sent.
-    #[must_use]
     pub fn has_snapshot_to_come(&self) -> bool {
         self.ready.iter().any(|frame| matches!(frame, Frame::Snapshot(_)))
     }

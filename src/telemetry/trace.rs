@@ -48,7 +48,6 @@ impl TraceId {
     }
 
     /// The id's digits.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -50,7 +50,6 @@ impl SelfSigned {
     }
 
     /// What a listener is served with.
-    #[must_use]
     pub fn files(&self) -> Files {
         Files::new(self.certificate.clone(), self.key.clone())
     }

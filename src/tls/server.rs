@@ -64,7 +64,6 @@ impl Files {
     }
 
     /// The same, for clients that an authority vouches for only, if there is one.
-    #[must_use]
     pub fn with_client_authority(self, client_authority: Option<PathBuf>) -> Self {
         Self { client_authority, ..self }
     }
@@ -120,13 +119,11 @@ impl Certificates {
     }
 
     /// Files that are sent here are read at once, changed or not, and are the ones to look at from then on.
-    #[must_use]
     pub fn asks(&self) -> mpsc::Sender<Files> {
         self.asks.clone()
     }
 
     /// How connections are encrypted.
-    #[must_use]
     pub fn server(&self) -> ServerTls {
         self.current.subscribe()
     }

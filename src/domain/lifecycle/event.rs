@@ -139,7 +139,6 @@ impl Default for Policy {
 
 impl Policy {
     /// The wait before the restart after this many: 1, 2, 4 … seconds by default (CONTRACT 8.3).
-    #[must_use]
     pub fn backoff_after(&self, restarts: u32) -> Duration {
         let factor = 1_u32.checked_shl(restarts).unwrap_or(u32::MAX);
         self.backoff.saturating_mul(factor).min(self.max_backoff)

@@ -96,7 +96,6 @@ impl Phase {
 
 impl Lifecycle {
     /// The lifecycle of a plugin of which nothing runs. It begins with the first [`Event::DesiredChanged`].
-    #[must_use]
     pub fn new(plugin: &Plugin, policy: Policy, run: RunId) -> Self {
         Self {
             mode: plugin.desired.mode,
@@ -113,25 +112,21 @@ impl Lifecycle {
     }
 
     /// What is to be reported of the plugin now.
-    #[must_use]
     pub fn reported(&self) -> &Reported {
         &self.reported
     }
 
     /// The present run; what comes of any other is ignored.
-    #[must_use]
     pub fn run(&self) -> RunId {
         self.run
     }
 
     /// Whether the plugin may connect now.
-    #[must_use]
     pub fn accepts_connections(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. })
     }
 
     /// Events of earlier runs that were ignored.
-    #[must_use]
     pub fn stale_events(&self) -> u64 {
         self.stale
     }

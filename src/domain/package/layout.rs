@@ -226,7 +226,6 @@ fn join(folder: &str, name: &str) -> Option<String> {
 }
 
 /// Why plugd keeps this path of the install directory for itself, if it does: its markers, and the logs.
-#[must_use]
 pub fn reserved(path: &str) -> Option<&'static str> {
     let top = path.split('/').next().unwrap_or_default();
     if top == "logs" {

@@ -55,7 +55,6 @@ pub struct Limits {
 
 impl Options {
     /// The defaults for a plugd whose plugins and records are in these folders.
-    #[must_use]
     pub fn new(plugin_dir: PathBuf, runs_dir: PathBuf) -> Self {
         Self {
             plugin_dir,
