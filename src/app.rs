@@ -66,10 +66,8 @@ const LIVE: [&str; 2] = ["log", "event_catalog"];
 /// Settings that are taken at once where there is encryption before and after.
 const OF_CERTIFICATES: [&str; 3] = ["tls_cert", "tls_key", "tls_client_ca"];
 
-/// What is known once the server listens.
 #[derive(Debug)]
 pub struct Ready {
-    /// Where it listens.
     pub address: SocketAddr,
     /// The same as clients write it, as `http://127.0.0.1:8000`.
     pub url: String,
@@ -184,7 +182,6 @@ pub async fn serve_rest(
     Ok(())
 }
 
-/// What takes new settings.
 struct Reload<S> {
     /// Settings as they were read again.
     renewed: mpsc::Receiver<S>,
@@ -221,7 +218,6 @@ impl<S: Settings + Clone> Reload<S> {
     }
 }
 
-/// Reads the catalogue of events again.
 async fn renew_catalog(catalog: &EventCatalog, setting: config::EventCatalog) {
     let read = spawn_blocking(move || boot::catalog(&setting)).await;
     match read.map_err(anyhow::Error::from).flatten() {

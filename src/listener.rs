@@ -34,7 +34,6 @@ pub const MAX_NEW: usize = 1024;
 /// Until accepting is tried again.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(500);
 
-/// Limits of the listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Connections at once that have asked for something, WebSockets apart. The first request of a further one waits.
@@ -74,10 +73,8 @@ impl Default for Options {
     }
 }
 
-/// What the listener did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Connections that it took.
     pub accepted: u64,
     /// Connections that were still at work when the time to drain was over, and were dropped.
     pub dropped: usize,
@@ -100,7 +97,6 @@ impl Listener {
         Ok(Self { socket, address, certificates })
     }
 
-    /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -149,7 +145,6 @@ struct Server {
     accepted: u64,
 }
 
-/// What all connections share.
 struct Shared {
     app: Router,
     options: Options,

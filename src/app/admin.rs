@@ -32,9 +32,7 @@ const MAX_NEW: u32 = 100;
 /// A token that was made, and where its secret is.
 #[derive(Debug)]
 pub struct AdminToken {
-    /// The secret.
     pub secret: String,
-    /// The file that holds it.
     pub file: PathBuf,
     /// A file with a token that is not valid in this database. It was left as it is.
     pub foreign: Option<PathBuf>,

@@ -31,7 +31,6 @@ use crate::{
     telemetry::trace,
 };
 
-/// What the services are made of.
 pub(super) struct Services<H> {
     pub(super) handle: Handle,
     pub(super) packages: Arc<Packages>,
@@ -41,7 +40,6 @@ pub(super) struct Services<H> {
     pub(super) hosts: Arc<Hosts>,
     pub(super) catalog: EventCatalog,
     pub(super) health: H,
-    /// Where plugins dial.
     pub(super) link: Router,
     pub(super) draining: CancellationToken,
 }

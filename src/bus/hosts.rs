@@ -34,11 +34,9 @@ pub struct Bridge {
 
 /// What a plugin calls with, checked.
 pub struct Call {
-    /// The plugin.
     pub plugin: Arc<Plugin>,
     /// Its run; of an external plugin, its connection.
     pub run: RunId,
-    /// The parameters.
     pub params: Map<String, Value>,
 }
 
@@ -131,15 +129,12 @@ pub type HostId = u64;
 /// A call for an application.
 #[derive(Debug, Clone)]
 pub struct HostCall {
-    /// The call's id; the answer carries it.
     pub id: String,
     /// The plugin that calls.
     pub plugin: Arc<Plugin>,
     /// The run that calls, or the connection of an external plugin.
     pub run: RunId,
-    /// What it calls.
     pub method: String,
-    /// With what.
     pub params: Map<String, Value>,
     /// How long the plugin's call waits.
     pub timeout: Duration,
@@ -150,7 +145,6 @@ pub struct HostCall {
 /// What an application is told.
 #[derive(Debug, Clone)]
 pub enum HostEvent {
-    /// Answer this.
     Call(HostCall),
     /// Nobody waits for the answer to this call any longer.
     Cancelled(String),
@@ -159,7 +153,6 @@ pub enum HostEvent {
 /// What an application answers.
 pub type Answer = Result<Map<String, Value>, RpcError>;
 
-/// The serving applications.
 #[derive(Default)]
 pub struct Hosts(Mutex<Inner>);
 

@@ -22,7 +22,6 @@ const YES_OR_NO: &str = "BOOL";
 /// How alike a key in the file and a setting must be for it to be taken for a slip, of 1.
 const ALIKE: f64 = 0.8;
 
-/// One thing that can be set.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// Its name: the field, and the key in the file.
@@ -33,13 +32,10 @@ pub struct Setting {
     pub default: &'static str,
     /// What a value is called in the help.
     pub placeholder: &'static str,
-    /// What it is for.
     pub help: &'static str,
 }
 
-/// A struct whose fields are settings.
 pub trait Settings: Sized {
-    /// The settings, in the order of the fields.
     const ALL: &'static [Setting];
 
     /// Reads every setting and checks that they go together.
@@ -168,7 +164,6 @@ impl Given {
         }
     }
 
-    /// The value of a setting.
     pub(super) fn read<T: Value>(&self, setting: &'static str) -> Result<T, Error> {
         let (value, origin) = self.0.get(setting).cloned().unwrap_or_default();
         T::read(&value).ok_or_else(|| {
@@ -220,7 +215,6 @@ fn plain(value: &toml::Value) -> String {
     }
 }
 
-/// Environment variables by name.
 #[derive(Debug, Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
@@ -265,13 +259,11 @@ impl<S> Default for Flags<S> {
 }
 
 impl<S> Flags<S> {
-    /// The same with one more setting.
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.values.insert(name, value.into());
         self
     }
 
-    /// What the flag of a setting says, if it was given.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)
     }

@@ -41,7 +41,6 @@ macro_rules! value {
     };
 }
 
-/// A TOML string.
 fn quoted(text: &str) -> Option<String> {
     Some(serde_json::Value::from(text).to_string())
 }
@@ -170,7 +169,6 @@ const SIGNALS: [(&str, Signal); 7] = [
 /// What runs supervised plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuntimeProvider {
-    /// plugd, as processes on this machine.
     Local,
     /// Nothing: plugins are disabled altogether (CONTRACT 1.2).
     None,
@@ -193,7 +191,6 @@ impl std::fmt::Debug for Secret {
 /// The events that a manifest may say it consumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventCatalog {
-    /// Any name.
     Any,
     /// The 42 of CONTRACT section 12.
     Storyden,
@@ -219,7 +216,6 @@ impl EventCatalog {
     }
 }
 
-/// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
@@ -240,12 +236,9 @@ fn bytes(text: &str) -> Option<u64> {
     number.trim().parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// A user and a group by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PluginUser {
-    /// The user.
     pub uid: u32,
-    /// The group.
     pub gid: u32,
 }
 
@@ -256,7 +249,6 @@ fn user(text: &str) -> Option<PluginUser> {
     Some(PluginUser { uid: id(uid)?, gid: id(gid)? })
 }
 
-/// An http or https address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUrl(pub String);
 

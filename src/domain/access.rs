@@ -31,7 +31,6 @@ pub enum Permission {
 }
 
 impl Role {
-    /// Whether somebody of this role may do that.
     pub fn may(self, permission: Permission) -> bool {
         match self {
             Self::Admin => true,
@@ -44,22 +43,16 @@ impl Role {
 /// An access token without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessToken {
-    /// Its id.
     pub id: TokenId,
-    /// A name for people.
     pub name: String,
-    /// What it is good for.
     pub role: Role,
     /// SHA-256 of the secret. The secret is 256 random bits, so a plain hash is enough.
     pub hash: [u8; 32],
-    /// When it was made.
     pub created: Timestamp,
-    /// When it stops working.
     pub expires: Option<Timestamp>,
 }
 
 impl AccessToken {
-    /// Whether it still works at that time.
     pub fn is_valid_at(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }

@@ -16,12 +16,7 @@ pub enum DesiredChange {
     /// It should be stopped and started anew.
     Restart,
     /// It should run from this package.
-    ReplacePackage {
-        /// The package.
-        digest: Digest,
-        /// Its manifest.
-        manifest: Arc<Manifest>,
-    },
+    ReplacePackage { digest: Digest, manifest: Arc<Manifest> },
     /// It should run from the package before the present one, unless either is another by now.
     GoBack {
         /// The present package.

@@ -12,23 +12,18 @@ use super::{
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConfigurationSchema {
-    /// The fields, in the manifest's order.
     pub fields: Vec<Field>,
 }
 
-/// One field.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Field {
-    /// Its type.
     #[serde(rename = "type")]
     pub kind: FieldType,
     /// Key in the configuration. A field whose id is blank is for show: nothing is checked against it.
     #[serde(default)]
     pub id: String,
-    /// Label for a form.
     #[serde(default)]
     pub label: String,
-    /// Help for a form.
     #[serde(default)]
     pub description: String,
     /// What the plugin uses when nothing is set; plugd never fills it in.
@@ -36,25 +31,20 @@ pub struct Field {
     pub default: Option<Value>,
 }
 
-/// Type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FieldType {
-    /// A string.
     String,
     /// A number, whole or not.
     Number,
-    /// True or false.
     Boolean,
 }
 
 impl FieldType {
-    /// The type with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::String, Self::Number, Self::Boolean].into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Its name in a manifest.
     pub const fn name(self) -> &'static str {
         match self {
             Self::String => "string",

@@ -4,7 +4,6 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Characters of an xid.
 const XID_LEN: usize = 20;
 
 macro_rules! xid_newtype {
@@ -15,12 +14,10 @@ macro_rules! xid_newtype {
         pub struct $name([u8; 12]);
 
         impl $name {
-            /// The id's 12 bytes.
             pub const fn as_bytes(&self) -> &[u8; 12] {
                 &self.0
             }
 
-            /// The id with these 12 bytes.
             pub const fn from_bytes(bytes: [u8; 12]) -> Self {
                 Self(bytes)
             }
@@ -89,7 +86,6 @@ impl PluginId {
     }
 }
 
-/// The text is not a canonical xid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an xid: 20 characters of 0-9 and a-v are expected")]
 pub struct NotAnXid;
@@ -110,7 +106,6 @@ fn parse_canonical(text: &str) -> Result<[u8; 12], NotAnXid> {
 #[serde(into = "String", try_from = "String")]
 pub struct Digest(pub [u8; 32]);
 
-/// Prefix of a digest's text form.
 const DIGEST_PREFIX: &str = "sha256:";
 
 impl fmt::Display for Digest {
@@ -132,7 +127,6 @@ impl From<Digest> for String {
     }
 }
 
-/// The text is not a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a digest: \"sha256:\" and 64 hexadecimal digits are expected")]
 pub struct NotADigest;

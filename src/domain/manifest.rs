@@ -30,7 +30,6 @@ const MAX_CARRIED: usize = json::MAX_MESSAGE / 2 - 64 * 1024;
 pub struct Manifest {
     /// The plugin's own id; not the installation's.
     pub id: String,
-    /// Who wrote it.
     pub author: String,
     /// Its name, for a person.
     pub name: String,
@@ -40,13 +39,11 @@ pub struct Manifest {
     pub version: String,
     /// What a supervised plugin is started with, looked up on the path unless it has a slash; may be empty.
     pub command: String,
-    /// Arguments of the command.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
     /// Names of the events that it wants, each once, in its own order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events_consumed: Vec<String>,
-    /// The account that it asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Access>,
     /// What can be configured; none if there are no fields.
@@ -62,16 +59,12 @@ pub struct Manifest {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Access {
-    /// Handle of the account.
     pub handle: String,
-    /// Name of the account.
     pub name: String,
-    /// Names of the permissions that it asks for.
     pub permissions: Vec<String>,
     /// What the account says of itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bio: Option<String>,
-    /// Links that the account shows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<Link>,
     /// More, as the application likes it.
@@ -79,13 +72,10 @@ pub struct Access {
     pub metadata: Map<String, Value>,
 }
 
-/// A link that an account shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Link {
-    /// What it says.
     pub text: String,
-    /// Where it leads.
     pub url: String,
 }
 

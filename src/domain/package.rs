@@ -26,13 +26,11 @@ use super::{
 /// What is at most allowed of an archive (CONTRACT 6), sizes in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The archive itself.
     pub archive: u64,
     /// The manifest, uncompressed.
     pub manifest: u64,
     /// Files and folders together. The contract counts only files; folders must end somewhere too.
     pub entries: usize,
-    /// Files.
     pub files: usize,
     /// One file, uncompressed.
     pub file: u64,
@@ -45,7 +43,6 @@ const MIB: u64 = 1024 * 1024;
 /// Most bytes of a package's archive: 50 MiB.
 pub const MAX_ARCHIVE: u64 = 50 * MIB;
 
-/// The limits of every package.
 pub const LIMITS: Limits = Limits {
     archive: MAX_ARCHIVE,
     manifest: MAX_BYTES as u64,
@@ -64,9 +61,7 @@ const MAX_LINK: u64 = 4096;
 /// A package that keeps all rules.
 #[derive(Clone)]
 pub struct Package {
-    /// The manifest in it.
     pub manifest: Manifest,
-    /// Digest of its bytes.
     pub digest: Digest,
     /// The archive, byte for byte as it was uploaded.
     pub bytes: Bytes,
@@ -76,12 +71,10 @@ pub struct Package {
     pub folders: Vec<String>,
 }
 
-/// One file of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageFile {
     /// Where it belongs in the install directory: relative, cleaned, `/` between its parts.
     pub path: String,
-    /// Bytes of its contents.
     pub size: u64,
     /// Its permission bits, with at least the owner's right to read: 0o644 if the archive has none.
     pub mode: u32,
@@ -161,7 +154,6 @@ impl fmt::Debug for Package {
     }
 }
 
-/// Digest of a package's bytes.
 pub fn digest_of(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
 }

@@ -14,7 +14,6 @@ pub type Place = (u64, PluginId);
 /// One installation of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plugin {
-    /// The installation's id.
     pub id: PluginId,
     /// When it was installed, by a clock that may have been set back since.
     pub created: Timestamp,
@@ -78,7 +77,6 @@ impl Plugin {
 pub struct Desired {
     /// Who runs it; never changes.
     pub mode: Mode,
-    /// Its manifest.
     pub manifest: Arc<Manifest>,
     /// Its package; supervised plugins only.
     pub package: Option<Digest>,
@@ -86,11 +84,9 @@ pub struct Desired {
     pub previous_package: Option<PreviousPackage>,
     /// The package was gone back to. Should it fail, that is not taken back: the two would take turns for ever.
     pub is_restored: bool,
-    /// Its configuration.
     pub configuration: Arc<Map<String, Value>>,
     /// Counts the changes of the configuration; 0 when never set.
     pub configuration_revision: u64,
-    /// Whether it should run.
     pub active: ActiveState,
     /// The generation that last changed `active`: a waiter that asked for an earlier one has been superseded.
     pub active_generation: u64,
@@ -122,13 +118,11 @@ impl fmt::Debug for Desired {
 }
 
 impl Desired {
-    /// See [`Plugin::is_proven`].
     pub fn is_proven(&self, reported: &Reported) -> bool {
         let was_stable = self.package.is_some() && self.package == reported.proven_package;
         was_stable || self.is_restored
     }
 
-    /// The package before this one.
     pub fn previous_digest(&self) -> Option<Digest> {
         self.previous_package.as_ref().map(|previous| previous.digest)
     }
@@ -137,18 +131,13 @@ impl Desired {
 /// A package with its manifest, so that going back to it needs nothing else.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PreviousPackage {
-    /// The package.
     pub digest: Digest,
-    /// Its manifest.
     pub manifest: Arc<Manifest>,
 }
 
-/// What is reported of a plugin.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reported {
-    /// The state.
     pub state: State,
-    /// When it came into this state.
     pub since: Timestamp,
     /// The generation of what is desired that this answers to.
     pub observed_generation: u64,
@@ -161,9 +150,7 @@ pub struct Reported {
     /// Deaths of plugd in a row at which this plugin was in its start: not connected yet. See
     /// [`Plugin::was_in_its_start`].
     pub deaths_at_start: u32,
-    /// The run, if there is one.
     pub run: Option<RunId>,
-    /// Process id of the run's leader.
     pub pid: Option<u32>,
     /// It missed a proof of life.
     pub is_degraded: bool,
@@ -215,7 +202,6 @@ pub enum Mode {
     External,
 }
 
-/// Whether a plugin should run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActiveState {
@@ -226,7 +212,6 @@ pub enum ActiveState {
 }
 
 impl ActiveState {
-    /// Whether this is `Active`.
     pub fn is_active(self) -> bool {
         self == Self::Active
     }
@@ -257,7 +242,6 @@ pub enum State {
 pub struct Commit {
     /// Its place in the one order of all changes; the first is 1, and there are no gaps.
     pub revision: u64,
-    /// When it was committed.
     pub time: Timestamp,
     /// The state reported before it; none when the plugin is new.
     pub before: Option<State>,

@@ -36,22 +36,17 @@ const HOST: elf::Machine = if cfg!(target_arch = "aarch64") {
 /// Why the kernel will not run a file as a program. Its words continue a sentence: "the program can't run: …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// None of its permission bits allows it.
     #[error("none of its permission bits makes it executable")]
     NotExecutable,
-    /// There is nothing in it.
     #[error("it is an empty file")]
     Empty,
-    /// A script whose "#!" the kernel does not see.
     #[error("a byte order mark stands before its \"#!\": save it as UTF-8 without one")]
     ByteOrderMark,
-    /// A script in an encoding that the kernel does not know.
     #[error("it is text in UTF-16: save it as UTF-8 without a byte order mark")]
     Utf16,
     /// The carriage return belongs to the interpreter's name, and nothing has that name.
     #[error("its first line ends with CR LF, so that it asks for the program {0:?}: save it with LF line ends")]
     CarriageReturn(String),
-    /// A script that names nobody to run it.
     #[error("no interpreter follows the \"#!\" of its first line")]
     NoInterpreter,
     /// For another processor. A host that is set up to emulate that one runs it all the same.
@@ -71,9 +66,7 @@ pub enum Problem {
 /// What runs a program: it must be on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Runner {
-    /// The interpreter that a script names.
     Interpreter(PathBuf),
-    /// The dynamic loader that an ELF program names.
     Loader(PathBuf),
 }
 

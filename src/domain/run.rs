@@ -9,9 +9,7 @@ use super::text::shorten_to_bytes;
 /// How a process ended. Whether memory ran out can't be told without a cgroup of its own: then it is signal 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
-    /// Its exit code, if it exited.
     pub code: Option<i32>,
-    /// The signal that ended it, if one did.
     pub signal: Option<i32>,
 }
 
@@ -66,10 +64,8 @@ pub enum RunEvent {
     GroupEmptied,
     /// The time to die after a kill is over and these processes still live.
     Survived {
-        /// Their process ids.
         pids: Vec<u32>,
     },
-    /// It connected.
     Connected,
     /// Its connection ended. Comes exactly once for each, and last.
     Disconnected {

@@ -36,9 +36,7 @@ const MAX_SHOWN: usize = 200;
 pub struct Options {
     /// How long it may take in total, redirects included.
     pub timeout: Duration,
-    /// Most bytes of the package.
     pub max_bytes: u64,
-    /// Most redirects.
     pub max_redirects: usize,
     /// Whether loopback, private, unique-local and shared addresses may be asked too, and `localhost`: for closed
     /// networks and tests. Other special addresses, link-local ones above all, never are.

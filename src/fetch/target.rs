@@ -75,7 +75,6 @@ impl Target {
         self.url.port_or_known_default().unwrap_or_default()
     }
 
-    /// Whether its scheme is https.
     pub(super) fn is_tls(&self) -> bool {
         self.url.scheme() == "https"
     }
@@ -85,15 +84,12 @@ impl Target {
         &self.url[Position::BeforeHost..Position::AfterPort]
     }
 
-    /// Path and query.
     pub(super) fn path(&self) -> &str {
         &self.url[Position::BeforePath..Position::AfterQuery]
     }
 }
 
-/// Knows the addresses of names.
 pub(super) trait Resolver: Send + Sync {
-    /// Every address of a name.
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 

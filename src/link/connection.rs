@@ -208,7 +208,6 @@ async fn due(wake: Option<Instant>) {
     }
 }
 
-/// A connection that was taken.
 struct Attachment {
     events: SessionEvents,
     liveness: Liveness,
@@ -241,12 +240,10 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// WebSocket's close code.
     pub const fn code(self) -> u16 {
         self.row().0
     }
 
-    /// The text beside the code.
     pub const fn text(self) -> &'static str {
         self.row().1
     }
@@ -265,20 +262,15 @@ impl CloseReason {
 /// Said of a plugin that sends and does not read.
 const UNREAD: &str = "the plugin does not read what is sent to it";
 
-/// How a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
-    /// We close it.
     Ours(CloseReason),
     /// The plugin closes it, with this code.
     Theirs(Option<u16>),
-    /// A message was too long.
     TooLarge,
-    /// The plugin broke the protocol.
     Broken(String),
     /// Nothing can be written, for this reason.
     Unwritable(&'static str),
-    /// The plugin has gone.
     Lost(String),
 }
 

@@ -17,7 +17,6 @@ pub(super) enum Inbound {
     Malformed(Malformed),
 }
 
-/// A call of the host by the plugin.
 #[derive(Debug, PartialEq)]
 pub(super) struct Request {
     pub(super) id: RequestId,
@@ -26,7 +25,6 @@ pub(super) struct Request {
     pub(super) params: Value,
 }
 
-/// The answer to a call by the host.
 #[derive(Debug, PartialEq)]
 pub(super) struct Response {
     pub(super) id: String,
@@ -51,7 +49,6 @@ impl RequestId {
         matches!(value, Value::String(_) | Value::Number(_)).then_some(Self(value))
     }
 
-    /// The id as text.
     pub(super) fn to_text(&self) -> String {
         match &self.0 {
             Value::String(text) => text.clone(),

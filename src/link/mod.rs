@@ -33,7 +33,6 @@ pub use session::{Session, check_size};
 
 use crate::domain::{PluginId, RunEvent, RunId};
 
-/// Times of every link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// From one ping to the next.
@@ -57,7 +56,6 @@ impl Default for Options {
     }
 }
 
-/// What the route needs.
 #[derive(Clone)]
 pub(super) struct Route {
     pub(super) acceptor: Arc<dyn Acceptor>,
@@ -86,7 +84,6 @@ pub trait Acceptor: Send + Sync + 'static {
 pub struct Handshake {
     /// The id that it claims. Always there unless the token is an external one.
     pub plugin_id: Option<PluginId>,
-    /// Its token; not empty.
     pub token: String,
     /// Its `User-Agent`, or nothing.
     pub user_agent: String,
@@ -120,11 +117,8 @@ pub enum Credential {
     Epoch(u64),
 }
 
-/// A plugin that may connect.
 pub struct Authenticated {
-    /// The plugin.
     pub plugin: PluginId,
-    /// What proved it.
     pub credential: Credential,
     /// The token itself, to be spent.
     pub token: String,
@@ -138,7 +132,6 @@ impl fmt::Debug for Authenticated {
     }
 }
 
-/// A connection that was taken.
 pub struct Attached {
     /// Where to report what happens on it.
     pub events: SessionEvents,
@@ -164,10 +157,8 @@ pub trait Host: Send + Sync + 'static {
     fn call(&self, caller: Caller, method: String, params: Value) -> BoxFuture<'static, Result<Value, RpcError>>;
 }
 
-/// Who calls the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The plugin.
     pub plugin: PluginId,
     /// Its run; of an external plugin, its connection.
     pub run: RunId,
@@ -179,11 +170,9 @@ pub struct Caller {
     pub request_id: String,
 }
 
-/// A JSON-RPC error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (code {code})")]
 pub struct RpcError {
-    /// JSON-RPC's code.
     pub code: i64,
     /// For a person.
     pub message: String,
@@ -199,7 +188,6 @@ impl RpcError {
     /// The parameters are wrong.
     pub const INVALID_PARAMS: i64 = -32_602;
 
-    /// A failure in these words.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { code: Self::FAILED, message: message.into() }
     }
@@ -208,30 +196,20 @@ impl RpcError {
 /// Why a call of a plugin came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// There is no connection.
     #[error("the plugin is not connected")]
     NotConnected,
-    /// The connection ended before the answer came.
     #[error("the plugin went away before it answered: {0}")]
     Lost(String),
     /// No answer within this time. The plugin may still be at it.
     #[error("the plugin did not answer within {0:?}")]
     TimedOut(Duration),
-    /// The plugin answered with an error.
     #[error("the plugin refused: {0}")]
     Refused(RpcError),
-    /// The plugin's answer is not one.
     #[error("the plugin's answer can't be read: {0}")]
     Undecodable(String),
-    /// Too many messages wait for the plugin.
     #[error("too many messages are waiting for the plugin")]
     QueueFull,
     /// The message is longer than what every SDK accepts (CONTRACT 10.4); in bytes.
     #[error("the message has {bytes} bytes, a plugin accepts {limit}")]
-    TooLarge {
-        /// Of this message.
-        bytes: usize,
-        /// At most.
-        limit: usize,
-    },
+    TooLarge { bytes: usize, limit: usize },
 }

@@ -7,14 +7,11 @@ use tokio::time::Instant;
 
 use crate::domain::{RunEvent, text::shorten};
 
-/// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Send a ping.
     Ping,
     /// Report that the last one was missed.
     Miss,
-    /// Nothing yet.
     Wait,
 }
 

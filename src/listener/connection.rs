@@ -204,7 +204,6 @@ impl Requests {
     }
 }
 
-/// A request that is not answered to its end.
 struct Open(Arc<Requests>);
 
 impl Drop for Open {
@@ -236,7 +235,6 @@ impl HttpBody for Watched {
     }
 }
 
-/// A connection.
 struct Connection {
     stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     /// Something was sent to the client, who may not have read it yet.

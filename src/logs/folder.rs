@@ -38,17 +38,12 @@ const FOLDER: &str = "logs";
 const FOLDER_MODE: u32 = 0o755;
 const FILE_MODE: u32 = 0o640;
 
-/// An open log folder.
 pub(super) struct Folder(OwnedFd);
 
-/// A file found in the folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
-    /// Its name.
     pub(super) name: String,
-    /// Its inode.
     pub(super) inode: u64,
-    /// Its length in bytes.
     pub(super) length: u64,
 }
 
@@ -84,12 +79,10 @@ impl Folder {
         files::create_at(&self.0, name, FILE_MODE)
     }
 
-    /// Writes a small file, whole or not at all.
     pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         files::Replace { mode: FILE_MODE, is_durable: false }.file_at(&self.0, name, bytes)
     }
 
-    /// Renames a file.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(&self.0, from, &self.0, to)?)
     }

@@ -36,7 +36,6 @@ pub enum From {
 /// What is asked of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Which lines.
     pub filter: Filter,
     /// Go on with what comes.
     pub is_following: bool,

@@ -27,7 +27,6 @@ pub(super) type Epoch = xid::Id;
 /// A place in what a plugin printed: opaque to clients, good across rotations and restarts of plugd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogCursor {
-    /// The plugin.
     pub plugin: PluginId,
     /// The history that the position is of.
     pub(super) epoch: Epoch,
@@ -77,7 +76,6 @@ pub(super) struct Segment {
     pub(super) start: u64,
     /// Position after its last whole line.
     pub(super) end: u64,
-    /// The run that printed it, if that is known.
     pub(super) run: Option<RunId>,
 }
 
@@ -193,7 +191,6 @@ impl Layout {
         }
     }
 
-    /// Writes down the positions.
     pub(super) fn save(&self, folder: &Folder) -> io::Result<()> {
         let row = |of: &Segment| Row { inode: of.inode, start: of.start, offset: of.offset, run: of.run };
         let parts = self.segments.iter().map(row).collect();
@@ -202,7 +199,6 @@ impl Layout {
     }
 }
 
-/// What is remembered.
 #[derive(Default, Serialize, Deserialize)]
 struct Positions {
     epoch: String,

@@ -20,9 +20,7 @@ const CHARACTER: usize = 4;
 /// What a plugin's process printed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
-    /// Its standard output.
     Stdout,
-    /// Its standard error.
     Stderr,
 }
 

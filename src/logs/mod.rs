@@ -80,14 +80,12 @@ pub struct LogLine {
     pub time: Option<Timestamp>,
     /// What it was printed to; none as above.
     pub stream: Option<Stream>,
-    /// The run that printed it, if that is known.
     pub run: Option<RunId>,
 }
 
 /// Some lines, in the order printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogBatch {
-    /// The lines.
     pub lines: Vec<LogLine>,
     /// Lines are missing before these: they are no longer kept, or the disk did not take them.
     pub lines_lost: bool,
@@ -106,9 +104,7 @@ impl LogBatch {
 /// Whose output is captured.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// The plugin.
     pub plugin: PluginId,
-    /// The run.
     pub run: RunId,
     /// The run's token, which is not to be in the log; empty for none.
     pub secret: String,

@@ -145,7 +145,6 @@ pub(super) fn tail(output: &Output, lines: u32, filter: &Filter) -> io::Result<(
     })
 }
 
-/// A search for the last lines.
 struct Search<'a> {
     filter: &'a Filter,
     /// Lines that are still to be found,

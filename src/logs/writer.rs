@@ -34,9 +34,7 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// One plugin's output. All but [`Output::watch`] and the counters may block on the disk.
 pub(super) struct Output {
-    /// Whose it is.
     pub(super) id: PluginId,
-    /// The plugin's directory.
     pub(super) plugin: PathBuf,
     /// The longest line that is not cut into pieces, in bytes.
     pub(super) max_line: usize,

@@ -21,7 +21,6 @@ const ROBOT_RUN: &str = "robot_run";
 /// Code of an `access_get` that failed for any other reason than a manifest that does not ask for it (CONTRACT 13).
 const INTERNAL: i64 = -32_603;
 
-/// An identity with which a plugin calls the application's own API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// `sdbak_…`.

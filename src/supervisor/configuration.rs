@@ -21,9 +21,7 @@ const CONFIGURE: Duration = Duration::from_secs(30);
 /// A new configuration, and who wants it.
 #[derive(Debug, Clone)]
 pub struct NewConfiguration {
-    /// All of it.
     pub values: Map<String, Value>,
-    /// Who wants it.
     pub options: ChangeOptions,
 }
 

@@ -12,7 +12,6 @@ use tokio::sync::watch;
 
 use crate::domain::Commit;
 
-/// Commits held in memory.
 const RING: usize = 4_096;
 
 /// Commits that one read returns at the most.

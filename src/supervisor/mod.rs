@@ -46,7 +46,6 @@ use crate::{
     runtime::Runtime,
 };
 
-/// What the supervisor is made of.
 pub struct Parts {
     /// Remembers.
     pub store: Arc<dyn Store>,

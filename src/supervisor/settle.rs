@@ -84,7 +84,6 @@ fn reason(plugin: &Plugin) -> Reason {
     if is_missing { Reason::PackageNotFound } else { Reason::PluginFailed }
 }
 
-/// Not settled in time.
 pub(super) fn not_settled(plugin: &Plugin) -> Error {
     let state = format!("{:?}", plugin.reported.state).to_lowercase();
     Error::new(Reason::NotSettled, format!("not settled in time; the plugin is {state}"))

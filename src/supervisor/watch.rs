@@ -18,9 +18,7 @@ use crate::domain::{Commit, Error, Plugin, PluginId, Reason, Result, State, text
 /// A filter: OR within a field, AND across fields; an empty field lets everything through.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// These plugins.
     pub ids: HashSet<PluginId>,
-    /// Plugins in one of these states.
     pub states: HashSet<State>,
 }
 
@@ -65,7 +63,6 @@ impl Filter {
     }
 }
 
-/// Where a watch starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     /// With a snapshot.
@@ -74,19 +71,15 @@ pub enum Start {
     Live,
     /// After this revision of this history.
     After {
-        /// The history.
         epoch: String,
         /// The last revision that the client applied.
         revision: u64,
     },
 }
 
-/// What a watcher asks for.
 #[derive(Debug, Clone)]
 pub struct WatchQuery {
-    /// What it wants to see.
     pub filter: Filter,
-    /// Where it starts.
     pub start: Start,
     /// How often it hears that nothing happened.
     pub heartbeat: Duration,
@@ -94,12 +87,10 @@ pub struct WatchQuery {
     pub max_age: Option<Duration>,
 }
 
-/// What a watcher receives.
 #[derive(Debug, Clone)]
 pub enum Frame {
     /// First: the newest revision, and the newest one no longer kept.
     Opened {
-        /// The newest revision.
         head: u64,
         /// The newest revision no longer kept.
         compacted: u64,
@@ -115,9 +106,7 @@ pub enum Frame {
 /// One change as seen through the filter.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// What it is to this watcher.
     pub kind: ChangeKind,
-    /// The commit.
     pub commit: Arc<Commit>,
 }
 

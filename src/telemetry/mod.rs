@@ -29,19 +29,15 @@ use output::BackgroundWriter;
 /// The form of plugd's own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Text,
-    /// One JSON object a line.
     Json,
 }
 
-/// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// What the log should let through can't be read.
     #[error("log: {0:?} is no filter: {1}")]
     Filter(String, #[source] ParseError),
-    /// There is one already.
     #[error("can't start logging: {0}")]
     Start(#[from] TryInitError),
 }
@@ -50,7 +46,6 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Filter {
     handle: reload::Handle<EnvFilter, Registry>,
-    /// As it was written.
     text: String,
 }
 

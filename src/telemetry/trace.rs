@@ -47,7 +47,6 @@ impl TraceId {
         id
     }
 
-    /// The id's digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }

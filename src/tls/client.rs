@@ -24,9 +24,7 @@ pub struct Trust {
     pub authority: Option<PathBuf>,
     /// Whether any server is believed, whoever it is: for trying.
     pub is_blind: bool,
-    /// The client's own certificate, for servers that ask for one.
     pub certificate: Option<PathBuf>,
-    /// Its private key.
     pub key: Option<PathBuf>,
 }
 

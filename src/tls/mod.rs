@@ -40,7 +40,6 @@ pub enum Error {
         what: &'static str,
         /// Where it should be.
         path: PathBuf,
-        /// What is wrong with it.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -56,9 +55,7 @@ pub enum Error {
     /// What was made can't be kept.
     #[error("can't write {}: {source}", path.display())]
     Unwritable {
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
         #[source]
         source: io::Error,
     },

@@ -9,7 +9,6 @@ use crate::domain::{Desired, Digest, RunEvent, RunId};
 /// The moment of a step: what a pure function can't find out by itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
-    /// The time.
     pub now: Timestamp,
     /// An id that no run has had, for the run that this step may begin.
     pub fresh: RunId,
@@ -24,25 +23,18 @@ pub enum Event {
     GoBackFailed,
     /// The plugin was too slow for some events.
     EventsLost {
-        /// How many.
         count: u64,
     },
-    /// Somebody asked for the plugin to be deleted.
     DeletionRequested,
-    /// plugd shuts down.
     ShutdownRequested,
     /// A run did something; ignored if it is not the present one.
     Run {
-        /// The run.
         run: RunId,
-        /// What it did.
         event: RunEvent,
     },
     /// A deadline passed; ignored if it is not one of the present run.
     TimerFired {
-        /// The run.
         run: RunId,
-        /// The deadline.
         timer: Timer,
     },
 }
@@ -73,11 +65,9 @@ pub enum Effect {
     SpawnProcess,
     /// Send the stop signal to the group, or cancel the spawn.
     SignalGroup,
-    /// Kill the group.
     KillGroup,
     /// Set the deadline, in place of the one before.
     Arm(Timer, Duration),
-    /// Take the deadline away.
     Disarm,
     /// Close the connection, if there is one.
     CloseConnection,

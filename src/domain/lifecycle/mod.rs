@@ -40,7 +40,6 @@ const GO_BACK_AGAIN: Duration = Duration::from_secs(5);
 /// Key in the details of a stopping plugin: the state that it left.
 pub const STOPPING_FROM: &str = "stopping_from";
 
-/// The lifecycle of one plugin.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     mode: Mode,
@@ -111,7 +110,6 @@ impl Lifecycle {
         }
     }
 
-    /// What is to be reported of the plugin now.
     pub fn reported(&self) -> &Reported {
         &self.reported
     }
@@ -121,7 +119,6 @@ impl Lifecycle {
         self.run
     }
 
-    /// Whether the plugin may connect now.
     pub fn accepts_connections(&self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. })
     }

@@ -19,7 +19,6 @@ pub(super) enum Kind {
     Text(Rule),
     /// One of these words; the text is said of anything else.
     OneOf(&'static [&'static str], &'static str),
-    /// True or false.
     Flag,
     /// Anything.
     Any,

@@ -15,7 +15,6 @@ use crate::domain::{
     text::shorten,
 };
 
-/// An open archive.
 pub(super) type Archive<'a> = ZipArchive<Metered<'a>>;
 
 /// Reads that opening may take. An entry of the directory takes a few, and searching 50 MiB for the directory 51,200;
@@ -104,7 +103,6 @@ const PREFIX: &str = "The provided plugin file is invalid: ";
 /// Characters of an entry's name that are repeated.
 const MAX_SHOWN: usize = 200;
 
-/// Why a package is refused.
 #[derive(Debug)]
 pub(super) struct Refusal {
     entry: Option<String>,
@@ -112,12 +110,10 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// The archive as a whole is at fault.
     pub(super) fn archive(why: impl Into<String>) -> Self {
         Self { entry: None, why: why.into() }
     }
 
-    /// One entry is at fault.
     pub(super) fn entry(name: &str, why: impl Into<String>) -> Self {
         Self { entry: Some(shorten(name, MAX_SHOWN)), why: why.into() }
     }

@@ -31,7 +31,6 @@ const MAX_PATH: usize = 1024;
 /// What is said of a path that leaves the install directory.
 pub(super) const ESCAPES: &str = "archive entry escapes extraction directory";
 
-/// The files and folders of an archive.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     /// Files, in the archive's order.
@@ -47,11 +46,9 @@ pub(super) struct Layout {
 /// A file and its place in the archive.
 #[derive(Debug)]
 pub(super) struct Planned {
-    /// Index in the archive.
     pub(super) index: usize,
     /// It is a symbolic link in the archive, and becomes an ordinary file with the link's text (CONTRACT 6).
     pub(super) is_link: bool,
-    /// The file.
     pub(super) file: PackageFile,
 }
 

@@ -35,10 +35,8 @@ const CHANGEABLE: Mode = Mode::RWXU;
 /// Names tried for what is in a package's way before it gets one that nobody could read or guess.
 pub(super) const MAX_ASIDE: u32 = 1000;
 
-/// A user and a group.
 pub(super) type Owner = Option<(u32, u32)>;
 
-/// One folder.
 #[derive(Debug)]
 pub(super) struct Dir {
     descriptor: OwnedFd,
@@ -292,7 +290,6 @@ impl Inside {
         cleaned.map_err(|why| format!("the path {path:?} is not allowed in a package: {why}"))
     }
 
-    /// The folder that holds it; `None` is the install directory itself.
     pub(super) fn parent(&self) -> Option<Self> {
         self.0.rsplit_once('/').map(|(parent, _)| Self(parent.to_owned()))
     }
@@ -302,12 +299,10 @@ impl Inside {
         std::iter::successors(self.parent(), Self::parent)
     }
 
-    /// Its last name.
     pub(super) fn name(&self) -> &str {
         self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
     }
 
-    /// Its names from the top.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')
     }

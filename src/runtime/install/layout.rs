@@ -198,12 +198,9 @@ fn lock(digest: Digest) -> String {
     format!("{}\n", digest.split_once(':').map_or(&*digest, |(_, digits)| digits))
 }
 
-/// What a package brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Marker {
-    /// The package.
     pub(super) digest: Digest,
-    /// Its files.
     pub(super) files: Vec<MarkedFile>,
     /// Folders that it wants even where no file is in them.
     pub(super) folders: Vec<Inside>,
@@ -211,7 +208,6 @@ struct Marker {
     pub(super) dirs: BTreeSet<Inside>,
 }
 
-/// One file of a package.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct MarkedFile {
     pub(super) path: Inside,
@@ -255,7 +251,6 @@ struct Plan {
     pub(super) marker: Marker,
 }
 
-/// What a package holds.
 #[derive(Debug)]
 pub(super) struct Contents {
     pub(super) digest: Digest,

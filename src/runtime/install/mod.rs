@@ -29,7 +29,6 @@ const STAGING: &str = ".staging";
 /// Folder inside the plugin folder of what is being deleted.
 const TRASH: &str = ".trash";
 
-/// The files of a package.
 pub trait PackageFiles: Send + Sync {
     /// Hands every file to `sink`: its path inside the package, its permission bits (0 when the archive has none) and
     /// its contents.
@@ -64,14 +63,12 @@ pub(crate) struct Wanted {
 /// Where installations are, and who owns what is in them.
 #[derive(Debug, Clone)]
 pub(crate) struct Installations {
-    /// The folder of install directories.
     pub(crate) root: PathBuf,
     /// User and group of the plugins' processes, when they are not plugd's own.
     pub(crate) owner: Option<(u32, u32)>,
 }
 
 impl Installations {
-    /// The install directory of a plugin.
     pub(crate) fn dir(&self, plugin: PluginId) -> PathBuf {
         self.root.join(plugin.to_string())
     }
@@ -146,10 +143,8 @@ pub(crate) enum Step {
 /// Called after each step; an error stops the work there.
 pub(crate) type Checkpoint<'a> = &'a dyn Fn(Step) -> Result<()>;
 
-/// Why a package could not be laid out.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
-    /// The package is at fault.
     #[error("bad package: {0}")]
     Package(String),
     /// The disk is at fault: `cannot write lib/x: No space left on device`.

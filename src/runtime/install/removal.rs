@@ -47,7 +47,6 @@ pub(super) fn remove_until(path: &Path, deadline: Instant) -> io::Result<()> {
     Ok(unlinkat(&above, name, AtFlags::REMOVEDIR)?)
 }
 
-/// The emptying of one folder.
 struct Removal {
     top: OwnedFd,
     deadline: Instant,
@@ -55,7 +54,6 @@ struct Removal {
     progress: Cell<u64>,
     /// Names given to what was lifted.
     names: Cell<u64>,
-    /// What went wrong last.
     failure: Cell<Option<Errno>>,
 }
 

@@ -33,7 +33,6 @@ impl Staging {
         Self { dir, owner }
     }
 
-    /// Where the plan is.
     pub(super) fn plan(&self) -> PathBuf {
         self.dir.join("plan.json")
     }
@@ -53,7 +52,6 @@ impl Staging {
         self.dir.join(index.to_string())
     }
 
-    /// Deletes all of it.
     pub(super) fn clear(&self) -> Result<()> {
         remove_tree(&self.dir).map_err(|error| InstallError::disk("remove", &self.dir, &error))
     }
@@ -65,7 +63,6 @@ impl Staging {
         fs::set_permissions(&self.dir, Permissions::from_mode(0o700)).map_err(cannot)
     }
 
-    /// Unpacks a package here.
     pub(super) fn unpack(
         &self,
         digest: Digest,

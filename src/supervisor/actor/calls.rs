@@ -19,7 +19,6 @@ const PLUGD: &str = "plugd";
 /// Who changes what is desired of a plugin, and what they know of it.
 #[derive(Debug, Clone, Default)]
 pub struct ChangeOptions {
-    /// The name of the token that asked.
     pub author: String,
     /// The generation that must be desired still, if the caller cares.
     pub if_generation: Option<u64>,
@@ -42,7 +41,6 @@ pub(in crate::supervisor) enum Goal {
     SettledWithPackage,
 }
 
-/// A change of what is desired.
 pub(in crate::supervisor) struct Amend {
     pub change: DesiredChange,
     pub goal: Goal,
