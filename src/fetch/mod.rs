@@ -10,7 +10,6 @@
 //! Each redirect passes the same checks as the first address. No environment variable changes whom plugd asks: with a
 //! proxy, the addresses that it dials would be beyond any check.
 
-mod address;
 mod http;
 mod target;
 #[cfg(test)]

@@ -11,7 +11,6 @@ mod actor;
 mod configuration;
 mod connections;
 mod handle;
-mod hub;
 mod packages;
 mod registry;
 mod settle;

@@ -16,8 +16,8 @@ use tokio::{
 
 use super::{
     actor::{Call, Goal, Message},
-    hub::Hub,
     settle::{Committed, Waiters, Wanted},
+    watch::Hub,
 };
 use crate::{
     domain::{Commit, Error, Plugin, PluginId, Result, plugin::Place},

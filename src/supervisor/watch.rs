@@ -1,8 +1,10 @@
-//! One watcher: a cursor, a filter, and what comes next.
+//! The hub, which has the newest commits in a shared ring, and its watchers, each with a cursor, a filter and what comes next.
+//!
+//! Publishing never waits for a watcher. Watchers pull, and one that falls behind the ring reads the journal instead.
 
 use std::{
     collections::{HashSet, VecDeque},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -12,8 +14,54 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Projection, Store, hub::BATCH};
+use super::{Projection, Store};
 use crate::domain::{Commit, Error, Plugin, PluginId, Reason, Result, State, text::shorten};
+
+const RING: usize = 4_096;
+
+/// Commits that one read returns at the most.
+const BATCH: usize = 256;
+
+pub(super) struct Hub {
+    ring: RwLock<VecDeque<Arc<Commit>>>,
+    head: watch::Sender<u64>,
+}
+
+impl Hub {
+    pub(super) fn new(head: u64) -> Self {
+        Self { ring: RwLock::default(), head: watch::Sender::new(head) }
+    }
+
+    pub(super) fn publish(&self, commits: &[Arc<Commit>]) {
+        let Some(last) = commits.last() else { return };
+        {
+            let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+            ring.extend(commits.iter().cloned());
+            let excess = ring.len().saturating_sub(RING);
+            ring.drain(..excess);
+        }
+        self.head.send_replace(last.revision);
+    }
+
+    /// The newest revision, and a signal when there is a newer one.
+    fn head(&self) -> watch::Receiver<u64> {
+        self.head.subscribe()
+    }
+
+    /// The next commits after a revision, at most [`BATCH`], and none at the head. `None` when the ring no longer has the
+    /// next one: the journal may.
+    fn read_after(&self, revision: u64) -> Option<Vec<Arc<Commit>>> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let head = *self.head.borrow();
+        if revision >= head {
+            return Some(Vec::new());
+        }
+        // Revisions have no gaps: the place of one in the ring can be reckoned.
+        let oldest = ring.front().filter(|oldest| oldest.revision <= revision + 1)?;
+        let skip = usize::try_from(revision + 1 - oldest.revision).unwrap_or(usize::MAX);
+        Some(ring.iter().skip(skip).take(BATCH).cloned().collect())
+    }
+}
 
 /// A filter: OR within a field, AND across fields; an empty field lets everything through.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,6 @@
 //! Who plugd is, and whom it believes: the certificates of its listeners and of its clients.
 
 mod client;
-mod self_signed;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -19,8 +18,7 @@ use tokio_rustls::rustls::{
 use crate::{domain::text::unmarked, files};
 
 pub use client::{Trust, endpoint};
-pub use self_signed::SelfSigned;
-pub use server::{Certificates, Files, ServerTls};
+pub use server::{Certificates, Files, SelfSigned, ServerTls};
 
 /// Why certificates can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -8,11 +8,7 @@ use std::{
 
 use zip::{CompressionMethod, read::ZipFileEntry};
 
-use super::{
-    super::error::Result,
-    Limits, PackageFile,
-    archive::{Archive, Refusal},
-};
+use super::{super::error::Result, Archive, Limits, PackageFile, Refusal};
 
 /// Bits of a Unix mode that say what kind of file it is.
 const KIND: u32 = 0o170_000;

@@ -239,3 +239,19 @@ fn a_byte_order_mark_is_no_part_of_a_manifest_and_other_encodings_are_named() {
     let utf16: Vec<u8> = json.encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert!(parse(&utf16).unwrap_err().message.contains("UTF-16"));
 }
+
+#[test]
+fn what_may_not_be_read_any_more_is_not_read() {
+    use std::{
+        cell::Cell,
+        io::{Cursor, Read},
+        rc::Rc,
+    };
+    let left = Rc::new(Cell::new(2));
+    let mut reader = super::Metered { inner: Cursor::new(b"abc"), left: Rc::clone(&left) };
+    let mut buffer = [0; 1];
+    assert_eq!((reader.read(&mut buffer).unwrap(), reader.read(&mut buffer).unwrap()), (1, 1));
+    assert!(reader.read(&mut buffer).is_err());
+    left.set(1);
+    assert_eq!(reader.read(&mut buffer).unwrap(), 1);
+}

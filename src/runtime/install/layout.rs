@@ -11,9 +11,8 @@ use rustix::fs::CWD;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Checkpoint, InstallError, PackageFiles, Result, Step,
+    Checkpoint, InstallError, PackageFiles, Result, Staging, Step,
     dir::{Dir, Inside, OWN_DIR, Owner, unless_spoiled},
-    stage::Staging,
 };
 use crate::{domain::Digest, files};
 
