@@ -170,7 +170,7 @@ async fn deliver(queue: &mut mpsc::Receiver<Waiting>, session: &Session, slot: &
     }
 }
 
-/// For ever, also while the plugin takes its time for one event: it is the slow ones that lose some.
+/// Goes on also while the plugin works on one event, as it is the slow plugins that lose some.
 async fn report_losses(slot: &Slot) {
     let mut reports = interval(LOSS_REPORT);
     loop {

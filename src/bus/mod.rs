@@ -59,7 +59,7 @@ pub async fn call(
     answer.and_then(check_result).map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
 }
 
-/// What plugd calls by itself has to do with what it stores and reports: nobody does that behind its back. A name is kept
+/// What plugd calls by itself changes what it stores and reports, so nobody else calls that. A name is kept
 /// until the call is answered.
 fn check_method(method: &str) -> Result<()> {
     if method.chars().count() > MAX_METHOD {

@@ -132,7 +132,7 @@ impl Manifest {
         checker.outcome().map(|()| manifest)
     }
 
-    /// An event that comes twice would be delivered twice, or wedge the session as it did in Storyden (CONTRACT 19,
+    /// An event that comes twice would be delivered twice, or block the session as it did in Storyden (CONTRACT 19,
     /// defect 11), so only the first is kept.
     fn normalised(mut self) -> Self {
         let mut seen = HashSet::new();

@@ -149,7 +149,7 @@ fn check_address(address: IpAddr, is_private_allowed: bool) -> Result<(), Refusa
     })
 }
 
-/// Says what kind of address it is but not which: what private names resolve to is nobody's business.
+/// Says what kind of address it is but not which: what private names resolve to is not told.
 fn refused(target: &Target, refusal: Refusal) -> Error {
     let host = target.shown_host();
     let remedy = if refusal.is_private() { ", unless plugd is started with --fetch-private" } else { "" };

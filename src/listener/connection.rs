@@ -2,7 +2,7 @@
 //!
 //! A socket that is closed with bytes in it that nobody read is reset, and a reset makes the client's side forget what
 //! it has not read yet: the answer to an upload that was refused, or the close frame that says why. So a connection on
-//! which something was said is closed in our direction only, and what still comes is thrown away for a while.
+//! which something was said is closed in our direction only, and what still comes is dropped for a while.
 
 use std::{
     convert::Infallible,
@@ -65,7 +65,7 @@ pub(super) type Builder = auto::Builder<TokioExecutor>;
 const LINGER: Duration = Duration::from_secs(10);
 /// What it may send meanwhile, in bytes; more than the largest message and the largest package have.
 const MAX_DISCARDED: u64 = 64 << 20;
-/// Connections that linger at once. They are nobody's any longer, so they are counted here; a further one is closed.
+/// Connections that linger at once. They are no longer counted elsewhere; a further one is closed.
 static LINGERING: Semaphore = Semaphore::const_new(64);
 
 pub(super) fn builder(options: &Options) -> Builder {

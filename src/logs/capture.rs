@@ -26,8 +26,8 @@ const MASK: &[u8] = b"[token]";
 pub(super) async fn capture(output: Arc<Output>, source: Source, [stdout, stderr]: [pipe::Receiver; 2]) {
     let mut capture = Capture::new(output, source.run);
     let mask = Mask(source.secret.into_bytes());
-    let mut stdout = Tap::new(stdout, Stream::Stdout);
-    let mut stderr = Tap::new(stderr, Stream::Stderr);
+    let mut stdout = Pipe::new(stdout, Stream::Stdout);
+    let mut stderr = Pipe::new(stderr, Stream::Stderr);
     while stdout.pipe.is_some() || stderr.pipe.is_some() {
         capture.start_write();
         let may_read = capture.ready.len() < MAX_READY || capture.is_stalled;
@@ -42,7 +42,7 @@ pub(super) async fn capture(output: Arc<Output>, source: Source, [stdout, stderr
 }
 
 /// One of the pipes.
-struct Tap {
+struct Pipe {
     /// None when it has ended.
     pipe: Option<pipe::Receiver>,
     stream: Stream,
@@ -50,7 +50,7 @@ struct Tap {
     partial: Vec<u8>,
 }
 
-impl Tap {
+impl Pipe {
     fn new(pipe: pipe::Receiver, stream: Stream) -> Self {
         Self { pipe: Some(pipe), stream, partial: Vec::new() }
     }
@@ -88,7 +88,7 @@ struct Capture {
     /// Records that were not given to a write yet.
     ready: Vec<u8>,
     /// Bytes dropped before these.
-    shed: u64,
+    dropped: u64,
     /// The write under way.
     write: Option<JoinHandle<()>>,
     /// The write under way takes so long that what comes is dropped.
@@ -99,22 +99,22 @@ impl Capture {
     fn new(output: Arc<Output>, run: RunId) -> Self {
         let begin = Arc::clone(&output);
         let write = Some(tokio::task::spawn_blocking(move || begin.rotate()));
-        Self { output, run, ready: Vec::new(), shed: 0, write, is_stalled: false }
+        Self { output, run, ready: Vec::new(), dropped: 0, write, is_stalled: false }
     }
 
     /// Makes records of the whole lines that a pipe has, and of its last words when it ends.
-    fn take(&mut self, tap: &mut Tap, mask: &Mask) {
-        let new = tap.read();
-        mask.apply(&mut tap.partial, new);
-        let (max_line, is_last) = (self.output.max_line, tap.pipe.is_none());
+    fn take(&mut self, from: &mut Pipe, mask: &Mask) {
+        let new = from.read();
+        mask.apply(&mut from.partial, new);
+        let (max_line, is_last) = (self.output.max_line, from.pipe.is_none());
         let end = match is_last {
-            false => line::whole(&tap.partial[..mask.settled(&tap.partial)], max_line),
-            true => tap.partial.len(),
+            false => line::whole(&from.partial[..mask.settled(&from.partial)], max_line),
+            true => from.partial.len(),
         };
-        let printed = Printed { bytes: &tap.partial[..end], is_last, max_line };
-        line::record(&mut self.ready, (Timestamp::now(), tap.stream), printed);
+        let printed = Printed { bytes: &from.partial[..end], is_last, max_line };
+        line::record(&mut self.ready, (Timestamp::now(), from.stream), printed);
         // A plugin that prints nothing holds no memory for it.
-        tap.partial = tap.partial[end..].to_vec();
+        from.partial = from.partial[end..].to_vec();
         self.drop_surplus();
     }
 
@@ -122,16 +122,16 @@ impl Capture {
     fn start_write(&mut self) {
         if self.write.is_none() && !self.ready.is_empty() {
             let (output, run) = (Arc::clone(&self.output), self.run);
-            let (shed, records) = (std::mem::take(&mut self.shed), std::mem::take(&mut self.ready));
-            self.write = Some(tokio::task::spawn_blocking(move || output.append(Some(run), shed, &records)));
+            let (dropped, records) = (std::mem::take(&mut self.dropped), std::mem::take(&mut self.ready));
+            self.write = Some(tokio::task::spawn_blocking(move || output.append(Some(run), dropped, &records)));
         }
     }
 
     /// Drops the records when there is no room for more.
     fn drop_surplus(&mut self) {
         if self.is_stalled && self.ready.len() >= MAX_READY {
-            self.output.shed(&self.ready);
-            self.shed += self.ready.len() as u64;
+            self.output.note_dropped(&self.ready);
+            self.dropped += self.ready.len() as u64;
             self.ready = Vec::new();
         }
     }
@@ -141,8 +141,8 @@ impl Capture {
             self.start_write();
             written(&mut self.write).await;
         }
-        let Self { output, shed, .. } = self;
-        settle(tokio::task::spawn_blocking(move || output.finish(shed))).await;
+        let Self { output, dropped, .. } = self;
+        settle(tokio::task::spawn_blocking(move || output.finish(dropped))).await;
     }
 }
 

@@ -161,7 +161,7 @@ impl Logs {
     }
 
     /// Waits until all captures have ended and what came is written: the last step of a shutdown, when all plugins are
-    /// stopped. Give it a deadline: a stray process may hold its pipe open.
+    /// stopped. Give it a deadline: a process that is left over may hold its pipe open.
     pub async fn drained(&self) {
         self.inner.captures.close();
         self.inner.captures.wait().await;
@@ -191,7 +191,7 @@ impl Logs {
         follow::merge(self.clone(), starts, now, query)
     }
 
-    /// Ends the streams of a plugin that is deleted. What it still prints is thrown away.
+    /// Ends the streams of a plugin that is deleted. What it still prints is dropped.
     pub fn remove(&self, plugin: PluginId) {
         if let Some(output) = self.outputs().remove(&plugin) {
             output.removed.cancel();

@@ -79,17 +79,17 @@ impl Output {
 
     /// These records are dropped because the disk is too slow for them. Does not wait for it; the next write is told how
     /// many bytes they were.
-    pub(super) fn shed(&self, records: &[u8]) {
+    pub(super) fn note_dropped(&self, records: &[u8]) {
         self.lose(records, "it prints faster than the disk writes");
     }
 
-    /// Writes whole records of a run, before which so many bytes were shed; counts those that the disk does not take.
-    pub(super) fn append(&self, run: Option<RunId>, shed: u64, records: &[u8]) {
+    /// Writes whole records of a run, before which so many bytes were dropped; counts those that the disk does not take.
+    pub(super) fn append(&self, run: Option<RunId>, dropped: u64, records: &[u8]) {
         if self.removed.is_cancelled() {
             return;
         }
         let mut writer = self.writer();
-        writer.lose(shed);
+        writer.lose(dropped);
         match writer.append(run, records) {
             Ok(()) if self.is_failing.swap(false, Relaxed) => {
                 let (folder, lost) = (self.plugin.display(), self.lost());
@@ -104,9 +104,9 @@ impl Output {
         }
     }
 
-    /// Puts the file away when a run has ended, after which so many bytes were shed.
-    pub(super) fn finish(&self, shed: u64) {
-        self.append(None, shed, &[]);
+    /// Puts the file away when a run has ended, after which so many bytes were dropped.
+    pub(super) fn finish(&self, dropped: u64) {
+        self.append(None, dropped, &[]);
         self.rotate();
     }
 

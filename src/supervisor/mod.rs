@@ -64,7 +64,7 @@ pub struct Parts {
     pub on_deleted: Box<dyn Fn(&Plugin) + Send + Sync>,
 }
 
-/// Starts an actor for every plugin that comes, and ends them all.
+/// Starts an actor for every plugin, and stops them all.
 pub struct Supervisor {
     projection: Arc<Projection>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,

@@ -82,7 +82,7 @@ impl Shared {
         let mut told = 0;
         loop {
             let bytes = self.take();
-            // A reader that has gone away is nobody's concern: it may be back, or plugd goes on without.
+            // A reader that has gone away may be back, or plugd goes on without.
             let _ = target.write_all(&bytes).and_then(|()| target.flush());
             let dropped = self.written();
             if dropped != told {

@@ -74,7 +74,7 @@ fn is_hex(text: &str, length: usize) -> bool {
 }
 
 /// A layer that gives a request its trace: in its headers and its extensions, in what is logged meanwhile, and in the
-/// answer. How requests end is logged: what was refused or failed for everybody to see, the others for who looks closely.
+/// answer. How requests end is logged: what was refused or failed as information, the others for debugging.
 pub async fn traced(mut request: Request, next: Next) -> Response {
     if request.extensions().get::<TraceId>().is_some() {
         // A layer further out was here.

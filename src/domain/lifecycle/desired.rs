@@ -93,7 +93,7 @@ impl Lifecycle {
 
     fn restart(&mut self, moment: Moment) {
         match self.phase {
-            // The delay is skipped, what is held against the plugin is kept.
+            // The delay is skipped, and the failures are still counted.
             Phase::Restarting => self.launch(moment),
             _ => self.begin_anew(moment),
         }

@@ -22,8 +22,8 @@ use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, Stage, Stat
 
 /// Deaths of plugd during the start of a plugin, one after the other, after which it is not started again by itself.
 ///
-/// Counted are only those at which the plugin was starting or connecting, so that a `kill -9` or a power cut is held against
-/// none that ran. All that start together are in their start together: so whoever was there twice is tried alone
+/// Counted are only those at which the plugin was starting or connecting, so that a `kill -9` or a power cut counts
+/// against none that ran. All that start together are in their start together: so whoever was there twice is tried alone
 /// (`supervisor::actor`), and the third death finds one of them. Connecting, a request to start it, and another package
 /// begin the count afresh.
 pub const MAX_DEATHS_AT_START: u32 = 3;
@@ -185,7 +185,7 @@ impl Lifecycle {
         self.effects.push(Effect::SpawnProcess);
     }
 
-    /// A new run of a plugin of which nothing is held against.
+    /// A new run, with nothing counted of the earlier ones.
     fn launch_afresh(&mut self, moment: Moment) {
         self.reported.restarts = 0;
         self.reported.deaths_at_start = 0;
@@ -301,7 +301,7 @@ impl Lifecycle {
         let listed = if listed.is_empty() { "that it left".to_owned() } else { listed };
         let failure = Failure::new(Stage::Stop, format!("processes {listed} can't be killed"));
         self.note_failure(failure.with("pids", json!(pids[..pids.len().min(MAX_PIDS)])));
-        // A deletion is not carried out later behind the back of a caller who was told that it failed.
+        // A deletion is not carried out later, as its caller was told that it failed.
         let then = if then == Then::Delete { Then::Disable } else { then };
         let is_shutdown = then == Then::Shutdown;
         self.enter(now, Phase::Error { survivors: Some(then) });

@@ -85,8 +85,8 @@ impl Fixture {
     }
 
     /// Writes these lines of a run as a capture does.
-    fn append(&self, shed: u64, text: &str) {
-        self.logs.output(self.plugin).append(None, shed, &records(text, MAX_LINE));
+    fn append(&self, dropped: u64, text: &str) {
+        self.logs.output(self.plugin).append(None, dropped, &records(text, MAX_LINE));
     }
 
     fn layout(&self) -> Arc<Layout> {

@@ -105,7 +105,7 @@ impl Removal {
     }
 
     /// Empties a folder, then one of those that were in it, and so on down to the end. The others are at the top, or
-    /// are come upon in the next pass.
+    /// are found in the next pass.
     fn descend(&self, folder: OwnedFd) {
         let mut next = Some(Full { descriptor: folder, name: None });
         while let Some(folder) = next {

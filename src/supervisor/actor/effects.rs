@@ -15,7 +15,7 @@ use crate::{
     supervisor::configuration,
 };
 
-/// How far a backoff strays, so that plugins that fell together do not rise together.
+/// By how much a backoff varies, so that plugins that failed together are not restarted together.
 const JITTER: f64 = 0.1;
 
 /// Events of a run that may wait for the actor. No run has more than three: spawned, exited, emptied.
