@@ -16,7 +16,7 @@ use super::{
     options::{Options, Output, When},
 };
 pub(super) use crate::domain::text::{sanitize, sanitize_line};
-use crate::{domain::text::is_unsafe, telemetry::output::BackgroundWriter};
+use crate::{domain::text::is_unsafe, telemetry::BackgroundWriter};
 
 /// A shared place to print to.
 type Sink = Arc<Mutex<dyn Write + Send>>;

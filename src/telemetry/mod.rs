@@ -1,12 +1,25 @@
 //! What plugd tells of itself: its log, to standard error, for people or as JSON; and the traces that requests belong to.
+//!
+//! Whoever prints never waits for whoever reads. A reader that stops (a pipe that nobody empties, a collector of logs that
+//! hangs, a frozen terminal) makes each write wait for ever, with a lock that everybody needs who prints. So a thread writes,
+//! and what it can't keep up with is dropped and counted. (The crate `tracing-appender` does the same, but when it ends it
+//! prints to standard output if its queue is full, and so waits for just that reader; and its queue has no limit in bytes.)
 
-pub mod output;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     panic,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
 };
 
 use tracing::field::Field;
@@ -24,7 +37,6 @@ use tracing_subscriber::{
 };
 
 use crate::domain::text::sanitize;
-use output::BackgroundWriter;
 
 /// The form of plugd's own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,36 +117,87 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug) ->
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
+/// Bytes that wait for a reader at most; what is more is dropped.
+const MAX_WAITING: usize = 1 << 20;
 
-    use super::*;
+/// How long what was printed last may take to be read when the process ends.
+const FINISH: Duration = Duration::from_secs(2);
 
-    #[derive(Clone, Default)]
-    struct Printed(Arc<Mutex<Vec<u8>>>);
+/// A place to print to that never blocks and never fails. Each write is taken or dropped as a whole.
+#[derive(Clone)]
+pub struct BackgroundWriter {
+    pieces: mpsc::Sender<Piece>,
+    counts: Arc<Counts>,
+}
 
-    impl io::Write for Printed {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
+enum Piece {
+    Bytes(Vec<u8>),
+    /// Answered once everything before it is written.
+    End(mpsc::Sender<()>),
+}
 
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+#[derive(Default)]
+struct Counts {
+    /// Bytes that wait.
+    waiting: AtomicUsize,
+    /// Writes that were dropped, ever.
+    dropped: AtomicU64,
+}
+
+impl BackgroundWriter {
+    /// A thread writes to `target`. Each time that the reader is back after some was dropped, `tell` is called with how many
+    /// writes that were since the start.
+    pub fn start(target: impl Write + Send + 'static, tell: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
+        let (pieces, received) = mpsc::channel();
+        let writer = Self { pieces, counts: Arc::default() };
+        let counts = Arc::clone(&writer.counts);
+        let write = move || keep_writing(&received, &counts, target, tell);
+        thread::Builder::new().name("plugd-output".into()).spawn(write)?;
+        Ok(writer)
     }
 
-    #[test]
-    fn a_line_of_the_log_stays_one_that_no_terminal_obeys() {
-        let printed = Printed::default();
-        let writer = printed.clone();
-        let layer = fmt::layer().with_ansi(false).without_time().with_writer(move || writer.clone());
-        let log = tracing_subscriber::registry().with(layer.fmt_fields(debug_fn(field).delimited(" ")));
-        tracing::subscriber::with_default(log, || {
-            tracing::warn!(name = %"a\u{202e}b\nINFO c\x1b[2J", count = 1, "it \u{9b}2J broke");
-        });
-        let text = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
-        assert!(text.ends_with("it  2J broke name=ab INFO c [2J count=1\n"), "{text:?}");
-        assert_eq!(text.lines().count(), 1);
+    /// Waits until all is written, but not for long.
+    pub fn finish(&self) {
+        let (end, ended) = mpsc::channel();
+        if self.pieces.send(Piece::End(end)).is_ok() {
+            // Whether it ended in time or not, nothing is left to be done.
+            let _ = ended.recv_timeout(FINISH);
+        }
+    }
+}
+
+impl Write for BackgroundWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.counts.waiting.fetch_add(bytes.len(), Relaxed) + bytes.len() > MAX_WAITING {
+            self.counts.waiting.fetch_sub(bytes.len(), Relaxed);
+            self.counts.dropped.fetch_add(1, Relaxed);
+        } else {
+            // The thread lives as long as any writer.
+            let _ = self.pieces.send(Piece::Bytes(bytes.to_vec()));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn keep_writing(pieces: &mpsc::Receiver<Piece>, counts: &Counts, mut target: impl Write, tell: impl Fn(u64)) {
+    let mut told = 0;
+    for piece in pieces {
+        match piece {
+            Piece::Bytes(bytes) => {
+                counts.waiting.fetch_sub(bytes.len(), Relaxed);
+                // A reader that has gone away may be back, or plugd goes on without.
+                let _ = target.write_all(&bytes).and_then(|()| target.flush());
+            }
+            Piece::End(end) => drop(end.send(())),
+        }
+        let dropped = counts.dropped.load(Relaxed);
+        if dropped != told {
+            told = dropped;
+            tell(dropped);
+        }
     }
 }
