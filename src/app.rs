@@ -313,7 +313,7 @@ pub fn hear_signals() {
     crate::runtime::process::hear_signals();
 }
 
-/// What the hidden subcommand `warden` does: ends what plugd ran once plugd is gone.
-pub fn warden() -> std::io::Result<()> {
-    crate::runtime::warden::run()
+/// What the hidden subcommand `keeper` does: ends what plugd ran once plugd is gone.
+pub fn keeper() -> std::io::Result<()> {
+    crate::runtime::keeper::run()
 }

@@ -160,7 +160,7 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         stop_signal: config.stop_signal,
         prepare_timeout: config.prepare_timeout,
         max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
-        warden: is_local.then(std::env::current_exe).transpose().context("can't find plugd's own program")?,
+        keeper: is_local.then(std::env::current_exe).transpose().context("can't find plugd's own program")?,
         ..process::Options::new(config.plugin_dir.clone(), config.data_dir.join("runs"))
     };
     let capture = {
@@ -174,8 +174,12 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         .context("plugins can't be run here")?;
     if is_local {
         runtime.empty_trash();
-        let swept = runtime.sweep().await.context("what an earlier plugd left running can't be ended")?;
-        tracing::info!(killed = swept.killed.len(), surviving = swept.surviving.len(), "swept");
+        let ended = runtime.end_leftovers().await.context("what an earlier plugd left running can't be ended")?;
+        tracing::info!(
+            killed = ended.killed.len(),
+            surviving = ended.surviving.len(),
+            "what an earlier plugd left running is ended"
+        );
     }
     Ok(runtime)
 }

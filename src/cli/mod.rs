@@ -76,7 +76,7 @@ enum Command {
     /// What `plugd serve` runs beside itself to watch over its processes. It is nothing for people, and so no command of
     /// theirs: neither help nor completions know it.
     #[command(skip)]
-    Warden,
+    Keeper,
 }
 
 /// Commands that need nothing but a server.
@@ -132,15 +132,15 @@ struct Context {
     ui: Ui,
 }
 
-/// The one argument with which `plugd serve` starts its warden.
-const WARDEN: &str = "warden";
+/// The one argument with which `plugd serve` starts its keeper.
+const KEEPER: &str = "keeper";
 
 /// Parses the arguments; ends the process with help or a usage error (exit code 2) if they ask for it.
 pub fn parse() -> Cli {
     completions::answer();
     let arguments: Vec<OsString> = env::args_os().collect();
-    if arguments.get(1).is_some_and(|first| first == WARDEN) {
-        return Cli { options: Options::default(), command: Command::Warden };
+    if arguments.get(1).is_some_and(|first| first == KEEPER) {
+        return Cli { options: Options::default(), command: Command::Keeper };
     }
     let mut command = help::command();
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
@@ -201,7 +201,7 @@ impl Cli {
             Command::Validate(validate) => validate.run(&ui),
             Command::Package(pack) => pack.run(&ui),
             Command::Completions(completions) => completions.run(&ui),
-            Command::Warden => crate::app::warden().map_err(Failure::from),
+            Command::Keeper => crate::app::keeper().map_err(Failure::from),
         };
         report(done, &ui)
     }

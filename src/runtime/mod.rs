@@ -4,15 +4,15 @@
 //! supervisor ─start─► Runtime ─► install ─► spawner thread ─► process group
 //!            ◄─RunEvent──────────────────────────── pidfds ◄──┘
 //!
-//!                                                  records and warden: what to kill when plugd is gone
+//!                                                  records and keeper: what to kill when plugd is gone
 //! ```
 
-mod census;
 mod install;
+pub mod keeper;
+mod leftovers;
 pub mod process;
+mod process_table;
 mod record;
-mod sweep;
-pub mod warden;
 
 use futures_util::future::BoxFuture;
 
@@ -21,7 +21,7 @@ use crate::domain::{Digest, PluginId, RunEvent, RunId};
 #[cfg(test)]
 pub(crate) use install::FileSink;
 pub use install::PackageFiles;
-pub use sweep::SweepReport;
+pub use leftovers::LeftoversReport;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub struct StartSpec {
 impl StartSpec {
     /// The one-time token in the URL; empty if there is none.
     pub fn token(&self) -> &str {
-        census::token(&self.url).unwrap_or_default()
+        process_table::token(&self.url).unwrap_or_default()
     }
 }
 

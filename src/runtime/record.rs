@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{census::RunKey, install::remove_tree};
+use super::{install::remove_tree, process_table::RunKey};
 use crate::{
     domain::{PluginId, RunId},
     files,

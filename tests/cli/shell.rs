@@ -30,7 +30,7 @@ async fn every_command_has_a_help() {
         assert!(found.contains(command), "{command}: {found:?}");
     }
     assert_eq!(found.len(), 36, "{found:?}");
-    assert!(!found.contains("warden"));
+    assert!(!found.contains("keeper"));
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn completions_know_every_command_and_plugin_and_nothing_that_is_not_for_p
     let id = plugd.api().install(&["tame"]).await;
     let (server, token) = (plugd.url(), plugd.token().to_owned());
     let commands = completed(&server, &token, &[""]).await;
-    assert!(commands.contains("update-manifest") && !commands.contains("warden"), "{commands}");
+    assert!(commands.contains("update-manifest") && !commands.contains("keeper"), "{commands}");
     for words in [&["get", ""][..], &["delete", "ch"], &["config", "set", "c"], &["watch", "x", ""]] {
         let names = completed(&server, &token, words).await;
         assert!(names.contains("chaos\tChaos, inactive\n"), "{words:?}: {names}");

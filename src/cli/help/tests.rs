@@ -18,7 +18,7 @@ fn the_help_has_groups_options_examples_and_exit_codes() {
     for part in expected {
         assert!(help.contains(part), "{part}: {help}");
     }
-    assert!(!help.contains("warden"), "{help}");
+    assert!(!help.contains("keeper"), "{help}");
 }
 
 #[test]

@@ -16,8 +16,8 @@ use rustix::process::{
 
 use super::{descriptors, options::Limits};
 
-/// The signals that the warden must outlive: whoever ends plugd may send them to everything near it.
-const WARDEN_IGNORES: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+/// The signals that the keeper must outlive: whoever ends plugd may send them to everything near it.
+const KEEPER_IGNORES: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// The highest signal of the kernel.
 const LAST_SIGNAL: libc::c_int = 64;
@@ -86,8 +86,8 @@ pub(super) fn run_exactly(
 
 /// Makes the process of this command outlive plugd, deaf to the signals that end plugd.
 pub(super) fn detach(command: &mut Command) {
-    // SAFETY: `become_warden` only makes system calls that are async-signal-safe, allocates nothing and takes no lock.
-    unsafe { command.pre_exec(become_warden) };
+    // SAFETY: `become_keeper` only makes system calls that are async-signal-safe, allocates nothing and takes no lock.
+    unsafe { command.pre_exec(become_keeper) };
 }
 
 fn become_plugin(parent: Pid, open_files: Option<&Rlimit>, limits: Limits) -> io::Result<()> {
@@ -106,10 +106,10 @@ fn become_plugin(parent: Pid, open_files: Option<&Rlimit>, limits: Limits) -> io
     close_inherited()
 }
 
-fn become_warden() -> io::Result<()> {
+fn become_keeper() -> io::Result<()> {
     setsid()?;
     reset_signals();
-    for signal in WARDEN_IGNORES {
+    for signal in KEEPER_IGNORES {
         // SAFETY: ignoring a signal installs no handler.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
     }

@@ -17,7 +17,7 @@ use tokio::{
 use super::{Inner, pidfd::Pidfd, spawner::Leader};
 use crate::{
     domain::Exit,
-    runtime::census::{MAX_WATCHED, Process, RunKey, to_pid},
+    runtime::process_table::{MAX_WATCHED, Process, RunKey, to_pid},
 };
 
 /// What the supervisor has ordered. Only ever raised.
@@ -28,16 +28,16 @@ pub(super) enum Order {
     Kill,
 }
 
-/// How long until a census that failed, for want of descriptors most likely, is taken again.
+/// How long until the table of processes is read again where that failed, for want of descriptors most likely.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// How long whoever left the group is looked for when an order is carried out.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Censuses in a row that must find nobody: one pass over `/proc` can miss a process that was born behind its back.
+/// Looks in a row that must find nobody: one pass over `/proc` can miss a process that is made meanwhile.
 const PROOFS: u32 = 2;
 
-/// The members of a run that the last census found.
+/// The members of a run that the last look found.
 pub(super) type Members = Arc<Mutex<Vec<Process>>>;
 
 /// A run whose process was created.
@@ -97,7 +97,7 @@ impl Group {
     async fn await_rest(&self, orders: &mut watch::Receiver<Order>) {
         let mut proofs = 0;
         while proofs < PROOFS {
-            match self.census().await {
+            match self.members().await {
                 Ok(members) if members.is_empty() => proofs += 1,
                 Ok(members) => {
                     proofs = 0;
@@ -147,7 +147,7 @@ impl Group {
     async fn signal_strays(&self, signal: Signal, orders: &watch::Receiver<Order>) {
         let deadline = Instant::now() + LOOK;
         while !orders.has_changed().unwrap_or(false) {
-            match self.census().await {
+            match self.members().await {
                 Ok(mut members) => {
                     members.retain(|member| member.group != self.leader.record.pgid);
                     return signal_each(&members, signal);
@@ -161,14 +161,14 @@ impl Group {
     }
 
     /// The members that live now.
-    async fn census(&self) -> io::Result<Vec<Process>> {
-        let census = self.inner.census.take().await?;
+    async fn members(&self) -> io::Result<Vec<Process>> {
+        let table = self.inner.process_table.get().await?;
         let leader = self.leader.record.pid;
         // plugd may be the host's first process, or a subreaper: then these are its to reap.
-        for zombie in census.adopted_zombies(leader).filter_map(to_pid) {
+        for zombie in table.adopted_zombies(leader).filter_map(to_pid) {
             let _ = waitid(WaitId::Pid(zombie), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
         }
-        let members = census.members(leader, self.key);
+        let members = table.members(leader, self.key);
         self.publish(members.clone());
         Ok(members)
     }

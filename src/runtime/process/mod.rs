@@ -1,11 +1,10 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
-pub(super) mod census_taker;
 mod child;
 mod descriptors;
 mod environment;
 mod group;
-mod guard;
+mod keeper;
 mod options;
 pub(super) mod pidfd;
 mod prepare;
@@ -21,10 +20,13 @@ use std::{io, sync::Arc};
 use futures_util::future::BoxFuture;
 use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking};
 
-use self::{census_taker::CensusTaker, guard::Guard, prepare::PluginLocks};
+use self::{keeper::Keeper, prepare::PluginLocks};
 use super::{
-    PackageFiles, Run, RunEvents, Runtime, StartSpec, SweepReport, census::Census, install::Installations,
-    record::Records, sweep,
+    LeftoversReport, PackageFiles, Run, RunEvents, Runtime, StartSpec,
+    install::Installations,
+    leftovers,
+    process_table::{ProcessTable, SharedProcessTable},
+    record::Records,
 };
 use crate::domain::{self, Digest, PluginId};
 
@@ -51,17 +53,17 @@ struct Inner {
     capture: Capture,
     installations: Installations,
     records: Records,
-    guard: Option<Guard>,
-    census: CensusTaker,
+    keeper: Option<Keeper>,
+    process_table: SharedProcessTable,
     locks: PluginLocks,
     turns: Arc<Semaphore>,
 }
 
 impl ProcessRuntime {
-    /// A runtime with these options, and its warden if it has one.
+    /// A runtime with these options, and its keeper if it has one.
     ///
     /// # Errors
-    /// `/proc` can't be read, or the warden's thread can't be started.
+    /// `/proc` can't be read, or the keeper's thread can't be started.
     pub fn new(options: Options, fetch: FetchPackage, capture: Capture) -> io::Result<Self> {
         let owner = options.user.map(|user| (user.uid, user.gid));
         // A relative folder would mean another one to a process that works in its own.
@@ -69,8 +71,8 @@ impl ProcessRuntime {
         Ok(Self(Arc::new(Inner {
             installations: Installations { root, owner },
             records: Records::new(options.runs_dir.clone())?,
-            guard: options.warden.clone().map(Guard::start).transpose()?,
-            census: CensusTaker::new(Census::take),
+            keeper: options.keeper.clone().map(Keeper::start).transpose()?,
+            process_table: SharedProcessTable::new(ProcessTable::read),
             locks: PluginLocks::default(),
             turns: Arc::new(Semaphore::new(options.max_concurrent_starts.max(1))),
             options,
@@ -102,8 +104,8 @@ impl ProcessRuntime {
     ///
     /// # Errors
     /// The records or `/proc` can't be read.
-    pub async fn sweep(&self) -> io::Result<SweepReport> {
-        sweep::sweep(&self.0.records, &self.0.census).await
+    pub async fn end_leftovers(&self) -> io::Result<LeftoversReport> {
+        leftovers::end_all(&self.0.records, &self.0.process_table).await
     }
 }
 

@@ -23,8 +23,8 @@ pub struct Options {
     pub limits: Limits,
     /// User and group that plugins run as and own their files as; plugd's own when absent. Needs privileges.
     pub user: Option<User>,
-    /// The program whose `warden` subcommand kills what is left when plugd dies; none runs when absent.
-    pub warden: Option<PathBuf>,
+    /// The program whose `keeper` subcommand kills what is left when plugd dies; none runs when absent.
+    pub keeper: Option<PathBuf>,
 }
 
 pub use rustix::process::Signal;
@@ -66,7 +66,7 @@ impl Options {
             max_concurrent_starts: 8,
             limits: Limits::default(),
             user: None,
-            warden: None,
+            keeper: None,
         }
     }
 }

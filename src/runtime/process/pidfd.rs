@@ -5,7 +5,7 @@ use std::{future, io};
 use rustix::fd::OwnedFd;
 use tokio::io::{Interest, unix::AsyncFd};
 
-use crate::runtime::census::Process;
+use crate::runtime::process_table::Process;
 
 /// A process whose end can be awaited.
 #[derive(Debug)]

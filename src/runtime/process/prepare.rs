@@ -20,7 +20,7 @@ use crate::{
     runtime::{
         StartSpec,
         install::{self, InstallError, Step, Wanted},
-        sweep::{self, Swept},
+        leftovers::{self, Outcome},
         words,
     },
 };
@@ -107,12 +107,12 @@ async fn end_earlier_run(inner: &Arc<Inner>, plugin: PluginId) -> Result<(), Fai
     let reader = Arc::clone(inner);
     let read = spawn_blocking(move || reader.records.read(plugin)).await;
     let Some(record) = read.map_err(io::Error::from).flatten().map_err(cannot)? else { return Ok(()) };
-    match sweep::sweep_one(&inner.records, &inner.census, &record).await.map_err(cannot)? {
-        Swept::Surviving(leftover) => {
+    match leftovers::end_one(&inner.records, &inner.process_table, &record).await.map_err(cannot)? {
+        Outcome::Surviving(leftover) => {
             Err(Failure::new(Stage::Start, format!("processes {:?} of an earlier run can't be killed", leftover.pids))
                 .with("pids", leftover.pids))
         }
-        Swept::Stale | Swept::Killed(_) => Ok(()),
+        Outcome::Stale | Outcome::Killed(_) => Ok(()),
     }
 }
 

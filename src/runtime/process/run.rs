@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{Failure, RunEvent, Stage},
-    runtime::{Run, RunEvents, StartSpec, census::RunKey, words},
+    runtime::{Run, RunEvents, StartSpec, process_table::RunKey, words},
 };
 
 /// The supervisor's end of a run.
@@ -138,7 +138,7 @@ async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leade
     if let Err(error) = record(inner, key, None).await {
         tracing::warn!(plugin = %key.plugin, %error, "cannot write the run record");
     }
-    let leader = match threads::spawn(Job { command, key, guard: inner.guard.clone() }, limit).await {
+    let leader = match threads::spawn(Job { command, key, keeper: inner.keeper.clone() }, limit).await {
         Ok(leader) => leader,
         Err(error) => {
             forget(inner, spec).await;

@@ -7,9 +7,9 @@ use rustix::{
     process::{PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open, waitid},
 };
 
-use super::guard::Guard;
+use super::keeper::Keeper;
 use crate::runtime::{
-    census::{Census, Process, RunKey, to_pid},
+    process_table::{Process, ProcessTable, RunKey, to_pid},
     record::LeaderRecord,
 };
 
@@ -18,15 +18,15 @@ pub(super) struct Job {
     pub(super) command: Command,
     pub(super) key: RunKey,
     /// Told of the process before anybody else.
-    pub(super) guard: Option<Guard>,
+    pub(super) keeper: Option<Keeper>,
 }
 
 /// Creates the process. Blocks until it runs its program, which a file system that hangs may put off for ever.
 pub(super) fn create(mut job: Job) -> io::Result<Leader> {
     // The standard library's handle neither kills nor reaps when it is dropped; the leader below does both.
     let pid = job.command.spawn()?.id();
-    let leader = Leader::adopt(pid, job.key, job.guard)?;
-    leader.guard.iter().for_each(|guard| guard.watch(leader.record, job.key));
+    let leader = Leader::adopt(pid, job.key, job.keeper)?;
+    leader.keeper.iter().for_each(|keeper| keeper.watch(leader.record, job.key));
     Ok(leader)
 }
 
@@ -38,12 +38,12 @@ pub(super) struct Leader {
     pub(super) record: LeaderRecord,
     key: RunKey,
     descriptor: OwnedFd,
-    guard: Option<Guard>,
+    keeper: Option<Keeper>,
     is_over: bool,
 }
 
 impl Leader {
-    fn adopt(pid: u32, key: RunKey, guard: Option<Guard>) -> io::Result<Self> {
+    fn adopt(pid: u32, key: RunKey, keeper: Option<Keeper>) -> io::Result<Self> {
         let gone = || io::Error::other(format!("process {pid} of plugin {} vanished", key.plugin));
         let raw = to_pid(pid).ok_or_else(gone)?;
         let opened = pidfd_open(raw, PidfdFlags::NONBLOCK).map_err(io::Error::from);
@@ -54,7 +54,7 @@ impl Leader {
             let _ = waitid(WaitId::Pid(raw), WaitIdOptions::EXITED);
         })?;
         let record = LeaderRecord { pid, pgid: pid, start_time: process.start_time };
-        Ok(Self { record, key, descriptor, guard, is_over: false })
+        Ok(Self { record, key, descriptor, keeper, is_over: false })
     }
 
     /// Readable once the process has ended.
@@ -81,7 +81,7 @@ impl Leader {
     pub(super) fn abandon(self) {
         tracing::warn!(plugin = %self.key.plugin, pid = self.record.pid, "a process that came too late is killed");
         if let Err(error) = self.signal_group(Signal::KILL).and_then(|()| self.kill_strays()) {
-            // It is dropped here, which tries once more; the warden still has it in its list.
+            // It is dropped here, which tries once more; the keeper still has it in its list.
             return tracing::warn!(pid = self.record.pid, %error, "cannot kill");
         }
         // By its id, which it keeps until it is reaped: a wait by a descriptor that doesn't block doesn't either.
@@ -92,7 +92,7 @@ impl Leader {
     }
 
     fn kill_strays(&self) -> io::Result<()> {
-        let members = Census::take()?.members(self.record.pid, self.key);
+        let members = ProcessTable::read()?.members(self.record.pid, self.key);
         members.iter().try_for_each(|member| member.signal(Signal::KILL).map(drop))
     }
 
@@ -103,7 +103,7 @@ impl Leader {
         if let Err(error) = waitid(WaitId::PidFd(self.descriptor.as_fd()), options) {
             tracing::warn!(pid = self.record.pid, %error, "cannot reap");
         }
-        self.guard.iter().for_each(|guard| guard.forget(self.record.pgid));
+        self.keeper.iter().for_each(|keeper| keeper.forget(self.record.pgid));
     }
 }
 
@@ -112,7 +112,7 @@ impl Drop for Leader {
         if !self.is_over
             && let Err(error) = self.signal_group(Signal::KILL).and_then(|()| self.kill_strays())
         {
-            // The warden still has it in its list.
+            // The keeper still has it in its list.
             tracing::warn!(pid = self.record.pid, %error, "cannot kill");
         }
     }

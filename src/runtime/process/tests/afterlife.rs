@@ -9,10 +9,10 @@ use std::{
 
 use super::*;
 use crate::runtime::{
-    census::RunKey,
+    keeper,
+    leftovers::Leftover,
+    process_table::RunKey,
     record::{LeaderRecord, Records},
-    sweep::Leftover,
-    warden,
 };
 
 /// A process that somebody else started: killed and reaped when dropped.
@@ -20,7 +20,7 @@ struct Stranger(Child);
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        let group = crate::runtime::census::to_pid(self.0.id()).unwrap();
+        let group = crate::runtime::process_table::to_pid(self.0.id()).unwrap();
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
         let _ = self.0.wait();
     }
@@ -62,14 +62,14 @@ fn mk_records(fixture: &Fixture) -> Records {
 }
 
 #[tokio::test]
-async fn a_sweep_kills_a_group_that_is_proven() {
+async fn a_start_kills_a_group_that_is_proven() {
     let fixture = mk_fixture();
     let key = mk_key(41);
     let leftover = Stranger::mk(Some(key));
     let pids = leftover.group();
     assert_eq!(pids.len(), 2);
     mk_records(&fixture).write(key, Some(leftover.record())).unwrap();
-    let report = fixture.runtime.sweep().await.unwrap();
+    let report = fixture.runtime.end_leftovers().await.unwrap();
     assert_eq!((report.killed.len(), report.surviving.len(), report.stale), (1, 0, 0));
     let Leftover { plugin, run, pids: killed } = &report.killed[0];
     assert_eq!((*plugin, *run), (PLUGIN, key.run));
@@ -79,17 +79,17 @@ async fn a_sweep_kills_a_group_that_is_proven() {
 }
 
 #[tokio::test]
-async fn a_sweep_finds_a_run_whose_record_has_no_pid_yet() {
+async fn a_start_finds_a_run_whose_record_has_no_pid_yet() {
     let fixture = mk_fixture();
     let key = mk_key(42);
     let leftover = Stranger::mk(Some(key));
     mk_records(&fixture).write(key, None).unwrap();
-    assert_eq!(fixture.runtime.sweep().await.unwrap().killed.len(), 1);
+    assert_eq!(fixture.runtime.end_leftovers().await.unwrap().killed.len(), 1);
     assert!(!leftover.is_alive());
 }
 
 #[tokio::test]
-async fn a_sweep_leaves_an_unrelated_process_alone() {
+async fn a_start_leaves_an_unrelated_process_alone() {
     let fixture = mk_fixture();
     let key = mk_key(43);
     let records = mk_records(&fixture);
@@ -100,7 +100,7 @@ async fn a_sweep_leaves_an_unrelated_process_alone() {
     other_start.pgid = unrelated.0.id();
     for leader in [unrelated.record(), of_another_run.record(), other_start] {
         records.write(key, Some(leader)).unwrap();
-        let report = fixture.runtime.sweep().await.unwrap();
+        let report = fixture.runtime.end_leftovers().await.unwrap();
         assert_eq!((report.killed.len(), report.stale), (0, 1));
         assert!(!fixture.record().exists());
     }
@@ -108,7 +108,7 @@ async fn a_sweep_leaves_an_unrelated_process_alone() {
 }
 
 #[tokio::test]
-async fn a_sweep_leaves_records_of_another_boot_alone() {
+async fn a_start_leaves_records_of_another_boot_alone() {
     let fixture = mk_fixture();
     let key = mk_key(45);
     let process = Stranger::mk(Some(key));
@@ -116,7 +116,7 @@ async fn a_sweep_leaves_records_of_another_boot_alone() {
     let record = fs::read_to_string(fixture.record()).unwrap();
     let boot = mk_records(&fixture).boot_id().to_owned();
     fs::write(fixture.record(), record.replace(&boot, "another")).unwrap();
-    assert_eq!(fixture.runtime.sweep().await.unwrap().stale, 1);
+    assert_eq!(fixture.runtime.end_leftovers().await.unwrap().stale, 1);
     assert!(process.is_alive());
 }
 
@@ -125,7 +125,7 @@ async fn a_record_that_cannot_be_read_is_removed() {
     let fixture = mk_fixture();
     fs::create_dir_all(fixture.record().parent().unwrap()).unwrap();
     fs::write(fixture.record(), "{").unwrap();
-    assert_eq!(fixture.runtime.sweep().await.unwrap(), SweepReport::default());
+    assert_eq!(fixture.runtime.end_leftovers().await.unwrap(), LeftoversReport::default());
     assert!(!fixture.record().exists());
 }
 
@@ -143,16 +143,16 @@ async fn a_start_ends_an_earlier_run_first() {
 }
 
 #[test]
-fn a_warden_kills_what_is_listed_at_the_end_of_its_input() {
+fn a_keeper_kills_what_is_listed_at_the_end_of_its_input() {
     let (listed, forgotten, unproven) = (mk_key(51), mk_key(52), mk_key(53));
     let (doomed, spared, stranger) = (Stranger::mk(Some(listed)), Stranger::mk(Some(forgotten)), Stranger::mk(None));
     let (reader, mut writer) = io::pipe().unwrap();
-    let watching = std::thread::spawn(move || warden::watch(BufReader::new(reader)));
+    let watching = std::thread::spawn(move || keeper::watch(BufReader::new(reader)));
     writer.write_all(b"nonsense\n+1\n").unwrap();
-    writer.write_all(warden::watch_line(doomed.record(), listed).as_bytes()).unwrap();
-    writer.write_all(warden::watch_line(spared.record(), forgotten).as_bytes()).unwrap();
-    writer.write_all(warden::watch_line(stranger.record(), unproven).as_bytes()).unwrap();
-    writer.write_all(warden::forget_line(spared.record().pgid).as_bytes()).unwrap();
+    writer.write_all(keeper::watch_line(doomed.record(), listed).as_bytes()).unwrap();
+    writer.write_all(keeper::watch_line(spared.record(), forgotten).as_bytes()).unwrap();
+    writer.write_all(keeper::watch_line(stranger.record(), unproven).as_bytes()).unwrap();
+    writer.write_all(keeper::forget_line(spared.record().pgid).as_bytes()).unwrap();
     assert_eq!(doomed.group().len(), 2, "nothing is killed while its input lasts");
     drop(writer);
     watching.join().unwrap().unwrap();
@@ -163,21 +163,21 @@ fn a_warden_kills_what_is_listed_at_the_end_of_its_input() {
 /// Variable that turns this test program into a part of plugd.
 const ROLE: &str = "PLUGD_TEST_ROLE";
 
-/// A program that is a warden: this one, in that role.
-fn mk_warden(folder: &TempDir) -> PathBuf {
+/// A program that is a keeper: this one, in that role.
+fn mk_keeper(folder: &TempDir) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = folder.path().join("warden");
-    let name = "runtime::process::tests::afterlife::in_the_role_of_a_warden";
-    let script = format!("#!/bin/sh\n{ROLE}=warden exec {} --exact {name} --nocapture\n", test.display());
+    let path = folder.path().join("keeper");
+    let name = "runtime::process::tests::afterlife::in_the_role_of_a_keeper";
+    let script = format!("#!/bin/sh\n{ROLE}=keeper exec {} --exact {name} --nocapture\n", test.display());
     fs::write(&path, script).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
 
 #[test]
-fn in_the_role_of_a_warden() {
-    if std::env::var(ROLE).is_ok_and(|role| role == "warden") {
-        warden::run().unwrap();
+fn in_the_role_of_a_keeper() {
+    if std::env::var(ROLE).is_ok_and(|role| role == "keeper") {
+        keeper::run().unwrap();
     }
 }
 
@@ -186,7 +186,7 @@ fn in_the_role_of_a_warden() {
 async fn in_the_role_of_plugd() {
     let Some(folder) = std::env::var(ROLE).ok().filter(|role| role.starts_with('/')) else { return };
     let fixture = mk_fixture_with(Files::default(), |options| {
-        options.warden = Some(PathBuf::from(&folder).join("warden"));
+        options.keeper = Some(PathBuf::from(&folder).join("keeper"));
         options.runs_dir = PathBuf::from(&folder).join("runs");
     });
     let script = "setsid sh -c 'echo $$; exec sleep 1000' & sh -c 'echo $$; exec sleep 1000' & echo $$; wait";
@@ -201,7 +201,7 @@ async fn in_the_role_of_plugd() {
 #[tokio::test]
 async fn a_plugd_that_is_killed_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    mk_warden(&folder);
+    mk_keeper(&folder);
     let name = "runtime::process::tests::afterlife::in_the_role_of_plugd";
     let mut plugd = Command::new(std::env::current_exe().unwrap());
     plugd.args(["--exact", name, "--nocapture"]).env(ROLE, folder.path()).stdout(Stdio::null()).process_group(0);
@@ -214,22 +214,22 @@ async fn a_plugd_that_is_killed_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_warden_that_dies_is_replaced_and_told_what_lives() {
+async fn a_keeper_that_dies_is_replaced_and_told_what_lives() {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("warden");
+    let program = folder.path().join("keeper");
     let log = folder.path().join("log");
     fs::write(&program, format!("#!/bin/sh\necho $$ >>{0}\nexec cat >>{0}\n", log.display())).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let fixture = mk_fixture_with(Files::default(), |options| options.warden = Some(program));
+    let fixture = mk_fixture_with(Files::default(), |options| options.keeper = Some(program));
     let log = || fs::read_to_string(&log).unwrap_or_default();
     let mut started = fixture.start(mk_shell("while :; do sleep 1; done"));
     let group = started.spawned().await;
     let is_told = |count: usize| log().lines().filter(|line| line.starts_with(&format!("+{group} "))).count() == count;
     eventually(|| is_told(1)).await;
-    let warden = pid_of(log().lines().next().unwrap());
-    rustix::process::kill_process(crate::runtime::census::to_pid(warden).unwrap(), Signal::KILL).unwrap();
+    let keeper = pid_of(log().lines().next().unwrap());
+    rustix::process::kill_process(crate::runtime::process_table::to_pid(keeper).unwrap(), Signal::KILL).unwrap();
     eventually(|| is_told(2)).await;
-    assert!(is_alive(group), "a warden's death is no reason to kill");
+    assert!(is_alive(group), "a keeper's death is no reason to kill");
     started.run.kill();
     started.exited().await;
     started.emptied().await;

@@ -20,7 +20,7 @@ use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 use super::*;
 use crate::{
     domain::{Exit, Failure, RunEvent, RunId},
-    runtime::{FileSink, census::Process},
+    runtime::{FileSink, process_table::Process},
 };
 
 /// No wait of a test takes longer.
@@ -87,8 +87,8 @@ fn mk_fixture() -> Fixture {
     mk_fixture_with(Files::default(), |_| {})
 }
 
-fn mk_key(run: u8) -> crate::runtime::census::RunKey {
-    crate::runtime::census::RunKey { plugin: PLUGIN, run: RunId::from_bytes([run; 12]) }
+fn mk_key(run: u8) -> crate::runtime::process_table::RunKey {
+    crate::runtime::process_table::RunKey { plugin: PLUGIN, run: RunId::from_bytes([run; 12]) }
 }
 
 fn mk_url(run: RunId) -> String {

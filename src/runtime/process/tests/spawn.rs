@@ -348,7 +348,7 @@ fn a_process_survives_the_thread_that_asked_for_it() {
         let (mut ready, writer) = io::pipe().unwrap();
         command.stdout(writer);
         super::super::child::isolate(&mut command, Limits::default());
-        let job = super::super::spawner::Job { command, key: mk_key(1), guard: None };
+        let job = super::super::spawner::Job { command, key: mk_key(1), keeper: None };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let leader = runtime.block_on(super::super::threads::spawn(job, DEADLINE)).unwrap();
         io::Read::read_exact(&mut ready, &mut [0; 6]).unwrap();

@@ -10,8 +10,8 @@ use std::{
 
 use super::*;
 use crate::runtime::{
-    census::{Census, RunKey},
     process::{child, spawner::Job, threads::spawn},
+    process_table::{ProcessTable, RunKey},
 };
 
 /// A job whose output can be read, and what it printed when all its processes are gone.
@@ -20,7 +20,7 @@ fn mk_job(key: RunKey, script: &str) -> (Job, PipeReader) {
     let mut command = Command::new("sh");
     command.args(["-c", script]).stdout(stdout);
     command.env("PLUGD_PLUGIN_ID", key.plugin.to_string()).env("PLUGD_RPC_URL", mk_url(key.run));
-    (Job { command, key, guard: None }, reader)
+    (Job { command, key, keeper: None }, reader)
 }
 
 /// Has the job's program not start before there is something to read.
@@ -53,5 +53,5 @@ async fn a_program_that_does_not_start_holds_up_no_other_and_is_killed_when_it_d
     let (ended, gone) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || ended.send(late_output.read_to_string(&mut String::new())));
     timeout(DEADLINE, gone).await.unwrap().unwrap().unwrap();
-    eventually(|| Census::take().unwrap().leftovers(None, held).is_empty()).await;
+    eventually(|| ProcessTable::read().unwrap().leftovers(None, held).is_empty()).await;
 }

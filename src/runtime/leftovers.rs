@@ -7,8 +7,8 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    census::{MAX_WATCHED, Process},
-    process::{census_taker::CensusTaker, pidfd::Pidfd},
+    process::pidfd::Pidfd,
+    process_table::{MAX_WATCHED, Process, SharedProcessTable},
     record::{Record, Records},
 };
 use crate::domain::{PluginId, RunId};
@@ -16,12 +16,12 @@ use crate::domain::{PluginId, RunId};
 /// How long killed processes may take to end.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long until a census that failed is taken again.
+/// How long until the table of processes is read again where that failed.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What a sweep did.
+/// What became of the runs that an earlier plugd left.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SweepReport {
+pub struct LeftoversReport {
     /// Runs of which something was killed, and nothing is left.
     pub killed: Vec<Leftover>,
     /// Runs of which something can't be killed; their plugins can't start.
@@ -42,7 +42,7 @@ pub struct Leftover {
 }
 
 /// What became of one record.
-pub(super) enum Swept {
+pub(super) enum Outcome {
     /// Nothing was left of the run.
     Stale,
     /// These were killed.
@@ -51,14 +51,14 @@ pub(super) enum Swept {
     Surviving(Leftover),
 }
 
-/// Sweeps every record. All share the census.
-pub(super) async fn sweep(records: &Records, census: &CensusTaker) -> io::Result<SweepReport> {
-    let mut report = SweepReport::default();
-    for swept in join_all(records.all()?.iter().map(|record| sweep_one(records, census, record))).await {
-        match swept? {
-            Swept::Stale => report.stale += 1,
-            Swept::Killed(leftover) => report.killed.push(leftover),
-            Swept::Surviving(leftover) => report.surviving.push(leftover),
+/// Ends what is left of every recorded run. All share the table of processes.
+pub(super) async fn end_all(records: &Records, table: &SharedProcessTable) -> io::Result<LeftoversReport> {
+    let mut report = LeftoversReport::default();
+    for ended in join_all(records.all()?.iter().map(|record| end_one(records, table, record))).await {
+        match ended? {
+            Outcome::Stale => report.stale += 1,
+            Outcome::Killed(leftover) => report.killed.push(leftover),
+            Outcome::Surviving(leftover) => report.surviving.push(leftover),
         }
     }
     Ok(report)
@@ -68,20 +68,20 @@ pub(super) async fn sweep(records: &Records, census: &CensusTaker) -> io::Result
 ///
 /// # Errors
 /// What lives could not be told until the deadline, or the record can't be removed.
-pub(super) async fn sweep_one(records: &Records, census: &CensusTaker, record: &Record) -> io::Result<Swept> {
+pub(super) async fn end_one(records: &Records, table: &SharedProcessTable, record: &Record) -> io::Result<Outcome> {
     let deadline = Instant::now() + KILL_DEADLINE;
     let mut killed: Vec<u32> = Vec::new();
     loop {
-        let left = leftovers(records, census, record, deadline).await?;
+        let left = leftovers(records, table, record, deadline).await?;
         if left.is_empty() {
             records.remove(record.plugin)?;
-            return Ok(if killed.is_empty() { Swept::Stale } else { Swept::Killed(leftover(record, killed)) });
+            return Ok(if killed.is_empty() { Outcome::Stale } else { Outcome::Killed(leftover(record, killed)) });
         }
         let is_late = timeout_at(deadline, kill(&left)).await.is_err() || Instant::now() >= deadline;
         if is_late {
             let pids =
                 left.iter().filter(|process| process.is_alive().unwrap_or(true)).map(|process| process.pid).collect();
-            return Ok(Swept::Surviving(leftover(record, pids)));
+            return Ok(Outcome::Surviving(leftover(record, pids)));
         }
         killed.extend(left.iter().map(|process| process.pid).filter(|pid| !killed.contains(pid)).collect::<Vec<_>>());
     }
@@ -89,7 +89,7 @@ pub(super) async fn sweep_one(records: &Records, census: &CensusTaker, record: &
 
 async fn leftovers(
     records: &Records,
-    census: &CensusTaker,
+    table: &SharedProcessTable,
     record: &Record,
     deadline: Instant,
 ) -> io::Result<Vec<Process>> {
@@ -99,8 +99,8 @@ async fn leftovers(
     }
     let leader = record.leader.map(|leader| (leader.pid, leader.start_time));
     loop {
-        match census.take().await {
-            Ok(census) => return Ok(census.leftovers(leader, record.key())),
+        match table.get().await {
+            Ok(table) => return Ok(table.leftovers(leader, record.key())),
             Err(error) if Instant::now() >= deadline => return Err(error),
             Err(error) => tracing::warn!(plugin = %record.plugin, %error, "cannot list processes; trying again"),
         }
@@ -135,10 +135,10 @@ fn leftover(record: &Record, pids: Vec<u32>) -> Leftover {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-    use super::{super::census::Census, *};
+    use super::{super::process_table::ProcessTable, *};
 
     #[tokio::test]
-    async fn all_records_share_the_census() {
+    async fn all_records_share_one_table_of_processes() {
         static TAKEN: AtomicU32 = AtomicU32::new(0);
         let folder = tempfile::tempdir().unwrap();
         let records = Records::new(folder.path().to_owned()).unwrap();
@@ -146,17 +146,17 @@ mod tests {
             let (plugin, run) = (PluginId::from_bytes([number; 12]), RunId::from_bytes([number; 12]));
             records.write(Record { boot_id: String::new(), run, plugin, leader: None }.key(), None).unwrap();
         }
-        let census = CensusTaker::new(|| {
+        let table = SharedProcessTable::new(|| {
             TAKEN.fetch_add(1, Relaxed);
-            Ok(Census::default())
+            Ok(ProcessTable::default())
         });
-        assert_eq!(sweep(&records, &census).await.unwrap().stale, 100);
+        assert_eq!(end_all(&records, &table).await.unwrap().stale, 100);
         // Mostly two: one that began before the others asked, and one for them. On a busy machine some ask later still.
         assert!(TAKEN.load(Relaxed) < 50, "{TAKEN:?} for 100 records");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_census_that_fails_is_taken_again_until_the_deadline() {
+    async fn a_table_that_cannot_be_read_is_read_again_until_the_deadline() {
         static TAKEN: AtomicU32 = AtomicU32::new(0);
         let folder = tempfile::tempdir().unwrap();
         let records = Records::new(folder.path().to_owned()).unwrap();
@@ -164,12 +164,12 @@ mod tests {
         let write = || records.write(Record { boot_id: String::new(), run, plugin, leader: None }.key(), None).unwrap();
         let fails = || Err(io::Error::other("out of descriptors"));
         write();
-        let late = CensusTaker::new(|| {
-            if TAKEN.fetch_add(1, Relaxed) < 3 { Err(io::ErrorKind::Other.into()) } else { Ok(Census::default()) }
+        let late = SharedProcessTable::new(|| {
+            if TAKEN.fetch_add(1, Relaxed) < 3 { Err(io::ErrorKind::Other.into()) } else { Ok(ProcessTable::default()) }
         });
-        assert_eq!(sweep(&records, &late).await.unwrap().stale, 1);
+        assert_eq!(end_all(&records, &late).await.unwrap().stale, 1);
         write();
-        assert!(sweep(&records, &CensusTaker::new(fails)).await.is_err());
+        assert!(end_all(&records, &SharedProcessTable::new(fails)).await.is_err());
         assert_eq!(records.all().unwrap().len(), 1, "nothing was proven");
     }
 }

@@ -35,7 +35,7 @@ fn the_run_is_read_from_the_environment() {
 #[test]
 fn descendants_that_left_group_and_environment_are_members() {
     let stranger = (process(5, 1, 5), None);
-    let census = Census {
+    let table = ProcessTable {
         processes: vec![
             stranger,
             (process(12, 11, 12), None),
@@ -43,26 +43,26 @@ fn descendants_that_left_group_and_environment_are_members() {
             (process(10, 1, 10), Some(key())),
         ],
     };
-    assert_eq!(pids(&census.members(10, key())), [12, 11, 10]);
+    assert_eq!(pids(&table.members(10, key())), [12, 11, 10]);
 }
 
 #[test]
 fn a_leftover_group_without_proof_is_left_alone() {
-    let census = Census { processes: vec![(process(10, 1, 10), None), (process(11, 10, 10), None)] };
-    assert!(census.leftovers(Some((10, 10)), key()).is_empty());
+    let table = ProcessTable { processes: vec![(process(10, 1, 10), None), (process(11, 10, 10), None)] };
+    assert!(table.leftovers(Some((10, 10)), key()).is_empty());
 }
 
 #[test]
 fn a_leader_with_another_start_time_proves_nothing_of_its_group() {
-    let census = Census { processes: vec![(process(10, 1, 10), Some(key())), (process(11, 1, 10), None)] };
-    assert_eq!(pids(&census.leftovers(Some((10, 99)), key())), [10]);
-    assert_eq!(pids(&census.leftovers(Some((10, 10)), key())), [10, 11]);
+    let table = ProcessTable { processes: vec![(process(10, 1, 10), Some(key())), (process(11, 1, 10), None)] };
+    assert_eq!(pids(&table.leftovers(Some((10, 99)), key())), [10]);
+    assert_eq!(pids(&table.leftovers(Some((10, 10)), key())), [10, 11]);
 }
 
 #[test]
 fn a_member_with_the_run_proves_the_group_of_a_dead_leader() {
-    let census = Census { processes: vec![(process(11, 1, 10), Some(key())), (process(12, 1, 10), None)] };
-    assert_eq!(pids(&census.leftovers(Some((10, 10)), key())), [11, 12]);
+    let table = ProcessTable { processes: vec![(process(11, 1, 10), Some(key())), (process(12, 1, 10), None)] };
+    assert_eq!(pids(&table.leftovers(Some((10, 10)), key())), [11, 12]);
 }
 
 /// A folder like `/proc` in which process 7 lives.
@@ -75,17 +75,17 @@ fn mk_proc() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_process_that_is_gone_is_not_counted_and_one_that_cannot_be_read_fails_the_census() {
+fn a_process_that_is_gone_is_not_counted_and_one_that_cannot_be_read_fails_the_table() {
     let proc = mk_proc();
     fs::create_dir(proc.path().join("8")).unwrap();
-    assert_eq!(Census::take_in(proc.path()).unwrap().processes.len(), 1);
+    assert_eq!(ProcessTable::read_from(proc.path()).unwrap().processes.len(), 1);
     // Reading a folder fails, but not as reading what is gone does.
     for unreadable in ["8/stat", "7/environ"] {
         let proc = mk_proc();
         let path = proc.path().join(unreadable);
         let _ = fs::remove_file(&path);
         fs::create_dir_all(&path).unwrap();
-        assert!(Census::take_in(proc.path()).is_err(), "{unreadable}");
+        assert!(ProcessTable::read_from(proc.path()).is_err(), "{unreadable}");
     }
 }
 
@@ -104,14 +104,14 @@ fn in_the_role_of_a_process_out_of_descriptors() {
     assert!(own.open().is_err());
     // One is left for the folder itself.
     files.pop();
-    assert!(Census::take().is_err(), "a census that saw nobody does not say that nobody lives");
+    assert!(ProcessTable::read().is_err(), "a look at the processes that saw nobody does not say that nobody lives");
     files.clear();
-    assert!(Census::take().unwrap().processes.iter().any(|(process, _)| *process == own));
+    assert!(ProcessTable::read().unwrap().processes.iter().any(|(process, _)| *process == own));
 }
 
 #[test]
 fn a_process_out_of_descriptors_does_not_take_the_living_for_dead() {
-    let name = "runtime::census::tests::in_the_role_of_a_process_out_of_descriptors";
+    let name = "runtime::process_table::tests::in_the_role_of_a_process_out_of_descriptors";
     let mut other = std::process::Command::new(std::env::current_exe().unwrap());
     let output = other.args(["--exact", name, "--nocapture"]).env(ROLE, "1").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -124,6 +124,6 @@ fn an_environment_without_end_is_not_read_whole() {
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("stat"), "42 (a) S 1 42 42 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 3 0 987654 1 1").unwrap();
     File::create(folder.join("environ")).unwrap().set_len(1 << 42).unwrap();
-    let census = Census::take_in(proc.path()).unwrap();
-    assert_eq!(census.processes.iter().map(|(process, run)| (process.pid, *run)).collect::<Vec<_>>(), [(42, None)]);
+    let table = ProcessTable::read_from(proc.path()).unwrap();
+    assert_eq!(table.processes.iter().map(|(process, run)| (process.pid, *run)).collect::<Vec<_>>(), [(42, None)]);
 }

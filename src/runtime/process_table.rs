@@ -1,7 +1,7 @@
 //! Who lives on this host: one pass over `/proc`, and which of it belongs to a run.
 //!
-//! plugd is deliberately no child subreaper: that is a property of the whole process, and adopted strangers would have
-//! to be reaped beside everybody else's children. A process descriptor tells the end of a process that isn't a child
+//! plugd is deliberately no child subreaper: that is a property of the whole process, and processes that it adopted would have
+//! to be reaped beside all other children. A process descriptor tells the end of a process that isn't a child
 //! just as exactly.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
     io::{self, Read},
     path::Path,
     str,
+    sync::Arc,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -18,6 +19,8 @@ use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
+
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::domain::{PluginId, RunId};
 
@@ -75,7 +78,7 @@ pub(crate) fn token(url: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("token="))
 }
 
-/// One process as the census found it.
+/// One process as the table of processes found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
@@ -152,20 +155,20 @@ pub(crate) fn to_pid(pid: u32) -> Option<Pid> {
 
 /// All processes of one moment.
 #[derive(Debug, Default)]
-pub(crate) struct Census {
+pub(crate) struct ProcessTable {
     processes: Vec<(Process, Option<RunKey>)>,
 }
 
-impl Census {
-    /// Counts now. Blocks for some milliseconds.
+impl ProcessTable {
+    /// Reads it now. Blocks for some milliseconds.
     ///
     /// # Errors
-    /// Somebody who may live could not be counted. Nothing follows from that: take it again.
-    pub(crate) fn take() -> io::Result<Self> {
-        Self::take_in(Path::new(PROC))
+    /// Somebody who may live could not be read about. Nothing follows from that: read again.
+    pub(crate) fn read() -> io::Result<Self> {
+        Self::read_from(Path::new(PROC))
     }
 
-    fn take_in(proc: &Path) -> io::Result<Self> {
+    fn read_from(proc: &Path) -> io::Result<Self> {
         let mut processes = Vec::new();
         for entry in fs::read_dir(proc)? {
             let name = entry?.file_name();
@@ -252,6 +255,33 @@ fn unless_gone<T>(read: io::Result<T>) -> io::Result<Option<T>> {
             Some(Errno::NOENT | Errno::SRCH) => Ok(None),
             _ => Err(error),
         },
+    }
+}
+
+/// A table of processes that many ask for: five hundred plugins that stop together need a few passes over `/proc`, not
+/// hundreds.
+#[derive(Debug)]
+pub(super) struct SharedProcessTable {
+    read: fn() -> io::Result<ProcessTable>,
+    last: Mutex<Option<(Instant, Arc<ProcessTable>)>>,
+}
+
+impl SharedProcessTable {
+    pub(super) fn new(read: fn() -> io::Result<ProcessTable>) -> Self {
+        Self { read, last: Mutex::default() }
+    }
+
+    /// A table that was begun after this call.
+    pub(super) async fn get(&self) -> io::Result<Arc<ProcessTable>> {
+        let asked = Instant::now();
+        let mut last = self.last.lock().await;
+        if let Some((_, table)) = last.as_ref().filter(|(began, _)| *began >= asked) {
+            return Ok(Arc::clone(table));
+        }
+        let began = Instant::now();
+        let table = Arc::new(tokio::task::spawn_blocking(self.read).await??);
+        *last = Some((began, Arc::clone(&table)));
+        Ok(table)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The warden: a small process that outlives plugd for a moment. The parent-death signal reaches only the first process
-//! of each run; when plugd is killed, the warden kills the rest.
+//! The keeper: a small process that outlives plugd for a moment. The parent-death signal reaches only the first process
+//! of each run; when plugd is killed, the keeper kills the rest.
 //!
 //! It reads lines from its stdin: `+<pgid> <start time> <plugin id> <token prefix>` when a group lives, `-<pgid>` when
 //! nothing is left of it. At the end of its input it kills every group that is still listed, proven as at boot: by
@@ -17,11 +17,11 @@ use rustix::{
 };
 
 use super::{
-    census::{Census, MAX_WATCHED, Process, RunKey},
+    process_table::{MAX_WATCHED, Process, ProcessTable, RunKey},
     record::LeaderRecord,
 };
 
-/// How long killed processes may take to end before the warden leaves.
+/// How long killed processes may take to end before the keeper leaves.
 const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long until what failed is tried again.
@@ -31,7 +31,7 @@ const RETRY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Reads from stdin until plugd is gone, then kills what is left of its plugins. The body of the hidden subcommand
-/// `warden`.
+/// `keeper`.
 ///
 /// # Errors
 /// Something could not be killed until a deadline.
@@ -61,7 +61,7 @@ pub(super) fn watch(input: impl BufRead) -> io::Result<()> {
     if watched.is_empty() {
         return Ok(());
     }
-    kill_all(&watched, Census::take, Instant::now() + KILL_DEADLINE)
+    kill_all(&watched, ProcessTable::read, Instant::now() + KILL_DEADLINE)
 }
 
 /// Takes one line; one that is cut off, because plugd died writing it, is skipped.
@@ -76,9 +76,9 @@ fn apply(line: &str, watched: &mut Watched) -> Option<()> {
     Some(())
 }
 
-/// Kills until a census finds nothing: what is killed may have forked just before. Whatever fails is logged and tried
-/// again until the deadline: nobody else comes after the warden.
-fn kill_all(watched: &Watched, take: impl Fn() -> io::Result<Census>, deadline: Instant) -> io::Result<()> {
+/// Kills until nothing is found: what is killed may have forked just before. Whatever fails is logged and tried again
+/// until the deadline, as nobody else comes after the keeper.
+fn kill_all(watched: &Watched, take: impl Fn() -> io::Result<ProcessTable>, deadline: Instant) -> io::Result<()> {
     loop {
         let is_late = Instant::now() >= deadline;
         match kill_some(watched, &take, deadline) {
@@ -97,9 +97,9 @@ fn kill_all(watched: &Watched, take: impl Fn() -> io::Result<Census>, deadline: 
 }
 
 /// Kills what lives now and waits until some of it is gone. True if nothing lives.
-fn kill_some(watched: &Watched, take: impl Fn() -> io::Result<Census>, deadline: Instant) -> io::Result<bool> {
-    let census = take()?;
-    let of_group = |(pgid, (start, key)): (&u32, &(u64, RunKey))| census.leftovers(Some((*pgid, *start)), *key);
+fn kill_some(watched: &Watched, take: impl Fn() -> io::Result<ProcessTable>, deadline: Instant) -> io::Result<bool> {
+    let table = take()?;
+    let of_group = |(pgid, (start, key)): (&u32, &(u64, RunKey))| table.leftovers(Some((*pgid, *start)), *key);
     let left: Vec<Process> = watched.iter().flat_map(of_group).collect();
     let mut outcome = Ok(());
     for process in &left {
@@ -139,18 +139,18 @@ mod tests {
     }
 
     #[test]
-    fn a_census_that_fails_is_taken_again() {
+    fn a_table_that_cannot_be_read_is_read_again() {
         let taken = Cell::new(0);
         let take = || {
             taken.set(taken.get() + 1);
-            if taken.get() < 3 { Err(io::ErrorKind::Other.into()) } else { Ok(Census::default()) }
+            if taken.get() < 3 { Err(io::ErrorKind::Other.into()) } else { Ok(ProcessTable::default()) }
         };
         kill_all(&mk_watched(), take, Instant::now() + KILL_DEADLINE).unwrap();
         assert_eq!(taken.get(), 3);
     }
 
     #[test]
-    fn a_census_that_fails_for_good_is_told_at_the_deadline() {
+    fn a_table_that_can_never_be_read_is_told_at_the_deadline() {
         let take = || Err(io::ErrorKind::Other.into());
         assert!(kill_all(&mk_watched(), take, Instant::now() + RETRY).is_err());
     }
