@@ -41,10 +41,6 @@ pub enum FieldType {
 }
 
 impl FieldType {
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::String, Self::Number, Self::Boolean].into_iter().find(|kind| kind.name() == name)
-    }
-
     pub const fn name(self) -> &'static str {
         match self {
             Self::String => "string",

@@ -240,15 +240,8 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    pub const fn code(self) -> u16 {
-        self.row().0
-    }
-
-    pub const fn text(self) -> &'static str {
-        self.row().1
-    }
-
-    const fn row(self) -> (u16, &'static str) {
+    /// WebSocket's close code, and the text beside it.
+    pub(super) const fn frame(self) -> (u16, &'static str) {
         match self {
             Self::Closed => (1000, "closed"),
             Self::GoingAway => (1001, "going away"),
@@ -315,7 +308,10 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ours(CloseReason::Unread) => f.write_str(UNREAD),
-            Self::Ours(why) => write!(f, "plugd closed the connection ({} {})", why.code(), why.text()),
+            Self::Ours(why) => {
+                let (code, text) = why.frame();
+                write!(f, "plugd closed the connection ({code} {text})")
+            }
             Self::Theirs(Some(code)) => write!(f, "the plugin closed the connection ({code})"),
             Self::Theirs(None) => f.write_str("the plugin closed the connection"),
             Self::TooLarge => f.write_str("a message of the plugin was too long"),

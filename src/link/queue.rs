@@ -120,7 +120,8 @@ impl Writer {
 
     /// Comes after what has been written in part, before all that waits.
     async fn close(&mut self, why: CloseReason) -> WriteEnd {
-        let frame = CloseFrame { code: why.code(), reason: why.text().into() };
+        let (code, text) = why.frame();
+        let frame = CloseFrame { code, reason: text.into() };
         // Whether it arrives or not, the connection ends.
         let _ = timeout(self.options.close_timeout, self.sink.send(Message::Close(Some(frame)))).await;
         WriteEnd::Closed

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     bus::{Events, events::Published},
     domain::{Reason, State, events::EventCatalog},
-    link::RpcError,
+    link::{CloseReason, RpcError},
     supervisor::{Filter, Frame, Start, WatchQuery},
 };
 
@@ -189,7 +189,7 @@ async fn another_manifest_consumes_other_events() {
     let manifest = json!({"id": "one", "author": "a", "name": "one", "command": "", "events_consumed": ["order.sent"]});
     let manifest = serde_json::from_value(manifest).unwrap();
     world.handle.update_manifest(plugin.id, manifest, "test").await.unwrap();
-    assert_eq!(old.closed().await.code(), 1000);
+    assert_eq!(old.closed().await, CloseReason::Closed);
     let mut peer = dial(&world, &plugin).await;
     let events = mk_events(&world);
     assert_eq!(publish(&events, 1).matched, 0);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::check::{
@@ -131,7 +132,7 @@ fn check_events(names: &mut Value, path: &str, checker: &mut Checker<'_>) {
 }
 
 fn check_default(field: &mut Value, path: &str, checker: &mut Checker<'_>) {
-    let kind = field["type"].as_str().and_then(FieldType::from_name);
+    let kind = FieldType::deserialize(&field["type"]).ok();
     if let (Some(kind), Some(default)) = (kind, field.get("default"))
         && !kind.fits(default)
     {
