@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     actor::{Call, Goal, Message},
-    settle::{Committed, Waiters, Wanted},
+    settle::{Committed, Waiters},
     watch::Hub,
 };
 use crate::{
@@ -83,7 +83,7 @@ impl Slot {
 
     /// A change that was committed, with what is to come of it.
     pub(super) fn committed(&self, plugin: Arc<Plugin>, goal: Goal) -> Committed {
-        let settled = self.waiters.add(Wanted::of(&plugin, goal), || self.plugin());
+        let settled = self.waiters.add((goal, plugin.clone()), || self.plugin());
         Committed { plugin, settled }
     }
 

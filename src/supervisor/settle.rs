@@ -10,53 +10,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::actor::Goal;
-use crate::domain::{ActiveState, CAUSE, Digest, Error, Plugin, Reason, Result, State, change::package_replaced};
+use crate::domain::{ActiveState, CAUSE, Error, Plugin, Reason, Result, State, change::package_replaced};
 
-/// What a caller waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted {
-    goal: Goal,
-    active: ActiveState,
-    active_generation: u64,
-    generation: u64,
-    serial: u64,
-    package: Option<Digest>,
-}
-
-impl Wanted {
-    /// What is desired of this plugin now.
-    pub(super) fn of(plugin: &Plugin, goal: Goal) -> Self {
-        let desired = &plugin.desired;
-        Self {
-            goal,
-            active: desired.active,
-            active_generation: desired.active_generation,
-            generation: desired.generation,
-            serial: plugin.reported.serial,
-            package: desired.package,
-        }
+/// What came of a change that was committed, if that is settled by now.
+fn outcome(goal: Goal, committed: &Plugin, now: &Plugin) -> Option<Result<()>> {
+    let (wanted, reported) = (&committed.desired, &now.reported);
+    if now.desired.active_generation != wanted.active_generation {
+        return Some(Err(superseded(now)));
     }
-
-    /// What came of it, if that is settled.
-    pub(super) fn outcome(&self, plugin: &Plugin) -> Option<Result<()>> {
-        if plugin.desired.active_generation != self.active_generation {
-            return Some(Err(superseded(plugin)));
-        }
-        if self.goal == Goal::SettledWithPackage && plugin.desired.package != self.package {
-            return Some(Err(package_replaced(plugin)));
-        }
-        let reported = &plugin.reported;
-        if reported.observed_generation < self.generation || reported.serial < self.serial {
-            return None;
-        }
-        if self.goal == Goal::Observed {
-            return Some(Ok(()));
-        }
-        match (self.active, plugin.reported.state) {
-            (ActiveState::Active, State::Active) | (ActiveState::Inactive, State::Inactive) => Some(Ok(())),
-            (_, State::Error) => Some(Err(failed(plugin))),
-            _ => None,
-        }
+    if goal == Goal::SettledWithPackage && now.desired.package != wanted.package {
+        return Some(Err(package_replaced(now)));
+    }
+    if reported.observed_generation < wanted.generation || reported.serial < committed.reported.serial {
+        return None;
+    }
+    match (wanted.active, reported.state) {
+        _ if goal == Goal::Observed => Some(Ok(())),
+        (ActiveState::Active, State::Active) | (ActiveState::Inactive, State::Inactive) => Some(Ok(())),
+        (_, State::Error) => Some(Err(failed(now))),
+        _ => None,
     }
 }
 
@@ -98,7 +70,8 @@ type Answer = Result<Arc<Plugin>>;
 pub(super) struct Waiters(Mutex<Vec<Waiter>>);
 
 struct Waiter {
-    wanted: Wanted,
+    goal: Goal,
+    committed: Arc<Plugin>,
     settled: oneshot::Sender<Answer>,
 }
 
@@ -115,13 +88,13 @@ impl Waiters {
     /// Somebody waits for this from now on. `newest` is looked at first, while no other record can pass.
     pub(super) fn add(
         &self,
-        wanted: Wanted,
+        (goal, committed): (Goal, Arc<Plugin>),
         newest: impl FnOnce() -> Option<Arc<Plugin>>,
     ) -> oneshot::Receiver<Answer> {
         let (settled, answer) = oneshot::channel();
         let mut waiters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut waiters);
-        waiters.extend(Waiter { wanted, settled }.look_at(newest().as_ref()));
+        waiters.extend(Waiter { goal, committed, settled }.look_at(newest().as_ref()));
         answer
     }
 
@@ -147,7 +120,7 @@ impl Waiter {
     fn look_at(self, record: Option<&Arc<Plugin>>) -> Option<Self> {
         let answer = match record {
             None => Err(Error::new(Reason::BeingDeleted, "the plugin was deleted")),
-            Some(plugin) => match self.wanted.outcome(plugin) {
+            Some(plugin) => match outcome(self.goal, &self.committed, plugin) {
                 None if self.settled.is_closed() => return None,
                 None => return Some(self),
                 Some(outcome) => outcome.map(|()| plugin.clone()),
@@ -173,7 +146,7 @@ mod tests {
         let reported = Reported { state: State::Connecting, ..plugin.reported.clone() };
         let connecting = Arc::new(Plugin { reported, ..plugin.clone() });
         let waiters = Waiters::default();
-        let add = || waiters.add(Wanted::of(&plugin, Goal::Settled), || Some(connecting.clone()));
+        let add = || waiters.add((Goal::Settled, Arc::new(plugin.clone())), || Some(connecting.clone()));
         let mut patient = [add(), add(), add()];
         for _ in 0..1000 {
             drop(add());
