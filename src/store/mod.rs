@@ -51,7 +51,7 @@ mod tests;
 pub use address::Address;
 pub use error::StoreError;
 pub use open::open;
-pub use packages::{GRACE, PackageStore, Upload};
+pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;
 
 /// How long a change waits for its turn and its transaction. Many times what the writer gives the database: it is the last
@@ -74,6 +74,8 @@ pub struct Options {
 /// What the store remembers when it is opened.
 #[derive(Debug, Clone)]
 pub struct Loaded {
+    /// Names the database, for as long as it exists.
+    pub database_id: String,
     /// Names this history of revisions; another store has another.
     pub epoch: String,
     /// The newest revision; 0 when there is none.

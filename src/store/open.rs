@@ -60,7 +60,8 @@ async fn load(lease: &Lease) -> Result<(Reader, Records, Loaded), StoreError> {
     let (plugins, tokens) = (records.in_order(), tokens::all(lease.db()).await?);
     let reader = Reader::new(lease::readers(lease.address()).await?);
     lease.location().note().await?;
-    Ok((reader, records, Loaded { epoch: row.epoch, head, compacted, plugins, unreadable, tokens }))
+    let (database_id, epoch) = (row.database_id, row.epoch);
+    Ok((reader, records, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens }))
 }
 
 /// Leaves the database to the next start, with the room that is reserved for that.
