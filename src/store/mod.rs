@@ -50,7 +50,7 @@ mod tests;
 
 pub use address::Address;
 pub use error::StoreError;
-pub use open::open;
+pub use open::{Opened, open};
 pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;
 
