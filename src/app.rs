@@ -3,8 +3,6 @@
 
 mod admin;
 mod boot;
-mod glue;
-mod health;
 mod routes;
 
 use std::{

@@ -9,22 +9,22 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     admin::{self, AdminToken},
-    glue, health, make_private, routes,
+    make_private, routes,
 };
 use crate::{
     bus::{Bridge, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
-    domain::{events::EventCatalog, lifecycle::Policy},
+    domain::{Error, Reason, events::EventCatalog, lifecycle::Policy, manifest::Manifest, package::Package},
     files,
     grpc::Access,
     link, logs,
     runtime::{
-        StartSpec,
-        process::{self, ProcessRuntime},
+        PackageFiles, Runtime, StartSpec,
+        process::{self, FetchPackage, ProcessRuntime},
     },
     store::{self, Address, PackageStore, Store, StoreError},
     storyden::{self, Credentials, Storyden},
-    supervisor::{self, Handle, Packages, Parts, Supervisor},
+    supervisor::{self, Handle, Packages, Parts, Projection, Supervisor},
 };
 
 /// The file of the database in the data folder, unless another is named.
@@ -74,7 +74,7 @@ pub(super) async fn boot(
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = Arc::new(runtime(config, &package_store, &logs).await?);
     if config.runtime_provider == RuntimeProvider::Local {
-        tokio::spawn(glue::finish_deletions(runtime.clone(), store.clone(), projection.clone()));
+        tokio::spawn(finish_deletions(runtime.clone(), store.clone(), projection.clone()));
     }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
@@ -89,10 +89,16 @@ pub(super) async fn boot(
         host: Arc::new(bridge),
         trial: Arc::new(Semaphore::new(1)),
         rpc_url: rpc_url(plugins_dial),
-        note: glue::note_in(logs.clone()),
-        on_deleted: glue::forget(logs.clone()),
+        note: {
+            let logs = logs.clone();
+            Box::new(move |id, line| logs.note(id, &line))
+        },
+        on_deleted: {
+            let logs = logs.clone();
+            Box::new(move |plugin| logs.remove(plugin.id))
+        },
     });
-    let health = health::service(&store, &draining, config.runtime_provider != RuntimeProvider::None);
+    let health = routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let connections = TaskTracker::new();
     let plugins_app = link::router(Arc::new(handle.clone()), link_options(config), connections.clone());
     let services = routes::Services {
@@ -170,8 +176,8 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
             logs.capture(source, pipes);
         })
     };
-    let runtime = ProcessRuntime::new(options, glue::fetch_package(packages.clone()), capture)
-        .context("plugins can't be run here")?;
+    let runtime =
+        ProcessRuntime::new(options, fetch_package(packages.clone()), capture).context("plugins can't be run here")?;
     if is_local {
         runtime.empty_trash();
         let ended = runtime.end_leftovers().await.context("what an earlier plugd left running can't be ended")?;
@@ -244,6 +250,41 @@ fn rpc_url(address: SocketAddr) -> String {
         SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
     };
     format!("ws://{host}:{}/rpc", address.port())
+}
+
+/// Packages for the runtime. They were checked when they came.
+fn fetch_package(packages: PackageStore) -> FetchPackage {
+    Arc::new(move |digest| {
+        let packages = packages.clone();
+        Box::pin(async move {
+            let bytes = packages.get(digest).await?;
+            let read = tokio::task::spawn_blocking(move || Package::stored(bytes, Manifest::default())).await;
+            let package = read.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))?;
+            Ok(Box::new(package) as Box<dyn PackageFiles>)
+        })
+    })
+}
+
+/// Removes the folders of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only
+/// those of which the journal says so: what nobody knows may be another plugd's, or of a store that is restored tomorrow.
+async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store, projection: Arc<Projection>) {
+    let unknown: Vec<_> = match runtime.installed().await {
+        Ok(found) => found.into_iter().filter(|id| projection.slot(*id).is_err()).collect(),
+        Err(error) => return tracing::warn!(%error, "the folder of plugins can't be read"),
+    };
+    if unknown.is_empty() {
+        return;
+    }
+    let deleted = match store.deleted(&unknown).await {
+        Ok(deleted) => deleted,
+        Err(error) => return tracing::warn!(%error, "files of deleted plugins may be left behind until the next start"),
+    };
+    for plugin in deleted {
+        match runtime.remove(plugin).await {
+            Ok(()) => tracing::info!(%plugin, "the deletion of a plugin's files was finished"),
+            Err(error) => tracing::warn!(%plugin, %error, "files of a deleted plugin are left behind"),
+        }
+    }
 }
 
 #[cfg(test)]

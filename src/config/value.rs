@@ -137,10 +137,13 @@ fn address(text: &str) -> Option<SocketAddr> {
 /// Reads a time as Go writes it, like `100ms`, `5s`, `1m30s` or `1.5h`, and whole days (`30d`). `None` for anything else, and
 /// for more than the 292 years that Go can hold, which no clock could add to the present.
 pub fn duration(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix('+').unwrap_or(text);
     let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok());
     let time = match days {
         Some(days) => Duration::from_secs(days.checked_mul(24 * 60 * 60)?),
         None if text == "0" => Duration::ZERO,
+        // Go takes `.5s` for half a second.
+        None if text.starts_with('.') => SpanParser::new().parse_unsigned_duration(format!("0{text}")).ok()?,
         None => SpanParser::new().parse_unsigned_duration(text).ok()?,
     };
     i64::try_from(time.as_nanos()).is_ok().then_some(time)
