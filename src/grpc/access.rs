@@ -72,7 +72,6 @@ pub struct AccessService<S> {
 
 impl<S: TokenStore> AccessService<S> {
     /// Keeps tokens in that store and has the table follow it.
-    #[must_use]
     pub fn new(store: Arc<S>, access: Arc<Access>) -> Self {
         Self { store, access, making: Arc::default() }
     }
@@ -162,7 +161,7 @@ async fn whole<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send +
     })
 }
 
-/// Does the store no longer have the token? A store that went away in the middle may have deleted it and yet have said
+/// Whether the store no longer has the token. A store that went away in the middle may have deleted it and yet have said
 /// that it does not answer; whoever then tries again hears that there is no such token.
 fn is_gone(revoked: &Result<AccessToken>) -> bool {
     revoked.as_ref().map_or_else(|error| error.reason == Reason::TokenNotFound, |_| true)

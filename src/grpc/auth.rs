@@ -77,7 +77,6 @@ pub struct AuthLayer {
 
 impl AuthLayer {
     /// Lets the tokens of this table through.
-    #[must_use]
     pub fn new(access: Arc<Access>) -> Self {
         Self { access }
     }

@@ -40,7 +40,6 @@ pub struct BusService {
 
 impl BusService {
     /// The service over these parts; `draining` ends its streams.
-    #[must_use]
     pub fn new(projection: Arc<Projection>, events: Events, hosts: Arc<Hosts>, draining: CancellationToken) -> Self {
         Self { projection, events, hosts, draining }
     }

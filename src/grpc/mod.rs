@@ -82,7 +82,6 @@ pub struct Services(Arc<Parts>, Arc<Transfers>);
 
 impl Services {
     /// The services over these parts.
-    #[must_use]
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts), Arc::default())
     }

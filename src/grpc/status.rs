@@ -36,7 +36,6 @@ const ENTRY: usize = 12;
 
 /// An error as a status: its kind as the code, its reason, metadata and suggestion as `google.rpc.ErrorInfo`, and its
 /// violations as `google.rpc.BadRequest`. Longer texts are cut, and violations beyond the room are counted.
-#[must_use]
 pub fn status(error: Error) -> Status {
     let mut details = ErrorDetails::with_error_info(error.reason.name(), api::ERROR_DOMAIN, metadata(&error));
     if !error.violations.is_empty() {

@@ -31,7 +31,6 @@ const PREFIX: &str = "plugd_";
 const FIRST_TOKEN: &str = "admin.token";
 
 /// A new secret and what is stored of it. The secret is `plugd_` and 256 random bits in 43 characters.
-#[must_use]
 pub fn mint() -> (String, [u8; 32]) {
     let random: [u8; 32] = rand::random();
     let secret = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
@@ -52,13 +51,11 @@ pub struct Caller {
 
 impl Caller {
     /// The token with which they came.
-    #[must_use]
     pub fn token(&self) -> &AccessToken {
         &self.token
     }
 
-    /// Is this an administrator?
-    #[must_use]
+    /// Whether this is an administrator.
     pub fn is_admin(&self) -> bool {
         self.token.role == Role::Admin
     }
@@ -72,7 +69,6 @@ impl Caller {
     }
 
     /// A change of what is desired by this caller, on condition of the generation that it has seen.
-    #[must_use]
     pub fn change(&self, if_generation: Option<u64>) -> ChangeOptions {
         ChangeOptions { author: self.token.name.clone(), if_generation }
     }
@@ -108,7 +104,6 @@ pub struct Access {
 
 impl Access {
     /// A table of these tokens.
-    #[must_use]
     pub fn new(tokens: impl IntoIterator<Item = AccessToken>) -> Self {
         let access = Self::default();
         tokens.into_iter().for_each(|token| access.insert(token));
@@ -133,7 +128,6 @@ impl Access {
     }
 
     /// Who has this secret, if it still works at that time.
-    #[must_use]
     pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Caller> {
         let hash = hash(secret);
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
@@ -143,13 +137,12 @@ impl Access {
     }
 
     /// Tokens that work at that time.
-    #[must_use]
     pub fn count(&self, now: Timestamp) -> usize {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
         callers.values().filter(|caller| caller.token.is_valid_at(now)).count()
     }
 
-    /// Forgets the tokens that have expired by then, which nobody can use any more; were there any?
+    /// Forgets the tokens that have expired by then, which nobody can use any more, and says whether there were any.
     pub fn forget_expired(&self, now: Timestamp) -> bool {
         let mut callers = self.callers_mut();
         let before = callers.len();
@@ -157,8 +150,7 @@ impl Access {
         callers.len() < before
     }
 
-    /// Is there an administrator's token that works at that time?
-    #[must_use]
+    /// Whether an administrator's token works at that time.
     pub fn has_admin(&self, now: Timestamp) -> bool {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
         callers.values().any(|caller| caller.token.role == Role::Admin && caller.token.is_valid_at(now))
@@ -175,7 +167,6 @@ fn key(hash: &[u8; 32]) -> [u8; 16] {
 }
 
 /// A new administrator's token, and its secret.
-#[must_use]
 pub fn mint_admin(now: Timestamp) -> (String, AccessToken) {
     let (secret, hash) = mint();
     let (id, name) = (TokenId::from(xid::new()), FIRST_TOKEN.to_owned());

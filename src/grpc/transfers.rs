@@ -45,9 +45,6 @@ impl Transfers {
     }
 
     /// The same for one on its way out.
-    ///
-    /// # Errors
-    /// As [`Self::begin_upload`].
     pub(super) async fn begin_download(&self, caller: &Caller, patience: Duration) -> Result<Place, Error> {
         self.downloads.begin(caller.token().id, patience).await
     }

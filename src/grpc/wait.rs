@@ -11,9 +11,6 @@ use crate::{
 };
 
 /// What a request says about waiting; the call's own deadline counts too, because nothing else enforces it.
-///
-/// # Errors
-/// A time that is negative, or beyond five minutes.
 pub(super) fn wait(asked: Option<prost_types::Duration>, metadata: &MetadataMap) -> Result<Wait> {
     let asked = asked.map(|asked| convert::duration("wait", asked)).transpose()?;
     match asked {

@@ -189,7 +189,7 @@ fn require_own_site(request: &Request, options: &Options) -> Result<(), Problem>
     if is_known { Ok(()) } else { Err(cross_site("Origin")) }
 }
 
-/// Do all values of a header pass? There may be none; one that is no text does not.
+/// Whether all values of a header pass. There may be none; one that is no text does not.
 fn all(headers: &HeaderMap, name: &HeaderName, passes: impl Fn(&str) -> bool) -> bool {
     headers.get_all(name).iter().all(|value| value.to_str().is_ok_and(&passes))
 }

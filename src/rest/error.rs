@@ -235,7 +235,7 @@ impl Problem {
         self
     }
 
-    /// Is the body at fault, without the service having seen it?
+    /// Whether the body is at fault, without the service having seen it.
     pub(super) fn is_about_the_body(&self) -> bool {
         self.0.is_about_the_body
     }

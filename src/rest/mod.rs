@@ -111,7 +111,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Has the operator listed this origin?
+    /// Whether the operator has listed this origin.
     fn lists(&self, origin: &str) -> bool {
         self.allowed_origins.iter().any(|listed| listed.trim_end_matches('/').eq_ignore_ascii_case(origin))
     }

@@ -205,7 +205,7 @@ pub(super) fn json(document: &impl Serialize) -> Response {
     }
 }
 
-/// Does the request's Accept prefer one media type to another? By the quality, then by whether it names it rather than a range,
+/// Whether the request's Accept prefers one media type to another: by the quality, then by whether it names it rather than a range,
 /// then by the place. Nothing is less than anything.
 pub(super) fn prefers(headers: &HeaderMap, media: &str, other: &str) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());

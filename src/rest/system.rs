@@ -100,7 +100,7 @@ struct Info {
     capabilities: Vec<&'static str>,
 }
 
-/// Are plugins run at all? Calls would say so, but only to somebody with a credential. The health service answers
+/// Whether plugins are run at all. Calls would say so, but only to somebody with a credential. The health service answers
 /// everybody, and does not know the name of a service that is disabled; any other answer, or none, means not now rather
 /// than never.
 pub(super) async fn has_plugins(app: &App) -> bool {

@@ -117,7 +117,7 @@ impl Process {
         Some(Self { pid, start_time: number(19)?, parent: id(1)?, group: id(2)?, session: id(3)?, is_zombie })
     }
 
-    /// Does it still live?
+    /// Whether it still lives.
     ///
     /// # Errors
     /// As [`Process::read`].

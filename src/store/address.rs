@@ -66,7 +66,6 @@ impl Address {
     }
 
     /// The file, where it is one.
-    #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
             Kind::File(path) => Some(path),

@@ -37,7 +37,7 @@ impl Pace {
         is_due.then(|| compacted + (length - self.keep).min(self.batch))
     }
 
-    /// Did the last step succeed? Otherwise no commit should wait for the next.
+    /// Whether the last step succeeded. Otherwise no commit should wait for the next.
     pub(super) fn is_steady(&self) -> bool {
         self.is_steady
     }

@@ -61,7 +61,7 @@ impl Identity {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
-    /// Is the file at this path still the one, and no shorter? Remembers how long it is.
+    /// Whether the file at this path is still the one, and no shorter. Remembers how long it is.
     fn is_still_at(&mut self, path: &Path) -> bool {
         let Some(found) = Self::at(path).filter(|found| found.is_file(*self) && found.length >= self.length) else {
             return false;
@@ -139,7 +139,7 @@ impl Location {
         spawn_blocking(move || work(&files, &mut found)).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
-    /// Are the files still there? Asks no server.
+    /// Whether the files are still there. Asks no server.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         self.work(|files, found| files.check(found)).await
     }
@@ -201,7 +201,7 @@ impl Location {
         self.with_found(move |_, found| found.reserve.want(bytes)).await.unwrap();
     }
 
-    /// Was there no room left but the reserve when it was looked at last?
+    /// Whether there was no room left but the reserve when it was looked at last.
     pub(super) fn is_full(&self) -> bool {
         self.0.as_ref().is_some_and(|files| files.is_full.load(Ordering::Acquire))
     }

@@ -186,7 +186,6 @@ impl Store {
     }
 
     /// Revisions up to this one are no longer in the journal. Cheap.
-    #[must_use]
     pub fn compacted(&self) -> u64 {
         self.compacted.load(Ordering::Relaxed)
     }
@@ -215,7 +214,6 @@ impl Store {
 
     /// Whether the database answers. False, too, once the store is closed: for ever, as the sender is gone then. It also
     /// closes by itself, when another plugd has taken the database over.
-    #[must_use]
     pub fn healthy(&self) -> watch::Receiver<bool> {
         self.health.clone()
     }
@@ -228,8 +226,7 @@ impl Store {
         if *self.health.borrow() { Ok(()) } else { Err(self.location.refusal()) }
     }
 
-    /// Could every plugin's record be read? Where not, nobody knows what the others may need.
-    #[must_use]
+    /// Whether every plugin's record could be read. Where not, nobody knows what the others may need.
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }

@@ -75,7 +75,6 @@ async fn given_up(lease: Lease, error: StoreError) -> StoreError {
 impl Opened {
     /// Starts the writer. It calls `on_commit` in revision order, with what has just become durable and before the
     /// callers hear of it; the function must neither wait nor panic.
-    #[must_use]
     pub fn start(self, on_commit: OnCommit) -> Store {
         let (ops, received) = mpsc::unbounded_channel();
         let (healthy, health) = watch::channel(true);

@@ -272,7 +272,7 @@ fn is_unfinished(entry: &DirEntry) -> bool {
     entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
 }
 
-/// Is there a file as old as this?
+/// Whether there is a file as old as this.
 fn is_old(found: io::Result<fs::Metadata>, age: Duration) -> io::Result<bool> {
     match found {
         Ok(found) => Ok(found.modified()?.elapsed().is_ok_and(|elapsed| elapsed >= age)),
@@ -290,7 +290,7 @@ fn digest_named(name: &str) -> Option<Digest> {
     name.replacen('-', ":", 1).parse().ok()
 }
 
-/// Are these the bytes of the digest? Hashing the largest package takes a good part of a second.
+/// Whether these are the bytes of the digest. Hashing the largest package takes a good part of a second.
 fn check(digest: Digest, bytes: &[u8], place: &str) -> Result<()> {
     let found = digest_of(bytes);
     if found == digest {

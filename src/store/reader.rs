@@ -86,7 +86,7 @@ impl Reader {
         self.pools_mut().closing = None;
     }
 
-    /// Was the closing broken off, so that there may be connections yet?
+    /// Whether the closing was broken off, so that there may be connections yet.
     pub(super) fn is_closing(&self) -> bool {
         self.pools.read().unwrap_or_else(PoisonError::into_inner).closing.is_some()
     }

@@ -77,9 +77,6 @@ impl Handle {
 
 impl Slot {
     /// Calls the plugin over this connection. One that ends meanwhile says how it ended, as soon as that is known.
-    ///
-    /// # Errors
-    /// See [`CallError`].
     pub async fn call(
         &self,
         session: &Session,

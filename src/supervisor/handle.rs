@@ -65,16 +65,13 @@ impl Wait {
     }
 }
 
-/// Which plugins to list.
 #[derive(Debug, Clone, Default)]
 pub struct ListQuery {
     /// Only in one of these states; empty: all.
     pub states: HashSet<State>,
-    /// Only of this mode.
     pub mode: Option<Mode>,
     /// Only with this id in the manifest; empty: all.
     pub manifest_id: String,
-    /// Only after this place.
     pub after: Option<Place>,
 }
 
@@ -84,12 +81,10 @@ impl Handle {
         Self { shared: Arc::new(Shared { projection, store, epoch, draining }) }
     }
 
-    /// The registry and the hub.
     pub fn projection(&self) -> &Arc<Projection> {
         &self.shared.projection
     }
 
-    /// Names the history that cursors belong to.
     pub fn epoch(&self) -> &str {
         &self.shared.epoch
     }
@@ -226,9 +221,6 @@ impl Handle {
     }
 
     /// Gives an external plugin a new token; the old one is good for nothing from then on.
-    ///
-    /// # Errors
-    /// As [`Handle::update_manifest`].
     pub async fn rotate_token(&self, id: PluginId, options: impl Into<ChangeOptions>) -> Result<Arc<Plugin>> {
         self.reconnect(id, DesiredChange::RotateToken(token::mint_external()), options.into()).await
     }

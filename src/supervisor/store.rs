@@ -11,7 +11,6 @@ use crate::{
 
 /// Commits changes, in order, each with the next revision.
 pub trait Store: Send + Sync + 'static {
-    /// Adds a plugin.
     fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>>;
 
     /// Changes what is desired of a plugin. `author` is the name of the token that asked.
@@ -20,7 +19,6 @@ pub trait Store: Send + Sync + 'static {
     /// Changes what is reported of a plugin. Never waits, never fails: while the store is away the newest is kept.
     fn report(&self, id: PluginId, reported: Reported);
 
-    /// Removes a plugin.
     fn remove(&self, id: PluginId) -> BoxFuture<'static, Result<Arc<Plugin>>>;
 
     /// Up to `limit` commits after a revision, oldest first, for watchers behind what is held in memory.
@@ -29,8 +27,8 @@ pub trait Store: Send + Sync + 'static {
     /// Commits up to and including this revision are no longer kept.
     fn compacted(&self) -> u64;
 
-    /// Is it known of every change whether it was made, and of every plugin what it needs? Not while the store is away, nor
-    /// while it has a record that can't be read.
+    /// Whether it is known of every change that it was made or not, and of every plugin what it needs: not while the store
+    /// is away, nor while it has a record that can't be read.
     fn is_certain(&self) -> bool;
 
     /// Answers as every change does while the store is known to be away.

@@ -151,7 +151,7 @@ fn barrier(file: &Path, user: Option<User>) -> Option<String> {
     Some(format!("{} may not enter the folder {folder}: give it the permission x there", who(user)))
 }
 
-/// May the user execute this file, or enter this folder?
+/// Whether the user may execute this file, or enter this folder.
 fn may_execute(file: &Path, found: &Metadata, user: Option<User>) -> bool {
     let Some(user) = user else { return accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS).is_ok() };
     let bits = match () {

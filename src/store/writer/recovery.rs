@@ -123,7 +123,7 @@ impl Writer {
         self.answer(written, answers);
     }
 
-    /// Does it stop or delete a plugin, or say how far that is?
+    /// Whether it stops or deletes a plugin, or says how far that is.
     fn makes_room(&self, what: &What) -> bool {
         let is_active = |id| self.start.records.get(id).is_some_and(|record| record.plugin.desired.active.is_active());
         match what {
