@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Committed, Projection, Slot, Store, Watch, WatchQuery,
     actor::{Amend, Call, ChangeOptions, Goal, Message, Reply},
-    registry::Page,
+    draining,
     settle::not_settled,
 };
 use crate::{
@@ -127,17 +127,13 @@ impl Handle {
     }
 
     /// Plugins in the order of their installation, as long as `has_room` says so.
-    pub fn list(&self, query: &ListQuery, mut has_room: impl FnMut(&Plugin) -> bool) -> Vec<Arc<Plugin>> {
+    pub fn list(&self, query: &ListQuery, has_room: impl FnMut(&Plugin) -> bool) -> Vec<Arc<Plugin>> {
         let is_wanted = |plugin: &Plugin| {
             let is_in_state = query.states.is_empty() || query.states.contains(&plugin.reported.state);
             let has_manifest = query.manifest_id.is_empty() || query.manifest_id == plugin.desired.manifest.id;
             is_in_state && has_manifest && query.mode.is_none_or(|mode| mode == plugin.desired.mode)
         };
-        self.shared.projection.page(query.after, |plugin| match is_wanted(plugin) {
-            false => Page::Skip,
-            true if has_room(plugin) => Page::Take,
-            true => Page::End,
-        })
+        self.shared.projection.page(query.after, is_wanted, has_room)
     }
 
     /// Stores a supervised plugin, inactive. Its package is in the store of packages already.
@@ -305,10 +301,6 @@ impl Handle {
             () = sleep_until(deadline) => Err(not_settled(&self.get(plugin.id).unwrap_or(plugin))),
         }
     }
-}
-
-fn draining() -> Error {
-    Error::new(Reason::Draining, "the server shuts down")
 }
 
 /// The actor has no room for another call.

@@ -40,7 +40,7 @@ pub use watch::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery};
 
 use self::{actor::Actor, registry::Arrival};
 use crate::{
-    domain::{Plugin, PluginId, Reported, State, lifecycle::Policy},
+    domain::{Error, Plugin, PluginId, Reason, Reported, State, lifecycle::Policy},
     link::Host,
     runtime::Runtime,
 };
@@ -129,4 +129,9 @@ fn defective(last: &Reported) -> Reported {
     let message = "its supervisor ended by a defect of plugd: restart plugd, and report what its log says".to_owned();
     let serial = last.serial + 1;
     Reported { state: State::Error, since: Timestamp::now(), message, serial, run: None, pid: None, ..last.clone() }
+}
+
+/// What is answered while plugd stops.
+fn draining() -> Error {
+    Error::new(Reason::Draining, "the server shuts down")
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -213,20 +214,17 @@ impl Projection {
         self.read(|slots| (slots.head, slots.in_order.values().filter_map(|slot| slot.plugin()).collect()))
     }
 
-    /// Records after a place, in order, as long as `take` says so.
-    pub fn page(&self, after: Option<Place>, mut take: impl FnMut(&Arc<Plugin>) -> Page) -> Vec<Arc<Plugin>> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let from = after.map_or(Unbounded, Excluded);
+    /// The records after a place that are wanted, in order, as long as there is room for them.
+    pub fn page(
+        &self,
+        after: Option<Place>,
+        is_wanted: impl Fn(&Plugin) -> bool,
+        mut has_room: impl FnMut(&Plugin) -> bool,
+    ) -> Vec<Arc<Plugin>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.read(|slots| {
-            let mut page = Vec::new();
-            for plugin in slots.in_order.range((from, Unbounded)).filter_map(|(_, slot)| slot.plugin()) {
-                match take(&plugin) {
-                    Page::Take => page.push(plugin),
-                    Page::Skip => {}
-                    Page::End => break,
-                }
-            }
-            page
+            let later = slots.in_order.range((from, Bound::Unbounded)).filter_map(|(_, slot)| slot.plugin());
+            later.filter(|plugin| is_wanted(plugin)).take_while(|plugin| has_room(plugin)).collect()
         })
     }
 
@@ -247,15 +245,4 @@ impl Projection {
     fn write<T>(&self, f: impl FnOnce(&mut Slots) -> T) -> T {
         f(&mut self.slots.write().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// What to do with a record while paging.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Page {
-    /// Into the page.
-    Take,
-    /// Not into the page.
-    Skip,
-    /// The page is full.
-    End,
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Projection, Store};
+use super::{Projection, Store, draining};
 use crate::domain::{Commit, Error, Plugin, PluginId, Reason, Result, State, text::shorten};
 
 const RING: usize = 4_096;
@@ -295,8 +295,4 @@ fn check_cursor(theirs: &str, revision: u64, ours: &str, head: u64) -> Result<u6
 fn compacted_error(revision: u64, compacted: u64, head: u64) -> Error {
     let message = format!("what came after revision {revision} is no longer kept; the oldest cursor is {compacted}");
     Error::new(Reason::RevisionCompacted, message).with("compact_revision", compacted).with("head_revision", head)
-}
-
-fn draining() -> Error {
-    Error::new(Reason::Draining, "the server shuts down")
 }

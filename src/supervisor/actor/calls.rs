@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::{Actor, After, Call, Commit, Reply};
 use crate::{
     domain::{Desired, Error, Plugin, PluginId, Reason, Result, State, change::DesiredChange, lifecycle::Event},
-    supervisor::settle::Committed,
+    supervisor::{draining, settle::Committed},
 };
 
 /// How long a deletion waits for the files to be gone. What is left then is collected at the next start.
@@ -88,7 +88,7 @@ impl Actor {
             return Err(Error::new(Reason::BeingDeleted, "the plugin is being deleted").with("plugin_id", self.id));
         }
         if self.is_shutting_down {
-            return Err(shutting_down());
+            return Err(draining());
         }
         check_generation(&self.plugin, if_generation)
     }
@@ -147,7 +147,7 @@ impl Actor {
     pub(super) fn finish(&mut self) {
         if self.is_shutting_down {
             if let Some(reply) = self.deletion.take() {
-                drop(reply.send(Err(shutting_down())));
+                drop(reply.send(Err(draining())));
             }
             self.is_done = true;
         } else if self.deletion.is_some() {
@@ -200,10 +200,6 @@ pub(in crate::supervisor) fn check_generation(plugin: &Plugin, expected: Option<
     let message = format!("what is desired of the plugin is at generation {actual}, not {expected}");
     let error = Error::new(Reason::GenerationConflict, message).with("plugin_id", plugin.id);
     Err(error.with("expected", expected).with("actual", actual))
-}
-
-fn shutting_down() -> Error {
-    Error::new(Reason::Draining, "the server shuts down")
 }
 
 /// In a task of its own: what comes of it is told also when nobody waits for it any longer.
