@@ -16,9 +16,9 @@ use crate::runtime::{
 };
 
 /// A process that somebody else started: killed and reaped when dropped.
-struct Stranger(Child);
+struct Sleeper(Child);
 
-impl Drop for Stranger {
+impl Drop for Sleeper {
     fn drop(&mut self) {
         let group = crate::runtime::process_table::to_pid(self.0.id()).unwrap();
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
@@ -26,7 +26,7 @@ impl Drop for Stranger {
     }
 }
 
-impl Stranger {
+impl Sleeper {
     /// A shell with a child, leading a group, as a plugin of this run or as nobody's.
     fn mk(key: Option<RunKey>) -> Self {
         let mut command = Command::new("sh");
@@ -65,7 +65,7 @@ fn mk_records(fixture: &Fixture) -> Records {
 async fn a_start_kills_a_group_that_is_proven() {
     let fixture = mk_fixture();
     let key = mk_key(41);
-    let leftover = Stranger::mk(Some(key));
+    let leftover = Sleeper::mk(Some(key));
     let pids = leftover.group();
     assert_eq!(pids.len(), 2);
     mk_records(&fixture).write(key, Some(leftover.record())).unwrap();
@@ -82,7 +82,7 @@ async fn a_start_kills_a_group_that_is_proven() {
 async fn a_start_finds_a_run_whose_record_has_no_pid_yet() {
     let fixture = mk_fixture();
     let key = mk_key(42);
-    let leftover = Stranger::mk(Some(key));
+    let leftover = Sleeper::mk(Some(key));
     mk_records(&fixture).write(key, None).unwrap();
     assert_eq!(fixture.runtime.end_leftovers().await.unwrap().killed.len(), 1);
     assert!(!leftover.is_alive());
@@ -93,9 +93,9 @@ async fn a_start_leaves_an_unrelated_process_alone() {
     let fixture = mk_fixture();
     let key = mk_key(43);
     let records = mk_records(&fixture);
-    let unrelated = Stranger::mk(None);
-    let of_another_run = Stranger::mk(Some(mk_key(44)));
-    let mut other_start = Stranger::mk(None).record();
+    let unrelated = Sleeper::mk(None);
+    let of_another_run = Sleeper::mk(Some(mk_key(44)));
+    let mut other_start = Sleeper::mk(None).record();
     other_start.pid = unrelated.0.id();
     other_start.pgid = unrelated.0.id();
     for leader in [unrelated.record(), of_another_run.record(), other_start] {
@@ -111,7 +111,7 @@ async fn a_start_leaves_an_unrelated_process_alone() {
 async fn a_start_leaves_records_of_another_boot_alone() {
     let fixture = mk_fixture();
     let key = mk_key(45);
-    let process = Stranger::mk(Some(key));
+    let process = Sleeper::mk(Some(key));
     mk_records(&fixture).write(key, Some(process.record())).unwrap();
     let record = fs::read_to_string(fixture.record()).unwrap();
     let boot = mk_records(&fixture).boot_id().to_owned();
@@ -133,7 +133,7 @@ async fn a_record_that_cannot_be_read_is_removed() {
 async fn a_start_ends_an_earlier_run_first() {
     let fixture = mk_fixture();
     let key = mk_key(46);
-    let leftover = Stranger::mk(Some(key));
+    let leftover = Sleeper::mk(Some(key));
     mk_records(&fixture).write(key, Some(leftover.record())).unwrap();
     let mut started = fixture.start(mk_shell("exit 0"));
     started.spawned().await;
@@ -145,7 +145,7 @@ async fn a_start_ends_an_earlier_run_first() {
 #[test]
 fn a_keeper_kills_what_is_listed_at_the_end_of_its_input() {
     let (listed, forgotten, unproven) = (mk_key(51), mk_key(52), mk_key(53));
-    let (doomed, spared, stranger) = (Stranger::mk(Some(listed)), Stranger::mk(Some(forgotten)), Stranger::mk(None));
+    let (doomed, spared, stranger) = (Sleeper::mk(Some(listed)), Sleeper::mk(Some(forgotten)), Sleeper::mk(None));
     let (reader, mut writer) = io::pipe().unwrap();
     let watching = std::thread::spawn(move || keeper::watch(BufReader::new(reader)));
     writer.write_all(b"nonsense\n+1\n").unwrap();
@@ -205,7 +205,7 @@ async fn a_plugd_that_is_killed_leaves_nothing() {
     let name = "runtime::process::tests::afterlife::in_the_role_of_plugd";
     let mut plugd = Command::new(std::env::current_exe().unwrap());
     plugd.args(["--exact", name, "--nocapture"]).env(ROLE, folder.path()).stdout(Stdio::null()).process_group(0);
-    let mut plugd = Stranger(plugd.spawn().unwrap());
+    let mut plugd = Sleeper(plugd.spawn().unwrap());
     eventually(|| folder.path().join("pids").exists()).await;
     let pids: Vec<u32> = fs::read_to_string(folder.path().join("pids")).unwrap().lines().map(pid_of).collect();
     assert!(pids.len() == 3 && pids.iter().all(|pid| is_alive(*pid)));
