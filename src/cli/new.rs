@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
@@ -31,8 +31,8 @@ pub(super) struct New {
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// What the plugin is written in [default: python]
-    #[arg(long, value_enum, hide_possible_values = false)]
-    template: Option<Template>,
+    #[arg(long, value_enum)]
+    template: Option<Language>,
     /// Program that runs the plugin: one in the folder begins with ./
     #[arg(long, value_name = "PROGRAM")]
     command: Option<String>,
@@ -47,11 +47,60 @@ pub(super) struct New {
     args: Vec<String>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Language {
+    /// Python 3.8 or later, without any package
+    Python,
+    /// Node 20.10 or later, without any package
+    Node,
+    /// Rust, built by Cargo
+    Rust,
+    /// A manifest only
+    None,
+}
+
+/// What a new plugin begins with.
+struct Template {
+    /// Names and texts, beside the manifest.
+    files: &'static [(&'static str, &'static str)],
+    command: &'static str,
+    args: &'static [&'static str],
+    /// The file that says what the plugin does, and the command that tests it within its folder.
+    next: Option<(&'static str, &'static str)>,
+}
+
+macro_rules! files {
+    ($folder:literal: $($name:literal),+) => {
+        &[$(($name, include_str!(concat!("../../examples/new/", $folder, "/", $name)))),+]
+    };
+}
+
+const PYTHON: Template = Template {
+    files: files!("python": "main.py", "plugd.py", "test_main.py"),
+    command: "python3",
+    args: &["main.py"],
+    next: Some(("main.py", "python3 -m unittest")),
+};
+const NODE: Template = Template {
+    files: files!("node": "main.js", "package.json", "plugd.js", "plugin.js", "plugin.test.js"),
+    command: "node",
+    // Before version 22 it has its WebSocket behind a flag; later ones take the flag too.
+    args: &["--experimental-websocket", "main.js"],
+    next: Some(("plugin.js", "node --test")),
+};
+const RUST: Template = Template {
+    files: files!("rust": ".gitignore", "Cargo.toml", "build.sh", "src/main.rs", "src/plugd.rs"),
+    command: "./plugin",
+    args: &[],
+    next: Some(("src/main.rs", "cargo test")),
+};
+const NONE: Template = Template { files: &[], command: "./plugin", args: &[], next: None };
+
 impl New {
     pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
         let template = self.template()?;
-        let manifest = self.manifest(template)?;
-        let paths = self.write(template, &manifest)?;
+        let manifest = self.manifest(&template)?;
+        let paths = self.write(&template, &manifest)?;
         if ui.is_json() {
             return Ok(ui.json(&json!({"file": paths[0], "files": paths, "manifest": manifest}))?);
         }
@@ -59,7 +108,7 @@ impl New {
             ui.line(&path.display().to_string())?;
         }
         let dir = quoted(&self.dir);
-        let Some((file, test)) = template.next() else {
+        let Some((file, test)) = template.next else {
             ui.note(&format!("Write the program, then run it with `plugd dev {dir}`."));
             return Ok(());
         };
@@ -69,12 +118,12 @@ impl New {
         Ok(())
     }
 
-    /// The templates bring their own programs.
     fn template(&self) -> Result<Template, Failure> {
         match (self.template, &self.command) {
-            (None, None) => Ok(Template::Python),
-            (None | Some(Template::None), _) => Ok(Template::None),
-            (Some(template), None) => Ok(template),
+            (None, None) | (Some(Language::Python), None) => Ok(PYTHON),
+            (Some(Language::Node), None) => Ok(NODE),
+            (Some(Language::Rust), None) => Ok(RUST),
+            (None | Some(Language::None), _) => Ok(NONE),
             (Some(_), Some(command)) => {
                 Err(usage(format!("a template has a program of its own, and {command:?} is another"))
                     .hint("leave out --command, or say --template none"))
@@ -83,23 +132,25 @@ impl New {
     }
 
     /// The manifest, which any server takes.
-    fn manifest(&self, template: Template) -> Result<Value, Failure> {
+    fn manifest(&self, template: &Template) -> Result<Value, Failure> {
         let (id, name) = names(&self.dir)?;
-        let user = || slug(&env::var("USER").unwrap_or_default()).unwrap_or_else(|| "me".to_owned());
-        let mut manifest = Map::from_iter([
-            ("id".to_owned(), id.into()),
-            ("author".to_owned(), self.author.clone().unwrap_or_else(user).into()),
-            ("name".to_owned(), name.into()),
-            ("description".to_owned(), "".into()),
-            ("version".to_owned(), "0.1.0".into()),
-            ("command".to_owned(), self.command.as_deref().unwrap_or(template.command()).into()),
-        ]);
-        let args: Vec<&str> = template.args().iter().copied().chain(self.args.iter().map(String::as_str)).collect();
+        let author = self.author.clone().or_else(|| slug(&env::var("USER").ok()?));
+        let mut manifest = json!({
+            "id": id, "author": author.unwrap_or_else(|| "me".to_owned()), "name": name, "description": "",
+            "version": "0.1.0", "command": self.command.as_deref().unwrap_or(template.command),
+        });
+        let args: Vec<&str> = template.args.iter().copied().chain(self.args.iter().map(String::as_str)).collect();
         if !args.is_empty() {
-            manifest.insert("args".to_owned(), args.into());
+            manifest["args"] = args.into();
         }
-        manifest.extend(template.about().as_ref().and_then(Value::as_object).cloned().unwrap_or_default());
-        let manifest = Value::Object(manifest);
+        if template.next.is_some() {
+            let description = "The word that comes first.";
+            let greeting = json!({
+                "type": "string", "id": "greeting", "label": "Greeting", "description": description, "default": "Hello",
+            });
+            manifest["events_consumed"] = json!(["EventThreadPublished"]);
+            manifest["configuration_schema"] = json!({"fields": [greeting]});
+        }
         if let Err(error) = Manifest::from_value(manifest.clone(), &EventCatalog::any()) {
             return Err(Failure::from(error).hint("name a folder with fewer letters, or an --author like jane-doe"));
         }
@@ -107,32 +158,30 @@ impl New {
     }
 
     /// Writes the manifest and the template's files, or none of them if one is there already, or a manifest in YAML.
-    fn write(&self, template: Template, manifest: &Value) -> Result<Vec<PathBuf>, Failure> {
-        let names = template.files().iter().map(|file| file.name);
-        let paths: Vec<PathBuf> = [MANIFEST].into_iter().chain(names).map(|name| self.dir.join(name)).collect();
-        let in_yaml = YAML.map(|name| self.dir.join(name));
-        let exists = |path: &&PathBuf| path.symlink_metadata().is_ok();
-        if let Some(path) = paths.iter().chain(&in_yaml).find(|path| !self.force && exists(path)) {
-            return Err(file::exists(path));
+    fn write(&self, template: &Template, manifest: &Value) -> Result<Vec<PathBuf>, Failure> {
+        let manifest = format!("{manifest:#}\n");
+        let files = [(MANIFEST, &*manifest)].into_iter().chain(template.files.iter().copied());
+        let mut names = files.clone().map(|(name, _)| name).chain(YAML).map(|name| self.dir.join(name));
+        if let Some(path) = names.find(|path| !self.force && path.symlink_metadata().is_ok()) {
+            return Err(file::exists(&path));
         }
-        fs::create_dir_all(&self.dir)?;
-        file::write(&paths[0], format!("{manifest:#}\n").as_bytes(), self.force)?;
-        for (file, path) in template.files().iter().zip(&paths[1..]) {
+        let write = |(name, text): (&str, &str)| {
+            let path = self.dir.join(name);
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            file::write(path, file.text.as_bytes(), self.force)?;
-            if file.is_program {
-                fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+            file::write(&path, text.as_bytes(), self.force)?;
+            if text.starts_with("#!") {
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
             }
-        }
-        Ok(paths)
+            Ok(path)
+        };
+        files.map(write).collect()
     }
 }
 
 /// The manifest id and the name of a plugin in this folder.
 fn names(dir: &Path) -> Result<(String, String), Failure> {
     let full = std::path::absolute(dir)?;
-    let name = full.components().next_back().map(|part| part.as_os_str().to_string_lossy().into_owned());
-    let name = name.unwrap_or_default();
+    let name = full.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match slug(&name) {
         Some(id) => Ok((id, name)),
         None => {
@@ -146,98 +195,6 @@ fn slug(text: &str) -> Option<String> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let slug = words.collect::<Vec<_>>().join("-").to_lowercase();
     (!slug.is_empty()).then_some(slug)
-}
-
-/// What a new plugin is written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Template {
-    /// Python 3.8 or later, without any package
-    Python,
-    /// Node 20.10 or later, without any package
-    Node,
-    /// Rust, built by Cargo
-    Rust,
-    /// A manifest only
-    None,
-}
-
-/// A file of a template.
-#[derive(Debug)]
-struct File {
-    name: &'static str,
-    text: &'static str,
-    /// Is it a program?
-    is_program: bool,
-}
-
-macro_rules! files {
-    ($folder:literal: $($name:literal),+) => {
-        &[$(File { name: $name, text: include_str!(concat!("new/templates/", $folder, "/", $name)), is_program: false }),+]
-    };
-}
-
-const PYTHON: &[File] = files!("python": "main.py", "plugd.py", "test_main.py");
-const NODE: &[File] = files!("node": "main.js", "package.json", "plugd.js", "plugin.js", "plugin.test.js");
-const RUST: &[File] = &[
-    File { name: ".gitignore", text: "/target/\n/plugin\n", is_program: false },
-    File { name: "Cargo.toml", text: include_str!("new/templates/rust/Cargo.toml"), is_program: false },
-    File { name: "build.sh", text: include_str!("new/templates/rust/build.sh"), is_program: true },
-    File { name: "src/main.rs", text: include_str!("new/templates/rust/src/main.rs"), is_program: false },
-    File { name: "src/plugd.rs", text: include_str!("new/templates/rust/src/plugd.rs"), is_program: false },
-];
-
-impl Template {
-    /// Its files, beside the manifest.
-    const fn files(self) -> &'static [File] {
-        match self {
-            Self::Python => PYTHON,
-            Self::Node => NODE,
-            Self::Rust => RUST,
-            Self::None => &[],
-        }
-    }
-
-    /// The command in its manifest.
-    const fn command(self) -> &'static str {
-        match self {
-            Self::Python => "python3",
-            Self::Node => "node",
-            Self::Rust | Self::None => "./plugin",
-        }
-    }
-
-    /// The arguments of the command. Node has its WebSocket behind a flag before version 22; later ones take the flag, too.
-    const fn args(self) -> &'static [&'static str] {
-        match self {
-            Self::Python => &["main.py"],
-            Self::Node => &["--experimental-websocket", "main.js"],
-            Self::Rust | Self::None => &[],
-        }
-    }
-
-    /// What else its manifest has: what its program knows to handle.
-    fn about(self) -> Option<Value> {
-        let greeting = json!({
-            "type": "string",
-            "id": "greeting",
-            "label": "Greeting",
-            "description": "The word that comes first.",
-            "default": "Hello",
-        });
-        (self != Self::None).then(
-            || json!({"events_consumed": ["EventThreadPublished"], "configuration_schema": {"fields": [greeting]}}),
-        )
-    }
-
-    /// The file that says what the plugin does, and the command that tests it within its folder.
-    const fn next(self) -> Option<(&'static str, &'static str)> {
-        match self {
-            Self::Python => Some(("main.py", "python3 -m unittest")),
-            Self::Node => Some(("plugin.js", "node --test")),
-            Self::Rust => Some(("src/main.rs", "cargo test")),
-            Self::None => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ async fn a_new_plugin_is_valid_becomes_a_package_and_is_installed() {
     assert_eq!(valid["package"]["files"], json!(["manifest.json", "assets/target/kept.bin"]));
     assert_eq!(valid["package"]["left_out"], json!([".git", ".well-known", "notes.txt~"]));
     let told: Vec<_> = valid["warnings"].as_array().unwrap().iter().map(|told| told.as_str().unwrap()).collect();
-    assert!(matches!(told[..], [links] if links.contains(": link; put what it leads to")), "{told:?}");
+    assert!(matches!(told[..], [links] if links.contains(": link; put what they lead to")), "{told:?}");
     fs::remove_file(home.join("My Plugin/link")).unwrap();
     let packaged = alone(home, &["package", "My Plugin", "-O", "-"]).await;
     assert!(packaged.stderr.starts_with("left out: .git, .well-known, notes.txt~; "), "{}", packaged.stderr);

@@ -1,9 +1,10 @@
 //! What of a folder goes into its package, and the archive of it.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     fs,
-    io::{self, Cursor, Seek, SeekFrom, Write},
+    io::{self, Cursor, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -12,12 +13,10 @@ use ignore::{
     Match,
     gitignore::{Gitignore, GitignoreBuilder},
 };
+use indicatif::HumanBytes;
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
-use super::{
-    manifest::{MANIFEST, Manifest, YAML},
-    size::{self, File},
-};
+use super::manifest::{MANIFEST, Manifest, YAML};
 use crate::{
     cli::{
         failure::{Exit, Failure},
@@ -48,6 +47,9 @@ const DEFAULTS: [&str; 10] = [
     // Only at the top: elsewhere it may be anything.
     "/target/",
 ];
+
+/// Folders that a refusal tells.
+const MAX_TOLD: usize = 3;
 
 /// A folder to be packaged.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +125,16 @@ fn no_pattern(path: &Path, line: &str, error: &ignore::Error) -> Failure {
         .exit(Exit::Refused)
 }
 
+/// A file that goes into a package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct File {
+    /// Its name in the package.
+    name: String,
+    path: PathBuf,
+    size: u64,
+    mode: u32,
+}
+
 /// What is in a folder, in the order of names.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
@@ -141,7 +153,7 @@ impl Contents {
         contents.files.sort();
         contents.left_out.sort();
         contents.links.sort();
-        size::check(&contents.files)?;
+        check(&contents.files)?;
         Ok(contents)
     }
 
@@ -171,19 +183,19 @@ impl Contents {
     /// The archive of these with at most so many bytes. First the manifest, so that no other file of its name in the folder
     /// is taken for it (CONTRACT 6), then every file in the order of names.
     pub(super) fn zip(&self, manifest: &Manifest, limit: u64) -> Result<Vec<u8>, Failure> {
-        let mut archive = ZipWriter::new(Bounded { memory: Cursor::default(), limit });
-        let failure = |path: &Path, error: io::Error| match error.kind() {
-            io::ErrorKind::FileTooLarge => size::too_large(&self.files),
-            _ => unreadable(path, error),
-        };
-        add(&mut archive, MANIFEST, &manifest.json, 0o644).map_err(|error| failure(&manifest.path, error))?;
+        let mut archive = ZipWriter::new(Cursor::default());
+        add(&mut archive, MANIFEST, &manifest.json, 0o644).map_err(|error| unreadable(&manifest.path, error))?;
         for File { name, path, mode, .. } in &self.files {
             // It may have grown since it was looked at.
             let bytes = files::read(path, LIMITS.file).map_err(|error| unreadable(path, error))?;
-            add(&mut archive, name, &bytes, *mode).map_err(|error| failure(path, error))?;
+            add(&mut archive, name, &bytes, *mode).map_err(|error| unreadable(path, error))?;
         }
-        let bytes = archive.finish().map_err(|error| failure(&manifest.path, error.into()))?;
-        Ok(bytes.memory.into_inner())
+        let bytes = archive.finish().map_err(|error| unreadable(&manifest.path, error.into()))?.into_inner();
+        if bytes.len() as u64 > limit {
+            let what = format!("compressed, the package has more than {}", HumanBytes(LIMITS.archive));
+            return Err(too_much(&what, &self.files, &|file| file.size, &in_bytes));
+        }
+        Ok(bytes)
     }
 
     /// The refusal of a package of these; if it is for a name that plugd keeps for itself, with what leaves that out.
@@ -200,39 +212,15 @@ impl Contents {
 
     /// What is said of the links.
     pub(super) fn remark_on_links(&self) -> Option<String> {
-        let mut folders: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for link in &self.links {
-            folders.entry(parent(link)).or_default().push(link);
-        }
-        let told: Vec<String> = folders
-            .into_iter()
-            .map(|(folder, links)| match links.as_slice() {
-                [link] => (*link).to_owned(),
-                several => format!("{} in {}", several.len(), if folder.is_empty() { "." } else { folder }),
-            })
-            .collect();
-        let remedy = match self.links.iter().any(|link| is_module(link)) {
+        let remedy = match self.links.iter().any(|link| link.contains("node_modules/")) {
             true => {
                 "install node_modules without them: `npm install --install-links`, `pnpm install --node-linker=hoisted`"
             }
-            false if self.links.len() == 1 => "put what it leads to in its place",
             false => "put what they lead to in their place",
         };
         let are_left_out = "left out as links, or no files, which a package can't have";
-        (!told.is_empty()).then(|| format!("{are_left_out}: {}; {remedy}", first_few(&told)))
+        (!self.links.is_empty()).then(|| format!("{are_left_out}: {}; {remedy}", first_few(&self.links)))
     }
-}
-
-/// The folder of a name in a package; empty at the top.
-fn parent(name: &str) -> &str {
-    name.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-/// Is this a package of `node_modules`, as `node_modules/a` and `node_modules/@scope/a` are?
-fn is_module(name: &str) -> bool {
-    let last = |folder: &str| folder.rsplit('/').next().unwrap_or_default().to_owned();
-    let folder = parent(name);
-    last(folder) == "node_modules" || last(folder).starts_with('@') && last(parent(folder)) == "node_modules"
 }
 
 /// The name of a file in the package.
@@ -243,7 +231,7 @@ fn name_of(dir: &Path, path: &Path) -> Result<String, Failure> {
     })
 }
 
-fn add(archive: &mut ZipWriter<Bounded>, name: &str, contents: &[u8], mode: u32) -> io::Result<()> {
+fn add(archive: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, contents: &[u8], mode: u32) -> io::Result<()> {
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .last_modified_time(DateTime::default())
@@ -252,32 +240,77 @@ fn add(archive: &mut ZipWriter<Bounded>, name: &str, contents: &[u8], mode: u32)
     archive.write_all(contents)
 }
 
-/// Memory that takes no more than an archive may have: what follows would be compressed for nothing.
-#[derive(Debug)]
-struct Bounded {
-    memory: Cursor<Vec<u8>>,
-    limit: u64,
+/// Refuses files that are more or larger than a server takes, with the folders that hold the most and what to do.
+fn check(files: &[File]) -> Result<(), Failure> {
+    // And the manifest.
+    let count = files.len() + 1;
+    if count > LIMITS.files {
+        let what = format!("there are {count} files, and a package has at most {}", LIMITS.files);
+        return Err(too_much(&what, files, &|_| 1, &|count| count.to_string()));
+    }
+    if let Some(File { name, size, .. }) = files.iter().find(|file| file.size > LIMITS.file) {
+        let limit = HumanBytes(LIMITS.file);
+        return Err(refusal(
+            format!("{name} has {}, and a file of a package at most {limit}", HumanBytes(*size)),
+            files,
+        ));
+    }
+    let total: u64 = files.iter().map(|file| file.size).sum();
+    if total > LIMITS.total {
+        let (total, limit) = (HumanBytes(total), HumanBytes(LIMITS.total));
+        let what = format!("the files have {total}, and those of a package at most {limit}");
+        return Err(too_much(&what, files, &|file| file.size, &in_bytes));
+    }
+    Ok(())
 }
 
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.memory.position() + bytes.len() as u64 > self.limit {
-            // The archive is given up. That it is brought to an end all the same is nobody's business.
-            self.limit = u64::MAX;
-            return Err(io::ErrorKind::FileTooLarge.into());
+/// An archive that somebody made is too large.
+pub(super) fn too_large_archive(path: &Path) -> Failure {
+    let limit = HumanBytes(LIMITS.archive);
+    Failure::new(format!("{} has more than {limit}, and a package at most that", path.display()))
+        .hint("leave out what the plugin does not need to run")
+        .exit(Exit::Refused)
+}
+
+fn too_much(what: &str, files: &[File], weight: &dyn Fn(&File) -> u64, words: &dyn Fn(u64) -> String) -> Failure {
+    let tell = |part: &dyn Fn(&'_ str) -> Option<&'_ str>| {
+        let mut parts: BTreeMap<&str, u64> = BTreeMap::new();
+        for file in files {
+            part(&file.name).into_iter().for_each(|part| *parts.entry(part).or_default() += weight(file));
         }
-        self.memory.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+        let mut parts: Vec<_> = parts.into_iter().collect();
+        parts.sort_by_key(|(_, weight)| Reverse(*weight));
+        let told = parts.into_iter().take(MAX_TOLD).map(|(name, weight)| format!("{name} {}", words(weight)));
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let (top, modules) = (tell(&|name| name.split('/').next()), tell(&module));
+    let modules = if modules.is_empty() { modules } else { format!(" (the most within node_modules: {modules})") };
+    refusal(format!("{what}: {top}{modules}"), files)
 }
 
-impl Seek for Bounded {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.memory.seek(to)
-    }
+fn in_bytes(size: u64) -> String {
+    HumanBytes(size).to_string()
+}
+
+fn refusal(what: String, files: &[File]) -> Failure {
+    let remedy = "name what the plugin does not need to run in .plugdignore, a pattern a line as in a .gitignore";
+    let has_modules = files.iter().any(|file| module(&file.name).is_some());
+    let before = match has_modules {
+        true => {
+            "`npm install --omit=dev` leaves out what only building needs, and a bundler makes one file of it all; or "
+        }
+        false => "",
+    };
+    Failure::new(what).hint(format!("{before}{remedy}")).exit(Exit::Refused)
+}
+
+/// The package of `node_modules` that a file belongs to: `a`, or `@scope/a`.
+fn module(name: &str) -> Option<&str> {
+    let start = format!("/{name}").find("/node_modules/")? + "node_modules/".len();
+    let within = &name[start..];
+    let parts = if within.starts_with('@') { 2 } else { 1 };
+    let end = within.match_indices('/').nth(parts - 1).map_or(within.len(), |(end, _)| end);
+    Some(&within[..end])
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A plugin's manifest as its author wrote it, and what they may not have meant by it.
+//! A plugin's manifest as its author wrote it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,7 @@ use crate::{
     cli::{
         failure::{Exit, Failure},
         file::text,
-        ui::did_you_mean,
     },
-    domain::{self, events::EventCatalog},
 };
 
 /// The manifest's file in a package.
@@ -92,64 +90,3 @@ fn several(one: &Manifest, other: &Manifest) -> Failure {
         .hint("remove one of them, or say with --manifest which one counts")
         .exit(Exit::Conflict)
 }
-
-/// The keys of a manifest and of what is in it, to guess from what was meant.
-pub(super) const KEYS: &str = "id author name description version command args events_consumed access configuration_schema \
-    capabilities handle permissions bio links metadata text url fields type label default tools toolsets title input_schema \
-    output_schema requires_confirmation requires_workspace annotations instruction readOnlyHint destructiveHint \
-    idempotentHint openWorldHint";
-
-/// What the author of a manifest may not have meant, though every server takes it. Nothing about one that is refused anyway.
-pub(in crate::cli) fn remarks(manifest: &Map<String, Value>, is_supervised: bool) -> Vec<String> {
-    let value = Value::Object(manifest.clone());
-    let Ok(known) = domain::manifest::Manifest::from_value(value, &EventCatalog::any()) else {
-        return Vec::new();
-    };
-    let mut remarks = Vec::new();
-    compare("", manifest, &known.to_map(), &mut remarks);
-    if is_supervised && known.command.is_empty() {
-        remarks.push("the manifest has no \"command\": the plugin can be installed, but not started".to_owned());
-    }
-    remarks
-}
-
-/// Finds what is written but not kept, at any depth.
-fn compare(path: &str, written: &Map<String, Value>, kept: &Map<String, Value>, remarks: &mut Vec<String>) {
-    for (key, value) in written.iter().filter(|(_, value)| !is_void(value)) {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match kept.get(key) {
-            Some(kept) => compare_values(&path, value, kept, remarks),
-            None => {
-                let guess =
-                    did_you_mean(key, KEYS.split_whitespace()).map(|guess| format!("; {guess}")).unwrap_or_default();
-                remarks.push(format!("the manifest's \"{path}\" is not known and is ignored{guess}"));
-            }
-        }
-    }
-}
-
-fn compare_values(path: &str, written: &Value, kept: &Value, remarks: &mut Vec<String>) {
-    match (written, kept) {
-        (Value::Object(written), Value::Object(kept)) => compare(path, written, kept, remarks),
-        (Value::Array(written), Value::Array(kept)) if written.len() == kept.len() => {
-            for (index, (written, kept)) in written.iter().zip(kept).enumerate() {
-                compare_values(&format!("{path}[{index}]"), written, kept, remarks);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Is this as good as not written?
-fn is_void(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(object) => object.is_empty(),
-        Value::Bool(true) | Value::Number(_) => false,
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -2,21 +2,18 @@
 
 mod folder;
 mod manifest;
-mod size;
-mod start;
+mod remarks;
 
 use std::{
-    fs,
-    io::{self, Cursor, Read},
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use clap::Args;
-use serde_json::{Map, Value, json};
-use zip::ZipArchive;
+use serde_json::{Value, json};
 
-use self::folder::Contents;
+use self::folder::{Contents, too_large_archive};
 use super::{
     failure::{Exit, Failure},
     file::{self, unreadable},
@@ -27,19 +24,17 @@ use crate::{
     domain::{
         self,
         events::EventCatalog,
-        package::{LIMITS, MAX_ARCHIVE, digest_of},
-        text::unmarked,
+        package::{LIMITS, MAX_ARCHIVE, Package as Read, digest_of},
     },
     files, storyden,
 };
 
 pub(super) use self::{
     folder::{Folder, Ignored, PLUGDIGNORE},
-    manifest::{MANIFEST, Manifest, YAML, remarks},
-    start::BUILD,
+    manifest::{MANIFEST, Manifest, YAML},
+    remarks::{BUILD, of_manifest as remarks},
 };
 
-/// Which manifest a folder is packaged with, as an argument.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ManifestArg {
     /// Manifest of a folder, JSON or YAML [default: its manifest.json, manifest.yaml or manifest.yml]
@@ -47,15 +42,12 @@ pub(super) struct ManifestArg {
     pub(super) manifest: Option<PathBuf>,
 }
 
-/// A package, ready to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A package that a server takes, ready to be sent.
+#[derive(Debug, Clone)]
 pub(super) struct Package {
-    /// The archive.
     pub(super) bytes: Bytes,
-    /// "sha256:…" of it.
     pub(super) digest: String,
-    /// The manifest in it as its author wrote it, if it can be read.
-    manifest: Option<Map<String, Value>>,
+    read: Read,
     /// What its author may not have meant.
     pub(super) remarks: Vec<String>,
     /// What of its folder is left out by a pattern.
@@ -63,7 +55,7 @@ pub(super) struct Package {
 }
 
 impl Package {
-    /// The package at a path: a folder is packaged and refused if a server would, an archive is taken as it is.
+    /// The package at a path, an archive or a folder that becomes one. What a server would refuse is refused.
     pub(super) fn read(path: &Path, manifest: &ManifestArg) -> Result<Self, Failure> {
         let about = fs::metadata(path).map_err(|error| unreadable(path, error))?;
         if about.is_dir() {
@@ -76,55 +68,46 @@ impl Package {
             return Err(usage(format!("--manifest is for folders, and {} is a file", path.display())));
         }
         let bytes = files::read(path, MAX_ARCHIVE).map_err(|error| match error.kind() {
-            io::ErrorKind::FileTooLarge => size::too_large_archive(path),
+            io::ErrorKind::FileTooLarge => too_large_archive(path),
             _ => unreadable(path, error),
         })?;
-        let (manifest, bytes) = (manifest_in(&bytes), Bytes::from(bytes));
-        // What is refused is for the server to say.
-        let read = domain::package::Package::read(bytes.clone(), &EventCatalog::any()).ok();
-        Ok(Self::new(bytes, manifest, read.as_ref()))
+        Ok(Self::of_bytes(bytes.into())?)
     }
 
-    /// Packages a folder, unless it makes a package that no server takes.
     pub(super) fn of_folder(folder: &Folder<'_>) -> Result<Self, Failure> {
-        let (manifest, contents, bytes) = Self::zip(folder)?;
-        let read = domain::package::Package::read(bytes.clone(), &EventCatalog::any());
-        let read = read.map_err(|error| contents.refused(error.into()))?;
-        let mut package = Self::new(bytes, Some(manifest.object), Some(&read));
+        let (contents, bytes) = Self::zip(folder)?;
+        let mut package = Self::of_bytes(bytes).map_err(|error| contents.refused(error.into()))?;
         package.remarks.extend(contents.remark_on_links());
         Ok(Self { left_out: contents.left_out, ..package })
     }
 
     /// The digest that a folder's package would have, without a look at whether a server takes it.
     pub(super) fn digest_of_folder(folder: &Folder<'_>) -> Result<String, Failure> {
-        Ok(digest_of(&Self::zip(folder)?.2).to_string())
+        Ok(digest_of(&Self::zip(folder)?.1).to_string())
     }
 
-    fn zip(folder: &Folder<'_>) -> Result<(Manifest, Contents, Bytes), Failure> {
+    fn zip(folder: &Folder<'_>) -> Result<(Contents, Bytes), Failure> {
         let manifest = Manifest::of_folder(folder.dir, folder.manifest)?;
         // What `plugd package` and `plugd download` leave behind when they are run in the folder.
-        let earlier = manifest.id().map(|id| folder.dir.join(format!("{id}.zip")));
-        let except: Vec<PathBuf> = folder.except.iter().cloned().chain(earlier).collect();
-        let folder = Folder { except: &except, ..*folder };
-        let contents = Contents::of(&folder)?;
+        let own = manifest.id().map(|id| folder.dir.join(format!("{id}.zip")));
+        let except: Vec<PathBuf> = folder.except.iter().cloned().chain(own).collect();
+        let contents = Contents::of(&Folder { except: &except, ..*folder })?;
         let bytes = contents.zip(&manifest, LIMITS.archive)?;
-        Ok((manifest, contents, bytes.into()))
+        Ok((contents, bytes.into()))
     }
 
-    fn new(bytes: Bytes, manifest: Option<Map<String, Value>>, read: Option<&domain::package::Package>) -> Self {
-        let of_manifest = manifest.as_ref().map(|manifest| remarks(manifest, true)).unwrap_or_default();
-        let remarks = of_manifest.into_iter().chain(read.map(start::remarks).unwrap_or_default()).collect();
-        Self { digest: digest_of(&bytes).to_string(), bytes, manifest, remarks, left_out: Vec::new() }
+    fn of_bytes(bytes: Bytes) -> domain::error::Result<Self> {
+        let read = Read::read(bytes.clone(), &EventCatalog::any())?;
+        let (digest, remarks) = (read.digest.to_string(), remarks::of_package(&read));
+        Ok(Self { bytes, digest, read, remarks, left_out: Vec::new() })
     }
 
-    /// The id in its manifest.
     pub(super) fn manifest_id(&self) -> Option<&str> {
-        self.manifest.as_ref()?.get("id")?.as_str()
+        Some(self.read.manifest.id.as_str())
     }
 
-    /// The version in its manifest.
     pub(super) fn version(&self) -> Option<&str> {
-        self.manifest.as_ref()?.get("version")?.as_str()
+        Some(&self.read.manifest.version)
     }
 
     /// What is left out by a pattern, and how to have it.
@@ -165,13 +148,11 @@ pub(super) struct Pack {
 
 impl Pack {
     pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
-        let except: Vec<PathBuf> = self.file.iter().cloned().collect();
-        let folder = Folder { dir: &self.dir, manifest: self.manifest.manifest.as_deref(), except: &except };
+        let folder =
+            Folder { dir: &self.dir, manifest: self.manifest.manifest.as_deref(), except: self.file.as_slice() };
         let package = Package::of_folder(&folder)?;
         package.warn(ui);
-        let path = self.file.or_else(|| package.manifest_id().map(|id| PathBuf::from(format!("{id}.zip"))));
-        let path =
-            path.ok_or_else(|| usage("the manifest has no id to name the file after").hint("name it with -O"))?;
+        let path = self.file.unwrap_or_else(|| PathBuf::from(format!("{}.zip", package.read.manifest.id)));
         if path == Path::new("-") {
             return Ok(ui.raw(&package.bytes)?);
         }
@@ -203,35 +184,31 @@ pub(super) struct Validate {
 
 impl Validate {
     pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
-        let catalog = if self.storyden_events { storyden::events::catalog() } else { EventCatalog::any() };
-        if is_manifest(&self.path) { self.manifest(&catalog, ui) } else { self.package(&catalog, ui) }
-    }
-
-    fn manifest(&self, catalog: &EventCatalog, ui: &Ui) -> Result<(), Failure> {
-        let written = Manifest::read(&self.path)?;
-        let remarks = remarks(&written.object, false);
-        let manifest = domain::manifest::Manifest::from_value(Value::Object(written.object), catalog)?;
-        remarks.iter().for_each(|remark| ui.warn(remark));
-        let json = || json!({"manifest": manifest.to_map(), "package": null, "warnings": remarks});
-        Ok(ui.json_or(json, || valid(&manifest, "the manifest of an external plugin"))?)
-    }
-
-    fn package(&self, catalog: &EventCatalog, ui: &Ui) -> Result<(), Failure> {
+        if is_manifest(&self.path) {
+            let written = Manifest::read(&self.path)?.object;
+            let remarks = remarks(&written, false);
+            let manifest = self.check(Value::Object(written))?;
+            remarks.iter().for_each(|remark| ui.warn(remark));
+            let json = || json!({"manifest": manifest.to_map(), "package": null, "warnings": remarks});
+            return Ok(ui.json_or(json, || valid(&manifest, "the manifest of an external plugin"))?);
+        }
         let mut package = Package::read(&self.path, &self.manifest)?;
-        let read = domain::package::Package::read(package.bytes.clone(), catalog)?;
-        package.remarks.extend(start::missing_here(&read));
+        let manifest = self.check(Value::Object(package.read.manifest.to_map()))?;
+        package.remarks.extend(remarks::missing_here(&package.read));
         package.warn(ui);
-        let size = package.bytes.len();
+        let (size, count) = (package.bytes.len(), package.read.files.len());
         let json = || {
-            let files: Vec<&str> = read.files.iter().map(|file| &*file.path).collect();
+            let files: Vec<&str> = package.read.files.iter().map(|file| &*file.path).collect();
             let about = json!({"digest": package.digest, "size": size, "files": files, "left_out": package.left_out});
-            json!({"manifest": read.manifest.to_map(), "package": about, "warnings": package.remarks})
+            json!({"manifest": manifest.to_map(), "package": about, "warnings": package.remarks})
         };
-        let files = match read.files.len() {
-            1 => "1 file".to_owned(),
-            count => format!("{count} files"),
-        };
-        Ok(ui.json_or(json, || valid(&read.manifest, &format!("{files}, {size} bytes")))?)
+        let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+        Ok(ui.json_or(json, || valid(&manifest, &format!("{files}, {size} bytes")))?)
+    }
+
+    fn check(&self, manifest: Value) -> domain::error::Result<domain::manifest::Manifest> {
+        let catalog = if self.storyden_events { storyden::events::catalog() } else { EventCatalog::any() };
+        domain::manifest::Manifest::from_value(manifest, &catalog)
     }
 }
 
@@ -240,7 +217,7 @@ fn valid(manifest: &domain::manifest::Manifest, about: &str) -> String {
     format!("{} is valid: {about}", names.trim_end())
 }
 
-/// Is this file the manifest of a plugin, rather than a package?
+/// Whether this file is the manifest of a plugin, rather than a package.
 fn is_manifest(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     path.is_file() && matches!(extension, Some("json" | "yaml" | "yml"))
@@ -253,20 +230,6 @@ fn no_package(path: &Path) -> Failure {
             quoted(path)
         ))
         .exit(Exit::Refused)
-}
-
-/// The first manifest in an archive, in whatever folder: the one that counts (CONTRACT 6).
-fn manifest_in(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index).ok()?;
-        if entry.name().ok()?.rsplit('/').next() == Some(MANIFEST) {
-            let mut manifest = Vec::new();
-            entry.take(LIMITS.manifest).read_to_end(&mut manifest).ok()?;
-            return serde_json::from_slice(unmarked(&manifest).ok()?).ok();
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ fn a_folder_becomes_a_package_in_order_of_names() {
 #[test]
 fn the_same_files_make_the_same_package_wherever_they_are() {
     let (one, other) = (mk_folder(), mk_folder());
-    assert_eq!(read(one.path()).unwrap(), read(other.path()).unwrap());
+    assert_eq!(read(one.path()).unwrap().bytes, read(other.path()).unwrap().bytes);
     write(other.path(), "main.py", "print(1)");
     assert_ne!(read(one.path()).unwrap().digest, read(other.path()).unwrap().digest);
 }
@@ -79,7 +79,7 @@ fn what_no_package_wants_is_left_out_and_told() {
     assert!(note.starts_with("left out: .DS_Store, .git, lib/__pycache__, target; "), "{note}");
     assert!(note.contains("`!.DS_Store` to .plugdignore"), "{note}");
     assert!(
-        matches!(&package.remarks[..], [links] if links.contains(": 2 in .; put what they lead to")),
+        matches!(&package.remarks[..], [links] if links.contains(": folder-link, link; put what they lead to")),
         "{:?}",
         package.remarks
     );
@@ -137,7 +137,7 @@ fn a_folder_that_is_too_large_is_refused_before_it_is_compressed() {
     // Sparse: if it were read, it would be read for minutes.
     fs::File::create(folder.path().join("lib/huge")).unwrap().set_len(1 << 40).unwrap();
     let failure = read(folder.path()).unwrap_err();
-    assert_eq!(failure.what, "lib/huge has 1048576 MiB, and a file of a package at most 50 MiB");
+    assert_eq!(failure.what, "lib/huge has 1.00 TiB, and a file of a package at most 50.00 MiB");
     write(folder.path(), PLUGDIGNORE, "huge");
     read(folder.path()).unwrap();
 }
@@ -153,7 +153,7 @@ fn an_archive_that_grows_too_large_is_given_up() {
     contents.zip(&manifest, size).unwrap();
     for limit in [0, 10, 10_000, size - 1] {
         let failure = contents.zip(&manifest, limit).unwrap_err();
-        assert!(failure.what.starts_with("compressed, the package has more than 50 MiB: lib 0.1 MiB, "), "{failure}");
+        assert!(failure.what.starts_with("compressed, the package has more than 50.00 MiB: lib "), "{failure}");
     }
 }
 
@@ -171,7 +171,7 @@ fn the_manifest_comes_first_so_that_no_other_of_its_name_is_taken_for_it() {
     write(folder.path(), "assets/manifest.json", r#"{"id": "other"}"#);
     let package = read(folder.path()).unwrap();
     assert_eq!(names(&package)[..2], [MANIFEST, "assets/manifest.json"]);
-    assert_eq!(super::manifest_in(&package.bytes).unwrap()["id"], "mine");
+    assert_eq!(package.manifest_id(), Some("mine"));
 }
 
 #[test]
@@ -219,14 +219,17 @@ fn the_package_that_was_made_in_the_folder_is_no_part_of_it() {
     let folder = mk_folder();
     let package = read(folder.path()).unwrap();
     write(folder.path(), "mine.zip", "x");
-    assert_eq!(read(folder.path()).unwrap(), package);
+    assert_eq!(read(folder.path()).unwrap().digest, package.digest);
 }
 
 #[test]
-fn an_archive_is_taken_as_it_is() {
-    let folder = tempfile::tempdir().unwrap();
+fn an_archive_is_taken_as_it_is_unless_a_server_would_refuse_it() {
+    let folder = mk_folder();
+    let package = read(folder.path()).unwrap();
+    fs::write(folder.path().join("p.zip"), &package.bytes).unwrap();
+    assert_eq!(read(&folder.path().join("p.zip")).unwrap().bytes, package.bytes);
     write(folder.path(), "p.zip", "bytes");
-    assert_eq!(read(&folder.path().join("p.zip")).unwrap().bytes[..], *b"bytes");
+    assert_eq!(read(&folder.path().join("p.zip")).unwrap_err().reason.as_deref(), Some("INVALID_PACKAGE"));
     let failure = read(&folder.path().join("absent.zip")).unwrap_err();
     assert_eq!(failure.exit, Exit::NotFound);
 }
@@ -246,7 +249,7 @@ fn the_manifest_of_an_archive_may_have_a_byte_order_mark() {
     let folder = tempfile::tempdir().unwrap();
     let mut archive = zip::ZipWriter::new(fs::File::create(folder.path().join("package.zip")).unwrap());
     archive.start_file(MANIFEST, zip::write::SimpleFileOptions::default()).unwrap();
-    io::Write::write_all(&mut archive, "\u{feff}{\"id\": \"mine\"}".as_bytes()).unwrap();
+    io::Write::write_all(&mut archive, format!("\u{feff}{MINE}").as_bytes()).unwrap();
     archive.finish().unwrap();
     assert_eq!(read(&folder.path().join("package.zip")).unwrap().manifest_id(), Some("mine"));
 }
@@ -257,7 +260,7 @@ fn what_is_no_archive_is_named_and_not_read_whole() {
     let path = folder.path().join("package.zip");
     fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
     let failure = read(&path).unwrap_err();
-    assert!(failure.what.contains("package.zip has more than 50 MiB"), "{}", failure.what);
+    assert!(failure.what.contains("package.zip has more than 50.00 MiB"), "{}", failure.what);
     assert_eq!(failure.exit, crate::cli::failure::Exit::Refused);
     fs::remove_file(&path).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();

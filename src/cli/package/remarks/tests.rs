@@ -1,10 +1,8 @@
 use std::io::{Cursor, Write};
 
-use serde_json::json;
 use zip::{ZipWriter, write::SimpleFileOptions};
 
 use super::*;
-use crate::domain::events::EventCatalog;
 
 /// A package of these files, with their permissions, in this order.
 fn mk_package(files: &[(&str, &str, u32)]) -> Package {
@@ -23,7 +21,7 @@ fn mk_manifest(command: &str, args: &[&str]) -> String {
 /// What is said of a package with this command and these files beside the manifest.
 fn said(command: &str, args: &[&str], files: &[(&str, &str, u32)]) -> Vec<String> {
     let manifest = mk_manifest(command, args);
-    remarks(&mk_package(&[&[("manifest.json", manifest.as_str(), 0o644)], files].concat()))
+    of_start(&mk_package(&[&[("manifest.json", manifest.as_str(), 0o644)], files].concat()))
 }
 
 #[track_caller]
@@ -86,11 +84,11 @@ fn backslashes_are_told() {
 fn a_manifest_in_a_folder_that_wins_is_told() {
     let (mine, other) = (mk_manifest("x", &[]), mk_manifest("y", &[]));
     let inside = [("my/manifest.json", mine.as_str(), 0o644)];
-    check(&remarks(&mk_package(&inside)), &["the manifest that counts is my/manifest.json"]);
+    check(&of_start(&mk_package(&inside)), &["the manifest that counts is my/manifest.json"]);
     let both = [inside[0], ("manifest.json", other.as_str(), 0o644)];
-    check(&remarks(&mk_package(&both)), &["though there is a manifest.json at the top"]);
+    check(&of_start(&mk_package(&both)), &["though there is a manifest.json at the top"]);
     let in_order = [both[1], inside[0]];
-    check(&remarks(&mk_package(&in_order)), &[]);
+    check(&of_start(&mk_package(&in_order)), &[]);
 }
 
 #[test]
@@ -125,4 +123,50 @@ fn an_interpreter_that_is_not_here_is_told() {
     assert_eq!(missing("./run", "#!/bin/sh\n"), None);
     assert_eq!(missing("./run", "not a script"), None);
     assert!(missing("./run", "#!/no/such/ruby -w\n").unwrap().contains("interpreter \"/no/such/ruby\""));
+}
+
+fn of(manifest: &Value) -> Vec<String> {
+    of_manifest(manifest.as_object().unwrap(), true)
+}
+
+#[test]
+fn a_key_that_is_not_known_is_told_with_a_guess_at_any_depth() {
+    let said = of(&json!({
+        "id": "a", "author": "a", "name": "A", "comand": "x", "homepage": "y",
+        "configuration_schema": {"fields": [{"type": "string", "id": "f", "labl": "F"}]},
+    }));
+    assert_eq!(said.len(), 4, "{said:?}");
+    assert!(said[0].contains("\"comand\"") && said[0].contains("did you mean \"command\"?"), "{said:?}");
+    assert!(
+        said[1].contains("\"configuration_schema.fields[0].labl\"") && said[1].contains("mean \"label\"?"),
+        "{said:?}"
+    );
+    assert!(said[2].contains("\"homepage\"") && !said[2].contains("did you mean"), "{said:?}");
+    assert!(said[3].contains("no \"command\""), "{said:?}");
+}
+
+#[test]
+fn a_manifest_that_uses_everything_gets_no_remark() {
+    let tool = json!({
+        "id": "t", "name": "T", "description": "d", "input_schema": {"type": "object", "anything": {"x": 1}},
+        "annotations": {"readOnlyHint": true, "openWorldHint": false},
+    });
+    let provider = json!({"type": "robot.tool_provider", "id": "p", "version": "1", "tools": [tool]});
+    assert_eq!(
+        of(&json!({
+            "id": "a", "author": "a", "name": "A", "description": "", "version": "1", "command": "x", "args": ["y"],
+            "events_consumed": ["EventOne", "EventOne"],
+            "access": {"handle": "h", "name": "n", "permissions": ["P"], "bio": "b",
+                "links": [{"text": "t", "url": "https://example.org"}], "metadata": {"k": {"v": 1}}},
+            "configuration_schema": {"fields": [{"type": "number", "id": "f", "label": "F", "default": 1}]},
+            "capabilities": [provider],
+        })),
+        [""; 0]
+    );
+}
+
+#[test]
+fn an_external_plugin_needs_no_command() {
+    let manifest = json!({"id": "a", "author": "a", "name": "A"});
+    assert_eq!(of_manifest(manifest.as_object().unwrap(), false), [""; 0]);
 }

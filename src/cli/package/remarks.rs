@@ -1,15 +1,18 @@
-//! What will fail when a package is started, though every server takes it.
+//! What the author of a package may not have meant: every server takes it, but a key is ignored, or a start fails.
 
 use std::{env, io::Read, path::Path};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::manifest::MANIFEST;
 use crate::{
-    cli::ui::first_few,
+    cli::ui::{did_you_mean, first_few},
     domain::{
-        package::{Package, PackageFile},
+        events::EventCatalog,
+        manifest::Manifest,
+        package::{LIMITS, Package, PackageFile},
         program::{HEAD_BYTES, Runner, diagnose, runner},
+        text::unmarked,
     },
     files::find_program,
 };
@@ -17,30 +20,86 @@ use crate::{
 /// What `plugd dev` runs by itself.
 pub(in crate::cli) const BUILD: &str = "build.sh";
 
-/// What Node's package managers read, and where they put what it names.
-const PACKAGE_JSON: &str = "package.json";
-const NODE_MODULES: &str = "node_modules";
-
-/// Most bytes of a `package.json` that are read: as many as of a manifest.
-const MAX_PACKAGE_JSON: u64 = 1024 * 1024;
-
 /// Programs whose first argument, if it is no option, is the file that they run.
 const INTERPRETERS: [&str; 10] = ["python3", "python", "node", "nodejs", "ruby", "perl", "php", "sh", "bash", "lua"];
 
-/// What will fail in this package, wherever it is started.
-pub(super) fn remarks(package: &Package) -> Vec<String> {
+/// The keys of a manifest and of what is in it, to guess from what was meant.
+const KEYS: &str = "id author name description version command args events_consumed access configuration_schema \
+    capabilities handle permissions bio links metadata text url fields type label default tools toolsets title input_schema \
+    output_schema requires_confirmation requires_workspace annotations instruction readOnlyHint destructiveHint \
+    idempotentHint openWorldHint";
+
+/// What a manifest has that no server keeps, and what it does not have.
+pub(in crate::cli) fn of_manifest(written: &Map<String, Value>, is_supervised: bool) -> Vec<String> {
+    let mut remarks = Vec::new();
+    // One that is refused gets no remarks beside.
+    let Ok(kept) = Manifest::from_value(Value::Object(written.clone()), &EventCatalog::any()) else { return remarks };
+    compare("", &Value::Object(written.clone()), &Value::Object(kept.to_map()), &mut remarks);
+    if is_supervised && kept.command.is_empty() {
+        remarks.push("the manifest has no \"command\": the plugin can be installed, but not started".to_owned());
+    }
+    remarks
+}
+
+/// Finds what is written but not kept, at any depth.
+fn compare(path: &str, written: &Value, kept: &Value, remarks: &mut Vec<String>) {
+    match (written, kept) {
+        (Value::Object(written), Value::Object(kept)) => {
+            for (key, value) in written.iter().filter(|(_, value)| !is_void(value)) {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                match kept.get(key) {
+                    Some(kept) => compare(&path, value, kept, remarks),
+                    None => remarks.push(unknown(&path, key)),
+                }
+            }
+        }
+        (Value::Array(written), Value::Array(kept)) if written.len() == kept.len() => {
+            for (index, (written, kept)) in written.iter().zip(kept).enumerate() {
+                compare(&format!("{path}[{index}]"), written, kept, remarks);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn unknown(path: &str, key: &str) -> String {
+    let guess = did_you_mean(key, KEYS.split_whitespace()).map(|guess| format!("; {guess}")).unwrap_or_default();
+    format!("the manifest's \"{path}\" is not known and is ignored{guess}")
+}
+
+/// Whether this is as good as not written.
+fn is_void(value: &Value) -> bool {
+    *value == Value::Null || *value == false || *value == "" || *value == json!([]) || *value == json!({})
+}
+
+/// What of this package is not as its author may think, wherever it is started.
+pub(super) fn of_package(package: &Package) -> Vec<String> {
+    let written = manifest(package).map(|written| of_manifest(&written, true)).unwrap_or_default();
+    written.into_iter().chain(of_start(package)).collect()
+}
+
+/// What will fail at the start.
+fn of_start(package: &Package) -> Vec<String> {
     let all = [program(package), script(package), nested(package), backslashes(package), modules(package)];
     all.into_iter().flatten().collect()
 }
 
-/// What the package needs and this host does not have. It is looked for where the server runs; here is a hint of it, no more.
+/// The manifest of a package as it is written: the first in the archive, in whatever folder (CONTRACT 6).
+fn manifest(package: &Package) -> Option<Map<String, Value>> {
+    let is_manifest = |file: &&PackageFile| file.path.rsplit('/').next() == Some(MANIFEST);
+    let bytes = head(package, package.files.iter().find(is_manifest)?, LIMITS.manifest)?;
+    serde_json::from_slice(unmarked(&bytes).ok()?).ok()
+}
+
+/// What the package needs and this host does not have: a hint only, as it is looked for where the server runs.
 pub(super) fn missing_here(package: &Package) -> Option<String> {
     let command = &package.manifest.command;
     if command.is_empty() || command.contains('\\') {
         return None;
     }
     if !command.contains('/') {
-        return (!is_on_path(command)).then(|| {
+        let is_here = env::var_os("PATH").is_some_and(|path| find_program(command, &path).is_some());
+        return (!is_here).then(|| {
             format!(
                 "the command {command:?} is not on the PATH here: it has to be on plugd's, or in the package as \
                  \"./{command}\""
@@ -52,10 +111,6 @@ pub(super) fn missing_here(package: &Package) -> Option<String> {
     (!interpreter.exists()).then(|| {
         format!("the interpreter {interpreter:?} of the command {command:?} is not here: it has to be on plugd's host")
     })
-}
-
-fn is_on_path(command: &str) -> bool {
-    env::var_os("PATH").is_some_and(|path| find_program(command, &path).is_some())
 }
 
 /// What is wrong with a command that names a file of the package.
@@ -116,14 +171,14 @@ fn backslashes(package: &Package) -> Option<String> {
 
 /// Node finds what `package.json` names in `node_modules`, unless a bundler put it all into one file.
 fn modules(package: &Package) -> Option<String> {
-    let file = package.file(PACKAGE_JSON).filter(|file| file.size <= MAX_PACKAGE_JSON)?;
-    let read: Value = serde_json::from_slice(&head(package, file, MAX_PACKAGE_JSON)?).ok()?;
+    let bytes = head(package, package.file("package.json")?, LIMITS.manifest)?;
+    let read: Value = serde_json::from_slice(&bytes).ok()?;
     let needed = read.get("dependencies").and_then(Value::as_object).map(Map::keys)?;
-    let has = |name: &str| package.has_folder(&format!("{NODE_MODULES}/{name}"));
+    let has = |name: &str| package.has_folder(&format!("node_modules/{name}"));
     let missing: Vec<&str> = needed.map(String::as_str).filter(|name| !has(name)).collect();
     (!missing.is_empty()).then(|| {
         format!(
-            "{PACKAGE_JSON} depends on what {NODE_MODULES} in the package does not have: {}. Run `npm install \
+            "package.json depends on what node_modules in the package does not have: {}. Run `npm install \
              --omit=dev` in the folder, unless all is bundled into one file",
             first_few(&missing)
         )
