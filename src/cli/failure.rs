@@ -269,7 +269,7 @@ fn suggestion(info: ErrorInfo) -> Option<String> {
 pub(super) fn remedy(plugin: &str, has_run: bool) -> String {
     let look = if has_run { format!("`plugd logs {plugin}` shows what it printed; ") } else { String::new() };
     format!(
-        "{look}mend it, then `plugd update {plugin} DIR`; `plugd activate {plugin}` tries the same package once more"
+        "{look}correct it, then `plugd update {plugin} DIR`; `plugd activate {plugin}` tries the same package once more"
     )
 }
 

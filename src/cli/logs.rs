@@ -108,7 +108,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
     time.ok_or_else(|| "write how long ago, like 10m or 1h30m, or a time, like 2026-01-02T03:04:05Z".to_owned())
 }
 
-fn to_wire(time: Timestamp) -> prost_types::Timestamp {
+pub(super) fn to_wire(time: Timestamp) -> prost_types::Timestamp {
     let nanos = time.as_nanosecond().rem_euclid(1_000_000_000);
     prost_types::Timestamp { seconds: time.as_nanosecond().div_euclid(1_000_000_000) as i64, nanos: nanos as i32 }
 }
@@ -161,17 +161,6 @@ fn json(from: &StreamLogsResponse, line: &LogLine) -> serde_json::Value {
         "plugin_id": from.plugin_id, "plugin_name": from.plugin_name, "text": line.text, "continues": line.continues,
         "time": time, "stream": stream, "run_id": line.run_id, "cursor": line.cursor,
     })
-}
-
-/// The place after the last line that a plugin has printed.
-///
-/// # Errors
-/// The log can't be read.
-pub(super) async fn end_of(api: &Api, plugin_id: &str) -> Result<Option<String>, Failure> {
-    let plugin_ids = vec![plugin_id.to_owned()];
-    let request = StreamLogsRequest { plugin_ids, tail_lines: Some(0), ..StreamLogsRequest::default() };
-    let mut batches = api.logs().stream_logs(request).await?.into_inner();
-    Ok(present(batches.message().await?)?.cursor)
 }
 
 /// Takes the lines of logs.

@@ -156,7 +156,7 @@ fn put_back(id: &str, version: &str, back: Option<&Plugin>, failure: &Failure) -
         Some((state, _)) => format!("is back and {}", words::state(state)),
     };
     let failure = Failure::new(format!("{failed} failed{}; {earlier} {state}", why.unwrap_or_default()))
-        .hint(format!("see `plugd logs {id}`, mend it, then `plugd update {id} DIR`"))
+        .hint(format!("see `plugd logs {id}`, correct it, then `plugd update {id} DIR`"))
         .exit(Exit::PluginFailed);
     Failure { reason: Some("PLUGIN_FAILED".to_owned()), ..failure }
 }

@@ -79,11 +79,6 @@ impl Printer {
         Self { prefix, ..self }
     }
 
-    /// A plugin as it was last seen.
-    pub(super) fn known(&self, id: &str) -> Option<&Plugin> {
-        self.known.get(id)
-    }
-
     /// Prints what differs between what was known and a complete snapshot.
     fn compare(&mut self, cursor: &str) -> Result<(), Failure> {
         let snapshot = std::mem::take(&mut self.snapshot);
@@ -99,7 +94,7 @@ impl Printer {
     }
 
     /// Takes one change.
-    pub(super) fn event(&mut self, event: &PluginEvent) -> Result<(), Failure> {
+    fn event(&mut self, event: &PluginEvent) -> Result<(), Failure> {
         let Some(plugin) = &event.plugin else { return Ok(()) };
         let before = match event.kind() {
             Kind::Removed => self.known.remove(&event.plugin_id),

@@ -154,8 +154,8 @@ async fn a_package_that_was_taken_back_is_a_line_of_the_session_with_the_reason(
     manifest["version"] = "2.0.0".into();
     home.write(&manifest);
 
-    dev.find("dev | the new package failed (exit status 42): the one before it, version 1.0.0, is back").await;
-    dev.find("mend it and save a file").await;
+    dev.find("dev | the new package failed (exit status 42): the one before it is put back").await;
+    dev.find("correct it and save a file").await;
     let mut manifest = chaos_manifest(&["tame"]);
     manifest["version"] = "3.0.0".into();
     home.write(&manifest);
@@ -171,11 +171,11 @@ async fn a_package_that_was_taken_back_is_told_once_and_not_said_to_run() {
     let api = api_of(&mut dev).await;
     home.write(&version("2.0.0", &["exit", "42"]));
     // Not the line of the first package, which may come only now.
-    let mut lines = dev.until("mend it").await;
+    let mut lines = dev.until("correct it").await;
     lines.extend(dev.until("connecting -> active").await);
     home.write(&version("3.0.0", &["tame"]));
     lines.extend(dev.until("runs the new package").await);
-    for (text, count) in [("runs the new package", 1), ("mend it", 1), ("is back", 1), ("error: ", 0)] {
+    for (text, count) in [("runs the new package", 1), ("correct it", 1), ("is put back", 1), ("error: ", 0)] {
         assert_eq!(lines.iter().filter(|line| line.contains(text)).count(), count, "{text}: {lines:#?}");
     }
     assert_eq!(api.list().await.unwrap().pop().unwrap().version, "3.0.0");

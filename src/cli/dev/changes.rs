@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::session::Session;
+use super::Session;
 use crate::cli::{
     failure::Failure,
     package::{Ignored, PLUGDIGNORE},

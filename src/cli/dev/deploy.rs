@@ -2,12 +2,12 @@
 
 use tokio::process::Command;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::Status;
 
 use super::{
+    Access, REMEDY, Session,
     changes::Changes,
-    output::{self, follow_log, follow_states},
-    server::Access,
-    session::{Session, with_remedy},
+    output::{follow_log, follow_states, print_how_to_reach},
 };
 use crate::{
     api::v1::{ActiveState, Plugin, PluginMode},
@@ -15,15 +15,11 @@ use crate::{
         failure::Failure,
         install::versions,
         lifecycle,
-        logs::end_of,
         package::Package,
         transfer::{send_new, send_update},
         wait::{Waiting, going_back_to},
     },
 };
-
-/// Sends without waiting for what comes of it.
-const AT_ONCE: Waiting = Waiting { no_wait: true, timeout: None };
 
 /// Runs the plugin of the session's folder, again after each change, until the session is over. What fails is printed, and
 /// the next change is another chance.
@@ -32,47 +28,43 @@ pub(super) async fn run(session: &Session, access: &Access, build: Option<&str>)
     let _states = follow_states(session, Vec::new());
     let mut deployment = Deployment::new(session, build);
     loop {
-        let deploy = Box::pin(deploy(&mut deployment, access, &mut changes));
-        let Some(is_overtaken) = session.stop.run_until_cancelled(deploy).await else { return Ok(()) };
+        let attempt = Box::pin(attempt(&mut deployment, access, &mut changes));
+        let Some(is_overtaken) = session.stop.run_until_cancelled(attempt).await else { return Ok(()) };
         if !is_overtaken && !changes.next(session).await {
             return Ok(());
         }
     }
 }
 
-/// Deploys the folder as it is now. True if it has changed before that came to anything.
-async fn deploy(deployment: &mut Deployment<'_>, access: &Access, changes: &mut Changes) -> bool {
+/// Deploys the folder as it is now, and prints what came of it. True if the folder has changed before that was known.
+async fn attempt(deployment: &mut Deployment<'_>, access: &Access, changes: &mut Changes) -> bool {
     let session = deployment.session;
-    let failure = match try_deploy(deployment, access, changes).await {
-        Ok(is_overtaken) => return is_overtaken,
-        Err(failure) => failure,
+    let package = match deployment.prepare().await {
+        Ok(Some(package)) => package,
+        Ok(None) => return false,
+        Err(failure) => {
+            session.failed(failure);
+            return false;
+        }
     };
-    let is_plugins_own = failure.reason.is_some() || failure.hint.is_none();
-    session.complain(&with_remedy(failure));
-    if !is_plugins_own {
-        session.say("waiting: it is tried again when a file is saved");
-    }
-    false
-}
-
-async fn try_deploy(deployment: &mut Deployment<'_>, access: &Access, changes: &mut Changes) -> Result<bool, Failure> {
-    let session = deployment.session;
-    let Some(package) = deployment.prepare().await? else { return Ok(false) };
-    let placed = deployment.place(&package).await?;
     let outcome = tokio::select! {
-        outcome = deployment.start(placed) => outcome?,
-        () = overtaken(session, changes, &package.digest) => return Ok(true),
+        outcome = deployment.deploy(&package) => outcome,
+        () = overtaken(session, changes, &package.digest) => return true,
     };
     match outcome {
-        Outcome::First(plugin) => output::print_how_to_reach(session, access, &plugin),
-        Outcome::Again(plugin) => session.say(&format!("{} runs the new package", plugin.id)),
-        Outcome::Stopped(plugin) => session.say(&format!(
+        Ok(Outcome::First(plugin)) => print_how_to_reach(session, access, &plugin),
+        Ok(Outcome::Again(plugin)) => session.say(&format!("{} runs the new package", plugin.id)),
+        Ok(Outcome::Stopped(plugin)) => session.say(&format!(
             "{} has the new package, and stays inactive, as somebody wanted: it runs once it is activated",
             plugin.id
         )),
-        Outcome::TakenBack => {}
+        Ok(Outcome::PutBack(why)) => {
+            session.shout(&format!("the new package failed ({why}): the one before it is put back"));
+            session.say(REMEDY);
+        }
+        Err(failure) => session.failed(failure),
     }
-    Ok(false)
+    false
 }
 
 /// Waits until the folder is no longer as it was packaged.
@@ -92,13 +84,14 @@ pub(super) struct Deployment<'a> {
     build: Option<&'a str>,
     /// Digest of the folder as it was last packaged, whatever came of that.
     packaged: Option<String>,
-    /// Did that run?
+    /// Whether that ran.
     is_good: bool,
-    /// Could the folder not be packaged since?
+    /// Whether the folder could not be packaged since.
     is_broken: bool,
-    /// The plugin that this session last deployed to.
-    plugin: Option<Plugin>,
-    was_running: bool,
+    /// Id of the plugin that this session last deployed to.
+    plugin: Option<String>,
+    /// Whether any package ran in this session.
+    has_run: bool,
     /// What was said of the package.
     remarks: Vec<String>,
     /// The log that is followed, and whose it is.
@@ -114,23 +107,14 @@ pub(super) enum Outcome {
     Again(Box<Plugin>),
     /// It is the plugin's package now. Somebody stopped the plugin, and it stays so.
     Stopped(Box<Plugin>),
-    /// It failed, and the package before it is back, of which the watch of the states tells.
-    TakenBack,
-}
-
-/// A plugin that has the folder's package, and is to run.
-#[derive(Debug)]
-pub(super) struct Placed {
-    plugin: Plugin,
-    digest: String,
-    /// Somebody stopped it while this session ran.
-    is_stopped: bool,
+    /// It failed for this reason, and the package before it takes its place.
+    PutBack(String),
 }
 
 impl<'a> Deployment<'a> {
     pub(super) fn new(session: &'a Session, build: Option<&'a str>) -> Self {
         let (packaged, plugin, log, remarks) = (None, None, None, Vec::new());
-        Self { session, build, packaged, is_good: false, is_broken: false, plugin, was_running: false, remarks, log }
+        Self { session, build, packaged, is_good: false, is_broken: false, plugin, has_run: false, remarks, log }
     }
 
     /// Builds and packages the folder; none if no file that counts has changed.
@@ -160,11 +144,7 @@ impl<'a> Deployment<'a> {
         self.session.say(&format!("building: {command}"));
         let mut shell = Command::new("sh");
         let status = shell.arg("-c").arg(command).current_dir(&self.session.dir).kill_on_drop(true).status().await?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(Failure::new(format!("`{command}` failed: {status}"))
-            .hint("mend it and save a file; it is tried again then"))
+        if status.success() { Ok(()) } else { Err(Failure::new(format!("`{command}` failed: {status}"))) }
     }
 
     /// Says what there is to say of a package, if it was not said of the one before.
@@ -177,87 +157,77 @@ impl<'a> Deployment<'a> {
         self.remarks = remarks;
     }
 
-    /// Makes this the package of the folder's plugin.
-    pub(super) async fn place(&mut self, package: &Package) -> Result<Placed, Failure> {
-        let api = &self.session.api;
+    /// Makes this the package of the folder's plugin, and runs it unless somebody stopped it. That takes minutes if it
+    /// fails; nothing is lost if it is not waited for.
+    pub(super) async fn deploy(&mut self, package: &Package) -> Result<Outcome, Failure> {
         let installed = self.session.installed(package.manifest_id(), PluginMode::Supervised).await?;
         self.leave(installed.as_ref()).await?;
-        let is_stopped =
-            self.plugin.is_some() && installed.as_ref().is_some_and(|it| it.active_state() == ActiveState::Inactive);
-        let plugin = match installed {
-            None => send_new(api, package).await?,
-            Some(plugin) => self.place_on(plugin, package).await?,
+        let is_inactive = |plugin: &Plugin| plugin.active_state() == ActiveState::Inactive;
+        let is_stopped = self.plugin.is_some() && self.has_run && installed.as_ref().is_some_and(is_inactive);
+        let before = match installed {
+            Some(plugin) => plugin,
+            None => send_new(&self.session.api, package).await?,
         };
-        self.follow_log(&plugin.id, false).await;
-        if !is_stopped && plugin.active_state() == ActiveState::Inactive {
-            // Not left to the wait for it, which may be given up: it would look as if somebody had stopped it.
-            lifecycle::set(api, &plugin.id, ActiveState::Active, AT_ONCE).await?;
+        self.follow_log(&before.id);
+        let is_known = self.plugin.replace(before.id.clone()).is_some();
+        match self.run(&before, package, is_known, is_stopped).await {
+            Ok(plugin) if plugin.package_digest() != package.digest => {
+                Ok(Outcome::PutBack("it was not stable".to_owned()))
+            }
+            Ok(plugin) if is_stopped => {
+                self.is_good = true;
+                Ok(Outcome::Stopped(Box::new(plugin)))
+            }
+            Ok(plugin) => {
+                self.is_good = true;
+                let is_first = !std::mem::replace(&mut self.has_run, true);
+                Ok(if is_first { Outcome::First(Box::new(plugin)) } else { Outcome::Again(Box::new(plugin)) })
+            }
+            Err(status) if going_back_to(&status).is_some() => {
+                let why = status.message().trim_start_matches("the plugin failed: ").to_owned();
+                Ok(Outcome::PutBack(why))
+            }
+            Err(status) => Err(status.into()),
         }
-        self.plugin = Some(plugin.clone());
-        Ok(Placed { plugin, digest: package.digest.clone(), is_stopped })
-    }
-
-    /// Makes this the package of a plugin that is installed already.
-    async fn place_on(&mut self, plugin: Plugin, package: &Package) -> Result<Plugin, Failure> {
-        self.follow_log(&plugin.id, true).await;
-        if plugin.package_digest() != package.digest {
-            return self.update(&plugin, package).await;
-        }
-        if self.plugin.is_none() && plugin.active_state() == ActiveState::Active {
-            // The server started it before this session looked: anew, so that its log is seen from the beginning. If
-            // that is refused, starting it says why.
-            let _ = lifecycle::restart(&self.session.api, &plugin.id, AT_ONCE).await;
-        }
-        Ok(plugin)
     }
 
     /// Stops the plugin that this session deployed to before, if the manifest has another id by now.
     async fn leave(&mut self, installed: Option<&Plugin>) -> Result<(), Failure> {
-        let is_other = |before: &&Plugin| installed.is_none_or(|plugin| plugin.id != before.id);
+        let is_other = |before: &&String| installed.is_none_or(|plugin| plugin.id != **before);
         let Some(before) = self.plugin.as_ref().filter(is_other) else { return Ok(()) };
-        self.session.say(&format!("the manifest has another id: {} is stopped, and stays installed", before.id));
-        lifecycle::set(&self.session.api, &before.id, ActiveState::Inactive, Waiting::default()).await?;
+        self.session.say(&format!("the manifest has another id: {before} is stopped, and stays installed"));
+        lifecycle::set(&self.session.api, before, ActiveState::Inactive, Waiting::default()).await?;
         self.plugin = None;
         Ok(())
     }
 
-    async fn update(&self, plugin: &Plugin, package: &Package) -> Result<Plugin, Failure> {
-        let version = package.version().unwrap_or_default();
-        self.session.say(&format!("updating: {}", versions(&plugin.version, version)));
-        Ok(Box::pin(send_update(&self.session.api, &plugin.id, package, AT_ONCE)).await?)
+    async fn run(
+        &self,
+        before: &Plugin,
+        package: &Package,
+        is_known: bool,
+        is_stopped: bool,
+    ) -> Result<Plugin, Status> {
+        let (api, id, waiting) = (&self.session.api, &before.id, Waiting::default());
+        if before.package_digest() != package.digest {
+            let versions = versions(&before.version, package.version().unwrap_or_default());
+            self.session.say(&format!("updating: {versions}"));
+            let updated = Box::pin(send_update(api, id, package, waiting)).await?;
+            if is_stopped {
+                return Ok(updated);
+            }
+        } else if !is_known && before.active_state() == ActiveState::Active {
+            // The server started it before this session looked: anew, so that its log is seen from the beginning. If
+            // that is refused, starting it says why.
+            let _ = lifecycle::restart(api, id, Waiting { no_wait: true, timeout: None }).await;
+        }
+        lifecycle::set(api, id, ActiveState::Active, waiting).await
     }
 
-    /// Runs what was placed. This may take as long as it fails; nothing is lost if it is not waited for. An error means that
-    /// it fails, and nothing took its place.
-    pub(super) async fn start(&mut self, placed: Placed) -> Result<Outcome, Failure> {
-        let Placed { plugin, digest, is_stopped } = placed;
-        if is_stopped {
-            self.is_good = true;
-            return Ok(Outcome::Stopped(Box::new(plugin)));
+    /// Follows the log of a plugin from now on, unless it is followed already.
+    fn follow_log(&mut self, id: &str) {
+        if !self.log.as_ref().is_some_and(|(followed, task)| followed == id && !task.is_finished()) {
+            self.log = Some((id.to_owned(), follow_log(self.session, id)));
         }
-        let api = &self.session.api;
-        let plugin = match lifecycle::set(api, &plugin.id, ActiveState::Active, Waiting::default()).await {
-            Ok(plugin) => plugin,
-            Err(status) if going_back_to(&status).is_some() => return Ok(Outcome::TakenBack),
-            Err(status) => return Err(status.into()),
-        };
-        if plugin.package_digest() != digest {
-            return Ok(Outcome::TakenBack);
-        }
-        self.is_good = true;
-        let was_running = std::mem::replace(&mut self.was_running, true);
-        Ok(if was_running { Outcome::Again(Box::new(plugin)) } else { Outcome::First(Box::new(plugin)) })
-    }
-
-    /// Follows the log of a plugin, unless it is followed already: of an old plugin what is printed from now on.
-    async fn follow_log(&mut self, id: &str, is_old: bool) {
-        if self.log.as_ref().is_some_and(|(followed, task)| followed == id && !task.is_finished()) {
-            return;
-        }
-        let after = match is_old {
-            true => end_of(&self.session.api, id).await.unwrap_or_default(),
-            false => None,
-        };
-        self.log = Some((id.to_owned(), follow_log(self.session, id, after)));
     }
 }

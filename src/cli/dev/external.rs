@@ -9,11 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{
-    changes::Changes,
-    output::follow_states,
-    session::{Session, with_remedy},
-};
+use super::{Session, changes::Changes, output::follow_states};
 use crate::{
     api::v1::{Plugin, PluginMode},
     cli::{
@@ -45,7 +41,7 @@ pub(super) async fn run(session: &Session, command: &[String], changes: &mut Cha
         session.say("a file changed: starting anew");
         match external.start().await {
             Ok(next) => running = Some(next),
-            Err(failure) => session.complain(&with_remedy(failure)),
+            Err(failure) => session.failed(failure),
         }
     }
     stop(running).await

@@ -6,7 +6,6 @@ use tonic::{Code, Status};
 
 use super::{
     deploy::{Deployment, Outcome},
-    session::with_remedy,
     *,
 };
 use crate::cli::{
@@ -43,8 +42,7 @@ impl Bench {
 /// Deploys the folder as it is now; none if it did not change.
 async fn deploy(deployment: &mut Deployment<'_>) -> Result<Option<Outcome>, Failure> {
     let Some(package) = deployment.prepare().await? else { return Ok(None) };
-    let placed = deployment.place(&package).await?;
-    deployment.start(placed).await.map(Some)
+    deployment.deploy(&package).await.map(Some)
 }
 
 #[tokio::test]
@@ -124,7 +122,7 @@ async fn an_external_command_gets_its_address_and_is_run_again_when_a_file_chang
 async fn what_a_plugin_prints_can_not_command_the_authors_terminal() {
     let bench = mk_bench().await;
     bench.fake.log(["a\x1b[2Jb\u{202e}c"], Some(Status::permission_denied("enough")));
-    output::follow_log(&bench.session, "x", None).await.unwrap();
+    output::follow_log(&bench.session, "x").await.unwrap();
     assert!(bench.printed.text().starts_with("  log | a [2Jbc\n"), "{}", bench.printed.text());
 }
 
@@ -132,7 +130,6 @@ async fn what_a_plugin_prints_can_not_command_the_authors_terminal() {
 async fn the_remedy_for_a_plugin_that_fails_is_to_save_a_file() {
     let bench = mk_bench().await;
     bench.fake.fail_activation(mk_status(Code::FailedPrecondition, "PLUGIN_FAILED"));
-    let failure = deploy(&mut Deployment::new(&bench.session, None)).await.unwrap_err();
-    let failure = with_remedy(failure);
-    assert!(failure.hint.unwrap().contains("save a file"));
+    bench.session.failed(deploy(&mut Deployment::new(&bench.session, None)).await.unwrap_err());
+    assert!(bench.printed.text().contains("save a file"), "{}", bench.printed.text());
 }

@@ -21,8 +21,8 @@ fn hint_of(reason: &str, more: [(&str, &str); 2]) -> String {
 }
 
 #[tokio::test]
-async fn only_an_update_brings_mended_files() {
-    let (fake, remedy) = (Fake::start().await, format!("mend it, then `plugd update {ID} DIR`"));
+async fn only_an_update_brings_corrected_files() {
+    let (fake, remedy) = (Fake::start().await, format!("correct it, then `plugd update {ID} DIR`"));
     fake.set_plugins([mk_plugin(ID, "Greeter", State::Error, 1)]);
     for stage in ["start", "run"] {
         fake.fail_activation(failed(stage));

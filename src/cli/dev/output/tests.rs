@@ -2,9 +2,8 @@ use super::*;
 
 #[test]
 fn the_lines_can_be_pasted() {
-    let [address, token, plugin_id] = ["127.0.0.1:8000", "tok", "abc"].map(str::to_owned);
-    let commands = Commands { address, token, plugin_id, grpcurl: Some("/opt/bin/grpcurl".to_owned()) };
-    let text = commands.text();
+    let access = Access { address: "127.0.0.1:8000".parse().unwrap(), token: "tok".to_owned() };
+    let text = commands(&access, "abc", Some("/opt/bin/grpcurl"));
     assert!(!text.contains(GRPCURL), "{text}");
     let expected = [
         r#"/opt/bin/grpcurl -plaintext -H 'authorization: Bearer tok' -d '{"plugin_id":"abc"}' 127.0.0.1:8000 plugd.v1.PluginService/GetPlugin"#,
@@ -14,6 +13,6 @@ fn the_lines_can_be_pasted() {
     for line in expected {
         assert!(text.contains(line), "{text}");
     }
-    let without = Commands { grpcurl: None, ..commands }.text();
+    let without = commands(&access, "abc", None);
     assert!(without.contains(GRPCURL) && without.contains("  grpcurl -plaintext"), "{without}");
 }
