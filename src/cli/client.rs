@@ -69,14 +69,14 @@ impl Api {
         let calls = endpoint.connect().await.map_err(|error| unreachable(&server, &error))?;
         let streams = endpoint.initial_connection_window_size(STREAM_WINDOW).connect_lazy();
         let credential = options.credential()?;
-        Ok(Self { calls, streams, bearer: bearer(credential.token())?, credential, server })
+        Ok(Self { calls, streams, bearer: bearer(credential.token.as_deref())?, credential, server })
     }
 
     /// Says what was tried if the server does not answer, or does not know who calls.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
         let is_unknown = failure.has_reason("UNAUTHENTICATED");
         let is_silent = failure.reason.is_none() && matches!(failure.exit, Exit::Unavailable | Exit::Timeout);
-        let failure = if is_unknown { failure.hint(self.credential.hint()) } else { failure };
+        let failure = if is_unknown { failure.hint(&self.credential.hint) } else { failure };
         if (is_unknown || is_silent) && !failure.what.contains(&self.server) {
             return failure.about(&self.server);
         }

@@ -305,7 +305,7 @@ async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failu
         }
         request.page_token = page.next_page_token;
         if !ui.is_json() {
-            table.flush(ui)?;
+            table.print(ui)?;
         }
         if request.page_token.is_empty() {
             break;

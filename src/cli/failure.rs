@@ -8,6 +8,7 @@ use tokio_rustls::rustls;
 use tonic::{Code, Status, transport};
 use tonic_types::{ErrorInfo, StatusExt};
 
+use super::usage;
 use crate::{
     api, config,
     domain::{self, text::sanitize},
@@ -18,23 +19,14 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Exit {
-    /// Anything that has no code of its own.
     Failure = 1,
-    /// The command line or the settings are wrong.
     Usage = 2,
-    /// There is no such thing.
     NotFound = 3,
-    /// No token, a bad one, or not one for this.
     Denied = 4,
-    /// The plugin failed.
     PluginFailed = 5,
-    /// Something else came first.
     Conflict = 6,
-    /// Not settled or answered in time.
     Timeout = 7,
-    /// The server can't be reached or does not answer now.
     Unavailable = 8,
-    /// What was given is not accepted, or not possible as things are.
     Refused = 9,
 }
 
@@ -54,14 +46,11 @@ Exit codes:
 Of several plugins that a command is for, the highest code counts.
 With -o json an error is one JSON object on standard error: {\"error\": {\"exit_code\", \"message\", \"hint\", \"reason\"}}.";
 
-/// Why a command failed.
+/// Why a command failed: words, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Failure {
-    /// For scripts.
     pub(super) exit: Exit,
-    /// What failed.
     pub(super) what: String,
-    /// What to do about it.
     pub(super) hint: Option<String>,
     /// The server's own word for it, `PLUGIN_NOT_FOUND`.
     pub(super) reason: Option<String>,
@@ -85,17 +74,14 @@ impl Failure {
         Self { what: format!("{}; {context}", self.what), ..self }
     }
 
-    /// The same with what to do about it.
     pub(super) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// The same with another exit code.
     pub(super) fn exit(self, exit: Exit) -> Self {
         Self { exit, ..self }
     }
 
-    /// Is this the server's reason?
     pub(super) fn has_reason(&self, reason: &str) -> bool {
         self.reason.as_deref() == Some(reason)
     }
@@ -182,14 +168,9 @@ impl From<domain::Error> for Failure {
 
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Self {
-        Self::new(error.to_string())
-            .exit(Exit::Usage)
-            .hint("`plugd serve --help` and `plugd rest --help` list every setting")
+        usage(error.to_string()).hint("`plugd serve --help` and `plugd rest --help` list every setting")
     }
 }
-
-/// What to do about settings of encryption.
-const OF_TLS: &str = "`plugd serve --help` tells what each --tls-… option takes";
 
 /// What keeps a server from starting. A cause that the words before it have said already is not said again: errors of some
 /// libraries print their own cause too.
@@ -206,12 +187,8 @@ impl From<anyhow::Error> for Failure {
             }
             (Some(io::ErrorKind::AddrNotAvailable), _) => failure
                 .hint("this machine has no such address: name one that it has, or 0.0.0.0 for all, with --listen"),
-            (_, Some(tls::Error::Incomplete { given, missing })) if given.starts_with("tls_") => {
-                let flag = |setting: &str| format!("--{}", setting.replace('_', "-"));
-                Self::new(format!("{} needs {}", flag(given), flag(missing))).exit(Exit::Usage).hint(OF_TLS)
-            }
             (_, Some(tls::Error::Unmade(_) | tls::Error::Unwritable { .. }) | None) => failure,
-            (_, Some(_)) => failure.exit(Exit::Usage).hint(OF_TLS),
+            (_, Some(_)) => failure.exit(Exit::Usage).hint("`plugd serve --help` tells what each --tls-… option takes"),
         }
     }
 }

@@ -1,10 +1,33 @@
-//! How the command line shows itself: the commands by what they are for.
+//! How the command line shows itself: the commands by what they are for, and `plugd completions`, whose scripts ask plugd
+//! itself what may follow, the plugins of the server too.
 
-use std::fmt::Write;
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fmt::Write,
+    time::Duration,
+};
 
-use clap::{Arg, Command, CommandFactory};
+use clap::{Arg, Args, Command, CommandFactory, FromArgMatches};
+use clap_complete::{
+    CompleteEnv, Shell,
+    engine::{ArgValueCompleter, CompletionCandidate},
+    env::Shells,
+};
+use tokio::time::timeout;
 
-use super::{Cli, dev};
+use super::{
+    Cli,
+    client::Api,
+    dev,
+    failure::Failure,
+    options::Options,
+    select::all_plugins,
+    ui::{Ui, sanitize},
+    usage,
+    words::{self, manifest_id},
+};
+use crate::api::v1::{ListPluginsRequest, Plugin};
 
 /// The commands, in the order in which a newcomer needs them.
 const GROUPS: [(&str, &[&str]); 7] = [
@@ -58,6 +81,92 @@ fn groups(command: &Command) -> String {
 fn heading(command: &Command, title: &str) -> String {
     let style = command.get_styles().get_header();
     format!("{style}{title}:{style:#}")
+}
+
+/// The variable in which a script says for which shell it asks.
+const ASKED: &str = "PLUGD_COMPLETE";
+/// How long somebody who pressed a key is kept waiting for the names of plugins.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// What an argument that names a plugin is called. That of `plugd token revoke`, which names a token, is called so too.
+const PLUGIN: &str = "ID";
+const TOKENS: &str = "token";
+
+/// Print completions for a shell
+///
+/// They know the commands, the options, and the plugins of the server.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd completions bash > /etc/bash_completion.d/plugd\n  \
+                        plugd completions fish > ~/.config/fish/completions/plugd.fish")]
+pub(super) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
+        let (name, shells) = (self.shell.to_string(), Shells::builtins());
+        let shell = shells.completer(&name).ok_or_else(|| usage(format!("{name} has no completions")))?;
+        let mut script = Vec::new();
+        shell.write_registration(ASKED, "plugd", "plugd", "plugd", &mut script)?;
+        Ok(ui.raw(&script)?)
+    }
+}
+
+/// Answers a script that asks what may follow, and ends the process; does nothing for everybody else.
+pub(super) fn answer() {
+    CompleteEnv::with_factory(|| command().mut_subcommands(with_plugins)).var(ASKED).complete();
+}
+
+fn with_plugins(command: Command) -> Command {
+    if command.get_name() == TOKENS {
+        return command;
+    }
+    command.mut_args(with_names).mut_subcommands(with_plugins)
+}
+
+fn with_names(argument: Arg) -> Arg {
+    let is_plugin = argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == PLUGIN));
+    if is_plugin { argument.add(ArgValueCompleter::new(plugins)) } else { argument }
+}
+
+/// What plugins can be called by, as far as the server says so in time. Silent when it does not: the words that a person
+/// has typed must stay as they are.
+fn plugins(begun: &OsStr) -> Vec<CompletionCandidate> {
+    let words = env::args_os().skip_while(|word| word != "--").skip(1);
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
+    let plugins = runtime.block_on(listed(&options(words)));
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    candidates(&plugins.unwrap_or_default(), &begun.to_string_lossy())
+}
+
+/// The options of a command that is still being typed.
+fn options(words: impl Iterator<Item = OsString>) -> Options {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok();
+    let given = matches.and_then(|matches| Options::from_arg_matches(&matches).ok());
+    given.unwrap_or_default().or_from(|name| env::var_os(name))
+}
+
+async fn listed(options: &Options) -> Option<Vec<Plugin>> {
+    let ask = async { all_plugins(&Api::connect(options).await?, &ListPluginsRequest::default()).await };
+    timeout(PATIENCE, ask).await.ok()?.ok()
+}
+
+/// The manifest ids of plugins that have one to themselves, and the ids of those that begin so.
+fn candidates(plugins: &[Plugin], begun: &str) -> Vec<CompletionCandidate> {
+    let is_only = |id: &str| plugins.iter().filter(|other| manifest_id(other) == Some(id)).count() == 1;
+    let words = plugins.iter().flat_map(|plugin| {
+        let name = manifest_id(plugin).filter(|id| is_only(id));
+        let id = (name.is_none() || !begun.is_empty()).then_some(plugin.id.as_str());
+        name.into_iter().chain(id).map(move |word| (word, plugin))
+    });
+    let fitting = words.filter(|(word, _)| word.starts_with(begun) && !word.contains(char::is_control));
+    fitting.map(|(word, plugin)| CompletionCandidate::new(word).help(Some(about(plugin).into()))).collect()
+}
+
+fn about(plugin: &Plugin) -> String {
+    format!("{}, {}", sanitize(&plugin.name), words::state(words::state_of(plugin)))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 mod bus;
 mod client;
-mod completions;
 mod config;
 mod dev;
 mod editor;
@@ -59,20 +58,13 @@ pub struct Cli {
 enum Command {
     #[command(flatten)]
     Client(Box<ClientCommand>),
-    /// Serve gRPC, REST and the plugins' WebSocket
     Serve(Box<serve::Serve>),
-    /// Serve REST in front of another plugd
     Rest(Box<serve::Rest>),
-    /// Make the folder of a new plugin that runs
     New(new::New),
-    /// Check a plugin's folder, package or manifest as a server would
     Validate(package::Validate),
-    /// Make a package of a plugin's folder
     Package(package::Pack),
-    /// Run a plugin from its folder, again each time that a file changes
     Dev(Box<dev::Dev>),
-    /// Print completions for a shell
-    Completions(completions::Completions),
+    Completions(help::Completions),
     /// What `plugd serve` runs beside itself to watch over its processes. It is nothing for people, and so no command of
     /// theirs: neither help nor completions know it.
     #[command(skip)]
@@ -82,43 +74,26 @@ enum Command {
 /// Commands that need nothing but a server.
 #[derive(Debug, Subcommand)]
 enum ClientCommand {
-    /// List the plugins
     List(list::List),
-    /// Show a plugin
     #[command(visible_alias = "status")]
     Get(list::Get),
-    /// Install a plugin from a folder, a package or a URL
     Install(install::Install),
-    /// Replace the package of a plugin
     Update(install::Update),
-    /// Go back to the package before this one
     Rollback(install::Rollback),
-    /// Fetch the package of a plugin
     Download(transfer::Download),
-    /// Start plugins, and keep them running
     Activate(lifecycle::Activate),
-    /// Stop plugins
     Deactivate(lifecycle::Deactivate),
-    /// Stop plugins and start them anew
     Restart(lifecycle::Restart),
-    /// Stop plugins and remove them with their files
     Delete(lifecycle::Delete),
-    /// Print each change of each plugin as it happens
     Watch(watch::Watch),
-    /// Print what a plugin printed
     Logs(logs::Logs),
     /// Read and write the configuration of a plugin
     #[command(subcommand)]
     Config(config::Config),
-    /// Register a plugin that somebody else runs
     Register(external::Register),
-    /// Replace the manifest of an external plugin
     UpdateManifest(external::UpdateManifest),
-    /// Give an external plugin a new token
     RotateToken(external::RotateToken),
-    /// Publish an event to the plugins that consume it
     Publish(bus::Publish),
-    /// Call a method of a plugin
     Call(bus::Call),
     /// Create, list and revoke access tokens; make a new one for an administrator who lost theirs
     #[command(subcommand)]
@@ -137,7 +112,7 @@ const KEEPER: &str = "keeper";
 
 /// Parses the arguments; ends the process with help or a usage error (exit code 2) if they ask for it.
 pub fn parse() -> Cli {
-    completions::answer();
+    help::answer();
     let arguments: Vec<OsString> = env::args_os().collect();
     if arguments.get(1).is_some_and(|first| first == KEEPER) {
         return Cli { options: Options::default(), command: Command::Keeper };

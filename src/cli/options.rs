@@ -53,7 +53,6 @@ pub(super) struct Options {
     pub(super) color: When,
 }
 
-/// Form of what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum Output {
     /// For people.
@@ -63,7 +62,6 @@ pub(super) enum Output {
     Json,
 }
 
-/// When to print in colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(super) enum When {
     /// On a terminal.
@@ -109,72 +107,47 @@ impl Options {
     /// folder was named, so that a local token is not sent away by accident.
     pub(super) fn credential(&self) -> Result<Credential, Failure> {
         if let Some(token) = self.token.as_deref().map(str::trim).filter(|token| !token.is_empty()) {
-            return Ok(Credential::Given(token.to_owned()));
+            return Ok(Credential { token: Some(token.to_owned()), hint: OF_GIVEN.to_owned() });
         }
         let folder = match &self.data_dir {
-            None if !is_local(self.server()) => return Ok(Credential::Withheld),
+            None if !is_local(self.server()) => return Ok(Credential { token: None, hint: OF_NONE.to_owned() }),
             None => Path::new(DEFAULT_DATA_DIR),
             Some(folder) => folder,
         };
-        let file = folder.join(TOKEN_FILE);
+        let path = folder.join(TOKEN_FILE);
+        let file = path.display();
         match read_token(folder) {
-            Ok(token) => Ok(Credential::Found { token, file }),
-            Err(error) if self.data_dir.is_none() || error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Credential::Missing { file, why: error.to_string() })
+            Ok(token) => {
+                let hint = format!(
+                    "the token in {file} is not one of this server's: name the server's own folder with --data-dir, or \
+                     give a token with --token or PLUGD_TOKEN; where that folder has had another database before, the \
+                     token is in {file}.new (or .new.2, ...)"
+                );
+                Ok(Credential { token: Some(token), hint })
             }
-            Err(error) => Err(Failure::new(format!("can't read {}: {error}", file.display()))
+            Err(error) if self.data_dir.is_none() || error.kind() == std::io::ErrorKind::NotFound => {
+                let hint = format!(
+                    "neither --token nor PLUGD_TOKEN is given, and {file} can't be read ({error}): give a token, or name \
+                     the server's data folder with --data-dir or PLUGD_DATA_DIR"
+                );
+                Ok(Credential { token: None, hint })
+            }
+            Err(error) => Err(Failure::new(format!("can't read {file}: {error}"))
                 .hint("run this as the user who runs the server, or give a token with --token")
                 .exit(Exit::Denied)),
         }
     }
 }
 
-/// A token, or why there is none.
+const OF_GIVEN: &str = "the token of --token or PLUGD_TOKEN is not one of this server's, or no longer";
+const OF_NONE: &str = "neither --token nor PLUGD_TOKEN is given; the token in a data folder is shown to a server on another \
+    machine only if --data-dir names that folder";
+
+/// A token, if there is one, and what to do when the server does not know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Credential {
-    /// Given with `--token` or `PLUGD_TOKEN`.
-    Given(String),
-    /// Found in a data folder.
-    Found { token: String, file: PathBuf },
-    /// None was given, and why none could be read from the data folder.
-    Missing { file: PathBuf, why: String },
-    /// None was given, and the server is on another machine: a token of this one is not for it.
-    Withheld,
-}
-
-impl Credential {
-    /// The token.
-    pub(super) fn token(&self) -> Option<&str> {
-        match self {
-            Self::Given(token) | Self::Found { token, .. } => Some(token),
-            Self::Missing { .. } | Self::Withheld => None,
-        }
-    }
-
-    /// What to do when the server does not know who calls: first what was tried.
-    pub(super) fn hint(&self) -> String {
-        match self {
-            Self::Given(_) => {
-                "the token of --token or PLUGD_TOKEN is not one of this server's, or no longer".to_owned()
-            }
-            Self::Found { file, .. } => format!(
-                "the token in {0} is not one of this server's: name the server's own folder with --data-dir, or give a \
-                 token with --token or PLUGD_TOKEN; where that folder has had another database before, the token is in \
-                 {0}.new (or .new.2, ...)",
-                file.display()
-            ),
-            Self::Missing { file, why } => format!(
-                "neither --token nor PLUGD_TOKEN is given, and {} can't be read ({why}): give a token, or name the \
-                 server's data folder with --data-dir or PLUGD_DATA_DIR",
-                file.display()
-            ),
-            Self::Withheld => {
-                "neither --token nor PLUGD_TOKEN is given; the token in a data folder is shown to a server \
-                               on another machine only if --data-dir names that folder"
-                    .to_owned()
-            }
-        }
-    }
+pub(super) struct Credential {
+    pub(super) token: Option<String>,
+    pub(super) hint: String,
 }
 
 /// The administrator's token in a data folder.

@@ -18,8 +18,8 @@ use super::{
     wait::duration,
     words,
 };
-use crate::api::v1::{AccessToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role};
 use crate::{
+    api::v1::{AccessToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role},
     app::{self, AdminToken},
     config::Flags,
 };
@@ -80,23 +80,14 @@ pub(super) struct Reset {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
+#[repr(i32)]
 enum RoleName {
     /// Everything
-    Admin,
+    Admin = Role::Admin as i32,
     /// Reads, watches and logs
-    Viewer,
+    Viewer = Role::Viewer as i32,
     /// The bus: publish, call, serve
-    Host,
-}
-
-impl From<RoleName> for Role {
-    fn from(name: RoleName) -> Self {
-        match name {
-            RoleName::Admin => Self::Admin,
-            RoleName::Viewer => Self::Viewer,
-            RoleName::Host => Self::Host,
-        }
-    }
+    Host = Role::Host as i32,
 }
 
 impl Token {
@@ -113,7 +104,7 @@ impl Token {
 impl Create {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let ttl = self.ttl.and_then(|ttl| ttl.try_into().ok());
-        let request = CreateTokenRequest { name: self.name, role: Role::from(self.role).into(), ttl };
+        let request = CreateTokenRequest { name: self.name, role: self.role as i32, ttl };
         let answer = within(QUICK, request, async |request| context.api.access().create_token(request).await).await?;
         if !context.ui.is_json() {
             context.ui.note("This secret is not shown again:");

@@ -36,38 +36,17 @@ impl fmt::Debug for Ui {
     }
 }
 
-/// How a text looks in colour.
+/// How a text looks in colour: the numbers are what a terminal takes (ECMA-48, 8.3.117).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Style {
-    /// As is.
     #[default]
-    Plain,
-    /// A heading.
-    Bold,
-    /// Of less importance.
-    Dim,
-    /// Good.
-    Green,
-    /// On its way.
-    Yellow,
-    /// Bad.
-    Red,
-    /// To tell things apart.
-    Cyan,
-}
-
-impl Style {
-    fn code(self) -> &'static str {
-        match self {
-            Self::Plain => "0",
-            Self::Bold => "1",
-            Self::Dim => "2",
-            Self::Green => "32",
-            Self::Yellow => "33",
-            Self::Red => "31",
-            Self::Cyan => "36",
-        }
-    }
+    Plain = 0,
+    Bold = 1,
+    Dim = 2,
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+    Cyan = 36,
 }
 
 impl Ui {
@@ -91,7 +70,6 @@ impl Ui {
         Self { output: Output::Table, ..self }
     }
 
-    /// Is this for programs?
     pub(super) fn is_json(&self) -> bool {
         self.output == Output::Json
     }
@@ -101,11 +79,10 @@ impl Ui {
         match style {
             Style::Plain => text.to_owned(),
             _ if !self.is_colored => text.to_owned(),
-            _ => format!("\x1b[{}m{text}\x1b[0m", style.code()),
+            _ => format!("\x1b[{}m{text}\x1b[0m", style as u8),
         }
     }
 
-    /// Prints a line.
     pub(super) fn line(&self, text: &str) -> io::Result<()> {
         write_line(&self.out, text)
     }
@@ -117,12 +94,9 @@ impl Ui {
         out.flush()
     }
 
-    /// Prints a remark, to standard error so that scripts don't read it. Nobody may be there to read it; that is fine.
+    /// Prints a remark, to standard error so that scripts don't read it.
     pub(super) fn note(&self, text: &str) {
-        let _ = match self.output {
-            Output::Table => write_line(&self.err, &sanitize(text)),
-            Output::Json => write_line(&self.err, &escaped(&json!({"note": text}).to_string())),
-        };
+        self.aside(&json!({"note": text}), sanitize(text));
     }
 
     /// Prints a remark that nobody should miss.
@@ -132,10 +106,12 @@ impl Ui {
 
     /// Prints why a command failed.
     pub(super) fn fail(&self, failure: &Failure) {
-        let _ = match self.output {
-            Output::Table => write_line(&self.err, &failure.to_string()),
-            Output::Json => write_line(&self.err, &escaped(&failure.json().to_string())),
-        };
+        self.aside(&failure.json(), failure.to_string());
+    }
+
+    /// Prints to standard error. Nobody may be there to read it; that is fine.
+    fn aside(&self, json: &Value, words: String) {
+        let _ = write_line(&self.err, &if self.is_json() { escaped(&json.to_string()) } else { words });
     }
 
     /// Prints a document with indents.
@@ -204,13 +180,8 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// A field in this style.
     pub(super) fn styled(text: impl AsRef<str>, style: Style) -> Self {
         Self { text: sanitize(text.as_ref()), style }
-    }
-
-    fn width(&self) -> usize {
-        self.text.width()
     }
 }
 
@@ -224,67 +195,44 @@ impl<T: AsRef<str>> From<T> for Cell {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     rows: Vec<Vec<Cell>>,
-    /// Of the rows that were printed already.
     widths: Vec<usize>,
 }
 
 impl Table {
-    /// An empty table with this heading.
     pub(super) fn new(heading: &[&str]) -> Self {
         let heading = heading.iter().map(|text| Cell::styled(text, Style::Bold)).collect();
         Self { rows: vec![heading], widths: Vec::new() }
     }
 
-    /// Adds a row.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Prints it.
-    pub(super) fn print(&self, ui: &Ui) -> io::Result<()> {
-        let widths = self.widths();
-        self.rows.iter().try_for_each(|row| ui.line(&line(ui, row, &widths)))
-    }
-
-    /// Prints what it has so far. The rows that follow are aligned with these as far as they fit.
-    pub(super) fn flush(&mut self, ui: &Ui) -> io::Result<()> {
-        self.print(ui)?;
-        self.widths = self.widths();
-        self.rows.clear();
-        Ok(())
-    }
-
-    fn widths(&self) -> Vec<usize> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default().max(self.widths.len());
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(Cell::width);
-            cells.chain(self.widths.get(column).copied()).max()
-        };
-        (0..columns).map(|column| width(column).unwrap_or_default()).collect()
-    }
-}
-
-fn line(ui: &Ui, row: &[Cell], widths: &[usize]) -> String {
-    let mut line = String::new();
-    for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-        line += &ui.paint(cell.style, &cell.text);
-        if column + 1 < row.len() {
-            line += &" ".repeat(width - cell.width() + 2);
+    /// Prints the rows. Those that follow are aligned with these as far as they fit.
+    pub(super) fn print(&mut self, ui: &Ui) -> io::Result<()> {
+        for row in &self.rows {
+            self.widths.resize(self.widths.len().max(row.len()), 0);
+            row.iter().zip(&mut self.widths).for_each(|(cell, width)| *width = cell.text.width().max(*width));
         }
+        self.rows.drain(..).try_for_each(|row| {
+            let pad = |(cell, width): (&Cell, &usize)| {
+                ui.paint(cell.style, &cell.text) + &" ".repeat(width - cell.text.width())
+            };
+            let cells: Vec<String> = row.iter().zip(&self.widths).map(pad).collect();
+            ui.line(cells.join("  ").trim_end())
+        })
     }
-    line.truncate(line.trim_end().len());
-    line
 }
 
 /// JSON in which letters that a terminal may obey are written as escapes, which says the same. They only occur in strings.
 pub(super) fn escaped(json: &str) -> String {
-    let mut units = [0; 2];
-    let mut escape = |letter: char| match letter {
-        '\n' => letter.to_string(),
-        _ if is_unsafe(letter) => letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    let escape = |letter: char| match letter {
+        _ if letter != '\n' && is_unsafe(letter) => {
+            letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+        }
         _ => letter.to_string(),
     };
-    json.chars().map(&mut escape).collect()
+    json.chars().map(escape).collect()
 }
 
 /// A word of a command that is printed to be pasted into a shell.

@@ -65,9 +65,9 @@ impl Files {
         let incomplete = |given, missing| Err(Error::Incomplete { given, missing });
         match (certificate, key) {
             (Some(certificate), Some(key)) => Ok(Some(Self { certificate, key, client_authority })),
-            (Some(_), None) => incomplete("tls_cert", "tls_key"),
-            (None, Some(_)) => incomplete("tls_key", "tls_cert"),
-            (None, None) if client_authority.is_some() => incomplete("tls_client_ca", "tls_cert"),
+            (Some(_), None) => incomplete("--tls-cert", "--tls-key"),
+            (None, Some(_)) => incomplete("--tls-key", "--tls-cert"),
+            (None, None) if client_authority.is_some() => incomplete("--tls-client-ca", "--tls-cert"),
             (None, None) => Ok(None),
         }
     }

@@ -13,7 +13,7 @@ fn status(code: Code, reason: &str) -> Status {
 fn a_cause_is_said_once() {
     let cause = anyhow::anyhow!("no such database").context("refused: no such database").context("can't start");
     assert_eq!(Failure::from(cause).what, "can't start: refused: no such database");
-    let half = anyhow::Error::from(tls::Error::Incomplete { given: "tls_cert", missing: "tls_key" });
+    let half = anyhow::Error::from(tls::Error::Incomplete { given: "--tls-cert", missing: "--tls-key" });
     assert_eq!(Failure::from(half).exit, Exit::Usage);
     let taken = anyhow::Error::from(io::Error::from(io::ErrorKind::AddrInUse)).context("can't listen");
     assert!(Failure::from(taken).hint.unwrap().contains("--listen"));

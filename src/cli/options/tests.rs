@@ -12,22 +12,22 @@ fn folder_with_token() -> tempfile::TempDir {
 fn the_token_given_beats_the_one_in_the_data_folder() {
     let folder = folder_with_token();
     let mut options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
-    assert_eq!(options.credential().unwrap().token(), Some("found"));
+    assert_eq!(options.credential().unwrap().token.as_deref(), Some("found"));
     options.token = Some("given".to_owned());
-    assert_eq!(options.credential().unwrap().token(), Some("given"));
+    assert_eq!(options.credential().unwrap().token.as_deref(), Some("given"));
 }
 
 #[test]
 fn a_folder_without_a_token_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
-    assert_eq!(options.credential().unwrap().token(), None);
+    assert_eq!(options.credential().unwrap().token, None);
 }
 
 #[test]
 fn a_token_found_by_itself_does_not_leave_this_machine() {
     let options = Options { server: Some("http://example.com".to_owned()), ..Options::default() };
-    assert_eq!(options.credential().unwrap(), Credential::Withheld);
+    assert_eq!(options.credential().unwrap(), Credential { token: None, hint: OF_NONE.to_owned() });
 }
 
 #[test]
@@ -55,10 +55,13 @@ fn only_addresses_of_this_machine_are_local() {
 
 #[test]
 fn the_hint_names_everything_that_was_tried() {
-    let hint = Credential::Missing { file: "data/admin.token".into(), why: "no such file".to_owned() }.hint();
-    for tried in ["--token", "PLUGD_TOKEN", "data/admin.token", "no such file", "--data-dir"] {
+    let nowhere = Options { data_dir: Some("/no/such".into()), ..Options::default() };
+    let hint = nowhere.credential().unwrap().hint;
+    for tried in ["--token", "PLUGD_TOKEN", "/no/such/admin.token", "No such file", "--data-dir"] {
         assert!(hint.contains(tried), "{tried}: {hint}");
     }
-    let hint = Credential::Found { token: "secret".to_owned(), file: "data/admin.token".into() }.hint();
-    assert!(hint.contains("data/admin.token.new") && !hint.contains("secret"), "{hint}");
+    let folder = folder_with_token();
+    let here = Options { data_dir: Some(folder.path().into()), ..Options::default() };
+    let hint = here.credential().unwrap().hint;
+    assert!(hint.contains("admin.token.new") && !hint.contains("found"), "{hint}");
 }

@@ -93,9 +93,9 @@ fn what_follows_is_aligned_with_what_was_printed() {
     let (ui, printed) = mk_ui(Output::Table);
     let mut table = Table::new(&["ID", "NAME"]);
     table.row(["22222".into(), "x".into()]);
-    table.flush(&ui).unwrap();
+    table.print(&ui).unwrap();
     table.row(["1".into(), "y".into()]);
-    table.flush(&ui).unwrap();
+    table.print(&ui).unwrap();
     assert_eq!(printed.text(), "ID     NAME\n22222  x\n1      y\n");
 }
 
