@@ -1,32 +1,117 @@
-//! Following the state of plugins: one watch that outlives its streams. It resumes where it was, and begins anew with a
-//! snapshot when the server no longer knows that place.
+//! Streams that outlive their connection: opened anew where they were when they break. And the one of plugins' states.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Response, Status, Streaming};
 
 use super::{client::Api, failure::Failure};
 use crate::api::v1::{
     Plugin, WatchStateRequest, WatchStateResponse, watch_state_request::Start, watch_state_response::Frame,
 };
 
-/// Something that takes the frames of a watch.
-pub(super) trait Sink {
+/// A stream of messages that can be opened where it was.
+pub(super) trait Resumable {
+    type Message: Send;
+
+    /// Opens it after what was taken last.
+    fn open(&mut self, api: &Api) -> impl Future<Output = Result<Response<Streaming<Self::Message>>, Status>> + Send;
+
+    /// Takes a message, in order, each once. True if it brings something new. An error ends the stream.
+    fn take(&mut self, message: Self::Message) -> Result<bool, Failure>;
+
+    /// Says why it broke. False if it is not to be opened anew.
+    fn broken(&mut self, why: &Status) -> bool;
+
+    /// Whether it has come to an end when the server ends it.
+    fn is_finite(&self) -> bool {
+        false
+    }
+}
+
+/// Reads a stream until its end or `stop`.
+///
+/// # Errors
+/// The server refuses it, or a message can't be taken.
+pub(super) async fn resume(
+    api: &Api,
+    stream: &mut (impl Resumable + Send),
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let (mut backoff, mut has_begun) = (FIRST, false);
+    loop {
+        let end = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            end = read(api, stream, &mut backoff, &mut has_begun) => end?,
+        };
+        let broken = match end {
+            None if stream.is_finite() => return Ok(()),
+            None => Status::unavailable("the stream ended"),
+            Some(status) => status,
+        };
+        // What answers there may be no plugd.
+        if !has_begun && is_of_transport(&broken) || !stream.broken(&broken) {
+            return Err(broken.into());
+        }
+        if timeout(backoff, stop.cancelled()).await.is_ok() {
+            return Ok(());
+        }
+        backoff = (backoff * 2).min(LONGEST);
+    }
+}
+
+/// One connection's part of a stream: the error it ended with, if any.
+async fn read(
+    api: &Api,
+    stream: &mut impl Resumable,
+    backoff: &mut Duration,
+    has_begun: &mut bool,
+) -> Result<Option<Status>, Failure> {
+    let mut messages = match stream.open(api).await {
+        Ok(opened) => opened.into_inner(),
+        Err(status) => return Ok(Some(status)),
+    };
+    *has_begun = true;
+    loop {
+        let message = match messages.message().await {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(None),
+            Err(status) => return Ok(Some(status)),
+        };
+        if stream.take(message)? {
+            *backoff = FIRST;
+        }
+    }
+}
+
+/// How long a stream that broke is left alone: this, doubled each time up to the longest.
+const FIRST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// Whether a stream that ended so can be resumed: UNAVAILABLE, a call on a channel that drains (CANCELLED), and whatever
+/// the connection itself broke with.
+pub(super) fn is_passing(status: &Status) -> bool {
+    is_of_transport(status) || matches!(status.code(), Code::Unavailable | Code::Cancelled)
+}
+
+/// Whether this is no answer of a server, but how the connection broke.
+fn is_of_transport(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
+}
+
+/// What takes the frames of a watch.
+pub(super) trait Sink: Send {
     /// Takes a frame, in order, each once. An error ends the watch.
     fn frame(&mut self, frame: WatchStateResponse) -> Result<(), Failure>;
 
-    /// The place where the watch was is no longer known: a snapshot follows, from which changes are to be found.
-    fn lost(&mut self, _why: &Status) {}
-
-    /// The stream broke and is opened again.
-    fn broken(&mut self, _why: &Status) {}
+    /// The stream broke, or its place is no longer known and a snapshot follows from which changes are to be found.
+    fn broken(&mut self, _remark: &str) {}
 }
 
 /// Takes each plugin as it is then, however that is known.
-impl<F: FnMut(Plugin)> Sink for F {
+impl<F: FnMut(Plugin) + Send> Sink for F {
     fn frame(&mut self, frame: WatchStateResponse) -> Result<(), Failure> {
         match frame.frame {
             Some(Frame::Snapshot(chunk)) => chunk.plugins.into_iter().for_each(self),
@@ -37,144 +122,49 @@ impl<F: FnMut(Plugin)> Sink for F {
     }
 }
 
-/// Watches until `stop`, and resumes by itself.
+/// A watch: it begins anew with a snapshot when the server no longer knows its place.
+struct Watch<'a, S> {
+    request: WatchStateRequest,
+    has_place: bool,
+    sink: &'a mut S,
+}
+
+/// Watches the state of plugins until `stop`.
 pub(super) async fn follow(
     api: &Api,
     request: WatchStateRequest,
     sink: &mut impl Sink,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    let mut place = Place { request, resumes: None, has_begun: false };
-    let mut backoff = Backoff::default();
-    loop {
-        let broken = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            broken = stream(api, &mut place, sink, &mut backoff) => broken?,
-        };
-        if !place.has_begun && is_of_transport(&broken) {
-            return Err(broken.into());
+    resume(api, &mut Watch { request, has_place: false, sink }, stop).await
+}
+
+impl<S: Sink> Resumable for Watch<'_, S> {
+    type Message = WatchStateResponse;
+
+    async fn open(&mut self, api: &Api) -> Result<Response<Streaming<WatchStateResponse>>, Status> {
+        api.streams().watch_state(self.request.clone()).await
+    }
+
+    fn take(&mut self, frame: WatchStateResponse) -> Result<bool, Failure> {
+        let (is_new, cursor) = (!matches!(frame.frame, Some(Frame::Opened(_))), frame.cursor.clone());
+        self.sink.frame(frame)?;
+        if let Some(cursor) = cursor {
+            (self.request.start, self.has_place) = (Some(Start::Cursor(cursor)), true);
         }
-        if is_passing(&broken) {
-            sink.broken(&broken);
-        } else if broken.code() == Code::OutOfRange && place.resumes.is_some() {
-            place.forget();
-            sink.lost(&broken);
-        } else {
-            return Err(broken.into());
+        Ok(is_new)
+    }
+
+    fn broken(&mut self, why: &Status) -> bool {
+        let is_lost = why.code() == Code::OutOfRange && self.has_place;
+        if is_lost {
+            (self.request.start, self.has_place) = (None, false);
+            self.sink.broken(&format!("changes were missed ({}); going on from a snapshot", why.message()));
+        } else if is_passing(why) {
+            self.sink.broken(&format!("the watch broke off ({}); resuming", why.message()));
         }
-        if !backoff.wait(stop).await {
-            return Ok(());
-        }
+        is_lost || is_passing(why)
     }
-}
-
-/// Where the watch is.
-struct Place {
-    request: WatchStateRequest,
-    /// The cursor of the last frame after which nothing is missing.
-    resumes: Option<String>,
-    /// Was any stream opened?
-    has_begun: bool,
-}
-
-impl Place {
-    fn request(&self) -> WatchStateRequest {
-        match &self.resumes {
-            Some(cursor) => WatchStateRequest { start: Some(Start::Cursor(cursor.clone())), ..self.request.clone() },
-            None => self.request.clone(),
-        }
-    }
-
-    fn forget(&mut self) {
-        self.resumes = None;
-        self.request.start = None;
-    }
-
-    /// The cursor of a frame if nothing is missing after it: the frames of a part of a snapshot can't be resumed from.
-    fn cursor(&self, response: &WatchStateResponse) -> Option<String> {
-        let is_snapshot = self.resumes.is_none() && self.request.start.is_none();
-        let is_whole = match response.frame {
-            None | Some(Frame::Snapshot(_)) => false,
-            Some(Frame::Opened(_)) => !is_snapshot,
-            Some(Frame::SnapshotEnd(_) | Frame::Events(_) | Frame::Heartbeat(_)) => true,
-        };
-        response.cursor.clone().filter(|_| is_whole)
-    }
-}
-
-/// One stream to its end: how it broke.
-async fn stream(api: &Api, place: &mut Place, sink: &mut impl Sink, backoff: &mut Backoff) -> Result<Status, Failure> {
-    let opened = api.streams().watch_state(place.request()).await;
-    let mut frames: Streaming<WatchStateResponse> = match opened {
-        Ok(response) => response.into_inner(),
-        Err(status) => return Ok(status),
-    };
-    place.has_begun = true;
-    while let Some(frame) = frames.next().await {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(status) => return Ok(status),
-        };
-        if !matches!(frame.frame, Some(Frame::Opened(_))) {
-            backoff.reset();
-        }
-        let cursor = place.cursor(&frame);
-        sink.frame(frame)?;
-        place.resumes = cursor.or(place.resumes.take());
-    }
-    Ok(ended())
-}
-
-/// The first delay.
-const FIRST: Duration = Duration::from_millis(250);
-/// The longest delay.
-const LONGEST: Duration = Duration::from_secs(5);
-
-/// Delays that double.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(FIRST)
-    }
-}
-
-impl Backoff {
-    /// Starts anew: something worked.
-    pub(super) fn reset(&mut self) {
-        *self = Self::default();
-    }
-
-    /// The next delay.
-    pub(super) fn next(&mut self) -> Duration {
-        let delay = self.0;
-        self.0 = (delay * 2).min(LONGEST);
-        delay
-    }
-
-    /// Waits for the next delay. False if `stop` came first.
-    pub(super) async fn wait(&mut self, stop: &CancellationToken) -> bool {
-        timeout(self.next(), stop.cancelled()).await.is_err()
-    }
-}
-
-/// Can a stream that ended so be resumed? UNAVAILABLE, a call on a channel that drains (CANCELLED), and whatever the
-/// connection itself broke with.
-pub(super) fn is_passing(status: &Status) -> bool {
-    is_of_transport(status) || matches!(status.code(), Code::Unavailable | Code::Cancelled)
-}
-
-/// Is this no answer of a server, but how the connection broke? A stream that begins so is not tried again: what answers
-/// there may be no plugd.
-pub(super) fn is_of_transport(status: &Status) -> bool {
-    std::error::Error::source(status).is_some()
-}
-
-/// How a stream that ended without an error is taken: as one to be resumed.
-pub(super) fn ended() -> Status {
-    Status::unavailable("the stream ended")
 }
 
 #[cfg(test)]

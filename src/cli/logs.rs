@@ -8,16 +8,14 @@ use std::{
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use tokio_stream::StreamExt;
-use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::{Response, Status, Streaming};
 use unicode_width::UnicodeWidthStr;
 
 use super::{
     Context,
-    client::{Api, present},
+    client::Api,
     failure::Failure,
-    follow::{Backoff, ended, is_of_transport, is_passing},
+    follow::{Resumable, is_passing, resume},
     select, signals,
     ui::{Style, Ui, sanitize_line},
 };
@@ -77,9 +75,9 @@ impl Logs {
             width: 0,
         };
         let ui = &context.ui;
-        let mut line = |from: &StreamLogsResponse, line: &LogLine| Ok(printer.print(from, line)?);
-        let mut sink = Lines { line: &mut line, note: &|text| ui.note(text) };
-        stream_logs(&context.api, self.request(plugin_ids), &mut sink, &stop).await
+        let mut print = |from: &StreamLogsResponse, line: &LogLine| printer.print(from, line);
+        let note = |text: &str| ui.note(text);
+        resume(&context.api, &mut Lines::new(self.request(plugin_ids), &mut print, &note), &stop).await
     }
 
     fn request(self, plugin_ids: Vec<String>) -> StreamLogsRequest {
@@ -163,101 +161,60 @@ fn json(from: &StreamLogsResponse, line: &LogLine) -> serde_json::Value {
     })
 }
 
-/// Takes the lines of logs.
+/// The lines of logs, each plugin's where they were when the stream breaks.
 pub(super) struct Lines<'a> {
-    /// Takes each line, in order, with what is said about all that came with it.
-    pub(super) line: &'a mut (dyn FnMut(&StreamLogsResponse, &LogLine) -> Result<(), Failure> + Send),
-    /// Takes remarks about the stream.
-    pub(super) note: &'a (dyn Fn(&str) + Send + Sync),
-}
-
-/// Streams logs until their end or `stop`; what is followed is resumed when it breaks, each plugin where it was.
-///
-/// # Errors
-/// The server refuses it, or a line can't be taken.
-pub(super) async fn stream_logs(
-    api: &Api,
-    request: StreamLogsRequest,
-    lines: &mut Lines<'_>,
-    stop: &CancellationToken,
-) -> Result<(), Failure> {
-    let mut backoff = Backoff::default();
-    let mut place = Place { request, cursors: HashMap::new() };
-    loop {
-        let end = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            end = one_stream(api, &mut place, lines, &mut backoff) => end?,
-        };
-        let is_following = place.request.follow;
-        let broken = match end {
-            None if !is_following => return Ok(()),
-            None => ended(),
-            Some(status) => status,
-        };
-        let has_begun = !place.cursors.is_empty();
-        if !is_following || !is_passing(&broken) || (!has_begun && is_of_transport(&broken)) {
-            return Err(broken.into());
-        }
-        (lines.note)(&format!("the log broke off ({}); resuming", broken.message()));
-        if !backoff.wait(stop).await {
-            return Ok(());
-        }
-    }
-}
-
-/// What is asked, and where the stream is with each plugin.
-struct Place {
     request: StreamLogsRequest,
     cursors: HashMap<String, String>,
+    /// Takes each line, in order, with what is said about all that came with it.
+    print: &'a mut (dyn FnMut(&StreamLogsResponse, &LogLine) -> io::Result<()> + Send),
+    /// Takes remarks about the stream.
+    note: &'a (dyn Fn(&str) + Send + Sync),
 }
 
-impl Place {
-    fn request(&self) -> StreamLogsRequest {
-        if self.cursors.is_empty() {
-            return self.request.clone();
-        }
-        let cursors = self.cursors.values().cloned().collect();
-        StreamLogsRequest { cursors, tail_lines: None, ..self.request.clone() }
-    }
-
-    fn advance(&mut self, batch: StreamLogsResponse) {
-        if let Some(cursor) = batch.cursor {
-            self.cursors.insert(batch.plugin_id, cursor);
-        }
+impl<'a> Lines<'a> {
+    pub(super) fn new(
+        request: StreamLogsRequest,
+        print: &'a mut (dyn FnMut(&StreamLogsResponse, &LogLine) -> io::Result<()> + Send),
+        note: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> Self {
+        Self { request, cursors: HashMap::new(), print, note }
     }
 }
 
-/// One stream to its end: the error it ended with, if any.
-async fn one_stream(
-    api: &Api,
-    place: &mut Place,
-    lines: &mut Lines<'_>,
-    backoff: &mut Backoff,
-) -> Result<Option<Status>, Failure> {
-    let opened = api.logs().stream_logs(place.request()).await;
-    let mut stream: Streaming<StreamLogsResponse> = match opened {
-        Ok(response) => response.into_inner(),
-        Err(status) => return Ok(Some(status)),
-    };
-    while let Some(batch) = stream.next().await {
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(status) => return Ok(Some(status)),
-        };
+impl Resumable for Lines<'_> {
+    type Message = StreamLogsResponse;
+
+    async fn open(&mut self, api: &Api) -> Result<Response<Streaming<StreamLogsResponse>>, Status> {
+        api.logs().stream_logs(self.request.clone()).await
+    }
+
+    fn take(&mut self, batch: StreamLogsResponse) -> Result<bool, Failure> {
         if batch.lines_lost {
-            (lines.note)(&format!("lines of {} are missing here: they are no longer kept", batch.plugin_name));
+            (self.note)(&format!("lines of {} are missing here: they are no longer kept", batch.plugin_name));
         }
         if let Some(why) = &batch.failure {
-            (lines.note)(&format!("nothing more of {} is printed: {why}", batch.plugin_name));
+            (self.note)(&format!("nothing more of {} is printed: {why}", batch.plugin_name));
         }
-        for line in &batch.lines {
-            backoff.reset();
-            (lines.line)(&batch, line)?;
+        batch.lines.iter().try_for_each(|line| (self.print)(&batch, line))?;
+        if let Some(cursor) = batch.cursor {
+            self.cursors.insert(batch.plugin_id, cursor);
+            self.request.tail_lines = None;
         }
-        place.advance(batch);
+        Ok(!batch.lines.is_empty())
     }
-    Ok(None)
+
+    fn broken(&mut self, why: &Status) -> bool {
+        let is_resumed = self.request.follow && is_passing(why);
+        if is_resumed {
+            self.request.cursors = self.cursors.values().cloned().collect();
+            (self.note)(&format!("the log broke off ({}); resuming", why.message()));
+        }
+        is_resumed
+    }
+
+    fn is_finite(&self) -> bool {
+        !self.request.follow
+    }
 }
 
 #[cfg(test)]
@@ -323,14 +280,17 @@ mod tests {
     #[test]
     fn a_stream_resumes_each_plugin_where_it_was() {
         let request = StreamLogsRequest { tail_lines: Some(10), follow: true, ..Default::default() };
-        let mut place = Place { request, cursors: HashMap::new() };
-        assert_eq!(place.request().tail_lines, Some(10));
+        let (mut print, note) = (|_: &StreamLogsResponse, _: &LogLine| Ok(()), |_: &str| {});
+        let mut lines = Lines::new(request, &mut print, &note);
         for (id, cursor) in [("a", Some("a1")), ("b", Some("b1")), ("a", Some("a2")), ("b", None)] {
             let (plugin_id, cursor) = (id.to_owned(), cursor.map(str::to_owned));
-            place.advance(StreamLogsResponse { plugin_id, cursor, ..Default::default() });
+            lines.take(StreamLogsResponse { plugin_id, cursor, ..Default::default() }).unwrap();
         }
-        let mut resumed = place.request();
-        resumed.cursors.sort();
-        assert_eq!((resumed.cursors, resumed.tail_lines), (vec!["a2".to_owned(), "b1".to_owned()], None));
+        assert!(lines.broken(&Status::unavailable("draining")));
+        lines.request.cursors.sort();
+        assert_eq!(
+            (&*lines.request.cursors, lines.request.tail_lines),
+            (&["a2".to_owned(), "b1".to_owned()][..], None)
+        );
     }
 }

@@ -162,7 +162,7 @@ fn put_back(id: &str, version: &str, back: Option<&Plugin>, failure: &Failure) -
 }
 
 /// Waits until a plugin is as wanted; none if it is not in time.
-async fn until(api: &Api, id: &str, limit: Duration, wanted: impl Fn(&Plugin) -> bool) -> Option<Plugin> {
+async fn until(api: &Api, id: &str, limit: Duration, wanted: impl Fn(&Plugin) -> bool + Sync) -> Option<Plugin> {
     let (stop, mut found) = (CancellationToken::new(), None);
     let mut look = |plugin: Plugin| {
         if found.is_none() && wanted(&plugin) {

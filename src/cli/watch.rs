@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use clap::Args;
 use prost_types::Timestamp;
 use serde_json::{Value, json};
-use tonic::Status;
 
 use super::{
     Context,
@@ -130,14 +129,9 @@ impl Sink for Printer {
         }
     }
 
-    fn lost(&mut self, why: &Status) {
+    fn broken(&mut self, remark: &str) {
         self.snapshot.clear();
-        self.ui.note(&format!("{}changes were missed ({}); going on from a snapshot", self.prefix, why.message()));
-    }
-
-    fn broken(&mut self, why: &Status) {
-        self.snapshot.clear();
-        self.ui.note(&format!("{}the watch broke off ({}); resuming", self.prefix, why.message()));
+        self.ui.note(&format!("{}{remark}", self.prefix));
     }
 }
 

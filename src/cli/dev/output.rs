@@ -12,8 +12,8 @@ use super::{Access, Session};
 use crate::{
     api::v1::{LogLine, Plugin, StreamLogsRequest, StreamLogsResponse, WatchStateRequest},
     cli::{
-        follow::follow,
-        logs::{Lines, stream_logs, to_wire},
+        follow::{follow, resume},
+        logs::{Lines, to_wire},
         ui::{Style, quoted, sanitize, sanitize_line},
         watch::Printer,
     },
@@ -98,11 +98,11 @@ pub(super) fn follow_log(session: &Session, plugin_id: &str) -> AbortOnDropHandl
     AbortOnDropHandle::new(tokio::spawn(async move {
         let request = StreamLogsRequest { plugin_ids, since_time, follow: true, ..StreamLogsRequest::default() };
         let prefix = session.prefix("log", Style::Green);
-        let mut print = |_: &StreamLogsResponse, line: &LogLine| {
-            Ok(session.ui.line(&format!("{prefix}{}", sanitize_line(&line.text)))?)
-        };
-        let mut lines = Lines { line: &mut print, note: &|text| session.say(text) };
-        if let Err(failure) = stream_logs(&session.api, request, &mut lines, &session.stop).await {
+        let mut print =
+            |_: &StreamLogsResponse, line: &LogLine| session.ui.line(&format!("{prefix}{}", sanitize_line(&line.text)));
+        let note = |text: &str| session.say(text);
+        let mut lines = Lines::new(request, &mut print, &note);
+        if let Err(failure) = resume(&session.api, &mut lines, &session.stop).await {
             session.complain(&failure);
         }
     }))
