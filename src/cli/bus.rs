@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 use prost_types::Struct;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     Context,
-    client::{MARGIN, QUICK, within},
+    client::{MARGIN, One, QUICK, within},
     external::explain,
     failure::Failure,
-    select::One,
-    usage,
-    wait::limited,
-    words,
+    lifecycle::limited,
+    show,
 };
 use crate::api::{
     json::to_struct,
@@ -28,14 +26,13 @@ pub(super) struct Publish {
     /// The event's name
     name: String,
     /// Its payload, a JSON object
-    #[arg(value_name = "JSON")]
-    payload: Option<String>,
+    #[arg(value_name = "JSON", value_parser = message)]
+    payload: Option<Struct>,
 }
 
 impl Publish {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let payload = self.payload.as_deref().map(|text| parse_object(text, "the payload")).transpose()?;
-        let request = PublishEventRequest { name: self.name, payload };
+        let request = PublishEventRequest { name: self.name, payload: self.payload };
         let answer = within(QUICK, request, async |request| context.api.bus().publish_event(request).await).await?;
         if context.ui.is_json() {
             return Ok(context.ui.json(&json!({"matched": answer.matched, "accepted": answer.accepted}))?);
@@ -61,46 +58,46 @@ pub(super) struct Call {
     /// The method
     method: String,
     /// Its parameters, a JSON object
-    #[arg(value_name = "JSON")]
-    params: Option<String>,
+    #[arg(value_name = "JSON", value_parser = message)]
+    params: Option<Struct>,
     /// How long to wait for the result
-    #[arg(long, value_name = "TIME", value_parser = call_limit, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| limited(text, LONGEST_CALL, "10m"), default_value = "30s")]
     timeout: Duration,
 }
 
 /// The longest that a server lets a call take.
 const LONGEST_CALL: Duration = Duration::from_secs(10 * 60);
 
-/// How long a call may take, as an argument.
-fn call_limit(text: &str) -> Result<Duration, String> {
-    limited(text, LONGEST_CALL, "more than nothing and at most 10m is expected")
-}
-
 impl Call {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let params = self.params.as_deref().map(|text| parse_object(text, "the parameters")).transpose()?;
         let plugin_id = self.plugin.id(&context.api).await?;
         let request = CallPluginRequest {
-            params,
+            params: self.params,
             plugin_id: plugin_id.clone(),
             method: self.method,
             timeout: self.timeout.try_into().ok(),
         };
         let send = async |request| context.api.bus().call_plugin(request).await;
         match within(self.timeout + MARGIN, request, send).await {
-            Ok(answer) => Ok(context.ui.json(&Value::Object(words::object(answer.result.as_ref())))?),
+            Ok(answer) => Ok(context.ui.json(&Value::Object(show::object(answer.result.as_ref())))?),
             Err(status) => Err(explain(&context.api, &plugin_id, status.into()).await),
         }
     }
 }
 
-/// A JSON object from the command line or a file, for the API; `what` names it in errors.
-pub(super) fn parse_object(text: &str, what: &str) -> Result<Struct, Failure> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => to_struct(&object).map_err(|error| usage(format!("{what}: {error}"))),
-        Ok(_) => Err(usage(format!("{what}: not a JSON object")).hint("write it like '{\"key\": \"value\"}'")),
-        Err(error) => Err(usage(format!("{what}: not JSON: {error}")).hint("write it like '{\"key\": \"value\"}'")),
-    }
+/// A JSON object, as an argument. It may begin with a byte order mark, as `$(cat FILE)` gives it.
+pub(super) fn object(text: &str) -> Result<Map<String, Value>, String> {
+    let why = match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
+        Ok(Value::Object(object)) => return Ok(object),
+        Ok(_) => "it is not a JSON object".to_owned(),
+        Err(error) => format!("it is not JSON: {error}"),
+    };
+    Err(format!("{why}; write it like '{{\"key\": \"value\"}}'"))
+}
+
+/// A JSON object that the API can carry, as an argument.
+fn message(text: &str) -> Result<Struct, String> {
+    to_struct(&object(text)?).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,26 +1,34 @@
-//! The connection to a server: the generated clients, with the token and deadlines added.
+//! The connection to a server: the generated clients, with the token and deadlines added, and the plugins that a person names.
 
 use std::time::Duration;
 
+use clap::Args;
 use tokio::time::timeout;
 use tonic::{
     Request, Response, Status,
     metadata::{Ascii, MetadataValue},
     service::{Interceptor, interceptor::InterceptedService},
-    transport::{self, Channel, Endpoint},
+    transport::{Channel, Endpoint},
 };
 
 use super::{
-    failure::{Exit, Failure, cause},
+    failure::{Exit, Failure},
+    help,
     options::{Credential, Options},
+    show::manifest_id,
+    ui::{did_you_mean, sanitize},
 };
 use crate::{
-    api::MAX_MESSAGE,
-    api::v1::{
-        access_service_client::AccessServiceClient, bus_service_client::BusServiceClient,
-        configuration_service_client::ConfigurationServiceClient, log_service_client::LogServiceClient,
-        package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
+    api::{
+        MAX_MESSAGE,
+        v1::{
+            GetPluginRequest, ListPluginsRequest, Plugin, PluginView, access_service_client::AccessServiceClient,
+            bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
+            log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
+            plugin_service_client::PluginServiceClient,
+        },
     },
+    domain::PluginId,
     tls,
 };
 
@@ -35,10 +43,8 @@ pub(super) const MARGIN: Duration = Duration::from_secs(5);
 /// Bytes that may be under way on a connection of streams, so that one that is read slowly does not hold up the others.
 const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
 
-/// A channel that shows the token.
 pub(super) type Authorized = InterceptedService<Channel, Bearer>;
 
-/// Adds the token to each call.
 #[derive(Debug, Clone)]
 pub(super) struct Bearer(Option<MetadataValue<Ascii>>);
 
@@ -62,11 +68,11 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Connects to the server that the options name.
     pub(super) async fn connect(options: &Options) -> Result<Self, Failure> {
         let server = options.server().to_owned();
         let endpoint = endpoint(options)?;
-        let calls = endpoint.connect().await.map_err(|error| unreachable(&server, &error))?;
+        let unreachable = |error| Failure::from(&error).about(format_args!("can't connect to {server}"));
+        let calls = endpoint.connect().await.map_err(unreachable)?;
         let streams = endpoint.initial_connection_window_size(STREAM_WINDOW).connect_lazy();
         let credential = options.credential()?;
         Ok(Self { calls, streams, bearer: bearer(credential.token.as_deref())?, credential, server })
@@ -83,49 +89,42 @@ impl Api {
         failure
     }
 
-    /// The server's address.
     pub(super) fn server(&self) -> &str {
         &self.server
     }
 
-    /// The client of `PluginService` for calls.
+    fn calls(&self) -> Authorized {
+        InterceptedService::new(self.calls.clone(), self.bearer.clone())
+    }
+
     pub(super) fn plugins(&self) -> PluginServiceClient<Authorized> {
-        let client = PluginServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone());
-        client.max_decoding_message_size(crate::api::MAX_MESSAGE)
+        PluginServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// The client of `PluginService` for streams.
-    pub(super) fn streams(&self) -> PluginServiceClient<Authorized> {
-        let client = PluginServiceClient::with_interceptor(self.streams.clone(), self.bearer.clone());
-        client.max_decoding_message_size(crate::api::MAX_MESSAGE)
-    }
-
-    /// The client of `PackageService`.
     pub(super) fn packages(&self) -> PackageServiceClient<Authorized> {
-        PackageServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone())
-            .max_decoding_message_size(MAX_MESSAGE)
+        PackageServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// The client of `ConfigurationService`.
     pub(super) fn configurations(&self) -> ConfigurationServiceClient<Authorized> {
-        ConfigurationServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone())
-            .max_decoding_message_size(MAX_MESSAGE)
+        ConfigurationServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// The client of `LogService`.
-    pub(super) fn logs(&self) -> LogServiceClient<Authorized> {
-        LogServiceClient::with_interceptor(self.streams.clone(), self.bearer.clone())
-    }
-
-    /// The client of `AccessService`.
     pub(super) fn access(&self) -> AccessServiceClient<Authorized> {
-        AccessServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone())
+        AccessServiceClient::new(self.calls())
     }
 
-    /// The client of `BusService`.
     pub(super) fn bus(&self) -> BusServiceClient<Authorized> {
-        let client = BusServiceClient::with_interceptor(self.calls.clone(), self.bearer.clone());
-        client.max_decoding_message_size(crate::api::MAX_MESSAGE)
+        BusServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The streams of `PluginService`.
+    pub(super) fn streams(&self) -> PluginServiceClient<Authorized> {
+        let streams = InterceptedService::new(self.streams.clone(), self.bearer.clone());
+        PluginServiceClient::new(streams).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    pub(super) fn logs(&self) -> LogServiceClient<Authorized> {
+        LogServiceClient::new(InterceptedService::new(self.streams.clone(), self.bearer.clone()))
     }
 }
 
@@ -140,6 +139,21 @@ pub(super) async fn within<Q, R>(
     match timeout(limit, send(request)).await {
         Ok(answer) => answer.map(Response::into_inner),
         Err(_) => Err(Status::deadline_exceeded(format!("no answer within {limit:?}"))),
+    }
+}
+
+/// What a list has on all of its pages. A page is what it has, and the token of the next.
+pub(super) async fn pages<T>(
+    mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), Status>,
+) -> Result<Vec<T>, Failure> {
+    let (mut all, mut token) = (Vec::new(), String::new());
+    loop {
+        let (some, next) = page(token).await?;
+        all.extend(some);
+        if next.is_empty() {
+            return Ok(all);
+        }
+        token = next;
     }
 }
 
@@ -166,38 +180,132 @@ pub(super) async fn diagnose(options: &Options, failure: Failure) -> Failure {
         return failure;
     };
     let (server, address) = (options.server(), format!("https://{rest}"));
-    if !is_encrypted(&address).await {
-        return failure;
-    }
-    Failure::new(format!("{server}: what answers there encrypts"))
-        .hint(format!("write its address as {address}"))
-        .exit(Exit::Unavailable)
-}
-
-/// Does a server that encrypts answer there, whoever it is?
-async fn is_encrypted(address: &str) -> bool {
+    // Does a server that encrypts answer there, whoever it is?
     let anybody = tls::Trust { is_blind: true, ..tls::Trust::default() };
-    let Ok(endpoint) = tls::endpoint(address, &anybody) else { return false };
-    matches!(timeout(CONNECT_TIMEOUT, endpoint.connect()).await, Ok(Ok(_)))
+    let Ok(endpoint) = tls::endpoint(&address, &anybody) else { return failure };
+    match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
+        Ok(Ok(_)) => Failure::new(format!("{server}: what answers there encrypts"))
+            .hint(format!("write its address as {address}"))
+            .exit(Exit::Unavailable),
+        _ => failure,
+    }
 }
 
 fn bearer(token: Option<&str>) -> Result<Bearer, Failure> {
     let Some(token) = token else { return Ok(Bearer(None)) };
-    let strange = || {
+    // Letters beyond ASCII would be sent, and be no token to the server.
+    let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>().ok().filter(|_| token.is_ascii());
+    let mut value = value.ok_or_else(|| {
         Failure::new("the token has letters that no token has")
             .hint("copy it once more: letters, digits, - and _ only")
             .exit(Exit::Denied)
-    };
-    // Others would be sent, and be no token to the server.
-    let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>().ok().filter(|_| token.is_ascii());
-    let mut value = value.ok_or_else(strange)?;
+    })?;
     value.set_sensitive(true);
     Ok(Bearer(Some(value)))
 }
 
-fn unreachable(server: &str, error: &transport::Error) -> Failure {
-    let (cause, hint) = cause(error);
-    Failure::new(format!("can't connect to {server}: {cause}"))
-        .hint(hint.unwrap_or("start a server with `plugd serve`, or name one with --server"))
-        .exit(Exit::Unavailable)
+/// How many plugins are asked for at a time: the most.
+const PAGE_SIZE: i32 = 1000;
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The plugin: its id, or its manifest id or name if no other has it
+    #[arg(value_name = "ID", add = help::plugins())]
+    plugin: String,
 }
+
+impl One {
+    pub(super) async fn id(&self, api: &Api) -> Result<String, Failure> {
+        plugin_id(api, &self.plugin).await
+    }
+
+    pub(super) async fn get(&self, api: &Api) -> Result<Plugin, Failure> {
+        plugin(api, &self.id(api).await?).await
+    }
+}
+
+/// The id of the plugin that a person means: an id, or the manifest id or name of one plugin only. Manifest ids come first:
+/// anybody may call a plugin as another one's manifest id.
+pub(super) async fn plugin_id(api: &Api, text: &str) -> Result<String, Failure> {
+    if text.parse::<PluginId>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let with_id = with_manifest_id(api, text).await.map_err(by_id)?;
+    if !with_id.is_empty() {
+        return only(&with_id.iter().collect::<Vec<_>>(), text);
+    }
+    named(&all_plugins(api, &ListPluginsRequest::default()).await.map_err(by_id)?, text)
+}
+
+pub(super) async fn plugin_ids(api: &Api, texts: &[String]) -> Result<Vec<String>, Failure> {
+    let mut ids = Vec::with_capacity(texts.len());
+    for text in texts {
+        ids.push(plugin_id(api, text).await?);
+    }
+    Ok(ids)
+}
+
+pub(super) async fn plugin(api: &Api, id: &str) -> Result<Plugin, Failure> {
+    let request = GetPluginRequest { plugin_id: id.to_owned(), ..GetPluginRequest::default() };
+    Ok(present(within(QUICK, request, async |request| api.plugins().get_plugin(request).await).await?.plugin)?)
+}
+
+/// The same plugin with its token, if it has one that the caller may see.
+pub(super) async fn in_full(api: &Api, plugin: &Plugin) -> Plugin {
+    let request = GetPluginRequest { plugin_id: plugin.id.clone(), view: PluginView::Full.into() };
+    let full = within(QUICK, request, async |request| api.plugins().get_plugin(request).await).await;
+    full.ok().and_then(|answer| answer.plugin).unwrap_or_else(|| plugin.clone())
+}
+
+pub(super) async fn with_manifest_id(api: &Api, id: &str) -> Result<Vec<Plugin>, Failure> {
+    if id.is_empty() {
+        return Ok(Vec::new());
+    }
+    all_plugins(api, &ListPluginsRequest { manifest_id: Some(id.to_owned()), ..ListPluginsRequest::default() }).await
+}
+
+/// All plugins that a request asks for.
+pub(super) async fn all_plugins(api: &Api, request: &ListPluginsRequest) -> Result<Vec<Plugin>, Failure> {
+    let page = async |page_token| {
+        let request = ListPluginsRequest { page_size: PAGE_SIZE, page_token, ..request.clone() };
+        let page = within(QUICK, request, async |request| api.plugins().list_plugins(request).await).await?;
+        Ok((page.plugins, page.next_page_token))
+    };
+    pages(page).await
+}
+
+/// Whoever may not list the plugins, as an application may not, can do without.
+fn by_id(failure: Failure) -> Failure {
+    if failure.has_reason("PERMISSION_DENIED") {
+        return failure.hint("to find a plugin by its name takes a token that may list them: give the plugin's id");
+    }
+    failure
+}
+
+/// The only one with this name.
+fn named(plugins: &[Plugin], text: &str) -> Result<String, Failure> {
+    let candidates: Vec<&Plugin> = plugins.iter().filter(|plugin| plugin.name == text).collect();
+    if candidates.is_empty() { Err(unknown(plugins, text)) } else { only(&candidates, text) }
+}
+
+fn only(candidates: &[&Plugin], text: &str) -> Result<String, Failure> {
+    if let [plugin] = candidates {
+        return Ok(plugin.id.clone());
+    }
+    let line = |plugin: &&Plugin| format!("\n    {}  {}", plugin.id, sanitize(&plugin.name));
+    let lines: String = candidates.iter().map(line).collect();
+    Err(Failure::new(format!("{text:?} may be any of {} plugins", candidates.len()))
+        .hint(format!("give the id of the one that you mean:{lines}"))
+        .exit(Exit::Usage))
+}
+
+fn unknown(plugins: &[Plugin], text: &str) -> Failure {
+    let names = plugins.iter().flat_map(|plugin| manifest_id(plugin).into_iter().chain([plugin.name.as_str()]));
+    let suggestion = did_you_mean(text, names).map(|guess| format!("{guess} ")).unwrap_or_default();
+    Failure::new(format!("there is no plugin {text:?}"))
+        .hint(format!("{suggestion}`plugd list` shows the plugins; an id, a manifest id or a name will do"))
+        .exit(Exit::NotFound)
+}
+
+#[cfg(test)]
+mod tests;

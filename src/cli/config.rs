@@ -1,29 +1,39 @@
 //! `plugd config`.
 
-use std::io;
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs::{self, OpenOptions},
+    io::{self, IsTerminal, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use tokio::process::Command;
 
 use super::{
     Context,
-    client::{Api, MARGIN, QUICK, within},
-    editor::{self, Draft},
+    bus::object,
+    client::{Api, MARGIN, One, QUICK, pages, within},
     external::explain,
     failure::{Exit, Failure},
-    select::One,
-    ui::{Table, Ui, did_you_mean, escaped},
-    usage, words,
+    show,
+    ui::{Ui, did_you_mean},
+    usage,
 };
-use crate::api::{
-    json::{from_value, to_struct},
-    v1::{
-        ConfigurationField, ConfigurationRevision, GetConfigurationRequest, GetConfigurationSchemaRequest,
-        ListConfigurationRevisionsRequest, UpdateConfigurationRequest, configuration_field::Type,
+use crate::{
+    api::{
+        json::{from_value, to_struct},
+        v1::{
+            ConfigurationField, ConfigurationRevision, GetConfigurationRequest, GetConfigurationSchemaRequest,
+            ListConfigurationRevisionsRequest, UpdateConfigurationRequest, configuration_field::Type,
+        },
     },
+    files,
 };
 
-/// How many revisions are asked for at a time: the most.
 const PAGE_SIZE: i32 = 100;
 
 #[derive(Debug, Subcommand)]
@@ -59,10 +69,11 @@ pub(super) struct Set {
     #[arg(value_name = "KEY=VALUE", value_parser = pair, required_unless_present = "json", conflicts_with = "json")]
     fields: Vec<(String, String)>,
     /// The whole configuration, a JSON object
-    #[arg(long, value_name = "JSON")]
-    json: Option<String>,
-    #[command(flatten)]
-    condition: Condition,
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    json: Option<Map<String, Value>>,
+    /// Only if this generation is desired of the plugin still, as `plugd config get` tells it
+    #[arg(long, value_name = "GENERATION")]
+    if_generation: Option<u64>,
 }
 
 /// Remove some fields of a configuration
@@ -74,13 +85,6 @@ pub(super) struct Unset {
     /// A field
     #[arg(value_name = "KEY", required = true)]
     keys: Vec<String>,
-    #[command(flatten)]
-    condition: Condition,
-}
-
-/// When a change is to be made.
-#[derive(Debug, Args)]
-struct Condition {
     /// Only if this generation is desired of the plugin still, as `plugd config get` tells it
     #[arg(long, value_name = "GENERATION")]
     if_generation: Option<u64>,
@@ -113,7 +117,6 @@ struct Stored {
     generation: u64,
 }
 
-/// Prints a configuration as it is stored.
 fn print(context: &Context, stored: Stored) -> Result<(), Failure> {
     context.ui.json(&stored.values.into())?;
     if !context.ui.is_json() {
@@ -128,7 +131,7 @@ async fn read(api: &Api, plugin_id: String) -> Result<Stored, Failure> {
     let send = async |request| api.configurations().get_configuration(request).await;
     let answer = within(QUICK, GetConfigurationRequest { plugin_id }, send).await?;
     Ok(Stored {
-        values: words::object(answer.configuration.as_ref()),
+        values: show::object(answer.configuration.as_ref()),
         revision: answer.configuration_revision,
         generation: answer.generation,
     })
@@ -155,7 +158,7 @@ async fn write(
         Ok(answer) => answer,
         Err(status) => return Err(explain(&context.api, &plugin_id, on_conflict(&plugin_id, status.into())).await),
     };
-    let values = words::object(answer.configuration.as_ref());
+    let values = show::object(answer.configuration.as_ref());
     let generation = answer.plugin.map(|plugin| plugin.generation).unwrap_or_default();
     print(context, Stored { values, revision: Some(answer.configuration_revision), generation })
 }
@@ -171,43 +174,50 @@ fn on_conflict(plugin_id: &str, failure: Failure) -> Failure {
     ))
 }
 
+/// Stores what a change makes of the configuration, if nobody else changes it meanwhile.
+async fn change(
+    context: &Context,
+    id: String,
+    if_generation: Option<u64>,
+    change: impl FnOnce(&mut Map<String, Value>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut stored = read(&context.api, id.clone()).await?;
+    change(&mut stored.values)?;
+    write(context, id, stored.values, if_generation.or(Some(stored.generation))).await
+}
+
 impl Set {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let id = self.plugin.id(&context.api).await?;
+        let (id, if_generation) = (self.plugin.id(&context.api).await?, self.if_generation);
         let schema = schema(&context.api, id.clone()).await?;
-        let Some(text) = &self.json else { return self.merge(context, id, &schema).await };
-        // As `$(cat FILE)` gives it.
-        match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
-            Ok(Value::Object(values)) => {
-                warn(&context.ui, &schema, values.keys());
-                write(context, id, values, self.condition.if_generation).await
+        if let Some(values) = self.json {
+            warn(&context.ui, &schema, values.keys());
+            return write(context, id, values, if_generation).await;
+        }
+        warn(&context.ui, &schema, self.fields.iter().map(|(key, _)| key));
+        let set = |stored: &mut Map<String, Value>| {
+            for (key, text) in self.fields {
+                let value = typed(&schema, &key, text);
+                stored.insert(key, value);
             }
-            _ => Err(usage("--json: not a JSON object").hint("write it like '{\"key\": \"value\"}'")),
-        }
-    }
-
-    async fn merge(self, context: &Context, id: String, schema: &[ConfigurationField]) -> Result<(), Failure> {
-        warn(&context.ui, schema, self.fields.iter().map(|(key, _)| key));
-        let mut stored = read(&context.api, id.clone()).await?;
-        for (key, text) in self.fields {
-            let value = typed(schema, &key, text);
-            stored.values.insert(key, value);
-        }
-        write(context, id, stored.values, self.condition.if_generation.or(Some(stored.generation))).await
+            Ok(())
+        };
+        change(context, id, if_generation, set).await
     }
 }
 
 impl Unset {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let id = self.plugin.id(&context.api).await?;
-        let mut stored = read(&context.api, id.clone()).await?;
-        for key in self.keys {
-            stored.values.remove(&key).ok_or_else(|| {
-                let hint = "`plugd config get` shows what is set; what is not has the default of its schema";
-                Failure::new(format!("{key:?} is not set")).hint(hint).exit(Exit::NotFound)
-            })?;
-        }
-        write(context, id, stored.values, self.condition.if_generation.or(Some(stored.generation))).await
+        let remove = |stored: &mut Map<String, Value>| {
+            self.keys.iter().try_for_each(|key| match stored.remove(key) {
+                Some(_) => Ok(()),
+                None => Err(Failure::new(format!("{key:?} is not set"))
+                    .hint("`plugd config get` shows what is set; what is not has the default of its schema")
+                    .exit(Exit::NotFound)),
+            })
+        };
+        change(context, id, self.if_generation, remove).await
     }
 }
 
@@ -229,101 +239,87 @@ fn typed(schema: &[ConfigurationField], key: &str, text: String) -> Value {
     }
 }
 
+fn print_schema(ui: &Ui, fields: &[ConfigurationField]) -> Result<(), Failure> {
+    let row = |field: &ConfigurationField| {
+        json!({
+            "id": field.id,
+            "type": show::word(field.r#type().as_str_name()),
+            "default": field.default.as_ref().map(from_value),
+            "label": field.label,
+            "description": field.description,
+        })
+    };
+    Ok(ui.rows(&["id", "type", "default", "label", "description"], fields.iter().map(row).collect())?)
+}
+
+async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failure> {
+    let revisions = pages(async |page_token| {
+        let request =
+            ListConfigurationRevisionsRequest { plugin_id: plugin_id.clone(), page_size: PAGE_SIZE, page_token };
+        let send = async |request| context.api.configurations().list_configuration_revisions(request).await;
+        let page = within(QUICK, request, send).await?;
+        Ok((page.revisions, page.next_page_token))
+    });
+    let row = |revision: &ConfigurationRevision| {
+        json!({
+            "revision": revision.configuration_revision,
+            "created": show::time(revision.create_time.as_ref()),
+            "author": revision.author,
+            "configuration": show::object(revision.configuration.as_ref()),
+        })
+    };
+    let rows = revisions.await?.iter().map(row).collect();
+    Ok(context.ui.rows(&["revision", "created", "author", "configuration"], rows)?)
+}
+
 /// Lets the user change a configuration, and stores it if nobody else did meanwhile. If it can't be stored, their text is
 /// left for another try.
 async fn edit(context: &Context, id: String) -> Result<(), Failure> {
-    let editor = editor::chosen()?;
+    let editor = chosen_editor()?;
     let stored = read(&context.api, id.clone()).await?;
-    let draft = Draft::edit(editor, &id, &format!("{:#}\n", Value::Object(stored.values.clone()))).await?;
-    let values = match serde_json::from_str(&draft.text()?) {
-        Ok(Value::Object(values)) => values,
-        _ => return Err(draft.kept(usage("this is no longer a JSON object"))),
+    let path = env::temp_dir().join(format!("plugd-{id}-{:016x}.json", rand::random::<u64>()));
+    let kept = |failure: Failure| failure.and(format_args!("your text is in {}", path.display()));
+    let text = format!("{:#}\n", Value::Object(stored.values.clone()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(text.as_bytes())?;
+    if let Err(failure) = run_editor(&editor, &path).await {
+        let is_untouched = failure.exit == Exit::Usage && fs::read_to_string(&path).is_ok_and(|left| left == text);
+        return Err(if is_untouched && fs::remove_file(&path).is_ok() { failure } else { kept(failure) });
+    }
+    let changed = files::read_text(&path, files::MAX_TEXT).map_err(|error| kept(error.into()))?;
+    let Ok(Value::Object(values)) = serde_json::from_str(&changed) else {
+        return Err(kept(usage("this is no longer a JSON object")));
     };
     if values == stored.values {
         context.ui.note("Nothing was changed.");
-        return draft.remove();
+    } else {
+        write(context, id, values, Some(stored.generation)).await.map_err(kept)?;
     }
-    write(context, id, values, Some(stored.generation)).await.map_err(|failure| draft.kept(failure))?;
-    draft.remove()
+    Ok(fs::remove_file(&path)?)
 }
 
-fn print_schema(ui: &Ui, fields: &[ConfigurationField]) -> Result<(), Failure> {
-    let default = |field: &ConfigurationField| field.default.as_ref().map(from_value);
-    if ui.is_json() {
-        let field = |field: &ConfigurationField| {
-            json!({
-                "id": field.id,
-                "type": type_name(field.r#type()),
-                "label": field.label,
-                "description": field.description,
-                "default": default(field),
-            })
-        };
-        return Ok(ui.json(&fields.iter().map(field).collect())?);
-    }
-    let mut table = Table::new(&["ID", "TYPE", "DEFAULT", "LABEL", "DESCRIPTION"]);
-    for field in fields {
-        table.row([
-            field.id.as_str().into(),
-            type_name(field.r#type()).into(),
-            default(field).map_or_else(|| "-".to_owned(), |value| value.to_string()).into(),
-            field.label.as_str().into(),
-            field.description.as_str().into(),
-        ]);
-    }
-    Ok(table.print(ui)?)
-}
-
-fn type_name(kind: Type) -> &'static str {
-    match kind {
-        Type::Unspecified => "unknown",
-        Type::String => "string",
-        Type::Number => "number",
-        Type::Boolean => "boolean",
+/// The user's editor. One that nobody chose needs a terminal; one that somebody did may be a script.
+fn chosen_editor() -> Result<OsString, Failure> {
+    let chosen = ["VISUAL", "EDITOR"].iter().find_map(|name| env::var_os(name).filter(|editor| !editor.is_empty()));
+    match chosen {
+        Some(editor) => Ok(editor),
+        None if io::stdin().is_terminal() && io::stdout().is_terminal() => Ok("vi".into()),
+        None => Err(usage("there is no terminal for an editor, and neither VISUAL nor EDITOR names a program")
+            .hint("change it with `plugd config set ID KEY=VALUE`, or all of it with --json")),
     }
 }
 
-/// Prints the revisions page by page, as they come: all of them may be large. In JSON they are one array all the same.
-async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failure> {
-    let (ui, mut is_first) = (&context.ui, true);
-    let mut table = Table::new(&["REVISION", "CREATED", "AUTHOR", "CONFIGURATION"]);
-    let mut request = ListConfigurationRevisionsRequest { plugin_id, page_size: PAGE_SIZE, page_token: String::new() };
-    loop {
-        let send = async |request| context.api.configurations().list_configuration_revisions(request).await;
-        let page = within(QUICK, request.clone(), send).await?;
-        for revision in &page.revisions {
-            if ui.is_json() {
-                print_element(ui, revision, std::mem::take(&mut is_first))?;
-            } else {
-                table.row([
-                    revision.configuration_revision.to_string().into(),
-                    words::short_time(revision.create_time.as_ref()).into(),
-                    revision.author.as_str().into(),
-                    Value::Object(words::object(revision.configuration.as_ref())).to_string().into(),
-                ]);
-            }
-        }
-        request.page_token = page.next_page_token;
-        if !ui.is_json() {
-            table.print(ui)?;
-        }
-        if request.page_token.is_empty() {
-            break;
-        }
-    }
-    if ui.is_json() { Ok(ui.line(if is_first { "[]" } else { "\n]" })?) } else { Ok(()) }
-}
-
-/// Prints one element of an array, without its end.
-fn print_element(ui: &Ui, revision: &ConfigurationRevision, is_first: bool) -> io::Result<()> {
-    let object = json!({
-        "revision": revision.configuration_revision,
-        "created": words::time(revision.create_time.as_ref()),
-        "author": revision.author,
-        "configuration": words::object(revision.configuration.as_ref()),
-    });
-    let before = if is_first { "[" } else { "," };
-    ui.raw(format!("{before}\n{}", escaped(&format!("{object:#}"))).as_bytes())
+/// Runs the editor through the shell, as it may have arguments.
+async fn run_editor(editor: &OsStr, path: &Path) -> Result<(), Failure> {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg("exec $PLUGD_EDITOR \"$1\"").arg("sh").arg(path).env("PLUGD_EDITOR", editor);
+    let status = command.status().await?;
+    let failure = match status.code() {
+        Some(0) => return Ok(()),
+        Some(126 | 127) => usage(format!("the editor {} can't be run", editor.display())),
+        _ => Failure::new(format!("the editor failed: {status}")),
+    };
+    Err(failure.hint("set VISUAL or EDITOR to one that works"))
 }
 
 #[cfg(test)]

@@ -86,7 +86,6 @@ impl Failure {
         self.reason.as_deref() == Some(reason)
     }
 
-    /// As programs read it.
     pub(super) fn json(&self) -> Value {
         let Self { exit, what, hint, reason, .. } = self;
         json!({"error": {"exit_code": *exit as u8, "message": what, "hint": hint, "reason": reason}})
@@ -136,15 +135,33 @@ impl From<Status> for Failure {
     }
 }
 
-/// A connection that can't be made, or that broke.
+/// A connection that can't be made, or that broke: the cause at the bottom, and what to do about it.
 impl From<&transport::Error> for Failure {
     fn from(error: &transport::Error) -> Self {
-        let (cause, hint) = cause(error);
-        let otherwise = "check that the server runs; the address of one that encrypts begins with https://, and one \
-                         that asks for certificates is shown yours with --cert and --key";
-        Self::new(cause).hint(hint.unwrap_or(otherwise)).exit(Exit::Unavailable)
+        let mut chain = Chain::new(error);
+        let last = chain.clone().last().map(ToString::to_string).unwrap_or_default();
+        let of_encryption = |error: &'_ (dyn Error + 'static)| {
+            error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>().cloned()
+        };
+        let (what, hint) = match chain.find_map(of_encryption) {
+            // No server that encrypts answers so, whatever the client says.
+            Some(rustls::Error::InvalidMessage(_)) => {
+                ("what answers there does not encrypt".to_owned(), "write its address with http:// instead of https://")
+            }
+            Some(rustls::Error::InvalidCertificate(_)) => (last, OF_CERTIFICATES),
+            Some(rustls::Error::AlertReceived(_)) => {
+                (last, "the server may want to see a certificate: --cert and --key, or PLUGD_CERT and PLUGD_KEY")
+            }
+            _ => (last, OF_CONNECTIONS),
+        };
+        Self::new(what).hint(hint).exit(Exit::Unavailable)
     }
 }
+
+const OF_CERTIFICATES: &str = "the server's certificate must be for the name in the address and not expired; who vouches \
+    for it, or the certificate itself, is named with --cacert or PLUGD_CACERT; to try without, --insecure believes anybody";
+const OF_CONNECTIONS: &str = "start a server with `plugd serve`, or name one with --server; the address of one that encrypts \
+    begins with https://, and one that asks for certificates is shown yours with --cert and --key";
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
@@ -249,30 +266,6 @@ pub(super) fn remedy(plugin: &str, has_run: bool) -> String {
         "{look}correct it, then `plugd update {plugin} DIR`; `plugd activate {plugin}` tries the same package once more"
     )
 }
-
-/// Why a connection can't be made, or broke: the cause at the bottom, and what to do about it if it is one of certificates.
-pub(super) fn cause(error: &(dyn Error + 'static)) -> (String, Option<&'static str>) {
-    let mut chain = Chain::new(error);
-    let last = chain.clone().last().unwrap_or(error).to_string();
-    let of_encryption = |error: &'_ (dyn Error + 'static)| {
-        error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>().cloned()
-    };
-    match chain.find_map(of_encryption) {
-        // No server that encrypts answers so, whatever the client says.
-        Some(rustls::Error::InvalidMessage(_)) => (
-            "what answers there does not encrypt".to_owned(),
-            Some("write its address with http:// instead of https://"),
-        ),
-        Some(rustls::Error::InvalidCertificate(_)) => (last, Some(OF_CERTIFICATES)),
-        Some(rustls::Error::AlertReceived(_)) => {
-            (last, Some("the server may want to see a certificate: --cert and --key, or PLUGD_CERT and PLUGD_KEY"))
-        }
-        _ => (last, None),
-    }
-}
-
-const OF_CERTIFICATES: &str = "the server's certificate must be for the name in the address and not expired; who vouches \
-    for it, or the certificate itself, is named with --cacert or PLUGD_CACERT; to try without, --insecure believes anybody";
 
 #[cfg(test)]
 mod tests;

@@ -31,9 +31,6 @@ pub(super) trait Resumable {
 }
 
 /// Reads a stream until its end or `stop`.
-///
-/// # Errors
-/// The server refuses it, or a message can't be taken.
 pub(super) async fn resume(
     api: &Api,
     stream: &mut (impl Resumable + Send),

@@ -14,18 +14,17 @@ use clap_complete::{
     engine::{ArgValueCompleter, CompletionCandidate},
     env::Shells,
 };
-use tokio::time::timeout;
+use tokio::{runtime::Builder, time::timeout};
 
 use super::{
     Cli,
-    client::Api,
+    client::{Api, all_plugins},
     dev,
     failure::Failure,
     options::Options,
-    select::all_plugins,
+    show::{self, manifest_id},
     ui::{Ui, sanitize},
     usage,
-    words::{self, manifest_id},
 };
 use crate::api::v1::{ListPluginsRequest, Plugin};
 
@@ -40,7 +39,6 @@ const GROUPS: [(&str, &[&str]); 7] = [
     ("The command line", &["completions", "help"]),
 ];
 
-/// Shown below the commands.
 const EXAMPLES: &str = "\
 Examples:
   plugd serve                              serve on 127.0.0.1:8000; the first start writes ./data/admin.token
@@ -87,9 +85,6 @@ fn heading(command: &Command, title: &str) -> String {
 const ASKED: &str = "PLUGD_COMPLETE";
 /// How long somebody who pressed a key is kept waiting for the names of plugins.
 const PATIENCE: Duration = Duration::from_millis(700);
-/// What an argument that names a plugin is called. That of `plugd token revoke`, which names a token, is called so too.
-const PLUGIN: &str = "ID";
-const TOKENS: &str = "token";
 
 /// Print completions for a shell
 ///
@@ -115,30 +110,20 @@ impl Completions {
 
 /// Answers a script that asks what may follow, and ends the process; does nothing for everybody else.
 pub(super) fn answer() {
-    CompleteEnv::with_factory(|| command().mut_subcommands(with_plugins)).var(ASKED).complete();
+    CompleteEnv::with_factory(command).var(ASKED).complete();
 }
 
-fn with_plugins(command: Command) -> Command {
-    if command.get_name() == TOKENS {
-        return command;
-    }
-    command.mut_args(with_names).mut_subcommands(with_plugins)
-}
-
-fn with_names(argument: Arg) -> Arg {
-    let is_plugin = argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == PLUGIN));
-    if is_plugin { argument.add(ArgValueCompleter::new(plugins)) } else { argument }
-}
-
-/// What plugins can be called by, as far as the server says so in time. Silent when it does not: the words that a person
-/// has typed must stay as they are.
-fn plugins(begun: &OsStr) -> Vec<CompletionCandidate> {
-    let words = env::args_os().skip_while(|word| word != "--").skip(1);
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return Vec::new() };
-    let plugins = runtime.block_on(listed(&options(words)));
-    // A name server that does not answer is not waited for.
-    runtime.shutdown_background();
-    candidates(&plugins.unwrap_or_default(), &begun.to_string_lossy())
+/// Completes an argument that names a plugin, as far as the server answers in time. Silent when it does not: the words that
+/// a person has typed must stay as they are.
+pub(super) fn plugins() -> ArgValueCompleter {
+    ArgValueCompleter::new(|begun: &OsStr| {
+        let words = env::args_os().skip_while(|word| word != "--").skip(1);
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return Vec::new() };
+        let plugins = runtime.block_on(listed(&options(words)));
+        // A name server that does not answer is not waited for.
+        runtime.shutdown_background();
+        candidates(&plugins.unwrap_or_default(), &begun.to_string_lossy())
+    })
 }
 
 /// The options of a command that is still being typed.
@@ -166,7 +151,7 @@ fn candidates(plugins: &[Plugin], begun: &str) -> Vec<CompletionCandidate> {
 }
 
 fn about(plugin: &Plugin) -> String {
-    format!("{}, {}", sanitize(&plugin.name), words::state(words::state_of(plugin)))
+    format!("{}, {}", sanitize(&plugin.name), show::state_word(show::state_of(plugin)))
 }
 
 #[cfg(test)]

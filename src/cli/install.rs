@@ -1,24 +1,41 @@
-//! `plugd install`, `update` and `rollback`.
+//! `plugd install`, `update`, `rollback` and `download`: packages on their way to the server and back.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use clap::Args;
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
+use serde_json::json;
+use tokio_stream::{Stream, StreamExt};
+use tonic::Status;
 
 use super::{
     Context,
-    client::{present, within},
+    client::{Api, One, QUICK, present, with_manifest_id, within},
     failure::{Exit, Failure},
     lifecycle::set,
-    list::{sentence, tell},
-    package::{ManifestArg, Package},
-    select::{One, with_manifest_id},
-    transfer::{check_supervised, install_from_url, send_new, send_update},
+    lifecycle::{self, Waiting, during},
+    package::{self, ManifestArg, Package},
+    show::{self, sentence, tell},
     ui::{quoted, sanitize},
     usage,
-    wait::{self, Waiting, during},
-    words,
 };
-use crate::api::v1::{ActiveState, Plugin, PluginMode, RollbackPackageRequest};
+use crate::{
+    api::v1::{
+        ActiveState, DownloadPackageRequest, InstallPluginRequest, Plugin, PluginMode, RollbackPackageRequest,
+        UpdatePackageRequest,
+        download_package_response::{Header, Part},
+        install_plugin_request::{Header as NewHeader, Part as NewPart},
+        update_package_request,
+    },
+    domain::{self, events::EventCatalog, package::digest_of},
+};
 
 /// Install a plugin from a folder, a package or a URL
 ///
@@ -55,7 +72,7 @@ impl Install {
         }
         context.ui.note(&format!("{} {} is installed", plugin.id, sanitize(&plugin.name)));
         let api = &context.api;
-        let start = wait::start(api, &plugin.id, set(api, &plugin.id, ActiveState::Active, self.waiting));
+        let start = lifecycle::start(api, &plugin.id, set(api, &plugin.id, ActiveState::Active, self.waiting));
         let plugin = Box::pin(during(context, &plugin.id, start))
             .await
             .map_err(|failure| failure.about(format_args!("{} is installed, but", plugin.id)))?;
@@ -65,9 +82,9 @@ impl Install {
     async fn send(&self, context: &Context) -> Result<Plugin, Failure> {
         let package = Package::read(Path::new(&self.source), &self.manifest)?;
         package.warn(&context.ui);
-        let installed = match package.manifest_id() {
-            Some(id) if !self.again => with_manifest_id(&context.api, id).await?,
-            _ => Vec::new(),
+        let installed = match self.again {
+            true => Vec::new(),
+            false => with_manifest_id(&context.api, package.manifest_id()).await?,
         };
         match installed.as_slice() {
             [] => send_new(&context.api, &package).await,
@@ -75,20 +92,8 @@ impl Install {
                 check_supervised(plugin)?;
                 replace(context, plugin, &package, self.waiting).await
             }
-            [first, others @ ..] => Err(self.installed_already(first, others.len())),
+            [first, ..] => Err(installed_already(first, &quoted(&self.source), "MANIFEST")),
         }
-    }
-
-    fn installed_already(&self, first: &Plugin, others: usize) -> Failure {
-        let id = words::manifest_id(first).unwrap_or_default();
-        let count = if others == 0 { String::new() } else { format!(" and {others} more") };
-        let replace = match first.mode() {
-            PluginMode::External => format!("plugd update-manifest {} MANIFEST", first.id),
-            _ => format!("plugd update {} {}", first.id, quoted(&self.source)),
-        };
-        Failure::new(format!("the manifest id {id:?} is installed already, as {}{count}", first.id))
-            .hint(format!("`{replace}` replaces it; with --again this becomes one more plugin"))
-            .exit(Exit::Conflict)
     }
 
     /// What the server fetches is known only afterwards.
@@ -97,8 +102,9 @@ impl Install {
             return Err(usage("--update and --manifest are not for URLs: the server fetches the package by itself")
                 .hint("download it, then install the file"));
         }
-        let plugin = install_from_url(&context.api, &self.source).await?;
-        let id = words::manifest_id(&plugin).unwrap_or_default();
+        let header = NewHeader { url: Some(self.source.clone()), ..NewHeader::default() };
+        let plugin = install(&context.api, header, Bytes::new(), FETCH).await?;
+        let id = show::manifest_id(&plugin).unwrap_or_default();
         let others = with_manifest_id(&context.api, id).await?.into_iter().filter(|other| other.id != plugin.id);
         for other in others.filter(|_| !self.again) {
             let remedy = format!("`plugd delete {}` removes this one", plugin.id);
@@ -106,6 +112,18 @@ impl Install {
         }
         Ok(plugin)
     }
+}
+
+/// The refusal of one more plugin with the manifest id of another, which a package or a manifest can change instead.
+pub(super) fn installed_already(other: &Plugin, package: &str, manifest: &str) -> Failure {
+    let (id, manifest_id) = (&other.id, show::manifest_id(other).unwrap_or_default());
+    let change = match other.mode() {
+        PluginMode::External => format!("plugd update-manifest {id} {manifest}"),
+        _ => format!("plugd update {id} {package}"),
+    };
+    Failure::new(format!("the manifest id {manifest_id:?} is there already: {id} is {}", show::mode(other)))
+        .hint(format!("`{change}` replaces it; with --again this becomes one more plugin"))
+        .exit(Exit::Conflict)
 }
 
 /// Replace the package of a plugin
@@ -144,7 +162,7 @@ async fn replace(context: &Context, before: &Plugin, package: &Package, waiting:
     let work = async {
         match send_update(api, &before.id, package, waiting).await {
             Ok(after) => Ok(after),
-            Err(status) => Err(wait::explain(api, &before.id, package.version().unwrap_or_default(), status).await),
+            Err(status) => Err(lifecycle::explain(api, &before.id, package.version(), status).await),
         }
     };
     Box::pin(during(context, &before.id, work)).await
@@ -173,10 +191,9 @@ impl Rollback {
     }
 }
 
-/// Prints a plugin, and from which version it came to which.
 fn tell_versions(context: &Context, before: &Plugin, after: &Plugin) -> Result<(), Failure> {
     let json = || {
-        let mut shown = words::plugin(after);
+        let mut shown = show::plugin_json(after);
         shown["previous_version"] = before.version.as_str().into();
         shown
     };
@@ -184,12 +201,195 @@ fn tell_versions(context: &Context, before: &Plugin, after: &Plugin) -> Result<(
     Ok(context.ui.json_or(json, line)?)
 }
 
-/// Two versions for a person.
 pub(super) fn versions(before: &str, after: &str) -> String {
     match before == after {
-        true => format!("{} as before", words::version(after)),
-        false => format!("{} -> {}", words::version(before), words::version(after)),
+        true => format!("{} as before", show::version(after)),
+        false => format!("{} -> {}", show::version(before), show::version(after)),
     }
+}
+
+const CHUNK: usize = 256 * 1024;
+/// How long the largest package may take to be sent.
+const UPLOAD: Duration = Duration::from_secs(5 * 60);
+/// How long the server may take to fetch one (CONTRACT 3.2).
+const FETCH: Duration = Duration::from_secs(30);
+
+/// Sends a package as a new plugin.
+pub(super) async fn send_new(api: &Api, package: &Package) -> Result<Plugin, Failure> {
+    let header = NewHeader { expected_digest: Some(package.digest.clone()), ..NewHeader::default() };
+    install(api, header, package.bytes.clone(), UPLOAD).await
+}
+
+/// Has the server install what a header names, with the bytes of an archive if there are any.
+async fn install(api: &Api, header: NewHeader, bytes: Bytes, limit: Duration) -> Result<Plugin, Failure> {
+    let parts = parts(bytes, NewPart::Header(header), NewPart::Chunk);
+    let parts = parts.map(|part| InstallPluginRequest { part: Some(part) });
+    let send = within(limit + QUICK, parts, async |request| api.plugins().install_plugin(request).await);
+    Ok(present(send.await?.plugin)?)
+}
+
+/// Sends a package as the new one of a plugin.
+pub(super) async fn send_update(
+    api: &Api,
+    plugin_id: &str,
+    package: &Package,
+    waiting: Waiting,
+) -> Result<Plugin, Status> {
+    use update_package_request::{Header, Part};
+    let header = Part::Header(Header {
+        plugin_id: plugin_id.to_owned(),
+        expected_digest: Some(package.digest.clone()),
+        wait: waiting.wait(),
+        if_generation: None,
+    });
+    let limit = UPLOAD + waiting.deadline();
+    let parts = parts(package.bytes.clone(), header, Part::Chunk);
+    let parts = parts.map(|part| UpdatePackageRequest { part: Some(part) });
+    let answer = within(limit, parts, async |request| api.packages().update_package(request).await).await?;
+    present(answer.plugin)
+}
+
+/// A header, then the package in chunks, with a bar that shows how far it is.
+fn parts<P: Send + 'static>(
+    bytes: Bytes,
+    header: P,
+    chunk: impl Fn(Vec<u8>) -> P + Send + 'static,
+) -> impl Stream<Item = P> + Send + 'static {
+    let bar = progress_bar(bytes.len() as u64);
+    let chunks = (0..bytes.len()).step_by(CHUNK).map(move |start| {
+        let part = &bytes[start..bytes.len().min(start + CHUNK)];
+        bar.inc(part.len() as u64);
+        chunk(part.to_vec())
+    });
+    tokio_stream::iter(std::iter::once(header).chain(chunks))
+}
+
+/// A bar for so many bytes, on the terminal if there is one, until it is dropped.
+fn progress_bar(total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total).with_finish(ProgressFinish::AndClear);
+    match ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Only a plugin that plugd runs has a package.
+pub(super) fn check_supervised(plugin: &Plugin) -> Result<(), Failure> {
+    if plugin.mode() != PluginMode::External {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} is an external plugin and has no package", plugin.id))
+        .hint(format!("`plugd update-manifest {} MANIFEST` changes what is known of it", plugin.id))
+        .exit(Exit::Refused))
+}
+
+/// Fetch the package of a plugin
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd download my-plugin\n  plugd download my-plugin -O - | sha256sum\n  \
+                        plugd download my-plugin --unzip my-plugin")]
+pub(super) struct Download {
+    #[command(flatten)]
+    plugin: One,
+    /// Where to write it; - for standard output [default: a name after the manifest id]
+    #[arg(long, short = 'O', value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Nothing: for those who name the file as they would name it to `cp`
+    #[arg(hide = true, value_parser = not_a_file)]
+    _file: Option<String>,
+    /// Unpack it into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    unzip: Option<PathBuf>,
+    /// Replace a file that is there, or unpack into a folder that is not empty
+    #[arg(long)]
+    force: bool,
+}
+
+fn not_a_file(file: &str) -> Result<String, String> {
+    Err(format!("name the file with -O: -O {file}"))
+}
+
+impl Download {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let plugin = self.plugin.get(&context.api).await?;
+        check_supervised(&plugin)?;
+        let (header, bytes) = fetch(&context.api, plugin.id).await?;
+        if let Some(folder) = &self.unzip {
+            unzip(&bytes, folder, self.force)?;
+            return said(context, folder, bytes.len());
+        }
+        match self.file {
+            Some(path) if path == Path::new("-") => Ok(context.ui.raw(&bytes)?),
+            given => {
+                let path = given.map_or_else(|| file_name(&header), Ok)?;
+                package::write(&path, &bytes, self.force)?;
+                said(context, &path, bytes.len())
+            }
+        }
+    }
+}
+
+async fn fetch(api: &Api, plugin_id: String) -> Result<(Header, Vec<u8>), Failure> {
+    let mut parts = api.packages().download_package(DownloadPackageRequest { plugin_id }).await?.into_inner();
+    let (mut header, mut bytes) = (Header::default(), Vec::new());
+    let bar = progress_bar(0);
+    while let Some(part) = parts.next().await {
+        match part?.part {
+            Some(Part::Header(first)) => {
+                bar.set_length(first.size);
+                header = first;
+            }
+            Some(Part::Chunk(chunk)) => {
+                bar.inc(chunk.len() as u64);
+                bytes.extend_from_slice(&chunk);
+            }
+            None => {}
+        }
+    }
+    if digest_of(&bytes).to_string() != header.digest {
+        return Err(Failure::new("the package arrived damaged").hint("fetch it again"));
+    }
+    Ok((header, bytes))
+}
+
+/// The name that the server suggests, without any folder in it.
+fn file_name(header: &Header) -> Result<PathBuf, Failure> {
+    let name = Path::new(&header.file_name).file_name();
+    let no_name = || Failure::new("the server gave no name for the file").hint("give one with -O FILE");
+    name.map(PathBuf::from).ok_or_else(no_name)
+}
+
+/// Unpacks a package into a folder that is made for it. Nothing of it can land elsewhere: its paths are checked first.
+fn unzip(bytes: &[u8], folder: &Path, is_forced: bool) -> Result<(), Failure> {
+    let package = domain::package::Package::read(bytes.to_vec().into(), &EventCatalog::any())?;
+    let is_taken = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    if is_taken && !is_forced {
+        return Err(package::exists(folder));
+    }
+    let unpacked = package.extract_each(&mut |file, contents| write(folder, &file.path, file.mode, contents));
+    unpacked.map_err(|error| Failure::from(error).about(format_args!("can't unpack into {}", folder.display())))
+}
+
+/// Writes one file anew, so that no link that is there is followed.
+fn write(folder: &Path, path: &str, mode: u32, contents: &mut dyn io::Read) -> io::Result<()> {
+    let path = folder.join(path);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::File::create_new(&path)?;
+    io::copy(contents, &mut file)?;
+    file.set_permissions(fs::Permissions::from_mode(mode & 0o777))
+}
+
+fn said(context: &Context, path: &Path, size: usize) -> Result<(), Failure> {
+    let line = || format!("{} ({size} bytes)", sanitize(&path.to_string_lossy()));
+    Ok(context.ui.json_or(|| json!({"file": path, "size": size}), line)?)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io::{self, IsTerminal},
+    time::SystemTime,
 };
 
 use clap::Args;
@@ -13,10 +14,12 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     Context,
-    client::Api,
+    client::{Api, plugin_ids},
     failure::Failure,
     follow::{Resumable, is_passing, resume},
-    select, signals,
+    help,
+    serve::stop_token,
+    show,
     ui::{Style, Ui, sanitize_line},
 };
 use crate::api::v1::{LogLine, LogStream, StreamLogsRequest, StreamLogsResponse};
@@ -25,7 +28,6 @@ use crate::api::v1::{LogLine, LogStream, StreamLogsRequest, StreamLogsResponse};
 const TAIL_OF_ALL: u32 = 10;
 /// The widest that the column of names gets.
 const MAX_NAME: usize = 24;
-/// Colours of plugins' names.
 const COLORS: [Style; 4] = [Style::Cyan, Style::Green, Style::Yellow, Style::Red];
 
 /// Print what plugins printed
@@ -36,7 +38,7 @@ const COLORS: [Style; 4] = [Style::Cyan, Style::Green, Style::Yellow, Style::Red
                         plugd logs my-plugin --since 10m --timestamps --stderr")]
 pub(super) struct Logs {
     /// The plugins: of each its id, or its manifest id or name if no other has it [default: all, the last 10 lines of each]
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = help::plugins())]
     plugins: Vec<String>,
     /// Go on with what they print, until Ctrl-C
     #[arg(long, short)]
@@ -63,21 +65,19 @@ pub(super) struct Logs {
 
 impl Logs {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut plugin_ids = select::plugin_ids(&context.api, &self.plugins).await?;
+        let mut plugin_ids = plugin_ids(&context.api, &self.plugins).await?;
         plugin_ids.sort();
         plugin_ids.dedup();
-        let stop = signals::stop_token()?;
-        let mut printer = Printer {
+        let stop = stop_token()?;
+        let printer = Printer {
             ui: context.ui.clone(),
-            is_terminal: io::stdout().is_terminal(),
+            prefix: String::new(),
+            is_raw: !io::stdout().is_terminal(),
             has_names: plugin_ids.len() != 1,
             has_times: self.timestamps,
             width: 0,
         };
-        let ui = &context.ui;
-        let mut print = |from: &StreamLogsResponse, line: &LogLine| printer.print(from, line);
-        let note = |text: &str| ui.note(text);
-        resume(&context.api, &mut Lines::new(self.request(plugin_ids), &mut print, &note), &stop).await
+        resume(&context.api, &mut Lines::new(self.request(plugin_ids), printer), &stop).await
     }
 
     fn request(self, plugin_ids: Vec<String>) -> StreamLogsRequest {
@@ -91,7 +91,7 @@ impl Logs {
             tail_lines: self.tail.or((!is_whole).then_some(TAIL_OF_ALL)),
             plugin_ids,
             follow: self.follow,
-            since_time: self.since.map(to_wire),
+            since_time: self.since.map(|time| SystemTime::from(time).into()),
             stream: stream.into(),
             run_id: self.run,
             cursors: Vec::new(),
@@ -99,22 +99,17 @@ impl Logs {
     }
 }
 
-/// A time, or how long ago it was.
 fn since(text: &str) -> Result<Timestamp, String> {
     let ago = text.parse::<SignedDuration>().ok().filter(|ago| !ago.is_negative());
     let time = ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok()).or_else(|| text.parse().ok());
     time.ok_or_else(|| "write how long ago, like 10m or 1h30m, or a time, like 2026-01-02T03:04:05Z".to_owned())
 }
 
-pub(super) fn to_wire(time: Timestamp) -> prost_types::Timestamp {
-    let nanos = time.as_nanosecond().rem_euclid(1_000_000_000);
-    prost_types::Timestamp { seconds: time.as_nanosecond().div_euclid(1_000_000_000) as i64, nanos: nanos as i32 }
-}
-
 /// Prints lines: for programs and files as they are, for a terminal with nothing in them that a terminal would obey.
-struct Printer {
+pub(super) struct Printer {
     ui: Ui,
-    is_terminal: bool,
+    prefix: String,
+    is_raw: bool,
     has_names: bool,
     has_times: bool,
     /// How wide the names were so far.
@@ -122,14 +117,26 @@ struct Printer {
 }
 
 impl Printer {
+    /// A printer for a terminal, with a prefix of each line.
+    pub(super) fn with_prefix(ui: Ui, prefix: String) -> Self {
+        Self { ui, prefix, is_raw: false, has_names: false, has_times: false, width: 0 }
+    }
+
     fn print(&mut self, from: &StreamLogsResponse, line: &LogLine) -> io::Result<()> {
         if self.ui.is_json() {
             return self.ui.json_line(&json(from, line));
         }
         let name = if self.has_names { self.name(from) } else { String::new() };
-        let time = line.time.filter(|_| self.has_times).map(|time| format!("{} ", words(time))).unwrap_or_default();
-        let text = if self.is_terminal { &sanitize_line(&line.text) } else { &line.text };
-        self.ui.line(&format!("{name}{time}{text}"))
+        let time = line.time.filter(|_| self.has_times);
+        let time = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok());
+        let time = time.map(|time| format!("{time:.3} ")).unwrap_or_default();
+        let text = if self.is_raw { &line.text } else { &sanitize_line(&line.text) };
+        self.ui.line(&format!("{}{name}{time}{text}", self.prefix))
+    }
+
+    /// Prints a remark about the stream.
+    fn note(&self, remark: &str) {
+        self.ui.note(&format!("{}{remark}", self.prefix));
     }
 
     /// The plugin's name in a column of its own, in a colour of its own.
@@ -142,46 +149,29 @@ impl Printer {
     }
 }
 
-/// A time as people and programs read it.
-fn words(time: prost_types::Timestamp) -> String {
-    let time = Timestamp::new(time.seconds, time.nanos).unwrap_or_default();
-    format!("{time:.3}")
-}
-
 fn json(from: &StreamLogsResponse, line: &LogLine) -> serde_json::Value {
-    let stream = match line.stream() {
-        LogStream::Unspecified => None,
-        LogStream::Stdout => Some("stdout"),
-        LogStream::Stderr => Some("stderr"),
-    };
-    let time = line.time.map(|time| Timestamp::new(time.seconds, time.nanos).unwrap_or_default().to_string());
+    let is_known = line.stream() != LogStream::Unspecified;
+    let stream = is_known.then(|| show::word(line.stream().as_str_name()));
     json!({
         "plugin_id": from.plugin_id, "plugin_name": from.plugin_name, "text": line.text, "continues": line.continues,
-        "time": time, "stream": stream, "run_id": line.run_id, "cursor": line.cursor,
+        "time": show::time(line.time.as_ref()), "stream": stream, "run_id": line.run_id, "cursor": line.cursor,
     })
 }
 
-/// The lines of logs, each plugin's where they were when the stream breaks.
-pub(super) struct Lines<'a> {
+/// The lines of logs, each plugin's from where they were when the stream broke.
+pub(super) struct Lines {
     request: StreamLogsRequest,
     cursors: HashMap<String, String>,
-    /// Takes each line, in order, with what is said about all that came with it.
-    print: &'a mut (dyn FnMut(&StreamLogsResponse, &LogLine) -> io::Result<()> + Send),
-    /// Takes remarks about the stream.
-    note: &'a (dyn Fn(&str) + Send + Sync),
+    printer: Printer,
 }
 
-impl<'a> Lines<'a> {
-    pub(super) fn new(
-        request: StreamLogsRequest,
-        print: &'a mut (dyn FnMut(&StreamLogsResponse, &LogLine) -> io::Result<()> + Send),
-        note: &'a (dyn Fn(&str) + Send + Sync),
-    ) -> Self {
-        Self { request, cursors: HashMap::new(), print, note }
+impl Lines {
+    pub(super) fn new(request: StreamLogsRequest, printer: Printer) -> Self {
+        Self { request, cursors: HashMap::new(), printer }
     }
 }
 
-impl Resumable for Lines<'_> {
+impl Resumable for Lines {
     type Message = StreamLogsResponse;
 
     async fn open(&mut self, api: &Api) -> Result<Response<Streaming<StreamLogsResponse>>, Status> {
@@ -190,12 +180,12 @@ impl Resumable for Lines<'_> {
 
     fn take(&mut self, batch: StreamLogsResponse) -> Result<bool, Failure> {
         if batch.lines_lost {
-            (self.note)(&format!("lines of {} are missing here: they are no longer kept", batch.plugin_name));
+            self.printer.note(&format!("lines of {} are missing here: they are no longer kept", batch.plugin_name));
         }
         if let Some(why) = &batch.failure {
-            (self.note)(&format!("nothing more of {} is printed: {why}", batch.plugin_name));
+            self.printer.note(&format!("nothing more of {} is printed: {why}", batch.plugin_name));
         }
-        batch.lines.iter().try_for_each(|line| (self.print)(&batch, line))?;
+        batch.lines.iter().try_for_each(|line| self.printer.print(&batch, line))?;
         if let Some(cursor) = batch.cursor {
             self.cursors.insert(batch.plugin_id, cursor);
             self.request.tail_lines = None;
@@ -207,7 +197,7 @@ impl Resumable for Lines<'_> {
         let is_resumed = self.request.follow && is_passing(why);
         if is_resumed {
             self.request.cursors = self.cursors.values().cloned().collect();
-            (self.note)(&format!("the log broke off ({}); resuming", why.message()));
+            self.printer.note(&format!("the log broke off ({}); resuming", why.message()));
         }
         is_resumed
     }
@@ -226,7 +216,7 @@ mod tests {
 
     fn mk_printer(output: Output, is_terminal: bool) -> (Printer, crate::cli::ui::tests::Printed) {
         let (ui, printed) = mk_ui(output);
-        (Printer { ui, is_terminal, has_names: false, has_times: false, width: 0 }, printed)
+        (Printer { is_raw: !is_terminal, ..Printer::with_prefix(ui, String::new()) }, printed)
     }
 
     fn printed(output: Output, is_terminal: bool) -> String {
@@ -280,8 +270,7 @@ mod tests {
     #[test]
     fn a_stream_resumes_each_plugin_where_it_was() {
         let request = StreamLogsRequest { tail_lines: Some(10), follow: true, ..Default::default() };
-        let (mut print, note) = (|_: &StreamLogsResponse, _: &LogLine| Ok(()), |_: &str| {});
-        let mut lines = Lines::new(request, &mut print, &note);
+        let mut lines = Lines::new(request, mk_printer(Output::Table, true).0);
         for (id, cursor) in [("a", Some("a1")), ("b", Some("b1")), ("a", Some("a2")), ("b", None)] {
             let (plugin_id, cursor) = (id.to_owned(), cursor.map(str::to_owned));
             lines.take(StreamLogsResponse { plugin_id, cursor, ..Default::default() }).unwrap();

@@ -4,28 +4,21 @@ mod bus;
 mod client;
 mod config;
 mod dev;
-mod editor;
 mod external;
 mod failure;
-mod file;
 mod follow;
 mod help;
 mod install;
 mod lifecycle;
-mod list;
 mod logs;
 mod new;
 mod options;
 mod package;
-mod select;
 mod serve;
-mod signals;
+mod show;
 mod token;
-mod transfer;
 mod ui;
-mod wait;
 mod watch;
-mod words;
 
 #[cfg(test)]
 mod tests;
@@ -39,7 +32,7 @@ use std::{
 
 use clap::{FromArgMatches, Parser, Subcommand};
 
-use client::Api;
+use client::{Api, One};
 use failure::{EXIT_CODES, Exit, Failure};
 use options::{Options, Output};
 use ui::{Screen, Ui};
@@ -74,16 +67,25 @@ enum Command {
 /// Commands that need nothing but a server.
 #[derive(Debug, Subcommand)]
 enum ClientCommand {
-    List(list::List),
-    #[command(visible_alias = "status")]
-    Get(list::Get),
+    List(show::List),
+    /// Show a plugin
+    #[command(visible_alias = "status", after_help = "Examples:\n  plugd get my-plugin\n  plugd get my-plugin -o json")]
+    Get(One),
     Install(install::Install),
     Update(install::Update),
     Rollback(install::Rollback),
-    Download(transfer::Download),
-    Activate(lifecycle::Activate),
-    Deactivate(lifecycle::Deactivate),
-    Restart(lifecycle::Restart),
+    Download(install::Download),
+    /// Start plugins, and keep them running
+    #[command(after_help = "Examples:\n  plugd activate my-plugin --timeout 30s\n  plugd activate --all")]
+    Activate(lifecycle::Which),
+    /// Stop plugins
+    #[command(after_help = "Examples:\n  plugd deactivate my-plugin other-plugin\n  plugd deactivate --all")]
+    Deactivate(lifecycle::Which),
+    /// Stop plugins and start them anew
+    #[command(after_help = "Examples:\n  plugd restart my-plugin\n  plugd restart --all")]
+    Restart(lifecycle::Which),
+    /// Stop plugins and remove them with their files
+    #[command(after_help = "Examples:\n  plugd delete my-plugin\n  plugd delete --all --yes")]
     Delete(lifecycle::Delete),
     Watch(watch::Watch),
     Logs(logs::Logs),
@@ -92,7 +94,11 @@ enum ClientCommand {
     Config(config::Config),
     Register(external::Register),
     UpdateManifest(external::UpdateManifest),
-    RotateToken(external::RotateToken),
+    /// Give an external plugin a new token
+    ///
+    /// The old one stops working at once. Prints the new URL that the plugin dials, as a line for its environment.
+    #[command(after_help = "Example:\n  plugd rotate-token my-plugin")]
+    RotateToken(One),
     Publish(bus::Publish),
     Call(bus::Call),
     /// Create, list and revoke access tokens; make a new one for an administrator who lost theirs
@@ -100,8 +106,6 @@ enum ClientCommand {
     Token(token::Token),
 }
 
-/// What a client command works with.
-#[derive(Debug)]
 struct Context {
     api: Api,
     ui: Ui,
@@ -127,7 +131,6 @@ pub fn parse() -> Cli {
     }
 }
 
-/// Do arguments that can't be parsed ask for JSON?
 fn wants_json(arguments: &[OsString]) -> bool {
     let is_option = |text: &OsStr| text == "-o" || text == "--output";
     let is_value = |text: &OsStr| text == "json";
@@ -221,21 +224,21 @@ impl ClientCommand {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::List(command) => command.run(context).await,
-            Self::Get(command) => command.run(context).await,
+            Self::Get(plugin) => show::get(context, &plugin).await,
             Self::Install(command) => command.run(context).await,
             Self::Update(command) => command.run(context).await,
             Self::Rollback(command) => command.run(context).await,
             Self::Download(command) => command.run(context).await,
-            Self::Activate(command) => command.run(context).await,
-            Self::Deactivate(command) => command.run(context).await,
-            Self::Restart(command) => command.run(context).await,
+            Self::Activate(which) => which.activate(context).await,
+            Self::Deactivate(which) => which.deactivate(context).await,
+            Self::Restart(which) => which.restart(context).await,
             Self::Delete(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
             Self::Logs(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Register(command) => command.run(context).await,
             Self::UpdateManifest(command) => command.run(context).await,
-            Self::RotateToken(command) => command.run(context).await,
+            Self::RotateToken(plugin) => external::rotate(context, &plugin).await,
             Self::Publish(command) => command.run(context).await,
             Self::Call(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,

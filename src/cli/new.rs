@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    file,
-    package::{MANIFEST, YAML},
+    package::{self, MANIFEST, YAML},
     ui::{Ui, quoted},
     usage,
 };
@@ -163,12 +162,12 @@ impl New {
         let files = [(MANIFEST, &*manifest)].into_iter().chain(template.files.iter().copied());
         let mut names = files.clone().map(|(name, _)| name).chain(YAML).map(|name| self.dir.join(name));
         if let Some(path) = names.find(|path| !self.force && path.symlink_metadata().is_ok()) {
-            return Err(file::exists(&path));
+            return Err(package::exists(&path));
         }
         let write = |(name, text): (&str, &str)| {
             let path = self.dir.join(name);
             path.parent().map_or(Ok(()), fs::create_dir_all)?;
-            file::write(&path, text.as_bytes(), self.force)?;
+            package::write(&path, text.as_bytes(), self.force)?;
             if text.starts_with("#!") {
                 fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
             }

@@ -15,9 +15,7 @@ use crate::{
     tls::Trust,
 };
 
-/// Where a server is expected when nobody says.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
-/// Where the data folder is expected when nobody says.
 const DEFAULT_DATA_DIR: &str = "./data";
 
 /// Options that every subcommand has.
@@ -91,7 +89,6 @@ impl Options {
         }
     }
 
-    /// The server's address, without a slash at its end.
     pub(super) fn server(&self) -> &str {
         let given = self.server.as_deref().filter(|server| !server.is_empty());
         given.unwrap_or(DEFAULT_SERVER).trim_end_matches('/')
@@ -150,12 +147,10 @@ pub(super) struct Credential {
     pub(super) hint: String,
 }
 
-/// The administrator's token in a data folder.
 pub(super) fn read_token(folder: &Path) -> std::io::Result<String> {
     Ok(files::read_text(&folder.join(TOKEN_FILE), MAX_TOKEN_FILE)?.trim().to_owned())
 }
 
-/// Does a variable that is yes or no say yes?
 fn is_yes(said: &str) -> bool {
     matches!(said.trim().to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on")
 }

@@ -6,14 +6,17 @@ use std::{
 };
 
 use clap::Args;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+    task::spawn_blocking,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     failure::Failure,
     in_many_threads,
     options::Options,
-    signals,
     ui::{Screen, Ui, quoted},
     usage,
 };
@@ -94,16 +97,13 @@ fn run<S: Settings + Clone + Send + 'static>(
     let (text, format) = log(&config);
     let filter = telemetry::install(&text, format, &screen.errors)?;
     in_many_threads(async {
-        let stop = signals::stop_token()?;
+        let stop = stop_token()?;
         let renewed = on_hangup(move || settings(&flags, file.as_deref()), log, filter)?;
         Ok(serve(config, stop, renewed).await?)
     })
 }
 
 /// The settings of a server: from these flags, the environment and the file, if one was named.
-///
-/// # Errors
-/// One of them can't be used.
 pub(super) fn settings<S: Settings>(flags: &Flags<S>, file: Option<&Path>) -> Result<S, Failure> {
     Ok(config::load(flags, &Environment::of_process::<S>()?, file)?)
 }
@@ -115,7 +115,7 @@ fn on_hangup<S: Send + 'static>(
     log: Log<S>,
     mut filter: Filter,
 ) -> Result<mpsc::Receiver<S>, Failure> {
-    let mut hangups = signals::hangups()?;
+    let mut hangups = signal(SignalKind::hangup())?;
     let (renewed, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
@@ -167,10 +167,42 @@ fn tell_certificate(ui: &Ui, ready: &Ready, own: &SelfSigned, folder: &Path) {
     ui.note(&format!("To use it: plugd --server {url} --cacert {certificate} --data-dir {folder} list"));
 }
 
+/// Exit code of a process that a second signal ends at once: 128 and the number of SIGINT.
+const SECOND_SIGNAL: i32 = 130;
+
+/// A token that SIGINT or SIGTERM cancels. A second one ends the process at once. Neither is missed because whoever started
+/// the process ignores it.
+pub(super) fn stop_token() -> Result<CancellationToken, Failure> {
+    let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        next(&mut signals).await;
+        stopped.cancel();
+        next(&mut signals).await;
+        std::process::exit(SECOND_SIGNAL);
+    });
+    Ok(stop)
+}
+
+async fn next((interrupt, terminate): &mut (Signal, Signal)) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Cancels the token when the terminal is closed: nobody sees any more what is printed there.
+pub(super) fn stop_with_terminal(stop: &CancellationToken) -> Result<(), Failure> {
+    let (mut hangups, stop) = (signal(SignalKind::hangup())?, stop.clone());
+    tokio::spawn(async move {
+        hangups.recv().await;
+        stop.cancel();
+    });
+    Ok(())
+}
+
 /// The flags with the global option for the data folder among them.
-///
-/// # Errors
-/// The folder's path is not UTF-8, which the settings and SQLite's driver ask for.
 pub(super) fn with_data_dir(flags: Flags<Config>, options: &Options) -> Result<Flags<Config>, Failure> {
     let Some(folder) = &options.data_dir else { return Ok(flags) };
     match folder.to_str() {

@@ -3,20 +3,19 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
-use prost_types::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     Context,
-    client::{Api, QUICK, present, within},
+    client::{Api, QUICK, pages, present, within},
     failure::{Exit, Failure},
     in_many_threads,
+    lifecycle::duration,
     options::Options,
     serve::{settings, with_data_dir},
-    ui::{Table, Ui, sanitize},
+    show,
+    ui::{Ui, sanitize},
     usage,
-    wait::duration,
-    words,
 };
 use crate::{
     api::v1::{AccessToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role},
@@ -24,7 +23,6 @@ use crate::{
     config::Flags,
 };
 
-/// Tokens asked for at a time.
 const PAGE_SIZE: i32 = 1000;
 
 #[derive(Debug, Subcommand)]
@@ -110,7 +108,7 @@ impl Create {
             context.ui.note("This secret is not shown again:");
             return Ok(context.ui.line(&answer.secret)?);
         }
-        let mut shown = words::token(&present(answer.token)?);
+        let mut shown = show::token_json(&present(answer.token)?);
         shown["secret"] = answer.secret.into();
         Ok(context.ui.json(&shown)?)
     }
@@ -123,7 +121,7 @@ impl Revoke {
         let answer = within(QUICK, request, async |request| context.api.access().revoke_token(request).await).await?;
         let token = present(answer.token)?;
         let line = || format!("{} {} is revoked", token.id, sanitize(&token.name));
-        Ok(context.ui.json_or(|| words::token(&token), line)?)
+        Ok(context.ui.json_or(|| show::token_json(&token), line)?)
     }
 }
 
@@ -153,18 +151,13 @@ fn report(made: &AdminToken, ui: &Ui) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every page of them.
 async fn all(api: &Api) -> Result<Vec<AccessToken>, Failure> {
-    let mut tokens = Vec::new();
-    let mut request = ListTokensRequest { page_size: PAGE_SIZE, page_token: String::new() };
-    loop {
-        let page = within(QUICK, request.clone(), async |request| api.access().list_tokens(request).await).await?;
-        tokens.extend(page.tokens);
-        if page.next_page_token.is_empty() {
-            return Ok(tokens);
-        }
-        request.page_token = page.next_page_token;
-    }
+    let page = async |page_token| {
+        let request = ListTokensRequest { page_size: PAGE_SIZE, page_token };
+        let page = within(QUICK, request, async |request| api.access().list_tokens(request).await).await?;
+        Ok((page.tokens, page.next_page_token))
+    };
+    pages(page).await
 }
 
 /// The token with this id, else the only one with this name.
@@ -185,32 +178,18 @@ fn pick<'a>(tokens: &'a [AccessToken], text: &str) -> Result<&'a AccessToken, Fa
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {
-    let tokens = all(&context.api).await?;
-    if context.ui.is_json() {
-        return Ok(context.ui.json(&Value::Array(tokens.iter().map(words::token).collect()))?);
+    let (tokens, now) = (all(&context.api).await?, jiff::Timestamp::now().as_second());
+    let mut rows: Vec<Value> = tokens.iter().map(show::token_json).collect();
+    if !context.ui.is_json() {
+        rows.iter_mut().zip(&tokens).for_each(|(row, token)| row["expires"] = expiry(token, now).into());
     }
-    Ok(table(&tokens, jiff::Timestamp::now().as_second()).print(&context.ui)?)
+    Ok(context.ui.rows(&["id", "name", "role", "created", "expires"], rows)?)
 }
 
-/// When a token ends, for a person.
-fn expiry(time: Option<&Timestamp>, now: i64) -> String {
-    let Some(time) = time else { return "never".to_owned() };
+fn expiry(token: &AccessToken, now: i64) -> String {
+    let Some(time) = &token.expire_time else { return "never".to_owned() };
     let is_over = if time.seconds <= now { " (expired)" } else { "" };
-    format!("{}{is_over}", words::short_time(Some(time)))
-}
-
-fn table(tokens: &[AccessToken], now: i64) -> Table {
-    let mut table = Table::new(&["ID", "NAME", "ROLE", "CREATED", "EXPIRES"]);
-    for token in tokens {
-        table.row([
-            token.id.as_str().into(),
-            token.name.as_str().into(),
-            words::role(token.role()).into(),
-            words::short_time(token.create_time.as_ref()).into(),
-            expiry(token.expire_time.as_ref(), now).into(),
-        ]);
-    }
-    table
+    format!("{}{is_over}", show::short_time(Some(time)))
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::{
     ffi::OsStr,
-    fmt,
     io::{self, IsTerminal, Write},
     os::unix::ffi::OsStrExt,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
@@ -18,22 +18,14 @@ use super::{
 pub(super) use crate::domain::text::{sanitize, sanitize_line};
 use crate::{domain::text::is_unsafe, telemetry::BackgroundWriter};
 
-/// A shared place to print to.
 type Sink = Arc<Mutex<dyn Write + Send>>;
 
-/// The screen.
 #[derive(Clone)]
 pub(super) struct Ui {
     out: Sink,
     err: Sink,
     output: Output,
     is_colored: bool,
-}
-
-impl fmt::Debug for Ui {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ui").field("output", &self.output).finish_non_exhaustive()
-    }
 }
 
 /// How a text looks in colour: the numbers are what a terminal takes (ECMA-48, 8.3.117).
@@ -50,12 +42,10 @@ pub(super) enum Style {
 }
 
 impl Ui {
-    /// The process's own standard output and error.
     pub(super) fn standard(options: &Options) -> Self {
         Self::new(io::stdout(), io::stderr(), options.output, is_colored(options))
     }
 
-    /// A screen that prints to these.
     pub(super) fn new(
         out: impl Write + Send + 'static,
         err: impl Write + Send + 'static,
@@ -74,7 +64,6 @@ impl Ui {
         self.output == Output::Json
     }
 
-    /// A text in colour, if there is to be any.
     pub(super) fn paint(&self, style: Style, text: &str) -> String {
         match style {
             Style::Plain => text.to_owned(),
@@ -87,7 +76,6 @@ impl Ui {
         write_line(&self.out, text)
     }
 
-    /// Prints bytes as they are.
     pub(super) fn raw(&self, bytes: &[u8]) -> io::Result<()> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.write_all(bytes)?;
@@ -104,7 +92,6 @@ impl Ui {
         self.note(&format!("warning: {text}"));
     }
 
-    /// Prints why a command failed.
     pub(super) fn fail(&self, failure: &Failure) {
         self.aside(&failure.json(), failure.to_string());
     }
@@ -114,7 +101,6 @@ impl Ui {
         let _ = write_line(&self.err, &if self.is_json() { escaped(&json.to_string()) } else { words });
     }
 
-    /// Prints a document with indents.
     pub(super) fn json(&self, value: &Value) -> io::Result<()> {
         self.line(&escaped(&format!("{value:#}")))
     }
@@ -124,9 +110,27 @@ impl Ui {
         if self.is_json() { self.json(&json()) } else { self.line(&words()) }
     }
 
-    /// Prints an object on one line.
+    /// Prints objects: for programs as an array, for people as a table with these of their keys.
+    pub(super) fn rows(&self, keys: &[&str], rows: Vec<Value>) -> io::Result<()> {
+        if self.is_json() {
+            return self.json(&rows.into());
+        }
+        let mut table = Table::new(&keys.iter().map(|key| key.to_uppercase()).collect::<Vec<_>>());
+        rows.iter().for_each(|row| table.row(keys.iter().map(|key| shown(&row[key]).into())));
+        table.print(self)
+    }
+
     pub(super) fn json_line(&self, value: &Value) -> io::Result<()> {
         self.line(&escaped(&value.to_string()))
+    }
+}
+
+/// A value in a table; a time is shown to the second.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.parse().map_or_else(|_| text.clone(), |time: Timestamp| format!("{time:.0}")),
+        value => value.to_string(),
     }
 }
 
@@ -172,7 +176,6 @@ fn tell_dropped(lines: u64) {
     tracing::warn!(lines, "so many lines of output were dropped since the start: nobody read them in time");
 }
 
-/// One field of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cell {
     text: String,
@@ -193,33 +196,27 @@ impl<T: AsRef<str>> From<T> for Cell {
 
 /// Rows below a heading.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    rows: Vec<Vec<Cell>>,
-    widths: Vec<usize>,
-}
+pub(super) struct Table(Vec<Vec<Cell>>);
 
 impl Table {
-    pub(super) fn new(heading: &[&str]) -> Self {
-        let heading = heading.iter().map(|text| Cell::styled(text, Style::Bold)).collect();
-        Self { rows: vec![heading], widths: Vec::new() }
+    pub(super) fn new(heading: &[impl AsRef<str>]) -> Self {
+        Self(vec![heading.iter().map(|text| Cell::styled(text, Style::Bold)).collect()])
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        self.rows.push(cells.into_iter().collect());
+        self.0.push(cells.into_iter().collect());
     }
 
-    /// Prints the rows. Those that follow are aligned with these as far as they fit.
-    pub(super) fn print(&mut self, ui: &Ui) -> io::Result<()> {
-        for row in &self.rows {
-            self.widths.resize(self.widths.len().max(row.len()), 0);
-            row.iter().zip(&mut self.widths).for_each(|(cell, width)| *width = cell.text.width().max(*width));
+    pub(super) fn print(&self, ui: &Ui) -> io::Result<()> {
+        let mut widths: Vec<usize> = Vec::new();
+        for row in &self.0 {
+            widths.resize(widths.len().max(row.len()), 0);
+            row.iter().zip(&mut widths).for_each(|(cell, width)| *width = cell.text.width().max(*width));
         }
-        self.rows.drain(..).try_for_each(|row| {
-            let pad = |(cell, width): (&Cell, &usize)| {
-                ui.paint(cell.style, &cell.text) + &" ".repeat(width - cell.text.width())
-            };
-            let cells: Vec<String> = row.iter().zip(&self.widths).map(pad).collect();
-            ui.line(cells.join("  ").trim_end())
+        self.0.iter().try_for_each(|row| {
+            let padding = |(cell, width): (&Cell, &usize)| " ".repeat(width - cell.text.width());
+            let pad = |at: (&Cell, &usize)| ui.paint(at.0.style, &at.0.text) + &padding(at);
+            ui.line(row.iter().zip(&widths).map(pad).collect::<Vec<_>>().join("  ").trim_end())
         })
     }
 }
@@ -257,7 +254,6 @@ fn escapes(word: &OsStr) -> String {
 /// Names that one remark tells; the others are counted.
 const MAX_TOLD: usize = 10;
 
-/// The first of some names, and how many more there are.
 pub(super) fn first_few<T: AsRef<str>>(names: &[T]) -> String {
     let told: Vec<&str> = names.iter().take(MAX_TOLD).map(AsRef::as_ref).collect();
     let told = told.join(", ");

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
+    client::plugin_ids,
     failure::Failure,
     follow::{Sink, follow},
-    list::state,
-    select::plugin_ids,
-    signals,
+    help,
+    serve::stop_token,
+    show,
     ui::{Style, Ui, sanitize},
-    words,
 };
 use crate::api::v1::{
     ActiveState, Plugin, PluginEvent, PluginMode, ReportedState, WatchStateRequest, WatchStateResponse,
@@ -29,10 +29,10 @@ use crate::api::v1::{
 #[command(after_help = "Examples:\n  plugd watch\n  plugd watch my-plugin --live\n  plugd watch -o json --state error")]
 pub(super) struct Watch {
     /// Only these plugins
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = help::plugins())]
     plugins: Vec<String>,
     /// Only plugins in this state; may be given several times
-    #[arg(long, value_parser = state())]
+    #[arg(long, value_parser = show::state_arg())]
     state: Vec<ReportedState>,
     /// Go on after this cursor, which `-o json` prints with each change
     #[arg(long, value_name = "CURSOR")]
@@ -45,8 +45,8 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(plugin_ids(&context.api, &self.plugins).await?);
-        let mut printer = Printer::new(context.ui.clone());
-        follow(&context.api, request, &mut printer, &signals::stop_token()?).await
+        let mut printer = Printer::new(context.ui.clone(), String::new());
+        follow(&context.api, request, &mut printer, &stop_token()?).await
     }
 
     fn request(&self, plugin_ids: Vec<String>) -> WatchStateRequest {
@@ -58,7 +58,6 @@ impl Watch {
 }
 
 /// Prints the frames of a watch, and remembers what state each plugin was in.
-#[derive(Debug)]
 pub(super) struct Printer {
     ui: Ui,
     prefix: String,
@@ -68,14 +67,9 @@ pub(super) struct Printer {
 }
 
 impl Printer {
-    /// A printer to this screen.
-    pub(super) fn new(ui: Ui) -> Self {
-        Self { ui, prefix: String::new(), known: BTreeMap::new(), snapshot: BTreeMap::new() }
-    }
-
-    /// The same with something before each line.
-    pub(super) fn with_prefix(self, prefix: String) -> Self {
-        Self { prefix, ..self }
+    /// A printer to this screen, with a prefix of each line.
+    pub(super) fn new(ui: Ui, prefix: String) -> Self {
+        Self { ui, prefix, known: BTreeMap::new(), snapshot: BTreeMap::new() }
     }
 
     /// Prints what differs between what was known and a complete snapshot.
@@ -83,35 +77,40 @@ impl Printer {
         let snapshot = std::mem::take(&mut self.snapshot);
         let known = std::mem::replace(&mut self.known, snapshot.clone());
         for (id, plugin) in &snapshot {
-            let before = known.get(id);
-            if before.map(|before| before.revision) != Some(plugin.revision) {
-                self.print(&Change::seen(plugin, before), cursor)?;
+            let (before, revision) = (known.get(id), plugin.revision);
+            if before.is_none_or(|before| before.revision != revision) {
+                let time = plugin.status.as_ref().and_then(|status| status.state_time);
+                self.print(&Change { kind: "snapshot", revision, time, before, plugin }, cursor)?;
             }
         }
-        let gone = known.iter().filter(|(id, _)| !snapshot.contains_key(*id));
-        gone.into_iter().try_for_each(|(_, plugin)| self.print(&Change::gone(plugin), cursor))
+        known.iter().filter(|(id, _)| !snapshot.contains_key(*id)).try_for_each(|(_, plugin)| {
+            let gone = Change { kind: "removed", revision: plugin.revision, time: None, before: None, plugin };
+            self.print(&gone, cursor)
+        })
     }
 
-    /// Takes one change.
     fn event(&mut self, event: &PluginEvent) -> Result<(), Failure> {
         let Some(plugin) = &event.plugin else { return Ok(()) };
         let before = match event.kind() {
             Kind::Removed => self.known.remove(&event.plugin_id),
             _ => self.known.insert(event.plugin_id.clone(), plugin.clone()),
         };
-        let (kind, before) = (kind(event.kind()), before.as_ref());
-        let change = Change { kind, revision: event.revision, time: event.commit_time, before, plugin };
-        self.print(&change, &event.cursor)
+        let kind = match event.kind() {
+            Kind::Added => "added",
+            Kind::Removed => "removed",
+            Kind::Changed | Kind::Unspecified => "changed",
+        };
+        let (revision, time, before) = (event.revision, event.commit_time, before.as_ref());
+        self.print(&Change { kind, revision, time, before, plugin }, &event.cursor)
     }
 
     fn print(&self, change: &Change<'_>, cursor: &str) -> Result<(), Failure> {
-        if !self.ui.is_json() && !change.is_visible() {
-            return Ok(());
+        if self.ui.is_json() {
+            self.ui.json_line(&change.json(cursor))?;
+        } else if change.is_visible() {
+            self.ui.line(&format!("{}{}", self.prefix, change.line(&self.ui)))?;
         }
-        match self.ui.is_json() {
-            true => Ok(self.ui.json_line(&change.json(cursor))?),
-            false => Ok(self.ui.line(&format!("{}{}", self.prefix, change.line(&self.ui)))?),
-        }
+        Ok(())
     }
 }
 
@@ -135,59 +134,34 @@ impl Sink for Printer {
     }
 }
 
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Unspecified => "unknown",
-        Kind::Added => "added",
-        Kind::Changed => "changed",
-        Kind::Removed => "removed",
-    }
-}
-
-/// One change of one plugin.
-pub(super) struct Change<'a> {
-    /// What kind of change it is.
-    pub(super) kind: &'static str,
-    /// Its place in the order.
-    pub(super) revision: u64,
-    /// When it was committed.
-    pub(super) time: Option<Timestamp>,
+struct Change<'a> {
+    kind: &'static str,
+    revision: u64,
+    time: Option<Timestamp>,
     /// The plugin before it, if it was seen then.
-    pub(super) before: Option<&'a Plugin>,
+    before: Option<&'a Plugin>,
     /// The plugin after it.
-    pub(super) plugin: &'a Plugin,
+    plugin: &'a Plugin,
 }
 
-impl<'a> Change<'a> {
-    /// A plugin as a snapshot has it.
-    pub(super) fn seen(plugin: &'a Plugin, before: Option<&'a Plugin>) -> Self {
-        let since = plugin.status.as_ref().and_then(|status| status.state_time);
-        Self { kind: "snapshot", revision: plugin.revision, time: since, before, plugin }
-    }
-
-    /// A plugin that a snapshot no longer has.
-    pub(super) fn gone(plugin: &'a Plugin) -> Self {
-        Self { kind: "removed", revision: plugin.revision, time: None, before: None, plugin }
-    }
-
-    /// For programs.
-    pub(super) fn json(&self, cursor: &str) -> Value {
+impl Change<'_> {
+    fn json(&self, cursor: &str) -> Value {
         json!({
             "kind": self.kind,
             "cursor": cursor,
             "revision": self.revision,
-            "time": words::time(self.time.as_ref()),
+            "time": show::time(self.time.as_ref()),
             "plugin_id": self.plugin.id,
-            "previous_state": self.before.map(words::state_of).map(words::state),
+            "previous_state": self.before.map(show::state_of).map(show::state_word),
             "what": self.what(),
-            "plugin": words::plugin(self.plugin),
+            "plugin": show::plugin_json(self.plugin),
         })
     }
 
     /// Is there something to tell? A plugin that only took note of what it was asked for looks as before.
-    pub(super) fn is_visible(&self) -> bool {
+    fn is_visible(&self) -> bool {
         let Some(before) = self.before.filter(|_| self.kind == "changed") else { return true };
-        let (was, is) = (words::state_of(before), words::state_of(self.plugin));
+        let (was, is) = (show::state_of(before), show::state_of(self.plugin));
         was != is
             || before.name != self.plugin.name
             || before.message() != self.plugin.message()
@@ -195,27 +169,19 @@ impl<'a> Change<'a> {
             || before.generation != self.plugin.generation
     }
 
-    /// For people.
-    pub(super) fn line(&self, ui: &Ui) -> String {
-        let plugin = self.plugin;
-        let message = plugin.message();
-        let parts = [
-            ui.paint(Style::Dim, &words::short_time(self.time.as_ref())),
-            format!("{:>6}", self.revision),
-            plugin.id.clone(),
-            sanitize(&plugin.name),
-            self.transition(ui),
-            sanitize(message),
-        ];
-        parts.join("  ").trim_end().to_owned()
+    fn line(&self, ui: &Ui) -> String {
+        let (plugin, time) = (self.plugin, ui.paint(Style::Dim, &show::short_time(self.time.as_ref())));
+        let (name, message) = (sanitize(&plugin.name), sanitize(plugin.message()));
+        let line = format!("{time}  {:>6}  {}  {name}  {}  {message}", self.revision, plugin.id, self.transition(ui));
+        line.trim_end().to_owned()
     }
 
     fn transition(&self, ui: &Ui) -> String {
-        let painted = |state: ReportedState| ui.paint(words::style(state), words::state(state));
-        let now = words::state_of(self.plugin);
-        let states = match self.before.map(words::state_of) {
+        let painted = |state: ReportedState| ui.paint(show::style(state), &show::state_word(state));
+        let now = show::state_of(self.plugin);
+        let states = match self.before.map(show::state_of) {
             _ if self.kind == "removed" => return ui.paint(Style::Dim, "removed"),
-            Some(before) if before != now => format!("{} -> {}", words::state(before), painted(now)),
+            Some(before) if before != now => format!("{} -> {}", show::state_word(before), painted(now)),
             _ => painted(now),
         };
         let mut remarks = self.remarks();
@@ -225,7 +191,7 @@ impl<'a> Change<'a> {
 
     /// What is still to happen to a plugin that stays in its state.
     fn desire(&self, now: ReportedState) -> Option<&'static str> {
-        let stays = self.before.is_none_or(|before| words::state_of(before) == now);
+        let stays = self.before.is_none_or(|before| show::state_of(before) == now);
         match (self.plugin.active_state(), now) {
             _ if !stays => None,
             (ActiveState::Active, ReportedState::Inactive) => Some("to be started"),
@@ -242,11 +208,11 @@ impl<'a> Change<'a> {
     /// What changed beside the state.
     fn remarks(&self) -> Vec<String> {
         let Some(before) = self.before else { return Vec::new() };
-        let (now, mut remarks) = (self.plugin, package(before, self.plugin));
-        if before.configuration_revision != now.configuration_revision {
-            remarks.push("configured".to_owned());
-        }
-        remarks.extend(health(before, now));
+        let now = self.plugin;
+        let is_configured = before.configuration_revision != now.configuration_revision;
+        let configured = is_configured.then(|| "configured".to_owned());
+        let mut remarks: Vec<String> = package(before, now).into_iter().chain(configured).collect();
+        remarks.extend(health(before, now).into_iter().flatten().flatten());
         let is_asked_anew = before.generation != now.generation && before.active_state() == now.active_state();
         if remarks.is_empty() && is_asked_anew && now.active_state() == ActiveState::Active {
             // An external plugin has a new token then.
@@ -258,37 +224,31 @@ impl<'a> Change<'a> {
 }
 
 /// What happened to its package or manifest.
-fn package(before: &Plugin, now: &Plugin) -> Vec<String> {
-    let version = words::version(&now.version);
-    let what = if before.package_digest != now.package_digest {
-        match before.previous_package_digest == now.package_digest {
-            true => format!("back to the package before: {version}"),
-            false => format!("updated to {version}"),
-        }
-    } else if before.manifest != now.manifest {
-        format!("manifest changed, {version}")
-    } else {
-        return Vec::new();
-    };
-    vec![what]
+fn package(before: &Plugin, now: &Plugin) -> Option<String> {
+    let (version, is_new) = (show::version(&now.version), before.package_digest != now.package_digest);
+    match (is_new, before.previous_package_digest == now.package_digest) {
+        (true, true) => Some(format!("back to the package before: {version}")),
+        (true, false) => Some(format!("updated to {version}")),
+        (false, _) => (before.manifest != now.manifest).then(|| format!("manifest changed, {version}")),
+    }
 }
 
 /// Signs of life, and events that did not get through.
-fn health(before: &Plugin, now: &Plugin) -> Vec<String> {
-    let (Some(before), Some(now)) = (&before.status, &now.status) else { return Vec::new() };
-    let mut remarks = Vec::new();
-    match (before.degraded, now.degraded) {
-        (_, true) => remarks.push("does not answer".to_owned()),
-        (true, false) if before.state == now.state => remarks.push("answers again".to_owned()),
-        _ => {}
-    }
-    if let Some(lost @ 1..) = now.events_dropped.checked_sub(before.events_dropped) {
-        remarks.push(format!("queue overflow: {lost} events lost"));
-    }
-    if let Some(count @ 1..) = now.protocol_faults.checked_sub(before.protocol_faults) {
-        remarks.push(format!("broke the protocol, {count} times: {}", sanitize(now.last_protocol_fault())));
-    }
-    remarks
+fn health(before: &Plugin, now: &Plugin) -> Option<[Option<String>; 3]> {
+    let (before, now) = (before.status.as_ref()?, now.status.as_ref()?);
+    let alive = match (before.degraded, now.degraded) {
+        (_, true) => Some("does not answer".to_owned()),
+        (true, false) if before.state == now.state => Some("answers again".to_owned()),
+        _ => None,
+    };
+    let lost = now.events_dropped.checked_sub(before.events_dropped).filter(|lost| *lost > 0);
+    let faults = now.protocol_faults.checked_sub(before.protocol_faults).filter(|faults| *faults > 0);
+    let last = sanitize(now.last_protocol_fault());
+    Some([
+        alive,
+        lost.map(|lost| format!("queue overflow: {lost} events lost")),
+        faults.map(|count| format!("broke the protocol, {count} times: {last}")),
+    ])
 }
 
 #[cfg(test)]

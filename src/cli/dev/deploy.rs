@@ -13,11 +13,10 @@ use crate::{
     api::v1::{ActiveState, Plugin, PluginMode},
     cli::{
         failure::Failure,
-        install::versions,
+        install::{send_new, send_update, versions},
         lifecycle,
+        lifecycle::{Waiting, going_back_to},
         package::Package,
-        transfer::{send_new, send_update},
-        wait::{Waiting, going_back_to},
     },
 };
 
@@ -78,7 +77,6 @@ async fn overtaken(session: &Session, changes: &mut Changes, digest: &str) {
 }
 
 /// The deployment of one folder.
-#[derive(Debug)]
 pub(super) struct Deployment<'a> {
     session: &'a Session,
     build: Option<&'a str>,
@@ -210,12 +208,14 @@ impl<'a> Deployment<'a> {
     ) -> Result<Plugin, Status> {
         let (api, id, waiting) = (&self.session.api, &before.id, Waiting::default());
         if before.package_digest() != package.digest {
-            let versions = versions(&before.version, package.version().unwrap_or_default());
+            let versions = versions(&before.version, package.version());
             self.session.say(&format!("updating: {versions}"));
             let updated = Box::pin(send_update(api, id, package, waiting)).await?;
             if is_stopped {
                 return Ok(updated);
             }
+        } else if is_stopped {
+            return Ok(before.clone());
         } else if !is_known && before.active_state() == ActiveState::Active {
             // The server started it before this session looked: anew, so that its log is seen from the beginning. If
             // that is refused, starting it says why.

@@ -13,10 +13,11 @@ use super::{Session, changes::Changes, output::follow_states};
 use crate::{
     api::v1::{Plugin, PluginMode},
     cli::{
+        client::in_full,
         external::{register, rotate_token, rpc_url, update_manifest},
         failure::Failure,
         package::{Manifest, remarks},
-        select, usage,
+        usage,
     },
 };
 
@@ -73,7 +74,7 @@ impl External<'_> {
         let (api, object) = (&self.session.api, manifest.to_struct()?);
         let known = match &self.plugin {
             Some(plugin) => Some(plugin.clone()),
-            None => self.session.installed(manifest.id(), PluginMode::External).await?,
+            None => self.session.installed(manifest.id().unwrap_or_default(), PluginMode::External).await?,
         };
         match known {
             Some(plugin) => update_manifest(api, &plugin.id, object).await,
@@ -91,7 +92,7 @@ fn command_of(manifest: &Manifest) -> Vec<String> {
 }
 
 async fn start(session: &Session, plugin: &Plugin, command: &[String]) -> Result<Running, Failure> {
-    let plugin = select::in_full(&session.api, plugin).await;
+    let plugin = in_full(&session.api, plugin).await;
     let plugin = if plugin.token.is_none() { rotate_token(&session.api, &plugin.id).await? } else { plugin };
     let url = rpc_url(session.api.server(), plugin.token());
     let (program, arguments) = command.split_first().ok_or_else(|| {

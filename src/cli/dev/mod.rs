@@ -4,33 +4,34 @@ mod changes;
 mod deploy;
 mod external;
 mod output;
-mod server;
 
-use std::{net::SocketAddr, path::PathBuf, slice};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    slice,
+};
 
 use clap::Args;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    client::Api,
+    client::{Api, with_manifest_id},
     failure::{Exit, Failure},
     in_many_threads, lifecycle,
-    options::{Options, Output},
+    options::{Options, Output, read_token},
     package::{BUILD, Folder, ManifestArg, Package},
-    select::with_manifest_id,
-    signals,
+    serve::{stop_token, stop_with_terminal, with_data_dir},
+    show,
     ui::{Screen, Style, Ui, quoted, sanitize, sanitize_line},
-    words,
 };
 use crate::{
     api::v1::{Plugin, PluginMode},
-    app,
-    config::{Config, Flags},
+    app::{self, Ready},
+    config::{self, Config, Environment, Flags},
     telemetry,
 };
 use changes::Changes;
-use server::{Access, Settings};
 
 /// Run a plugin from its folder, again each time that a file changes
 ///
@@ -72,14 +73,14 @@ impl Dev {
             .canonicalize()
             .map_err(|error| Failure::from(error).about(format_args!("can't find {}", self.dir.display())))?;
         let options = Options { output: Output::Table, ..options };
-        let settings = server::settings(&self.flags, &options, &dir)?;
+        let settings = settings(&self.flags, &options, &dir)?;
         telemetry::install(&settings.config.log, settings.config.log_format, &screen.errors)?;
         in_many_threads(self.develop(dir, settings, options, screen.ui.clone().in_words()))
     }
 
     async fn develop(self, dir: PathBuf, settings: Settings, options: Options, ui: Ui) -> Result<(), Failure> {
-        let stop = signals::stop_token()?;
-        signals::stop_with_terminal(&stop)?;
+        let stop = stop_token()?;
+        stop_with_terminal(&stop)?;
         let (data_dir, manifest) = (settings.config.data_dir.clone(), self.manifest.manifest.clone());
         let session = |home, api| Session { dir, manifest, data_dir, home, api, ui, stop: stop.clone() };
         if self.external && options.server.is_some() {
@@ -134,7 +135,7 @@ impl Dev {
 }
 
 /// What the parts of a session share: its plugin's folder, a server, a screen.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Session {
     /// The plugin's folder.
     dir: PathBuf,
@@ -216,19 +217,14 @@ impl Session {
 
     /// The plugin that has this manifest id. One of the other mode that an earlier session left in the sessions' own data
     /// folder makes room.
-    async fn installed(&self, id: Option<&str>, mode: PluginMode) -> Result<Option<Plugin>, Failure> {
-        let id = id.ok_or_else(|| {
-            Failure::new("the manifest has no id")
-                .hint("give it one of letters, digits and hyphens, like \"my-plugin\"")
-                .exit(Exit::Refused)
-        })?;
+    async fn installed(&self, id: &str, mode: PluginMode) -> Result<Option<Plugin>, Failure> {
         let plugins = with_manifest_id(&self.api, id).await?;
         let (same, other): (Vec<_>, Vec<_>) = plugins.into_iter().partition(|plugin| plugin.mode() == mode);
         for plugin in other {
             if self.home != Home::Own {
                 return Err(self.taken(id, &plugin));
             }
-            let mode = words::mode(plugin.mode());
+            let mode = show::mode(&plugin);
             self.say(&format!("{} is of an earlier session and {mode}: it is removed", plugin.id));
             lifecycle::delete(&self.api, plugin.id).await?;
         }
@@ -236,7 +232,7 @@ impl Session {
     }
 
     fn taken(&self, id: &str, plugin: &Plugin) -> Failure {
-        let (id, mode) = (sanitize(id), words::mode(plugin.mode()));
+        let (id, mode) = (sanitize(id), show::mode(plugin));
         let server = match self.home {
             Home::Elsewhere => String::new(),
             Home::Own | Home::Named => format!(" on `plugd serve --data-dir {}`", quoted(&self.data_dir)),
@@ -244,6 +240,80 @@ impl Session {
         Failure::new(format!("{} has the manifest id {id:?} already, and is {mode}", plugin.id))
             .hint(format!("delete it with `plugd delete {}`{server}, or give this one another id", plugin.id))
             .exit(Exit::Conflict)
+    }
+}
+
+/// Folder of the data of development sessions.
+const DATA_DIR: &str = ".plugd-dev";
+/// The address that is tried first.
+const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+/// What is logged unless somebody says otherwise: what a session tells by itself is not said twice.
+const LOG: &str = "warn,plugd::app::glue=error";
+
+/// The settings of a session.
+#[derive(Debug)]
+struct Settings {
+    config: Config,
+    data_dir: PathBuf,
+    home: Home,
+    /// The usual address, if another program has it.
+    taken: Option<SocketAddr>,
+}
+
+/// The settings of a session: those of `plugd serve`, but with a data folder, a port and a quieter log of its own.
+fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Settings, Failure> {
+    let (environment, mut taken, mut home) = (Environment::of_process::<Config>()?, None, Home::Named);
+    let mut flags = with_data_dir(flags.clone(), options)?;
+    if flags.get("data_dir").is_none() {
+        home = Home::Own;
+        let name = dir.file_name().unwrap_or_default();
+        flags = flags.with("data_dir", Path::new(DATA_DIR).join(name).to_string_lossy());
+    }
+    if flags.get("listen").is_none() && environment.first_of(&["PLUGD_LISTEN", "LISTEN_ADDR"]).is_none() {
+        let is_free = TcpListener::bind(USUAL).is_ok();
+        taken = (!is_free).then_some(USUAL);
+        let address = if is_free { USUAL } else { SocketAddr::new(USUAL.ip(), 0) };
+        flags = flags.with("listen", address.to_string());
+    }
+    if flags.get("log").is_none() && environment.first_of(&["PLUGD_LOG"]).is_none() {
+        flags = flags.with("log", LOG);
+    }
+    let config = config::load(&flags, &environment, None)?;
+    if config.tls_cert.is_some() || config.tls_self_signed {
+        return Err(Failure::new("`plugd dev` serves this machine only and does not encrypt")
+            .hint("leave out --tls-cert, --tls-self-signed and their variables; for a server that encrypts: `plugd serve`, then `plugd install`")
+            .exit(Exit::Usage));
+    }
+    Ok(Settings { data_dir: config.data_dir.clone(), config, home, taken })
+}
+
+/// How a server is reached from this machine.
+#[derive(Debug, Clone)]
+struct Access {
+    address: SocketAddr,
+    /// The administrator's token.
+    token: String,
+}
+
+impl Access {
+    /// How a server that is ready is reached.
+    fn of(ready: Ready, data_dir: &Path) -> Result<Self, Failure> {
+        let mut address = ready.address;
+        if address.ip().is_unspecified() {
+            let is_v4 = address.is_ipv4();
+            address.set_ip(if is_v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        let found = ready.admin_token.map_or_else(|| read_token(data_dir), |token| Ok(token.secret));
+        let token = found.map_err(|error| {
+            Failure::new(format!("can't read admin.token in {}: {error}", data_dir.display()))
+                .hint("remove that folder to begin anew")
+        })?;
+        Ok(Self { address, token })
+    }
+
+    fn options(&self) -> Options {
+        let server = Some(format!("http://{}", self.address));
+        Options { server, token: Some(self.token.clone()), ..Options::default() }
     }
 }
 

@@ -3,18 +3,18 @@
 use std::{
     env,
     path::{Path, absolute},
+    time::SystemTime,
 };
 
-use jiff::Timestamp;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Access, Session};
 use crate::{
-    api::v1::{LogLine, Plugin, StreamLogsRequest, StreamLogsResponse, WatchStateRequest},
+    api::v1::{Plugin, StreamLogsRequest, WatchStateRequest},
     cli::{
         follow::{follow, resume},
-        logs::{Lines, to_wire},
-        ui::{Style, quoted, sanitize, sanitize_line},
+        logs,
+        ui::{Style, quoted, sanitize},
         watch::Printer,
     },
     files::find_program,
@@ -83,7 +83,7 @@ fn commands(Access { address, token }: &Access, id: &str, grpcurl: Option<&str>)
 pub(super) fn follow_states(session: &Session, plugin_ids: Vec<String>) -> AbortOnDropHandle<()> {
     let session = session.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut printer = Printer::new(session.ui.clone()).with_prefix(session.prefix("state", Style::Yellow));
+        let mut printer = Printer::new(session.ui.clone(), session.prefix("state", Style::Yellow));
         let request = WatchStateRequest { plugin_ids, ..WatchStateRequest::default() };
         if let Err(failure) = follow(&session.api, request, &mut printer, &session.stop).await {
             session.complain(&failure);
@@ -94,15 +94,11 @@ pub(super) fn follow_states(session: &Session, plugin_ids: Vec<String>) -> Abort
 /// Prints what a plugin prints from now on, until dropped.
 pub(super) fn follow_log(session: &Session, plugin_id: &str) -> AbortOnDropHandle<()> {
     let (session, plugin_ids) = (session.clone(), vec![plugin_id.to_owned()]);
-    let since_time = Some(to_wire(Timestamp::now()));
+    let since_time = Some(SystemTime::now().into());
     AbortOnDropHandle::new(tokio::spawn(async move {
         let request = StreamLogsRequest { plugin_ids, since_time, follow: true, ..StreamLogsRequest::default() };
-        let prefix = session.prefix("log", Style::Green);
-        let mut print =
-            |_: &StreamLogsResponse, line: &LogLine| session.ui.line(&format!("{prefix}{}", sanitize_line(&line.text)));
-        let note = |text: &str| session.say(text);
-        let mut lines = Lines::new(request, &mut print, &note);
-        if let Err(failure) = resume(&session.api, &mut lines, &session.stop).await {
+        let printer = logs::Printer::with_prefix(session.ui.clone(), session.prefix("log", Style::Green));
+        if let Err(failure) = resume(&session.api, &mut logs::Lines::new(request, printer), &session.stop).await {
             session.complain(&failure);
         }
     }))

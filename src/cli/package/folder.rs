@@ -9,18 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ignore::{
-    Match,
-    gitignore::{Gitignore, GitignoreBuilder},
-};
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use indicatif::HumanBytes;
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
-use super::manifest::{MANIFEST, Manifest, YAML};
+use super::{MANIFEST, Manifest, YAML, text, unreadable};
 use crate::{
     cli::{
         failure::{Exit, Failure},
-        file::{text, unreadable},
         ui::first_few,
     },
     domain::package::{LIMITS, reserved},
@@ -63,14 +59,10 @@ pub(in crate::cli) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// The manifest is written by itself, and in JSON only.
-    fn is_manifest(&self, path: &Path) -> bool {
+    /// Whether this is no part of the plugin, or its manifest: that is written by itself, and in JSON only.
+    fn excepts(&self, path: &Path) -> bool {
         [MANIFEST].iter().chain(&YAML).any(|name| path == self.dir.join(name))
-            || self.manifest.is_some_and(|manifest| is_same(path, manifest))
-    }
-
-    fn is_excepted(&self, path: &Path) -> bool {
-        self.except.iter().any(|other| is_same(path, other))
+            || self.except.iter().map(PathBuf::as_path).chain(self.manifest).any(|other| is_same(path, other))
     }
 }
 
@@ -102,20 +94,15 @@ impl Ignored {
         Ok(Self { dir: dir.to_owned(), patterns })
     }
 
-    /// Is this left out, of a folder that is not itself left out?
+    /// Whether this is left out, of a folder that is not itself left out.
     fn has(&self, path: &Path, is_dir: bool) -> bool {
-        self.patterns.matched(self.within(path), is_dir).is_ignore()
+        self.patterns.matched(path, is_dir).is_ignore()
     }
 
-    /// Is this left out, or a folder that it is in?
+    /// Whether this is left out, or a folder that it is in.
     pub(in crate::cli) fn covers(&self, path: &Path) -> bool {
-        let within = self.within(path);
-        let covered = |path: &Path| self.patterns.matched_path_or_any_parents(path, path.is_dir());
-        within.is_relative() && matches!(covered(within), Match::Ignore(_))
-    }
-
-    fn within<'a>(&self, path: &'a Path) -> &'a Path {
-        path.strip_prefix(&self.dir).unwrap_or(path)
+        let covered = |within| self.patterns.matched_path_or_any_parents(within, path.is_dir()).is_ignore();
+        path.strip_prefix(&self.dir).is_ok_and(covered)
     }
 }
 
@@ -153,7 +140,7 @@ impl Contents {
         contents.files.sort();
         contents.left_out.sort();
         contents.links.sort();
-        check(&contents.files)?;
+        check_size(&contents.files)?;
         Ok(contents)
     }
 
@@ -162,7 +149,7 @@ impl Contents {
         for entry in read().map_err(|error| unreadable(dir, error))? {
             let path = entry.path();
             let kind = entry.file_type().map_err(|error| unreadable(&path, error))?;
-            if folder.is_manifest(&path) || folder.is_excepted(&path) {
+            if folder.excepts(&path) {
                 continue;
             }
             let name = name_of(folder.dir, &path)?;
@@ -241,7 +228,7 @@ fn add(archive: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, contents: &[u8], mo
 }
 
 /// Refuses files that are more or larger than a server takes, with the folders that hold the most and what to do.
-fn check(files: &[File]) -> Result<(), Failure> {
+fn check_size(files: &[File]) -> Result<(), Failure> {
     // And the manifest.
     let count = files.len() + 1;
     if count > LIMITS.files {
@@ -293,15 +280,14 @@ fn in_bytes(size: u64) -> String {
 }
 
 fn refusal(what: String, files: &[File]) -> Failure {
-    let remedy = "name what the plugin does not need to run in .plugdignore, a pattern a line as in a .gitignore";
-    let has_modules = files.iter().any(|file| module(&file.name).is_some());
-    let before = match has_modules {
-        true => {
-            "`npm install --omit=dev` leaves out what only building needs, and a bundler makes one file of it all; or "
-        }
-        false => "",
-    };
-    Failure::new(what).hint(format!("{before}{remedy}")).exit(Exit::Refused)
+    let mut remedy =
+        "name what the plugin does not need to run in .plugdignore, a pattern a line as in a .gitignore".to_owned();
+    if files.iter().any(|file| module(&file.name).is_some()) {
+        let npm =
+            "`npm install --omit=dev` leaves out what only building needs, and a bundler makes one file of it all";
+        remedy = format!("{npm}; or {remedy}");
+    }
+    Failure::new(what).hint(remedy).exit(Exit::Refused)
 }
 
 /// The package of `node_modules` that a file belongs to: `a`, or `@scope/a`.

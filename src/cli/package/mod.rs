@@ -1,26 +1,27 @@
 //! Packages: made of folders, read, checked. `plugd package` and `plugd validate`.
 
 mod folder;
-mod manifest;
 mod remarks;
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 use clap::Args;
-use serde_json::{Value, json};
+use prost_types::Struct;
+use serde_json::{Map, Value, json};
 
 use self::folder::{Contents, too_large_archive};
 use super::{
     failure::{Exit, Failure},
-    file::{self, unreadable},
     ui::{Ui, first_few, quoted, sanitize},
     usage,
 };
 use crate::{
+    api::json::to_struct,
     domain::{
         self,
         events::EventCatalog,
@@ -31,7 +32,6 @@ use crate::{
 
 pub(super) use self::{
     folder::{Folder, Ignored, PLUGDIGNORE},
-    manifest::{MANIFEST, Manifest, YAML},
     remarks::{BUILD, of_manifest as remarks},
 };
 
@@ -68,7 +68,7 @@ impl Package {
             return Err(usage(format!("--manifest is for folders, and {} is a file", path.display())));
         }
         let bytes = files::read(path, MAX_ARCHIVE).map_err(|error| match error.kind() {
-            io::ErrorKind::FileTooLarge => too_large_archive(path),
+            ErrorKind::FileTooLarge => too_large_archive(path),
             _ => unreadable(path, error),
         })?;
         Ok(Self::of_bytes(bytes.into())?)
@@ -102,12 +102,12 @@ impl Package {
         Ok(Self { bytes, digest, read, remarks, left_out: Vec::new() })
     }
 
-    pub(super) fn manifest_id(&self) -> Option<&str> {
-        Some(self.read.manifest.id.as_str())
+    pub(super) fn manifest_id(&self) -> &str {
+        &self.read.manifest.id
     }
 
-    pub(super) fn version(&self) -> Option<&str> {
-        Some(&self.read.manifest.version)
+    pub(super) fn version(&self) -> &str {
+        &self.read.manifest.version
     }
 
     /// What is left out by a pattern, and how to have it.
@@ -156,7 +156,7 @@ impl Pack {
         if path == Path::new("-") {
             return Ok(ui.raw(&package.bytes)?);
         }
-        file::write(&path, &package.bytes, self.force)?;
+        write(&path, &package.bytes, self.force)?;
         let size = package.bytes.len();
         let about = json!({"file": path, "size": size, "digest": package.digest, "left_out": package.left_out});
         Ok(ui.json_or(|| about, || format!("{} ({size} bytes)", path.display()))?)
@@ -230,6 +230,111 @@ fn no_package(path: &Path) -> Failure {
             quoted(path)
         ))
         .exit(Exit::Refused)
+}
+
+/// The manifest's file in a package.
+pub(super) const MANIFEST: &str = "manifest.json";
+/// Its names in YAML, which becomes JSON in the package (CONTRACT 5.1).
+pub(super) const YAML: [&str; 2] = ["manifest.yaml", "manifest.yml"];
+
+/// A manifest, whatever is in it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Manifest {
+    /// Its file.
+    path: PathBuf,
+    /// It as an object.
+    pub(super) object: Map<String, Value>,
+    /// It as it stands in a package.
+    json: Vec<u8>,
+}
+
+impl Manifest {
+    /// The manifest of a folder: the one named, else the only one that is there.
+    pub(super) fn of_folder(dir: &Path, named: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(path) = named {
+            return Self::read(path);
+        }
+        let candidates = [MANIFEST].iter().chain(&YAML).map(|name| dir.join(name));
+        let found = candidates.filter(|path| path.is_file()).map(|path| Self::read(&path));
+        let mut found = found.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let first = found.next().ok_or_else(|| missing(dir))?;
+        match found.find(|other| other.object != first.object) {
+            Some(other) => Err(several(&first, &other)),
+            None => Ok(first),
+        }
+    }
+
+    /// Reads a manifest; by its name it is YAML or JSON.
+    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+        let text = text(path)?;
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let value = match is_yaml {
+            true => serde_saphyr::from_str(&text).map_err(|error| format!("it is not YAML: {error}")),
+            false => serde_json::from_str(&text).map_err(|error| format!("it is not JSON: {error}")),
+        };
+        let object = match value {
+            Ok(Value::Object(object)) => object,
+            Ok(_) => return Err(invalid(path, "it is not an object")),
+            Err(why) => return Err(invalid(path, &why)),
+        };
+        let json = if is_yaml { format!("{:#}\n", Value::Object(object.clone())) } else { text };
+        Ok(Self { path: path.to_owned(), object, json: json.into_bytes() })
+    }
+
+    /// The plugin's own id, if it has one that is a text.
+    pub(super) fn id(&self) -> Option<&str> {
+        self.object.get("id")?.as_str()
+    }
+
+    /// For the API, which does not carry every number.
+    pub(super) fn to_struct(&self) -> Result<Struct, Failure> {
+        to_struct(&self.object).map_err(|error| invalid(&self.path, &error.to_string()))
+    }
+}
+
+fn invalid(path: &Path, why: &str) -> Failure {
+    Failure::new(format!("{} is no manifest: {why}", path.display()))
+        .hint("`plugd new DIR` writes one to begin with")
+        .exit(Exit::Refused)
+}
+
+fn missing(dir: &Path) -> Failure {
+    Failure::new(format!("there is no {MANIFEST} or {} in {}", YAML[0], dir.display()))
+        .hint("give the folder that holds the manifest, or the manifest with --manifest; `plugd new DIR` makes one")
+        .exit(Exit::NotFound)
+}
+
+fn several(one: &Manifest, other: &Manifest) -> Failure {
+    Failure::new(format!("{} and {} say different things", one.path.display(), other.path.display()))
+        .hint("remove one of them, or say with --manifest which one counts")
+        .exit(Exit::Conflict)
+}
+
+/// The text of a file of the user's.
+pub(super) fn text(path: &Path) -> Result<String, Failure> {
+    files::read_text(path, files::MAX_TEXT).map_err(|error| unreadable(path, error))
+}
+
+/// A file or folder can't be read.
+pub(super) fn unreadable(path: &Path, error: io::Error) -> Failure {
+    Failure::from(error).about(format_args!("can't read {}", path.display()))
+}
+
+/// Writes a file; one that is there is only replaced by force.
+pub(super) fn write(path: &Path, bytes: &[u8], is_forced: bool) -> Result<(), Failure> {
+    let new = || OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes);
+    let written = if is_forced { fs::write(path, bytes) } else { new() };
+    written.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => exists(path),
+        _ => Failure::from(error).about(format_args!("can't write {}", path.display())),
+    })
+}
+
+/// What is to be written is there already.
+pub(super) fn exists(path: &Path) -> Failure {
+    Failure::new(format!("{} is there already", path.display()))
+        .hint("name another one, or replace it with --force")
+        .exit(Exit::Conflict)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{env, io::Read, path::Path};
 
 use serde_json::{Map, Value, json};
 
-use super::manifest::MANIFEST;
+use super::MANIFEST;
 use crate::{
     cli::ui::{did_you_mean, first_few},
     domain::{

@@ -83,12 +83,15 @@ fn frame(revision: u64, frame: Frame) -> WatchStateResponse {
     WatchStateResponse { cursor: Some(format!("e:{revision}")), frame: Some(frame) }
 }
 
+/// Without a cursor, as before a snapshot.
 pub(in crate::cli) fn opened(revision: u64) -> WatchStateResponse {
-    frame(revision, Frame::Opened(Opened { head_revision: revision, compact_revision: 0 }))
+    let opened = Frame::Opened(Opened { head_revision: revision, compact_revision: 0 });
+    WatchStateResponse { cursor: None, ..frame(revision, opened) }
 }
 
 pub(in crate::cli) fn snapshot(revision: u64, plugins: impl IntoIterator<Item = Plugin>) -> WatchStateResponse {
-    frame(revision, Frame::Snapshot(SnapshotChunk { plugins: plugins.into_iter().collect() }))
+    let chunk = Frame::Snapshot(SnapshotChunk { plugins: plugins.into_iter().collect() });
+    WatchStateResponse { cursor: None, ..frame(revision, chunk) }
 }
 
 pub(in crate::cli) fn end(revision: u64) -> WatchStateResponse {
@@ -231,7 +234,7 @@ impl PluginService for Service {
         state.pages += 1;
         let page: usize = request.get_ref().page_token.parse().unwrap_or_default();
         let wanted = request.get_ref().manifest_id();
-        let is_wanted = |plugin: &&Plugin| wanted.is_empty() || crate::cli::words::manifest_id(plugin) == Some(wanted);
+        let is_wanted = |plugin: &&Plugin| wanted.is_empty() || crate::cli::show::manifest_id(plugin) == Some(wanted);
         let plugins: Vec<Plugin> = state.plugins.iter().filter(is_wanted).cloned().collect();
         let next_page_token = if page + 1 < plugins.len() { (page + 1).to_string() } else { String::new() };
         let plugins = plugins.get(page).cloned().into_iter().collect();

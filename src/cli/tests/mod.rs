@@ -16,9 +16,9 @@ use super::{
     failure::{Exit, Failure},
     in_many_threads,
     options::Options,
-    run_client,
+    run_client, show,
     ui::tests::{Printed, mk_ui},
-    usage, words,
+    usage,
 };
 use crate::api::v1::{GetPluginRequest, PluginEvent, ReportedState as State, plugin_event::Kind};
 use fake::{Fake, mk_plugin, mk_status};
@@ -83,7 +83,7 @@ async fn json_is_the_stable_shape() {
     fake.set_plugins([plugin.clone()]);
     let (printed, done) = run(&fake.url, &["get", "greeter", "-o", "json"]).await;
     done.unwrap();
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), words::plugin(&plugin));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap(), show::plugin_json(&plugin));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::{
     fake::{self, Fake, mk_plugin, mk_status_with},
     fs, run,
 };
-use crate::{api::v1::Plugin, cli::file};
+use crate::{api::v1::Plugin, cli::package};
 
 fn failed(stage: &str) -> Status {
     let more = [("stage", stage), ("plugin_id", ID)].map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -147,9 +147,9 @@ fn a_development_session_does_not_offer_what_it_refuses() {
 fn a_file_that_is_there_is_replaced_by_force_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    file::write(&path, b"one", false).unwrap();
-    assert_eq!(file::write(&path, b"two", false).unwrap_err().exit, Exit::Conflict);
+    package::write(&path, b"one", false).unwrap();
+    assert_eq!(package::write(&path, b"two", false).unwrap_err().exit, Exit::Conflict);
     assert_eq!(fs::read(&path).unwrap(), b"one");
-    file::write(&path, b"two", true).unwrap();
+    package::write(&path, b"two", true).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"two");
 }

@@ -2,9 +2,10 @@ use super::*;
 
 #[test]
 fn a_token_whose_time_is_up_is_marked() {
-    let at = |seconds| expiry(Some(&Timestamp { seconds, nanos: 0 }), 60);
+    let mk = |seconds| prost_types::Timestamp { seconds, nanos: 0 };
+    let at = |seconds| expiry(&AccessToken { expire_time: Some(mk(seconds)), ..AccessToken::default() }, 60);
     assert_eq!((at(60).as_str(), at(61).as_str()), ("1970-01-01T00:01:00Z (expired)", "1970-01-01T00:01:01Z"));
-    assert_eq!(expiry(None, 60), "never");
+    assert_eq!(expiry(&AccessToken::default(), 60), "never");
 }
 
 #[test]

@@ -89,17 +89,6 @@ fn columns_are_aligned_by_what_is_seen() {
 }
 
 #[test]
-fn what_follows_is_aligned_with_what_was_printed() {
-    let (ui, printed) = mk_ui(Output::Table);
-    let mut table = Table::new(&["ID", "NAME"]);
-    table.row(["22222".into(), "x".into()]);
-    table.print(&ui).unwrap();
-    table.row(["1".into(), "y".into()]);
-    table.print(&ui).unwrap();
-    assert_eq!(printed.text(), "ID     NAME\n22222  x\n1      y\n");
-}
-
-#[test]
 fn colour_does_not_count_as_width() {
     let printed = Printed::default();
     let ui = Ui::new(printed.clone(), io::sink(), Output::Table, true);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::v1::{ActiveState, PluginMode};
 
 #[test]
 fn the_json_of_a_plugin_is_stable() {
@@ -31,7 +32,7 @@ fn the_json_of_a_plugin_is_stable() {
             "degraded": false, "events_dropped": 0, "protocol_faults": 0, "last_protocol_fault": null,
         },
     });
-    assert_eq!(plugin(&message), expected);
+    assert_eq!(plugin_json(&message), expected);
     message.token = Some("sdprt_x".to_owned());
-    assert_eq!(plugin(&message)["token"], "sdprt_x");
+    assert_eq!(plugin_json(&message)["token"], "sdprt_x");
 }
