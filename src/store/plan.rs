@@ -78,7 +78,11 @@ impl Records {
     }
 
     fn remove(&mut self, id: PluginId) {
-        if let Some(request) = self.plugins.remove(&id).and_then(|record| record.plugin.request.clone()) {
+        let Some(record) = self.plugins.remove(&id) else { return };
+        if let Some(request) = &record.plugin.request
+            && self.requests.get(&request.id) == Some(&id)
+        {
+            // Otherwise it is the name of another plugin by now, installed in the same transaction.
             self.requests.remove(&request.id);
         }
     }

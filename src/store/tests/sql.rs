@@ -62,3 +62,16 @@ async fn the_same_request_installs_one_plugin() {
     fixture.store.remove(mk_id(1)).await.unwrap();
     assert_eq!(fixture.store.install(other).await.unwrap().id, mk_id(2), "nothing is left of the first");
 }
+
+#[tokio::test]
+async fn a_request_is_known_though_the_plugin_that_it_installed_before_went_in_the_same_transaction() {
+    let fixture = Fixture::new().await;
+    let request = mk_plugin(1).request;
+    let mk = |number| Plugin { request: request.clone(), ..mk_plugin(number) };
+    fixture.store.install(mk(1)).await.unwrap();
+    for number in 1..30 {
+        let change = tokio::join!(fixture.store.remove(mk_id(number)), fixture.store.install(mk(number + 1)));
+        assert_eq!((change.0.unwrap().id, change.1.unwrap().id), (mk_id(number), mk_id(number + 1)));
+        assert_eq!(fixture.store.install(mk(100)).await.unwrap().id, mk_id(number + 1), "a retry");
+    }
+}
