@@ -61,9 +61,9 @@ impl Folder {
 fn a_setting_that_lacks_another_says_which() {
     let path = || Some(PathBuf::from("x"));
     let message = |files: Result<Option<Files>>| files.unwrap_err().to_string();
-    assert_eq!(message(Files::of(path(), None, None)), "tls_cert needs tls_key");
-    assert_eq!(message(Files::of(None, path(), None)), "tls_key needs tls_cert");
-    assert_eq!(message(Files::of(None, None, path())), "tls_client_ca needs tls_cert");
+    assert_eq!(message(Files::of(path(), None, None)), "--tls-cert needs --tls-key");
+    assert_eq!(message(Files::of(None, path(), None)), "--tls-key needs --tls-cert");
+    assert_eq!(message(Files::of(None, None, path())), "--tls-client-ca needs --tls-cert");
     assert_eq!(Files::of(None, None, None).unwrap(), None);
 }
 
