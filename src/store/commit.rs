@@ -2,19 +2,19 @@
 
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel,
-    Iterable, PrimaryKeyToColumn, QueryFilter, UpdateMany,
+    ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel, Iterable,
+    PrimaryKeyToColumn, QueryFilter, UpdateMany,
     sea_query::{Expr, OnConflict},
 };
 
 use super::{
     StoreError,
-    entity::{self, configuration, journal, manifest, plugin, store},
+    entity::{self, configuration, journal, manifest, plugin, store, unlisted},
     lease::Lease,
     plan::Plan,
     rows::{signed, unsigned},
 };
-use crate::domain::{Digest, PluginId};
+use crate::domain::Digest;
 
 /// Rows in one statement: more parameters than these take are not allowed everywhere.
 const ROWS: usize = 256;
@@ -28,10 +28,10 @@ pub(super) async fn execute(lease: &Lease, plan: &Plan) -> Result<(), StoreError
     remove(&transaction, plan).await?;
     write::<manifest::Entity>(&transaction, plan.manifests.iter().map(manifest_row), BODIES).await?;
     write::<configuration::Entity>(&transaction, plan.configurations.values().cloned(), BODIES).await?;
+    write::<unlisted::Entity>(&transaction, unlisted_rows(plan), ROWS).await?;
     write::<journal::Entity>(&transaction, plan.journal.iter().cloned(), ROWS).await?;
     write::<plugin::Entity>(&transaction, plan.plugins.values().cloned(), ROWS).await?;
     retire_manifests(&transaction, plan).await?;
-    retire_configurations(&transaction, plan).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -71,6 +71,15 @@ fn manifest_row((digest, body): (&Digest, &String)) -> manifest::Model {
     manifest::Model { digest: *digest, body: body.clone(), retired: None }
 }
 
+fn unlisted_rows(plan: &Plan) -> impl Iterator<Item = unlisted::Model> {
+    let since = signed(plan.head());
+    plan.unlisted_configurations.iter().map(move |(id, newest)| unlisted::Model {
+        plugin_id: *id,
+        newest: *newest,
+        since,
+    })
+}
+
 /// Writes rows, in place of those with the same keys.
 async fn write<E>(
     db: &DatabaseTransaction,
@@ -100,22 +109,6 @@ async fn retire_manifests(db: &DatabaseTransaction, plan: &Plan) -> Result<(), D
     let retired = manifest::ActiveModel { retired: Set(Some(signed(plan.head()))), ..Default::default() };
     let digests = manifest::Column::Digest.is_in(plan.retired_manifests.iter().copied());
     manifest::Entity::update_many().set(retired).filter(digests).exec(db).await?;
-    Ok(())
-}
-
-/// Marks the configurations that are not listed any more. The journal may need them yet.
-async fn retire_configurations(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
-    if plan.retired_configurations.is_empty() {
-        return Ok(());
-    }
-    let of_one = |(id, newest): (&PluginId, &i64)| {
-        let of_plugin = Condition::all().add(configuration::Column::PluginId.eq(*id));
-        of_plugin.add(configuration::Column::Revision.lte(*newest))
-    };
-    let of_all = plan.retired_configurations.iter().map(of_one).fold(Condition::any(), Condition::add);
-    let retired = configuration::ActiveModel { retired: Set(Some(signed(plan.head()))), ..Default::default() };
-    let is_listed = configuration::Column::Retired.is_null();
-    configuration::Entity::update_many().set(retired).filter(is_listed).filter(of_all).exec(db).await?;
     Ok(())
 }
 

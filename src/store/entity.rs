@@ -164,8 +164,29 @@ pub mod configuration {
         pub body: String,
         pub author: String,
         pub created: DateTimeUtc,
-        /// The revision of the store that was the last to use it, once it is no longer among those that are listed.
-        pub retired: Option<i64>,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Configurations that are not listed any more, and may be needed by the journal yet. They are not marked themselves: each
+/// may have a MiB, which would be written once more.
+pub mod unlisted {
+    use sea_orm::entity::prelude::*;
+
+    use crate::domain::PluginId;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "unlisted_configuration")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub plugin_id: PluginId,
+        /// The newest of them; those before it are not listed either.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub newest: i64,
+        /// The revision of the store with which that was so. Once the journal has forgotten it, nobody needs them.
+        pub since: i64,
     }
 
     impl ActiveModelBehavior for ActiveModel {}

@@ -15,7 +15,7 @@ use sea_orm_migration::{
 
 use super::{
     StoreError,
-    entity::{access_token, configuration, journal, manifest, plugin, store},
+    entity::{access_token, configuration, journal, manifest, plugin, store, unlisted},
 };
 
 /// Bytes of a SHA-256.
@@ -59,17 +59,13 @@ impl sea_orm_migration::MigrationName for Initial {
 #[async_trait::async_trait]
 impl MigrationTrait for Initial {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in [store(), manifest(), plugin(), configuration(), journal(), access_token()] {
+        for table in [store(), manifest(), plugin(), configuration(), unlisted(), journal(), access_token()] {
             manager.create_table(table).await?;
         }
         // For the compaction.
         let retired =
             Index::create().name("manifest_retired").table(manifest::Entity).col(manifest::Column::Retired).take();
-        manager.create_index(retired).await?;
-        let column = configuration::Column::Retired;
-        manager
-            .create_index(Index::create().name("configuration_retired").table(configuration::Entity).col(column).take())
-            .await
+        manager.create_index(retired).await
     }
 
     /// A half-made schema could not be used.
@@ -155,8 +151,18 @@ fn configuration() -> TableCreateStatement {
         .col(text(Column::Body))
         .col(text(Column::Author))
         .col(time(Column::Created))
-        .col(big_integer_null(Column::Retired))
         .primary_key(Index::create().col(Column::PluginId).col(Column::Revision))
+        .take()
+}
+
+fn unlisted() -> TableCreateStatement {
+    use unlisted::Column;
+    Table::create()
+        .table(unlisted::Entity)
+        .col(string(Column::PluginId))
+        .col(big_integer(Column::Newest))
+        .col(big_integer(Column::Since))
+        .primary_key(Index::create().col(Column::PluginId).col(Column::Newest))
         .take()
 }
 

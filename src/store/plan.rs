@@ -110,7 +110,7 @@ pub(super) struct Plan {
     pub(super) plugins: HashMap<PluginId, plugin::Model>,
     pub(super) configurations: HashMap<(PluginId, i64), configuration::Model>,
     /// Plugins with the newest of their configurations that is not listed any more.
-    pub(super) retired_configurations: HashMap<PluginId, i64>,
+    pub(super) unlisted_configurations: HashMap<PluginId, i64>,
     pub(super) manifests: HashMap<Digest, String>,
     /// Manifests that a plugin has stopped using.
     pub(super) retired_manifests: HashSet<Digest>,
@@ -137,7 +137,7 @@ impl Plan {
             journal: Vec::new(),
             plugins: HashMap::new(),
             configurations: HashMap::new(),
-            retired_configurations: HashMap::new(),
+            unlisted_configurations: HashMap::new(),
             manifests: HashMap::new(),
             retired_manifests: HashSet::new(),
         }
@@ -304,11 +304,10 @@ impl Plan {
             body: serde_json::to_string(&desired.configuration).map_err(not_json)?,
             author: plain(&author),
             created: to_column(self.time),
-            retired: None,
         };
         self.configurations.insert((id, revision), row);
         if revision > HISTORY {
-            self.retired_configurations.insert(id, revision - HISTORY);
+            self.unlisted_configurations.insert(id, revision - HISTORY);
         }
         Ok(())
     }
@@ -318,7 +317,7 @@ impl Plan {
         let is_retired = |digest: &Digest| is_removal || after.manifests().all(|needed| needed != *digest);
         self.retired_manifests.extend(before.manifests().filter(is_retired));
         if is_removal {
-            self.retired_configurations.insert(after.plugin.id, i64::MAX);
+            self.unlisted_configurations.insert(after.plugin.id, i64::MAX);
         }
     }
 }

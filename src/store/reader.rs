@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     StoreError, commit,
-    entity::{configuration, journal},
+    entity::{configuration, journal, unlisted},
     error::unavailable,
     rows::{self, from_column, signed, unsigned},
     writer::within,
@@ -155,7 +155,9 @@ pub(super) async fn configurations(
     limit: u64,
 ) -> Result<Vec<ConfigurationRevision>, StoreError> {
     use configuration::{Column, Entity};
-    let mut query = Entity::find().filter(Column::PluginId.eq(id)).filter(Column::Retired.is_null());
+    let unlisted = unlisted::Entity::find().filter(unlisted::Column::PluginId.eq(id));
+    let unlisted = unlisted.order_by_desc(unlisted::Column::Newest).one(&db).await?.map_or(0, |row| row.newest);
+    let mut query = Entity::find().filter(Column::PluginId.eq(id)).filter(Column::Revision.gt(unlisted));
     if let Some(before) = before {
         query = query.filter(Column::Revision.lt(signed(before)));
     }

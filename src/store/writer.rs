@@ -224,12 +224,12 @@ impl Writer {
         let Some(upto) = due else { return };
         let work = async {
             lease.location().check_with_reserve().await?;
-            compaction::compact(lease, upto).await
+            compaction::compact(lease, upto, self.pace.configurations()).await
         };
         let done = within(work).await;
-        self.pace.learn(done.is_ok());
+        self.pace.learn(done.as_ref().ok().copied());
         match done {
-            Ok(()) => self.start.compacted.store(upto, Ordering::Relaxed),
+            Ok(_) => self.start.compacted.store(upto, Ordering::Relaxed),
             Err(error) => {
                 tracing::warn!(%error, "old revisions could not be forgotten yet");
                 self.renew_connection().await;

@@ -1,11 +1,15 @@
 use std::collections::HashSet;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait};
+use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter};
 
 use super::*;
 use crate::{
     domain::Reason,
-    store::entity::{configuration, journal as revisions_kept, manifest},
+    store::{
+        compaction,
+        entity::{configuration, journal as revisions_kept, manifest, unlisted},
+        lease::Lease,
+    },
 };
 
 async fn connection(fixture: &Fixture) -> DatabaseConnection {
@@ -142,19 +146,19 @@ async fn configurations_stay_while_the_journal_needs_them_and_go_with_the_plugin
     assert_eq!(greetings(&db).await, ["other"].map(str::to_owned).into());
 }
 
-/// Lets every deletion of a row of the journal fail.
-async fn forbid_to_forget(fixture: &Fixture) -> DatabaseConnection {
+/// Lets every change of this kind of a row of this table fail.
+async fn forbid(fixture: &Fixture, change: &str, table: &str) -> DatabaseConnection {
     let db = fixture.place.connection().await;
-    let statements: &[&str] = match &fixture.place {
-        Place::File(_) => {
-            &["CREATE TRIGGER kept BEFORE DELETE ON journal BEGIN SELECT RAISE(ABORT, 'it is kept'); END"]
-        }
-        Place::Server(_) => &[
-            "CREATE FUNCTION keep() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'it is kept'; END $$ LANGUAGE plpgsql",
-            "CREATE TRIGGER kept BEFORE DELETE ON journal FOR EACH ROW EXECUTE FUNCTION keep()",
+    let trigger = format!("CREATE TRIGGER kept BEFORE {change} ON {table}");
+    let statements = match &fixture.place {
+        Place::File(_) => vec![format!("{trigger} BEGIN SELECT RAISE(ABORT, 'it is kept'); END")],
+        Place::Server(_) => vec![
+            "CREATE FUNCTION keep() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'it is kept'; END $$ LANGUAGE plpgsql"
+                .to_owned(),
+            format!("{trigger} FOR EACH ROW EXECUTE FUNCTION keep()"),
         ],
     };
-    for statement in statements {
+    for statement in &statements {
         db.execute_unprepared(statement).await.unwrap();
     }
     db
@@ -165,7 +169,7 @@ async fn forbid_to_forget(fixture: &Fixture) -> DatabaseConnection {
 async fn a_change_is_stored_though_old_revisions_can_not_be_forgotten() {
     let fixture = Fixture::keeping(5).await;
     fixture.store.install(mk_plugin(0)).await.unwrap();
-    let db = forbid_to_forget(&fixture).await;
+    let db = forbid(&fixture, "DELETE", "journal").await;
     for number in 1..=20 {
         fixture.store.install(mk_plugin(number)).await.unwrap();
     }
@@ -180,4 +184,34 @@ async fn a_change_is_stored_though_old_revisions_can_not_be_forgotten() {
         }
     };
     tokio::time::timeout(PATIENCE, forgotten).await.expect("they are forgotten later");
+}
+
+/// Each may have a MiB: a change must not write them all once more, nor one transaction delete them all.
+#[tokio::test]
+async fn many_configurations_go_a_few_at_a_time_and_are_not_written_again_for_that() {
+    let fixture = Fixture::new().await;
+    let db = forbid(&fixture, "UPDATE", "configuration").await;
+    for number in [1, 2] {
+        fixture.store.install(mk_plugin(number)).await.unwrap();
+    }
+    for revision in 4..150 {
+        let desired = Desired { configuration_revision: revision, ..mk_plugin(1).desired };
+        fixture.store.desire(mk_id(1), desired, "somebody").await.unwrap();
+    }
+    let listed = fixture.store.configuration_revisions(mk_id(1), None, 200).await.unwrap();
+    assert_eq!((listed.len(), listed[0].revision, listed[99].revision), (100, 149, 50));
+    fixture.store.remove(mk_id(1)).await.unwrap();
+    let place = fixture.place.clone();
+    fixture.store.close().await.unwrap();
+
+    let lease = Lease::open(place.address()).await.unwrap();
+    let head = lease.acquire().await.unwrap().head;
+    let of_plugin = || configuration::Entity::find().filter(configuration::Column::PluginId.eq(mk_id(1)));
+    let upto = u64::try_from(head).unwrap();
+    for (is_behind, left) in [(true, 47), (false, 0), (false, 0)] {
+        assert_eq!(compaction::compact(&lease, upto, 100).await.unwrap(), is_behind);
+        assert_eq!(of_plugin().count(&db).await.unwrap(), left);
+    }
+    assert_eq!(unlisted::Entity::find().count(&db).await.unwrap(), 0);
+    lease.release().await.unwrap();
 }
