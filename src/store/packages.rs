@@ -164,9 +164,16 @@ impl PackageStore {
     async fn try_to_sweep(&self, age: Duration, needed: impl FnOnce() -> Option<HashSet<Digest>>) -> Result<()> {
         let old = self.on_disk(move |folder| list(folder, age).map_err(|error| hide("listed", &error))).await?;
         let mut deletion = self.begin_deletion(old);
-        let Some(needed) = needed() else { return Ok(()) };
+        let Some(needed) = needed() else {
+            tracing::info!("no packages are deleted while a record can't be read or the database is away");
+            return Ok(());
+        };
         deletion.spare(&needed);
-        self.on_disk(move |folder| deletion.carry_out(folder, age).map_err(|error| hide("deleted", &error))).await
+        self.on_disk(move |folder| {
+            deletion.carry_out(folder, age);
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until nobody deletes the package.
@@ -206,15 +213,10 @@ impl Deletion {
     }
 
     /// One that was uploaded since it was looked at is young again. Blocking.
-    fn carry_out(self, folder: &Path, age: Duration) -> io::Result<()> {
+    fn carry_out(self, folder: &Path, age: Duration) {
         for digest in &self.digests {
-            let path = path_in(folder, *digest);
-            if is_old(fs::metadata(&path), age)? {
-                tracing::debug!(%digest, "a package that nobody needs is deleted");
-                fs::remove_file(path)?;
-            }
+            remove_if_old(&path_in(folder, *digest), age);
         }
-        Ok(())
     }
 }
 
@@ -258,14 +260,22 @@ fn list(folder: &Path, age: Duration) -> io::Result<Vec<Digest>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        match name.to_str().and_then(digest_named) {
+        match entry.file_name().to_str().and_then(digest_named) {
             Some(digest) if is_old(entry.metadata(), age)? => found.push(digest),
-            None if is_unfinished(&entry) && is_old(entry.metadata(), age)? => fs::remove_file(entry.path())?,
+            None if is_unfinished(&entry) => remove_if_old(&entry.path(), age),
             _ => {}
         }
     }
     Ok(found)
+}
+
+/// One that can't be deleted keeps no other from it. Blocking.
+fn remove_if_old(path: &Path, age: Duration) {
+    let removed =
+        is_old(fs::metadata(path), age).and_then(|is_old| if is_old { fs::remove_file(path) } else { Ok(()) });
+    if let Err(error) = removed {
+        tracing::warn!(path = %path.display(), %error, "a package that nobody needs can't be deleted");
+    }
 }
 
 fn is_unfinished(entry: &DirEntry) -> bool {
