@@ -191,16 +191,20 @@ impl Writer {
         }
     }
 
-    /// [`Self::resolve`], if there is anything to find out.
+    /// Finds out what there is to find out, for a change that makes room: it can't wait for the reserve, which it may use.
     async fn settle(&mut self) -> Result<(), StoreError> {
-        if self.unresolved.is_some() { self.resolve().await } else { Ok(()) }
+        if self.unresolved.is_some() { self.find_out().await } else { Ok(()) }
     }
 
-    /// Finds out whether the last transaction was written, by the head that it would have left: the one that a new
-    /// connection sees.
+    /// Finds out whether the last transaction was written, as often as is needed: not while the disk is full, since each try
+    /// takes a page of the reserve.
     pub(super) async fn resolve(&mut self) -> Result<(), StoreError> {
-        // The probe would eat the reserve up, page by page.
         within(self.start.lease.location().keep_reserve()).await?;
+        self.find_out().await
+    }
+
+    /// By the head that the last transaction would have left: the one that a new connection sees.
+    async fn find_out(&mut self) -> Result<(), StoreError> {
         let found = within(Box::pin(self.reconnect_and_probe())).await?;
         match self.unresolved.take() {
             Some(plan) if found == plan.head() => self.publish(plan),

@@ -91,6 +91,25 @@ fn fill_up(disk: &Path) {
 }
 
 #[tokio::test]
+async fn in_the_role_of_a_plugd_whose_change_finds_the_disk_full_first() {
+    let Some(disk) = std::env::var_os(SMALL_DISK) else { return };
+    let place = Place::File(Arc::new(tempfile::tempdir_in(&disk).unwrap()));
+    let fixture = Fixture::at(place, 1_000_000).await;
+    for number in 1..=2 {
+        fixture.store.install(mk_plugin(number)).await.unwrap();
+    }
+    fill_up(Path::new(&disk));
+    // Nobody has looked at the disk since: so many changes find its end.
+    for number in 10.. {
+        if fixture.store.install(mk_plugin(number)).await.is_err() {
+            break;
+        }
+    }
+    fixture.store.remove(mk_id(2)).await.unwrap();
+    fixture.store.desire(mk_id(1), mk_stop(1), "me").await.unwrap();
+}
+
+#[tokio::test]
 async fn in_the_role_of_a_plugd_on_a_small_disk() {
     let Some(disk) = std::env::var_os(SMALL_DISK) else { return };
     let place = Place::File(Arc::new(tempfile::tempdir_in(&disk).unwrap()));
@@ -117,6 +136,15 @@ async fn in_the_role_of_a_plugd_on_a_small_disk() {
 
 #[test]
 fn what_stops_a_plugin_is_stored_on_a_disk_that_has_no_block_left() {
+    on_a_small_disk("in_the_role_of_a_plugd_on_a_small_disk");
+}
+
+#[test]
+fn what_stops_a_plugin_is_stored_though_a_change_found_the_disk_full() {
+    on_a_small_disk("in_the_role_of_a_plugd_whose_change_finds_the_disk_full_first");
+}
+
+fn on_a_small_disk(role: &str) {
     let folder = tempfile::tempdir().unwrap();
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
@@ -128,7 +156,7 @@ fn what_stops_a_plugin_is_stored_on_a_disk_that_has_no_block_left() {
     if !unshare(mount).output().is_ok_and(|output| output.status.success()) {
         return;
     }
-    let name = "store::tests::on_a_file::full::in_the_role_of_a_plugd_on_a_small_disk";
+    let name = format!("store::tests::on_a_file::full::{role}");
     let mut plugd = unshare(&format!("{mount}; exec \"$2\" --exact {name} --nocapture"));
     let output = plugd.arg(std::env::current_exe().unwrap()).output().unwrap();
     assert!(
