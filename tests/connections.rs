@@ -1,12 +1,14 @@
 //! What happens to whom when there are too many connections.
 
+use futures_util::future::join_all;
 use plugd::api::v1::ReportedState::{Active, Inactive};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    join,
     net::TcpStream,
 };
 
-use crate::harness::{Plugd, state_of, status_of, within};
+use crate::harness::{Plugd, reason, state_of, status_of, within};
 
 const PLACES: &[(&str, &str)] = &[("PLUGD_MAX_CONNECTIONS", "8")];
 
@@ -67,4 +69,21 @@ async fn an_archive_of_nobody_is_refused_before_it_is_sent() {
     let mut answer = vec![0; 12];
     within("the answer", stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 401");
+}
+
+/// Those that wait are not read, and must leave room for those whose turn it is, and for other calls.
+#[tokio::test]
+async fn uploads_that_wait_for_their_turn_hold_up_nothing_else_on_their_connection() {
+    let plugd = Plugd::start().await;
+    let api = plugd.api();
+    let uploads = join_all((0..24).map(|_| api.upload(vec![0; 2 << 20])));
+    let listing = async {
+        for _ in 0..10 {
+            within("a list", api.list()).await.unwrap();
+        }
+    };
+    let (uploads, ()) = within("the uploads", async { join!(uploads, listing) }).await;
+    for upload in uploads {
+        assert_eq!(reason(&upload.unwrap_err()), "INVALID_PACKAGE");
+    }
 }

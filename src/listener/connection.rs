@@ -47,9 +47,10 @@ use tracing::debug;
 
 use super::{Options, Shared};
 
-/// What a client may send on one HTTP/2 stream before anybody reads it, in bytes.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// The same for a whole connection: one stream that is not read must not stall the others.
+/// What a client may send on one HTTP/2 stream before anybody reads it, in bytes. So little that the uploads of a token that
+/// run, and all that may wait for their turn (36, see `grpc::transfers`), leave room for other calls of their connection.
+const STREAM_WINDOW: u32 = 192 << 10;
+/// The same for a whole connection: streams that are not read must not stall the others.
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// Requests that a client has given up before anybody saw them, a connection. A client with short deadlines gives up many,
