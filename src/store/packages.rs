@@ -230,7 +230,14 @@ fn make(folder: &Path) -> io::Result<()> {
 fn write(folder: &Path, digest: Digest, bytes: &[u8]) -> Result<()> {
     check(digest, bytes, "to be stored")?;
     let unfinished = folder.join(format!("{UNFINISHED}{}", xid::new()));
-    let written = write_durably(&unfinished, bytes)
+    let written = match write_durably(&unfinished, bytes) {
+        // Somebody has deleted the folder.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            make(folder).and_then(|()| write_durably(&unfinished, bytes))
+        }
+        written => written,
+    };
+    let written = written
         .and_then(|()| fs::rename(&unfinished, path_in(folder, digest)))
         .and_then(|()| File::open(folder)?.sync_all());
     written.map_err(|error| {

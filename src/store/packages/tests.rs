@@ -253,3 +253,13 @@ async fn what_can_not_be_deleted_keeps_nothing_else_from_it() {
         assert!(!has(&store, package).await);
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_somebody_has_deleted_is_made_again() {
+    let home = tempfile::tempdir().unwrap();
+    let store = mk_store(home.path()).await;
+    fs::remove_dir_all(home.path().join("database")).unwrap();
+    let package = mk_package("archive");
+    put(&store, &package).await;
+    assert!(has(&store, &package).await);
+}
