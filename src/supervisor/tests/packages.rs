@@ -128,8 +128,10 @@ async fn an_update_whose_bytes_can_not_be_stored_changes_nothing() {
     let before = setup.activate().await;
     let away = setup.package_folder().with_extension("away");
     fs::rename(setup.package_folder(), &away).unwrap();
+    fs::write(setup.package_folder(), "no folder").unwrap();
     assert_eq!(setup.update(archive("2")).await.unwrap_err().reason, Reason::StoreUnavailable);
     assert_eq!((setup.get().desired.clone(), setup.get().reported.run), (before.desired.clone(), before.reported.run));
+    fs::remove_file(setup.package_folder()).unwrap();
     fs::rename(&away, setup.package_folder()).unwrap();
     setup.begin_update(archive("2")).await.unwrap();
     setup.world.shut_down().await;
