@@ -1,7 +1,6 @@
 //! A plan as one transaction. Few statements: each has its price, however many rows it carries.
 
 use sea_orm::{
-    ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel, Iterable,
     PrimaryKeyToColumn, QueryFilter, UpdateMany,
     sea_query::{Expr, OnConflict},
@@ -9,7 +8,7 @@ use sea_orm::{
 
 use super::{
     StoreError,
-    entity::{self, configuration, journal, manifest, plugin, store, unlisted},
+    entity::{self, configuration, journal, manifest, plugin, store, unlisted, unused},
     lease::Lease,
     plan::Plan,
     rows::{signed, unsigned},
@@ -28,10 +27,10 @@ pub(super) async fn execute(lease: &Lease, plan: &Plan) -> Result<(), StoreError
     remove(&transaction, plan).await?;
     write::<manifest::Entity>(&transaction, plan.manifests.iter().map(manifest_row), BODIES).await?;
     write::<configuration::Entity>(&transaction, plan.configurations.values().cloned(), BODIES).await?;
+    write::<unused::Entity>(&transaction, unused_rows(plan), ROWS).await?;
     write::<unlisted::Entity>(&transaction, unlisted_rows(plan), ROWS).await?;
     write::<journal::Entity>(&transaction, plan.journal.iter().cloned(), ROWS).await?;
     write::<plugin::Entity>(&transaction, plan.plugins.values().cloned(), ROWS).await?;
-    retire_manifests(&transaction, plan).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -66,9 +65,13 @@ fn set_head(head: i64) -> UpdateMany<store::Entity> {
         .filter(store::Column::Id.eq(entity::ROW))
 }
 
-/// A manifest that is there already is needed again.
 fn manifest_row((digest, body): (&Digest, &String)) -> manifest::Model {
-    manifest::Model { digest: *digest, body: body.clone(), retired: None }
+    manifest::Model { digest: *digest, body: body.clone() }
+}
+
+fn unused_rows(plan: &Plan) -> impl Iterator<Item = unused::Model> {
+    let since = signed(plan.head());
+    plan.unused_manifests.iter().map(move |digest| unused::Model { digest: *digest, since })
 }
 
 fn unlisted_rows(plan: &Plan) -> impl Iterator<Item = unlisted::Model> {
@@ -98,17 +101,6 @@ where
         let page = rows.by_ref().take(in_one_statement).collect::<Vec<_>>();
         E::insert_many(page).on_conflict(replace.clone()).exec_without_returning(db).await?;
     }
-    Ok(())
-}
-
-/// Marks what plugins have stopped using with the last revision of the plan: not before the one that matters.
-async fn retire_manifests(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
-    if plan.retired_manifests.is_empty() {
-        return Ok(());
-    }
-    let retired = manifest::ActiveModel { retired: Set(Some(signed(plan.head()))), ..Default::default() };
-    let digests = manifest::Column::Digest.is_in(plan.retired_manifests.iter().copied());
-    manifest::Entity::update_many().set(retired).filter(digests).exec(db).await?;
     Ok(())
 }
 

@@ -207,9 +207,27 @@ pub mod manifest {
         /// Its JSON, as text: a server would change numbers, and refuse zero bytes.
         #[sea_orm(column_type = "Text")]
         pub body: String,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Manifests that a plugin has stopped using, and that the journal or another plugin may need yet. They are not marked
+/// themselves, for the same reason.
+pub mod unused {
+    use sea_orm::entity::prelude::*;
+
+    use crate::domain::Digest;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "unused_manifest")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub digest: Digest,
         /// The last revision at which some plugin stopped using it. Once the journal has forgotten that, only a plugin can
         /// still need it.
-        pub retired: Option<i64>,
+        pub since: i64,
     }
 
     impl ActiveModelBehavior for ActiveModel {}

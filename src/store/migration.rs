@@ -15,7 +15,7 @@ use sea_orm_migration::{
 
 use super::{
     StoreError,
-    entity::{access_token, configuration, journal, manifest, plugin, store, unlisted},
+    entity::{access_token, configuration, journal, manifest, plugin, store, unlisted, unused},
 };
 
 /// Bytes of a SHA-256.
@@ -59,13 +59,11 @@ impl sea_orm_migration::MigrationName for Initial {
 #[async_trait::async_trait]
 impl MigrationTrait for Initial {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in [store(), manifest(), plugin(), configuration(), unlisted(), journal(), access_token()] {
+        let tables = [store(), manifest(), unused(), plugin(), configuration(), unlisted(), journal(), access_token()];
+        for table in tables {
             manager.create_table(table).await?;
         }
-        // For the compaction.
-        let retired =
-            Index::create().name("manifest_retired").table(manifest::Entity).col(manifest::Column::Retired).take();
-        manager.create_index(retired).await
+        Ok(())
     }
 
     /// A half-made schema could not be used.
@@ -89,11 +87,15 @@ fn store() -> TableCreateStatement {
 
 fn manifest() -> TableCreateStatement {
     use manifest::Column;
+    Table::create().table(manifest::Entity).col(string(Column::Digest).primary_key()).col(text(Column::Body)).take()
+}
+
+fn unused() -> TableCreateStatement {
+    use unused::Column;
     Table::create()
-        .table(manifest::Entity)
+        .table(unused::Entity)
         .col(string(Column::Digest).primary_key())
-        .col(text(Column::Body))
-        .col(big_integer_null(Column::Retired))
+        .col(big_integer(Column::Since))
         .take()
 }
 

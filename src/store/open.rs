@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Loaded, OnCommit, Options, Store, StoreError,
+    compaction::{self, Pace},
     entity::plugin,
     lease::{self, Lease},
     migration,
@@ -42,26 +43,28 @@ pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
 async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
     let Options { address, journal_keep } = options;
     let lease = Lease::open(address).await?;
-    let (reader, records, loaded) = match load(&lease).await {
+    let (reader, records, is_behind, loaded) = match load(&lease).await {
         Ok(read) => read,
         Err(error) => return Err(given_up(lease, error).await),
     };
     let (head, compacted) = (loaded.head, Arc::new(AtomicU64::new(loaded.compacted)));
     let is_whole = loaded.unreadable.is_empty();
-    let start = Start { lease, reader: reader.clone(), records, head, journal_keep, compacted };
+    let pace = Pace::keeping(journal_keep, is_behind);
+    let start = Start { lease, reader: reader.clone(), records, head, pace, compacted };
     Ok((Opened { start, reader, is_whole }, loaded))
 }
 
-async fn load(lease: &Lease) -> Result<(Reader, Records, Loaded), StoreError> {
+async fn load(lease: &Lease) -> Result<(Reader, Records, bool, Loaded), StoreError> {
     migration::migrate(lease.db()).await?;
     let row = lease.acquire().await?;
     let (head, compacted) = (unsigned(row.head)?, unsigned(row.compacted)?);
     let (records, unreadable) = records(lease.db()).await?;
+    let is_behind = compaction::is_behind(lease.db(), compacted).await?;
     let (plugins, tokens) = (records.in_order(), tokens::all(lease.db()).await?);
     let reader = Reader::new(lease::readers(lease.address()).await?);
     lease.location().note().await?;
     let (database_id, epoch) = (row.database_id, row.epoch);
-    Ok((reader, records, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens }))
+    Ok((reader, records, is_behind, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens }))
 }
 
 /// Leaves the database to the next start, with the room that is reserved for that.

@@ -113,7 +113,7 @@ pub(super) struct Plan {
     pub(super) unlisted_configurations: HashMap<PluginId, i64>,
     pub(super) manifests: HashMap<Digest, String>,
     /// Manifests that a plugin has stopped using.
-    pub(super) retired_manifests: HashSet<Digest>,
+    pub(super) unused_manifests: HashSet<Digest>,
 }
 
 /// One change, half applied.
@@ -139,7 +139,7 @@ impl Plan {
             configurations: HashMap::new(),
             unlisted_configurations: HashMap::new(),
             manifests: HashMap::new(),
-            retired_manifests: HashSet::new(),
+            unused_manifests: HashSet::new(),
         }
     }
 
@@ -245,7 +245,7 @@ impl Plan {
         };
         self.write(&record, &commit)?;
         self.write_configuration(before.as_ref(), &record, author)?;
-        self.retire(before.as_ref(), &record, is_removal);
+        self.note_unused(before.as_ref(), &record, is_removal);
         if is_report {
             self.reports.push(self.commits.len());
         }
@@ -312,10 +312,11 @@ impl Plan {
         Ok(())
     }
 
-    fn retire(&mut self, before: Option<&Record>, after: &Record, is_removal: bool) {
+    /// What of a plugin nobody but the journal needs any more.
+    fn note_unused(&mut self, before: Option<&Record>, after: &Record, is_removal: bool) {
         let Some(before) = before else { return };
-        let is_retired = |digest: &Digest| is_removal || after.manifests().all(|needed| needed != *digest);
-        self.retired_manifests.extend(before.manifests().filter(is_retired));
+        let is_unused = |digest: &Digest| is_removal || after.manifests().all(|needed| needed != *digest);
+        self.unused_manifests.extend(before.manifests().filter(is_unused));
         if is_removal {
             self.unlisted_configurations.insert(after.plugin.id, i64::MAX);
         }

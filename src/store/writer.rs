@@ -49,7 +49,7 @@ pub(super) struct Start {
     pub(super) reader: Reader,
     pub(super) records: Records,
     pub(super) head: u64,
-    pub(super) journal_keep: u64,
+    pub(super) pace: Pace,
     pub(super) compacted: Arc<AtomicU64>,
 }
 
@@ -59,7 +59,6 @@ pub(super) struct Writer {
     on_commit: OnCommit,
     ops: mpsc::UnboundedReceiver<Op>,
     health: Health,
-    pace: Pace,
     /// The last transaction failed, so it is unknown whether this was written.
     unresolved: Option<Plan>,
     backlog: Backlog,
@@ -98,7 +97,6 @@ impl Writer {
         healthy: watch::Sender<bool>,
     ) -> Self {
         Self {
-            pace: Pace::keeping(start.journal_keep),
             start,
             on_commit,
             ops,
@@ -150,7 +148,7 @@ impl Writer {
         if !self.closing.is_empty() {
             return ControlFlow::Break(());
         }
-        if self.pace.is_steady() {
+        if self.start.pace.is_steady() {
             self.compact().await;
         }
         ControlFlow::Continue(())
@@ -220,14 +218,14 @@ impl Writer {
     /// Forgets some old revisions, if it is time to. What fails is tried again later, in smaller steps.
     async fn compact(&mut self) {
         let Start { lease, head, compacted, .. } = &self.start;
-        let due = self.pace.due(*head, compacted.load(Ordering::Relaxed)).filter(|_| self.retry.is_none());
+        let due = self.start.pace.due(*head, compacted.load(Ordering::Relaxed)).filter(|_| self.retry.is_none());
         let Some(upto) = due else { return };
         let work = async {
             lease.location().check_with_reserve().await?;
-            compaction::compact(lease, upto, self.pace.configurations()).await
+            compaction::compact(lease, upto, self.start.pace.bodies()).await
         };
         let done = within(work).await;
-        self.pace.learn(done.as_ref().ok().copied());
+        self.start.pace.learn(done.as_ref().ok().copied());
         match done {
             Ok(_) => self.start.compacted.store(upto, Ordering::Relaxed),
             Err(error) => {
