@@ -225,8 +225,12 @@ impl Watch {
         let heartbeat = Instant::now() + self.query.heartbeat;
         loop {
             self.check_end()?;
-            if let Some(events) = self.advance().await? {
-                return Ok(Frame::Events(events));
+            match self.advance().await? {
+                Some(events) if !events.is_empty() => return Ok(Frame::Events(events)),
+                // Far behind, with a filter that leaves everything out: the client hears that it goes on.
+                Some(_) if heartbeat <= Instant::now() => return Ok(Frame::Heartbeat),
+                Some(_) => continue,
+                None => {}
             }
             tokio::select! {
                 changed = self.head.changed() => if changed.is_err() { return Err(draining()) },
@@ -249,19 +253,14 @@ impl Watch {
         }
     }
 
-    /// Moves the cursor until something passes the filter or the head is reached.
+    /// Moves the cursor over the next commits. Answers what of them passes the filter; none at the head.
     async fn advance(&mut self) -> Result<Option<Vec<Change>>> {
-        loop {
-            let commits = self.read().await?;
-            let Some(last) = commits.last() else { return Ok(None) };
-            self.cursor = last.revision;
-            let filter = &self.query.filter;
-            let view = |commit: Arc<Commit>| filter.view(&commit).map(|kind| Change { kind, commit });
-            let events: Vec<_> = commits.into_iter().filter_map(view).collect();
-            if !events.is_empty() {
-                return Ok(Some(events));
-            }
-        }
+        let commits = self.read().await?;
+        let Some(last) = commits.last() else { return Ok(None) };
+        self.cursor = last.revision;
+        let filter = &self.query.filter;
+        let view = |commit: Arc<Commit>| filter.view(&commit).map(|kind| Change { kind, commit });
+        Ok(Some(commits.into_iter().filter_map(view).collect()))
     }
 
     async fn read(&mut self) -> Result<Vec<Arc<Commit>>> {

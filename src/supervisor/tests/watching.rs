@@ -4,8 +4,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use super::world::*;
 use crate::{
-    domain::{Reason, State},
-    supervisor::{ChangeKind, Filter, Frame, Start, Watch, WatchQuery},
+    domain::{Reason, Reported, State},
+    supervisor::{ChangeKind, Filter, Frame, Start, Store, Watch, WatchQuery},
 };
 
 pub(super) fn mk_query(start: Start) -> WatchQuery {
@@ -119,4 +119,21 @@ async fn a_watch_ends_at_its_age_and_when_the_server_drains() {
     assert!(matches!(drained.next().await, Ok(Frame::Opened { .. })));
     world.shut_down().await;
     assert_eq!(drained.next().await.unwrap_err().reason, Reason::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_far_behind_whose_filter_leaves_everything_out_says_that_it_goes_on_and_ends() {
+    let world = World::new(Behaviour::Connects).await;
+    for number in 0..600 {
+        let plugin = world.handle.get(world.id).unwrap();
+        world.store.report(world.id, Reported { restarts: number, ..plugin.reported.clone() });
+    }
+    let mut query = WatchQuery { heartbeat: Duration::ZERO, ..mk_query(after(0)) };
+    query.filter.ids.insert(xid::new().into());
+    let mut watch = world.handle.watch(query).unwrap();
+    assert!(matches!(watch.next().await, Ok(Frame::Opened { .. })));
+    assert!(matches!(watch.next().await, Ok(Frame::Heartbeat)));
+    assert!((1..600).contains(&watch.cursor()), "it is on its way: {}", watch.cursor());
+    world.shut_down().await;
+    assert_eq!(watch.next().await.unwrap_err().reason, Reason::Draining);
 }
