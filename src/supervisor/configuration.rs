@@ -45,7 +45,7 @@ impl Handle {
         update.await.unwrap_or_else(|_| Err(Error::new(Reason::Internal, "the update of the configuration failed")))
     }
 
-    async fn configure(&self, slot: &Slot, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
+    async fn configure(&self, slot: &Arc<Slot>, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
         let plugin = self.get(id)?;
         configuration::check(plugin.desired.manifest.configuration_schema.as_ref(), &new.values)?;
         check_generation(&plugin, new.options.if_generation)?;
@@ -53,10 +53,15 @@ impl Handle {
         push(slot, &session, &plugin, &new.values).await?;
         let NewConfiguration { values, options, .. } = new;
         let change = DesiredChange::Configure(Arc::new(values));
-        // Should the store not take it, the plugin's supervisor gives it back what is stored.
+        // Should it not be stored, the plugin's actor gives it back what is.
         let configured = Some(session.id());
         let amend = |reply| Call::Amend(Amend { change, goal: Goal::Settled, options, configured, reply });
-        self.call(slot, id, ANSWER, amend).await.map(|committed| committed.plugin)
+        let committed = self.call(slot, id, ANSWER, amend).await;
+        if committed.as_ref().is_err_and(|error| error.reason == Reason::TooBusy) {
+            // The actor was never asked.
+            tokio::spawn(give_stored(Arc::clone(slot), session));
+        }
+        committed.map(|committed| committed.plugin)
     }
 }
 

@@ -71,8 +71,14 @@ impl Actor {
                 let joined = self.slot.committed(Arc::new(self.plugin.clone()), goal);
                 drop(reply.send(Ok(joined)));
             }
-            // A caller that has gone away needs no answer.
-            Err(error) => drop(reply.send(Err(error))),
+            Err(error) => {
+                if configured.is_some() {
+                    // It must not run with what is stored nowhere.
+                    self.configure();
+                }
+                // A caller that has gone away needs no answer.
+                drop(reply.send(Err(error)));
+            }
         }
     }
 

@@ -10,9 +10,13 @@ use tokio::time::Instant;
 
 use super::world::*;
 use crate::{
-    domain::{Plugin, Reason, Result, State},
+    domain::{Plugin, Reason, Result, State, change::DesiredChange},
     link::{Acceptor, Handshake, RpcError, Session, fake::FakePeer},
-    supervisor::{ChangeOptions, NewConfiguration},
+    supervisor::{
+        ChangeOptions, NewConfiguration,
+        actor::{Amend, Call, Goal},
+        registry::INBOX,
+    },
 };
 
 /// An external plugin with a schema.
@@ -230,6 +234,41 @@ async fn what_the_store_did_not_take_is_taken_back_from_the_plugin() {
         let next = office.update(json!({"greeting": "stored"}), None);
         tokio::join!(next, heard(&mut peer, 1)).0.unwrap();
     }
+    office.world.shut_down().await;
+}
+
+/// Another change came first, or the plugin is being deleted.
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_after_the_plugin_accepted_it_is_taken_back_from_the_plugin() {
+    let office = Office::new().await;
+    let mut peer = office.dial().await;
+    let slot = office.world.handle.slot(office.plugin.id).unwrap();
+    let amend = |reply| {
+        let change = DesiredChange::Configure(Arc::default());
+        let options = ChangeOptions { author: "test".to_owned(), if_generation: Some(99) };
+        let configured = slot.session().map(|session| session.id());
+        Call::Amend(Amend { change, goal: Goal::Settled, options, configured, reply })
+    };
+    let call = office.world.handle.call(&slot, office.plugin.id, Duration::from_secs(30), amend);
+    let (refused, heard_then) = tokio::join!(call, heard(&mut peer, 1));
+    assert_eq!(refused.unwrap_err().reason, Reason::GenerationConflict);
+    assert_eq!(heard_then, [json!({})]);
+    office.world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_no_room_to_ask_for_is_taken_back_from_the_plugin() {
+    let office = Office::new().await;
+    let mut peer = office.dial().await;
+    office.world.store.hangs.store(true, Ordering::SeqCst);
+    for _ in 0..INBOX + 10 {
+        let (handle, id) = (office.world.handle.clone(), office.plugin.id);
+        tokio::spawn(async move { handle.rotate_token(id, "test").await });
+    }
+    tokio::task::yield_now().await;
+    let (refused, heard_then) = tokio::join!(office.update(json!({"greeting": "new"}), None), heard(&mut peer, 2));
+    assert_eq!(refused.unwrap_err().reason, Reason::TooBusy);
+    assert_eq!(heard_then, [json!({"greeting": "new"}), json!({})]);
     office.world.shut_down().await;
 }
 
