@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt, stream};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     streams::while_read,
     transfers::Place,
     upload::{Limits, Part, check_digest, collect},
-    wait::{patience, wait},
+    wait::{patience, patience_since, wait},
 };
 use crate::{
     api::v1::{
@@ -31,11 +32,13 @@ impl package_service_server::PackageService for Services {
     async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
         let caller = self.admit(&request)?;
         let (metadata, _, messages) = request.into_parts();
+        let began = Instant::now();
         let parts = messages.map_ok(|message| message.part);
         let (place, header, archive) = self.receive(&caller, &metadata, parts).await?;
         let header: update_package_request::Header = header;
         check_digest(header.expected_digest.as_deref(), &archive)?;
-        let (id, wait) = (convert::plugin_id(&header.plugin_id)?, wait(header.wait, &metadata)?);
+        let left = patience_since(began, &metadata);
+        let (id, wait) = (convert::plugin_id(&header.plugin_id)?, wait(header.wait, left)?);
         let committed = self.0.packages.update(id, archive, caller.change(header.if_generation)).await?;
         // The package is stored; how long the plugin takes to settle must keep no other upload out.
         drop(place);
@@ -46,7 +49,7 @@ impl package_service_server::PackageService for Services {
     async fn rollback_package(&self, request: Request<RollbackPackageRequest>) -> Answer<RollbackPackageResponse> {
         let caller = self.admit(&request)?;
         let (metadata, _, asked) = request.into_parts();
-        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, &metadata)?);
+        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
         let plugin = self.0.packages.roll_back(id, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(RollbackPackageResponse { plugin: Some(convert::plugin(&plugin)) }))
     }

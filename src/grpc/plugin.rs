@@ -5,7 +5,11 @@ use prost::Message;
 use serde_json::Value;
 use tonic::{Request, Response, Streaming};
 
-use super::{Answer, BoxStream, Caller, Services, convert, page, upload::check_digest, wait::wait};
+use super::{
+    Answer, BoxStream, Caller, Services, convert, page,
+    upload::check_digest,
+    wait::{patience, wait},
+};
 use crate::{
     api::v1::{self, *},
     domain::{Error, Reason, Result, manifest::Manifest},
@@ -73,7 +77,7 @@ impl plugin_service_server::PluginService for Services {
     async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
         let caller = self.admit(&request)?;
         let (metadata, _, asked) = request.into_parts();
-        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, &metadata)?);
+        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
         let active = convert::asked_active_state("active_state", asked.active_state)?;
         let plugin = self.0.handle.set_active(id, active, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(SetActiveStateResponse { plugin: Some(convert::plugin(&plugin)) }))
@@ -82,7 +86,7 @@ impl plugin_service_server::PluginService for Services {
     async fn restart_plugin(&self, request: Request<RestartPluginRequest>) -> Answer<RestartPluginResponse> {
         let caller = self.admit(&request)?;
         let (metadata, _, asked) = request.into_parts();
-        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, &metadata)?);
+        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
         let plugin = self.0.handle.restart(id, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(RestartPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
@@ -122,7 +126,7 @@ impl Services {
         let query = ListQuery {
             states: convert::states("states", &request.states)?.into_iter().collect(),
             mode: convert::mode_filter("mode", request.mode)?,
-            manifest_id: request.manifest_id.unwrap_or_default(),
+            manifest_id: request.manifest_id,
             after: list.after(&request.page_token)?,
         };
         let mut found = 0;

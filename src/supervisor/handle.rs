@@ -31,7 +31,7 @@ pub const MAX_WAIT: Duration = Duration::from_secs(300);
 /// How long a caller who does not wait for a change to settle waits until it is committed.
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
-/// How long a supervisor may take to answer to a change that needs nothing of the plugin.
+/// How long an actor may take to answer to a change that needs nothing of the plugin, before the answer is given without that.
 const OBSERVE: Duration = Duration::from_secs(10);
 
 /// What callers may do with plugins.
@@ -70,8 +70,8 @@ pub struct ListQuery {
     /// Only in one of these states; empty: all.
     pub states: HashSet<State>,
     pub mode: Option<Mode>,
-    /// Only with this id in the manifest; empty: all.
-    pub manifest_id: String,
+    /// Only with this id in the manifest.
+    pub manifest_id: Option<String>,
     pub after: Option<Place>,
 }
 
@@ -99,7 +99,7 @@ impl Handle {
         self.shared.store.check()
     }
 
-    /// Waits until every supervisor has done what was asked of it before, booting included.
+    /// Waits until every actor has done what was asked of it before, booting included.
     pub async fn caught_up(&self) {
         for slot in self.shared.projection.slots() {
             let (reply, done) = oneshot::channel();
@@ -130,7 +130,7 @@ impl Handle {
     pub fn list(&self, query: &ListQuery, has_room: impl FnMut(&Plugin) -> bool) -> Vec<Arc<Plugin>> {
         let is_wanted = |plugin: &Plugin| {
             let is_in_state = query.states.is_empty() || query.states.contains(&plugin.reported.state);
-            let has_manifest = query.manifest_id.is_empty() || query.manifest_id == plugin.desired.manifest.id;
+            let has_manifest = query.manifest_id.as_ref().is_none_or(|id| *id == plugin.desired.manifest.id);
             is_in_state && has_manifest && query.mode.is_none_or(|mode| mode == plugin.desired.mode)
         };
         self.shared.projection.page(query.after, is_wanted, has_room)
@@ -141,7 +141,7 @@ impl Handle {
     /// # Errors
     /// `REQUEST_ID_REUSED`, `STORE_UNAVAILABLE`.
     pub async fn install(&self, manifest: Manifest, package: Digest, request: Option<String>) -> Result<Arc<Plugin>> {
-        let plugin = mk_plugin(manifest, Mode::Supervised);
+        let plugin = new_plugin(manifest, Mode::Supervised);
         let desired = Desired { package: Some(package), ..plugin.desired };
         let request = request.map(|id| Request { id, asked: package });
         self.add(Plugin { desired, request, ..plugin }).await
@@ -196,7 +196,7 @@ impl Handle {
     /// # Errors
     /// `REQUEST_ID_REUSED`, `STORE_UNAVAILABLE`.
     pub async fn register_external(&self, manifest: Manifest, request: Option<String>) -> Result<Arc<Plugin>> {
-        let plugin = mk_plugin(manifest, Mode::External);
+        let plugin = new_plugin(manifest, Mode::External);
         let request = request.map(|id| Request::for_manifest(id, &plugin.desired.manifest));
         let desired = Desired { token: Some(token::mint_external()), token_epoch: 1, ..plugin.desired };
         let reported = Reported { state: State::Connecting, ..plugin.reported };
@@ -221,11 +221,16 @@ impl Handle {
         self.reconnect(id, DesiredChange::RotateToken(token::mint_external()), options.into()).await
     }
 
-    /// Changes what an external plugin connects with, and waits until its old connection is closed.
+    /// Changes what an external plugin connects with, and waits a while until its old connection is closed. The answer may
+    /// hold the only copy of a new token: once that is good, the caller gets it.
     async fn reconnect(&self, id: PluginId, change: DesiredChange, options: ChangeOptions) -> Result<Arc<Plugin>> {
         let amend = |reply| Call::Amend(Amend { change, goal: Goal::Observed, options, configured: None, reply });
         let committed = self.call(&*self.slot(id)?, id, ANSWER, amend).await?;
-        self.settled(committed, Some(Instant::now() + OBSERVE)).await
+        let plugin = Arc::clone(&committed.plugin);
+        match self.settled(committed, Some(Instant::now() + OBSERVE)).await {
+            Err(error) if matches!(error.reason, Reason::NotSettled | Reason::Draining) => Ok(plugin),
+            observed => observed,
+        }
     }
 
     /// A watch over all changes.
@@ -253,7 +258,7 @@ impl Handle {
         self.settled(committed, deadline).await
     }
 
-    /// Commits a change of the package of a plugin. [`Handle::settled_with_package`] waits for what comes of it.
+    /// Commits a change of the package of a plugin. [`Handle::settled`] waits for what comes of it.
     ///
     /// # Errors
     /// What [`DesiredChange::apply`] refuses, and as [`Handle::set_active`].
@@ -313,11 +318,12 @@ fn busy(id: PluginId) -> Error {
 fn gone(slot: &Slot, id: PluginId) -> Error {
     match slot.plugin() {
         None => Error::plugin_not_found(&id.to_string()),
-        Some(_) => Error::new(Reason::Draining, "the plugin's supervisor has ended").with("plugin_id", id),
+        Some(_) => Error::new(Reason::Draining, "the plugin's actor has ended: plugd stops, or its log says why")
+            .with("plugin_id", id),
     }
 }
 
-pub(super) fn mk_plugin(manifest: Manifest, mode: Mode) -> Plugin {
+pub(super) fn new_plugin(manifest: Manifest, mode: Mode) -> Plugin {
     let created = Timestamp::now();
     let active = if mode == Mode::External { ActiveState::Active } else { ActiveState::Inactive };
     let desired = Desired {

@@ -137,12 +137,12 @@ mod tests {
     use super::*;
     use crate::{
         domain::{Mode, Reported, State},
-        supervisor::{handle::mk_plugin, tests::world::mk_manifest},
+        supervisor::{handle::new_plugin, tests::world::mk_manifest},
     };
 
     #[test]
     fn those_who_have_gone_away_do_not_pile_up() {
-        let plugin = mk_plugin(mk_manifest(), Mode::External);
+        let plugin = new_plugin(mk_manifest(), Mode::External);
         let reported = Reported { state: State::Connecting, ..plugin.reported.clone() };
         let connecting = Arc::new(Plugin { reported, ..plugin.clone() });
         let waiters = Waiters::default();

@@ -8,7 +8,7 @@ use std::{
 use super::{setup::eventually, world::*};
 use crate::{
     domain::{Desired, Digest, Mode, Plugin, PluginId, PreviousPackage, Reported, State, lifecycle::Policy},
-    supervisor::handle::mk_plugin,
+    supervisor::handle::new_plugin,
 };
 
 const OLD: Digest = Digest([1; 32]);
@@ -16,7 +16,7 @@ const NEW: Digest = Digest([2; 32]);
 
 /// Generation 3 is committed, 2 is the last one that was reported of.
 fn mk_unanswered(active: ActiveState) -> Plugin {
-    let plugin = mk_plugin(mk_manifest(), Mode::Supervised);
+    let plugin = new_plugin(mk_manifest(), Mode::Supervised);
     let desired = Desired { package: Some(OLD), active, generation: 3, ..plugin.desired };
     let reported = Reported { observed_generation: 2, ..plugin.reported };
     Plugin { desired, reported, ..plugin }
@@ -77,7 +77,7 @@ async fn a_rollback_that_was_committed_and_not_acted_on_is_not_taken_back_when_i
 
 /// plugd died twice while it was being started.
 fn mk_suspect(number: u8) -> Plugin {
-    let plugin = mk_plugin(mk_manifest(), Mode::Supervised);
+    let plugin = new_plugin(mk_manifest(), Mode::Supervised);
     let desired = Desired { package: Some(OLD), active: ActiveState::Active, ..plugin.desired };
     let reported = Reported { state: State::Starting, deaths_at_start: 1, ..plugin.reported };
     Plugin { id: PluginId::from_bytes([number; 12]), installed: number.into(), desired, reported, ..plugin }

@@ -1,6 +1,6 @@
 //! External plugins: how they dial in, and what they may do then (CONTRACT 3.7, 3.8, 9, 10.2, 10.4).
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -130,25 +130,46 @@ async fn it_can_not_be_started_stopped_or_restarted() {
 
 /// CONTRACT 3.7, 3.8: supervised plugins have neither.
 #[tokio::test(start_paused = true)]
-async fn a_supervised_plugin_has_no_token_to_cycle_and_no_manifest_to_replace() {
+async fn a_supervised_plugin_has_no_token_to_rotate_and_no_manifest_to_replace() {
     let (world, _) = mk_plugin().await;
-    let cycled = world.handle.rotate_token(world.id, "test").await.unwrap_err();
+    let rotated = world.handle.rotate_token(world.id, "test").await.unwrap_err();
     let replaced = world.handle.update_manifest(world.id, mk_manifest(), "test").await.unwrap_err();
-    assert_eq!((cycled.reason, replaced.reason), (Reason::SupervisedPlugin, Reason::SupervisedPlugin));
+    assert_eq!((rotated.reason, replaced.reason), (Reason::SupervisedPlugin, Reason::SupervisedPlugin));
     world.shut_down().await;
 }
 
 /// CONTRACT 3.7: a new token, the connection dropped with 1000 `closed`, the state `connecting`.
 #[tokio::test(start_paused = true)]
-async fn cycling_the_token_closes_the_connection_and_only_the_new_token_opens() {
+async fn rotating_the_token_closes_the_connection_and_only_the_new_token_is_good() {
     let (world, plugin) = mk_plugin().await;
     let line = dial(&world.handle, &plugin).await.unwrap();
-    let cycled = world.handle.rotate_token(plugin.id, "test").await.unwrap();
-    assert_eq!(cycled.reported.state, State::Connecting);
-    assert_ne!(token(&cycled), token(&plugin));
+    let rotated = world.handle.rotate_token(plugin.id, "test").await.unwrap();
+    assert_eq!(rotated.reported.state, State::Connecting);
+    assert_ne!(token(&rotated), token(&plugin));
     assert_eq!(line.peer.closed().await, CloseReason::Closed);
     assert_eq!(authenticate(&world.handle, None, &token(&plugin)).await.unwrap_err(), Refusal::Unauthorised);
-    assert!(dial(&world.handle, &cycled).await.is_ok());
+    assert!(dial(&world.handle, &rotated).await.is_ok());
+    world.shut_down().await;
+}
+
+/// It would be lost with the answer, and the old one is good for nothing.
+#[tokio::test(start_paused = true)]
+async fn a_new_token_is_answered_though_the_old_connection_is_not_known_to_be_closed() {
+    let (world, plugin) = mk_plugin().await;
+    let rotate = world.handle.rotate_token(plugin.id, "test");
+    let cut_off = async {
+        let is_rotated = || token(&world.handle.get(plugin.id).unwrap()) != token(&plugin);
+        while !is_rotated() {
+            tokio::task::yield_now().await;
+        }
+        // What the plugin's actor reports from now on is not stored.
+        world.store.is_away.store(true, Ordering::SeqCst);
+    };
+    let (rotated, ()) = tokio::join!(rotate, cut_off);
+    let rotated = rotated.unwrap();
+    assert!(rotated.reported.observed_generation < rotated.desired.generation);
+    assert_eq!(token(&rotated), token(&world.handle.get(plugin.id).unwrap()));
+    world.store.is_away.store(false, Ordering::SeqCst);
     world.shut_down().await;
 }
 
@@ -157,10 +178,10 @@ async fn cycling_the_token_closes_the_connection_and_only_the_new_token_opens() 
 async fn who_was_let_in_before_the_rotation_is_turned_away_after_it() {
     let (world, plugin) = mk_plugin().await;
     let authenticated = authenticate(&world.handle, None, &token(&plugin)).await.unwrap();
-    let cycled = world.handle.rotate_token(plugin.id, "test").await.unwrap();
+    let rotated = world.handle.rotate_token(plugin.id, "test").await.unwrap();
     assert!(attach(&world.handle, authenticated).await.is_err());
     assert_eq!(world.handle.get(plugin.id).unwrap().reported.state, State::Connecting);
-    assert!(dial(&world.handle, &cycled).await.is_ok(), "the new token is not spoilt by that");
+    assert!(dial(&world.handle, &rotated).await.is_ok(), "the new token is not spoilt by that");
     world.shut_down().await;
 }
 
@@ -174,10 +195,10 @@ async fn a_rotation_while_the_first_connection_is_asked_turns_the_second_away() 
         assert_eq!(silent.peer.next().await.unwrap().method, "ping");
         world.handle.rotate_token(plugin.id, "test").await.unwrap()
     };
-    let (second, cycled) = tokio::join!(attach(&world.handle, authenticated), rotate);
+    let (second, rotated) = tokio::join!(attach(&world.handle, authenticated), rotate);
     assert!(second.is_err());
     assert!(world.handle.slot(plugin.id).unwrap().session().is_none());
-    assert!(dial(&world.handle, &cycled).await.is_ok());
+    assert!(dial(&world.handle, &rotated).await.is_ok());
     world.shut_down().await;
 }
 

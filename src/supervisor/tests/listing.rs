@@ -3,12 +3,12 @@
 use super::{watching::mk_query, world::*};
 use crate::{
     domain::{Mode, Plugin, PluginId},
-    supervisor::{Frame, ListQuery, Start, handle::mk_plugin},
+    supervisor::{Frame, ListQuery, Start, handle::new_plugin},
 };
 
 /// A plugin whose id looks older than all others: the clock was set back, or two plugins have one second.
 fn mk_older() -> Plugin {
-    Plugin { id: PluginId::from_bytes([0; 12]), ..mk_plugin(mk_manifest(), Mode::Supervised) }
+    Plugin { id: PluginId::from_bytes([0; 12]), ..new_plugin(mk_manifest(), Mode::Supervised) }
 }
 
 #[tokio::test(start_paused = true)]
