@@ -17,7 +17,8 @@ use crate::{
     domain::{Error, Reason, events::EventCatalog, lifecycle::Policy, manifest::Manifest, package::Package},
     files,
     grpc::Access,
-    link, logs,
+    link::{self, Host},
+    logs,
     runtime::{
         PackageFiles, Runtime, StartSpec,
         process::{self, FetchPackage, ProcessRuntime},
@@ -82,22 +83,7 @@ pub(super) async fn boot(
     tokio::spawn(packages.clone().keep_swept());
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection, hosts.clone()), credentials(config));
-    let parts = Arc::new(Parts {
-        store: Arc::new(store.clone()),
-        runtime,
-        policy: policy(config),
-        host: Arc::new(bridge),
-        trial: Arc::new(Semaphore::new(1)),
-        rpc_url: rpc_url(plugins_dial),
-        note: {
-            let logs = logs.clone();
-            Box::new(move |id, line| logs.note(id, &line))
-        },
-        on_deleted: {
-            let logs = logs.clone();
-            Box::new(move |plugin| logs.remove(plugin.id))
-        },
-    });
+    let parts = actor_parts(config, (store.clone(), runtime, Arc::new(bridge)), &logs, plugins_dial);
     let health = routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let connections = TaskTracker::new();
     let plugins_app = link::router(Arc::new(handle.clone()), link_options(config), connections.clone());
@@ -110,11 +96,31 @@ pub(super) async fn boot(
         hosts,
         catalog: catalog.clone(),
         health,
-        link: link::router(Arc::new(handle.clone()), link_options(config), connections.clone()),
+        link: plugins_app.clone(),
         draining,
     };
     let app = routes::app(config, services)?;
     Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog })
+}
+
+/// What every actor works with.
+fn actor_parts(
+    config: &Config,
+    (store, runtime, host): (Store, Arc<ProcessRuntime>, Arc<dyn Host>),
+    logs: &logs::Logs,
+    plugins_dial: SocketAddr,
+) -> Arc<Parts> {
+    let (notes, removed) = (logs.clone(), logs.clone());
+    Arc::new(Parts {
+        store: Arc::new(store),
+        runtime,
+        policy: policy(config),
+        host,
+        trial: Arc::new(Semaphore::new(1)),
+        rpc_url: rpc_url(plugins_dial),
+        note: Box::new(move |id, line| notes.note(id, &line)),
+        on_deleted: Box::new(move |plugin| removed.remove(plugin.id)),
+    })
 }
 
 /// Says so when the data folder holds a database with records that is not the one that is used.

@@ -29,7 +29,7 @@ impl configuration_service_server::ConfigurationService for Services {
         request: Request<GetConfigurationSchemaRequest>,
     ) -> Answer<GetConfigurationSchemaResponse> {
         self.admit(&request)?;
-        let plugin = self.0.handle.get(convert::plugin_id(&request.get_ref().plugin_id)?)?;
+        let plugin = self.parts.handle.get(convert::plugin_id(&request.get_ref().plugin_id)?)?;
         let schema = plugin.desired.manifest.configuration_schema.as_ref();
         let fields = schema.map(|schema| schema.fields.iter().map(field).collect()).unwrap_or_default();
         Ok(Response::new(GetConfigurationSchemaResponse { fields }))
@@ -37,7 +37,7 @@ impl configuration_service_server::ConfigurationService for Services {
 
     async fn get_configuration(&self, request: Request<GetConfigurationRequest>) -> Answer<GetConfigurationResponse> {
         self.admit(&request)?;
-        let plugin = self.0.handle.get(convert::plugin_id(&request.get_ref().plugin_id)?)?;
+        let plugin = self.parts.handle.get(convert::plugin_id(&request.get_ref().plugin_id)?)?;
         Ok(Response::new(GetConfigurationResponse {
             configuration: Some(convert::checked_struct(&plugin.desired.configuration)),
             configuration_revision: convert::configuration_revision(&plugin.desired),
@@ -55,7 +55,7 @@ impl configuration_service_server::ConfigurationService for Services {
         let values = asked.configuration.ok_or_else(|| Error::field("configuration", "is missing"))?;
         let values = convert::object("configuration", &values)?;
         let new = NewConfiguration { values, options: caller.change(asked.if_generation) };
-        let plugin = self.0.handle.update_configuration(id, new).await?;
+        let plugin = self.parts.handle.update_configuration(id, new).await?;
         Ok(Response::new(UpdateConfigurationResponse {
             plugin: Some(convert::plugin(&plugin)),
             configuration: Some(convert::checked_struct(&plugin.desired.configuration)),
@@ -78,13 +78,13 @@ impl Services {
         request: &ListConfigurationRevisionsRequest,
     ) -> Result<ListConfigurationRevisionsResponse> {
         let id = convert::plugin_id(&request.plugin_id)?;
-        self.0.handle.get(id)?;
+        self.parts.handle.get(id)?;
         let mut room = page::Room::new(page::size(request.page_size, page::REVISIONS)?);
         let list = page::List::new("ListConfigurationRevisions", &request.plugin_id);
         let mut before = list.after(&request.page_token)?;
         let mut response = ListConfigurationRevisionsResponse::default();
         loop {
-            let read = self.0.store.configuration_revisions(id, before, STEP).await?;
+            let read = self.parts.store.configuration_revisions(id, before, STEP).await?;
             if read.is_empty() {
                 return Ok(response);
             }

@@ -33,8 +33,8 @@ impl log_service_server::LogService for Services {
 
 impl Services {
     fn of_one(&self, (id, from): (PluginId, From), query: Query) -> BoxStream<StreamLogsResponse> {
-        let handle = self.0.handle.clone();
-        let batches = self.0.logs.stream(id, from, query);
+        let handle = self.parts.handle.clone();
+        let batches = self.parts.logs.stream(id, from, query);
         Box::pin(batches.map(move |batch| match batch {
             Ok(batch) => Ok(message(&handle, id, batch)),
             Err(error) => Err(unreadable(id, &error)),
@@ -42,9 +42,9 @@ impl Services {
     }
 
     fn of_several(&self, starts: Vec<(PluginId, From)>, is_all: bool, query: Query) -> BoxStream<StreamLogsResponse> {
-        let (handle, among) = (self.0.handle.clone(), self.0.handle.clone());
+        let (handle, among) = (self.parts.handle.clone(), self.parts.handle.clone());
         let now = is_all.then_some(move || supervised(&among));
-        let batches = self.0.logs.stream_several(starts, now, query);
+        let batches = self.parts.logs.stream_several(starts, now, query);
         Box::pin(batches.map(move |(id, batch)| match batch {
             Ok(batch) => Ok(message(&handle, id, batch)),
             Err(error) => Ok(failure(&handle, id, &error)),
@@ -54,7 +54,7 @@ impl Services {
     /// Which plugins are asked for, and where the lines of each begin.
     fn starts(&self, asked: &StreamLogsRequest) -> Result<Vec<(PluginId, From)>> {
         let ids = match asked.plugin_ids.as_slice() {
-            [] => supervised(&self.0.handle),
+            [] => supervised(&self.parts.handle),
             named => named.iter().map(|id| self.with_log(id)).collect::<Result<_>>()?,
         };
         if ids.len() > MAX_PLUGINS {
@@ -74,7 +74,7 @@ impl Services {
     /// The plugin with this id, if plugd has logs of it.
     fn with_log(&self, id: &str) -> Result<PluginId> {
         let id = convert::plugin_id(id)?;
-        if self.0.handle.get(id)?.desired.mode == Mode::External {
+        if self.parts.handle.get(id)?.desired.mode == Mode::External {
             let message = "an external plugin prints where it is run; plugd has no logs of it";
             return Err(Error::new(Reason::ExternalPlugin, message).with("plugin_id", id));
         }

@@ -78,17 +78,20 @@ pub struct Parts {
 
 /// The services about plugins: `PluginService`, `PackageService`, `ConfigurationService` and `LogService`.
 #[derive(Clone)]
-pub struct Services(Arc<Parts>, Arc<Transfers>);
+pub struct Services {
+    parts: Arc<Parts>,
+    transfers: Arc<Transfers>,
+}
 
 impl Services {
     /// The services over these parts.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts), Arc::default())
+        Self { parts: Arc::new(parts), transfers: Arc::default() }
     }
 
     /// Who calls, unless plugins are disabled altogether.
     fn admit<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        if self.0.is_disabled {
+        if self.parts.is_disabled {
             let message = "This plugd has not enabled plugins.";
             return Err(Error::new(Reason::PluginsDisabled, message).with("disabled", "plugins").into());
         }

@@ -39,10 +39,10 @@ impl package_service_server::PackageService for Services {
         check_digest(header.expected_digest.as_deref(), &archive)?;
         let left = patience_since(began, &metadata);
         let (id, wait) = (convert::plugin_id(&header.plugin_id)?, wait(header.wait, left)?);
-        let committed = self.0.packages.update(id, archive, caller.change(header.if_generation)).await?;
+        let committed = self.parts.packages.update(id, archive, caller.change(header.if_generation)).await?;
         // The package is stored; how long the plugin takes to settle must keep no other upload out.
         drop(place);
-        let plugin = self.0.packages.wait_settled(committed, wait).await?;
+        let plugin = self.parts.packages.wait_settled(committed, wait).await?;
         Ok(Response::new(UpdatePackageResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
@@ -50,16 +50,16 @@ impl package_service_server::PackageService for Services {
         let caller = self.admit(&request)?;
         let (metadata, _, asked) = request.into_parts();
         let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
-        let plugin = self.0.packages.roll_back(id, caller.change(asked.if_generation), wait).await?;
+        let plugin = self.parts.packages.roll_back(id, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(RollbackPackageResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
     async fn download_package(&self, request: Request<DownloadPackageRequest>) -> Answer<Self::DownloadPackageStream> {
         let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id)?;
-        let turn = self.1.begin_download(&caller, patience(request.metadata()));
+        let turn = self.transfers.begin_download(&caller, patience(request.metadata()));
         let place = caller.while_good(turn).await?;
-        let (plugin, archive) = self.0.packages.download(id).await?;
+        let (plugin, archive) = self.parts.packages.download(id).await?;
         let head = download::Part::Header(header(&plugin, &archive));
         let parts = std::iter::once(head).chain(chunks_of(archive).map(|chunk| download::Part::Chunk(chunk.to_vec())));
         let messages = parts.map(move |part| {
@@ -80,7 +80,7 @@ impl Services {
         parts: impl Stream<Item = Result<Option<P>, Status>> + Unpin,
     ) -> Result<(Place, H, Bytes), Status> {
         let received = async {
-            let place = self.1.begin_upload(caller, patience(metadata)).await?;
+            let place = self.transfers.begin_upload(caller, patience(metadata)).await?;
             let (header, archive) = collect(parts, Limits::default()).await?;
             Ok((place, header, archive))
         };

@@ -35,11 +35,11 @@ impl plugin_service_server::PluginService for Services {
             None => sent,
             Some(url) => {
                 require_no_chunks(&sent)?;
-                caller.while_good(fetch::fetch(url, &self.0.fetch)).await?
+                caller.while_good(fetch::fetch(url, &self.parts.fetch)).await?
             }
         };
         check_digest(header.expected_digest.as_deref(), &archive)?;
-        let plugin = self.0.packages.install(archive, request_id).await?;
+        let plugin = self.parts.packages.install(archive, request_id).await?;
         Ok(Response::new(InstallPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
@@ -50,7 +50,7 @@ impl plugin_service_server::PluginService for Services {
         self.admit(&request)?;
         let asked = request.into_inner();
         let (manifest, request_id) = (self.manifest(asked.manifest)?, request_id("request_id", asked.request_id)?);
-        let plugin = self.0.handle.register_external(manifest, request_id).await?;
+        let plugin = self.parts.handle.register_external(manifest, request_id).await?;
         Ok(Response::new(RegisterExternalPluginResponse { plugin: Some(convert::plugin_in_full(&plugin)) }))
     }
 
@@ -63,14 +63,14 @@ impl plugin_service_server::PluginService for Services {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();
         let show = view(asked.view, &caller)?;
-        let plugin = self.0.handle.get(convert::plugin_id(&asked.plugin_id)?)?;
+        let plugin = self.parts.handle.get(convert::plugin_id(&asked.plugin_id)?)?;
         Ok(Response::new(GetPluginResponse { plugin: Some(show(&plugin)) }))
     }
 
     async fn delete_plugin(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
         self.admit(&request)?;
         let asked = request.into_inner();
-        let plugin = self.0.handle.delete(convert::plugin_id(&asked.plugin_id)?, asked.if_generation).await?;
+        let plugin = self.parts.handle.delete(convert::plugin_id(&asked.plugin_id)?, asked.if_generation).await?;
         Ok(Response::new(DeletePluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
@@ -79,7 +79,7 @@ impl plugin_service_server::PluginService for Services {
         let (metadata, _, asked) = request.into_parts();
         let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
         let active = convert::asked_active_state("active_state", asked.active_state)?;
-        let plugin = self.0.handle.set_active(id, active, caller.change(asked.if_generation), wait).await?;
+        let plugin = self.parts.handle.set_active(id, active, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(SetActiveStateResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
@@ -87,7 +87,7 @@ impl plugin_service_server::PluginService for Services {
         let caller = self.admit(&request)?;
         let (metadata, _, asked) = request.into_parts();
         let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
-        let plugin = self.0.handle.restart(id, caller.change(asked.if_generation), wait).await?;
+        let plugin = self.parts.handle.restart(id, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(RestartPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
@@ -100,7 +100,7 @@ impl plugin_service_server::PluginService for Services {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();
         let (manifest, id) = (self.manifest(asked.manifest)?, convert::plugin_id(&asked.plugin_id)?);
-        let plugin = self.0.handle.update_manifest(id, manifest, caller.change(asked.if_generation)).await?;
+        let plugin = self.parts.handle.update_manifest(id, manifest, caller.change(asked.if_generation)).await?;
         Ok(Response::new(UpdateManifestResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
@@ -108,7 +108,7 @@ impl plugin_service_server::PluginService for Services {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();
         let id = convert::plugin_id(&asked.plugin_id)?;
-        let plugin = self.0.handle.rotate_token(id, caller.change(asked.if_generation)).await?;
+        let plugin = self.parts.handle.rotate_token(id, caller.change(asked.if_generation)).await?;
         Ok(Response::new(RotateTokenResponse { plugin: Some(convert::plugin_in_full(&plugin)) }))
     }
 }
@@ -116,7 +116,7 @@ impl plugin_service_server::PluginService for Services {
 impl Services {
     fn manifest(&self, manifest: Option<prost_types::Struct>) -> Result<Manifest> {
         let manifest = manifest.ok_or_else(|| Error::field("manifest", "is missing"))?;
-        Manifest::from_value(Value::Object(convert::object("manifest", &manifest)?), &self.0.catalog)
+        Manifest::from_value(Value::Object(convert::object("manifest", &manifest)?), &self.parts.catalog)
     }
 
     fn page(&self, request: ListPluginsRequest, caller: &Caller) -> Result<ListPluginsResponse> {
@@ -131,7 +131,7 @@ impl Services {
         };
         let mut found = 0;
         // One more than the page holds: whether there is a next one.
-        let records = self.0.handle.list(&query, |_| {
+        let records = self.parts.handle.list(&query, |_| {
             found += 1;
             found <= size + 1
         });

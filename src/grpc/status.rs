@@ -158,6 +158,22 @@ mod tests {
 
     use super::*;
 
+    /// Programs switch on them, and whoever writes one has only the API's descriptions.
+    #[test]
+    fn every_reason_is_named_in_the_description_of_the_api() {
+        const DESCRIPTIONS: [&str; 6] = [
+            include_str!("../../proto/plugd/v1/access.proto"),
+            include_str!("../../proto/plugd/v1/bus.proto"),
+            include_str!("../../proto/plugd/v1/configuration.proto"),
+            include_str!("../../proto/plugd/v1/log.proto"),
+            include_str!("../../proto/plugd/v1/package.proto"),
+            include_str!("../../proto/plugd/v1/plugin.proto"),
+        ];
+        let is_named = |reason: &&Reason| DESCRIPTIONS.iter().any(|text| text.contains(reason.name()));
+        let unnamed: Vec<_> = Reason::ALL.iter().filter(|reason| !is_named(reason)).collect();
+        assert_eq!(unnamed, Vec::<&Reason>::new());
+    }
+
     #[test]
     fn a_status_carries_the_reason_the_metadata_and_what_to_do() {
         let status = status(Error::plugin_not_found("nope"));

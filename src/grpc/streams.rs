@@ -14,7 +14,7 @@ impl Services {
         items: impl Stream<Item = Result<T, Status>> + Send + 'static,
         caller: Caller,
     ) -> BoxStream<T> {
-        let draining = self.0.draining.clone();
+        let draining = self.parts.draining.clone();
         until(items, async move {
             tokio::select! {
                 error = caller.ended() => error,

@@ -25,8 +25,8 @@ const MAX_HEARTBEAT: Duration = Duration::from_secs(300);
 
 impl Services {
     pub(super) fn watch(&self, request: WatchStateRequest, caller: Caller) -> Result<BoxStream<WatchStateResponse>> {
-        let watch = self.0.handle.watch(self.query(request)?)?;
-        let epoch = self.0.handle.epoch().to_owned();
+        let watch = self.parts.handle.watch(self.query(request)?)?;
+        let epoch = self.parts.handle.epoch().to_owned();
         let sender = Sender { watch, epoch, caller, snapshot: None, events: VecDeque::new() };
         Ok(Box::pin(sender.into_stream()))
     }
@@ -39,8 +39,8 @@ impl Services {
             Some(AskedStart::LiveOnly(true)) => Start::Live,
             Some(AskedStart::Cursor(cursor)) => parse(&cursor)?,
         };
-        let heartbeat = heartbeat(request.heartbeat_interval, self.0.heartbeat)?;
-        let max_age = max_age(request.max_age, self.0.watch_max_age)?;
+        let heartbeat = heartbeat(request.heartbeat_interval, self.parts.heartbeat)?;
+        let max_age = max_age(request.max_age, self.parts.watch_max_age)?;
         Ok(WatchQuery { filter: Filter { ids, states }, start, heartbeat, max_age })
     }
 }

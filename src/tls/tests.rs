@@ -207,7 +207,7 @@ fn a_certificate_that_is_listed_itself_is_taken_though_it_is_an_authority_or_has
     for (names, is_authority) in [(&["localhost"][..], true), (&[], true), (&["localhost"], false), (&[], false)] {
         let own = self_signed(&folder, names, is_authority, (2000, 4000));
         assert!(is_taken(&own, &[&folder.path("ca.pem"), &own]), "{names:?}, {is_authority}");
-        assert!(!is_taken(&own, &[&folder.path("ca.pem")]), "a stranger's: {names:?}, {is_authority}");
+        assert!(!is_taken(&own, &[&folder.path("ca.pem")]), "another's: {names:?}, {is_authority}");
     }
 }
 

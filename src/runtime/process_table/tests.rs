@@ -34,10 +34,10 @@ fn the_run_is_read_from_the_environment() {
 
 #[test]
 fn descendants_that_left_group_and_environment_are_members() {
-    let stranger = (process(5, 1, 5), None);
+    let other = (process(5, 1, 5), None);
     let table = ProcessTable {
         processes: vec![
-            stranger,
+            other,
             (process(12, 11, 12), None),
             (process(11, 10, 11), None),
             (process(10, 1, 10), Some(key())),

@@ -145,19 +145,19 @@ async fn a_start_ends_an_earlier_run_first() {
 #[test]
 fn a_keeper_kills_what_is_listed_at_the_end_of_its_input() {
     let (listed, forgotten, unproven) = (mk_key(51), mk_key(52), mk_key(53));
-    let (doomed, spared, stranger) = (Sleeper::mk(Some(listed)), Sleeper::mk(Some(forgotten)), Sleeper::mk(None));
+    let (doomed, spared, other) = (Sleeper::mk(Some(listed)), Sleeper::mk(Some(forgotten)), Sleeper::mk(None));
     let (reader, mut writer) = io::pipe().unwrap();
     let watching = std::thread::spawn(move || keeper::watch(BufReader::new(reader)));
     writer.write_all(b"nonsense\n+1\n").unwrap();
     writer.write_all(keeper::watch_line(doomed.record(), listed).as_bytes()).unwrap();
     writer.write_all(keeper::watch_line(spared.record(), forgotten).as_bytes()).unwrap();
-    writer.write_all(keeper::watch_line(stranger.record(), unproven).as_bytes()).unwrap();
+    writer.write_all(keeper::watch_line(other.record(), unproven).as_bytes()).unwrap();
     writer.write_all(keeper::forget_line(spared.record().pgid).as_bytes()).unwrap();
     assert_eq!(doomed.group().len(), 2, "nothing is killed while its input lasts");
     drop(writer);
     watching.join().unwrap().unwrap();
     assert_eq!(doomed.group(), Vec::<u32>::new());
-    assert_eq!((spared.group().len(), stranger.group().len()), (2, 2));
+    assert_eq!((spared.group().len(), other.group().len()), (2, 2));
 }
 
 /// Variable that turns this test program into a part of plugd.
