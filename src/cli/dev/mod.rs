@@ -247,8 +247,8 @@ impl Session {
 const DATA_DIR: &str = ".plugd-dev";
 /// The address that is tried first.
 const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
-/// What is logged unless somebody says otherwise: what a session tells by itself is not said twice.
-const LOG: &str = "warn,plugd::app::glue=error";
+/// What is logged unless somebody says otherwise: a session tells by itself what plugd logs as information.
+const LOG: &str = "warn";
 
 /// The settings of a session.
 #[derive(Debug)]
