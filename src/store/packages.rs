@@ -226,21 +226,18 @@ fn make(folder: &Path) -> io::Result<()> {
     folder.ancestors().take(3).try_for_each(|folder| File::open(folder)?.sync_all())
 }
 
-/// Blocking.
+/// Under a name of its own until it is whole, since the same package may be written twice at once. Blocking.
 fn write(folder: &Path, digest: Digest, bytes: &[u8]) -> Result<()> {
     check(digest, bytes, "to be stored")?;
     let unfinished = folder.join(format!("{UNFINISHED}{}", xid::new()));
-    let written = match write_durably(&unfinished, bytes) {
+    let write = || write_durably(&unfinished, bytes);
+    let written = match write() {
         // Somebody has deleted the folder.
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            make(folder).and_then(|()| write_durably(&unfinished, bytes))
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => make(folder).and_then(|()| write()),
         written => written,
     };
-    let written = written
-        .and_then(|()| fs::rename(&unfinished, path_in(folder, digest)))
-        .and_then(|()| File::open(folder)?.sync_all());
-    written.map_err(|error| {
+    let renamed = written.and_then(|()| fs::rename(&unfinished, path_in(folder, digest)));
+    renamed.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
         // It may be that there is no room for it.
         let _ = fs::remove_file(&unfinished);
         hide("written", &error)
