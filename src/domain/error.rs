@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// The reasons, one row each: variant, stable name, kind, and what a person can do about it.
 macro_rules! reasons {
     ($($variant:ident => $name:literal, $kind:ident, $suggestion:literal;)+) => {
         /// Why something was refused or failed. Stable: clients switch on its name.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Reason {
-            $($variant,)+
+            $(#[serde(rename = $name)] $variant,)+
         }
 
         impl Reason {

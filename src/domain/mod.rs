@@ -18,4 +18,4 @@ pub mod text;
 pub use error::{Error, Reason, Result};
 pub use id::{Digest, PluginId, RunId, TokenId};
 pub use plugin::{ActiveState, Commit, Desired, Mode, Plugin, PreviousPackage, Reported, State};
-pub use run::{CAUSE, Exit, Failure, RunEvent, Stage};
+pub use run::{Exit, Failure, RunEvent, Stage};

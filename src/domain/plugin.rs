@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Digest, PluginId, RunId, manifest::Manifest, package::digest_of};
+use super::{Digest, Failure, PluginId, RunId, manifest::Manifest, package::digest_of};
 
 /// A place in the order of installation.
 pub type Place = (u64, PluginId);
@@ -141,10 +141,10 @@ pub struct Reported {
     pub since: Timestamp,
     /// The generation of what is desired that this answers to.
     pub observed_generation: u64,
-    /// What went wrong, for a person; empty when nothing did.
-    pub message: String,
-    /// What went wrong, for a program; empty when nothing did.
-    pub details: Map<String, Value>,
+    /// What went wrong; none when nothing did.
+    pub failure: Option<Failure>,
+    /// The state that a plugin left that is stopping now.
+    pub stopping_from: Option<State>,
     /// Restarts since it was last stable, the one under way included. Survives a restart of plugd.
     pub restarts: u32,
     /// Deaths of plugd in a row at which this plugin was in its start: not connected yet. See
@@ -175,8 +175,8 @@ impl Reported {
             state: State::Inactive,
             since,
             observed_generation: generation,
-            message: String::new(),
-            details: Map::new(),
+            failure: None,
+            stopping_from: None,
             restarts: 0,
             deaths_at_start: 0,
             run: None,
@@ -189,6 +189,11 @@ impl Reported {
             failed_package: None,
             serial: 0,
         }
+    }
+
+    /// What went wrong, for a person; empty when nothing did.
+    pub fn message(&self) -> &str {
+        self.failure.as_ref().map_or("", |failure| &failure.message)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
 
-use super::text::shorten_to_bytes;
+use super::{Digest, Reason, text::shorten_to_bytes};
 
 /// How a process ended. Whether memory ran out can't be told without a cgroup of its own: then it is signal 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,8 @@ pub enum RunEvent {
 }
 
 /// Where in a run something failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Laying out the package or creating the process.
     Start,
@@ -103,7 +104,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    fn name(self) -> &'static str {
+    /// Its name for programs (CONTRACT 8.3).
+    pub fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Connect => "connect",
@@ -114,19 +116,30 @@ impl Stage {
     }
 }
 
-/// Most bytes of each text of a failure: it is part of every record of its plugin until the next success.
-pub const MAX_TEXT: usize = 4096;
+/// Most bytes of the message of a failure: it is part of every record of its plugin until the next success.
+pub const MAX_MESSAGE: usize = 4096;
 
-/// Key in the details of a failure: the name of the [`super::Reason`] that caused it, where there is one.
-pub const CAUSE: &str = "cause";
+/// Most ids of processes that a failure names; there may be thousands.
+pub const MAX_SURVIVORS: usize = 100;
 
 /// Why a run failed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
+    pub stage: Stage,
     /// For a person: `exit status 42`.
     pub message: String,
-    /// For a program (CONTRACT 8.3).
-    pub details: Map<String, Value>,
+    /// What the first process exited with, if it did so by itself.
+    pub exit_code: Option<i32>,
+    /// The signal that ended the first process, if one did.
+    pub signal: Option<i32>,
+    /// The kernel ended it because its memory ran out. Only a cgroup of its own can tell that.
+    pub out_of_memory: bool,
+    /// Processes that can't be killed, at most [`MAX_SURVIVORS`] of them.
+    pub survivors: Vec<u32>,
+    /// The error that the failure came of, where there was one.
+    pub cause: Option<Reason>,
+    /// The package that plugd goes back to because of it.
+    pub going_back_to: Option<Digest>,
     /// Trying again can't help.
     pub is_permanent: bool,
 }
@@ -134,37 +147,41 @@ pub struct Failure {
 impl Failure {
     /// A failure at this stage in these words, worth another try.
     pub fn new(stage: Stage, message: impl Into<String>) -> Self {
-        let message = shorten_to_bytes(&message.into(), MAX_TEXT);
-        let mut details = Map::new();
-        details.insert("runtime_provider".into(), json!("local"));
-        details.insert("stage".into(), json!(stage.name()));
-        details.insert("error".into(), json!(message));
-        Self { message, details, is_permanent: false }
+        Self {
+            stage,
+            message: shorten_to_bytes(&message.into(), MAX_MESSAGE),
+            exit_code: None,
+            signal: None,
+            out_of_memory: false,
+            survivors: Vec::new(),
+            cause: None,
+            going_back_to: None,
+            is_permanent: false,
+        }
     }
 
     /// The same, but trying again can't help.
+    #[must_use]
     pub fn permanent(self) -> Self {
         Self { is_permanent: true, ..self }
     }
 
-    /// The same with one more detail.
-    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
-        let value = match value.into() {
-            Value::String(text) => Value::String(shorten_to_bytes(&text, MAX_TEXT)),
-            value => value,
-        };
-        self.details.insert(key.to_owned(), value);
-        self
+    /// The same, of processes that can't be killed.
+    #[must_use]
+    pub fn with_survivors(self, pids: &[u32]) -> Self {
+        Self { survivors: pids.iter().copied().take(MAX_SURVIVORS).collect(), ..self }
+    }
+
+    /// The same, because of this error.
+    #[must_use]
+    pub fn caused_by(self, cause: Reason) -> Self {
+        Self { cause: Some(cause), ..self }
     }
 }
 
 impl From<Exit> for Failure {
     fn from(exit: Exit) -> Self {
-        let failure = Self::new(Stage::Exit, exit.to_string()).with("exit_code", exit.code.unwrap_or(-1));
-        match exit.signal {
-            Some(signal) => failure.with("signal", signal),
-            None => failure,
-        }
+        Self { exit_code: exit.code, signal: exit.signal, ..Self::new(Stage::Exit, exit.to_string()) }
     }
 }
 
@@ -179,12 +196,5 @@ mod tests {
         assert_eq!(exit(Some(0), None), "process exited cleanly");
         assert_eq!(exit(None, Some(9)), "signal: killed");
         assert_eq!(exit(None, Some(40)), "signal: 40");
-    }
-
-    #[test]
-    fn a_signal_has_exit_code_minus_one() {
-        let failure = Failure::from(Exit { code: None, signal: Some(9) });
-        assert_eq!(failure.details["exit_code"], -1);
-        assert_eq!(failure.details["stage"], "exit");
     }
 }

@@ -11,12 +11,7 @@ use crate::{
         json,
         v1::{self, failure::Stage},
     },
-    domain::{
-        self, ActiveState, Error, Mode, PluginId, Result, State,
-        access::Role,
-        json::require_shallow,
-        lifecycle::{GOING_BACK_TO, STOPPING_FROM},
-    },
+    domain::{self, ActiveState, Error, Mode, PluginId, Result, State, access::Role, json::require_shallow},
 };
 
 /// A plugin without secrets.
@@ -59,7 +54,7 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
         state: state(reported.state).into(),
         state_time: Some(timestamp(reported.since)),
         observed_generation: reported.observed_generation,
-        failure: failure(reported),
+        failure: reported.failure.as_ref().map(failure),
         restart_count: reported.restarts,
         pid: reported.pid,
         run_id: reported.run.map(|run| run.to_string()),
@@ -67,37 +62,29 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
         events_dropped: reported.events_dropped,
         protocol_faults: reported.protocol_faults,
         last_protocol_fault: Some(reported.last_protocol_fault.clone()).filter(|fault| !fault.is_empty()),
-        stopping_from: stopping_from(reported).map(|left| state(left).into()),
+        stopping_from: reported.stopping_from.map(|left| state(left).into()),
     }
 }
 
-fn stopping_from(reported: &domain::Reported) -> Option<State> {
-    serde_json::from_value(reported.details.get(STOPPING_FROM)?.clone()).ok()
+fn failure(failure: &domain::Failure) -> v1::Failure {
+    v1::Failure {
+        stage: stage(failure.stage).into(),
+        message: failure.message.clone(),
+        exit_code: failure.exit_code,
+        signal: failure.signal,
+        out_of_memory: failure.out_of_memory,
+        survivors: failure.survivors.clone(),
+        going_back_to: failure.going_back_to.map(|digest| digest.to_string()),
+    }
 }
 
-fn failure(reported: &domain::Reported) -> Option<v1::Failure> {
-    let number = |key| reported.details.get(key).and_then(Json::as_i64).and_then(|number| i32::try_from(number).ok());
-    let signal = number("signal");
-    let pids = reported.details.get("pids").and_then(Json::as_array).into_iter().flatten();
-    (!reported.message.is_empty()).then(|| v1::Failure {
-        stage: stage(reported).into(),
-        message: reported.message.clone(),
-        exit_code: number("exit_code").filter(|_| signal.is_none()),
-        signal,
-        out_of_memory: false,
-        survivors: pids.filter_map(Json::as_u64).filter_map(|pid| u32::try_from(pid).ok()).collect(),
-        going_back_to: reported.details.get(GOING_BACK_TO).and_then(Json::as_str).map(str::to_owned),
-    })
-}
-
-fn stage(reported: &domain::Reported) -> Stage {
-    match reported.details.get("stage").and_then(Json::as_str) {
-        Some("start") => Stage::Start,
-        Some("connect") => Stage::Connect,
-        Some("link") => Stage::Link,
-        Some("exit") => Stage::Exit,
-        Some("stop") => Stage::Stop,
-        _ => Stage::Unspecified,
+fn stage(stage: domain::Stage) -> Stage {
+    match stage {
+        domain::Stage::Start => Stage::Start,
+        domain::Stage::Connect => Stage::Connect,
+        domain::Stage::Link => Stage::Link,
+        domain::Stage::Exit => Stage::Exit,
+        domain::Stage::Stop => Stage::Stop,
     }
 }
 

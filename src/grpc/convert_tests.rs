@@ -29,7 +29,8 @@ fn mk_plugin() -> Plugin {
         token: Some("sdprt_secret".to_owned()),
         token_epoch: 1,
     };
-    let reported = Reported { message: "exit status 42".to_owned(), ..Reported::inactive(created, 4) };
+    let failure = domain::Failure::new(domain::Stage::Exit, "exit status 42");
+    let reported = Reported { failure: Some(failure), ..Reported::inactive(created, 4) };
     Plugin { id: PluginId::from(xid::new()), created, installed: 7, desired, reported, revision: 9, request: None }
 }
 
@@ -56,23 +57,23 @@ fn the_token_of_a_plugin_is_only_shown_in_full() {
 #[test]
 fn a_failure_says_what_is_known_of_how_it_ended() {
     let mut source = mk_plugin();
-    let mut of = |exit: domain::Exit| {
-        let failure = domain::Failure::from(exit);
-        (source.reported.message, source.reported.details) = (failure.message, failure.details);
+    let mut of = |failure: domain::Failure| {
+        source.reported.failure = Some(failure);
         plugin(&source).status.unwrap().failure.unwrap()
     };
-    let exited = of(domain::Exit { code: Some(42), signal: None });
+    let exited = of(domain::Exit { code: Some(42), signal: None }.into());
     assert_eq!((exited.stage(), &*exited.message), (Stage::Exit, "exit status 42"));
     assert_eq!((exited.exit_code, exited.signal), (Some(42), None));
-    let killed = of(domain::Exit { code: None, signal: Some(9) });
+    let killed = of(domain::Exit { code: None, signal: Some(9) }.into());
     assert_eq!((killed.exit_code, killed.signal), (None, Some(9)));
-    let stuck = domain::Failure::new(domain::Stage::Stop, "it can't be killed").with("pids", [7, 8]);
-    (source.reported.message, source.reported.details) = (stuck.message, stuck.details);
-    source.reported.details.insert(GOING_BACK_TO.to_owned(), json!("sha256:0"));
-    let stuck = plugin(&source).status.unwrap().failure.unwrap();
-    assert_eq!((stuck.stage(), &*stuck.survivors, stuck.going_back_to()), (Stage::Stop, &[7, 8][..], "sha256:0"));
-    source.reported.message.clear();
-    source.reported.details.clear();
+    let stuck = domain::Failure::new(domain::Stage::Stop, "it can't be killed").with_survivors(&[7, 8]);
+    let back = Digest([1; 32]);
+    let stuck = of(domain::Failure { going_back_to: Some(back), ..stuck });
+    assert_eq!(
+        (stuck.stage(), &*stuck.survivors, stuck.going_back_to()),
+        (Stage::Stop, &[7, 8][..], &*back.to_string())
+    );
+    source.reported.failure = None;
     assert_eq!(plugin(&source).status.unwrap().failure, None);
 }
 
@@ -126,9 +127,8 @@ fn the_largest_plugin_takes_less_than_half_of_what_clients_take() {
     let most = domain::json::MAX_OBJECT / 11;
     assert_eq!(read(most).unwrap_err().violations[0].field, "manifest");
     source.desired.manifest = Arc::new(read(most - 100).unwrap());
-    let failure = domain::Failure::new(domain::Stage::Start, "x".repeat(1 << 20)).with("output", "x".repeat(1 << 20));
-    source.reported.message = failure.message;
-    source.reported.details = failure.details;
+    let failure = domain::Failure::new(domain::Stage::Start, "x".repeat(1 << 20));
+    source.reported.failure = Some(failure.with_survivors(&[u32::MAX; 1000]));
     assert!(plugin_in_full(&source).encoded_len() <= 2 << 20);
 }
 

@@ -125,9 +125,11 @@ pub mod plugin {
         pub state: State,
         pub since: DateTimeUtc,
         pub observed_generation: i64,
-        /// What went wrong, as JSON: `message` and `details`.
+        /// What went wrong, as JSON: `stage`, `message`, and what else is known.
         #[sea_orm(column_type = "Text", nullable)]
         pub failure: Option<String>,
+        /// The state that it left, while it is stopping.
+        pub stopping_from: Option<State>,
         pub restarts: i64,
         pub deaths_at_start: i64,
         pub run_id: Option<RunId>,

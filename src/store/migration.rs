@@ -130,6 +130,7 @@ fn plugin() -> TableCreateStatement {
         .col(time(Column::Since))
         .col(big_integer(Column::ObservedGeneration))
         .col(text_null(Column::Failure))
+        .col(string_null(Column::StoppingFrom))
         .col(big_integer(Column::Restarts))
         .col(big_integer(Column::DeathsAtStart))
         .col(string_null(Column::RunId))

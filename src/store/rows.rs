@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, prelude::DateTimeUtc};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -45,13 +45,6 @@ impl Record {
     }
 }
 
-/// What went wrong with a plugin.
-#[derive(Serialize, Deserialize)]
-struct Failure {
-    message: String,
-    details: Map<String, Value>,
-}
-
 /// The row of a plugin.
 pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::Error> {
     let Plugin { desired, reported, .. } = &*record.plugin;
@@ -83,7 +76,8 @@ pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::E
         state: reported.state,
         since: to_column(reported.since),
         observed_generation: signed(reported.observed_generation),
-        failure: failure(reported)?,
+        failure: reported.failure.as_ref().map(serde_json::to_string).transpose()?,
+        stopping_from: reported.stopping_from,
         restarts: i64::from(reported.restarts),
         deaths_at_start: i64::from(reported.deaths_at_start),
         run_id: reported.run,
@@ -96,14 +90,6 @@ pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::E
         failed_package_digest: reported.failed_package,
         serial: signed(reported.serial),
     })
-}
-
-fn failure(reported: &Reported) -> Result<Option<String>, serde_json::Error> {
-    if reported.message.is_empty() && reported.details.is_empty() {
-        return Ok(None);
-    }
-    let failure = Failure { message: reported.message.clone(), details: reported.details.clone() };
-    serde_json::to_string(&failure).map(Some)
 }
 
 /// What rows of plugins refer to.
@@ -200,14 +186,12 @@ fn desired(
 }
 
 fn reported(row: plugin::Model) -> Result<Reported, StoreError> {
-    let failure = row.failure.as_deref().map(serde_json::from_str).transpose().map_err(not_understood)?;
-    let Failure { message, details } = failure.unwrap_or(Failure { message: String::new(), details: Map::new() });
     Ok(Reported {
         state: row.state,
         since: from_column(row.since)?,
         observed_generation: unsigned(row.observed_generation)?,
-        message,
-        details,
+        failure: row.failure.as_deref().map(serde_json::from_str).transpose().map_err(not_understood)?,
+        stopping_from: row.stopping_from,
         restarts: unsigned(row.restarts)?,
         deaths_at_start: unsigned(row.deaths_at_start)?,
         run: row.run_id,

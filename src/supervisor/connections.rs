@@ -108,10 +108,11 @@ fn is_known(plugin: &Plugin) -> bool {
 
 fn said(plugin: &Plugin) -> Option<String> {
     let reported = &plugin.reported;
-    match reported.state {
+    match (reported.state, &reported.failure) {
         // Not heard of yet, or connected again.
-        State::Active => None,
-        State::Stopping | State::Inactive if reported.message.is_empty() => Some("it was stopped".to_owned()),
-        _ => Some(reported.message.clone()).filter(|message| !message.is_empty()),
+        (State::Active, _) => None,
+        (_, Some(failure)) => Some(failure.message.clone()),
+        (State::Stopping | State::Inactive, None) => Some("it was stopped".to_owned()),
+        (_, None) => None,
     }
 }

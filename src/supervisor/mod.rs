@@ -40,7 +40,7 @@ pub use watch::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery};
 
 use self::{actor::Actor, registry::Arrival};
 use crate::{
-    domain::{Error, Plugin, PluginId, Reason, Reported, State, lifecycle::Policy},
+    domain::{Error, Failure, Plugin, PluginId, Reason, Reported, Stage, State, lifecycle::Policy},
     link::Host,
     runtime::Runtime,
 };
@@ -126,9 +126,10 @@ impl Supervisor {
 }
 
 fn defective(last: &Reported) -> Reported {
-    let message = "its supervisor ended by a defect of plugd: restart plugd, and report what its log says".to_owned();
-    let serial = last.serial + 1;
-    Reported { state: State::Error, since: Timestamp::now(), message, serial, run: None, pid: None, ..last.clone() }
+    let message = "its supervisor ended by a defect of plugd: restart plugd, and report what its log says";
+    let failure = Some(Failure::new(Stage::Link, message));
+    let (since, serial) = (Timestamp::now(), last.serial + 1);
+    Reported { state: State::Error, since, failure, serial, run: None, pid: None, ..last.clone() }
 }
 
 /// What is answered while plugd stops.

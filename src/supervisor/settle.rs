@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::actor::Goal;
-use crate::domain::{ActiveState, CAUSE, Error, Plugin, Reason, Result, State, change::package_replaced};
+use crate::domain::{ActiveState, Error, Failure, Plugin, Reason, Result, State, change::package_replaced};
 
 /// What came of a change that was committed, if that is settled by now.
 fn outcome(goal: Goal, committed: &Plugin, now: &Plugin) -> Option<Result<()>> {
@@ -40,20 +40,25 @@ fn superseded(plugin: &Plugin) -> Error {
 }
 
 fn failed(plugin: &Plugin) -> Error {
-    let reported = &plugin.reported;
-    let error = Error::new(reason(plugin), format!("the plugin failed: {}", reported.message))
-        .with("plugin_id", plugin.id)
-        .with("message", &reported.message);
-    reported.details.iter().fold(error, |error, (key, value)| match value {
-        serde_json::Value::String(text) => error.with(key, text),
-        value => error.with(key, value),
-    })
+    let (message, failure) = (plugin.reported.message(), plugin.reported.failure.as_ref());
+    // A package that is not there is not the plugin's own failure (CONTRACT 3.5).
+    let is_missing = failure.is_some_and(|failure| failure.cause == Some(Reason::PackageNotFound));
+    let reason = if is_missing { Reason::PackageNotFound } else { Reason::PluginFailed };
+    let error = Error::new(reason, format!("the plugin failed: {message}"));
+    let error = error.with("plugin_id", plugin.id).with("message", message);
+    failure.into_iter().flat_map(facts).fold(error, |error, (key, value)| error.with(key, value))
 }
 
-/// A package that is not there is not the plugin's own failure (CONTRACT 3.5).
-fn reason(plugin: &Plugin) -> Reason {
-    let is_missing = plugin.reported.details.get(CAUSE).is_some_and(|cause| cause == Reason::PackageNotFound.name());
-    if is_missing { Reason::PackageNotFound } else { Reason::PluginFailed }
+/// What a program may want to know of a failure, by the names that the API has for it.
+fn facts(failure: &Failure) -> impl Iterator<Item = (&'static str, String)> {
+    let known = [
+        ("stage", Some(failure.stage.name().to_owned())),
+        ("exit_code", failure.exit_code.map(|code| code.to_string())),
+        ("signal", failure.signal.map(|signal| signal.to_string())),
+        ("survivors", Some(format!("{:?}", failure.survivors)).filter(|_| !failure.survivors.is_empty())),
+        ("going_back_to", failure.going_back_to.map(|digest| digest.to_string())),
+    ];
+    known.into_iter().filter_map(|(key, value)| Some((key, value?)))
 }
 
 pub(super) fn not_settled(plugin: &Plugin) -> Error {

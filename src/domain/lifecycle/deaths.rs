@@ -29,7 +29,7 @@ fn a_plugin_in_whose_start_plugd_died_three_times_is_not_started_again() {
         assert_eq!(standing(&boot(state, 1, 1)), (State::Starting, 2));
         let given_up = boot(state, 2, 1);
         assert_eq!(standing(&given_up), (State::Error, 3));
-        assert!(given_up.reported().message.starts_with("plugd ended 3 times while"), "{given_up:?}");
+        assert!(given_up.reported().message().starts_with("plugd ended 3 times while"), "{given_up:?}");
     }
     assert_eq!(standing(&boot(State::Error, 3, 1)), (State::Error, 3), "nor by the plugd after that");
 }

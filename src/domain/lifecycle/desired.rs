@@ -70,7 +70,7 @@ impl Lifecycle {
             "plugd ended {deaths} times while this plugin was being started, so it is not started again by itself: fix it, \
              then activate it"
         );
-        let failure = Failure::new(Stage::Start, message).with("deaths_at_start", *deaths).permanent();
+        let failure = Failure::new(Stage::Start, message).permanent();
         self.fail(moment.now, failure, false);
     }
 

@@ -16,9 +16,8 @@ use std::{sync::Arc, time::Duration};
 
 pub use event::{Effect, Event, Moment, Policy, Timer};
 use jiff::Timestamp;
-use serde_json::json;
 
-use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, Stage, State};
+use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, Stage, State, run::MAX_SURVIVORS};
 
 /// Deaths of plugd during the start of a plugin, one after the other, after which it is not started again by itself.
 ///
@@ -28,17 +27,8 @@ use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, Stage, Stat
 /// begin the count afresh.
 pub const MAX_DEATHS_AT_START: u32 = 3;
 
-/// Processes that are named when they can't be killed; there may be thousands.
-const MAX_PIDS: usize = 100;
-
-/// Key in the details of a failure: the package that plugd goes back to because of it.
-pub const GOING_BACK_TO: &str = "going_back_to";
-
 /// How long it takes until going back is tried again that could not be stored.
 const GO_BACK_AGAIN: Duration = Duration::from_secs(5);
-
-/// Key in the details of a stopping plugin: the state that it left.
-pub const STOPPING_FROM: &str = "stopping_from";
 
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
@@ -161,11 +151,7 @@ impl Lifecycle {
             self.reported.since = now;
         }
         self.reported.state = state;
-        self.reported.details.remove(STOPPING_FROM);
-        if state == State::Stopping {
-            let left = serde_json::to_value(left).unwrap_or_default();
-            self.reported.details.insert(STOPPING_FROM.into(), left);
-        }
+        self.reported.stopping_from = (state == State::Stopping).then_some(left);
         if state != State::Active {
             self.reported.is_degraded = false;
         }
@@ -258,7 +244,9 @@ impl Lifecycle {
         let Some(desired) = self.desired.clone() else { return };
         let (Some(from), Some(to)) = (desired.package, desired.previous_digest()) else { return };
         if desired.active.is_active() && !desired.is_proven(&self.reported) {
-            self.reported.details.insert(GOING_BACK_TO.to_owned(), json!(to));
+            if let Some(failure) = &mut self.reported.failure {
+                failure.going_back_to = Some(to);
+            }
             self.effects.push(Effect::GoBack { from, to });
         }
     }
@@ -279,13 +267,11 @@ impl Lifecycle {
     }
 
     fn note_failure(&mut self, failure: Failure) {
-        self.reported.message = failure.message;
-        self.reported.details = failure.details;
+        self.reported.failure = Some(failure);
     }
 
     fn clear_failure(&mut self) {
-        self.reported.message.clear();
-        self.reported.details.clear();
+        self.reported.failure = None;
     }
 
     fn forget_run(&mut self) {
@@ -295,12 +281,12 @@ impl Lifecycle {
 
     /// Processes outlive their kill. Nothing is started until they are gone.
     fn give_up(&mut self, now: Timestamp, then: Then, pids: &[u32]) {
-        let listed = pids.iter().take(MAX_PIDS).map(u32::to_string).collect::<Vec<_>>().join(", ");
-        let more = pids.len().saturating_sub(MAX_PIDS);
+        let listed = pids.iter().take(MAX_SURVIVORS).map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let more = pids.len().saturating_sub(MAX_SURVIVORS);
         let listed = if more > 0 { format!("{listed} and {more} more") } else { listed };
         let listed = if listed.is_empty() { "that it left".to_owned() } else { listed };
         let failure = Failure::new(Stage::Stop, format!("processes {listed} can't be killed"));
-        self.note_failure(failure.with("pids", json!(pids[..pids.len().min(MAX_PIDS)])));
+        self.note_failure(failure.with_survivors(pids));
         // A deletion is not carried out later, as its caller was told that it failed.
         let then = if then == Then::Delete { Then::Disable } else { then };
         let is_shutdown = then == Then::Shutdown;

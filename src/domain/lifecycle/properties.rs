@@ -150,11 +150,11 @@ impl World {
                 assert!(self.plugin.desired.active.is_active(), "active although inactive is desired");
             }
             State::Starting | State::Connecting | State::Stopping => assert!(self.group.run.is_some()),
-            State::Error => assert!(!reported.message.is_empty(), "an error without a message"),
+            State::Error => assert!(!reported.message().is_empty(), "an error without a message"),
         }
         assert_eq!(reported.observed_generation, self.plugin.desired.generation, "every change is answered");
         assert_eq!(reported.proven_package, self.proven, "what is said to have been stable was, and nothing else");
-        assert_eq!(reported.details.contains_key(STOPPING_FROM), state == State::Stopping);
+        assert_eq!(reported.stopping_from.is_some(), state == State::Stopping);
         let waits = matches!(state, State::Connecting | State::Stopping | State::Restarting);
         assert!(!waits || self.deadline.is_some(), "{state:?} would wait for ever");
         self.check_stop_ends(state);

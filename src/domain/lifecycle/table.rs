@@ -19,8 +19,8 @@ fn moment() -> Moment {
 }
 
 pub(in crate::domain) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
-    let manifest: Manifest =
-        serde_json::from_value(json!({"id": "greeter", "author": "a", "name": "Greeter"})).unwrap();
+    let text = str::to_owned;
+    let manifest = Manifest { id: text("greeter"), author: text("a"), name: text("Greeter"), ..Manifest::default() };
     let manifest = Arc::new(manifest);
     Plugin {
         id: PluginId::from_bytes([9; 12]),
@@ -234,9 +234,9 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
         lifecycle.step(moment(), Event::TimerFired { run, timer: Timer::Backoff });
     }
     assert_eq!(waits, [1, 2, 4]);
-    assert_eq!(lifecycle.reported().message, "exit status 42");
-    assert_eq!(lifecycle.reported().details["exit_code"], 42);
-    assert_eq!(lifecycle.reported().details["stage"], "exit");
+    assert_eq!(lifecycle.reported().message(), "exit status 42");
+    let failure = lifecycle.reported().failure.as_ref().unwrap();
+    assert_eq!((failure.exit_code, failure.stage), (Some(42), Stage::Exit));
 }
 
 #[test]
@@ -260,7 +260,7 @@ fn an_activation_after_an_error_forgets_the_error() {
     let old = lifecycle.desired.clone().unwrap();
     lifecycle.step(moment(), changed(&old, |new| new.restart_generation = new.generation));
     assert_eq!(lifecycle.reported().state, State::Starting);
-    assert_eq!(lifecycle.reported().message, "");
+    assert_eq!(lifecycle.reported().message(), "");
     assert_eq!(lifecycle.reported().observed_generation, 2);
 }
 
@@ -287,7 +287,7 @@ fn missing_pongs(lifecycle: &mut Lifecycle, count: usize) -> String {
     for _ in 0..count {
         lifecycle.step(moment(), Event::Run { run: PRESENT, event: RunEvent::PongMissed });
     }
-    lifecycle.reported().message.clone()
+    lifecycle.reported().message().to_owned()
 }
 
 /// While it is degraded, while it may connect again, and after it was stopped for it.
@@ -299,27 +299,27 @@ fn a_plugin_that_stopped_answering_says_so_until_it_answers() {
     let mut answers_again = active();
     assert_eq!(missing_pongs(&mut answers_again, 1), SAID);
     answers_again.step(moment(), happened(RunEvent::PongReceived));
-    assert_eq!(answers_again.reported().message, "");
+    assert_eq!(answers_again.reported().message(), "");
 
     let mut stays_silent = active();
     assert_eq!((missing_pongs(&mut stays_silent, 2), stays_silent.reported().state), (SAID.into(), State::Connecting));
     stays_silent.step(moment(), fired(Timer::Reconnect));
-    assert_eq!((&*stays_silent.reported().message, stays_silent.reported().state), (SAID, State::Stopping));
+    assert_eq!((stays_silent.reported().message(), stays_silent.reported().state), (SAID, State::Stopping));
     stays_silent.step(moment(), happened(RunEvent::GroupEmptied));
-    assert_eq!((&*stays_silent.reported().message, stays_silent.reported().state), (SAID, State::Restarting));
-    assert_eq!(stays_silent.reported().details["stage"], "link");
+    assert_eq!((stays_silent.reported().message(), stays_silent.reported().state), (SAID, State::Restarting));
+    assert_eq!(stays_silent.reported().failure.as_ref().unwrap().stage, Stage::Link);
 
     let mut exits = active();
     missing_pongs(&mut exits, 2);
     exits.step(moment(), happened(RunEvent::Exited(Exit { code: Some(0), signal: None })));
-    assert_eq!(exits.reported().message, format!("{SAID}; then process exited cleanly"));
+    assert_eq!(exits.reported().message(), format!("{SAID}; then process exited cleanly"));
 
     let mut connects = active();
     missing_pongs(&mut connects, 2);
     connects.step(moment(), happened(RunEvent::Connected));
-    assert_eq!(connects.reported().message, "");
+    assert_eq!(connects.reported().message(), "");
     connects.step(moment(), happened(RunEvent::Exited(Exit { code: Some(3), signal: None })));
-    assert_eq!(connects.reported().message, "exit status 3");
+    assert_eq!(connects.reported().message(), "exit status 3");
 }
 
 #[test]
@@ -327,9 +327,9 @@ fn what_plugd_ended_a_connection_for_is_what_the_run_failed_of() {
     let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
     let fired = |timer| Event::TimerFired { run: PRESENT, timer };
     lifecycle.step(moment(), happened(disconnected(Some("does not read"))));
-    assert_eq!(lifecycle.reported().message, "does not read");
+    assert_eq!(lifecycle.reported().message(), "does not read");
     lifecycle.step(moment(), fired(Timer::Reconnect));
-    assert_eq!((&*lifecycle.reported().message, lifecycle.reported().state), ("does not read", State::Stopping));
+    assert_eq!((lifecycle.reported().message(), lifecycle.reported().state), ("does not read", State::Stopping));
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn faults_are_added_up_and_the_last_one_is_kept() {
     }
     let reported = lifecycle.reported();
     assert_eq!((reported.protocol_faults, &*reported.last_protocol_fault), (5, "two"));
-    assert_eq!((reported.state, &*reported.message), (State::Active, ""), "it lives");
+    assert_eq!((reported.state, reported.message()), (State::Active, ""), "it lives");
 }
 
 /// Nobody is told of each change: a plugd that starts, and one whose store was away, hear of all at once.
@@ -368,7 +368,7 @@ fn a_plugin_goes_back_to_the_package_before_one_that_was_never_stable_and_says_s
     let (from, to) = (Digest([2; 32]), Digest([1; 32]));
     let mut lifecycle = mk(Phase::Starting);
     assert!(lifecycle.step(moment(), failed()).contains(&Effect::GoBack { from, to }));
-    assert_eq!(lifecycle.reported().details[GOING_BACK_TO], json!(to));
+    assert_eq!(lifecycle.reported().failure.as_ref().unwrap().going_back_to, Some(to));
     lifecycle.step(moment(), Event::GoBackFailed);
     let again = lifecycle.step(moment(), Event::TimerFired { run: PRESENT, timer: Timer::GoBack });
     assert_eq!(again, [Effect::GoBack { from, to }], "the store may be back");

@@ -16,7 +16,7 @@ use tokio::{
 
 use super::Inner;
 use crate::{
-    domain::{CAUSE, Failure, PluginId, Reason, Stage},
+    domain::{Failure, PluginId, Reason, Stage},
     runtime::{
         StartSpec,
         install::{self, InstallError, Step, Wanted},
@@ -110,7 +110,7 @@ async fn end_earlier_run(inner: &Arc<Inner>, plugin: PluginId) -> Result<(), Fai
     match leftovers::end_one(&inner.records, &inner.process_table, &record).await.map_err(cannot)? {
         Outcome::Surviving(leftover) => {
             Err(Failure::new(Stage::Start, format!("processes {:?} of an earlier run can't be killed", leftover.pids))
-                .with("pids", leftover.pids))
+                .with_survivors(&leftover.pids))
         }
         Outcome::Stale | Outcome::Killed(_) => Ok(()),
     }
@@ -148,7 +148,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> install::Result<T> +
 }
 
 fn not_fetched(error: crate::domain::Error) -> Failure {
-    let failure = Failure::new(Stage::Start, error.message).with(CAUSE, error.reason.name());
+    let failure = Failure::new(Stage::Start, error.message).caused_by(error.reason);
     match error.reason {
         Reason::PackageNotFound | Reason::InvalidPackage | Reason::InvalidManifest => failure.permanent(),
         _ => failure,

@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::domain::{
-    ActiveState, Digest, Mode, PreviousPackage, RunId, State, access, manifest::Manifest, plugin::Request,
+    ActiveState, Digest, Failure, Mode, PreviousPackage, Reason, RunId, Stage, State, access, manifest::Manifest,
+    plugin::Request,
 };
 
 mod changes;
@@ -197,8 +198,8 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         state,
         since: rows::stored(Timestamp::now()),
         observed_generation: number,
-        message: "exit status 42".to_owned(),
-        details: json!({ "stage": "exit" }).as_object().unwrap().clone(),
+        failure: Some(mk_failure()),
+        stopping_from: Some(State::Active),
         restarts: 2,
         run: Some(RunId::from_bytes([9; 12])),
         pid: Some(4711),
@@ -210,6 +211,19 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         failed_package: Some(Digest([4; 32])),
         deaths_at_start: 2,
         serial: number,
+    }
+}
+
+/// A failure in which no field has its default.
+fn mk_failure() -> Failure {
+    Failure {
+        exit_code: Some(42),
+        signal: Some(9),
+        out_of_memory: true,
+        survivors: vec![7, 8],
+        cause: Some(Reason::PackageNotFound),
+        going_back_to: Some(Digest([4; 32])),
+        ..Failure::new(Stage::Exit, "exit status 42").permanent()
     }
 }
 

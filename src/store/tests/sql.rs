@@ -40,7 +40,7 @@ async fn an_operator_finds_why_it_failed_and_what_is_old() {
     };
     let (failure, body) = (json("failure"), json("body"));
     let sql = format!(
-        "select {failure}->>'message' as message, {failure}->'details'->>'stage' as stage, mode, active from plugin \
+        "select {failure}->>'message' as message, {failure}->>'stage' as stage, mode, active from plugin \
          where not degraded or since > '2026-01-01' and generation = observed_generation + 4 order by since"
     );
     let rows = ask(&fixture, &sql).await;

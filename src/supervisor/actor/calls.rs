@@ -165,7 +165,7 @@ impl Actor {
     pub(super) fn check_deletion(&mut self) {
         let is_stuck = self.plugin.reported.state == State::Error && self.run.is_some();
         if is_stuck && let Some(reply) = self.deletion.take() {
-            let message = format!("nothing is deleted: {}", self.plugin.reported.message);
+            let message = format!("nothing is deleted: {}", self.plugin.reported.message());
             drop(reply.send(Err(Error::new(Reason::PluginFailed, message).with("plugin_id", self.id))));
         }
     }

@@ -278,7 +278,7 @@ impl Actor {
         }
         reported.serial += 1;
         if reported.state != self.plugin.reported.state {
-            tracing::info!(from = ?self.plugin.reported.state, to = ?reported.state, message = reported.message);
+            tracing::info!(from = ?self.plugin.reported.state, to = ?reported.state, message = reported.message());
         }
         self.plugin.reported = reported.clone();
         self.parts.store.report(self.id, reported);

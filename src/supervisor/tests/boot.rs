@@ -7,7 +7,9 @@ use std::{
 
 use super::{setup::eventually, world::*};
 use crate::{
-    domain::{Desired, Digest, Mode, Plugin, PluginId, PreviousPackage, Reported, State, lifecycle::Policy},
+    domain::{
+        Desired, Digest, Failure, Mode, Plugin, PluginId, PreviousPackage, Reported, Stage, State, lifecycle::Policy,
+    },
     supervisor::handle::new_plugin,
 };
 
@@ -44,10 +46,11 @@ async fn what_was_committed_and_not_acted_on_is_answered_to_by_the_next_start() 
 #[tokio::test(start_paused = true)]
 async fn what_was_held_against_a_plugin_is_forgotten_by_a_start_that_answers_to_a_change() {
     let mut plugin = mk_unanswered(ActiveState::Active);
-    plugin.reported = Reported { restarts: 3, message: "exit status 9".to_owned(), ..plugin.reported };
+    let failure = Some(Failure::new(Stage::Exit, "exit status 9"));
+    plugin.reported = Reported { restarts: 3, failure, ..plugin.reported };
     let world = World::booted(Behaviour::Connects, plugin);
     let active = world.until(State::Active).await;
-    assert_eq!((active.reported.restarts, &*active.reported.message), (0, ""));
+    assert_eq!((active.reported.restarts, active.reported.message()), (0, ""));
     world.shut_down().await;
 }
 

@@ -89,10 +89,10 @@ async fn what_it_does_against_the_protocol_is_in_its_status_and_so_is_why_it_was
     (line.attached.events)(RunEvent::Disconnected { reason: "it does not read".to_owned(), is_fault: true });
     let left = until(&world.handle, &plugin, State::Connecting).await.reported.clone();
     assert_eq!((left.protocol_faults, &*left.last_protocol_fault), (2, "not JSON"));
-    assert_eq!(&*left.message, "it does not read");
+    assert_eq!(left.message(), "it does not read");
     assert!(world.notes.try_recv().is_err(), "it has no log");
     dial(&world.handle, &plugin).await.unwrap();
-    assert_eq!(&*until(&world.handle, &plugin, State::Active).await.reported.message, "");
+    assert_eq!(until(&world.handle, &plugin, State::Active).await.reported.message(), "");
     world.shut_down().await;
 }
 

@@ -12,7 +12,7 @@ use std::{
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use super::*;
-use crate::domain::{Error, Reason};
+use crate::domain::{Error, Reason, Stage};
 
 #[tokio::test]
 async fn an_exit_code_is_told() {
@@ -118,7 +118,7 @@ async fn a_command_that_can_never_run_is_a_permanent_failure_in_clear_words() {
         let failure = fixture.start(mk_spec(command, &[])).failed().await;
         assert_eq!(failure.message, words);
         assert!(failure.is_permanent, "{words}");
-        assert_eq!(failure.details["stage"], "start");
+        assert_eq!(failure.stage, Stage::Start);
         assert!(!fixture.record().exists());
     }
 }

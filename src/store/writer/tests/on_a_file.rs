@@ -14,7 +14,7 @@ async fn limit(writer: &Writer, pages: u32) {
 /// An installation that needs new pages.
 fn mk_large(number: u32) -> Change {
     let mut plugin = mk_plugin(number);
-    plugin.reported.message = "x".repeat(1 << 20);
+    plugin.reported.last_protocol_fault = "x".repeat(1 << 20);
     mk_change(What::Install(Box::new(plugin)))
 }
 
