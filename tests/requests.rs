@@ -7,9 +7,10 @@ use plugd::api::v1::{
     install_plugin_request::{Header, Part},
     update_package_request as update,
 };
+use tokio_stream::StreamExt;
 use tonic::{Code, Status};
 
-use crate::harness::{Api, Plugd, chaos, details, external_manifest, field_violations, reason};
+use crate::harness::{Api, Plugd, chaos, details, external_manifest, field_violations, reason, within};
 
 async fn install(api: &Api, request_id: &str, archive: Vec<u8>) -> Result<Plugin, Status> {
     let header = Header { request_id: Some(request_id.to_owned()), ..Header::default() };
@@ -65,6 +66,38 @@ async fn update_package(api: &Api, header: update::Header) -> Result<Plugin, Sta
     let parts = [update::Part::Header(header), update::Part::Chunk(chaos(&["hang"]))];
     let messages = parts.map(|part| UpdatePackageRequest { part: Some(part) });
     Ok(api.packages().update_package(tokio_stream::iter(messages)).await?.into_inner().plugin.unwrap())
+}
+
+/// An upload of which no more than the header comes, and how it is refused all the same.
+async fn refused_by_its_header(api: &Api, header: update::Header) -> Status {
+    let message = UpdatePackageRequest { part: Some(update::Part::Header(header)) };
+    let unfinished = tokio_stream::iter([message]).chain(tokio_stream::pending());
+    within("a refusal", api.packages().update_package(unfinished)).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn an_upload_is_refused_by_its_header_before_the_package_has_come() {
+    let plugd = Plugd::start().await;
+    let api = plugd.api();
+    let plugin_id = api.install(&["tame"]).await;
+    let outside = api.register(&external_manifest("outside")).await.unwrap().id;
+    let good = || update::Header { plugin_id: plugin_id.clone(), ..update::Header::default() };
+    let long = prost_types::Duration { seconds: 301, nanos: 0 };
+    for (header, expected) in [
+        (update::Header { wait: Some(long), ..good() }, "INVALID_ARGUMENT"),
+        (update::Header { expected_digest: Some("sha256:0".to_owned()), ..good() }, "INVALID_ARGUMENT"),
+        (update::Header { plugin_id: "nobody".to_owned(), ..good() }, "PLUGIN_NOT_FOUND"),
+        (update::Header { plugin_id: outside, ..good() }, "EXTERNAL_PLUGIN"),
+        (update::Header { if_generation: Some(7), ..good() }, "GENERATION_CONFLICT"),
+    ] {
+        assert_eq!(reason(&refused_by_its_header(&api, header.clone()).await), expected, "{header:?}");
+    }
+
+    let header = Header { request_id: Some(String::new()), ..Header::default() };
+    let message = InstallPluginRequest { part: Some(Part::Header(header)) };
+    let unfinished = tokio_stream::iter([message]).chain(tokio_stream::pending());
+    let refused = within("a refusal", api.plugins().install_plugin(unfinished)).await.unwrap_err();
+    assert_eq!(field_violations(&refused), ["header.request_id"]);
 }
 
 /// All changes of what is desired of a plugin, on condition of this generation; its own of a supervised plugin, those of an

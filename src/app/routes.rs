@@ -27,7 +27,7 @@ use crate::{
     config::{Config, RuntimeProvider},
     domain::{Result, TokenId, access::AccessToken, events::EventCatalog},
     fetch,
-    grpc::{self, Access, AccessService, AuthLayer, BusService, TokenStore},
+    grpc::{self, Access, AccessService, BusService, TokenStore},
     logs::Logs,
     rest,
     store::Store,
@@ -77,7 +77,7 @@ fn is_grpc(request: &Request) -> bool {
 }
 
 fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
-    let auth = AuthLayer::new(services.access.clone());
+    let guard = middleware::from_fn_with_state(services.access.clone(), grpc::guarded);
     let projection = services.handle.projection().clone();
     let events = Events::new(projection.clone(), services.catalog.clone(), storyden::events::encode);
     let bus = BusService::new(projection, events, services.hosts, services.draining.clone());
@@ -106,7 +106,7 @@ fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) 
         .add_service(services.health)
         .add_service(descriptors().build_v1().context("reflection")?)
         .add_service(descriptors().build_v1alpha().context("reflection")?);
-    Ok(routes.into_axum_router().layer(auth).layer(middleware::from_fn(grpc::explained)))
+    Ok(routes.into_axum_router().layer(guard))
 }
 
 /// What reflection tells: the services, and the details that their errors carry.

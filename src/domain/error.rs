@@ -52,6 +52,7 @@ reasons! {
     BeingDeleted => "BEING_DELETED", Aborted, "The plugin will be gone in a moment; nothing is left to do.";
     GenerationConflict => "GENERATION_CONFLICT", Aborted, "Read the plugin, and apply your change to what is desired of it now.";
     NotSettled => "NOT_SETTLED", DeadlineExceeded, "The transition goes on; read or watch the plugin to see it end.";
+    DeadlineExceeded => "DEADLINE_EXCEEDED", DeadlineExceeded, "What was asked for may still happen: read the plugin to see. Give the call more time.";
     RevisionCompacted => "REVISION_COMPACTED", OutOfRange, "Watch anew from a snapshot.";
     RevisionUnknown => "REVISION_UNKNOWN", OutOfRange, "Watch anew from a snapshot.";
     EpochUnknown => "EPOCH_UNKNOWN", OutOfRange, "The store is a new one; watch anew from a snapshot.";

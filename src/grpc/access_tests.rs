@@ -3,11 +3,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use tokio::io::DuplexStream;
-use tonic::{
-    Code,
-    transport::{Channel, Endpoint, Server},
-};
+use axum::Router;
+use tonic::Code;
 use tonic_types::StatusExt;
 
 use tonic::Status;
@@ -18,7 +15,7 @@ use crate::{
         Role as ProtoRole, access_service_client::AccessServiceClient, access_service_server::AccessServiceServer,
     },
     domain::access::Role,
-    grpc::auth::AuthLayer,
+    grpc::guarded,
 };
 
 #[derive(Default)]
@@ -81,25 +78,25 @@ impl TokenStore for Memory {
     }
 }
 
-/// The real server with its layer, and a client that sends this secret.
+/// The service with its guard, and a client that sends this secret.
 struct Fixture {
     access: Arc<Access>,
     store: Arc<Memory>,
-    channel: Channel,
+    service: Router,
     secret: String,
 }
 
 impl Fixture {
-    async fn new() -> Self {
+    fn new() -> Self {
         let (secret, hash) = tokens::mint();
         let (id, created) = (TokenId::from(xid::new()), Timestamp::now());
         let admin = AccessToken { id, name: "admin".into(), role: Role::Admin, hash, created, expires: None };
         let access = Arc::new(Access::new([admin.clone()]));
         let store = Arc::new(Memory { tokens: Mutex::new(vec![admin]), ..Memory::default() });
         let service = AccessService::new(Arc::clone(&store), Arc::clone(&access));
-        let (client, server) = tokio::io::duplex(64 * 1024);
-        serve(service, Arc::clone(&access), server);
-        Self { access, store, channel: connect(client).await, secret }
+        let guard = axum::middleware::from_fn_with_state(Arc::clone(&access), guarded);
+        let service = tonic::service::Routes::new(AccessServiceServer::new(service)).into_axum_router().layer(guard);
+        Self { access, store, service, secret }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -108,8 +105,8 @@ impl Fixture {
         request
     }
 
-    fn client(&self) -> AccessServiceClient<Channel> {
-        AccessServiceClient::new(self.channel.clone())
+    fn client(&self) -> AccessServiceClient<Router> {
+        AccessServiceClient::new(self.service.clone())
     }
 
     async fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse, Status> {
@@ -123,27 +120,13 @@ impl Fixture {
     }
 }
 
-fn serve(service: AccessService<Memory>, access: Arc<Access>, connection: DuplexStream) {
-    let router = Server::builder().layer(AuthLayer::new(access)).add_service(AccessServiceServer::new(service));
-    let incoming = tokio_stream::once(Ok::<_, std::io::Error>(connection));
-    tokio::spawn(router.serve_with_incoming(incoming));
-}
-
-async fn connect(connection: DuplexStream) -> Channel {
-    let mut connection = Some(hyper_util::rt::TokioIo::new(connection));
-    let connector = tower::service_fn(move |_| {
-        std::future::ready(connection.take().ok_or_else(|| std::io::Error::other("connected already")))
-    });
-    Endpoint::from_static("http://memory").connect_with_connector(connector).await.unwrap()
-}
-
 fn mk_create(name: &str, role: ProtoRole) -> CreateTokenRequest {
     CreateTokenRequest { name: name.to_owned(), role: role.into(), ttl: None }
 }
 
 #[tokio::test]
 async fn a_created_token_works_at_once_and_is_listed_without_its_secret() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let ttl = Some(prost_types::Duration { seconds: 60, nanos: 0 });
     let created = fixture.create(CreateTokenRequest { ttl, ..mk_create("ci", ProtoRole::Viewer) }).await.unwrap();
     let caller = fixture.access.authenticate(&created.secret, Timestamp::now()).unwrap();
@@ -155,7 +138,7 @@ async fn a_created_token_works_at_once_and_is_listed_without_its_secret() {
 
 #[tokio::test]
 async fn a_revoked_token_is_refused_at_once() {
-    let mut fixture = Fixture::new().await;
+    let mut fixture = Fixture::new();
     let created = fixture.create(mk_create("second", ProtoRole::Admin)).await.unwrap();
     let token_id = created.token.unwrap().id;
     let revoke = RevokeTokenRequest { token_id: token_id.clone() };
@@ -170,7 +153,7 @@ async fn a_revoked_token_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_token_whose_deletion_was_made_and_not_confirmed_is_refused_once_its_revocation_is_tried_again() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let created = fixture.create(mk_create("second", ProtoRole::Admin)).await.unwrap();
     let revoke = RevokeTokenRequest { token_id: created.token.unwrap().id };
     fixture.store.loses_its_answer.store(true, Ordering::SeqCst);
@@ -183,7 +166,7 @@ async fn a_token_whose_deletion_was_made_and_not_confirmed_is_refused_once_its_r
 
 #[tokio::test]
 async fn only_administrators_manage_tokens() {
-    let mut fixture = Fixture::new().await;
+    let mut fixture = Fixture::new();
     fixture.secret = fixture.create(mk_create("viewer", ProtoRole::Viewer)).await.unwrap().secret;
     let refusal = fixture.create(mk_create("more", ProtoRole::Admin)).await.unwrap_err();
     assert_eq!(refusal.code(), Code::PermissionDenied);
@@ -191,7 +174,7 @@ async fn only_administrators_manage_tokens() {
 
 #[tokio::test]
 async fn whoever_has_a_good_token_hears_which_it_is() {
-    let mut fixture = Fixture::new().await;
+    let mut fixture = Fixture::new();
     for role in [ProtoRole::Viewer, ProtoRole::Host, ProtoRole::Admin] {
         let created = fixture.create(mk_create("somebody", role)).await.unwrap();
         let mut request = Request::new(WhoAmIRequest {});
@@ -206,7 +189,7 @@ async fn whoever_has_a_good_token_hears_which_it_is() {
 
 #[tokio::test]
 async fn a_wrong_field_is_named() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     let nothing = Some(prost_types::Duration::default());
     let endless = Some(prost_types::Duration { seconds: i64::MAX, nanos: 0 });
     let good = || mk_create("name", ProtoRole::Host);
@@ -229,7 +212,7 @@ async fn a_wrong_field_is_named() {
 
 #[tokio::test]
 async fn what_is_not_an_id_is_a_token_that_does_not_exist() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     for token_id in ["nope".to_owned(), xid::new().to_string()] {
         let revoke = RevokeTokenRequest { token_id };
         let refusal = fixture.client().revoke_token(fixture.request(revoke)).await.unwrap_err();
@@ -252,7 +235,7 @@ fn mk_other(number: u16) -> AccessToken {
 
 #[tokio::test]
 async fn tokens_are_listed_in_pages_which_are_all_there_is() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     for name in ["b", "c", "d", "e"] {
         fixture.create(mk_create(name, ProtoRole::Viewer)).await.unwrap();
     }
@@ -273,7 +256,7 @@ async fn tokens_are_listed_in_pages_which_are_all_there_is() {
 
 #[tokio::test]
 async fn what_has_expired_is_removed_when_a_token_is_made() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     for number in 1..=3 {
         fixture.access.insert(mk_expired(number));
         fixture.store.tokens.lock().unwrap().push(mk_expired(number));
@@ -297,7 +280,7 @@ async fn what_has_expired_is_removed_now_and_then() {
 
 #[tokio::test]
 async fn so_many_tokens_work_and_not_one_more() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::new();
     // The administrator has one.
     for number in 1..u16::try_from(MAX_TOKENS).unwrap() {
         fixture.access.insert(mk_other(number));

@@ -1,23 +1,21 @@
-//! Lets a request through to the services if its token is good for what it calls: which permission each method needs is
-//! in one table here.
+//! What every call passes before it reaches a service: is its token good for what it calls, and how long may it take? Which
+//! permission each method needs is in one table here.
 
-use std::{
-    future::{Ready, ready},
-    sync::Arc,
-    task::{Context, Poll},
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
 };
-
-use futures_util::future::Either;
 use jiff::Timestamp;
-use tonic::{
-    Status,
-    codegen::{Service, http},
-};
-use tower::Layer;
+use tokio::time::timeout_at;
+use tonic::{Status, codegen::http};
 
 use super::{
-    status::status,
+    status::{explained, refusal, status},
     tokens::{Access, Caller},
+    wait::{Deadline, out_of_time},
 };
 use crate::domain::{
     Error, Reason, Result,
@@ -26,6 +24,9 @@ use crate::domain::{
         Role,
     },
 };
+
+/// How much longer than its deadline a call may take: what its service has to say then comes first.
+const MARGIN: Duration = Duration::from_millis(100);
 
 /// Services that answer everybody.
 const OPEN: [&str; 3] =
@@ -69,71 +70,30 @@ fn needed(path: &str) -> Option<Permission> {
     Some(METHODS.iter().find(|(method, _)| *method == path).map_or(Write, |(_, permission)| *permission))
 }
 
-/// Puts [`Authenticated`] before services; one is enough for all behind one router.
-#[derive(Debug, Clone)]
-pub struct AuthLayer {
-    access: Arc<Access>,
-}
-
-impl AuthLayer {
-    /// Lets the tokens of this table through.
-    pub fn new(access: Arc<Access>) -> Self {
-        Self { access }
-    }
-}
-
-impl<S> Layer<S> for AuthLayer {
-    type Service = Authenticated<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Authenticated { inner, access: Arc::clone(&self.access) }
-    }
-}
-
-/// A service that only gets requests with a token good for what they call. The [`Caller`] is in their extensions; one
-/// that a client put there itself can't be, since extensions don't travel.
-#[derive(Debug, Clone)]
-pub struct Authenticated<S> {
-    inner: S,
-    access: Arc<Access>,
-}
-
-impl<S, B, R> Service<http::Request<B>> for Authenticated<S>
-where
-    S: Service<http::Request<B>, Response = http::Response<R>>,
-    R: Default,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<S::Response, S::Error>>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        match admit(&self.access, request.uri().path(), request.headers()) {
-            Ok(caller) => {
-                request.extensions_mut().extend(extensions(caller));
-                Either::Left(self.inner.call(request))
-            }
-            Err(error) => Either::Right(ready(Ok(status(error).into_http()))),
-        }
-    }
-}
-
-fn extensions(caller: Option<Caller>) -> http::Extensions {
-    let mut extensions = http::Extensions::new();
+/// A layer that only lets requests through with a token good for what they call, and ends those whose time is over. The
+/// [`Caller`] and the [`Deadline`] are in their extensions; what a client put there itself can't be, since extensions don't
+/// travel.
+pub async fn guarded(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
+    let admitted = admit(&access, request.uri().path(), request.headers());
+    let (caller, deadline) = match admitted.and_then(|caller| Ok((caller, Deadline::of(request.headers())?))) {
+        Ok(admitted) => admitted,
+        Err(error) => return refusal(error),
+    };
     if let Some(caller) = caller {
-        extensions.insert(caller);
+        request.extensions_mut().insert(caller);
     }
-    extensions
+    request.extensions_mut().insert(deadline);
+    let answered = async { explained(next.run(request).await) };
+    match deadline.end() {
+        None => answered.await,
+        Some(end) => timeout_at(end + MARGIN, answered).await.unwrap_or_else(|_| refusal(out_of_time())),
+    }
 }
 
 /// Who sent a request.
 ///
 /// # Errors
-/// UNAUTHENTICATED if it did not come through [`Authenticated`].
+/// UNAUTHENTICATED if it did not come through [`guarded`].
 pub fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
     request
         .extensions()

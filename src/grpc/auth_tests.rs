@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 
-use futures_util::{FutureExt, future};
+use axum::{Router, body::Body};
+use futures_util::FutureExt;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tonic_types::StatusExt;
+use tower::ServiceExt;
 
 use super::*;
 use crate::grpc::tokens::mint;
@@ -29,23 +31,59 @@ fn mk_access() -> (Arc<Access>, [String; 3]) {
     (Arc::new(access), secrets)
 }
 
-fn mk_request(path: &str, authorization: Option<&str>) -> http::Request<()> {
+fn mk_request(path: &str, authorization: Option<&str>) -> Request {
     let mut request = http::Request::builder().uri(path);
     if let Some(value) = authorization {
         request = request.header("authorization", value);
     }
-    request.body(()).unwrap()
+    request.body(Body::empty()).unwrap()
+}
+
+/// These calls of services that answer so, behind the guard.
+fn guard(access: &Arc<Access>, services: Router) -> Router {
+    services.layer(axum::middleware::from_fn_with_state(Arc::clone(access), guarded))
 }
 
 /// Sends a request to a service that answers with the name of its caller; the status of a refusal.
-fn send(access: &Arc<Access>, request: http::Request<()>) -> Result<String, Status> {
-    let inner = tower::service_fn(|request: http::Request<()>| {
-        let name = request.extensions().get::<Caller>().map(|caller| caller.token().name.clone());
-        future::ok::<_, std::convert::Infallible>(http::Response::new(name.unwrap_or_default()))
+fn send(access: &Arc<Access>, request: Request) -> Result<String, Status> {
+    let services = Router::new().fallback(async |request: Request| {
+        request.extensions().get::<Caller>().map(|caller| caller.token().name.clone()).unwrap_or_default()
     });
-    let mut service = AuthLayer::new(Arc::clone(access)).layer(inner);
-    let response = service.call(request).now_or_never().unwrap().unwrap();
-    Status::from_header_map(response.headers()).map_or_else(|| Ok(response.body().clone()), Err)
+    let response = guard(access, services).oneshot(request).now_or_never().unwrap().unwrap();
+    match Status::from_header_map(response.headers()) {
+        Some(refusal) => Err(refusal),
+        None => {
+            let name = axum::body::to_bytes(response.into_body(), 100).now_or_never().unwrap().unwrap();
+            Ok(String::from_utf8(name.to_vec()).unwrap())
+        }
+    }
+}
+
+/// A call with this timeout of a service that never answers.
+async fn call_for_ever(timeout: &str) -> Status {
+    let (access, [admin, ..]) = mk_access();
+    let mut request = mk_request(GET, Some(&format!("Bearer {admin}")));
+    request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
+    let services = Router::new().fallback(async || std::future::pending::<()>().await);
+    let answered = tokio::time::timeout(Duration::from_secs(3600), guard(&access, services).oneshot(request)).await;
+    Status::from_header_map(answered.expect("it was never answered").unwrap().headers()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_with_its_deadline_whatever_its_service_does() {
+    let begun = tokio::time::Instant::now();
+    let late = call_for_ever("60S").await;
+    assert_eq!(late.code(), Code::DeadlineExceeded);
+    assert_eq!(late.get_details_error_info().unwrap().reason, "DEADLINE_EXCEEDED");
+    let seconds = begun.elapsed().as_secs_f64();
+    assert!((60.0..61.0).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_can_not_be_read_is_refused() {
+    let refusal = call_for_ever("soon").await;
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+    assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "grpc-timeout");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Answer, convert, status::explain, wait::deadline};
+use super::{Answer, convert, status::explain, wait::Deadline};
 use crate::{
     api::v1::{
         CallPluginRequest, CallPluginResponse, PublishEventRequest, PublishEventResponse, ServeHostRequest,
@@ -59,7 +59,7 @@ impl bus_service_server::BusService for BusService {
 
     async fn call_plugin(&self, request: Request<CallPluginRequest>) -> Answer<CallPluginResponse> {
         super::caller(&request)?;
-        let deadline = deadline(request.metadata());
+        let deadline = Deadline::of_call(&request);
         let asked = request.into_inner();
         let id = convert::plugin_id(&asked.plugin_id)?;
         let timeout = timeout(asked.timeout, deadline)?;
@@ -101,13 +101,13 @@ fn object(field: &str, asked: Option<&Struct>) -> Result<Map<String, Value>> {
     asked.map(|asked| convert::object(field, asked)).transpose().map(Option::unwrap_or_default)
 }
 
-fn timeout(asked: Option<prost_types::Duration>, deadline: Option<Duration>) -> Result<Duration> {
+fn timeout(asked: Option<prost_types::Duration>, deadline: Deadline) -> Result<Duration> {
     let asked = asked.map(|asked| convert::duration("timeout", asked)).transpose()?;
     let asked = asked.unwrap_or(bus::CALL_TIMEOUT);
     if asked.is_zero() || asked > bus::MAX_CALL_TIMEOUT {
         return Err(Error::field("timeout", "must be more than nothing and at most 10 minutes"));
     }
-    Ok(deadline.map_or(asked, |deadline| deadline.min(asked)))
+    Ok(deadline.bound(asked))
 }
 
 type Sender = mpsc::Sender<Result<ServeHostResponse, Status>>;

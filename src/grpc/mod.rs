@@ -33,12 +33,11 @@ use futures_util::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use self::transfers::Transfers;
+use self::transfers::Places;
 pub use self::{
     access::{AccessService, TokenStore, keep_purged},
-    auth::{AuthLayer, caller},
+    auth::{caller, guarded},
     bus::BusService,
-    status::explained,
     tokens::{Access, Caller},
 };
 use crate::{
@@ -80,13 +79,15 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Services {
     parts: Arc<Parts>,
-    transfers: Arc<Transfers>,
+    uploads: Arc<Places>,
+    downloads: Arc<Places>,
 }
 
 impl Services {
     /// The services over these parts.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), transfers: Arc::default() }
+        let [uploads, downloads] = ["uploads", "downloads"].map(|what| Arc::new(Places::new(what)));
+        Self { parts: Arc::new(parts), uploads, downloads }
     }
 
     /// Who calls, unless plugins are disabled altogether.

@@ -1,25 +1,24 @@
 //! `plugd.v1.PackageService`: packages, in and out. How they are installed is in `plugin`.
 
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt, stream};
-use tokio::time::Instant;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use futures_util::stream;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Answer, BoxStream, Caller, Services, convert, pace,
+    Answer, BoxStream, Services, convert,
     streams::while_read,
-    transfers::Place,
-    upload::{Limits, Part, check_digest, collect},
-    wait::{patience, patience_since, wait},
+    upload::{Upload, check_digest, expected_digest},
+    wait::{Deadline, wait},
 };
 use crate::{
     api::v1::{
         DownloadPackageRequest, DownloadPackageResponse, RollbackPackageRequest, RollbackPackageResponse,
         UpdatePackageRequest, UpdatePackageResponse,
         download_package_response::{self as download, Header},
-        package_service_server, update_package_request,
+        package_service_server,
     },
     domain::{Plugin, package::digest_of},
+    supervisor::MAX_WAIT,
 };
 
 /// Bytes of a package in one message.
@@ -30,26 +29,30 @@ impl package_service_server::PackageService for Services {
     type DownloadPackageStream = BoxStream<DownloadPackageResponse>;
 
     async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
-        let caller = self.admit(&request)?;
-        let (metadata, _, messages) = request.into_parts();
-        let began = Instant::now();
-        let parts = messages.map_ok(|message| message.part);
-        let (place, header, archive) = self.receive(&caller, &metadata, parts).await?;
-        let header: update_package_request::Header = header;
-        check_digest(header.expected_digest.as_deref(), &archive)?;
-        let left = patience_since(began, &metadata);
-        let (id, wait) = (convert::plugin_id(&header.plugin_id)?, wait(header.wait, left)?);
-        let committed = self.parts.packages.update(id, archive, caller.change(header.if_generation)).await?;
+        let (caller, deadline) = (self.admit(&request)?, Deadline::of_call(&request));
+        let received = async {
+            let (header, upload) = Upload::begin(request.into_inner()).await?;
+            let (id, change) = (convert::plugin_id(&header.plugin_id)?, caller.change(header.if_generation));
+            let expected = expected_digest(header.expected_digest.as_deref())?;
+            wait(header.wait, deadline)?;
+            self.parts.packages.check_update(id, &change)?;
+            let place = self.uploads.begin(caller.token().id, deadline.bound(MAX_WAIT)).await?;
+            let archive = upload.archive().await?;
+            check_digest(expected, &archive)?;
+            Ok::<_, Status>((place, archive, id, change, header.wait))
+        };
+        let (place, archive, id, change, asked) = caller.while_good(received).await?;
+        let committed = self.parts.packages.update(id, archive, change).await?;
         // The package is stored; how long the plugin takes to settle must keep no other upload out.
         drop(place);
-        let plugin = self.parts.packages.wait_settled(committed, wait).await?;
+        let plugin = self.parts.packages.wait_settled(committed, wait(asked, deadline)?).await?;
         Ok(Response::new(UpdatePackageResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
     async fn rollback_package(&self, request: Request<RollbackPackageRequest>) -> Answer<RollbackPackageResponse> {
         let caller = self.admit(&request)?;
-        let (metadata, _, asked) = request.into_parts();
-        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
+        let (deadline, asked) = (Deadline::of_call(&request), request.into_inner());
+        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, deadline)?);
         let plugin = self.parts.packages.roll_back(id, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(RollbackPackageResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
@@ -57,7 +60,7 @@ impl package_service_server::PackageService for Services {
     async fn download_package(&self, request: Request<DownloadPackageRequest>) -> Answer<Self::DownloadPackageStream> {
         let caller = self.admit(&request)?;
         let id = convert::plugin_id(&request.get_ref().plugin_id)?;
-        let turn = self.transfers.begin_download(&caller, patience(request.metadata()));
+        let turn = self.downloads.begin(caller.token().id, Deadline::of_call(&request).bound(MAX_WAIT));
         let place = caller.while_good(turn).await?;
         let (plugin, archive) = self.parts.packages.download(id).await?;
         let head = download::Part::Header(header(&plugin, &archive));
@@ -67,24 +70,7 @@ impl package_service_server::PackageService for Services {
             let _ = &place;
             Ok(DownloadPackageResponse { part: Some(part) })
         });
-        Ok(Response::new(while_read(self.until_ended(stream::iter(messages), caller), pace::PACKAGES, size)))
-    }
-}
-
-impl Services {
-    /// Takes a package in, in its turn, for as long as the token is good.
-    pub(super) async fn receive<P: Into<Part<H>>, H>(
-        &self,
-        caller: &Caller,
-        metadata: &MetadataMap,
-        parts: impl Stream<Item = Result<Option<P>, Status>> + Unpin,
-    ) -> Result<(Place, H, Bytes), Status> {
-        let received = async {
-            let place = self.transfers.begin_upload(caller, patience(metadata)).await?;
-            let (header, archive) = collect(parts, Limits::default()).await?;
-            Ok((place, header, archive))
-        };
-        caller.while_good(received).await
+        Ok(Response::new(while_read(self.until_ended(stream::iter(messages), caller), size)))
     }
 }
 

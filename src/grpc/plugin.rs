@@ -1,20 +1,19 @@
 //! `plugd.v1.PluginService`: plugins are installed, read, started, stopped and deleted; `watch` has WatchState.
 
-use futures_util::TryStreamExt;
 use prost::Message;
 use serde_json::Value;
-use tonic::{Request, Response, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Answer, BoxStream, Caller, Services, convert, page,
-    upload::check_digest,
-    wait::{patience, wait},
+    upload::{Upload, check_digest, expected_digest},
+    wait::{Deadline, wait},
 };
 use crate::{
     api::v1::{self, *},
     domain::{Error, Reason, Result, manifest::Manifest},
     fetch,
-    supervisor::ListQuery,
+    supervisor::{ListQuery, MAX_WAIT},
 };
 
 /// Longest name of a request, in characters.
@@ -25,20 +24,23 @@ impl plugin_service_server::PluginService for Services {
     type WatchStateStream = BoxStream<WatchStateResponse>;
 
     async fn install_plugin(&self, request: Request<Streaming<InstallPluginRequest>>) -> Answer<InstallPluginResponse> {
-        let caller = self.admit(&request)?;
-        let (metadata, _, messages) = request.into_parts();
-        let parts = messages.map_ok(|message| message.part);
-        let (_place, header, sent) = self.receive(&caller, &metadata, parts).await?;
-        let header: install_plugin_request::Header = header;
-        let request_id = request_id("header.request_id", header.request_id)?;
-        let archive = match &header.url {
-            None => sent,
-            Some(url) => {
-                require_no_chunks(&sent)?;
-                caller.while_good(fetch::fetch(url, &self.parts.fetch)).await?
-            }
+        let (caller, deadline) = (self.admit(&request)?, Deadline::of_call(&request));
+        let received = async {
+            let (header, upload) = Upload::begin(request.into_inner()).await?;
+            let request_id = request_id("header.request_id", header.request_id)?;
+            let expected = expected_digest(header.expected_digest.as_deref())?;
+            let place = self.uploads.begin(caller.token().id, deadline.bound(MAX_WAIT)).await?;
+            let archive = match &header.url {
+                None => upload.archive().await?,
+                Some(url) => {
+                    upload.end().await?;
+                    fetch::fetch(url, &self.parts.fetch).await?
+                }
+            };
+            check_digest(expected, &archive)?;
+            Ok::<_, Status>((place, archive, request_id))
         };
-        check_digest(header.expected_digest.as_deref(), &archive)?;
+        let (_place, archive, request_id) = caller.while_good(received).await?;
         let plugin = self.parts.packages.install(archive, request_id).await?;
         Ok(Response::new(InstallPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
@@ -76,8 +78,8 @@ impl plugin_service_server::PluginService for Services {
 
     async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
         let caller = self.admit(&request)?;
-        let (metadata, _, asked) = request.into_parts();
-        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
+        let (deadline, asked) = (Deadline::of_call(&request), request.into_inner());
+        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, deadline)?);
         let active = convert::asked_active_state("active_state", asked.active_state)?;
         let plugin = self.parts.handle.set_active(id, active, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(SetActiveStateResponse { plugin: Some(convert::plugin(&plugin)) }))
@@ -85,8 +87,8 @@ impl plugin_service_server::PluginService for Services {
 
     async fn restart_plugin(&self, request: Request<RestartPluginRequest>) -> Answer<RestartPluginResponse> {
         let caller = self.admit(&request)?;
-        let (metadata, _, asked) = request.into_parts();
-        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, patience(&metadata))?);
+        let (deadline, asked) = (Deadline::of_call(&request), request.into_inner());
+        let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, deadline)?);
         let plugin = self.parts.handle.restart(id, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(RestartPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
@@ -162,13 +164,6 @@ fn view(asked: i32, caller: &Caller) -> Result<fn(&crate::domain::Plugin) -> v1:
         }
         Err(_) => Err(convert::no_such("view", asked)),
     }
-}
-
-fn require_no_chunks(bytes: &[u8]) -> Result<()> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    Err(Error::field("header.url", "can't be given together with chunks: the server downloads the archive from there"))
 }
 
 fn request_id(field: &str, asked: Option<String>) -> Result<Option<String>> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use axum::{extract::Request, middleware::Next, response::Response};
+use axum::response::Response;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -113,13 +113,15 @@ const TOO_DEEP: &str = "recursion limit reached";
 /// Messages that stand for JSON: what is within them has no name of its own.
 const JSON: [&str; 3] = ["Struct", "Value", "ListValue"];
 
-/// A layer that puts the answers of the library into plugd's words. plugd's own carry details.
-pub async fn explained(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    match Status::from_header_map(response.headers()).and_then(|status| explanation(&status)) {
-        Some(error) => status(error).into_http::<tonic::body::Body>().map(axum::body::Body::new),
-        None => response,
-    }
+/// An answer of the library in plugd's words. plugd's own carry details.
+pub(super) fn explained(response: Response) -> Response {
+    let failure = Status::from_header_map(response.headers());
+    failure.and_then(|failure| explanation(&failure)).map_or(response, refusal)
+}
+
+/// An error as the answer to a call.
+pub(super) fn refusal(error: Error) -> Response {
+    status(error).into_http::<tonic::body::Body>().map(axum::body::Body::new)
 }
 
 /// The same for what ends a stream of messages.

@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
-use super::{BoxStream, Caller, Services, pace::Pace};
+use super::{BoxStream, Caller, Services, pace::Transfer};
 use crate::domain::{Error, Reason};
 
 impl Services {
@@ -44,11 +44,11 @@ fn until<T: Send + 'static>(
 
 /// Ends a stream that is read too slowly, and lets go of what it is made of; `size` is what an item has in bytes. A stream
 /// does nothing unless it is asked for more, so this one has a task that asks.
-pub(super) fn while_read<T: Send + 'static>(items: BoxStream<T>, pace: Pace, size: fn(&T) -> usize) -> BoxStream<T> {
+pub(super) fn while_read<T: Send + 'static>(items: BoxStream<T>, size: fn(&T) -> usize) -> BoxStream<T> {
     let (sender, receiver) = mpsc::channel(1);
     let (fail, failed) = oneshot::channel();
     tokio::spawn(async move {
-        if let Err(error) = pass_on(items, &sender, pace, size).await {
+        if let Err(error) = pass_on(items, &sender, size).await {
             let _ = fail.send(error.into());
         }
     });
@@ -66,16 +66,15 @@ pub(super) fn while_read<T: Send + 'static>(items: BoxStream<T>, pace: Pace, siz
 async fn pass_on<T>(
     mut items: BoxStream<T>,
     reader: &mpsc::Sender<Result<T, Status>>,
-    pace: Pace,
     size: fn(&T) -> usize,
 ) -> Result<(), Error> {
-    let mut travel = pace.begin();
+    let mut transfer = Transfer::begin();
     while let Some(item) = items.next().await {
         let bytes = item.as_ref().map_or(0, size);
-        if travel.step(reader.send(item)).await?.is_err() {
+        if transfer.step(reader.send(item)).await?.is_err() {
             break;
         }
-        travel.advance(bytes);
+        transfer.advance(bytes);
     }
     Ok(())
 }
@@ -106,7 +105,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_is_read_is_whole() {
-        let mut items = while_read(stream::iter(0..1000).map(Ok).boxed(), pace::PACKAGES, |_| 1);
+        let mut items = while_read(stream::iter(0..1000).map(Ok).boxed(), |_| 1);
         for expected in 0..1000 {
             assert_eq!(items.next().await.unwrap().unwrap(), expected);
         }
@@ -123,11 +122,10 @@ mod tests {
                     Ok(item)
                 })
                 .boxed(),
-            pace::PACKAGES,
             |_| 1,
         );
         assert_eq!(items.next().await.unwrap().unwrap(), 0);
-        timeout(pace::PACKAGES.idle + Duration::from_secs(2), held).await.expect("it is still held").unwrap_err();
+        timeout(pace::IDLE + Duration::from_secs(2), held).await.expect("it is still held").unwrap_err();
         assert_eq!(items.next().await.unwrap().unwrap(), 1, "what was on its way");
         assert_eq!(reason(items.next().await), "TOO_SLOW");
         assert!(items.next().await.is_none());
@@ -135,7 +133,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_of_which_a_little_is_read_now_and_then_ends_too() {
-        let mut items = while_read(stream::iter(0..1000).map(Ok).boxed(), pace::PACKAGES, |_| 1);
+        let mut items = while_read(stream::iter(0..1000).map(Ok).boxed(), |_| 1);
         let mut read = 0;
         while items.next().await.unwrap().is_ok() {
             read += 1;

@@ -11,7 +11,6 @@ use tokio::{
     time::timeout,
 };
 
-use super::Caller;
 use crate::domain::{Error, Reason, TokenId};
 
 /// Uploads at once, and downloads at once. Each holds a whole package, which may have 50 MiB.
@@ -23,86 +22,69 @@ const SHARE: usize = 4;
 /// Calls of one token that may wait for their turn.
 const MAX_WAITING: usize = 32;
 
-/// Places for packages on their way.
-pub(super) struct Transfers {
-    uploads: Places,
-    downloads: Places,
+/// Places for packages on their way in one direction.
+pub(super) struct Places {
+    /// What is on its way, for messages.
+    what: &'static str,
+    free: Arc<Semaphore>,
+    /// Of the tokens that have calls here.
+    shares: Mutex<HashMap<TokenId, Share>>,
 }
 
-impl Default for Transfers {
-    fn default() -> Self {
-        Self { uploads: Places::new("uploads"), downloads: Places::new("downloads") }
-    }
+/// What one token may have.
+#[derive(Clone)]
+struct Share {
+    places: Arc<Semaphore>,
+    /// For those that have a place and those that wait for one.
+    calls: Arc<Semaphore>,
 }
 
-impl Transfers {
-    /// A place for a package on its way in, which is given back when the result is dropped. Waits so long for its turn.
-    ///
-    /// # Errors
-    /// `TOO_BUSY`: too many calls of this token wait already, or it is not its turn in time.
-    pub(super) async fn begin_upload(&self, caller: &Caller, patience: Duration) -> Result<Place, Error> {
-        self.uploads.begin(caller.token().id, patience).await
-    }
-
-    /// The same for one on its way out.
-    pub(super) async fn begin_download(&self, caller: &Caller, patience: Duration) -> Result<Place, Error> {
-        self.downloads.begin(caller.token().id, patience).await
-    }
-}
-
-/// A place that is taken.
+/// A place that is taken. It is given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     _free: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
-    /// For as long as it is held, the token's share is kept.
-    _share: Arc<Share>,
-}
-
-struct Places {
-    what: &'static str,
-    free: Arc<Semaphore>,
-    /// Of the tokens that have calls here.
-    shares: Mutex<HashMap<TokenId, Arc<Share>>>,
-}
-
-/// What one token may have.
-#[derive(Debug)]
-struct Share {
-    places: Arc<Semaphore>,
-    queue: Semaphore,
+    _call: OwnedSemaphorePermit,
 }
 
 impl Places {
-    fn new(what: &'static str) -> Self {
+    /// Places for uploads or downloads.
+    pub(super) fn new(what: &'static str) -> Self {
         Self { what, free: Arc::new(Semaphore::new(AT_ONCE)), shares: Mutex::default() }
     }
 
-    async fn begin(&self, token: TokenId, patience: Duration) -> Result<Place, Error> {
-        let share = self.share(token);
-        let waiting = format!("{MAX_WAITING} {} of this token wait for their turn already", self.what);
-        let _waiting = share.queue.try_acquire().map_err(|_| Error::new(Reason::TooBusy, waiting))?;
-        let turn = async {
-            let own = Arc::clone(&share.places).acquire_owned().await?;
-            Ok::<_, tokio::sync::AcquireError>((own, Arc::clone(&self.free).acquire_owned().await?))
-        };
-        let late = || Error::new(Reason::TooBusy, format!("other {} were running for {patience:?}", self.what));
-        // A semaphore that nobody closes gives its permits.
-        let (own, free) = timeout(patience, turn).await.ok().and_then(Result::ok).ok_or_else(late)?;
-        Ok(Place { _free: free, _own: own, _share: Arc::clone(&share) })
+    /// A place for a package of this token, in its turn, which is waited for so long.
+    ///
+    /// # Errors
+    /// `TOO_BUSY`: too many calls of the token wait already; `DEADLINE_EXCEEDED`.
+    pub(super) async fn begin(&self, token: TokenId, patience: Duration) -> Result<Place, Error> {
+        let (share, what) = (self.share(token), self.what);
+        let too_many = || format!("{MAX_WAITING} {what} of this token wait for their turn already");
+        let call = share.calls.try_acquire_owned().map_err(|_| Error::new(Reason::TooBusy, too_many()))?;
+        let turn = async { Some((permit(share.places).await?, permit(Arc::clone(&self.free)).await?)) };
+        let late = || format!("it was not this call's turn in {patience:?}: other {what} were running");
+        let turn = timeout(patience, turn).await.ok().flatten();
+        let (own, free) = turn.ok_or_else(|| Error::new(Reason::DeadlineExceeded, late()))?;
+        Ok(Place { _free: free, _own: own, _call: call })
     }
 
-    fn share(&self, token: TokenId) -> Arc<Share> {
+    fn share(&self, token: TokenId) -> Share {
         let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        shares.retain(|_, share| Arc::strong_count(share) > 1);
-        Arc::clone(shares.entry(token).or_default())
+        shares.retain(|_, share| Arc::strong_count(&share.calls) > 1);
+        shares.entry(token).or_default().clone()
     }
 }
 
 impl Default for Share {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(SHARE)), queue: Semaphore::new(MAX_WAITING) }
+        let of = |permits| Arc::new(Semaphore::new(permits));
+        Self { places: of(SHARE), calls: of(SHARE + MAX_WAITING) }
     }
+}
+
+/// A permit, in its turn; none of a semaphore that is closed, which nobody does here.
+async fn permit(semaphore: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    semaphore.acquire_owned().await.ok()
 }
 
 #[cfg(test)]
@@ -135,12 +117,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_ninth_waits_its_turn_and_is_refused_when_that_does_not_come() {
+    async fn the_ninth_waits_its_turn_until_its_time_is_over() {
         let places = Places::new("uploads");
         let mut first = take(&places, 1, SHARE).await;
         let _second = take(&places, 2, AT_ONCE - SHARE).await;
         let refused = places.begin(token(3), PATIENCE).await.unwrap_err();
-        assert_eq!((refused.reason, refused.message.as_str()), (Reason::TooBusy, "other uploads were running for 60s"));
+        assert_eq!(refused.reason, Reason::DeadlineExceeded);
+        assert_eq!(refused.message, "it was not this call's turn in 60s: other uploads were running");
         let mut ninth = Box::pin(places.begin(token(3), PATIENCE));
         assert!(ninth.as_mut().now_or_never().is_none(), "it waits");
         first.pop();

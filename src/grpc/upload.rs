@@ -1,36 +1,19 @@
-//! Collects a package that a client streams: the header first, then chunks.
+//! A package that a client streams: the header first, which is checked before anything more is read, then chunks.
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use tonic::Status;
 
-use super::pace::{self, Pace, Travel};
+use super::pace::Transfer;
 use crate::{
-    api::v1::{install_plugin_request, update_package_request},
+    api::v1::{InstallPluginRequest, UpdatePackageRequest, install_plugin_request, update_package_request},
     domain::{
         Digest, Error, Reason, Result,
         package::{MAX_ARCHIVE, digest_of},
     },
 };
 
-/// What an upload may take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Bytes of the archive.
-    pub(super) max_bytes: usize,
-    /// How fast it has to come.
-    pub(super) pace: Pace,
-}
-
-impl Default for Limits {
-    /// A package (CONTRACT 6), as fast as packages have to travel.
-    fn default() -> Self {
-        Self { max_bytes: MAX_ARCHIVE as usize, pace: pace::PACKAGES }
-    }
-}
-
 /// What one message of an upload holds.
-#[derive(Debug)]
 pub(super) enum Part<H> {
     /// The first message.
     Header(H),
@@ -38,80 +21,121 @@ pub(super) enum Part<H> {
     Chunk(Vec<u8>),
 }
 
-impl From<install_plugin_request::Part> for Part<install_plugin_request::Header> {
-    fn from(part: install_plugin_request::Part) -> Self {
-        match part {
-            install_plugin_request::Part::Header(header) => Self::Header(header),
-            install_plugin_request::Part::Chunk(bytes) => Self::Chunk(bytes),
+/// A message of an upload.
+pub(super) trait Message {
+    /// What the client says first.
+    type Header;
+
+    /// What the message holds.
+    fn part(self) -> Option<Part<Self::Header>>;
+}
+
+impl Message for InstallPluginRequest {
+    type Header = install_plugin_request::Header;
+
+    fn part(self) -> Option<Part<Self::Header>> {
+        Some(match self.part? {
+            install_plugin_request::Part::Header(header) => Part::Header(header),
+            install_plugin_request::Part::Chunk(bytes) => Part::Chunk(bytes),
+        })
+    }
+}
+
+impl Message for UpdatePackageRequest {
+    type Header = update_package_request::Header;
+
+    fn part(self) -> Option<Part<Self::Header>> {
+        Some(match self.part? {
+            update_package_request::Part::Header(header) => Part::Header(header),
+            update_package_request::Part::Chunk(bytes) => Part::Chunk(bytes),
+        })
+    }
+}
+
+/// An upload of which the header has come.
+pub(super) struct Upload<S> {
+    messages: S,
+    max_bytes: usize,
+}
+
+impl<M: Message, S: Stream<Item = Result<M, Status>> + Unpin> Upload<S> {
+    /// Reads the header, and nothing more.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` when something else comes first; `TOO_SLOW`; or what the connection failed with.
+    pub(super) async fn begin(mut messages: S) -> Result<(M::Header, Self), Status> {
+        match next(&mut messages, &Transfer::begin()).await? {
+            // The rest is a package (CONTRACT 6).
+            Some(Part::Header(header)) => Ok((header, Self { messages, max_bytes: MAX_ARCHIVE as usize })),
+            _ => Err(Error::field("header", "must come first").into()),
+        }
+    }
+
+    /// Reads the archive to its end.
+    ///
+    /// # Errors
+    /// As [`Upload::begin`], when what comes are not chunks; `TOO_LARGE`.
+    pub(super) async fn archive(mut self) -> Result<Bytes, Status> {
+        let mut transfer = Transfer::begin();
+        let mut bytes = BytesMut::new();
+        while let Some(part) = next(&mut self.messages, &transfer).await? {
+            let Part::Chunk(chunk) = part else { return Err(Error::field("header", "must come once").into()) };
+            if chunk.len() > self.max_bytes - bytes.len() {
+                let error = Error::new(Reason::TooLarge, "the package is larger than allowed");
+                return Err(error.with("limit", self.max_bytes).into());
+            }
+            transfer.advance(chunk.len());
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes.freeze())
+    }
+
+    /// Waits for the end of an upload that is its header alone.
+    ///
+    /// # Errors
+    /// As [`Upload::begin`], when something more comes.
+    pub(super) async fn end(mut self) -> Result<(), Status> {
+        match next(&mut self.messages, &Transfer::begin()).await? {
+            None => Ok(()),
+            Some(_) => {
+                let message = "can't be given together with chunks: the server downloads the archive from there";
+                Err(Error::field("header.url", message).into())
+            }
         }
     }
 }
 
-impl From<update_package_request::Part> for Part<update_package_request::Header> {
-    fn from(part: update_package_request::Part) -> Self {
-        match part {
-            update_package_request::Part::Header(header) => Self::Header(header),
-            update_package_request::Part::Chunk(bytes) => Self::Chunk(bytes),
-        }
-    }
+async fn next<M: Message>(
+    messages: &mut (impl Stream<Item = Result<M, Status>> + Unpin),
+    transfer: &Transfer,
+) -> Result<Option<Part<M::Header>>, Status> {
+    let Some(message) = transfer.step(messages.next()).await?.transpose()? else { return Ok(None) };
+    Ok(Some(message.part().ok_or_else(|| Error::field("part", "must be a header or a chunk"))?))
 }
 
-/// Reads an upload to its end: what the client said first, and the archive.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` when the messages are not a header and then chunks; `TOO_SLOW`; `TOO_LARGE`; or what the connection
-/// failed with.
-pub(super) async fn collect<P: Into<Part<H>>, H>(
-    mut parts: impl Stream<Item = Result<Option<P>, Status>> + Unpin,
-    limits: Limits,
-) -> Result<(H, Bytes), Status> {
-    let mut travel = limits.pace.begin();
-    let header = match next(&mut parts, &travel).await? {
-        Some(Part::Header(header)) => header,
-        _ => return Err(Error::field("header", "must come first").into()),
-    };
-    let mut bytes = BytesMut::new();
-    while let Some(part) = next(&mut parts, &travel).await? {
-        let chunk =
-            chunk(part, limits.max_bytes - bytes.len()).map_err(|error| error.with("limit", limits.max_bytes))?;
-        travel.advance(chunk.len());
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok((header, bytes.freeze()))
-}
-
-async fn next<P: Into<Part<H>>, H>(
-    parts: &mut (impl Stream<Item = Result<Option<P>, Status>> + Unpin),
-    travel: &Travel,
-) -> Result<Option<Part<H>>, Status> {
-    let part = travel.step(parts.next()).await?.transpose()?;
-    let empty = || Error::field("part", "must be a header or a chunk").into();
-    part.map(|part| part.map(P::into).ok_or_else(empty)).transpose()
-}
-
-fn chunk<H>(part: Part<H>, room: usize) -> Result<Vec<u8>> {
-    match part {
-        Part::Chunk(chunk) if chunk.len() <= room => Ok(chunk),
-        Part::Chunk(_) => Err(Error::new(Reason::TooLarge, "the package is larger than allowed")),
-        Part::Header(_) => Err(Error::field("header", "must come once")),
-    }
-}
-
-/// Refuses an archive with another digest than its header expects, if that expects one.
+/// The digest that a header expects of its archive, if it expects one.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about `header.expected_digest`.
-pub(super) fn check_digest(expected: Option<&str>, archive: &[u8]) -> Result<()> {
-    let wrong = |description| Err(Error::field("header.expected_digest", description));
+pub(super) fn expected_digest(text: Option<&str>) -> Result<Option<Digest>> {
+    let digest = text.map(str::parse).transpose();
+    digest.map_err(|error: <Digest as std::str::FromStr>::Err| Error::field(EXPECTED_DIGEST, error.to_string()))
+}
+
+/// Refuses an archive with another digest than is expected.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` about `header.expected_digest`.
+pub(super) fn check_digest(expected: Option<Digest>, archive: &[u8]) -> Result<()> {
     let Some(expected) = expected else { return Ok(()) };
-    match expected.parse::<Digest>() {
-        Err(error) => wrong(error.to_string()),
-        Ok(expected) => match digest_of(archive) {
-            digest if digest == expected => Ok(()),
-            digest => wrong(format!("the archive that came has {digest}")),
-        },
+    match digest_of(archive) {
+        digest if digest == expected => Ok(()),
+        digest => Err(Error::field(EXPECTED_DIGEST, format!("the archive that came has {digest}"))),
     }
 }
+
+/// The field about the digest.
+const EXPECTED_DIGEST: &str = "header.expected_digest";
 
 #[cfg(test)]
 mod tests {
@@ -122,20 +146,30 @@ mod tests {
     use super::*;
     use install_plugin_request::{Header, Part as Proto};
 
-    const LIMITS: Limits = Limits { max_bytes: 10, pace: pace::PACKAGES };
-
-    fn header(expected_digest: &str) -> Option<Proto> {
+    fn header(expected_digest: &str) -> InstallPluginRequest {
         let expected_digest = Some(expected_digest.to_owned()).filter(|digest| !digest.is_empty());
-        Some(Proto::Header(Header { expected_digest, ..Header::default() }))
+        InstallPluginRequest { part: Some(Proto::Header(Header { expected_digest, ..Header::default() })) }
     }
 
-    fn chunk(bytes: &[u8]) -> Option<Proto> {
-        Some(Proto::Chunk(bytes.to_vec()))
+    fn chunk(bytes: &[u8]) -> InstallPluginRequest {
+        InstallPluginRequest { part: Some(Proto::Chunk(bytes.to_vec())) }
     }
 
-    async fn upload(parts: Vec<Option<Proto>>) -> Result<Bytes, Status> {
-        let (header, bytes): (Header, Bytes) = collect(stream::iter(parts.into_iter().map(Ok)), LIMITS).await?;
-        check_digest(header.expected_digest.as_deref(), &bytes)?;
+    fn nothing() -> InstallPluginRequest {
+        InstallPluginRequest { part: None }
+    }
+
+    type Message = Result<InstallPluginRequest, Status>;
+
+    async fn collect(messages: impl Stream<Item = Message> + Unpin) -> Result<(Header, Bytes), Status> {
+        let (header, mut upload) = Upload::begin(messages).await?;
+        upload.max_bytes = 10;
+        Ok((header, upload.archive().await?))
+    }
+
+    async fn upload(messages: Vec<InstallPluginRequest>) -> Result<Bytes, Status> {
+        let (header, bytes) = collect(stream::iter(messages.into_iter().map(Ok))).await?;
+        check_digest(expected_digest(header.expected_digest.as_deref())?, &bytes)?;
         Ok(bytes)
     }
 
@@ -157,15 +191,15 @@ mod tests {
             vec![],
             vec![chunk(b"0")],
             vec![header(""), header("")],
-            vec![None],
-            vec![header(""), None],
+            vec![nothing()],
+            vec![header(""), nothing()],
             vec![header("sha256:00")],
             vec![header(&Digest([0; 32]).to_string()), chunk(b"0")],
         ];
-        for parts in uploads {
-            let refusal = upload(parts.clone()).await.unwrap_err();
-            assert_eq!(refusal.code(), Code::InvalidArgument, "{parts:?}");
-            assert!(refusal.get_details_bad_request().is_some(), "{parts:?}");
+        for messages in uploads {
+            let refusal = upload(messages.clone()).await.unwrap_err();
+            assert_eq!(refusal.code(), Code::InvalidArgument, "{messages:?}");
+            assert!(refusal.get_details_bad_request().is_some(), "{messages:?}");
         }
     }
 
@@ -178,14 +212,14 @@ mod tests {
     #[tokio::test]
     async fn a_failed_connection_ends_the_upload_with_its_status() {
         let parts = [Ok(header("")), Err(Status::cancelled("gone"))];
-        let failure = collect(stream::iter(parts), LIMITS).await.unwrap_err();
+        let failure = collect(stream::iter(parts)).await.unwrap_err();
         assert_eq!(failure.code(), Code::Cancelled);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_sends_nothing_more_is_not_waited_for() {
         let first = stream::iter([Ok(header(""))]);
-        let failure = collect(first.chain(stream::pending()), LIMITS).await.unwrap_err();
+        let failure = collect(first.chain(stream::pending())).await.unwrap_err();
         assert_eq!(reason(&failure), "TOO_SLOW");
     }
 
@@ -196,7 +230,23 @@ mod tests {
             tokio::time::advance(std::time::Duration::from_secs(5)).await;
             Ok(part)
         });
-        let failure = collect(Box::pin(slowly), LIMITS).await.unwrap_err();
+        let failure = collect(Box::pin(slowly)).await.unwrap_err();
         assert_eq!((failure.code(), reason(&failure).as_str()), (Code::DeadlineExceeded, "TOO_SLOW"));
+    }
+
+    #[tokio::test]
+    async fn nothing_but_the_header_is_read_before_it_is_checked() {
+        let first = stream::iter([Ok(header("sha256:00"))]);
+        let (header, _upload) = Upload::begin(first.chain(stream::pending())).await.unwrap();
+        assert!(expected_digest(header.expected_digest.as_deref()).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_should_be_a_header_alone_ends_with_it() {
+        let (_, alone) = Upload::begin(stream::iter([Ok(header(""))])).await.unwrap();
+        alone.end().await.unwrap();
+        let more = stream::iter([Ok(header("")), Ok(chunk(b"0"))]).chain(stream::pending());
+        let refusal = Upload::begin(more).await.unwrap().1.end().await.unwrap_err();
+        assert!(refusal.message().starts_with("header.url"), "{refusal:?}");
     }
 }

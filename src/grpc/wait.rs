@@ -1,41 +1,58 @@
-//! How long a caller waits.
+//! How long a call may take, and how long it waits.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tonic::metadata::MetadataMap;
+use tonic::{Request, codegen::http::HeaderMap};
 
 use super::convert;
 use crate::{
-    domain::{Error, Result},
+    domain::{Error, Reason, Result},
     supervisor::{MAX_WAIT, Wait},
 };
 
-/// What a request says about waiting; `patience` is what is left of the call's own deadline, which nothing else enforces.
-pub(super) fn wait(asked: Option<prost_types::Duration>, patience: Duration) -> Result<Wait> {
-    let asked = asked.map(|asked| convert::duration("wait", asked)).transpose()?;
-    match asked {
-        Some(Duration::ZERO) => Ok(Wait::No),
-        Some(asked) if asked > MAX_WAIT => Err(Error::field("wait", "must be at most 5 minutes")),
-        asked => Ok(Wait::UpTo(asked.map_or(patience, |asked| asked.min(patience)))),
+/// The header in which a client says how long its call may take.
+const TIMEOUT: &str = "grpc-timeout";
+
+/// When a call's time is over, if its client said so. In the extensions of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// The deadline of a call that comes now with these headers.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`: its timeout can't be read.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self> {
+        let Some(value) = headers.get(TIMEOUT) else { return Ok(Self::default()) };
+        let timeout = value.to_str().ok().and_then(timeout).ok_or_else(|| {
+            let expected = "one to eight digits and H, M, S, m, u or n are expected, like 500m";
+            Error::field(TIMEOUT, format!("{value:?} is no length of time: {expected}"))
+        })?;
+        Ok(Self(Instant::now().checked_add(timeout)))
+    }
+
+    /// The deadline of a call.
+    pub(super) fn of_call<T>(request: &Request<T>) -> Self {
+        request.extensions().get().copied().unwrap_or_default()
+    }
+
+    /// When the call's time is over.
+    pub(super) fn end(self) -> Option<Instant> {
+        self.0
+    }
+
+    /// This long, or what is left for the call if that is less.
+    pub(super) fn bound(self, time: Duration) -> Duration {
+        self.0.map_or(time, |end| end.saturating_duration_since(Instant::now()).min(time))
     }
 }
 
-/// As long as the call's deadline allows, up to five minutes.
-pub(super) fn patience(metadata: &MetadataMap) -> Duration {
-    deadline(metadata).map_or(MAX_WAIT, |deadline| deadline.min(MAX_WAIT))
-}
-
-/// The same after the time that a call has taken since then.
-pub(super) fn patience_since(began: Instant, metadata: &MetadataMap) -> Duration {
-    deadline(metadata).map_or(MAX_WAIT, |deadline| deadline.saturating_sub(began.elapsed()).min(MAX_WAIT))
-}
-
-/// The `grpc-timeout` of a call: up to eight digits and a unit.
-pub(super) fn deadline(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+/// A timeout as gRPC writes it.
+fn timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let amount: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    let is_number = (1..=8).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let amount: u64 = digits.parse().ok().filter(|_| is_number)?;
     match unit {
         "H" => Some(Duration::from_secs(amount * 3_600)),
         "M" => Some(Duration::from_secs(amount * 60)),
@@ -47,50 +64,76 @@ pub(super) fn deadline(metadata: &MetadataMap) -> Option<Duration> {
     }
 }
 
+/// A call's time is over before it could be answered.
+pub(super) fn out_of_time() -> Error {
+    Error::new(Reason::DeadlineExceeded, "the time that the call had is over")
+}
+
+/// What a request says about waiting: for so long, or else for as long as the call may take, up to five minutes.
+pub(super) fn wait(asked: Option<prost_types::Duration>, deadline: Deadline) -> Result<Wait> {
+    let asked = asked.map(|asked| convert::duration("wait", asked)).transpose()?;
+    match asked {
+        Some(Duration::ZERO) => Ok(Wait::No),
+        Some(asked) if asked > MAX_WAIT => Err(Error::field("wait", "must be at most 5 minutes")),
+        asked => Ok(Wait::UpTo(deadline.bound(asked.unwrap_or(MAX_WAIT)))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(text: &'static str) -> Option<Duration> {
-        let mut metadata = MetadataMap::new();
-        metadata.insert("grpc-timeout", tonic::metadata::MetadataValue::from_static(text));
-        deadline(&metadata)
+    fn of(text: &str) -> Result<Deadline> {
+        let mut headers = HeaderMap::new();
+        headers.insert(TIMEOUT, text.as_bytes().try_into().unwrap());
+        Deadline::of(&headers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_s_deadline_is_read_in_every_unit() {
+        let left = |text| of(text).unwrap().bound(Duration::MAX);
+        assert_eq!(left("2M"), Duration::from_secs(120));
+        assert_eq!(left("1500m"), Duration::from_millis(1_500));
+        assert_eq!(left("99999999H"), Duration::from_secs(99_999_999 * 3_600));
+        assert_eq!(Deadline::of(&HeaderMap::new()), Ok(Deadline(None)));
     }
 
     #[test]
-    fn a_call_s_deadline_is_read_in_every_unit() {
-        assert_eq!(of("2M"), Some(Duration::from_secs(120)));
-        assert_eq!(of("1500m"), Some(Duration::from_millis(1_500)));
-        assert_eq!(of("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
-        for text in ["", "S", "5", "5x", "-1S", "123456789S"] {
-            assert_eq!(of(text), None, "{text}");
+    fn a_timeout_that_can_not_be_read_is_refused_with_what_is_expected() {
+        for text in ["", "S", "5", "5x", "-1S", "+1S", "1.5S", "123456789S", "5S ", "\u{fffd}"] {
+            let error = of(text).unwrap_err();
+            assert_eq!(
+                (error.reason, error.violations[0].field.as_str()),
+                (Reason::InvalidArgument, TIMEOUT),
+                "{text}"
+            );
+            assert!(error.message.contains("H, M, S, m, u or n"), "{}", error.message);
         }
     }
 
-    #[test]
-    fn a_wait_is_the_shorter_of_what_is_asked_and_the_call_s_deadline() {
-        let mut metadata = MetadataMap::new();
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_the_shorter_of_what_is_asked_and_the_call_s_deadline() {
         let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
-        assert_eq!(wait(None, patience(&metadata)), Ok(Wait::UpTo(MAX_WAIT)));
-        assert_eq!(wait(seconds(0), patience(&metadata)), Ok(Wait::No), "the commit is enough");
-        metadata.insert("grpc-timeout", tonic::metadata::MetadataValue::from_static("2S"));
-        assert_eq!(wait(None, patience(&metadata)), Ok(Wait::UpTo(Duration::from_secs(2))));
-        assert_eq!(wait(seconds(9), patience(&metadata)), Ok(Wait::UpTo(Duration::from_secs(2))));
-        assert_eq!(wait(seconds(1), patience(&metadata)), Ok(Wait::UpTo(Duration::from_secs(1))));
+        let endless = Deadline::default();
+        assert_eq!(wait(None, endless), Ok(Wait::UpTo(MAX_WAIT)));
+        assert_eq!(wait(seconds(0), endless), Ok(Wait::No), "the commit is enough");
+        let deadline = of("2S").unwrap();
+        assert_eq!(wait(None, deadline), Ok(Wait::UpTo(Duration::from_secs(2))));
+        assert_eq!(wait(seconds(9), deadline), Ok(Wait::UpTo(Duration::from_secs(2))));
+        assert_eq!(wait(seconds(1), deadline), Ok(Wait::UpTo(Duration::from_secs(1))));
         for wrong in [-1, 301] {
-            assert_eq!(wait(seconds(wrong), MAX_WAIT).unwrap_err().violations[0].field, "wait");
+            assert_eq!(wait(seconds(wrong), endless).unwrap_err().violations[0].field, "wait");
         }
     }
+
     /// As after an upload.
     #[tokio::test(start_paused = true)]
     async fn the_time_that_a_call_has_taken_is_no_more_of_its_deadline() {
-        let mut metadata = MetadataMap::new();
-        let began = Instant::now();
+        let deadline = of("60S").unwrap();
         tokio::time::advance(Duration::from_secs(50)).await;
-        assert_eq!(patience_since(began, &metadata), MAX_WAIT, "it has none");
-        metadata.insert("grpc-timeout", tonic::metadata::MetadataValue::from_static("60S"));
-        assert_eq!(patience_since(began, &metadata), Duration::from_secs(10));
+        assert_eq!(Deadline::default().bound(MAX_WAIT), MAX_WAIT, "it has none");
+        assert_eq!(deadline.bound(MAX_WAIT), Duration::from_secs(10));
         tokio::time::advance(Duration::from_secs(50)).await;
-        assert_eq!(patience_since(began, &metadata), Duration::ZERO);
+        assert_eq!(deadline.bound(MAX_WAIT), Duration::ZERO);
     }
 }

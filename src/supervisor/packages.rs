@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{ChangeOptions, Committed, Handle, Wait};
+use super::{ChangeOptions, Committed, Handle, Wait, actor::check_generation};
 use crate::{
     domain::{
         Digest, Error, Plugin, PluginId, Reason, Result,
@@ -42,6 +42,16 @@ impl Packages {
         let (handle, digest) = (self.handle.clone(), package.digest);
         let commit = async move { handle.install(package.manifest, digest, request_id).await };
         self.store((digest, package.bytes), commit).await
+    }
+
+    /// Refuses what [`Packages::update`] would refuse whatever the package is, so that nobody sends one for nothing.
+    ///
+    /// # Errors
+    /// `PLUGIN_NOT_FOUND`, `EXTERNAL_PLUGIN`, `GENERATION_CONFLICT`.
+    pub fn check_update(&self, id: PluginId, options: &ChangeOptions) -> Result<()> {
+        let plugin = self.handle.get(id)?;
+        check_supervised(&plugin)?;
+        check_generation(&plugin, options.if_generation)
     }
 
     /// Replaces the package of a supervised plugin. One that is desired active is started with the new package:
