@@ -183,7 +183,7 @@ pub fn check_same_id(plugin: &Plugin, manifest: &Manifest) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::lifecycle::table::mk_plugin;
+    use crate::domain::lifecycle::tests::mk_plugin;
 
     const FIRST: Digest = Digest([1; 32]);
     const SECOND: Digest = Digest([2; 32]);

@@ -338,10 +338,4 @@ fn in_package(error: Error) -> Error {
 }
 
 #[cfg(test)]
-mod fixtures;
-#[cfg(test)]
-mod hostile_tests;
-#[cfg(test)]
-mod path_tests;
-#[cfg(test)]
 mod tests;

@@ -259,7 +259,7 @@ pub struct Commit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::lifecycle::table::mk_plugin;
+    use crate::domain::lifecycle::tests::mk_plugin;
 
     #[test]
     fn what_is_desired_is_shown_in_logs_without_its_secrets() {

@@ -2,15 +2,11 @@
 //!
 //! Nothing else assigns a state. `table.txt` beside this file lists every state and event; a test holds it against the code.
 
-#[cfg(test)]
-mod deaths;
 mod desired;
 mod event;
-#[cfg(test)]
-mod properties;
 mod run;
 #[cfg(test)]
-pub(in crate::domain) mod table;
+pub(in crate::domain) mod tests;
 
 use std::{sync::Arc, time::Duration};
 

@@ -7,7 +7,7 @@ use std::{fmt::Write as _, fs, sync::Arc};
 use jiff::Timestamp;
 
 use super::*;
-use crate::domain::{ActiveState, Exit, PluginId, PreviousPackage, RunEvent, Stage, manifest::Manifest};
+use crate::domain::{Exit, PreviousPackage, RunEvent, Stage};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/domain/lifecycle/table.txt");
 
@@ -16,35 +16,6 @@ const NEXT: RunId = RunId::from_bytes([2; 12]);
 
 fn moment() -> Moment {
     Moment { now: Timestamp::UNIX_EPOCH, fresh: NEXT }
-}
-
-pub(in crate::domain) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
-    let text = str::to_owned;
-    let manifest = Manifest { id: text("greeter"), author: text("a"), name: text("Greeter"), ..Manifest::default() };
-    let manifest = Arc::new(manifest);
-    Plugin {
-        id: PluginId::from_bytes([9; 12]),
-        created: Timestamp::UNIX_EPOCH,
-        installed: 1,
-        desired: Desired {
-            mode,
-            manifest: manifest.clone(),
-            package: None,
-            previous_package: None,
-            is_restored: false,
-            configuration: Arc::default(),
-            configuration_revision: 0,
-            active,
-            active_generation: 1,
-            restart_generation: 0,
-            generation: 1,
-            token: None,
-            token_epoch: 0,
-        },
-        reported: Reported::inactive(Timestamp::UNIX_EPOCH, 1),
-        revision: 1,
-        request: None,
-    }
 }
 
 /// The present run did something.

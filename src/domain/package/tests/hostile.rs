@@ -5,15 +5,7 @@ use std::io::{self, Read};
 use proptest::prelude::*;
 use zip::write::FullFileOptions;
 
-use super::{
-    super::{error::Reason, manifest::Manifest},
-    Bytes, Package, PackageFile,
-    fixtures::{
-        CRC, FLAGS, METHOD, OFFSET, PACKED, SIZE, Zip, assert_refused, field, mk_manifest, patch, read, rename,
-    },
-};
-
-const ESCAPES: &str = "archive entry escapes extraction directory";
+use super::*;
 
 /// A package with an empty file of this name, which a writer might refuse.
 fn mk_named(name: &str) -> Vec<u8> {

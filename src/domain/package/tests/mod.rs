@@ -8,76 +8,72 @@ use zip::{
     write::{FileOptionExtension, FileOptions, SimpleFileOptions},
 };
 
-use super::{
-    super::{error::Error, events::EventCatalog},
-    Bytes, Package,
-};
+use super::*;
+
+mod hostile;
+mod limits;
+mod paths;
 
 /// Offsets in a central directory header.
-pub(super) const FLAGS: usize = 8;
-pub(super) const METHOD: usize = 10;
-pub(super) const CRC: usize = 16;
-pub(super) const PACKED: usize = 20;
-pub(super) const SIZE: usize = 24;
-pub(super) const MODE: usize = 38;
-pub(super) const OFFSET: usize = 42;
+const FLAGS: usize = 8;
+const METHOD: usize = 10;
+const CRC: usize = 16;
+const PACKED: usize = 20;
+const SIZE: usize = 24;
+const MODE: usize = 38;
+const OFFSET: usize = 42;
 
 /// The smallest manifest.
-pub(super) fn mk_manifest() -> Vec<u8> {
+fn mk_manifest() -> Vec<u8> {
     json!({"id": "greeter", "author": "plugd", "name": "Greeter"}).to_string().into_bytes()
 }
 
 /// An archive that is being written; it begins with a manifest.
-pub(super) struct Zip(ZipWriter<Cursor<Vec<u8>>>);
+struct Zip(ZipWriter<Cursor<Vec<u8>>>);
 
 impl Zip {
-    pub(super) fn bare() -> Self {
+    fn bare() -> Self {
         Self(ZipWriter::new(Cursor::new(Vec::new())))
     }
 
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self::bare().file("manifest.json", &mk_manifest())
     }
 
-    pub(super) fn file(self, name: &str, contents: &[u8]) -> Self {
+    fn file(self, name: &str, contents: &[u8]) -> Self {
         self.entry(name, contents, SimpleFileOptions::default().unix_permissions(0o644))
     }
 
-    pub(super) fn entry<T: FileOptionExtension>(
-        mut self,
-        name: &str,
-        contents: &[u8],
-        options: FileOptions<'_, '_, T>,
-    ) -> Self {
+    fn entry<T: FileOptionExtension>(mut self, name: &str, contents: &[u8], options: FileOptions<'_, '_, T>) -> Self {
         self.0.start_file(name, options).unwrap();
         self.0.write_all(contents).unwrap();
         self
     }
 
-    pub(super) fn folder(mut self, name: &str) -> Self {
+    fn folder(mut self, name: &str) -> Self {
         self.0.add_directory(name, SimpleFileOptions::default()).unwrap();
         self
     }
 
-    pub(super) fn link(mut self, name: &str, target: &str) -> Self {
+    fn link(mut self, name: &str, target: &str) -> Self {
         self.0.add_symlink(name, target, SimpleFileOptions::default()).unwrap();
         self
     }
 
-    pub(super) fn build(self) -> Vec<u8> {
+    fn build(self) -> Vec<u8> {
         self.0.finish().unwrap().into_inner()
     }
 }
 
 /// Writes over a field of an entry's header in the directory.
-pub(super) fn patch(mut bytes: Vec<u8>, name: &str, offset: usize, value: &[u8]) -> Vec<u8> {
+fn patch(mut bytes: Vec<u8>, name: &str, offset: usize, value: &[u8]) -> Vec<u8> {
     let at = header_of(&bytes, name) + offset;
     bytes[at..at + value.len()].copy_from_slice(value);
     bytes
 }
 
 /// Reads a four-byte field of an entry's header in the directory.
-pub(super) fn field(bytes: &[u8], name: &str, offset: usize) -> [u8; 4] {
+fn field(bytes: &[u8], name: &str, offset: usize) -> [u8; 4] {
     let at = header_of(bytes, name) + offset;
     bytes[at..at + 4].try_into().unwrap()
 }
@@ -89,7 +85,7 @@ fn header_of(bytes: &[u8], name: &str) -> usize {
 }
 
 /// Renames an entry, everywhere: writers refuse some names.
-pub(super) fn rename(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
+fn rename(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut renamed = bytes.to_vec();
     for at in 0..bytes.len() - from.len() {
@@ -100,18 +96,18 @@ pub(super) fn rename(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     renamed
 }
 
-pub(super) fn read(bytes: Vec<u8>) -> Result<Package, Error> {
+fn read(bytes: Vec<u8>) -> Result<Package, Error> {
     Package::read(Bytes::from(bytes), &EventCatalog::any())
 }
 
 /// The package is refused for this entry, in words that contain these.
 #[track_caller]
-pub(super) fn assert_refused(bytes: Vec<u8>, entry: &str, words: &str) {
+fn assert_refused(bytes: Vec<u8>, entry: &str, words: &str) {
     assert_refusal(&read(bytes).unwrap_err(), entry, words);
 }
 
 #[track_caller]
-pub(super) fn assert_refusal(error: &Error, entry: &str, words: &str) {
+fn assert_refusal(error: &Error, entry: &str, words: &str) {
     assert_eq!(error.reason.name(), "INVALID_PACKAGE", "{error}");
     assert!(error.message.starts_with("The provided plugin file is invalid: "), "{error}");
     assert!(error.message.contains(words), "{error}");

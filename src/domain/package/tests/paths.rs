@@ -1,4 +1,6 @@
-use super::layout::*;
+//! Names of entries as paths of the install directory.
+
+use super::super::layout::*;
 
 #[test]
 fn a_name_is_joined_and_cleaned() {

@@ -1,7 +1,7 @@
 //! plugd died while a plugin was being started: what the next plugd makes of that.
 
-use super::{table::mk_plugin, *};
-use crate::domain::{ActiveState, Exit, RunEvent};
+use super::*;
+use crate::domain::{Exit, RunEvent};
 
 /// The lifecycle after the start of a plugd that finds this record.
 fn boot(state: State, deaths: u32, observed: u64) -> Lifecycle {

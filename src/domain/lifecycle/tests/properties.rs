@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::{table::mk_plugin, *};
-use crate::domain::{ActiveState, Exit, RunEvent, Stage, change::DesiredChange};
+use super::*;
+use crate::domain::{Exit, RunEvent, Stage, change::DesiredChange};
 
 /// What the world does next.
 #[derive(Debug, Clone, Copy)]

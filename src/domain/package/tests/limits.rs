@@ -4,11 +4,7 @@ use std::io::Read;
 
 use zip::{CompressionMethod, write::SimpleFileOptions};
 
-use super::{
-    super::{events::EventCatalog, manifest::Manifest},
-    Bytes, LIMITS, Limits, MAX_ARCHIVE, Package, digest_of,
-    fixtures::{MODE, SIZE, Zip, assert_refusal, assert_refused, field, mk_manifest, patch, read},
-};
+use super::*;
 
 const SMALL: Limits = Limits { archive: 4096, manifest: 64, entries: 4, files: 3, file: 100, total: 180 };
 
