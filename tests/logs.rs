@@ -83,6 +83,13 @@ async fn a_tail_is_the_last_lines_of_the_history() {
     let request = StreamLogsRequest { cursors: vec!["no cursor".to_owned()], ..history(&id) };
     let refused = api.logs_as(request).await.err().unwrap();
     assert_eq!((refused.code(), field_violations(&refused)), (Code::InvalidArgument, vec!["cursors".to_owned()]));
+    let (history_of, position) = tail[0].cursor.rsplit_once('-').unwrap();
+    let changed = format!("{history_of}-{}", position.parse::<u64>().unwrap() + 1);
+    for plugin_ids in [vec![id.clone()], Vec::new()] {
+        let request = StreamLogsRequest { plugin_ids, cursors: vec![changed.clone()], ..history(&id) };
+        let refused = api.logs_as(request).await.unwrap().line().await.unwrap_err();
+        assert_eq!((refused.code(), field_violations(&refused)), (Code::InvalidArgument, vec!["cursors".to_owned()]));
+    }
 }
 
 #[tokio::test]

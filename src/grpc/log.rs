@@ -10,7 +10,7 @@ use super::{Answer, BoxStream, Services, convert};
 use crate::{
     api::v1::{self, LogStream, StreamLogsRequest, StreamLogsResponse, log_service_server},
     domain::{Error, Mode, PluginId, Reason, Result, RunId},
-    logs::{Filter, From, LogBatch, LogCursor, LogLine, MAX_PLUGINS, Query, Stream},
+    logs::{Filter, From, LogBatch, LogCursor, LogLine, MAX_PLUGINS, NotACursor, Query, Stream},
     supervisor::{Handle, ListQuery},
 };
 
@@ -47,6 +47,7 @@ impl Services {
         let batches = self.parts.logs.stream_several(starts, now, query);
         Box::pin(batches.map(move |(id, batch)| match batch {
             Ok(batch) => Ok(message(&handle, id, batch)),
+            Err(error) if is_about_a_cursor(&error) => Err(unreadable(id, &error)),
             Err(error) => Ok(failure(&handle, id, &error)),
         }))
     }
@@ -90,8 +91,7 @@ fn supervised(handle: &Handle) -> Vec<PluginId> {
 
 /// Where an earlier stream was, a plugin.
 fn cursors(asked: &StreamLogsRequest) -> Result<HashMap<PluginId, LogCursor>> {
-    let refusal = |_| Error::field("cursors", "must be cursors of this service, unchanged");
-    let parse = |text: &String| text.parse().map(|cursor: LogCursor| (cursor.plugin, cursor)).map_err(refusal);
+    let parse = |text: &String| text.parse().map(|cursor: LogCursor| (cursor.plugin, cursor)).map_err(|_| no_cursor());
     let cursors: HashMap<_, _> = asked.cursors.iter().map(parse).collect::<Result<_>>()?;
     if cursors.len() < asked.cursors.len() {
         return Err(Error::field("cursors", "must have one cursor a plugin"));
@@ -123,7 +123,19 @@ fn since(time: prost_types::Timestamp) -> Result<Timestamp> {
     Timestamp::new(time.seconds, time.nanos).map_err(|_| Error::field("since_time", "must be a time"))
 }
 
+fn no_cursor() -> Error {
+    Error::field("cursors", "must be cursors of this service, unchanged")
+}
+
+/// Whether a stream can't begin because its cursor is none that plugd gave.
+fn is_about_a_cursor(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<NotACursor>())
+}
+
 fn unreadable(id: PluginId, error: &io::Error) -> Status {
+    if is_about_a_cursor(error) {
+        return no_cursor().into();
+    }
     tracing::warn!(plugin = %id, %error, "the log can't be read");
     Error::new(Reason::Internal, "the plugin's log can't be read").with("plugin_id", id).into()
 }

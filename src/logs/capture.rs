@@ -161,7 +161,10 @@ async fn settle(write: impl Future<Output = Result<(), tokio::task::JoinError>>)
     }
 }
 
-/// The token of a run, which must not be in its log: whoever may read logs could be the plugin with it. Empty for none.
+/// The token of a run, which must not be in its log: a reader of logs could pass for the plugin with it. Empty for none.
+///
+/// It is found wherever it stands in what the plugin prints to one stream, in however many writes that comes and wherever a
+/// long line is cut. A plugin that prints it over two lines, or in an encoding of its own, publishes it: that can't be helped.
 pub(super) struct Mask(pub(super) Vec<u8>);
 
 impl Mask {

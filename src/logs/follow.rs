@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     LogBatch, Logs,
-    layout::{Epoch, Layout, LogCursor},
+    layout::{Epoch, Layout, LogCursor, NotACursor},
     reader::{self, Filter, Next, Part},
     writer::{Output, View},
 };
@@ -57,7 +57,10 @@ pub(super) fn stream(
 fn place(output: &Output, from: From, filter: &Filter) -> io::Result<(Arc<Layout>, Option<u64>)> {
     let (layout, position) = match from {
         From::Start => output.read_settled(|layout| Ok(Some(layout.oldest())))?,
-        From::After(cursor) => output.read_settled(|layout| Ok(layout.after(cursor)))?,
+        From::After(cursor) => output.read_settled(|layout| match layout.after(cursor) {
+            Some(position) if reader::is_within_a_line(output, layout, position)? => Err(NotACursor.into()),
+            position => Ok(position),
+        })?,
         From::Tail(lines) => reader::tail(output, lines, filter).map(|(layout, position)| (layout, Some(position)))?,
     };
     let since = filter.since.map_or(0, |since| layout.since(since));

@@ -45,6 +45,12 @@ impl fmt::Display for LogCursor {
 #[error("not a cursor of a log stream")]
 pub struct NotACursor;
 
+impl From<NotACursor> for io::Error {
+    fn from(error: NotACursor) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
 impl FromStr for LogCursor {
     type Err = NotACursor;
 

@@ -40,7 +40,7 @@ mod tests;
 mod writer;
 
 pub use follow::{From, MAX_PLUGINS, Query};
-pub use layout::LogCursor;
+pub use layout::{LogCursor, NotACursor};
 pub use line::Stream;
 pub use reader::Filter;
 

@@ -24,6 +24,8 @@ const MAX_LINES: usize = 256;
 const MAX_BYTES: u64 = 256 * 1024;
 /// How much is read at once when looking for the last lines: some records of any length.
 const BLOCK: u64 = 2 * MAX_RECORD as u64;
+/// A piece of a line of more than [`MAX_RECORD`] bytes has at least so many: only a split character makes it shorter.
+const MIN_PIECE: usize = MAX_RECORD - 4;
 /// The least that is searched for the last lines: lines may be long, and files of other settings still be there.
 const MIN_SEARCHED: u64 = 64 * 1024 * 1024;
 
@@ -68,7 +70,7 @@ impl Part {
             let record = Record::parse(bytes);
             if filter.takes(&record, self.run) {
                 // A line without a break in the middle of a file is one of another program's, longer than any of ours.
-                let continues = record.is_piece || (length >= MAX_RECORD - 4 && !bytes.ends_with(b"\n"));
+                let continues = record.is_piece || (length >= MIN_PIECE && !bytes.ends_with(b"\n"));
                 let cursor = LogCursor { position: self.start.position + at as u64, ..self.start };
                 let (time, stream, run) = (record.time, record.stream, self.run);
                 lines.push(LogLine { text: record.text(), continues, cursor, time, stream, run });
@@ -128,6 +130,16 @@ fn try_read(output: &Output, layout: &Layout, range: &Range<u64>) -> io::Result<
     let start = LogCursor { plugin: output.id, epoch: layout.epoch, position };
     found.part = Some(Part { bytes, start, run: segment.run, is_end: position + length == end });
     Ok(Ok(found))
+}
+
+/// Whether this position is in the middle of a record, where no cursor is. What another program wrote may have longer lines
+/// than any of plugd's: those are read in pieces, and a cursor may stand between two of them.
+pub(super) fn is_within_a_line(output: &Output, layout: &Layout, position: u64) -> io::Result<bool> {
+    let is_inside = |segment: &&Segment| segment.start < position && position < segment.end;
+    let Some(segment) = layout.segments.iter().find(is_inside) else { return Ok(false) };
+    let start = position.saturating_sub(MIN_PIECE as u64).max(segment.start);
+    let Some(before) = read_range(output, segment, start..position)? else { return Ok(false) };
+    Ok(!before.ends_with(b"\n") && (before.len() < MIN_PIECE || before.contains(&b'\n')))
 }
 
 /// What is kept now, and the position at which the last so many of the lines that a filter takes start, or as many of them

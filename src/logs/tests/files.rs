@@ -105,6 +105,32 @@ async fn positions_are_not_used_twice_when_the_newest_file_was_taken_away() {
 }
 
 #[tokio::test]
+async fn a_cursor_whose_place_is_within_a_line_is_refused() {
+    let fixture = Fixture::new(Options::default());
+    fixture.run("one\ntwo\n").await;
+    let lines = fixture.lines(From::Start).await;
+    let after = lines[0].cursor;
+    assert_eq!(fixture.lines(From::After(after)).await, lines[1..]);
+    for position in [after.position - 1, after.position + 1, lines[1].cursor.position - 1] {
+        let mut stream = fixture.stream(From::After(LogCursor { position, ..after }), false);
+        let refused = timeout(DEADLINE, stream.next()).await.unwrap().unwrap().unwrap_err();
+        assert!(refused.get_ref().unwrap().is::<NotACursor>(), "{position}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_another_program_that_is_read_in_pieces_is_resumed_after_any_of_them() {
+    let fixture = Fixture::new(Options::default());
+    fs::create_dir(fixture.folder()).unwrap();
+    fs::write(fixture.folder().join("output.log"), format!("short\n{}\nlast", "é".repeat(100_000))).unwrap();
+    let lines = fixture.lines(From::Start).await;
+    assert!(lines.len() > 4 && lines[1].continues, "{}", lines.len());
+    for (number, line) in lines.iter().enumerate() {
+        assert_eq!(fixture.lines(From::After(line.cursor)).await, lines[number + 1..]);
+    }
+}
+
+#[tokio::test]
 async fn a_cursor_outlives_a_restart_after_older_files_have_gone() {
     let mut fixture = Fixture::new(Options { keep: 1, ..Options::default() });
     fixture.run("one\n").await;
