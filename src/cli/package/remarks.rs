@@ -11,7 +11,7 @@ use crate::{
         events::EventCatalog,
         manifest::Manifest,
         package::{LIMITS, Package, PackageFile},
-        program::{HEAD_BYTES, Runner, diagnose, runner},
+        program::{HEAD_BYTES, diagnose, interpreter},
         text::unmarked,
     },
     files::find_program,
@@ -107,7 +107,7 @@ pub(super) fn missing_here(package: &Package) -> Option<String> {
         });
     }
     let head = head(package, package.file(command)?, HEAD_BYTES as u64)?;
-    let Runner::Interpreter(interpreter) = runner(&head)? else { return None };
+    let interpreter = interpreter(&head)?;
     (!interpreter.exists()).then(|| {
         format!("the interpreter {interpreter:?} of the command {command:?} is not here: it has to be on plugd's host")
     })

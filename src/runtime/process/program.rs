@@ -17,7 +17,7 @@ use super::User;
 use crate::{
     domain::{
         Failure, Stage,
-        program::{HEAD_BYTES, Problem, Runner, diagnose, runner},
+        program::{HEAD_BYTES, Problem, diagnose, interpreter},
     },
     files,
     runtime::words,
@@ -127,8 +127,9 @@ fn in_the_way_of(file: &Path, user: Option<User>) -> Option<String> {
         let file = file.display();
         return Some(format!("{} may not execute {file}, whose mode is {mode:04o} and owner {owner}", who(user)));
     }
-    let (Runner::Interpreter(runner) | Runner::Loader(runner)) = runner(&head(file)?.0)?;
-    let why = in_the_way_of_runner(&runner, user)?;
+    let (head, _) = head(file)?;
+    let runner = interpreter(&head)?;
+    let why = in_the_way_of_runner(runner, user)?;
     Some(format!("{} is what it names to run it, and {why}", runner.display()))
 }
 
@@ -177,12 +178,11 @@ fn missing_runner(file: &Path) -> Option<String> {
     if let Some(problem @ Problem::CarriageReturn(_)) = diagnose(&head, mode) {
         return Some(problem.to_string());
     }
-    Some(match runner(&head)? {
-        Runner::Interpreter(path) => format!("the interpreter {path:?} that its first line names is not on this host"),
-        Runner::Loader(path) => format!(
-            "the dynamic loader {path:?} that it was built for is not on this host: build it for this host's C library, \
-             or statically"
-        ),
+    Some(match interpreter(&head) {
+        Some(path) => format!("the interpreter {path:?} that its first line names is not on this host"),
+        None => "the dynamic loader that it was built for is not on this host: build it for this host's C library, or \
+                 statically"
+            .to_owned(),
     })
 }
 
@@ -192,8 +192,8 @@ fn bad_format(file: &Path) -> Option<String> {
     if let Some(problem) = diagnose(&head, mode) {
         return Some(problem.to_string());
     }
-    let (Runner::Interpreter(runner) | Runner::Loader(runner)) = runner(&head)?;
-    let (head, mode) = self::head(&runner)?;
+    let runner = interpreter(&head)?;
+    let (head, mode) = self::head(runner)?;
     diagnose(&head, mode).map(|problem| format!("{} is what it names to run it, and {problem}", runner.display()))
 }
 

@@ -140,7 +140,7 @@ async fn a_file_that_is_no_program_is_not_run_by_a_shell_but_described() {
         ("echo run by a shell\n", "neither an ELF program nor a script"),
         ("#!/bin/sh\r\necho run\r\n", r#""/bin/sh\r""#),
         ("#!/usr/bin/env sh\r\necho run\r\n", r#""sh\r""#),
-        ("MZ\0", "a program for Windows"),
+        ("MZ\0", "neither an ELF program nor a script"),
     ] {
         let said = said_of(contents).await;
         assert!(said.contains(words), "{contents:?}: {said}");
@@ -155,7 +155,7 @@ async fn a_program_for_another_processor_is_named() {
     fixture.start(mk_spec("./run", &[])).failed().await;
     std::fs::write(fixture.runtime.0.installations.dir(PLUGIN).join("run"), own).unwrap();
     let failure = fixture.start(mk_spec("./run", &[])).failed().await;
-    assert!(failure.message.contains("a program for IBM Z (s390x) processors"), "{}", failure.message);
+    assert!(failure.message.contains("a program for s390x processors"), "{}", failure.message);
 }
 
 #[tokio::test]
