@@ -165,6 +165,4 @@ fn too_deep() -> String {
 }
 
 #[cfg(test)]
-mod limits_tests;
-#[cfg(test)]
 mod tests;

@@ -186,13 +186,14 @@ pub(super) struct StoredManifest {
     json!({"id": "my-plugin", "author": "me", "name": "My plugin", "events_consumed": ["EventThreadPublished"]})
 ))]
 pub(super) struct PluginManifest {
-    #[schema(pattern = "^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$")]
+    #[schema(pattern = "^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$", max_length = 100)]
     id: String,
-    #[schema(pattern = "^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$")]
+    #[schema(pattern = "^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?$", max_length = 100)]
     author: String,
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$", max_length = 100)]
     name: String,
     description: Option<String>,
+    #[schema(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", max_length = 100)]
     version: Option<String>,
     command: Option<String>,
     args: Option<Vec<String>>,
@@ -201,6 +202,11 @@ pub(super) struct PluginManifest {
     configuration_schema: Option<ManifestConfigurationSchema>,
     capabilities: Option<Vec<ManifestCapability>>,
 }
+
+/// Text on one line, without control characters.
+#[derive(ToSchema)]
+#[schema(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$")]
+pub(super) struct Line(String);
 
 /// The name of an event, unless the operator has a catalogue of them.
 #[derive(ToSchema)]
@@ -228,6 +234,7 @@ pub(super) struct ManifestAccessLink {
 /// The settings that a plugin has.
 #[derive(ToSchema)]
 pub(super) struct ManifestConfigurationSchema {
+    /// Each id once, but for blank ones.
     fields: Option<Vec<ManifestConfigurationField>>,
 }
 
@@ -249,8 +256,8 @@ pub(super) enum ManifestConfigurationField {
 #[derive(ToSchema)]
 pub(super) struct ManifestStringField {
     r#type: String,
-    id: Option<String>,
-    label: Option<String>,
+    id: Option<Line>,
+    label: Option<Line>,
     description: Option<String>,
     default: Option<String>,
 }
@@ -259,8 +266,8 @@ pub(super) struct ManifestStringField {
 #[derive(ToSchema)]
 pub(super) struct ManifestNumberField {
     r#type: String,
-    id: Option<String>,
-    label: Option<String>,
+    id: Option<Line>,
+    label: Option<Line>,
     description: Option<String>,
     default: Option<f64>,
 }
@@ -269,8 +276,8 @@ pub(super) struct ManifestNumberField {
 #[derive(ToSchema)]
 pub(super) struct ManifestBooleanField {
     r#type: String,
-    id: Option<String>,
-    label: Option<String>,
+    id: Option<Line>,
+    label: Option<Line>,
     description: Option<String>,
     default: Option<bool>,
 }
@@ -293,9 +300,9 @@ pub(super) struct ManifestModelProvider {
     r#type: String,
     #[schema(pattern = "^[a-zA-Z0-9][a-zA-Z0-9._-]*$")]
     id: String,
-    #[schema(min_length = 1)]
+    #[schema(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     version: String,
-    name: Option<String>,
+    name: Option<Line>,
     description: Option<String>,
 }
 
@@ -305,9 +312,9 @@ pub(super) struct ManifestToolProvider {
     r#type: String,
     #[schema(pattern = "^[a-zA-Z0-9][a-zA-Z0-9_]*$")]
     id: String,
-    #[schema(min_length = 1)]
+    #[schema(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     version: String,
-    name: Option<String>,
+    name: Option<Line>,
     description: Option<String>,
     /// Each id once.
     tools: Option<Vec<ManifestTool>>,
@@ -320,9 +327,9 @@ pub(super) struct ManifestToolProvider {
 pub(super) struct ManifestTool {
     #[schema(pattern = "^[a-zA-Z0-9][a-zA-Z0-9_]*$")]
     id: String,
-    name: Option<String>,
+    name: Option<Line>,
     description: Option<String>,
-    title: Option<String>,
+    title: Option<Line>,
     input_schema: ManifestToolSchema,
     output_schema: Option<ManifestToolSchema>,
     requires_confirmation: Option<bool>,
@@ -358,9 +365,9 @@ pub(super) struct ManifestToolAnnotations {
 /// Tools that are given out together.
 #[derive(ToSchema)]
 pub(super) struct ManifestToolset {
-    #[schema(min_length = 1)]
+    #[schema(pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$")]
     id: String,
-    name: Option<String>,
+    name: Option<Line>,
     description: Option<String>,
     /// Ids of tools of the same provider, each once.
     tools: Option<Vec<String>>,

@@ -15,8 +15,8 @@ const MAX_TOLD: usize = 100;
 
 /// What a value must be.
 pub(super) enum Kind {
-    /// A string that keeps a rule.
-    Text(Rule),
+    /// A string that keeps these rules. Of several that it breaks, the first is told.
+    Text(&'static [Rule]),
     /// One of these words; the text is said of anything else.
     OneOf(&'static [&'static str], &'static str),
     Flag,
@@ -144,7 +144,11 @@ impl<'a> Checker<'a> {
 
     fn check_inside(&mut self, value: &mut Value, path: &str, kind: &Kind) {
         match (kind, value) {
-            (Kind::Text(rule), Value::String(text)) if !(rule.holds)(text) => self.add(path, rule.broken),
+            (Kind::Text(rules), Value::String(text)) => {
+                if let Some(rule) = rules.iter().find(|rule| !(rule.holds)(text)) {
+                    self.add(path, rule.broken);
+                }
+            }
             (Kind::Object(fields), Value::Object(object)) => self.check_fields(object, path, fields),
             (Kind::List(kind), Value::Array(items)) => self.check_items(items, path, kind),
             (Kind::With(kind, more), value) => {

@@ -12,7 +12,7 @@ use super::check::{
 };
 use crate::domain::{configuration::FieldType, text::shorten};
 
-/// Most characters of a plugin's name.
+/// Most characters of what names a plugin: its id, its author, its name and its version.
 const MAX_NAME: usize = 100;
 
 /// Most characters of a text from a manifest that a message repeats.
@@ -24,61 +24,63 @@ const TOOL_PROVIDER: &str = "robot.tool_provider";
 
 /// The whole of it.
 pub(super) static MANIFEST: Kind = Object(&[
-    Field::required("id", Text(SLUG)),
-    Field::required("author", Text(SLUG)),
-    Field::required("name", Text(NAME)),
-    Field::optional("description", Text(ANYTHING)),
-    Field::optional("version", Text(ANYTHING)),
-    Field::optional("command", Text(NO_NUL)),
-    Field::optional("args", List(&Text(NO_NUL))),
+    Field::required("id", Text(&[SLUG, SHORT])),
+    Field::required("author", Text(&[SLUG, SHORT])),
+    Field::required("name", Text(&[NAME, PRINTABLE])),
+    Field::optional("description", Text(&[])),
+    Field::optional("version", Text(&[SHORT, PRINTABLE])),
+    Field::optional("command", Text(&[NO_NUL])),
+    Field::optional("args", List(&Text(&[NO_NUL]))),
     Field::optional("events_consumed", With(&TEXTS, check_events)),
     Field::optional("access", ACCESS),
     Field::optional("configuration_schema", CONFIGURATION),
     Field::optional("capabilities", List(&With(&Free, check_capability))),
 ]);
 
-const TEXTS: Kind = List(&Text(ANYTHING));
+const TEXTS: Kind = List(&Text(&[]));
 
 const ACCESS: Kind = Object(&[
-    Field::optional("handle", Text(ANYTHING)),
-    Field::optional("name", Text(ANYTHING)),
+    Field::optional("handle", Text(&[])),
+    Field::optional("name", Text(&[])),
     Field::optional("permissions", TEXTS),
-    Field::optional("bio", Text(ANYTHING)),
-    Field::optional(
-        "links",
-        List(&Object(&[Field::optional("text", Text(ANYTHING)), Field::optional("url", Text(ANYTHING))])),
-    ),
+    Field::optional("bio", Text(&[])),
+    Field::optional("links", List(&Object(&[Field::optional("text", Text(&[])), Field::optional("url", Text(&[]))]))),
     Field::optional("metadata", Free),
 ]);
 
 /// What is said of a field without a type that plugd knows.
 const NO_TYPE: &str = "must be \"string\", \"number\" or \"boolean\".";
 
-const CONFIGURATION: Kind = Object(&[Field::optional("fields", List(&With(&CONFIGURATION_FIELD, check_default)))]);
+const CONFIGURATION: Kind = Object(&[Field::optional(
+    "fields",
+    With(&List(&With(&CONFIGURATION_FIELD, check_default)), |fields, path, checker| {
+        check_unique(ids(fields), path, checker);
+    }),
+)]);
 
 const CONFIGURATION_FIELD: Kind = Object(&[
     Field::demanded("type", OneOf(&["string", "number", "boolean"], NO_TYPE), NO_TYPE),
-    Field::optional("id", Text(ANYTHING)),
-    Field::optional("label", Text(ANYTHING)),
-    Field::optional("description", Text(ANYTHING)),
+    Field::optional("id", Text(&[PRINTABLE])),
+    Field::optional("label", Text(&[PRINTABLE])),
+    Field::optional("description", Text(&[])),
     Field::optional("default", Any),
 ]);
 
 static LLM_PROVIDERS: Kind = Object(&[
     Field::required("type", Any),
-    Field::required("id", Text(DOTTED)),
-    Field::required("version", Text(NOT_EMPTY)),
-    Field::optional("name", Text(ANYTHING)),
-    Field::optional("description", Text(ANYTHING)),
+    Field::required("id", Text(&[DOTTED])),
+    Field::required("version", Text(&[NOT_EMPTY, PRINTABLE])),
+    Field::optional("name", Text(&[PRINTABLE])),
+    Field::optional("description", Text(&[])),
 ]);
 
 static TOOL_PROVIDERS: Kind = With(
     &Object(&[
         Field::required("type", Any),
-        Field::required("id", Text(IDENTIFIER)),
-        Field::required("version", Text(NOT_EMPTY)),
-        Field::optional("name", Text(ANYTHING)),
-        Field::optional("description", Text(ANYTHING)),
+        Field::required("id", Text(&[IDENTIFIER])),
+        Field::required("version", Text(&[NOT_EMPTY, PRINTABLE])),
+        Field::optional("name", Text(&[PRINTABLE])),
+        Field::optional("description", Text(&[])),
         Field::filled("tools", List(&TOOL), || json!([])),
         Field::unless_empty("toolsets", List(&TOOLSET)),
     ]),
@@ -87,10 +89,10 @@ static TOOL_PROVIDERS: Kind = With(
 
 const TOOL: Kind = Object(&[
     Field::demanded("input_schema", SCHEMA, "is required: an object whose \"type\" is \"object\"."),
-    Field::required("id", Text(IDENTIFIER)),
-    Field::filled("name", Text(ANYTHING), || json!("")),
-    Field::filled("description", Text(ANYTHING), || json!("")),
-    Field::optional("title", Text(ANYTHING)),
+    Field::required("id", Text(&[IDENTIFIER])),
+    Field::filled("name", Text(&[PRINTABLE]), || json!("")),
+    Field::filled("description", Text(&[]), || json!("")),
+    Field::optional("title", Text(&[PRINTABLE])),
     Field::optional("output_schema", SCHEMA),
     Field::optional("requires_confirmation", Flag),
     Field::optional("requires_workspace", Flag),
@@ -105,11 +107,11 @@ const ANNOTATIONS: Kind = Object(&[
 ]);
 
 const TOOLSET: Kind = Object(&[
-    Field::required("id", Text(NOT_EMPTY)),
-    Field::filled("name", Text(ANYTHING), || json!("")),
-    Field::filled("description", Text(ANYTHING), || json!("")),
+    Field::required("id", Text(&[NOT_EMPTY, PRINTABLE])),
+    Field::filled("name", Text(&[PRINTABLE]), || json!("")),
+    Field::filled("description", Text(&[]), || json!("")),
     Field::filled("tools", TEXTS, || json!([])),
-    Field::optional("instruction", Text(ANYTHING)),
+    Field::optional("instruction", Text(&[])),
     Field::optional("requires_workspace", Flag),
 ]);
 
@@ -164,10 +166,10 @@ fn check_toolsets(provider: &mut Value, path: &str, checker: &mut Checker<'_>) {
     }
 }
 
-/// Empty ids are left out: they are problems of their own.
+/// Blank ids are left out: they are problems of their own, or name nothing.
 fn check_unique<'a>(ids: impl Iterator<Item = &'a str>, path: &str, checker: &mut Checker<'_>) {
     let mut seen = HashSet::new();
-    for id in ids.filter(|id| !id.is_empty() && !seen.insert(*id)) {
+    for id in ids.filter(|id| !id.trim().is_empty() && !seen.insert(*id)) {
         checker.add(path, format!("contains {} more than once.", quoted(id)));
     }
 }
@@ -188,8 +190,6 @@ fn ids(list: &Value) -> impl Iterator<Item = &str> {
 fn quoted(text: &str) -> String {
     format!("{:?}", shorten(text, MAX_QUOTED))
 }
-
-const ANYTHING: Rule = Rule { holds: |_| true, broken: "" };
 
 /// Ids of plugins and authors: `^[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?$`.
 pub(super) const SLUG: Rule = Rule {
@@ -216,6 +216,16 @@ pub(super) const IDENTIFIER: Rule = Rule {
 pub(super) const NAME: Rule = Rule {
     holds: |text| (1..=MAX_NAME).contains(&text.chars().count()),
     broken: "is invalid. Use 1 to 100 characters.",
+};
+
+/// What is part of lines for people.
+pub(super) const SHORT: Rule =
+    Rule { holds: |text| text.chars().count() <= MAX_NAME, broken: "is too long. Use at most 100 characters." };
+
+/// What is shown on a line of its own, in a terminal or a page.
+pub(super) const PRINTABLE: Rule = Rule {
+    holds: |text| !text.contains(char::is_control),
+    broken: "is invalid. It must not contain control characters.",
 };
 
 /// What must be there, whatever it is.

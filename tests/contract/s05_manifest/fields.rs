@@ -37,6 +37,25 @@ async fn a_name_has_1_to_100_characters_5_1() {
     assert_eq!(refused(&plugd, &without("name")).await, "Field \"name\" is required.");
 }
 
+/// Longer ones, and such that a terminal would obey, are of no use to anybody who reads a list of plugins.
+#[tokio::test]
+async fn what_names_a_plugin_has_100_characters_at_most_and_no_control_characters_5_1() {
+    const TOO_LONG: &str = "is too long. Use at most 100 characters.";
+    const CONTROL: &str = "is invalid. It must not contain control characters.";
+    let long = "a".repeat(101);
+    assert_refused(
+        [
+            (json!({"id": long}), format!("Field \"id\" {TOO_LONG}")),
+            (json!({"author": long}), format!("Field \"author\" {TOO_LONG}")),
+            (json!({"version": long}), format!("Field \"version\" {TOO_LONG}")),
+            (json!({"version": "1\u{1b}[31m"}), format!("Field \"version\" {CONTROL}")),
+            (json!({"name": "two\nlines"}), format!("Field \"name\" {CONTROL}")),
+        ]
+        .map(|(members, line)| (with(&members), line)),
+    )
+    .await;
+}
+
 /// The web UI's own example of an external manifest, field by field, has no command.
 #[tokio::test]
 async fn the_external_manifest_that_the_web_ui_proposes_is_taken_5_1_must() {
@@ -156,6 +175,13 @@ async fn a_configuration_field_has_a_known_type_and_a_default_of_it_5_5() {
         let line = format!("Field \"configuration_schema.fields[0].default\" must be a {kind} value.");
         assert_eq!(refused(&plugd, &schema(&json!({"type": kind, "default": default}))).await, line);
     }
+}
+
+#[tokio::test]
+async fn two_configuration_fields_have_two_ids_5_5() {
+    let field = json!({"type": "string", "id": "greeting"});
+    let manifest = with(&json!({"configuration_schema": {"fields": [field, field]}}));
+    assert_refused([(manifest, "Field \"configuration_schema.fields\" contains \"greeting\" more than once.")]).await;
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
-use serde_json::json;
+//! How large a manifest and its parts may be, and which letters they have.
 
 use super::{
-    check::Rule,
-    rules::{DOTTED, IDENTIFIER, NAME, NO_NUL, SLUG},
-    tests::{fields, mk_minimal, mk_provider, mk_tool, mk_with, read},
+    super::{
+        check::Rule,
+        rules::{DOTTED, IDENTIFIER, NAME, NO_NUL, PRINTABLE, SHORT, SLUG},
+    },
     *,
 };
 
@@ -85,6 +86,52 @@ fn a_tools_id_has_neither_dots_nor_hyphens() {
 #[test]
 fn a_name_has_1_to_100_characters() {
     check(NAME, &["a", " ", &"é".repeat(100)], &["", &"a".repeat(101)]);
+}
+
+#[test]
+fn what_names_a_plugin_has_100_characters_at_most() {
+    check(SHORT, &["", &"é".repeat(100)], &[&"a".repeat(101)]);
+    for key in ["id", "author", "name", "version"] {
+        let with = |length: usize| read(mk_with(key, "a".repeat(length).into()));
+        with(100).unwrap();
+        assert_eq!(fields(&with(101).unwrap_err()), [format!("manifest.{key}")]);
+    }
+}
+
+#[test]
+fn what_is_shown_on_a_line_has_no_control_characters() {
+    check(PRINTABLE, &["", "a b", "Grüße 🦀"], &["a\nb", "\t", "\u{1b}[31m", "\u{7f}", "\u{9b}"]);
+    let provider = |members: Value| {
+        let mut provider = json!({"type": "robot.tool_provider", "id": "p", "version": "1"});
+        provider.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        mk_with("capabilities", json!([provider]))
+    };
+    let field = |key: &str| mk_with("configuration_schema", json!({"fields": [{"type": "string", key: "a\u{7}"}]}));
+    for (manifest, path) in [
+        (mk_with("name", "a\nb".into()), "name"),
+        (mk_with("version", "1\u{1b}".into()), "version"),
+        (field("id"), "configuration_schema.fields[0].id"),
+        (field("label"), "configuration_schema.fields[0].label"),
+        (provider(json!({"name": "a\r"})), "capabilities[0].name"),
+        (provider(json!({"version": "a\r"})), "capabilities[0].version"),
+        (provider(json!({"toolsets": [{"id": "a\r"}]})), "capabilities[0].toolsets[0].id"),
+    ] {
+        assert_eq!(fields(&read(manifest).unwrap_err()), [format!("manifest.{path}")]);
+    }
+    assert!(read(mk_with("description", "two\nlines".into())).is_ok());
+}
+
+#[test]
+fn each_id_of_a_configuration_field_comes_once_and_a_blank_one_is_none() {
+    let with = |ids: [&str; 2]| {
+        let fields = ids.map(|id| json!({"type": "string", "id": id}));
+        read(mk_with("configuration_schema", json!({"fields": fields})))
+    };
+    let refused = with(["a", "a"]).unwrap_err();
+    assert_eq!(refused.message, "Field \"configuration_schema.fields\" contains \"a\" more than once.");
+    for ids in [["a", "b"], ["", ""], [" ", " "]] {
+        with(ids).unwrap();
+    }
 }
 
 #[test]

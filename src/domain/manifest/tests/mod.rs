@@ -4,22 +4,24 @@ use serde_json::json;
 use super::*;
 use crate::domain::error::{Error, Reason};
 
-pub(super) fn mk_minimal() -> Value {
+mod limits;
+
+fn mk_minimal() -> Value {
     json!({"id": "greeter", "author": "plugd", "name": "Greeter"})
 }
 
 /// The minimal manifest with one more key.
-pub(super) fn mk_with(key: &str, value: Value) -> Value {
+fn mk_with(key: &str, value: Value) -> Value {
     let mut manifest = mk_minimal();
     manifest[key] = value;
     manifest
 }
 
-pub(super) fn mk_tool(id: &str) -> Value {
+fn mk_tool(id: &str) -> Value {
     json!({"id": id, "name": id, "description": "d", "input_schema": {"type": "object"}})
 }
 
-pub(super) fn mk_provider(tools: Value, toolsets: Value) -> Value {
+fn mk_provider(tools: Value, toolsets: Value) -> Value {
     let provider =
         json!({"type": "robot.tool_provider", "id": "p", "version": "1", "tools": tools, "toolsets": toolsets});
     mk_with("capabilities", json!([provider]))
@@ -54,7 +56,7 @@ fn mk_full() -> Value {
     })
 }
 
-pub(super) fn read(value: Value) -> Result<Manifest> {
+fn read(value: Value) -> Result<Manifest> {
     Manifest::from_value(value, &EventCatalog::any())
 }
 
@@ -71,7 +73,7 @@ fn assert_refused(value: Value, lines: &[&str]) {
     assert_eq!(error.violations.len(), lines.len());
 }
 
-pub(super) fn fields(error: &Error) -> Vec<&str> {
+fn fields(error: &Error) -> Vec<&str> {
     error.violations.iter().map(|violation| &*violation.field).collect()
 }
 
