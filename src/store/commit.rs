@@ -22,7 +22,7 @@ const BODIES: usize = 4;
 
 /// Writes the plan. After an error it is unknown whether it was written.
 pub(super) async fn execute(lease: &Lease, plan: &Plan) -> Result<(), StoreError> {
-    let transaction = lease.begin().await?;
+    let transaction = lease.begin(plan.durability()).await?;
     move_head(&transaction, lease, plan).await?;
     remove(&transaction, plan).await?;
     write::<manifest::Entity>(&transaction, plan.manifests.iter().map(manifest_row), BODIES).await?;

@@ -303,6 +303,10 @@ pub mod store {
         pub compacted: i64,
         /// Which start of plugd may write: see [`crate::store::lease`].
         pub owner: String,
+        /// The boot of the host under which that was: what needs no sync of its own is lost with it.
+        pub boot: String,
+        /// Whether that start of plugd has closed the database.
+        pub closed: bool,
     }
 
     impl ActiveModelBehavior for ActiveModel {}

@@ -16,11 +16,15 @@
 //!   so that the plugins of this database do not run twice. The row says so even where the other keeps the lock from it
 //!   ([`Lease::reconnect`]).
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{
+    fs::{self, File},
+    sync::Arc,
+    time::Duration,
+};
 
 use sea_orm::{
     ActiveValue::Set, DatabaseConnection, DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait, sea_query::OnConflict,
 };
 use tokio::time::timeout;
 
@@ -37,11 +41,15 @@ use super::{
 /// How long a connection to a server may take to end. One that does not end keeps nobody from anything but the lock,
 /// which the next waits for.
 const LET_GO: Duration = Duration::from_millis(500);
+/// Where Linux names the boot that a host is in.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The connection, the lock, and the name of this owner.
 pub(super) struct Lease {
     address: Address,
     owner: String,
+    /// The boot that this host is in; nothing where a server keeps the records.
+    boot: String,
     db: DatabaseConnection,
     lock: Lock,
     location: Arc<Location>,
@@ -78,15 +86,25 @@ impl Drop for Lock {
     }
 }
 
+/// What a commit survives once it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// A power cut.
+    Synced,
+    /// The death of plugd; a power cut only once a later commit is synced. A server syncs it all the same: it may go down
+    /// while plugd and its watchers go on, who have seen what it would have lost.
+    Written,
+}
+
 impl Lease {
     /// Takes the lock and connects. Nothing is written before [`Self::acquire`].
     pub(super) async fn open(address: Address) -> Result<Self, StoreError> {
-        let (lock, location) = match address.kind() {
+        let (lock, location, boot) = match address.kind() {
             Kind::File(path) => {
                 let (file, files) = sqlite::lock(path)?;
-                (Lock::File(file), Location::of_files(files))
+                (Lock::File(file), Location::of_files(files), present_boot())
             }
-            Kind::Server(_) => (Lock::Session(Held::default()), Location::server()),
+            Kind::Server(_) => (Lock::Session(Held::default()), Location::server(), String::new()),
         };
         location.drop_ballast().await?;
         let db = match first_connection(&address, &lock).await {
@@ -96,7 +114,7 @@ impl Lease {
                 return Err(error);
             }
         };
-        Ok(Self { address, owner: xid::new().to_string(), db, lock, location: Arc::new(location) })
+        Ok(Self { address, owner: xid::new().to_string(), boot, db, lock, location: Arc::new(location) })
     }
 
     /// The connection, for what is done before anybody writes.
@@ -121,27 +139,46 @@ impl Lease {
         matches!(self.lock, Lock::Session(_))
     }
 
-    /// Makes this plugd the owner, and answers with the row. The epoch is made when the store is.
+    /// Makes this plugd the owner, and answers with the row.
     pub(super) async fn acquire(&self) -> Result<store::Model, StoreError> {
-        let transaction = self.begin().await?;
-        let owner = self.owner.clone();
-        let row = match locked_row(&transaction).await? {
-            Some(row) => {
-                let claim =
-                    store::ActiveModel { id: Set(entity::ROW), owner: Set(owner.clone()), ..Default::default() };
-                store::Entity::update_many().set(claim).exec(&transaction).await?;
-                store::Model { owner, ..row }
-            }
-            None => {
-                let (database_id, epoch) = (xid::new().to_string(), xid::new().to_string());
-                let row = store::Model { id: entity::ROW, database_id, epoch, head: 0, compacted: 0, owner };
-                let new = row.clone().into_active_model();
-                store::Entity::insert(new).exec_without_returning(&transaction).await?;
-                row
-            }
-        };
+        let transaction = self.begin(Durability::Synced).await?;
+        let row = self.owning(locked_row(&transaction).await?);
+        let claim = [store::Column::Epoch, store::Column::Owner, store::Column::Boot, store::Column::Closed];
+        let claim = OnConflict::column(store::Column::Id).update_columns(claim).to_owned();
+        let insert = store::Entity::insert(row.clone().into_active_model()).on_conflict(claim);
+        insert.exec_without_returning(&transaction).await?;
         transaction.commit().await?;
         Ok(row)
+    }
+
+    /// The row with this owner. The history goes on, or another begins: in a new database, and where the host went down,
+    /// which may have taken the newest revisions. Others take their numbers now.
+    fn owning(&self, found: Option<store::Model>) -> store::Model {
+        let fresh = || xid::new().to_string();
+        let row = found.unwrap_or_else(|| store::Model {
+            id: entity::ROW,
+            database_id: fresh(),
+            epoch: String::new(),
+            head: 0,
+            compacted: 0,
+            owner: String::new(),
+            boot: String::new(),
+            closed: false,
+        });
+        let is_whole = !row.epoch.is_empty() && (row.closed || row.boot == self.boot);
+        let epoch = if is_whole { row.epoch } else { fresh() };
+        store::Model { epoch, owner: self.owner.clone(), boot: self.boot.clone(), closed: false, ..row }
+    }
+
+    /// Notes that nothing is written any more: what is in the database is all that there was.
+    ///
+    /// # Errors
+    /// As [`Self::begin_as_owner`].
+    pub(super) async fn mark_closed(&self) -> Result<(), StoreError> {
+        let (transaction, _) = self.begin_as_owner().await?;
+        let closed = store::ActiveModel { closed: Set(true), ..Default::default() };
+        store::Entity::update_many().set(closed).exec(&transaction).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Begins a transaction that may read and then write. On SQLite it waits for the write lock now, not in the middle;
@@ -149,7 +186,10 @@ impl Lease {
     ///
     /// # Errors
     /// [`StoreError::Taken`] when the connection was replaced and another plugd got the lock; the database's own.
-    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+    pub(super) async fn begin(&self, durability: Durability) -> Result<DatabaseTransaction, StoreError> {
+        if !self.is_remote() {
+            sqlite::set_durability(&self.db, durability).await?;
+        }
         let mode = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         let transaction = self.db.begin_with_options(options).await?;
@@ -162,7 +202,7 @@ impl Lease {
     /// # Errors
     /// As [`Self::begin`]; [`StoreError::Superseded`] when the row has another owner.
     pub(super) async fn begin_as_owner(&self) -> Result<(DatabaseTransaction, store::Model), StoreError> {
-        let transaction = self.begin().await?;
+        let transaction = self.begin(Durability::Synced).await?;
         let row = self.owned_row(&transaction).await?;
         Ok((transaction, row))
     }
@@ -251,8 +291,14 @@ impl Lease {
             Kind::Server(url) => sea_orm::Database::connect(url).await.unwrap(),
         };
         let (owner, lock) = (xid::new().to_string(), Lock::Session(Held::taken()));
-        Self { address: self.address.clone(), owner, db, lock, location: Arc::clone(&self.location) }
+        let (address, boot, location) = (self.address.clone(), self.boot.clone(), Arc::clone(&self.location));
+        Self { address, owner, boot, db, lock, location }
     }
+}
+
+/// What Linux calls the time since it was started. A host that does not say is taken to be in another each time.
+fn present_boot() -> String {
+    fs::read_to_string(BOOT_ID).map_or_else(|_| xid::new().to_string(), |id| id.trim().to_owned())
 }
 
 async fn first_connection(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {

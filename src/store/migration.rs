@@ -82,6 +82,8 @@ fn store() -> TableCreateStatement {
         .col(big_integer(Column::Head))
         .col(big_integer(Column::Compacted))
         .col(string(Column::Owner))
+        .col(string(Column::Boot))
+        .col(boolean(Column::Closed))
         .take()
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{
     entity::{configuration, journal, plugin},
+    lease::Durability,
     rows::{self, Record, plain, signed, stored, to_column},
 };
 use crate::domain::{
@@ -146,6 +147,11 @@ impl Plan {
     /// The head after it.
     pub(super) fn head(&self) -> u64 {
         self.base + self.commits.len() as u64
+    }
+
+    /// What is reported needs no sync of its own: no plugin runs after a power cut anyway.
+    pub(super) fn durability(&self) -> Durability {
+        if self.reports.len() == self.commits.len() { Durability::Written } else { Durability::Synced }
     }
 
     /// The plugins that are gone after it.

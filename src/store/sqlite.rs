@@ -8,12 +8,13 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use super::{
     StoreError,
+    lease::Durability,
     location::{Files, path_beside},
 };
 
@@ -46,14 +47,27 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
     opened.map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
-/// The writer's only connection. What it has committed survives a power cut. [`lock`] has made the file; one that has
-/// gone since is not made again.
+/// The writer's only connection. [`lock`] has made the file; one that has gone since is not made again.
 pub(super) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
     let options = pool(file, 1, |options| {
         let options = options.create_if_missing(false).busy_timeout(WAIT);
         options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
     });
     Ok(Database::connect(options).await?)
+}
+
+/// Says what the next transactions of this connection, the writer's, survive. SQLite takes that between transactions only.
+///
+/// A commit is frames that are appended to the log, and a sync writes the whole log: one that is synced takes those before
+/// it along. In a log that was not synced, SQLite finds the end of what has reached the disk by the frames' checksums. And
+/// it syncs the log before it takes anything out of it into the database, whichever is said here. So a power cut takes the
+/// newest commits, and none that was synced or that is older than one that is left.
+pub(super) async fn set_durability(db: &DatabaseConnection, durability: Durability) -> Result<(), DbErr> {
+    let pragma = match durability {
+        Durability::Synced => "PRAGMA synchronous = FULL",
+        Durability::Written => "PRAGMA synchronous = NORMAL",
+    };
+    db.execute_unprepared(pragma).await.map(drop)
 }
 
 /// A few connections that can only read.

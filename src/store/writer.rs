@@ -292,6 +292,11 @@ impl Writer {
             tracing::error!(plugins = self.backlog.len(), "closed without the database: their last reports are lost");
         }
         self.health.set(false);
+        if self.retry.is_none()
+            && let Err(error) = within(self.start.lease.mark_closed()).await
+        {
+            tracing::warn!(%error, "that the database was closed could not be noted");
+        }
         if let Err(error) = self.start.lease.release().await {
             tracing::warn!(%error, "the database could not be closed");
         }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::{opening::refusal, *};
 
 mod crash;
+mod durability;
 mod full;
 mod log;
 

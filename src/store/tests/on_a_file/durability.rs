@@ -1,0 +1,80 @@
+//! A host that goes down: what a commit survives, and whether the history goes on.
+
+use sea_orm::{ConnectionTrait, EntityTrait, Statement, sea_query::Expr};
+
+use super::{crash::as_if_killed, *};
+use crate::store::{lease::Lease, plan::Plan};
+
+/// As if the host had been started since.
+async fn reboot(place: &Place) {
+    let db = place.connection().await;
+    let update = entity::store::Entity::update_many();
+    update.col_expr(entity::store::Column::Boot, Expr::val("an earlier one")).exec(&db).await.unwrap();
+    db.close().await.unwrap();
+}
+
+/// The epoch of a plugd that was killed, and where its database is now.
+async fn killed() -> (String, Place) {
+    let (fixture, folder) = mk_fixture().await;
+    fixture.store.install(mk_plugin(1)).await.unwrap();
+    (fixture.loaded.epoch.clone(), as_if_killed(&folder))
+}
+
+#[tokio::test]
+async fn a_history_goes_on_when_plugd_was_killed() {
+    let (epoch, place) = killed().await;
+    assert_eq!(Fixture::at(place, 10).await.loaded.epoch, epoch);
+}
+
+#[tokio::test]
+async fn another_history_begins_once_when_the_host_went_down_with_plugd() {
+    let (epoch, place) = killed().await;
+    reboot(&place).await;
+    let Place::File(folder) = place.clone() else { panic!("a file") };
+    let fixture = Fixture::at(place, 10).await;
+    assert_ne!(fixture.loaded.epoch, epoch);
+    assert_eq!(fixture.loaded.plugins.len(), 1, "with the same plugins");
+    let again = Fixture::at(as_if_killed(&folder), 10).await;
+    assert_eq!(again.loaded.epoch, fixture.loaded.epoch);
+}
+
+#[tokio::test]
+async fn a_history_goes_on_on_a_host_that_was_started_after_plugd_had_closed_it() {
+    let (fixture, _folder) = mk_fixture().await;
+    let (epoch, place) = (fixture.loaded.epoch.clone(), fixture.place.clone());
+    fixture.store.close().await.unwrap();
+    reboot(&place).await;
+    assert_eq!(Fixture::at(place, 10).await.loaded.epoch, epoch);
+}
+
+/// What SQLite calls it, for the writer's connection: 1 is `NORMAL`, 2 is `FULL`.
+async fn synchronous(lease: &Lease) -> i64 {
+    let pragma = Statement::from_string(lease.db().get_database_backend(), "PRAGMA synchronous");
+    lease.db().query_one_raw(pragma).await.unwrap().unwrap().try_get_by_index(0).unwrap()
+}
+
+#[tokio::test]
+async fn a_commit_is_synced_if_it_holds_anything_that_is_desired() {
+    let (opened, _) = open(Place::file().options(10)).await.unwrap();
+    let mut start = opened.start;
+    let (desired, reported) = (mk_plugin(1).desired, Box::new(mk_report(State::Active, 1)));
+    let report = || What::Report { id: mk_id(1), reported: reported.clone() };
+    let changed = Desired { generation: 9, ..desired };
+    let desire = What::Desire { id: mk_id(1), desired: Box::new(changed), author: String::new() };
+    let stop = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Inactive, 2)) };
+    for (changes, expected) in [
+        (vec![What::Install(Box::new(mk_plugin(1)))], 2),
+        (vec![report()], 1),
+        (vec![stop, desire], 2),
+        (vec![report()], 1),
+    ] {
+        let mut plan = Plan::new(start.head, Timestamp::now());
+        changes.into_iter().for_each(|change| drop(plan.apply(&start.records, change).unwrap()));
+        commit::execute(&start.lease, &plan).await.unwrap();
+        assert_eq!(synchronous(&start.lease).await, expected);
+        start.head = plan.head();
+        plan.take_effect(&mut start.records);
+    }
+    crate::store::tokens::create(&start.lease, mk_token(1)).await.unwrap();
+    assert_eq!(synchronous(&start.lease).await, 2);
+}
