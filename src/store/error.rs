@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
 use crate::domain::{Error, Reason};
 
@@ -127,6 +127,13 @@ const CANTOPEN: u32 = 14;
 const NOTADB: u32 = 26;
 
 impl StoreError {
+    /// Whether the database works, and refused a row that contradicts another one. Nothing was written then.
+    pub(super) fn is_conflict(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let refused = error.sql_err();
+        matches!(refused, Some(SqlErr::UniqueConstraintViolation(_) | SqlErr::ForeignKeyConstraintViolation(_)))
+    }
+
     /// The same, with the file that could not be opened, and what to do.
     pub(super) fn opening(self, path: &Path) -> Self {
         let Self::Database(source) = self else { return self };
@@ -148,7 +155,12 @@ fn sqlite_code(error: &DbErr) -> Option<u32> {
     Some(code & 0xff)
 }
 
-/// What callers see of all of these.
+/// What the caller of a change sees that contradicts what is stored.
+pub(super) fn contradicted() -> Error {
+    Error::new(Reason::Internal, "the database holds something that contradicts this change; plugd's log says what")
+}
+
+/// What callers see of all others.
 pub(super) fn unavailable() -> Error {
     Error::new(Reason::StoreUnavailable, "the store does not answer")
 }

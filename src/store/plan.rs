@@ -45,6 +45,7 @@ pub(super) struct Change {
 }
 
 /// How a plugin changes.
+#[derive(Clone)]
 pub(super) enum What {
     Install(Box<Plugin>),
     Desire { id: PluginId, desired: Box<Desired>, author: String },

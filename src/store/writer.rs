@@ -27,12 +27,13 @@ use self::recovery::{Backlog, Retry};
 use super::{
     OnCommit, StoreError, commit,
     compaction::{self, Pace},
+    error::contradicted,
     lease::Lease,
-    plan::{Change, Op, Plan, Records, Reply, TokenOp},
+    plan::{Change, Op, Plan, Records, Reply, TokenOp, What},
     reader::Reader,
     tokens,
 };
-use crate::domain::{self, Plugin};
+use crate::domain::{self, Error, Plugin, Reason};
 
 mod recovery;
 #[cfg(test)]
@@ -85,8 +86,8 @@ impl Drop for Health {
     }
 }
 
-/// What waits for the end of a transaction.
-type Answers = Vec<(Option<Reply<Arc<Plugin>>>, domain::Result<Arc<Plugin>>)>;
+/// What each change is answered with once the transaction has ended well.
+type Answers = Vec<domain::Result<Arc<Plugin>>>;
 
 impl Writer {
     /// A writer with nothing to do yet.
@@ -158,40 +159,58 @@ impl Writer {
         if self.retry.is_some() {
             return self.change_while_away(changes).await;
         }
-        let (plan, answers) = self.plan(changes);
-        let committed = self.commit(plan, false).await;
-        self.answer(committed, answers);
+        let (plan, answers) = self.plan(&changes);
+        match self.commit(plan, false).await {
+            Err(error) if error.is_conflict() => self.refuse_one(changes, &error).await,
+            committed => self.answer(committed, changes, answers),
+        }
     }
 
-    fn answer(&mut self, committed: Result<(), StoreError>, answers: Answers) {
-        match committed {
-            Ok(()) => answers.into_iter().for_each(|(reply, answer)| send(reply, answer)),
-            Err(error) => {
-                self.fail_over(&error);
-                self.keep_reports();
-                let refusal = self.start.lease.location().refusal();
-                answers.into_iter().for_each(|(reply, _)| send(reply, Err(refusal.clone())));
+    /// One of these changes contradicts what is stored, and took the others down with it: those are made without it.
+    async fn refuse_one(&mut self, changes: Vec<Change>, error: &StoreError) {
+        match <[Change; 1]>::try_from(changes) {
+            Ok([change]) => {
+                tracing::error!(%error, "a change contradicts what is stored, and is refused");
+                send(change.reply, Err(contradiction(&change.what)));
+            }
+            Err(changes) => {
+                for change in changes {
+                    Box::pin(self.change(vec![change])).await;
+                }
             }
         }
     }
 
-    fn plan(&self, changes: Vec<Change>) -> (Plan, Answers) {
+    fn answer(&mut self, committed: Result<(), StoreError>, changes: Vec<Change>, answers: Answers) {
+        let replies = changes.into_iter().map(|change| change.reply);
+        match committed {
+            Ok(()) => replies.zip(answers).for_each(|(reply, answer)| send(reply, answer)),
+            Err(error) => {
+                self.fail_over(&error);
+                self.keep_reports();
+                let refusal = self.start.lease.location().refusal();
+                replies.for_each(|reply| send(reply, Err(refusal.clone())));
+            }
+        }
+    }
+
+    fn plan(&self, changes: &[Change]) -> (Plan, Answers) {
         let mut plan = Plan::new(self.start.head, Timestamp::now());
-        let answers = changes.into_iter().map(|change| {
-            let answer = plan.apply(&self.start.records, change.what);
+        let answers = changes.iter().map(|change| {
+            let answer = plan.apply(&self.start.records, change.what.clone());
             if change.reply.is_none()
                 && let Err(error) = &answer
             {
                 tracing::debug!(%error, "a report was dropped");
             }
-            (change.reply, answer)
+            answer
         });
         let answers = answers.collect();
         (plan, answers)
     }
 
-    /// Writes a plan and, once it is durable, tells of it. After an error the plan is in `unresolved`. One that is urgent
-    /// makes room, and is stored out of the reserve.
+    /// Writes a plan and, once it is durable, tells of it. After an error the plan is in `unresolved`, unless it contradicted
+    /// what is stored. One that is urgent makes room, and is stored out of the reserve.
     async fn commit(&mut self, plan: Plan, is_urgent: bool) -> Result<(), StoreError> {
         if plan.commits.is_empty() {
             return Ok(());
@@ -202,7 +221,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                self.unresolved = Some(plan);
+                self.unresolved = Some(plan).filter(|_| !error.is_conflict());
                 Err(error)
             }
         }
@@ -272,6 +291,10 @@ impl Writer {
             still_there(lease, done).await
         };
         within(work).await.map_err(|error| {
+            if error.is_conflict() {
+                tracing::error!(%error, "a change of the tokens contradicts what is stored, and is refused");
+                return contradicted();
+            }
             self.fail_over(&error);
             self.start.lease.location().refusal()
         })
@@ -315,6 +338,17 @@ async fn write(lease: &Lease, plan: &Plan, is_urgent: bool) -> Result<(), StoreE
     }
     let written = commit::execute(lease, plan).await;
     still_there(lease, written).await
+}
+
+/// What the caller is told whose change contradicts what is stored. Only a record that can't be read is not known.
+fn contradiction(what: &What) -> Error {
+    match what {
+        What::Install(plugin) if plugin.request.is_some() => Error::new(
+            Reason::RequestIdReused,
+            "a plugin was installed with this request_id of which the record can't be read; plugd's log says which",
+        ),
+        _ => contradicted(),
+    }
 }
 
 /// What was written to a file that nobody can open any more is not durable; and what failed may have failed for that.

@@ -45,6 +45,16 @@ async fn the_last_token_that_administers_stays() {
 }
 
 #[tokio::test]
+async fn a_token_that_is_there_already_is_refused_and_is_no_outage() {
+    let fixture = Fixture::new().await;
+    let token = mk_token(1, Role::Admin, None);
+    fixture.store.create_token(token.clone()).await.unwrap();
+    assert_eq!(fixture.store.create_token(token.clone()).await.unwrap_err().reason, Reason::Internal);
+    assert!(*fixture.store.healthy().borrow());
+    assert_eq!(fixture.store.tokens(None, 100).await.unwrap(), [token]);
+}
+
+#[tokio::test]
 async fn tokens_come_in_pages_in_the_order_of_their_ids() {
     let fixture = Fixture::new().await;
     for number in [3_u8, 1, 2, 5, 4] {

@@ -116,11 +116,11 @@ impl Writer {
             self.is_superseded |= matches!(error, StoreError::Superseded);
             return urgent.into_iter().for_each(|change| self.put_off(change));
         }
-        let (plan, answers) = self.plan(urgent);
+        let (plan, answers) = self.plan(&urgent);
         // What waits of them is older.
         plan.reports().for_each(|(id, _)| self.backlog.forget(id));
         let written = self.commit(plan, true).await;
-        self.answer(written, answers);
+        self.answer(written, urgent, answers);
     }
 
     /// Whether it stops or deletes a plugin, or says how far that is.
@@ -182,10 +182,9 @@ impl Writer {
                 return Ok(());
             }
             let ids: Vec<_> = reports.iter().map(|(id, _)| *id).collect();
-            let changes = reports
-                .into_iter()
-                .map(|(id, reported)| Change { what: What::Report { id, reported: Box::new(reported) }, reply: None });
-            let (plan, _) = self.plan(changes.collect());
+            let report =
+                |(id, reported)| Change { what: What::Report { id, reported: Box::new(reported) }, reply: None };
+            let (plan, _) = self.plan(&reports.into_iter().map(report).collect::<Vec<_>>());
             self.commit(plan, false).await?;
             ids.into_iter().for_each(|id| self.backlog.forget(id));
         }

@@ -2,10 +2,13 @@
 
 use std::sync::Mutex;
 
+use sea_orm::{EntityTrait, sea_query::Expr};
+
 use super::*;
 use crate::{
     domain::{Commit, State},
     store::{
+        entity::plugin,
         open,
         plan::What,
         tests::{Place, mk_id, mk_plugin, mk_report},
@@ -32,14 +35,14 @@ fn mk_change(what: What) -> Change {
 /// A plan of as many installations.
 fn mk_plan(writer: &Writer, count: u32) -> Plan {
     let installations = (0..count).map(|number| mk_change(What::Install(Box::new(mk_plugin(number)))));
-    writer.plan(installations.collect()).0
+    writer.plan(&installations.collect::<Vec<_>>()).0
 }
 
 /// A plan of an installation and a report, that the writer takes for failed.
 async fn mk_unresolved(writer: &mut Writer, is_written: bool) {
     let report = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Starting, 1)) };
     let changes = [What::Install(Box::new(mk_plugin(1))), report].map(mk_change);
-    let (plan, _) = writer.plan(changes.into());
+    let (plan, _) = writer.plan(&changes);
     if is_written {
         commit::execute(&writer.start.lease, &plan).await.unwrap();
     }
@@ -82,6 +85,42 @@ async fn a_newer_report_follows_one_that_was_written_after_all() {
     writer.recover().await;
     assert_eq!(*told.lock().unwrap(), [1, 2, 3]);
     assert_eq!(writer.start.records.get(mk_id(1)).unwrap().plugin.reported.state, State::Active);
+}
+
+/// A database with one plugin, whose record can't be read.
+async fn mk_unreadable() -> Place {
+    let place = Place::new().await;
+    let (mut writer, _) = mk_writer(&place).await;
+    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(1))))]).await;
+    writer.end().await;
+    let db = place.connection().await;
+    let spoilt = plugin::Entity::update_many().col_expr(plugin::Column::State, Expr::val("spoilt"));
+    spoilt.exec(&db).await.unwrap();
+    db.close().await.unwrap();
+    place
+}
+
+#[tokio::test]
+async fn of_a_group_only_the_change_is_refused_that_contradicts_what_is_stored() {
+    let place = mk_unreadable().await;
+    let (mut writer, told) = mk_writer(&place).await;
+    let again = Plugin { request: mk_plugin(1).request, ..mk_plugin(2) };
+    let report = What::Report { id: mk_id(3), reported: Box::new(mk_report(State::Starting, 1)) };
+    let (changes, answers): (Vec<_>, Vec<_>) =
+        [What::Install(Box::new(again)), What::Install(Box::new(mk_plugin(3))), report]
+            .map(|what| {
+                let (reply, answer) = oneshot::channel();
+                (Change { what, reply: Some(reply) }, answer)
+            })
+            .into_iter()
+            .unzip();
+    writer.change(changes).await;
+    assert!(writer.retry.is_none() && *writer.health.0.borrow(), "the database is there");
+    let mut answers = answers.into_iter().map(|mut answer| answer.try_recv().unwrap());
+    let mut next = || answers.next().unwrap();
+    assert_eq!(next().unwrap_err().reason, Reason::RequestIdReused);
+    assert_eq!([next(), next()].map(|answer| answer.unwrap().revision), [2, 3]);
+    assert_eq!(*told.lock().unwrap(), [2, 3]);
 }
 
 #[tokio::test]
