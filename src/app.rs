@@ -308,10 +308,7 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
 
 /// Lets plugd hear signals that whoever started it had blocked or ignored. To be called before there are threads.
 pub fn hear_signals() {
-    crate::runtime::process::hear_signals();
+    crate::runtime::keeper::hear_signals();
 }
 
-/// What the hidden subcommand `keeper` does: ends what plugd ran once plugd is gone.
-pub fn keeper() -> std::io::Result<()> {
-    crate::runtime::keeper::run()
-}
+pub use crate::runtime::keeper::{ARGUMENT as KEEPER, run as keeper};

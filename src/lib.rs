@@ -25,8 +25,8 @@
 //! - **A plugin dials in**: `link::handshake` reads what it shows, `supervisor::connections` says whether it is good.
 //! - **What a plugin answers is checked** in `link::envelope` (its shape) and `link::pending` (that it is the answer to what
 //!   was called).
-//! - **plugd dies** (`kill -9`): `runtime::keeper` kills what it ran. The next start finds what is left by the records of
-//!   runs (`runtime::leftovers`), reads the store, and each actor starts what is desired (`app::boot`).
+//! - **plugd dies** (`kill -9`): the processes of `runtime::keeper` kill what it ran. The next start waits for that, reads the
+//!   store, and each actor starts what is desired (`app::boot`).
 //! - **A new RPC** begins in `proto/plugd/v1`; the head of `grpc` says which files come after that.
 //! - **A new field of a plugin's status**: `domain::plugin::Reported`, a column (`store::entity`, `store::migration`,
 //!   `store::rows`), `proto/plugd/v1/plugin.proto`, `grpc::convert`, and who shows it: `rest::views`, `cli::words`.

@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    plugd::cli::parse().run()
+    // Before anything else: a keeper must stay small, and have one thread.
+    match plugd::cli::run_keeper() {
+        Some(ended) => ended,
+        None => plugd::cli::parse().run(),
+    }
 }

@@ -1,6 +1,6 @@
 //! Starts the parts, each after those that it needs.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
@@ -30,6 +30,12 @@ use crate::{
 
 /// The file of the database in the data folder, unless another is named.
 const DATABASE: &str = "plugd.db";
+
+/// The program of this process, also where its file was replaced since.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// How long plugd waits at its start for what an earlier plugd started to end. Then it serves, and starts nothing before that.
+const EARLIER: Duration = Duration::from_secs(10);
 
 /// Everything, ready to run.
 pub(super) struct System {
@@ -172,8 +178,8 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         stop_signal: config.stop_signal,
         prepare_timeout: config.prepare_timeout,
         max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
-        keeper: is_local.then(std::env::current_exe).transpose().context("can't find plugd's own program")?,
-        ..process::Options::new(config.plugin_dir.clone(), config.data_dir.join("runs"))
+        keeper: is_local.then(|| OWN_PROGRAM.into()),
+        ..process::Options::new(config.plugin_dir.clone(), config.data_dir.join("keeper.lock"))
     };
     let capture = {
         let logs = logs.clone();
@@ -186,12 +192,7 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         ProcessRuntime::new(options, fetch_package(packages.clone()), capture).context("plugins can't be run here")?;
     if is_local {
         runtime.empty_trash();
-        let ended = runtime.end_leftovers().await.context("what an earlier plugd left running can't be ended")?;
-        tracing::info!(
-            killed = ended.killed.len(),
-            surviving = ended.surviving.len(),
-            "what an earlier plugd left running is ended"
-        );
+        runtime.await_earlier(EARLIER).await;
     }
     Ok(runtime)
 }

@@ -58,10 +58,6 @@ enum Command {
     Package(package::Pack),
     Dev(Box<dev::Dev>),
     Completions(help::Completions),
-    /// What `plugd serve` runs beside itself to watch over its processes. It is nothing for people, and so no command of
-    /// theirs: neither help nor completions know it.
-    #[command(skip)]
-    Keeper,
 }
 
 /// Commands that need nothing but a server.
@@ -111,16 +107,25 @@ struct Context {
     ui: Ui,
 }
 
-/// The one argument with which `plugd serve` starts its keeper.
-const KEEPER: &str = "keeper";
+/// Is the keeper, if this program was started as one: see `runtime::keeper`.
+pub fn run_keeper() -> Option<ExitCode> {
+    let mut arguments = env::args_os().skip(1);
+    if arguments.next()? != crate::app::KEEPER || arguments.next().is_some() {
+        return None;
+    }
+    Some(match crate::app::keeper() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plugd keeper: {error}");
+            ExitCode::FAILURE
+        }
+    })
+}
 
 /// Parses the arguments; ends the process with help or a usage error (exit code 2) if they ask for it.
 pub fn parse() -> Cli {
     help::answer();
     let arguments: Vec<OsString> = env::args_os().collect();
-    if arguments.get(1).is_some_and(|first| first == KEEPER) {
-        return Cli { options: Options::default(), command: Command::Keeper };
-    }
     let mut command = help::command();
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     let parsed = parsed.and_then(Cli::without_contradiction);
@@ -179,7 +184,6 @@ impl Cli {
             Command::Validate(validate) => validate.run(&ui),
             Command::Package(pack) => pack.run(&ui),
             Command::Completions(completions) => completions.run(&ui),
-            Command::Keeper => crate::app::keeper().map_err(Failure::from),
         };
         report(done, &ui)
     }

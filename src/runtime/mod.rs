@@ -1,18 +1,13 @@
 //! Runs of plugins: laying out a package, creating a process, watching it and all that it starts until nothing is left.
 //!
 //! ```text
-//! supervisor ─start─► Runtime ─► install ─► spawner thread ─► process group
-//!            ◄─RunEvent──────────────────────────── pidfds ◄──┘
-//!
-//!                                                  records and keeper: what to kill when plugd is gone
+//! supervisor ─start─► Runtime ─► install ─► keeper ─► init ─► processes
+//!            ◄─RunEvent─────────────────────────────────┘
 //! ```
 
 mod install;
 pub mod keeper;
-mod leftovers;
 pub mod process;
-mod process_table;
-mod record;
 
 use futures_util::future::BoxFuture;
 
@@ -21,7 +16,6 @@ use crate::domain::{Digest, PluginId, RunEvent, RunId};
 #[cfg(test)]
 pub(crate) use install::FileSink;
 pub use install::PackageFiles;
-pub use leftovers::LeftoversReport;
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -43,7 +37,8 @@ pub struct StartSpec {
 impl StartSpec {
     /// The one-time token in the URL; empty if there is none.
     pub fn token(&self) -> &str {
-        process_table::token(&self.url).unwrap_or_default()
+        let (_, query) = self.url.split_once('?').unwrap_or_default();
+        query.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap_or_default()
     }
 }
 

@@ -115,7 +115,7 @@ impl Lifecycle {
         }
         match &mut self.phase {
             Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => self.finish(now),
-            // plugd does not outlive them; the next start finds and ends them by their run record.
+            // plugd does not outlive them; the keeper ends them, and the next start waits for that.
             Phase::Error { survivors: Some(_) } if why == Then::Shutdown => self.effects.push(Effect::Finish),
             Phase::Error { survivors: Some(_) } => {}
             Phase::Stopping { then } => *then = why,

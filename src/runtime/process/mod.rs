@@ -1,37 +1,24 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
-mod child;
-mod descriptors;
 mod environment;
-mod group;
-mod keeper;
+mod open_files;
 mod options;
-pub(super) mod pidfd;
 mod prepare;
 mod program;
 mod run;
-mod spawner;
 #[cfg(test)]
 mod tests;
-mod threads;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking};
+use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use self::{keeper::Keeper, prepare::PluginLocks};
-use super::{
-    LeftoversReport, PackageFiles, Run, RunEvents, Runtime, StartSpec,
-    install::Installations,
-    leftovers,
-    process_table::{ProcessTable, SharedProcessTable},
-    record::Records,
-};
+use self::prepare::PluginLocks;
+use super::{PackageFiles, Run, RunEvents, Runtime, StartSpec, install::Installations, keeper::Keeper};
 use crate::domain::{self, Digest, PluginId};
 
-pub use child::hear_signals;
-pub use descriptors::raise_open_files;
+pub use open_files::raise_open_files;
 #[cfg(test)]
 use options::Signal;
 pub use options::{Limits, Options, User};
@@ -52,10 +39,11 @@ struct Inner {
     fetch: FetchPackage,
     capture: Capture,
     installations: Installations,
-    records: Records,
     keeper: Option<Keeper>,
-    process_table: SharedProcessTable,
-    locks: PluginLocks,
+    /// Who may change an install directory.
+    folders: PluginLocks,
+    /// Held by a run until nothing of it is left.
+    runs: PluginLocks,
     turns: Arc<Semaphore>,
 }
 
@@ -63,17 +51,16 @@ impl ProcessRuntime {
     /// A runtime with these options, and its keeper if it has one.
     ///
     /// # Errors
-    /// `/proc` can't be read, or the keeper's thread can't be started.
+    /// The keeper's lock can't be had, or its thread can't be started.
     pub fn new(options: Options, fetch: FetchPackage, capture: Capture) -> io::Result<Self> {
         let owner = options.user.map(|user| (user.uid, user.gid));
         // A relative folder would mean another one to a process that works in its own.
         let root = std::path::absolute(&options.plugin_dir)?;
         Ok(Self(Arc::new(Inner {
             installations: Installations { root, owner },
-            records: Records::new(options.runs_dir.clone())?,
-            keeper: options.keeper.clone().map(Keeper::start).transpose()?,
-            process_table: SharedProcessTable::new(ProcessTable::read),
-            locks: PluginLocks::default(),
+            keeper: options.keeper.clone().map(|program| Keeper::start(program, &options.lock)).transpose()?,
+            folders: PluginLocks::default(),
+            runs: PluginLocks::default(),
             turns: Arc::new(Semaphore::new(options.max_concurrent_starts.max(1))),
             options,
             fetch,
@@ -100,12 +87,11 @@ impl ProcessRuntime {
         spawn_blocking(move || inner.installations.plugins()).await.map_err(io::Error::other)?
     }
 
-    /// Kills what an earlier plugd left running. To be called at boot, before the first start; it takes at most 10 s.
-    ///
-    /// # Errors
-    /// The records or `/proc` can't be read.
-    pub async fn end_leftovers(&self) -> io::Result<LeftoversReport> {
-        leftovers::end_all(&self.0.records, &self.0.process_table).await
+    /// Waits until nothing lives that an earlier plugd started, for this long at the most. Nothing is started before that.
+    pub async fn await_earlier(&self, limit: Duration) {
+        if let Some(keeper) = &self.0.keeper {
+            let _ = timeout(limit, keeper.unlocked()).await;
+        }
     }
 }
 
@@ -118,7 +104,7 @@ impl Runtime for ProcessRuntime {
     fn remove(&self, plugin: PluginId) -> BoxFuture<'static, io::Result<()>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            let lock = inner.locks.lock(plugin).await;
+            let lock = inner.folders.lock(plugin).await;
             spawn_blocking(move || {
                 let removed = inner.installations.remove(plugin);
                 drop(lock);

@@ -7,8 +7,8 @@ use std::{path::PathBuf, time::Duration};
 pub struct Options {
     /// The folder of install directories.
     pub plugin_dir: PathBuf,
-    /// The folder of run records; one for each plugd.
-    pub runs_dir: PathBuf,
+    /// The file that is locked while anything lives that was started here; one for each plugd.
+    pub lock: PathBuf,
     /// Variables of the host that plugins get: exact names, or `PREFIX*`.
     pub env_allow: Vec<String>,
     /// The signal that asks a plugin to end.
@@ -23,10 +23,11 @@ pub struct Options {
     pub limits: Limits,
     /// User and group that plugins run as and own their files as; plugd's own when absent. Needs privileges.
     pub user: Option<User>,
-    /// The program whose `keeper` subcommand kills what is left when plugd dies; none runs when absent.
+    /// The program that is the keeper when its one argument says so: plugd's own. Nothing can be started when absent.
     pub keeper: Option<PathBuf>,
 }
 
+pub use crate::runtime::keeper::Limits;
 pub use rustix::process::Signal;
 
 /// A user and a group.
@@ -38,27 +39,12 @@ pub struct User {
     pub gid: u32,
 }
 
-/// Resource limits of each process; `None` leaves the host's. Core files are never written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Address space in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Open files.
-    pub open_files: Option<u64>,
-    /// Processes and threads of the plugin's user, all plugins together.
-    pub processes: Option<u64>,
-    /// Size of one file in bytes.
-    pub file_bytes: Option<u64>,
-    /// Processor time in seconds.
-    pub cpu_seconds: Option<u64>,
-}
-
 impl Options {
-    /// The defaults for a plugd whose plugins and records are in these folders.
-    pub fn new(plugin_dir: PathBuf, runs_dir: PathBuf) -> Self {
+    /// The defaults for a plugd whose plugins are in this folder, and whose lock is this file.
+    pub fn new(plugin_dir: PathBuf, lock: PathBuf) -> Self {
         Self {
             plugin_dir,
-            runs_dir,
+            lock,
             env_allow: ["PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"].map(String::from).into(),
             stop_signal: Signal::INT,
             prepare_timeout: Duration::from_secs(60),

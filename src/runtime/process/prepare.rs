@@ -1,8 +1,7 @@
-//! Everything of a start that comes before the process: its turn, what an earlier run left, the package, the program.
+//! Everything of a start that comes before the process: its turn, the end of an earlier run, the package.
 
 use std::{
     collections::HashMap,
-    io,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -20,15 +19,13 @@ use crate::{
     runtime::{
         StartSpec,
         install::{self, InstallError, Step, Wanted},
-        leftovers::{self, Outcome},
-        words,
     },
 };
 
-/// A plugin's install directory is changed by its holder alone.
+/// What one task may do with a plugin at a time.
 pub(super) type PluginLock = Arc<OwnedMutexGuard<()>>;
 
-/// The locks of plugins that are being prepared or removed.
+/// A lock for each plugin that is in somebody's hands.
 #[derive(Debug, Default)]
 pub(super) struct PluginLocks(Mutex<HashMap<PluginId, Arc<tokio::sync::Mutex<()>>>>);
 
@@ -43,11 +40,13 @@ impl PluginLocks {
     }
 }
 
-/// A turn: one of the few starts under way, with the plugin's directory to itself.
+/// One of the few starts under way, with the plugin's directory to itself.
 #[derive(Debug)]
 pub(super) struct Turn {
     _permit: OwnedSemaphorePermit,
-    lock: PluginLock,
+    folder: PluginLock,
+    /// To be held until nothing of the run is left.
+    pub(super) run: PluginLock,
 }
 
 /// Tells work on another thread that nobody waits for it any more.
@@ -69,57 +68,39 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Waits for a turn, ends what an earlier run left, and sees to it that the package is in place. The clock starts with
+/// Waits for a turn and for the end of an earlier run, and sees to it that the package is in place. The clock starts with
 /// the turn: those who only wait behind other plugins have not failed.
 pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
     let turn = turn(inner, spec.plugin).await?;
     let limit = inner.options.prepare_timeout;
     let late = |_| Failure::new(Stage::Start, format!("the package was not laid out within {} s", limit.as_secs_f32()));
-    tokio::time::timeout(limit, prepare_in_turn(inner, spec, &turn)).await.map_err(late)??;
+    tokio::time::timeout(limit, install(inner, spec, &turn)).await.map_err(late)??;
     Ok(turn)
 }
 
 /// The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
-/// until the disk does. The others' turns come: no thread keeps one.
+/// until the disk does. And a run may have been given up whose processes can't be killed. The others' turns come: nobody
+/// who waits here keeps one.
 async fn turn(inner: &Arc<Inner>, plugin: PluginId) -> Result<Turn, Failure> {
-    let limit = inner.options.prepare_timeout;
-    let late = |_| {
-        let message = "the disk has been busy with an earlier start of this plugin for";
-        Failure::new(Stage::Start, format!("{message} {} s", limit.as_secs_f32()))
-    };
-    let lock = tokio::time::timeout(limit, inner.locks.lock(plugin)).await.map_err(late)?;
+    let folder = lock(inner, &inner.folders, plugin, "the disk has been busy with an earlier start of this plugin for");
+    let folder = folder.await?;
+    let run = lock(inner, &inner.runs, plugin, "processes of an earlier run, which can't be killed, have lived on for");
+    let run = run.await?;
     let permit = Arc::clone(&inner.turns).acquire_owned().await;
     let permit = permit.map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
-    Ok(Turn { _permit: permit, lock: Arc::new(lock) })
+    Ok(Turn { _permit: permit, folder, run })
 }
 
-async fn prepare_in_turn(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {
-    end_earlier_run(inner, spec.plugin).await?;
-    install(inner, spec, turn).await
-}
-
-/// A record that is still there belongs to a run that nobody saw the end of.
-async fn end_earlier_run(inner: &Arc<Inner>, plugin: PluginId) -> Result<(), Failure> {
-    let cannot = |error: io::Error| {
-        let path = inner.records.path(plugin);
-        Failure::new(Stage::Start, format!("cannot end the earlier run of {}: {}", path.display(), words(&error)))
-    };
-    let reader = Arc::clone(inner);
-    let read = spawn_blocking(move || reader.records.read(plugin)).await;
-    let Some(record) = read.map_err(io::Error::from).flatten().map_err(cannot)? else { return Ok(()) };
-    match leftovers::end_one(&inner.records, &inner.process_table, &record).await.map_err(cannot)? {
-        Outcome::Surviving(leftover) => {
-            Err(Failure::new(Stage::Start, format!("processes {:?} of an earlier run can't be killed", leftover.pids))
-                .with_survivors(&leftover.pids))
-        }
-        Outcome::Stale | Outcome::Killed(_) => Ok(()),
-    }
+async fn lock(inner: &Inner, locks: &PluginLocks, plugin: PluginId, in_the_way: &str) -> Result<PluginLock, Failure> {
+    let limit = inner.options.prepare_timeout;
+    let late = |_| Failure::new(Stage::Start, format!("{in_the_way} {} s", limit.as_secs_f32()));
+    tokio::time::timeout(limit, locks.lock(plugin)).await.map_err(late).map(Arc::new)
 }
 
 async fn install(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {
     let wanted = Wanted { plugin: spec.plugin, digest: spec.package };
     let cancel = CancelOnDrop(Cancel::default());
-    let of = |inner: &Arc<Inner>| (Arc::clone(inner), Arc::clone(&turn.lock), cancel.0.clone());
+    let of = |inner: &Arc<Inner>| (Arc::clone(inner), Arc::clone(&turn.folder), cancel.0.clone());
     let (files, held, token) = of(inner);
     let is_current = blocking(move || {
         let is_current = files.installations.is_current(wanted, &|_: Step| token.check());

@@ -60,6 +60,11 @@ impl Program {
         &self.file
     }
 
+    /// As the manifest names it.
+    pub(super) fn command(&self) -> &str {
+        &self.command
+    }
+
     /// What can be told before the kernel is asked.
     fn check(&self) -> Result<(), Failure> {
         let found = match fs::metadata(&self.file) {

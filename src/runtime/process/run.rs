@@ -2,54 +2,75 @@
 
 use std::{
     ffi::OsString,
-    io,
-    process::{Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    future, io,
+    os::fd::OwnedFd,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use tokio::{net::unix::pipe, sync::watch, task::spawn_blocking, time::timeout};
+use tokio::{
+    net::unix::pipe,
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, sleep_until, timeout},
+};
 
 use super::{
-    Inner, child,
+    Inner,
     environment::{Variable, environment},
-    group::{Group, Members, Order},
+    open_files,
     prepare::{Turn, prepare},
     program::Program,
-    spawner::{Job, Leader},
-    threads,
 };
 use crate::{
-    domain::{Failure, RunEvent, Stage},
-    runtime::{Run, RunEvents, StartSpec, process_table::RunKey, words},
+    domain::{Exit, Failure, RunEvent, Stage},
+    runtime::{
+        Run, RunEvents, StartSpec,
+        keeper::{
+            Init,
+            protocol::{Launch, Order, Report, Step},
+            tree,
+        },
+        words,
+    },
 };
+
+/// What the supervisor wants of a run. Only ever raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wish {
+    Run,
+    Stop,
+    Kill,
+}
 
 /// The supervisor's end of a run.
 #[derive(Debug)]
 struct ProcessRun {
-    orders: watch::Sender<Order>,
-    members: Members,
+    wishes: watch::Sender<Wish>,
+    init: InitId,
 }
 
+/// The id of the run's init, once there is one.
+type InitId = Arc<OnceLock<u32>>;
+
 impl ProcessRun {
-    fn order(&self, order: Order) {
-        // A repeated order is carried out again: members may have joined.
-        self.orders.send_modify(|current| *current = order.max(*current));
+    fn wish(&self, wish: Wish) {
+        // A repeated wish is carried out again: members may have joined.
+        self.wishes.send_modify(|current| *current = wish.max(*current));
     }
 }
 
 impl Run for ProcessRun {
     fn stop(&self) {
-        self.order(Order::Stop);
+        self.wish(Wish::Stop);
     }
 
     fn kill(&self) {
-        self.order(Order::Kill);
+        self.wish(Wish::Kill);
     }
 
     fn pids(&self) -> Vec<u32> {
-        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.iter().filter(|process| process.is_alive().unwrap_or(true)).map(|process| process.pid).collect()
+        self.init.get().map(|init| tree::descendants(*init)).unwrap_or_default()
     }
 }
 
@@ -61,11 +82,11 @@ impl Drop for ProcessRun {
 
 /// Begins a run. Its task outlives the handle, until nothing of the run is left.
 pub(super) fn start(inner: Arc<Inner>, spec: StartSpec, events: RunEvents) -> impl Run + use<> {
-    let (orders, ordered) = watch::channel(Order::Run);
-    let members = Members::new(Mutex::default());
-    let reporter = Reporter { events, last: Some(interrupted()) };
-    tokio::spawn(drive(inner, spec, (reporter, ordered, Arc::clone(&members))));
-    ProcessRun { orders, members }
+    let (wishes, wished) = watch::channel(Wish::Run);
+    let init = InitId::default();
+    let reporter = Reporter { events: Some(events), last: interrupted() };
+    tokio::spawn(drive(inner, spec, (reporter, wished, Arc::clone(&init))));
+    ProcessRun { wishes, init }
 }
 
 fn interrupted() -> RunEvent {
@@ -74,124 +95,114 @@ fn interrupted() -> RunEvent {
 
 /// Passes events on, and sees to it that a last one comes whatever happens.
 struct Reporter {
-    events: RunEvents,
+    /// Absent after the last event.
+    events: Option<RunEvents>,
     /// What is said if this is dropped before its time.
-    last: Option<RunEvent>,
+    last: RunEvent,
 }
 
 impl Reporter {
     fn say(&self, event: RunEvent) {
-        (self.events)(event);
+        if let Some(events) = &self.events {
+            events(event);
+        }
     }
 
-    fn end(mut self, event: RunEvent) {
-        self.last = Some(event);
+    fn end(&mut self, event: RunEvent) {
+        if let Some(events) = self.events.take() {
+            events(event);
+        }
     }
 }
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        if let Some(last) = self.last.take() {
-            (self.events)(last);
-        }
+        self.end(self.last.clone());
     }
 }
 
-type Ends = (Reporter, watch::Receiver<Order>, Members);
+type Ends = (Reporter, watch::Receiver<Wish>, InitId);
 
-async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut orders, members): Ends) {
+async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, init_id): Ends) {
     let prepared = tokio::select! {
         biased;
-        // Orders arrive by value: one given before this line counts too.
-        _ = orders.wait_for(|order| *order > Order::Run) => return reporter.end(RunEvent::GroupEmptied),
+        // Wishes arrive by value: one from before this line counts too.
+        _ = wishes.wait_for(|wish| *wish > Wish::Run) => return reporter.end(RunEvent::GroupEmptied),
         prepared = prepare(&inner, &spec) => prepared,
     };
-    let leader = match prepared {
-        Ok(turn) => spawn(&inner, &spec, turn).await,
+    let launched = match prepared {
+        Ok(turn) => launch(&inner, &spec, turn).await,
         Err(failure) => Err(failure),
     };
-    let leader = match leader {
-        Ok(leader) => leader,
-        Err(failure) => return reporter.end(RunEvent::SpawnFailed(failure)),
-    };
-    reporter.last = Some(RunEvent::GroupEmptied);
-    reporter.say(RunEvent::Spawned { pid: leader.record.pid });
-    let group = Group::new(&inner, RunKey { plugin: spec.plugin, run: spec.run }, leader, members);
-    group.watch(orders, |exit| reporter.say(RunEvent::Exited(exit))).await;
-    forget(&inner, &spec).await;
-    reporter.end(RunEvent::GroupEmptied);
-}
-
-/// Creates the process, with a record before and after.
-async fn spawn(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<Leader, Failure> {
-    let key = RunKey { plugin: spec.plugin, run: spec.run };
-    check_token(spec, key);
-    let (maker, made) = (Arc::clone(inner), spec.clone());
-    let limit = inner.options.spawn_timeout;
-    let late = |_| {
-        let message = format!("cannot start {:?}: it is not found within {} s", spec.command, limit.as_secs_f32());
-        Failure::new(Stage::Start, message)
-    };
-    let made = timeout(limit, spawn_blocking(move || command(&maker, &made))).await.map_err(late)?;
-    let (command, program, output) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
-    // That a disk is full is no fault of the plugin's. Without a record the next plugd finds the run by its environment.
-    if let Err(error) = record(inner, key, None).await {
-        tracing::warn!(plugin = %key.plugin, %error, "cannot write the run record");
-    }
-    let leader = match threads::spawn(Job { command, key, keeper: inner.keeper.clone() }, limit).await {
-        Ok(leader) => leader,
-        Err(error) => {
-            forget(inner, spec).await;
-            return Err(refused(program, error, limit).await);
+    match launched {
+        Ok((init, starting)) => {
+            // Held until the end, whatever the supervisor has been told by then.
+            let _place = Arc::clone(&starting.turn.run);
+            reporter.last = RunEvent::GroupEmptied;
+            let watch = Watch { init, init_id, starting: Some(starting), wishes, has_exited: false, reporter };
+            watch.until_empty().await;
         }
-    };
-    (inner.capture)(spec, output);
-    if let Err(error) = record(inner, key, Some(&leader)).await {
-        tracing::warn!(plugin = %key.plugin, %error, "cannot complete the run record");
-    }
-    drop(turn);
-    Ok(leader)
-}
-
-/// Why the program could not be run. The disk may be what is in the way: then the kernel's words must do.
-async fn refused(program: Program, error: io::Error, limit: Duration) -> Failure {
-    let kernels = Failure::new(Stage::Start, format!("cannot start {}: {}", program.file().display(), words(&error)));
-    let told = timeout(limit, spawn_blocking(move || program.refused(&error))).await;
-    told.ok().and_then(Result::ok).unwrap_or(kernels)
-}
-
-/// What is left of a run is found by its token; a token of another make would hide it.
-fn check_token(spec: &StartSpec, key: RunKey) {
-    if RunKey::from_url(&spec.plugin.to_string(), &spec.url) != Some(key) {
-        tracing::error!(plugin = %spec.plugin, "the token does not begin with the run: strays could not be found");
+        Err(failure) => reporter.end(RunEvent::SpawnFailed(failure)),
     }
 }
 
-fn command(inner: &Inner, spec: &StartSpec) -> Result<(Command, Program, [pipe::Receiver; 2]), Failure> {
-    let install = inner.installations.dir(spec.plugin);
-    let path = std::env::var_os("PATH");
-    let program = Program::find(&spec.command, &install, path.as_deref(), inner.options.user)?;
-    let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a pipe: {}", words(&error)));
+/// What is needed until there is a process, or none.
+struct Starting {
+    /// Given up then: others may start.
+    turn: Turn,
+    program: Program,
+    deadline: Instant,
+    /// How long it was until the deadline.
+    limit: Duration,
+}
+
+/// Asks the keeper for the process.
+async fn launch(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<(Init, Starting), Failure> {
+    let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
+    let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made))).await;
+    let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
+    let (launch, program) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
+    let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
     let (stdout, out) = output_pipe().map_err(cannot)?;
     let (stderr, err) = output_pipe().map_err(cannot)?;
-    let mut command = Command::new(program.file());
-    command.current_dir(install).stdin(Stdio::null()).stdout(out).stderr(err);
-    if let Some(user) = inner.options.user {
-        std::os::unix::process::CommandExt::uid(&mut command, user.uid);
-        std::os::unix::process::CommandExt::gid(&mut command, user.gid);
+    let Some(keeper) = &inner.keeper else {
+        return Err(Failure::new(Stage::Start, "this plugd runs no plugins").permanent());
+    };
+    let asked = timeout(limit, keeper.launch(launch, [out, err])).await;
+    let init = asked.map_err(|_| late(&spec.command, "there is no keeper", limit))?.map_err(cannot)?;
+    (inner.capture)(spec, [stdout, stderr]);
+    Ok((init, Starting { turn, program, deadline: Instant::now() + limit, limit }))
+}
+
+fn late(command: &str, what: &str, limit: Duration) -> Failure {
+    Failure::new(Stage::Start, format!("cannot start {command:?}: {what} within {} s", limit.as_secs_f32()))
+}
+
+fn what_to_launch(inner: &Inner, spec: &StartSpec) -> Result<(Launch, Program), Failure> {
+    let folder = inner.installations.dir(spec.plugin);
+    let (path, options) = (std::env::var_os("PATH"), &inner.options);
+    let program = Program::find(&spec.command, &folder, path.as_deref(), options.user)?;
+    let variables = environment(std::env::vars_os(), &options.env_allow, spec).map(line);
+    let launch = Launch {
+        file: program.file().into(),
+        args: [&spec.command].into_iter().chain(&spec.args).map(OsString::from).collect(),
+        variables: variables.collect(),
+        folder: folder.into(),
+        user: options.user.map(|user| (user.uid, user.gid)),
+        stop_signal: options.stop_signal.as_raw(),
+        limits: options.limits,
+        open_files: open_files::inherited().map(|limit| (limit.current, limit.maximum)),
+    };
+    if launch.args.iter().chain(&launch.variables).any(|text| text.as_encoded_bytes().contains(&0)) {
+        return Err(Failure::new(Stage::Start, "an argument or variable has a NUL character").permanent());
     }
-    child::isolate(&mut command, inner.options.limits);
-    let args = [&spec.command].into_iter().chain(&spec.args).map(OsString::from);
-    let variables = environment(std::env::vars_os(), &inner.options.env_allow, spec);
-    let has_nul = |_| Failure::new(Stage::Start, "an argument or variable has a NUL character").permanent();
-    child::run_exactly(&mut command, args, variables.map(line)).map_err(has_nul)?;
-    Ok((command, program, [stdout, stderr]))
+    Ok((launch, program))
 }
 
 /// The end that plugd reads, and the one that processes write to.
-fn output_pipe() -> io::Result<(pipe::Receiver, io::PipeWriter)> {
+fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
-    Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer))
+    Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer.into()))
 }
 
 /// A variable as a process has it: `NAME=value`.
@@ -201,16 +212,111 @@ fn line((mut name, value): Variable) -> OsString {
     name
 }
 
-async fn record(inner: &Arc<Inner>, key: RunKey, leader: Option<&Leader>) -> io::Result<()> {
-    let (inner, leader) = (Arc::clone(inner), leader.map(|leader| leader.record));
-    spawn_blocking(move || inner.records.write(key, leader)).await?
+/// Follows a run that the keeper was asked for, until nothing of it is left.
+struct Watch {
+    init: Init,
+    init_id: InitId,
+    starting: Option<Starting>,
+    wishes: watch::Receiver<Wish>,
+    has_exited: bool,
+    reporter: Reporter,
 }
 
-/// Removes the record: nothing of the run is left.
-async fn forget(inner: &Arc<Inner>, spec: &StartSpec) {
-    let (records, plugin) = (Arc::clone(inner), spec.plugin);
-    let removed = spawn_blocking(move || records.records.remove(plugin)).await;
-    if let Err(error) = removed.map_err(io::Error::from).flatten() {
-        tracing::warn!(%plugin, %error, "cannot remove the run record");
+impl Watch {
+    async fn until_empty(mut self) {
+        // A wish may have come while the keeper was asked.
+        self.carry_out_wish().await;
+        loop {
+            let deadline = self.starting.as_ref().map(|starting| starting.deadline);
+            tokio::select! {
+                report = self.init.report() => match report {
+                    Ok(Some(Report::Emptied) | None) => break,
+                    Ok(Some(report)) => self.take(report).await,
+                    Err(error) => {
+                        tracing::error!(%error, "the init of a run can't be understood; the run is killed");
+                        break;
+                    }
+                },
+                // The sender is gone only after it has wished for the end.
+                Ok(()) = self.wishes.changed() => self.carry_out_wish().await,
+                () = until(deadline) => self.give_up().await,
+            }
+        }
+        self.finish();
     }
+
+    async fn carry_out_wish(&mut self) {
+        let order = match *self.wishes.borrow_and_update() {
+            Wish::Run => return,
+            Wish::Stop => Order::Stop,
+            Wish::Kill => Order::Kill,
+        };
+        self.init.order(&order).await;
+    }
+
+    async fn take(&mut self, report: Report) {
+        match report {
+            Report::Created { init, leader } => {
+                let _ = self.init_id.set(init);
+                self.starting = None;
+                self.reporter.say(RunEvent::Spawned { pid: leader });
+            }
+            Report::Refused { step, errno } => {
+                let Some(Starting { program, limit, .. }) = self.starting.take() else { return };
+                let failure = refused(program, step, io::Error::from_raw_os_error(errno), limit).await;
+                self.reporter.end(RunEvent::SpawnFailed(failure));
+            }
+            Report::Exited { code, signal } => self.exited(Exit { code, signal }),
+            Report::Emptied => {}
+        }
+    }
+
+    fn exited(&mut self, exit: Exit) {
+        self.has_exited = true;
+        self.reporter.say(RunEvent::Exited(exit));
+    }
+
+    /// The program did not start in time. What may still come of it is killed.
+    async fn give_up(&mut self) {
+        let Some(Starting { program, limit, .. }) = self.starting.take() else { return };
+        self.reporter.end(RunEvent::SpawnFailed(late(program.command(), "the program is not run", limit)));
+        self.init.order(&Order::Kill).await;
+    }
+
+    /// Nothing of the run is left, though its init may not have told everything.
+    fn finish(mut self) {
+        if self.starting.is_some() && *self.wishes.borrow() == Wish::Run {
+            let failure = Failure::new(Stage::Start, "the keeper of plugin processes ended");
+            return self.reporter.end(RunEvent::SpawnFailed(failure));
+        }
+        if self.starting.is_none() && !self.has_exited {
+            self.exited(Exit { code: None, signal: None });
+        }
+        self.reporter.end(RunEvent::GroupEmptied);
+    }
+}
+
+/// Returns at the deadline; never if there is none.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => future::pending().await,
+    }
+}
+
+/// Why there is no process. The disk may be what is in the way: then the kernel's words must do.
+async fn refused(program: Program, step: Step, error: io::Error, limit: Duration) -> Failure {
+    let file = program.file().display();
+    let kernels = match step {
+        Step::Program | Step::Folder => format!("cannot start {file}: {}", words(&error)),
+        Step::Process => format!("cannot make a process for {file}: {}", words(&error)),
+        Step::Limits => format!("cannot limit the process of {file}: {}", words(&error)),
+        Step::User => format!("cannot run {file} as another user: {}", words(&error)),
+    };
+    let kernels = Failure::new(Stage::Start, kernels);
+    if !matches!(step, Step::Program | Step::Folder) {
+        return kernels;
+    }
+    let told = timeout(limit, spawn_blocking(move || program.refused(&error))).await;
+    told.ok().and_then(Result::ok).unwrap_or(kernels)
 }

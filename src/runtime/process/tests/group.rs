@@ -37,7 +37,7 @@ async fn a_stray_in_a_session_of_its_own_is_a_member() {
     let mut started = fixture.start(mk_shell(STRAY));
     let leader = started.spawned().await;
     let stray = pid_of(&fixture.lines(1).await[0]);
-    assert_ne!(Process::read(stray).unwrap().unwrap().session, leader);
+    assert_ne!(session(stray), session(leader));
     started.run.kill();
     assert_eq!(started.exited().await.signal, Some(9));
     started.emptied().await;
@@ -126,28 +126,31 @@ async fn children_of_others_keep_their_exit_status() {
     assert_eq!(other.wait().await.unwrap().code(), Some(9));
 }
 
-/// Processes of whose ends this test program holds a descriptor now.
-fn watched() -> Vec<u32> {
-    let infos = std::fs::read_dir("/proc/self/fdinfo").unwrap();
-    let infos = infos.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok());
-    infos.filter_map(|info| info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())).collect()
-}
+/// What leaves its session, its group, its parent and its environment.
+const ESCAPED: &str = r#"
+env -i setsid sh -c 'setsid sh -c "sleep 1000 & echo \$!; exec sleep 1000" & echo $!; exit 0'
+trap 'exit 3' INT
+sleep 1000 &
+wait
+"#;
 
 #[tokio::test]
-async fn a_run_of_many_processes_takes_few_descriptors() {
-    let fixture = mk_fixture();
-    let script = "for i in $(seq 60); do sleep 1000 & done; exit 0";
-    let mut started = fixture.start(mk_shell(script));
-    started.spawned().await;
-    started.exited().await;
-    eventually(|| started.run.pids().len() == 60).await;
-    let pids = started.run.pids();
-    let watched = || watched().iter().filter(|pid| pids.contains(pid)).count();
-    eventually(|| watched() > 1).await;
-    assert!(watched() <= 17, "{} descriptors", watched());
-    started.run.kill();
-    started.emptied().await;
-    assert!(!pids.into_iter().any(is_alive));
+async fn what_left_session_group_parent_and_environment_is_killed() {
+    for _ in 0..5 {
+        let fixture = mk_fixture();
+        let mut started = fixture.start(mk_shell(ESCAPED));
+        started.spawned().await;
+        let escaped: Vec<u32> = fixture.lines(2).await.iter().map(|line| pid_of(line)).collect();
+        eventually(|| escaped.iter().all(|pid| started.run.pids().contains(pid))).await;
+        started.run.kill();
+        started.exited().await;
+        started.emptied().await;
+        assert!(!escaped.into_iter().any(is_alive));
+    }
+}
+
+fn session(pid: u32) -> rustix::process::Pid {
+    rustix::process::getsid(tree::to_pid(pid)).unwrap()
 }
 
 #[tokio::test]

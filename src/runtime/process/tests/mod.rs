@@ -4,7 +4,6 @@ mod afterlife;
 mod group;
 mod limits;
 mod spawn;
-mod spawner;
 
 use std::{
     io::Cursor,
@@ -20,7 +19,7 @@ use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 use super::*;
 use crate::{
     domain::{Exit, Failure, RunEvent, RunId},
-    runtime::{FileSink, process_table::Process},
+    runtime::{FileSink, keeper::tree},
 };
 
 /// No wait of a test takes longer.
@@ -49,7 +48,9 @@ struct Fixture {
 }
 
 fn mk_options(folder: &TempDir) -> Options {
-    Options::new(folder.path().join("plugins"), folder.path().join("runs"))
+    let options = Options::new(folder.path().join("plugins"), folder.path().join("lock"));
+    // This program is a keeper too: see `keeper::tests`.
+    Options { keeper: Some("/proc/self/exe".into()), ..options }
 }
 
 fn mk_fetch(files: Files) -> FetchPackage {
@@ -87,10 +88,6 @@ fn mk_fixture() -> Fixture {
     mk_fixture_with(Files::default(), |_| {})
 }
 
-fn mk_key(run: u8) -> crate::runtime::process_table::RunKey {
-    crate::runtime::process_table::RunKey { plugin: PLUGIN, run: RunId::from_bytes([run; 12]) }
-}
-
 fn mk_url(run: RunId) -> String {
     let token = URL_SAFE_NO_PAD.encode([run.as_bytes().as_slice(), &[0xab; 48]].concat());
     format!("ws://127.0.0.1:1/rpc?plugin_id={PLUGIN}&token={token}")
@@ -119,6 +116,17 @@ impl Fixture {
         Started { run, events }
     }
 
+    /// The process of the keeper that makes inits.
+    async fn keeper(&self) -> u32 {
+        let mut started = self.start(mk_shell("sleep 1000"));
+        let leader = started.spawned().await;
+        let keeper = tree::parent(tree::parent(leader).unwrap()).unwrap();
+        started.run.kill();
+        started.exited().await;
+        started.emptied().await;
+        keeper
+    }
+
     fn output(&self) -> String {
         String::from_utf8(self.output.lock().unwrap().clone()).unwrap()
     }
@@ -127,10 +135,6 @@ impl Fixture {
     async fn lines(&self, count: usize) -> Vec<String> {
         eventually(|| self.output().lines().count() >= count && self.output().ends_with('\n')).await;
         self.output().lines().map(str::to_owned).collect()
-    }
-
-    fn record(&self) -> PathBuf {
-        self.folder.path().join(format!("runs/{PLUGIN}.json"))
     }
 }
 
@@ -185,7 +189,7 @@ async fn eventually(is_so: impl Fn() -> bool) {
 }
 
 fn is_alive(pid: u32) -> bool {
-    Process::read(pid).unwrap().is_some_and(|process| !process.is_zombie)
+    tree::is_alive(pid)
 }
 
 fn pid_of(line: &str) -> u32 {

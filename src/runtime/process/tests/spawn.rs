@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    os::{
-        fd::AsRawFd,
-        unix::{fs::PermissionsExt, process::CommandExt},
-    },
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
 };
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::{FdFlags, fcntl_setfd},
+    process::kill_process,
+};
 
 use super::*;
 use crate::domain::{Error, Reason, Stage};
@@ -17,17 +18,6 @@ use crate::domain::{Error, Reason, Stage};
 #[tokio::test]
 async fn an_exit_code_is_told() {
     let fixture = mk_fixture();
-    let mut started = fixture.start(mk_shell("exit 42"));
-    started.spawned().await;
-    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None });
-    started.emptied().await;
-    assert!(!fixture.record().exists(), "the record goes with the run");
-}
-
-/// A full disk is no fault of the plugin's.
-#[tokio::test]
-async fn a_plugin_is_started_though_its_record_can_not_be_written() {
-    let fixture = mk_fixture_with(Files::default(), |options| options.runs_dir = "/proc/no-runs".into());
     let mut started = fixture.start(mk_shell("exit 42"));
     started.spawned().await;
     assert_eq!(started.exited().await, Exit { code: Some(42), signal: None });
@@ -119,7 +109,6 @@ async fn a_command_that_can_never_run_is_a_permanent_failure_in_clear_words() {
         assert_eq!(failure.message, words);
         assert!(failure.is_permanent, "{words}");
         assert_eq!(failure.stage, Stage::Start);
-        assert!(!fixture.record().exists());
     }
 }
 
@@ -127,7 +116,7 @@ async fn a_command_that_can_never_run_is_a_permanent_failure_in_clear_words() {
 async fn said_of(contents: &'static str) -> String {
     let fixture = mk_fixture_with(Files(vec![("run", 0o755, contents)]), |_| {});
     let failure = fixture.start(mk_spec("./run", &[])).failed().await;
-    assert!(failure.is_permanent && !fixture.record().exists(), "{}", failure.message);
+    assert!(failure.is_permanent, "{}", failure.message);
     let start = r#"command "./run" cannot run: "#;
     failure.message.strip_prefix(start).unwrap_or_else(|| panic!("{}", failure.message)).to_owned()
 }
@@ -219,7 +208,7 @@ fn a_noexec_mount_is_named() {
 #[tokio::test]
 async fn a_disk_that_refuses_is_a_failure_worth_another_try() {
     let fixture = mk_fixture();
-    std::fs::write(fixture.folder.path().join("runs"), "in the way").unwrap();
+    std::fs::write(fixture.folder.path().join("plugins"), "in the way").unwrap();
     let failure = fixture.start(mk_shell("exit 0")).failed().await;
     assert!(!failure.is_permanent);
     assert!(failure.message.starts_with("cannot "), "{}", failure.message);
@@ -338,26 +327,35 @@ async fn a_stop_before_the_spawn_cancels_it_and_frees_its_turn() {
     assert!(!fixture.runtime.0.installations.dir(PLUGIN).exists());
 }
 
-#[test]
-fn a_process_survives_the_thread_that_asked_for_it() {
+#[tokio::test]
+async fn a_keeper_that_does_not_answer_fails_a_start_and_what_comes_of_it_later_is_killed() {
+    let fixture = mk_fixture_with(Files::default(), |options| options.spawn_timeout = Duration::from_millis(300));
+    let worker = fixture.keeper().await;
+    kill_process(tree::to_pid(worker).unwrap(), Signal::STOP).unwrap();
+    let failure = fixture.start(mk_shell("echo late; exec sleep 1000")).failed().await;
+    assert!(failure.message.contains("is not run within"), "{}", failure.message);
+    assert!(!failure.is_permanent);
+    kill_process(tree::to_pid(worker).unwrap(), Signal::CONT).unwrap();
+    // The next start waits for the end of the one that was given up.
+    let mut started = fixture.start(mk_shell("exit 5"));
+    started.spawned().await;
+    assert_eq!(started.exited().await.code, Some(5));
+    started.emptied().await;
+    eventually(|| tree::descendants(worker).is_empty()).await;
+}
+
+#[tokio::test]
+async fn nothing_is_started_while_something_of_an_earlier_plugd_lives() {
     let folder = tempfile::tempdir().unwrap();
-    let mk_job = move || {
-        let mut command = std::process::Command::new("sh");
-        command.args(["-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done"]);
-        command.current_dir(folder.path()).stdout(std::process::Stdio::piped()).arg0("sh");
-        let (mut ready, writer) = io::pipe().unwrap();
-        command.stdout(writer);
-        super::super::child::isolate(&mut command, Limits::default());
-        let job = super::super::spawner::Job { command, key: mk_key(1), keeper: None };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let leader = runtime.block_on(super::super::threads::spawn(job, DEADLINE)).unwrap();
-        io::Read::read_exact(&mut ready, &mut [0; 6]).unwrap();
-        (leader, ready)
-    };
-    let (leader, _ready) = std::thread::spawn(mk_job).join().unwrap();
-    leader.signal_group(Signal::TERM).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(eventually(|| leader.status().unwrap().is_some()));
-    assert_eq!(leader.status().unwrap().unwrap().exit_status(), Some(7));
-    leader.reap();
+    let lock = std::fs::File::create(folder.path().join("lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let fixture = mk_fixture_with(Files::default(), |options| options.lock = folder.path().join("lock"));
+    let mut started = fixture.start(mk_shell("exit 0"));
+    fixture.runtime.await_earlier(Duration::from_millis(200)).await;
+    assert!(started.events.try_recv().is_err());
+    drop(lock);
+    fixture.runtime.await_earlier(DEADLINE).await;
+    started.spawned().await;
+    started.exited().await;
+    started.emptied().await;
 }

@@ -1,0 +1,243 @@
+//! plugd's side: a keeper that is always there, and the runs that it is asked for.
+
+use std::{
+    io::{self, ErrorKind, IoSlice},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use tokio::{
+    io::{AsyncWriteExt, Interest},
+    net::UnixStream,
+    runtime::Handle,
+    sync::watch,
+};
+
+use super::{
+    ARGUMENT, DESCRIPTORS,
+    lock::Lock,
+    protocol::{Launch, Messages, Order, Report, encode},
+};
+
+/// How long until a keeper that can't be started is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A keeper, and another one when that dies. Dropping it ends everything that it started.
+#[derive(Debug)]
+pub(in crate::runtime) struct Keeper {
+    state: Arc<watch::Sender<State>>,
+}
+
+/// Whether there is a keeper.
+#[derive(Debug, Clone)]
+enum State {
+    /// Something of an earlier plugd lives.
+    Locked,
+    /// It is being started.
+    Starting,
+    /// It can be asked for runs.
+    Ready(Arc<UnixStream>),
+    /// Nobody needs it any more.
+    Closed,
+}
+
+impl Keeper {
+    /// Starts it in the background: when nothing of an earlier plugd has this lock. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The lock can't be had here, or there are no threads left.
+    pub(in crate::runtime) fn start(program: PathBuf, lock: &Path) -> io::Result<Self> {
+        let lock = Lock::open(lock)?;
+        let first = if lock.try_take()? { State::Starting } else { State::Locked };
+        let state = Arc::new(watch::Sender::new(first));
+        let host = Host { program, lock, state: Arc::clone(&state), tokio: Handle::current() };
+        thread::Builder::new().name("plugd-keeper".into()).spawn(move || host.keep())?;
+        Ok(Self { state })
+    }
+
+    /// Waits until nothing of an earlier plugd lives.
+    pub(in crate::runtime) async fn unlocked(&self) {
+        // The sender is here: the wait can only end with what is waited for.
+        let _ = self.state.subscribe().wait_for(|state| !matches!(state, State::Locked)).await;
+    }
+
+    /// Asks for a run, whose processes write to these. Waits for a keeper, for ever if need be.
+    ///
+    /// # Errors
+    /// The keeper has just died, or there are no descriptors left.
+    pub(in crate::runtime) async fn launch(&self, launch: Launch, output: [OwnedFd; 2]) -> io::Result<Init> {
+        let (ours, theirs) = net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let control = UnixStream::from_std(ours)?;
+        let [stdout, stderr] = &output;
+        self.ask(&[stdout.as_fd(), stderr.as_fd(), theirs.as_fd()]).await?;
+        // What is closed here is open in the run only: its end can be seen.
+        drop((output, theirs));
+        let mut init = Init { control, reports: Messages::new() };
+        init.order(&Order::Start(launch.into())).await;
+        Ok(init)
+    }
+
+    async fn ask(&self, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
+        loop {
+            let keeper = self.ready().await?;
+            match keeper.async_io(Interest::WRITABLE, || send(&keeper, descriptors)).await {
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                    self.forget(&keeper);
+                }
+                asked => return asked,
+            }
+        }
+    }
+
+    /// This keeper is gone: the next one is waited for.
+    fn forget(&self, gone: &Arc<UnixStream>) {
+        self.state.send_if_modified(|state| {
+            let is_gone = matches!(state, State::Ready(keeper) if Arc::ptr_eq(keeper, gone));
+            if is_gone {
+                *state = State::Starting;
+            }
+            is_gone
+        });
+    }
+
+    async fn ready(&self) -> io::Result<Arc<UnixStream>> {
+        let mut state = self.state.subscribe();
+        let ready = state.wait_for(|state| matches!(state, State::Ready(_) | State::Closed)).await;
+        match ready.as_deref() {
+            Ok(State::Ready(keeper)) => Ok(Arc::clone(keeper)),
+            _ => Err(io::Error::new(ErrorKind::NotConnected, "plugd is ending")),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.state.send_replace(State::Closed);
+    }
+}
+
+fn send(keeper: &UnixStream, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    if !message.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other("there is no room for descriptors"));
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(keeper, &[IoSlice::new(b"r")], &mut message, flags)?;
+    Ok(())
+}
+
+/// Has a keeper run.
+struct Host {
+    program: PathBuf,
+    lock: Lock,
+    state: Arc<watch::Sender<State>>,
+    tokio: Handle,
+}
+
+impl Host {
+    fn keep(self) {
+        if matches!(*self.state.borrow(), State::Locked) {
+            tracing::warn!(
+                "something that an earlier plugd started still lives; nothing is started until it has ended"
+            );
+            if let Err(error) = self.lock.take() {
+                tracing::error!(%error, "the lock of the data folder can't be had; nothing is started");
+                return;
+            }
+            tracing::info!("nothing of an earlier plugd lives any more");
+        }
+        while self.become_state(State::Starting) {
+            match self.start().and_then(|mut keeper| keeper.wait()) {
+                Ok(status) if self.is_closed() => tracing::debug!(%status, "the keeper has ended"),
+                Ok(status) => {
+                    tracing::error!(%status, "the keeper has ended, and all plugins with it; another one is started")
+                }
+                Err(error) => {
+                    tracing::error!(program = %self.program.display(), %error, "the keeper can't be started; trying again");
+                    thread::park_timeout(RETRY);
+                }
+            }
+        }
+    }
+
+    /// Starts a keeper, which can be asked for runs from then on.
+    fn start(&self) -> io::Result<Child> {
+        let (ours, theirs) = net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let ours = {
+            let _context = self.tokio.enter();
+            UnixStream::from_std(ours)?
+        };
+        let mut command = Command::new(&self.program);
+        command.arg(ARGUMENT).env_clear();
+        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::from(self.lock.share()?));
+        let keeper = command.spawn()?;
+        self.become_state(State::Ready(Arc::new(ours)));
+        Ok(keeper)
+    }
+
+    /// False if nobody needs a keeper any more.
+    fn become_state(&self, state: State) -> bool {
+        self.state.send_if_modified(|now| {
+            let is_open = !matches!(now, State::Closed);
+            if is_open {
+                *now = state;
+            }
+            is_open
+        })
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Closed)
+    }
+}
+
+/// The init of a run. Dropping it kills everything of the run.
+#[derive(Debug)]
+pub(in crate::runtime) struct Init {
+    control: UnixStream,
+    reports: Messages<Report>,
+}
+
+impl Init {
+    /// Gives an order. That the init is gone, and so the run, is seen by the end of its reports.
+    pub(in crate::runtime) async fn order(&mut self, order: &Order) {
+        match encode(order) {
+            Ok(line) => drop(self.control.write_all(&line).await),
+            Err(error) => tracing::error!(%error, "an order can't be given"),
+        }
+    }
+
+    /// The next report; `None` when nothing of the run is left. A wait that is given up loses no report.
+    ///
+    /// # Errors
+    /// It says what no init says.
+    pub(in crate::runtime) async fn report(&mut self) -> io::Result<Option<Report>> {
+        let mut piece = [0; 512];
+        loop {
+            if let Some(report) = self.reports.next() {
+                return Ok(Some(report));
+            }
+            self.control.readable().await?;
+            match self.control.try_read(&mut piece) {
+                Ok(0) => return Ok(None),
+                Ok(len) => self.reports.push(piece.get(..len).unwrap_or_default())?,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                // The other end was closed with orders unread.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The init of a run: it makes the plugin's process, adopts what that leaves behind, and ends when nothing of the run is
+//! left. It belongs to no session of the plugin's and does nothing else, so that it needs no memory of its own.
+
+use std::{
+    io::{self, ErrorKind, PipeReader, Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::Errno,
+    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group},
+};
+
+use super::{
+    launch,
+    protocol::{Messages, Order, Report, Step, encode},
+    sys, tree,
+};
+
+/// What the keeper hands to an init.
+pub(super) struct Descriptors {
+    /// To plugd.
+    pub(super) control: OwnedFd,
+    /// What the processes of the run write to.
+    pub(super) output: [OwnedFd; 2],
+    /// Its other end is the keeper's: it ends with the keeper.
+    pub(super) keeper: OwnedFd,
+    /// Locked while anything of this plugd lives.
+    pub(super) lock: OwnedFd,
+}
+
+impl Descriptors {
+    fn keep(&self) -> [&OwnedFd; 5] {
+        let [stdout, stderr] = &self.output;
+        [&self.control, stdout, stderr, &self.keeper, &self.lock]
+    }
+}
+
+/// Is the init of a run, in a process that was forked for that.
+pub(super) fn run(descriptors: Descriptors) -> ! {
+    let outcome =
+        sys::close_all_but(&descriptors.keep().map(AsFd::as_fd)).and_then(|()| Init::new(descriptors)?.serve());
+    // Whatever went wrong, nothing of the run may stay.
+    tree::kill_until_empty();
+    sys::exit(i32::from(outcome.is_err()))
+}
+
+struct Init {
+    control: UnixStream,
+    orders: Messages<Order>,
+    output: Option<[OwnedFd; 2]>,
+    keeper: OwnedFd,
+    child_ends: OwnedFd,
+    stop_signal: Signal,
+    leader: Option<Leader>,
+    is_killing: bool,
+    /// Held until this process ends.
+    _lock: OwnedFd,
+}
+
+/// The process that was made for the plugin.
+struct Leader {
+    /// Absent when it was reaped: its id may mean another then.
+    pid: Option<Pid>,
+    /// Ends when the program runs; says why not otherwise.
+    outcome: Option<PipeReader>,
+}
+
+impl Init {
+    fn new(descriptors: Descriptors) -> io::Result<Self> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        let _ = rustix::thread::set_name(c"plugd-init");
+        let control = UnixStream::from(descriptors.control);
+        control.set_nonblocking(true)?;
+        Ok(Self {
+            control,
+            orders: Messages::new(),
+            output: Some(descriptors.output),
+            keeper: descriptors.keeper,
+            child_ends: sys::child_ends()?,
+            stop_signal: Signal::INT,
+            leader: None,
+            is_killing: false,
+            _lock: descriptors.lock,
+        })
+    }
+
+    /// Returns when nothing of the run is left, or when this is to be made so because plugd or the keeper is gone.
+    fn serve(&mut self) -> io::Result<()> {
+        loop {
+            let (has_orders, is_alone, has_outcome) = self.wait()?;
+            if is_alone {
+                return Ok(());
+            }
+            if has_outcome {
+                self.report_outcome()?;
+            }
+            if has_orders && !self.take_orders()? {
+                return Ok(());
+            }
+            if self.leader.is_some() && self.reap()? {
+                return self.report(&Report::Emptied);
+            }
+        }
+    }
+
+    /// Waits until something happens: there are orders, the keeper is gone, the program runs or does not, a child ended.
+    fn wait(&self) -> io::Result<(bool, bool, bool)> {
+        let mut watched = vec![
+            PollFd::new(&self.control, PollFlags::IN),
+            PollFd::new(&self.keeper, PollFlags::IN),
+            PollFd::new(&self.child_ends, PollFlags::IN),
+        ];
+        let outcome = self.leader.as_ref().and_then(|leader| leader.outcome.as_ref());
+        watched.extend(outcome.map(|outcome| PollFd::new(outcome, PollFlags::IN)));
+        match poll(&mut watched, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = |index: usize| watched.get(index).is_some_and(|one| !one.revents().is_empty());
+        if is_ready(2) {
+            let _ = rustix::io::read(&self.child_ends, &mut [0_u8; 1024]);
+        }
+        Ok((is_ready(0), is_ready(1), is_ready(3)))
+    }
+
+    /// Carries out what plugd orders. False if plugd is gone.
+    fn take_orders(&mut self) -> io::Result<bool> {
+        let mut piece = [0; 4096];
+        loop {
+            match self.control.read(&mut piece) {
+                Ok(0) => return Ok(false),
+                Ok(len) => self.orders.push(piece.get(..len).unwrap_or_default())?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        while let Some(order) = self.orders.next() {
+            self.carry_out(order)?;
+        }
+        Ok(true)
+    }
+
+    fn carry_out(&mut self, order: Order) -> io::Result<()> {
+        match order {
+            Order::Start(launch) => return self.start(*launch),
+            Order::Stop => {
+                // First who left the group: they are found from their parents, which may end at once.
+                tree::signal_outside(self.group(), self.stop_signal);
+                self.signal_group(self.stop_signal);
+            }
+            Order::Kill => {
+                self.is_killing = true;
+                self.signal_group(Signal::KILL);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, launch: launch::Launch) -> io::Result<()> {
+        self.stop_signal = Signal::from_named_raw(launch.stop_signal).unwrap_or(Signal::INT);
+        let output = self.output.take().ok_or(ErrorKind::AlreadyExists)?;
+        self.leader = Some(match launch::launch(launch, output) {
+            Ok((pid, outcome)) => Leader { pid: Some(pid), outcome: Some(outcome) },
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or_default();
+                self.report(&Report::Refused { step: Step::Process, errno })?;
+                Leader { pid: None, outcome: None }
+            }
+        });
+        Ok(())
+    }
+
+    /// The group of the process, while its id can't mean another.
+    fn group(&self) -> Option<Pid> {
+        self.leader.as_ref()?.pid
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        if let Some(group) = self.group() {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Tells that the program runs, or why not.
+    fn report_outcome(&mut self) -> io::Result<()> {
+        let Some(leader) = &mut self.leader else { return Ok(()) };
+        let Some(outcome) = leader.outcome.take() else { return Ok(()) };
+        let report = match (launch::refusal(outcome), leader.pid) {
+            (Some(refusal), _) => {
+                leader.pid = None;
+                refusal
+            }
+            (None, Some(pid)) => {
+                let leader = pid.as_raw_nonzero().get().unsigned_abs();
+                Report::Created { init: std::process::id(), leader }
+            }
+            (None, None) => return Ok(()),
+        };
+        self.report(&report)
+    }
+
+    /// Reaps who has ended, and kills who is left if that is ordered. True when nobody is left.
+    fn reap(&mut self) -> io::Result<bool> {
+        loop {
+            match tree::reap(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => self.note_end(pid, status)?,
+                Ok(None) => break,
+                Err(_) => return Ok(true),
+            }
+        }
+        if self.is_killing {
+            tree::kill_children(|_| false);
+        }
+        Ok(false)
+    }
+
+    fn note_end(&mut self, pid: Pid, status: WaitStatus) -> io::Result<()> {
+        if self.group() != Some(pid) {
+            return Ok(());
+        }
+        // Its end may be seen before the end of what it says of its program.
+        self.report_outcome()?;
+        // It had no program to run if its id is gone already.
+        match self.leader.as_mut().and_then(|leader| leader.pid.take()) {
+            Some(_) => self.report(&Report::Exited { code: status.exit_status(), signal: status.terminating_signal() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Says it to plugd. plugd reads until the end, and a run has a handful of reports: they always fit.
+    fn report(&self, report: &Report) -> io::Result<()> {
+        (&self.control).write_all(&encode(report)?)
+    }
+}

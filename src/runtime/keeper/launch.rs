@@ -1,0 +1,102 @@
+//! Making the process of a plugin, and what happens in it between fork and exec.
+
+use std::{
+    io::{self, PipeReader, Read, Write},
+    os::fd::OwnedFd,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Gid, Pid, Resource, Rlimit, Uid, chdir, getrlimit, setrlimit, setsid},
+    thread::{set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid},
+};
+
+pub(super) use super::protocol::Launch;
+use super::{
+    protocol::{Limits, Messages, Report, Step, encode},
+    sys::{self, Fork},
+};
+
+/// Makes the process. What it says of its program can be read from the pipe: see [`refusal`].
+///
+/// # Errors
+/// There are no processes or descriptors left.
+pub(super) fn launch(launch: Launch, output: [OwnedFd; 2]) -> io::Result<(Pid, PipeReader)> {
+    let (outcome, mut told) = io::pipe()?;
+    match sys::fork()? {
+        Fork::Parent(pid) => Ok((pid, outcome)),
+        Fork::Child => {
+            let (step, error) = become_plugin(launch, output);
+            let refusal = Report::Refused { step, errno: error.raw_os_error().unwrap_or_default() };
+            let _ = encode(&refusal).and_then(|line| told.write_all(&line));
+            sys::exit(1)
+        }
+    }
+}
+
+/// What a new process said: why it does not run its program; nothing if it does.
+pub(super) fn refusal(mut outcome: PipeReader) -> Option<Report> {
+    let (mut said, mut reports) = (Vec::new(), Messages::new());
+    outcome.read_to_end(&mut said).and_then(|_| reports.push(&said)).ok()?;
+    reports.next()
+}
+
+/// Returns only when it has failed: at which step, and why.
+fn become_plugin(launch: Launch, output: [OwnedFd; 2]) -> (Step, io::Error) {
+    match prepare(&launch, output) {
+        Ok(()) => (Step::Program, sys::exec(launch.file, launch.args, launch.variables)),
+        Err(failed) => failed,
+    }
+}
+
+fn prepare(launch: &Launch, output: [OwnedFd; 2]) -> Result<(), (Step, io::Error)> {
+    isolate(output).map_err(|error| (Step::Process, error))?;
+    limit(launch).map_err(|error| (Step::Limits, error))?;
+    launch.user.map_or(Ok(()), change_user).map_err(|error| (Step::User, error))?;
+    chdir(&launch.folder).map_err(|error| (Step::Folder, error.into()))
+}
+
+/// Makes this process the leader of a session of its own, which can't gain privileges and has nothing of the init's but its
+/// output.
+fn isolate([stdout, stderr]: [OwnedFd; 2]) -> io::Result<()> {
+    setsid()?;
+    set_no_new_privs(true)?;
+    sys::reset_signals();
+    let nothing = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(nothing)?;
+    rustix::stdio::dup2_stdout(stdout)?;
+    rustix::stdio::dup2_stderr(stderr)?;
+    // Not closed yet: one of them tells the init when the program runs.
+    sys::close_on_exec()
+}
+
+fn limit(launch: &Launch) -> io::Result<()> {
+    if let Some((current, maximum)) = launch.open_files {
+        setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
+    }
+    let Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds } = launch.limits;
+    let wanted = [
+        (Resource::Core, Some(0)),
+        (Resource::As, memory_bytes),
+        (Resource::Nofile, open_files),
+        (Resource::Nproc, processes),
+        (Resource::Fsize, file_bytes),
+        (Resource::Cpu, cpu_seconds),
+    ];
+    for (resource, limit) in wanted {
+        if let Some(limit) = limit {
+            // Beyond the host's own only a privileged user may go, and none needs to.
+            let most = getrlimit(resource).maximum.map_or(limit, |most| most.min(limit));
+            setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives up plugd's own groups and user, for good.
+fn change_user((user, group): (u32, u32)) -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    set_thread_groups(&[])?;
+    set_thread_gid(group)?;
+    Ok(set_thread_uid(user)?)
+}

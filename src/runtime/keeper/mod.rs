@@ -1,0 +1,223 @@
+//! The keeper: the parent of all plugin processes. plugd itself never forks.
+//!
+//! ```text
+//! plugd ──(three descriptors)──► keeper ──fork──► init ──fork, exec──► plugin ──► whatever it starts
+//!   ▲                                              │
+//!   └───────── orders and reports of a run ────────┘
+//! ```
+//!
+//! The keeper makes an *init* for each run, which makes the plugin's process and adopts whatever loses its parent: what
+//! belongs to a run is a tree in the kernel, whatever session, group or environment a process chose. Nothing of a run
+//! outlives those that look after it:
+//!
+//! - plugd dies: the sockets to it close, and each init kills what it has.
+//! - The keeper dies: the pipe from it closes, and each init kills what it has. plugd starts another keeper.
+//! - An init dies: what it had comes to the keeper, which kills it.
+//! - The keeper is two processes. The first only waits for the second, which does the work, and kills what that leaves:
+//!   so the same holds when a keeper dies together with an init.
+//!
+//! All of them hold a lock on a file in the data folder (`lock`). The next plugd starts nothing before it has that lock:
+//! nothing of the earlier one lives then. No process id is written to a disk, and none is read from one.
+
+mod client;
+mod init;
+mod launch;
+mod lock;
+pub(super) mod protocol;
+mod sys;
+#[cfg(test)]
+mod tests;
+pub(super) mod tree;
+
+use std::{
+    collections::HashMap,
+    io::{self, IoSliceMut, PipeReader, PipeWriter, Write},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::{Mode, OFlags},
+    io::{Errno, fcntl_dupfd_cloexec},
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
+    process::{Pid, WaitOptions, getpid, set_child_subreaper, setsid, waitpid},
+};
+
+use self::{
+    init::Descriptors,
+    protocol::{Report, Step},
+    sys::Fork,
+};
+
+pub(super) use client::{Init, Keeper};
+pub use protocol::Limits;
+pub use sys::hear_signals;
+
+/// The one argument with which plugd starts itself as a keeper. Its stdin is the socket to plugd, its stdout the lock.
+pub const ARGUMENT: &str = "keeper";
+
+/// Descriptors that come with a request for an init: stdout, stderr, and the control socket of the run.
+const DESCRIPTORS: usize = 3;
+
+/// Is the keeper until plugd is gone and nothing that it started is left. To be called while this process has one thread.
+///
+/// # Errors
+/// What this host lacks.
+pub fn run() -> io::Result<()> {
+    sys::block_signals();
+    // So that nothing that a terminal or a shell does to plugd's session reaches it. Refused where it leads a group already.
+    let _ = setsid();
+    rustix::process::chdir("/")?;
+    set_child_subreaper(Some(getpid()))?;
+    tree::check()?;
+    let (plugd, lock) = (take(rustix::stdio::stdin())?, take(rustix::stdio::stdout())?);
+    let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&nothing)?;
+    rustix::stdio::dup2_stdout(&nothing)?;
+    drop(nothing);
+    sys::close_all_but(&[plugd.as_fd(), lock.as_fd()])?;
+    let (first, lives) = io::pipe()?;
+    match sys::fork()? {
+        Fork::Parent(second) => {
+            drop((plugd, first));
+            // What the second leaves when it dies becomes this process's.
+            waitpid(Some(second), WaitOptions::empty())?;
+            tree::kill_until_empty();
+            drop((lives, lock));
+            Ok(())
+        }
+        Fork::Child => {
+            drop(lives);
+            set_child_subreaper(Some(getpid()))?;
+            let outcome = Worker::new(plugd, first, lock)?.serve();
+            tree::kill_until_empty();
+            outcome
+        }
+    }
+}
+
+/// This descriptor under a number of its own, so that its first number can mean something else.
+fn take(descriptor: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(fcntl_dupfd_cloexec(descriptor, 3)?)
+}
+
+/// The second process of the keeper.
+struct Worker {
+    plugd: UnixStream,
+    /// Ends with the first process.
+    first: PipeReader,
+    lock: OwnedFd,
+    child_ends: OwnedFd,
+    /// Every init has the end for reading, which closes with this process.
+    lives: (PipeReader, PipeWriter),
+    /// The control sockets of the runs whose inits live. plugd sees the end of one when nobody has it any more.
+    runs: HashMap<Pid, OwnedFd>,
+    /// Those of the runs whose inits ended and may have left something.
+    ending: Vec<OwnedFd>,
+}
+
+impl Worker {
+    fn new(plugd: OwnedFd, first: PipeReader, lock: OwnedFd) -> io::Result<Self> {
+        Ok(Self {
+            plugd: plugd.into(),
+            first,
+            lock,
+            child_ends: sys::child_ends()?,
+            lives: io::pipe()?,
+            runs: HashMap::new(),
+            ending: Vec::new(),
+        })
+    }
+
+    /// Makes inits and reaps them, until plugd or the first process is gone.
+    fn serve(mut self) -> io::Result<()> {
+        loop {
+            let [has_request, is_alone, has_ended] = self.wait()?;
+            if has_ended {
+                let _ = rustix::io::read(&self.child_ends, &mut [0_u8; 1024]);
+                self.reap();
+            }
+            if is_alone || has_request && !self.take_request()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait(&self) -> io::Result<[bool; 3]> {
+        let mut watched = [
+            PollFd::new(&self.plugd, PollFlags::IN),
+            PollFd::new(&self.first, PollFlags::IN),
+            PollFd::new(&self.child_ends, PollFlags::IN),
+        ];
+        match poll(&mut watched, None) {
+            Ok(_) | Err(Errno::INTR) => Ok(watched.map(|one| !one.revents().is_empty())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the init that plugd asks for. False if plugd is gone.
+    fn take_request(&mut self) -> io::Result<bool> {
+        let (mut request, mut space) = ([0; 1], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))]);
+        let mut descriptors = RecvAncillaryBuffer::new(&mut space);
+        let request = &mut [IoSliceMut::new(&mut request)];
+        let received = match recvmsg(&self.plugd, request, &mut descriptors, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => return Ok(true),
+            received => received?,
+        };
+        let rights = descriptors.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+            _ => None,
+        });
+        let mut rights = rights.flatten();
+        if let (Some(stdout), Some(stderr), Some(control)) = (rights.next(), rights.next(), rights.next()) {
+            self.make_init([stdout, stderr], control);
+        }
+        // One that came without its descriptors, since there are too many, ends with its control socket.
+        Ok(received.bytes > 0)
+    }
+
+    fn make_init(&mut self, output: [OwnedFd; 2], control: OwnedFd) {
+        match self.fork_init(output, &control) {
+            Ok(init) => drop(self.runs.insert(init, control)),
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or_default();
+                let refusal = protocol::encode(&Report::Refused { step: Step::Process, errno });
+                // If plugd does not take it, it sees the end of the socket.
+                let _ = refusal.and_then(|line| UnixStream::from(control).write_all(&line));
+            }
+        }
+    }
+
+    fn fork_init(&self, output: [OwnedFd; 2], control: &OwnedFd) -> io::Result<Pid> {
+        let (keeper, lock, control) = (self.lives.0.try_clone()?, self.lock.try_clone()?, control.try_clone()?);
+        match sys::fork()? {
+            Fork::Parent(init) => Ok(init),
+            Fork::Child => init::run(Descriptors { control, output, keeper: keeper.into(), lock }),
+        }
+    }
+
+    /// Reaps inits, and kills what they left.
+    fn reap(&mut self) {
+        let mut is_empty = false;
+        loop {
+            match tree::reap(WaitOptions::NOHANG) {
+                Ok(Some((pid, _))) => self.ending.extend(self.runs.remove(&pid)),
+                Ok(None) => break,
+                Err(_) => {
+                    is_empty = true;
+                    break;
+                }
+            }
+        }
+        if !is_empty && !self.ending.is_empty() {
+            is_empty = !tree::kill_children(|child| self.runs.contains_key(&child));
+        }
+        if is_empty {
+            self.ending.clear();
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What plugd and the init of a run say to each other: one JSON value a line, each way, on the run's control socket.
+//!
+//! The end of the stream says something too: to the init, that plugd is gone; to plugd, that nothing of the run is left.
+
+use std::{collections::VecDeque, ffi::OsString, io};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Most bytes of a line. The kernel takes 2 MiB of arguments and variables, and JSON spells a byte out in four.
+const MAX_LINE: usize = 16 * 1024 * 1024;
+
+/// What plugd orders. The first order of a run is `Start`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order {
+    /// Make the process.
+    Start(Box<Launch>),
+    /// Send the stop signal to everything of the run.
+    Stop,
+    /// Kill everything of the run.
+    Kill,
+}
+
+/// The process to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Launch {
+    /// The program's file, an absolute path.
+    pub(crate) file: OsString,
+    /// Its arguments, the first of which is its name.
+    pub(crate) args: Vec<OsString>,
+    /// Its environment: `NAME=value`.
+    pub(crate) variables: Vec<OsString>,
+    /// The folder in which it runs.
+    pub(crate) folder: OsString,
+    /// User and group; plugd's own when absent.
+    pub(crate) user: Option<(u32, u32)>,
+    /// The number of the signal that asks it to end.
+    pub(crate) stop_signal: i32,
+    /// Limits of each process.
+    pub(crate) limits: Limits,
+    /// Soft and hard limit of open files, where `limits` has none; the keeper's own, which are higher, when absent.
+    pub(crate) open_files: Option<(Option<u64>, Option<u64>)>,
+}
+
+/// Resource limits of each process; `None` leaves the host's. Core files are never written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Address space in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Open files.
+    pub open_files: Option<u64>,
+    /// Processes and threads of the plugin's user, all plugins together.
+    pub processes: Option<u64>,
+    /// Size of one file in bytes.
+    pub file_bytes: Option<u64>,
+    /// Processor time in seconds.
+    pub cpu_seconds: Option<u64>,
+}
+
+/// What the init reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Report {
+    /// The process runs its program.
+    Created {
+        /// The id of the init.
+        init: u32,
+        /// The id of the process, and of its group and session.
+        leader: u32,
+    },
+    /// There is no process. Nothing but the end follows.
+    Refused {
+        /// What could not be done.
+        step: Step,
+        /// The kernel's number of the error.
+        errno: i32,
+    },
+    /// The process has ended; others that it started may live.
+    Exited {
+        /// The code, if it exited.
+        code: Option<i32>,
+        /// The signal, if it was killed.
+        signal: Option<i32>,
+    },
+    /// Nothing of the run is left. The last report.
+    Emptied,
+}
+
+/// A step on the way to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// Forking, its session, signals and descriptors.
+    Process,
+    /// Its limits.
+    Limits,
+    /// Its user and group.
+    User,
+    /// Entering its folder.
+    Folder,
+    /// Running its program.
+    Program,
+}
+
+/// As it goes over the socket.
+///
+/// # Errors
+/// It can't be said in JSON.
+pub(crate) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The other side's messages, from pieces of any size.
+#[derive(Debug)]
+pub(crate) struct Messages<T> {
+    unfinished: Vec<u8>,
+    whole: VecDeque<T>,
+}
+
+impl<T: DeserializeOwned> Messages<T> {
+    pub(crate) fn new() -> Self {
+        Self { unfinished: Vec::new(), whole: VecDeque::new() }
+    }
+
+    /// Takes what was read.
+    ///
+    /// # Errors
+    /// It is not what this side understands.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> io::Result<()> {
+        let mut lines = piece.split_inclusive(|byte| *byte == b'\n');
+        lines.try_for_each(|part| self.push_part(part))
+    }
+
+    fn push_part(&mut self, part: &[u8]) -> io::Result<()> {
+        if self.unfinished.len() + part.len() > MAX_LINE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is too long"));
+        }
+        self.unfinished.extend_from_slice(part);
+        if part.ends_with(b"\n") {
+            self.whole.push_back(serde_json::from_slice(&self.unfinished)?);
+            self.unfinished.clear();
+        }
+        Ok(())
+    }
+
+    /// The next message that is there.
+    pub(crate) fn next(&mut self) -> Option<T> {
+        self.whole.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    fn mk_launch() -> Launch {
+        Launch {
+            file: "/bin/sh".into(),
+            args: vec!["sh".into(), OsString::from_vec(vec![0xff, b'\n'])],
+            variables: vec!["A=b".into()],
+            folder: "/".into(),
+            user: Some((1, 2)),
+            stop_signal: 2,
+            limits: Limits { open_files: Some(9), ..Limits::default() },
+            open_files: Some((Some(1), None)),
+        }
+    }
+
+    #[test]
+    fn orders_arrive_as_they_were_whatever_the_pieces() {
+        let sent = [Order::Start(mk_launch().into()), Order::Stop, Order::Kill];
+        let bytes: Vec<u8> = sent.iter().flat_map(|order| encode(order).unwrap()).collect();
+        for size in [1, 7, bytes.len()] {
+            let mut orders = Messages::new();
+            bytes.chunks(size).for_each(|piece| orders.push(piece).unwrap());
+            let received: Vec<Order> = std::iter::from_fn(|| orders.next()).collect();
+            assert_eq!(received, sent, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn reports_arrive_as_they_were() {
+        let sent = [
+            Report::Created { init: 1, leader: 2 },
+            Report::Refused { step: Step::User, errno: 1 },
+            Report::Exited { code: None, signal: Some(9) },
+            Report::Emptied,
+        ];
+        let mut reports = Messages::new();
+        sent.iter().for_each(|report| reports.push(&encode(report).unwrap()).unwrap());
+        let received: Vec<Report> = std::iter::from_fn(|| reports.next()).collect();
+        assert_eq!(received, sent);
+    }
+
+    #[test]
+    fn nonsense_and_endless_lines_are_refused() {
+        assert!(Messages::<Order>::new().push(b"nonsense\n").is_err());
+        assert!(Messages::<Order>::new().push(b"\"fly\"\n").is_err());
+        let mut endless = Messages::<Order>::new();
+        let piece = vec![b'x'; MAX_LINE / 4];
+        (0..4).for_each(|_| endless.push(&piece).unwrap());
+        assert!(endless.push(b"x").is_err());
+    }
+}
