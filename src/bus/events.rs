@@ -7,15 +7,12 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::interval,
-};
+use tokio::{sync::mpsc, time::interval};
 
 use super::call_error;
 use crate::{
     domain::{Error, Plugin, Result, State, events::EventCatalog, text::shorten},
-    link::{CallError, Session, check_size},
+    link::{Bounded, CallError, Queued, Session, check_size},
     supervisor::{Projection, Slot},
 };
 
@@ -61,29 +58,8 @@ pub type PayloadRules = fn(name: &str, Payload) -> Result<Payload>;
 #[derive(Default)]
 struct Queues(Mutex<HashMap<u64, Queue>>);
 
-/// The queue of one connection.
-#[derive(Clone)]
-struct Queue {
-    sender: mpsc::Sender<Waiting>,
-    /// What is left of [`QUEUE_BYTES`].
-    bytes: Arc<Semaphore>,
-}
-
-/// An event that waits, and its share of the bytes.
-struct Waiting {
-    /// In JSON: as values it would take many times more. All plugins share it.
-    payload: Arc<str>,
-    _share: OwnedSemaphorePermit,
-}
-
-impl Queue {
-    /// False: there is no room.
-    fn push(&self, payload: Arc<str>) -> bool {
-        let share = u32::try_from(payload.len()).ok();
-        let share = share.and_then(|share| Arc::clone(&self.bytes).try_acquire_many_owned(share).ok());
-        share.is_some_and(|share| self.sender.try_send(Waiting { payload, _share: share }).is_ok())
-    }
-}
+/// The events that wait for one plugin, in JSON: as values they would take many times more. All plugins share each.
+type Queue = Bounded<Arc<str>>;
 
 impl Events {
     /// Events to the plugins of a registry.
@@ -129,7 +105,8 @@ impl Queues {
             let open = || self.clone().open(slot.clone(), session.clone());
             queues.entry(session.id()).or_insert_with(open).clone()
         };
-        let is_accepted = queue.push(payload);
+        let bytes = payload.len();
+        let is_accepted = queue.try_send(payload, bytes).is_ok();
         if !is_accepted {
             slot.note_lost_events(1);
         }
@@ -137,7 +114,7 @@ impl Queues {
     }
 
     fn open(self: Arc<Self>, slot: Arc<Slot>, session: Session) -> Queue {
-        let (sender, mut receiver) = mpsc::channel(QUEUE);
+        let (queue, mut receiver) = Bounded::new(QUEUE, QUEUE_BYTES);
         tokio::spawn(async move {
             let number = session.id();
             tokio::select! {
@@ -150,12 +127,12 @@ impl Queues {
             slot.note_lost_events(u64::try_from(receiver.len()).unwrap_or(u64::MAX));
             slot.report_lost_events();
         });
-        Queue { sender, bytes: Arc::new(Semaphore::new(QUEUE_BYTES)) }
+        queue
     }
 }
 
 /// One event at a time, so that the plugin sees them in order; until the connection ends.
-async fn deliver(queue: &mut mpsc::Receiver<Waiting>, session: &Session, slot: &Slot) {
+async fn deliver(queue: &mut mpsc::Receiver<Queued<Arc<str>>>, session: &Session, slot: &Slot) {
     loop {
         let event = tokio::select! {
             // What is left then is counted, not taken.
@@ -179,8 +156,8 @@ async fn report_losses(slot: &Slot) {
     }
 }
 
-async fn deliver_one(event: Waiting, session: &Session, slot: &Slot) {
-    if let Err(error) = session.call_with(METHOD, Some(&event.payload), EVENT_TIMEOUT).await {
+async fn deliver_one(event: Queued<Arc<str>>, session: &Session, slot: &Slot) {
+    if let Err(error) = session.call_with(METHOD, Some(&event.item), EVENT_TIMEOUT).await {
         // Not tried again (CONTRACT 12). What the plugin was sent it has, whatever it answers.
         if matches!(error, CallError::QueueFull | CallError::TooLarge { .. }) {
             slot.note_lost_events(1);

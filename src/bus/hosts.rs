@@ -9,13 +9,13 @@ use std::{
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     time::timeout,
 };
 
 use crate::{
     domain::{Plugin, RunId, json, text::shorten},
-    link::{Caller, Host, RpcError},
+    link::{Bounded, Caller, Host, Queued, RpcError},
     supervisor::Projection,
 };
 
@@ -138,8 +138,6 @@ pub struct HostCall {
     pub params: Map<String, Value>,
     /// How long the plugin's call waits.
     pub timeout: Duration,
-    /// Its share of the bytes that may wait, which is given back once this is read and dropped.
-    pub(crate) room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// What an application is told.
@@ -167,21 +165,18 @@ struct Inner {
 struct Serving {
     id: HostId,
     methods: HashSet<String>,
-    queue: mpsc::Sender<HostEvent>,
-    /// What is left of [`MAX_QUEUED`].
-    room: Arc<Semaphore>,
+    queue: Bounded<HostEvent>,
     open: HashMap<String, oneshot::Sender<Answer>>,
 }
 
 impl Hosts {
     /// Lets an application serve these methods; the calls come out of the receiver.
-    pub fn register(&self, methods: HashSet<String>) -> (HostId, mpsc::Receiver<HostEvent>) {
-        let (queue, receiver) = mpsc::channel(QUEUE);
+    pub fn register(&self, methods: HashSet<String>) -> (HostId, mpsc::Receiver<Queued<HostEvent>>) {
+        let (queue, receiver) = Bounded::new(QUEUE, MAX_QUEUED);
         let mut inner = self.lock();
         inner.last += 1;
         let id = inner.last;
-        let room = Arc::new(Semaphore::new(MAX_QUEUED));
-        inner.serving.push(Serving { id, methods, queue, room, open: HashMap::new() });
+        inner.serving.push(Serving { id, methods, queue, open: HashMap::new() });
         (id, receiver)
     }
 
@@ -222,8 +217,7 @@ impl Hosts {
             return Some(Err(RpcError { code: RpcError::INVALID_PARAMS, message }));
         }
         let id = xid::new().to_string();
-        let call =
-            HostCall { id: id.clone(), plugin, run, method: method.to_owned(), params, timeout: limit, room: None };
+        let call = HostCall { id: id.clone(), plugin, run, method: method.to_owned(), params, timeout: limit };
         let (host, answer) = match self.send(call, bytes)? {
             Ok(sent) => sent,
             Err(busy) => return Some(Err(busy)),
@@ -242,9 +236,7 @@ impl Hosts {
         let index = inner.choose(&call.method)?;
         let serving = &mut inner.serving[index];
         let id = call.id.clone();
-        let room = u32::try_from(bytes).ok().and_then(|bytes| serving.room.clone().try_acquire_many_owned(bytes).ok());
-        let call = HostCall { room: room.map(Arc::new), ..call };
-        if call.room.is_none() || serving.queue.try_send(HostEvent::Call(call)).is_err() {
+        if serving.queue.try_send(HostEvent::Call(call), bytes).is_err() {
             return Some(Err(RpcError::failed("the application is too busy")));
         }
         let (sender, receiver) = oneshot::channel();
@@ -289,7 +281,7 @@ impl Drop for Cancel<'_> {
         let Some(serving) = inner.serving.iter_mut().find(|serving| serving.id == self.host) else { return };
         if serving.open.remove(&self.id).is_some() {
             // An application too busy to hear this answers in vain, which does no harm.
-            serving.queue.try_send(HostEvent::Cancelled(self.id.clone())).unwrap_or_default();
+            serving.queue.try_send(HostEvent::Cancelled(self.id.clone()), 0).unwrap_or_default();
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         Error, Reason, Result,
         manifest::{Access, Link},
     },
-    link::RpcError,
+    link::{Queued, RpcError},
     supervisor::Projection,
 };
 
@@ -146,10 +146,10 @@ async fn hear(
 }
 
 /// Tells an application what it is called until it does not read that any longer.
-async fn announce_all(mut calls: mpsc::Receiver<HostEvent>, sender: &Sender) -> Result<()> {
+async fn announce_all(mut calls: mpsc::Receiver<Queued<HostEvent>>, sender: &Sender) -> Result<()> {
     tell(sender, told::Message::Registered(told::Registered {})).await?;
     while let Some(event) = calls.recv().await {
-        tell(sender, announce(event)).await?;
+        tell(sender, announce(event.item)).await?;
     }
     Ok(())
 }
@@ -208,7 +208,7 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
 fn announce(event: HostEvent) -> told::Message {
     match event {
         HostEvent::Cancelled(call_id) => told::Message::Cancelled(told::Cancelled { call_id }),
-        HostEvent::Call(HostCall { id, plugin, run, method, params, timeout, .. }) => told::Message::Call(told::Call {
+        HostEvent::Call(HostCall { id, plugin, run, method, params, timeout }) => told::Message::Call(told::Call {
             call_id: id,
             plugin_id: plugin.id.to_string(),
             method,

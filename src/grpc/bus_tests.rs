@@ -124,15 +124,8 @@ fn a_call_says_which_run_it_is_of_and_what_the_manifest_asks_for() {
     let mut plugin = Plugin::clone(&mk_plugin());
     let call = |plugin: Plugin| {
         let (plugin, timeout) = (Arc::new(plugin), LONG);
-        let call = HostCall {
-            id: "c".into(),
-            plugin,
-            run: RUN,
-            method: "access_get".into(),
-            params: Map::new(),
-            timeout,
-            room: None,
-        };
+        let (id, method, params) = ("c".into(), "access_get".into(), Map::new());
+        let call = HostCall { id, plugin, run: RUN, method, params, timeout };
         let told::Message::Call(call) = announce(HostEvent::Call(call)) else { panic!("not a call") };
         (call.run_id, call.access)
     };

@@ -7,6 +7,7 @@
 //!                                                          └ writer ◄── queue ◄── Session::call, answers, pings
 //! ```
 
+mod bounded;
 mod connection;
 mod envelope;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
+pub use bounded::{Bounded, NotQueued, Queued};
 pub use connection::CloseReason;
 pub use session::{Session, check_size};
 
@@ -212,4 +214,13 @@ pub enum CallError {
     /// The message is longer than what every SDK accepts (CONTRACT 10.4); in bytes.
     #[error("the message has {bytes} bytes, a plugin accepts {limit}")]
     TooLarge { bytes: usize, limit: usize },
+}
+
+impl From<NotQueued> for CallError {
+    fn from(error: NotQueued) -> Self {
+        match error {
+            NotQueued::Full => Self::QueueFull,
+            NotQueued::Closed => Self::NotConnected,
+        }
+    }
 }

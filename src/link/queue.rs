@@ -1,66 +1,23 @@
-//! What is sent to one plugin: it waits in a queue that is bounded in number and in bytes, whatever it is, and is written
-//! by a task of its own: a plugin that does not read holds up nothing but this.
+//! What is sent to one plugin: it waits in a bounded queue, whatever it is, and is written by a task of its own, so that a
+//! plugin that does not read holds up nothing else.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, stream::SplitSink};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 
-use super::{CallError, CloseReason, Options, Session};
+use super::{CloseReason, Options, Queued, Session};
 
 /// Messages that may be in a plugin's queue.
 pub(super) const MAX_MESSAGES: usize = 64;
 /// Bytes that may wait for a plugin: what is in its queue, and answers that have no place in there yet.
 pub(super) const MAX_BYTES: usize = 16 << 20;
 
-/// The sending end of a plugin's queue.
-pub(super) struct Queue {
-    sender: mpsc::Sender<Outgoing>,
-    /// What is left of [`MAX_BYTES`].
-    room: Arc<Semaphore>,
-}
-
-/// A message, and its share of the bytes, which is given back when it is dropped.
-pub(super) struct Outgoing {
-    pub(super) text: String,
-    _share: OwnedSemaphorePermit,
-}
-
-impl Queue {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Outgoing>) {
-        let (sender, receiver) = mpsc::channel(MAX_MESSAGES);
-        (Self { sender, room: Arc::new(Semaphore::new(MAX_BYTES)) }, receiver)
-    }
-
-    /// Sends a message if there is room for it now.
-    pub(super) fn try_send(&self, text: String) -> Result<(), CallError> {
-        self.sender.try_send(self.admit(text)?).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => CallError::QueueFull,
-            mpsc::error::TrySendError::Closed(_) => CallError::NotConnected,
-        })
-    }
-
-    /// Sends a message as soon as it has a place in the queue. [`CallError::QueueFull`] if too many bytes wait already.
-    pub(super) async fn send(&self, text: String) -> Result<(), CallError> {
-        self.sender.send(self.admit(text)?).await.map_err(|_| CallError::NotConnected)
-    }
-
-    fn admit(&self, text: String) -> Result<Outgoing, CallError> {
-        let share = u32::try_from(text.len()).ok();
-        let share = share.and_then(|share| Arc::clone(&self.room).try_acquire_many_owned(share).ok());
-        let share = share.ok_or(CallError::QueueFull)?;
-        Ok(Outgoing { text, _share: share })
-    }
-}
-
 /// The writing half of a connection.
 pub(super) struct Writer {
     pub(super) sink: SplitSink<WebSocket, Message>,
-    pub(super) queue: mpsc::Receiver<Outgoing>,
+    pub(super) queue: mpsc::Receiver<Queued<String>>,
     pub(super) session: Session,
     pub(super) options: Options,
 }
@@ -101,13 +58,13 @@ impl Writer {
     }
 
     /// Writes this message if there is one, and whatever else waits, pongs too, then flushes once.
-    async fn write(&mut self, message: Option<Outgoing>) -> Option<WriteEnd> {
+    async fn write(&mut self, message: Option<Queued<String>>) -> Option<WriteEnd> {
         let Self { sink, queue, session, options } = self;
         let limit = options.write_timeout;
         let write = async {
             let mut next = message;
-            while let Some(Outgoing { text, .. }) = next.take().or_else(|| queue.try_recv().ok()) {
-                within(limit, sink.feed(Message::Text(text.into()))).await?;
+            while let Some(message) = next.take().or_else(|| queue.try_recv().ok()) {
+                within(limit, sink.feed(Message::Text(message.item.into()))).await?;
             }
             within(limit, sink.flush()).await
         };
@@ -134,7 +91,3 @@ async fn within(limit: Duration, step: impl Future<Output = Result<(), axum::Err
         Err(_) => Err(WriteEnd::Stuck),
     }
 }
-
-#[cfg(test)]
-#[path = "tests/queue.rs"]
-mod tests;

@@ -17,9 +17,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    CallError, CloseReason, envelope,
+    Bounded, CallError, CloseReason, NotQueued, Queued, envelope,
     pending::Pending,
-    queue::{Outgoing, Queue},
+    queue::{MAX_BYTES, MAX_MESSAGES},
 };
 
 /// Longest message to a plugin, in bytes: the Python SDK accepts no more (CONTRACT 10.4).
@@ -35,7 +35,7 @@ pub struct Session(Arc<Shared>);
 struct Shared {
     id: u64,
     user_agent: String,
-    queue: Queue,
+    queue: Bounded<String>,
     /// The plugin has pinged: what the library has queued for that is to be sent.
     owes_pong: Notify,
     pending: Pending,
@@ -51,9 +51,9 @@ struct Shared {
 
 impl Session {
     /// A session, and the messages that are to be sent on it.
-    pub(super) fn new(user_agent: String) -> (Self, mpsc::Receiver<Outgoing>) {
+    pub(super) fn new(user_agent: String) -> (Self, mpsc::Receiver<Queued<String>>) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (queue, outgoing) = Queue::new();
+        let (queue, outgoing) = Bounded::new(MAX_MESSAGES, MAX_BYTES);
         let shared = Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             user_agent,
@@ -147,8 +147,9 @@ impl Session {
     }
 
     fn try_queue(&self, message: String) -> Result<(), CallError> {
-        check_length(message.len())?;
-        self.0.queue.try_send(message)
+        let bytes = message.len();
+        check_length(bytes)?;
+        Ok(self.0.queue.try_send(message, bytes)?)
     }
 
     /// Sends an answer if there is room for it now. False if there was none.
@@ -159,8 +160,9 @@ impl Session {
     /// Sends an answer as soon as there is room for it. A plugin that leaves too much unread is closed: it would never
     /// know which of its calls were not answered.
     pub(super) async fn answer(&self, message: String) {
+        let bytes = message.len();
         // Nobody is left to be told if the connection has ended.
-        if self.0.queue.send(message).await == Err(CallError::QueueFull) {
+        if self.0.queue.send(message, bytes).await == Err(NotQueued::Full) {
             self.close(CloseReason::Unread);
         }
     }

@@ -54,7 +54,7 @@ impl Fixture {
         let hosts = self.hosts.clone();
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
-                if let HostEvent::Call(call) = event {
+                if let HostEvent::Call(call) = event.item {
                     hosts.answer(id, &call.id, answer(&call).map(object));
                 }
             }

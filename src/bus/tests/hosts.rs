@@ -8,14 +8,14 @@ use super::*;
 use crate::{
     bus::{HostCall, HostEvent, HostId, Hosts},
     domain::RunId,
-    link::RpcError,
+    link::{Queued, RpcError},
     supervisor::tests::world::mk_manifest,
 };
 
 const RUN: RunId = RunId::from_bytes([7; 12]);
 const LIMIT: Duration = Duration::from_secs(600);
 
-type Calls = mpsc::Receiver<HostEvent>;
+type Calls = mpsc::Receiver<Queued<HostEvent>>;
 
 fn serve(hosts: &Hosts, methods: &[&str]) -> (HostId, Calls) {
     hosts.register(methods.iter().map(|method| (*method).to_owned()).collect::<HashSet<_>>())
@@ -33,7 +33,7 @@ async fn call(hosts: &Hosts, plugin: &Arc<Plugin>, method: &str) -> Option<Resul
 }
 
 async fn next(calls: &mut Calls) -> HostCall {
-    match calls.recv().await {
+    match calls.recv().await.map(|queued| queued.item) {
         Some(HostEvent::Call(call)) => call,
         other => panic!("not a call: {other:?}"),
     }
@@ -161,7 +161,7 @@ async fn an_application_is_told_when_nobody_waits_for_its_answer_any_longer() {
     let late = hosts.call((plugin.clone(), RUN), ("robot_run", Map::new()), Duration::from_secs(3)).await;
     assert!(late.unwrap().unwrap_err().message.contains("3s"));
     let timed_out = next(&mut calls).await.id;
-    let Some(HostEvent::Cancelled(cancelled)) = calls.recv().await else { panic!() };
+    let Some(HostEvent::Cancelled(cancelled)) = calls.recv().await.map(|queued| queued.item) else { panic!() };
     assert_eq!(cancelled, timed_out);
     assert!(!hosts.answer(id, &cancelled, Ok(Map::new())));
     // The plugin hangs up.
@@ -169,7 +169,7 @@ async fn an_application_is_told_when_nobody_waits_for_its_answer_any_longer() {
         _ = call(&hosts, &plugin, "robot_run") => panic!("nobody answered"),
         call = next(&mut calls) => assert_ne!(call.id, timed_out),
     }
-    assert!(matches!(calls.recv().await, Some(HostEvent::Cancelled(_))));
+    assert!(matches!(calls.recv().await.unwrap().item, HostEvent::Cancelled(_)));
 }
 
 #[tokio::test(start_paused = true)]

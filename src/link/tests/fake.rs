@@ -5,12 +5,12 @@ use std::{collections::HashMap, sync::Mutex};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
-use super::{CallError, CloseReason, RpcError, Session, envelope, queue::Outgoing};
+use super::{CallError, CloseReason, Queued, RpcError, Session, envelope};
 
 /// The plugin's end of [`Session::channel`]. Dropping it ends the connection.
 pub(crate) struct FakePeer {
     session: Session,
-    queue: mpsc::Receiver<Outgoing>,
+    queue: mpsc::Receiver<Queued<String>>,
     /// The methods of the calls that it got, by their ids.
     methods: Mutex<HashMap<String, String>>,
 }
@@ -41,7 +41,7 @@ impl FakePeer {
             message = self.queue.recv() => message?,
             _ = self.session.closing() => return None,
         };
-        match envelope::read(&message.text) {
+        match envelope::read(&message.item) {
             envelope::Inbound::Request(call) => {
                 self.methods.lock().unwrap().insert(call.id.to_text(), call.method.clone());
                 Some(FakeCall { id: call.id.to_text(), method: call.method, params: call.params })
