@@ -104,6 +104,12 @@ impl Manifest {
         Self::read(value, Checker::new(catalog))
     }
 
+    /// The keys that a manifest and all that is in it can have; some come more than once.
+    #[must_use]
+    pub fn keys() -> Vec<&'static str> {
+        rules::keys()
+    }
+
     /// The normalised form (CONTRACT 5.3).
     pub fn to_map(&self) -> Map<String, Value> {
         match serde_json::to_value(self) {

@@ -23,12 +23,6 @@ pub(in crate::cli) const BUILD: &str = "build.sh";
 /// Programs whose first argument, if it is no option, is the file that they run.
 const INTERPRETERS: [&str; 10] = ["python3", "python", "node", "nodejs", "ruby", "perl", "php", "sh", "bash", "lua"];
 
-/// The keys of a manifest and of what is in it, to guess from what was meant.
-const KEYS: &str = "id author name description version command args events_consumed access configuration_schema \
-    capabilities handle permissions bio links metadata text url fields type label default tools toolsets title input_schema \
-    output_schema requires_confirmation requires_workspace annotations instruction readOnlyHint destructiveHint \
-    idempotentHint openWorldHint";
-
 /// What a manifest has that no server keeps, and what it does not have.
 pub(in crate::cli) fn of_manifest(written: &Map<String, Value>, is_supervised: bool) -> Vec<String> {
     let mut remarks = Vec::new();
@@ -63,7 +57,7 @@ fn compare(path: &str, written: &Value, kept: &Value, remarks: &mut Vec<String>)
 }
 
 fn unknown(path: &str, key: &str) -> String {
-    let guess = did_you_mean(key, KEYS.split_whitespace()).map(|guess| format!("; {guess}")).unwrap_or_default();
+    let guess = did_you_mean(key, Manifest::keys()).map(|guess| format!("; {guess}")).unwrap_or_default();
     format!("the manifest's \"{path}\" is not known and is ignored{guess}")
 }
 

@@ -1,7 +1,7 @@
-//! Holds JSON of which nothing is known to what a manifest must be, and brings it into the normalised form. All problems
-//! are found at once, each with its path.
+//! Checks any JSON against what a manifest must be, and brings it into the normalised form. All problems are found at once,
+//! each with its path.
 //!
-//! This is not left to serde, which stops at the first value of a wrong type.
+//! This is not left to serde, which stops at the first value of a wrong type, and takes a list for an object.
 
 use serde_json::{Map, Value};
 
@@ -86,6 +86,18 @@ impl Field {
 }
 
 impl Kind {
+    /// Adds the keys of the objects that are in this.
+    pub(super) fn add_keys(&self, keys: &mut Vec<&'static str>) {
+        match self {
+            Self::Object(fields) => fields.iter().for_each(|field| {
+                keys.push(field.key);
+                field.kind.add_keys(keys);
+            }),
+            Self::List(kind) | Self::With(kind, _) => kind.add_keys(keys),
+            _ => {}
+        }
+    }
+
     fn is_type_of(&self, value: &Value) -> bool {
         match self {
             Self::Text(_) => value.is_string(),
@@ -177,7 +189,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Their types first: what has the wrong one has nothing else to be told.
+    /// Checks the types of all items first. An item of a wrong type is not checked further.
     fn check_items(&mut self, items: &mut [Value], path: &str, kind: &Kind) {
         let path = |index: usize| format!("{path}[{index}]");
         for (index, _) in items.iter().enumerate().filter(|(_, item)| !kind.is_type_of(item)) {

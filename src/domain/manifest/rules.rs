@@ -18,11 +18,11 @@ const MAX_NAME: usize = 100;
 /// Most characters of a text from a manifest that a message repeats.
 const MAX_QUOTED: usize = 64;
 
-/// What a capability is, in its `type`.
+/// The types of capabilities.
 const LLM_PROVIDER: &str = "robot.llm_provider";
 const TOOL_PROVIDER: &str = "robot.tool_provider";
 
-/// The whole of it.
+/// What a whole manifest must be.
 pub(super) static MANIFEST: Kind = Object(&[
     Field::required("id", Text(&[SLUG, SHORT])),
     Field::required("author", Text(&[SLUG, SHORT])),
@@ -36,6 +36,13 @@ pub(super) static MANIFEST: Kind = Object(&[
     Field::optional("configuration_schema", CONFIGURATION),
     Field::optional("capabilities", List(&With(&Free, check_capability))),
 ]);
+
+/// The keys of a manifest and of all that is in it.
+pub(super) fn keys() -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    [&MANIFEST, &LLM_PROVIDERS, &TOOL_PROVIDERS].into_iter().for_each(|kind| kind.add_keys(&mut keys));
+    keys
+}
 
 const TEXTS: Kind = List(&Text(&[]));
 
@@ -142,7 +149,7 @@ fn check_default(field: &mut Value, path: &str, checker: &mut Checker<'_>) {
     }
 }
 
-/// What a capability must be is told by its type.
+/// The type of a capability tells what it must be.
 fn check_capability(capability: &mut Value, path: &str, checker: &mut Checker<'_>) {
     match capability["type"].as_str() {
         Some(LLM_PROVIDER) => checker.check(capability, path, &LLM_PROVIDERS),
@@ -218,20 +225,20 @@ pub(super) const NAME: Rule = Rule {
     broken: "is invalid. Use 1 to 100 characters.",
 };
 
-/// What is part of lines for people.
+/// A text of a bounded length.
 pub(super) const SHORT: Rule =
     Rule { holds: |text| text.chars().count() <= MAX_NAME, broken: "is too long. Use at most 100 characters." };
 
-/// What is shown on a line of its own, in a terminal or a page.
+/// A text that is shown on one line, in a terminal or on a page.
 pub(super) const PRINTABLE: Rule = Rule {
     holds: |text| !text.contains(char::is_control),
     broken: "is invalid. It must not contain control characters.",
 };
 
-/// What must be there, whatever it is.
+/// A text that says something.
 const NOT_EMPTY: Rule = Rule { holds: |text| !text.is_empty(), broken: "is invalid. It must not be empty." };
 
-/// What a process is started with: Linux ends such a text at its first NUL.
+/// A text that a process is started with: Linux ends it at its first NUL.
 pub(super) const NO_NUL: Rule =
     Rule { holds: |text| !text.contains('\0'), broken: "is invalid. It must not contain a NUL character." };
 
