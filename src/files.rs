@@ -26,7 +26,7 @@ pub const MAX_TEXT: u64 = 4 * 1024 * 1024;
 /// Without NONBLOCK the opening of a named pipe waits for its writer.
 const PLAIN: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
-/// What a shell puts in place of a file: whoever names one has something to say. And the file that is always empty.
+/// Paths that are read although no file is there: what a shell puts in place of one, and what is always empty.
 const STREAMS: [&str; 4] = ["/dev/fd/", "/proc/self/fd/", "/dev/stdin", "/dev/null"];
 
 /// Reads a file that an operator named.
@@ -119,7 +119,7 @@ pub fn create_at(folder: impl AsFd, name: &str, mode: u32) -> io::Result<File> {
     Ok(openat(folder, name, flags, Mode::from_raw_mode(mode))?.into())
 }
 
-/// Removes a file; one that is not there is fine.
+/// Removes a file. It is no error if there is none.
 pub fn remove_at(folder: impl AsFd, name: impl Arg) -> io::Result<()> {
     match unlinkat(folder, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

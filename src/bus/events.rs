@@ -33,9 +33,9 @@ const LOSS_REPORT: Duration = Duration::from_secs(1);
 /// What came of a publication.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Published {
-    /// Connected plugins that consume the event.
+    /// How many connected plugins consume the event.
     pub matched: u32,
-    /// Those that had room for it.
+    /// How many of these had room for it.
     pub accepted: u32,
 }
 
@@ -70,7 +70,8 @@ impl Events {
     /// Hands an event to every connected plugin whose manifest consumes it.
     ///
     /// # Errors
-    /// `INVALID_ARGUMENT` for a name that no manifest may consume or a payload that is not the event's, `TOO_LARGE` for a payload that no plugin could take.
+    /// `INVALID_ARGUMENT` for a name that no manifest may consume or a payload that is not the event's, `TOO_LARGE` for a
+    /// payload that no plugin could take.
     pub fn publish(&self, name: &str, payload: Payload) -> Result<Published> {
         if !self.catalog.has(name) {
             return Err(Error::field("name", format!("{:?} is not the name of an event", shorten(name, 128))));
@@ -91,7 +92,7 @@ impl Events {
     }
 }
 
-/// One that is being stopped consumes nothing any more, though its connection may live on for a while (CONTRACT 8.7).
+/// A plugin that is being stopped consumes nothing any more, though its connection may live on for a while (CONTRACT 8.7).
 fn consumes(plugin: &Plugin, name: &str) -> bool {
     plugin.reported.state != State::Stopping
         && plugin.desired.manifest.events_consumed.iter().any(|consumed| consumed == name)

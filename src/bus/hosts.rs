@@ -60,7 +60,7 @@ impl Bridge {
         Self { projection, hosts }
     }
 
-    /// Who calls, and with what.
+    /// Reads which plugin calls, and its parameters.
     ///
     /// # Errors
     /// The plugin is deleted, or no application could read the parameters.
@@ -120,7 +120,7 @@ const MAX_PARAMS: usize = json::MAX_MESSAGE / 2;
 /// Most bytes of params, as they take on the wire, in the calls that wait for one application to read them.
 const MAX_QUEUED: usize = 16 << 20;
 
-/// Serves every method that nobody else does.
+/// The name under which an application serves every method that no other one names.
 const ANY: &str = "*";
 
 /// Names one serving application while plugd runs.
@@ -250,7 +250,7 @@ impl Hosts {
 }
 
 impl Inner {
-    /// Those that name the method come before those that serve any; equals take turns.
+    /// Applications that name the method come before those that serve any. Several of one kind take turns.
     fn choose(&mut self, method: &str) -> Option<usize> {
         let named = self.serving_as(method);
         let (name, able) = if named.is_empty() { (ANY, self.serving_as(ANY)) } else { (method, named) };

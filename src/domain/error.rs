@@ -38,24 +38,24 @@ reasons! {
     InvalidConfiguration => "INVALID_CONFIGURATION", InvalidArgument, "Send each field with the type that its schema says.";
     ManifestIdMismatch => "MANIFEST_ID_MISMATCH", InvalidArgument, "Install the package as a plugin of its own, or upload one with the same manifest id.";
     FetchFailed => "FETCH_FAILED", InvalidArgument, "Check the address, or download the package yourself and upload it.";
-    TooLarge => "TOO_LARGE", ResourceExhausted, "Send less: a package may have 50 MiB.";
-    TooManyTokens => "TOO_MANY_TOKENS", ResourceExhausted, "Revoke tokens that nobody uses, and give new ones a time after which they expire.";
+    TooLarge => "TOO_LARGE", ResourceExhausted, "Send less; a package may have 50 MiB at most.";
+    TooManyTokens => "TOO_MANY_TOKENS", ResourceExhausted, "Revoke tokens that are not used, and let new ones expire.";
     ExternalPlugin => "EXTERNAL_PLUGIN", FailedPrecondition, "External plugins are run by somebody else; start or stop them there.";
     SupervisedPlugin => "SUPERVISED_PLUGIN", FailedPrecondition, "Only external plugins have this; update the package instead.";
-    PluginFailed => "PLUGIN_FAILED", FailedPrecondition, "Fix what the message and the plugin's logs tell of; then update the package, or activate the same one again.";
+    PluginFailed => "PLUGIN_FAILED", FailedPrecondition, "Read the message and the plugin's logs, then update the package, or activate the same one again.";
     PluginNotConnected => "PLUGIN_NOT_CONNECTED", FailedPrecondition, "Activate the plugin and wait until it is active.";
     ConfigurationRejected => "CONFIGURATION_REJECTED", FailedPrecondition, "Read the plugin's logs for why it refused the configuration.";
     PluginCallFailed => "PLUGIN_CALL_FAILED", FailedPrecondition, "Read the plugin's answer and its logs.";
     PluginCallTimedOut => "PLUGIN_CALL_TIMED_OUT", DeadlineExceeded, "Try again, or give the call more time.";
     Superseded => "SUPERSEDED", Aborted, "Read the plugin to see what is desired now; call again if you still want something else.";
     RequestIdReused => "REQUEST_ID_REUSED", AlreadyExists, "Give each request a request_id of its own, for example a random UUID.";
-    BeingDeleted => "BEING_DELETED", Aborted, "The plugin will be gone in a moment; nothing is left to do.";
+    BeingDeleted => "BEING_DELETED", Aborted, "Nothing is left to do: the plugin will be gone in a moment.";
     GenerationConflict => "GENERATION_CONFLICT", Aborted, "Read the plugin, and apply your change to what is desired of it now.";
     NotSettled => "NOT_SETTLED", DeadlineExceeded, "The transition goes on; read or watch the plugin to see it end.";
     DeadlineExceeded => "DEADLINE_EXCEEDED", DeadlineExceeded, "What was asked for may still happen: read the plugin to see. Give the call more time.";
-    RevisionCompacted => "REVISION_COMPACTED", OutOfRange, "Watch anew from a snapshot.";
-    RevisionUnknown => "REVISION_UNKNOWN", OutOfRange, "Watch anew from a snapshot.";
-    EpochUnknown => "EPOCH_UNKNOWN", OutOfRange, "The store is a new one; watch anew from a snapshot.";
+    RevisionCompacted => "REVISION_COMPACTED", OutOfRange, "Start a new watch without a cursor.";
+    RevisionUnknown => "REVISION_UNKNOWN", OutOfRange, "Start a new watch without a cursor.";
+    EpochUnknown => "EPOCH_UNKNOWN", OutOfRange, "The cursor is of another store; start a new watch without a cursor.";
     MaxAgeReached => "MAX_AGE_REACHED", Unavailable, "Resume with the last cursor.";
     Draining => "DRAINING", Unavailable, "Connect again in a moment and resume.";
     TooBusy => "TOO_BUSY", Unavailable, "Try again in a moment.";
@@ -65,7 +65,7 @@ reasons! {
     PermissionDenied => "PERMISSION_DENIED", PermissionDenied, "Use a token with the role that this needs.";
     PluginsDisabled => "PLUGINS_DISABLED", PermissionDenied, "Have the operator start plugd with --runtime-provider local.";
     LastAdminToken => "LAST_ADMIN_TOKEN", FailedPrecondition, "Create another administrator's token first.";
-    Internal => "INTERNAL", Internal, "Read plugd's log, and report it.";
+    Internal => "INTERNAL", Internal, "Report it, with what plugd's log says of it.";
 }
 
 /// The kind of an error, in the words of gRPC's codes. `grpc::status` maps it to a code.

@@ -58,7 +58,7 @@ impl Plugin {
         self.desired.is_proven(&self.reported)
     }
 
-    /// Whether the plugin was in its start when plugd died. A plugd that stops leaves no such record, nor is one left of a plugin
+    /// Whether plugd died while it started the plugin. A plugd that was stopped leaves no such record, and neither does a plugin
     /// that had connected, had failed, or waited for its next try.
     pub fn was_in_its_start(&self) -> bool {
         let is_starting = matches!(self.reported.state, State::Starting | State::Connecting);
@@ -143,7 +143,7 @@ pub struct Reported {
     pub observed_generation: u64,
     /// What went wrong; none when nothing did.
     pub failure: Option<Failure>,
-    /// The state that a plugin left that is stopping now.
+    /// The state that the plugin left, while it is stopping.
     pub stopping_from: Option<State>,
     /// Restarts since it was last stable, the one under way included. Survives a restart of plugd.
     pub restarts: u32,
@@ -164,7 +164,7 @@ pub struct Reported {
     pub proven_package: Option<Digest>,
     /// The package that failed last and has not been stable since.
     pub failed_package: Option<Digest>,
-    /// Counts the reports of this plugin. Whoever saw one with a number waits for a record with at least that.
+    /// Counts the reports of this plugin. A reader that has seen a number waits for a record with at least that one.
     pub serial: u64,
 }
 

@@ -67,7 +67,7 @@ pub enum RunEvent {
         pids: Vec<u32>,
     },
     Connected,
-    /// Its connection ended. Comes exactly once for each, and last.
+    /// Its connection ended. This is the last event of each connection.
     Disconnected {
         /// For a person.
         reason: String,
@@ -78,7 +78,7 @@ pub enum RunEvent {
     PongMissed,
     /// It answered a ping, or spoke again after it had missed one.
     PongReceived,
-    /// It broke the protocol. Comes seldom, whatever the plugin does.
+    /// It broke the protocol. This is reported seldom, however often the plugin does it.
     ProtocolBroken {
         /// How often since the last such event.
         count: u64,

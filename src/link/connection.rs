@@ -164,7 +164,7 @@ impl Connection {
         }
         match attachment.liveness.tick(Instant::now(), self.session.busy_until()) {
             Step::Ping => {
-                // One that can't even be queued is missed like one that is not answered.
+                // A ping that can't be queued counts as missed, like one that is not answered.
                 let _ = self.session.send_ping(self.options.ping_timeout);
             }
             Step::Miss => (attachment.events)(RunEvent::PongMissed),
@@ -214,7 +214,7 @@ struct Attachment {
     end: Option<End>,
 }
 
-/// On drop, so that it is reported exactly once even if this task panics or is dropped.
+/// Reports the end on drop, so that it is reported exactly once even if this task panics or is dropped.
 impl Drop for Attachment {
     fn drop(&mut self) {
         let end = self.end.take().unwrap_or_else(|| End::Lost("the connection was dropped".into()));

@@ -13,7 +13,7 @@ pub(super) enum Inbound {
     Request(Request),
     /// The plugin answers a call of the host.
     Response(Response),
-    /// Nothing of the two.
+    /// Neither of the two.
     Malformed(Malformed),
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Response {
 #[derive(Debug, PartialEq)]
 pub(super) struct Malformed {
     pub(super) problem: String,
-    /// Who waits for an answer, if that can be told. What has no id gets none: the SDKs could not place it.
+    /// The request that waits for an answer, if that can be told. One without an id gets none: the SDKs could not match it.
     pub(super) reply_to: Option<RequestId>,
 }
 
@@ -66,7 +66,7 @@ pub(super) fn read(text: &str) -> Inbound {
     }
 }
 
-/// What can be read of a frame that can't be read as a whole: whom it answers, or who asks.
+/// The parts of an unreadable frame that say which call it answers, or which request it is.
 #[derive(Deserialize)]
 struct Outermost {
     #[serde(default)]
@@ -122,7 +122,7 @@ fn read_result(result: Value) -> Result<Map<String, Value>, CallError> {
     }
 }
 
-/// Lenient: what says that it failed has failed, however it says so.
+/// Reads an error of any shape: an answer that has one is a failure.
 fn read_error(error: Value) -> RpcError {
     let code = error["code"].as_i64().unwrap_or(RpcError::FAILED);
     let message = match &error["message"] {

@@ -25,7 +25,7 @@ const BUFFER: usize = 16 << 10;
 /// pings. Beyond that only the newest ping is answered (RFC 6455, 5.5.3).
 const MAX_WRITE_BUFFER: usize = 2 * MAX_OUTBOUND;
 
-/// Any method: 405 has to be said by us, for HEAD too.
+/// Takes any method, to answer all but GET with 405, HEAD too.
 pub(super) fn router(route: Route) -> Router {
     Router::new().route("/rpc", any(upgrade)).with_state(route)
 }
@@ -101,7 +101,7 @@ fn is_key(key: &str) -> bool {
     STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }
 
-/// A page of another site must not talk to a plugin's endpoint; what is no browser sends no `Origin`.
+/// A page of another site must not talk to a plugin's endpoint. Programs other than browsers send no `Origin`.
 fn is_foreign(headers: &HeaderMap) -> bool {
     headers.contains_key(ORIGIN) && !is_own_origin(header(headers, &ORIGIN), header(headers, &HOST))
 }

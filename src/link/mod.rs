@@ -137,7 +137,7 @@ impl fmt::Debug for Authenticated {
 pub struct Attached {
     /// Where to report what happens on it.
     pub events: SessionEvents,
-    /// Who answers the plugin's calls.
+    /// Answers the plugin's calls.
     pub host: Arc<dyn Host>,
     /// Whose calls they are.
     pub caller: PluginId,

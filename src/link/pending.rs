@@ -31,9 +31,9 @@ pub(super) struct Pending(Mutex<Table>);
 #[derive(Default)]
 struct Table {
     entries: HashMap<String, Entry>,
-    /// Sent, and given up before an answer came.
+    /// Calls that were sent, and given up before an answer came.
     given_up: VecDeque<String>,
-    /// Until when the plugin may be at calls whose callers have gone.
+    /// Until when the plugin may still work on calls that nobody waits for.
     abandoned_until: Option<Instant>,
     is_closed: bool,
 }

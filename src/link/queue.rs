@@ -75,7 +75,7 @@ impl Writer {
         }
     }
 
-    /// Comes after what has been written in part, before all that waits.
+    /// Sends the close frame: after a message that was written in part, before all that waits.
     async fn close(&mut self, why: CloseReason) -> WriteEnd {
         let (code, text) = why.frame();
         let frame = CloseFrame { code, reason: text.into() };

@@ -1,4 +1,4 @@
-//! Answers a plugin's calls, side by side: one that takes long holds up no other (CONTRACT 11.3, 11.4).
+//! Answers a plugin's calls, side by side: a call that takes long holds up no other (CONTRACT 11.3, 11.4).
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -20,7 +20,7 @@ use crate::domain::{PluginId, RunId};
 /// Calls of one plugin that run, or wait for the attach, at once.
 pub(super) const MAX_SERVED: usize = 64;
 
-/// Bytes of memory that the calls of one plugin at once may take, about. One that takes more is served alone.
+/// About how many bytes of memory the running calls of one plugin may take. A call that takes more is served alone.
 pub(super) const MAX_SERVED_BYTES: usize = 64 << 20;
 
 /// Whose calls they are: the plugin, and its run.
@@ -35,7 +35,7 @@ struct Admitted {
 /// The calls of one connection. Dropping it aborts them.
 pub(super) struct Serving {
     session: Session,
-    /// Nobody until the connection is attached; the calls wait.
+    /// None until the connection is attached; calls wait until then.
     host: Option<(Arc<dyn Host>, From)>,
     waiting: Vec<Admitted>,
     running: JoinSet<()>,
@@ -81,7 +81,7 @@ impl Serving {
         }
     }
 
-    /// Answers with an error if there is room for it: who neither reads nor stops asking can't be told.
+    /// Answers with an error if there is room for it. A plugin that neither reads nor stops asking is not told.
     pub(super) fn refuse(&self, id: &RequestId, error: &RpcError) {
         if !self.session.try_answer(envelope::failure(id, error)) {
             debug!(session = self.session.id(), %error, "no room to refuse a plugin's call");

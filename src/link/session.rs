@@ -98,7 +98,7 @@ impl Session {
         limit: Duration,
     ) -> Result<Map<String, Value>, CallError> {
         let (id, answer) = self.0.pending.open(method, Instant::now() + limit)?;
-        // A call that can't be sent keeps nobody busy, so only one that was sent is abandoned.
+        // A call that was not sent does not keep the plugin busy, so only a call that was sent is abandoned.
         self.send(&id, envelope::request(&id, method, params))?;
         let _abandon = AbandonOnDrop { pending: &self.0.pending, id: &id };
         match timeout(limit, answer).await {
@@ -161,7 +161,7 @@ impl Session {
     /// know which of its calls were not answered.
     pub(super) async fn answer(&self, message: String) {
         let bytes = message.len();
-        // Nobody is left to be told if the connection has ended.
+        // If the connection has ended there is nobody to tell.
         if self.0.queue.send(message, bytes).await == Err(NotQueued::Full) {
             self.close(CloseReason::Unread);
         }

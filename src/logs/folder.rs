@@ -87,7 +87,7 @@ impl Folder {
         Ok(renameat(&self.0, from, &self.0, to)?)
     }
 
-    /// Removes a file; one that is not there is fine.
+    /// Removes a file. It is no error if there is none.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         files::remove_at(&self.0, name)
     }

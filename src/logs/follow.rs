@@ -195,13 +195,13 @@ struct Merged {
     logs: Logs,
     query: Query,
     reads: Arc<Semaphore>,
-    /// None if only those plugins are wanted that were there from the beginning.
+    /// None if the stream has only the plugins that were there when it began.
     now: Option<Now>,
     /// Changes when a plugin prints that never did before.
     appeared: watch::Receiver<usize>,
     streams: SelectAll<BoxStream<'static, (PluginId, io::Result<LogBatch>)>>,
     known: HashSet<PluginId>,
-    /// Those that are too many, of which that is still to be said.
+    /// The plugins that are too many, of which that is still to be said.
     refused: Vec<PluginId>,
 }
 

@@ -131,7 +131,7 @@ impl Layout {
         self.segments.last().filter(|segment| segment.is_current())
     }
 
-    /// The file to read next from this position; one that starts later when what was there is no longer kept.
+    /// The file to read next from this position: a later one if the file that had it is no longer kept.
     pub(super) fn at(&self, position: u64) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.end > position)
     }

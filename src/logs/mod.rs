@@ -145,8 +145,8 @@ impl Logs {
         self.inner.captures.spawn(capture::capture(self.output(source.plugin), source, pipes));
     }
 
-    /// Writes a line of plugd's own between those of a plugin, as if printed to stderr, in the background. Rare: whoever
-    /// calls sees to that.
+    /// Writes a line of plugd's own between those of a plugin, as if printed to stderr, in the background. It must
+    /// not be called often.
     ///
     /// # Panics
     /// Outside of a tokio runtime.

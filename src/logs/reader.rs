@@ -32,16 +32,16 @@ const MIN_SEARCHED: u64 = 64 * 1024 * 1024;
 /// Which lines are wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Those that came at this time or later.
+    /// Lines that came at this time or later.
     pub since: Option<Timestamp>,
-    /// Those that were printed there; of both if none is given.
+    /// Lines of this stream; of both if none is given.
     pub stream: Option<Stream>,
-    /// Those of this run.
+    /// Lines of this run.
     pub run: Option<RunId>,
 }
 
 impl Filter {
-    /// Of a line that another program wrote neither time nor stream are known.
+    /// A line that another program wrote has neither time nor stream, so it passes no filter for these.
     fn takes(&self, record: &Record<'_>, run: Option<RunId>) -> bool {
         self.since.is_none_or(|since| record.time.is_some_and(|time| time >= since))
             && (self.stream.is_none() || self.stream == record.stream)
@@ -174,7 +174,7 @@ impl Search<'_> {
         while end > segment.start {
             let start = end.saturating_sub(BLOCK).max(segment.start);
             let Some(bytes) = read_range(output, segment, start..end)? else { return Ok(false) };
-            // The first record of a block may begin before it. One that fills the block is none of plugd's.
+            // The first record of a block may begin before the block. No record of plugd's fills a whole block.
             let cut = bytes[..bytes.len() - 1].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
             let whole = if start == segment.start { 0 } else { cut };
             if self.block(&bytes[whole..], (start + whole as u64, segment.run)) {

@@ -165,7 +165,7 @@ impl Output {
     }
 }
 
-/// The only one who changes a plugin's log files.
+/// Changes a plugin's log files; nothing else of plugd does.
 struct Writer {
     plugin: PathBuf,
     options: Options,
@@ -313,7 +313,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Somebody removed or emptied the current file: what was in it is lost, and a new one follows.
+    /// Forgets the current file where somebody removed or emptied it: what was in it is lost, and a new one follows.
     fn forget_damaged(&mut self) -> io::Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let metadata = file.metadata()?;

@@ -56,7 +56,7 @@ enum Why {
     Error,
 }
 
-/// The session that the answer names: the one that was asked for if it is one, else a new one.
+/// The session that the answer names: what the plugin asked for if that is an xid, else a new one.
 pub(super) fn session(params: &Map<String, Value>) -> String {
     let asked = params.get("session_id").and_then(Value::as_str).filter(|text| is_xid(text));
     asked.map_or_else(|| xid::new().to_string(), str::to_owned)

@@ -8,7 +8,7 @@ use super::{Effect, Lifecycle, MAX_DEATHS_AT_START, Moment, Phase, Then};
 use crate::domain::{Desired, Failure, Mode, Stage};
 
 impl Lifecycle {
-    /// Compares what is desired with what was acted upon last: whatever lies between the two, and whoever saw it.
+    /// Compares what is desired with what was acted upon last, so that also changes take effect that no lifecycle saw.
     pub(super) fn desired_changed(&mut self, moment: Moment, new: Arc<Desired>) {
         let is_observed = self.reported.observed_generation == new.generation;
         self.reported.observed_generation = new.generation;
@@ -34,7 +34,8 @@ impl Lifecycle {
         self.configure(old, new);
     }
 
-    /// The manifest, the token or a connection that has to be made anew; or a deletion that the store did not take.
+    /// An external plugin connects again where its manifest or its token changed, where a restart was asked for, and where its
+    /// deletion could not be stored.
     fn follow_external(&mut self, moment: Moment, old: Option<&Desired>, new: &Desired) {
         let has_same_access = |old: &Desired| {
             old.token_epoch == new.token_epoch
@@ -48,14 +49,14 @@ impl Lifecycle {
         self.configure(old, new);
     }
 
-    /// One that connects asks for its configuration itself.
+    /// Only an active plugin is given its configuration: a plugin that connects asks for it.
     fn configure(&mut self, old: &Desired, new: &Desired) {
         if old.configuration_revision != new.configuration_revision && matches!(self.phase, Phase::Active { .. }) {
             self.effects.push(Effect::Configure);
         }
     }
 
-    /// plugd was here before, and may have died of this plugin.
+    /// Starts the plugin after a restart of plugd, unless plugd died too often while it was started.
     fn launch_unless_deadly(&mut self, moment: Moment) {
         let deaths = &mut self.reported.deaths_at_start;
         match *deaths {
@@ -84,7 +85,7 @@ impl Lifecycle {
 
     fn deactivate(&mut self, now: Timestamp) {
         match &mut self.phase {
-            // Inactive too: one that awaits its turn at the start of plugd is said to be starting.
+            // Also an inactive plugin: its record says that it is starting where it waits for its turn after a start of plugd.
             Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => self.rest(now),
             Phase::Stopping { then } | Phase::Error { survivors: Some(then) } => follow_with(then, Then::Disable),
             Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. } => self.stop(now, Then::Disable),

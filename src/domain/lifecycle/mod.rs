@@ -18,12 +18,12 @@ use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, Stage, Stat
 /// Deaths of plugd during the start of a plugin, one after the other, after which it is not started again by itself.
 ///
 /// Counted are only those at which the plugin was starting or connecting, so that a `kill -9` or a power cut counts
-/// against none that ran. All that start together are in their start together: so whoever was there twice is tried alone
-/// (`supervisor::actor`), and the third death finds one of them. Connecting, a request to start it, and another package
+/// against none that ran. Plugins that start together are counted together, so a plugin that was counted twice is started
+/// alone (`supervisor::actor`): a third death can only be its own. Connecting, a request to start it, and another package
 /// begin the count afresh.
 pub const MAX_DEATHS_AT_START: u32 = 3;
 
-/// How long it takes until going back is tried again that could not be stored.
+/// Time until going back is tried again where it could not be stored.
 const GO_BACK_AGAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ pub struct Lifecycle {
     /// What it acted upon last; nothing before the first time.
     desired: Option<Arc<Desired>>,
     phase: Phase,
-    /// plugd died in its start.
+    /// plugd died while it started the plugin.
     was_in_its_start: bool,
     run: RunId,
     /// Why plugd ended the connection, until the plugin has another one or its run is over.
@@ -157,7 +157,7 @@ impl Lifecycle {
         self.effects.push(Effect::Arm(timer, after));
     }
 
-    /// A new run, with the count of restarts as it is.
+    /// Begins a new run and keeps the count of restarts.
     fn launch(&mut self, moment: Moment) {
         self.run = moment.fresh;
         self.reported.run = Some(self.run);
@@ -167,7 +167,7 @@ impl Lifecycle {
         self.effects.push(Effect::SpawnProcess);
     }
 
-    /// A new run, with nothing counted of the earlier ones.
+    /// Begins a new run and counts restarts from zero.
     fn launch_afresh(&mut self, moment: Moment) {
         self.reported.restarts = 0;
         self.reported.deaths_at_start = 0;
@@ -183,7 +183,7 @@ impl Lifecycle {
         self.enter(now, Phase::Inactive);
     }
 
-    /// An external plugin waits for whoever runs it.
+    /// Waits for an external plugin, which plugd does not start.
     fn await_connection(&mut self, moment: Moment) {
         self.run = moment.fresh;
         self.forget_run();

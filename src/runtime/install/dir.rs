@@ -210,7 +210,7 @@ impl Dir {
     }
 }
 
-/// Opens a folder, and nothing but a folder; one that its owner closed is opened up.
+/// Opens a folder, and nothing but a folder. Permissions that its owner has taken away are given back.
 pub(super) fn open_folder(from: impl AsFd, name: impl Arg + Copy) -> Result<OwnedFd, Errno> {
     let open = || openat(&from, name, FOLDER, Mode::empty());
     let folder = match open() {

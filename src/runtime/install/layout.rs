@@ -154,7 +154,7 @@ impl Layout {
         self.install.sync()
     }
 
-    /// The plan that there is. One that somebody spoiled may be half carried out: then the package is to be laid anew.
+    /// Reads the plan, if there is one. A spoiled one may be half carried out: then the package is to be laid out again.
     fn plan(&self) -> Result<Option<Plan>> {
         let path = self.staging.plan();
         if !path.try_exists().map_err(|error| InstallError::disk("read", &path, &error))? {
@@ -217,7 +217,7 @@ pub(super) struct MarkedFile {
 }
 
 impl Marker {
-    /// The marker of this install directory. One that the plugin spoiled counts as none.
+    /// Reads the marker of this install directory. One that the plugin has spoiled counts as none.
     pub(super) fn read(install: &Dir) -> io::Result<Option<Self>> {
         let own = install.child(OWN_DIR)?;
         let Some(bytes) = own.map(|dir| dir.read(MARKER, MAX_MARKER)).transpose()?.flatten() else { return Ok(None) };

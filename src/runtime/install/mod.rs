@@ -160,7 +160,7 @@ pub(crate) enum InstallError {
     /// The disk is at fault: `cannot write lib/x: No space left on device`.
     #[error("{0}")]
     Disk(String),
-    /// Nobody wants the result any more.
+    /// The result is not wanted any more.
     #[error("the start was cancelled")]
     Cancelled,
 }

@@ -143,7 +143,7 @@ impl Removal {
         matches!(removed, Err(Errno::NOTEMPTY | Errno::EXIST))
     }
 
-    /// Moves a folder to the top. One that can't be moved (the top may hold no more, or they are in different layers)
+    /// Moves a folder to the top. A folder that can't be moved (the top may hold no more, or they are in different layers)
     /// is emptied where it is.
     fn lift(&self, from: &OwnedFd, name: &CStr) -> Result<Full, Errno> {
         let descriptor = open_folder(from, name)?;
