@@ -32,9 +32,6 @@ pub(super) const FOLDER: OFlags =
 /// What the owner of a folder needs in order to change what is in it.
 const CHANGEABLE: Mode = Mode::RWXU;
 
-/// Names tried for what is in a package's way before it gets one that nobody could read or guess.
-pub(super) const MAX_ASIDE: u32 = 1000;
-
 pub(super) type Owner = Option<(u32, u32)>;
 
 #[derive(Debug)]
@@ -168,7 +165,8 @@ impl Dir {
         }
     }
 
-    /// Renames what has this name to `<name>.saved`, so that nothing the plugin wrote is lost. A link is deleted.
+    /// Renames what has this name to `<name>.saved`, or to a name of its own where that one is taken or too long, so that
+    /// nothing that the plugin wrote is lost. A link is deleted.
     fn set_aside(&self, name: &str) -> io::Result<()> {
         match self.stat(name)? {
             None => return Ok(()),
@@ -176,15 +174,11 @@ impl Dir {
             Some(_) => {}
         }
         let dir = self.changeable()?;
-        for number in 0..MAX_ASIDE {
-            let aside = if number == 0 { format!("{name}.saved") } else { format!("{name}.saved.{number}") };
-            match renameat_with(dir, name, dir, aside, RenameFlags::NOREPLACE) {
-                Err(Errno::EXIST) => {}
-                Err(Errno::NAMETOOLONG) => break,
-                done => return Ok(done?),
-            }
+        let rename = |aside: String| renameat_with(dir, name, dir, aside, RenameFlags::NOREPLACE);
+        match rename(format!("{name}.saved")) {
+            Err(Errno::EXIST | Errno::NAMETOOLONG) => Ok(rename(format!("saved-{}", xid::new()))?),
+            done => Ok(done?),
         }
-        Ok(renameat_with(dir, name, dir, format!("saved-{}", xid::new()), RenameFlags::NOREPLACE)?)
     }
 
     /// Its descriptor, for a change. A folder that the plugin made read-only is opened up; where that is refused and

@@ -11,7 +11,6 @@ mod removal;
 mod tests;
 
 use std::{
-    collections::BTreeSet,
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -36,12 +35,10 @@ const TRASH: &str = ".trash";
 
 /// Bytes copied at a time.
 const CHUNK: usize = 64 * 1024;
-/// Mode of a file whose entry in the archive has none (CONTRACT 7).
-const DEFAULT_MODE: u32 = 0o644;
 
+/// The files of a package. Each path comes once, and none is a folder of another.
 pub trait PackageFiles: Send + Sync {
-    /// Hands every file to `sink`: its path inside the package, its permission bits (0 when the archive has none) and
-    /// its contents.
+    /// Hands every file to `sink`: its path inside the package, its permission bits and its contents.
     fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()>;
 
     /// Folders that it wants even where no file is in them.
@@ -242,8 +239,7 @@ impl Staging {
             (None, Ok(())) => {
                 let folders = package.folders();
                 let folders = folders.iter().map(|folder| inside(folder.trim_end_matches('/')));
-                let contents = Contents { digest, files, folders: folders.collect::<Result<_>>()? };
-                check_names(&contents).map(|()| contents)
+                Ok(Contents { digest, files, folders: folders.collect::<Result<_>>()? })
             }
         }
     }
@@ -254,7 +250,7 @@ impl Staging {
         let cannot = |error: io::Error| InstallError::disk("write", path.to_string(), &error);
         let mut file = create_new(&staged).map_err(cannot)?;
         let size = copy(contents, &mut file, cannot)?;
-        let mode = if mode & 0o777 == 0 { DEFAULT_MODE } else { mode & 0o777 };
+        let mode = mode & 0o777;
         give(&file, self.owner).map_err(cannot)?;
         file.set_permissions(Permissions::from_mode(mode)).map_err(cannot)?;
         file.sync_all().map_err(cannot)?;
@@ -299,16 +295,5 @@ fn unreadable(error: &io::Error) -> InstallError {
             InstallError::Package(error.to_string())
         }
         _ => InstallError::Disk(format!("cannot read the package: {}", words(error))),
-    }
-}
-
-/// Refuses a package that names a path twice, or both as a file and as a folder.
-fn check_names(contents: &Contents) -> Result<()> {
-    let above = contents.files.iter().flat_map(|file| file.path.ancestors());
-    let dirs: BTreeSet<Inside> = above.chain(contents.folders.iter().cloned()).collect();
-    let mut seen = BTreeSet::new();
-    match contents.files.iter().find(|file| dirs.contains(&file.path) || !seen.insert(&file.path)) {
-        Some(file) => Err(InstallError::Package(format!("it names {} twice", file.path))),
-        None => Ok(()),
     }
 }

