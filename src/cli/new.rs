@@ -1,7 +1,7 @@
 //! `plugd new`: the folder of a plugin that runs, and a test of its own.
 
 use std::{
-    env, fs,
+    env, fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -58,42 +58,43 @@ enum Language {
     None,
 }
 
-/// What a new plugin begins with.
+/// The files of a new plugin.
 struct Template {
-    /// Names and texts, beside the manifest.
+    /// The manifest, in which the id, the name and the author are put.
+    manifest: &'static str,
+    /// Names and texts of the other files.
     files: &'static [(&'static str, &'static str)],
-    command: &'static str,
-    args: &'static [&'static str],
     /// The file that says what the plugin does, and the command that tests it within its folder.
     next: Option<(&'static str, &'static str)>,
 }
 
-macro_rules! files {
-    ($folder:literal: $($name:literal),+) => {
-        &[$(($name, include_str!(concat!("../../examples/new/", $folder, "/", $name)))),+]
+macro_rules! example {
+    ($folder:literal, $name:literal) => {
+        include_str!(concat!("../../examples/new/", $folder, "/", $name))
     };
 }
 
-const PYTHON: Template = Template {
-    files: files!("python": "main.py", "plugd.py", "test_main.py"),
-    command: "python3",
-    args: &["main.py"],
-    next: Some(("main.py", "python3 -m unittest")),
-};
-const NODE: Template = Template {
-    files: files!("node": "main.js", "package.json", "plugd.js", "plugin.js", "plugin.test.js"),
-    command: "node",
-    // Before version 22 it has its WebSocket behind a flag; later ones take the flag too.
-    args: &["--experimental-websocket", "main.js"],
-    next: Some(("plugin.js", "node --test")),
-};
-const RUST: Template = Template {
-    files: files!("rust": ".gitignore", "Cargo.toml", "build.sh", "src/main.rs", "src/plugd.rs"),
-    command: "./plugin",
-    args: &[],
-    next: Some(("src/main.rs", "cargo test")),
-};
-const NONE: Template = Template { files: &[], command: "./plugin", args: &[], next: None };
+macro_rules! template {
+    ($folder:literal: $($name:literal),+; $main:literal, $test:literal) => {
+        Template {
+            manifest: example!($folder, "manifest.json"),
+            files: &[$(($name, example!($folder, $name))),+],
+            next: Some(($main, $test)),
+        }
+    };
+}
+
+const PYTHON: Template = template!("python": "main.py", "plugd.py", "test_main.py"; "main.py", "python3 -m unittest");
+const NODE: Template = template!(
+    "node": "main.js", "package.json", "plugd.js", "plugin.js", "plugin.test.js";
+    "plugin.js", "node --test"
+);
+const RUST: Template = template!(
+    "rust": ".gitignore", "Cargo.toml", "build.sh", "src/main.rs", "src/plugd.rs";
+    "src/main.rs", "cargo test"
+);
+const NONE: Template =
+    Template { manifest: r#"{"description": "", "version": "0.1.0", "command": "./plugin"}"#, files: &[], next: None };
 
 impl New {
     pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
@@ -134,21 +135,13 @@ impl New {
     fn manifest(&self, template: &Template) -> Result<Value, Failure> {
         let (id, name) = names(&self.dir)?;
         let author = self.author.clone().or_else(|| slug(&env::var("USER").ok()?));
-        let mut manifest = json!({
-            "id": id, "author": author.unwrap_or_else(|| "me".to_owned()), "name": name, "description": "",
-            "version": "0.1.0", "command": self.command.as_deref().unwrap_or(template.command),
-        });
-        let args: Vec<&str> = template.args.iter().copied().chain(self.args.iter().map(String::as_str)).collect();
-        if !args.is_empty() {
-            manifest["args"] = args.into();
-        }
-        if template.next.is_some() {
-            let description = "The word that comes first.";
-            let greeting = json!({
-                "type": "string", "id": "greeting", "label": "Greeting", "description": description, "default": "Hello",
-            });
-            manifest["events_consumed"] = json!(["EventThreadPublished"]);
-            manifest["configuration_schema"] = json!({"fields": [greeting]});
+        let mut manifest: Value = serde_json::from_str(template.manifest).map_err(io::Error::from)?;
+        manifest["id"] = id.into();
+        manifest["name"] = name.into();
+        manifest["author"] = author.unwrap_or_else(|| "me".to_owned()).into();
+        if let Some(command) = &self.command {
+            manifest["command"] = command.as_str().into();
+            manifest["args"] = self.args.clone().into();
         }
         if let Err(error) = Manifest::from_value(manifest.clone(), &EventCatalog::any()) {
             return Err(Failure::from(error).hint("name a folder with fewer letters, or an --author like jane-doe"));
