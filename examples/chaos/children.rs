@@ -20,7 +20,7 @@ const OUTSTAY: Duration = Duration::from_secs(300);
 /// Starts this program once more, as a child that shares stdout and stays.
 ///
 /// # Errors
-/// It cannot be started.
+/// The child cannot be started.
 pub(crate) fn spawn(is_new_session: bool) -> anyhow::Result<()> {
     let mut child = Command::new(env::current_exe()?);
     child.arg("linger").stdin(Stdio::null());

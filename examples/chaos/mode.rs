@@ -30,7 +30,7 @@ pub(crate) enum Mode {
     Grandchild,
     /// The same, in a session of its own.
     OrphanSetsid,
-    /// What the child does: stays.
+    /// The child stays.
     #[command(hide = true)]
     Linger {
         #[arg(long)]

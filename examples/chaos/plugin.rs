@@ -17,7 +17,7 @@ pub(crate) struct Tame {
     errand: Option<Errand>,
 }
 
-/// What to send once connected.
+/// The messages to send once connected.
 enum Errand {
     BigFrame(usize),
     Ask(String),

@@ -14,7 +14,7 @@ pub(crate) fn fields(value: Value) -> Fields {
     if let Value::Object(fields) = value { fields } else { Fields::new() }
 }
 
-/// What the host asks.
+/// A call of the host's.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) id: String,
@@ -37,7 +37,7 @@ impl Failure {
     }
 }
 
-/// What comes from the host.
+/// A message of the host's.
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Request(Request),
@@ -57,7 +57,7 @@ impl Incoming {
     /// Reads a message: a top-level `method` makes it a request.
     ///
     /// # Errors
-    /// It is not JSON, or not an envelope.
+    /// The message is not JSON, or not an envelope.
     pub(crate) fn parse(text: &str) -> Result<Self, serde_json::Error> {
         let Envelope { id, method, params, result, error } = serde_json::from_str(text)?;
         Ok(match method {

@@ -28,7 +28,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// JSON-RPC code for a call that got no answer because the connection was lost.
 const DISCONNECTED: i64 = -32000;
 
-/// What a plugin does.
+/// The plugin's part.
 pub(crate) trait Plugin: Send + Sync + 'static {
     /// A connection is there. Runs beside the requests, and ends with the connection at the latest.
     fn connected(&self, host: Host) -> impl Future<Output = ()> + Send;
@@ -61,14 +61,14 @@ enum Outgoing {
     Answer(String),
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
     /// This plugin was told to stop.
     Stopped,
     /// The host closed it.
     Closed { code: CloseCode, reason: String },
-    /// It broke.
+    /// The connection broke.
     Lost(Option<Error>),
 }
 
@@ -133,7 +133,7 @@ impl<P: Plugin> Session<P> {
         match Incoming::parse(text) {
             Ok(Incoming::Request(request)) => self.answer(request),
             Ok(Incoming::Response { id, outcome }) => match self.calls.remove(&id) {
-                // Whoever called may have stopped waiting.
+                // The caller may have stopped waiting.
                 Some(reply) => drop(reply.send(outcome)),
                 None => log(format_args!("an answer to nothing: {id}")),
             },

@@ -17,7 +17,7 @@ pub mod v1 {
 }
 
 impl v1::Plugin {
-    /// What went wrong with it, in words; empty when nothing did.
+    /// The failure of the plugin in words; empty if it has none.
     #[must_use]
     pub fn message(&self) -> &str {
         self.status.as_ref().map_or("", v1::PluginStatus::message)
@@ -25,7 +25,7 @@ impl v1::Plugin {
 }
 
 impl v1::PluginStatus {
-    /// What went wrong, in words; empty when nothing did.
+    /// The failure in words; empty if there is none.
     #[must_use]
     pub fn message(&self) -> &str {
         self.failure.as_ref().map_or("", |failure| &failure.message)

@@ -35,7 +35,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that may wait to be sent.
 const OUTBOX: usize = 16;
 
-/// What a plugin does. Its methods run side by side.
+/// The plugin's part, whose methods run side by side.
 pub(crate) trait Plugin: Send + Sync + 'static {
     /// The connection is there.
     fn connected(&self, host: Host) -> impl Future<Output = Result<(), Failure>> + Send;
@@ -131,7 +131,7 @@ pub(crate) async fn run(plugin: impl Plugin) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 fn explain(error: tungstenite::Error) -> String {
     match error {
         tungstenite::Error::Http(answer) if answer.status() == tungstenite::http::StatusCode::UNAUTHORIZED => {
@@ -171,7 +171,7 @@ impl<P: Plugin> Session<P> {
         } else if let Some(answer) = message["id"].as_str().and_then(|id| self.calls.remove(id)) {
             let failure = message["error"]["message"].as_str().map(Failure::new);
             let outcome = failure.map_or_else(|| Ok(message["result"].clone()), Err);
-            // Whoever called may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = answer.send(outcome);
         }
     }
