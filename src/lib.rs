@@ -29,7 +29,7 @@
 //!   store, and each actor starts what is desired (`app::boot`).
 //! - **A new RPC** begins in `proto/plugd/v1`; the head of `grpc` says which files come after that.
 //! - **A new field of a plugin's status**: `domain::plugin::Reported`, a column (`store::entity`, `store::migration`,
-//!   `store::rows`), `proto/plugd/v1/plugin.proto`, `grpc::convert`, and who shows it: `rest::views`, `cli::words`.
+//!   `store::rows`), `proto/plugd/v1/plugin.proto`, `grpc::convert`, and who shows it: `rest::views`, `cli::show`.
 //!
 //! "CONTRACT 3.5" in a comment is a section of what clients and plugins of Storyden rely on; the tests that show it are in
 //! `tests/contract`, a file a section.

@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use super::{
     Context,
     client::{MARGIN, One, QUICK, within},
-    external::explain,
     failure::Failure,
     lifecycle::limited,
     show,
@@ -37,15 +36,12 @@ impl Publish {
         if context.ui.is_json() {
             return Ok(context.ui.json(&json!({"matched": answer.matched, "accepted": answer.accepted}))?);
         }
-        let consumers = match answer.matched {
-            1 => "1 plugin consumes".to_owned(),
-            matched => format!("{matched} plugins consume"),
-        };
-        context.ui.line(&format!("{consumers} it, {} took it", answer.accepted))?;
         if answer.matched == 0 {
             context.ui.note("The events_consumed of a plugin's manifest names the events that it gets.");
         }
-        Ok(())
+        Ok(context
+            .ui
+            .line(&format!("plugins that consume it: {}, that took it: {}", answer.matched, answer.accepted))?)
     }
 }
 
@@ -70,18 +66,15 @@ const LONGEST_CALL: Duration = Duration::from_secs(10 * 60);
 
 impl Call {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let plugin_id = self.plugin.id(&context.api).await?;
         let request = CallPluginRequest {
             params: self.params,
-            plugin_id: plugin_id.clone(),
+            plugin_id: self.plugin.id(&context.api).await?,
             method: self.method,
             timeout: self.timeout.try_into().ok(),
         };
         let send = async |request| context.api.bus().call_plugin(request).await;
-        match within(self.timeout + MARGIN, request, send).await {
-            Ok(answer) => Ok(context.ui.json(&Value::Object(show::object(answer.result.as_ref())))?),
-            Err(status) => Err(explain(&context.api, &plugin_id, status.into()).await),
-        }
+        let answer = within(self.timeout + MARGIN, request, send).await?;
+        Ok(context.ui.json(&show::object(answer.result.as_ref()).into())?)
     }
 }
 

@@ -12,11 +12,9 @@ use tonic::{
 };
 
 use super::{
+    completions,
     failure::{Exit, Failure},
-    help,
-    options::{Credential, Options},
-    show::manifest_id,
-    ui::{did_you_mean, sanitize},
+    global::{Credential, GlobalOptions},
 };
 use crate::{
     api::{
@@ -38,7 +36,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const QUICK: Duration = Duration::from_secs(30);
 /// How long a call that waits for a plugin may take: the server's own maximum.
 pub(super) const SETTLE: Duration = Duration::from_secs(5 * 60);
-/// What a call gets beyond the time that the server was told to wait, so that the server's own words arrive.
+/// The time that a call gets beyond that which the server was told to wait, so that the server's own words arrive.
 pub(super) const MARGIN: Duration = Duration::from_secs(5);
 /// Bytes that may be under way on a connection of streams, so that one that is read slowly does not hold up the others.
 const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
@@ -68,7 +66,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    pub(super) async fn connect(options: &Options) -> Result<Self, Failure> {
+    pub(super) async fn connect(options: &GlobalOptions) -> Result<Self, Failure> {
         let server = options.server().to_owned();
         let endpoint = endpoint(options)?;
         let unreachable = |error| Failure::from(&error).about(format_args!("can't connect to {server}"));
@@ -91,6 +89,11 @@ impl Api {
 
     pub(super) fn server(&self) -> &str {
         &self.server
+    }
+
+    /// The token that is shown to it; empty if there is none.
+    pub(super) fn token(&self) -> &str {
+        self.credential.token.as_deref().unwrap_or_default()
     }
 
     fn calls(&self) -> Authorized {
@@ -142,7 +145,7 @@ pub(super) async fn within<Q, R>(
     }
 }
 
-/// What a list has on all of its pages. A page is what it has, and the token of the next.
+/// Reads all pages of a list. A page is its items, and the token of the next page.
 pub(super) async fn pages<T>(
     mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), Status>,
 ) -> Result<Vec<T>, Failure> {
@@ -162,7 +165,7 @@ pub(super) fn present<T>(field: Option<T>) -> Result<T, Status> {
     field.ok_or_else(|| Status::internal("the server's answer is incomplete: is it a plugd of this version?"))
 }
 
-fn endpoint(options: &Options) -> Result<Endpoint, Failure> {
+fn endpoint(options: &GlobalOptions) -> Result<Endpoint, Failure> {
     let endpoint = tls::endpoint(options.server(), &options.trust()).map_err(|error| {
         let failure = Failure::new(error.to_string()).exit(Exit::Usage);
         if matches!(error, tls::Error::Address(..)) {
@@ -174,13 +177,13 @@ fn endpoint(options: &Options) -> Result<Endpoint, Failure> {
 }
 
 /// The failure to speak to a server in the clear, as what it is if that server encrypts.
-pub(super) async fn diagnose(options: &Options, failure: Failure) -> Failure {
+pub(super) async fn diagnose(options: &GlobalOptions, failure: Failure) -> Failure {
     let is_plain = options.server().strip_prefix("http://");
     let Some(rest) = is_plain.filter(|_| failure.exit == Exit::Unavailable && failure.reason.is_none()) else {
         return failure;
     };
     let (server, address) = (options.server(), format!("https://{rest}"));
-    // Does a server that encrypts answer there, whoever it is?
+    // See whether a server that encrypts answers there, whoever it is.
     let anybody = tls::Trust { is_blind: true, ..tls::Trust::default() };
     let Ok(endpoint) = tls::endpoint(&address, &anybody) else { return failure };
     match timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
@@ -210,7 +213,7 @@ const PAGE_SIZE: i32 = 1000;
 #[derive(Debug, Args)]
 pub(super) struct One {
     /// The plugin: its id, or its manifest id or name if no other has it
-    #[arg(value_name = "ID", add = help::plugins())]
+    #[arg(value_name = "ID", add = completions::plugins())]
     plugin: String,
 }
 
@@ -230,11 +233,30 @@ pub(super) async fn plugin_id(api: &Api, text: &str) -> Result<String, Failure> 
     if text.parse::<PluginId>().is_ok() {
         return Ok(text.to_owned());
     }
-    let with_id = with_manifest_id(api, text).await.map_err(by_id)?;
-    if !with_id.is_empty() {
-        return only(&with_id.iter().collect::<Vec<_>>(), text);
+    let mut found = with_manifest_id(api, text).await.map_err(by_id)?;
+    if found.is_empty() {
+        found = all_plugins(api, &ListPluginsRequest::default()).await.map_err(by_id)?;
+        found.retain(|plugin| plugin.name == text);
     }
-    named(&all_plugins(api, &ListPluginsRequest::default()).await.map_err(by_id)?, text)
+    only("plugin", "list", text, found.iter().map(|plugin| plugin.id.as_str()))
+}
+
+/// The only id of the plugins or tokens that are called so, which the command `list` shows.
+pub(super) fn only<'a>(
+    kind: &str,
+    list: &str,
+    text: &str,
+    ids: impl IntoIterator<Item = &'a str>,
+) -> Result<String, Failure> {
+    match ids.into_iter().collect::<Vec<_>>().as_slice() {
+        [id] => Ok((*id).to_owned()),
+        [] => Err(Failure::new(format!("there is no {kind} {text:?}"))
+            .hint(format!("`plugd {list}` shows those that there are; an id or a name will do"))
+            .exit(Exit::NotFound)),
+        ids => Err(Failure::new(format!("{text:?} may be any of {} {kind}s", ids.len()))
+            .hint(format!("give the id of the one that you mean: {}", ids.join(", ")))
+            .exit(Exit::Usage)),
+    }
 }
 
 pub(super) async fn plugin_ids(api: &Api, texts: &[String]) -> Result<Vec<String>, Failure> {
@@ -274,37 +296,12 @@ pub(super) async fn all_plugins(api: &Api, request: &ListPluginsRequest) -> Resu
     pages(page).await
 }
 
-/// Whoever may not list the plugins, as an application may not, can do without.
+/// The same failure, with what an application can do, which may not list the plugins.
 fn by_id(failure: Failure) -> Failure {
     if failure.has_reason("PERMISSION_DENIED") {
         return failure.hint("to find a plugin by its name takes a token that may list them: give the plugin's id");
     }
     failure
-}
-
-/// The only one with this name.
-fn named(plugins: &[Plugin], text: &str) -> Result<String, Failure> {
-    let candidates: Vec<&Plugin> = plugins.iter().filter(|plugin| plugin.name == text).collect();
-    if candidates.is_empty() { Err(unknown(plugins, text)) } else { only(&candidates, text) }
-}
-
-fn only(candidates: &[&Plugin], text: &str) -> Result<String, Failure> {
-    if let [plugin] = candidates {
-        return Ok(plugin.id.clone());
-    }
-    let line = |plugin: &&Plugin| format!("\n    {}  {}", plugin.id, sanitize(&plugin.name));
-    let lines: String = candidates.iter().map(line).collect();
-    Err(Failure::new(format!("{text:?} may be any of {} plugins", candidates.len()))
-        .hint(format!("give the id of the one that you mean:{lines}"))
-        .exit(Exit::Usage))
-}
-
-fn unknown(plugins: &[Plugin], text: &str) -> Failure {
-    let names = plugins.iter().flat_map(|plugin| manifest_id(plugin).into_iter().chain([plugin.name.as_str()]));
-    let suggestion = did_you_mean(text, names).map(|guess| format!("{guess} ")).unwrap_or_default();
-    Failure::new(format!("there is no plugin {text:?}"))
-        .hint(format!("{suggestion}`plugd list` shows the plugins; an id, a manifest id or a name will do"))
-        .exit(Exit::NotFound)
 }
 
 #[cfg(test)]

@@ -2,9 +2,8 @@
 
 use std::{
     env,
-    ffi::{OsStr, OsString},
     fs::{self, OpenOptions},
-    io::{self, IsTerminal, Write},
+    io::Write,
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
@@ -17,7 +16,6 @@ use super::{
     Context,
     bus::object,
     client::{Api, MARGIN, One, QUICK, pages, within},
-    external::explain,
     failure::{Exit, Failure},
     show,
     ui::{Ui, did_you_mean},
@@ -150,28 +148,13 @@ async fn write(
     if_generation: Option<u64>,
 ) -> Result<(), Failure> {
     let configuration = to_struct(&values).map_err(|error| usage(error.to_string()))?;
-    let request =
-        UpdateConfigurationRequest { plugin_id: plugin_id.clone(), configuration: Some(configuration), if_generation };
+    let request = UpdateConfigurationRequest { plugin_id, configuration: Some(configuration), if_generation };
     let send = async |request| context.api.configurations().update_configuration(request).await;
-    // The plugin itself is asked, and has 30 s.
-    let answer = match within(QUICK + MARGIN, request, send).await {
-        Ok(answer) => answer,
-        Err(status) => return Err(explain(&context.api, &plugin_id, on_conflict(&plugin_id, status.into())).await),
-    };
+    // The server asks the plugin, which has 30 s to answer.
+    let answer = within(QUICK + MARGIN, request, send).await?;
     let values = show::object(answer.configuration.as_ref());
     let generation = answer.plugin.map(|plugin| plugin.generation).unwrap_or_default();
     print(context, Stored { values, revision: Some(answer.configuration_revision), generation })
-}
-
-/// What a person can do about a configuration that is another one by now.
-fn on_conflict(plugin_id: &str, failure: Failure) -> Failure {
-    if !failure.has_reason("GENERATION_CONFLICT") {
-        return failure;
-    }
-    failure.hint(format!(
-        "somebody changed the plugin meanwhile: see `plugd config get {plugin_id}`, which tells its generation, then run \
-         this again"
-    ))
 }
 
 /// Stores what a change makes of the configuration, if nobody else changes it meanwhile.
@@ -275,21 +258,12 @@ async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failu
 /// Lets the user change a configuration, and stores it if nobody else did meanwhile. If it can't be stored, their text is
 /// left for another try.
 async fn edit(context: &Context, id: String) -> Result<(), Failure> {
-    let editor = chosen_editor()?;
     let stored = read(&context.api, id.clone()).await?;
     let path = env::temp_dir().join(format!("plugd-{id}-{:016x}.json", rand::random::<u64>()));
-    let kept = |failure: Failure| failure.and(format_args!("your text is in {}", path.display()));
-    let text = format!("{:#}\n", Value::Object(stored.values.clone()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    file.write_all(text.as_bytes())?;
-    if let Err(failure) = run_editor(&editor, &path).await {
-        let is_untouched = failure.exit == Exit::Usage && fs::read_to_string(&path).is_ok_and(|left| left == text);
-        return Err(if is_untouched && fs::remove_file(&path).is_ok() { failure } else { kept(failure) });
-    }
-    let changed = files::read_text(&path, files::MAX_TEXT).map_err(|error| kept(error.into()))?;
-    let Ok(Value::Object(values)) = serde_json::from_str(&changed) else {
-        return Err(kept(usage("this is no longer a JSON object")));
-    };
+    writeln!(file, "{:#}", Value::Object(stored.values.clone()))?;
+    let kept = |failure: Failure| failure.and(format_args!("your text is in {}", path.display()));
+    let values = edited(&path).await.map_err(kept)?;
     if values == stored.values {
         context.ui.note("Nothing was changed.");
     } else {
@@ -298,28 +272,15 @@ async fn edit(context: &Context, id: String) -> Result<(), Failure> {
     Ok(fs::remove_file(&path)?)
 }
 
-/// The user's editor. One that nobody chose needs a terminal; one that somebody did may be a script.
-fn chosen_editor() -> Result<OsString, Failure> {
-    let chosen = ["VISUAL", "EDITOR"].iter().find_map(|name| env::var_os(name).filter(|editor| !editor.is_empty()));
-    match chosen {
-        Some(editor) => Ok(editor),
-        None if io::stdin().is_terminal() && io::stdout().is_terminal() => Ok("vi".into()),
-        None => Err(usage("there is no terminal for an editor, and neither VISUAL nor EDITOR names a program")
-            .hint("change it with `plugd config set ID KEY=VALUE`, or all of it with --json")),
+/// The configuration that the user makes of this file in their editor. A shell runs that, as it may have arguments.
+async fn edited(path: &Path) -> Result<Map<String, Value>, Failure> {
+    let mut shell = Command::new("sh");
+    let status = shell.arg("-c").arg("exec ${VISUAL:-${EDITOR:-vi}} \"$1\"").arg("sh").arg(path).status().await?;
+    if !status.success() {
+        let hint = "set VISUAL or EDITOR to one that works, or use `plugd config set ID KEY=VALUE`";
+        return Err(Failure::new(format!("the editor failed: {status}")).hint(hint));
     }
-}
-
-/// Runs the editor through the shell, as it may have arguments.
-async fn run_editor(editor: &OsStr, path: &Path) -> Result<(), Failure> {
-    let mut command = Command::new("sh");
-    command.arg("-c").arg("exec $PLUGD_EDITOR \"$1\"").arg("sh").arg(path).env("PLUGD_EDITOR", editor);
-    let status = command.status().await?;
-    let failure = match status.code() {
-        Some(0) => return Ok(()),
-        Some(126 | 127) => usage(format!("the editor {} can't be run", editor.display())),
-        _ => Failure::new(format!("the editor failed: {status}")),
-    };
-    Err(failure.hint("set VISUAL or EDITOR to one that works"))
+    object(&files::read_text(path, files::MAX_TEXT)?).map_err(usage)
 }
 
 #[cfg(test)]

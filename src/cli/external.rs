@@ -1,20 +1,20 @@
 //! `plugd register`, `update-manifest` and `rotate-token`: plugins that somebody else runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prost_types::Struct;
 
 use super::{
     Context,
-    client::{self, Api, One, QUICK, present, with_manifest_id, within},
-    failure::{Exit, Failure},
+    client::{Api, One, QUICK, present, with_manifest_id, within},
+    failure::Failure,
     install::installed_already,
     package::{Manifest, remarks},
     show,
     ui::{Ui, quoted},
 };
-use crate::api::v1::{Plugin, PluginMode, RegisterExternalPluginRequest, RotateTokenRequest, UpdateManifestRequest};
+use crate::api::v1::{Plugin, RegisterExternalPluginRequest, RotateTokenRequest, UpdateManifestRequest};
 
 /// Register a plugin that somebody else runs
 ///
@@ -56,24 +56,16 @@ impl Register {
 impl UpdateManifest {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let manifest = read_manifest(&self.manifest, &context.ui)?;
-        let plugin = self.plugin.get(&context.api).await?;
-        check_external(&plugin, "its manifest comes with its package: `plugd update` replaces that")?;
-        show::tell(&context.ui, &update_manifest(&context.api, &plugin.id, manifest.to_struct()?).await?)
+        let id = self.plugin.id(&context.api).await?;
+        show::tell(&context.ui, &update_manifest(&context.api, &id, manifest.to_struct()?).await?)
     }
 }
 
 pub(super) async fn rotate(context: &Context, plugin: &One) -> Result<(), Failure> {
-    let plugin = plugin.get(&context.api).await?;
-    check_external(&plugin, "plugd gives it a new token each time that it starts it")?;
-    tell_connection(context, &rotate_token(&context.api, &plugin.id).await?)
-}
-
-/// Only a plugin that somebody else runs has this.
-fn check_external(plugin: &Plugin, hint: &str) -> Result<(), Failure> {
-    if plugin.mode() == PluginMode::External {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{} is no external plugin: plugd runs it", plugin.id)).hint(hint).exit(Exit::Refused))
+    let plugin_id = plugin.id(&context.api).await?;
+    let send = async |request| context.api.plugins().rotate_token(request).await;
+    let answer = within(QUICK, RotateTokenRequest { plugin_id, if_generation: None }, send).await?;
+    tell_connection(context, &present(answer.plugin)?)
 }
 
 fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
@@ -83,26 +75,11 @@ fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
         shown["rpc_url"] = url.into();
         return Ok(context.ui.json(&shown)?);
     }
-    // Beside the lines that a shell evaluates.
+    // This is no line that a shell evaluates.
     let state = show::state_word(show::state_of(plugin));
     context.ui.note(&format!("{} {} is {state}", plugin.id, plugin.name));
     context.ui.line(&format!("STORYDEN_RPC_URL='{url}'"))?;
     Ok(context.ui.line(&format!("PLUGD_RPC_URL='{url}'"))?)
-}
-
-/// The same failure, with what to do about it if it is that an external plugin is not there. A caller who may not read the
-/// plugin keeps the failure as it is.
-pub(super) async fn explain(api: &Api, plugin_id: &str, failure: Failure) -> Failure {
-    if !failure.has_reason("PLUGIN_NOT_CONNECTED") {
-        return failure;
-    }
-    match client::plugin(api, plugin_id).await {
-        Ok(plugin) if plugin.mode() == PluginMode::External => {
-            let show = format!("`plugd get {plugin_id} -o json` shows its token, `plugd rotate-token` makes a new one");
-            failure.hint(format!("it is an external plugin: it has to dial in by itself; {show}"))
-        }
-        _ => failure,
-    }
 }
 
 pub(super) async fn register(api: &Api, manifest: Struct) -> Result<Plugin, Failure> {
@@ -117,14 +94,8 @@ pub(super) async fn update_manifest(api: &Api, id: &str, manifest: Struct) -> Re
     Ok(present(send.await?.plugin)?)
 }
 
-pub(super) async fn rotate_token(api: &Api, id: &str) -> Result<Plugin, Failure> {
-    let request = RotateTokenRequest { plugin_id: id.to_owned(), if_generation: None };
-    let send = within(QUICK, request, async |request| api.plugins().rotate_token(request).await);
-    Ok(present(send.await?.plugin)?)
-}
-
 /// Reads the manifest of an external plugin, and says what its author may not have meant.
-fn read_manifest(path: &std::path::Path, ui: &Ui) -> Result<Manifest, Failure> {
+fn read_manifest(path: &Path, ui: &Ui) -> Result<Manifest, Failure> {
     let manifest = Manifest::read(path)?;
     remarks(&manifest.object, false).iter().for_each(|remark| ui.warn(remark));
     Ok(manifest)

@@ -1,6 +1,6 @@
-//! What a command fails with: words, a hint, an exit code that scripts can use.
+//! The failure of a command: words, a hint, and an exit code that scripts can use.
 
-use std::{collections::HashMap, error::Error, fmt, io};
+use std::{collections::BTreeMap, error::Error, fmt, io};
 
 use anyhow::Chain;
 use serde_json::{Value, json};
@@ -44,16 +44,22 @@ Exit codes:
   8  the server can't be reached, or can't answer now
   9  refused: a package, manifest or configuration that is not valid, or not possible for this plugin now
 Of several plugins that a command is for, the highest code counts.
-With -o json an error is one JSON object on standard error: {\"error\": {\"exit_code\", \"message\", \"hint\", \"reason\"}}.";
+
+With -o json standard output is one JSON document: an object, or an array where there may be several; where lines come one \
+by one (watch, logs) it is one object a line. Standard error has one object a line: {\"note\": TEXT} for remarks, and last \
+{\"error\": {\"exit_code\", \"message\", \"hint\", \"reason\"}} if the command failed. If that was for several plugins, the error \
+has \"plugins\", too: an object with such an error for each plugin for which it failed.";
 
 /// Why a command failed: words, and what to do about it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) exit: Exit,
     pub(super) what: String,
     pub(super) hint: Option<String>,
     /// The server's own word for it, `PLUGIN_NOT_FOUND`.
     pub(super) reason: Option<String>,
+    /// Why a command for several plugins failed for some of them, by what those were called.
+    pub(super) plugins: BTreeMap<String, Failure>,
     /// The reader of the output has gone away, as `head` does.
     pub(super) is_closed_pipe: bool,
 }
@@ -61,7 +67,15 @@ pub(super) struct Failure {
 impl Failure {
     /// A failure in these words, exit code 1.
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Failure, what: what.into(), hint: None, reason: None, is_closed_pipe: false }
+        let plugins = BTreeMap::new();
+        Self { exit: Exit::Failure, what: what.into(), hint: None, reason: None, plugins, is_closed_pipe: false }
+    }
+
+    /// The failure of a command that is not done for these of `count` plugins, with the highest of their exit codes.
+    pub(super) fn of_several(plugins: BTreeMap<String, Failure>, count: usize, done: &str) -> Self {
+        let exit = plugins.values().map(|failure| failure.exit).max().unwrap_or(Exit::Failure);
+        let what = format!("{} of {count} plugins are not {done}", plugins.len());
+        Self { plugins, ..Self::new(what).exit(exit) }
     }
 
     /// The same with what it is about in front.
@@ -86,14 +100,22 @@ impl Failure {
         self.reason.as_deref() == Some(reason)
     }
 
+    /// The object that programs get, behind the key `error`.
     pub(super) fn json(&self) -> Value {
-        let Self { exit, what, hint, reason, .. } = self;
-        json!({"error": {"exit_code": *exit as u8, "message": what, "hint": hint, "reason": reason}})
+        let Self { exit, what, hint, reason, plugins, .. } = self;
+        let mut error = json!({"exit_code": *exit as u8, "message": what, "hint": hint, "reason": reason});
+        if !plugins.is_empty() {
+            error["plugins"] = plugins.iter().map(|(plugin, failure)| (plugin.clone(), failure.json())).collect();
+        }
+        error
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (plugin, failure) in &self.plugins {
+            writeln!(f, "{}", failure.clone().about(plugin))?;
+        }
         write!(f, "error: {}", sanitize(&self.what))?;
         let Some(hint) = &self.hint else { return Ok(()) };
         let lines: Vec<String> = hint.lines().map(sanitize).collect();
@@ -101,16 +123,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The reason that plugd gives programs, if the error is one of its own.
-pub(super) fn reason(status: &Status) -> Option<String> {
-    let info = status.get_details_error_info()?;
-    (info.domain == api::ERROR_DOMAIN).then_some(info.reason)
-}
-
-/// What plugd says of an error of its own beside its words.
-pub(super) fn metadata(status: &Status) -> HashMap<String, String> {
-    let info = status.get_details_error_info().filter(|info| info.domain == api::ERROR_DOMAIN);
-    info.map(|info| info.metadata).unwrap_or_default()
+/// The details that plugd adds for programs to an error of its own.
+fn own_info(status: &Status) -> Option<ErrorInfo> {
+    status.get_details_error_info().filter(|info| info.domain == api::ERROR_DOMAIN)
 }
 
 impl From<Status> for Failure {
@@ -130,8 +145,11 @@ impl From<Status> for Failure {
                 .exit(Exit::Unavailable);
         }
         let what = if message.is_empty() { status.code().description() } else { message };
-        let hint = status.get_details_error_info().and_then(suggestion).or_else(|| usual_hint(exit));
-        Self { hint, reason: reason(&status), ..Self::new(what).exit(exit) }
+        let failure = Self::new(what).exit(exit);
+        let Some(info) = own_info(&status) else { return failure };
+        let is_put_back = info.metadata.contains_key("going_back_to");
+        let failure = if is_put_back { failure.and("the package before this one is put back") } else { failure };
+        Self { hint: suggestion(&info), reason: Some(info.reason), ..failure }
     }
 }
 
@@ -175,7 +193,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What the rules of packages and manifests say, in the server's own words.
+/// The refusal of a package or manifest, in the server's own words.
 impl From<domain::Error> for Failure {
     fn from(error: domain::Error) -> Self {
         let failure = Self::new(error.message).hint(error.reason.suggestion()).exit(Exit::Refused);
@@ -189,7 +207,7 @@ impl From<config::Error> for Failure {
     }
 }
 
-/// What keeps a server from starting. A cause that the words before it have said already is not said again: errors of some
+/// The error that keeps a server from starting. A cause that the words before it have said already is not said again: errors of some
 /// libraries print their own cause too.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
@@ -211,7 +229,8 @@ impl From<anyhow::Error> for Failure {
 }
 
 fn exit_of(status: &Status) -> Exit {
-    match (status.code(), reason(status).as_deref().unwrap_or_default()) {
+    let reason = own_info(status).map(|info| info.reason).unwrap_or_default();
+    match (status.code(), reason.as_str()) {
         (_, "PLUGIN_FAILED" | "PLUGIN_CALL_FAILED" | "CONFIGURATION_REJECTED") => Exit::PluginFailed,
         (Code::ResourceExhausted, "TOO_LARGE") => Exit::Refused,
         (Code::NotFound, _) => Exit::NotFound,
@@ -225,41 +244,19 @@ fn exit_of(status: &Status) -> Exit {
     }
 }
 
-/// What to do about errors that are not plugd's own and so say nothing of it.
-fn usual_hint(exit: Exit) -> Option<String> {
-    let hint = match exit {
-        Exit::Denied => "give a token with --token or PLUGD_TOKEN, or the server's data folder with --data-dir",
-        Exit::Unavailable => "check that the server runs, then try again",
-        Exit::Timeout => "try again; see with `plugd list` what happened meanwhile",
-        _ => return None,
-    };
-    Some(hint.to_owned())
-}
-
 /// The stage of a failure before which no process ran (CONTRACT 8.3).
-pub(super) const START: &str = "start";
+const START: &str = "start";
 
-/// What to do, in the server's words; in those of the command line where it knows a command for it.
-fn suggestion(info: ErrorInfo) -> Option<String> {
+/// Tells what to do: as commands for a plugin that failed, else in the server's words.
+fn suggestion(info: &ErrorInfo) -> Option<String> {
     let about = |key: &str| info.metadata.get(key).map(String::as_str);
-    let own = match (info.reason.as_str(), about("plugin_id")) {
-        ("PLUGIN_NOT_FOUND", _) => Some("`plugd list` shows the plugins and their ids".to_owned()),
-        ("PLUGIN_FAILED", Some(plugin)) => Some(remedy(plugin, about("stage").is_some_and(|stage| stage != START))),
-        ("NO_PREVIOUS_PACKAGE", plugin) => {
-            Some(format!("`plugd update {} DIR` brings the package that you want", plugin.unwrap_or("ID")))
-        }
-        ("MANIFEST_ID_MISMATCH", _) => about("installed").zip(about("uploaded")).map(|(installed, uploaded)| {
-            format!(
-                "the plugin's manifest id is {installed:?}, and this package's {uploaded:?}: `plugd install` makes it a \
-                 plugin of its own"
-            )
-        }),
-        _ => None,
-    };
-    own.or_else(|| about(api::SUGGESTED).map(str::to_owned))
+    match about("plugin_id").filter(|_| info.reason == "PLUGIN_FAILED") {
+        Some(plugin) => Some(remedy(plugin, about("stage").is_some_and(|stage| stage != START))),
+        None => about(api::SUGGESTED).map(str::to_owned),
+    }
 }
 
-/// What to do about a plugin that failed, whose log tells why if it has run.
+/// Tells what to do about a plugin that failed. Its log says why if it has run.
 pub(super) fn remedy(plugin: &str, has_run: bool) -> String {
     let look = if has_run { format!("`plugd logs {plugin}` shows what it printed; ") } else { String::new() };
     format!(

@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind},
-    os::unix::fs::PermissionsExt,
+    io::Cursor,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,13 +13,13 @@ use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde_json::json;
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
+use zip::ZipArchive;
 
 use super::{
     Context,
     client::{Api, One, QUICK, present, with_manifest_id, within},
     failure::{Exit, Failure},
-    lifecycle::set,
-    lifecycle::{self, Waiting, during},
+    lifecycle::{Waiting, set},
     package::{self, ManifestArg, Package},
     show::{self, sentence, tell},
     ui::{quoted, sanitize},
@@ -34,7 +33,10 @@ use crate::{
         install_plugin_request::{Header as NewHeader, Part as NewPart},
         update_package_request,
     },
-    domain::{self, events::EventCatalog, package::digest_of},
+    domain::{
+        events::EventCatalog,
+        package::{Package as Read, digest_of},
+    },
 };
 
 /// Install a plugin from a folder, a package or a URL
@@ -70,13 +72,9 @@ impl Install {
         if !self.activate {
             return tell(&context.ui, &plugin);
         }
-        context.ui.note(&format!("{} {} is installed", plugin.id, sanitize(&plugin.name)));
-        let api = &context.api;
-        let start = lifecycle::start(api, &plugin.id, set(api, &plugin.id, ActiveState::Active, self.waiting));
-        let plugin = Box::pin(during(context, &plugin.id, start))
-            .await
-            .map_err(|failure| failure.about(format_args!("{} is installed, but", plugin.id)))?;
-        tell(&context.ui, &plugin)
+        let started = set(&context.api, plugin.id.clone(), ActiveState::Active, self.waiting).await;
+        let is_installed = format_args!("{} is installed, but", plugin.id);
+        tell(&context.ui, &started.map_err(|status| Failure::from(status).about(is_installed))?)
     }
 
     async fn send(&self, context: &Context) -> Result<Plugin, Failure> {
@@ -88,15 +86,12 @@ impl Install {
         };
         match installed.as_slice() {
             [] => send_new(&context.api, &package).await,
-            [plugin] if self.update => {
-                check_supervised(plugin)?;
-                replace(context, plugin, &package, self.waiting).await
-            }
+            [plugin] if self.update => Ok(send_update(&context.api, plugin, &package, self.waiting).await?),
             [first, ..] => Err(installed_already(first, &quoted(&self.source), "MANIFEST")),
         }
     }
 
-    /// What the server fetches is known only afterwards.
+    /// Has the server fetch and install the package, whose manifest id is known only afterwards.
     async fn have_fetched(&self, context: &Context) -> Result<Plugin, Failure> {
         if self.update || self.manifest.manifest.is_some() {
             return Err(usage("--update and --manifest are not for URLs: the server fetches the package by itself")
@@ -149,23 +144,10 @@ impl Update {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let package = Package::read(&self.path, &self.manifest)?;
         let before = self.plugin.get(&context.api).await?;
-        check_supervised(&before)?;
         package.warn(&context.ui);
-        let after = replace(context, &before, &package, self.waiting).await?;
+        let after = send_update(&context.api, &before, &package, self.waiting).await?;
         tell_versions(context, &before, &after)
     }
-}
-
-/// Makes this the package of a plugin, and waits as told: if it fails, until it is known what became of the plugin.
-async fn replace(context: &Context, before: &Plugin, package: &Package, waiting: Waiting) -> Result<Plugin, Failure> {
-    let api = &context.api;
-    let work = async {
-        match send_update(api, &before.id, package, waiting).await {
-            Ok(after) => Ok(after),
-            Err(status) => Err(lifecycle::explain(api, &before.id, package.version(), status).await),
-        }
-    };
-    Box::pin(during(context, &before.id, work)).await
 }
 
 /// Go back to the package before this one
@@ -181,12 +163,10 @@ pub(super) struct Rollback {
 impl Rollback {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let before = self.plugin.get(&context.api).await?;
-        check_supervised(&before)?;
         let request =
             RollbackPackageRequest { plugin_id: before.id.clone(), wait: self.waiting.wait(), if_generation: None };
         let send = async |request| context.api.packages().rollback_package(request).await;
-        let work = within(self.waiting.deadline(), request, send);
-        let after = present(during(context, &before.id, work).await?.plugin)?;
+        let after = present(within(self.waiting.deadline(), request, send).await?.plugin)?;
         tell_versions(context, &before, &after)
     }
 }
@@ -228,16 +208,16 @@ async fn install(api: &Api, header: NewHeader, bytes: Bytes, limit: Duration) ->
     Ok(present(send.await?.plugin)?)
 }
 
-/// Sends a package as the new one of a plugin.
+/// Sends a package as the new one of a plugin, and waits as told.
 pub(super) async fn send_update(
     api: &Api,
-    plugin_id: &str,
+    plugin: &Plugin,
     package: &Package,
     waiting: Waiting,
 ) -> Result<Plugin, Status> {
     use update_package_request::{Header, Part};
     let header = Part::Header(Header {
-        plugin_id: plugin_id.to_owned(),
+        plugin_id: plugin.id.clone(),
         expected_digest: Some(package.digest.clone()),
         wait: waiting.wait(),
         if_generation: None,
@@ -273,16 +253,6 @@ fn progress_bar(total: u64) -> ProgressBar {
     }
 }
 
-/// Only a plugin that plugd runs has a package.
-pub(super) fn check_supervised(plugin: &Plugin) -> Result<(), Failure> {
-    if plugin.mode() != PluginMode::External {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{} is an external plugin and has no package", plugin.id))
-        .hint(format!("`plugd update-manifest {} MANIFEST` changes what is known of it", plugin.id))
-        .exit(Exit::Refused))
-}
-
 /// Fetch the package of a plugin
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd download my-plugin\n  plugd download my-plugin -O - | sha256sum\n  \
@@ -293,9 +263,6 @@ pub(super) struct Download {
     /// Where to write it; - for standard output [default: a name after the manifest id]
     #[arg(long, short = 'O', value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Nothing: for those who name the file as they would name it to `cp`
-    #[arg(hide = true, value_parser = not_a_file)]
-    _file: Option<String>,
     /// Unpack it into this folder instead
     #[arg(long, value_name = "DIR", conflicts_with = "file")]
     unzip: Option<PathBuf>,
@@ -304,15 +271,9 @@ pub(super) struct Download {
     force: bool,
 }
 
-fn not_a_file(file: &str) -> Result<String, String> {
-    Err(format!("name the file with -O: -O {file}"))
-}
-
 impl Download {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let plugin = self.plugin.get(&context.api).await?;
-        check_supervised(&plugin)?;
-        let (header, bytes) = fetch(&context.api, plugin.id).await?;
+        let (header, bytes) = fetch(&context.api, self.plugin.id(&context.api).await?).await?;
         if let Some(folder) = &self.unzip {
             unzip(&bytes, folder, self.force)?;
             return said(context, folder, bytes.len());
@@ -360,31 +321,13 @@ fn file_name(header: &Header) -> Result<PathBuf, Failure> {
 
 /// Unpacks a package into a folder that is made for it. Nothing of it can land elsewhere: its paths are checked first.
 fn unzip(bytes: &[u8], folder: &Path, is_forced: bool) -> Result<(), Failure> {
-    let package = domain::package::Package::read(bytes.to_vec().into(), &EventCatalog::any())?;
-    let is_taken = match fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(error) => error.kind() != ErrorKind::NotFound,
-    };
+    Read::read(bytes.to_vec().into(), &EventCatalog::any())?;
+    let is_taken = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if is_taken && !is_forced {
         return Err(package::exists(folder));
     }
-    let unpacked = package.extract_each(&mut |file, contents| write(folder, &file.path, file.mode, contents));
-    unpacked.map_err(|error| Failure::from(error).about(format_args!("can't unpack into {}", folder.display())))
-}
-
-/// Writes one file anew, so that no link that is there is followed.
-fn write(folder: &Path, path: &str, mode: u32, contents: &mut dyn io::Read) -> io::Result<()> {
-    let path = folder.join(path);
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::File::create_new(&path)?;
-    io::copy(contents, &mut file)?;
-    file.set_permissions(fs::Permissions::from_mode(mode & 0o777))
+    let unpacked = ZipArchive::new(Cursor::new(bytes)).and_then(|mut archive| archive.extract(folder));
+    unpacked.map_err(|error| Failure::new(format!("can't unpack into {}: {error}", folder.display())))
 }
 
 fn said(context: &Context, path: &Path, size: usize) -> Result<(), Failure> {

@@ -2,17 +2,17 @@
 
 mod bus;
 mod client;
+mod completions;
 mod config;
 mod dev;
 mod external;
 mod failure;
 mod follow;
-mod help;
+mod global;
 mod install;
 mod lifecycle;
 mod logs;
 mod new;
-mod options;
 mod package;
 mod serve;
 mod show;
@@ -30,19 +30,29 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{FromArgMatches, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use client::{Api, One};
 use failure::{EXIT_CODES, Exit, Failure};
-use options::{Options, Output};
+use global::{GlobalOptions, Output};
 use ui::{Screen, Ui};
+
+const EXAMPLES: &str = "\
+Examples:
+  plugd serve                              serve on 127.0.0.1:8000; the first start writes ./data/admin.token
+  plugd new my-plugin && plugd dev my-plugin
+  plugd install my-plugin --activate       a folder with a manifest, a package or the URL of one
+  plugd list
+  plugd logs -f my-plugin
+  plugd watch -o json
+`plugd COMMAND --help` has examples of each.";
 
 /// A control plane for plugins: installs, starts, stops, restarts, configures and watches them.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, max_term_width = 120, arg_required_else_help = true)]
+#[command(version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), max_term_width = 120, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
-    options: Options,
+    options: GlobalOptions,
     #[command(subcommand)]
     command: Command,
 }
@@ -57,7 +67,7 @@ enum Command {
     Validate(package::Validate),
     Package(package::Pack),
     Dev(Box<dev::Dev>),
-    Completions(help::Completions),
+    Completions(completions::Completions),
 }
 
 /// Commands that need nothing but a server.
@@ -73,13 +83,13 @@ enum ClientCommand {
     Download(install::Download),
     /// Start plugins, and keep them running
     #[command(after_help = "Examples:\n  plugd activate my-plugin --timeout 30s\n  plugd activate --all")]
-    Activate(lifecycle::Which),
+    Activate(lifecycle::Change),
     /// Stop plugins
     #[command(after_help = "Examples:\n  plugd deactivate my-plugin other-plugin\n  plugd deactivate --all")]
-    Deactivate(lifecycle::Which),
+    Deactivate(lifecycle::Change),
     /// Stop plugins and start them anew
     #[command(after_help = "Examples:\n  plugd restart my-plugin\n  plugd restart --all")]
-    Restart(lifecycle::Which),
+    Restart(lifecycle::Change),
     /// Stop plugins and remove them with their files
     #[command(after_help = "Examples:\n  plugd delete my-plugin\n  plugd delete --all --yes")]
     Delete(lifecycle::Delete),
@@ -124,16 +134,21 @@ pub fn run_keeper() -> Option<ExitCode> {
 
 /// Parses the arguments; ends the process with help or a usage error (exit code 2) if they ask for it.
 pub fn parse() -> Cli {
-    help::answer();
+    completions::answer();
     let arguments: Vec<OsString> = env::args_os().collect();
-    let mut command = help::command();
+    let mut command = command();
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
-    let parsed = parsed.and_then(Cli::without_contradiction);
-    match parsed {
+    match parsed.and_then(Cli::without_contradiction) {
         Ok(cli) => Cli { options: cli.options.or_from(|name| env::var_os(name)), ..cli },
         Err(error) if error.use_stderr() && wants_json(&arguments) => refuse(&error),
         Err(error) => error.format(&mut command).exit(),
     }
+}
+
+/// The command line. `plugd dev` does not offer the settings that it refuses.
+fn command() -> clap::Command {
+    let offered = |arg: Arg| if dev::is_refused(arg.get_id().as_str()) { arg.hide(true) } else { arg };
+    Cli::command().mut_subcommand("dev", |dev| dev.mut_args(offered))
 }
 
 fn wants_json(arguments: &[OsString]) -> bool {
@@ -146,21 +161,19 @@ fn wants_json(arguments: &[OsString]) -> bool {
 /// Says in JSON what is wrong with the arguments, and ends the process.
 fn refuse(error: &clap::Error) -> ! {
     let text = error.to_string();
-    let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-    let what = first.join(" ");
-    let what = what.trim_start_matches("error: ");
-    let ui = Ui::standard(&Options { output: Output::Json, ..Options::default() });
-    ui.fail(&usage(what).hint("`plugd --help` shows the commands, `plugd COMMAND --help` the options of one"));
+    let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let ui = Ui::standard(&GlobalOptions { output: Output::Json, ..GlobalOptions::default() });
+    ui.fail(&usage(what.join(" ").trim_start_matches("error: ")).hint("`plugd COMMAND --help` shows what it takes"));
     std::process::exit(Exit::Usage as i32)
 }
 
 impl Cli {
-    /// The same, unless options were given that no parser knows not to go together.
+    /// The same, unless it has options that do not go together, which the parser does not know.
     fn without_contradiction(self) -> Result<Self, clap::Error> {
         match &self.command {
             Command::Dev(dev) if self.options.server.is_some() && !dev.external => {
                 let words = "--server needs --external: without it, plugd dev has a server of its own";
-                Err(clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, words))
+                Err(clap::Error::raw(ErrorKind::ArgumentConflict, words))
             }
             _ => Ok(self),
         }
@@ -173,7 +186,7 @@ impl Cli {
         let ui = Ui::standard(&options);
         let done = match self.command {
             Command::Client(command) => match *command {
-                // It needs that no server runs.
+                // A reset needs that no server runs.
                 ClientCommand::Token(token::Token::Reset(reset)) => reset.run(&options, &ui),
                 command => in_many_threads(run_client(command, options, ui.clone())),
             },
@@ -189,8 +202,8 @@ impl Cli {
     }
 }
 
-/// Runs a command that serves: whoever stops reading what it prints does not stop it, nor its end.
-fn serving(options: &Options, work: impl FnOnce(&Screen) -> Result<(), Failure>) -> ExitCode {
+/// Runs a command that serves. It goes on, and ends, even if nobody reads what it prints.
+fn serving(options: &GlobalOptions, work: impl FnOnce(&Screen) -> Result<(), Failure>) -> ExitCode {
     match Screen::start(options) {
         Ok(screen) => {
             let code = report(work(&screen), &screen.ui);
@@ -213,7 +226,7 @@ fn report(done: Result<(), Failure>, ui: &Ui) -> ExitCode {
     }
 }
 
-async fn run_client(command: ClientCommand, options: Options, ui: Ui) -> Result<(), Failure> {
+async fn run_client(command: ClientCommand, options: GlobalOptions, ui: Ui) -> Result<(), Failure> {
     if options.insecure && options.server().starts_with("https://") {
         ui.warn("--insecure: whoever answers is believed, and gets the token");
     }

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     failure::Failure,
+    global::GlobalOptions,
     in_many_threads,
-    options::Options,
     ui::{Screen, Ui, quoted},
     usage,
 };
@@ -58,7 +58,7 @@ pub(super) struct Rest {
 }
 
 impl Serve {
-    pub(super) fn run(self, options: &Options, screen: &Screen) -> Result<(), Failure> {
+    pub(super) fn run(self, options: &GlobalOptions, screen: &Screen) -> Result<(), Failure> {
         let flags = with_data_dir(self.flags, options)?;
         if self.print_config {
             let config = settings(&flags, self.config.as_deref())?;
@@ -82,7 +82,7 @@ impl Rest {
     }
 }
 
-/// Where a server's log is said to go, and what it is to hold.
+/// The setting of a server's log: its filter and its form.
 type Log<S> = fn(&S) -> (String, LogFormat);
 
 /// Reads settings, starts the log and serves. SIGHUP has the settings read again.
@@ -151,7 +151,7 @@ fn announce(ui: &Ui, ready: &Ready, folder: &Path) {
             foreign.display()
         )),
     }
-    // Not into a log that is kept.
+    // The token must not get into a log that is kept.
     if std::io::stderr().is_terminal() {
         ui.note(&format!("It is {secret}"));
     }
@@ -203,7 +203,7 @@ pub(super) fn stop_with_terminal(stop: &CancellationToken) -> Result<(), Failure
 }
 
 /// The flags with the global option for the data folder among them.
-pub(super) fn with_data_dir(flags: Flags<Config>, options: &Options) -> Result<Flags<Config>, Failure> {
+pub(super) fn with_data_dir(flags: Flags<Config>, options: &GlobalOptions) -> Result<Flags<Config>, Failure> {
     let Some(folder) = &options.data_dir else { return Ok(flags) };
     match folder.to_str() {
         Some(folder) => Ok(flags.with("data_dir", folder)),

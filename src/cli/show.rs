@@ -21,7 +21,7 @@ use crate::api::{
 };
 
 pub(super) fn plugin_json(plugin: &Plugin) -> Value {
-    let mut object = json!({
+    json!({
         "id": plugin.id,
         "name": plugin.name,
         "description": plugin.description,
@@ -34,16 +34,10 @@ pub(super) fn plugin_json(plugin: &Plugin) -> Value {
         "created": time(plugin.create_time.as_ref()),
         "revision": plugin.revision,
         "configuration_revision": plugin.configuration_revision,
-    });
-    let given = [
-        ("package_digest", &plugin.package_digest),
-        ("previous_package_digest", &plugin.previous_package_digest),
-        ("token", &plugin.token),
-    ];
-    for (key, text) in given.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?))) {
-        object[key] = text.into();
-    }
-    object
+        "package_digest": plugin.package_digest,
+        "previous_package_digest": plugin.previous_package_digest,
+        "token": plugin.token,
+    })
 }
 
 fn status(status: &PluginStatus) -> Value {
@@ -193,7 +187,7 @@ impl List {
 pub(super) async fn get(context: &Context, plugin: &One) -> Result<(), Failure> {
     let (ui, plugin) = (&context.ui, plugin.get(&context.api).await?);
     if ui.is_json() {
-        // For programs, with its token, if the caller may see that.
+        // Programs get its token, too, if the caller may see that.
         return Ok(ui.json(&plugin_json(&client::in_full(&context.api, &plugin).await))?);
     }
     let mut table = Table::default();
@@ -219,7 +213,7 @@ fn cell(plugin: &Plugin, name: &str, value: &str) -> Cell {
     Cell::styled(value, style)
 }
 
-/// Everything that there is to see of a plugin; what it does not have is empty.
+/// All fields of a plugin for people; those that it does not have are empty.
 fn fields(plugin: &Plugin) -> [(&'static str, String); 22] {
     let status = plugin.status.clone().unwrap_or_default();
     let faults = match status.protocol_faults {

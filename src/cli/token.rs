@@ -3,15 +3,15 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Context,
-    client::{Api, QUICK, pages, present, within},
-    failure::{Exit, Failure},
+    client::{Api, QUICK, only, pages, present, within},
+    failure::Failure,
+    global::GlobalOptions,
     in_many_threads,
     lifecycle::duration,
-    options::Options,
     serve::{settings, with_data_dir},
     show,
     ui::{Ui, sanitize},
@@ -55,7 +55,7 @@ pub(super) struct Create {
 #[command(after_help = "Example:\n  plugd token revoke ci")]
 pub(super) struct Revoke {
     /// The token: its id, or its name if no other has it
-    // Not called `token`, as the global option is.
+    // The name `token` is that of a global option.
     #[arg(value_name = "ID")]
     named: String,
 }
@@ -116,7 +116,7 @@ impl Create {
 
 impl Revoke {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let token_id = pick(&all(&context.api).await?, &self.named)?.id.clone();
+        let token_id = pick(&all(&context.api).await?, &self.named)?;
         let request = RevokeTokenRequest { token_id };
         let answer = within(QUICK, request, async |request| context.api.access().revoke_token(request).await).await?;
         let token = present(answer.token)?;
@@ -126,7 +126,7 @@ impl Revoke {
 }
 
 impl Reset {
-    pub(super) fn run(self, options: &Options, ui: &Ui) -> Result<(), Failure> {
+    pub(super) fn run(self, options: &GlobalOptions, ui: &Ui) -> Result<(), Failure> {
         let flags = with_data_dir(Flags::default(), options)?;
         let flags = self.database_url.into_iter().fold(flags, |flags, url| flags.with("database_url", url));
         let config = settings(&flags, self.config.as_deref())?;
@@ -160,36 +160,21 @@ async fn all(api: &Api) -> Result<Vec<AccessToken>, Failure> {
     pages(page).await
 }
 
-/// The token with this id, else the only one with this name.
-fn pick<'a>(tokens: &'a [AccessToken], text: &str) -> Result<&'a AccessToken, Failure> {
-    if let Some(token) = tokens.iter().find(|token| token.id == text) {
-        return Ok(token);
-    }
-    match tokens.iter().filter(|token| token.name == text).collect::<Vec<_>>().as_slice() {
-        [token] => Ok(token),
-        [] => Err(Failure::new(format!("there is no token {text:?}"))
-            .hint("`plugd token list` shows the tokens; an id or a name will do")
-            .exit(Exit::NotFound)),
-        several => {
-            let ids: String = several.iter().map(|token| format!("\n    {}", token.id)).collect();
-            Err(usage(format!("{} tokens are named {text:?}", several.len())).hint(format!("give the id of one:{ids}")))
+/// The id of the token that a person means: an id, or a name that only one has.
+fn pick(tokens: &[AccessToken], text: &str) -> Result<String, Failure> {
+    match tokens.iter().find(|token| token.id == text) {
+        Some(token) => Ok(token.id.clone()),
+        None => {
+            let named = tokens.iter().filter(|token| token.name == text);
+            only("token", "token list", text, named.map(|token| token.id.as_str()))
         }
     }
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {
-    let (tokens, now) = (all(&context.api).await?, jiff::Timestamp::now().as_second());
-    let mut rows: Vec<Value> = tokens.iter().map(show::token_json).collect();
-    if !context.ui.is_json() {
-        rows.iter_mut().zip(&tokens).for_each(|(row, token)| row["expires"] = expiry(token, now).into());
-    }
-    Ok(context.ui.rows(&["id", "name", "role", "created", "expires"], rows)?)
-}
-
-fn expiry(token: &AccessToken, now: i64) -> String {
-    let Some(time) = &token.expire_time else { return "never".to_owned() };
-    let is_over = if time.seconds <= now { " (expired)" } else { "" };
-    format!("{}{is_over}", show::short_time(Some(time)))
+    let tokens = all(&context.api).await?;
+    let keys = ["id", "name", "role", "created", "expires"];
+    Ok(context.ui.rows(&keys, tokens.iter().map(show::token_json).collect())?)
 }
 
 #[cfg(test)]

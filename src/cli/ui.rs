@@ -1,9 +1,8 @@
-//! What goes to the screen: words in colour, tables, JSON. Its output is shared, so that several tasks can print whole lines.
+//! The screen: words in colour, tables, JSON. Its output is shared, so that several tasks can print whole lines.
 
 use std::{
     ffi::OsStr,
     io::{self, IsTerminal, Write},
-    os::unix::ffi::OsStrExt,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -13,7 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{
     failure::Failure,
-    options::{Options, Output, When},
+    global::{GlobalOptions, Output, When},
 };
 pub(super) use crate::domain::text::{sanitize, sanitize_line};
 use crate::{domain::text::is_unsafe, telemetry::BackgroundWriter};
@@ -42,7 +41,7 @@ pub(super) enum Style {
 }
 
 impl Ui {
-    pub(super) fn standard(options: &Options) -> Self {
+    pub(super) fn standard(options: &GlobalOptions) -> Self {
         Self::new(io::stdout(), io::stderr(), options.output, is_colored(options))
     }
 
@@ -93,7 +92,7 @@ impl Ui {
     }
 
     pub(super) fn fail(&self, failure: &Failure) {
-        self.aside(&failure.json(), failure.to_string());
+        self.aside(&json!({"error": failure.json()}), failure.to_string());
     }
 
     /// Prints to standard error. Nobody may be there to read it; that is fine.
@@ -134,7 +133,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn is_colored(options: &Options) -> bool {
+fn is_colored(options: &GlobalOptions) -> bool {
     match options.color {
         When::Always => true,
         When::Never => false,
@@ -142,7 +141,7 @@ fn is_colored(options: &Options) -> bool {
     }
 }
 
-/// In one piece, as an [`BackgroundWriter`] takes or drops it.
+/// Writes a line in one piece, as a [`BackgroundWriter`] takes or drops it.
 fn write_line(sink: &Sink, text: &str) -> io::Result<()> {
     let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
     sink.write_all(format!("{text}\n").as_bytes())?;
@@ -158,7 +157,7 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn start(options: &Options) -> io::Result<Self> {
+    pub(super) fn start(options: &GlobalOptions) -> io::Result<Self> {
         let output = BackgroundWriter::start(io::stdout(), tell_dropped)?;
         let errors = BackgroundWriter::start(io::stderr(), tell_dropped)?;
         let ui = Ui::new(output.clone(), errors.clone(), options.output, is_colored(options));
@@ -232,26 +231,13 @@ pub(super) fn escaped(json: &str) -> String {
     json.chars().map(escape).collect()
 }
 
-/// A word of a command that is printed to be pasted into a shell.
+/// A word of a command that is printed to be pasted into a shell. What no terminal shows is left out of it.
 pub(super) fn quoted(word: impl AsRef<OsStr>) -> String {
-    let word = word.as_ref();
-    match word.to_str() {
-        Some(text) if !text.contains(is_unsafe) => shlex::try_quote(text).map_or_else(|_| escapes(word), Into::into),
-        _ => escapes(word),
-    }
+    let word = sanitize(&word.as_ref().to_string_lossy());
+    shlex::try_quote(&word).map_or_else(|_| word.clone(), Into::into)
 }
 
-/// A word with escapes for what can't be shown (POSIX.1-2024, 2.2.4).
-fn escapes(word: &OsStr) -> String {
-    let escape = |byte: &u8| match byte {
-        b'\'' | b'\\' => format!("\\{}", char::from(*byte)),
-        b' '..=b'~' => char::from(*byte).to_string(),
-        _ => format!("\\{byte:03o}"),
-    };
-    format!("$'{}'", word.as_bytes().iter().map(escape).collect::<String>())
-}
-
-/// Names that one remark tells; the others are counted.
+/// The number of names that one remark tells; the others are counted.
 const MAX_TOLD: usize = 10;
 
 pub(super) fn first_few<T: AsRef<str>>(names: &[T]) -> String {
@@ -262,7 +248,7 @@ pub(super) fn first_few<T: AsRef<str>>(names: &[T]) -> String {
 
 /// How alike two words must be for one to be taken for the other (Jaro and Winkler): a slip or two, or the same beginning.
 const ALIKE: f64 = 0.85;
-/// How many words are suggested.
+/// The number of words that are suggested.
 const SUGGESTIONS: usize = 3;
 
 /// "did you mean …?" with those of the known words that are most like the written one, if any are.

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use clap::Args;
 use prost_types::Timestamp;
 use serde_json::{Value, json};
+use tonic::{Code, Response, Status, Streaming};
 
 use super::{
     Context,
-    client::plugin_ids,
+    client::{Api, plugin_ids},
+    completions,
     failure::Failure,
-    follow::{Sink, follow},
-    help,
+    follow::{Resumable, is_passing, resume},
     serve::stop_token,
     show,
     ui::{Style, Ui, sanitize},
@@ -29,7 +30,7 @@ use crate::api::v1::{
 #[command(after_help = "Examples:\n  plugd watch\n  plugd watch my-plugin --live\n  plugd watch -o json --state error")]
 pub(super) struct Watch {
     /// Only these plugins
-    #[arg(value_name = "ID", add = help::plugins())]
+    #[arg(value_name = "ID", add = completions::plugins())]
     plugins: Vec<String>,
     /// Only plugins in this state; may be given several times
     #[arg(long, value_parser = show::state_arg())]
@@ -45,8 +46,8 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(plugin_ids(&context.api, &self.plugins).await?);
-        let mut printer = Printer::new(context.ui.clone(), String::new());
-        follow(&context.api, request, &mut printer, &stop_token()?).await
+        let mut states = States::new(request, context.ui.clone(), String::new());
+        resume(&context.api, &mut states, &stop_token()?).await
     }
 
     fn request(&self, plugin_ids: Vec<String>) -> WatchStateRequest {
@@ -57,19 +58,23 @@ impl Watch {
     }
 }
 
-/// Prints the frames of a watch, and remembers what state each plugin was in.
-pub(super) struct Printer {
+/// The states of plugins, each change of which is printed. When the server no longer knows the place where the stream broke,
+/// it goes on from a snapshot, of which it prints what differs from what was known.
+pub(super) struct States {
+    request: WatchStateRequest,
+    /// The stream has told a place from which it can be resumed.
+    has_place: bool,
     ui: Ui,
+    /// The words before each line.
     prefix: String,
     known: BTreeMap<String, Plugin>,
-    /// Plugins of the snapshot that is coming in.
+    /// The plugins of the snapshot that is coming in.
     snapshot: BTreeMap<String, Plugin>,
 }
 
-impl Printer {
-    /// A printer to this screen, with a prefix of each line.
-    pub(super) fn new(ui: Ui, prefix: String) -> Self {
-        Self { ui, prefix, known: BTreeMap::new(), snapshot: BTreeMap::new() }
+impl States {
+    pub(super) fn new(request: WatchStateRequest, ui: Ui, prefix: String) -> Self {
+        Self { request, has_place: false, ui, prefix, known: BTreeMap::new(), snapshot: BTreeMap::new() }
     }
 
     /// Prints what differs between what was known and a complete snapshot.
@@ -95,11 +100,7 @@ impl Printer {
             Kind::Removed => self.known.remove(&event.plugin_id),
             _ => self.known.insert(event.plugin_id.clone(), plugin.clone()),
         };
-        let kind = match event.kind() {
-            Kind::Added => "added",
-            Kind::Removed => "removed",
-            Kind::Changed | Kind::Unspecified => "changed",
-        };
+        let kind = &show::word(event.kind().as_str_name());
         let (revision, time, before) = (event.revision, event.commit_time, before.as_ref());
         self.print(&Change { kind, revision, time, before, plugin }, &event.cursor)
     }
@@ -114,28 +115,48 @@ impl Printer {
     }
 }
 
-impl Sink for Printer {
-    fn frame(&mut self, frame: WatchStateResponse) -> Result<(), Failure> {
-        let cursor = frame.cursor.unwrap_or_default();
-        match frame.frame {
-            Some(Frame::Snapshot(chunk)) => {
-                self.snapshot.extend(chunk.plugins.into_iter().map(|plugin| (plugin.id.clone(), plugin)));
-                Ok(())
-            }
-            Some(Frame::SnapshotEnd(_)) => self.compare(&cursor),
-            Some(Frame::Events(batch)) => batch.events.iter().try_for_each(|event| self.event(event)),
-            None | Some(Frame::Opened(_) | Frame::Heartbeat(_)) => Ok(()),
-        }
+impl Resumable for States {
+    type Message = WatchStateResponse;
+
+    async fn open(&mut self, api: &Api) -> Result<Response<Streaming<WatchStateResponse>>, Status> {
+        api.streams().watch_state(self.request.clone()).await
     }
 
-    fn broken(&mut self, remark: &str) {
+    fn take(&mut self, message: WatchStateResponse) -> Result<bool, Failure> {
+        let cursor = message.cursor.as_deref().unwrap_or_default();
+        let is_new = !matches!(message.frame, Some(Frame::Opened(_)));
+        match message.frame {
+            Some(Frame::Snapshot(chunk)) => {
+                self.snapshot.extend(chunk.plugins.into_iter().map(|plugin| (plugin.id.clone(), plugin)));
+            }
+            Some(Frame::SnapshotEnd(_)) => self.compare(cursor)?,
+            Some(Frame::Events(batch)) => batch.events.iter().try_for_each(|event| self.event(event))?,
+            None | Some(Frame::Opened(_) | Frame::Heartbeat(_)) => {}
+        }
+        if let Some(cursor) = message.cursor {
+            (self.request.start, self.has_place) = (Some(Start::Cursor(cursor)), true);
+        }
+        Ok(is_new)
+    }
+
+    fn broken(&mut self, why: &Status) -> bool {
+        let is_lost = why.code() == Code::OutOfRange && self.has_place;
+        if !is_lost && !is_passing(why) {
+            return false;
+        }
         self.snapshot.clear();
-        self.ui.note(&format!("{}{remark}", self.prefix));
+        let what_next = if is_lost { "going on from a snapshot" } else { "resuming" };
+        self.ui.note(&format!("{}the watch broke off ({}); {what_next}", self.prefix, why.message()));
+        if is_lost {
+            (self.request.start, self.has_place) = (None, false);
+        }
+        true
     }
 }
 
 struct Change<'a> {
-    kind: &'static str,
+    /// The kind of change: snapshot, added, changed or removed.
+    kind: &'a str,
     revision: u64,
     time: Option<Timestamp>,
     /// The plugin before it, if it was seen then.
@@ -153,20 +174,18 @@ impl Change<'_> {
             "time": show::time(self.time.as_ref()),
             "plugin_id": self.plugin.id,
             "previous_state": self.before.map(show::state_of).map(show::state_word),
-            "what": self.what(),
+            "what": self.remarks(),
             "plugin": show::plugin_json(self.plugin),
         })
     }
 
-    /// Is there something to tell? A plugin that only took note of what it was asked for looks as before.
+    /// Whether there is something to tell. A plugin that only took note of what it was asked for looks as before.
     fn is_visible(&self) -> bool {
         let Some(before) = self.before.filter(|_| self.kind == "changed") else { return true };
-        let (was, is) = (show::state_of(before), show::state_of(self.plugin));
-        was != is
-            || before.name != self.plugin.name
+        show::state_of(before) != show::state_of(self.plugin)
             || before.message() != self.plugin.message()
-            || !self.remarks().is_empty()
             || before.generation != self.plugin.generation
+            || !self.remarks().is_empty()
     }
 
     fn line(&self, ui: &Ui) -> String {
@@ -189,7 +208,7 @@ impl Change<'_> {
         if remarks.is_empty() { states } else { format!("{states} ({})", remarks.join(", ")) }
     }
 
-    /// What is still to happen to a plugin that stays in its state.
+    /// The step that is still to come for a plugin that stays in its state.
     fn desire(&self, now: ReportedState) -> Option<&'static str> {
         let stays = self.before.is_none_or(|before| show::state_of(before) == now);
         match (self.plugin.active_state(), now) {
@@ -200,22 +219,18 @@ impl Change<'_> {
         }
     }
 
-    /// What changed beside the state, for programs.
-    fn what(&self) -> Vec<String> {
-        if self.is_visible() { self.remarks() } else { vec!["observed".to_owned()] }
-    }
-
-    /// What changed beside the state.
+    /// The changes beside that of the state.
     fn remarks(&self) -> Vec<String> {
         let Some(before) = self.before else { return Vec::new() };
         let now = self.plugin;
-        let is_configured = before.configuration_revision != now.configuration_revision;
-        let configured = is_configured.then(|| "configured".to_owned());
-        let mut remarks: Vec<String> = package(before, now).into_iter().chain(configured).collect();
+        let mut remarks = Vec::from_iter(package(before, now));
+        if before.configuration_revision != now.configuration_revision {
+            remarks.push("configured".to_owned());
+        }
         remarks.extend(health(before, now).into_iter().flatten().flatten());
         let is_asked_anew = before.generation != now.generation && before.active_state() == now.active_state();
         if remarks.is_empty() && is_asked_anew && now.active_state() == ActiveState::Active {
-            // An external plugin has a new token then.
+            // The request for an external plugin was one for a new token.
             let is_external = now.mode() == PluginMode::External;
             remarks.push(if is_external { "new token" } else { "to be started anew" }.to_owned());
         }
@@ -223,7 +238,7 @@ impl Change<'_> {
     }
 }
 
-/// What happened to its package or manifest.
+/// The change of its package or manifest.
 fn package(before: &Plugin, now: &Plugin) -> Option<String> {
     let (version, is_new) = (show::version(&now.version), before.package_digest != now.package_digest);
     match (is_new, before.previous_package_digest == now.package_digest) {
@@ -233,7 +248,7 @@ fn package(before: &Plugin, now: &Plugin) -> Option<String> {
     }
 }
 
-/// Signs of life, and events that did not get through.
+/// The changes of its health: whether it answers, events that were lost, faults of its own.
 fn health(before: &Plugin, now: &Plugin) -> Option<[Option<String>; 3]> {
     let (before, now) = (before.status.as_ref()?, now.status.as_ref()?);
     let alive = match (before.degraded, now.degraded) {

@@ -43,7 +43,7 @@ reasons! {
     ExternalPlugin => "EXTERNAL_PLUGIN", FailedPrecondition, "External plugins are run by somebody else; start or stop them there.";
     SupervisedPlugin => "SUPERVISED_PLUGIN", FailedPrecondition, "Only external plugins have this; update the package instead.";
     PluginFailed => "PLUGIN_FAILED", FailedPrecondition, "Read the message and the plugin's logs, then update the package, or activate the same one again.";
-    PluginNotConnected => "PLUGIN_NOT_CONNECTED", FailedPrecondition, "Activate the plugin and wait until it is active.";
+    PluginNotConnected => "PLUGIN_NOT_CONNECTED", FailedPrecondition, "Activate the plugin; an external one has to dial in by itself. Then wait until it is active.";
     ConfigurationRejected => "CONFIGURATION_REJECTED", FailedPrecondition, "Read the plugin's logs for why it refused the configuration.";
     PluginCallFailed => "PLUGIN_CALL_FAILED", FailedPrecondition, "Read the plugin's answer and its logs.";
     PluginCallTimedOut => "PLUGIN_CALL_TIMED_OUT", DeadlineExceeded, "Try again, or give the call more time.";

@@ -48,7 +48,7 @@ async fn a_token_is_revoked_by_its_name_unless_several_have_it() {
     }
     let refused = run(&plugd, &["token", "revoke", "twin"]).await;
     assert_eq!(refused.code(), Some(2));
-    assert!(refused.stderr.contains("2 tokens are named \"twin\""), "{}", refused.stderr);
+    assert!(refused.stderr.contains("\"twin\" may be any of 2 tokens"), "{}", refused.stderr);
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ async fn what_plugd_runs_has_no_manifest_or_token_of_its_own_to_change() {
     let file = manifest(&plugd, "outside.json", &external_manifest("outside").to_string());
     let refused = run(&plugd, &["update-manifest", &id, &file]).await;
     assert_eq!(refused.code(), Some(9));
-    assert!(refused.stderr.contains("`plugd update`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("update the package instead"), "{}", refused.stderr);
     assert_eq!(run(&plugd, &["rotate-token", &id]).await.code(), Some(9));
     assert_eq!(run(&plugd, &["register", "/no/such/file.json"]).await.code(), Some(3));
 }
@@ -90,10 +90,10 @@ async fn a_call_to_an_external_plugin_that_is_away_says_that_it_has_to_dial_in()
     for command in [["call", &outside, "greet"], ["call", &supervised, "greet"]] {
         let refused = run(&plugd, &command).await;
         assert_eq!(refused.code(), Some(9));
-        assert_eq!(refused.stderr.contains("it has to dial in by itself"), command[1] == outside, "{}", refused.stderr);
+        assert!(refused.stderr.contains("an external one has to dial in by itself"), "{}", refused.stderr);
     }
     let refused = run(&plugd, &["config", "set", &outside, "a=1"]).await;
-    assert!(refused.stderr.contains("it has to dial in by itself"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("an external one has to dial in by itself"), "{}", refused.stderr);
     let refused = run(&plugd, &["activate", &outside]).await;
     assert!(refused.stderr.contains("start or stop them there"), "{}", refused.stderr);
 }

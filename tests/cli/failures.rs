@@ -51,9 +51,9 @@ async fn a_certificate_without_a_key_is_told_by_its_option() {
     assert!(refused.stderr.contains("--tls-cert needs --tls-key"), "{refused:?}");
 }
 
-/// It was put in while the plugin was inactive, and fails only now.
+/// The package was put in while the plugin was inactive, and fails only now.
 #[tokio::test]
-async fn an_activation_that_fails_tells_which_package_is_back() {
+async fn an_activation_that_fails_says_that_the_package_before_comes_back() {
     let plugd = Plugd::with(&[("PLUGD_BACKOFF", "10ms"), ("PLUGIN_MAX_RESTART_ATTEMPTS", "1")]).await;
     let id = plugd.api().run(&["tame"]).await;
     plugd.api().deactivate(&id).await.unwrap();
@@ -66,7 +66,7 @@ async fn an_activation_that_fails_tells_which_package_is_back() {
     let failed = run(&plugd, &["activate", &id]).await;
 
     assert_eq!(failed.code(), Some(5), "{}", failed.stderr);
-    let said = "version 2.0.0-bad failed (exit status 42); version 1.0.0 is back and active\n";
+    let said = "the plugin failed: exit status 42; the package before this one is put back\n";
     assert!(failed.stderr.contains(said), "{}", failed.stderr);
 }
 
@@ -81,6 +81,12 @@ async fn programs_get_errors_and_remarks_as_json() {
     assert!(error["hint"].as_str().unwrap().contains("plugd list"), "{error}");
     let error = error_of(&run(&plugd, &["activate", &failing, "-o", "json"]).await);
     assert_eq!((&error["exit_code"], &error["reason"]), (&json!(5), &json!("PLUGIN_FAILED")));
+    // One for all of several plugins.
+    let refused = run(&plugd, &["activate", &failing, "nobody", "-o", "json"]).await;
+    assert_eq!((refused.stdout.as_slice(), refused.stderr.lines().count()), (&b"[]\n"[..], 1), "{refused:?}");
+    let error = error_of(&refused);
+    let each = ["nobody", &failing].map(|plugin| error["plugins"][plugin]["exit_code"].clone());
+    assert_eq!((&error["exit_code"], each), (&json!(5), [json!(3), json!(5)]), "{error}");
     let empty = Plugd::start().await;
     let listed = run(&empty, &["list", "-o", "json"]).await;
     assert_eq!((listed.json(), listed.stderr.as_str()), (json!([]), ""));

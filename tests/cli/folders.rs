@@ -131,7 +131,7 @@ async fn what_will_fail_when_it_is_started_is_told() {
     fs::create_dir(home.path().join("bin")).unwrap();
     let program = home.path().join("bin/x");
     fs::write(&program, "#!/bin/sh\r\n").unwrap();
-    told(&["validate"], "(`chmod +x bin/x`)").await;
+    told(&["validate"], "makes it executable").await;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     told(&["validate"], "CR LF").await;
     fs::write(home.path().join("package.json"), r#"{"dependencies": {"ws": "8"}}"#).unwrap();
@@ -143,10 +143,6 @@ async fn what_will_fail_when_it_is_started_is_told() {
     let valid = alone(home.path(), &["validate"]).await;
     assert_eq!(valid.stderr, "");
     assert!(valid.text().contains(" is valid: 4 files, "), "{}", valid.text());
-
-    let manifest = json!({"id": "x", "author": "me", "name": "X", "command": "no-such-program-anywhere"});
-    fs::write(home.path().join("manifest.json"), manifest.to_string()).unwrap();
-    told(&["validate"], "is not on the PATH here").await;
 }
 
 #[tokio::test]
@@ -168,8 +164,7 @@ async fn nothing_is_packaged_that_a_server_refuses() {
     let refused = alone(home.path(), &["package", "-o", "json", "--force"]).await;
     let error = error_of(&refused);
     assert_eq!(refused.code(), Some(9));
-    let what = "there are 2049 files, and a package has at most 2048: node_modules 2048 (";
-    assert!(error["message"].as_str().unwrap().starts_with(what), "{error}");
+    assert_eq!(error["message"], "there are 2049 files, and a package has at most 2048");
     assert!(error["hint"].as_str().unwrap().contains("npm install --omit=dev"), "{error}");
 }
 

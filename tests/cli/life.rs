@@ -75,21 +75,6 @@ async fn who_does_not_wait_is_answered_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_plugin_goes_through_is_told_while_a_command_waits_for_it() {
-    let plugd = Plugd::with(&[("PLUGD_CONNECT_TIMEOUT", "2s"), ("PLUGD_BACKOFF", "2s")]).await;
-    let file = chaos_file(plugd.scratch(), &["hang"]);
-    let mut install = Running::start_reading_stderr(&mut cli(&plugd, &["install", &file, "--activate"]));
-    let said = install.line().await.unwrap();
-    assert!(said.ends_with(" Chaos is installed"), "{said}");
-    install.find("Chaos is to be started again, restart 1: did not connect within 2s").await;
-    install.find("Chaos is connecting, restart 1").await;
-    install.interrupt();
-    install.ended().await;
-    let mut activate = Running::start_reading_stderr(&mut cli(&plugd, &["activate", "chaos"]));
-    activate.find("Chaos is ").await;
-}
-
-#[tokio::test]
 async fn several_plugins_are_started_stopped_and_deleted_by_one_command() {
     let plugd = Plugd::start().await;
     let ids = [plugd.api().install(&["tame"]).await, plugd.api().install(&["tame"]).await];

@@ -11,10 +11,10 @@ async fn an_event_is_published_to_those_that_consume_it() {
     let id = plugd.api().run(&["tame"]).await;
     let mut log = plugd.api().logs(&id).await;
     let published = run(&plugd, &["publish", "EventThreadPublished", r#"{"id": "x"}"#]).await;
-    assert_eq!(published.text(), "1 plugin consumes it, 1 took it\n");
+    assert_eq!(published.text(), "plugins that consume it: 1, that took it: 1\n");
     log.find("request event").await;
     let nobody = run(&plugd, &["publish", "EventNobodyWants"]).await;
-    assert_eq!(nobody.text(), "0 plugins consume it, 0 took it\n");
+    assert_eq!(nobody.text(), "plugins that consume it: 0, that took it: 0\n");
     assert!(nobody.stderr.contains("events_consumed"), "{}", nobody.stderr);
     let none = json_of(&plugd, &["publish", "EventNobodyWants"]).await;
     assert_eq!(none, json!({"matched": 0, "accepted": 0}));

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use plugd::api::v1::ReportedState::Active;
 use serde_json::json;
 
 use super::{chaos_file, chaos_folder, error_of, json_of, run};
@@ -66,7 +67,7 @@ async fn update_and_rollback_tell_from_which_version_to_which() {
 }
 
 #[tokio::test]
-async fn an_update_that_fails_tells_what_became_of_the_plugin() {
+async fn an_update_that_fails_says_why_and_that_the_package_before_it_comes_back() {
     let plugd = Plugd::with(&[("PLUGD_BACKOFF", "10ms"), ("PLUGIN_MAX_RESTART_ATTEMPTS", "1")]).await;
     let id = plugd.api().run(&["tame"]).await;
     let bad = chaos_folder(plugd.scratch(), "2.0.0-bad");
@@ -74,37 +75,15 @@ async fn an_update_that_fails_tells_what_became_of_the_plugin() {
     manifest["version"] = "2.0.0-bad".into();
     fs::write(bad.join("manifest.json"), manifest.to_string()).unwrap();
     for command in [&["update", "chaos", bad.to_str().unwrap()][..], &["install", bad.to_str().unwrap(), "--update"]] {
+        let mut watch = plugd.api().live().await;
         let failed = run(&plugd, command).await;
         assert_eq!(failed.code(), Some(5), "{}", failed.stderr);
-        let said = "error: version 2.0.0-bad failed (exit status 7); version 1.0.0 is back and active\n";
+        let said = "error: the plugin failed: exit status 7; the package before this one is put back\n";
         assert!(failed.stderr.contains(said), "{}", failed.stderr);
         assert!(failed.stderr.contains(&format!("`plugd logs {id}`")), "{}", failed.stderr);
-        assert_eq!(json_of(&plugd, &["get", &id]).await["status"]["state"], "active");
+        watch.until_state(&id, Active).await;
+        assert_eq!(json_of(&plugd, &["get", &id]).await["version"], "1.0.0");
     }
-}
-
-/// The package before may never have been stable: then the way back leads past it.
-#[tokio::test]
-async fn an_update_that_fails_after_one_that_never_ran_tells_which_package_is_back() {
-    let plugd = Plugd::with(&[("PLUGD_BACKOFF", "10ms"), ("PLUGIN_MAX_RESTART_ATTEMPTS", "1")]).await;
-    let id = plugd.api().run(&["tame"]).await;
-    let write = |version: &str, args: &[&str]| {
-        let folder = chaos_folder(plugd.scratch(), version);
-        let mut manifest = chaos_manifest(args);
-        manifest["version"] = version.into();
-        fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
-        folder
-    };
-    let (hanging, bad) = (write("2.0.0", &["hang"]), write("3.0.0", &["exit", "7"]));
-    run(&plugd, &["update", &id, hanging.to_str().unwrap(), "--no-wait"]).await.text();
-
-    let failed = run(&plugd, &["update", &id, bad.to_str().unwrap()]).await;
-
-    assert!(
-        failed.stderr.contains("error: version 3.0.0 failed (exit status 7); version 1.0.0 is back and active\n"),
-        "{}",
-        failed.stderr
-    );
 }
 
 #[tokio::test]
@@ -126,10 +105,7 @@ async fn a_download_is_what_was_uploaded_and_replaces_nothing_unless_told_so() {
     assert_eq!(fs::read(&file).unwrap(), archive);
     assert_eq!(here(&["download", "chaos", "-O", "-"]).await.stdout, archive);
 
-    let refused = here(&["download", "chaos", "other.zip"]).await;
-    assert_eq!(refused.code(), Some(2));
-    assert!(refused.stderr.contains("-O other.zip"), "{}", refused.stderr);
-
+    assert_eq!(here(&["download", "chaos", "other.zip"]).await.code(), Some(2));
     here(&["download", "chaos", "--unzip", "unpacked"]).await.text();
     let manifest: serde_json::Value =
         serde_json::from_slice(&fs::read(plugd.scratch().join("unpacked/manifest.json")).unwrap()).unwrap();
@@ -139,7 +115,7 @@ async fn a_download_is_what_was_uploaded_and_replaces_nothing_unless_told_so() {
 }
 
 #[tokio::test]
-async fn an_external_plugin_has_no_package_and_the_hint_says_what_it_has() {
+async fn an_external_plugin_has_no_package() {
     let plugd = Plugd::start().await;
     let file = chaos_file(plugd.scratch(), &["tame"]);
     let id = plugd.api().register(&external_manifest("chaos")).await.unwrap().id;
@@ -148,6 +124,6 @@ async fn an_external_plugin_has_no_package_and_the_hint_says_what_it_has() {
     for command in commands {
         let refused = run(&plugd, command).await;
         assert_eq!(refused.code(), Some(9), "{command:?}");
-        assert!(refused.stderr.contains(&format!("`plugd update-manifest {id} MANIFEST`")), "{}", refused.stderr);
+        assert!(refused.stderr.contains("this is an external plugin"), "{}", refused.stderr);
     }
 }

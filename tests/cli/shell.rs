@@ -41,7 +41,7 @@ async fn every_shell_has_completions() {
     }
 }
 
-/// What may follow these words, one a line, as the script for fish asks.
+/// The words that may follow these, one a line, as the script for fish asks.
 async fn completed(server: &str, token: &str, words: &[&str]) -> String {
     let mut command = program(env!("CARGO_BIN_EXE_plugd"));
     command.env("PLUGD_COMPLETE", "fish").env("PLUGD_SERVER", server).env("PLUGD_TOKEN", token);

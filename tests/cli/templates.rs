@@ -109,7 +109,7 @@ async fn keeps_to_the_wire(folder: &Path, command: &[&str]) {
     assert_eq!(running.ended().await.code(), Some(0));
 }
 
-/// It ends, and says why, when the connection is lost.
+/// The plugin ends, and says why, when the connection is lost.
 async fn ends_with_the_connection(folder: &Path, command: &[&str]) {
     let (host, mut running) = Host::run(folder, command).await;
     running.find("connected").await;
@@ -184,7 +184,7 @@ async fn a_new_plugin_in_rust_is_whole() {
     created(home.path(), "rust").await;
     let folder = home.path().join("plugin");
     let unbuilt = alone(home.path(), &["validate", "plugin"]).await;
-    assert!(unbuilt.stderr.contains("./build.sh may have to be run first"), "{}", unbuilt.stderr);
+    assert!(unbuilt.stderr.contains("has it been built?"), "{}", unbuilt.stderr);
     assert_eq!(fs::metadata(folder.join("build.sh")).unwrap().permissions().mode() & 0o777, 0o755);
     let example = Path::new(env!("CARGO_BIN_EXE_plugd")).parent().unwrap().join("examples/new-rust");
     fs::copy(example, folder.join("plugin")).unwrap();

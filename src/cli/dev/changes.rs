@@ -1,10 +1,6 @@
 //! Changes of files in a folder, gathered until it is quiet.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::{
@@ -12,7 +8,6 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::Session;
 use crate::cli::{
     failure::Failure,
     package::{Ignored, PLUGDIGNORE},
@@ -27,22 +22,19 @@ const LONGEST: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Changes {
     changed: Arc<Notify>,
-    /// A change was seen whose end is still to come: it counts however often the wait for that is given up.
-    is_pending: bool,
     /// Watches until dropped.
     _watcher: RecommendedWatcher,
 }
 
 impl Changes {
-    /// Begins to watch a folder, without what no package wants and without the folders `except`.
-    pub(super) fn of(dir: &Path, except: Vec<PathBuf>) -> Result<Self, Failure> {
+    /// Begins to watch a folder, but for the files that no package has and another folder that may be in it.
+    pub(super) fn of(dir: &Path, except: &Path) -> Result<Self, Failure> {
         let changed = Arc::new(Notify::new());
-        let except = except.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
-        let mut filter = Filter { dir: dir.to_owned(), ignored: Ignored::of(dir).ok(), except };
-        let notify = Arc::clone(&changed);
+        let (notify, folder) = (Arc::clone(&changed), dir.to_owned());
+        let except = except.canonicalize().unwrap_or_else(|_| except.to_owned());
         let on_event = move |event: notify::Result<Event>| {
             // An error means that events were lost: something may have changed.
-            if event.map_or(true, |event| filter.counts(&event)) {
+            if event.map_or(true, |event| counts(&event, &folder, &except)) {
                 notify.notify_one();
             }
         };
@@ -52,51 +44,26 @@ impl Changes {
         };
         let mut watcher = notify::recommended_watcher(on_event).map_err(unwatchable)?;
         watcher.watch(dir, RecursiveMode::Recursive).map_err(unwatchable)?;
-        Ok(Self { changed, is_pending: false, _watcher: watcher })
+        Ok(Self { changed, _watcher: watcher })
     }
 
-    /// Waits for a change and until it is quiet again. False if the session ends first.
-    pub(super) async fn next(&mut self, session: &Session) -> bool {
-        session.stop.run_until_cancelled(self.settled()).await.is_some()
-    }
-
-    /// Waits for a change and until it is quiet again.
-    pub(super) async fn settled(&mut self) {
-        if !self.is_pending {
-            self.changed.notified().await;
-            self.is_pending = true;
-        }
+    /// Waits for a change and until it is quiet again. A wait that is given up may have seen the change.
+    pub(super) async fn settled(&self) {
+        self.changed.notified().await;
         let end = Instant::now() + LONGEST;
         while timeout(QUIET, self.changed.notified()).await.is_ok() && Instant::now() < end {}
-        self.is_pending = false;
     }
 }
 
-/// Which events count: those of files that are packaged, and of the file that says which are.
-struct Filter {
-    dir: PathBuf,
-    /// None while the author's patterns can't be read: then everything counts.
-    ignored: Option<Ignored>,
-    except: Vec<PathBuf>,
-}
-
-impl Filter {
-    fn counts(&mut self, event: &Event) -> bool {
-        if matches!(event.kind, EventKind::Access(_)) {
-            return false;
-        }
-        let patterns = self.dir.join(PLUGDIGNORE);
-        if event.paths.contains(&patterns) {
-            self.ignored = Ignored::of(&self.dir).ok();
-            return true;
-        }
-        event.paths.iter().any(|path| self.is_of_plugin(path))
+/// Whether an event is of a file that is packaged, or of the one that says which are. While that can't be read, all count.
+fn counts(event: &Event, dir: &Path, except: &Path) -> bool {
+    // Reading the patterns below is an access, too.
+    if matches!(event.kind, EventKind::Access(_)) {
+        return false;
     }
-
-    fn is_of_plugin(&self, path: &Path) -> bool {
-        let is_ignored = self.ignored.as_ref().is_some_and(|ignored| ignored.covers(path));
-        !is_ignored && !self.except.iter().any(|folder| path.starts_with(folder))
-    }
+    let (patterns, ignored) = (dir.join(PLUGDIGNORE), Ignored::of(dir));
+    let is_left_out = |path: &Path| ignored.as_ref().is_ok_and(|ignored| ignored.covers(path));
+    event.paths.iter().any(|path| *path == patterns || !path.starts_with(except) && !is_left_out(path))
 }
 
 #[cfg(test)]

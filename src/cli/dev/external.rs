@@ -1,6 +1,6 @@
 //! An external plugin under development: registered, run here, and run again when a file changes.
 
-use std::{process::Stdio, time::Duration};
+use std::{pin::pin, process::Stdio, time::Duration};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::{
     api::v1::{Plugin, PluginMode},
     cli::{
         client::in_full,
-        external::{register, rotate_token, rpc_url, update_manifest},
+        external::{register, rpc_url, update_manifest},
         failure::Failure,
         package::{Manifest, remarks},
         usage,
@@ -31,16 +31,20 @@ struct Running {
 }
 
 /// Runs a command as the plugin of the session's folder, again after each change. Without a command, the manifest's.
-pub(super) async fn run(session: &Session, command: &[String], changes: &mut Changes) -> Result<(), Failure> {
-    let mut external = External { session, command, plugin: None };
-    let mut running = Some(external.start().await?);
-    let id = external.plugin.as_ref().map(|plugin| plugin.id.clone()).unwrap_or_default();
-    session.say(&format!("{id} is registered; state changes follow"));
-    let _states = follow_states(session, vec![id]);
-    while wait(session, &mut running, changes).await? {
+pub(super) async fn run(session: &Session, command: &[String]) -> Result<(), Failure> {
+    let changes = Changes::of(&session.dir, &session.data_dir)?;
+    let manifest = read_manifest(session)?;
+    let plugin = match session.installed(manifest.id().unwrap_or_default(), PluginMode::External).await? {
+        Some(plugin) => update_manifest(&session.api, &plugin.id, manifest.to_struct()?).await?,
+        None => register(&session.api, manifest.to_struct()?).await?,
+    };
+    let mut running = Some(start(session, &plugin, &manifest, command).await?);
+    session.say(&format!("{} is registered; state changes follow", plugin.id));
+    let _states = follow_states(session, vec![plugin.id.clone()]);
+    while wait(session, &mut running, &changes).await? {
         stop(running.take()).await?;
         session.say("a file changed: starting anew");
-        match external.start().await {
+        match start_anew(session, &plugin.id, command).await {
             Ok(next) => running = Some(next),
             Err(failure) => session.failed(failure),
         }
@@ -48,53 +52,27 @@ pub(super) async fn run(session: &Session, command: &[String], changes: &mut Cha
     stop(running).await
 }
 
-/// The plugin of the session's folder, and what runs it.
-struct External<'a> {
-    session: &'a Session,
-    command: &'a [String],
-    /// It, once it is registered. It stays the same one when its manifest gets another id.
-    plugin: Option<Plugin>,
+/// Starts the plugin with its manifest as it is now. It stays the same plugin when that gets another id.
+async fn start_anew(session: &Session, id: &str, command: &[String]) -> Result<Running, Failure> {
+    let manifest = read_manifest(session)?;
+    let plugin = update_manifest(&session.api, id, manifest.to_struct()?).await?;
+    start(session, &plugin, &manifest, command).await
 }
 
-impl External<'_> {
-    async fn start(&mut self) -> Result<Running, Failure> {
-        let manifest = Manifest::of_folder(&self.session.dir, self.session.manifest.as_deref())?;
-        for remark in remarks(&manifest.object, false) {
-            self.session.shout(&format!("warning: {remark}"));
-        }
-        let plugin = self.register(&manifest).await?;
-        let command = if self.command.is_empty() { command_of(&manifest) } else { self.command.to_vec() };
-        let running = start(self.session, &plugin, &command).await;
-        self.plugin = Some(plugin);
-        running
-    }
-
-    /// Registers the plugin, or brings its manifest up to date.
-    async fn register(&self, manifest: &Manifest) -> Result<Plugin, Failure> {
-        let (api, object) = (&self.session.api, manifest.to_struct()?);
-        let known = match &self.plugin {
-            Some(plugin) => Some(plugin.clone()),
-            None => self.session.installed(manifest.id().unwrap_or_default(), PluginMode::External).await?,
-        };
-        match known {
-            Some(plugin) => update_manifest(api, &plugin.id, object).await,
-            None => register(api, object).await,
-        }
-    }
+fn read_manifest(session: &Session) -> Result<Manifest, Failure> {
+    let manifest = Manifest::of_folder(&session.dir, session.manifest.as_deref())?;
+    remarks(&manifest.object, false).iter().for_each(|remark| session.say(&format!("warning: {remark}")));
+    Ok(manifest)
 }
 
-/// The command in a manifest.
-fn command_of(manifest: &Manifest) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let command = manifest.object.get("command").and_then(text).filter(|command| !command.is_empty());
-    let args = manifest.object.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(text);
-    command.map(|command| std::iter::once(command).chain(args).collect()).unwrap_or_default()
-}
-
-async fn start(session: &Session, plugin: &Plugin, command: &[String]) -> Result<Running, Failure> {
-    let plugin = in_full(&session.api, plugin).await;
-    let plugin = if plugin.token.is_none() { rotate_token(&session.api, &plugin.id).await? } else { plugin };
-    let url = rpc_url(session.api.server(), plugin.token());
+async fn start(
+    session: &Session,
+    plugin: &Plugin,
+    manifest: &Manifest,
+    command: &[String],
+) -> Result<Running, Failure> {
+    let url = rpc_url(session.api.server(), in_full(&session.api, plugin).await.token());
+    let command = if command.is_empty() { command_of(manifest) } else { command.to_vec() };
     let (program, arguments) = command.split_first().ok_or_else(|| {
         usage("there is no command to run").hint("give one after --, or put a \"command\" into the manifest")
     })?;
@@ -106,16 +84,25 @@ async fn start(session: &Session, plugin: &Plugin, command: &[String]) -> Result
     Ok(Running { child, group })
 }
 
+/// The command in a manifest.
+fn command_of(manifest: &Manifest) -> Vec<String> {
+    let command = manifest.object.get("command").and_then(Value::as_str).filter(|command| !command.is_empty());
+    let Some(command) = command else { return Vec::new() };
+    let args = manifest.object.get("args").and_then(Value::as_array).into_iter().flatten();
+    std::iter::once(command).chain(args.filter_map(Value::as_str)).map(str::to_owned).collect()
+}
+
 /// Waits for a change; false if the session ends first. Says so when the command ends by itself.
-async fn wait(session: &Session, running: &mut Option<Running>, changes: &mut Changes) -> Result<bool, Failure> {
+async fn wait(session: &Session, running: &mut Option<Running>, changes: &Changes) -> Result<bool, Failure> {
+    let mut changed = pin!(session.stop.run_until_cancelled(changes.settled()));
     if let Some(command) = running {
         tokio::select! {
-            is_changed = changes.next(session) => return Ok(is_changed),
+            is_changed = &mut changed => return Ok(is_changed.is_some()),
             status = command.child.wait() => session.say(&format!("the command ended: {}", status?)),
         }
         stop(running.take()).await?;
     }
-    Ok(changes.next(session).await)
+    Ok(changed.await.is_some())
 }
 
 /// Ends the command and whatever it started: a signal to the whole group, then a kill.
@@ -124,9 +111,8 @@ async fn stop(running: Option<Running>) -> Result<(), Failure> {
     signal(group, Signal::INT)?;
     let ended = timeout(GRACE, child.wait()).await;
     signal(group, Signal::KILL)?;
-    match ended {
-        Ok(status) => status.map(drop)?,
-        Err(_) => child.wait().await.map(drop)?,
+    if ended.is_err() {
+        child.wait().await?;
     }
     Ok(())
 }

@@ -6,9 +6,11 @@ mod external;
 mod output;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    env,
+    net::TcpListener,
     path::{Path, PathBuf},
     slice,
+    time::SystemTime,
 };
 
 use clap::Args;
@@ -18,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     client::{Api, with_manifest_id},
     failure::{Exit, Failure},
-    in_many_threads, lifecycle,
-    options::{Options, Output, read_token},
-    package::{BUILD, Folder, ManifestArg, Package},
+    global::GlobalOptions,
+    in_many_threads,
+    package::{Folder, ManifestArg},
     serve::{stop_token, stop_with_terminal, with_data_dir},
     show,
-    ui::{Screen, Style, Ui, quoted, sanitize, sanitize_line},
+    ui::{Screen, Style, Ui, sanitize_line},
+    usage,
 };
 use crate::{
     api::v1::{Plugin, PluginMode},
@@ -31,12 +34,21 @@ use crate::{
     config::{self, Config, Environment, Flags},
     telemetry,
 };
-use changes::Changes;
+
+/// Folder of the data of development sessions.
+const DATA_DIR: &str = ".plugd-dev";
+/// The address that is tried first.
+const USUAL: &str = "127.0.0.1:8000";
+/// The log's filter unless somebody sets another: the session itself tells what plugd logs as information.
+const LOG: &str = "warn";
+/// The script of a plugin's folder that builds it.
+const BUILD: &str = "build.sh";
 
 /// Run a plugin from its folder, again each time that a file changes
 ///
-/// Serves on a data folder of its own, .plugd-dev/NAME in the current folder unless --data-dir names another, on port
-/// 8000 or, if that is taken, any other. Every setting of `plugd serve` can be given as a flag or in the environment.
+/// Serves on a data folder of its own, .plugd-dev/NAME (with --external NAME-external) in the current folder unless
+/// --data-dir names another, on port 8000 or, if that is taken, any other. Every setting of `plugd serve` can be given as a
+/// flag or in the environment.
 /// What `plugd package` leaves out is no part of the plugin here either. Ctrl-C ends the plugin and the server.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd dev my-plugin\n  plugd dev my-plugin --build 'cargo build --release'\n  \
@@ -67,28 +79,58 @@ pub(super) fn is_refused(setting: &str) -> bool {
 }
 
 impl Dev {
-    pub(super) fn run(self, options: Options, screen: &Screen) -> Result<(), Failure> {
+    pub(super) fn run(self, options: GlobalOptions, screen: &Screen) -> Result<(), Failure> {
         let dir = self
             .dir
             .canonicalize()
             .map_err(|error| Failure::from(error).about(format_args!("can't find {}", self.dir.display())))?;
-        let options = Options { output: Output::Table, ..options };
-        let settings = settings(&self.flags, &options, &dir)?;
-        telemetry::install(&settings.config.log, settings.config.log_format, &screen.errors)?;
-        in_many_threads(self.develop(dir, settings, options, screen.ui.clone().in_words()))
+        let (config, is_usual_taken) = self.settings(&options, &dir)?;
+        telemetry::install(&config.log, config.log_format, &screen.errors)?;
+        let ui = screen.ui.clone().in_words();
+        if is_usual_taken {
+            ui.warn(&format!("{USUAL} is taken by another program, so this session is elsewhere"));
+        }
+        in_many_threads(self.develop(dir, config, options, ui))
     }
 
-    async fn develop(self, dir: PathBuf, settings: Settings, options: Options, ui: Ui) -> Result<(), Failure> {
+    /// The settings of `plugd serve`, but with a data folder, a port and a quieter log of its own; and whether the usual port
+    /// is taken.
+    fn settings(&self, options: &GlobalOptions, dir: &Path) -> Result<(Config, bool), Failure> {
+        let environment = Environment::of_process::<Config>()?;
+        let mut flags = with_data_dir(self.flags.clone(), options)?;
+        if flags.get("data_dir").is_none() {
+            let mut name = dir.file_name().unwrap_or_default().to_owned();
+            // A plugin is supervised or external for life.
+            name.push(if self.external { "-external" } else { "" });
+            flags = flags.with("data_dir", Path::new(DATA_DIR).join(name).to_string_lossy());
+        }
+        let mut is_usual_taken = false;
+        if flags.get("listen").is_none() && environment.first_of(&["PLUGD_LISTEN", "LISTEN_ADDR"]).is_none() {
+            is_usual_taken = TcpListener::bind(USUAL).is_err();
+            flags = flags.with("listen", if is_usual_taken { "127.0.0.1:0" } else { USUAL });
+        }
+        if flags.get("log").is_none() && environment.first_of(&["PLUGD_LOG"]).is_none() {
+            flags = flags.with("log", LOG);
+        }
+        let config = config::load(&flags, &environment, None)?;
+        if config.tls_cert.is_some() || config.tls_self_signed {
+            return Err(usage("`plugd dev` serves this machine only and does not encrypt")
+                .hint("leave out --tls-cert, --tls-self-signed and their variables; `plugd serve` takes them"));
+        }
+        Ok((config, is_usual_taken))
+    }
+
+    async fn develop(self, dir: PathBuf, config: Config, options: GlobalOptions, ui: Ui) -> Result<(), Failure> {
         let stop = stop_token()?;
         stop_with_terminal(&stop)?;
-        let (data_dir, manifest) = (settings.config.data_dir.clone(), self.manifest.manifest.clone());
-        let session = |home, api| Session { dir, manifest, data_dir, home, api, ui, stop: stop.clone() };
+        let (begin, data_dir, manifest) = (SystemTime::now(), config.data_dir.clone(), self.manifest.manifest.clone());
+        let session = |api| Session { dir, manifest, data_dir, api, ui, begin, stop: stop.clone() };
         if self.external && options.server.is_some() {
-            let session = session(Home::Elsewhere, Api::connect(&options).await?);
-            return self.run_external(&session).await.map_err(|failure| session.api.explain(failure));
+            let session = session(Api::connect(&options).await?);
+            return external::run(&session, &self.command).await.map_err(|failure| session.api.explain(failure));
         }
         let (tell, told) = oneshot::channel();
-        let (config, folder, stopped) = (settings.config, settings.data_dir.clone(), stop.clone());
+        let (folder, stopped) = (config.data_dir.clone(), stop.clone());
         let server = tokio::spawn(async move {
             let on_ready = |ready| drop(tell.send(ready));
             // A session's settings do not change: SIGHUP ends it.
@@ -98,9 +140,8 @@ impl Dev {
         });
         let work = async {
             let Ok(ready) = told.await else { return Ok(()) };
-            let access = Access::of(ready, &folder)?;
-            let session = session(settings.home, Api::connect(&access.options()).await?);
-            let done = Box::pin(self.work(&session, &access, settings.taken)).await;
+            let session = session(Api::connect(&own_server(ready, folder)).await?);
+            let done = Box::pin(self.work(&session)).await;
             session.say("stopping");
             done
         };
@@ -113,28 +154,29 @@ impl Dev {
     }
 
     /// Works until the session is over. However soon the server is gone, what the session runs is ended as it should be.
-    async fn work(&self, session: &Session, access: &Access, taken: Option<SocketAddr>) -> Result<(), Failure> {
-        let server = session.api.server();
-        if let Some(taken) = taken {
-            session.shout(&format!("{taken} is taken by another program, so this session is elsewhere:"));
-        }
+    async fn work(&self, session: &Session) -> Result<(), Failure> {
+        let (server, folder) = (session.api.server(), output::quoted_path(&session.data_dir));
+        let plugd = env::current_exe().map_or_else(|_| "plugd".to_owned(), |path| output::quoted_path(&path));
         session.say(&format!("serving on {server}"));
-        let (plugd, folder) = (output::plugd(), output::quoted_path(&session.data_dir));
         session.say(&format!("in another terminal: {plugd} --server {server} --data-dir {folder} list"));
         if self.external {
-            return self.run_external(session).await;
+            return external::run(session, &self.command).await;
         }
         let own = session.dir.join(BUILD).is_file().then(|| format!("./{BUILD}"));
-        deploy::run(session, access, self.build.as_deref().or(own.as_deref())).await
-    }
-
-    async fn run_external(&self, session: &Session) -> Result<(), Failure> {
-        let mut changes = Changes::of(&session.dir, vec![session.data_dir.clone()])?;
-        external::run(session, &self.command, &mut changes).await
+        let deployed = deploy::run(session, self.build.as_deref().or(own.as_deref()));
+        session.stop.run_until_cancelled(deployed).await.unwrap_or(Ok(()))
     }
 }
 
-/// What the parts of a session share: its plugin's folder, a server, a screen.
+/// How the server of a session, whose data are in this folder, is reached from this machine.
+fn own_server(ready: Ready, data_dir: PathBuf) -> GlobalOptions {
+    let is_everywhere = ready.address.ip().is_unspecified();
+    let url = if is_everywhere { format!("http://localhost:{}", ready.address.port()) } else { ready.url };
+    let token = ready.admin_token.map(|token| token.secret);
+    GlobalOptions { server: Some(url), token, data_dir: Some(data_dir), ..GlobalOptions::default() }
+}
+
+/// The plugin's folder, the server and the screen that the parts of a session share.
 #[derive(Clone)]
 struct Session {
     /// The plugin's folder.
@@ -143,25 +185,12 @@ struct Session {
     manifest: Option<PathBuf>,
     /// plugd's data folder, which is no part of the plugin even when it is within its folder.
     data_dir: PathBuf,
-    home: Home,
     api: Api,
     ui: Ui,
+    /// The time when the session began.
+    begin: SystemTime,
     stop: CancellationToken,
 }
-
-/// Whose server a session is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Home {
-    /// Its own, on the data folder that sessions have to themselves.
-    Own,
-    /// Its own, on a data folder that somebody named.
-    Named,
-    /// One that ran already.
-    Elsewhere,
-}
-
-/// What the author can do about a failure.
-const REMEDY: &str = "correct it and save a file: it is tried again then";
 
 impl Session {
     /// Says something about the session itself.
@@ -169,22 +198,15 @@ impl Session {
         self.tell(text, Style::Plain);
     }
 
-    /// Says something that nobody should miss.
-    fn shout(&self, text: &str) {
-        text.lines().for_each(|line| self.tell(line, Style::Red));
-    }
-
     fn complain(&self, failure: &Failure) {
-        self.shout(&failure.to_string());
+        failure.to_string().lines().for_each(|line| self.tell(line, Style::Red));
     }
 
     /// Says what failed, and what the author can do about it: the server's own advice is for people without the folder.
     fn failed(&self, failure: Failure) {
-        let has_advice = failure.reason.is_none() && failure.hint.is_some();
-        self.complain(&if has_advice { failure } else { failure.hint(REMEDY) });
-        if has_advice {
-            self.say("waiting: it is tried again when a file is saved");
-        }
+        let hint = failure.hint.clone().filter(|_| failure.reason.is_none());
+        self.complain(&Failure { hint, ..failure });
+        self.say("correct it and save a file: it is tried again then");
     }
 
     fn tell(&self, text: &str, style: Style) {
@@ -197,123 +219,25 @@ impl Session {
         let _ = self.ui.line(text);
     }
 
-    /// What stands before the lines of one source.
+    /// The words before the lines of one source.
     fn prefix(&self, source: &str, style: Style) -> String {
         self.ui.paint(style, &format!("{source:>5} | "))
-    }
-
-    fn package(&self) -> Result<Package, Failure> {
-        Package::of_folder(&self.folder())
-    }
-
-    /// Whether the folder is still as in the package with this digest.
-    fn is_still(&self, digest: &str) -> bool {
-        Package::digest_of_folder(&self.folder()).is_ok_and(|now| now == digest)
     }
 
     fn folder(&self) -> Folder<'_> {
         Folder { dir: &self.dir, manifest: self.manifest.as_deref(), except: slice::from_ref(&self.data_dir) }
     }
 
-    /// The plugin that has this manifest id. One of the other mode that an earlier session left in the sessions' own data
-    /// folder makes room.
+    /// The plugin that has this manifest id, unless it is one of the other mode.
     async fn installed(&self, id: &str, mode: PluginMode) -> Result<Option<Plugin>, Failure> {
         let plugins = with_manifest_id(&self.api, id).await?;
-        let (same, other): (Vec<_>, Vec<_>) = plugins.into_iter().partition(|plugin| plugin.mode() == mode);
-        for plugin in other {
-            if self.home != Home::Own {
-                return Err(self.taken(id, &plugin));
+        match plugins.iter().find(|plugin| plugin.mode() != mode) {
+            None => Ok(plugins.into_iter().next()),
+            Some(other) => {
+                let is_there = format!("{} has the manifest id {id:?} already, and is {}", other.id, show::mode(other));
+                Err(Failure::new(is_there).hint("delete that plugin, or give this one another id").exit(Exit::Conflict))
             }
-            let mode = show::mode(&plugin);
-            self.say(&format!("{} is of an earlier session and {mode}: it is removed", plugin.id));
-            lifecycle::delete(&self.api, plugin.id).await?;
         }
-        Ok(same.into_iter().next())
-    }
-
-    fn taken(&self, id: &str, plugin: &Plugin) -> Failure {
-        let (id, mode) = (sanitize(id), show::mode(plugin));
-        let server = match self.home {
-            Home::Elsewhere => String::new(),
-            Home::Own | Home::Named => format!(" on `plugd serve --data-dir {}`", quoted(&self.data_dir)),
-        };
-        Failure::new(format!("{} has the manifest id {id:?} already, and is {mode}", plugin.id))
-            .hint(format!("delete it with `plugd delete {}`{server}, or give this one another id", plugin.id))
-            .exit(Exit::Conflict)
-    }
-}
-
-/// Folder of the data of development sessions.
-const DATA_DIR: &str = ".plugd-dev";
-/// The address that is tried first.
-const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
-/// What is logged unless somebody says otherwise: a session tells by itself what plugd logs as information.
-const LOG: &str = "warn";
-
-/// The settings of a session.
-#[derive(Debug)]
-struct Settings {
-    config: Config,
-    data_dir: PathBuf,
-    home: Home,
-    /// The usual address, if another program has it.
-    taken: Option<SocketAddr>,
-}
-
-/// The settings of a session: those of `plugd serve`, but with a data folder, a port and a quieter log of its own.
-fn settings(flags: &Flags<Config>, options: &Options, dir: &Path) -> Result<Settings, Failure> {
-    let (environment, mut taken, mut home) = (Environment::of_process::<Config>()?, None, Home::Named);
-    let mut flags = with_data_dir(flags.clone(), options)?;
-    if flags.get("data_dir").is_none() {
-        home = Home::Own;
-        let name = dir.file_name().unwrap_or_default();
-        flags = flags.with("data_dir", Path::new(DATA_DIR).join(name).to_string_lossy());
-    }
-    if flags.get("listen").is_none() && environment.first_of(&["PLUGD_LISTEN", "LISTEN_ADDR"]).is_none() {
-        let is_free = TcpListener::bind(USUAL).is_ok();
-        taken = (!is_free).then_some(USUAL);
-        let address = if is_free { USUAL } else { SocketAddr::new(USUAL.ip(), 0) };
-        flags = flags.with("listen", address.to_string());
-    }
-    if flags.get("log").is_none() && environment.first_of(&["PLUGD_LOG"]).is_none() {
-        flags = flags.with("log", LOG);
-    }
-    let config = config::load(&flags, &environment, None)?;
-    if config.tls_cert.is_some() || config.tls_self_signed {
-        return Err(Failure::new("`plugd dev` serves this machine only and does not encrypt")
-            .hint("leave out --tls-cert, --tls-self-signed and their variables; for a server that encrypts: `plugd serve`, then `plugd install`")
-            .exit(Exit::Usage));
-    }
-    Ok(Settings { data_dir: config.data_dir.clone(), config, home, taken })
-}
-
-/// How a server is reached from this machine.
-#[derive(Debug, Clone)]
-struct Access {
-    address: SocketAddr,
-    /// The administrator's token.
-    token: String,
-}
-
-impl Access {
-    /// How a server that is ready is reached.
-    fn of(ready: Ready, data_dir: &Path) -> Result<Self, Failure> {
-        let mut address = ready.address;
-        if address.ip().is_unspecified() {
-            let is_v4 = address.is_ipv4();
-            address.set_ip(if is_v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-        }
-        let found = ready.admin_token.map_or_else(|| read_token(data_dir), |token| Ok(token.secret));
-        let token = found.map_err(|error| {
-            Failure::new(format!("can't read admin.token in {}: {error}", data_dir.display()))
-                .hint("remove that folder to begin anew")
-        })?;
-        Ok(Self { address, token })
-    }
-
-    fn options(&self) -> Options {
-        let server = Some(format!("http://{}", self.address));
-        Options { server, token: Some(self.token.clone()), ..Options::default() }
     }
 }
 

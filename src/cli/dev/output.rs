@@ -1,104 +1,85 @@
-//! What a session prints: how to reach the plugin as lines to paste, its states and its log as they happen.
+//! The output of a session: how to reach the plugin as lines to paste, its states and its log as they happen.
 
 use std::{
     env,
     path::{Path, absolute},
-    time::SystemTime,
 };
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Access, Session};
+use super::Session;
 use crate::{
     api::v1::{Plugin, StreamLogsRequest, WatchStateRequest},
     cli::{
-        follow::{follow, resume},
+        follow::{Resumable, resume},
         logs,
         ui::{Style, quoted, sanitize},
-        watch::Printer,
+        watch::States,
     },
     files::find_program,
 };
 
-/// Where grpcurl is to be had.
-const GRPCURL: &str = "https://github.com/fullstorydev/grpcurl/releases";
-
-/// This program in any terminal, whatever folder it is in: by its name if a shell would find it by that, else by its path.
-pub(super) fn plugd() -> String {
-    let own = env::current_exe().and_then(|path| path.canonicalize());
-    let path = env::var_os("PATH").unwrap_or_default();
-    let named = find_program("plugd", &path).and_then(|path| path.canonicalize().ok());
-    match own {
-        Ok(own) if named.as_ref() != Some(&own) => quoted_path(&own),
-        _ => "plugd".to_owned(),
-    }
-}
-
-/// A path as a word of a shell's, from the root.
+/// A path as a word of a shell's, from the root: the lines are good in any terminal, whatever folder it is in.
 pub(super) fn quoted_path(path: &Path) -> String {
     quoted(absolute(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 /// Prints where everything is and how to reach it.
-pub(super) fn print_how_to_reach(session: &Session, access: &Access, plugin: &Plugin) {
-    // By its path: where this program finds it another terminal may not.
-    let grpcurl = env::var_os("PATH").and_then(|path| find_program("grpcurl", &path)).map(|path| quoted_path(&path));
+pub(super) fn print_how_to_reach(session: &Session, plugin: &Plugin) {
+    let grpcurl = env::var_os("PATH").and_then(|path| find_program("grpcurl", &path));
+    let grpcurl = grpcurl.map_or_else(|| "grpcurl".to_owned(), |path| quoted_path(&path));
     let title = format!("  {} runs as {}", sanitize(&plugin.name), plugin.id);
     session.print(&format!("\n{}", session.ui.paint(Style::Bold, &title)));
-    session.print(&commands(access, &plugin.id, grpcurl.as_deref()));
+    session.print(&commands(session.api.server(), session.api.token(), &plugin.id, &grpcurl));
 }
 
-/// Lines to paste; `grpcurl` is this host's, if it has it.
-fn commands(Access { address, token }: &Access, id: &str, grpcurl: Option<&str>) -> String {
+/// The lines that can be pasted into another terminal.
+fn commands(server: &str, token: &str, id: &str, grpcurl: &str) -> String {
+    let address = server.trim_start_matches("http://");
     let header = format!("-H 'authorization: Bearer {token}'");
-    let program = grpcurl.unwrap_or("grpcurl");
-    let call = |what: &str, method: &str, message: &str| {
-        format!("  # {what}\n  {program} -plaintext {header} -d '{message}' {address} plugd.v1.{method}\n")
-    };
-    let one = |more: &str| format!("{{\"plugin_id\":\"{id}\"{more}}}");
-    let set = |state: &str| one(&format!(",\"active_state\":\"ACTIVE_STATE_{state}\""));
-    let plugin = format!("http://{address}/api/plugins/{id}");
-    let patch = |state: &str| {
-        let body = format!("-H 'content-type: application/json' -d '{{\"active\":\"{state}\"}}'");
-        format!("  curl -X PATCH {header} {body} {plugin}/active\n")
-    };
-    let missing = match grpcurl {
-        Some(_) => String::new(),
-        None => format!("  # grpcurl is not on the PATH: {GRPCURL} has it\n\n"),
-    };
-    [
-        format!("\n  gRPC    {address}\n  REST    http://{address}/api/plugins\n"),
-        format!("  plugins ws://{address}/rpc\n  token   {token}\n\n{missing}"),
-        call("show it", "PluginService/GetPlugin", &one("")),
-        call("watch every change", "PluginService/WatchState", "{}"),
-        call("stop it", "PluginService/SetActiveState", &set("INACTIVE")),
-        call("start it", "PluginService/SetActiveState", &set("ACTIVE")),
-        call("follow its log", "PluginService/StreamLogs", &format!("{{\"plugin_ids\":[\"{id}\"],\"follow\":true}}")),
-        format!("\n  # the same over REST\n  curl {header} {plugin}\n{}{}", patch("inactive"), patch("active")),
-    ]
-    .concat()
+    let call = format!("{grpcurl} -plaintext {header} -d");
+    let patch = format!("curl -X PATCH {header} -H 'content-type: application/json' -d");
+    let plugin = format!("{server}/api/plugins/{id}");
+    format!(
+        r#"
+  gRPC    {address}
+  REST    {server}/api/plugins
+  plugins ws://{address}/rpc
+  token   {token}
+
+  # show it, watch every change, stop it, start it, follow its log
+  {call} '{{"plugin_id":"{id}"}}' {address} plugd.v1.PluginService/GetPlugin
+  {call} '{{}}' {address} plugd.v1.PluginService/WatchState
+  {call} '{{"plugin_id":"{id}","active_state":"ACTIVE_STATE_INACTIVE"}}' {address} plugd.v1.PluginService/SetActiveState
+  {call} '{{"plugin_id":"{id}","active_state":"ACTIVE_STATE_ACTIVE"}}' {address} plugd.v1.PluginService/SetActiveState
+  {call} '{{"plugin_ids":["{id}"],"follow":true}}' {address} plugd.v1.LogService/StreamLogs
+
+  # the same over REST
+  curl {header} {plugin}
+  {patch} '{{"active":"inactive"}}' {plugin}/active
+  {patch} '{{"active":"active"}}' {plugin}/active
+"#
+    )
 }
 
 /// Prints the state of these plugins (none given = all) and its changes, until dropped.
 pub(super) fn follow_states(session: &Session, plugin_ids: Vec<String>) -> AbortOnDropHandle<()> {
-    let session = session.clone();
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut printer = Printer::new(session.ui.clone(), session.prefix("state", Style::Yellow));
-        let request = WatchStateRequest { plugin_ids, ..WatchStateRequest::default() };
-        if let Err(failure) = follow(&session.api, request, &mut printer, &session.stop).await {
-            session.complain(&failure);
-        }
-    }))
+    let request = WatchStateRequest { plugin_ids, ..WatchStateRequest::default() };
+    follow(session, States::new(request, session.ui.clone(), session.prefix("state", Style::Yellow)))
 }
 
-/// Prints what a plugin prints from now on, until dropped.
+/// Prints what a plugin has printed since the session began, and goes on until dropped.
 pub(super) fn follow_log(session: &Session, plugin_id: &str) -> AbortOnDropHandle<()> {
-    let (session, plugin_ids) = (session.clone(), vec![plugin_id.to_owned()]);
-    let since_time = Some(SystemTime::now().into());
+    let (plugin_ids, since_time) = (vec![plugin_id.to_owned()], Some(session.begin.into()));
+    let request = StreamLogsRequest { plugin_ids, since_time, follow: true, ..StreamLogsRequest::default() };
+    let printer = logs::Printer::with_prefix(session.ui.clone(), session.prefix("log", Style::Green));
+    follow(session, logs::Lines::new(request, printer))
+}
+
+fn follow(session: &Session, mut stream: impl Resumable + Send + 'static) -> AbortOnDropHandle<()> {
+    let session = session.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let request = StreamLogsRequest { plugin_ids, since_time, follow: true, ..StreamLogsRequest::default() };
-        let printer = logs::Printer::with_prefix(session.ui.clone(), session.prefix("log", Style::Green));
-        if let Err(failure) = resume(&session.api, &mut logs::Lines::new(request, printer), &session.stop).await {
+        if let Err(failure) = resume(&session.api, &mut stream, &session.stop).await {
             session.complain(&failure);
         }
     }))

@@ -5,10 +5,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::{
-    deploy::{Deployment, Outcome},
+    changes::Changes,
+    deploy::{Deployment, Packages},
     *,
 };
 use crate::cli::{
+    global::Output,
+    package::Package,
     tests::fake::{Fake, mk_status},
     ui::tests::{Printed, mk_ui},
 };
@@ -25,11 +28,13 @@ struct Bench {
 async fn mk_bench() -> Bench {
     let (fake, folder) = (Fake::start().await, tempfile::tempdir().unwrap());
     fs::write(folder.path().join("manifest.json"), MANIFEST).unwrap();
-    let options = Options { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..Options::default() };
+    let options =
+        GlobalOptions { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..GlobalOptions::default() };
     let api = Api::connect(&options).await.unwrap();
     let dir = folder.path().canonicalize().unwrap();
     let (data_dir, (ui, printed)) = (dir.join("data"), mk_ui(Output::Table));
-    let session = Session { dir, manifest: None, data_dir, home: Home::Own, api, ui, stop: CancellationToken::new() };
+    let (begin, stop) = (SystemTime::now(), CancellationToken::new());
+    let session = Session { dir, manifest: None, data_dir, api, ui, begin, stop };
     Bench { fake, session, folder, printed }
 }
 
@@ -39,46 +44,63 @@ impl Bench {
     }
 }
 
-/// Deploys the folder as it is now; none if it did not change.
-async fn deploy(deployment: &mut Deployment<'_>) -> Result<Option<Outcome>, Failure> {
-    let Some(package) = deployment.prepare().await? else { return Ok(None) };
-    deployment.deploy(&package).await.map(Some)
+/// The next package of the folder.
+async fn next(packages: &mut Packages<'_>) -> Package {
+    timeout(Duration::from_secs(60), packages.next()).await.expect("another package")
 }
 
 #[tokio::test]
-async fn a_folder_is_installed_then_updated_only_when_it_changed() {
+async fn a_folder_is_installed_then_updated_when_it_changed() {
     let bench = mk_bench().await;
-    let mut deployment = Deployment::new(&bench.session, None);
-    assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::First(_)))));
+    let mut packages = Packages::of(&bench.session, None).unwrap();
+    let mut deployment = Deployment::new(&bench.session);
+    deployment.deploy(&next(&mut packages).await).await;
     assert_eq!(bench.fake.calls(), ["install", "activate"]);
-    assert!(matches!(deploy(&mut deployment).await, Ok(None)));
-    assert_eq!(bench.fake.calls(), [""; 0]);
     bench.write("main.py", "1");
-    assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::Again(_)))));
+    deployment.deploy(&next(&mut packages).await).await;
     assert_eq!(bench.fake.calls(), ["update", "activate"]);
+    let text = bench.printed.text();
+    assert!(text.contains(" runs as ") && text.contains("runs the new package"), "{text}");
+}
+
+/// Does this once the folder has changed and is quiet again.
+async fn once_changed(bench: &Bench, act: impl FnOnce()) {
+    let seen = Changes::of(&bench.session.dir, &bench.session.data_dir).unwrap();
+    seen.settled().await;
+    act();
 }
 
 #[tokio::test]
-async fn a_build_that_fails_deploys_nothing_until_a_file_changes() {
+async fn a_file_that_is_written_as_it_was_makes_no_package() {
+    let bench = mk_bench().await;
+    let mut packages = Packages::of(&bench.session, None).unwrap();
+    next(&mut packages).await;
+    let changed = once_changed(&bench, || bench.write("main.py", "1"));
+    let again = async { bench.write("manifest.json", MANIFEST) };
+    let (package, (), ()) = tokio::join!(next(&mut packages), changed, again);
+    let is_there = package.digest == Package::of_folder(&bench.session.folder()).unwrap().digest;
+    assert!(is_there && bench.folder.path().join("main.py").exists(), "the first one has both changes");
+}
+
+#[tokio::test]
+async fn a_build_that_fails_makes_no_package_until_a_file_changes() {
     let bench = mk_bench().await;
     bench.write("source", "broken");
-    let mut deployment = Deployment::new(&bench.session, Some("date +%N > built; grep -q good source"));
-    assert!(deploy(&mut deployment).await.unwrap_err().what.contains("failed"));
-    assert!(matches!(deploy(&mut deployment).await, Ok(None)), "what the build wrote is no change");
-    assert_eq!(bench.fake.calls(), [""; 0]);
-    bench.write("source", "good");
-    assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::First(_)))));
-    assert_eq!(bench.fake.calls(), ["install", "activate"]);
+    let mut packages = Packages::of(&bench.session, Some("date +%N > built; grep -q good source")).unwrap();
+    tokio::join!(once_changed(&bench, || bench.write("source", "good")), next(&mut packages));
+    let text = bench.printed.text();
+    assert_eq!(text.matches("` failed: ").count(), 1, "{text}");
+    assert_eq!(text.matches("building: ").count(), 2, "what a build wrote is no change: {text}");
 }
 
 #[tokio::test]
 async fn what_is_left_out_is_said_once() {
     let bench = mk_bench().await;
     fs::create_dir(bench.folder.path().join(".venv")).unwrap();
-    let mut deployment = Deployment::new(&bench.session, None);
-    deploy(&mut deployment).await.unwrap();
+    let mut packages = Packages::of(&bench.session, None).unwrap();
+    next(&mut packages).await;
     bench.write("main.py", "1");
-    deploy(&mut deployment).await.unwrap();
+    next(&mut packages).await;
     let text = bench.printed.text();
     assert_eq!(text.matches("left out: .venv; ").count(), 1, "{text}");
     assert_eq!(text.matches("no \"command\"").count(), 1, "{text}");
@@ -88,10 +110,12 @@ async fn what_is_left_out_is_said_once() {
 async fn a_broken_manifest_is_an_error_and_the_mended_one_another_chance() {
     let bench = mk_bench().await;
     bench.write("manifest.json", "{");
-    let mut deployment = Deployment::new(&bench.session, None);
-    assert!(deploy(&mut deployment).await.is_err());
-    bench.write("manifest.json", MANIFEST);
-    assert!(matches!(deploy(&mut deployment).await, Ok(Some(Outcome::First(_)))));
+    let mut packages = Packages::of(&bench.session, None).unwrap();
+    let mended = once_changed(&bench, || bench.write("manifest.json", MANIFEST));
+    let broken = async { bench.write("main.py", "1") };
+    let (package, (), ()) = tokio::join!(next(&mut packages), mended, broken);
+    assert_eq!(package.manifest_id(), "installed");
+    assert!(bench.printed.text().contains("is no manifest"), "{}", bench.printed.text());
 }
 
 #[tokio::test]
@@ -102,9 +126,8 @@ async fn an_external_command_gets_its_address_and_is_run_again_when_a_file_chang
         format!("echo $PLUGD_RPC_URL $STORYDEN_RPC_URL >> {0}/runs; sleep 1000 & wait", outside.path().display());
     let command = ["sh".to_owned(), "-c".to_owned(), script];
     let runs = || fs::read_to_string(outside.path().join("runs")).unwrap_or_default();
-    let mut changes = Changes::of(&bench.session.dir, vec![]).unwrap();
-    let mut seen = Changes::of(&outside.path().canonicalize().unwrap(), vec![]).unwrap();
-    let work = external::run(&bench.session, &command, &mut changes);
+    let seen = Changes::of(&outside.path().canonicalize().unwrap(), Path::new("/none")).unwrap();
+    let work = external::run(&bench.session, &command);
     let script = async {
         seen.settled().await;
         bench.write("manifest.json", r#"{"id": "installed", "author": "me", "name": "New"}"#);
@@ -130,6 +153,8 @@ async fn what_a_plugin_prints_can_not_command_the_authors_terminal() {
 async fn the_remedy_for_a_plugin_that_fails_is_to_save_a_file() {
     let bench = mk_bench().await;
     bench.fake.fail_activation(mk_status(Code::FailedPrecondition, "PLUGIN_FAILED"));
-    bench.session.failed(deploy(&mut Deployment::new(&bench.session, None)).await.unwrap_err());
-    assert!(bench.printed.text().contains("save a file"), "{}", bench.printed.text());
+    let package = Package::of_folder(&bench.session.folder()).unwrap();
+    Deployment::new(&bench.session).deploy(&package).await;
+    let text = bench.printed.text();
+    assert!(text.contains("error: it broke") && text.contains("save a file") && !text.contains("do this"), "{text}");
 }

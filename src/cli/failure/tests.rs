@@ -51,7 +51,25 @@ fn a_failure_says_what_is_wrong_and_what_to_do() {
 fn programs_get_all_of_a_failure() {
     let shown = Failure::from(status(Code::NotFound, "TOKEN_NOT_FOUND")).json();
     let error = json!({"exit_code": 3, "message": "it broke", "hint": "do this", "reason": "TOKEN_NOT_FOUND"});
-    assert_eq!(shown, json!({"error": error}));
+    assert_eq!(shown, error);
+}
+
+#[test]
+fn a_failure_for_several_plugins_is_one_error_with_that_of_each() {
+    let failed = |what: &str, exit| Failure::new(what).hint("do this").exit(exit);
+    let failures = [("a", failed("no such plugin", Exit::NotFound)), ("b", failed("it crashed", Exit::PluginFailed))];
+    let failures = failures.map(|(plugin, failure)| (plugin.to_owned(), failure));
+    let failure = Failure::of_several(failures.into(), 3, "activated");
+    assert_eq!(failure.exit, Exit::PluginFailed, "the highest");
+    let each = |exit: u8, what: &str| json!({"exit_code": exit, "message": what, "hint": "do this", "reason": null});
+    let expected = json!({
+        "exit_code": 5, "message": "2 of 3 plugins are not activated", "hint": null, "reason": null,
+        "plugins": {"a": each(3, "no such plugin"), "b": each(5, "it crashed")},
+    });
+    assert_eq!(failure.json(), expected);
+    let words = "error: a: no such plugin\n  hint: do this\nerror: b: it crashed\n  hint: do this\n\
+                 error: 2 of 3 plugins are not activated";
+    assert_eq!(failure.to_string(), words);
 }
 
 #[test]

@@ -1,8 +1,6 @@
-//! What of a folder goes into its package, and the archive of it.
+//! The files of a folder that go into its package, and their archive.
 
 use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
     fs,
     io::{self, Cursor, Write},
     os::unix::fs::PermissionsExt,
@@ -11,6 +9,7 @@ use std::{
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use indicatif::HumanBytes;
+use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use super::{MANIFEST, Manifest, YAML, text, unreadable};
@@ -19,7 +18,7 @@ use crate::{
         failure::{Exit, Failure},
         ui::first_few,
     },
-    domain::package::{LIMITS, reserved},
+    domain::package::LIMITS,
     files,
 };
 
@@ -27,7 +26,7 @@ use crate::{
 /// negated one (`!.well-known`) brings back what those leave out.
 pub(in crate::cli) const PLUGDIGNORE: &str = ".plugdignore";
 
-/// What is left out of every package, as lines of a `.gitignore`: repositories, secrets, virtual environments and caches, all
+/// The patterns of what is left out of every package, as lines of a `.gitignore`: repositories, secrets, virtual environments and caches, all
 /// of which have a dot, what editors leave behind, and what Python and Cargo make. What a plugin runs with stays: `node_modules`
 /// with the folders in it that begin with a dot, like `.prisma`, but not its programs and caches.
 const DEFAULTS: [&str; 10] = [
@@ -44,21 +43,30 @@ const DEFAULTS: [&str; 10] = [
     "/target/",
 ];
 
-/// Folders that a refusal tells.
-const MAX_TOLD: usize = 3;
-
 /// A folder to be packaged.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) struct Folder<'a> {
-    /// Where it is.
+    /// The folder's path.
     pub(in crate::cli) dir: &'a Path,
-    /// Its manifest, if it is not where it usually is.
+    /// The manifest, if it is not where it usually is.
     pub(in crate::cli) manifest: Option<&'a Path>,
     /// Folders and files that are no part of the plugin, beside what is [`Ignored`].
     pub(in crate::cli) except: &'a [PathBuf],
 }
 
 impl Folder<'_> {
+    /// A digest of the files that its package is made of, whether or not they make one.
+    pub(in crate::cli) fn digest(&self) -> Result<Vec<u8>, Failure> {
+        let manifests = [MANIFEST].iter().chain(&YAML).map(|name| self.dir.join(name));
+        let manifests = manifests.chain(self.manifest.map(PathBuf::from)).map(|path| (path, 0));
+        let mut digest = Sha256::new();
+        for (path, mode) in manifests.chain(Contents::of(self)?.files.into_iter().map(|file| (file.path, file.mode))) {
+            digest.update(format!("{path:?} {mode} "));
+            digest.update(files::read(&path, LIMITS.file).unwrap_or_default());
+        }
+        Ok(digest.finalize().to_vec())
+    }
+
     /// Whether this is no part of the plugin, or its manifest: that is written by itself, and in JSON only.
     fn excepts(&self, path: &Path) -> bool {
         [MANIFEST].iter().chain(&YAML).any(|name| path == self.dir.join(name))
@@ -122,13 +130,13 @@ struct File {
     mode: u32,
 }
 
-/// What is in a folder, in the order of names.
+/// The contents of a folder, in the order of names.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     files: Vec<File>,
-    /// What is left out by a pattern, folders without what is in them.
+    /// The names that are left out by a pattern, folders without what is in them.
     pub(super) left_out: Vec<String>,
-    /// Links and what else is no file, which a package can't have.
+    /// The links and whatever else is no file, which a package can't have.
     links: Vec<String>,
 }
 
@@ -173,40 +181,24 @@ impl Contents {
         let mut archive = ZipWriter::new(Cursor::default());
         add(&mut archive, MANIFEST, &manifest.json, 0o644).map_err(|error| unreadable(&manifest.path, error))?;
         for File { name, path, mode, .. } in &self.files {
-            // It may have grown since it was looked at.
+            // The file may have grown since it was looked at.
             let bytes = files::read(path, LIMITS.file).map_err(|error| unreadable(path, error))?;
             add(&mut archive, name, &bytes, *mode).map_err(|error| unreadable(path, error))?;
         }
         let bytes = archive.finish().map_err(|error| unreadable(&manifest.path, error.into()))?.into_inner();
         if bytes.len() as u64 > limit {
-            let what = format!("compressed, the package has more than {}", HumanBytes(LIMITS.archive));
-            return Err(too_much(&what, &self.files, &|file| file.size, &in_bytes));
+            return Err(too_much(format!("compressed, the package has more than {}", HumanBytes(LIMITS.archive))));
         }
         Ok(bytes)
     }
 
-    /// The refusal of a package of these; if it is for a name that plugd keeps for itself, with what leaves that out.
-    pub(super) fn refused(&self, failure: Failure) -> Failure {
-        let is_reserved = |file: &&File| reserved(&file.name).is_some();
-        match self.files.iter().find(is_reserved).filter(|_| failure.reason.as_deref() == Some("INVALID_PACKAGE")) {
-            Some(File { name, .. }) => {
-                let top = name.split_once('/').map_or_else(|| name.clone(), |(folder, _)| format!("{folder}/"));
-                failure.hint(format!("rename it, or add `/{top}` to {PLUGDIGNORE}"))
-            }
-            None => failure,
-        }
-    }
-
-    /// What is said of the links.
+    /// A remark on the links, if there are any.
     pub(super) fn remark_on_links(&self) -> Option<String> {
-        let remedy = match self.links.iter().any(|link| link.contains("node_modules/")) {
-            true => {
-                "install node_modules without them: `npm install --install-links`, `pnpm install --node-linker=hoisted`"
-            }
-            false => "put what they lead to in their place",
-        };
-        let are_left_out = "left out as links, or no files, which a package can't have";
-        (!self.links.is_empty()).then(|| format!("{are_left_out}: {}; {remedy}", first_few(&self.links)))
+        let names = (!self.links.is_empty()).then(|| first_few(&self.links))?;
+        Some(format!(
+            "left out as links, or no files, which a package can't have: {names}; put what they lead to in their place \
+             (`npm install --install-links`, `pnpm install --node-linker=hoisted`)"
+        ))
     }
 }
 
@@ -227,76 +219,30 @@ fn add(archive: &mut ZipWriter<Cursor<Vec<u8>>>, name: &str, contents: &[u8], mo
     archive.write_all(contents)
 }
 
-/// Refuses files that are more or larger than a server takes, with the folders that hold the most and what to do.
+/// Refuses files that are more or larger than a server takes, before they are compressed.
 fn check_size(files: &[File]) -> Result<(), Failure> {
-    // And the manifest.
+    // The manifest is one more.
     let count = files.len() + 1;
     if count > LIMITS.files {
-        let what = format!("there are {count} files, and a package has at most {}", LIMITS.files);
-        return Err(too_much(&what, files, &|_| 1, &|count| count.to_string()));
+        return Err(too_much(format!("there are {count} files, and a package has at most {}", LIMITS.files)));
     }
     if let Some(File { name, size, .. }) = files.iter().find(|file| file.size > LIMITS.file) {
-        let limit = HumanBytes(LIMITS.file);
-        return Err(refusal(
-            format!("{name} has {}, and a file of a package at most {limit}", HumanBytes(*size)),
-            files,
-        ));
+        let (size, limit) = (HumanBytes(*size), HumanBytes(LIMITS.file));
+        return Err(too_much(format!("{name} has {size}, and a file of a package at most {limit}")));
     }
     let total: u64 = files.iter().map(|file| file.size).sum();
     if total > LIMITS.total {
         let (total, limit) = (HumanBytes(total), HumanBytes(LIMITS.total));
-        let what = format!("the files have {total}, and those of a package at most {limit}");
-        return Err(too_much(&what, files, &|file| file.size, &in_bytes));
+        return Err(too_much(format!("the files have {total}, and those of a package at most {limit}")));
     }
     Ok(())
 }
 
-/// An archive that somebody made is too large.
-pub(super) fn too_large_archive(path: &Path) -> Failure {
-    let limit = HumanBytes(LIMITS.archive);
-    Failure::new(format!("{} has more than {limit}, and a package at most that", path.display()))
-        .hint("leave out what the plugin does not need to run")
-        .exit(Exit::Refused)
-}
-
-fn too_much(what: &str, files: &[File], weight: &dyn Fn(&File) -> u64, words: &dyn Fn(u64) -> String) -> Failure {
-    let tell = |part: &dyn Fn(&'_ str) -> Option<&'_ str>| {
-        let mut parts: BTreeMap<&str, u64> = BTreeMap::new();
-        for file in files {
-            part(&file.name).into_iter().for_each(|part| *parts.entry(part).or_default() += weight(file));
-        }
-        let mut parts: Vec<_> = parts.into_iter().collect();
-        parts.sort_by_key(|(_, weight)| Reverse(*weight));
-        let told = parts.into_iter().take(MAX_TOLD).map(|(name, weight)| format!("{name} {}", words(weight)));
-        told.collect::<Vec<_>>().join(", ")
-    };
-    let (top, modules) = (tell(&|name| name.split('/').next()), tell(&module));
-    let modules = if modules.is_empty() { modules } else { format!(" (the most within node_modules: {modules})") };
-    refusal(format!("{what}: {top}{modules}"), files)
-}
-
-fn in_bytes(size: u64) -> String {
-    HumanBytes(size).to_string()
-}
-
-fn refusal(what: String, files: &[File]) -> Failure {
-    let mut remedy =
-        "name what the plugin does not need to run in .plugdignore, a pattern a line as in a .gitignore".to_owned();
-    if files.iter().any(|file| module(&file.name).is_some()) {
-        let npm =
-            "`npm install --omit=dev` leaves out what only building needs, and a bundler makes one file of it all";
-        remedy = format!("{npm}; or {remedy}");
-    }
-    Failure::new(what).hint(remedy).exit(Exit::Refused)
-}
-
-/// The package of `node_modules` that a file belongs to: `a`, or `@scope/a`.
-fn module(name: &str) -> Option<&str> {
-    let start = format!("/{name}").find("/node_modules/")? + "node_modules/".len();
-    let within = &name[start..];
-    let parts = if within.starts_with('@') { 2 } else { 1 };
-    let end = within.match_indices('/').nth(parts - 1).map_or(within.len(), |(end, _)| end);
-    Some(&within[..end])
+/// The refusal of a package that is too large.
+pub(super) fn too_much(what: String) -> Failure {
+    let hint = "leave out what the plugin does not need to run: name it in .plugdignore, a pattern a line as in a .gitignore; \
+                of node_modules, `npm install --omit=dev` leaves out what only building needs";
+    Failure::new(what).hint(hint).exit(Exit::Refused)
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@ use std::{
 
 use bytes::Bytes;
 use clap::Args;
+use indicatif::HumanBytes;
 use prost_types::Struct;
 use serde_json::{Map, Value, json};
 
-use self::folder::{Contents, too_large_archive};
+use self::folder::{Contents, too_much};
 use super::{
     failure::{Exit, Failure},
-    ui::{Ui, first_few, quoted, sanitize},
+    ui::{Ui, first_few, sanitize},
     usage,
 };
 use crate::{
@@ -25,14 +26,14 @@ use crate::{
     domain::{
         self,
         events::EventCatalog,
-        package::{LIMITS, MAX_ARCHIVE, Package as Read, digest_of},
+        package::{LIMITS, MAX_ARCHIVE, Package as Read},
     },
     files, storyden,
 };
 
 pub(super) use self::{
     folder::{Folder, Ignored, PLUGDIGNORE},
-    remarks::{BUILD, of_manifest as remarks},
+    remarks::of_manifest as remarks,
 };
 
 #[derive(Debug, Clone, Default, Args)]
@@ -48,10 +49,10 @@ pub(super) struct Package {
     pub(super) bytes: Bytes,
     pub(super) digest: String,
     read: Read,
-    /// What its author may not have meant.
-    pub(super) remarks: Vec<String>,
-    /// What of its folder is left out by a pattern.
-    pub(super) left_out: Vec<String>,
+    /// Remarks on what its author may not have meant.
+    remarks: Vec<String>,
+    /// The files of its folder that are left out by a pattern.
+    left_out: Vec<String>,
 }
 
 impl Package {
@@ -62,38 +63,32 @@ impl Package {
             return Self::of_folder(&Folder { dir: path, manifest: manifest.manifest.as_deref(), except: &[] });
         }
         if is_manifest(path) {
-            return Err(no_package(path));
+            let hint = "name its folder; `plugd register MANIFEST` is for a plugin that somebody else runs";
+            let what = format!("{} is a manifest, not a package", path.display());
+            return Err(Failure::new(what).hint(hint).exit(Exit::Refused));
         }
         if manifest.manifest.is_some() {
             return Err(usage(format!("--manifest is for folders, and {} is a file", path.display())));
         }
         let bytes = files::read(path, MAX_ARCHIVE).map_err(|error| match error.kind() {
-            ErrorKind::FileTooLarge => too_large_archive(path),
+            ErrorKind::FileTooLarge => {
+                let limit = HumanBytes(LIMITS.archive);
+                too_much(format!("{} has more than {limit}, and a package at most that", path.display()))
+            }
             _ => unreadable(path, error),
         })?;
         Ok(Self::of_bytes(bytes.into())?)
     }
 
     pub(super) fn of_folder(folder: &Folder<'_>) -> Result<Self, Failure> {
-        let (contents, bytes) = Self::zip(folder)?;
-        let mut package = Self::of_bytes(bytes).map_err(|error| contents.refused(error.into()))?;
-        package.remarks.extend(contents.remark_on_links());
-        Ok(Self { left_out: contents.left_out, ..package })
-    }
-
-    /// The digest that a folder's package would have, without a look at whether a server takes it.
-    pub(super) fn digest_of_folder(folder: &Folder<'_>) -> Result<String, Failure> {
-        Ok(digest_of(&Self::zip(folder)?.1).to_string())
-    }
-
-    fn zip(folder: &Folder<'_>) -> Result<(Contents, Bytes), Failure> {
         let manifest = Manifest::of_folder(folder.dir, folder.manifest)?;
-        // What `plugd package` and `plugd download` leave behind when they are run in the folder.
+        // The file that `plugd package` and `plugd download` leave behind when they are run in the folder.
         let own = manifest.id().map(|id| folder.dir.join(format!("{id}.zip")));
         let except: Vec<PathBuf> = folder.except.iter().cloned().chain(own).collect();
         let contents = Contents::of(&Folder { except: &except, ..*folder })?;
-        let bytes = contents.zip(&manifest, LIMITS.archive)?;
-        Ok((contents, bytes.into()))
+        let mut package = Self::of_bytes(contents.zip(&manifest, LIMITS.archive)?.into())?;
+        package.remarks.extend(contents.remark_on_links());
+        Ok(Self { left_out: contents.left_out, ..package })
     }
 
     fn of_bytes(bytes: Bytes) -> domain::error::Result<Self> {
@@ -110,17 +105,19 @@ impl Package {
         &self.read.manifest.version
     }
 
-    /// What is left out by a pattern, and how to have it.
-    pub(super) fn left_out_note(&self) -> Option<String> {
-        let first = self.left_out.first()?;
-        let remedy = format!("to have one, add a line like `!{first}` to {PLUGDIGNORE} (patterns as in a .gitignore)");
-        Some(format!("left out: {}; {remedy}", first_few(&self.left_out)))
+    /// What its author may want to know: the remarks, the files that are not in it and how to have them.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let left_out = self.left_out.first().map(|first| {
+            let remedy =
+                format!("to have one, add a line like `!{first}` to {PLUGDIGNORE} (patterns as in a .gitignore)");
+            format!("left out: {}; {remedy}", first_few(&self.left_out))
+        });
+        self.remarks.iter().map(|remark| format!("warning: {remark}")).chain(left_out).collect()
     }
 
-    /// Says what its author may not have meant, and what is not in it.
+    /// Prints the notes.
     pub(super) fn warn(&self, ui: &Ui) {
-        self.remarks.iter().for_each(|remark| ui.warn(remark));
-        self.left_out_note().iter().for_each(|note| ui.note(note));
+        self.notes().iter().for_each(|note| ui.note(note));
     }
 }
 
@@ -166,8 +163,8 @@ impl Pack {
 /// Check a plugin's folder, package or manifest as a server would
 ///
 /// What a server would refuse is an error. What it would take, but fails when the plugin is started, is a warning: a program
-/// that is missing, not executable or no program, an interpreter that is not here, a manifest within a folder, keys that are
-/// not known, packages of Node that are not there.
+/// that is missing, not executable or no program, a manifest within a folder, keys that are not known, packages of Node that
+/// are not there.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd validate my-plugin\n  plugd validate my-plugin.zip\n  \
                         plugd validate external.yaml   the manifest of an external plugin")]
@@ -192,9 +189,8 @@ impl Validate {
             let json = || json!({"manifest": manifest.to_map(), "package": null, "warnings": remarks});
             return Ok(ui.json_or(json, || valid(&manifest, "the manifest of an external plugin"))?);
         }
-        let mut package = Package::read(&self.path, &self.manifest)?;
+        let package = Package::read(&self.path, &self.manifest)?;
         let manifest = self.check(Value::Object(package.read.manifest.to_map()))?;
-        package.remarks.extend(remarks::missing_here(&package.read));
         package.warn(ui);
         let (size, count) = (package.bytes.len(), package.read.files.len());
         let json = || {
@@ -223,15 +219,6 @@ fn is_manifest(path: &Path) -> bool {
     path.is_file() && matches!(extension, Some("json" | "yaml" | "yml"))
 }
 
-fn no_package(path: &Path) -> Failure {
-    Failure::new(format!("{} is a manifest, not a package", path.display()))
-        .hint(format!(
-            "name its folder to have that packaged; `plugd register {}` is for a plugin that somebody else runs",
-            quoted(path)
-        ))
-        .exit(Exit::Refused)
-}
-
 /// The manifest's file in a package.
 pub(super) const MANIFEST: &str = "manifest.json";
 /// Its names in YAML, which becomes JSON in the package (CONTRACT 5.1).
@@ -240,11 +227,11 @@ pub(super) const YAML: [&str; 2] = ["manifest.yaml", "manifest.yml"];
 /// A manifest, whatever is in it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Manifest {
-    /// Its file.
+    /// The file that it is in.
     path: PathBuf,
-    /// It as an object.
+    /// The manifest as an object.
     pub(super) object: Map<String, Value>,
-    /// It as it stands in a package.
+    /// The manifest as it stands in a package.
     json: Vec<u8>,
 }
 
@@ -286,7 +273,7 @@ impl Manifest {
         self.object.get("id")?.as_str()
     }
 
-    /// For the API, which does not carry every number.
+    /// The manifest for the API, which does not carry every number.
     pub(super) fn to_struct(&self) -> Result<Struct, Failure> {
         to_struct(&self.object).map_err(|error| invalid(&self.path, &error.to_string()))
     }
@@ -330,7 +317,7 @@ pub(super) fn write(path: &Path, bytes: &[u8], is_forced: bool) -> Result<(), Fa
     })
 }
 
-/// What is to be written is there already.
+/// The failure to write what is there already.
 pub(super) fn exists(path: &Path) -> Failure {
     Failure::new(format!("{} is there already", path.display()))
         .hint("name another one, or replace it with --force")

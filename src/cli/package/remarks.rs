@@ -1,6 +1,6 @@
-//! What the author of a package may not have meant: every server takes it, but a key is ignored, or a start fails.
+//! Remarks on what the author of a package may not have meant: every server takes it, but a key is ignored, or a start fails.
 
-use std::{env, io::Read, path::Path};
+use std::io::Read;
 
 use serde_json::{Map, Value, json};
 
@@ -11,22 +11,15 @@ use crate::{
         events::EventCatalog,
         manifest::Manifest,
         package::{LIMITS, Package, PackageFile},
-        program::{HEAD_BYTES, diagnose, interpreter},
+        program::{HEAD_BYTES, diagnose},
         text::unmarked,
     },
-    files::find_program,
 };
 
-/// What `plugd dev` runs by itself.
-pub(in crate::cli) const BUILD: &str = "build.sh";
-
-/// Programs whose first argument, if it is no option, is the file that they run.
-const INTERPRETERS: [&str; 10] = ["python3", "python", "node", "nodejs", "ruby", "perl", "php", "sh", "bash", "lua"];
-
-/// What a manifest has that no server keeps, and what it does not have.
+/// Remarks on a manifest: the keys that no server keeps, and a command that is missing.
 pub(in crate::cli) fn of_manifest(written: &Map<String, Value>, is_supervised: bool) -> Vec<String> {
     let mut remarks = Vec::new();
-    // One that is refused gets no remarks beside.
+    // A manifest that is refused gets no remarks beside.
     let Ok(kept) = Manifest::from_value(Value::Object(written.clone()), &EventCatalog::any()) else { return remarks };
     compare("", &Value::Object(written.clone()), &Value::Object(kept.to_map()), &mut remarks);
     if is_supervised && kept.command.is_empty() {
@@ -66,48 +59,30 @@ fn is_void(value: &Value) -> bool {
     *value == Value::Null || *value == false || *value == "" || *value == json!([]) || *value == json!({})
 }
 
-/// What of this package is not as its author may think, wherever it is started.
+/// Remarks on a package, which hold wherever it is started.
 pub(super) fn of_package(package: &Package) -> Vec<String> {
     let written = manifest(package).map(|written| of_manifest(&written, true)).unwrap_or_default();
     written.into_iter().chain(of_start(package)).collect()
 }
 
-/// What will fail at the start.
+/// Remarks on what will fail at the start.
 fn of_start(package: &Package) -> Vec<String> {
-    let all = [program(package), script(package), nested(package), backslashes(package), modules(package)];
+    let all = [program(package), nested(package), backslashes(package), modules(package)];
     all.into_iter().flatten().collect()
 }
 
-/// The manifest of a package as it is written: the first in the archive, in whatever folder (CONTRACT 6).
+/// The manifest that counts: the first in the archive, in whatever folder (CONTRACT 6).
+fn manifest_file(package: &Package) -> Option<&PackageFile> {
+    package.files.iter().find(|file| file.path.rsplit('/').next() == Some(MANIFEST))
+}
+
+/// The manifest of a package as it is written.
 fn manifest(package: &Package) -> Option<Map<String, Value>> {
-    let is_manifest = |file: &&PackageFile| file.path.rsplit('/').next() == Some(MANIFEST);
-    let bytes = head(package, package.files.iter().find(is_manifest)?, LIMITS.manifest)?;
+    let bytes = head(package, manifest_file(package)?, LIMITS.manifest)?;
     serde_json::from_slice(unmarked(&bytes).ok()?).ok()
 }
 
-/// What the package needs and this host does not have: a hint only, as it is looked for where the server runs.
-pub(super) fn missing_here(package: &Package) -> Option<String> {
-    let command = &package.manifest.command;
-    if command.is_empty() || command.contains('\\') {
-        return None;
-    }
-    if !command.contains('/') {
-        let is_here = env::var_os("PATH").is_some_and(|path| find_program(command, &path).is_some());
-        return (!is_here).then(|| {
-            format!(
-                "the command {command:?} is not on the PATH here: it has to be on plugd's, or in the package as \
-                 \"./{command}\""
-            )
-        });
-    }
-    let head = head(package, package.file(command)?, HEAD_BYTES as u64)?;
-    let interpreter = interpreter(&head)?;
-    (!interpreter.exists()).then(|| {
-        format!("the interpreter {interpreter:?} of the command {command:?} is not here: it has to be on plugd's host")
-    })
-}
-
-/// What is wrong with a command that names a file of the package.
+/// Says what is wrong with a command that names a file of the package.
 fn program(package: &Package) -> Option<String> {
     let command = &package.manifest.command;
     if command.contains('\\') {
@@ -118,42 +93,20 @@ fn program(package: &Package) -> Option<String> {
     if !command.contains('/') || command.starts_with('/') {
         return None;
     }
-    let cannot = |why: &str| format!("the command {command:?} can't be started: {why}");
-    let Some(file) = package.file(command) else {
-        return Some(cannot(match (package.has_folder(command), package.file(BUILD).is_some()) {
-            (true, _) => "it is a folder",
-            (false, true) => "it is not in the package (./build.sh may have to be run first)",
-            (false, false) => "it is not in the package",
-        }));
+    let why = match package.file(command) {
+        Some(file) => diagnose(&head(package, file, HEAD_BYTES as u64)?, file.mode)?.to_string(),
+        None if package.has_folder(command) => "it is a folder".to_owned(),
+        None => "it is not in the package (has it been built?)".to_owned(),
     };
-    let problem = diagnose(&head(package, file, HEAD_BYTES as u64)?, file.mode)?;
-    let remedy = match file.mode & 0o111 {
-        0 => format!(" (`chmod +x {}`)", file.path),
-        _ => String::new(),
-    };
-    Some(cannot(&format!("{problem}{remedy}")))
+    Some(format!("the command {command:?} can't be started: {why}"))
 }
 
-/// A script that an interpreter is to run must be there.
-fn script(package: &Package) -> Option<String> {
-    let manifest = &package.manifest;
-    let script = manifest.args.first().filter(|first| !first.starts_with(['-', '/']))?;
-    // What has no extension may be anything, and Node tries some by itself.
-    let is_file = Path::new(script).extension().is_some();
-    let is_run = is_file && INTERPRETERS.contains(&manifest.command.as_str());
-    let is_missing = is_run && package.file(script).is_none() && !package.has_folder(script);
-    is_missing.then(|| format!("{script:?}, which {} is to run, is not in the package", manifest.command))
-}
-
-/// The first manifest in the archive counts, wherever it is, and the program's place is told from the top (CONTRACT 6).
+/// The program's place is told from the top, also by a manifest in a folder (CONTRACT 6).
 fn nested(package: &Package) -> Option<String> {
-    let mut manifests = package.files.iter().filter(|file| file.path.rsplit('/').next() == Some(MANIFEST));
-    let folder = manifests.next()?.path.strip_suffix(MANIFEST).filter(|folder| !folder.is_empty())?;
-    let other = manifests.find(|file| file.path == MANIFEST);
-    let other = other.map(|_| format!(", though there is a {MANIFEST} at the top")).unwrap_or_default();
+    let folder = manifest_file(package)?.path.strip_suffix(MANIFEST).filter(|folder| !folder.is_empty())?;
     Some(format!(
-        "the manifest that counts is {folder}{MANIFEST}, the first in the archive{other}: the plugin starts at the top, not \
-         in {folder}; `plugd package` makes archives without a folder around it"
+        "the manifest that counts is {folder}{MANIFEST}, the first in the archive: the plugin starts at the top, not in \
+         {folder}; `plugd package` makes archives without a folder around it"
     ))
 }
 

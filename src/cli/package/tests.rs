@@ -6,7 +6,7 @@ use std::{
 use zip::ZipArchive;
 
 use super::*;
-use crate::cli::failure::Exit;
+use crate::{cli::failure::Exit, domain::package::digest_of};
 
 fn write(folder: &Path, name: &str, contents: &str) {
     let path = folder.join(name);
@@ -78,7 +78,7 @@ fn what_no_package_wants_is_left_out_and_told() {
     let package = Package::of_folder(&Folder { dir: folder.path(), manifest: None, except: &except }).unwrap();
     assert_eq!(names(&package), [MANIFEST, "lib/a.py", "lib/b.py", "main.py"]);
     assert_eq!(package.left_out, [".DS_Store", ".git", "lib/__pycache__", "target"]);
-    let note = package.left_out_note().unwrap();
+    let note = package.notes().pop().unwrap();
     assert!(note.starts_with("left out: .DS_Store, .git, lib/__pycache__, target; "), "{note}");
     assert!(note.contains("`!.DS_Store` to .plugdignore"), "{note}");
     assert!(
@@ -116,7 +116,7 @@ fn node_modules_goes_in_without_its_programs_and_links_in_it_are_told() {
     symlink(".pnpm/b/node_modules/b", folder.path().join("node_modules/b")).unwrap();
     let package = read(folder.path()).unwrap();
     assert!(
-        matches!(&package.remarks[..], [links] if links.contains(": node_modules/b; install node_modules without"))
+        matches!(&package.remarks[..], [links] if links.contains(": node_modules/b; ") && links.contains("npm install"))
     );
 }
 
@@ -130,7 +130,6 @@ fn what_a_server_refuses_is_not_packaged() {
     let logs = refused("logs/output.log", "x");
     assert_eq!((logs.exit, logs.reason.as_deref()), (Exit::Refused, Some("INVALID_PACKAGE")));
     assert!(logs.what.contains("\"logs\" is where plugd writes the plugin's logs"), "{logs}");
-    assert!(logs.hint.unwrap().contains("`/logs/` to .plugdignore"));
     assert_eq!(refused(MANIFEST, r#"{"id": "no spaces"}"#).reason.as_deref(), Some("INVALID_MANIFEST"));
 }
 
@@ -156,7 +155,7 @@ fn an_archive_that_grows_too_large_is_given_up() {
     contents.zip(&manifest, size).unwrap();
     for limit in [0, 10, 10_000, size - 1] {
         let failure = contents.zip(&manifest, limit).unwrap_err();
-        assert!(failure.what.starts_with("compressed, the package has more than 50.00 MiB: lib "), "{failure}");
+        assert!(failure.what.starts_with("compressed, the package has more than 50.00 MiB"), "{failure}");
     }
 }
 

@@ -21,7 +21,7 @@ fn the_json_of_a_plugin_is_stable() {
     let expected = json!({
         "id": "x", "name": "", "description": "", "version": "", "mode": "supervised", "manifest": {},
         "active_state": "active", "generation": 0, "created": null, "revision": 0, "configuration_revision": null,
-        "package_digest": "sha256:00",
+        "package_digest": "sha256:00", "previous_package_digest": null, "token": null,
         "status": {
             "state": "error", "state_time": "1970-01-01T00:00:00Z", "observed_generation": 3,
             "failure": {

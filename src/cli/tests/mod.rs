@@ -14,9 +14,8 @@ use super::{
     Cli, Command,
     client::{Api, within},
     failure::{Exit, Failure},
-    in_many_threads,
-    options::Options,
-    run_client, show,
+    global::GlobalOptions,
+    in_many_threads, run_client, show,
     ui::tests::{Printed, mk_ui},
     usage,
 };
@@ -142,7 +141,8 @@ async fn an_address_that_is_none_is_a_usage_error() {
 async fn a_token_that_can_be_none_is_not_sent() {
     let fake = Fake::start().await;
     for token in ["s\u{e9}cret", "a\nb", "a\u{202e}"] {
-        let options = Options { server: Some(fake.url.clone()), token: Some(token.to_owned()), ..Options::default() };
+        let options =
+            GlobalOptions { server: Some(fake.url.clone()), token: Some(token.to_owned()), ..GlobalOptions::default() };
         assert_eq!(Api::connect(&options).await.unwrap_err().exit, Exit::Denied, "{token:?}");
     }
 }
@@ -151,7 +151,8 @@ async fn a_token_that_can_be_none_is_not_sent() {
 async fn a_call_that_is_not_answered_ends_at_its_deadline() {
     let fake = Fake::start().await;
     fake.hang();
-    let options = Options { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..Options::default() };
+    let options =
+        GlobalOptions { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..GlobalOptions::default() };
     let api = Api::connect(&options).await.unwrap();
     let request = GetPluginRequest { plugin_id: ID.to_owned(), view: 0 };
     let send = async |request| api.plugins().get_plugin(request).await;

@@ -16,12 +16,6 @@ async fn mk_fake() -> Fake {
     fake
 }
 
-fn sorted(text: &str) -> Vec<&str> {
-    let mut lines: Vec<&str> = text.lines().collect();
-    lines.sort_unstable();
-    lines
-}
-
 #[tokio::test]
 async fn what_fails_for_one_does_not_keep_it_from_the_others() {
     let fake = mk_fake().await;
@@ -37,12 +31,36 @@ async fn what_fails_for_one_does_not_keep_it_from_the_others() {
 #[tokio::test]
 async fn all_are_those_that_it_makes_a_difference_to() {
     let fake = mk_fake().await;
-    let (printed, done) = run(&fake.url, &["deactivate", "--all", "-o", "json"]).await;
-    done.unwrap();
-    let ids: Vec<serde_json::Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((ids.len(), &fake.calls()[..]), (2, &["activate".to_owned(), "activate".to_owned()][..]), "one a line");
+    run(&fake.url, &["deactivate", "--all"]).await.1.unwrap();
+    assert_eq!(fake.calls(), ["activate", "activate"]);
     let (_, done) = run(&fake.url, &["restart", "--all"]).await;
     done.expect("none of them is to run, so there is nothing to restart");
+}
+
+/// A script parses what is printed as one document, and the error as one object.
+#[tokio::test]
+async fn json_is_one_document_and_one_error_whatever_the_number_of_plugins() {
+    let fake = mk_fake().await;
+    let ids = |printed: &str| {
+        let document: serde_json::Value = serde_json::from_str(printed).unwrap();
+        document.as_array().unwrap().iter().map(|plugin| plugin["id"].clone()).collect::<Vec<_>>()
+    };
+    let (printed, done) = run(&fake.url, &["deactivate", "--all", "-o", "json"]).await;
+    done.unwrap();
+    assert_eq!(ids(&printed), [ID, OTHER]);
+
+    fake.fail_activation(mk_status(Code::FailedPrecondition, "PLUGIN_FAILED"));
+    let (printed, done) = run(&fake.url, &["activate", ID, "nobody", OTHER, "-o", "json"]).await;
+    assert_eq!(ids(&printed).len(), 1, "{printed}");
+    let error = done.unwrap_err().json();
+    let failed: Vec<_> = error["plugins"].as_object().unwrap().keys().collect();
+    assert!(failed.len() == 2 && failed.contains(&&"nobody".to_owned()), "{error}");
+    assert_eq!(error["plugins"]["nobody"]["exit_code"], 3);
+
+    let (printed, done) = run(&fake.url, &["activate", ID, "-o", "json"]).await;
+    done.unwrap();
+    let document: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(document["id"], ID, "of one plugin it is an object");
 }
 
 #[tokio::test]
@@ -62,11 +80,11 @@ async fn deleting_all_takes_a_yes() {
     let (_, done) = run(&fake.url, &["delete", "--all"]).await;
     let failure = done.unwrap_err();
     assert_eq!((failure.exit, fake.calls().len()), (Exit::Usage, 0));
-    assert!(failure.what.contains("2 plugins") && failure.hint.unwrap().contains("--yes"));
+    assert!(failure.what.contains("every plugin") && failure.hint.unwrap().contains("--yes"));
     let (printed, done) = run(&fake.url, &["delete", "--all", "--yes"]).await;
     done.unwrap();
     let expected = [format!("{ID} Greeter is deleted"), format!("{OTHER} Echo is deleted")];
-    assert_eq!(sorted(&printed), expected);
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]

@@ -55,15 +55,11 @@ fn remarks_and_errors_have_nothing_that_a_terminal_would_obey() {
 
 #[test]
 fn a_word_for_a_shell_is_the_word_once_a_shell_has_read_it() {
-    for (word, expected) in
-        [("a-b/c.zip", "a-b/c.zip"), ("", "''"), ("a\n\u{202e}'b\\", "$'a\\012\\342\\200\\256\\'b\\\\'")]
-    {
-        assert_eq!(quoted(word), expected);
-    }
-    for word in ["a b", "it's", "\"$HOME\"", "a\tb\nc\u{202e}\\'", "~", "*"] {
+    for word in ["a-b/c.zip", "", "a b", "it's", "\"$HOME\"", "\\'", "~", "*"] {
         let said = std::process::Command::new("bash").arg("-c").arg(format!("printf %s {}", quoted(word))).output();
         assert_eq!(String::from_utf8(said.unwrap().stdout).unwrap(), word, "{}", quoted(word));
     }
+    assert_eq!(quoted("a\u{202e} b\x1b[2J"), "'a b [2J'", "nothing that a terminal would obey");
 }
 
 #[test]

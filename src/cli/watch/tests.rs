@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     api::v1::{self, PluginStatus},
-    cli::{options::Output, ui::tests::mk_ui},
+    cli::{global::Output, ui::tests::mk_ui},
 };
 
 fn mk() -> Plugin {
@@ -39,7 +39,7 @@ fn a_change_that_looks_as_before_is_for_programs_only() {
         (change.is_visible(), change.json("")["what"].clone())
     };
     let observes = |plugin: &mut Plugin| plugin.status.as_mut().unwrap().observed_generation = 1;
-    assert_eq!(what(&observes), (false, json!(["observed"])));
+    assert_eq!(what(&observes), (false, json!([])));
     assert_eq!(what(&|plugin| plugin.configuration_revision = Some(1)), (true, json!(["configured"])));
     let fails = |plugin: &mut Plugin| {
         plugin.status.as_mut().unwrap().failure =

@@ -11,7 +11,7 @@ async fn a_change_of_the_plugin_counts_and_one_elsewhere_does_not() {
     }
     fs::create_dir_all(root.join("node_modules/a")).unwrap();
     fs::write(root.join(PLUGDIGNORE), "*.ts\n").unwrap();
-    let mut changes = Changes::of(&root, vec![root.join("data")]).unwrap();
+    let changes = Changes::of(&root, &root.join("data")).unwrap();
     fs::write(root.join("target/out"), "x").unwrap();
     fs::write(root.join("src/main.ts"), "x").unwrap();
     fs::write(root.join("data/plugd.db"), "x").unwrap();

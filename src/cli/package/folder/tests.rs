@@ -73,33 +73,23 @@ fn mk_file(name: &str, size: u64) -> File {
 }
 
 #[test]
-fn too_many_files_are_told_with_where_they_are() {
-    let modules = ["a", "b/c", "@s/d"].iter().zip([1500, 500, 40]);
-    let mut files: Vec<_> = modules
-        .flat_map(|(module, count)| (0..count).map(move |n| mk_file(&format!("node_modules/{module}/{n}.js"), 1)))
-        .collect();
-    files.extend((0..7).map(|n| mk_file(&format!("src/{n}.js"), 1)));
+fn too_many_files_and_too_large_ones_are_told_with_what_to_do() {
+    let mut files: Vec<_> = (0..2047).map(|n| mk_file(&format!("node_modules/a/{n}.js"), 1)).collect();
     check_size(&files).unwrap();
     files.push(mk_file("one-more", 1));
     let failure = check_size(&files).unwrap_err();
-    let what = "there are 2049 files, and a package has at most 2048: node_modules 2040, src 7, one-more 1 (the most \
-                within node_modules: a 1500, b 500, @s/d 40)";
+    let what = "there are 2049 files, and a package has at most 2048";
     assert_eq!((failure.what.as_str(), failure.exit), (what, Exit::Refused));
     assert!(failure.hint.unwrap().contains("npm install --omit=dev"));
-}
 
-#[test]
-fn a_file_and_all_files_that_are_too_large_are_told_with_their_sizes() {
     check_size(&[mk_file("a", 50 * MIB)]).unwrap();
     let one = check_size(&[mk_file("lib/a", 50 * MIB + MIB / 2)]).unwrap_err();
     assert_eq!(one.what, "lib/a has 50.50 MiB, and a file of a package at most 50.00 MiB");
     let mut files: Vec<_> = (0..4).map(|n| mk_file(&format!("lib/{n}"), 50 * MIB)).collect();
     check_size(&files).unwrap();
     files.push(mk_file("x", MIB));
-    let all = check_size(&files).unwrap_err();
     assert_eq!(
-        all.what,
-        "the files have 201.00 MiB, and those of a package at most 200.00 MiB: lib 200.00 MiB, x 1.00 MiB"
+        check_size(&files).unwrap_err().what,
+        "the files have 201.00 MiB, and those of a package at most 200.00 MiB"
     );
-    assert!(all.hint.unwrap().starts_with("name what the plugin does not need to run in .plugdignore"));
 }

@@ -1,4 +1,4 @@
-//! Options that every subcommand has: which server, whom it is told that calls, and how things are printed.
+//! The options that every command has: which server, whom it is told that calls, and how things are printed.
 
 use std::{
     ffi::OsString,
@@ -18,10 +18,10 @@ use crate::{
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 const DEFAULT_DATA_DIR: &str = "./data";
 
-/// Options that every subcommand has.
+/// The options that every command has.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
-pub(super) struct Options {
+pub(super) struct GlobalOptions {
     /// Server to talk to [env: PLUGD_SERVER] [default: http://127.0.0.1:8000]
     #[arg(long, global = true, value_name = "URL")]
     pub(super) server: Option<String>,
@@ -71,7 +71,7 @@ pub(super) enum When {
     Never,
 }
 
-impl Options {
+impl GlobalOptions {
     /// The same, with what the environment says where the command line says nothing. Not left to the parser, which would
     /// then take the variables for arguments and show them in every usage line.
     pub(super) fn or_from(self, environment: impl Fn(&str) -> Option<OsString>) -> Self {

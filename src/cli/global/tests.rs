@@ -11,7 +11,7 @@ fn folder_with_token() -> tempfile::TempDir {
 #[test]
 fn the_token_given_beats_the_one_in_the_data_folder() {
     let folder = folder_with_token();
-    let mut options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
+    let mut options = GlobalOptions { data_dir: Some(folder.path().into()), ..GlobalOptions::default() };
     assert_eq!(options.credential().unwrap().token.as_deref(), Some("found"));
     options.token = Some("given".to_owned());
     assert_eq!(options.credential().unwrap().token.as_deref(), Some("given"));
@@ -20,13 +20,13 @@ fn the_token_given_beats_the_one_in_the_data_folder() {
 #[test]
 fn a_folder_without_a_token_is_no_error() {
     let folder = tempfile::tempdir().unwrap();
-    let options = Options { data_dir: Some(folder.path().into()), ..Options::default() };
+    let options = GlobalOptions { data_dir: Some(folder.path().into()), ..GlobalOptions::default() };
     assert_eq!(options.credential().unwrap().token, None);
 }
 
 #[test]
 fn a_token_found_by_itself_does_not_leave_this_machine() {
-    let options = Options { server: Some("http://example.com".to_owned()), ..Options::default() };
+    let options = GlobalOptions { server: Some("http://example.com".to_owned()), ..GlobalOptions::default() };
     assert_eq!(options.credential().unwrap(), Credential { token: None, hint: OF_NONE.to_owned() });
 }
 
@@ -37,9 +37,9 @@ fn the_command_line_wins_over_the_environment_and_an_empty_variable_is_none() {
         "PLUGD_TOKEN" => Some(" ".into()),
         _ => None,
     };
-    let given = Options { server: Some("http://given".to_owned()), ..Options::default() };
+    let given = GlobalOptions { server: Some("http://given".to_owned()), ..GlobalOptions::default() };
     assert_eq!(given.or_from(environment).server(), "http://given");
-    let options = Options::default().or_from(environment);
+    let options = GlobalOptions::default().or_from(environment);
     assert_eq!((options.server(), options.token.as_deref()), ("http://env", None));
 }
 
@@ -55,13 +55,13 @@ fn only_addresses_of_this_machine_are_local() {
 
 #[test]
 fn the_hint_names_everything_that_was_tried() {
-    let nowhere = Options { data_dir: Some("/no/such".into()), ..Options::default() };
+    let nowhere = GlobalOptions { data_dir: Some("/no/such".into()), ..GlobalOptions::default() };
     let hint = nowhere.credential().unwrap().hint;
     for tried in ["--token", "PLUGD_TOKEN", "/no/such/admin.token", "No such file", "--data-dir"] {
         assert!(hint.contains(tried), "{tried}: {hint}");
     }
     let folder = folder_with_token();
-    let here = Options { data_dir: Some(folder.path().into()), ..Options::default() };
+    let here = GlobalOptions { data_dir: Some(folder.path().into()), ..GlobalOptions::default() };
     let hint = here.credential().unwrap().hint;
     assert!(hint.contains("admin.token.new") && !hint.contains("found"), "{hint}");
 }

@@ -1,7 +1,12 @@
+use clap::Command;
+
 use super::*;
 use crate::{
     api::v1::ReportedState,
-    cli::tests::fake::{Fake, mk_plugin},
+    cli::{
+        command,
+        tests::fake::{Fake, mk_plugin},
+    },
 };
 
 fn words(plugins: &[Plugin], begun: &str) -> Vec<String> {
@@ -31,7 +36,11 @@ fn the_server_of_the_command_that_is_typed_is_asked() {
 async fn a_server_that_is_not_there_has_no_plugins_and_says_nothing() {
     let fake = Fake::start().await;
     fake.set_plugins([mk_plugin("a1", "Greeter", ReportedState::Active, 1)]);
-    let options = |server: String| Options { server: Some(server), token: Some("t".to_owned()), ..Options::default() };
+    let options = |server: String| GlobalOptions {
+        server: Some(server),
+        token: Some("t".to_owned()),
+        ..GlobalOptions::default()
+    };
     assert_eq!(listed(&options(fake.url)).await.unwrap().len(), 1);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert!(listed(&options(format!("http://{free}"))).await.is_none());
@@ -51,20 +60,9 @@ fn every_argument_that_names_a_plugin_is_completed() {
 }
 
 #[test]
-fn every_command_is_in_one_group() {
-    let mut command = Cli::command();
-    command.build();
-    let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
-    let mut declared: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
-    grouped.sort_unstable();
-    declared.sort_unstable();
-    assert_eq!(grouped, declared);
-}
-
-#[test]
-fn the_help_has_groups_options_examples_and_exit_codes() {
+fn the_help_has_commands_options_examples_and_exit_codes() {
     let help = command().render_long_help().to_string();
-    let expected = ["Plugins:\n  list ", "  --server <URL>", "Examples:\n", "Exit codes:\n"];
+    let expected = ["Commands:\n  list ", "  --server <URL>", "Examples:\n", "Exit codes:\n"];
     for part in expected {
         assert!(help.contains(part), "{part}: {help}");
     }
