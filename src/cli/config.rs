@@ -35,7 +35,7 @@ use crate::{
 const PAGE_SIZE: i32 = 100;
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Config {
+pub(super) enum ConfigCommand {
     /// Print the configuration
     ///
     /// Its revision and the generation of what is desired are told on standard error; with -o json they are in `plugd get`.
@@ -93,7 +93,7 @@ fn pair(text: &str) -> Result<(String, String), &'static str> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-impl Config {
+impl ConfigCommand {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let api = &context.api;
         match self {

@@ -10,7 +10,7 @@ use super::{
     client::{Api, One, QUICK, present, with_manifest_id, within},
     failure::Failure,
     install::installed_already,
-    package::{Manifest, remarks},
+    package::{ManifestFile, remarks},
     show,
     ui::{Ui, quoted},
 };
@@ -95,8 +95,8 @@ pub(super) async fn update_manifest(api: &Api, id: &str, manifest: Struct) -> Re
 }
 
 /// Reads the manifest of an external plugin, and says what its author may not have meant.
-fn read_manifest(path: &Path, ui: &Ui) -> Result<Manifest, Failure> {
-    let manifest = Manifest::read(path)?;
+fn read_manifest(path: &Path, ui: &Ui) -> Result<ManifestFile, Failure> {
+    let manifest = ManifestFile::read(path)?;
     remarks(&manifest.object, false).iter().for_each(|remark| ui.warn(remark));
     Ok(manifest)
 }

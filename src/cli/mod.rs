@@ -97,7 +97,7 @@ enum ClientCommand {
     Logs(logs::Logs),
     /// Read and write the configuration of a plugin
     #[command(subcommand)]
-    Config(config::Config),
+    Config(config::ConfigCommand),
     Register(external::Register),
     UpdateManifest(external::UpdateManifest),
     /// Give an external plugin a new token

@@ -16,7 +16,7 @@ use crate::{
         client::in_full,
         external::{register, rpc_url, update_manifest},
         failure::Failure,
-        package::{Manifest, remarks},
+        package::{ManifestFile, remarks},
         usage,
     },
 };
@@ -59,8 +59,8 @@ async fn start_anew(session: &Session, id: &str, command: &[String]) -> Result<R
     start(session, &plugin, &manifest, command).await
 }
 
-fn read_manifest(session: &Session) -> Result<Manifest, Failure> {
-    let manifest = Manifest::of_folder(&session.dir, session.manifest.as_deref())?;
+fn read_manifest(session: &Session) -> Result<ManifestFile, Failure> {
+    let manifest = ManifestFile::of_folder(&session.dir, session.manifest.as_deref())?;
     remarks(&manifest.object, false).iter().for_each(|remark| session.say(&format!("warning: {remark}")));
     Ok(manifest)
 }
@@ -68,7 +68,7 @@ fn read_manifest(session: &Session) -> Result<Manifest, Failure> {
 async fn start(
     session: &Session,
     plugin: &Plugin,
-    manifest: &Manifest,
+    manifest: &ManifestFile,
     command: &[String],
 ) -> Result<Running, Failure> {
     let url = rpc_url(session.api.server(), in_full(&session.api, plugin).await.token());
@@ -85,7 +85,7 @@ async fn start(
 }
 
 /// The command in a manifest.
-fn command_of(manifest: &Manifest) -> Vec<String> {
+fn command_of(manifest: &ManifestFile) -> Vec<String> {
     let command = manifest.object.get("command").and_then(Value::as_str).filter(|command| !command.is_empty());
     let Some(command) = command else { return Vec::new() };
     let args = manifest.object.get("args").and_then(Value::as_array).into_iter().flatten();

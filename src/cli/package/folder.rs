@@ -12,7 +12,7 @@ use indicatif::HumanBytes;
 use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
-use super::{MANIFEST, Manifest, YAML, text, unreadable};
+use super::{MANIFEST, ManifestFile, YAML, text, unreadable};
 use crate::{
     cli::{
         failure::{Exit, Failure},
@@ -177,7 +177,7 @@ impl Contents {
 
     /// The archive of these with at most so many bytes. First the manifest, so that no other file of its name in the folder
     /// is taken for it (CONTRACT 6), then every file in the order of names.
-    pub(super) fn zip(&self, manifest: &Manifest, limit: u64) -> Result<Vec<u8>, Failure> {
+    pub(super) fn zip(&self, manifest: &ManifestFile, limit: u64) -> Result<Vec<u8>, Failure> {
         let mut archive = ZipWriter::new(Cursor::default());
         add(&mut archive, MANIFEST, &manifest.json, 0o644).map_err(|error| unreadable(&manifest.path, error))?;
         for File { name, path, mode, .. } in &self.files {

@@ -1,6 +1,7 @@
 //! Packages: made of folders, read, checked. `plugd package` and `plugd validate`.
 
 mod folder;
+mod manifest;
 mod remarks;
 
 use std::{
@@ -12,8 +13,7 @@ use std::{
 use bytes::Bytes;
 use clap::Args;
 use indicatif::HumanBytes;
-use prost_types::Struct;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use self::folder::{Contents, too_much};
 use super::{
@@ -22,7 +22,6 @@ use super::{
     usage,
 };
 use crate::{
-    api::json::to_struct,
     domain::{
         self,
         events::EventCatalog,
@@ -33,6 +32,7 @@ use crate::{
 
 pub(super) use self::{
     folder::{Folder, Ignored, PLUGDIGNORE},
+    manifest::{MANIFEST, ManifestFile, YAML},
     remarks::of_manifest as remarks,
 };
 
@@ -81,7 +81,7 @@ impl Package {
     }
 
     pub(super) fn of_folder(folder: &Folder<'_>) -> Result<Self, Failure> {
-        let manifest = Manifest::of_folder(folder.dir, folder.manifest)?;
+        let manifest = ManifestFile::of_folder(folder.dir, folder.manifest)?;
         // The file that `plugd package` and `plugd download` leave behind when they are run in the folder.
         let own = manifest.id().map(|id| folder.dir.join(format!("{id}.zip")));
         let except: Vec<PathBuf> = folder.except.iter().cloned().chain(own).collect();
@@ -182,7 +182,7 @@ pub(super) struct Validate {
 impl Validate {
     pub(super) fn run(self, ui: &Ui) -> Result<(), Failure> {
         if is_manifest(&self.path) {
-            let written = Manifest::read(&self.path)?.object;
+            let written = ManifestFile::read(&self.path)?.object;
             let remarks = remarks(&written, false);
             let manifest = self.check(Value::Object(written))?;
             remarks.iter().for_each(|remark| ui.warn(remark));
@@ -217,84 +217,6 @@ fn valid(manifest: &domain::manifest::Manifest, about: &str) -> String {
 fn is_manifest(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     path.is_file() && matches!(extension, Some("json" | "yaml" | "yml"))
-}
-
-/// The manifest's file in a package.
-pub(super) const MANIFEST: &str = "manifest.json";
-/// Its names in YAML, which becomes JSON in the package (CONTRACT 5.1).
-pub(super) const YAML: [&str; 2] = ["manifest.yaml", "manifest.yml"];
-
-/// A manifest, whatever is in it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Manifest {
-    /// The file that it is in.
-    path: PathBuf,
-    /// The manifest as an object.
-    pub(super) object: Map<String, Value>,
-    /// The manifest as it stands in a package.
-    json: Vec<u8>,
-}
-
-impl Manifest {
-    /// The manifest of a folder: the one named, else the only one that is there.
-    pub(super) fn of_folder(dir: &Path, named: Option<&Path>) -> Result<Self, Failure> {
-        if let Some(path) = named {
-            return Self::read(path);
-        }
-        let candidates = [MANIFEST].iter().chain(&YAML).map(|name| dir.join(name));
-        let found = candidates.filter(|path| path.is_file()).map(|path| Self::read(&path));
-        let mut found = found.collect::<Result<Vec<_>, _>>()?.into_iter();
-        let first = found.next().ok_or_else(|| missing(dir))?;
-        match found.find(|other| other.object != first.object) {
-            Some(other) => Err(several(&first, &other)),
-            None => Ok(first),
-        }
-    }
-
-    /// Reads a manifest; by its name it is YAML or JSON.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let text = text(path)?;
-        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-        let value = match is_yaml {
-            true => serde_saphyr::from_str(&text).map_err(|error| format!("it is not YAML: {error}")),
-            false => serde_json::from_str(&text).map_err(|error| format!("it is not JSON: {error}")),
-        };
-        let object = match value {
-            Ok(Value::Object(object)) => object,
-            Ok(_) => return Err(invalid(path, "it is not an object")),
-            Err(why) => return Err(invalid(path, &why)),
-        };
-        let json = if is_yaml { format!("{:#}\n", Value::Object(object.clone())) } else { text };
-        Ok(Self { path: path.to_owned(), object, json: json.into_bytes() })
-    }
-
-    /// The plugin's own id, if it has one that is a text.
-    pub(super) fn id(&self) -> Option<&str> {
-        self.object.get("id")?.as_str()
-    }
-
-    /// The manifest for the API, which does not carry every number.
-    pub(super) fn to_struct(&self) -> Result<Struct, Failure> {
-        to_struct(&self.object).map_err(|error| invalid(&self.path, &error.to_string()))
-    }
-}
-
-fn invalid(path: &Path, why: &str) -> Failure {
-    Failure::new(format!("{} is no manifest: {why}", path.display()))
-        .hint("`plugd new DIR` writes one to begin with")
-        .exit(Exit::Refused)
-}
-
-fn missing(dir: &Path) -> Failure {
-    Failure::new(format!("there is no {MANIFEST} or {} in {}", YAML[0], dir.display()))
-        .hint("give the folder that holds the manifest, or the manifest with --manifest; `plugd new DIR` makes one")
-        .exit(Exit::NotFound)
-}
-
-fn several(one: &Manifest, other: &Manifest) -> Failure {
-    Failure::new(format!("{} and {} say different things", one.path.display(), other.path.display()))
-        .hint("remove one of them, or say with --manifest which one counts")
-        .exit(Exit::Conflict)
 }
 
 /// The text of a file of the user's.

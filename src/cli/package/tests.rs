@@ -150,7 +150,7 @@ fn an_archive_that_grows_too_large_is_given_up() {
     let noise: String = (0..1000).map(|n| digest_of(&[n as u8, (n >> 8) as u8]).to_string()).collect();
     write(home.path(), "lib/noise", &noise);
     let folder = Folder { dir: home.path(), manifest: None, except: &[] };
-    let (manifest, contents) = (Manifest::of_folder(home.path(), None).unwrap(), Contents::of(&folder).unwrap());
+    let (manifest, contents) = (ManifestFile::of_folder(home.path(), None).unwrap(), Contents::of(&folder).unwrap());
     let size = contents.zip(&manifest, u64::MAX).unwrap().len() as u64;
     contents.zip(&manifest, size).unwrap();
     for limit in [0, 10, 10_000, size - 1] {
