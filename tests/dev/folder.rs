@@ -130,6 +130,19 @@ async fn dev_follows_a_manifest_that_gets_another_id() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_somebody_deleted_is_installed_anew() {
+    let home = Home::new(&["tame"]);
+    let mut dev = home.dev(&[]);
+    let api = api_of(&mut dev).await;
+    let old = api.list().await.unwrap().pop().unwrap().id;
+    api.delete(&old).await.unwrap();
+    home.write(&version("2.0.0", &["tame"]));
+    dev.find("runs the new package").await;
+    let new = api.list().await.unwrap().pop().unwrap();
+    assert_eq!((new.id == old, new.version.as_str()), (false, "2.0.0"));
+}
+
+#[tokio::test]
 async fn the_log_of_a_session_begins_with_it_and_is_whole() {
     let home = Home::new(&["tame"]);
     let mut first = home.dev(&[]);

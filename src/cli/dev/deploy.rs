@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use tokio::process::Command;
 use tokio_util::task::AbortOnDropHandle;
+use tonic::Code;
 
 use super::{
     Session,
@@ -148,9 +149,14 @@ impl<'a> Deployment<'a> {
             if before == id {
                 return false;
             }
-            self.session.say(&format!("the manifest has another id: {before} is stopped, and stays installed"));
-            let stopped = set(&self.session.api, before.clone(), ActiveState::Inactive, Waiting::default()).await;
-            stopped.err().into_iter().for_each(|status| self.session.complain(&status.into()));
+            match set(&self.session.api, before.clone(), ActiveState::Inactive, Waiting::default()).await {
+                Ok(_) => {
+                    self.session.say(&format!("the manifest has another id: {before} is stopped, and stays installed"));
+                }
+                // Somebody deleted it.
+                Err(status) if status.code() == Code::NotFound => {}
+                Err(status) => self.session.complain(&status.into()),
+            }
         }
         self.plugin = Some((id.to_owned(), follow_log(self.session, id)));
         true

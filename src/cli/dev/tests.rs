@@ -94,6 +94,21 @@ async fn a_build_that_fails_makes_no_package_until_a_file_changes() {
 }
 
 #[tokio::test]
+async fn a_build_is_not_started_again_by_what_it_wrote_beside_a_broken_manifest() {
+    let bench = mk_bench().await;
+    bench.write("manifest.json", "{");
+    let mut packages = Packages::of(&bench.session, Some("date +%N > built")).unwrap();
+    let mend = async {
+        let seen = Changes::of(&bench.session.dir, &bench.session.data_dir).unwrap();
+        seen.settled().await;
+        assert!(timeout(Duration::from_secs(1), seen.settled()).await.is_err(), "{}", bench.printed.text());
+        bench.write("manifest.json", MANIFEST);
+    };
+    tokio::join!(mend, next(&mut packages));
+    assert_eq!(bench.printed.text().matches("building: ").count(), 2, "{}", bench.printed.text());
+}
+
+#[tokio::test]
 async fn what_is_left_out_is_said_once() {
     let bench = mk_bench().await;
     fs::create_dir(bench.folder.path().join(".venv")).unwrap();
