@@ -70,7 +70,7 @@ xid_newtype! {
     PluginId
 }
 xid_newtype! {
-    /// One run of a supervised plugin: one process group, from spawn until the group is empty.
+    /// One run of a supervised plugin, from the spawn of its process until nothing of it is left.
     RunId
 }
 xid_newtype! {

@@ -32,14 +32,10 @@ pub(super) enum Kind {
     With(&'static Self, fn(&mut Value, &str, &mut Checker<'_>)),
 }
 
-/// A key of an object.
-pub(super) struct Field {
-    key: &'static str,
-    kind: Kind,
-    presence: Presence,
-}
+/// A key of an object, what is done where it is absent, and what its value must be.
+pub(super) struct Field(pub(super) &'static str, pub(super) Presence, pub(super) Kind);
 
-enum Presence {
+pub(super) enum Presence {
     Optional,
     /// Left out of the normalised form where nothing is in it.
     UnlessEmpty,
@@ -58,40 +54,13 @@ pub(super) struct Rule {
     pub(super) broken: &'static str,
 }
 
-impl Field {
-    /// A key that may be absent.
-    pub(super) const fn optional(key: &'static str, kind: Kind) -> Self {
-        Self { key, kind, presence: Presence::Optional }
-    }
-
-    /// A key that is absent where its list or object is empty.
-    pub(super) const fn unless_empty(key: &'static str, kind: Kind) -> Self {
-        Self { key, kind, presence: Presence::UnlessEmpty }
-    }
-
-    /// A key that gets this value where it is absent.
-    pub(super) const fn filled(key: &'static str, kind: Kind, value: fn() -> Value) -> Self {
-        Self { key, kind, presence: Presence::Filled(value) }
-    }
-
-    /// A key that must be there.
-    pub(super) const fn required(key: &'static str, kind: Kind) -> Self {
-        Self::demanded(key, kind, "is required.")
-    }
-
-    /// A key that must be there, with what is said if it is not.
-    pub(super) const fn demanded(key: &'static str, kind: Kind, missing: &'static str) -> Self {
-        Self { key, kind, presence: Presence::Required(missing) }
-    }
-}
-
 impl Kind {
     /// Adds the keys of the objects that are in this.
     pub(super) fn add_keys(&self, keys: &mut Vec<&'static str>) {
         match self {
             Self::Object(fields) => fields.iter().for_each(|field| {
-                keys.push(field.key);
-                field.kind.add_keys(keys);
+                keys.push(field.0);
+                field.2.add_keys(keys);
             }),
             Self::List(kind) | Self::With(kind, _) => kind.add_keys(keys),
             _ => {}
@@ -172,8 +141,8 @@ impl<'a> Checker<'a> {
     }
 
     fn check_fields(&mut self, object: &mut Map<String, Value>, path: &str, fields: &[Field]) {
-        object.retain(|key, value| !value.is_null() && fields.iter().any(|field| field.key == key));
-        for Field { key, kind, presence } in fields {
+        object.retain(|key, value| !value.is_null() && fields.iter().any(|Field(known, ..)| known == key));
+        for Field(key, presence, kind) in fields {
             let path = if path.is_empty() { (*key).to_owned() } else { format!("{path}.{key}") };
             match (object.get_mut(*key), presence) {
                 (Some(value), _) => self.check(value, &path, kind),
@@ -182,9 +151,9 @@ impl<'a> Checker<'a> {
                 (None, Presence::Optional | Presence::UnlessEmpty) => {}
             }
         }
-        for field in fields.iter().filter(|field| matches!(field.presence, Presence::UnlessEmpty)) {
-            if object.get(field.key).is_some_and(is_empty) {
-                object.remove(field.key);
+        for Field(key, ..) in fields.iter().filter(|field| matches!(field.1, Presence::UnlessEmpty)) {
+            if object.get(*key).is_some_and(is_empty) {
+                object.remove(*key);
             }
         }
     }

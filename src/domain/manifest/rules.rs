@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::check::{
     Checker, Field,
     Kind::{self, Any, Flag, Free, List, Object, OneOf, Text, With},
+    Presence::{self, Filled, Optional, Required, UnlessEmpty},
     Rule,
 };
 use crate::domain::{configuration::FieldType, text::shorten};
@@ -22,19 +23,21 @@ const MAX_QUOTED: usize = 64;
 const LLM_PROVIDER: &str = "robot.llm_provider";
 const TOOL_PROVIDER: &str = "robot.tool_provider";
 
+const REQUIRED: Presence = Required("is required.");
+
 /// What a whole manifest must be.
 pub(super) static MANIFEST: Kind = Object(&[
-    Field::required("id", Text(&[SLUG, SHORT])),
-    Field::required("author", Text(&[SLUG, SHORT])),
-    Field::required("name", Text(&[NAME, PRINTABLE])),
-    Field::optional("description", Text(&[])),
-    Field::optional("version", Text(&[SHORT, PRINTABLE])),
-    Field::optional("command", Text(&[NO_NUL])),
-    Field::optional("args", List(&Text(&[NO_NUL]))),
-    Field::optional("events_consumed", With(&TEXTS, check_events)),
-    Field::optional("access", ACCESS),
-    Field::optional("configuration_schema", CONFIGURATION),
-    Field::optional("capabilities", List(&With(&Free, check_capability))),
+    Field("id", REQUIRED, Text(&[SLUG, SHORT])),
+    Field("author", REQUIRED, Text(&[SLUG, SHORT])),
+    Field("name", REQUIRED, Text(&[NAME, PRINTABLE])),
+    Field("description", Optional, Text(&[])),
+    Field("version", Optional, Text(&[SHORT, PRINTABLE])),
+    Field("command", Optional, Text(&[NO_NUL])),
+    Field("args", Optional, List(&Text(&[NO_NUL]))),
+    Field("events_consumed", Optional, With(&TEXTS, check_events)),
+    Field("access", Optional, ACCESS),
+    Field("configuration_schema", Optional, CONFIGURATION),
+    Field("capabilities", Optional, List(&With(&Free, check_capability))),
 ]);
 
 /// The keys of a manifest and of all that is in it.
@@ -47,79 +50,80 @@ pub(super) fn keys() -> Vec<&'static str> {
 const TEXTS: Kind = List(&Text(&[]));
 
 const ACCESS: Kind = Object(&[
-    Field::optional("handle", Text(&[])),
-    Field::optional("name", Text(&[])),
-    Field::optional("permissions", TEXTS),
-    Field::optional("bio", Text(&[])),
-    Field::optional("links", List(&Object(&[Field::optional("text", Text(&[])), Field::optional("url", Text(&[]))]))),
-    Field::optional("metadata", Free),
+    Field("handle", Optional, Text(&[])),
+    Field("name", Optional, Text(&[])),
+    Field("permissions", Optional, TEXTS),
+    Field("bio", Optional, Text(&[])),
+    Field("links", Optional, List(&Object(&[Field("text", Optional, Text(&[])), Field("url", Optional, Text(&[]))]))),
+    Field("metadata", Optional, Free),
 ]);
 
 /// What is said of a field without a type that plugd knows.
 const NO_TYPE: &str = "must be \"string\", \"number\" or \"boolean\".";
 
-const CONFIGURATION: Kind = Object(&[Field::optional(
+const CONFIGURATION: Kind = Object(&[Field(
     "fields",
+    Optional,
     With(&List(&With(&CONFIGURATION_FIELD, check_default)), |fields, path, checker| {
         check_unique(ids(fields), path, checker);
     }),
 )]);
 
 const CONFIGURATION_FIELD: Kind = Object(&[
-    Field::demanded("type", OneOf(&["string", "number", "boolean"], NO_TYPE), NO_TYPE),
-    Field::optional("id", Text(&[PRINTABLE])),
-    Field::optional("label", Text(&[PRINTABLE])),
-    Field::optional("description", Text(&[])),
-    Field::optional("default", Any),
+    Field("type", Required(NO_TYPE), OneOf(&["string", "number", "boolean"], NO_TYPE)),
+    Field("id", Optional, Text(&[PRINTABLE])),
+    Field("label", Optional, Text(&[PRINTABLE])),
+    Field("description", Optional, Text(&[])),
+    Field("default", Optional, Any),
 ]);
 
 static LLM_PROVIDERS: Kind = Object(&[
-    Field::required("type", Any),
-    Field::required("id", Text(&[DOTTED])),
-    Field::required("version", Text(&[NOT_EMPTY, PRINTABLE])),
-    Field::optional("name", Text(&[PRINTABLE])),
-    Field::optional("description", Text(&[])),
+    Field("type", REQUIRED, Any),
+    Field("id", REQUIRED, Text(&[DOTTED])),
+    Field("version", REQUIRED, Text(&[NOT_EMPTY, PRINTABLE])),
+    Field("name", Optional, Text(&[PRINTABLE])),
+    Field("description", Optional, Text(&[])),
 ]);
 
 static TOOL_PROVIDERS: Kind = With(
     &Object(&[
-        Field::required("type", Any),
-        Field::required("id", Text(&[IDENTIFIER])),
-        Field::required("version", Text(&[NOT_EMPTY, PRINTABLE])),
-        Field::optional("name", Text(&[PRINTABLE])),
-        Field::optional("description", Text(&[])),
-        Field::filled("tools", List(&TOOL), || json!([])),
-        Field::unless_empty("toolsets", List(&TOOLSET)),
+        Field("type", REQUIRED, Any),
+        Field("id", REQUIRED, Text(&[IDENTIFIER])),
+        Field("version", REQUIRED, Text(&[NOT_EMPTY, PRINTABLE])),
+        Field("name", Optional, Text(&[PRINTABLE])),
+        Field("description", Optional, Text(&[])),
+        Field("tools", Filled(|| json!([])), List(&TOOL)),
+        Field("toolsets", UnlessEmpty, List(&TOOLSET)),
     ]),
     check_toolsets,
 );
 
 const TOOL: Kind = Object(&[
-    Field::demanded("input_schema", SCHEMA, "is required: an object whose \"type\" is \"object\"."),
-    Field::required("id", Text(&[IDENTIFIER])),
-    Field::filled("name", Text(&[PRINTABLE]), || json!("")),
-    Field::filled("description", Text(&[]), || json!("")),
-    Field::optional("title", Text(&[PRINTABLE])),
-    Field::optional("output_schema", SCHEMA),
-    Field::optional("requires_confirmation", Flag),
-    Field::optional("requires_workspace", Flag),
-    Field::unless_empty("annotations", ANNOTATIONS),
+    Field("input_schema", Required("is required: an object whose \"type\" is \"object\"."), SCHEMA),
+    Field("id", REQUIRED, Text(&[IDENTIFIER])),
+    Field("name", Filled(|| json!("")), Text(&[PRINTABLE])),
+    Field("description", Filled(|| json!("")), Text(&[])),
+    Field("title", Optional, Text(&[PRINTABLE])),
+    Field("output_schema", Optional, SCHEMA),
+    Field("requires_confirmation", Optional, Flag),
+    Field("requires_workspace", Optional, Flag),
+    Field("annotations", UnlessEmpty, ANNOTATIONS),
 ]);
 
 const ANNOTATIONS: Kind = Object(&[
-    Field::optional("readOnlyHint", Flag),
-    Field::optional("destructiveHint", Flag),
-    Field::optional("idempotentHint", Flag),
-    Field::optional("openWorldHint", Flag),
+    Field("readOnlyHint", Optional, Flag),
+    Field("destructiveHint", Optional, Flag),
+    Field("idempotentHint", Optional, Flag),
+    Field("openWorldHint", Optional, Flag),
 ]);
 
 const TOOLSET: Kind = Object(&[
-    Field::required("id", Text(&[NOT_EMPTY, PRINTABLE])),
-    Field::filled("name", Text(&[PRINTABLE]), || json!("")),
-    Field::filled("description", Text(&[]), || json!("")),
-    Field::filled("tools", TEXTS, || json!([])),
-    Field::optional("instruction", Text(&[])),
-    Field::optional("requires_workspace", Flag),
+    Field("id", REQUIRED, Text(&[NOT_EMPTY, PRINTABLE])),
+    Field("name", Filled(|| json!("")), Text(&[PRINTABLE])),
+    Field("description", Filled(|| json!("")), Text(&[])),
+    Field("tools", Filled(|| json!([])), TEXTS),
+    Field("instruction", Optional, Text(&[])),
+    Field("requires_workspace", Optional, Flag),
 ]);
 
 /// A JSON schema. Its own keys are all kept: they are JSON schema's, not the manifest's.
