@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -44,7 +44,6 @@ pub(super) struct Output {
     view: watch::Sender<View>,
     lost: AtomicU64,
     warned: Mutex<Option<Instant>>,
-    is_failing: AtomicBool,
     /// The plugin is deleted: nothing more is written, and its streams end.
     pub(super) removed: CancellationToken,
 }
@@ -62,7 +61,6 @@ impl Output {
             view,
             lost: AtomicU64::new(0),
             warned: Mutex::default(),
-            is_failing: AtomicBool::new(false),
             removed: CancellationToken::new(),
         }
     }
@@ -90,17 +88,9 @@ impl Output {
         }
         let mut writer = self.writer();
         writer.lose(dropped);
-        match writer.append(run, records) {
-            Ok(()) if self.is_failing.swap(false, Relaxed) => {
-                let (folder, lost) = (self.plugin.display(), self.lost());
-                tracing::debug!(%folder, lost, "the output of a plugin can be written again");
-            }
-            Ok(()) => {}
-            Err((error, rest)) => {
-                writer.lose(rest.len() as u64);
-                self.is_failing.store(true, Relaxed);
-                self.lose(rest, &error.to_string());
-            }
+        if let Err((error, rest)) = writer.append(run, records) {
+            writer.lose(rest.len() as u64);
+            self.lose(rest, &error.to_string());
         }
     }
 
@@ -116,7 +106,6 @@ impl Output {
             return;
         }
         if let Err(error) = self.writer().rotate() {
-            self.is_failing.store(true, Relaxed);
             self.lose(&[], &error.to_string());
         }
     }
