@@ -26,7 +26,7 @@ use boot::System;
 use crate::{
     config::{self, Config, RestConfig, RuntimeProvider, Settings},
     domain::events::EventCatalog,
-    listener::{self, Listener, Report},
+    listener::{self, Listener},
     logs::Logs,
     rest,
     store::Store,
@@ -108,7 +108,7 @@ pub async fn serve(
         if is_local {
             catch_up(&handle, &store).await;
         }
-        let clients = listener::serve(listener, app, options, draining.clone());
+        let clients = reload.beside(listener::serve(listener, app, options, draining.clone()), take);
         let plugins = async {
             if let Some(listener) = for_plugins {
                 listener::serve(listener, plugins_app, options, draining.clone()).await;
@@ -116,7 +116,8 @@ pub async fn serve(
         };
         tracing::info!(url, "serving");
         on_ready(Ready { address, url, admin_token, self_signed });
-        report(tokio::join!(reload.beside(clients, take), plugins).0);
+        let (dropped, ()) = tokio::join!(clients, plugins);
+        tracing::info!(dropped, "no longer listening");
     };
     let supervising = async {
         if is_local {
@@ -176,7 +177,8 @@ pub async fn serve_rest(
     on_ready(&url);
     let reload = Reload { renewed, certificates: listener.renewals(), running: config };
     let served = listener::serve(listener, app, listener_options(reload.running.max_connections), shutdown);
-    report(reload.beside(served, async |config| rest_certificates(&config)).await);
+    let dropped = reload.beside(served, async |config| rest_certificates(&config)).await;
+    tracing::info!(dropped, "no longer listening");
     Ok(())
 }
 
@@ -184,7 +186,7 @@ struct Reload<S> {
     /// Settings as they were read again.
     renewed: mpsc::Receiver<S>,
     /// Where the certificate's files are sent, if connections are encrypted.
-    certificates: Option<mpsc::Sender<Files>>,
+    certificates: Option<watch::Sender<Files>>,
     /// The settings that plugd was started with.
     running: S,
 }
@@ -201,17 +203,16 @@ impl<S: Settings + Clone> Reload<S> {
                 let files = take(settings.clone()).await;
                 tell_of_others(&self.running, &settings, self.certificates.is_some() && !matches!(files, Ok(None)));
                 match (&self.certificates, files) {
-                    // Fails only when nothing is served any more.
-                    (Some(certificates), Ok(Some(files))) => drop(certificates.send(files).await),
+                    (Some(certificates), Ok(Some(files))) => drop(certificates.send_replace(files)),
                     (_, Err(error)) => tracing::warn!("{error:#}; the certificate stays as it is"),
                     _ => {}
                 }
             }
+            std::future::pending().await
         };
-        let mut serving = std::pin::pin!(serving);
         tokio::select! {
-            served = &mut serving => served,
-            () = taking => serving.await,
+            served = serving => served,
+            never = taking => never,
         }
     }
 }
@@ -279,7 +280,8 @@ fn certificates(config: &Config) -> anyhow::Result<(Option<Files>, Option<SelfSi
     }
     make_private(&config.data_dir)?;
     let own = SelfSigned::keep(&config.data_dir, config.listen)?;
-    Ok((Some(own.files().with_client_authority(authority)), Some(own)))
+    let (certificate, key) = (own.certificate.clone(), own.key.clone());
+    Ok((Some(Files { certificate, key, client_authority: authority }), Some(own)))
 }
 
 /// Ends everything when the store ends by itself: another plugd has the database, and runs the plugins of it.
@@ -293,10 +295,6 @@ async fn yield_to_another(mut healthy: watch::Receiver<bool>, draining: Cancella
 fn listener_options(max_connections: u32) -> listener::Options {
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
     listener::Options { max_connections, drain_timeout: DRAIN, ..listener::Options::default() }
-}
-
-fn report(report: Report) {
-    tracing::info!(accepted = report.accepted, dropped = report.dropped, "no longer listening");
 }
 
 /// Makes a folder that only its owner may look into.

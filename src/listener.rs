@@ -18,13 +18,13 @@ use anyhow::Context;
 use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use crate::tls::{Certificates, Files, ServerTls};
 
@@ -73,13 +73,6 @@ impl Default for Options {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Report {
-    pub accepted: u64,
-    /// Connections that were still at work when the time to drain was over, and were dropped.
-    pub dropped: usize,
-}
-
 /// A socket that takes connections, and the certificate that they are encrypted with, if they are.
 #[derive(Debug)]
 pub struct Listener {
@@ -108,51 +101,43 @@ impl Listener {
     }
 
     /// Where files are sent that the certificate is to be read from at once; nowhere if nothing is encrypted.
-    pub fn renewals(&self) -> Option<mpsc::Sender<Files>> {
-        self.certificates.as_ref().map(Certificates::asks)
+    pub fn renewals(&self) -> Option<watch::Sender<Files>> {
+        self.certificates.as_ref().map(Certificates::renewals)
     }
 }
 
-/// Serves `app` until `shutdown`, then lets running requests finish for a while. Connections that were upgraded are not
-/// waited for: whoever serves them closes them.
-pub async fn serve(listener: Listener, app: Router, options: Options, shutdown: CancellationToken) -> Report {
+/// Serves `app` until `shutdown`, then lets running requests finish for a while; answers how many connections were still at
+/// work then, and dropped. Connections that were upgraded are not waited for: whoever serves them closes them.
+pub async fn serve(listener: Listener, app: Router, options: Options, shutdown: CancellationToken) -> usize {
     let Listener { socket, certificates, .. } = listener;
     let shared = Arc::new(Shared {
         app,
         builder: connection::builder(&options),
         tls: certificates.as_ref().map(Certificates::server),
-        new: Arc::new(Semaphore::new(MAX_NEW)),
         places: Arc::new(Semaphore::new(options.max_connections)),
         options,
         shutdown,
     });
-    let server = Server { shared, connections: JoinSet::new(), accepted: 0 };
     let renewing = async {
-        if let Some(certificates) = certificates {
-            certificates.keep_current().await;
+        match certificates {
+            Some(certificates) => certificates.keep_current().await,
+            None => std::future::pending().await,
         }
-        std::future::pending().await
     };
-    tokio::select! {
-        report = server.run(socket) => report,
+    let connections = tokio::select! {
+        connections = accept_all(&shared, socket) => connections,
         never = renewing => never,
-    }
+    };
+    drain(connections, options.drain_timeout).await
 }
 
-struct Server {
-    shared: Arc<Shared>,
-    connections: JoinSet<()>,
-    accepted: u64,
-}
-
+/// What all connections share.
 struct Shared {
     app: Router,
     options: Options,
     builder: connection::Builder,
     tls: Option<ServerTls>,
-    /// For connections that have asked for nothing yet.
-    new: Arc<Semaphore>,
-    /// For those that have.
+    /// For connections that have asked for something.
     places: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
@@ -164,59 +149,50 @@ impl Shared {
     }
 }
 
-impl Server {
-    async fn run(mut self, socket: TcpListener) -> Report {
-        let shared = Arc::clone(&self.shared);
-        loop {
-            tokio::select! {
-                biased;
-                () = shared.shutdown.cancelled() => break,
-                _ = self.connections.join_next(), if !self.connections.is_empty() => {}
-                accepted = accept(&socket, &shared.new) => match accepted {
-                    Ok((stream, new)) => self.spawn(stream, new),
-                    Err(error) => self.fail(&error).await,
+/// Takes connections until `shutdown`; from then on the kernel refuses new ones.
+async fn accept_all(shared: &Arc<Shared>, socket: TcpListener) -> JoinSet<()> {
+    let new = Arc::new(Semaphore::new(MAX_NEW));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shared.shutdown.cancelled() => return connections,
+            _ = connections.join_next(), if !connections.is_empty() => {}
+            accepted = accept(&socket, &new) => match accepted {
+                Ok((stream, new)) => drop(connections.spawn(connection::serve(Arc::clone(shared), stream, new))),
+                Err(error) => {
+                    warn!(%error, "accepting connections fails");
+                    // Out of descriptors or memory, the connection stays in the kernel's queue, so trying again at once would
+                    // spin.
+                    let _ = timeout(ACCEPT_BACKOFF, shared.shutdown.cancelled()).await;
                 }
             }
         }
-        // From here on the kernel refuses new connections.
-        drop(socket);
-        self.drain().await
-    }
-
-    fn spawn(&mut self, stream: TcpStream, new: OwnedSemaphorePermit) {
-        self.accepted += 1;
-        self.connections.spawn(connection::serve(Arc::clone(&self.shared), stream, new));
-    }
-
-    /// Out of descriptors or memory, the connection stays in the kernel's queue, so trying again at once would spin.
-    async fn fail(&self, error: &io::Error) {
-        if is_of_the_client(error) {
-            return debug!(%error, "a client went before it was accepted");
-        }
-        warn!(%error, "accepting connections fails");
-        let _ = timeout(ACCEPT_BACKOFF, self.shared.shutdown.cancelled()).await;
-    }
-
-    async fn drain(mut self) -> Report {
-        let all = async { while self.connections.join_next().await.is_some() {} };
-        let is_drained = timeout(self.shared.options.drain_timeout, all).await.is_ok();
-        let dropped = self.connections.len();
-        if !is_drained {
-            warn!(dropped, "connections were still at work and are dropped");
-            self.connections.shutdown().await;
-        }
-        Report { accepted: self.accepted, dropped }
     }
 }
 
 /// The next connection, once there may be another new one.
 async fn accept(socket: &TcpListener, new: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     let new = Arc::clone(new).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = socket.accept().await?;
-    Ok((stream, new))
+    loop {
+        match socket.accept().await {
+            Ok((stream, _)) => return Ok((stream, new)),
+            // The client went before it was accepted.
+            Err(error) if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
-fn is_of_the_client(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+/// Waits so long until the connections have ended by themselves, and drops those that have not.
+async fn drain(mut connections: JoinSet<()>, patience: Duration) -> usize {
+    let all = async { while connections.join_next().await.is_some() {} };
+    if timeout(patience, all).await.is_ok() {
+        return 0;
+    }
+    let dropped = connections.len();
+    warn!(dropped, "connections were still at work and are dropped");
+    connections.shutdown().await;
+    dropped
 }

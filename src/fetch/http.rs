@@ -1,9 +1,9 @@
 //! From vetted addresses to a connection, encrypted for https; one request on it, and its answer.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt::Display, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt as _, Empty};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Collected, Empty, LengthLimitError, Limited};
 use hyper::{
     Request, Response, StatusCode,
     body::{Body as _, Incoming},
@@ -128,40 +128,28 @@ fn request(target: &Target) -> Result<Request<Empty<Bytes>>> {
 impl Answer {
     /// Where else to ask, if that is the answer.
     pub(super) fn location(&self) -> Option<&[u8]> {
-        let redirects = [
-            StatusCode::MOVED_PERMANENTLY,
-            StatusCode::FOUND,
-            StatusCode::SEE_OTHER,
-            StatusCode::TEMPORARY_REDIRECT,
-            StatusCode::PERMANENT_REDIRECT,
-        ];
         let location = self.response.headers().get(LOCATION)?;
-        redirects.contains(&self.response.status()).then_some(location.as_bytes())
+        matches!(self.response.status().as_u16(), 301 | 302 | 303 | 307 | 308).then_some(location.as_bytes())
     }
 
     /// The body of a 200, of at most so many bytes. Any other answer's body is not read, nor one that says in advance
     /// that it is too long.
-    pub(super) async fn package(mut self, max_bytes: u64) -> Result<Bytes> {
+    pub(super) async fn package(self, max_bytes: u64) -> Result<Bytes> {
         if self.response.status() != StatusCode::OK {
             return Err(failure(format!("the server answered {}", self.response.status())));
         }
-        let mut read = BytesMut::new();
-        let body = self.response.body_mut();
-        let is_too_long = |more: u64, read: &BytesMut| more > max_bytes.saturating_sub(read.len() as u64);
-        if is_too_long(body.size_hint().lower(), &read) {
+        let body = self.response.into_body();
+        if body.size_hint().lower() > max_bytes {
             return Err(too_large(max_bytes));
         }
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
-            if is_too_long(data.len() as u64, &read) {
-                return Err(too_large(max_bytes));
-            }
-            read.extend_from_slice(&data);
-        }
-        Ok(read.freeze())
+        let read = Limited::new(body, usize::try_from(max_bytes).unwrap_or(usize::MAX)).collect().await;
+        read.map(Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
+            true => too_large(max_bytes),
+            false => broken(error),
+        })
     }
 }
 
-fn broken(error: hyper::Error) -> Error {
+fn broken(error: impl Display) -> Error {
     failure(format!("the server's answer is broken: {error}"))
 }

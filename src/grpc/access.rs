@@ -168,7 +168,7 @@ fn is_gone(revoked: &Result<AccessToken>) -> bool {
 }
 
 fn new_token(request: CreateTokenRequest, hash: [u8; 32], now: Timestamp) -> Result<AccessToken> {
-    let role = convert::asked_role("role", request.role)?;
+    let role = convert::required("role", request.role)?;
     let expires = request.ttl.map(|ttl| expiry(convert::duration("ttl", ttl)?, now)).transpose()?;
     Ok(AccessToken { id: TokenId::from(xid::new()), name: name(request.name)?, role, hash, created: now, expires })
 }

@@ -12,6 +12,7 @@ use crate::{
         v1::{self, failure::Stage},
     },
     domain::{self, ActiveState, Error, Mode, PluginId, Result, State, access::Role, json::require_shallow},
+    logs::Stream,
 };
 
 /// A plugin without secrets.
@@ -24,9 +25,9 @@ pub(super) fn plugin(plugin: &domain::Plugin) -> v1::Plugin {
         name: text("name"),
         description: text("description"),
         version: text("version"),
-        mode: mode(desired.mode).into(),
+        mode: v1::PluginMode::from(desired.mode).into(),
         manifest: Some(checked_struct(&manifest)),
-        active_state: active_state(desired.active).into(),
+        active_state: v1::ActiveState::from(desired.active).into(),
         generation: desired.generation,
         status: Some(status(&plugin.reported)),
         create_time: Some(timestamp(plugin.created)),
@@ -51,7 +52,7 @@ pub(super) fn configuration_revision(desired: &domain::Desired) -> Option<u64> {
 /// What is reported of a plugin.
 fn status(reported: &domain::Reported) -> v1::PluginStatus {
     v1::PluginStatus {
-        state: state(reported.state).into(),
+        state: v1::ReportedState::from(reported.state).into(),
         state_time: Some(timestamp(reported.since)),
         observed_generation: reported.observed_generation,
         failure: reported.failure.as_ref().map(failure),
@@ -62,7 +63,7 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
         events_dropped: reported.events_dropped,
         protocol_faults: reported.protocol_faults,
         last_protocol_fault: Some(reported.last_protocol_fault.clone()).filter(|fault| !fault.is_empty()),
-        stopping_from: reported.stopping_from.map(|left| state(left).into()),
+        stopping_from: reported.stopping_from.map(|left| v1::ReportedState::from(left).into()),
     }
 }
 
@@ -93,7 +94,7 @@ pub(super) fn token(token: &domain::access::AccessToken) -> v1::AccessToken {
     v1::AccessToken {
         id: token.id.to_string(),
         name: token.name.clone(),
-        role: role(token.role).into(),
+        role: v1::Role::from(token.role).into(),
         create_time: Some(timestamp(token.created)),
         expire_time: token.expires.map(timestamp),
     }
@@ -154,59 +155,51 @@ pub(super) fn duration(field: &str, duration: prost_types::Duration) -> Result<D
     Duration::try_from(duration).map_err(|_| Error::field(field, "must be a length of time that is not negative"))
 }
 
-/// Who runs a plugin.
-pub(super) fn mode(mode: Mode) -> v1::PluginMode {
-    match mode {
-        Mode::Supervised => v1::PluginMode::Supervised,
-        Mode::External => v1::PluginMode::External,
-    }
+/// An enumeration that the API has too, with the same names.
+pub(super) trait Named: Sized {
+    /// The value that a request asks for; none if it asks for none.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` about this field if there is no such value.
+    fn asked(field: &str, number: i32) -> Result<Option<Self>>;
 }
 
-/// The mode that a filter asks for; none if it asks for none.
+macro_rules! same_names {
+    ($($ours:ident = $theirs:ident: $($name:ident)+;)+) => {$(
+        impl From<$ours> for v1::$theirs {
+            fn from(value: $ours) -> Self {
+                match value {
+                    $($ours::$name => Self::$name,)+
+                }
+            }
+        }
+
+        impl Named for $ours {
+            fn asked(field: &str, number: i32) -> Result<Option<Self>> {
+                match v1::$theirs::try_from(number) {
+                    Ok(v1::$theirs::Unspecified) => Ok(None),
+                    $(Ok(v1::$theirs::$name) => Ok(Some(Self::$name)),)+
+                    Err(_) => Err(no_such(field, number)),
+                }
+            }
+        }
+    )+};
+}
+
+same_names! {
+    Mode = PluginMode: Supervised External;
+    ActiveState = ActiveState: Active Inactive;
+    State = ReportedState: Inactive Starting Connecting Active Restarting Stopping Error;
+    Role = Role: Admin Viewer Host;
+    Stream = LogStream: Stdout Stderr;
+}
+
+/// The value that a request has to ask for.
 ///
 /// # Errors
-/// `INVALID_ARGUMENT` about this field if there is no such mode.
-pub(super) fn mode_filter(field: &str, number: i32) -> Result<Option<Mode>> {
-    match v1::PluginMode::try_from(number) {
-        Ok(v1::PluginMode::Unspecified) => Ok(None),
-        Ok(v1::PluginMode::Supervised) => Ok(Some(Mode::Supervised)),
-        Ok(v1::PluginMode::External) => Ok(Some(Mode::External)),
-        Err(_) => Err(no_such(field, number)),
-    }
-}
-
-/// Whether a plugin should run.
-pub(super) fn active_state(state: ActiveState) -> v1::ActiveState {
-    match state {
-        ActiveState::Active => v1::ActiveState::Active,
-        ActiveState::Inactive => v1::ActiveState::Inactive,
-    }
-}
-
-/// Whether a request wants a plugin to run.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` about this field if it does not say.
-pub(super) fn asked_active_state(field: &str, number: i32) -> Result<ActiveState> {
-    match v1::ActiveState::try_from(number) {
-        Ok(v1::ActiveState::Active) => Ok(ActiveState::Active),
-        Ok(v1::ActiveState::Inactive) => Ok(ActiveState::Inactive),
-        Ok(v1::ActiveState::Unspecified) => Err(unspecified(field)),
-        Err(_) => Err(no_such(field, number)),
-    }
-}
-
-/// What a plugin really does.
-pub(super) fn state(state: State) -> v1::ReportedState {
-    match state {
-        State::Inactive => v1::ReportedState::Inactive,
-        State::Starting => v1::ReportedState::Starting,
-        State::Connecting => v1::ReportedState::Connecting,
-        State::Active => v1::ReportedState::Active,
-        State::Restarting => v1::ReportedState::Restarting,
-        State::Stopping => v1::ReportedState::Stopping,
-        State::Error => v1::ReportedState::Error,
-    }
+/// `INVALID_ARGUMENT` about this field if it asks for none, or there is no such value.
+pub(super) fn required<T: Named>(field: &str, number: i32) -> Result<T> {
+    T::asked(field, number)?.ok_or_else(|| Error::field(field, "must be given"))
 }
 
 /// The states that a filter asks for.
@@ -214,49 +207,8 @@ pub(super) fn state(state: State) -> v1::ReportedState {
 /// # Errors
 /// `INVALID_ARGUMENT` about this field if one does not exist or is not given.
 pub(super) fn states(field: &str, numbers: &[i32]) -> Result<Vec<State>> {
-    let at = |index| format!("{field}[{index}]");
-    numbers.iter().enumerate().map(|(index, number)| reported_state(&at(index), *number)).collect()
-}
-
-fn reported_state(field: &str, number: i32) -> Result<State> {
-    match v1::ReportedState::try_from(number) {
-        Ok(v1::ReportedState::Inactive) => Ok(State::Inactive),
-        Ok(v1::ReportedState::Starting) => Ok(State::Starting),
-        Ok(v1::ReportedState::Connecting) => Ok(State::Connecting),
-        Ok(v1::ReportedState::Active) => Ok(State::Active),
-        Ok(v1::ReportedState::Restarting) => Ok(State::Restarting),
-        Ok(v1::ReportedState::Stopping) => Ok(State::Stopping),
-        Ok(v1::ReportedState::Error) => Ok(State::Error),
-        Ok(v1::ReportedState::Unspecified) => Err(unspecified(field)),
-        Err(_) => Err(no_such(field, number)),
-    }
-}
-
-/// What a token is good for.
-pub(super) fn role(role: Role) -> v1::Role {
-    match role {
-        Role::Admin => v1::Role::Admin,
-        Role::Viewer => v1::Role::Viewer,
-        Role::Host => v1::Role::Host,
-    }
-}
-
-/// The role that a request gives a token.
-///
-/// # Errors
-/// `INVALID_ARGUMENT` about this field if it gives none.
-pub(super) fn asked_role(field: &str, number: i32) -> Result<Role> {
-    match v1::Role::try_from(number) {
-        Ok(v1::Role::Admin) => Ok(Role::Admin),
-        Ok(v1::Role::Viewer) => Ok(Role::Viewer),
-        Ok(v1::Role::Host) => Ok(Role::Host),
-        Ok(v1::Role::Unspecified) => Err(unspecified(field)),
-        Err(_) => Err(no_such(field, number)),
-    }
-}
-
-fn unspecified(field: &str) -> Error {
-    Error::field(field, "must be given")
+    let at = |(index, number): (usize, &i32)| required(&format!("{field}[{index}]"), *number);
+    numbers.iter().enumerate().map(at).collect()
 }
 
 pub(super) fn no_such(field: &str, number: i32) -> Error {

@@ -142,28 +142,28 @@ fn a_number_that_json_can_not_say_is_a_fault_of_its_field() {
 fn every_state_mode_and_role_survives_the_way_there_and_back() {
     use State::{Active, Connecting, Error, Inactive, Restarting, Starting, Stopping};
     let all = vec![Inactive, Starting, Connecting, Active, Restarting, Stopping, Error];
-    let numbers: Vec<i32> = all.iter().map(|one| state(*one).into()).collect();
+    let numbers: Vec<i32> = all.iter().map(|one| v1::ReportedState::from(*one).into()).collect();
     assert_eq!(states("states", &numbers).unwrap(), all);
     for one in [ActiveState::Active, ActiveState::Inactive] {
-        assert_eq!(asked_active_state("f", active_state(one).into()).unwrap(), one);
+        assert_eq!(required::<ActiveState>("f", v1::ActiveState::from(one).into()).unwrap(), one);
     }
     for one in [Mode::Supervised, Mode::External] {
-        assert_eq!(mode_filter("f", mode(one).into()).unwrap(), Some(one));
+        assert_eq!(Mode::asked("f", v1::PluginMode::from(one).into()).unwrap(), Some(one));
     }
     for one in [Role::Admin, Role::Viewer, Role::Host] {
-        assert_eq!(asked_role("f", role(one).into()).unwrap(), one);
+        assert_eq!(required::<Role>("f", v1::Role::from(one).into()).unwrap(), one);
     }
 }
 
 #[test]
 fn what_is_not_given_or_not_known_is_a_fault_of_its_field() {
     let field = |error: domain::Error| error.violations[0].field.clone();
-    assert_eq!(mode_filter("mode", 0).unwrap(), None);
-    assert_eq!(field(mode_filter("mode", 9).unwrap_err()), "mode");
+    assert_eq!(Mode::asked("mode", 0).unwrap(), None);
+    assert_eq!(field(Mode::asked("mode", 9).unwrap_err()), "mode");
     assert_eq!(field(states("states", &[1, 0]).unwrap_err()), "states[1]");
     for number in [0, 9] {
-        assert_eq!(field(asked_active_state("active_state", number).unwrap_err()), "active_state");
-        assert_eq!(field(asked_role("role", number).unwrap_err()), "role");
+        assert_eq!(field(required::<ActiveState>("active_state", number).unwrap_err()), "active_state");
+        assert_eq!(field(required::<Role>("role", number).unwrap_err()), "role");
     }
     let negative = prost_types::Duration { seconds: -1, nanos: 0 };
     assert_eq!(field(duration("ttl", negative).unwrap_err()), "ttl");

@@ -6,7 +6,10 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
-use super::{Answer, BoxStream, Services, convert};
+use super::{
+    Answer, BoxStream, Services,
+    convert::{self, Named},
+};
 use crate::{
     api::v1::{self, LogStream, StreamLogsRequest, StreamLogsResponse, log_service_server},
     domain::{Error, Mode, PluginId, Reason, Result, RunId},
@@ -107,12 +110,7 @@ fn cursors(asked: &StreamLogsRequest) -> Result<HashMap<PluginId, LogCursor>> {
 }
 
 fn query(asked: &StreamLogsRequest) -> Result<Query> {
-    let stream = match LogStream::try_from(asked.stream) {
-        Ok(LogStream::Unspecified) => None,
-        Ok(LogStream::Stdout) => Some(Stream::Stdout),
-        Ok(LogStream::Stderr) => Some(Stream::Stderr),
-        Err(_) => return Err(Error::field("stream", "must be a LogStream")),
-    };
+    let stream = Stream::asked("stream", asked.stream)?;
     let no_run = |_| Error::field("run_id", "must be the id of a run");
     let run = asked.run_id.as_ref().map(|id| id.parse::<RunId>().map_err(no_run)).transpose()?;
     let since = asked.since_time.map(since).transpose()?;
@@ -166,11 +164,7 @@ fn message(handle: &Handle, id: PluginId, batch: LogBatch) -> StreamLogsResponse
 }
 
 fn line(line: LogLine) -> v1::LogLine {
-    let stream = match line.stream {
-        None => LogStream::Unspecified,
-        Some(Stream::Stdout) => LogStream::Stdout,
-        Some(Stream::Stderr) => LogStream::Stderr,
-    };
+    let stream = line.stream.map_or(LogStream::Unspecified, LogStream::from);
     v1::LogLine {
         cursor: line.cursor.to_string(),
         text: line.text,

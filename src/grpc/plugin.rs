@@ -5,13 +5,15 @@ use serde_json::Value;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Answer, BoxStream, Caller, Services, convert, page,
+    Answer, BoxStream, Caller, Services,
+    convert::{self, Named},
+    page,
     upload::{Upload, check_digest, expected_digest},
     wait::{Deadline, wait},
 };
 use crate::{
     api::v1::{self, *},
-    domain::{Error, Reason, Result, manifest::Manifest},
+    domain::{Error, Mode, Reason, Result, manifest::Manifest},
     fetch,
     supervisor::{ListQuery, MAX_WAIT},
 };
@@ -80,7 +82,7 @@ impl plugin_service_server::PluginService for Services {
         let caller = self.admit(&request)?;
         let (deadline, asked) = (Deadline::of_call(&request), request.into_inner());
         let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, deadline)?);
-        let active = convert::asked_active_state("active_state", asked.active_state)?;
+        let active = convert::required("active_state", asked.active_state)?;
         let plugin = self.parts.handle.set_active(id, active, caller.change(asked.if_generation), wait).await?;
         Ok(Response::new(SetActiveStateResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
@@ -127,7 +129,7 @@ impl Services {
         let list = page::List::new("ListPlugins", &filters);
         let query = ListQuery {
             states: convert::states("states", &request.states)?.into_iter().collect(),
-            mode: convert::mode_filter("mode", request.mode)?,
+            mode: Mode::asked("mode", request.mode)?,
             manifest_id: request.manifest_id,
             after: list.after(&request.page_token)?,
         };

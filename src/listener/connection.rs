@@ -19,16 +19,12 @@ use std::{
 };
 
 use axum::{
-    Error,
-    body::{Body, Bytes, HttpBody},
     extract::Request,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use hyper::{
-    body::{Frame, Incoming, SizeHint},
-    service::{Service, service_fn},
-};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -38,7 +34,7 @@ use tokio::{
     net::TcpStream,
     runtime::Handle,
     sync::{OnceCell, OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
@@ -90,25 +86,24 @@ pub(super) fn builder(options: &Options) -> Builder {
 }
 
 /// Serves a connection to its end, or until it is upgraded. From `shutdown` on, or once it was idle for too long, it takes
-/// no further request. If it asks for nothing in time, it is dropped.
+/// no further request; if it asks for nothing in time, it is dropped.
 pub(super) async fn serve(server: Arc<Shared>, stream: TcpStream, new: OwnedSemaphorePermit) {
-    let deadline = Instant::now() + server.options.header_timeout;
-    let opened = tokio::select! {
-        opened = timeout_at(deadline, Connection::open(stream, server.acceptor())) => opened,
-        () = server.shutdown.cancelled() => return,
-    };
+    let opened = timeout(server.options.header_timeout, Connection::open(stream, server.acceptor()));
+    let Some(opened) = server.shutdown.run_until_cancelled(opened).await else { return };
     let connection = match opened {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return debug!(%error, "a connection could not be encrypted"),
         Err(_) => return debug!("a connection was not encrypted in time"),
     };
     let requests = Arc::new(Requests::new(new));
-    let service = service(&server, &requests);
+    let service = service_fn(|request| answer(Arc::clone(&server), requests.begin(), request));
     let mut served = pin!(server.builder.serve_connection_with_upgrades(TokioIo::new(connection), service));
     let ended = tokio::select! {
         ended = &mut served => ended,
-        () = requests.missing_at(deadline) => return debug!("a connection asked for nothing"),
         () = ending(&server, &requests) => {
+            if requests.begun.load(Ordering::Relaxed) == 0 {
+                return debug!("a connection asked for nothing");
+            }
             served.as_mut().graceful_shutdown();
             served.await
         }
@@ -122,26 +117,23 @@ pub(super) async fn serve(server: Arc<Shared>, stream: TcpStream, new: OwnedSema
 async fn ending(server: &Shared, requests: &Requests) {
     tokio::select! {
         () = server.shutdown.cancelled() => {}
-        () = requests.idle(server.options.idle_timeout) => {}
+        () = requests.idle(&server.options) => {}
     }
 }
 
-/// The application as one connection has it.
-fn service(
-    server: &Arc<Shared>,
-    requests: &Arc<Requests>,
-) -> impl Service<Request<Incoming>, Response = Response<Watched>, Error = Infallible, Future: Send> + use<> {
-    let (server, requests) = (Arc::clone(server), Arc::clone(requests));
-    service_fn(move |request: Request<Incoming>| {
-        let (server, open) = (Arc::clone(&server), requests.begin());
-        async move {
-            let answer = match open.0.has_place(&server).await {
-                true => server.app.clone().oneshot(request).await?,
-                false => too_many(),
-            };
-            Ok(answer.map(|body| Watched { body, _open: open }))
-        }
-    })
+/// What the application answers. The request is open until its answer is sent or given up.
+async fn answer(server: Arc<Shared>, open: Open, request: Request<Incoming>) -> Result<Response, Infallible> {
+    let answer = match open.0.has_place(&server).await {
+        true => server.app.clone().oneshot(request).await?,
+        false => too_many(),
+    };
+    let watched = move |body: axum::body::Body| {
+        body.map_frame(move |frame| {
+            let _ = &open;
+            frame
+        })
+    };
+    Ok(answer.map(|body| axum::body::Body::new(watched(body))))
 }
 
 fn too_many() -> Response {
@@ -183,24 +175,17 @@ impl Requests {
         placed.await.is_ok()
     }
 
-    /// Comes to an end at the deadline if there was no request until then.
-    async fn missing_at(&self, deadline: Instant) {
-        sleep_until(deadline).await;
-        if self.begun.load(Ordering::Relaxed) > 0 {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Waits until no request was open for this long, and at most for twice as long: requests are many, and none of them
-    /// should have to set a timer.
-    async fn idle(&self, limit: Duration) {
+    /// Waits until the first request has not come in time, or none was open for long; for that, at most twice as long:
+    /// requests are many, and none of them should have to set a timer.
+    async fn idle(&self, options: &Options) {
+        let (mut limit, mut before) = (options.header_timeout, 0);
         loop {
-            let before = self.begun.load(Ordering::Relaxed);
             sleep(limit).await;
-            let is_quiet = self.begun.load(Ordering::Relaxed) == before;
-            if is_quiet && self.open.load(Ordering::Relaxed) == 0 {
+            let begun = self.begun.load(Ordering::Relaxed);
+            if begun == before && self.open.load(Ordering::Relaxed) == 0 {
                 return;
             }
+            (limit, before) = (options.idle_timeout, begun);
         }
     }
 }
@@ -213,35 +198,10 @@ impl Drop for Open {
     }
 }
 
-/// The body of a response. Its request is open until it is sent or given up.
-struct Watched {
-    body: Body,
-    _open: Open,
-}
-
-impl HttpBody for Watched {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 struct Connection {
     stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
     /// Something was sent to the client, who may not have read it yet.
     has_spoken: bool,
-    /// The client has closed its direction, or the connection is broken.
-    is_over: bool,
 }
 
 impl Connection {
@@ -252,7 +212,7 @@ impl Connection {
             None => Either::Left(stream),
             Some(tls) => Either::Right(Box::new(tls.accept(stream).await?)),
         };
-        Ok(Self { stream, has_spoken: false, is_over: false })
+        Ok(Self { stream, has_spoken: false })
     }
 
     fn socket(&self) -> &TcpStream {
@@ -266,13 +226,14 @@ impl Connection {
 /// Also after an upgrade, and whoever drops it: a plugin must get the close frame that was written for it.
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.has_spoken && !self.is_over {
+        if self.has_spoken {
             linger(self.socket());
         }
     }
 }
 
-/// Closes our direction of a connection that is about to be dropped, and lets the client finish in a task of its own.
+/// Closes our direction of a connection that is about to be dropped, and lets the client finish in a task of its own. Where
+/// the client has finished already, that ends at once.
 fn linger(stream: &TcpStream) {
     let (Ok(permit), Ok(runtime), Ok(stream)) = (LINGERING.try_acquire(), Handle::try_current(), half_close(stream))
     else {
@@ -299,14 +260,7 @@ async fn discard(stream: StdStream) -> io::Result<u64> {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let (before, room) = (buf.filled().len(), buf.remaining());
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.is_over |= match &polled {
-            Poll::Ready(Ok(())) => room > 0 && buf.filled().len() == before,
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        };
-        polled
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 

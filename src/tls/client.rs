@@ -112,9 +112,7 @@ impl ServerCertVerifier for Verifier {
         match listed.authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // Its time was looked at before its kind.
             Err(error) if is_listed && is_authority(&error) => named(end_entity, server_name),
-            Err(rustls::Error::InvalidCertificate(error)) if is_listed && is_nameless(&error) => {
-                Ok(ServerCertVerified::assertion())
-            }
+            Err(error) if is_listed && is_nameless(&error) => Ok(ServerCertVerified::assertion()),
             verdict => verdict,
         }
     }
@@ -148,16 +146,16 @@ fn is_authority(error: &rustls::Error) -> bool {
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
-/// Whether the certificate is for no name at all, as one of `openssl req -x509 -subj /CN=…` is.
-fn is_nameless(error: &CertificateError) -> bool {
-    matches!(error, CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty())
+/// Whether the certificate is refused for being for no name at all, as one of `openssl req -x509 -subj /CN=…` is.
+fn is_nameless(error: &rustls::Error) -> bool {
+    use CertificateError::NotValidForNameContext;
+    matches!(error, rustls::Error::InvalidCertificate(NotValidForNameContext { presented, .. }) if presented.is_empty())
 }
 
 /// Takes a certificate that is for this name, or for none at all.
 fn named(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<ServerCertVerified, rustls::Error> {
     match verify_server_name(&ParsedCertificate::try_from(certificate)?, name) {
-        Err(rustls::Error::InvalidCertificate(error)) if !is_nameless(&error) => Err(error.into()),
-        Err(error) if !matches!(error, rustls::Error::InvalidCertificate(_)) => Err(error),
+        Err(error) if !is_nameless(&error) => Err(error),
         _ => Ok(ServerCertVerified::assertion()),
     }
 }

@@ -49,7 +49,7 @@ pub enum Error {
     Authority(#[from] rustls::server::VerifierBuilderError),
     /// A certificate of its own can't be made.
     #[error("can't make a certificate: {0}")]
-    Unmade(String),
+    Unmade(#[from] rcgen::Error),
     /// What was made can't be kept.
     #[error("can't write {}: {source}", path.display())]
     Unwritable {

@@ -9,14 +9,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 use sha2::{Digest, Sha256};
 
-use tokio::{
-    sync::{mpsc, watch},
-    task::spawn_blocking,
-    time,
-};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 use tokio_rustls::rustls::{
     ServerConfig,
     client::danger::ServerCertVerifier,
@@ -34,10 +30,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// The protocols that are served, the preferred one first (RFC 7301).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a certificate is good: the longest that Apple's clients take.
-const DAYS: i64 = 825;
+const LIFETIME: Duration = Duration::from_secs(825 * DAY.as_secs());
 /// How long before its end it is replaced, at a start.
-const RENEWED_BEFORE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+const RENEWED_BEFORE: Duration = Duration::from_secs(60 * DAY.as_secs());
 /// The names of every machine for itself.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -50,9 +47,10 @@ type Times = Vec<Option<SystemTime>>;
 /// Where a listener's certificate is, as PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    certificate: PathBuf,
-    key: PathBuf,
-    client_authority: Option<PathBuf>,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Who vouches for clients; none: everybody may connect.
+    pub client_authority: Option<PathBuf>,
 }
 
 impl Files {
@@ -70,16 +68,6 @@ impl Files {
             (None, None) if client_authority.is_some() => incomplete("--tls-client-ca", "--tls-cert"),
             (None, None) => Ok(None),
         }
-    }
-
-    /// A certificate and its key, for everybody.
-    fn new(certificate: PathBuf, key: PathBuf) -> Self {
-        Self { certificate, key, client_authority: None }
-    }
-
-    /// The same, for clients that an authority vouches for only, if there is one.
-    pub fn with_client_authority(self, client_authority: Option<PathBuf>) -> Self {
-        Self { client_authority, ..self }
     }
 
     fn load(&self) -> Result<Arc<ServerConfig>> {
@@ -111,30 +99,27 @@ impl Files {
 /// A listener's certificate, which is renewed without a restart: new connections get what the files hold now.
 #[derive(Debug)]
 pub struct Certificates {
-    files: Files,
-    /// Of those that are used.
-    changed_at: Times,
-    /// What was last found to be of no use.
-    useless_at: Option<(Files, Times)>,
+    /// Whoever sends others, or the same once more, has them read at once.
+    files: watch::Sender<Files>,
+    /// Of the files that are used; none once they could not be.
+    changed_at: Option<Times>,
+    /// Why they could not be.
+    failure: Option<String>,
     current: watch::Sender<Arc<ServerConfig>>,
-    /// Whoever wants files to be read now, which may be others than before.
-    asked: mpsc::Receiver<Files>,
-    asks: mpsc::Sender<Files>,
 }
 
 impl Certificates {
     /// Reads the files.
     pub fn open(files: Files) -> Result<Self> {
         // The times first: a change in between is seen at the first look.
-        let changed_at = files.changed_at();
+        let changed_at = Some(files.changed_at());
         let current = watch::Sender::new(files.load()?);
-        let (asks, asked) = mpsc::channel(1);
-        Ok(Self { files, changed_at, useless_at: None, current, asked, asks })
+        Ok(Self { files: watch::Sender::new(files), changed_at, failure: None, current })
     }
 
     /// Files that are sent here are read at once, changed or not, and are the ones to look at from then on.
-    pub fn asks(&self) -> mpsc::Sender<Files> {
-        self.asks.clone()
+    pub fn renewals(&self) -> watch::Sender<Files> {
+        self.files.clone()
     }
 
     /// How connections are encrypted.
@@ -144,17 +129,10 @@ impl Certificates {
 
     /// Looks at the files from time to time, for as long as this is polled.
     pub async fn keep_current(mut self) -> ! {
-        let mut looks = time::interval(LOOK_EVERY);
+        let mut files = self.files.subscribe();
         loop {
-            let taken = tokio::select! {
-                _ = looks.tick() => self.look().await,
-                Some(files) = self.asked.recv() => {
-                    // Who asks is told again.
-                    self.useless_at = None;
-                    self.read(files, Times::new()).await
-                }
-            };
-            match taken {
+            let is_asked = timeout(LOOK_EVERY, files.changed()).await.is_ok();
+            match self.look(is_asked).await {
                 Ok(false) => {}
                 Ok(true) => tracing::info!("new connections get the renewed certificate"),
                 Err(error) => tracing::warn!(%error, "the renewed certificate can't be used; the old one stays"),
@@ -162,31 +140,27 @@ impl Certificates {
         }
     }
 
-    /// Takes the files' contents if they changed since they were last taken; says whether they did. What can't be used
-    /// may be half written, or not readable for the moment: so it is tried at every look, but said once only.
-    pub(super) async fn look(&mut self) -> Result<bool> {
-        self.read(self.files.clone(), self.changed_at.clone()).await
-    }
-
-    /// Uses these files from now on if they changed since the times that are known; says whether they did.
-    async fn read(&mut self, files: Files, known: Times) -> Result<bool> {
+    /// Takes what the files hold if they changed since that was last done, or if somebody asks; says whether it was taken.
+    /// What can't be used may be half written, or not readable for the moment: so it is tried at every look, but said once
+    /// only, and to who asks.
+    pub(super) async fn look(&mut self, is_asked: bool) -> Result<bool> {
+        let (files, known) = (self.files.borrow().clone(), self.changed_at.clone());
         // Not in the task that takes connections: a file system may hang.
         let read = spawn_blocking(move || {
-            let changed_at = files.changed_at();
-            (changed_at != known).then(|| (files.load(), changed_at, files))
+            let changed_at = Some(files.changed_at());
+            (is_asked || changed_at != known).then(|| (files.load(), changed_at))
         });
-        let Ok(Some((loaded, changed_at, files))) = read.await else { return Ok(false) };
+        let Ok(Some((loaded, changed_at))) = read.await else { return Ok(false) };
         match loaded {
             Ok(config) => {
-                (self.files, self.changed_at, self.useless_at) = (files, changed_at, None);
+                (self.changed_at, self.failure) = (changed_at, None);
                 self.current.send_replace(config);
                 Ok(true)
             }
             Err(error) => {
-                let useless = Some((files, changed_at));
-                let is_known = self.useless_at == useless;
-                self.useless_at = useless;
-                if is_known { Ok(false) } else { Err(error) }
+                self.changed_at = None;
+                let before = self.failure.replace(error.to_string());
+                if !is_asked && before == self.failure { Ok(false) } else { Err(error) }
             }
         }
     }
@@ -199,7 +173,8 @@ pub struct SelfSigned {
     pub certificate: PathBuf,
     /// SHA-256 of it, as `AB:CD:…`.
     pub fingerprint: String,
-    key: PathBuf,
+    /// Where its key is.
+    pub key: PathBuf,
 }
 
 impl SelfSigned {
@@ -214,11 +189,6 @@ impl SelfSigned {
         }
         let fingerprint = fingerprint(&certificate)?;
         Ok(Self { certificate, fingerprint, key })
-    }
-
-    /// What a listener is served with.
-    pub fn files(&self) -> Files {
-        Files::new(self.certificate.clone(), self.key.clone())
     }
 }
 
@@ -244,33 +214,29 @@ fn is_good(certificate: &Path, key: &Path, names: &[String]) -> bool {
         let name = ServerName::try_from(name.as_str());
         name.is_ok_and(|name| verifier.verify_server_cert(&own, &[], &name, &[], later).is_ok())
     };
-    names.iter().all(is_taken) && Files::new(certificate.to_owned(), key.to_owned()).load().is_ok()
+    let files = Files { certificate: certificate.to_owned(), key: key.to_owned(), client_authority: None };
+    names.iter().all(is_taken) && files.load().is_ok()
 }
 
 /// Only its owner can read it.
 const SECRET: Replace = Replace { mode: 0o600, is_durable: true };
 
 fn make(folder: &Path, certificate: &Path, key: &Path, names: Vec<String>) -> Result<()> {
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    let made = signed(names, today).map_err(|error| Error::Unmade(error.to_string()))?;
+    let (certificate_pem, key_pem) = signed(names, SystemTime::now())?;
     let unwritable = |path: &Path, error| Error::Unwritable { path: path.to_owned(), source: error };
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| unwritable(folder, error))?;
-    for (path, text) in [(key, made.1), (certificate, made.0)] {
+    for (path, text) in [(key, key_pem), (certificate, certificate_pem)] {
         SECRET.file(path, text.as_bytes()).map_err(|error| unwritable(path, error))?;
     }
     Ok(())
 }
 
-/// A certificate from a day before `today` on (clocks differ), and its key, as PEM.
-fn signed(names: Vec<String>, today: jiff::civil::Date) -> anyhow::Result<(String, String)> {
-    let day = |distance: i64| -> anyhow::Result<_> {
-        let date = today.checked_add(jiff::Span::new().try_days(distance)?)?;
-        Ok(date_time_ymd(date.year().into(), date.month().try_into()?, date.day().try_into()?))
-    };
+/// A certificate from a day before `now` on (clocks differ), and its key, as PEM.
+fn signed(names: Vec<String>, now: SystemTime) -> Result<(String, String), rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, "plugd");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    (params.not_before, params.not_after) = (day(-1)?, day(DAYS - 1)?);
+    (params.not_before, params.not_after) = ((now - DAY).into(), (now - DAY + LIFETIME).into());
     let key = KeyPair::generate()?;
     Ok((params.self_signed(&key)?.pem(), key.serialize_pem()))
 }
@@ -317,9 +283,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = keep(folder.path());
         let (certificate, key) = (&first.certificate, &first.key);
-        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-        for (days_left, is_kept) in [(70, true), (50, false), (-1, false)] {
-            let begun = today.checked_sub(jiff::Span::new().days(DAYS - days_left)).unwrap();
+        for (days_left, is_kept) in [(70, true), (50, false), (0, false)] {
+            let begun = SystemTime::now() - LIFETIME + DAY * days_left;
             let made = signed(names(IpAddr::from([127, 0, 0, 1])), begun).unwrap();
             SECRET.file(certificate, made.0.as_bytes()).unwrap();
             SECRET.file(key, made.1.as_bytes()).unwrap();

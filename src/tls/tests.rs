@@ -95,12 +95,23 @@ async fn new_connections_get_a_renewed_certificate() {
     let server = certificates.server();
     let first = Arc::clone(&server.borrow());
 
-    assert!(!certificates.look().await.unwrap());
+    assert!(!certificates.look(false).await.unwrap());
     assert!(Arc::ptr_eq(&first, &server.borrow()));
 
     folder.certify();
-    assert!(certificates.look().await.unwrap());
+    assert!(certificates.look(false).await.unwrap());
     assert!(!Arc::ptr_eq(&first, &server.borrow()));
+}
+
+#[tokio::test]
+async fn who_asks_has_the_files_read_though_they_are_the_same_and_is_told_again_what_is_wrong() {
+    let folder = Folder::new();
+    let mut certificates = Certificates::open(folder.files()).unwrap();
+    assert!(certificates.look(true).await.unwrap());
+    folder.write("cert.pem", "half a certif");
+    for is_asked in [false, true, true] {
+        assert!(certificates.look(is_asked).await.is_err());
+    }
 }
 
 #[tokio::test]
@@ -111,8 +122,8 @@ async fn a_renewal_that_can_not_be_used_is_said_once_and_the_old_certificate_sta
     let first = Arc::clone(&server.borrow());
     folder.write("cert.pem", "half a certif");
 
-    assert!(certificates.look().await.is_err());
-    assert!(!certificates.look().await.unwrap());
+    assert!(certificates.look(false).await.is_err());
+    assert!(!certificates.look(false).await.unwrap());
     assert!(Arc::ptr_eq(&first, &server.borrow()));
 }
 
@@ -126,11 +137,11 @@ async fn what_could_not_be_read_for_a_moment_is_read_again_though_its_time_is_th
     let whole = fs::read_to_string(folder.path("cert.pem")).unwrap();
     let written = fs::metadata(folder.path("cert.pem")).unwrap().modified().unwrap();
     folder.write_at("cert.pem", "half a certif", written);
-    assert!(certificates.look().await.is_err());
+    assert!(certificates.look(false).await.is_err());
 
     folder.write_at("cert.pem", &whole, written);
 
-    assert!(certificates.look().await.unwrap());
+    assert!(certificates.look(false).await.unwrap());
     assert!(!Arc::ptr_eq(&first, &server.borrow()));
 }
 
