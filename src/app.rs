@@ -100,7 +100,7 @@ pub async fn serve(
         let catalog = catalog.clone();
         async move {
             renew_catalog(&catalog, config.event_catalog.clone()).await;
-            // One that plugd made itself may be made anew.
+            // A certificate that plugd made itself may be made anew.
             Ok(spawn_blocking(move || certificates(&config)).await??.0)
         }
     };
@@ -167,11 +167,7 @@ pub async fn serve_rest(
     let url = listener.url();
     // Streams that nobody reads stall a connection: calls have one of their own.
     let backend = rest::Backend::new(channel(&config)?, channel(&config)?);
-    let options = rest::Options {
-        allowed_origins: config.allowed_origins.clone(),
-        is_encrypted: config.tls_cert.is_some(),
-        ..rest::Options::default()
-    };
+    let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
     let app = rest::router(backend, options);
     tracing::info!(url, upstream = config.upstream.0, "serving REST");
     on_ready(&url);
@@ -304,7 +300,7 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("can't make the folder {}", folder.display()))
 }
 
-/// Lets plugd hear signals that whoever started it had blocked or ignored. To be called before there are threads.
+/// Lets plugd hear signals that its parent process had blocked or ignored. To be called before there are threads.
 pub fn hear_signals() {
     crate::runtime::keeper::hear_signals();
 }

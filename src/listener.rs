@@ -107,7 +107,8 @@ impl Listener {
 }
 
 /// Serves `app` until `shutdown`, then lets running requests finish for a while; answers how many connections were still at
-/// work then, and dropped. Connections that were upgraded are not waited for: whoever serves them closes them.
+/// work then, and dropped. Connections that were upgraded are not waited for: `link`, which serves them, closes
+/// them.
 pub async fn serve(listener: Listener, app: Router, options: Options, shutdown: CancellationToken) -> usize {
     let Listener { socket, certificates, .. } = listener;
     let shared = Arc::new(Shared {

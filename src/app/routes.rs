@@ -1,4 +1,4 @@
-//! Who serves which request on the one port.
+//! The routes of the one port: which service gets which request.
 
 use std::sync::Arc;
 
@@ -58,11 +58,7 @@ pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>
     let grpc = services_of(config, services)?;
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
-    let options = rest::Options {
-        allowed_origins: config.allowed_origins.clone(),
-        is_encrypted: config.tls_cert.is_some() || config.tls_self_signed,
-        ..rest::Options::default()
-    };
+    let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
     let web = rest::router(backend, options).merge(link);
     let all = Router::new().fallback(move |request: Request| {
         let router = if is_grpc(&request) { grpc.clone() } else { web.clone() };

@@ -197,7 +197,7 @@ pub enum EventCatalog {
     Any,
     /// The 42 of CONTRACT section 12.
     Storyden,
-    /// Those in a file, one a line.
+    /// The names in a file, one a line.
     File(PathBuf),
 }
 

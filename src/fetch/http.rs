@@ -40,12 +40,12 @@ pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
-/// How https is spoken: with whoever has a certificate that browsers believe too.
+/// TLS with the authorities that browsers trust.
 pub(super) fn browsers_tls() -> Result<Arc<ClientConfig>> {
     tls(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
 }
 
-/// How https is spoken with those whom `roots` vouch for.
+/// TLS with these authorities.
 pub(super) fn tls(roots: RootCertStore) -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder
@@ -106,7 +106,7 @@ pub(super) async fn get(connection: Box<dyn Connection>, target: &Target) -> Res
     builder.max_buf_size(BUFFER);
     let (mut sender, connection) = builder.handshake(TokioIo::new(connection)).await.map_err(broken)?;
     let driver = tokio::spawn(async move {
-        // What goes wrong here, whoever waits for the answer is told.
+        // An error here is the error of the request too, which is awaited below.
         let _ = connection.await;
     });
     let driver = AbortOnDropHandle::new(driver);

@@ -22,7 +22,7 @@ use crate::{
 /// Longest name of a token, in characters.
 const MAX_NAME: usize = 100;
 
-/// Tokens that may work at the same time: all are in memory, and whoever needs more should have them expire.
+/// Tokens that may work at the same time: all are in memory. Where more are needed, they should expire.
 const MAX_TOKENS: usize = 10_000;
 
 /// How often tokens that have expired are removed.
@@ -43,8 +43,8 @@ pub trait TokenStore: Send + Sync + 'static {
     fn tokens(&self, after: Option<TokenId>, limit: u64) -> impl Future<Output = Result<Vec<AccessToken>>> + Send;
 }
 
-/// Removes tokens that have expired, now and then, for ever: nobody else would, and whoever makes one for each of its jobs
-/// would make lists and the memory of plugd grow.
+/// Removes tokens that have expired, now and then, for ever: a client that makes a token for each of its jobs would make lists and
+/// the memory of plugd grow.
 pub async fn keep_purged<S: TokenStore>(store: S, access: Arc<Access>) {
     let mut times = tokio::time::interval(PURGE_INTERVAL);
     loop {
@@ -162,7 +162,7 @@ async fn whole<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send +
 }
 
 /// Whether the store no longer has the token. A store that went away in the middle may have deleted it and yet have said
-/// that it does not answer; whoever then tries again hears that there is no such token.
+/// that it does not answer; a caller that then tries again hears that there is no such token.
 fn is_gone(revoked: &Result<AccessToken>) -> bool {
     revoked.as_ref().map_or_else(|error| error.reason == Reason::TokenNotFound, |_| true)
 }

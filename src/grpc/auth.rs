@@ -90,7 +90,7 @@ pub async fn guarded(State(access): State<Arc<Access>>, mut request: Request, ne
     }
 }
 
-/// Who sent a request.
+/// The caller of a request.
 ///
 /// # Errors
 /// UNAUTHENTICATED if it did not come through [`guarded`].
@@ -102,7 +102,7 @@ pub fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
         .ok_or_else(|| status(unauthenticated("nobody is known to have called")))
 }
 
-/// Who calls this path with these headers; none if the path is open to everybody.
+/// The caller of this path, by its headers; none if the path is open to everybody.
 fn admit(access: &Access, path: &str, headers: &http::HeaderMap) -> Result<Option<Caller>> {
     let Some(permission) = needed(path) else { return Ok(None) };
     let secret = bearer(headers).ok_or_else(|| unauthenticated("no token was sent"))?;

@@ -90,7 +90,7 @@ impl Services {
         Self { parts: Arc::new(parts), uploads, downloads }
     }
 
-    /// Who calls, unless plugins are disabled altogether.
+    /// The caller, unless plugins are disabled altogether.
     fn admit<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         if self.parts.is_disabled {
             let message = "This plugd has not enabled plugins.";

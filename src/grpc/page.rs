@@ -37,7 +37,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Of a page with so many items.
+    /// The room of a page with so many items.
     pub(super) const fn new(items: usize) -> Self {
         Self { items, bytes: PAGE_BYTES, is_whole: true }
     }

@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
 
-    /// Programs switch on them, and whoever writes one has only the API's descriptions.
+    /// Programs switch on reasons, and their authors have only the API's descriptions.
     #[test]
     fn every_reason_is_named_in_the_description_of_the_api() {
         const DESCRIPTIONS: [&str; 6] = [

@@ -42,7 +42,7 @@ fn hash(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
-/// Somebody who proved who they are. In the extensions of every request that was let through.
+/// The owner of a good token. In the extensions of every request that was let through.
 #[derive(Debug, Clone)]
 pub struct Caller {
     token: Arc<AccessToken>,
@@ -50,7 +50,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The token with which they came.
+    /// The token that the call carried.
     pub fn token(&self) -> &AccessToken {
         &self.token
     }
@@ -95,7 +95,7 @@ impl Caller {
     }
 }
 
-/// All tokens, by the first half of their hash. Whoever guesses can't steer a hash towards one in the table, so finding
+/// All tokens, by the first half of their hash. A guess can't be steered towards a hash in the table, so finding
 /// the entry may take what time it likes; the whole hash is then compared in constant time.
 #[derive(Debug, Default)]
 pub struct Access {
@@ -127,7 +127,7 @@ impl Access {
         });
     }
 
-    /// Who has this secret, if it still works at that time.
+    /// The caller with this secret, if it still works at that time.
     pub fn authenticate(&self, secret: &str, now: Timestamp) -> Option<Caller> {
         let hash = hash(secret);
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);

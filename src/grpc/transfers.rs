@@ -16,7 +16,7 @@ use crate::domain::{Error, Reason, TokenId};
 /// Uploads at once, and downloads at once. Each holds a whole package, which may have 50 MiB.
 const AT_ONCE: usize = 8;
 
-/// Those of one token, so that no client keeps all others out.
+/// Uploads, or downloads, of one token at once, so that no client keeps all others out.
 const SHARE: usize = 4;
 
 /// Calls of one token that may wait for their turn.
@@ -27,7 +27,7 @@ pub(super) struct Places {
     /// What is on its way, for messages.
     what: &'static str,
     free: Arc<Semaphore>,
-    /// Of the tokens that have calls here.
+    /// The shares of the tokens that have calls here.
     shares: Mutex<HashMap<TokenId, Share>>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Places {
 #[derive(Clone)]
 struct Share {
     places: Arc<Semaphore>,
-    /// For those that have a place and those that wait for one.
+    /// For calls that have a place and calls that wait for one.
     calls: Arc<Semaphore>,
 }
 

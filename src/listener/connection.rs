@@ -223,7 +223,8 @@ impl Connection {
     }
 }
 
-/// Also after an upgrade, and whoever drops it: a plugin must get the close frame that was written for it.
+/// A connection lingers after an upgrade too, whichever module drops it: a plugin must get the close frame that was written
+/// for it.
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.has_spoken {

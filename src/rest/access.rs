@@ -1,4 +1,4 @@
-//! What stands before every operation that needs a credential: who calls, whether they may, and for how long.
+//! The guard before every operation that needs a credential: who calls, whether they may, and for how long.
 
 use std::{
     collections::HashMap,
@@ -52,24 +52,24 @@ const SETTLING: Duration = Duration::from_secs(330);
 /// that its bytes may take, and those in which the plugin settles.
 const TRANSFERRING: Duration = Duration::from_secs(300 + 600 + 330);
 
-/// Who sent a request. An extension of every request that passed [`guard`].
+/// What a request proves who sent it with. An extension of every request that passed [`guard`].
 #[derive(Clone)]
-pub(super) struct Caller {
-    /// What their calls carry.
-    pub(super) credential: MetadataValue<Ascii>,
+pub(super) struct Credential {
+    /// What the calls carry that the request becomes.
+    pub(super) authorization: MetadataValue<Ascii>,
     pub(super) role: Role,
 }
 
 /// Refuses a request without a good credential, of a role that may not do this, or with a cookie from another site; then runs
 /// the operation within its deadline. All of that comes before the request's path and body are looked at (CONTRACT 1.2).
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let (caller, is_cookie) = identify(&app, request.headers()).await?;
+    let (credential, is_cookie) = identify(&app, request.headers()).await?;
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    require_role(caller.role, is_read)?;
+    require_role(credential.role, is_read)?;
     if is_cookie && !is_read {
         require_own_site(&request, &app.options)?;
     }
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(credential);
     let deadline = deadline(request.method(), request.uri().path());
     timeout(deadline, next.run(request)).await.map_err(|_| Problem::of(StatusCode::GATEWAY_TIMEOUT))
 }
@@ -95,15 +95,15 @@ fn deadline(method: &Method, path: &str) -> Duration {
     }
 }
 
-/// Whose credential a request has, and whether it is a cookie. A cookie counts before a bearer token; but one that is no good,
+/// The credential of a request, and whether it is a cookie. A cookie counts before a bearer token; but one that is no good,
 /// or is another application's on the same host, does not stand in its way (CONTRACT 1.2).
-async fn identify(app: &App, headers: &HeaderMap) -> Result<(Caller, bool), Problem> {
+async fn identify(app: &App, headers: &HeaderMap) -> Result<(Credential, bool), Problem> {
     let credentials = [(cookie(headers), true), (bearer(headers).map(str::to_owned), false)];
     let mut refusal = Problem::of(StatusCode::UNAUTHORIZED);
     for (token, is_cookie) in credentials {
-        let Some(credential) = token.and_then(|token| format!("Bearer {token}").parse().ok()) else { continue };
-        match timeout(ASKING, app.callers.find(app, credential, headers)).await {
-            Ok(Ok(caller)) => return Ok((caller, is_cookie)),
+        let Some(authorization) = token.and_then(|token| format!("Bearer {token}").parse().ok()) else { continue };
+        match timeout(ASKING, app.roles.find(app, authorization, headers)).await {
+            Ok(Ok(credential)) => return Ok((credential, is_cookie)),
             Ok(Err(problem)) if problem.status() == StatusCode::UNAUTHORIZED => refusal = problem,
             Ok(Err(problem)) => return Err(problem),
             Err(_) => return Err(Problem::of(StatusCode::GATEWAY_TIMEOUT)),
@@ -112,21 +112,26 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<(Caller, bool), Prob
     Err(refusal)
 }
 
-/// Whose the credentials are that were seen a moment ago, by the hash of each.
+/// The roles of the credentials that were seen a moment ago, by the hash of each.
 #[derive(Default)]
-pub(super) struct Callers(Mutex<HashMap<[u8; 32], (Role, Instant)>>);
+pub(super) struct Roles(Mutex<HashMap<[u8; 32], (Role, Instant)>>);
 
-impl Callers {
-    /// Whose credential this is: the service is asked, unless it said so just now.
+impl Roles {
+    /// The credential with its role: the service is asked, unless it said so just now.
     ///
     /// # Errors
     /// It is nobody's, plugins are disabled, or the service does not say.
-    async fn find(&self, app: &App, credential: MetadataValue<Ascii>, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let hash = Sha256::digest(credential.as_bytes()).into();
+    async fn find(
+        &self,
+        app: &App,
+        authorization: MetadataValue<Ascii>,
+        headers: &HeaderMap,
+    ) -> Result<Credential, Problem> {
+        let hash = Sha256::digest(authorization.as_bytes()).into();
         if let Some(role) = self.recall(&hash) {
-            return Ok(Caller { credential, role });
+            return Ok(Credential { authorization, role });
         }
-        let metadata = request::metadata(&credential, headers);
+        let metadata = request::metadata(&authorization, headers);
         let answer = app.backend.access().who_am_i(request::call(WhoAmIRequest {}, &metadata)).await?.into_inner();
         if !system::has_plugins(app).await {
             // Then the service refuses whatever is asked of plugins, and says why.
@@ -134,7 +139,7 @@ impl Callers {
         }
         let role = answer.token.unwrap_or_default().role();
         self.remember(hash, role);
-        Ok(Caller { credential, role })
+        Ok(Credential { authorization, role })
     }
 
     fn recall(&self, hash: &[u8; 32]) -> Option<Role> {

@@ -98,15 +98,13 @@ pub struct Options {
     /// entry: its browser says that it is one, or else its origin is told by the request's `Host`; where a proxy in front
     /// does not keep that header, the origin that it serves has to stand here.
     pub allowed_origins: Vec<String>,
-    /// Whether clients find it at `https://`, without a proxy.
-    pub is_encrypted: bool,
     /// Largest body of a request, in bytes.
     pub max_body: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { allowed_origins: Vec::new(), is_encrypted: false, max_body: MAX_BODY }
+        Self { allowed_origins: Vec::new(), max_body: MAX_BODY }
     }
 }
 
@@ -123,7 +121,7 @@ struct App {
     backend: Backend,
     options: Arc<Options>,
     pages: Arc<system::Pages>,
-    callers: Arc<access::Callers>,
+    roles: Arc<access::Roles>,
 }
 
 /// The handlers of one path.
@@ -133,7 +131,7 @@ type Routes = UtoipaMethodRouter<App>;
 pub fn router(backend: Backend, options: Options) -> Router {
     let options = Arc::new(options);
     let pages = Arc::new(system::Pages::of(&openapi::to_json(routes(|route| route).1)));
-    let app = App { backend, options: options.clone(), pages, callers: Arc::default() };
+    let app = App { backend, options: options.clone(), pages, roles: Arc::default() };
     let guard = middleware::from_fn_with_state(app.clone(), access::guard);
     let (routes, _) = routes(|route| route.route_layer(guard.clone()));
     routes

@@ -20,7 +20,7 @@ use tonic::{
 };
 use tracing::Span;
 
-use super::{App, access::Caller, body::JSON, error::Problem, views};
+use super::{App, access::Credential, body::JSON, error::Problem, views};
 use crate::api::v1::{self, PluginView, Role};
 
 /// Name of the path parameter with a plugin's id.
@@ -50,7 +50,7 @@ impl Api {
         call(message, &self.metadata)
     }
 
-    /// How much of a plugin the caller may see: reads show the token of an external plugin to whoever may (CONTRACT 2).
+    /// How much of a plugin the caller may see: reads show the token of an external plugin to administrators (CONTRACT 2).
     pub(super) fn view(&self) -> PluginView {
         if self.role == Role::Admin { PluginView::Full } else { PluginView::Basic }
     }
@@ -60,16 +60,20 @@ impl FromRequestParts<App> for Api {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<Caller>().ok_or_else(Problem::internal)?;
-        Ok(Self { app: app.clone(), role: caller.role, metadata: metadata(&caller.credential, &parts.headers) })
+        let credential = parts.extensions.get::<Credential>().ok_or_else(Problem::internal)?;
+        Ok(Self {
+            app: app.clone(),
+            role: credential.role,
+            metadata: metadata(&credential.authorization, &parts.headers),
+        })
     }
 }
 
 /// What the calls of a request carry that has this credential and these headers.
-pub(super) fn metadata(credential: &MetadataValue<Ascii>, headers: &HeaderMap) -> Metadata {
+pub(super) fn metadata(authorization: &MetadataValue<Ascii>, headers: &HeaderMap) -> Metadata {
     let trace = |name| Some((name, headers.get(name)?.to_str().ok()?.parse().ok()?));
     let trace = TRACE_HEADERS.into_iter().filter_map(trace);
-    [("authorization", credential.clone())].into_iter().chain(trace).collect()
+    [("authorization", authorization.clone())].into_iter().chain(trace).collect()
 }
 
 /// A call with this metadata.

@@ -158,29 +158,7 @@ pub(super) enum WatchEventName {
     Error,
 }
 
-/// A manifest as it is read: normalised, and true to the rules of the day when it was sent.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct StoredManifest {
-    id: String,
-    author: String,
-    name: String,
-    description: String,
-    version: String,
-    command: String,
-    #[serde(default)]
-    args: Vec<String>,
-    #[serde(default)]
-    events_consumed: Vec<String>,
-    #[schema(nullable = false)]
-    access: Option<JsonObject>,
-    #[schema(nullable = false)]
-    configuration_schema: Option<JsonObject>,
-    #[serde(default)]
-    capabilities: Vec<JsonObject>,
-}
-
-/// A manifest as it is sent: strict in what a plugin must say, and deaf to keys that plugd does not know.
+/// A manifest: strict in what a plugin must say. Keys that plugd does not know are ignored, and not in what is read.
 #[derive(ToSchema)]
 #[schema(examples(
     json!({"id": "my-plugin", "author": "me", "name": "My plugin", "events_consumed": ["EventThreadPublished"]})

@@ -4,7 +4,7 @@ use axum::{
     body::Bytes,
     extract::State,
     http::{
-        HeaderMap, StatusCode, Uri,
+        StatusCode,
         header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
     response::{IntoResponse, Redirect, Response},
@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::{
-    App, Options, Routes,
+    App, Routes,
     access::ASKING,
     body::JSON,
     docs,
@@ -37,13 +37,13 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 /// Pages that never change while the server runs.
 pub(super) struct Pages {
     openapi: Bytes,
-    docs: docs::Page,
+    docs: Bytes,
 }
 
 impl Pages {
     /// The pages that show this OpenAPI document.
     pub(super) fn of(document: &Value) -> Self {
-        Self { openapi: format!("{document:#}\n").into(), docs: docs::Page::of(document) }
+        Self { openapi: format!("{document:#}\n").into(), docs: docs::page(document).into() }
     }
 }
 
@@ -136,24 +136,11 @@ async fn openapi(State(app): State<App>) -> Response {
     tag = "Server",
     responses((status = 200, body = Text, content_type = "text/html")),
 )]
-async fn documentation(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Response {
-    let page = app.pages.docs.at(&own_address(&app.options, &headers, &uri));
-    ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], page).into_response()
+async fn documentation(State(app): State<App>) -> Response {
+    ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], app.pages.docs.clone()).into_response()
 }
 
-/// Whoever opens the bare address in a browser wants to know what this is. It is no operation of the API.
+/// Sends a browser at the bare address to the page about the API. It is no operation of the API.
 pub(super) async fn root() -> Redirect {
     Redirect::to("/api/docs")
-}
-
-/// Where the client of a request found this server. A proxy that speaks TLS for it says so, too. A host with other letters than
-/// hosts have is not repeated: the address is pasted into shells.
-fn own_address(options: &Options, headers: &HeaderMap, uri: &Uri) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let is_encrypted = options.is_encrypted || text("x-forwarded-proto") == Some("https");
-    let scheme = if is_encrypted { "https" } else { "http" };
-    let host = text("host").or_else(|| uri.authority().map(|authority| authority.as_str()));
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".:-[]".contains(letter);
-    let host = host.filter(|host| !host.is_empty() && host.chars().all(is_plain));
-    format!("{scheme}://{}", host.unwrap_or("127.0.0.1:8000"))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::schemas::{DesiredState, PluginState, StoredManifest};
+use super::schemas::{DesiredState, PluginManifest, PluginState};
 use crate::api::{
     json,
     v1::{self, ActiveState, PluginMode, PluginStatus as Reported, ReportedState, failure::Stage},
@@ -27,7 +27,7 @@ pub(super) struct Plugin {
     version: String,
     status: PluginStatus,
     connection: PluginConnection,
-    #[schema(value_type = StoredManifest)]
+    #[schema(value_type = PluginManifest)]
     manifest: Map<String, Value>,
     plugd: PluginExtras,
 }

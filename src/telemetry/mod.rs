@@ -1,7 +1,7 @@
 //! What plugd tells of itself: its log, to standard error, for people or as JSON; and the traces that requests belong to.
 //!
-//! Whoever prints never waits for whoever reads. A reader that stops (a pipe that nobody empties, a collector of logs that
-//! hangs, a frozen terminal) makes each write wait for ever, with a lock that everybody needs who prints. So a thread writes,
+//! Printing never waits for the reader. A reader that stops (a pipe that nobody empties, a collector of logs that
+//! hangs, a frozen terminal) makes each write wait for ever, with a lock that every print needs. So a thread writes,
 //! and what it can't keep up with is dropped and counted. (The crate `tracing-appender` does the same, but when it ends it
 //! prints to standard output if its queue is full, and so waits for just that reader; and its queue has no limit in bytes.)
 
@@ -80,7 +80,7 @@ fn parse(text: &str) -> Result<EnvFilter, Error> {
     EnvFilter::try_new(text).map_err(|error| Error::Filter(text.to_owned(), error))
 }
 
-/// The standard library prints them by itself, and waits for whoever reads.
+/// Sends panics to the log: the standard library would print them by itself, and wait for the reader.
 fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let trace = Backtrace::capture();

@@ -1,4 +1,4 @@
-//! Whom a client believes, and how it says who it is.
+//! TLS of clients: which servers they trust, and the certificate that they show.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -17,12 +17,12 @@ use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 
 use super::{Error, Result, authority, certificates, pem};
 
-/// Whom a client believes, and how it says who it is; files in PEM.
+/// Which servers a client trusts, and the certificate that it shows; files in PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// Who vouches for servers, or servers' own certificates; nobody named = those whom browsers believe.
+    /// Certificates of authorities or of servers that are trusted; none = the authorities that browsers trust.
     pub authority: Option<PathBuf>,
-    /// Whether any server is believed, whoever it is: for trying.
+    /// Whether any certificate of a server is taken, unchecked: for trying.
     pub is_blind: bool,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
@@ -76,8 +76,8 @@ pub(super) struct Verifier {
 }
 
 /// What the listed certificates vouch for, and each of them itself. The rules of the web (RFC 5280) do not let an
-/// authority's certificate, which is what `openssl req -x509` makes, be a server's too. Who lists one by hand means it, and
-/// whoever has its key could make any other certificate: nothing is lost.
+/// authority's certificate, which is what `openssl req -x509` makes, be a server's too. A user who lists one by hand means it,
+/// and the holder of its key could make any other certificate: nothing is lost.
 #[derive(Debug)]
 struct Listed {
     certificates: Vec<CertificateDer<'static>>,

@@ -1,4 +1,4 @@
-//! Who plugd is, and whom it believes: the certificates of its listeners and of its clients.
+//! Certificates: those that plugd's listeners and clients show, and those that they trust.
 
 mod client;
 mod server;
@@ -96,7 +96,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(found)
 }
 
-/// Those whom these certificates vouch for.
+/// A store of roots that trusts these certificates.
 fn authority(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     certificates.iter().try_for_each(|certificate| roots.add(certificate.clone()))?;

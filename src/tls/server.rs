@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{
 use super::{Error, Result, authority, certificates, client::Verifier, pem};
 use crate::files::Replace;
 
-/// How often the files are looked at. Whoever renews certificates does so days before they expire.
+/// How often the files are looked at. Certificates are renewed days before they expire.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// The protocols that are served, the preferred one first (RFC 7301).
@@ -49,7 +49,7 @@ type Times = Vec<Option<SystemTime>>;
 pub struct Files {
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Who vouches for clients; none: everybody may connect.
+    /// The authority whose certificates clients have to show; none: they need no certificate.
     pub client_authority: Option<PathBuf>,
 }
 
@@ -99,11 +99,11 @@ impl Files {
 /// A listener's certificate, which is renewed without a restart: new connections get what the files hold now.
 #[derive(Debug)]
 pub struct Certificates {
-    /// Whoever sends others, or the same once more, has them read at once.
+    /// Files that are sent here, others or the same once more, are read at once.
     files: watch::Sender<Files>,
-    /// Of the files that are used; none once they could not be.
+    /// When the files that are used last changed; none once they could not be used.
     changed_at: Option<Times>,
-    /// Why they could not be.
+    /// Why the files could not be used when they were last read.
     failure: Option<String>,
     current: watch::Sender<Arc<ServerConfig>>,
 }

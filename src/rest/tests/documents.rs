@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tonic_health::ServingStatus;
 
 use super::{Harness, anonymous};
-use crate::{api::v1::plugin_service_server::SERVICE_NAME, rest::Options};
+use crate::api::v1::plugin_service_server::SERVICE_NAME;
 
 async fn document() -> Value {
     Harness::new().get("/api/openapi.json").await.json()
@@ -181,23 +181,6 @@ async fn the_bare_address_leads_to_the_page() {
 }
 
 #[tokio::test]
-async fn the_page_names_the_server_as_its_reader_found_it() {
-    let at =
-        async |request: axum::http::request::Builder| Harness::new().send(request.body(Body::empty()).unwrap()).await;
-    let page = || axum::http::Request::get("/api/docs").header("host", "plugd.example:8443");
-    assert!(at(page()).await.text.contains("<pre>PLUGD=http://plugd.example:8443   # this server\n"));
-    let proxied = at(page().header("x-forwarded-proto", "https")).await.text;
-    assert!(proxied.contains("<pre>PLUGD=https://plugd.example:8443   #"));
-    let encrypted = Harness::with(Options { is_encrypted: true, ..Options::default() });
-    let text = encrypted.send(page().body(Body::empty()).unwrap()).await.text;
-    assert!(text.contains("<pre>PLUGD=https://plugd.example:8443   #"));
-    for odd in ["a b", "<script>", "x;rm", "u@h", ""] {
-        let text = at(axum::http::Request::get("/api/docs").header("host", odd)).await.text;
-        assert!(text.contains("<pre>PLUGD=http://127.0.0.1:8000 "), "{odd}");
-    }
-}
-
-#[tokio::test]
 async fn the_page_has_each_operation_once_in_a_group_and_with_a_command() {
     let document = document().await;
     let text = Harness::new().get("/api/docs").await.text;
@@ -231,7 +214,7 @@ async fn links_within_the_page_lead_to_one_place() {
         assert!(places.insert(id), "{id} is there twice");
     }
     let links: BTreeSet<_> = quoted_after(&text, "href=\"#").collect();
-    assert!(links.len() > 10 && links.is_subset(&places), "{:?}", links.difference(&places));
+    assert!(links.len() > 5 && links.is_subset(&places), "{:?}", links.difference(&places));
 }
 
 #[tokio::test]
