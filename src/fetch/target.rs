@@ -10,7 +10,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use futures_util::future::BoxFuture;
@@ -193,95 +193,84 @@ impl Refusal {
 
 /// Whether packages may be downloaded from this address.
 fn vet(address: IpAddr) -> Result<(), Refusal> {
-    let address = match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) if has_prefix(address, NAT64, 96) => {
-            let [.., a, b, c, d] = address.octets();
-            Ipv4Addr::new(a, b, c, d).to_ipv6_mapped()
+    let address = match address.to_canonical() {
+        IpAddr::V6(v6) if is_in(v6.into(), NAT64) => {
+            let [.., a, b, c, d] = v6.octets();
+            Ipv4Addr::new(a, b, c, d).into()
         }
-        IpAddr::V6(address) => address,
+        address => address,
     };
-    match SPECIAL.iter().find(|special| has_prefix(address, special.base, special.prefix)) {
-        Some(special) => Err(special.refusal),
-        None if has_prefix(address, GLOBAL_UNICAST, 3) || address.to_ipv4_mapped().is_some() => Ok(()),
+    match SPECIAL.iter().find(|(network, _)| is_in(address, network)) {
+        Some((_, refusal)) => Err(*refusal),
+        None if address.is_ipv4() || is_in(address, GLOBAL_UNICAST) => Ok(()),
         None => Err(Refusal::Reserved),
     }
 }
 
-/// Whether an address begins with the same `prefix` bits as `base`.
-const fn has_prefix(address: Ipv6Addr, base: Ipv6Addr, prefix: u32) -> bool {
-    (address.to_bits() ^ base.to_bits()).leading_zeros() >= prefix
+/// Whether an address is in a network, written like `10.0.0.0/8`. One that can't be read would have every address in it.
+fn is_in(address: IpAddr, network: &str) -> bool {
+    let parse = |(base, prefix): (&str, &str)| Some((base.parse().ok()?, prefix.parse().ok()?));
+    let Some((base, prefix)): Option<(IpAddr, u32)> = network.split_once('/').and_then(parse) else { return true };
+    match (address, base) {
+        (IpAddr::V4(address), IpAddr::V4(base)) => (address.to_bits() ^ base.to_bits()).leading_zeros() >= prefix,
+        (IpAddr::V6(address), IpAddr::V6(base)) => (address.to_bits() ^ base.to_bits()).leading_zeros() >= prefix,
+        _ => false,
+    }
 }
 
 /// NAT64 with the well-known prefix: the last four bytes are an IPv4 address.
-const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
+const NAT64: &str = "64:ff9b::/96";
 
 /// What IANA has given to the regions so far begins with the same three bits.
-const GLOBAL_UNICAST: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
+const GLOBAL_UNICAST: &str = "2000::/3";
 
-/// Addresses with a purpose other than to serve packages: those that begin with the same `prefix` bits as `base`.
-struct Special {
-    base: Ipv6Addr,
-    prefix: u32,
-    refusal: Refusal,
-}
-
-/// As the IPv6 addresses that are mapped to these.
-const fn v4([a, b, c, d]: [u8; 4], prefix: u32, refusal: Refusal) -> Special {
-    Special { base: Ipv4Addr::new(a, b, c, d).to_ipv6_mapped(), prefix: 96 + prefix, refusal }
-}
-
-/// By the first four groups of its base; the others are zero.
-const fn v6([a, b, c, d]: [u16; 4], prefix: u32, refusal: Refusal) -> Special {
-    Special { base: Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0), prefix, refusal }
-}
-
-/// IANA's special-purpose address registries, site-local, multicast and reserved addresses; the narrower range first.
-const SPECIAL: [Special; 35] = [
-    v4([0, 0, 0, 0], 8, Refusal::Unspecified),
-    v4([10, 0, 0, 0], 8, Refusal::Private),
-    v4([100, 64, 0, 0], 10, Refusal::Shared),
-    v4([127, 0, 0, 0], 8, Refusal::Loopback),
-    v4([169, 254, 0, 0], 16, Refusal::LinkLocal),
-    v4([172, 16, 0, 0], 12, Refusal::Private),
+/// Networks with a purpose other than to serve packages: IANA's special-purpose address registries, site-local, multicast and
+/// reserved addresses; the narrower one first.
+const SPECIAL: [(&str, Refusal); 35] = [
+    ("0.0.0.0/8", Refusal::Unspecified),
+    ("10.0.0.0/8", Refusal::Private),
+    ("100.64.0.0/10", Refusal::Shared),
+    ("127.0.0.0/8", Refusal::Loopback),
+    ("169.254.0.0/16", Refusal::LinkLocal),
+    ("172.16.0.0/12", Refusal::Private),
     // Protocol assignments: DS-Lite, dummy addresses, PCP and TURN anycast, NAT64 discovery.
-    v4([192, 0, 0, 0], 24, Refusal::Reserved),
-    v4([192, 0, 2, 0], 24, Refusal::Documentation),
+    ("192.0.0.0/24", Refusal::Reserved),
+    ("192.0.2.0/24", Refusal::Documentation),
     // AS112, AMT, and the relays that 6to4 once had.
-    v4([192, 31, 196, 0], 24, Refusal::Reserved),
-    v4([192, 52, 193, 0], 24, Refusal::Reserved),
-    v4([192, 88, 99, 0], 24, Refusal::Reserved),
-    v4([192, 168, 0, 0], 16, Refusal::Private),
-    v4([192, 175, 48, 0], 24, Refusal::Reserved),
-    v4([198, 18, 0, 0], 15, Refusal::Benchmark),
-    v4([198, 51, 100, 0], 24, Refusal::Documentation),
-    v4([203, 0, 113, 0], 24, Refusal::Documentation),
-    v4([224, 0, 0, 0], 4, Refusal::Multicast),
+    ("192.31.196.0/24", Refusal::Reserved),
+    ("192.52.193.0/24", Refusal::Reserved),
+    ("192.88.99.0/24", Refusal::Reserved),
+    ("192.168.0.0/16", Refusal::Private),
+    ("192.175.48.0/24", Refusal::Reserved),
+    ("198.18.0.0/15", Refusal::Benchmark),
+    ("198.51.100.0/24", Refusal::Documentation),
+    ("203.0.113.0/24", Refusal::Documentation),
+    ("224.0.0.0/4", Refusal::Multicast),
     // Broadcast is at its end.
-    v4([240, 0, 0, 0], 4, Refusal::Reserved),
-    v6([0, 0, 0, 0], 128, Refusal::Unspecified),
-    Special { base: Ipv6Addr::LOCALHOST, prefix: 128, refusal: Refusal::Loopback },
-    v6([0x64, 0xff9b, 1, 0], 48, Refusal::Tunnel),
+    ("240.0.0.0/4", Refusal::Reserved),
+    ("::/128", Refusal::Unspecified),
+    ("::1/128", Refusal::Loopback),
+    ("64:ff9b:1::/48", Refusal::Tunnel),
     // Discard-only, and the dummy prefix.
-    v6([0x100, 0, 0, 0], 64, Refusal::Reserved),
-    v6([0x100, 0, 0, 1], 64, Refusal::Reserved),
+    ("100::/64", Refusal::Reserved),
+    ("100:0:0:1::/64", Refusal::Reserved),
     // Teredo.
-    v6([0x2001, 0, 0, 0], 32, Refusal::Tunnel),
-    v6([0x2001, 2, 0, 0], 48, Refusal::Benchmark),
+    ("2001::/32", Refusal::Tunnel),
+    ("2001:2::/48", Refusal::Benchmark),
     // Protocol assignments: PCP, TURN and DNS-SD anycast, AMT, AS112, ORCHID, drones.
-    v6([0x2001, 0, 0, 0], 23, Refusal::Reserved),
-    v6([0x2001, 0xdb8, 0, 0], 32, Refusal::Documentation),
+    ("2001::/23", Refusal::Reserved),
+    ("2001:db8::/32", Refusal::Documentation),
     // 6to4.
-    v6([0x2002, 0, 0, 0], 16, Refusal::Tunnel),
+    ("2002::/16", Refusal::Tunnel),
     // AS112.
-    v6([0x2620, 0x4f, 0x8000, 0], 48, Refusal::Reserved),
-    v6([0x3fff, 0, 0, 0], 20, Refusal::Documentation),
+    ("2620:4f:8000::/48", Refusal::Reserved),
+    ("3fff::/20", Refusal::Documentation),
     // Segment routing.
-    v6([0x5f00, 0, 0, 0], 16, Refusal::Reserved),
-    v6([0xfc00, 0, 0, 0], 7, Refusal::Private),
-    v6([0xfe80, 0, 0, 0], 10, Refusal::LinkLocal),
-    v6([0xfec0, 0, 0, 0], 10, Refusal::Private),
-    v6([0xff00, 0, 0, 0], 8, Refusal::Multicast),
+    ("5f00::/16", Refusal::Reserved),
+    ("fc00::/7", Refusal::Private),
+    ("fe80::/10", Refusal::LinkLocal),
+    ("fec0::/10", Refusal::Private),
+    ("ff00::/8", Refusal::Multicast),
 ];
 
 #[cfg(test)]

@@ -144,8 +144,9 @@ fn forms(address: Ipv4Addr) -> [Ipv6Addr; 8] {
 
 /// Refused IPv4 addresses, every range as likely as the next.
 fn refused_v4() -> impl Strategy<Value = Ipv4Addr> {
-    let mapped = super::SPECIAL.iter().filter_map(|range| Some((range.base.to_ipv4_mapped()?, range.prefix - 96)));
-    let ranges: Vec<_> = mapped.map(|(base, prefix)| (base.to_bits(), prefix)).collect();
+    let networks = super::SPECIAL.iter().map(|(network, _)| network.split_once('/').unwrap());
+    let v4 = networks.filter_map(|(base, prefix)| Some((base.parse::<Ipv4Addr>().ok()?, prefix.parse().unwrap())));
+    let ranges: Vec<(u32, u32)> = v4.map(|(base, prefix)| (base.to_bits(), prefix)).collect();
     let within = (proptest::sample::select(ranges), any::<u32>());
     within.prop_map(|((base, prefix), host)| Ipv4Addr::from_bits(base | (host & u32::MAX >> prefix)))
 }
