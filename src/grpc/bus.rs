@@ -21,7 +21,7 @@ use crate::{
         manifest::{Access, Link},
     },
     link::{Queued, RpcError},
-    supervisor::Projection,
+    supervisor::{Projection, draining},
 };
 
 /// How long an application may take to say what it serves.
@@ -77,13 +77,13 @@ impl bus_service_server::BusService for BusService {
         let hosts = self.hosts.clone();
         // The response stream goes out at once: clients wait for its headers before they send.
         let (sender, receiver) = mpsc::channel(16);
-        let draining = self.draining.clone();
+        let shutdown = self.draining.clone();
         tokio::spawn(async move {
             let served = serve(&hosts, messages, &sender);
             let error = tokio::select! {
                 served = served => served.err(),
                 error = caller.ended() => Some(error.into()),
-                () = draining.cancelled() => Some(Error::new(Reason::Draining, "the server shuts down").into()),
+                () = shutdown.cancelled() => Some(draining().into()),
                 () = sender.closed() => None,
             };
             if let Some(error) = error {

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use super::{BoxStream, Caller, Services, pace::Transfer};
-use crate::domain::{Error, Reason};
+use crate::{domain::Error, supervisor::draining};
 
 impl Services {
     /// Ends a stream with the reason why, when the server drains or the token is no longer good.
@@ -14,11 +14,11 @@ impl Services {
         items: impl Stream<Item = Result<T, Status>> + Send + 'static,
         caller: Caller,
     ) -> BoxStream<T> {
-        let draining = self.parts.draining.clone();
+        let shutdown = self.parts.draining.clone();
         until(items, async move {
             tokio::select! {
                 error = caller.ended() => error,
-                () = draining.cancelled() => Error::new(Reason::Draining, "the server shuts down"),
+                () = shutdown.cancelled() => draining(),
             }
         })
     }
@@ -98,7 +98,7 @@ mod tests {
         let (end, ended) = oneshot::channel::<Error>();
         let mut items = until(stream::repeat(7).map(Ok), async move { ended.await.unwrap() });
         assert_eq!(items.next().await.unwrap().unwrap(), 7);
-        end.send(Error::new(Reason::Draining, "the server shuts down")).unwrap();
+        end.send(draining()).unwrap();
         assert_eq!(reason(items.next().await), "DRAINING");
         assert!(items.next().await.is_none());
     }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
-    sync::oneshot,
+    sync::{mpsc::error::TrySendError, oneshot},
     time::{Instant, sleep_until, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -273,7 +273,7 @@ impl Handle {
         self.call(&*self.slot(id)?, id, ANSWER, amend).await
     }
 
-    /// Asks the actor of a plugin, and waits for its answer. It goes on with what it has begun when the time is over.
+    /// Asks the actor of a plugin, in turn, and waits for its answer. It goes on with what it has begun when the time is over.
     pub(super) async fn call<T>(
         &self,
         slot: &Slot,
@@ -283,11 +283,10 @@ impl Handle {
     ) -> Result<T> {
         let deadline = Instant::now() + patience.min(MAX_WAIT);
         let (reply, answer) = oneshot::channel();
-        match timeout_at(deadline, slot.calls.reserve()).await {
-            Ok(Ok(room)) => room.send(call(reply)),
-            Ok(Err(_)) => return Err(gone(slot, id)),
-            Err(_) => return Err(busy(id)),
-        }
+        slot.calls.try_send(call(reply)).map_err(|refused| match refused {
+            TrySendError::Full(_) => busy(id),
+            TrySendError::Closed(_) => gone(slot, id),
+        })?;
         match timeout_at(deadline, answer).await {
             Ok(answer) => answer.unwrap_or_else(|_| Err(gone(slot, id))),
             Err(_) => Err(self.get(id).map_or_else(|error| error, |plugin| not_settled(&plugin))),

@@ -132,7 +132,7 @@ fn defective(last: &Reported) -> Reported {
     Reported { state: State::Error, since, failure, serial, run: None, pid: None, ..last.clone() }
 }
 
-/// What is answered while plugd stops.
-fn draining() -> Error {
+/// The answer to calls, and the end of streams, while plugd stops.
+pub fn draining() -> Error {
     Error::new(Reason::Draining, "the server shuts down")
 }
