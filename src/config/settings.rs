@@ -79,7 +79,7 @@ macro_rules! settings {
             }),+];
 
             fn read(given: &$crate::config::settings::Given) -> Result<Self, $crate::config::Error> {
-                let settings = Self { $($field: given.read(stringify!($field))?,)+ };
+                let settings = Self { $($field: $crate::config::settings::read(given, stringify!($field))?,)+ };
                 $check(&settings).map_err(|message| $crate::config::Error(message.to_owned()))?;
                 Ok(settings)
             }
@@ -126,55 +126,39 @@ pub(super) fn merged<S: Settings>(
     environment: &Environment,
     file: Option<(&Path, &str)>,
 ) -> Result<S, Error> {
-    let mut given = Given::defaults(S::ALL);
-    if let Some((path, text)) = file {
-        given.0.append(&mut in_file(S::ALL, path, text)?);
-    }
+    let mut in_file = file.map(|(path, text)| in_file(S::ALL, path, text)).transpose()?.unwrap_or_default();
+    let mut given = Given::new();
     for setting in S::ALL {
-        if let Some((name, value)) = environment.first_of(setting.env) {
-            given.0.insert(setting.name, (value.to_owned(), Some(format!("environment variable {name}"))));
-        }
-        if let Some(value) = flags.get(setting.name) {
-            given.0.insert(setting.name, (value.to_owned(), Some(format!("flag --{}", flag_of(setting.name)))));
-        }
+        let flag = flags.get(setting.name);
+        let flag = flag.map(|value| (value.to_owned(), format!("flag --{}", flag_of(setting.name))));
+        let variable = environment.first_of(setting.env);
+        let variable = variable.map(|(name, value)| (value.to_owned(), format!("environment variable {name}")));
+        // Settings whose default names the data folder stand below it.
+        let data_dir = given.get(DATA_DIR).map_or("", |(value, _)| value.as_str());
+        let default = || (setting.default.replace("{data_dir}", data_dir), "default".to_owned());
+        let found = flag.or(variable).or_else(|| in_file.remove(setting.name)).unwrap_or_else(default);
+        given.insert(setting.name, found);
     }
-    given.follow_data_dir();
     S::read(&given)
 }
 
-/// What is given for each setting, as text, and where that was found: nowhere, if it is the default.
-#[derive(Debug)]
-pub struct Given(Entries);
+/// What is given for each setting, as text, and where that was found.
+pub type Given = BTreeMap<&'static str, (String, String)>;
 
-type Entries = BTreeMap<&'static str, (String, Option<String>)>;
-
-impl Given {
-    fn defaults(settings: &[Setting]) -> Self {
-        let default = |setting: &Setting| (setting.name, (setting.default.to_owned(), None));
-        Self(settings.iter().map(default).collect())
-    }
-
-    /// Puts the data folder where a default names it.
-    fn follow_data_dir(&mut self) {
-        let Some((folder, _)) = self.0.get(DATA_DIR).cloned() else { return };
-        for (value, origin) in self.0.values_mut() {
-            if origin.is_none() {
-                *value = value.replace("{data_dir}", &folder);
-            }
-        }
-    }
-
-    pub(super) fn read<T: Value>(&self, setting: &'static str) -> Result<T, Error> {
-        let (value, origin) = self.0.get(setting).cloned().unwrap_or_default();
-        T::read(&value).ok_or_else(|| {
-            let (origin, expected) = (origin.as_deref().unwrap_or("default"), T::EXPECTED);
-            Error(format!("{origin}: {value:?} is no value for {setting}: {expected} is expected"))
-        })
-    }
+/// The value that is given for a setting.
+///
+/// # Errors
+/// It is no value of the setting's type: where it stands, and what is expected.
+pub(super) fn read<T: Value>(given: &Given, setting: &'static str) -> Result<T, Error> {
+    let (value, origin) = given.get(setting).cloned().unwrap_or_default();
+    T::read(&value).ok_or_else(|| {
+        let expected = T::EXPECTED;
+        Error(format!("{origin}: {value:?} is no value for {setting}: {expected} is expected"))
+    })
 }
 
 /// What a TOML file says: flat keys, each a setting.
-fn in_file(settings: &[Setting], path: &Path, text: &str) -> Result<Entries, Error> {
+fn in_file(settings: &[Setting], path: &Path, text: &str) -> Result<Given, Error> {
     type Table = BTreeMap<Spanned<String>, Spanned<toml::Value>>;
     let place = |offset: usize| {
         let line = text.get(..offset).unwrap_or(text).matches('\n').count() + 1;
@@ -187,7 +171,7 @@ fn in_file(settings: &[Setting], path: &Path, text: &str) -> Result<Entries, Err
     let entry = |(key, value): (Spanned<String>, Spanned<toml::Value>)| {
         let place = place(key.span().start);
         match settings.iter().find(|setting| setting.name == key.get_ref()) {
-            Some(setting) => Ok((setting.name, (plain(value.get_ref()), Some(place)))),
+            Some(setting) => Ok((setting.name, (plain(value.get_ref()), place))),
             None => Err(unknown(settings, &place, key.get_ref())),
         }
     };

@@ -197,5 +197,4 @@ fn token_id(text: &str) -> Result<TokenId> {
 }
 
 #[cfg(test)]
-#[path = "access_tests.rs"]
 mod tests;

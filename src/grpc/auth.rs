@@ -148,5 +148,4 @@ fn unauthenticated(message: &str) -> Error {
 }
 
 #[cfg(test)]
-#[path = "auth_tests.rs"]
 mod tests;

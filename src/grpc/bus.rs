@@ -234,5 +234,4 @@ fn access(asked: &Access) -> told::Access {
 }
 
 #[cfg(test)]
-#[path = "bus_tests.rs"]
 mod tests;

@@ -216,5 +216,4 @@ pub(super) fn no_such(field: &str, number: i32) -> Error {
 }
 
 #[cfg(test)]
-#[path = "convert_tests.rs"]
 mod tests;

@@ -185,5 +185,4 @@ pub fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "tokens_tests.rs"]
 mod tests;

@@ -241,48 +241,36 @@ impl From<v1::Plugin> for Plugin {
 
 impl From<&Reported> for PluginStatus {
     fn from(reported: &Reported) -> Self {
-        let since = time(reported.state_time.as_ref());
-        let failure = reported.failure.clone().unwrap_or_default();
         match reported.state() {
-            ReportedState::Inactive | ReportedState::Unspecified => {
-                Self::Inactive(PluginInactive { active_state: "inactive", deactivated_at: since })
-            }
-            ReportedState::Starting => Self::starting(since, None),
-            ReportedState::Connecting => Self::connecting(since, None),
-            ReportedState::Active => Self::active(since, None),
-            ReportedState::Stopping => Self::stopping(reported.stopping_from(), since),
-            ReportedState::Restarting => {
-                let (message, details) = (failure.message.clone(), failure.into());
-                Self::Restarting(PluginRestarting { active_state: "restarting", message, details })
-            }
-            ReportedState::Error => {
-                let (message, details) = (failure.message.clone(), failure.into());
-                Self::Error(PluginError { active_state: "error", message, details })
-            }
+            // Clients have no word for this state: it is the one that is being left, with a transition beside it.
+            ReportedState::Stopping => Self::of(reported.stopping_from(), reported, Some(PluginTransition::Stopping)),
+            state => Self::of(state, reported, None),
         }
     }
 }
 
 impl PluginStatus {
-    fn starting(starting_at: Timestamp, transition: Option<PluginTransition>) -> Self {
-        Self::Starting(PluginStarting { active_state: "starting", starting_at, transition })
-    }
-
-    fn connecting(connecting_at: Timestamp, transition: Option<PluginTransition>) -> Self {
-        Self::Connecting(PluginConnecting { active_state: "connecting", connecting_at, transition })
-    }
-
-    fn active(activated_at: Timestamp, transition: Option<PluginTransition>) -> Self {
-        Self::Active(PluginActive { active_state: "active", activated_at, transition })
-    }
-
-    /// Clients have no word for this state: it is the one that is being left, with a transition beside it.
-    fn stopping(from: ReportedState, since: Timestamp) -> Self {
-        let transition = Some(PluginTransition::Stopping);
-        match from {
-            ReportedState::Starting => Self::starting(since, transition),
-            ReportedState::Connecting => Self::connecting(since, transition),
-            _ => Self::active(since, transition),
+    fn of(state: ReportedState, reported: &Reported, transition: Option<PluginTransition>) -> Self {
+        let since = time(reported.state_time.as_ref());
+        let failure = reported.failure.clone().unwrap_or_default();
+        let (message, details) = (failure.message.clone(), PluginFailure::from(failure));
+        match state {
+            ReportedState::Starting => {
+                Self::Starting(PluginStarting { active_state: "starting", starting_at: since, transition })
+            }
+            ReportedState::Connecting => {
+                Self::Connecting(PluginConnecting { active_state: "connecting", connecting_at: since, transition })
+            }
+            ReportedState::Restarting if transition.is_none() => {
+                Self::Restarting(PluginRestarting { active_state: "restarting", message, details })
+            }
+            ReportedState::Error if transition.is_none() => {
+                Self::Error(PluginError { active_state: "error", message, details })
+            }
+            ReportedState::Inactive | ReportedState::Unspecified if transition.is_none() => {
+                Self::Inactive(PluginInactive { active_state: "inactive", deactivated_at: since })
+            }
+            _ => Self::Active(PluginActive { active_state: "active", activated_at: since, transition }),
         }
     }
 }

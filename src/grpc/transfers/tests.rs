@@ -1,0 +1,60 @@
+use futures_util::{FutureExt, future::join_all};
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn token(number: u8) -> TokenId {
+    TokenId::from_bytes([number; 12])
+}
+
+/// So many places for this token, which are to be had at once.
+async fn take(places: &Places, number: u8, count: usize) -> Vec<Place> {
+    let taken = join_all((0..count).map(|_| places.begin(token(number), PATIENCE))).now_or_never();
+    taken.expect("they would wait").into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_has_its_share_waits_and_leaves_the_rest_to_others() {
+    let places = Places::new("uploads");
+    let mut first = take(&places, 1, SHARE).await;
+    let mut waiting = Box::pin(places.begin(token(1), PATIENCE));
+    assert!(waiting.as_mut().now_or_never().is_none(), "it waits");
+    let _others = take(&places, 2, AT_ONCE - SHARE).await;
+    first.pop();
+    assert!(waiting.await.is_ok(), "its turn has come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ninth_waits_its_turn_until_its_time_is_over() {
+    let places = Places::new("uploads");
+    let mut first = take(&places, 1, SHARE).await;
+    let _second = take(&places, 2, AT_ONCE - SHARE).await;
+    let refused = places.begin(token(3), PATIENCE).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::DeadlineExceeded);
+    assert_eq!(refused.message, "it was not this call's turn in 60s: other uploads were running");
+    let mut ninth = Box::pin(places.begin(token(3), PATIENCE));
+    assert!(ninth.as_mut().now_or_never().is_none(), "it waits");
+    first.pop();
+    assert!(ninth.await.is_ok(), "its turn has come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_so_many_calls_of_a_token_wait() {
+    let places = Places::new("downloads");
+    let _first = take(&places, 1, SHARE).await;
+    let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(places.begin(token(1), PATIENCE))).collect();
+    assert!(waiting.iter_mut().all(|call| call.now_or_never().is_none()));
+    let refused = places.begin(token(1), PATIENCE).await.unwrap_err();
+    assert!(refused.message.starts_with("32 downloads of this token wait"), "{}", refused.message);
+    waiting.pop();
+    assert!(places.begin(token(1), PATIENCE).now_or_never().is_none(), "who gives up leaves its place in the queue");
+}
+
+#[tokio::test]
+async fn a_token_without_calls_is_forgotten() {
+    let places = Places::new("uploads");
+    drop(take(&places, 1, SHARE).await);
+    let _place = take(&places, 2, 1).await;
+    assert_eq!(places.shares.lock().unwrap().len(), 1);
+}
