@@ -127,7 +127,7 @@ impl PackageStore {
             hang: std::sync::Mutex::default(),
         };
         let store = Self { shared: Arc::new(shared) };
-        in_time(store.on_disk(|folder| make(folder).map_err(|error| hide("opened", &error)))).await?;
+        in_time(store.on_disk(|folder| make(folder).map_err(|error| refuse("opened", &error)))).await?;
         Ok(store)
     }
 
@@ -162,7 +162,7 @@ impl PackageStore {
 
     /// It takes as long as it takes: nobody waits for it.
     async fn try_to_sweep(&self, age: Duration, needed: impl FnOnce() -> Option<HashSet<Digest>>) -> Result<()> {
-        let old = self.on_disk(move |folder| list(folder, age).map_err(|error| hide("listed", &error))).await?;
+        let old = self.on_disk(move |folder| list(folder, age).map_err(|error| refuse("listed", &error))).await?;
         let mut deletion = self.begin_deletion(old);
         let Some(needed) = needed() else {
             tracing::info!("no packages are deleted while a record can't be read or the database is away");
@@ -240,7 +240,7 @@ fn write(folder: &Path, digest: Digest, bytes: &[u8]) -> Result<()> {
     renamed.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| {
         // It may be that there is no room for it.
         let _ = fs::remove_file(&unfinished);
-        hide("written", &error)
+        refuse("written", &error)
     })
 }
 
@@ -255,7 +255,7 @@ fn read(folder: &Path, digest: Digest) -> Result<Bytes> {
     match files::read(&path_in(folder, digest), MAX_ARCHIVE) {
         Ok(bytes) => check(digest, &bytes, "in the store").map(|()| bytes.into()),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(not_found(digest)),
-        Err(error) => Err(hide("read", &error)),
+        Err(error) => Err(refuse("read", &error)),
     }
 }
 
@@ -323,6 +323,12 @@ async fn in_time<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 fn not_found(digest: Digest) -> Error {
     let error = Error::new(Reason::PackageNotFound, format!("package {digest} is not in the store"));
     error.with("package_digest", digest)
+}
+
+/// What the disk refuses: callers are told the kind, which names no path.
+fn refuse(what: &str, error: &io::Error) -> Error {
+    tracing::error!(%error, "packages could not be {what}");
+    Error::new(Reason::StoreUnavailable, format!("packages can't be {what}: {}", error.kind()))
 }
 
 fn hide(what: &str, error: &impl Display) -> Error {

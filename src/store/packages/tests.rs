@@ -263,3 +263,16 @@ async fn a_folder_that_somebody_has_deleted_is_made_again() {
     put(&store, &package).await;
     assert!(has(&store, &package).await);
 }
+
+#[tokio::test]
+async fn what_the_disk_refuses_is_said_by_its_kind() {
+    let home = tempfile::tempdir().unwrap();
+    let store = mk_store(home.path()).await;
+    fs::remove_dir_all(home.path().join("database")).unwrap();
+    fs::write(home.path().join("database"), "in its place").unwrap();
+    let (digest, bytes) = mk_package("archive");
+    let refused = store.put(digest, bytes).await.err().unwrap();
+    assert_eq!(refused.reason, Reason::StoreUnavailable);
+    assert!(refused.message.contains("not a directory"), "{refused}");
+    assert!(!refused.message.contains(home.path().to_str().unwrap()), "{refused}");
+}
