@@ -15,6 +15,8 @@ WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 # What a test of the store waits for is mostly a deadline of the database: so more of them at a time than processors.
 STORE_TESTS := cargo test --locked --lib store:: -- --skip on_a_ --test-threads 16
+# Where `make faults` has a row of its table from each scenario.
+FAULTS := $(abspath $(TARGET))/faults.md
 # Where Debian puts PostgreSQL's programs, which is not on everybody's path.
 SERVERS := PATH="$$PATH:$$(printf '%s:' /usr/lib/postgresql/*/bin)"
 
@@ -53,6 +55,14 @@ test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with
 	$(TARGET)/debug/plugd new $(TARGET)/new-rust --template rust --force
 	cp Cargo.lock $(TARGET)/new-rust/
 	cargo test --manifest-path $(TARGET)/new-rust/Cargo.toml --target-dir $(TARGET)/new-rust/target
+
+.PHONY: faults
+faults: tools ## Try every fault scenario many times, and print a table; takes half an hour
+	$(call say,Running the fault scenarios)
+	cargo build --locked --examples
+	rm -f $(FAULTS)
+	status=0; $(WITH_VENV) PLUGD_FAULTS=$(FAULTS) cargo test --locked --test it faults:: || status=$$?; \
+	printf '\n| scenario | rounds | violations | slowest |\n|---|---|---|---|\n'; sort $(FAULTS); exit $$status
 
 .PHONY: bench
 bench: ## Measure a release build against what is possible; takes a few minutes
@@ -102,6 +112,7 @@ system-packages:
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
+	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing+=(libfaketime); \
 	if (($${#missing[@]})); then \
 		printf '\n== Installing %s\n' "$${missing[*]}"; \
 		root=(); if [[ $$(id -u) != 0 ]]; then root=(sudo); fi; \

@@ -19,4 +19,4 @@ mod s16_errors;
 mod s17_sd;
 mod s18_admin;
 mod s19_defects;
-mod support;
+pub(crate) mod support;

@@ -1,27 +1,10 @@
 //! Packages that nobody refers to do not stay.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::{fs, path::Path};
 
 use plugd::api::v1::{DeletePluginRequest, ReportedState::Stopping, plugin_event::Kind};
 
 use crate::harness::{Plugd, eventually};
-
-/// The files of packages, of all databases.
-fn packages(plugd: &Plugd) -> Vec<String> {
-    plugd.files().into_iter().filter(|name| name.starts_with("packages/")).collect()
-}
-
-/// As if the packages of all databases had been stored two hours ago, twice as long as they may lie there without a plugin.
-fn age(plugd: &Plugd) {
-    for name in packages(plugd) {
-        let file = File::options().append(true).open(plugd.data_dir().join(name)).unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(2 * 3600)).unwrap();
-    }
-}
 
 /// A client that goes away cancels no clean-up.
 #[tokio::test]
@@ -40,11 +23,11 @@ async fn a_deletion_whose_client_goes_away_leaves_nothing_for_long() {
     watch.until(|event| event.plugin_id == id && event.kind() == Kind::Removed).await;
     let is_its_own = |name: &String| name.contains(&id);
     eventually("its files are gone", || (!plugd.files().iter().any(is_its_own)).then_some(())).await;
-    assert_eq!(packages(&plugd).len(), 1);
+    assert_eq!(plugd.packages().len(), 1);
     plugd.sigterm().await;
-    age(&plugd);
+    plugd.age_packages();
     plugd.restart().await;
-    eventually("the package is swept", || packages(&plugd).is_empty().then_some(())).await;
+    eventually("the package is swept", || plugd.packages().is_empty().then_some(())).await;
 }
 
 /// What a kill in the middle of an upload leaves is taken away by a later start, and nothing else.
@@ -53,18 +36,18 @@ async fn a_start_sweeps_old_packages_that_no_plugin_refers_to() {
     let mut plugd = Plugd::start().await;
     let id = plugd.api().run(&["tame"]).await;
     plugd.kill_9().await;
-    let package = plugd.data_dir().join(packages(&plugd).remove(0));
+    let package = plugd.data_dir().join(plugd.packages().remove(0));
     let beside = |name: &str| package.parent().unwrap().join(name);
     let lose = |digit: &str| fs::write(beside(&format!("sha256-{}", digit.repeat(64))), "of an upload").unwrap();
     lose("a");
     fs::write(beside("unfinished-1"), "of an upl").unwrap();
-    age(&plugd);
+    plugd.age_packages();
     lose("b");
-    assert_eq!(packages(&plugd).len(), 4);
+    assert_eq!(plugd.packages().len(), 4);
 
     plugd.restart().await;
 
-    eventually("the sweep", || (packages(&plugd).len() == 2).then_some(())).await;
+    eventually("the sweep", || (plugd.packages().len() == 2).then_some(())).await;
     let kept = |path: &Path| path.exists();
     assert!(kept(&package) && kept(&beside(&format!("sha256-{}", "b".repeat(64)))), "what is young may be needed yet");
     plugd.api().activate(&id).await.unwrap();
@@ -84,16 +67,16 @@ async fn two_databases_of_one_folder_keep_each_others_packages() {
     let second = plugd.api().run(&["stubborn"]).await;
     let passing = plugd.api().run(&["tame"]).await;
     plugd.api().delete(&passing).await.unwrap();
-    assert_eq!(packages(&plugd).len(), 3, "the second database has the first one's package too, for a while");
+    assert_eq!(plugd.packages().len(), 3, "the second database has the first one's package too, for a while");
 
     let starts =
         [(&other, "admin.token.new", &second), (&own, "admin.token", &first), (&other, "admin.token.new", &second)];
     for (database, token, plugin) in starts {
         plugd.sigterm().await;
-        age(&plugd);
+        plugd.age_packages();
         plugd.set("PLUGD_DATABASE_URL", database);
         plugd.restart_with_token(token).await;
-        eventually("the sweep", || (packages(&plugd).len() == 2).then_some(())).await;
+        eventually("the sweep", || (plugd.packages().len() == 2).then_some(())).await;
         plugd.api().activate(plugin).await.unwrap();
     }
 }

@@ -15,6 +15,7 @@ mod data_folder;
 mod databases;
 mod dev;
 mod encryption;
+mod faults;
 mod foreign_clients;
 mod harness;
 mod killed;

@@ -123,25 +123,6 @@ async fn a_grandchild_that_holds_stdout_and_ignores_signals_does_not_outlive_the
 }
 
 #[tokio::test]
-async fn a_crash_takes_the_grandchildren_with_it_before_the_next_run() {
-    let plugd = Plugd::with(SHORT_GRACE).await;
-    let api = plugd.api();
-    let id = api.run(&["grandchild"]).await;
-    let mut log = api.logs(&id).await;
-    let leader: u32 = log.find("pid ").await.parse().unwrap();
-    let grandchild: u32 = log.find("grandchild ").await.parse().unwrap();
-    api.logs(&id).await.until("lingering").await;
-    let mut watch = api.live().await;
-
-    let processes = Plugd::processes_of(&id);
-    processes.iter().find(|process| process.pid == leader).unwrap().kill();
-
-    watch.until_state(&id, Starting).await;
-    assert!(!is_alive(grandchild));
-    watch.until_state(&id, Active).await;
-}
-
-#[tokio::test]
 async fn a_flood_of_lines_blocks_nobody_and_every_line_arrives() {
     const LINES: usize = 3000;
     let plugd = Plugd::start().await;

@@ -10,7 +10,7 @@ use tonic::transport::Endpoint;
 use crate::harness::{Plugd, within};
 
 /// Stalled clients of each kind.
-const STALLED: usize = 10;
+pub(crate) const STALLED: usize = 10;
 /// Toggles while they stall: each makes several changes, all larger than the stalled windows together.
 const TOGGLES: usize = 25;
 
@@ -46,7 +46,7 @@ async fn ten_stalled_clients_of_every_kind_change_nothing_for_anybody_else() {
 }
 
 /// A connection of small windows whose streams are opened and then left alone.
-async fn stall(plugd: &Plugd, talker: &str) -> impl Sized + use<> {
+pub(crate) async fn stall(plugd: &Plugd, talker: &str) -> impl Sized + use<> {
     let endpoint = Endpoint::from_shared(plugd.url()).unwrap();
     let endpoint = endpoint.initial_stream_window_size(1024).initial_connection_window_size(65_535);
     let api = crate::harness::Api::over(endpoint, Some(plugd.token()));

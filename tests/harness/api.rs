@@ -131,13 +131,18 @@ impl Api {
 
     /// Desires that a plugin runs, and does not wait for it.
     pub(crate) async fn begin(&self, id: &str) -> Plugin {
+        self.desire(id, ActiveState::Active).await.unwrap()
+    }
+
+    /// Desires this of a plugin, and does not wait for it.
+    pub(crate) async fn desire(&self, id: &str, state: ActiveState) -> Result<Plugin, Status> {
         let request = SetActiveStateRequest {
             plugin_id: id.to_owned(),
-            active_state: ActiveState::Active.into(),
+            active_state: state.into(),
             wait: Some(prost_types::Duration::default()),
             if_generation: None,
         };
-        self.plugins().set_active_state(request).await.unwrap().into_inner().plugin.unwrap()
+        Ok(self.plugins().set_active_state(request).await?.into_inner().plugin.unwrap())
     }
 
     pub(crate) async fn restart(&self, id: &str) -> Result<Plugin, Status> {

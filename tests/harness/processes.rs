@@ -31,7 +31,7 @@ impl Process {
 
     /// Ends it.
     pub(crate) fn kill(&self) {
-        let _ = kill_process(pid_of(self.pid), Signal::KILL);
+        kill_9(self.pid);
     }
 }
 
@@ -45,6 +45,18 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+}
+
+/// Ends a process, if it has not ended.
+pub(crate) fn kill_9(pid: u32) {
+    let _ = kill_process(pid_of(pid), Signal::KILL);
+}
+
+/// The children of a process.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
 /// Waits for the end of a process.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use rustix::process::{Signal, kill_process};
@@ -200,6 +200,19 @@ impl Plugd {
         files_below(&self.data_dir()).into_iter().filter(|name| !name.starts_with("plugd.db")).collect()
     }
 
+    /// The files of packages, of all databases.
+    pub(crate) fn packages(&self) -> Vec<String> {
+        self.files().into_iter().filter(|name| name.starts_with("packages/")).collect()
+    }
+
+    /// As if these packages had been stored two hours ago, twice as long as they may lie there without a plugin.
+    pub(crate) fn age_packages(&self) {
+        for name in self.packages() {
+            let file = fs::File::options().append(true).open(self.data_dir().join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(2 * 3600)).unwrap();
+        }
+    }
+
     /// A gRPC client of the administrator.
     pub(crate) fn api(&self) -> Api {
         self.api_as(Some(&self.token))
@@ -248,8 +261,13 @@ impl Plugd {
 
     /// Kills plugd and nothing else, as a power cut would, and waits until every process of every plugin has followed.
     pub(crate) async fn kill_9(&mut self) {
+        kill_process(pid_of(self.pid()), Signal::KILL).unwrap();
+        self.lost().await;
+    }
+
+    /// Waits until it, which was killed, and every process of every plugin has ended.
+    pub(crate) async fn lost(&mut self) {
         let mut serving = self.running.take().unwrap();
-        kill_process(pid_of(serving.child.id()), Signal::KILL).unwrap();
         gone(serving.child.id()).await;
         serving.child.wait().unwrap();
         let mark = self.mark();

@@ -13,7 +13,8 @@
 //!
 //! plugd's own decisions: a lost connection of a process that lives is `connecting`, then a crash (`misbehaviour`); what
 //! can never start is not tried again; the backoff has 10 % of jitter. Held elsewhere: every transition, event by event
-//! (`domain::lifecycle`), the whole process group (`misbehaviour`), package updates as such (section 3.10).
+//! (`domain::lifecycle`), the whole process group (`misbehaviour`), package updates as such (section 3.10), several changes at
+//! once (`faults::crowds`).
 
 mod crash;
 mod crowds;

@@ -6,8 +6,8 @@ mod outside;
 mod versions;
 mod wire;
 
-pub(super) use bus::{Application, call_plugin, publish, try_publish};
-pub(super) use keys::keys;
-pub(super) use outside::{access, external, register, settle};
-pub(super) use versions::{DATA_FILES, download, replace, version_of, versioned};
-pub(super) use wire::Wire;
+pub(crate) use bus::{Application, call_plugin, publish, try_publish};
+pub(crate) use keys::keys;
+pub(crate) use outside::{access, external, register, settle};
+pub(crate) use versions::{DATA_FILES, download, replace, version_of, versioned};
+pub(crate) use wire::Wire;

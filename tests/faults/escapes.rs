@@ -1,0 +1,55 @@
+//! Processes that do not want to be found.
+
+use plugd::api::v1::ReportedState::{Active, Starting};
+
+use super::{lone::Lone, repeat, rounds};
+use crate::harness::{Plugd, gone, is_alive, kill_9, status_of};
+
+const KNOBS: crate::harness::Knobs = &[
+    ("PLUGD_BACKOFF", "10ms"),
+    ("PLUGD_MAX_BACKOFF", "20ms"),
+    ("PLUGD_GRACE", "50ms"),
+    ("PLUGD_MAX_RESTART_ATTEMPTS", "1000000"),
+];
+
+/// Two forks, a session and an environment of its own, deaf to signals, and its output held open.
+const HERMIT: &str = "(env -i PATH=\"$PATH\" setsid sh -c 'trap \"\" INT TERM HUP; echo hermit $$; sleep 1000; sleep 1000' &); \
+                      exec chaos tame";
+
+#[tokio::test]
+async fn a_leader_that_exits_while_a_deaf_grandchild_holds_its_output() {
+    let plugd = Plugd::with(KNOBS).await;
+    let api = plugd.api();
+    let plugin = Lone::install(&plugd, "grandchild").await;
+    api.activate(&plugin.id).await.unwrap();
+    let mut log = api.logs(&plugin.id).await;
+    let mut watch = api.live().await;
+    repeat("leader exits, a deaf grandchild holds stdout", rounds(5, 100), async |_| {
+        let grandchild: u32 = log.find("grandchild ").await.parse().unwrap();
+        log.until("lingering").await;
+        kill_9(status_of(&api.activate(&plugin.id).await.unwrap()).pid());
+        let mut events = watch.until_state(&plugin.id, Starting).await;
+        assert!(!is_alive(grandchild), "the next run begins after the last process of this one");
+        events.extend(watch.until_state(&plugin.id, Active).await);
+        plugin.assert_one_at_a_time(&events);
+        plugin.assert_alone();
+    })
+    .await;
+    plugin.stop(&api).await;
+}
+
+#[tokio::test]
+async fn a_process_that_forks_twice_and_leaves_its_session_and_environment() {
+    let plugd = Plugd::with(KNOBS).await;
+    let api = plugd.api();
+    let plugin = Lone::install_script(&plugd, HERMIT).await;
+    let mut log = api.logs(&plugin.id).await;
+    repeat("double fork, `setsid`, `env -i`", rounds(5, 100), async |_| {
+        api.activate(&plugin.id).await.unwrap();
+        let hermit: u32 = log.find("hermit ").await.parse().unwrap();
+        assert!(is_alive(hermit));
+        plugin.stop(&api).await;
+        gone(hermit).await;
+    })
+    .await;
+}

@@ -1,0 +1,75 @@
+//! `kill -9` of those that look after plugins: plugd, the two processes of its keeper, the init of a run.
+
+use plugd::api::v1::ReportedState::Active;
+
+use super::{lone::Lone, repeat, resumed, rounds};
+use crate::harness::{Plugd, children, eventually, kill_9, status_of};
+
+const KNOBS: crate::harness::Knobs = &[
+    ("PLUGD_BACKOFF", "10ms"),
+    ("PLUGD_MAX_BACKOFF", "20ms"),
+    ("PLUGD_GRACE", "1h"),
+    ("PLUGD_MAX_RESTART_ATTEMPTS", "1000000"),
+];
+
+/// What a run of the plugin is: processes that stay, one of them with a session and an environment of its own.
+const SCRIPT: &str = "(env -i PATH=\"$PATH\" setsid sleep 1000 &); exec chaos grandchild";
+
+/// Who may be killed, from plugd down to the init of the run.
+const MEMBERS: [&str; 4] = ["plugd", "the keeper's first process", "its second", "an init"];
+
+/// Their pids: each is the parent of the next.
+fn members(plugd: &Plugd) -> [u32; MEMBERS.len()] {
+    let mut line = [plugd.pid(); MEMBERS.len()];
+    for at in 1..line.len() {
+        let [only] = children(line[at - 1])[..] else { panic!("one child of {}", MEMBERS[at - 1]) };
+        line[at] = only;
+    }
+    line
+}
+
+/// Kills these at once. There is one instance after that, and a watch that resumes says how it came.
+async fn kill_together(plugd: &mut Plugd, plugin: &Lone, killed: &[usize]) {
+    let api = plugd.api();
+    let first = api.activate(&plugin.id).await.unwrap();
+    let mut watch = api.live().await;
+    let pids = members(plugd);
+    killed.iter().for_each(|member| kill_9(pids[*member]));
+    if killed.contains(&0) {
+        plugd.lost().await;
+        plugd.restart().await;
+        watch = resumed(plugd, &watch.cursor).await;
+    }
+    let run = &status_of(&first).run_id;
+    let events = watch
+        .until(|event| {
+            let status = status_of(event.plugin.as_ref().unwrap());
+            status.state() == Active && status.run_id != *run
+        })
+        .await;
+    plugin.assert_one_at_a_time(&events);
+    plugin.assert_alone();
+    let [.., init] = members(plugd);
+    assert_eq!(children(init).first(), Some(&status_of(events.last().unwrap().plugin.as_ref().unwrap()).pid()));
+}
+
+async fn scenario(name: &str, rounds: usize, killed: &[&[usize]]) {
+    let mut plugd = Plugd::with(KNOBS).await;
+    let plugin = Lone::install_script(&plugd, SCRIPT).await;
+    repeat(name, rounds, async |round| kill_together(&mut plugd, &plugin, killed[round % killed.len()]).await).await;
+    plugd.kill_9().await;
+    eventually("the end of all of it", || plugin.has_ended().then_some(())).await;
+}
+
+#[tokio::test]
+async fn each_is_killed_in_turn() {
+    for (member, name) in MEMBERS.iter().enumerate() {
+        scenario(&format!("kill -9 of {name}"), rounds(2, 100), &[&[member]]).await;
+    }
+}
+
+#[tokio::test]
+async fn two_are_killed_at_once() {
+    const PAIRS: [&[usize]; 6] = [&[0, 1], &[0, 2], &[0, 3], &[1, 2], &[1, 3], &[2, 3]];
+    scenario("kill -9 of two of them at once, each pair in turn", rounds(6, 600), &PAIRS).await;
+}
