@@ -1,6 +1,6 @@
 //! Changes as server-sent events.
 
-use crate::harness::{Plugd, Rest, rest_shim};
+use crate::harness::{Cursor, Plugd, Rest, rest_shim};
 
 const WATCH: &str = "/api/plugins/watch";
 
@@ -40,7 +40,10 @@ async fn scenario(plugd: &Plugd, rest: Rest) {
 
     let query = format!("{WATCH}?cursor={}", seen[0].id.as_deref().unwrap());
     assert_eq!(rest.stream(&query, &[]).until(is_active).await[1..], seen[1..]);
-    rest.send("GET", WATCH, crate::harness::Body::None, &["last-event-id: other:1"]).await.problem(410);
+    let other = Cursor { epoch: "other".to_owned(), ..Cursor::parse(seen[0].id.as_deref().unwrap()) }.text();
+    rest.get(&format!("{WATCH}?cursor={other}")).await.problem(410);
+    let filtered = rest.get(&format!("{query}&state=active")).await.problem(400);
+    assert!(filtered["detail"].as_str().unwrap().contains("the same filters"), "{filtered}");
     rest.send("GET", WATCH, crate::harness::Body::None, &["last-event-id: x"]).await.problem(400);
     rest.get(&format!("{WATCH}?state=unheard")).await.problem(400);
 }

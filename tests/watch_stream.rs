@@ -150,6 +150,27 @@ async fn cursors_of_another_history_or_of_the_future_are_out_of_range() {
 }
 
 #[tokio::test]
+async fn a_cursor_is_good_for_the_filter_of_its_own_watch_only() {
+    let plugd = Plugd::start().await;
+    let api = plugd.api();
+    let through = |states: &[ReportedState], start| WatchStateRequest {
+        states: states.iter().map(|state| (*state).into()).collect(),
+        start: Some(start),
+        ..Default::default()
+    };
+    let live = || Start::LiveOnly(true);
+    let cursor = api.watch(through(&[Active, Inactive], live())).await.unwrap().cursor.start();
+    let others = [api.live().await, api.watch(through(&[Active], live())).await.unwrap()];
+
+    api.watch(through(&[Inactive, Active], cursor.clone())).await.unwrap();
+    for start in others.map(|watch| watch.cursor.start()).into_iter().chain([Start::Cursor("another:1".to_owned())]) {
+        let status = refused(&api, through(&[Active, Inactive], start)).await;
+        assert_eq!((status.code(), field_violations(&status)), (Code::InvalidArgument, vec!["cursor".to_owned()]));
+        assert!(status.message().contains("the same filters"), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_compacted_cursor_is_out_of_range_and_says_which_revisions_are_kept() {
     let plugd = Plugd::with(&[QUICK, &[("PLUGD_JOURNAL_KEEP", "10")]].concat()).await;
     let api = plugd.api();

@@ -108,7 +108,7 @@ impl<S: TokenStore> AccessService<S> {
 
     async fn list(&self, request: &ListTokensRequest) -> Result<ListTokensResponse> {
         let size = page::size(request.page_size, page::TOKENS)?;
-        let list = page::List::new("ListTokens", &());
+        let list = page::Scope::new("ListTokens", &());
         let after = list.after(&request.page_token)?;
         // One more than the page holds: whether there is a next one.
         let mut tokens = self.store.tokens(after, u64::try_from(size + 1).unwrap_or(u64::MAX)).await?;

@@ -80,7 +80,7 @@ impl Services {
         let id = convert::plugin_id(&request.plugin_id)?;
         self.parts.handle.get(id)?;
         let mut room = page::Room::new(page::size(request.page_size, page::REVISIONS)?);
-        let list = page::List::new("ListConfigurationRevisions", &request.plugin_id);
+        let list = page::Scope::new("ListConfigurationRevisions", &request.plugin_id);
         let mut before = list.after(&request.page_token)?;
         let mut response = ListConfigurationRevisionsResponse::default();
         loop {

@@ -1,4 +1,4 @@
-//! Pages of lists: how many, after what, and the opaque token for the next one.
+//! Pages of lists: how many, after what; and the opaque texts with which the next one, or a watch, goes on.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use prost::Message;
@@ -67,12 +67,12 @@ pub(super) fn size(asked: i32, sizes: Sizes) -> Result<usize> {
     }
 }
 
-/// One list with its filters. A page token begins with this, so that it is good for nothing else.
+/// One method with its filters. A page token or a cursor begins with this, so that it is good for nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct List([u8; 8]);
+pub(super) struct Scope([u8; 8]);
 
-impl List {
-    /// The list of this method with these filters: its request without the page.
+impl Scope {
+    /// This method with these filters: its request without the page.
     pub(super) fn new(method: &str, filters: &impl Message) -> Self {
         let hash = Sha256::new().chain_update(method).chain_update(filters.encode_to_vec()).finalize();
         Self(std::array::from_fn(|index| hash[index]))
@@ -86,16 +86,20 @@ impl List {
         if token.is_empty() {
             return Ok(None);
         }
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok();
-        let place = bytes.as_deref().and_then(|bytes| serde_json::from_slice(bytes.strip_prefix(&self.0)?).ok());
         let refusal = "must be the next_page_token of the page before, unchanged, with the same filters";
-        place.map(Some).ok_or_else(|| Error::field("page_token", refusal))
+        self.place(token).map(Some).ok_or_else(|| Error::field("page_token", refusal))
     }
 
-    /// The token of the page after this place.
-    pub(super) fn token(self, last: &impl Serialize) -> String {
+    /// The place that a token is of, if it was made for this.
+    pub(super) fn place<P: DeserializeOwned>(self, token: &str) -> Option<P> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+        serde_json::from_slice(bytes.strip_prefix(&self.0)?).ok()
+    }
+
+    /// The token of a place: what comes after it is next.
+    pub(super) fn token(self, place: &impl Serialize) -> String {
         // Ids and numbers have a JSON form.
-        let place = serde_json::to_vec(last).unwrap_or_default();
+        let place = serde_json::to_vec(place).unwrap_or_default();
         BASE64_URL_SAFE_NO_PAD.encode([&self.0[..], &place].concat())
     }
 }

@@ -126,7 +126,7 @@ impl Services {
     fn page(&self, request: ListPluginsRequest, caller: &Caller) -> Result<ListPluginsResponse> {
         let (size, show) = (page::size(request.page_size, page::PLUGINS)?, view(request.view, caller)?);
         let filters = ListPluginsRequest { page_size: 0, page_token: String::new(), view: 0, ..request.clone() };
-        let list = page::List::new("ListPlugins", &filters);
+        let list = page::Scope::new("ListPlugins", &filters);
         let query = ListQuery {
             states: convert::states("states", &request.states)?.into_iter().collect(),
             mode: Mode::asked("mode", request.mode)?,

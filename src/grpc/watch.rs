@@ -6,7 +6,7 @@ use futures_util::{Stream, stream};
 use prost::Message;
 use tonic::Status;
 
-use super::{BoxStream, Caller, Services, convert};
+use super::{BoxStream, Caller, Services, convert, page::Scope};
 use crate::{
     api::v1::{
         PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event,
@@ -25,19 +25,20 @@ const MAX_HEARTBEAT: Duration = Duration::from_secs(300);
 
 impl Services {
     pub(super) fn watch(&self, request: WatchStateRequest, caller: Caller) -> Result<BoxStream<WatchStateResponse>> {
-        let watch = self.parts.handle.watch(self.query(request)?)?;
-        let epoch = self.parts.handle.epoch().to_owned();
-        let sender = Sender { watch, epoch, caller, snapshot: None, events: VecDeque::new() };
+        let scope = scope(&request);
+        let watch = self.parts.handle.watch(self.query(request, scope)?)?;
+        let cursors = Cursors { scope, epoch: self.parts.handle.epoch().to_owned() };
+        let sender = Sender { watch, cursors, caller, snapshot: None, events: VecDeque::new() };
         Ok(Box::pin(sender.into_stream()))
     }
 
-    fn query(&self, request: WatchStateRequest) -> Result<WatchQuery> {
+    fn query(&self, request: WatchStateRequest, scope: Scope) -> Result<WatchQuery> {
         let ids = request.plugin_ids.iter().map(|id| convert::plugin_id(id)).collect::<Result<_>>()?;
         let states = convert::states("states", &request.states)?.into_iter().collect();
         let start = match request.start {
             None | Some(AskedStart::LiveOnly(false)) => Start::Snapshot,
             Some(AskedStart::LiveOnly(true)) => Start::Live,
-            Some(AskedStart::Cursor(cursor)) => parse(&cursor)?,
+            Some(AskedStart::Cursor(cursor)) => parse(scope, &cursor)?,
         };
         let heartbeat = heartbeat(request.heartbeat_interval, self.parts.heartbeat)?;
         let max_age = max_age(request.max_age, self.parts.watch_max_age)?;
@@ -45,15 +46,34 @@ impl Services {
     }
 }
 
-/// A cursor: which history, and which revision of it.
-fn cursor(epoch: &str, revision: u64) -> String {
-    format!("{epoch}:{revision}")
+/// What a cursor is good for: through another filter, plugins would have changed or gone of which the client never heard.
+/// The order in which the filter is written does not make it another one.
+fn scope(request: &WatchStateRequest) -> Scope {
+    let (mut plugin_ids, mut states) = (request.plugin_ids.clone(), request.states.clone());
+    plugin_ids.sort_unstable();
+    plugin_ids.dedup();
+    states.sort_unstable();
+    states.dedup();
+    Scope::new("WatchState", &WatchStateRequest { plugin_ids, states, ..WatchStateRequest::default() })
 }
 
-fn parse(cursor: &str) -> Result<Start> {
-    let parts = cursor.rsplit_once(':').and_then(|(epoch, revision)| Some((epoch, revision.parse().ok()?)));
-    let (epoch, revision) = parts.ok_or_else(|| Error::field("cursor", "must be one that plugd sent, unchanged"))?;
-    Ok(Start::After { epoch: epoch.to_owned(), revision })
+fn parse(scope: Scope, cursor: &str) -> Result<Start> {
+    let refusal = "must be one that plugd sent for a watch with the same filters, unchanged; without one, watch anew";
+    let (epoch, revision) = scope.place(cursor).ok_or_else(|| Error::field("cursor", refusal))?;
+    Ok(Start::After { epoch, revision })
+}
+
+/// Makes the cursors of one watch.
+struct Cursors {
+    scope: Scope,
+    epoch: String,
+}
+
+impl Cursors {
+    /// Which history, and which revision of it.
+    fn at(&self, revision: u64) -> String {
+        self.scope.token(&(&self.epoch, revision))
+    }
 }
 
 fn heartbeat(asked: Option<prost_types::Duration>, default: Duration) -> Result<Duration> {
@@ -73,7 +93,7 @@ fn max_age(asked: Option<prost_types::Duration>, limit: Option<Duration>) -> Res
 /// Turns a watch into messages of a size that clients take.
 struct Sender {
     watch: Watch,
-    epoch: String,
+    cursors: Cursors,
     caller: Caller,
     /// What of the snapshot is still to be sent; its end, when empty.
     snapshot: Option<VecDeque<Arc<Plugin>>>,
@@ -136,15 +156,15 @@ impl Sender {
     }
 
     fn events_frame(&mut self) -> WatchStateResponse {
-        let epoch = &self.epoch;
-        let events: Vec<PluginEvent> = fill(&mut self.events, |change| event(&change, epoch));
+        let cursors = &self.cursors;
+        let events: Vec<PluginEvent> = fill(&mut self.events, |change| event(&change, cursors));
         let last = events.last().map_or(self.watch.cursor(), |event| event.revision);
         let place = if self.events.is_empty() { self.watch.cursor() } else { last };
         self.frame(Sent::Events(frame::EventBatch { events }), place)
     }
 
     fn frame(&self, frame: Sent, revision: u64) -> WatchStateResponse {
-        WatchStateResponse { cursor: Some(cursor(&self.epoch, revision)), frame: Some(frame) }
+        WatchStateResponse { cursor: Some(self.cursors.at(revision)), frame: Some(frame) }
     }
 }
 
@@ -162,7 +182,7 @@ fn fill<T, M: Message>(rest: &mut VecDeque<T>, convert: impl Fn(T) -> M) -> Vec<
     taken
 }
 
-fn event(change: &Change, epoch: &str) -> PluginEvent {
+fn event(change: &Change, cursors: &Cursors) -> PluginEvent {
     let commit = &change.commit;
     PluginEvent {
         kind: kind(change.kind).into(),
@@ -170,7 +190,7 @@ fn event(change: &Change, epoch: &str) -> PluginEvent {
         commit_time: Some(convert::timestamp(commit.time)),
         plugin_id: commit.plugin.id.to_string(),
         plugin: Some(convert::plugin(&commit.plugin)),
-        cursor: cursor(epoch, commit.revision),
+        cursor: cursors.at(commit.revision),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{chaos_folder, run};
-use crate::harness::{Plugd, Running, cli, external_manifest, is_interrupted_or_ok};
+use crate::harness::{Cursor, Plugd, Running, cli, external_manifest, is_interrupted_or_ok};
 
 #[tokio::test]
 async fn a_watch_goes_on_by_itself_after_a_restart_of_plugd_on_the_same_address() {
@@ -41,12 +41,12 @@ async fn a_watch_goes_on_after_the_cursor_that_it_was_given() {
 
     let mut resumed = Running::start(&mut cli(&plugd, &["watch", "-o", "json", "--after", &cursor]));
     let mut seen = vec![change(&resumed.line().await.unwrap())];
-    assert_eq!(seen[0]["revision"].as_u64().unwrap(), cursor.rsplit(':').next().unwrap().parse::<u64>().unwrap() + 1);
+    assert_eq!(seen[0]["revision"].as_u64().unwrap(), Cursor::parse(&cursor).revision + 1);
     while seen.last().unwrap()["revision"] != active.revision {
         seen.push(change(&resumed.line().await.unwrap()));
     }
     assert!(seen.iter().all(|change| change["kind"] == "changed"), "no snapshot");
-    let unknown = run(&plugd, &["watch", "--after", "nonsense:1"]).await;
+    let unknown = run(&plugd, &["watch", "--after", "nonsense"]).await;
     assert_eq!(unknown.code(), Some(9));
     assert!(unknown.stderr.contains("hint: "), "{}", unknown.stderr);
 }

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::support::keys;
-use crate::harness::{Answer, Body, Plugd, chaos, external_manifest, within};
+use crate::harness::{Answer, Body, Cursor, Plugd, chaos, external_manifest, within};
 
 const NOBODY: &str = "/api/plugins/9m4e2mr0ui3e8a215n4g";
 
@@ -79,6 +79,7 @@ async fn each_status_has_its_type_16() {
     let path = format!("/api/plugins/{id}");
     let active = || Body::Json(json!({"active": "active"}));
     let text = || Body::Raw(Some("text/plain"), b"x".to_vec());
+    let another = Cursor { epoch: "another".to_owned(), ..plugd.api().live().await.cursor };
     let answers: [(u16, &str, Answer); 9] = [
         (400, "invalid-argument", rest.post("/api/plugins", Body::Json(json!({}))).await),
         (401, "unauthenticated", plugd.rest_as(None).get("/api/plugins").await),
@@ -86,7 +87,7 @@ async fn each_status_has_its_type_16() {
         (404, "not-found", rest.get(NOBODY).await),
         (404, "not-found", rest.get("/api/nothing").await),
         (405, "method-not-allowed", rest.send("PUT", &path, Body::None, &[]).await),
-        (410, "out-of-range", rest.get("/api/plugins/watch?cursor=another:1").await),
+        (410, "out-of-range", rest.get(&format!("/api/plugins/watch?cursor={}", another.text())).await),
         (415, "unsupported-media-type", rest.post("/api/plugins", text()).await),
         (502, "cancelled", rest.patch(&format!("{path}/active"), active()).await),
     ];

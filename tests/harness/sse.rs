@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{Running, wait::within};
+use super::{Cursor, Running, wait::within};
 
 /// An open stream of events.
 pub(crate) struct Sse {
@@ -29,7 +29,7 @@ impl Event {
     /// Revision of its id.
     #[track_caller]
     pub(crate) fn revision(&self) -> u64 {
-        self.id.as_deref().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()
+        Cursor::parse(self.id.as_deref().unwrap()).revision
     }
 }
 

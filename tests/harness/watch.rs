@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use plugd::api::v1::{
     Plugin, PluginEvent, ReportedState, WatchStateRequest, WatchStateResponse,
     watch_state_request::Start,
@@ -14,19 +15,29 @@ use super::{api::Plugins, shapes::state_of, wait::within};
 /// A cursor, which is opaque to clients, taken apart.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cursor {
+    /// What it is good for.
+    pub(crate) scope: Vec<u8>,
     pub(crate) epoch: String,
     pub(crate) revision: u64,
 }
 
 impl Cursor {
-    fn parse(text: &str) -> Self {
-        let (epoch, revision) = text.rsplit_once(':').expect("a cursor");
-        Self { epoch: epoch.to_owned(), revision: revision.parse().unwrap() }
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut scope = BASE64_URL_SAFE_NO_PAD.decode(text).expect("a cursor");
+        let place = scope.split_off(8);
+        let (epoch, revision) = serde_json::from_slice(&place).unwrap();
+        Self { scope, epoch, revision }
+    }
+
+    /// As plugd writes it.
+    pub(crate) fn text(&self) -> String {
+        let place = serde_json::to_vec(&(&self.epoch, self.revision)).unwrap();
+        BASE64_URL_SAFE_NO_PAD.encode([self.scope.clone(), place].concat())
     }
 
     /// Everything after this cursor.
     pub(crate) fn start(&self) -> Start {
-        Start::Cursor(format!("{}:{}", self.epoch, self.revision))
+        Start::Cursor(self.text())
     }
 }
 

@@ -23,8 +23,8 @@ fn a_page_has_one_item_however_large() {
     assert_eq!([PAGE_BYTES + 1, 1].map(|bytes| room.take(bytes)), [true, false]);
 }
 
-fn list(method: &str, manifest_id: &str) -> List {
-    List::new(method, &ListPluginsRequest { manifest_id: Some(manifest_id.to_owned()), ..Default::default() })
+fn list(method: &str, manifest_id: &str) -> Scope {
+    Scope::new(method, &ListPluginsRequest { manifest_id: Some(manifest_id.to_owned()), ..Default::default() })
 }
 
 #[test]
