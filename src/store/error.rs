@@ -45,24 +45,14 @@ pub enum StoreError {
     },
     /// A file of the database is no longer where it was opened, or not whole.
     #[error(
-        "{} was deleted, replaced or made shorter while plugd runs; put it back, or stop plugd and restore a backup",
+        "{} was deleted, replaced or made shorter while plugd runs; put it back, or restart plugd: when it stops, it takes \
+         what it still holds of a deleted log (-wal) into the database; restore a backup if something is missing then",
         .0.display()
     )]
     Gone(PathBuf),
-    /// Another log is where SQLite's own was.
-    #[error(
-        "{} was replaced while plugd runs by another file, which would spoil the database: move that away; what the \
-         database has lost is still held in memory and is written then",
-        .0.display()
-    )]
-    Foreign(PathBuf),
-    /// SQLite could not take its log into the database.
-    #[error("what was written last could not be taken into the database yet: somebody else reads or writes it")]
-    Unsaved,
     /// There is no room left on the disk but the reserve.
     #[error(
-        "the disk of {} is full: only deactivations and deletions can be stored; make room (plugins that fill it can be \
-         stopped and deleted)",
+        "the disk of {} is full: make room; while plugd runs, plugins that fill it can be stopped and deleted",
         .0.display()
     )]
     Full(PathBuf),

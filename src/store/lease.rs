@@ -34,7 +34,6 @@ use super::{
     entity::{self, store},
     location::Location,
     postgres::{self, Held},
-    reader::Reader,
     sqlite,
 };
 
@@ -50,6 +49,8 @@ pub(super) struct Lease {
     owner: String,
     /// The boot that this host is in; nothing where a server keeps the records.
     boot: String,
+    /// Whether what an earlier plugd wrote last is there, if it did not close the database.
+    has_log: bool,
     db: DatabaseConnection,
     lock: Lock,
     location: Arc<Location>,
@@ -100,21 +101,16 @@ impl Lease {
     /// Takes the lock and connects. Nothing is written before [`Self::acquire`].
     pub(super) async fn open(address: Address) -> Result<Self, StoreError> {
         let (lock, location, boot) = match address.kind() {
-            Kind::File(path) => {
-                let (file, files) = sqlite::lock(path)?;
-                (Lock::File(file), Location::of_files(files), present_boot())
-            }
+            Kind::File(path) => (Lock::File(sqlite::lock(path)?), Location::file(path), present_boot()),
             Kind::Server(_) => (Lock::Session(Held::default()), Location::server(), String::new()),
         };
-        location.drop_ballast().await?;
-        let db = match first_connection(&address, &lock).await {
-            Ok(db) => db,
-            Err(error) => {
-                location.take_ballast().await?;
-                return Err(error);
-            }
-        };
-        Ok(Self { address, owner: xid::new().to_string(), boot, db, lock, location: Arc::new(location) })
+        let has_log = address.path().is_none_or(sqlite::has_log);
+        let db = writer(&address, &lock).await?;
+        if let Err(taken) = lock.check() {
+            db.close().await?;
+            return Err(taken);
+        }
+        Ok(Self { address, owner: xid::new().to_string(), boot, has_log, db, lock, location: Arc::new(location) })
     }
 
     /// The connection, for what is done before anybody writes.
@@ -148,11 +144,15 @@ impl Lease {
         let insert = store::Entity::insert(row.clone().into_active_model()).on_conflict(claim);
         insert.exec_without_returning(&transaction).await?;
         transaction.commit().await?;
+        if !self.is_remote() {
+            // Also without its log the database is to say that it was not closed.
+            sqlite::checkpoint(&self.db).await?;
+        }
         Ok(row)
     }
 
-    /// The row with this owner. The history goes on, or another begins: in a new database, and where the host went down,
-    /// which may have taken the newest revisions. Others take their numbers now.
+    /// The row with this owner. The history goes on, or another begins: in a new database, and in one that may have lost its
+    /// newest revisions. Others take their numbers now.
     fn owning(&self, found: Option<store::Model>) -> store::Model {
         let fresh = || xid::new().to_string();
         let row = found.unwrap_or_else(|| store::Model {
@@ -165,9 +165,21 @@ impl Lease {
             boot: String::new(),
             closed: false,
         });
-        let is_whole = !row.epoch.is_empty() && (row.closed || row.boot == self.boot);
-        let epoch = if is_whole { row.epoch } else { fresh() };
+        let epoch = if !row.epoch.is_empty() && self.is_whole(&row) { row.epoch } else { fresh() };
         store::Model { epoch, owner: self.owner.clone(), boot: self.boot.clone(), closed: false, ..row }
+    }
+
+    /// Whether nothing can be lost of what was written under this row: of what was not closed, a host that went down may
+    /// have taken the newest reports, and whoever took the log away the newest of everything.
+    fn is_whole(&self, row: &store::Model) -> bool {
+        if !row.closed && !self.has_log {
+            tracing::error!(
+                database = %self.address,
+                "what was written last to the database may be lost: its log (the file with -wal behind the same name) was \
+                 deleted or emptied since plugd was killed; look whether plugins are missing, and restore a backup if so"
+            );
+        }
+        row.closed || (row.boot == self.boot && self.has_log)
     }
 
     /// Notes that nothing is written any more: what is in the database is all that there was.
@@ -228,8 +240,8 @@ impl Lease {
 
     /// Connects again, with the lock. SQLite may have ended a failed transaction by itself. The connection's count of
     /// open transactions is wrong then: what it commits later may be part of a transaction that never ends, seen by
-    /// this connection alone. So it is never used again. Where it does not let go, nothing new is opened: it may hold
-    /// the write lock.
+    /// this connection alone. So it is never used again. Where it does not let go, the new one is not used either: the old
+    /// may hold the write lock.
     ///
     /// Whoever keeps the lock from it may be its successor, and may live for years: the row tells. Until that one has
     /// made itself the owner, it may still go away without a trace, or be nothing but a session of our own that the
@@ -237,46 +249,27 @@ impl Lease {
     ///
     /// # Errors
     /// As [`Self::open`], [`StoreError::Superseded`] and [`StoreError::Gone`].
-    pub(super) async fn reconnect(&mut self, reader: &Reader) -> Result<(), StoreError> {
-        if self.location.has_lost_log().await? || reader.is_closing() {
-            self.save_log(reader).await?;
-        }
+    pub(super) async fn reconnect(&mut self) -> Result<(), StoreError> {
+        // Where SQLite's log is gone, a new connection would begin another.
+        self.location.check().await?;
         if self.is_remote() {
             // A server that does not answer must not keep a connection to its successor from being made.
             let _ = timeout(LET_GO, self.db.close_by_ref()).await;
+            self.db = writer(&self.address, &self.lock).await?;
         } else {
+            // SQLite deletes its log with its last connection: the new one comes first.
+            let db = writer(&self.address, &self.lock).await?;
             self.db.close_by_ref().await?;
-        }
-        self.db = writer(&self.address, &self.lock).await?;
-        if reader.db().is_err() {
-            reader.replace(readers(&self.address).await?);
+            self.db = db;
         }
         let Err(taken) = self.lock.check() else { return Ok(()) };
         self.owned(store::Entity::find_by_id(entity::ROW).one(&self.db).await?)?;
         Err(taken)
     }
 
-    /// Takes what SQLite's log holds into the database, and closes all connections: while one is open, new ones would share
-    /// the deleted log's index with it, and not the log. The writer's connection is closed first, as above.
-    ///
-    /// # Errors
-    /// [`StoreError::Unsaved`], the database's own.
-    async fn save_log(&self, reader: &Reader) -> Result<(), StoreError> {
-        self.db.close_by_ref().await?;
-        // Where there are no readers, an earlier try has got as far as that.
-        if let Ok(db) = reader.db() {
-            sqlite::save_log(&db).await?;
-        }
-        reader.close().await;
-        self.location.forget_log().await
-    }
-
     /// Closes the connection, then lets go of the lock.
     pub(super) async fn release(self) -> Result<(), StoreError> {
-        // It goes with its last connection.
-        self.location.forget_log().await?;
         let closed = self.db.close().await;
-        self.location.take_ballast().await?;
         drop(self.lock);
         Ok(closed?)
     }
@@ -292,22 +285,13 @@ impl Lease {
         };
         let (owner, lock) = (xid::new().to_string(), Lock::Session(Held::taken()));
         let (address, boot, location) = (self.address.clone(), self.boot.clone(), Arc::clone(&self.location));
-        Self { address, owner, boot, db, lock, location }
+        Self { address, owner, boot, has_log: true, db, lock, location }
     }
 }
 
 /// What Linux calls the time since it was started. A host that does not say is taken to be in another each time.
 fn present_boot() -> String {
     fs::read_to_string(BOOT_ID).map_or_else(|_| xid::new().to_string(), |id| id.trim().to_owned())
-}
-
-async fn first_connection(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {
-    let db = writer(address, lock).await?;
-    if let Err(taken) = lock.check() {
-        db.close().await?;
-        return Err(taken);
-    }
-    Ok(db)
 }
 
 async fn writer(address: &Address, lock: &Lock) -> Result<DatabaseConnection, StoreError> {
@@ -339,7 +323,7 @@ mod tests {
     fn the_lock_is_released_though_a_process_that_is_being_started_has_its_descriptor() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("plugd.db");
-        let (file, _) = sqlite::lock(&database).unwrap();
+        let file = sqlite::lock(&database).unwrap();
         let _of_the_other_process = file.try_clone().unwrap();
         drop(Lock::File(file));
         sqlite::lock(&database).unwrap();

@@ -1,7 +1,7 @@
 //! Where the database is: in files, which should still be those that were opened, or on a server.
 
 use std::{
-    fs::{self, File, Metadata},
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
@@ -20,108 +20,73 @@ use crate::domain::{Error, Reason};
 pub(super) struct Location(Option<Arc<Files>>);
 
 /// The database's own file, and the two that SQLite keeps beside it while it is open: what was written last (`-wal`) and
-/// its index (`-shm`). SQLite goes on with files that somebody has deleted, and all that it takes then is lost.
+/// its index (`-shm`). SQLite goes on with files that somebody has deleted. What it writes then is nowhere until it is
+/// closed well, which takes the log into the database.
 ///
-/// The database and the index are only ever looked at by their paths: to close a descriptor of one would give SQLite's
-/// locks on it away. What was found last is kept, for those who can't wait for the disk.
+/// What was found last is kept, for those who can't wait for the disk.
 #[derive(Debug)]
-pub(super) struct Files {
-    database: PathBuf,
-    found: Arc<Mutex<Found>>,
+struct Files {
+    disk: Arc<Mutex<OnDisk>>,
     is_full: AtomicBool,
     is_gone: AtomicBool,
 }
 
-/// The files as they were found last.
+/// What is looked at on the disk.
 #[derive(Debug)]
-struct Found {
-    database: Identity,
-    companions: Vec<(PathBuf, Identity)>,
+struct OnDisk {
+    database: PathBuf,
+    /// The files that SQLite has open.
+    open: Vec<OpenFile>,
     reserve: Reserve,
 }
 
-/// Which file it is, and how long it was: SQLite makes none of its files shorter while plugd has them open.
-#[derive(Debug, Clone, Copy)]
-struct Identity {
+/// Which file it is, and how long it was: SQLite makes none of its files shorter while plugd has them open. It is only ever
+/// looked at by its path: to close a descriptor of one would give SQLite's locks on it away.
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
     device: u64,
     inode: u64,
     length: u64,
 }
 
-impl Identity {
-    fn of(found: &Metadata) -> Self {
-        Self { device: found.dev(), inode: found.ino(), length: found.len() }
+impl OpenFile {
+    fn at(path: PathBuf) -> Option<Self> {
+        let found = fs::metadata(&path).ok()?;
+        Some(Self { path, device: found.dev(), inode: found.ino(), length: found.len() })
     }
 
-    fn at(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|found| Self::of(&found))
-    }
-
-    fn is_file(self, other: Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
-    /// Whether the file at this path is still the one, and no shorter. Remembers how long it is.
-    fn is_still_at(&mut self, path: &Path) -> bool {
-        let Some(found) = Self::at(path).filter(|found| found.is_file(*self) && found.length >= self.length) else {
-            return false;
-        };
-        self.length = found.length;
-        true
+    /// Whether it is still at its path, and no shorter. Remembers how long it is.
+    fn is_still_there(&mut self) -> bool {
+        let found = Self::at(self.path.clone())
+            .filter(|found| (found.device, found.inode) == (self.device, self.inode) && found.length >= self.length);
+        found.is_some_and(|found| {
+            self.length = found.length;
+            true
+        })
     }
 }
 
 impl Files {
-    /// Those of this open file.
-    pub(super) fn of(database: PathBuf, file: &File) -> Result<Self, StoreError> {
-        let metadata = file.metadata().map_err(|source| StoreError::File { path: database.clone(), source })?;
-        let found =
-            Found { database: Identity::of(&metadata), companions: Vec::new(), reserve: Reserve::beside(&database) };
-        let (is_full, is_gone) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { database, found: Arc::new(Mutex::new(found)), is_full, is_gone })
-    }
-
-    fn check(&self, found: &mut Found) -> Result<(), StoreError> {
-        let companions = found.companions.iter_mut().map(|(path, known)| (&*path, known));
-        let mut all = std::iter::once((&self.database, &mut found.database)).chain(companions);
-        let gone = all.find_map(|(path, known)| (!known.is_still_at(path)).then(|| path.clone()));
+    fn check(&self, disk: &mut OnDisk) -> Result<(), StoreError> {
+        let gone = disk.open.iter_mut().find_map(|file| (!file.is_still_there()).then(|| file.path.clone()));
         self.is_gone.store(gone.is_some(), Ordering::Release);
         gone.map_or(Ok(()), |path| Err(StoreError::Gone(path)))
     }
 
-    fn note(&self, found: &mut Found) {
-        let paths = ["-wal", "-shm"].map(|suffix| path_beside(&self.database, suffix));
-        let companions = paths.into_iter().filter_map(|path| Identity::at(&path).map(|identity| (path, identity)));
-        found.companions = companions.collect();
-    }
-
-    fn has_lost_log(&self, found: &mut Found) -> Result<bool, StoreError> {
-        if self.check(found).is_ok() {
-            return Ok(false);
-        }
-        if !found.database.is_still_at(&self.database) {
-            return Err(StoreError::Gone(self.database.clone()));
-        }
-        let path = path_beside(&self.database, "-wal");
-        let known = found.companions.iter().find(|(companion, _)| *companion == path).map(|(_, known)| *known);
-        let Some(log) = Identity::at(&path) else { return Ok(true) };
-        match known.filter(|known| known.is_file(log)) {
-            Some(known) if log.length < known.length => Err(StoreError::Gone(path)),
-            None if log.length > 0 => Err(StoreError::Foreign(path)),
-            _ => Ok(true),
-        }
-    }
-
-    fn keep_reserve(&self, found: &mut Found) -> Result<(), StoreError> {
-        let kept = found.reserve.keep();
+    fn keep_reserve(&self, disk: &mut OnDisk) -> Result<(), StoreError> {
+        let kept = disk.reserve.keep();
         self.is_full.store(matches!(kept, Err(StoreError::Full(_))), Ordering::Release);
         kept
     }
 }
 
 impl Location {
-    pub(super) fn of_files(files: Files) -> Self {
-        Self(Some(Arc::new(files)))
+    /// In this file and those beside it.
+    pub(super) fn file(database: &Path) -> Self {
+        let disk = OnDisk { database: database.to_owned(), open: Vec::new(), reserve: Reserve::of(database) };
+        let (is_full, is_gone) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Some(Arc::new(Files { disk: Arc::new(Mutex::new(disk)), is_full, is_gone })))
     }
 
     pub(super) fn server() -> Self {
@@ -130,75 +95,48 @@ impl Location {
 
     /// Works with the files, if there are any, on a thread that may wait for the disk. A disk that hangs keeps one such
     /// thread and no more: the next waits for its turn, and whoever waits has a deadline.
-    async fn work<T: Default + Send + 'static>(
+    async fn work(
         &self,
-        work: impl FnOnce(&Files, &mut Found) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let Some(files) = self.0.clone() else { return Ok(T::default()) };
-        let mut found = Arc::clone(&files.found).lock_owned().await;
-        spawn_blocking(move || work(&files, &mut found)).await.unwrap_or(Err(StoreError::TimedOut))
+        work: impl FnOnce(&Files, &mut OnDisk) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let Some(files) = self.0.clone() else { return Ok(()) };
+        let mut disk = Arc::clone(&files.disk).lock_owned().await;
+        spawn_blocking(move || work(&files, &mut disk)).await.unwrap_or(Err(StoreError::TimedOut))
+    }
+
+    /// Remembers which files SQLite has open: once, with all its connections open. As long as one is, they stay.
+    pub(super) async fn remember(&self) -> Result<(), StoreError> {
+        let remember = |_: &Files, disk: &mut OnDisk| {
+            let paths = ["", "-wal", "-shm"].map(|suffix| path_beside(&disk.database, suffix));
+            disk.open = paths.into_iter().filter_map(OpenFile::at).collect();
+            Ok(())
+        };
+        self.work(remember).await
     }
 
     /// Whether the files are still there. Asks no server.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
-        self.work(|files, found| files.check(found)).await
+        self.work(Files::check).await
     }
 
     /// The same, and sees to it that the reserve is there: before what may take room.
     pub(super) async fn check_with_reserve(&self) -> Result<(), StoreError> {
-        self.work(|files, found| files.check(found).and_then(|()| files.keep_reserve(found))).await
+        self.work(|files, disk| files.check(disk).and_then(|()| files.keep_reserve(disk))).await
     }
 
     /// Sees to it that the reserve is there, and notes whether it is.
     pub(super) async fn keep_reserve(&self) -> Result<(), StoreError> {
-        self.work(|files, found| files.keep_reserve(found)).await
-    }
-
-    /// Remembers which files SQLite has open now.
-    pub(super) async fn note(&self) -> Result<(), StoreError> {
-        self.with_found(|files, found| files.note(found)).await
-    }
-
-    /// Takes it that SQLite has no log open: every connection is closed.
-    pub(super) async fn forget_log(&self) -> Result<(), StoreError> {
-        let forget = |_: &Files, found: &mut Found| {
-            found.companions.clear();
-            found.reserve.forget_log();
-        };
-        self.with_found(forget).await
-    }
-
-    /// Whether only the log or its index is gone: SQLite has it open still, and can take what it holds into the database.
-    ///
-    /// # Errors
-    /// [`StoreError::Gone`] when the database is, or the log was made shorter; [`StoreError::Foreign`] when somebody else's
-    /// log is in the place of ours: it would be taken for the database's when that is opened.
-    pub(super) async fn has_lost_log(&self) -> Result<bool, StoreError> {
-        self.work(|files, found| files.has_lost_log(found)).await
-    }
-
-    /// Gives up, for a start, what is reserved while nobody has the database open.
-    pub(super) async fn drop_ballast(&self) -> Result<(), StoreError> {
-        self.with_found(|_, found| found.reserve.drop_ballast()).await
-    }
-
-    /// Reserves room for the next start, once the database is closed.
-    pub(super) async fn take_ballast(&self) -> Result<(), StoreError> {
-        self.with_found(|_, found| found.reserve.take_ballast()).await
-    }
-
-    async fn with_found(&self, work: impl FnOnce(&Files, &mut Found) + Send + 'static) -> Result<(), StoreError> {
-        let done = |files: &Files, found: &mut Found| {
-            work(files, found);
-            Ok(())
-        };
-        self.work(done).await
+        self.work(Files::keep_reserve).await
     }
 
     /// From now on as many bytes are to be reserved.
     #[cfg(test)]
     pub(super) async fn want(&self, bytes: u64) {
-        self.with_found(move |_, found| found.reserve.want(bytes)).await.unwrap();
+        let want = move |_: &Files, disk: &mut OnDisk| {
+            disk.reserve.want(bytes);
+            Ok(())
+        };
+        self.work(want).await.unwrap();
     }
 
     /// Whether there was no room left but the reserve when it was looked at last.

@@ -50,7 +50,7 @@ async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
     let (head, compacted) = (loaded.head, Arc::new(AtomicU64::new(loaded.compacted)));
     let is_whole = loaded.unreadable.is_empty();
     let pace = Pace::keeping(journal_keep, is_behind);
-    let start = Start { lease, reader: reader.clone(), records, head, pace, compacted };
+    let start = Start { lease, records, head, pace, compacted };
     Ok((Opened { start, reader, is_whole }, loaded))
 }
 
@@ -62,12 +62,12 @@ async fn load(lease: &Lease) -> Result<(Reader, Records, bool, Loaded), StoreErr
     let is_behind = compaction::is_behind(lease.db(), compacted).await?;
     let (plugins, tokens) = (records.in_order(), tokens::all(lease.db()).await?);
     let reader = Reader::new(lease::readers(lease.address()).await?);
-    lease.location().note().await?;
+    lease.location().remember().await?;
     let (database_id, epoch) = (row.database_id, row.epoch);
     Ok((reader, records, is_behind, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens }))
 }
 
-/// Leaves the database to the next start, with the room that is reserved for that.
+/// Leaves the database to the next start.
 async fn given_up(lease: Lease, error: StoreError) -> StoreError {
     if let Err(error) = lease.release().await {
         tracing::debug!(%error, "a database that can't be read could not be closed either");

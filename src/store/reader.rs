@@ -1,6 +1,6 @@
 //! Reads that the registry in memory can't answer, on connections of their own.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait};
@@ -31,36 +31,14 @@ pub struct ConfigurationRevision {
     pub author: String,
 }
 
-/// The pool of connections that can only read, shared by all who do. There is none while the database is opened anew.
+/// The connections that can only read, shared by all who do.
 #[derive(Clone)]
-pub(super) struct Reader {
-    pools: Arc<RwLock<Pools>>,
-}
-
-#[derive(Default)]
-struct Pools {
-    open: Option<DatabaseConnection>,
-    /// One that somebody may read from yet.
-    closing: Option<DatabaseConnection>,
-}
+pub(super) struct Reader(pub(super) DatabaseConnection);
 
 impl Reader {
     /// A reader on these connections.
     pub(super) fn new(db: DatabaseConnection) -> Self {
-        Self { pools: Arc::new(RwLock::new(Pools { open: Some(db), closing: None })) }
-    }
-
-    /// Reads on other connections from now on.
-    pub(super) fn replace(&self, db: DatabaseConnection) {
-        self.pools_mut().open = Some(db);
-    }
-
-    /// The connections.
-    ///
-    /// # Errors
-    /// [`StoreError::TimedOut`] while there are none.
-    pub(super) fn db(&self) -> Result<DatabaseConnection, StoreError> {
-        self.pools.read().unwrap_or_else(PoisonError::into_inner).open.clone().ok_or(StoreError::TimedOut)
+        Self(db)
     }
 
     /// Reads something, in bounded time.
@@ -71,36 +49,17 @@ impl Reader {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        within(async { work(self.db()?).await }).await.map_err(|error| {
+        within(work(self.0.clone())).await.map_err(|error| {
             tracing::error!(%error, "the store could not be read");
             unavailable()
         })
     }
 
-    /// Closes the connections, once nobody reads. Broken off, it has yet to be done to its end, by another call.
+    /// Closes the connections, once nobody reads.
     pub(super) async fn close(&self) {
-        let Some(db) = self.begin_to_close() else { return };
-        if let Err(error) = db.close_by_ref().await {
+        if let Err(error) = self.0.close_by_ref().await {
             tracing::warn!(%error, "connections for reading could not be closed");
         }
-        self.pools_mut().closing = None;
-    }
-
-    /// Whether the closing was broken off, so that there may be connections yet.
-    pub(super) fn is_closing(&self) -> bool {
-        self.pools.read().unwrap_or_else(PoisonError::into_inner).closing.is_some()
-    }
-
-    fn begin_to_close(&self) -> Option<DatabaseConnection> {
-        let mut pools = self.pools_mut();
-        if pools.closing.is_none() {
-            pools.closing = pools.open.take();
-        }
-        pools.closing.clone()
-    }
-
-    fn pools_mut(&self) -> RwLockWriteGuard<'_, Pools> {
-        self.pools.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,38 +133,4 @@ fn revision(row: configuration::Model) -> Result<ConfigurationRevision, StoreErr
         created: from_column(row.created)?,
         author: row.author,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        pin::pin,
-        task::{Context, Waker},
-    };
-
-    use futures_util::FutureExt;
-
-    use super::*;
-    use crate::store::sqlite;
-
-    /// A connection that is left over would share the index of a deleted log with the next ones.
-    #[tokio::test]
-    async fn a_closing_that_was_broken_off_is_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("plugd.db");
-        std::fs::write(&file, "").unwrap();
-        let reader = Reader::new(sqlite::readers(&file).await.unwrap());
-        let reading = reader.db().unwrap().begin().await.unwrap();
-        assert!(reader.close().now_or_never().is_none(), "somebody reads");
-        assert!(reader.db().is_err() && reader.is_closing());
-        {
-            let mut again = pin!(reader.close());
-            let polled = again.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            assert!(polled.is_pending(), "somebody reads still");
-            reading.commit().await.unwrap();
-            again.await;
-        }
-        assert!(!reader.is_closing());
-        reader.close().await;
-    }
 }

@@ -1,22 +1,18 @@
 //! Connections to the database, and the lock that keeps a second plugd away from it.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     os::unix::fs::OpenOptionsExt,
     path::Path,
     time::Duration,
 };
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, Statement,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{
-    StoreError,
-    lease::Durability,
-    location::{Files, path_beside},
-};
+use super::{StoreError, lease::Durability, location::path_beside};
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
 const WAIT: Duration = Duration::from_secs(2);
@@ -25,11 +21,11 @@ const READERS: u32 = 4;
 /// Only plugd may read its files: they hold the tokens of external plugins.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Takes the lock beside the database, which is kept until the file is dropped, and finds the database's own file.
+/// Takes the lock beside the database, which is kept until the file is dropped, and makes the database's own file.
 ///
 /// # Errors
 /// [`StoreError::Locked`] when another process has it, [`StoreError::File`].
-pub(super) fn lock(database: &Path) -> Result<(File, Files), StoreError> {
+pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
     let path = path_beside(database, ".lock");
     let file = open_private(&path)?;
     match file.try_lock() {
@@ -38,8 +34,8 @@ pub(super) fn lock(database: &Path) -> Result<(File, Files), StoreError> {
         Err(TryLockError::Error(source)) => return Err(StoreError::File { path, source }),
     }
     // SQLite would make it readable for everybody.
-    let opened = open_private(database)?;
-    Ok((file, Files::of(database.to_owned(), &opened)?))
+    open_private(database)?;
+    Ok(file)
 }
 
 fn open_private(path: &Path) -> Result<File, StoreError> {
@@ -70,21 +66,20 @@ pub(super) async fn set_durability(db: &DatabaseConnection, durability: Durabili
     db.execute_unprepared(pragma).await.map(drop)
 }
 
+/// Whether the log is there, and holds something: SQLite deletes it when the database is closed, and at no other time.
+pub(super) fn has_log(database: &Path) -> bool {
+    fs::metadata(path_beside(database, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// Takes what the log holds into the database's own file.
+pub(super) async fn checkpoint(db: &DatabaseConnection) -> Result<(), DbErr> {
+    db.execute_unprepared("PRAGMA wal_checkpoint").await.map(drop)
+}
+
 /// A few connections that can only read.
 pub(super) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreError> {
     let options = pool(file, READERS, |options| options.busy_timeout(WAIT).pragma("query_only", "ON"));
     Ok(Database::connect(options).await?)
-}
-
-/// Takes all that SQLite's log holds into the database's own file, by way of connections that have both open.
-///
-/// # Errors
-/// [`StoreError::Unsaved`] when somebody is in the way; the database's own.
-pub(super) async fn save_log(db: &DatabaseConnection) -> Result<(), StoreError> {
-    let checkpoint = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(TRUNCATE)");
-    let row = db.query_one_raw(checkpoint).await?.ok_or(StoreError::Unsaved)?;
-    let is_busy: i64 = row.try_get("", "busy")?;
-    if is_busy == 0 { Ok(()) } else { Err(StoreError::Unsaved) }
 }
 
 fn pool(

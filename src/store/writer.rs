@@ -30,7 +30,6 @@ use super::{
     error::contradicted,
     lease::Lease,
     plan::{Change, Op, Plan, Records, Reply, TokenOp, What},
-    reader::Reader,
     tokens,
 };
 use crate::domain::{self, Error, Plugin, Reason};
@@ -47,7 +46,6 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 /// What the writer starts with.
 pub(super) struct Start {
     pub(super) lease: Lease,
-    pub(super) reader: Reader,
     pub(super) records: Records,
     pub(super) head: u64,
     pub(super) pace: Pace,
@@ -306,6 +304,17 @@ impl Writer {
         }
     }
 
+    /// Notes in the database that it has all that was told of.
+    async fn mark_closed(&mut self) -> Result<(), StoreError> {
+        self.settle().await?;
+        let lease = &self.start.lease;
+        let work = async {
+            lease.location().check().await?;
+            lease.mark_closed().await
+        };
+        within(work).await
+    }
+
     /// The last try, and the end of the database.
     async fn end(mut self) {
         if self.retry.is_some() && !self.is_superseded {
@@ -315,10 +324,10 @@ impl Writer {
             tracing::error!(plugins = self.backlog.len(), "closed without the database: their last reports are lost");
         }
         self.health.set(false);
-        if self.retry.is_none()
-            && let Err(error) = within(self.start.lease.mark_closed()).await
+        if !self.is_superseded
+            && let Err(error) = self.mark_closed().await
         {
-            tracing::warn!(%error, "that the database was closed could not be noted");
+            tracing::warn!(%error, "watchers will have to begin anew: that the database was closed could not be noted");
         }
         if let Err(error) = self.start.lease.release().await {
             tracing::warn!(%error, "the database could not be closed");

@@ -93,7 +93,7 @@ async fn flushing_and_closing_give_up_without_the_database() {
 #[tokio::test]
 async fn closing_gives_up_while_somebody_reads_for_ever() {
     let fixture = installed(1).await;
-    let _reading = fixture.store.reader.db().unwrap().begin().await.unwrap();
+    let _reading = fixture.store.reader.0.begin().await.unwrap();
     let closed = timeout(FLUSH_TIMEOUT + 2 * CLOSE_TIMEOUT, fixture.store.close()).await;
     assert_eq!(closed.expect("it has a deadline").unwrap_err(), unavailable());
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::{MAX_BATCH, Start, Writer, send, within};
+use super::{MAX_BATCH, Writer, send, within};
 use crate::{
     domain::{PluginId, Reported},
     store::{
@@ -190,8 +190,8 @@ impl Writer {
         }
     }
 
-    /// Finds out what there is to find out, for a change that makes room: it can't wait for the reserve, which it may use.
-    async fn settle(&mut self) -> Result<(), StoreError> {
+    /// Finds out what there is to find out, for a change that can't wait for the reserve: it may use that.
+    pub(super) async fn settle(&mut self) -> Result<(), StoreError> {
         if self.unresolved.is_some() { self.find_out().await } else { Ok(()) }
     }
 
@@ -217,11 +217,8 @@ impl Writer {
     }
 
     async fn reconnect_and_probe(&mut self) -> Result<u64, StoreError> {
-        let Start { lease, reader, .. } = &mut self.start;
-        lease.reconnect(reader).await?;
-        let head = commit::probe(lease).await?;
-        lease.location().note().await?;
-        Ok(head)
+        self.start.lease.reconnect().await?;
+        commit::probe(&self.start.lease).await
     }
 }
 

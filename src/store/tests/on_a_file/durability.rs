@@ -47,6 +47,19 @@ async fn a_history_goes_on_on_a_host_that_was_started_after_plugd_had_closed_it(
     assert_eq!(Fixture::at(place, 10).await.loaded.epoch, epoch);
 }
 
+/// The log holds what came last.
+#[tokio::test]
+async fn another_history_begins_when_the_log_was_taken_away_while_plugd_was_dead() {
+    for take in [|log: PathBuf| std::fs::remove_file(log), |log| std::fs::write(log, "")] {
+        let (epoch, place) = killed().await;
+        let Place::File(folder) = place.clone() else { panic!("a file") };
+        take(folder.path().join("plugd.db-wal")).unwrap();
+        let fixture = Fixture::at(place, 10).await;
+        assert_ne!(fixture.loaded.epoch, epoch);
+        assert_eq!(fixture.loaded.plugins, [], "the change was in the log");
+    }
+}
+
 /// What SQLite calls it, for the writer's connection: 1 is `NORMAL`, 2 is `FULL`.
 async fn synchronous(lease: &Lease) -> i64 {
     let pragma = Statement::from_string(lease.db().get_database_backend(), "PRAGMA synchronous");

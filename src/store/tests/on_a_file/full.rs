@@ -1,6 +1,6 @@
 //! A disk that is full: more is to be reserved than any disk has.
 
-use std::{fs::File, io::Write, os::unix::fs::MetadataExt, process::Command};
+use std::{fs::File, io::Write, process::Command};
 
 use super::*;
 use crate::domain::Reason;
@@ -49,64 +49,16 @@ async fn plugins_are_stopped_and_deleted_and_nothing_else_is_stored() {
     assert_eq!(journal(&again.store, 0).await, commits);
 }
 
-fn blocks(path: &Path) -> u64 {
-    std::fs::metadata(path).unwrap().blocks() * 512
-}
-
-/// A start that fails has given it up.
-#[tokio::test]
-async fn a_start_that_fails_reserves_room_for_the_next() {
-    let (fixture, folder) = mk_fixture().await;
-    let [database, ballast] = ["plugd.db", "plugd.db.reserve"].map(|file| folder.path().join(file));
-    fixture.store.close().await.unwrap();
-    std::fs::write(&database, b"this is no database, however long it may be".repeat(99)).unwrap();
-    assert!(open(fixture.place.options(10)).await.is_err());
-    assert!(blocks(&ballast) >= 4 << 20);
-}
-
-/// SQLite deletes its log with its last connection.
-#[tokio::test]
-async fn room_is_reserved_for_the_next_start_and_handed_to_the_log_then() {
-    let (fixture, folder) = mk_fixture().await;
-    fixture.store.install(mk_plugin(1)).await.unwrap();
-    let [log, ballast] = ["-wal", ".reserve"].map(|suffix| folder.path().join(format!("plugd.db{suffix}")));
-    let reserved = blocks(&log);
-    assert!(reserved >= 4 << 20 && !ballast.exists());
-    let place = fixture.place.clone();
-    fixture.store.close().await.unwrap();
-    assert!(blocks(&ballast) > reserved && !log.exists());
-    let fixture = Fixture::at(place, 1_000_000).await;
-    fixture.store.install(mk_plugin(2)).await.unwrap();
-    assert!(blocks(&log) >= 4 << 20 && !ballast.exists());
-}
-
 const SMALL_DISK: &str = "PLUGD_TEST_SMALL_DISK";
+
+const OF_A_PLUGIN: &str = "of a plugin";
 
 /// As a plugin does.
 fn fill_up(disk: &Path) {
-    let mut file = File::create(disk.join("of a plugin")).unwrap();
+    let mut file = File::create(disk.join(OF_A_PLUGIN)).unwrap();
     for bytes in [1 << 16, 1] {
         while file.write_all(&vec![1; bytes]).is_ok() {}
     }
-}
-
-#[tokio::test]
-async fn in_the_role_of_a_plugd_whose_change_finds_the_disk_full_first() {
-    let Some(disk) = std::env::var_os(SMALL_DISK) else { return };
-    let place = Place::File(Arc::new(tempfile::tempdir_in(&disk).unwrap()));
-    let fixture = Fixture::at(place, 1_000_000).await;
-    for number in 1..=2 {
-        fixture.store.install(mk_plugin(number)).await.unwrap();
-    }
-    fill_up(Path::new(&disk));
-    // Nobody has looked at the disk since: so many changes find its end.
-    for number in 10.. {
-        if fixture.store.install(mk_plugin(number)).await.is_err() {
-            break;
-        }
-    }
-    fixture.store.remove(mk_id(2)).await.unwrap();
-    fixture.store.desire(mk_id(1), mk_stop(1), "me").await.unwrap();
 }
 
 #[tokio::test]
@@ -118,33 +70,30 @@ async fn in_the_role_of_a_plugd_on_a_small_disk() {
         fixture.store.install(mk_plugin(number)).await.unwrap();
     }
     fill_up(Path::new(&disk));
+    // Nobody has looked at the disk since: so many changes find its end.
+    let mut count = 2;
+    while fixture.store.install(mk_plugin(10 + count)).await.is_ok() {
+        count += 1;
+    }
     fixture.healthy(false).await;
     fixture.store.desire(mk_id(1), mk_stop(1), "me").await.unwrap();
     for state in [State::Stopping, State::Inactive] {
         fixture.store.report(mk_id(1), mk_report(state, 6));
     }
-    assert_eq!(fixture.told(5).await[4].plugin.reported.state, State::Inactive);
+    let told = fixture.told(count as usize + 3).await;
+    assert_eq!(told.last().unwrap().plugin.reported.state, State::Inactive);
     assert!(fixture.store.install(mk_plugin(3)).await.unwrap_err().message.contains("the disk is full"));
+    fixture.store.remove(mk_id(2)).await.unwrap();
     let commits = fixture.commits();
     fixture.store.close().await.unwrap_err();
 
+    std::fs::remove_file(Path::new(&disk).join(OF_A_PLUGIN)).unwrap();
     let again = Fixture::at(place, 1_000_000).await;
     assert_eq!(journal(&again.store, 0).await, commits);
-    again.healthy(false).await;
-    again.store.remove(mk_id(2)).await.unwrap();
 }
 
 #[test]
 fn what_stops_a_plugin_is_stored_on_a_disk_that_has_no_block_left() {
-    on_a_small_disk("in_the_role_of_a_plugd_on_a_small_disk");
-}
-
-#[test]
-fn what_stops_a_plugin_is_stored_though_a_change_found_the_disk_full() {
-    on_a_small_disk("in_the_role_of_a_plugd_whose_change_finds_the_disk_full_first");
-}
-
-fn on_a_small_disk(role: &str) {
     let folder = tempfile::tempdir().unwrap();
     let unshare = |script: &str| {
         let mut command = Command::new("unshare");
@@ -156,7 +105,7 @@ fn on_a_small_disk(role: &str) {
     if !unshare(mount).output().is_ok_and(|output| output.status.success()) {
         return;
     }
-    let name = format!("store::tests::on_a_file::full::{role}");
+    let name = "store::tests::on_a_file::full::in_the_role_of_a_plugd_on_a_small_disk";
     let mut plugd = unshare(&format!("{mount}; exec \"$2\" --exact {name} --nocapture"));
     let output = plugd.arg(std::env::current_exe().unwrap()).output().unwrap();
     assert!(
