@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::{Router, extract::Request, http::header::CONTENT_TYPE, middleware};
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{
@@ -25,9 +24,9 @@ use crate::{
     },
     bus::{Events, Hosts},
     config::{Config, RuntimeProvider},
-    domain::{Result, TokenId, access::AccessToken, events::EventCatalog},
+    domain::events::EventCatalog,
     fetch,
-    grpc::{self, Access, AccessService, BusService, TokenStore},
+    grpc::{self, Access, AccessService, BusService},
     logs::Logs,
     rest,
     store::Store,
@@ -77,10 +76,7 @@ fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) 
     let projection = services.handle.projection().clone();
     let events = Events::new(projection.clone(), services.catalog.clone(), storyden::events::encode);
     let bus = BusService::new(projection, events, services.hosts, services.draining.clone());
-    let purged = grpc::keep_purged(services.store.clone(), services.access.clone());
-    let draining = services.draining.clone();
-    tokio::spawn(async move { draining.run_until_cancelled(purged).await });
-    let access = AccessService::new(Arc::new(services.store.clone()), services.access);
+    let access = AccessService::new(services.store.clone(), services.access);
     let plugins = grpc::Services::new(grpc::Parts {
         handle: services.handle,
         packages: services.packages,
@@ -156,23 +152,5 @@ async fn set(reporter: &HealthReporter, names: &[&'static str], is_healthy: bool
     let status = if is_healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
     for name in names {
         reporter.set_service_status(*name, status).await;
-    }
-}
-
-impl TokenStore for Store {
-    async fn create_token(&self, token: AccessToken) -> Result<()> {
-        Self::create_token(self, token).await
-    }
-
-    async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
-        Self::revoke_token(self, id).await
-    }
-
-    async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
-        Self::purge_tokens(self, now).await
-    }
-
-    async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
-        Self::tokens(self, after, limit).await
     }
 }

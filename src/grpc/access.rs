@@ -1,6 +1,6 @@
 //! `plugd.v1.AccessService`: creates, lists and revokes access tokens.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
@@ -17,6 +17,7 @@ use crate::{
         RevokeTokenResponse, WhoAmIRequest, WhoAmIResponse, access_service_server,
     },
     domain::{Error, Reason, Result, TokenId, access::AccessToken, text::shorten},
+    store::Store,
 };
 
 /// Longest name of a token, in characters.
@@ -25,54 +26,17 @@ const MAX_NAME: usize = 100;
 /// Tokens that may work at the same time: all are in memory. Where more are needed, they should expire.
 const MAX_TOKENS: usize = 10_000;
 
-/// How often tokens that have expired are removed.
-const PURGE_INTERVAL: Duration = Duration::from_secs(600);
-
-/// Where tokens are kept for good.
-pub trait TokenStore: Send + Sync + 'static {
-    /// Stores a token.
-    fn create_token(&self, token: AccessToken) -> impl Future<Output = Result<()>> + Send;
-
-    /// Deletes a token and returns it; the last administrator's is kept (`LAST_ADMIN_TOKEN`).
-    fn revoke_token(&self, id: TokenId) -> impl Future<Output = Result<AccessToken>> + Send;
-
-    /// Deletes tokens that had expired by then, as many as it likes to at a time; how many. None when none is left.
-    fn purge_tokens(&self, now: Timestamp) -> impl Future<Output = Result<usize>> + Send;
-
-    /// Tokens after this one, in the order of their ids, at most `limit`.
-    fn tokens(&self, after: Option<TokenId>, limit: u64) -> impl Future<Output = Result<Vec<AccessToken>>> + Send;
-}
-
-/// Removes tokens that have expired, now and then, for ever: a client that makes a token for each of its jobs would make lists and
-/// the memory of plugd grow.
-pub async fn keep_purged<S: TokenStore>(store: S, access: Arc<Access>) {
-    let mut times = tokio::time::interval(PURGE_INTERVAL);
-    loop {
-        times.tick().await;
-        access.forget_expired(Timestamp::now());
-        if let Err(error) = purge(&store, Timestamp::now()).await {
-            tracing::debug!(%error, "access tokens that have expired are still stored");
-        }
-    }
-}
-
-async fn purge(store: &impl TokenStore, now: Timestamp) -> Result<()> {
-    while store.purge_tokens(now).await? > 0 {}
-    Ok(())
-}
-
 /// The service. Only administrators get to the methods that change or list tokens: see `auth`.
-#[derive(Debug)]
-pub struct AccessService<S> {
-    store: Arc<S>,
+pub struct AccessService {
+    store: Store,
     access: Arc<Access>,
     /// Held while a token is made, so that they are counted one after the other.
     making: Arc<Mutex<()>>,
 }
 
-impl<S: TokenStore> AccessService<S> {
+impl AccessService {
     /// Keeps tokens in that store and has the table follow it.
-    pub fn new(store: Arc<S>, access: Arc<Access>) -> Self {
+    pub fn new(store: Store, access: Arc<Access>) -> Self {
         Self { store, access, making: Arc::default() }
     }
 
@@ -80,10 +44,10 @@ impl<S: TokenStore> AccessService<S> {
         let (secret, hash) = tokens::mint();
         let token = new_token(request, hash, Timestamp::now())?;
         let shown = convert::token(&token);
-        let (store, table, making) = (Arc::clone(&self.store), Arc::clone(&self.access), Arc::clone(&self.making));
+        let (store, table, making) = (self.store.clone(), Arc::clone(&self.access), Arc::clone(&self.making));
         whole(async move {
             let _turn = making.lock().await;
-            make_room(&*store, &table, Timestamp::now()).await?;
+            make_room(&table, Timestamp::now())?;
             store.create_token(token.clone()).await?;
             table.insert(token);
             Ok(())
@@ -94,7 +58,7 @@ impl<S: TokenStore> AccessService<S> {
 
     async fn revoke(&self, request: RevokeTokenRequest) -> Result<RevokeTokenResponse> {
         let id = token_id(&request.token_id)?;
-        let (store, table) = (Arc::clone(&self.store), Arc::clone(&self.access));
+        let (store, table) = (self.store.clone(), Arc::clone(&self.access));
         let token = whole(async move {
             let revoked = store.revoke_token(id).await;
             if is_gone(&revoked) {
@@ -121,7 +85,7 @@ impl<S: TokenStore> AccessService<S> {
 }
 
 #[tonic::async_trait]
-impl<S: TokenStore> access_service_server::AccessService for AccessService<S> {
+impl access_service_server::AccessService for AccessService {
     async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answer<WhoAmIResponse> {
         let caller = super::caller(&request)?;
         Ok(Response::new(WhoAmIResponse { token: Some(convert::token(caller.token())) }))
@@ -141,11 +105,9 @@ impl<S: TokenStore> access_service_server::AccessService for AccessService<S> {
 }
 
 /// # Errors
-/// `TOO_MANY_TOKENS`; `STORE_UNAVAILABLE`.
-async fn make_room(store: &impl TokenStore, table: &Access, now: Timestamp) -> Result<()> {
-    if table.forget_expired(now) {
-        purge(store, now).await?;
-    }
+/// `TOO_MANY_TOKENS`.
+fn make_room(table: &Access, now: Timestamp) -> Result<()> {
+    table.forget_expired(now);
     if table.count(now) < MAX_TOKENS {
         return Ok(());
     }

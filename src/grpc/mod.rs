@@ -35,7 +35,7 @@ use tonic::{Request, Response, Status};
 
 use self::transfers::Places;
 pub use self::{
-    access::{AccessService, TokenStore, keep_purged},
+    access::AccessService,
     auth::{caller, guarded},
     bus::BusService,
     tokens::{Access, Caller},

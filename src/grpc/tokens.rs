@@ -142,12 +142,9 @@ impl Access {
         callers.values().filter(|caller| caller.token.is_valid_at(now)).count()
     }
 
-    /// Forgets the tokens that have expired by then, which nobody can use any more, and says whether there were any.
-    pub fn forget_expired(&self, now: Timestamp) -> bool {
-        let mut callers = self.callers_mut();
-        let before = callers.len();
-        callers.retain(|_, caller| caller.token.is_valid_at(now));
-        callers.len() < before
+    /// Forgets the tokens that have expired by then, which nobody can use any more.
+    pub fn forget_expired(&self, now: Timestamp) {
+        self.callers_mut().retain(|_, caller| caller.token.is_valid_at(now));
     }
 
     /// Whether an administrator's token works at that time.

@@ -144,7 +144,7 @@ impl Store {
         self.change(What::Remove { id }).await
     }
 
-    /// Stores a new access token.
+    /// Stores a new access token, and deletes those that had expired when it was created.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
@@ -160,20 +160,12 @@ impl Store {
         self.ask(|reply| Op::Token(TokenOp::Revoke { id, reply })).await
     }
 
-    /// Deletes access tokens that had expired by then, some hundreds at a time; how many. None when none is left.
-    ///
-    /// # Errors
-    /// `STORE_UNAVAILABLE`.
-    pub async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
-        self.ask(|reply| Op::Token(TokenOp::Purge { now, reply })).await
-    }
-
-    /// Access tokens after this one, in the order of their ids, at most `limit`.
+    /// Access tokens after this one that have not expired, in the order of their ids, at most `limit`.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE`.
     pub async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
-        self.reader.read(|db| async move { tokens::page(&db, after, limit).await }).await
+        self.reader.read(|db| async move { tokens::page(&db, after, Timestamp::now(), limit).await }).await
     }
 
     /// The commits after this revision, oldest first: at most `limit`, and at most 1024. None when it is the newest.

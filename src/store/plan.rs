@@ -57,7 +57,6 @@ pub(super) enum What {
 pub(super) enum TokenOp {
     Create { token: AccessToken, reply: Reply<()> },
     Revoke { id: TokenId, reply: Reply<AccessToken> },
-    Purge { now: Timestamp, reply: Reply<usize> },
 }
 
 /// The current record of every plugin.

@@ -16,12 +16,10 @@ use crate::domain::{
     access::{AccessToken, Role},
 };
 
-/// Tokens that are deleted in one transaction, so that other changes do not wait for long.
-const PURGE_BATCH: u64 = 500;
-
-/// Stores a new token.
+/// Stores a new token. Those that have expired go: who makes one for each of its jobs would have them pile up.
 pub(super) async fn create(lease: &Lease, token: AccessToken) -> Result<(), StoreError> {
     let (transaction, _) = lease.begin_as_owner().await?;
+    Entity::delete_many().filter(Column::Expires.lte(to_column(token.created))).exec(&transaction).await?;
     Entity::insert(to_row(token).into_active_model()).exec_without_returning(&transaction).await?;
     Ok(transaction.commit().await?)
 }
@@ -46,25 +44,16 @@ pub(super) async fn revoke(lease: &Lease, id: TokenId) -> Result<Result<AccessTo
     Ok(Ok(token))
 }
 
-/// Deletes tokens that have expired, the most that one transaction should; how many these were.
-pub(super) async fn purge(lease: &Lease, now: Timestamp) -> Result<usize, StoreError> {
-    let (transaction, _) = lease.begin_as_owner().await?;
-    let expired = Entity::find().select_only().column(Column::Id).filter(Column::Expires.lte(to_column(now)));
-    let expired: Vec<TokenId> =
-        expired.order_by_asc(Column::Expires).limit(PURGE_BATCH).into_tuple().all(&transaction).await?;
-    Entity::delete_many().filter(Column::Id.is_in(expired.iter().copied())).exec(&transaction).await?;
-    transaction.commit().await?;
-    Ok(expired.len())
-}
-
-/// Tokens after this one, in the order of their ids.
+/// Tokens after this one that work at that time, in the order of their ids.
 pub(super) async fn page(
     db: &impl ConnectionTrait,
     after: Option<TokenId>,
+    now: Timestamp,
     limit: u64,
 ) -> Result<Vec<AccessToken>, StoreError> {
     let after = Condition::all().add_option(after.map(|after| Column::Id.gt(after)));
-    from_rows(Entity::find().filter(after).order_by_asc(Column::Id).limit(limit).all(db).await?)
+    let working = Condition::any().add(Column::Expires.is_null()).add(Column::Expires.gt(to_column(now)));
+    from_rows(Entity::find().filter(after).filter(working).order_by_asc(Column::Id).limit(limit).all(db).await?)
 }
 
 /// Every token.

@@ -270,10 +270,6 @@ impl Writer {
                 let revoked = self.guarded(async |lease| tokens::revoke(lease, id).await).await;
                 send(Some(reply), revoked.and_then(|revoked| revoked));
             }
-            TokenOp::Purge { now, reply } => {
-                let purged = self.guarded(async |lease| tokens::purge(lease, now).await).await;
-                send(Some(reply), purged);
-            }
         }
     }
 

@@ -1,13 +1,7 @@
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
-};
-
 use axum::Router;
-use tonic::Code;
+use tempfile::TempDir;
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
-
-use tonic::Status;
 
 use super::*;
 use crate::{
@@ -16,87 +10,34 @@ use crate::{
     },
     domain::access::Role,
     grpc::guarded,
+    store::{self, Address},
 };
 
-#[derive(Default)]
-struct Memory {
-    tokens: Mutex<Vec<AccessToken>>,
-    /// The next deletion is made, and yet answered as if the store were away.
-    loses_its_answer: AtomicBool,
-}
+/// The real services, over a real store.
 
-impl TokenStore for Arc<Memory> {
-    async fn create_token(&self, token: AccessToken) -> Result<()> {
-        Memory::create_token(self, token).await
-    }
-
-    async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
-        Memory::revoke_token(self, id).await
-    }
-
-    async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
-        Memory::purge_tokens(self, now).await
-    }
-
-    async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
-        Memory::tokens(self, after, limit).await
-    }
-}
-
-impl TokenStore for Memory {
-    async fn create_token(&self, token: AccessToken) -> Result<()> {
-        self.tokens.lock().unwrap().push(token);
-        Ok(())
-    }
-
-    async fn revoke_token(&self, id: TokenId) -> Result<AccessToken> {
-        let mut tokens = self.tokens.lock().unwrap();
-        let index = tokens.iter().position(|token| token.id == id);
-        let index = index.ok_or_else(|| Error::new(Reason::TokenNotFound, "there is no such token"))?;
-        let token = tokens.remove(index);
-        if self.loses_its_answer.swap(false, Ordering::SeqCst) {
-            return Err(Error::new(Reason::StoreUnavailable, "the store does not answer"));
-        }
-        Ok(token)
-    }
-
-    async fn purge_tokens(&self, now: Timestamp) -> Result<usize> {
-        let mut tokens = self.tokens.lock().unwrap();
-        let before = tokens.len();
-        // One at a time.
-        if let Some(index) = tokens.iter().position(|token| !token.is_valid_at(now)) {
-            tokens.remove(index);
-        }
-        Ok(before - tokens.len())
-    }
-
-    async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
-        let mut tokens = self.tokens.lock().unwrap().clone();
-        tokens.sort_by_key(|token| token.id);
-        let after = tokens.into_iter().filter(|token| after.is_none_or(|after| token.id > after));
-        Ok(after.take(usize::try_from(limit).unwrap()).collect())
-    }
-}
-
-/// The service with its guard, and a client that sends this secret.
 struct Fixture {
     access: Arc<Access>,
-    store: Arc<Memory>,
+    store: Store,
+    _folder: TempDir,
     service: Router,
     secret: String,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    async fn new() -> Self {
         let (secret, hash) = tokens::mint();
         let (id, created) = (TokenId::from(xid::new()), Timestamp::now());
         let admin = AccessToken { id, name: "admin".into(), role: Role::Admin, hash, created, expires: None };
         let access = Arc::new(Access::new([admin.clone()]));
-        let store = Arc::new(Memory { tokens: Mutex::new(vec![admin]), ..Memory::default() });
-        let service = AccessService::new(Arc::clone(&store), Arc::clone(&access));
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::file(&folder.path().join("plugd.db")).unwrap();
+        let (opened, _) = store::open(store::Options { address, journal_keep: 10 }).await.unwrap();
+        let store = opened.start(Box::new(|_| {}));
+        store.create_token(admin).await.unwrap();
+        let service = AccessService::new(store.clone(), Arc::clone(&access));
         let guard = axum::middleware::from_fn_with_state(Arc::clone(&access), guarded);
         let service = tonic::service::Routes::new(AccessServiceServer::new(service)).into_axum_router().layer(guard);
-        Self { access, store, service, secret }
+        Self { access, store, _folder: folder, service, secret }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -126,7 +67,7 @@ fn mk_create(name: &str, role: ProtoRole) -> CreateTokenRequest {
 
 #[tokio::test]
 async fn a_created_token_works_at_once_and_is_listed_without_its_secret() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::new().await;
     let ttl = Some(prost_types::Duration { seconds: 60, nanos: 0 });
     let created = fixture.create(CreateTokenRequest { ttl, ..mk_create("ci", ProtoRole::Viewer) }).await.unwrap();
     let caller = fixture.access.authenticate(&created.secret, Timestamp::now()).unwrap();
@@ -138,7 +79,7 @@ async fn a_created_token_works_at_once_and_is_listed_without_its_secret() {
 
 #[tokio::test]
 async fn a_revoked_token_is_refused_at_once() {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new().await;
     let created = fixture.create(mk_create("second", ProtoRole::Admin)).await.unwrap();
     let token_id = created.token.unwrap().id;
     let revoke = RevokeTokenRequest { token_id: token_id.clone() };
@@ -153,20 +94,19 @@ async fn a_revoked_token_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_token_whose_deletion_was_made_and_not_confirmed_is_refused_once_its_revocation_is_tried_again() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::new().await;
     let created = fixture.create(mk_create("second", ProtoRole::Admin)).await.unwrap();
-    let revoke = RevokeTokenRequest { token_id: created.token.unwrap().id };
-    fixture.store.loses_its_answer.store(true, Ordering::SeqCst);
-    for reason in ["STORE_UNAVAILABLE", "TOKEN_NOT_FOUND"] {
-        let refusal = fixture.client().revoke_token(fixture.request(revoke.clone())).await.unwrap_err();
-        assert_eq!(refusal.get_details_error_info().unwrap().reason, reason);
-    }
+    let token_id = created.token.unwrap().id;
+    fixture.store.revoke_token(token_id.parse().unwrap()).await.unwrap();
+    let revoke = RevokeTokenRequest { token_id };
+    let refusal = fixture.client().revoke_token(fixture.request(revoke)).await.unwrap_err();
+    assert_eq!(refusal.get_details_error_info().unwrap().reason, "TOKEN_NOT_FOUND");
     assert!(fixture.access.authenticate(&created.secret, Timestamp::now()).is_none());
 }
 
 #[tokio::test]
 async fn only_administrators_manage_tokens() {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new().await;
     fixture.secret = fixture.create(mk_create("viewer", ProtoRole::Viewer)).await.unwrap().secret;
     let refusal = fixture.create(mk_create("more", ProtoRole::Admin)).await.unwrap_err();
     assert_eq!(refusal.code(), Code::PermissionDenied);
@@ -174,7 +114,7 @@ async fn only_administrators_manage_tokens() {
 
 #[tokio::test]
 async fn whoever_has_a_good_token_hears_which_it_is() {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new().await;
     for role in [ProtoRole::Viewer, ProtoRole::Host, ProtoRole::Admin] {
         let created = fixture.create(mk_create("somebody", role)).await.unwrap();
         let mut request = Request::new(WhoAmIRequest {});
@@ -189,7 +129,7 @@ async fn whoever_has_a_good_token_hears_which_it_is() {
 
 #[tokio::test]
 async fn a_wrong_field_is_named() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::new().await;
     let nothing = Some(prost_types::Duration::default());
     let endless = Some(prost_types::Duration { seconds: i64::MAX, nanos: 0 });
     let good = || mk_create("name", ProtoRole::Host);
@@ -212,7 +152,7 @@ async fn a_wrong_field_is_named() {
 
 #[tokio::test]
 async fn what_is_not_an_id_is_a_token_that_does_not_exist() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::new().await;
     for token_id in ["nope".to_owned(), xid::new().to_string()] {
         let revoke = RevokeTokenRequest { token_id };
         let refusal = fixture.client().revoke_token(fixture.request(revoke)).await.unwrap_err();
@@ -235,7 +175,7 @@ fn mk_other(number: u16) -> AccessToken {
 
 #[tokio::test]
 async fn tokens_are_listed_in_pages_which_are_all_there_is() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::new().await;
     for name in ["b", "c", "d", "e"] {
         fixture.create(mk_create(name, ProtoRole::Viewer)).await.unwrap();
     }
@@ -256,31 +196,19 @@ async fn tokens_are_listed_in_pages_which_are_all_there_is() {
 
 #[tokio::test]
 async fn what_has_expired_is_removed_when_a_token_is_made() {
-    let fixture = Fixture::new();
-    for number in 1..=3 {
-        fixture.access.insert(mk_expired(number));
-        fixture.store.tokens.lock().unwrap().push(mk_expired(number));
-    }
+    let fixture = Fixture::new().await;
+    let expired = mk_expired(1);
+    fixture.access.insert(expired.clone());
+    fixture.store.create_token(expired.clone()).await.unwrap();
     fixture.create(mk_create("new", ProtoRole::Viewer)).await.unwrap();
     assert_eq!(fixture.names().await, ["admin", "new"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_has_expired_is_removed_now_and_then() {
-    let (store, access) = (Memory::default(), Arc::new(Access::default()));
-    let kept = mk_other(1);
-    store.tokens.lock().unwrap().extend([mk_expired(2), kept.clone(), mk_expired(3)]);
-    let store = Arc::new(store);
-    tokio::time::timeout(PURGE_INTERVAL / 2, keep_purged(store.clone(), access.clone())).await.unwrap_err();
-    assert_eq!(*store.tokens.lock().unwrap(), std::slice::from_ref(&kept), "at once");
-    store.tokens.lock().unwrap().push(mk_expired(4));
-    tokio::time::timeout(PURGE_INTERVAL * 2, keep_purged(store.clone(), access)).await.unwrap_err();
-    assert_eq!(*store.tokens.lock().unwrap(), [kept]);
+    let gone = fixture.store.revoke_token(expired.id).await.unwrap_err();
+    assert_eq!(gone.reason, Reason::TokenNotFound);
 }
 
 #[tokio::test]
 async fn so_many_tokens_work_and_not_one_more() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::new().await;
     // The administrator has one.
     for number in 1..u16::try_from(MAX_TOKENS).unwrap() {
         fixture.access.insert(mk_other(number));

@@ -32,8 +32,8 @@ async fn the_last_token_that_administers_stays() {
     let tokens = [
         mk_token(1, Role::Admin, None),
         mk_token(2, Role::Admin, None),
-        mk_token(3, Role::Admin, Some(Timestamp::UNIX_EPOCH)),
         mk_token(4, Role::Viewer, None),
+        mk_token(3, Role::Admin, Some(Timestamp::UNIX_EPOCH)),
     ];
     for token in &tokens {
         fixture.store.create_token(token.clone()).await.unwrap();
@@ -41,7 +41,7 @@ async fn the_last_token_that_administers_stays() {
     let (one, two) = tokio::join!(fixture.store.revoke_token(tokens[0].id), fixture.store.revoke_token(tokens[1].id));
     assert_eq!(one.unwrap(), tokens[0]);
     assert_eq!(two.unwrap_err().reason, Reason::LastAdminToken);
-    assert_eq!(fixture.store.revoke_token(tokens[2].id).await.unwrap(), tokens[2], "it works no more");
+    assert_eq!(fixture.store.revoke_token(tokens[3].id).await.unwrap(), tokens[3], "it works no more");
 }
 
 #[tokio::test]
@@ -73,18 +73,23 @@ async fn tokens_come_in_pages_in_the_order_of_their_ids() {
 
 /// SQLite keeps times as text, with fractions of a second only where there are some.
 #[tokio::test]
-async fn what_has_expired_is_purged_in_steps_and_nothing_else_is() {
+async fn what_has_expired_goes_when_a_token_is_made_and_nothing_else_does() {
     let fixture = Fixture::new().await;
-    let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let created: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
     let expiries = ["2026-01-02T03:04:05Z", "2026-01-02T03:04:04.9Z", "2025-12-31T23:59:59.123456Z"];
     let kept = ["2026-01-02T03:04:06Z", "2026-01-02T03:04:05.5Z", "9999-12-30T22:00:00Z"];
-    let mut created = Vec::new();
+    let mut tokens = Vec::new();
     for (number, expires) in (1..).zip(expiries.into_iter().chain(kept).map(Some).chain([None])) {
         let token = mk_token(number, Role::Viewer, expires.map(|expires| expires.parse().unwrap()));
+        let token = AccessToken { created: Timestamp::UNIX_EPOCH, ..token };
         fixture.store.create_token(token.clone()).await.unwrap();
-        created.push(token);
+        tokens.push(token);
     }
-    assert_eq!(fixture.store.purge_tokens(now).await.unwrap(), 3);
-    assert_eq!(fixture.store.purge_tokens(now).await.unwrap(), 0);
-    assert_eq!(fixture.store.tokens(None, 100).await.unwrap(), created[3..]);
+    tokens.push(AccessToken { created, ..mk_token(9, Role::Admin, None) });
+    fixture.store.create_token(tokens[7].clone()).await.unwrap();
+    let db = fixture.place.connection().await;
+    let mut left = crate::store::tokens::all(&db).await.unwrap();
+    left.sort_by_key(|token| token.id);
+    assert_eq!(left, tokens[3..]);
+    assert_eq!(fixture.store.tokens(None, 100).await.unwrap(), tokens[5..], "what has expired since is not listed");
 }
