@@ -16,9 +16,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use rustix::process::Signal;
 
 pub use settings::{Environment, Error, Flags, Setting, Settings, load};
-pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Secret, Value, duration};
+pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Value, duration};
 
-use crate::telemetry::LogFormat;
+use crate::{domain::Secret, telemetry::LogFormat};
 use settings::settings;
 
 settings! {

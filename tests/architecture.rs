@@ -30,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     // Of the domain only the rule about origins.
     ("rest", &["domain", "api", "telemetry"]),
     ("telemetry", &["domain"]),
-    ("config", &["files", "telemetry"]),
+    ("config", &["domain", "files", "telemetry"]),
     ("tls", &["domain", "files"]),
     ("listener", &["tls"]),
     // Of the domain only what is plain: ids, digests, and what manifests and packages must be.

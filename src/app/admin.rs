@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use super::boot;
 use crate::{
     config::Config,
+    domain::Secret,
     files,
     grpc::{Access, tokens},
     store::Store,
@@ -32,7 +33,7 @@ const MAX_NEW: u32 = 100;
 /// A token that was made, and where its secret is.
 #[derive(Debug)]
 pub struct AdminToken {
-    pub secret: String,
+    pub secret: Secret,
     pub file: PathBuf,
     /// A file with a token that is not valid in this database. It was left as it is.
     pub foreign: Option<PathBuf>,
@@ -51,7 +52,7 @@ pub(super) async fn first_token(folder: &Path, access: &Access, store: &Store) -
     let (secret, new) = make(access, store, &place).await?;
     let is_taken = place.exists();
     let file = if is_taken { new } else { moved(&new, place.clone())? };
-    Ok(Some(AdminToken { secret, file, foreign: is_taken.then_some(place) }))
+    Ok(Some(AdminToken { secret: secret.into(), file, foreign: is_taken.then_some(place) }))
 }
 
 /// Makes another administrator's token, for one whose secret was lost. What was in its file is kept under another name.
@@ -85,7 +86,7 @@ async fn replace(folder: &Path, access: &Access, store: &Store) -> anyhow::Resul
     if let Some(aside) = &foreign {
         moved(&place, aside.clone())?;
     }
-    Ok(AdminToken { secret, file: moved(&new, place)?, foreign })
+    Ok(AdminToken { secret: secret.into(), file: moved(&new, place)?, foreign })
 }
 
 /// The names for a new token's file beside this one: `.new`, `.new.2`, `.new.3`, …

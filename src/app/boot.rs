@@ -184,7 +184,7 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
     let capture = {
         let logs = logs.clone();
         Arc::new(move |spec: &StartSpec, pipes| {
-            let source = logs::Source { plugin: spec.plugin, run: spec.run, secret: spec.token().to_owned() };
+            let source = logs::Source { plugin: spec.plugin, run: spec.run, secret: spec.token().to_owned().into() };
             logs.capture(source, pipes);
         })
     };
@@ -229,7 +229,7 @@ fn log_options(config: &Config) -> logs::Options {
 }
 
 fn credentials(config: &Config) -> Option<Credentials> {
-    let access_key = config.access_key.clone()?.0;
+    let access_key = config.access_key.clone()?;
     Some(Credentials { access_key, api_base_url: config.public_api_address.0.clone() })
 }
 

@@ -153,7 +153,7 @@ fn announce(ui: &Ui, ready: &Ready, folder: &Path) {
     }
     // The token must not get into a log that is kept.
     if std::io::stderr().is_terminal() {
-        ui.note(&format!("It is {secret}"));
+        ui.note(&format!("It is {}", secret.expose()));
     }
 }
 

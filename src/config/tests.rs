@@ -161,7 +161,7 @@ fn printed_settings_hold_no_password() {
     }
     let config = load(&[("access_key", "hidden")], &[], "").unwrap();
     assert!(!config.to_toml().contains("hidden"));
-    assert_eq!(config.access_key.map(|key| key.0).as_deref(), Some("hidden"));
+    assert_eq!(config.access_key.as_ref().map(|key| key.expose()), Some("hidden"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 use jiff::fmt::friendly::SpanParser;
 use rustix::process::Signal;
 
-use crate::telemetry::LogFormat;
+use crate::{domain::Secret, telemetry::LogFormat};
 
 /// A type that a setting can have.
 pub trait Value: Sized {
@@ -89,7 +89,7 @@ value!(RuntimeProvider, "local or none", |text| named(&PROVIDERS, &text.to_ascii
     &PROVIDERS, value
 ));
 value!(LogFormat, "text or json", |text| named(&FORMATS, text), |value| name_of(&FORMATS, value));
-value!(Secret, "a secret", |text| unless_empty(text).map(|text| Self(text.to_owned())), |_value| None);
+value!(Secret, "a secret", |text| unless_empty(text).map(|text| text.to_owned().into()), |_value| None);
 value!(EventCatalog, "none, storyden or a file", |text| unless_empty(text).map(EventCatalog::named), |value| {
     quoted(&value.name())
 });
@@ -180,16 +180,6 @@ pub enum RuntimeProvider {
 const PROVIDERS: [(&str, RuntimeProvider); 2] = [("local", RuntimeProvider::Local), ("none", RuntimeProvider::None)];
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-
-/// Something that is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
-    }
-}
 
 /// The events that a manifest may say it consumes.
 #[derive(Debug, Clone, PartialEq, Eq)]

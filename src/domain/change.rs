@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    ActiveState, Desired, Digest, Error, Mode, Plugin, PreviousPackage, Reason, Result, State, manifest::Manifest,
+    ActiveState, Desired, Digest, Error, Mode, Plugin, PreviousPackage, Reason, Result, Secret, State,
+    manifest::Manifest,
 };
 
-/// One change of what is desired.
-#[derive(Debug, Clone, PartialEq)]
+/// One change of what is desired. Not to be printed: a configuration may hold secrets.
+#[derive(Clone, PartialEq)]
 pub enum DesiredChange {
     /// It should run, or nothing of it should.
     SetActive(ActiveState),
@@ -27,7 +28,7 @@ pub enum DesiredChange {
     /// The manifest of an external plugin, which has to connect again.
     ReplaceManifest(Arc<Manifest>),
     /// The token of an external plugin, which has to connect again.
-    RotateToken(String),
+    RotateToken(Secret),
     /// The configuration. The plugin has accepted it.
     Configure(Arc<Map<String, Value>>),
 }

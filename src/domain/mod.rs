@@ -13,9 +13,11 @@ pub mod package;
 pub mod plugin;
 pub mod program;
 pub mod run;
+pub mod secret;
 pub mod text;
 
 pub use error::{Error, Reason, Result};
 pub use id::{Digest, PluginId, RunId, TokenId};
 pub use plugin::{ActiveState, Commit, Desired, Mode, Plugin, PreviousPackage, Reported, State};
 pub use run::{Exit, Failure, RunEvent, Stage};
+pub use secret::Secret;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Digest, Failure, PluginId, RunId, manifest::Manifest, package::digest_of};
+use super::{Digest, Failure, PluginId, RunId, Secret, manifest::Manifest, package::digest_of};
 
 /// A place in the order of installation.
 pub type Place = (u64, PluginId);
@@ -95,7 +95,7 @@ pub struct Desired {
     /// Counts the changes of anything here.
     pub generation: u64,
     /// The static token of an external plugin.
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     /// Counts the tokens it has had; a connection of an earlier epoch is refused.
     pub token_epoch: u64,
 }
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_desired_is_shown_in_logs_without_its_secrets() {
-        let secret = Some("sdprt_secret".to_owned());
+        let secret = Some("sdprt_secret".to_owned().into());
         let configuration = Arc::new(Map::from_iter([("key".to_owned(), Value::from("sdprt_secret"))]));
         let desired =
             Desired { token: secret, configuration, ..mk_plugin(Mode::External, ActiveState::Active).desired };

@@ -41,7 +41,7 @@ pub(super) fn plugin(plugin: &domain::Plugin) -> v1::Plugin {
 
 /// A plugin with its token, if it is an external one.
 pub(super) fn plugin_in_full(source: &domain::Plugin) -> v1::Plugin {
-    v1::Plugin { token: source.desired.token.clone(), ..plugin(source) }
+    v1::Plugin { token: source.desired.token.as_ref().map(|token| token.expose().to_owned()), ..plugin(source) }
 }
 
 /// The revision of a plugin's configuration, if it was ever set.

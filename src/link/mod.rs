@@ -23,7 +23,7 @@ mod session;
 mod tests;
 pub mod token;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub use bounded::{Bounded, NotQueued, Queued};
 pub use connection::CloseReason;
 pub use session::{Session, check_size};
 
-use crate::domain::{PluginId, RunEvent, RunId};
+use crate::domain::{PluginId, RunEvent, RunId, Secret};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -119,19 +119,12 @@ pub enum Credential {
     Epoch(u64),
 }
 
+#[derive(Debug)]
 pub struct Authenticated {
     pub plugin: PluginId,
     pub credential: Credential,
     /// The token itself, to be spent.
-    pub token: String,
-}
-
-/// For logs: without the token.
-impl fmt::Debug for Authenticated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plugin, credential, .. } = self;
-        f.debug_struct("Authenticated").field("plugin", plugin).field("credential", credential).finish_non_exhaustive()
-    }
+    pub token: Secret,
 }
 
 pub struct Attached {

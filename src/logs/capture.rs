@@ -25,7 +25,7 @@ const MASK: &[u8] = b"[token]";
 /// Reads both pipes to their ends and has what comes written.
 pub(super) async fn capture(output: Arc<Output>, source: Source, [stdout, stderr]: [pipe::Receiver; 2]) {
     let mut capture = Capture::new(output, source.run);
-    let mask = Mask(source.secret.into_bytes());
+    let mask = Mask(source.secret.expose().into());
     let mut stdout = Pipe::new(stdout, Stream::Stdout);
     let mut stderr = Pipe::new(stderr, Stream::Stderr);
     while stdout.pipe.is_some() || stderr.pipe.is_some() {

@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{PluginId, RunId};
+use crate::domain::{PluginId, RunId, Secret};
 use line::{MAX_LINE, Printed};
 use writer::Output;
 
@@ -107,7 +107,7 @@ pub struct Source {
     pub plugin: PluginId,
     pub run: RunId,
     /// The run's token, which is not to be in the log; empty for none.
-    pub secret: String,
+    pub secret: Secret,
 }
 
 /// The output of all plugins. Cheap to clone.

@@ -11,7 +11,7 @@ pub mod process;
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::{Digest, PluginId, RunEvent, RunId};
+use crate::domain::{Digest, PluginId, RunEvent, RunId, Secret};
 
 #[cfg(test)]
 pub(crate) use install::FileSink;
@@ -31,13 +31,13 @@ pub struct StartSpec {
     /// The package that must be in the install directory.
     pub package: Digest,
     /// The URL that the plugin dials, with its one-time token.
-    pub url: String,
+    pub url: Secret,
 }
 
 impl StartSpec {
     /// The one-time token in the URL; empty if there is none.
     pub fn token(&self) -> &str {
-        let (_, query) = self.url.split_once('?').unwrap_or_default();
+        let (_, query) = self.url.expose().split_once('?').unwrap_or_default();
         query.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap_or_default()
     }
 }

@@ -16,7 +16,7 @@ use super::{
     entity::{configuration, journal, manifest, plugin},
 };
 use crate::domain::{
-    Commit, Desired, Digest, Plugin, PluginId, PreviousPackage, Reported, manifest::Manifest, plugin::Request,
+    Commit, Desired, Digest, Plugin, PluginId, PreviousPackage, Reported, Secret, manifest::Manifest, plugin::Request,
 };
 
 /// Keys asked for in one statement; databases limit the number of parameters.
@@ -71,7 +71,7 @@ pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::E
         previous_manifest_digest: record.previous_manifest,
         restored: desired.is_restored,
         configuration_revision: signed(desired.configuration_revision),
-        token: desired.token.clone(),
+        token: desired.token.as_ref().map(|token| token.expose().to_owned()),
         token_epoch: signed(desired.token_epoch),
         state: reported.state,
         since: to_column(reported.since),
@@ -180,7 +180,7 @@ fn desired(
         active_generation: unsigned(row.active_generation)?,
         restart_generation: unsigned(row.restart_generation)?,
         generation: unsigned(row.generation)?,
-        token: row.token.clone(),
+        token: row.token.clone().map(Secret::from),
         token_epoch: unsigned(row.token_epoch)?,
     })
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     bus::{Bridge, Call, unserved},
+    domain::Secret,
     link::{Caller, Host, RpcError},
 };
 
@@ -24,7 +25,7 @@ const INTERNAL: i64 = -32_603;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// `sdbak_…`.
-    pub access_key: String,
+    pub access_key: Secret,
     /// The public address of the API, without `/api`.
     pub api_base_url: String,
 }
@@ -89,12 +90,12 @@ impl Credentials {
     fn read(answer: &Map<String, Value>) -> Option<Self> {
         let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
         let api_base_url = text("api_base_url").or_else(|| text("apibase_url"))?;
-        Some(Self { access_key: text("access_key")?, api_base_url })
+        Some(Self { access_key: text("access_key")?.into(), api_base_url })
     }
 
     /// Each SDK reads another encoding of the same answer (CONTRACT 13).
     fn encode(&self, user_agent: &str) -> Value {
-        let Self { access_key, api_base_url } = self;
+        let (access_key, api_base_url) = (self.access_key.expose(), &self.api_base_url);
         if user_agent.starts_with("Python/") && user_agent.contains(" websockets/") {
             json!({"access_key": access_key, "apibase_url": api_base_url})
         } else if user_agent.starts_with("Go-http-client/") {

@@ -19,7 +19,7 @@ use crate::{
 const CONFIGURE: Duration = Duration::from_secs(30);
 
 /// A new configuration, and who wants it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NewConfiguration {
     pub values: Map<String, Value>,
     pub options: ChangeOptions,

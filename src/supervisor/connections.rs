@@ -52,7 +52,7 @@ impl Handle {
             return Err(Refusal::Internal);
         }
         match answer.await {
-            Ok(true) => Ok(Authenticated { plugin, credential: Credential::Run(run), token }),
+            Ok(true) => Ok(Authenticated { plugin, credential: Credential::Run(run), token: token.into() }),
             Ok(false) => Err(Refusal::Unauthorised),
             Err(_) => Err(Refusal::Internal),
         }
@@ -62,13 +62,13 @@ impl Handle {
     fn verify_external(&self, claimed: Option<PluginId>, token: String) -> Result<Authenticated, Refusal> {
         let slots = self.projection().slots();
         let found = slots.iter().filter_map(|slot| slot.plugin()).find(|plugin| {
-            let ours = plugin.desired.token.as_deref();
-            plugin.desired.mode == Mode::External && ours.is_some_and(|ours| token::is_same(ours, &token))
+            let ours = plugin.desired.token.as_ref();
+            plugin.desired.mode == Mode::External && ours.is_some_and(|ours| token::is_same(ours.expose(), &token))
         });
         match found {
             Some(plugin) if claimed.is_none_or(|id| id == plugin.id) => {
                 let credential = Credential::Epoch(plugin.desired.token_epoch);
-                Ok(Authenticated { plugin: plugin.id, credential, token })
+                Ok(Authenticated { plugin: plugin.id, credential, token: token.into() })
             }
             _ => Err(Refusal::Unauthorised),
         }

@@ -198,7 +198,7 @@ impl Handle {
     pub async fn register_external(&self, manifest: Manifest, request: Option<String>) -> Result<Arc<Plugin>> {
         let plugin = new_plugin(manifest, Mode::External);
         let request = request.map(|id| Request::for_manifest(id, &plugin.desired.manifest));
-        let desired = Desired { token: Some(token::mint_external()), token_epoch: 1, ..plugin.desired };
+        let desired = Desired { token: Some(token::mint_external().into()), token_epoch: 1, ..plugin.desired };
         let reported = Reported { state: State::Connecting, ..plugin.reported };
         self.add(Plugin { desired, reported, request, ..plugin }).await
     }
@@ -218,7 +218,7 @@ impl Handle {
 
     /// Gives an external plugin a new token; the old one is good for nothing from then on.
     pub async fn rotate_token(&self, id: PluginId, options: impl Into<ChangeOptions>) -> Result<Arc<Plugin>> {
-        self.reconnect(id, DesiredChange::RotateToken(token::mint_external()), options.into()).await
+        self.reconnect(id, DesiredChange::RotateToken(token::mint_external().into()), options.into()).await
     }
 
     /// Changes what an external plugin connects with, and waits a while until its old connection is closed. The answer may

@@ -30,7 +30,7 @@ async fn register(world: &World, id: &str, members: Value) -> Arc<Plugin> {
 
 /// Dials in for an external plugin.
 async fn dial(world: &World, plugin: &Plugin) -> FakePeer {
-    let token = world.handle.get(plugin.id).unwrap().desired.token.clone().unwrap();
+    let token = world.handle.get(plugin.id).unwrap().desired.token.as_ref().unwrap().expose().to_owned();
     let handshake = Handshake { plugin_id: None, token, user_agent: String::new() };
     let authenticated = world.handle.authenticate(handshake).await.unwrap();
     let (session, peer) = Session::channel("");

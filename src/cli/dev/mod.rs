@@ -172,7 +172,7 @@ impl Dev {
 fn own_server(ready: Ready, data_dir: PathBuf) -> GlobalOptions {
     let is_everywhere = ready.address.ip().is_unspecified();
     let url = if is_everywhere { format!("http://localhost:{}", ready.address.port()) } else { ready.url };
-    let token = ready.admin_token.map(|token| token.secret);
+    let token = ready.admin_token.map(|token| token.secret.expose().to_owned());
     GlobalOptions { server: Some(url), token, data_dir: Some(data_dir), ..GlobalOptions::default() }
 }
 

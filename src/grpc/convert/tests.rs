@@ -26,7 +26,7 @@ fn mk_plugin() -> Plugin {
         active_generation: 4,
         restart_generation: 0,
         generation: 5,
-        token: Some("sdprt_secret".to_owned()),
+        token: Some("sdprt_secret".to_owned().into()),
         token_epoch: 1,
     };
     let failure = domain::Failure::new(domain::Stage::Exit, "exit status 42");

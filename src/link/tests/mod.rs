@@ -168,7 +168,7 @@ impl Acceptor for FakeAcceptor {
         let authenticated = Authenticated {
             plugin: PLUGIN.parse().unwrap(),
             credential: Credential::Run(RunId::from_bytes([0; 12])),
-            token,
+            token: token.into(),
         };
         async { self.setup.refusal.map_or(Ok(authenticated), Err) }.boxed()
     }

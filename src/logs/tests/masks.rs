@@ -7,13 +7,14 @@ const TOKEN: &str = "c2VjcmV0LXRva2VuLW9mLWEtcnVu";
 
 impl Fixture {
     fn with_token(&self) -> Source {
-        Source { secret: TOKEN.to_owned(), ..self.source() }
+        Source { secret: TOKEN.to_owned().into(), ..self.source() }
     }
 }
 
 #[tokio::test]
 async fn the_token_of_the_run_is_masked_on_both_streams() {
     let fixture = Fixture::new(Options::default());
+    assert!(!format!("{:?}", fixture.with_token()).contains(TOKEN), "nor in plugd's");
     let [mut stdout, mut stderr] = fixture.capture_both(fixture.with_token());
     print(&mut stdout, &format!("dialling ws://host/rpc?token={TOKEN}&x=1 {TOKEN}{TOKEN}\n")).await;
     let mut stream = fixture.stream(From::Start, true);

@@ -59,7 +59,7 @@ impl Fixture {
     }
 
     fn source(&self) -> Source {
-        Source { plugin: self.plugin, run: xid::new().into(), secret: String::new() }
+        Source { plugin: self.plugin, run: xid::new().into(), secret: String::new().into() }
     }
 
     /// Begins a run, and answers its stdout and stderr.

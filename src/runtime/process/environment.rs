@@ -14,8 +14,8 @@ pub(super) fn environment(
     spec: &StartSpec,
 ) -> impl Iterator<Item = Variable> {
     let own = [
-        ("STORYDEN_RPC_URL", spec.url.clone()),
-        ("PLUGD_RPC_URL", spec.url.clone()),
+        ("STORYDEN_RPC_URL", spec.url.expose().to_owned()),
+        ("PLUGD_RPC_URL", spec.url.expose().to_owned()),
         ("PLUGD_PLUGIN_ID", spec.plugin.to_string()),
     ];
     let own = own.map(|(name, value)| (name.into(), value.into()));
@@ -45,8 +45,9 @@ mod tests {
             command: String::new(),
             args: Vec::new(),
             package: Digest([0; 32]),
-            url: "ws://h".into(),
+            url: "ws://h?token=secret".to_owned().into(),
         };
+        assert!(!format!("{spec:?}").contains("token=secret"), "{spec:?}");
         let host = ["PATH", "PATHS", "LC_ALL", "LC", "AWS_SECRET"].map(|name| (name.into(), "v".into()));
         let allow = ["PATH".to_owned(), "LC_*".to_owned()];
         let names: Vec<_> = environment(host.into_iter(), &allow, &spec).map(|(name, _)| name).collect();

@@ -169,7 +169,7 @@ pub(super) fn mk_plugin(number: u32) -> Plugin {
         active_generation: 4,
         restart_generation: 2,
         generation: 5,
-        token: Some("sprt_secret".to_owned()),
+        token: Some("sprt_secret".to_owned().into()),
         token_epoch: 6,
     };
     Plugin {

@@ -6,7 +6,7 @@ const PYTHON: &str = "Python/3.11 websockets/15.0.1";
 const GO: &str = "Go-http-client/1.1";
 
 fn credentials() -> Credentials {
-    Credentials { access_key: "sdbak_k".to_owned(), api_base_url: "http://host:3000".to_owned() }
+    Credentials { access_key: "sdbak_k".to_owned().into(), api_base_url: "http://host:3000".to_owned() }
 }
 
 async fn access(fixture: &Fixture, user_agent: &str) -> Value {

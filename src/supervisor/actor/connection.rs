@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{Actor, Message, Reply};
 use crate::{
-    domain::{Mode, RunEvent, State, lifecycle::Event},
+    domain::{Mode, RunEvent, Secret, State, lifecycle::Event},
     link::{Attached, Authenticated, CloseReason, Credential, Rejected, Session, token},
 };
 
@@ -31,7 +31,7 @@ impl Actor {
     fn knows(&self, theirs: &str) -> bool {
         let ours = match self.plugin.desired.mode {
             Mode::Supervised => self.token.as_deref(),
-            Mode::External => self.plugin.desired.token.as_deref(),
+            Mode::External => self.plugin.desired.token.as_ref().map(Secret::expose),
         };
         ours.is_some_and(|ours| token::is_same(ours, theirs))
     }
@@ -66,7 +66,7 @@ impl Actor {
             Credential::Run(run) => run == self.lifecycle.run(),
             Credential::Epoch(epoch) => epoch == self.plugin.desired.token_epoch,
         };
-        is_current && self.lifecycle.accepts_connections() && self.knows(&attach.authenticated.token)
+        is_current && self.lifecycle.accepts_connections() && self.knows(attach.authenticated.token.expose())
     }
 
     fn probe(&self, first: Session, attach: Attach) {

@@ -62,7 +62,7 @@ impl Actor {
             command: manifest.command.clone(),
             args: manifest.args.clone(),
             package,
-            url: format!("{}?plugin_id={}&token={token}", self.parts.rpc_url, self.id),
+            url: format!("{}?plugin_id={}&token={token}", self.parts.rpc_url, self.id).into(),
         };
         self.token = Some(token);
         self.run = Some(self.parts.runtime.start(spec, Box::new(tell)));

@@ -38,7 +38,7 @@ impl Office {
     }
 
     async fn dial(&self) -> FakePeer {
-        let token = self.plugin.desired.token.clone().unwrap();
+        let token = self.plugin.desired.token.as_ref().unwrap().expose().to_owned();
         let handshake = Handshake { plugin_id: None, token, user_agent: String::new() };
         let authenticated = self.world.handle.authenticate(handshake).await.unwrap();
         let (session, peer) = Session::channel("");

@@ -14,7 +14,7 @@ use crate::{
 };
 
 async fn dial(world: &World, plugin: &Plugin) -> (Authenticated, Session, FakePeer) {
-    let token = plugin.desired.token.clone().unwrap();
+    let token = plugin.desired.token.as_ref().unwrap().expose().to_owned();
     let handshake = Handshake { plugin_id: None, token, user_agent: "fake".to_owned() };
     let authenticated = world.handle.authenticate(handshake).await.unwrap();
     let (session, peer) = Session::channel("fake");

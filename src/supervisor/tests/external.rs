@@ -18,7 +18,7 @@ async fn mk_plugin() -> (World, Arc<Plugin>) {
 }
 
 fn token(plugin: &Plugin) -> String {
-    plugin.desired.token.clone().unwrap()
+    plugin.desired.token.as_ref().unwrap().expose().to_owned()
 }
 
 async fn authenticate(handle: &Handle, plugin_id: Option<PluginId>, token: &str) -> Result<Authenticated, Refusal> {

@@ -97,7 +97,7 @@ impl Runtime for FakeRuntime {
         let live = self.live.clone();
         let group = Arc::new(FakeGroup { events, behaviour, is_over: AtomicBool::new(false), live });
         *self.last.lock().unwrap() = Some(group.clone());
-        self.url.lock().unwrap().clone_from(&spec.url);
+        self.url.lock().unwrap().replace_range(.., spec.url.expose());
         if behaviour == Behaviour::CannotSpawn {
             group.is_over.store(true, Ordering::SeqCst);
             self.live.fetch_sub(1, Ordering::SeqCst);
@@ -108,7 +108,7 @@ impl Runtime for FakeRuntime {
         match behaviour {
             Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None }),
             Behaviour::Hangs | Behaviour::CannotSpawn => {}
-            _ => drop(tokio::spawn(connect(self.handle.get().unwrap().clone(), spec.url))),
+            _ => drop(tokio::spawn(connect(self.handle.get().unwrap().clone(), spec.url.expose().to_owned()))),
         }
         Box::new(FakeRun(group))
     }

@@ -160,7 +160,7 @@ async fn many_runs_end_together() {
         let plugin = PluginId::from_bytes([number; 12]);
         let run: RunId = xid::new().into();
         let url = mk_url(run);
-        fixture.start(StartSpec { plugin, url, run, ..mk_shell("trap '' INT; sleep 1000 & wait; wait") })
+        fixture.start(StartSpec { plugin, url: url.into(), run, ..mk_shell("trap '' INT; sleep 1000 & wait; wait") })
     };
     let mut all: Vec<Started> = (10..30).map(mk_one).collect();
     let mut pids = Vec::new();

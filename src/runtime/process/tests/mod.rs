@@ -96,7 +96,7 @@ fn mk_url(run: RunId) -> String {
 fn mk_spec(command: &str, args: &[&str]) -> StartSpec {
     let run: RunId = xid::new().into();
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-    StartSpec { plugin: PLUGIN, run, command: command.into(), args, package: PACKAGE, url: mk_url(run) }
+    StartSpec { plugin: PLUGIN, run, command: command.into(), args, package: PACKAGE, url: mk_url(run).into() }
 }
 
 fn mk_shell(script: &str) -> StartSpec {

@@ -42,8 +42,8 @@ async fn the_environment_is_the_allowlist_and_the_plugins_own_three() {
         .filter(|(name, _)| allowed.contains(&name.as_str()) || name.starts_with("LC_"))
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    expected.insert(format!("STORYDEN_RPC_URL={}", spec.url));
-    expected.insert(format!("PLUGD_RPC_URL={}", spec.url));
+    expected.insert(format!("STORYDEN_RPC_URL={}", spec.url.expose()));
+    expected.insert(format!("PLUGD_RPC_URL={}", spec.url.expose()));
     expected.insert(format!("PLUGD_PLUGIN_ID={PLUGIN}"));
     assert!(std::env::vars().count() > expected.len() - 3, "the test program has more variables than it passes on");
     let mut started = fixture.start(spec);
@@ -258,7 +258,7 @@ async fn waiting_for_a_turn_is_no_failure() {
     });
     let mk_stuck = |plugin| {
         let run: RunId = xid::new().into();
-        fixture.start(StartSpec { plugin, run, url: mk_url(run), package: lost, ..mk_shell("exit 0") })
+        fixture.start(StartSpec { plugin, run, url: mk_url(run).into(), package: lost, ..mk_shell("exit 0") })
     };
     let ahead = [mk_stuck(stuck), mk_stuck(PluginId::from_bytes([52; 12]))];
     let mut last = fixture.start(mk_shell("exit 0"));
@@ -303,7 +303,7 @@ async fn a_disk_that_hangs_fails_the_next_start_too_and_keeps_no_other_plugin_wa
     assert!(failure.message.contains("an earlier start") && !failure.is_permanent, "{}", failure.message);
     let (plugin, run) = (PluginId::from_bytes([50; 12]), xid::new().into());
     let url = mk_url(run).replace(&PLUGIN.to_string(), &plugin.to_string());
-    let mut other = fixture.start(StartSpec { plugin, run, url, ..mk_shell("exit 0") });
+    let mut other = fixture.start(StartSpec { plugin, run, url: url.into(), ..mk_shell("exit 0") });
     other.spawned().await;
     other.exited().await;
     other.emptied().await;
