@@ -87,6 +87,23 @@ async fn a_watch_resumes_with_no_gap_where_a_killed_plugd_left_it() {
 }
 
 #[tokio::test]
+async fn a_log_of_the_database_that_was_taken_away_meanwhile_is_told_of() {
+    let mut plugd = Plugd::start().await;
+    let epoch = cursor(&plugd).await.epoch;
+    let id = plugd.api().run(&["tame"]).await;
+    plugd.kill_9().await;
+    std::fs::remove_file(plugd.data_dir().join("plugd.db-wal")).unwrap();
+
+    // The token was in there, too.
+    plugd.restart_with_token("admin.token.new").await;
+
+    assert!(plugd.said().contains("what was written last to the database may be lost"), "{}", plugd.said());
+    eventually("it tells of the plugin's folder", || plugd.said().contains(&format!("plugin={id}")).then_some(()))
+        .await;
+    assert_ne!(cursor(&plugd).await.epoch, epoch);
+}
+
+#[tokio::test]
 async fn tokens_and_configurations_survive_a_killed_plugd() {
     let mut plugd = Plugd::start().await;
     let api = plugd.api();

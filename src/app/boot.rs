@@ -273,7 +273,8 @@ fn fetch_package(packages: PackageStore) -> FetchPackage {
 }
 
 /// Removes the folders of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only
-/// those of which the journal says so: what nobody knows may be another plugd's, or of a store that is restored tomorrow.
+/// those of which the journal says so: what nobody knows is told of, and may be another plugd's, or of a database that has
+/// lost it and is restored tomorrow.
 async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store, projection: Arc<Projection>) {
     let unknown: Vec<_> = match runtime.installed().await {
         Ok(found) => found.into_iter().filter(|id| projection.slot(*id).is_err()).collect(),
@@ -286,6 +287,15 @@ async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store, projection
         Ok(deleted) => deleted,
         Err(error) => return tracing::warn!(%error, "files of deleted plugins may be left behind until the next start"),
     };
+    if let Some(plugin) = unknown.iter().find(|id| !deleted.contains(id)) {
+        let count = unknown.len().saturating_sub(deleted.len());
+        tracing::warn!(
+            count,
+            %plugin,
+            "there are folders of plugins that this database does not know: if it is an older one, or has lost its log \
+             (-wal), restore a backup"
+        );
+    }
     for plugin in deleted {
         match runtime.remove(plugin).await {
             Ok(()) => tracing::info!(%plugin, "the deletion of a plugin's files was finished"),
