@@ -122,7 +122,7 @@ fn actor_parts(
         runtime,
         policy: policy(config),
         host,
-        trial: Arc::new(Semaphore::new(1)),
+        start_alone: Arc::new(Semaphore::new(1)),
         rpc_url: rpc_url(plugins_dial),
         note: Box::new(move |id, line| notes.note(id, &line)),
         on_deleted: Box::new(move |plugin| removed.remove(plugin.id)),

@@ -1,4 +1,4 @@
-//! A plan as one transaction. Few statements: each has its price, however many rows it carries.
+//! A batch as one transaction. Few statements: each has its price, however many rows it carries.
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, IdenStatic, IntoActiveModel, Iterable,
@@ -8,9 +8,9 @@ use sea_orm::{
 
 use super::{
     StoreError,
+    batch::Batch,
     entity::{self, configuration, journal, manifest, plugin, store, unlisted, unused},
     lease::Lease,
-    plan::Plan,
     rows::{signed, unsigned},
 };
 use crate::domain::Digest;
@@ -20,17 +20,17 @@ const ROWS: usize = 256;
 /// Rows in one statement where each may hold a MiB.
 const BODIES: usize = 4;
 
-/// Writes the plan. After an error it is unknown whether it was written.
-pub(super) async fn execute(lease: &Lease, plan: &Plan) -> Result<(), StoreError> {
-    let transaction = lease.begin(plan.durability()).await?;
-    move_head(&transaction, lease, plan).await?;
-    remove(&transaction, plan).await?;
-    write::<manifest::Entity>(&transaction, plan.manifests.iter().map(manifest_row), BODIES).await?;
-    write::<configuration::Entity>(&transaction, plan.configurations.values().cloned(), BODIES).await?;
-    write::<unused::Entity>(&transaction, unused_rows(plan), ROWS).await?;
-    write::<unlisted::Entity>(&transaction, unlisted_rows(plan), ROWS).await?;
-    write::<journal::Entity>(&transaction, plan.journal.iter().cloned(), ROWS).await?;
-    write::<plugin::Entity>(&transaction, plan.plugins.values().cloned(), ROWS).await?;
+/// Writes the batch. After an error it is unknown whether it was written.
+pub(super) async fn execute(lease: &Lease, batch: &Batch) -> Result<(), StoreError> {
+    let transaction = lease.begin(batch.durability()).await?;
+    move_head(&transaction, lease, batch).await?;
+    remove(&transaction, batch).await?;
+    write::<manifest::Entity>(&transaction, batch.manifests.iter().map(manifest_row), BODIES).await?;
+    write::<configuration::Entity>(&transaction, batch.configurations.values().cloned(), BODIES).await?;
+    write::<unused::Entity>(&transaction, unused_rows(batch), ROWS).await?;
+    write::<unlisted::Entity>(&transaction, unlisted_rows(batch), ROWS).await?;
+    write::<journal::Entity>(&transaction, batch.journal.iter().cloned(), ROWS).await?;
+    write::<plugin::Entity>(&transaction, batch.plugins.values().cloned(), ROWS).await?;
     Ok(transaction.commit().await?)
 }
 
@@ -50,13 +50,13 @@ pub(super) async fn standing(db: &impl ConnectionTrait) -> Result<(u64, u64), St
 }
 
 /// Comes first in its transaction: it is what keeps another writer out ([`super::lease`]).
-async fn move_head(db: &DatabaseTransaction, lease: &Lease, plan: &Plan) -> Result<(), StoreError> {
-    let update = set_head(signed(plan.head())).filter(store::Column::Owner.eq(lease.owner()));
-    if update.filter(store::Column::Head.eq(signed(plan.base))).exec(db).await?.rows_affected == 1 {
+async fn move_head(db: &DatabaseTransaction, lease: &Lease, batch: &Batch) -> Result<(), StoreError> {
+    let update = set_head(signed(batch.head())).filter(store::Column::Owner.eq(lease.owner()));
+    if update.filter(store::Column::Head.eq(signed(batch.base))).exec(db).await?.rows_affected == 1 {
         return Ok(());
     }
     let row = lease.owned_row(db).await?;
-    Err(StoreError::Diverged { expected: plan.base, found: unsigned(row.head)? })
+    Err(StoreError::Diverged { expected: batch.base, found: unsigned(row.head)? })
 }
 
 fn set_head(head: i64) -> UpdateMany<store::Entity> {
@@ -69,14 +69,14 @@ fn manifest_row((digest, body): (&Digest, &String)) -> manifest::Model {
     manifest::Model { digest: *digest, body: body.clone() }
 }
 
-fn unused_rows(plan: &Plan) -> impl Iterator<Item = unused::Model> {
-    let since = signed(plan.head());
-    plan.unused_manifests.iter().map(move |digest| unused::Model { digest: *digest, since })
+fn unused_rows(batch: &Batch) -> impl Iterator<Item = unused::Model> {
+    let since = signed(batch.head());
+    batch.unused_manifests.iter().map(move |digest| unused::Model { digest: *digest, since })
 }
 
-fn unlisted_rows(plan: &Plan) -> impl Iterator<Item = unlisted::Model> {
-    let since = signed(plan.head());
-    plan.unlisted_configurations.iter().map(move |(id, newest)| unlisted::Model {
+fn unlisted_rows(batch: &Batch) -> impl Iterator<Item = unlisted::Model> {
+    let since = signed(batch.head());
+    batch.unlisted_configurations.iter().map(move |(id, newest)| unlisted::Model {
         plugin_id: *id,
         newest: *newest,
         since,
@@ -104,8 +104,8 @@ where
     Ok(())
 }
 
-async fn remove(db: &DatabaseTransaction, plan: &Plan) -> Result<(), DbErr> {
-    let ids = plan.removed();
+async fn remove(db: &DatabaseTransaction, batch: &Batch) -> Result<(), DbErr> {
+    let ids = batch.removed();
     if !ids.is_empty() {
         plugin::Entity::delete_many().filter(plugin::Column::Id.is_in(ids)).exec(db).await?;
     }

@@ -24,19 +24,19 @@ const REVISIONS_A_BODY: u64 = 16;
 /// The journal may be longer than wanted by one part in this many.
 const SLACK: u64 = 10;
 
-/// How far to go at a time.
-pub(super) struct Pace {
+/// When to forget, and how much at a time.
+pub(super) struct Schedule {
     keep: u64,
-    batch: u64,
+    revisions: u64,
     is_steady: bool,
     /// There may be configurations and manifests that nobody needs.
     is_behind: bool,
 }
 
-impl Pace {
+impl Schedule {
     /// With what [`is_behind`] says of what an earlier plugd left.
     pub(super) fn keeping(keep: u64, is_behind: bool) -> Self {
-        Self { keep, batch: MOST, is_steady: true, is_behind }
+        Self { keep, revisions: MOST, is_steady: true, is_behind }
     }
 
     /// The revision up to which to forget, if it is time to; the one up to which it was done while only bodies are left.
@@ -44,14 +44,14 @@ impl Pace {
         let length = head.saturating_sub(compacted);
         let is_due = length > self.keep.saturating_add(self.keep / SLACK);
         match is_due {
-            true => Some(compacted + (length - self.keep).min(self.batch)),
+            true => Some(compacted + (length - self.keep).min(self.revisions)),
             false => self.is_behind.then_some(compacted),
         }
     }
 
     /// How many configurations and manifests to forget at a time.
     pub(super) fn bodies(&self) -> u64 {
-        (self.batch / REVISIONS_A_BODY).max(1)
+        (self.revisions / REVISIONS_A_BODY).max(1)
     }
 
     /// Whether the last step succeeded. Otherwise no commit should wait for the next.
@@ -63,7 +63,7 @@ impl Pace {
     pub(super) fn learn(&mut self, is_behind: Option<bool>) {
         self.is_steady = is_behind.is_some();
         self.is_behind = is_behind.unwrap_or(self.is_behind);
-        self.batch = if self.is_steady { (self.batch * 2).min(MOST) } else { (self.batch / 4).max(FEWEST) };
+        self.revisions = if self.is_steady { (self.revisions * 2).min(MOST) } else { (self.revisions / 4).max(FEWEST) };
     }
 }
 
@@ -135,36 +135,36 @@ mod tests {
 
     #[test]
     fn it_is_time_when_the_slack_is_used_up() {
-        let pace = Pace::keeping(100, false);
-        assert_eq!(pace.due(110, 0), None);
-        assert_eq!(pace.due(111, 0), Some(11));
-        assert_eq!(pace.due(211, 100), Some(111));
+        let schedule = Schedule::keeping(100, false);
+        assert_eq!(schedule.due(110, 0), None);
+        assert_eq!(schedule.due(111, 0), Some(11));
+        assert_eq!(schedule.due(211, 100), Some(111));
     }
 
     #[test]
     fn bodies_that_are_left_are_forgotten_though_the_journal_is_short() {
-        let mut pace = Pace::keeping(100, true);
-        assert_eq!((pace.due(50, 10), pace.bodies()), (Some(10), 64));
-        pace.learn(None);
-        assert_eq!((pace.due(50, 10), pace.bodies()), (Some(10), 16));
-        pace.learn(Some(false));
-        assert_eq!(pace.due(50, 10), None);
+        let mut schedule = Schedule::keeping(100, true);
+        assert_eq!((schedule.due(50, 10), schedule.bodies()), (Some(10), 64));
+        schedule.learn(None);
+        assert_eq!((schedule.due(50, 10), schedule.bodies()), (Some(10), 16));
+        schedule.learn(Some(false));
+        assert_eq!(schedule.due(50, 10), None);
     }
 
     #[test]
     fn one_transaction_forgets_a_bounded_number_and_fewer_where_that_took_too_long() {
-        let mut pace = Pace::keeping(100, false);
-        assert_eq!(pace.due(1_000_000, 10), Some(10 + MOST));
+        let mut schedule = Schedule::keeping(100, false);
+        assert_eq!(schedule.due(1_000_000, 10), Some(10 + MOST));
         for _ in 0..9 {
-            pace.learn(None);
+            schedule.learn(None);
         }
-        assert_eq!(pace.due(1_000_000, 10), Some(10 + FEWEST));
-        pace.learn(Some(false));
-        assert_eq!(pace.due(1_000_000, 10), Some(10 + 2 * FEWEST));
+        assert_eq!(schedule.due(1_000_000, 10), Some(10 + FEWEST));
+        schedule.learn(Some(false));
+        assert_eq!(schedule.due(1_000_000, 10), Some(10 + 2 * FEWEST));
     }
 
     #[test]
     fn nothing_overflows_when_everything_is_kept() {
-        assert_eq!(Pace::keeping(u64::MAX, false).due(1_000_000, 10), None);
+        assert_eq!(Schedule::keeping(u64::MAX, false).due(1_000_000, 10), None);
     }
 }

@@ -278,7 +278,7 @@ impl Lease {
 #[cfg(test)]
 impl Lease {
     /// Another owner of the same database, who takes no notice of locks.
-    pub(super) async fn beside(&self) -> Self {
+    pub(super) async fn rival(&self) -> Self {
         let db = match self.address.kind() {
             Kind::File(path) => sqlite::writer(path).await.unwrap(),
             Kind::Server(url) => sea_orm::Database::connect(url).await.unwrap(),

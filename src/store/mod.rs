@@ -18,14 +18,15 @@ use tokio::{
 };
 
 use self::{
+    batch::{Change, Op, Reply, TokenOp, What},
     error::unavailable,
     location::Location,
-    plan::{Change, Op, Reply, TokenOp, What},
     reader::Reader,
 };
 use crate::domain::{Commit, Desired, Plugin, PluginId, Reported, Result, TokenId, access::AccessToken};
 
 mod address;
+mod batch;
 mod commit;
 mod compaction;
 #[allow(unreachable_pub, missing_docs, reason = "sea-orm's derives write `pub` items without docs")]
@@ -36,7 +37,6 @@ mod location;
 mod migration;
 mod open;
 mod packages;
-mod plan;
 mod postgres;
 mod reader;
 mod reserve;

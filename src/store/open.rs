@@ -10,11 +10,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Loaded, OnCommit, Options, Store, StoreError,
-    compaction::{self, Pace},
+    batch::Records,
+    compaction::{self, Schedule},
     entity::plugin,
     lease::{self, Lease},
     migration,
-    plan::Records,
     reader::Reader,
     rows::{References, unsigned},
     tokens,
@@ -49,8 +49,8 @@ async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
     };
     let (head, compacted) = (loaded.head, Arc::new(AtomicU64::new(loaded.compacted)));
     let is_whole = loaded.unreadable.is_empty();
-    let pace = Pace::keeping(journal_keep, is_behind);
-    let start = Start { lease, records, head, pace, compacted };
+    let schedule = Schedule::keeping(journal_keep, is_behind);
+    let start = Start { lease, records, head, schedule, compacted };
     Ok((Opened { start, reader, is_whole }, loaded))
 }
 

@@ -2,10 +2,10 @@
 //! each change its revision, and tells of it only when it is durable.
 //!
 //! ```text
-//! Store ──Op──► recv_many ──► Plan (in memory) ──► one transaction ──► records, on_commit, answers
-//!                                                        │ error
-//!                                                        ▼
-//!                               callers: UNAVAILABLE   reports: Backlog ──retry.at──► recover
+//! Store ──Op──► recv_many ──► Batch (in memory) ──► one transaction ──► records, on_commit, answers
+//!                                                         │ error
+//!                                                         ▼
+//!                                callers: UNAVAILABLE   reports: Backlog ──retry.at──► recover
 //! ```
 
 use std::{
@@ -25,11 +25,12 @@ use tokio::{
 
 use self::recovery::{Backlog, Retry};
 use super::{
-    OnCommit, StoreError, commit,
-    compaction::{self, Pace},
+    OnCommit, StoreError,
+    batch::{Batch, Change, Op, Records, Reply, TokenOp, What},
+    commit,
+    compaction::{self, Schedule},
     error::contradicted,
     lease::Lease,
-    plan::{Change, Op, Plan, Records, Reply, TokenOp, What},
     tokens,
 };
 use crate::domain::{self, Error, Plugin, Reason};
@@ -48,7 +49,7 @@ pub(super) struct Start {
     pub(super) lease: Lease,
     pub(super) records: Records,
     pub(super) head: u64,
-    pub(super) pace: Pace,
+    pub(super) schedule: Schedule,
     pub(super) compacted: Arc<AtomicU64>,
 }
 
@@ -59,7 +60,7 @@ pub(super) struct Writer {
     ops: mpsc::UnboundedReceiver<Op>,
     health: Health,
     /// The last transaction failed, so it is unknown whether this was written.
-    unresolved: Option<Plan>,
+    unresolved: Option<Batch>,
     backlog: Backlog,
     flushes: Vec<Reply<()>>,
     closing: Vec<oneshot::Sender<()>>,
@@ -147,7 +148,7 @@ impl Writer {
         if !self.closing.is_empty() {
             return ControlFlow::Break(());
         }
-        if self.start.pace.is_steady() {
+        if self.start.schedule.is_steady() {
             self.compact().await;
         }
         ControlFlow::Continue(())
@@ -157,8 +158,8 @@ impl Writer {
         if self.retry.is_some() {
             return self.change_while_away(changes).await;
         }
-        let (plan, answers) = self.plan(&changes);
-        match self.commit(plan, false).await {
+        let (batch, answers) = self.batch(&changes);
+        match self.commit(batch, false).await {
             Err(error) if error.is_conflict() => self.refuse_one(changes, &error).await,
             committed => self.answer(committed, changes, answers),
         }
@@ -192,10 +193,10 @@ impl Writer {
         }
     }
 
-    fn plan(&self, changes: &[Change]) -> (Plan, Answers) {
-        let mut plan = Plan::new(self.start.head, Timestamp::now());
+    fn batch(&self, changes: &[Change]) -> (Batch, Answers) {
+        let mut batch = Batch::new(self.start.head, Timestamp::now());
         let answers = changes.iter().map(|change| {
-            let answer = plan.apply(&self.start.records, change.what.clone());
+            let answer = batch.apply(&self.start.records, change.what.clone());
             if change.reply.is_none()
                 && let Err(error) = &answer
             {
@@ -204,45 +205,45 @@ impl Writer {
             answer
         });
         let answers = answers.collect();
-        (plan, answers)
+        (batch, answers)
     }
 
-    /// Writes a plan and, once it is durable, tells of it. After an error the plan is in `unresolved`, unless it contradicted
+    /// Writes a batch and, once it is durable, tells of it. After an error the batch is in `unresolved`, unless it contradicted
     /// what is stored. One that is urgent makes room, and is stored out of the reserve.
-    async fn commit(&mut self, plan: Plan, is_urgent: bool) -> Result<(), StoreError> {
-        if plan.commits.is_empty() {
+    async fn commit(&mut self, batch: Batch, is_urgent: bool) -> Result<(), StoreError> {
+        if batch.commits.is_empty() {
             return Ok(());
         }
-        match within(write(&self.start.lease, &plan, is_urgent)).await {
+        match within(write(&self.start.lease, &batch, is_urgent)).await {
             Ok(()) => {
-                self.publish(plan);
+                self.publish(batch);
                 Ok(())
             }
             Err(error) => {
-                self.unresolved = Some(plan).filter(|_| !error.is_conflict());
+                self.unresolved = Some(batch).filter(|_| !error.is_conflict());
                 Err(error)
             }
         }
     }
 
-    fn publish(&mut self, mut plan: Plan) {
-        let commits = std::mem::take(&mut plan.commits);
+    fn publish(&mut self, mut batch: Batch) {
+        let commits = std::mem::take(&mut batch.commits);
         self.start.head += commits.len() as u64;
-        plan.take_effect(&mut self.start.records);
+        batch.take_effect(&mut self.start.records);
         (self.on_commit)(&commits);
     }
 
     /// Forgets some old revisions, if it is time to. What fails is tried again later, in smaller steps.
     async fn compact(&mut self) {
         let Start { lease, head, compacted, .. } = &self.start;
-        let due = self.start.pace.due(*head, compacted.load(Ordering::Relaxed)).filter(|_| self.retry.is_none());
+        let due = self.start.schedule.due(*head, compacted.load(Ordering::Relaxed)).filter(|_| self.retry.is_none());
         let Some(upto) = due else { return };
         let work = async {
             lease.location().check_with_reserve().await?;
-            compaction::compact(lease, upto, self.start.pace.bodies()).await
+            compaction::compact(lease, upto, self.start.schedule.bodies()).await
         };
         let done = within(work).await;
-        self.start.pace.learn(done.as_ref().ok().copied());
+        self.start.schedule.learn(done.as_ref().ok().copied());
         match done {
             Ok(_) => self.start.compacted.store(upto, Ordering::Relaxed),
             Err(error) => {
@@ -334,14 +335,14 @@ impl Writer {
     }
 }
 
-async fn write(lease: &Lease, plan: &Plan, is_urgent: bool) -> Result<(), StoreError> {
+async fn write(lease: &Lease, batch: &Batch, is_urgent: bool) -> Result<(), StoreError> {
     let location = lease.location();
     if is_urgent {
         location.check().await?
     } else {
         location.check_with_reserve().await?
     }
-    let written = commit::execute(lease, plan).await;
+    let written = commit::execute(lease, batch).await;
     still_there(lease, written).await
 }
 

@@ -54,8 +54,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Answers what plugins ask.
     pub host: Arc<dyn Host>,
-    /// Held while a plugin is tried alone, because plugd died twice while it was being started.
-    pub trial: Arc<Semaphore>,
+    /// Held while a plugin is started alone, because plugd died twice while it was being started.
+    pub start_alone: Arc<Semaphore>,
     /// Where plugins connect: `ws://127.0.0.1:8000/rpc`.
     pub rpc_url: String,
     /// Writes a line of plugd into a plugin's log. It must not block.

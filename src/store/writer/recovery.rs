@@ -8,9 +8,10 @@ use super::{MAX_BATCH, Writer, send, within};
 use crate::{
     domain::{PluginId, Reported},
     store::{
-        StoreError, commit,
+        StoreError,
+        batch::{Change, What},
+        commit,
         lease::Lease,
-        plan::{Change, What},
     },
 };
 
@@ -116,10 +117,10 @@ impl Writer {
             self.is_superseded |= matches!(error, StoreError::Superseded);
             return urgent.into_iter().for_each(|change| self.put_off(change));
         }
-        let (plan, answers) = self.plan(&urgent);
+        let (batch, answers) = self.batch(&urgent);
         // What waits of them is older.
-        plan.reports().for_each(|(id, _)| self.backlog.forget(id));
-        let written = self.commit(plan, true).await;
+        batch.reports().for_each(|(id, _)| self.backlog.forget(id));
+        let written = self.commit(batch, true).await;
         self.answer(written, urgent, answers);
     }
 
@@ -136,8 +137,8 @@ impl Writer {
 
     /// Keeps the reports of a failed transaction. If it was written after all they are no change, and harmless.
     pub(super) fn keep_reports(&mut self) {
-        if let Some(plan) = &self.unresolved {
-            plan.reports().for_each(|(id, reported)| self.backlog.push(id, reported));
+        if let Some(batch) = &self.unresolved {
+            batch.reports().for_each(|(id, reported)| self.backlog.push(id, reported));
         }
     }
 
@@ -184,8 +185,8 @@ impl Writer {
             let ids: Vec<_> = reports.iter().map(|(id, _)| *id).collect();
             let report =
                 |(id, reported)| Change { what: What::Report { id, reported: Box::new(reported) }, reply: None };
-            let (plan, _) = self.plan(&reports.into_iter().map(report).collect::<Vec<_>>());
-            self.commit(plan, false).await?;
+            let (batch, _) = self.batch(&reports.into_iter().map(report).collect::<Vec<_>>());
+            self.commit(batch, false).await?;
             ids.into_iter().for_each(|id| self.backlog.forget(id));
         }
     }
@@ -204,9 +205,14 @@ impl Writer {
 
     /// By the head that the last transaction would have left: the one that a new connection sees.
     async fn find_out(&mut self) -> Result<(), StoreError> {
-        let found = within(Box::pin(self.reconnect_and_probe())).await?;
+        let lease = &mut self.start.lease;
+        let look = async {
+            lease.reconnect().await?;
+            commit::probe(lease).await
+        };
+        let found = within(Box::pin(look)).await?;
         match self.unresolved.take() {
-            Some(plan) if found == plan.head() => self.publish(plan),
+            Some(batch) if found == batch.head() => self.publish(batch),
             _ if found == self.start.head => {}
             unresolved => {
                 self.unresolved = unresolved;
@@ -214,11 +220,6 @@ impl Writer {
             }
         }
         Ok(())
-    }
-
-    async fn reconnect_and_probe(&mut self) -> Result<u64, StoreError> {
-        self.start.lease.reconnect().await?;
-        commit::probe(&self.start.lease).await
     }
 }
 

@@ -45,8 +45,8 @@ pub(super) enum Call {
 
 /// What else an actor is told. Nothing here takes the actor any time.
 pub(super) enum Message {
-    /// It may be tried alone now, for as long as it holds this.
-    Turn(OwnedSemaphorePermit),
+    /// It may be started alone now, for as long as it holds this.
+    StartAlone(OwnedSemaphorePermit),
     Authenticate {
         token: String,
         reply: Reply<bool>,
@@ -91,8 +91,8 @@ pub(super) struct Actor {
     deletion: Option<Reply<Result<Arc<Plugin>>>>,
     is_shutting_down: bool,
     is_done: bool,
-    /// Held while it is tried alone.
-    turn: Option<OwnedSemaphorePermit>,
+    /// Held while it is started alone.
+    start_alone: Option<OwnedSemaphorePermit>,
 }
 
 struct Deadline {
@@ -138,7 +138,7 @@ impl Actor {
             deletion: None,
             is_shutting_down: false,
             is_done: false,
-            turn: None,
+            start_alone: None,
         }
     }
 
@@ -161,40 +161,40 @@ impl Actor {
         }
     }
 
-    /// All plugins are started together, but one in whose start plugd has died twice is tried alone: should plugd die again,
+    /// All plugins are started together, but one in whose start plugd has died twice is started alone: should plugd die again,
     /// it is known of whom.
     fn boot(&mut self) {
         let deaths = self.plugin.reported.deaths_at_start + u32::from(self.plugin.was_in_its_start());
         if self.plugin.was_in_its_start() && deaths + 1 == MAX_DEATHS_AT_START {
-            return self.await_turn();
+            return self.wait_to_start_alone();
         }
         self.follow_desired();
     }
 
-    /// Until its turn it does what it is told: who asks for it now does not wait.
-    fn await_turn(&self) {
+    /// Until then it does what it is told: who asks for it now does not wait.
+    fn wait_to_start_alone(&self) {
         tracing::warn!("plugd died twice while this plugin was being started: now it is started alone");
-        let (trial, slot) = (self.parts.trial.clone(), self.slot.clone());
+        let (start_alone, slot) = (self.parts.start_alone.clone(), self.slot.clone());
         tokio::spawn(async move {
-            if let Ok(turn) = trial.acquire_owned().await {
+            if let Ok(permit) = start_alone.acquire_owned().await {
                 // An actor that has ended needs none.
-                slot.inbox.send(Message::Turn(turn)).await.unwrap_or_default();
+                slot.inbox.send(Message::StartAlone(permit)).await.unwrap_or_default();
             }
         });
     }
 
-    fn take_turn(&mut self, turn: OwnedSemaphorePermit) {
+    fn start_alone(&mut self, permit: OwnedSemaphorePermit) {
         if self.deletion.is_some() || self.is_shutting_down {
             // Nothing of it may start any more, and it still looks as if nothing had begun.
             return;
         }
-        self.turn = Some(turn);
+        self.start_alone = Some(permit);
         self.follow_desired();
     }
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Turn(turn) => self.take_turn(turn),
+            Message::StartAlone(permit) => self.start_alone(permit),
             Message::Authenticate { token, reply } => self.authenticate(&token, reply),
             Message::Attach(attach) => self.attach(attach),
             Message::Probed { attach, first, is_alive } => self.probed(attach, (first, is_alive)),
@@ -264,7 +264,7 @@ impl Actor {
             self.perform(effect);
         }
         self.report();
-        self.end_turn();
+        self.end_start_alone();
         self.check_deletion();
         self.attach_early();
         self.go_back();
@@ -284,10 +284,10 @@ impl Actor {
         self.parts.store.report(self.id, reported);
     }
 
-    /// The next may be tried once this one has connected, or failed to.
-    fn end_turn(&mut self) {
+    /// The next may be started once this one has connected, or failed to.
+    fn end_start_alone(&mut self) {
         if !matches!(self.plugin.reported.state, State::Starting | State::Connecting) {
-            self.turn = None;
+            self.start_alone = None;
         }
     }
 }

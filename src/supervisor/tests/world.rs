@@ -334,7 +334,7 @@ impl World {
             runtime: runtime.clone(),
             policy: Policy::default(),
             host: Arc::new(NoHost),
-            trial: Arc::new(tokio::sync::Semaphore::new(1)),
+            start_alone: Arc::new(tokio::sync::Semaphore::new(1)),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),
             note: Box::new(move |id, line| noted.send((id, line)).unwrap_or_default()),
             on_deleted: Box::new(|_| ()),

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, EntityTrait, Statement, sea_query::Expr};
 
 use super::{crash::as_if_killed, *};
-use crate::store::{lease::Lease, plan::Plan};
+use crate::store::{batch::Batch, lease::Lease};
 
 /// As if the host had been started since.
 async fn reboot(place: &Place) {
@@ -81,12 +81,12 @@ async fn a_commit_is_synced_if_it_holds_anything_that_is_desired() {
         (vec![stop, desire], 2),
         (vec![report()], 1),
     ] {
-        let mut plan = Plan::new(start.head, Timestamp::now());
-        changes.into_iter().for_each(|change| drop(plan.apply(&start.records, change).unwrap()));
-        commit::execute(&start.lease, &plan).await.unwrap();
+        let mut batch = Batch::new(start.head, Timestamp::now());
+        changes.into_iter().for_each(|change| drop(batch.apply(&start.records, change).unwrap()));
+        commit::execute(&start.lease, &batch).await.unwrap();
         assert_eq!(synchronous(&start.lease).await, expected);
-        start.head = plan.head();
-        plan.take_effect(&mut start.records);
+        start.head = batch.head();
+        batch.take_effect(&mut start.records);
     }
     crate::store::tokens::create(&start.lease, mk_token(1)).await.unwrap();
     assert_eq!(synchronous(&start.lease).await, 2);

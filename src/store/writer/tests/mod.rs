@@ -8,9 +8,9 @@ use super::*;
 use crate::{
     domain::{Commit, State},
     store::{
+        batch::What,
         entity::plugin,
         open,
-        plan::What,
         tests::{Place, mk_id, mk_plugin, mk_report},
     },
 };
@@ -32,21 +32,21 @@ fn mk_change(what: What) -> Change {
     Change { what, reply: None }
 }
 
-/// A plan of as many installations.
-fn mk_plan(writer: &Writer, count: u32) -> Plan {
+/// A batch of as many installations.
+fn mk_batch(writer: &Writer, count: u32) -> Batch {
     let installations = (0..count).map(|number| mk_change(What::Install(Box::new(mk_plugin(number)))));
-    writer.plan(&installations.collect::<Vec<_>>()).0
+    writer.batch(&installations.collect::<Vec<_>>()).0
 }
 
-/// A plan of an installation and a report, that the writer takes for failed.
+/// A batch of an installation and a report, that the writer takes for failed.
 async fn mk_unresolved(writer: &mut Writer, is_written: bool) {
     let report = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Starting, 1)) };
     let changes = [What::Install(Box::new(mk_plugin(1))), report].map(mk_change);
-    let (plan, _) = writer.plan(&changes);
+    let (batch, _) = writer.batch(&changes);
     if is_written {
-        commit::execute(&writer.start.lease, &plan).await.unwrap();
+        commit::execute(&writer.start.lease, &batch).await.unwrap();
     }
-    writer.unresolved = Some(plan);
+    writer.unresolved = Some(batch);
     writer.fail_over(&StoreError::TimedOut);
     writer.keep_reports();
 }
@@ -128,7 +128,7 @@ async fn it_does_not_come_back_to_a_database_that_somebody_else_has_written() {
     let place = Place::new().await;
     let (mut writer, _) = mk_writer(&place).await;
     writer.fail_over(&StoreError::TimedOut);
-    let somebody_else = mk_plan(&writer, 3);
+    let somebody_else = mk_batch(&writer, 3);
     commit::execute(&writer.start.lease, &somebody_else).await.unwrap();
     writer.recover().await;
     assert!(writer.retry.is_some());

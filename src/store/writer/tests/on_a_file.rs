@@ -72,7 +72,7 @@ async fn the_journal_is_not_cut_out_of_the_reserve() {
     let place = Place::file();
     let (mut writer, _) = mk_writer(&place).await;
     writer.change((1..=3).map(|number| mk_change(What::Install(Box::new(mk_plugin(number))))).collect()).await;
-    writer.start.pace = Pace::keeping(1, false);
+    writer.start.schedule = Schedule::keeping(1, false);
     writer.start.lease.location().want(1 << 60).await;
     writer.check_health().await;
     writer.change((1..=3).map(|number| mk_change(What::Remove { id: mk_id(number) })).collect()).await;

@@ -21,7 +21,7 @@ async fn head(lease: &Lease) -> u64 {
 
 /// Another owner, who takes no notice of locks.
 async fn successor(writer: &Writer) -> Lease {
-    let lease = writer.start.lease.beside().await;
+    let lease = writer.start.lease.rival().await;
     lease.acquire().await.unwrap();
     lease
 }
@@ -67,7 +67,7 @@ async fn a_transaction_that_began_before_the_succession_ends_after_it_with_nothi
     let refused = writer.start.lease.owned_row(&late).await;
     assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
     drop(late);
-    commit::execute(&successor, &mk_plan(&writer, 2)).await.unwrap();
+    commit::execute(&successor, &mk_batch(&writer, 2)).await.unwrap();
     assert_eq!(head(&successor).await, 2);
 }
 
@@ -80,7 +80,7 @@ async fn a_succession_waits_for_the_transaction_under_way_and_begins_after_it() 
     lease.owned_row(&under_way).await.unwrap();
     let seven = entity::store::Entity::update_many().col_expr(entity::store::Column::Head, Expr::val(7));
     seven.exec(&under_way).await.unwrap();
-    let next = lease.beside().await;
+    let next = lease.rival().await;
     let mut claim = Box::pin(next.acquire());
     let early = timeout(Duration::from_millis(300), &mut claim).await;
     assert!(early.is_err(), "the row is locked");

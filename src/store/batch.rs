@@ -97,7 +97,7 @@ impl Records {
 }
 
 /// The changes of one transaction, in order.
-pub(super) struct Plan {
+pub(super) struct Batch {
     /// The head before it.
     pub(super) base: u64,
     time: Timestamp,
@@ -126,8 +126,8 @@ struct Step {
     is_report: bool,
 }
 
-impl Plan {
-    /// An empty plan on top of this head.
+impl Batch {
+    /// An empty batch on top of this head.
     pub(super) fn new(base: u64, time: Timestamp) -> Self {
         Self {
             base,
