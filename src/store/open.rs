@@ -69,7 +69,9 @@ async fn load(lease: &Lease) -> Result<(Reader, Records, bool, Loaded), StoreErr
 
 /// Leaves the database to the next start.
 async fn given_up(lease: Lease, error: StoreError) -> StoreError {
-    if let Err(error) = lease.release().await {
+    // Nothing is noted by one that did not get as far as to be the owner.
+    let closed = lease.mark_closed().await;
+    if let Err(error) = lease.release().await.and(closed) {
         tracing::debug!(%error, "a database that can't be read could not be closed either");
     }
     error

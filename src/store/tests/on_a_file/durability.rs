@@ -47,6 +47,25 @@ async fn a_history_goes_on_on_a_host_that_was_started_after_plugd_had_closed_it(
     assert_eq!(Fixture::at(place, 10).await.loaded.epoch, epoch);
 }
 
+#[tokio::test]
+async fn a_history_goes_on_after_a_start_that_found_something_unreadable() {
+    let (fixture, _folder) = mk_fixture().await;
+    let (epoch, place) = (fixture.loaded.epoch.clone(), fixture.place.clone());
+    let token = mk_token(1);
+    fixture.store.create_token(token.clone()).await.unwrap();
+    fixture.store.close().await.unwrap();
+    let set_hash = async |hash: Vec<u8>| {
+        let db = place.connection().await;
+        let update = entity::access_token::Entity::update_many();
+        update.col_expr(entity::access_token::Column::Hash, Expr::val(hash)).exec(&db).await.unwrap();
+        db.close().await.unwrap();
+    };
+    set_hash(vec![1]).await;
+    assert!(matches!(open(place.options(10)).await, Err(StoreError::Corrupt(_))));
+    set_hash(token.hash.to_vec()).await;
+    assert_eq!(Fixture::at(place, 10).await.loaded.epoch, epoch);
+}
+
 /// The log holds what came last.
 #[tokio::test]
 async fn another_history_begins_when_the_log_was_taken_away_while_plugd_was_dead() {
