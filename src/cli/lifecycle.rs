@@ -39,12 +39,12 @@ pub(super) struct Change {
 impl Change {
     pub(super) async fn activate(self, context: &Context) -> Result<(), Failure> {
         let act = async |id| Ok(set(&context.api, id, ActiveState::Active, self.waiting).await?);
-        self.selection.each(context, is_run_here, act, show::sentence, "activated").await
+        self.selection.each(context, is_run_here, act, Words { line: &show::sentence, done: "activated" }).await
     }
 
     pub(super) async fn deactivate(self, context: &Context) -> Result<(), Failure> {
         let act = async |id| Ok(set(&context.api, id, ActiveState::Inactive, self.waiting).await?);
-        self.selection.each(context, is_run_here, act, show::sentence, "deactivated").await
+        self.selection.each(context, is_run_here, act, Words { line: &show::sentence, done: "deactivated" }).await
     }
 
     pub(super) async fn restart(self, context: &Context) -> Result<(), Failure> {
@@ -52,8 +52,8 @@ impl Change {
         let is_meant = |plugin: &Plugin| is_run_here(plugin) && plugin.active_state() == ActiveState::Active;
         let act = async |id| Ok(restart(&context.api, id, self.waiting).await?);
         // The state of a plugin that is not waited for is still the one before.
-        let words = if self.waiting.no_wait { to_be_started } else { show::sentence };
-        self.selection.each(context, is_meant, act, words, "restarted").await
+        let line: &dyn Fn(&Ui, &Plugin) -> String = if self.waiting.no_wait { &to_be_started } else { &show::sentence };
+        self.selection.each(context, is_meant, act, Words { line, done: "restarted" }).await
     }
 }
 
@@ -101,8 +101,8 @@ impl Delete {
             );
         }
         let act = async |id| Ok(delete(&context.api, id).await?);
-        let words = |_: &Ui, plugin: &Plugin| format!("{} {} is deleted", plugin.id, sanitize(&plugin.name));
-        self.selection.each(context, |_| true, act, words, "deleted").await
+        let line = |_: &Ui, plugin: &Plugin| format!("{} {} is deleted", plugin.id, sanitize(&plugin.name));
+        self.selection.each(context, |_| true, act, Words { line: &line, done: "deleted" }).await
     }
 }
 
@@ -122,6 +122,12 @@ struct Selection {
     all: bool,
 }
 
+/// The words of a command: the line about a plugin to which it was done, and what that plugin is then, as "deleted".
+struct Words<'a> {
+    line: &'a dyn Fn(&Ui, &Plugin) -> String,
+    done: &'a str,
+}
+
 impl Selection {
     /// Does something to each plugin, with `--all` to those that are meant, and tells of each in words, or of all in one
     /// JSON document. What fails for one does not keep it from the others.
@@ -130,13 +136,12 @@ impl Selection {
         context: &Context,
         is_meant: impl Fn(&Plugin) -> bool,
         act: impl AsyncFn(String) -> Result<Plugin, Failure>,
-        words: impl Fn(&Ui, &Plugin) -> String,
-        done: &str,
+        Words { line, done }: Words<'_>,
     ) -> Result<(), Failure> {
         let ui = &context.ui;
         if let [one] = self.plugins.as_slice() {
             let plugin = act(plugin_id(&context.api, one).await?).await?;
-            return Ok(ui.json_or(|| show::plugin_json(&plugin), || words(ui, &plugin))?);
+            return Ok(ui.json_or(|| show::plugin_json(&plugin), || line(ui, &plugin))?);
         }
         let (ids, mut failed) = self.ids(&context.api, is_meant).await?;
         let (count, mut changed) = (ids.len() + failed.len(), Vec::new());
@@ -145,7 +150,7 @@ impl Selection {
         while let Some((result, id)) = work.next().await {
             match result {
                 Ok(plugin) if ui.is_json() => changed.push(show::plugin_json(&plugin)),
-                Ok(plugin) => ui.line(&words(ui, &plugin))?,
+                Ok(plugin) => ui.line(&line(ui, &plugin))?,
                 Err(failure) => drop(failed.insert(id, context.api.explain(failure))),
             }
         }
