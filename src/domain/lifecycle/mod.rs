@@ -283,9 +283,10 @@ impl Lifecycle {
         let listed = if listed.is_empty() { "that it left".to_owned() } else { listed };
         let failure = Failure::new(Stage::Stop, format!("processes {listed} can't be killed"));
         self.note_failure(failure.with_survivors(pids));
-        // A deletion is not carried out later, as its caller was told that it failed.
-        let then = if then == Then::Delete { Then::Disable } else { then };
+        // A deletion is not carried out later, as its caller was told that it failed: the plugin goes on as it is desired.
+        let then = if then == Then::Delete { Then::Restart } else { then };
         let is_shutdown = then == Then::Shutdown;
+        self.effects.push(Effect::CloseConnection);
         self.enter(now, Phase::Error { survivors: Some(then) });
         if is_shutdown {
             self.effects.push(Effect::Finish);

@@ -62,6 +62,17 @@ async fn a_deletion_that_the_store_does_not_take_leaves_the_plugin_as_it_is_desi
     world.shut_down().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_can_not_be_leaves_the_plugin_as_it_is_desired() {
+    let world = World::new(Behaviour::CannotBeKilled).await;
+    world.set_active(ActiveState::Active).await.unwrap();
+    assert_eq!(world.handle.delete(world.id, None).await.unwrap_err().reason, Reason::PluginFailed);
+    world.behave(Behaviour::Connects);
+    world.group().end(Exit { code: None, signal: Some(9) });
+    world.until(State::Active).await;
+    world.shut_down().await;
+}
+
 /// It came while a change was being committed that would have taken effect, had the store taken it.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_that_can_not_be_is_refused_also_when_the_change_before_it_fails() {

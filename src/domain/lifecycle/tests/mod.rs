@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::{ActiveState, PluginId, manifest::Manifest};
 
 mod deaths;
+mod model;
 mod properties;
 mod table;
 
