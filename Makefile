@@ -20,6 +20,12 @@ FAULTS := $(abspath $(TARGET))/faults.md
 # Where Debian puts PostgreSQL's programs, which is not on everybody's path.
 SERVERS := PATH="$$PATH:$$(printf '%s:' /usr/lib/postgresql/*/bin)"
 
+# How long each kind of input is fuzzed.
+FUZZ_SECONDS ?= 60
+# What cargo-fuzz does needs no nightly compiler, only leave. There is no unsafe code to be looked at with a sanitizer.
+FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz
+FUZZED := $(basename $(notdir $(wildcard fuzz/src/bin/*.rs)))
+
 say = @printf '\n== %s\n' "$(1)"
 
 .PHONY: help
@@ -69,6 +75,19 @@ bench: ## Measure a release build against what is possible; takes a few minutes
 	$(call say,Measuring)
 	cargo build --locked --release --example greeter
 	cargo bench --locked --bench load
+
+.PHONY: fuzz
+fuzz: ## Fuzz what others send to plugd, each kind for a minute (FUZZ_SECONDS=60); installs cargo-fuzz
+	$(call say,Building the fuzz targets)
+	cargo fuzz --version || cargo install --locked cargo-fuzz
+	cp Cargo.lock fuzz/
+	$(FUZZ) build --sanitizer none
+	@for name in $(FUZZED); do \
+		printf '\n== Fuzzing %s\n' "$$name"; \
+		mkdir -p "fuzz/corpus/$$name"; \
+		$(FUZZ) run --sanitizer none "$$name" "fuzz/corpus/$$name" "fuzz/seeds/$$name" -- \
+			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=1; \
+	done
 
 .PHONY: ci
 ci: format clippy api deny doc test test-new-rust ## Run everything that must pass before a change lands

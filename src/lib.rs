@@ -42,6 +42,8 @@ mod config;
 mod domain;
 mod fetch;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grpc;
 mod link;
 mod listener;

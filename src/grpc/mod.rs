@@ -48,6 +48,22 @@ use crate::{
     supervisor::{Handle, Packages},
 };
 
+/// For the fuzzer: reads a token of each list, and a cursor. What is read is spelled so that it is read as the same.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_cursor(text: &str) {
+    fuzz_place::<crate::domain::plugin::Place>(text);
+    fuzz_place::<crate::domain::TokenId>(text);
+    fuzz_place::<u64>(text);
+    fuzz_place::<(String, u64)>(text);
+}
+
+#[cfg(fuzzing)]
+fn fuzz_place<P: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(text: &str) {
+    let scope = page::Scope::new("ListPlugins", &());
+    let place = scope.place::<P>(text);
+    assert_eq!(place.as_ref().and_then(|place| scope.place(&scope.token(place))), place);
+}
+
 type Answer<T> = Result<Response<T>, Status>;
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 

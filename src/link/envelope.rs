@@ -164,6 +164,18 @@ pub(super) fn failure(id: &RequestId, error: &RpcError) -> String {
     json!({"jsonrpc": "2.0", "id": id.0, "error": {"code": error.code, "message": error.message}}).to_string()
 }
 
+/// For the fuzzer: what is answered to a frame, if anything is.
+#[cfg(fuzzing)]
+pub(crate) fn answer_to(text: &str) -> Option<String> {
+    match read(text) {
+        Inbound::Request(request) => Some(response(&request.id, &request.method, Ok(request.params))),
+        Inbound::Response(_) => None,
+        Inbound::Malformed(Malformed { problem, reply_to }) => {
+            reply_to.map(|id| failure(&id, &RpcError::failed(problem)))
+        }
+    }
+}
+
 #[cfg(test)]
 #[path = "tests/envelope.rs"]
 mod tests;

@@ -31,6 +31,8 @@ use tokio_util::task::TaskTracker;
 
 pub use bounded::{Bounded, NotQueued, Queued};
 pub use connection::CloseReason;
+#[cfg(fuzzing)]
+pub(crate) use envelope::answer_to;
 pub use session::{Session, check_size};
 
 use crate::domain::{PluginId, RunEvent, RunId, Secret};

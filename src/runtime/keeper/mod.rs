@@ -23,7 +23,7 @@ mod client;
 mod init;
 mod launch;
 mod lock;
-pub(super) mod protocol;
+pub(crate) mod protocol;
 mod sys;
 #[cfg(test)]
 mod tests;
