@@ -42,10 +42,14 @@ impl Descriptors {
 
 /// Is the init of a run, in a process that was forked for that.
 pub(super) fn run(descriptors: Descriptors) -> ! {
-    let outcome =
-        sys::close_all_but(&descriptors.keep().map(AsFd::as_fd)).and_then(|()| Init::new(descriptors)?.serve());
-    // Whatever went wrong, nothing of the run may stay.
-    tree::kill_until_empty();
+    let made = sys::close_all_but(&descriptors.keep().map(AsFd::as_fd)).and_then(|()| Init::new(descriptors));
+    let outcome = made.and_then(|mut init| {
+        let outcome = init.serve();
+        // Whatever went wrong, nothing of the run may stay. Until then the control socket and the lock are held: their ends
+        // say that nothing is left.
+        tree::kill_until_empty();
+        outcome
+    });
     sys::exit(i32::from(outcome.is_err()))
 }
 

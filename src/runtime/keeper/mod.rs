@@ -86,15 +86,16 @@ pub fn run() -> io::Result<()> {
             drop((plugd, first));
             // What the second leaves when it dies becomes this process's.
             waitpid(Some(second), WaitOptions::empty())?;
-            tree::kill_until_empty();
+            tree::end_children();
             drop((lives, lock));
             Ok(())
         }
         Fork::Child => {
             drop(lives);
             set_child_subreaper(Some(getpid()))?;
-            let outcome = Worker::new(plugd, first, lock)?.serve();
-            tree::kill_until_empty();
+            let mut worker = Worker::new(plugd, first, lock)?;
+            let outcome = worker.serve();
+            worker.end();
             outcome
         }
     }
@@ -134,7 +135,7 @@ impl Worker {
     }
 
     /// Makes inits and reaps them, until plugd or the first process is gone.
-    fn serve(mut self) -> io::Result<()> {
+    fn serve(&mut self) -> io::Result<()> {
         loop {
             let [has_request, is_alone, has_ended] = self.wait()?;
             if has_ended {
@@ -145,6 +146,15 @@ impl Worker {
                 return Ok(());
             }
         }
+    }
+
+    /// Has the inits end what they have, and waits for that.
+    fn end(self) {
+        let Self { lives: (_, lives), lock, runs, ending, .. } = self;
+        drop(lives);
+        tree::end_children();
+        // Their ends say that nothing is left.
+        drop((lock, runs, ending));
     }
 
     fn wait(&self) -> io::Result<[bool; 3]> {

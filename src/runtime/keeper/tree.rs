@@ -1,11 +1,19 @@
 //! The tree of processes in the kernel: who came from whom.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    time::{Duration, Instant},
+};
 
 use rustix::{
     io::Errno,
     process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal, wait},
 };
+
+/// How long inits may take to end what they have.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often to look whether they have.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Kills the children of this process but these. What they started becomes a child of this process, which is a child
 /// subreaper, when they have ended: so this is repeated after each end until nobody is left.
@@ -28,6 +36,20 @@ pub(super) fn kill_until_empty() {
             return;
         }
     }
+}
+
+/// Waits until this process has no children, which end by themselves, and kills those that have not after a while. An init
+/// that is killed halfway leaves what it had to this process: to nobody, if this one is killed too.
+pub(super) fn end_children() {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        match reap(WaitOptions::NOHANG) {
+            Ok(Some(_)) => {}
+            Ok(None) => std::thread::park_timeout(LOOK),
+            Err(_) => return,
+        }
+    }
+    kill_until_empty();
 }
 
 /// Reaps a child that has ended. `None` if none has yet.

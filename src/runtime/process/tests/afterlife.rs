@@ -36,7 +36,9 @@ impl Drop for Family {
 async fn in_the_role_of_plugd() {
     let Some(folder) = std::env::var_os(ROLE).map(PathBuf::from) else { return };
     let fixture = mk_fixture_with(Files::default(), |options| options.lock = folder.join("lock"));
-    let script = "env -i setsid sh -c 'sleep 1000 & echo $!'; sleep 1000 & echo $!; echo $$; wait";
+    // So many that to kill them takes a while.
+    let script =
+        "env -i setsid sh -c 'for i in $(seq 50); do sleep 1000 & done; echo $!'; sleep 1000 & echo $!; echo $$; wait";
     for round in 1.. {
         let mut started = fixture.start(mk_shell(script));
         started.spawned().await;
@@ -96,15 +98,17 @@ async fn kill_together(killed: &[Member]) {
         // It may have followed the one before already.
         let _ = kill_process(tree::to_pid(family.pid(*member)).unwrap(), Signal::KILL);
     }
-    eventually(|| !family.plugin.iter().any(|pid| is_alive(*pid))).await;
     if !killed.contains(&Member::Plugd) {
         let again = told(&family.folder, 2).await;
+        let left = family.plugin.iter().any(|pid| is_alive(*pid));
+        assert!(!left, "{killed:?}: the next run begins when nothing of this one is left");
         assert!(again.iter().all(|pid| is_alive(*pid)), "{killed:?}");
         return;
     }
     let lock = File::open(family.folder.path().join("lock")).unwrap();
     eventually(|| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()).await;
-    assert!(MEMBERS.iter().all(|member| !is_alive(family.pid(*member))), "{killed:?}");
+    assert!(!family.plugin.iter().any(|pid| is_alive(*pid)), "{killed:?}: the lock says that nothing is left");
+    eventually(|| MEMBERS.iter().all(|member| !is_alive(family.pid(*member)))).await;
 }
 
 #[tokio::test]
