@@ -15,6 +15,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use super::words;
@@ -26,12 +27,16 @@ use dir::{Inside, Owner, give};
 use layout::{Contents, Layout, MarkedFile};
 
 pub(crate) use removal::remove_tree;
+use removal::remove_until;
 
 /// Folder inside the plugin folder where packages are staged. No plugin's id begins with a dot.
 const STAGING: &str = ".staging";
 
 /// Folder inside the plugin folder of what is being deleted.
 const TRASH: &str = ".trash";
+
+/// How long it may take to take apart what is in there, which may be a million files: nobody waits for it.
+const TRASH_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Bytes copied at a time.
 const CHUNK: usize = 64 * 1024;
@@ -116,7 +121,7 @@ impl Installations {
         fs::create_dir_all(&trash)?;
         let thrown = trash.join(xid::new().to_string());
         match fs::rename(path, &thrown) {
-            Ok(()) => remove_tree(&thrown),
+            Ok(()) => remove_until(&thrown, Instant::now() + TRASH_LIMIT),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(_) => remove_tree(path),
         }
@@ -132,7 +137,7 @@ impl Installations {
     /// Takes apart what earlier deletions left in the trash. Nothing else is touched: folders that nobody here knows may
     /// be another plugd's.
     pub(crate) fn empty_trash(&self) -> io::Result<()> {
-        remove_tree(&self.root.join(TRASH))
+        remove_until(&self.root.join(TRASH), Instant::now() + TRASH_LIMIT)
     }
 }
 
