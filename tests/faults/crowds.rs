@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{lone::Lone, repeat, rounds};
 use crate::{
     contract::support::settle,
-    harness::{Api, Plugd, reason, within},
+    harness::{Api, Plugd, reason},
     watchers::{STALLED, stall},
 };
 
@@ -31,7 +31,7 @@ async fn fifty_clients_toggle_a_plugin_beside_ten_stalled_watchers() {
     repeat(&format!("50 clients × {toggles} toggles beside ten stalled watchers"), rounds(1, 3), async |_| {
         let clients: JoinSet<_> =
             (0..CLIENTS).map(|client| toggle(plugd.api(), plugin.id.clone(), client, toggles)).collect();
-        within("the toggles", clients.join_all()).await;
+        clients.join_all().await;
 
         let before = api.get(&plugin.id).await.unwrap();
         let wanted = if before.active_state() == ActiveState::Active { Active } else { Inactive };
