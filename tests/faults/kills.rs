@@ -16,7 +16,7 @@ const KNOBS: crate::harness::Knobs = &[
 const SCRIPT: &str = "(env -i PATH=\"$PATH\" setsid sleep 1000 &); exec chaos grandchild";
 
 /// Who may be killed, from plugd down to the init of the run.
-const MEMBERS: [&str; 4] = ["plugd", "the keeper's first process", "its second", "an init"];
+const MEMBERS: [&str; 4] = ["plugd", "the keeper's first process", "the keeper's second process", "an init"];
 
 /// Their pids: each is the parent of the next.
 fn members(plugd: &Plugd) -> [u32; MEMBERS.len()] {
