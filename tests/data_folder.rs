@@ -34,8 +34,9 @@ async fn a_data_folder_may_have_any_name() {
     api.deactivate(&id).await.unwrap();
     assert_eq!(state_of(&api.get(&id).await.unwrap()), Inactive);
     api.delete(&id).await.unwrap();
-    let beside: Vec<_> = fs::read_dir(plugd.scratch()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(beside.len(), 2, "its own folder and the one for temporary files: {beside:?}");
+    let beside: Vec<_> =
+        fs::read_dir(plugd.data_dir().parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(beside.len(), 2, "its own folder and the test's: {beside:?}");
 }
 
 #[tokio::test]

@@ -21,9 +21,9 @@ async fn no_process_of_any_plugin_survives_a_killed_plugd() {
     for mode in ["tame", "stubborn", "grandchild", "orphan-setsid"] {
         let id = api.run(&[mode]).await;
         let mut log = api.logs(&id).await;
-        pids.push(log.find("pid ").await.parse::<u32>().unwrap());
+        pids.push(Plugd::pid_on_host(&id, &log.find("pid ").await));
         if ["grandchild", "orphan-setsid"].contains(&mode) {
-            pids.push(log.find("grandchild ").await.parse().unwrap());
+            pids.push(Plugd::pid_on_host(&id, &log.find("grandchild ").await));
             api.logs(&id).await.until("lingering").await;
         }
     }

@@ -110,7 +110,7 @@ async fn a_grandchild_that_holds_stdout_and_ignores_signals_does_not_outlive_the
     for mode in ["grandchild", "orphan-setsid"] {
         let id = api.run(&[mode]).await;
         let mut log = api.logs(&id).await;
-        let grandchild: u32 = log.find("grandchild ").await.parse().unwrap();
+        let grandchild = Plugd::pid_on_host(&id, &log.find("grandchild ").await);
         api.logs(&id).await.until("lingering").await;
         assert!(is_alive(grandchild));
 

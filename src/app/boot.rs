@@ -1,6 +1,14 @@
 //! Starts the parts, each after those that it needs.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use axum::Router;
@@ -13,7 +21,7 @@ use super::{
 };
 use crate::{
     bus::{Bridge, Hosts},
-    config::{Config, EventCatalog as Catalog, RuntimeProvider},
+    config::{self, Config, EventCatalog as Catalog, RuntimeProvider},
     domain::{Error, Reason, events::EventCatalog, lifecycle::Policy, manifest::Manifest, package::Package},
     files,
     grpc::Access,
@@ -21,7 +29,8 @@ use crate::{
     logs,
     runtime::{
         PackageFiles, Runtime, StartSpec,
-        process::{self, FetchPackage, ProcessRuntime},
+        process::{self, FetchPackage, ProcessRuntime, Sandbox},
+        sandbox::Level,
     },
     store::{self, Address, PackageStore, Store, StoreError},
     storyden::{self, Credentials, Storyden},
@@ -171,7 +180,10 @@ fn link_options(config: &Config) -> link::Options {
 async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     process::raise_open_files();
+    // As the kernel names it: the sandbox compares paths.
+    let plugin_dir = fs::canonicalize(&config.plugin_dir).context("the folder of plugins can't be found")?;
     let options = process::Options {
+        sandbox: sandbox(config, &plugin_dir)?,
         env_allow: config.env_allow.clone(),
         limits: limits(config),
         user: config.plugin_user.map(|user| process::User { uid: user.uid, gid: user.gid }),
@@ -179,7 +191,7 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         prepare_timeout: config.prepare_timeout,
         max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
         keeper: is_local.then(|| OWN_PROGRAM.into()),
-        ..process::Options::new(config.plugin_dir.clone(), config.data_dir.join("keeper.lock"))
+        ..process::Options::new(plugin_dir, config.data_dir.join("keeper.lock"))
     };
     let capture = {
         let logs = logs.clone();
@@ -195,6 +207,41 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         runtime.await_earlier(EARLIER).await;
     }
     Ok(runtime)
+}
+
+/// # Errors
+/// A folder can't be found.
+fn sandbox(config: &Config, plugin_dir: &Path) -> anyhow::Result<Sandbox> {
+    let level = match config.sandbox {
+        config::Sandbox::Off => Level::Off,
+        config::Sandbox::Protect => Level::Protect,
+        config::Sandbox::Strict => Level::Strict,
+    };
+    let data_dir = fs::canonicalize(&config.data_dir).context("the data folder can't be found")?;
+    // One that is in the other is hidden with it.
+    let hidden = match (plugin_dir.starts_with(&data_dir), data_dir.starts_with(plugin_dir)) {
+        (true, _) => vec![data_dir.into()],
+        (_, true) => vec![plugin_dir.into()],
+        _ => vec![data_dir.into(), plugin_dir.into()],
+    };
+    let allowed =
+        |paths: &[PathBuf]| paths.iter().map(|path| allowed_path(path, &hidden)).collect::<anyhow::Result<_>>();
+    let (read, write) = (allowed(&config.sandbox_read)?, allowed(&config.sandbox_write)?);
+    Ok(Sandbox { level, hidden, read, write, port: None })
+}
+
+/// # Errors
+/// It can't be found, or what must be hidden is in it.
+fn allowed_path(path: &Path, hidden: &[OsString]) -> anyhow::Result<OsString> {
+    let message = || format!("{}, which plugins may use, can't be found", path.display());
+    let found = fs::canonicalize(path).with_context(message)?;
+    match hidden.iter().find(|hidden| Path::new(hidden).starts_with(&found)) {
+        Some(hidden) => {
+            let hidden = Path::new(hidden).display();
+            anyhow::bail!("plugins may not use {}: plugd's own folder {hidden} is in it", path.display())
+        }
+        None => Ok(found.into()),
+    }
 }
 
 fn limits(config: &Config) -> process::Limits {
@@ -307,7 +354,7 @@ async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store, projection
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, Environment, Flags};
+    use crate::config::{Environment, Flags};
 
     #[test]
     fn plugins_dial_an_address_that_can_be_dialled() {

@@ -49,11 +49,18 @@ fn status(status: &PluginStatus) -> Value {
         "restart_count": status.restart_count,
         "pid": status.pid,
         "run_id": status.run_id,
+        "confinement": status.confinement.map(|_| confinement(status)),
         "degraded": status.degraded,
         "events_dropped": status.events_dropped,
         "protocol_faults": status.protocol_faults,
         "last_protocol_fault": status.last_protocol_fault,
     })
+}
+
+/// The word for what holds a plugin's processes.
+fn confinement(status: &PluginStatus) -> String {
+    let name = status.confinement().as_str_name().trim_start_matches("CONFINEMENT_");
+    name.to_ascii_lowercase()
 }
 
 fn failure(failure: &v1::Failure) -> Value {
@@ -214,7 +221,7 @@ fn cell(plugin: &Plugin, name: &str, value: &str) -> Cell {
 }
 
 /// All fields of a plugin for people; those that it does not have are empty.
-fn fields(plugin: &Plugin) -> [(&'static str, String); 22] {
+fn fields(plugin: &Plugin) -> [(&'static str, String); 23] {
     let status = plugin.status.clone().unwrap_or_default();
     let faults = match status.protocol_faults {
         0 => String::new(),
@@ -241,6 +248,7 @@ fn fields(plugin: &Plugin) -> [(&'static str, String); 22] {
         ("restarts", status.restart_count.to_string()),
         ("pid", status.pid.map(|pid| pid.to_string()).unwrap_or_default()),
         ("run", status.run_id().to_owned()),
+        ("sandbox", status.confinement.map(|_| confinement(&status)).unwrap_or_default()),
         ("created", short_time(plugin.create_time.as_ref())),
         ("configuration", revision.unwrap_or_else(|| "never set".to_owned())),
         ("package", plugin.package_digest().to_owned()),

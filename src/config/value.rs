@@ -74,6 +74,12 @@ value!(
     |value| Some(serde_json::Value::from(value.clone()).to_string())
 );
 value!(
+    Vec<PathBuf>,
+    "a list of paths with colons",
+    |text| Some(std::env::split_paths(text).filter(|path| !path.as_os_str().is_empty()).collect()),
+    |value| quoted(&std::env::join_paths(value).unwrap_or_default().to_string_lossy())
+);
+value!(
     SocketAddr,
     "an address and a port like 127.0.0.1:8000, [::1]:8000, localhost:8000 or :8000",
     |text| address(text),
@@ -87,6 +93,9 @@ value!(
 );
 value!(RuntimeProvider, "local or none", |text| named(&PROVIDERS, &text.to_ascii_lowercase()), |value| name_of(
     &PROVIDERS, value
+));
+value!(Sandbox, "off, protect or strict", |text| named(&SANDBOXES, &text.to_ascii_lowercase()), |value| name_of(
+    &SANDBOXES, value
 ));
 value!(LogFormat, "text or json", |text| named(&FORMATS, text), |value| name_of(&FORMATS, value));
 value!(Secret, "a secret", |text| unless_empty(text).map(|text| text.to_owned().into()), |_value| None);
@@ -178,6 +187,17 @@ pub enum RuntimeProvider {
 }
 
 const PROVIDERS: [(&str, RuntimeProvider); 2] = [("local", RuntimeProvider::Local), ("none", RuntimeProvider::None)];
+
+/// How much plugins are shut in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    Off,
+    Protect,
+    Strict,
+}
+
+const SANDBOXES: [(&str, Sandbox); 3] =
+    [("off", Sandbox::Off), ("protect", Sandbox::Protect), ("strict", Sandbox::Strict)];
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 

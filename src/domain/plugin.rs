@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Digest, Failure, PluginId, RunId, Secret, manifest::Manifest, package::digest_of};
+use super::{Confinement, Digest, Failure, PluginId, RunId, Secret, manifest::Manifest, package::digest_of};
 
 /// A place in the order of installation.
 pub type Place = (u64, PluginId);
@@ -152,6 +152,8 @@ pub struct Reported {
     pub deaths_at_start: u32,
     pub run: Option<RunId>,
     pub pid: Option<u32>,
+    /// What holds the run.
+    pub confinement: Option<Confinement>,
     /// It missed a proof of life.
     pub is_degraded: bool,
     /// Events not delivered because it was too slow.
@@ -181,6 +183,7 @@ impl Reported {
             deaths_at_start: 0,
             run: None,
             pid: None,
+            confinement: None,
             is_degraded: false,
             events_dropped: 0,
             protocol_faults: 0,

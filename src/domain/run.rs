@@ -48,6 +48,23 @@ fn signal_name(signal: i32) -> String {
     name.to_owned()
 }
 
+/// What holds the processes of a run, as far as the host allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confinement {
+    /// Nothing: they can do what their user can.
+    Off,
+    /// As `Protect` by rules for files alone, since the host allows no namespaces: that hidden files exist, their owners and
+    /// their times can be seen, and so can other processes.
+    ProtectFilesOnly,
+    /// They see their own folder and none of plugd's, and write there and to temporary files only.
+    Protect,
+    /// As `Strict`, in the way of `ProtectFilesOnly`.
+    StrictFilesOnly,
+    /// Besides, they read the system's folders only and connect to plugd only.
+    Strict,
+}
+
 /// What a run did, its process or its connection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {
@@ -55,6 +72,8 @@ pub enum RunEvent {
     Spawned {
         /// Its id, which is also the id of its process group and session.
         pid: u32,
+        /// What holds it.
+        confinement: Confinement,
     },
     /// Nothing runs, and nothing will. The last event.
     SpawnFailed(Failure),

@@ -11,7 +11,9 @@ use crate::{
         json,
         v1::{self, failure::Stage},
     },
-    domain::{self, ActiveState, Error, Mode, PluginId, Result, State, access::Role, json::require_shallow},
+    domain::{
+        self, ActiveState, Confinement, Error, Mode, PluginId, Result, State, access::Role, json::require_shallow,
+    },
     logs::Stream,
 };
 
@@ -64,6 +66,7 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
         protocol_faults: reported.protocol_faults,
         last_protocol_fault: Some(reported.last_protocol_fault.clone()).filter(|fault| !fault.is_empty()),
         stopping_from: reported.stopping_from.map(|left| v1::ReportedState::from(left).into()),
+        confinement: reported.confinement.map(|held| v1::Confinement::from(held).into()),
     }
 }
 
@@ -192,6 +195,7 @@ same_names! {
     State = ReportedState: Inactive Starting Connecting Active Restarting Stopping Error;
     Role = Role: Admin Viewer Host;
     Stream = LogStream: Stdout Stderr;
+    Confinement = Confinement: Off ProtectFilesOnly Protect StrictFilesOnly Strict;
 }
 
 /// The value that a request has to ask for.

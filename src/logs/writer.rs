@@ -71,6 +71,7 @@ impl Output {
     }
 
     /// Lines lost since plugd started, because the disk did not take them.
+    #[cfg(test)]
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }

@@ -8,6 +8,7 @@
 mod install;
 pub mod keeper;
 pub mod process;
+pub mod sandbox;
 
 use futures_util::future::BoxFuture;
 

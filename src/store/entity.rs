@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::domain::{ActiveState, Digest, Mode, PluginId, RunId, State, TokenId, access::Role};
+use crate::domain::{ActiveState, Confinement, Digest, Mode, PluginId, RunId, State, TokenId, access::Role};
 
 /// Key of the only row of `store`.
 pub(super) const ROW: i32 = 1;
@@ -80,14 +80,14 @@ macro_rules! text_columns {
     )+ };
 }
 
-text_columns!(ActiveState, Mode, State, Role, Digest, PluginId, RunId, TokenId);
+text_columns!(ActiveState, Confinement, Mode, State, Role, Digest, PluginId, RunId, TokenId);
 
 /// Each plugin as it is now. The journal's records are rows of this table.
 pub mod plugin {
     use sea_orm::entity::prelude::*;
     use serde::{Deserialize, Serialize};
 
-    use crate::domain::{ActiveState, Digest, Mode, PluginId, RunId, State};
+    use crate::domain::{ActiveState, Confinement, Digest, Mode, PluginId, RunId, State};
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
@@ -134,6 +134,8 @@ pub mod plugin {
         pub deaths_at_start: i64,
         pub run_id: Option<RunId>,
         pub pid: Option<i64>,
+        /// What holds the run.
+        pub confinement: Option<Confinement>,
         pub degraded: bool,
         pub events_dropped: i64,
         pub protocol_faults: i64,

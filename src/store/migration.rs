@@ -137,6 +137,7 @@ fn plugin() -> TableCreateStatement {
         .col(big_integer(Column::DeathsAtStart))
         .col(string_null(Column::RunId))
         .col(big_integer_null(Column::Pid))
+        .col(string_null(Column::Confinement))
         .col(boolean(Column::Degraded))
         .col(big_integer(Column::EventsDropped))
         .col(big_integer(Column::ProtocolFaults))

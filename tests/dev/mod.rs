@@ -49,6 +49,8 @@ impl Home {
         let mut command = program("sh");
         command.args(["-c", "exec \"$@\" 2>stderr", "sh", env!("CARGO_BIN_EXE_plugd"), "dev", "plugin"]).args(args);
         let path = format!("{}/bin:{}", self.path().display(), search_path());
+        // Plugins of tests are programs of the checkout, which may be in a temporary folder.
+        command.env("PLUGD_SANDBOX_READ", env!("CARGO_MANIFEST_DIR"));
         Running::start(command.current_dir(self.path()).env("PATH", path))
     }
 

@@ -25,7 +25,7 @@ async fn a_leader_that_exits_while_a_deaf_grandchild_holds_its_output() {
     let mut log = api.logs(&plugin.id).await;
     let mut watch = api.live().await;
     repeat("leader exits, a deaf grandchild holds stdout", rounds(5, 100), async |_| {
-        let grandchild: u32 = log.find("grandchild ").await.parse().unwrap();
+        let grandchild = Plugd::pid_on_host(&plugin.id, &log.find("grandchild ").await);
         log.until("lingering").await;
         kill_9(status_of(&api.activate(&plugin.id).await.unwrap()).pid());
         let mut events = watch.until_state(&plugin.id, Starting).await;
@@ -46,7 +46,7 @@ async fn a_process_that_forks_twice_and_leaves_its_session_and_environment() {
     let mut log = api.logs(&plugin.id).await;
     repeat("double fork, `setsid`, `env -i`", rounds(5, 100), async |_| {
         api.activate(&plugin.id).await.unwrap();
-        let hermit: u32 = log.find("hermit ").await.parse().unwrap();
+        let hermit = Plugd::pid_on_host(&plugin.id, &log.find("hermit ").await);
         assert!(is_alive(hermit));
         plugin.stop(&api).await;
         gone(hermit).await;

@@ -86,7 +86,7 @@ fn tool(name: &str) -> Command {
 pub(crate) fn serve(home: &Path, args: &[&str]) -> Command {
     let mut command = program(env!("CARGO_BIN_EXE_plugd"));
     command.args(["serve", "--data-dir"]).arg(home.join("data")).args(args);
-    command.env("PATH", search_path()).env("PLUGD_LISTEN", "127.0.0.1:0");
+    command.env("PATH", search_path()).env("PLUGD_LISTEN", "127.0.0.1:0").env("PLUGD_SANDBOX_READ", REPOSITORY);
     command
 }
 

@@ -24,6 +24,14 @@ impl Process {
         pids.filter(|pid| has_environment(*pid, text)).map(Self::read).collect()
     }
 
+    /// The host's id of the process that has this one in the process namespace of that process.
+    pub(super) fn in_the_world_of(other: &Self, inside: u32) -> Option<u32> {
+        let world = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.find(|pid| world(*pid) == world(other.pid) && innermost_id(*pid) == Some(inside))
+    }
+
     fn read(pid: u32) -> Self {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         Self { pid, command: String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned() }
@@ -33,6 +41,13 @@ impl Process {
     pub(crate) fn kill(&self) {
         kill_9(self.pid);
     }
+}
+
+/// The id that a process knows itself by.
+fn innermost_id(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    ids.split_whitespace().last()?.parse().ok()
 }
 
 fn has_environment(pid: u32, text: &str) -> bool {

@@ -35,6 +35,7 @@ const ANNOUNCEMENT: &str = "plugd serves on ";
 /// plugins outlives it.
 pub(crate) struct Plugd {
     home: TempDir,
+    scratch: PathBuf,
     /// Name of the data folder in there.
     folder: String,
     knobs: Vec<(String, String)>,
@@ -99,10 +100,12 @@ impl Plugd {
     fn idle(knobs: Vec<(String, String)>, trust: &[String]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let home = tempfile::Builder::new().prefix("plugd-it-").tempdir().unwrap();
-        fs::create_dir(home.path().join("tmp")).unwrap();
+        let scratch = home.path().join("scratch");
+        fs::create_dir_all(scratch.join("tmp")).unwrap();
         let (url, token) = (String::new(), String::new());
         let folder = "data".to_owned();
-        Self { home, folder, knobs, running: None, listen: address, address, url, token, trust: trust.to_owned() }
+        let (listen, trust) = (address, trust.to_owned());
+        Self { home, scratch, folder, knobs, running: None, listen, address, url, token, trust }
     }
 
     /// Has a setting, as an environment variable, from the next start on.
@@ -143,7 +146,9 @@ impl Plugd {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plugd"));
         command.args(["serve", "--listen", &self.listen.to_string(), "--data-dir"]).arg(self.data_dir());
         command.env_clear().env("PATH", search_path()).env("HOME", self.home.path());
-        command.env("TMPDIR", self.home.path().join("tmp")).env("SECRET_OF_THE_HOST", "hunter2");
+        command.env("TMPDIR", self.scratch.join("tmp")).env("SECRET_OF_THE_HOST", "hunter2");
+        // The checkout may be anywhere, in a temporary folder too, and has programs that plugins of tests run.
+        command.env("PLUGD_SANDBOX_READ", REPOSITORY).env("PLUGD_SANDBOX_WRITE", &self.scratch);
         // On a busy machine a test may take longer than the time after which a plugin is pinged.
         command.env("PLUGD_PING_INTERVAL", "10m");
         command.env("PLUGD_LOG", "warn,plugd=debug").envs(self.knobs.iter().map(|(name, value)| (name, value)));
@@ -192,7 +197,7 @@ impl Plugd {
 
     /// A folder for the test's own files.
     pub(crate) fn scratch(&self) -> &Path {
-        self.home.path()
+        &self.scratch
     }
 
     /// The files that it stores beside its database.
@@ -238,6 +243,11 @@ impl Plugd {
         Process::with_environment(&format!("PLUGD_PLUGIN_ID={plugin}"))
     }
 
+    /// The host's id of a process that its plugin knows by another, where it is in a sandbox.
+    pub(crate) fn pid_on_host(plugin: &str, told: &str) -> u32 {
+        Process::in_the_world_of(&Self::processes_of(plugin)[0], told.parse().unwrap()).unwrap()
+    }
+
     /// The same, of those only that this plugd runs.
     pub(crate) fn runs_of(&self, plugin: &str) -> Vec<Process> {
         let own = Process::with_environment(&self.mark());
@@ -256,7 +266,7 @@ impl Plugd {
 
     /// What the processes of this plugd, and those of its plugins, have in their environment and no other process has.
     fn mark(&self) -> String {
-        format!("TMPDIR={}", self.home.path().join("tmp").display())
+        format!("HOME={}", self.home.path().display())
     }
 
     /// Kills plugd and nothing else, as a power cut would, and waits until every process of every plugin has followed.

@@ -29,7 +29,7 @@ fn the_json_of_a_plugin_is_stable() {
                 "out_of_memory": false, "survivors": [], "going_back_to": null,
             },
             "restart_count": 0, "pid": null, "run_id": null,
-            "degraded": false, "events_dropped": 0, "protocol_faults": 0, "last_protocol_fault": null,
+            "confinement": null, "degraded": false, "events_dropped": 0, "protocol_faults": 0, "last_protocol_fault": null,
         },
     });
     assert_eq!(plugin_json(&message), expected);

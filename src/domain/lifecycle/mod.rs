@@ -162,6 +162,7 @@ impl Lifecycle {
         self.run = moment.fresh;
         self.reported.run = Some(self.run);
         self.reported.pid = None;
+        self.reported.confinement = None;
         self.link_failure = None;
         self.enter(moment.now, Phase::Starting);
         self.effects.push(Effect::SpawnProcess);
@@ -273,6 +274,7 @@ impl Lifecycle {
     fn forget_run(&mut self) {
         self.reported.run = None;
         self.reported.pid = None;
+        self.reported.confinement = None;
     }
 
     /// Processes outlive their kill. Nothing is started until they are gone.

@@ -1,12 +1,12 @@
 //! What happens to the present run.
 
 use super::{Effect, Lifecycle, Moment, Phase, Then, Timer};
-use crate::domain::{Exit, Failure, Mode, RunEvent, Stage};
+use crate::domain::{Confinement, Exit, Failure, Mode, RunEvent, Stage};
 
 impl Lifecycle {
     pub(super) fn run_event(&mut self, moment: Moment, event: RunEvent) {
         match event {
-            RunEvent::Spawned { pid } => self.spawned(moment, pid),
+            RunEvent::Spawned { pid, confinement } => self.spawned(moment, pid, confinement),
             RunEvent::SpawnFailed(failure) => self.spawn_failed(moment, failure),
             RunEvent::Exited(exit) => self.exited(moment, exit),
             RunEvent::GroupEmptied => self.group_emptied(moment),
@@ -24,8 +24,9 @@ impl Lifecycle {
         }
     }
 
-    fn spawned(&mut self, moment: Moment, pid: u32) {
+    fn spawned(&mut self, moment: Moment, pid: u32, confinement: Confinement) {
         self.reported.pid = Some(pid);
+        self.reported.confinement = Some(confinement);
         if self.phase == Phase::Starting {
             self.enter(moment.now, Phase::Connecting { was_stable: false });
             self.arm(Timer::Connect, self.policy.connect);

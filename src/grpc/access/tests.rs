@@ -14,7 +14,6 @@ use crate::{
 };
 
 /// The real services, over a real store.
-
 struct Fixture {
     access: Arc<Access>,
     store: Store,

@@ -9,11 +9,7 @@ use super::{Harness, LIMIT, admin, anonymous, path};
 use crate::rest::Options;
 
 fn harness() -> Harness {
-    Harness::with(Options {
-        allowed_origins: vec!["https://admin.example".to_owned()],
-        max_body: LIMIT,
-        ..Options::default()
-    })
+    Harness::with(Options { allowed_origins: vec!["https://admin.example".to_owned()], max_body: LIMIT })
 }
 
 fn with_cookie(method: &str) -> Builder {

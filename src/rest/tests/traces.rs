@@ -81,7 +81,7 @@ async fn every_call_of_a_request_carries_its_trace() {
 #[tokio::test]
 async fn pages_of_listed_origins_may_read_the_trace() {
     let allowed_origins = vec!["https://admin.example".to_owned()];
-    let harness = Harness::with(Options { allowed_origins, max_body: LIMIT, ..Options::default() });
+    let harness = Harness::with(Options { allowed_origins, max_body: LIMIT });
     let answer = send(&harness, admin("GET", &path("")).header("origin", "https://admin.example")).await;
     assert!(answer.header("access-control-expose-headers").unwrap().contains("x-trace-id"));
 }

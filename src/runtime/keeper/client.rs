@@ -25,8 +25,9 @@ use tokio::{
 use super::{
     ARGUMENT, DESCRIPTORS,
     lock::Lock,
-    protocol::{Launch, Messages, Order, Report, encode},
+    protocol::{Launch, Messages, Order, Report, Request, encode},
 };
+use crate::runtime::sandbox::Level;
 
 /// How long until a keeper that can't be started is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -79,7 +80,8 @@ impl Keeper {
         ours.set_nonblocking(true)?;
         let control = UnixStream::from_std(ours)?;
         let [stdout, stderr] = &output;
-        self.ask(&[stdout.as_fd(), stderr.as_fd(), theirs.as_fd()]).await?;
+        let request = if launch.sandbox.level == Level::Off { Request::Plain } else { Request::Apart };
+        self.ask(request, &[stdout.as_fd(), stderr.as_fd(), theirs.as_fd()]).await?;
         // What is closed here is open in the run only: its end can be seen.
         drop((output, theirs));
         let mut init = Init { control, reports: Messages::new() };
@@ -87,10 +89,10 @@ impl Keeper {
         Ok(init)
     }
 
-    async fn ask(&self, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
+    async fn ask(&self, request: Request, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
         loop {
             let keeper = self.ready().await?;
-            match keeper.async_io(Interest::WRITABLE, || send(&keeper, descriptors)).await {
+            match keeper.async_io(Interest::WRITABLE, || send(&keeper, request, descriptors)).await {
                 Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
                     self.forget(&keeper);
                 }
@@ -126,14 +128,14 @@ impl Drop for Keeper {
     }
 }
 
-fn send(keeper: &UnixStream, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
+fn send(keeper: &UnixStream, request: Request, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut message = SendAncillaryBuffer::new(&mut space);
     if !message.push(SendAncillaryMessage::ScmRights(descriptors)) {
         return Err(io::Error::other("there is no room for descriptors"));
     }
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    sendmsg(keeper, &[IoSlice::new(b"r")], &mut message, flags)?;
+    sendmsg(keeper, &[IoSlice::new(&[request.byte()])], &mut message, flags)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
+    path::Path,
 };
 
 use rustix::{
@@ -16,10 +17,12 @@ use rustix::{
 };
 
 use super::{
+    apart::HostIds,
     launch,
-    protocol::{Messages, Order, Report, Step, encode},
+    protocol::{Launch, Messages, Order, Report, Step, encode},
     sys, tree,
 };
+use crate::{domain::Confinement, runtime::sandbox};
 
 /// What the keeper hands to an init.
 pub(super) struct Descriptors {
@@ -40,10 +43,10 @@ impl Descriptors {
     }
 }
 
-/// Is the init of a run, in a process that was forked for that.
-pub(super) fn run(descriptors: Descriptors) -> ! {
-    let made = sys::close_all_but(&descriptors.keep().map(AsFd::as_fd)).and_then(|()| Init::new(descriptors));
-    let outcome = made.and_then(|mut init| {
+/// Is the init of a run, in a process that was forked for that; `is_apart` if it is the first of namespaces of its own.
+pub(super) fn run(descriptors: Descriptors, is_apart: bool) -> ! {
+    let closed = sys::close_all_but(&descriptors.keep().map(AsFd::as_fd));
+    let outcome = closed.and_then(|()| Init::new(descriptors, is_apart)).and_then(|mut init| {
         let outcome = init.serve();
         // Whatever went wrong, nothing of the run may stay. Until then the control socket and the lock are held: their ends
         // say that nothing is left.
@@ -62,6 +65,9 @@ struct Init {
     stop_signal: Signal,
     leader: Option<Leader>,
     is_killing: bool,
+    /// The processes as the host names them, if this is the first of namespaces of its own.
+    host: Option<HostIds>,
+    confinement: Confinement,
     /// Held until this process ends.
     _lock: OwnedFd,
 }
@@ -75,7 +81,8 @@ struct Leader {
 }
 
 impl Init {
-    fn new(descriptors: Descriptors) -> io::Result<Self> {
+    fn new(descriptors: Descriptors, is_apart: bool) -> io::Result<Self> {
+        let host = is_apart.then(HostIds::open).transpose()?;
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let _ = rustix::thread::set_name(c"plugd-init");
         let control = UnixStream::from(descriptors.control);
@@ -89,6 +96,8 @@ impl Init {
             stop_signal: Signal::INT,
             leader: None,
             is_killing: false,
+            host,
+            confinement: Confinement::Off,
             _lock: descriptors.lock,
         })
     }
@@ -166,18 +175,27 @@ impl Init {
         Ok(())
     }
 
-    fn start(&mut self, launch: launch::Launch) -> io::Result<()> {
+    fn start(&mut self, launch: Launch) -> io::Result<()> {
         self.stop_signal = Signal::from_named_raw(launch.stop_signal).unwrap_or(Signal::INT);
         let output = self.output.take().ok_or(ErrorKind::AlreadyExists)?;
-        self.leader = Some(match launch::launch(launch, output) {
+        self.confinement = launch.sandbox.confinement(self.host.is_some());
+        self.leader = Some(match self.make_process(launch, output) {
             Ok((pid, outcome)) => Leader { pid: Some(pid), outcome: Some(outcome) },
-            Err(error) => {
-                let errno = error.raw_os_error().unwrap_or_default();
-                self.report(&Report::Refused { step: Step::Process, errno })?;
+            Err((step, error)) => {
+                self.report(&Report::Refused { step, errno: error.raw_os_error().unwrap_or_default() })?;
                 Leader { pid: None, outcome: None }
             }
         });
         Ok(())
+    }
+
+    fn make_process(&self, launch: Launch, output: [OwnedFd; 2]) -> Result<(Pid, PipeReader), (Step, io::Error)> {
+        let has_own_view = self.host.is_some();
+        if has_own_view {
+            let entered = sandbox::enter(&launch.sandbox, Path::new(&launch.folder));
+            entered.map_err(|error| (Step::View, error))?;
+        }
+        launch::launch(launch, output, has_own_view).map_err(|error| (Step::Process, error))
     }
 
     /// The group of the process, while its id can't mean another.
@@ -201,8 +219,9 @@ impl Init {
                 refusal
             }
             (None, Some(pid)) => {
-                let leader = pid.as_raw_nonzero().get().unsigned_abs();
-                Report::Created { init: std::process::id(), leader }
+                let here = (std::process::id(), pid.as_raw_nonzero().get().unsigned_abs());
+                let (init, leader) = self.host.as_ref().map_or(Ok(here), HostIds::of_init_and_leader)?;
+                Report::Created { init, leader, confinement: self.confinement }
             }
             (None, None) => return Ok(()),
         };
@@ -218,8 +237,10 @@ impl Init {
                 Err(_) => return Ok(true),
             }
         }
-        if self.is_killing {
+        if self.is_killing && self.host.is_none() {
             tree::kill_children(|_| false);
+        } else if self.is_killing {
+            sys::kill_all();
         }
         Ok(false)
     }

@@ -3,6 +3,7 @@
 use std::{
     io::{self, PipeReader, Read, Write},
     os::fd::OwnedFd,
+    path::Path,
 };
 
 use rustix::{
@@ -11,22 +12,22 @@ use rustix::{
     thread::{set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid},
 };
 
-pub(super) use super::protocol::Launch;
 use super::{
-    protocol::{Limits, Messages, Report, Step, encode},
+    protocol::{Launch, Limits, Messages, Report, Step, encode},
     sys::{self, Fork},
 };
+use crate::runtime::sandbox::{self, Level};
 
 /// Makes the process. What it says of its program can be read from the pipe: see [`refusal`].
 ///
 /// # Errors
 /// There are no processes or descriptors left.
-pub(super) fn launch(launch: Launch, output: [OwnedFd; 2]) -> io::Result<(Pid, PipeReader)> {
+pub(super) fn launch(launch: Launch, output: [OwnedFd; 2], has_own_view: bool) -> io::Result<(Pid, PipeReader)> {
     let (outcome, mut told) = io::pipe()?;
     match sys::fork()? {
         Fork::Parent(pid) => Ok((pid, outcome)),
         Fork::Child => {
-            let (step, error) = become_plugin(launch, output);
+            let (step, error) = become_plugin(launch, output, has_own_view);
             let refusal = Report::Refused { step, errno: error.raw_os_error().unwrap_or_default() };
             let _ = encode(&refusal).and_then(|line| told.write_all(&line));
             sys::exit(1)
@@ -42,18 +43,23 @@ pub(super) fn refusal(mut outcome: PipeReader) -> Option<Report> {
 }
 
 /// Returns only when it has failed: at which step, and why.
-fn become_plugin(launch: Launch, output: [OwnedFd; 2]) -> (Step, io::Error) {
-    match prepare(&launch, output) {
+fn become_plugin(launch: Launch, output: [OwnedFd; 2], has_own_view: bool) -> (Step, io::Error) {
+    match prepare(&launch, output, has_own_view) {
         Ok(()) => (Step::Program, sys::exec(launch.file, launch.args, launch.variables)),
         Err(failed) => failed,
     }
 }
 
-fn prepare(launch: &Launch, output: [OwnedFd; 2]) -> Result<(), (Step, io::Error)> {
+fn prepare(launch: &Launch, output: [OwnedFd; 2], has_own_view: bool) -> Result<(), (Step, io::Error)> {
     isolate(output).map_err(|error| (Step::Process, error))?;
     limit(launch).map_err(|error| (Step::Limits, error))?;
+    if launch.sandbox.level != Level::Off {
+        sandbox::bound_capabilities();
+    }
     launch.user.map_or(Ok(()), change_user).map_err(|error| (Step::User, error))?;
-    chdir(&launch.folder).map_err(|error| (Step::Folder, error.into()))
+    chdir(&launch.folder).map_err(|error| (Step::Folder, error.into()))?;
+    let shut_in = sandbox::shut_in(&launch.sandbox, Path::new(&launch.folder), has_own_view);
+    shut_in.map_err(|error| (Step::Sandbox, error))
 }
 
 /// Makes this process the leader of a session of its own, which can't gain privileges and has nothing of the init's but its

@@ -19,6 +19,7 @@
 //! All of them hold a lock on a file in the data folder (`lock`). The next plugd starts nothing before it has that lock:
 //! nothing of the earlier one lives then. No process id is written to a disk, and none is read from one.
 
+mod apart;
 mod client;
 mod init;
 mod launch;
@@ -49,7 +50,7 @@ use rustix::{
 
 use self::{
     init::Descriptors,
-    protocol::{Report, Step},
+    protocol::{Report, Request, Step},
     sys::Fork,
 };
 
@@ -119,6 +120,8 @@ struct Worker {
     runs: HashMap<Pid, OwnedFd>,
     /// Those of the runs whose inits ended and may have left something.
     ending: Vec<OwnedFd>,
+    /// Whether this host lets a run be apart, once that was tried.
+    can_be_apart: Option<bool>,
 }
 
 impl Worker {
@@ -131,6 +134,7 @@ impl Worker {
             lives: io::pipe()?,
             runs: HashMap::new(),
             ending: Vec::new(),
+            can_be_apart: None,
         })
     }
 
@@ -171,9 +175,9 @@ impl Worker {
 
     /// Makes the init that plugd asks for. False if plugd is gone.
     fn take_request(&mut self) -> io::Result<bool> {
-        let (mut request, mut space) = ([0; 1], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))]);
+        let (mut byte, mut space) = ([0; 1], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))]);
         let mut descriptors = RecvAncillaryBuffer::new(&mut space);
-        let request = &mut [IoSliceMut::new(&mut request)];
+        let request = &mut [IoSliceMut::new(&mut byte)];
         let received = match recvmsg(&self.plugd, request, &mut descriptors, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => return Ok(true),
             received => received?,
@@ -183,15 +187,18 @@ impl Worker {
             _ => None,
         });
         let mut rights = rights.flatten();
-        if let (Some(stdout), Some(stderr), Some(control)) = (rights.next(), rights.next(), rights.next()) {
-            self.make_init([stdout, stderr], control);
+        let descriptors = (rights.next(), rights.next(), rights.next());
+        if let ((Some(stdout), Some(stderr), Some(control)), Some(request)) = (descriptors, Request::from_byte(byte[0]))
+        {
+            self.make_init(request, [stdout, stderr], control);
         }
         // One that came without its descriptors, since there are too many, ends with its control socket.
         Ok(received.bytes > 0)
     }
 
-    fn make_init(&mut self, output: [OwnedFd; 2], control: OwnedFd) {
-        match self.fork_init(output, &control) {
+    fn make_init(&mut self, request: Request, output: [OwnedFd; 2], control: OwnedFd) {
+        let is_apart = request == Request::Apart && *self.can_be_apart.get_or_insert_with(apart::is_possible);
+        match self.fork_init(is_apart, output, &control) {
             Ok(init) => drop(self.runs.insert(init, control)),
             Err(error) => {
                 let errno = error.raw_os_error().unwrap_or_default();
@@ -202,11 +209,12 @@ impl Worker {
         }
     }
 
-    fn fork_init(&self, output: [OwnedFd; 2], control: &OwnedFd) -> io::Result<Pid> {
+    fn fork_init(&self, is_apart: bool, output: [OwnedFd; 2], control: &OwnedFd) -> io::Result<Pid> {
         let (keeper, lock, control) = (self.lives.0.try_clone()?, self.lock.try_clone()?, control.try_clone()?);
-        match sys::fork()? {
+        let descriptors = Descriptors { control, output, keeper: keeper.into(), lock };
+        match if is_apart { apart::fork()? } else { sys::fork()? } {
             Fork::Parent(init) => Ok(init),
-            Fork::Child => init::run(Descriptors { control, output, keeper: keeper.into(), lock }),
+            Fork::Child => init::run(descriptors, is_apart),
         }
     }
 

@@ -2,12 +2,37 @@
 //!
 //! The end of the stream says something too: to the init, that plugd is gone; to plugd, that nothing of the run is left.
 
-use std::{collections::VecDeque, ffi::OsString, io};
+use std::{collections::VecDeque, ffi::OsString, fmt, io};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::{domain::Confinement, runtime::sandbox::Sandbox};
+
 /// Most bytes of a line. The kernel takes 2 MiB of arguments and variables, and JSON spells a byte out in four.
 const MAX_LINE: usize = 16 * 1024 * 1024;
+
+/// What plugd asks the keeper for, by one byte: an init, to which three descriptors go. What the init shall do is said on the
+/// third, the control socket of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    /// An init like any process.
+    Plain,
+    /// An init that is the first process of namespaces of its own, if the host allows that.
+    Apart,
+}
+
+impl Request {
+    pub(super) fn byte(self) -> u8 {
+        match self {
+            Self::Plain => b'p',
+            Self::Apart => b'a',
+        }
+    }
+
+    pub(super) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Plain, Self::Apart].into_iter().find(|request| request.byte() == byte)
+    }
+}
 
 /// What plugd orders. The first order of a run is `Start`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +47,7 @@ pub(crate) enum Order {
 }
 
 /// The process to make.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Launch {
     /// The program's file, an absolute path.
     pub(crate) file: OsString,
@@ -38,8 +63,17 @@ pub(crate) struct Launch {
     pub(crate) stop_signal: i32,
     /// Limits of each process.
     pub(crate) limits: Limits,
+    /// What it can reach.
+    pub(crate) sandbox: Sandbox,
     /// Soft and hard limit of open files, where `limits` has none; the keeper's own, which are higher, when absent.
     pub(crate) open_files: Option<(Option<u64>, Option<u64>)>,
+}
+
+impl fmt::Debug for Launch {
+    /// Without the environment: the run's token is in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Launch").field("file", &self.file).field("args", &self.args).finish_non_exhaustive()
+    }
 }
 
 /// Resource limits of each process; `None` leaves the host's. Core files are never written.
@@ -67,6 +101,8 @@ pub(crate) enum Report {
         init: u32,
         /// The id of the process, and of its group and session.
         leader: u32,
+        /// What holds it.
+        confinement: Confinement,
     },
     /// There is no process. Nothing but the end follows.
     Refused {
@@ -92,12 +128,16 @@ pub(crate) enum Report {
 pub(crate) enum Step {
     /// Forking, its session, signals and descriptors.
     Process,
+    /// Hiding plugd's folders from it.
+    View,
     /// Its limits.
     Limits,
     /// Its user and group.
     User,
     /// Entering its folder.
     Folder,
+    /// The rest of its sandbox.
+    Sandbox,
     /// Running its program.
     Program,
 }
@@ -166,6 +206,7 @@ mod tests {
             user: Some((1, 2)),
             stop_signal: 2,
             limits: Limits { open_files: Some(9), ..Limits::default() },
+            sandbox: Sandbox::default(),
             open_files: Some((Some(1), None)),
         }
     }
@@ -185,7 +226,7 @@ mod tests {
     #[test]
     fn reports_arrive_as_they_were() {
         let sent = [
-            Report::Created { init: 1, leader: 2 },
+            Report::Created { init: 1, leader: 2, confinement: Confinement::Protect },
             Report::Refused { step: Step::User, errno: 1 },
             Report::Exited { code: None, signal: Some(9) },
             Report::Emptied,

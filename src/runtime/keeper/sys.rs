@@ -46,6 +46,36 @@ pub(super) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// As [`fork`], but the new process is the first of a process namespace, and has a view of mounts, of its own. Unless this
+/// process is root's, it is in a user namespace too.
+///
+/// # Errors
+/// The host does not allow it.
+pub(super) fn fork_apart(has_users: bool) -> io::Result<Fork> {
+    let users = if has_users { libc::CLONE_NEWUSER } else { 0 };
+    let flags = (libc::CLONE_NEWPID | libc::CLONE_NEWNS | users).unsigned_abs().into();
+    // SAFETY: all zeros are the kernel's defaults.
+    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
+    how.flags = flags;
+    how.exit_signal = libc::SIGCHLD.unsigned_abs().into();
+    // SAFETY: as `fork`: without a stack of its own the new process goes on in a copy of this one.
+    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
+    match child {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        child => {
+            let child = i32::try_from(child).ok().and_then(Pid::from_raw);
+            child.map(Fork::Parent).ok_or_else(|| io::Error::other("a process without an id"))
+        }
+    }
+}
+
+/// Kills every process of this namespace but this one, its first: all at once, so that none can fork away.
+pub(super) fn kill_all() {
+    // SAFETY: two numbers.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
 /// Ends this process at once: nothing of the process that it was copied from is flushed or run.
 pub(super) fn exit(code: i32) -> ! {
     // SAFETY: it takes a number and does not return.

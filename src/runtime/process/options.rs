@@ -23,11 +23,13 @@ pub struct Options {
     pub limits: Limits,
     /// User and group that plugins run as and own their files as; plugd's own when absent. Needs privileges.
     pub user: Option<User>,
+    /// What plugins can reach.
+    pub sandbox: Sandbox,
     /// The program that is the keeper when its one argument says so: plugd's own. Nothing can be started when absent.
     pub keeper: Option<PathBuf>,
 }
 
-pub use crate::runtime::keeper::Limits;
+pub use crate::runtime::{keeper::Limits, sandbox::Sandbox};
 pub use rustix::process::Signal;
 
 /// A user and a group.
@@ -52,6 +54,7 @@ impl Options {
             max_concurrent_starts: 8,
             limits: Limits::default(),
             user: None,
+            sandbox: Sandbox::default(),
             keeper: None,
         }
     }

@@ -13,14 +13,14 @@ use rustix::{
     io::Errno,
 };
 
-use super::User;
+use super::{Options, Sandbox, User};
 use crate::{
     domain::{
         Failure, Stage,
         program::{HEAD_BYTES, Problem, diagnose, interpreter},
     },
     files,
-    runtime::words,
+    runtime::{sandbox::Level, words},
 };
 
 /// A program and who is to run it.
@@ -33,6 +33,7 @@ pub(super) struct Program {
     folder: PathBuf,
     /// Nobody = plugd's own user.
     user: Option<User>,
+    sandbox: Sandbox,
 }
 
 impl Program {
@@ -41,7 +42,7 @@ impl Program {
         command: &str,
         install: &Path,
         path: Option<&OsStr>,
-        user: Option<User>,
+        options: &Options,
     ) -> Result<Self, Failure> {
         let file = if command.trim().is_empty() {
             return Err(permanent("the manifest has no command"));
@@ -51,7 +52,8 @@ impl Program {
             let found = path.and_then(|path| files::find_program(command, path));
             found.ok_or_else(|| permanent(format!("command {command:?} not found on the host's PATH")))?
         };
-        let program = Self { command: command.to_owned(), file, folder: install.to_owned(), user };
+        let Options { user, sandbox, .. } = options.clone();
+        let program = Self { command: command.to_owned(), file, folder: install.to_owned(), user, sandbox };
         program.check().map(|()| program)
     }
 
@@ -89,8 +91,13 @@ impl Program {
     /// Puts into words why it could not be run, with the kernel's own at the end. Blocking.
     pub(super) fn refused(&self, error: &io::Error) -> Failure {
         let why = match error.raw_os_error().map(Errno::from_raw_os_error) {
-            Some(Errno::ACCESS) => self.barrier().or_else(|| in_the_way_of(&self.file, self.user)),
-            Some(Errno::NOENT) => missing_runner(&self.file),
+            Some(Errno::ACCESS) => {
+                self.barrier().or_else(|| in_the_way_of(&self.file, self.user)).or_else(|| self.shut_out(|_| true))
+            }
+            Some(Errno::NOENT) => {
+                let is_hidden = |path: &Path| self.sandbox.hides(path) && path.exists();
+                self.shut_out(is_hidden).or_else(|| missing_runner(&self.file))
+            }
             Some(Errno::NOEXEC) => bad_format(&self.file),
             Some(Errno::TOOBIG) => Some("it has too many arguments".to_owned()),
             Some(Errno::TXTBSY) => Some("somebody still has it open for writing".to_owned()),
@@ -100,6 +107,15 @@ impl Program {
             Some(why) => self.cannot_run(format!("{why} ({})", words(error))),
             None => self.cannot_run(words(error)),
         }
+    }
+
+    /// What it needs that its sandbox keeps from it.
+    fn shut_out(&self, is_kept: impl Fn(&Path) -> bool) -> Option<String> {
+        let interpreter = head(&self.file).and_then(|(head, _)| interpreter(&head).map(Path::to_owned));
+        let own = Some(self.file.clone()).filter(|file| !file.starts_with(&self.folder));
+        let mut needed = own.into_iter().chain(interpreter).filter(|_| self.sandbox.level != Level::Off);
+        let kept = needed.find(|path| is_kept(path))?;
+        Some(format!("plugins are shut in and can't use {}: allow them its folder with --sandbox-read", kept.display()))
     }
 
     /// Its own folder may be closed to it.

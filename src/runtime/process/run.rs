@@ -31,6 +31,7 @@ use crate::{
             protocol::{Launch, Order, Report, Step},
             tree,
         },
+        sandbox::{Level, Sandbox},
         words,
     },
 };
@@ -181,8 +182,14 @@ fn late(command: &str, what: &str, limit: Duration) -> Failure {
 fn what_to_launch(inner: &Inner, spec: &StartSpec) -> Result<(Launch, Program), Failure> {
     let folder = inner.installations.dir(spec.plugin);
     let (path, options) = (std::env::var_os("PATH"), &inner.options);
-    let program = Program::find(&spec.command, &folder, path.as_deref(), options.user)?;
-    let variables = environment(std::env::vars_os(), &options.env_allow, spec).map(line);
+    let program = Program::find(&spec.command, &folder, path.as_deref(), options)?;
+    let is_shut_in = options.sandbox.level != Level::Off;
+    // A run that is shut in has a `/tmp` of its own, and may write to no other folder for temporary files.
+    let to_tmp =
+        |(name, value): Variable| if is_shut_in && name == "TMPDIR" { (name, "/tmp".into()) } else { (name, value) };
+    let host = std::env::vars_os().map(to_tmp);
+    let variables = environment(host, &options.env_allow, spec).map(line);
+    let port = spec.url.expose().parse::<url::Url>().ok().and_then(|url| url.port_or_known_default());
     let launch = Launch {
         file: program.file().into(),
         args: [&spec.command].into_iter().chain(&spec.args).map(OsString::from).collect(),
@@ -191,6 +198,7 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec) -> Result<(Launch, Program), 
         user: options.user.map(|user| (user.uid, user.gid)),
         stop_signal: options.stop_signal.as_raw(),
         limits: options.limits,
+        sandbox: Sandbox { port, ..options.sandbox.clone() },
         open_files: open_files::inherited().map(|limit| (limit.current, limit.maximum)),
     };
     if launch.args.iter().chain(&launch.variables).any(|text| text.as_encoded_bytes().contains(&0)) {
@@ -256,10 +264,10 @@ impl Watch {
 
     async fn take(&mut self, report: Report) {
         match report {
-            Report::Created { init, leader } => {
+            Report::Created { init, leader, confinement } => {
                 let _ = self.init_id.set(init);
                 self.starting = None;
-                self.reporter.say(RunEvent::Spawned { pid: leader });
+                self.reporter.say(RunEvent::Spawned { pid: leader, confinement });
             }
             Report::Refused { step, errno } => {
                 let Some(Starting { program, limit, .. }) = self.starting.take() else { return };
@@ -310,6 +318,8 @@ async fn refused(program: Program, step: Step, error: io::Error, limit: Duration
     let kernels = match step {
         Step::Program | Step::Folder => format!("cannot start {file}: {}", words(&error)),
         Step::Process => format!("cannot make a process for {file}: {}", words(&error)),
+        Step::View => format!("cannot hide plugd's folders from {file}: {}", words(&error)),
+        Step::Sandbox => format!("cannot shut {file} in: {}", words(&error)),
         Step::Limits => format!("cannot limit the process of {file}: {}", words(&error)),
         Step::User => format!("cannot run {file} as another user: {}", words(&error)),
     };

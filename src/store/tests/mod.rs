@@ -203,6 +203,7 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         restarts: 2,
         run: Some(RunId::from_bytes([9; 12])),
         pid: Some(4711),
+        confinement: Some(crate::domain::Confinement::Protect),
         is_degraded: true,
         events_dropped: 8,
         protocol_faults: 9,

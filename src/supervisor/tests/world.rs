@@ -103,7 +103,7 @@ impl Runtime for FakeRuntime {
             self.live.fetch_sub(1, Ordering::SeqCst);
             (group.events)(RunEvent::SpawnFailed(Failure::new(Stage::Start, "no such file").permanent()));
         } else {
-            (group.events)(RunEvent::Spawned { pid: 4711 });
+            (group.events)(RunEvent::Spawned { pid: 4711, confinement: crate::domain::Confinement::Off });
         }
         match behaviour {
             Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None }),

@@ -96,6 +96,7 @@ from websockets.asyncio.client import connect
 async def main():
     async with connect(os.environ["STORYDEN_RPC_URL"]) as socket:
         try:
+            print("ready", flush=True)
             async for _ in socket:
                 pass
         finally:
@@ -115,8 +116,10 @@ except KeyboardInterrupt:
     let archive = zipped(&[("manifest.json", manifest.as_bytes(), 0o644), ("main.py", MAIN.as_bytes(), 0o644)]);
     let id = plugd.rest().install(archive).await;
     plugd.rest().set_active(&id, "active").await.expect(200);
-    plugd.rest().set_active(&id, "inactive").await.expect(200);
+    // The library proves that it lives before this program has its connection.
     let mut log = plugd.api().logs(&id).await;
+    log.until("ready").await;
+    plugd.rest().set_active(&id, "inactive").await.expect(200);
     assert_eq!(log.find("goodbye ").await, "1000");
     log.until("interrupted").await;
 }

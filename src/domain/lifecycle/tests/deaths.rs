@@ -1,7 +1,7 @@
 //! plugd died while a plugin was being started: what the next plugd makes of that.
 
 use super::*;
-use crate::domain::{Exit, RunEvent};
+use crate::domain::{Confinement, Exit, RunEvent};
 
 /// The lifecycle after the start of a plugd that finds this record.
 fn boot(state: State, deaths: u32, observed: u64) -> Lifecycle {
@@ -47,7 +47,7 @@ fn a_death_of_plugd_is_held_against_none_that_was_not_in_its_start() {
 fn whoever_connects_and_whoever_is_asked_for_begins_afresh() {
     let run = moment().fresh;
     let mut connected = boot(State::Starting, 1, 1);
-    connected.step(moment(), Event::Run { run, event: RunEvent::Spawned { pid: 7 } });
+    connected.step(moment(), Event::Run { run, event: RunEvent::Spawned { pid: 7, confinement: Confinement::Off } });
     connected.step(moment(), Event::Run { run, event: RunEvent::Connected });
     assert_eq!(standing(&connected), (State::Active, 0));
     let mut failed = boot(State::Starting, 1, 1);

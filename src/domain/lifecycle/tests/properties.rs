@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{Exit, RunEvent, Stage, change::DesiredChange};
+use crate::domain::{Confinement, Exit, RunEvent, Stage, change::DesiredChange};
 
 /// What the world does next.
 #[derive(Debug, Clone, Copy)]
@@ -226,7 +226,7 @@ impl World {
         if self.group.run.is_some() && !self.group.is_spawned {
             self.group.is_spawned = true;
             self.group.has_leader = true;
-            self.happened(RunEvent::Spawned { pid: 7 });
+            self.happened(RunEvent::Spawned { pid: 7, confinement: Confinement::Off });
         }
     }
 

@@ -7,7 +7,7 @@ use std::{fmt::Write as _, fs, sync::Arc};
 use jiff::Timestamp;
 
 use super::*;
-use crate::domain::{Exit, PreviousPackage, RunEvent, Stage};
+use crate::domain::{Confinement, Exit, PreviousPackage, RunEvent, Stage};
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/domain/lifecycle/table.txt");
 
@@ -103,7 +103,7 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("protocol broken", happened(RunEvent::ProtocolBroken { count: 3, last: "not JSON".to_owned() })),
         ("deletion requested", Event::DeletionRequested),
         ("shutdown requested", Event::ShutdownRequested),
-        ("spawned", happened(RunEvent::Spawned { pid: 7 })),
+        ("spawned", happened(RunEvent::Spawned { pid: 7, confinement: Confinement::Off })),
         ("spawn failed", happened(RunEvent::SpawnFailed(mk_failure()))),
         ("spawn failed for good", happened(RunEvent::SpawnFailed(mk_failure().permanent()))),
         ("exited", happened(RunEvent::Exited(Exit { code: Some(1), signal: None }))),
@@ -120,7 +120,10 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("survived the kill", happened(RunEvent::Survived { pids: vec![7, 8] })),
         ("backoff over", fired(Timer::Backoff)),
         ("time to go back again", fired(Timer::GoBack)),
-        ("spawned, of an earlier run", Event::Run { run: NEXT, event: RunEvent::Spawned { pid: 7 } }),
+        (
+            "spawned, of an earlier run",
+            Event::Run { run: NEXT, event: RunEvent::Spawned { pid: 7, confinement: Confinement::Off } },
+        ),
     ]
 }
 
@@ -195,7 +198,8 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
     let mut waits = Vec::new();
     while lifecycle.reported().state != State::Error {
         let run = lifecycle.run();
-        lifecycle.step(moment(), Event::Run { run, event: RunEvent::Spawned { pid: 7 } });
+        lifecycle
+            .step(moment(), Event::Run { run, event: RunEvent::Spawned { pid: 7, confinement: Confinement::Off } });
         lifecycle.step(moment(), Event::Run { run, event: RunEvent::Exited(exit) });
         for effect in lifecycle.step(moment(), Event::Run { run, event: RunEvent::GroupEmptied }) {
             if let Effect::Arm(Timer::Backoff, wait) = effect {

@@ -138,3 +138,14 @@ fn each_id_of_a_configuration_field_comes_once_and_a_blank_one_is_none() {
 fn what_a_process_is_started_with_has_no_nul() {
     check(NO_NUL, &["", "a", "a\n\u{1}"], &["\0", "a\0", "a\0b"]);
 }
+
+#[test]
+fn a_manifest_that_no_client_could_read_is_refused() {
+    let nested = (0..30).fold(json!({"type": "object"}), |inner, _| json!({"properties": inner}));
+    let tool = json!({"id": "t", "input_schema": nested});
+    let provider = json!({"type": "robot.tool_provider", "id": "p", "version": "1", "tools": [tool]});
+    let manifest = json!({"id": "a", "author": "a", "name": "A", "capabilities": [provider]});
+    let error = Manifest::from_value(manifest, &EventCatalog::any()).unwrap_err();
+    assert_eq!(error.violations[0].field, "manifest");
+    assert!(error.message.contains("nested deeper than 30 levels"), "{error}");
+}

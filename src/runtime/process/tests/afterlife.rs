@@ -108,6 +108,7 @@ async fn kill_together(killed: &[Member]) {
     let lock = File::open(family.folder.path().join("lock")).unwrap();
     eventually(|| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()).await;
     assert!(!family.plugin.iter().any(|pid| is_alive(*pid)), "{killed:?}: the lock says that nothing is left");
+    // Who held it last has no more to do than to end.
     eventually(|| MEMBERS.iter().all(|member| !is_alive(family.pid(*member)))).await;
 }
 

@@ -3,6 +3,7 @@
 mod afterlife;
 mod group;
 mod limits;
+mod sandbox;
 mod spawn;
 
 use std::{
@@ -19,7 +20,7 @@ use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 use super::*;
 use crate::{
     domain::{Exit, Failure, RunEvent, RunId},
-    runtime::{FileSink, keeper::tree},
+    runtime::{FileSink, keeper::tree, sandbox::Level},
 };
 
 /// No wait of a test takes longer.
@@ -50,7 +51,8 @@ struct Fixture {
 fn mk_options(folder: &TempDir) -> Options {
     let options = Options::new(folder.path().join("plugins"), folder.path().join("lock"));
     // This program is a keeper too: see `keeper::tests`.
-    Options { keeper: Some("/proc/self/exe".into()), ..options }
+    let sandbox = Sandbox { level: Level::Off, ..Sandbox::default() };
+    Options { keeper: Some("/proc/self/exe".into()), sandbox, ..options }
 }
 
 fn mk_fetch(files: Files) -> FetchPackage {
@@ -145,7 +147,7 @@ impl Started {
 
     async fn spawned(&mut self) -> u32 {
         match self.next().await {
-            RunEvent::Spawned { pid } => pid,
+            RunEvent::Spawned { pid, .. } => pid,
             other => panic!("not spawned: {other:?}"),
         }
     }

@@ -5,7 +5,7 @@ mod checks;
 mod form;
 
 use super::{super::*, Checked, Move, require};
-use crate::domain::{Exit, RunEvent, Stage, change::DesiredChange};
+use crate::domain::{Confinement, Exit, RunEvent, Stage, change::DesiredChange};
 
 /// A run that was over before anything of this began, the present one, and the next.
 const EARLIER: RunId = RunId::from_bytes([0; 12]);
@@ -144,7 +144,7 @@ impl World {
                 self.leaving = Leaving::No;
                 self.hear()
             }
-            Move::Spawn => self.becomes(Group::Running, RunEvent::Spawned { pid: 7 }),
+            Move::Spawn => self.becomes(Group::Running, RunEvent::Spawned { pid: 7, confinement: Confinement::Off }),
             Move::FailSpawn { is_permanent } => {
                 let failure = Failure { is_permanent, ..Failure::new(Stage::Start, "no such file") };
                 self.becomes(Group::Nothing, RunEvent::SpawnFailed(failure))

@@ -1,7 +1,7 @@
 //! What must hold in every state and over every step.
 
 use super::{super::super::*, Checked, EARLIER, Group, NEXT, World, policy, require};
-use crate::domain::{Exit, RunEvent, Stage};
+use crate::domain::{Confinement, Exit, RunEvent, Stage};
 
 impl World {
     /// What is reported is so.
@@ -107,7 +107,7 @@ fn events_of(run: RunId) -> Vec<Event> {
     let fired = |timer| Event::TimerFired { run, timer };
     let failure = Failure::new(Stage::Start, "no such file");
     vec![
-        did(RunEvent::Spawned { pid: 7 }),
+        did(RunEvent::Spawned { pid: 7, confinement: Confinement::Off }),
         did(RunEvent::SpawnFailed(failure)),
         did(RunEvent::Exited(Exit { code: None, signal: None })),
         did(RunEvent::GroupEmptied),

@@ -80,8 +80,11 @@ fn numbers(desired: &mut Desired) -> [&mut u64; 5] {
     ]
 }
 
+/// What follows a stop, without its texts: which, and its flags.
+type Next = (u8, [bool; 2]);
+
 /// A phase without its texts.
-fn shape(phase: &Phase) -> (State, [bool; 2], Option<(u8, [bool; 2])>) {
+fn shape(phase: &Phase) -> (State, [bool; 2], Option<Next>) {
     let what = |then: &Then| match then {
         Then::Disable => (0, [false; 2]),
         Then::Restart => (1, [false; 2]),

@@ -1,0 +1,158 @@
+//! What a plugin can reach that is shut in.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use super::*;
+
+/// A fixture whose plugins are shut in, with a secret and another plugin beside their folder; below this folder.
+fn mk_shut_in(level: Level, parent: &str) -> Fixture {
+    let folder = tempfile::tempdir_in(parent).unwrap();
+    fs::write(folder.path().join("admin.token"), "secret").unwrap();
+    fs::create_dir_all(folder.path().join("plugins/other")).unwrap();
+    let mut fixture = mk_fixture_with(Files::default(), |options| {
+        options.plugin_dir = folder.path().join("plugins");
+        options.lock = folder.path().join("lock");
+        options.sandbox = Sandbox { level, hidden: vec![folder.path().into()], ..Sandbox::default() };
+    });
+    fixture.folder = folder;
+    fixture
+}
+
+/// Where plugd's folders may be: below what a run has of its own, and elsewhere.
+const PARENTS: [&str; 2] = ["/tmp", "/var/tmp"];
+
+impl Fixture {
+    /// What this script prints, which ends by itself.
+    async fn printed(&self, script: &str) -> String {
+        let before = self.output().len();
+        let mut started = self.start(mk_shell(&format!("({script}) 2>&1; echo end")));
+        started.spawned().await;
+        started.exited().await;
+        started.emptied().await;
+        eventually(|| self.output()[before..].ends_with("end\n")).await;
+        self.output()[before..].trim_end_matches("end\n").to_owned()
+    }
+
+    fn data(&self) -> &str {
+        self.folder.path().to_str().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_sees_its_own_folder_and_none_of_plugds_files() {
+    for (level, parent) in [(Level::Protect, PARENTS[0]), (Level::Protect, PARENTS[1]), (Level::Strict, PARENTS[1])] {
+        let fixture = mk_shut_in(level, parent);
+        let data = fixture.data();
+        let script = format!("cat {data}/admin.token; ls {data} {data}/plugins; stat {data}/lock {data}/plugins/other");
+        let seen = fixture.printed(&script).await;
+        assert!(!seen.contains("secret"), "{level:?} {parent}: {seen}");
+        assert!(level == Level::Strict || seen.contains(&PLUGIN.to_string()), "{level:?} {parent}: {seen}");
+        assert_eq!(seen.matches("No such file").count(), 3, "{level:?} {parent}: {seen}");
+        assert_eq!(fixture.printed("echo mine >state && cat state").await, "mine\n");
+        let own = fixture.folder.path().join("plugins").join(PLUGIN.to_string());
+        assert_eq!(fs::read_to_string(own.join("state")).unwrap(), "mine\n", "at its usual place");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_changes_its_own_folder_and_temporary_files_only() {
+    for parent in PARENTS {
+        let fixture = mk_shut_in(Level::Protect, parent);
+        let (data, token) = (fixture.data(), fixture.folder.path().join("admin.token"));
+        let refused = fixture.printed("echo x >/etc/plugd-x; echo x >/var/tmp/plugd-x; echo x >>~/.profile").await;
+        assert_eq!(refused.matches("Permission denied").count(), 3, "{refused}");
+        let mode = fs::metadata(data).unwrap().permissions().mode();
+        fixture.printed(&format!("echo x >{data}/x; echo x >{data}/admin.token; chmod 777 {data}")).await;
+        assert!(!fixture.folder.path().join("x").exists());
+        assert_eq!(fs::read_to_string(token).unwrap(), "secret");
+        assert_eq!(fs::metadata(data).unwrap().permissions().mode(), mode);
+        let own = "echo kept >/tmp/kept && cat /tmp/kept; echo x >/dev/null; echo x >/dev/shm/$$.plugd && rm /dev/shm/$$.plugd";
+        assert_eq!(fixture.printed(own).await, "kept\n");
+        assert_eq!(
+            fixture.printed("cat /tmp/kept; echo").await.matches("No such file").count(),
+            1,
+            "gone with its run"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_sees_no_process_but_its_own() {
+    let fixture = mk_shut_in(Level::Protect, "/tmp");
+    let outside = std::process::id();
+    let seen = fixture.printed(&format!("echo $$; kill -0 {outside}; ls /proc | grep -c '^[0-9]'")).await;
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[0], "2", "the second process of its world: {seen}");
+    assert!(seen.contains("No such process"), "{seen}");
+    assert!(lines.last().unwrap().parse::<u32>().unwrap() < 8, "{seen}");
+}
+
+#[tokio::test]
+async fn a_plugin_has_no_capability_and_may_not_mount() {
+    let fixture = mk_shut_in(Level::Protect, "/tmp");
+    let seen = fixture.printed("grep -E '^(Cap(Prm|Eff|Bnd)|NoNewPrivs|Seccomp:)' /proc/self/status").await;
+    let values: Vec<&str> = seen.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
+    assert_eq!(values, ["0000000000000000", "0000000000000000", "0000000000000000", "1", "2"], "{seen}");
+    let tried = "mount -t tmpfs none /tmp && echo done; umount /proc && echo done; unshare -Urm true && echo done";
+    let refused = fixture.printed(tried).await;
+    assert!(!refused.contains("done"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_fork_loop_of_a_plugin_ends_with_its_run() {
+    let fixture = mk_shut_in(Level::Protect, "/tmp");
+    // Each process starts the next one, in a session of its own, and ends.
+    let script = "echo 'setsid sh ./hop & exit' >hop; for i in 1 2 3 4 5 6; do setsid sh ./hop & done; exec sleep 1000";
+    let mut started = fixture.start(mk_shell(script));
+    started.spawned().await;
+    eventually(|| started.run.pids().len() > 3).await;
+    started.run.kill();
+    started.exited().await;
+    // The first process of its world tells that it is alone.
+    started.emptied().await;
+}
+
+#[tokio::test]
+async fn a_strict_sandbox_reads_the_systems_folders_only() {
+    let file = tempfile::NamedTempFile::new_in("/var/tmp").unwrap();
+    fs::write(&file, "public").unwrap();
+    let script = format!("cat {}", file.path().display());
+    assert_eq!(mk_shut_in(Level::Protect, "/tmp").printed(&script).await, "public");
+    assert!(mk_shut_in(Level::Strict, "/tmp").printed(&script).await.contains("Permission denied"));
+}
+
+#[tokio::test]
+async fn what_the_operator_allows_is_put_back() {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let (read, write) = (folder.path().join("read"), folder.path().join("write"));
+    fs::write(&read, "public").unwrap();
+    fs::create_dir(&write).unwrap();
+    let mut fixture = mk_shut_in(Level::Strict, "/var/tmp");
+    let script = format!("cat {0}; echo x >{0}; echo x >{1}/x; ls {1}", read.display(), write.display());
+    assert_eq!(fixture.printed(&script).await.matches("cannot").count(), 3);
+    let inner = Arc::get_mut(&mut fixture.runtime.0).unwrap();
+    (inner.options.sandbox.read, inner.options.sandbox.write) = (vec![read.into()], vec![write.into()]);
+    let seen = fixture.printed(&script).await;
+    assert!(seen.starts_with("public") && seen.ends_with("x\n"), "{seen}");
+    assert_eq!(seen.matches("cannot create").count(), 1, "{seen}");
+}
+
+#[tokio::test]
+async fn an_interpreter_that_is_hidden_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let interpreter = folder.path().join("interpreter");
+    fs::copy("/bin/sh", &interpreter).unwrap();
+    let mut fixture = mk_shut_in(Level::Protect, "/var/tmp");
+    fixture.printed("true").await;
+    let own = fixture.folder.path().join("plugins").join(PLUGIN.to_string());
+    fs::write(own.join("run"), format!("#!{}\nexit 4\n", interpreter.display())).unwrap();
+    fs::set_permissions(own.join("run"), fs::Permissions::from_mode(0o755)).unwrap();
+    let failure = fixture.start(mk_spec("./run", &[])).failed().await;
+    let words = format!("can't use {}: allow them its folder with --sandbox-read", interpreter.display());
+    assert!(failure.message.contains(&words), "{}", failure.message);
+    let inner = Arc::get_mut(&mut fixture.runtime.0).unwrap();
+    inner.options.sandbox.read = vec![folder.path().into()];
+    let mut started = fixture.start(mk_spec("./run", &[]));
+    started.spawned().await;
+    assert_eq!(started.exited().await.code, Some(4));
+}

@@ -1,0 +1,82 @@
+//! What a plugin may read and write, by Landlock.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+    path_beneath_rules,
+};
+
+use super::{Level, Sandbox};
+
+/// The newest rules that are known here; an older kernel gets those that it knows.
+const KNOWN: ABI = ABI::V6;
+
+/// Devices that every program may use.
+const DEVICES: [&str; 8] =
+    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"];
+
+/// Folders for what lives as long as a run or shorter.
+const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
+
+/// Where a system has programs, libraries, their settings and what it tells of itself.
+const SYSTEM: [&str; 14] = [
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/proc", "/sys", "/dev",
+    "/run",
+];
+
+/// Restricts this process and all that it starts.
+///
+/// # Errors
+/// The kernel has no Landlock.
+pub(super) fn restrict(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> io::Result<()> {
+    apply(sandbox, folder, has_own_view).map_err(io::Error::other)
+}
+
+fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<(), RulesetError> {
+    let hidden: Vec<PathBuf> = if has_own_view { Vec::new() } else { paths(&sandbox.hidden) };
+    let (read, write) = (AccessFs::from_read(KNOWN), AccessFs::from_all(KNOWN));
+    let rules = Ruleset::default().handle_access(write)?.scope(Scope::Signal | Scope::AbstractUnixSocket)?;
+    let rules = if sandbox.level == Level::Strict { rules.handle_access(AccessNet::ConnectTcp)? } else { rules };
+    let mut rules = rules.create()?;
+    let readable: Vec<PathBuf> = match sandbox.level {
+        Level::Strict => SYSTEM.into_iter().flat_map(|system| around(Path::new(system), &hidden)).collect(),
+        Level::Off | Level::Protect => around(Path::new("/"), &hidden),
+    };
+    let temporary = TEMPORARY.into_iter().flat_map(|folder| around(Path::new(folder), &hidden));
+    let own: Vec<PathBuf> = temporary.chain([folder.to_owned()]).chain(paths(&sandbox.write)).collect();
+    rules = rules
+        .add_rules(path_beneath_rules(readable, read))?
+        .add_rules(path_beneath_rules(paths(&sandbox.read), read))?
+        .add_rules(path_beneath_rules(DEVICES, use_of_devices()))?
+        .add_rules(path_beneath_rules(own, write))?;
+    if let (Level::Strict, Some(port)) = (sandbox.level, sandbox.port) {
+        rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
+    }
+    rules.restrict_self().map(drop)
+}
+
+fn use_of_devices() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::ReadDir | AccessFs::IoctlDev
+}
+
+fn paths(names: &[OsString]) -> Vec<PathBuf> {
+    names.iter().map(PathBuf::from).collect()
+}
+
+/// Everything below this folder but what is hidden: Landlock knows only what is allowed, so that each folder on the way to a
+/// hidden one is spelled out.
+fn around(folder: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
+    if hidden.iter().any(|hidden| hidden == folder) {
+        return Vec::new();
+    }
+    if !hidden.iter().any(|hidden| hidden.starts_with(folder)) {
+        return vec![folder.to_owned()];
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.flat_map(|entry| around(&entry.path(), hidden)).collect()
+}

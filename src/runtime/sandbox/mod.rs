@@ -1,0 +1,82 @@
+//! What the processes of a plugin can reach. Put on by the process that becomes the plugin, just before it runs its program;
+//! nothing that it starts can take it off.
+//!
+//! - `mounts`: a view of the file system in which plugd's folders hold nothing but the plugin's own folder, and `/tmp` is its
+//!   own. It needs namespaces, which the init of the run is made in.
+//! - `files`: what may be read and written (Landlock), and that no signal and no abstract socket leaves the run.
+//! - `calls`: system calls that no plugin needs and attacks do (seccomp); and no capabilities, as which user ever.
+
+mod calls;
+mod files;
+mod mounts;
+
+use std::{ffi::OsString, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Confinement;
+
+pub(in crate::runtime) use calls::bound_capabilities;
+pub(in crate::runtime) use mounts::{enter, try_out};
+
+/// How much plugins are shut in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Not at all: they can do what their user can.
+    Off,
+    /// They write to their own folder and to temporary files only, and can't see plugd's other files.
+    #[default]
+    Protect,
+    /// Besides, they read nothing but the system's programs and libraries and their own folder, and connect over TCP to plugd
+    /// only.
+    Strict,
+}
+
+/// The sandbox of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// How much it shuts in.
+    pub level: Level,
+    /// plugd's folders, of which the plugin sees its own alone.
+    pub hidden: Vec<OsString>,
+    /// What it may read besides, as the operator says.
+    pub read: Vec<OsString>,
+    /// What it may read and write besides.
+    pub write: Vec<OsString>,
+    /// The port of plugd, which it dials.
+    pub port: Option<u16>,
+}
+
+impl Sandbox {
+    /// What holds a run with it, whose init has a view of its own or not.
+    pub(in crate::runtime) fn confinement(&self, has_own_view: bool) -> Confinement {
+        match (self.level, has_own_view) {
+            (Level::Off, _) => Confinement::Off,
+            (Level::Protect, false) => Confinement::ProtectFilesOnly,
+            (Level::Protect, true) => Confinement::Protect,
+            (Level::Strict, false) => Confinement::StrictFilesOnly,
+            (Level::Strict, true) => Confinement::Strict,
+        }
+    }
+
+    /// Whether what is at this path can't be seen there.
+    pub(in crate::runtime) fn hides(&self, path: &Path) -> bool {
+        let is_below = |folder: &OsString| path.starts_with(folder);
+        let is_covered = self.hidden.iter().any(is_below) || path.starts_with(mounts::TEMPORARY);
+        self.level != Level::Off && is_covered && !self.read.iter().chain(&self.write).any(is_below)
+    }
+}
+
+/// Shuts this process in, which is about to run a program in this folder: for good, with all that it will start.
+///
+/// # Errors
+/// The kernel lacks what it takes, or a file of the rules can't be opened.
+pub(in crate::runtime) fn shut_in(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> io::Result<()> {
+    if sandbox.level == Level::Off {
+        return Ok(());
+    }
+    calls::drop_capabilities()?;
+    files::restrict(sandbox, folder, has_own_view)?;
+    calls::refuse()
+}
