@@ -59,7 +59,7 @@ async fn a_plugin_changes_its_own_folder_and_temporary_files_only() {
     for parent in PARENTS {
         let fixture = mk_shut_in(Level::Protect, parent);
         let (data, token) = (fixture.data(), fixture.folder.path().join("admin.token"));
-        let refused = fixture.printed("echo x >/etc/plugd-x; echo x >/var/tmp/plugd-x; echo x >>~/.profile").await;
+        let refused = fixture.printed("echo x >/etc/plugd-x; echo x >/var/tmp/plugd-x; echo x >/opt/plugd-x").await;
         assert_eq!(refused.matches("Permission denied").count(), 3, "{refused}");
         let mode = fs::metadata(data).unwrap().permissions().mode();
         fixture.printed(&format!("echo x >{data}/x; echo x >{data}/admin.token; chmod 777 {data}")).await;
