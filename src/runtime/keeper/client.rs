@@ -163,7 +163,11 @@ impl Host {
             match self.start().and_then(|mut keeper| keeper.wait()) {
                 Ok(status) if self.is_closed() => tracing::debug!(%status, "the keeper has ended"),
                 Ok(status) => {
-                    tracing::error!(%status, "the keeper has ended, and all plugins with it; another one is started")
+                    tracing::error!(%status, "the keeper has ended, and all plugins with it; another one is started");
+                    // One that was not killed has said why it ended; the next will most likely say the same.
+                    if status.code().is_some() {
+                        thread::park_timeout(RETRY);
+                    }
                 }
                 Err(error) => {
                     tracing::error!(program = %self.program.display(), %error, "the keeper can't be started; trying again");

@@ -359,3 +359,16 @@ async fn nothing_is_started_while_something_of_an_earlier_plugd_lives() {
     started.exited().await;
     started.emptied().await;
 }
+
+#[tokio::test]
+async fn a_keeper_that_always_ends_is_not_started_without_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, starts) = (folder.path().join("keeper"), folder.path().join("starts"));
+    std::fs::write(&program, format!("#!/bin/sh\necho >>{}\nexit 3\n", starts.display())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let begun = std::time::Instant::now();
+    let fixture = mk_fixture_with(Files::default(), |options| options.keeper = Some(program));
+    eventually(|| std::fs::read_to_string(&starts).is_ok_and(|starts| starts.lines().count() >= 3)).await;
+    assert!(begun.elapsed() >= Duration::from_secs(1), "two pauses of a second");
+    drop(fixture);
+}
