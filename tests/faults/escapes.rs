@@ -25,8 +25,14 @@ async fn a_leader_that_exits_while_a_deaf_grandchild_holds_its_output() {
     let mut log = api.logs(&plugin.id).await;
     let mut watch = api.live().await;
     repeat("leader exits, a deaf grandchild holds stdout", rounds(5, 100), async |_| {
-        let grandchild = Plugd::pid_on_host(&plugin.id, &log.find("grandchild ").await);
-        log.until("lingering").await;
+        // Two processes say these, in any order.
+        let (mut grandchild, mut is_deaf) = (None, false);
+        while grandchild.is_none() || !is_deaf {
+            let text = log.line().await.unwrap().unwrap().text;
+            is_deaf |= text.starts_with("lingering");
+            grandchild = grandchild.or(text.strip_prefix("grandchild ").map(str::to_owned));
+        }
+        let grandchild = Plugd::pid_on_host(&plugin.id, &grandchild.unwrap());
         kill_9(status_of(&api.activate(&plugin.id).await.unwrap()).pid());
         let mut events = watch.until_state(&plugin.id, Starting).await;
         assert!(!is_alive(grandchild), "the next run begins after the last process of this one");
