@@ -89,6 +89,14 @@ impl Keeper {
         Ok(init)
     }
 
+    /// Why a run is not begun, in words.
+    pub(in crate::runtime) fn obstacle(&self) -> &'static str {
+        match *self.state.borrow() {
+            State::Locked => "something that an earlier plugd started has not ended",
+            State::Starting | State::Ready(_) | State::Closed => "no keeper answers",
+        }
+    }
+
     async fn ask(&self, request: Request, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
         loop {
             let keeper = self.ready().await?;

@@ -163,9 +163,13 @@ impl Init {
         match order {
             Order::Start(launch) => return self.start(*launch),
             Order::Stop => {
-                // First who left the group: they are found from their parents, which may end at once.
-                tree::signal_outside(self.group(), self.stop_signal);
+                // Who left the group is looked for from their parents, which may end at once; but told after them, so that no
+                // process sees what it started end before it was told itself.
+                let outside = tree::outside(self.group());
                 self.signal_group(self.stop_signal);
+                for process in outside {
+                    let _ = process.signal(self.stop_signal);
+                }
             }
             Order::Kill => {
                 self.is_killing = true;

@@ -6,18 +6,18 @@ use std::{
 };
 
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, pidfd_send_signal, wait},
 };
 
+use super::sys;
+
 /// How long inits may take to end what they have.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often to look whether they have.
-const LOOK: Duration = Duration::from_millis(1);
 
-/// Kills the children of this process but these. What they started becomes a child of this process, which is a child
-/// subreaper, when they have ended: so this is repeated after each end until nobody is left.
-/// True if there were any.
+/// Kills the children of this process but those that are spared. True if there were any. What they started becomes a child of
+/// this process, which is a child subreaper, when they have ended: so this is repeated after each end until nobody is left.
 pub(super) fn kill_children(is_spared: impl Fn(Pid) -> bool) -> bool {
     let mut children = children(std::process::id()).into_iter().filter_map(to_pid).collect::<Vec<_>>();
     children.retain(|child| !is_spared(*child));
@@ -41,15 +41,29 @@ pub(super) fn kill_until_empty() {
 /// Waits until this process has no children, which end by themselves, and kills those that have not after a while. An init
 /// that is killed halfway leaves what it had to this process: to nobody, if this one is killed too.
 pub(super) fn end_children() {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
+    if await_children(Instant::now() + PATIENCE).is_err() {
+        kill_until_empty();
+    }
+}
+
+/// Returns when there are no children.
+fn await_children(deadline: Instant) -> io::Result<()> {
+    let ends = sys::child_ends()?;
+    loop {
         match reap(WaitOptions::NOHANG) {
-            Ok(Some(_)) => {}
-            Ok(None) => std::thread::park_timeout(LOOK),
-            Err(_) => return,
+            Ok(Some(_)) => continue,
+            Ok(None) => {}
+            Err(_) => return Ok(()),
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&ends, PollFlags::IN)], Some(&left)) {
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(_) => drop(rustix::io::read(&ends, &mut [0_u8; 1024])),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
-    kill_until_empty();
 }
 
 /// Reaps a child that has ended. `None` if none has yet.
@@ -65,12 +79,10 @@ pub(super) fn reap(options: WaitOptions) -> Result<Option<(Pid, WaitStatus)>, Er
     }
 }
 
-/// Signals all that came from this process but the members of this group.
-pub(super) fn signal_outside(group: Option<Pid>, signal: Signal) {
+/// All that came from this process but the members of this group.
+pub(super) fn outside(group: Option<Pid>) -> Vec<Process> {
     let group = group.map_or(0, |group| group.as_raw_nonzero().get().unsigned_abs());
-    for member in members(std::process::id()).iter().filter(|member| member.group != group) {
-        let _ = member.signal(signal);
-    }
+    members(std::process::id()).into_iter().filter(|member| member.group != group).collect()
 }
 
 /// Ids of all that came from this process and live.
@@ -92,7 +104,7 @@ pub(crate) fn parent(pid: u32) -> Option<u32> {
 
 /// A process as the kernel describes it.
 #[derive(Debug)]
-struct Process {
+pub(super) struct Process {
     pid: u32,
     parent: u32,
     group: u32,
@@ -109,12 +121,14 @@ impl Process {
         Some(Self { pid, parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()?, has_ended })
     }
 
-    /// Signals exactly this process: whoever has its id now must have its parent too.
-    fn signal(&self, signal: Signal) -> io::Result<()> {
+    /// Signals exactly this process: whoever has its id now must have its parent too, or have come to this process since.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
         let pid = to_pid(self.pid).ok_or(io::ErrorKind::NotFound)?;
         let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
         match Self::read(self.pid) {
-            Some(now) if now.parent == self.parent => Ok(pidfd_send_signal(&descriptor, signal)?),
+            Some(now) if [self.parent, std::process::id()].contains(&now.parent) => {
+                Ok(pidfd_send_signal(&descriptor, signal)?)
+            }
             _ => Ok(()),
         }
     }

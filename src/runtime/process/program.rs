@@ -52,8 +52,8 @@ impl Program {
             let found = path.and_then(|path| files::find_program(command, path));
             found.ok_or_else(|| permanent(format!("command {command:?} not found on the host's PATH")))?
         };
-        let Options { user, sandbox, .. } = options.clone();
-        let program = Self { command: command.to_owned(), file, folder: install.to_owned(), user, sandbox };
+        let (folder, sandbox) = (install.to_owned(), options.sandbox.clone());
+        let program = Self { command: command.to_owned(), file, folder, user: options.user, sandbox };
         program.check().map(|()| program)
     }
 

@@ -170,7 +170,7 @@ async fn launch(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<(Ini
         return Err(Failure::new(Stage::Start, "this plugd runs no plugins").permanent());
     };
     let asked = timeout(limit, keeper.launch(launch, [out, err])).await;
-    let init = asked.map_err(|_| late(&spec.command, "there is no keeper", limit))?.map_err(cannot)?;
+    let init = asked.map_err(|_| late(&spec.command, keeper.obstacle(), limit))?.map_err(cannot)?;
     (inner.capture)(spec, [stdout, stderr]);
     Ok((init, Starting { turn, program, deadline: Instant::now() + limit, limit }))
 }
@@ -319,7 +319,10 @@ async fn refused(program: Program, step: Step, error: io::Error, limit: Duration
         Step::Program | Step::Folder => format!("cannot start {file}: {}", words(&error)),
         Step::Process => format!("cannot make a process for {file}: {}", words(&error)),
         Step::View => format!("cannot hide plugd's folders from {file}: {}", words(&error)),
-        Step::Sandbox => format!("cannot shut {file} in: {}", words(&error)),
+        Step::Sandbox => format!(
+            "cannot shut {file} in: {}; where the host lacks Landlock or seccomp, plugins run with `--sandbox off` only",
+            words(&error)
+        ),
         Step::Limits => format!("cannot limit the process of {file}: {}", words(&error)),
         Step::User => format!("cannot run {file} as another user: {}", words(&error)),
     };

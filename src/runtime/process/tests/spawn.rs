@@ -353,7 +353,14 @@ async fn nothing_is_started_while_something_of_an_earlier_plugd_lives() {
     let mut started = fixture.start(mk_shell("exit 0"));
     fixture.runtime.await_earlier(Duration::from_millis(200)).await;
     assert!(started.events.try_recv().is_err());
-    drop(lock);
+    let other = PluginId::from_bytes([8; 12]);
+    let impatient = mk_fixture_with(Files::default(), |options| {
+        options.lock = folder.path().join("lock");
+        options.spawn_timeout = Duration::from_millis(50);
+    });
+    let failure = impatient.start(StartSpec { plugin: other, ..mk_shell("exit 0") }).failed().await;
+    assert!(failure.message.contains("an earlier plugd started has not ended within"), "{}", failure.message);
+    drop((lock, impatient));
     fixture.runtime.await_earlier(DEADLINE).await;
     started.spawned().await;
     started.exited().await;
