@@ -52,14 +52,15 @@ fn become_plugin(launch: Launch, output: [OwnedFd; 2], has_own_view: bool) -> (S
 
 fn prepare(launch: &Launch, output: [OwnedFd; 2], has_own_view: bool) -> Result<(), (Step, io::Error)> {
     isolate(output).map_err(|error| (Step::Process, error))?;
-    limit(launch).map_err(|error| (Step::Limits, error))?;
     if launch.sandbox.level != Level::Off {
         sandbox::bound_capabilities();
     }
     launch.user.map_or(Ok(()), change_user).map_err(|error| (Step::User, error))?;
     chdir(&launch.folder).map_err(|error| (Step::Folder, error.into()))?;
     let shut_in = sandbox::shut_in(&launch.sandbox, Path::new(&launch.folder), has_own_view);
-    shut_in.map_err(|error| (Step::Sandbox, error))
+    shut_in.map_err(|error| (Step::Sandbox, error))?;
+    // Last: they are the plugin's, and what shuts it in takes memory and descriptors too.
+    limit(launch).map_err(|error| (Step::Limits, error))
 }
 
 /// Makes this process the leader of a session of its own, which can't gain privileges and has nothing of the init's but its

@@ -7,6 +7,8 @@ use rustix::thread::{
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
+use super::kernels;
+
 /// What looks into other processes, changes the view of the file system, or reaches parts of the kernel that no plugin needs
 /// and in which holes are found.
 const REFUSED: [libc::c_long; 33] = [
@@ -50,15 +52,15 @@ const REFUSED: [libc::c_long; 33] = [
 /// # Errors
 /// The kernel has no filters, or plugd none for this processor.
 pub(super) fn refuse() -> io::Result<()> {
-    apply_filter(&filter()?).map_err(io::Error::other)
+    apply_filter(&filter()?).map_err(|error| kernels(&error))
 }
 
 fn filter() -> io::Result<BpfProgram> {
     let rules: BTreeMap<i64, _> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let processor = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+    let processor = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| kernels(&error))?;
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, processor);
-    filter.and_then(BpfProgram::try_from).map_err(io::Error::other)
+    filter.and_then(BpfProgram::try_from).map_err(|error| kernels(&error))
 }
 
 /// Takes care that no program of root's can have a capability. To be called before the user is changed.

@@ -7,11 +7,12 @@ use std::{
 };
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
-    path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, RestrictionStatus, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
+use rustix::io::Errno;
 
-use super::{Level, Sandbox};
+use super::{Level, Sandbox, kernels};
 
 /// The newest rules that are known here; an older kernel gets those that it knows.
 const KNOWN: ABI = ABI::V6;
@@ -32,16 +33,25 @@ const SYSTEM: [&str; 14] = [
 /// Restricts this process and all that it starts.
 ///
 /// # Errors
-/// The kernel has no Landlock.
+/// The kernel has no Landlock, or no rules for connections where they are asked for.
 pub(super) fn restrict(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> io::Result<()> {
-    apply(sandbox, folder, has_own_view).map_err(io::Error::other)
+    let status = apply(sandbox, folder, has_own_view).map_err(|error| kernels(&error))?;
+    must_hold(status.ruleset)
 }
 
-fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<(), RulesetError> {
+/// An older kernel lacks some rules. One that has none at all must not be taken for a sandbox.
+fn must_hold(status: RulesetStatus) -> io::Result<()> {
+    match status {
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
+        RulesetStatus::NotEnforced => Err(Errno::OPNOTSUPP.into()),
+    }
+}
+
+fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<RestrictionStatus, RulesetError> {
     let hidden: Vec<PathBuf> = if has_own_view { Vec::new() } else { paths(&sandbox.hidden) };
     let (read, write) = (AccessFs::from_read(KNOWN), AccessFs::from_all(KNOWN));
     let rules = Ruleset::default().handle_access(write)?.scope(Scope::Signal | Scope::AbstractUnixSocket)?;
-    let rules = if sandbox.level == Level::Strict { rules.handle_access(AccessNet::ConnectTcp)? } else { rules };
+    let rules = if sandbox.level == Level::Strict { only_to_listed_ports(rules)? } else { rules };
     let mut rules = rules.create()?;
     let readable: Vec<PathBuf> = match sandbox.level {
         Level::Strict => SYSTEM.into_iter().flat_map(|system| around(Path::new(system), &hidden)).collect(),
@@ -57,7 +67,13 @@ fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<(), Rul
     if let (Level::Strict, Some(port)) = (sandbox.level, sandbox.port) {
         rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
     }
-    rules.restrict_self().map(drop)
+    rules.restrict_self()
+}
+
+/// Unlike the others these rules are there or nothing is: without them `strict` would say more than it does.
+fn only_to_listed_ports(rules: Ruleset) -> Result<Ruleset, RulesetError> {
+    let rules = rules.set_compatibility(CompatLevel::HardRequirement).handle_access(AccessNet::ConnectTcp)?;
+    Ok(rules.set_compatibility(CompatLevel::BestEffort))
 }
 
 fn use_of_devices() -> BitFlags<AccessFs> {
@@ -79,4 +95,29 @@ fn around(folder: &Path, hidden: &[PathBuf]) -> Vec<PathBuf> {
     }
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     entries.flat_map(|entry| around(&entry.path(), hidden)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_rules_is_no_sandbox() {
+        assert_eq!(Errno::from_io_error(&must_hold(RulesetStatus::NotEnforced).unwrap_err()), Some(Errno::OPNOTSUPP));
+        must_hold(RulesetStatus::PartiallyEnforced).unwrap();
+    }
+
+    #[test]
+    fn what_lies_around_a_hidden_folder_is_spelled_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for path in ["a/hidden/b", "a/c", "d"] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        let mut found = around(folder.path(), &[at("a/hidden")]);
+        found.sort();
+        assert_eq!(found, [at("a/c"), at("d")]);
+        assert_eq!(around(&at("d"), &[at("a/hidden")]), [at("d")]);
+        assert_eq!(around(&at("a/hidden"), &[at("a/hidden")]), [] as [PathBuf; 0]);
+    }
 }

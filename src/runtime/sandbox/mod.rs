@@ -68,6 +68,19 @@ impl Sandbox {
     }
 }
 
+/// The kernel's number of an error that a library tells in its own words: it is all that can be told from the new process.
+/// What has none is what this host does not have.
+fn kernels(error: &(dyn std::error::Error + 'static)) -> io::Error {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(number) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(number);
+        }
+        cause = error.source();
+    }
+    rustix::io::Errno::OPNOTSUPP.into()
+}
+
 /// Shuts this process in, which is about to run a program in this folder: for good, with all that it will start.
 ///
 /// # Errors

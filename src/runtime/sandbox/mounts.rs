@@ -47,10 +47,13 @@ pub(in crate::runtime) fn try_out() -> io::Result<()> {
 /// What can't be mounted.
 pub(in crate::runtime) fn enter(sandbox: &Sandbox, folder: &Path) -> io::Result<()> {
     try_out()?;
-    let mut covers: Vec<PathBuf> = sandbox.hidden.iter().map(PathBuf::from).collect();
-    covers.push(TEMPORARY.into());
+    // Not every host has this folder, and it may be a link.
+    let temporary = fs::canonicalize(TEMPORARY).ok();
+    let covers: Vec<PathBuf> = sandbox.hidden.iter().map(PathBuf::from).chain(temporary.clone()).collect();
     let kept = kept(sandbox, folder, &covers)?;
-    mount(c"none", TEMPORARY, c"tmpfs", PLAIN, TEMPORARY_LIMITS)?;
+    if let Some(temporary) = temporary {
+        mount(c"none", &temporary, c"tmpfs", PLAIN, TEMPORARY_LIMITS)?;
+    }
     // What was below `/tmp` is covered already.
     let hidden: Vec<&OsString> = sandbox.hidden.iter().filter(|hidden| Path::new(hidden).is_dir()).collect();
     for hidden in &hidden {

@@ -3,9 +3,15 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
+use crate::domain::Confinement;
 
 /// A fixture whose plugins are shut in, with a secret and another plugin beside their folder; below this folder.
 fn mk_shut_in(level: Level, parent: &str) -> Fixture {
+    mk_shut_in_by(level, parent, None)
+}
+
+/// The same, by this keeper.
+fn mk_shut_in_by(level: Level, parent: &str, keeper: Option<PathBuf>) -> Fixture {
     let folder = tempfile::tempdir_in(parent).unwrap();
     fs::write(folder.path().join("admin.token"), "secret").unwrap();
     fs::create_dir_all(folder.path().join("plugins/other")).unwrap();
@@ -13,6 +19,7 @@ fn mk_shut_in(level: Level, parent: &str) -> Fixture {
         options.plugin_dir = folder.path().join("plugins");
         options.lock = folder.path().join("lock");
         options.sandbox = Sandbox { level, hidden: vec![folder.path().into()], ..Sandbox::default() };
+        options.keeper = keeper.or(options.keeper.take());
     });
     fixture.folder = folder;
     fixture
@@ -155,4 +162,38 @@ async fn an_interpreter_that_is_hidden_is_named_with_what_to_do() {
     let mut started = fixture.start(mk_spec("./run", &[]));
     started.spawned().await;
     assert_eq!(started.exited().await.code, Some(4));
+}
+
+/// A keeper that may not make namespaces, as in a container.
+#[tokio::test]
+async fn where_there_are_no_namespaces_the_rules_for_files_hold_alone() {
+    // A user without privileges has user namespaces here, which nothing takes away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let bin = tempfile::tempdir_in("/var/tmp").unwrap();
+    let keeper = bin.path().join("keeper");
+    let own = std::env::current_exe().unwrap();
+    fs::write(&keeper, format!("#!/bin/sh\nexec setpriv --bounding-set=-sys_admin {} \"$@\"\n", own.display()))
+        .unwrap();
+    fs::set_permissions(&keeper, fs::Permissions::from_mode(0o755)).unwrap();
+    for parent in PARENTS {
+        let fixture = mk_shut_in_by(Level::Protect, parent, Some(keeper.clone()));
+        let mut started = fixture.start(mk_shell("exit 0"));
+        let spawned = started.next().await;
+        let held = matches!(spawned, RunEvent::Spawned { confinement: Confinement::ProtectFilesOnly, .. });
+        assert!(held, "{spawned:?}");
+        started.exited().await;
+        started.emptied().await;
+        let data = fixture.data();
+        let seen = fixture
+            .printed(&format!("cat {data}/admin.token; ls {data}/plugins; echo x >{data}/x; echo x >/etc/x"))
+            .await;
+        assert_eq!(seen.matches("ermission denied").count(), 4, "{parent}: {seen}");
+        assert_eq!(
+            fixture.printed("echo mine >state && cat state; cat /etc/hostname >/dev/null && echo read").await,
+            "mine\nread\n"
+        );
+        assert!(!fixture.folder.path().join("x").exists());
+    }
 }
