@@ -7,11 +7,11 @@ use crate::domain::Confinement;
 
 /// A fixture whose plugins are shut in, with a secret and another plugin beside their folder; below this folder.
 fn mk_shut_in(level: Level, parent: &str) -> Fixture {
-    mk_shut_in_by(level, parent, None)
+    mk_shut_in_with(level, parent, |_| {})
 }
 
-/// The same, by this keeper.
-fn mk_shut_in_by(level: Level, parent: &str, keeper: Option<PathBuf>) -> Fixture {
+/// The same, with other options.
+fn mk_shut_in_with(level: Level, parent: &str, change: impl FnOnce(&mut Options)) -> Fixture {
     let folder = tempfile::tempdir_in(parent).unwrap();
     fs::write(folder.path().join("admin.token"), "secret").unwrap();
     fs::create_dir_all(folder.path().join("plugins/other")).unwrap();
@@ -19,7 +19,7 @@ fn mk_shut_in_by(level: Level, parent: &str, keeper: Option<PathBuf>) -> Fixture
         options.plugin_dir = folder.path().join("plugins");
         options.lock = folder.path().join("lock");
         options.sandbox = Sandbox { level, hidden: vec![folder.path().into()], ..Sandbox::default() };
-        options.keeper = keeper.or(options.keeper.take());
+        change(options);
     });
     fixture.folder = folder;
     fixture
@@ -97,22 +97,52 @@ async fn a_plugin_sees_no_process_but_its_own() {
 #[tokio::test]
 async fn a_plugin_has_no_capability_and_may_not_mount() {
     let fixture = mk_shut_in(Level::Protect, "/tmp");
-    let seen = fixture.printed("grep -E '^(Cap(Prm|Eff|Bnd)|NoNewPrivs|Seccomp:)' /proc/self/status").await;
+    let seen = fixture.printed("grep -E '^(NoNewPrivs|Seccomp:)' /proc/self/status").await;
     let values: Vec<&str> = seen.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
-    assert_eq!(values, ["0000000000000000", "0000000000000000", "0000000000000000", "1", "2"], "{seen}");
+    assert_eq!(values, ["1", "2"], "{seen}");
+    assert_eq!(capabilities(&fixture).await, NO_CAPABILITIES);
     let tried = "mount -t tmpfs none /tmp && echo done; umount /proc && echo done; unshare -Urm true && echo done";
     let refused = fixture.printed(tried).await;
     assert!(!refused.contains("done"), "{refused}");
 }
 
+/// As a service manager may start plugd: what is inheritable and ambient would outlive the bounding set's end.
+#[tokio::test]
+async fn capabilities_that_plugd_would_hand_on_are_given_up_too() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (_folder, keeper) = mk_keeper("--inh-caps=+chown --ambient-caps=+chown");
+    let fixture = mk_shut_in_with(Level::Protect, "/tmp", |options| options.keeper = Some(keeper));
+    assert_eq!(capabilities(&fixture).await, NO_CAPABILITIES);
+}
+
+const NO_CAPABILITIES: [u64; 5] = [0; 5];
+
+/// The inheritable, permitted, effective, bounding and ambient capabilities of a plugin.
+async fn capabilities(fixture: &Fixture) -> [u64; 5] {
+    let seen = fixture.printed("grep ^Cap /proc/self/status").await;
+    let sets = seen.lines().map(|line| u64::from_str_radix(line.split_whitespace().last().unwrap(), 16).unwrap());
+    sets.collect::<Vec<_>>().try_into().unwrap()
+}
+
+/// A keeper that was started by `setpriv` with these options, in a folder of its own.
+fn mk_keeper(options: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let (keeper, own) = (folder.path().join("keeper"), std::env::current_exe().unwrap());
+    fs::write(&keeper, format!("#!/bin/sh\nexec setpriv {options} {} \"$@\"\n", own.display())).unwrap();
+    fs::set_permissions(&keeper, fs::Permissions::from_mode(0o755)).unwrap();
+    (folder, keeper)
+}
+
 #[tokio::test]
 async fn a_fork_loop_of_a_plugin_ends_with_its_run() {
     let fixture = mk_shut_in(Level::Protect, "/tmp");
-    // Each process starts the next one, in a session of its own, and ends.
-    let script = "echo 'setsid sh ./hop & exit' >hop; for i in 1 2 3 4 5 6; do setsid sh ./hop & done; exec sleep 1000";
+    // Sixty of them, each in a session of its own, in which each process starts the next one and ends.
+    let script = "for i in $(seq 60); do setsid perl -e 'while (1) { fork && exit }' & done; exec sleep 1000";
     let mut started = fixture.start(mk_shell(script));
     started.spawned().await;
-    eventually(|| started.run.pids().len() > 3).await;
+    eventually(|| started.run.pids().len() > 30).await;
     started.run.kill();
     started.exited().await;
     // The first process of its world tells that it is alone.
@@ -134,11 +164,12 @@ async fn what_the_operator_allows_is_put_back() {
     let (read, write) = (folder.path().join("read"), folder.path().join("write"));
     fs::write(&read, "public").unwrap();
     fs::create_dir(&write).unwrap();
-    let mut fixture = mk_shut_in(Level::Strict, "/var/tmp");
+    let fixture = mk_shut_in(Level::Strict, "/var/tmp");
     let script = format!("cat {0}; echo x >{0}; echo x >{1}/x; ls {1}", read.display(), write.display());
     assert_eq!(fixture.printed(&script).await.matches("cannot").count(), 3);
-    let inner = Arc::get_mut(&mut fixture.runtime.0).unwrap();
-    (inner.options.sandbox.read, inner.options.sandbox.write) = (vec![read.into()], vec![write.into()]);
+    let fixture = mk_shut_in_with(Level::Strict, "/var/tmp", |options| {
+        (options.sandbox.read, options.sandbox.write) = (vec![read.into()], vec![write.into()]);
+    });
     let seen = fixture.printed(&script).await;
     assert!(seen.starts_with("public") && seen.ends_with("x\n"), "{seen}");
     assert_eq!(seen.matches("cannot create").count(), 1, "{seen}");
@@ -149,16 +180,16 @@ async fn an_interpreter_that_is_hidden_is_named_with_what_to_do() {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let interpreter = folder.path().join("interpreter");
     fs::copy("/bin/sh", &interpreter).unwrap();
-    let mut fixture = mk_shut_in(Level::Protect, "/var/tmp");
-    fixture.printed("true").await;
-    let own = fixture.folder.path().join("plugins").join(PLUGIN.to_string());
-    fs::write(own.join("run"), format!("#!{}\nexit 4\n", interpreter.display())).unwrap();
-    fs::set_permissions(own.join("run"), fs::Permissions::from_mode(0o755)).unwrap();
+    let script = format!("printf '#!{}\\nexit 4\\n' >run; chmod 755 run", interpreter.display());
+    let fixture = mk_shut_in(Level::Protect, "/var/tmp");
+    fixture.printed(&script).await;
     let failure = fixture.start(mk_spec("./run", &[])).failed().await;
     let words = format!("can't use {}: allow them its folder with --sandbox-read", interpreter.display());
     assert!(failure.message.contains(&words), "{}", failure.message);
-    let inner = Arc::get_mut(&mut fixture.runtime.0).unwrap();
-    inner.options.sandbox.read = vec![folder.path().into()];
+
+    let allowed = |options: &mut Options| options.sandbox.read = vec![folder.path().into()];
+    let fixture = mk_shut_in_with(Level::Protect, "/var/tmp", allowed);
+    fixture.printed(&script).await;
     let mut started = fixture.start(mk_spec("./run", &[]));
     started.spawned().await;
     assert_eq!(started.exited().await.code, Some(4));
@@ -171,14 +202,9 @@ async fn where_there_are_no_namespaces_the_rules_for_files_hold_alone() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    let bin = tempfile::tempdir_in("/var/tmp").unwrap();
-    let keeper = bin.path().join("keeper");
-    let own = std::env::current_exe().unwrap();
-    fs::write(&keeper, format!("#!/bin/sh\nexec setpriv --bounding-set=-sys_admin {} \"$@\"\n", own.display()))
-        .unwrap();
-    fs::set_permissions(&keeper, fs::Permissions::from_mode(0o755)).unwrap();
+    let (_folder, keeper) = mk_keeper("--bounding-set=-sys_admin");
     for parent in PARENTS {
-        let fixture = mk_shut_in_by(Level::Protect, parent, Some(keeper.clone()));
+        let fixture = mk_shut_in_with(Level::Protect, parent, |options| options.keeper = Some(keeper.clone()));
         let mut started = fixture.start(mk_shell("exit 0"));
         let spawned = started.next().await;
         let held = matches!(spawned, RunEvent::Spawned { confinement: Confinement::ProtectFilesOnly, .. });
