@@ -16,9 +16,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use rustix::process::Signal;
 
 pub use settings::{Environment, Error, Flags, Setting, Settings, load};
-pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Sandbox, Value, duration};
+pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Value, duration};
 
-use crate::{domain::Secret, telemetry::LogFormat};
+use crate::{
+    domain::{SandboxLevel, Secret},
+    telemetry::LogFormat,
+};
 use settings::settings;
 
 settings! {
@@ -73,7 +76,7 @@ settings! {
         /// User and group that plugins run as and own their folders as, as 1000:1000; needs root; not set = plugd's own.
         plugin_user: Option<PluginUser> = "", "UID:GID", ["PLUGD_PLUGIN_USER"];
         /// How much plugins are shut in: off, protect (they see their own folder and none of plugd's, and write there and to temporary files only) or strict (besides, they read the system's folders only and connect to plugd only).
-        sandbox: Sandbox = "protect", "LEVEL", ["PLUGD_SANDBOX"];
+        sandbox: SandboxLevel = "protect", "LEVEL", ["PLUGD_SANDBOX"];
         /// Files and folders that plugins may read besides.
         sandbox_read: Vec<PathBuf> = "", "PATH:PATH", ["PLUGD_SANDBOX_READ"];
         /// Files and folders that they may read and write besides.

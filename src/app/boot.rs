@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     bus::{Bridge, Hosts},
-    config::{self, Config, EventCatalog as Catalog, RuntimeProvider},
+    config::{Config, EventCatalog as Catalog, RuntimeProvider},
     domain::{Error, Reason, events::EventCatalog, lifecycle::Policy, manifest::Manifest, package::Package},
     files,
     grpc::Access,
@@ -30,7 +30,6 @@ use crate::{
     runtime::{
         PackageFiles, Runtime, StartSpec,
         process::{self, FetchPackage, ProcessRuntime, Sandbox},
-        sandbox::Level,
     },
     store::{self, Address, PackageStore, Store, StoreError},
     storyden::{self, Credentials, Storyden},
@@ -212,11 +211,6 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
 /// # Errors
 /// A folder can't be found.
 fn sandbox(config: &Config, plugin_dir: &Path) -> anyhow::Result<Sandbox> {
-    let level = match config.sandbox {
-        config::Sandbox::Off => Level::Off,
-        config::Sandbox::Protect => Level::Protect,
-        config::Sandbox::Strict => Level::Strict,
-    };
     let data_dir = fs::canonicalize(&config.data_dir).context("the data folder can't be found")?;
     // One that is in the other is hidden with it.
     let hidden = match (plugin_dir.starts_with(&data_dir), data_dir.starts_with(plugin_dir)) {
@@ -227,7 +221,7 @@ fn sandbox(config: &Config, plugin_dir: &Path) -> anyhow::Result<Sandbox> {
     let allowed =
         |paths: &[PathBuf]| paths.iter().map(|path| allowed_path(path, &hidden)).collect::<anyhow::Result<_>>();
     let (read, write) = (allowed(&config.sandbox_read)?, allowed(&config.sandbox_write)?);
-    Ok(Sandbox { level, hidden, read, write, port: None })
+    Ok(Sandbox { level: config.sandbox, hidden, read, write, port: None })
 }
 
 /// # Errors
@@ -354,7 +348,7 @@ async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store, projection
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Flags};
+    use crate::config::{self, Environment, Flags};
 
     #[test]
     fn plugins_dial_an_address_that_can_be_dialled() {

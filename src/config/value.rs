@@ -9,7 +9,10 @@ use std::{
 use jiff::fmt::friendly::SpanParser;
 use rustix::process::Signal;
 
-use crate::{domain::Secret, telemetry::LogFormat};
+use crate::{
+    domain::{SandboxLevel, Secret},
+    telemetry::LogFormat,
+};
 
 /// A type that a setting can have.
 pub trait Value: Sized {
@@ -94,7 +97,7 @@ value!(
 value!(RuntimeProvider, "local or none", |text| named(&PROVIDERS, &text.to_ascii_lowercase()), |value| name_of(
     &PROVIDERS, value
 ));
-value!(Sandbox, "off, protect or strict", |text| named(&SANDBOXES, &text.to_ascii_lowercase()), |value| name_of(
+value!(SandboxLevel, "off, protect or strict", |text| named(&SANDBOXES, &text.to_ascii_lowercase()), |value| name_of(
     &SANDBOXES, value
 ));
 value!(LogFormat, "text or json", |text| named(&FORMATS, text), |value| name_of(&FORMATS, value));
@@ -188,16 +191,8 @@ pub enum RuntimeProvider {
 
 const PROVIDERS: [(&str, RuntimeProvider); 2] = [("local", RuntimeProvider::Local), ("none", RuntimeProvider::None)];
 
-/// How much plugins are shut in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sandbox {
-    Off,
-    Protect,
-    Strict,
-}
-
-const SANDBOXES: [(&str, Sandbox); 3] =
-    [("off", Sandbox::Off), ("protect", Sandbox::Protect), ("strict", Sandbox::Strict)];
+const SANDBOXES: [(&str, SandboxLevel); 3] =
+    [("off", SandboxLevel::Off), ("protect", SandboxLevel::Protect), ("strict", SandboxLevel::Strict)];
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 

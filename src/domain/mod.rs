@@ -19,5 +19,5 @@ pub mod text;
 pub use error::{Error, Reason, Result};
 pub use id::{Digest, PluginId, RunId, TokenId};
 pub use plugin::{ActiveState, Commit, Desired, Mode, Plugin, PreviousPackage, Reported, State};
-pub use run::{Confinement, Exit, Failure, RunEvent, Stage};
+pub use run::{Confinement, Exit, Failure, RunEvent, SandboxLevel, Stage};
 pub use secret::Secret;

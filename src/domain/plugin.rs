@@ -118,6 +118,25 @@ impl fmt::Debug for Desired {
 }
 
 impl Desired {
+    /// What is desired of a new plugin, before it has a package, a configuration or a token.
+    pub fn new(mode: Mode, manifest: Arc<Manifest>, active: ActiveState) -> Self {
+        Self {
+            mode,
+            manifest,
+            package: None,
+            previous_package: None,
+            is_restored: false,
+            configuration: Arc::default(),
+            configuration_revision: 0,
+            active,
+            active_generation: 1,
+            restart_generation: 0,
+            generation: 1,
+            token: None,
+            token_epoch: 0,
+        }
+    }
+
     pub fn is_proven(&self, reported: &Reported) -> bool {
         let was_stable = self.package.is_some() && self.package == reported.proven_package;
         was_stable || self.is_restored

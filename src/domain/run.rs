@@ -48,6 +48,20 @@ fn signal_name(signal: i32) -> String {
     name.to_owned()
 }
 
+/// How much plugins are shut in, as the operator sets it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxLevel {
+    /// Not at all: they can do what their user can.
+    Off,
+    /// They write to their own folder and to temporary files only, and can't see plugd's other files.
+    #[default]
+    Protect,
+    /// Besides, they read nothing but the system's programs and libraries and their own folder, and connect over TCP to plugd
+    /// only.
+    Strict,
+}
+
 /// What holds the processes of a run, as far as the host allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

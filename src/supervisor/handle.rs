@@ -325,21 +325,7 @@ fn gone(slot: &Slot, id: PluginId) -> Error {
 pub(super) fn new_plugin(manifest: Manifest, mode: Mode) -> Plugin {
     let created = Timestamp::now();
     let active = if mode == Mode::External { ActiveState::Active } else { ActiveState::Inactive };
-    let desired = Desired {
-        mode,
-        manifest: Arc::new(manifest),
-        package: None,
-        previous_package: None,
-        is_restored: false,
-        configuration: Arc::default(),
-        configuration_revision: 0,
-        active,
-        active_generation: 1,
-        restart_generation: 0,
-        generation: 1,
-        token: None,
-        token_epoch: 0,
-    };
+    let desired = Desired::new(mode, Arc::new(manifest), active);
     Plugin {
         id: xid::new().into(),
         created,

@@ -215,12 +215,14 @@ async fn plugd_is_killed_at_random_moments_of_a_script() {
             length = began.elapsed();
             std::future::pending::<()>().await;
         };
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep(moment) => {}
-            () = script => {}
-            () = watcher.follow() => panic!("the watch ended before plugd"),
-        }
+        let both = async {
+            tokio::select! {
+                () = script => {}
+                () = watcher.follow() => panic!("the watch ended before plugd"),
+            }
+        };
+        // It never ends by itself.
+        let _ = tokio::time::timeout(moment, both).await;
         plugd.kill_9().await;
         plugd.restart().await;
         let api = plugd.api();

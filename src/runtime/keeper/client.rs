@@ -27,7 +27,6 @@ use super::{
     lock::Lock,
     protocol::{Launch, Messages, Order, Report, Request, encode},
 };
-use crate::runtime::sandbox::Level;
 
 /// How long until a keeper that can't be started is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -80,7 +79,7 @@ impl Keeper {
         ours.set_nonblocking(true)?;
         let control = UnixStream::from_std(ours)?;
         let [stdout, stderr] = &output;
-        let request = if launch.sandbox.level == Level::Off { Request::Plain } else { Request::Apart };
+        let request = if launch.sandbox.is_off() { Request::Plain } else { Request::Apart };
         self.ask(request, &[stdout.as_fd(), stderr.as_fd(), theirs.as_fd()]).await?;
         // What is closed here is open in the run only: its end can be seen.
         drop((output, theirs));

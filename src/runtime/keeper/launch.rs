@@ -16,7 +16,7 @@ use super::{
     protocol::{Launch, Limits, Messages, Report, Step, encode},
     sys::{self, Fork},
 };
-use crate::runtime::sandbox::{self, Level};
+use crate::runtime::sandbox;
 
 /// Makes the process. What it says of its program can be read from the pipe: see [`refusal`].
 ///
@@ -52,7 +52,7 @@ fn become_plugin(launch: Launch, output: [OwnedFd; 2], has_own_view: bool) -> (S
 
 fn prepare(launch: &Launch, output: [OwnedFd; 2], has_own_view: bool) -> Result<(), (Step, io::Error)> {
     isolate(output).map_err(|error| (Step::Process, error))?;
-    if launch.sandbox.level != Level::Off {
+    if !launch.sandbox.is_off() {
         sandbox::bound_capabilities();
     }
     launch.user.map_or(Ok(()), change_user).map_err(|error| (Step::User, error))?;

@@ -20,7 +20,7 @@ use crate::{
         program::{HEAD_BYTES, Problem, diagnose, interpreter},
     },
     files,
-    runtime::{sandbox::Level, words},
+    runtime::words,
 };
 
 /// A program and who is to run it.
@@ -113,7 +113,7 @@ impl Program {
     fn shut_out(&self, is_kept: impl Fn(&Path) -> bool) -> Option<String> {
         let interpreter = head(&self.file).and_then(|(head, _)| interpreter(&head).map(Path::to_owned));
         let own = Some(self.file.clone()).filter(|file| !file.starts_with(&self.folder));
-        let mut needed = own.into_iter().chain(interpreter).filter(|_| self.sandbox.level != Level::Off);
+        let mut needed = own.into_iter().chain(interpreter).filter(|_| !self.sandbox.is_off());
         let kept = needed.find(|path| is_kept(path))?;
         Some(format!("plugins are shut in and can't use {}: allow them its folder with --sandbox-read", kept.display()))
     }

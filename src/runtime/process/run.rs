@@ -31,7 +31,7 @@ use crate::{
             protocol::{Launch, Order, Report, Step},
             tree,
         },
-        sandbox::{Level, Sandbox},
+        sandbox::Sandbox,
         words,
     },
 };
@@ -183,10 +183,10 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec) -> Result<(Launch, Program), 
     let folder = inner.installations.dir(spec.plugin);
     let (path, options) = (std::env::var_os("PATH"), &inner.options);
     let program = Program::find(&spec.command, &folder, path.as_deref(), options)?;
-    let is_shut_in = options.sandbox.level != Level::Off;
     // A run that is shut in has a `/tmp` of its own, and may write to no other folder for temporary files.
-    let to_tmp =
-        |(name, value): Variable| if is_shut_in && name == "TMPDIR" { (name, "/tmp".into()) } else { (name, value) };
+    let to_tmp = |(name, value): Variable| {
+        if !options.sandbox.is_off() && name == "TMPDIR" { (name, "/tmp".into()) } else { (name, value) }
+    };
     let host = std::env::vars_os().map(to_tmp);
     let variables = environment(host, &options.env_allow, spec).map(line);
     let port = spec.url.expose().parse::<url::Url>().ok().and_then(|url| url.port_or_known_default());

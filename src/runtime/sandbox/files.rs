@@ -12,7 +12,8 @@ use landlock::{
 };
 use rustix::io::Errno;
 
-use super::{Level, Sandbox, kernels};
+use super::{Sandbox, kernels};
+use crate::domain::SandboxLevel;
 
 /// The newest rules that are known here; an older kernel gets those that it knows.
 const KNOWN: ABI = ABI::V6;
@@ -51,11 +52,11 @@ fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<Restric
     let hidden: Vec<PathBuf> = if has_own_view { Vec::new() } else { paths(&sandbox.hidden) };
     let (read, write) = (AccessFs::from_read(KNOWN), AccessFs::from_all(KNOWN));
     let rules = Ruleset::default().handle_access(write)?.scope(Scope::Signal | Scope::AbstractUnixSocket)?;
-    let rules = if sandbox.level == Level::Strict { only_to_listed_ports(rules)? } else { rules };
+    let rules = if sandbox.level == SandboxLevel::Strict { only_to_listed_ports(rules)? } else { rules };
     let mut rules = rules.create()?;
     let readable: Vec<PathBuf> = match sandbox.level {
-        Level::Strict => SYSTEM.into_iter().flat_map(|system| around(Path::new(system), &hidden)).collect(),
-        Level::Off | Level::Protect => around(Path::new("/"), &hidden),
+        SandboxLevel::Strict => SYSTEM.into_iter().flat_map(|system| around(Path::new(system), &hidden)).collect(),
+        SandboxLevel::Off | SandboxLevel::Protect => around(Path::new("/"), &hidden),
     };
     let temporary = TEMPORARY.into_iter().flat_map(|folder| around(Path::new(folder), &hidden));
     let own: Vec<PathBuf> = temporary.chain([folder.to_owned()]).chain(paths(&sandbox.write)).collect();
@@ -64,7 +65,7 @@ fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<Restric
         .add_rules(path_beneath_rules(paths(&sandbox.read), read))?
         .add_rules(path_beneath_rules(DEVICES, use_of_devices()))?
         .add_rules(path_beneath_rules(own, write))?;
-    if let (Level::Strict, Some(port)) = (sandbox.level, sandbox.port) {
+    if let (SandboxLevel::Strict, Some(port)) = (sandbox.level, sandbox.port) {
         rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
     }
     rules.restrict_self()

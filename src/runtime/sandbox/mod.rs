@@ -14,30 +14,16 @@ use std::{ffi::OsString, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Confinement;
+use crate::domain::{Confinement, SandboxLevel};
 
 pub(in crate::runtime) use calls::bound_capabilities;
 pub(in crate::runtime) use mounts::{enter, try_out};
-
-/// How much plugins are shut in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Not at all: they can do what their user can.
-    Off,
-    /// They write to their own folder and to temporary files only, and can't see plugd's other files.
-    #[default]
-    Protect,
-    /// Besides, they read nothing but the system's programs and libraries and their own folder, and connect over TCP to plugd
-    /// only.
-    Strict,
-}
 
 /// The sandbox of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
     /// How much it shuts in.
-    pub level: Level,
+    pub level: SandboxLevel,
     /// plugd's folders, of which the plugin sees its own alone.
     pub hidden: Vec<OsString>,
     /// What it may read besides, as the operator says.
@@ -49,14 +35,19 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// Whether plugins are not shut in at all.
+    pub(in crate::runtime) fn is_off(&self) -> bool {
+        self.level == SandboxLevel::Off
+    }
+
     /// What holds a run with it, whose init has a view of its own or not.
     pub(in crate::runtime) fn confinement(&self, has_own_view: bool) -> Confinement {
         match (self.level, has_own_view) {
-            (Level::Off, _) => Confinement::Off,
-            (Level::Protect, false) => Confinement::ProtectFilesOnly,
-            (Level::Protect, true) => Confinement::Protect,
-            (Level::Strict, false) => Confinement::StrictFilesOnly,
-            (Level::Strict, true) => Confinement::Strict,
+            (SandboxLevel::Off, _) => Confinement::Off,
+            (SandboxLevel::Protect, false) => Confinement::ProtectFilesOnly,
+            (SandboxLevel::Protect, true) => Confinement::Protect,
+            (SandboxLevel::Strict, false) => Confinement::StrictFilesOnly,
+            (SandboxLevel::Strict, true) => Confinement::Strict,
         }
     }
 
@@ -64,7 +55,7 @@ impl Sandbox {
     pub(in crate::runtime) fn hides(&self, path: &Path) -> bool {
         let is_below = |folder: &OsString| path.starts_with(folder);
         let is_covered = self.hidden.iter().any(is_below) || path.starts_with(mounts::TEMPORARY);
-        self.level != Level::Off && is_covered && !self.read.iter().chain(&self.write).any(is_below)
+        !self.is_off() && is_covered && !self.read.iter().chain(&self.write).any(is_below)
     }
 }
 
@@ -86,7 +77,7 @@ fn kernels(error: &(dyn std::error::Error + 'static)) -> io::Error {
 /// # Errors
 /// The kernel lacks what it takes, or a file of the rules can't be opened.
 pub(in crate::runtime) fn shut_in(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> io::Result<()> {
-    if sandbox.level == Level::Off {
+    if sandbox.is_off() {
         return Ok(());
     }
     calls::drop_capabilities()?;

@@ -19,8 +19,8 @@ use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 
 use super::*;
 use crate::{
-    domain::{Exit, Failure, RunEvent, RunId},
-    runtime::{FileSink, keeper::tree, sandbox::Level},
+    domain::{Exit, Failure, RunEvent, RunId, SandboxLevel},
+    runtime::{FileSink, keeper::tree},
 };
 
 /// No wait of a test takes longer.
@@ -51,7 +51,7 @@ struct Fixture {
 fn mk_options(folder: &TempDir) -> Options {
     let options = Options::new(folder.path().join("plugins"), folder.path().join("lock"));
     // This program is a keeper too: see `keeper::tests`.
-    let sandbox = Sandbox { level: Level::Off, ..Sandbox::default() };
+    let sandbox = Sandbox { level: SandboxLevel::Off, ..Sandbox::default() };
     Options { keeper: Some("/proc/self/exe".into()), sandbox, ..options }
 }
 

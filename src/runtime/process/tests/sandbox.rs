@@ -6,12 +6,12 @@ use super::*;
 use crate::domain::Confinement;
 
 /// A fixture whose plugins are shut in, with a secret and another plugin beside their folder; below this folder.
-fn mk_shut_in(level: Level, parent: &str) -> Fixture {
+fn mk_shut_in(level: SandboxLevel, parent: &str) -> Fixture {
     mk_shut_in_with(level, parent, |_| {})
 }
 
 /// The same, with other options.
-fn mk_shut_in_with(level: Level, parent: &str, change: impl FnOnce(&mut Options)) -> Fixture {
+fn mk_shut_in_with(level: SandboxLevel, parent: &str, change: impl FnOnce(&mut Options)) -> Fixture {
     let folder = tempfile::tempdir_in(parent).unwrap();
     fs::write(folder.path().join("admin.token"), "secret").unwrap();
     fs::create_dir_all(folder.path().join("plugins/other")).unwrap();
@@ -47,13 +47,15 @@ impl Fixture {
 
 #[tokio::test]
 async fn a_plugin_sees_its_own_folder_and_none_of_plugds_files() {
-    for (level, parent) in [(Level::Protect, PARENTS[0]), (Level::Protect, PARENTS[1]), (Level::Strict, PARENTS[1])] {
+    for (level, parent) in
+        [(SandboxLevel::Protect, PARENTS[0]), (SandboxLevel::Protect, PARENTS[1]), (SandboxLevel::Strict, PARENTS[1])]
+    {
         let fixture = mk_shut_in(level, parent);
         let data = fixture.data();
         let script = format!("cat {data}/admin.token; ls {data} {data}/plugins; stat {data}/lock {data}/plugins/other");
         let seen = fixture.printed(&script).await;
         assert!(!seen.contains("secret"), "{level:?} {parent}: {seen}");
-        assert!(level == Level::Strict || seen.contains(&PLUGIN.to_string()), "{level:?} {parent}: {seen}");
+        assert!(level == SandboxLevel::Strict || seen.contains(&PLUGIN.to_string()), "{level:?} {parent}: {seen}");
         assert_eq!(seen.matches("No such file").count(), 3, "{level:?} {parent}: {seen}");
         assert_eq!(fixture.printed("echo mine >state && cat state").await, "mine\n");
         let own = fixture.folder.path().join("plugins").join(PLUGIN.to_string());
@@ -64,7 +66,7 @@ async fn a_plugin_sees_its_own_folder_and_none_of_plugds_files() {
 #[tokio::test]
 async fn a_plugin_changes_its_own_folder_and_temporary_files_only() {
     for parent in PARENTS {
-        let fixture = mk_shut_in(Level::Protect, parent);
+        let fixture = mk_shut_in(SandboxLevel::Protect, parent);
         let (data, token) = (fixture.data(), fixture.folder.path().join("admin.token"));
         let refused = fixture.printed("echo x >/etc/plugd-x; echo x >/var/tmp/plugd-x; echo x >/opt/plugd-x").await;
         assert_eq!(refused.matches("Permission denied").count(), 3, "{refused}");
@@ -85,7 +87,7 @@ async fn a_plugin_changes_its_own_folder_and_temporary_files_only() {
 
 #[tokio::test]
 async fn a_plugin_sees_no_process_but_its_own() {
-    let fixture = mk_shut_in(Level::Protect, "/tmp");
+    let fixture = mk_shut_in(SandboxLevel::Protect, "/tmp");
     let outside = std::process::id();
     let seen = fixture.printed(&format!("echo $$; kill -0 {outside}; ls /proc | grep -c '^[0-9]'")).await;
     let lines: Vec<&str> = seen.lines().collect();
@@ -96,7 +98,7 @@ async fn a_plugin_sees_no_process_but_its_own() {
 
 #[tokio::test]
 async fn a_plugin_has_no_capability_and_may_not_mount() {
-    let fixture = mk_shut_in(Level::Protect, "/tmp");
+    let fixture = mk_shut_in(SandboxLevel::Protect, "/tmp");
     let seen = fixture.printed("grep -E '^(NoNewPrivs|Seccomp:)' /proc/self/status").await;
     let values: Vec<&str> = seen.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
     assert_eq!(values, ["1", "2"], "{seen}");
@@ -113,7 +115,7 @@ async fn capabilities_that_plugd_would_hand_on_are_given_up_too() {
         return;
     }
     let (_folder, keeper) = mk_keeper("--inh-caps=+chown --ambient-caps=+chown");
-    let fixture = mk_shut_in_with(Level::Protect, "/tmp", |options| options.keeper = Some(keeper));
+    let fixture = mk_shut_in_with(SandboxLevel::Protect, "/tmp", |options| options.keeper = Some(keeper));
     assert_eq!(capabilities(&fixture).await, NO_CAPABILITIES);
 }
 
@@ -137,7 +139,7 @@ fn mk_keeper(options: &str) -> (TempDir, PathBuf) {
 
 #[tokio::test]
 async fn a_fork_loop_of_a_plugin_ends_with_its_run() {
-    let fixture = mk_shut_in(Level::Protect, "/tmp");
+    let fixture = mk_shut_in(SandboxLevel::Protect, "/tmp");
     // Sixty of them, each in a session of its own, in which each process starts the next one and ends.
     let script = "for i in $(seq 60); do setsid perl -e 'while (1) { fork && exit }' & done; exec sleep 1000";
     let mut started = fixture.start(mk_shell(script));
@@ -154,8 +156,8 @@ async fn a_strict_sandbox_reads_the_systems_folders_only() {
     let file = tempfile::NamedTempFile::new_in("/var/tmp").unwrap();
     fs::write(&file, "public").unwrap();
     let script = format!("cat {}", file.path().display());
-    assert_eq!(mk_shut_in(Level::Protect, "/tmp").printed(&script).await, "public");
-    assert!(mk_shut_in(Level::Strict, "/tmp").printed(&script).await.contains("Permission denied"));
+    assert_eq!(mk_shut_in(SandboxLevel::Protect, "/tmp").printed(&script).await, "public");
+    assert!(mk_shut_in(SandboxLevel::Strict, "/tmp").printed(&script).await.contains("Permission denied"));
 }
 
 #[tokio::test]
@@ -164,10 +166,10 @@ async fn what_the_operator_allows_is_put_back() {
     let (read, write) = (folder.path().join("read"), folder.path().join("write"));
     fs::write(&read, "public").unwrap();
     fs::create_dir(&write).unwrap();
-    let fixture = mk_shut_in(Level::Strict, "/var/tmp");
+    let fixture = mk_shut_in(SandboxLevel::Strict, "/var/tmp");
     let script = format!("cat {0}; echo x >{0}; echo x >{1}/x; ls {1}", read.display(), write.display());
     assert_eq!(fixture.printed(&script).await.matches("cannot").count(), 3);
-    let fixture = mk_shut_in_with(Level::Strict, "/var/tmp", |options| {
+    let fixture = mk_shut_in_with(SandboxLevel::Strict, "/var/tmp", |options| {
         (options.sandbox.read, options.sandbox.write) = (vec![read.into()], vec![write.into()]);
     });
     let seen = fixture.printed(&script).await;
@@ -181,14 +183,14 @@ async fn an_interpreter_that_is_hidden_is_named_with_what_to_do() {
     let interpreter = folder.path().join("interpreter");
     fs::copy("/bin/sh", &interpreter).unwrap();
     let script = format!("printf '#!{}\\nexit 4\\n' >run; chmod 755 run", interpreter.display());
-    let fixture = mk_shut_in(Level::Protect, "/var/tmp");
+    let fixture = mk_shut_in(SandboxLevel::Protect, "/var/tmp");
     fixture.printed(&script).await;
     let failure = fixture.start(mk_spec("./run", &[])).failed().await;
     let words = format!("can't use {}: allow them its folder with --sandbox-read", interpreter.display());
     assert!(failure.message.contains(&words), "{}", failure.message);
 
     let allowed = |options: &mut Options| options.sandbox.read = vec![folder.path().into()];
-    let fixture = mk_shut_in_with(Level::Protect, "/var/tmp", allowed);
+    let fixture = mk_shut_in_with(SandboxLevel::Protect, "/var/tmp", allowed);
     fixture.printed(&script).await;
     let mut started = fixture.start(mk_spec("./run", &[]));
     started.spawned().await;
@@ -204,7 +206,7 @@ async fn where_there_are_no_namespaces_the_rules_for_files_hold_alone() {
     }
     let (_folder, keeper) = mk_keeper("--bounding-set=-sys_admin");
     for parent in PARENTS {
-        let fixture = mk_shut_in_with(Level::Protect, parent, |options| options.keeper = Some(keeper.clone()));
+        let fixture = mk_shut_in_with(SandboxLevel::Protect, parent, |options| options.keeper = Some(keeper.clone()));
         let mut started = fixture.start(mk_shell("exit 0"));
         let spawned = started.next().await;
         let held = matches!(spawned, RunEvent::Spawned { confinement: Confinement::ProtectFilesOnly, .. });
