@@ -5,9 +5,12 @@
 
 use std::{
     ffi::OsStr,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
-    os::{fd::AsFd, unix::fs::PermissionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{OpenOptionsExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -58,6 +61,11 @@ pub fn read_at(folder: impl AsFd, name: impl Arg, limit: u64) -> io::Result<Vec<
 /// `InvalidInput` when it is no file; others when it can't be opened.
 pub fn open_at(folder: impl AsFd, name: impl Arg) -> io::Result<File> {
     open(folder, name, OFlags::NOFOLLOW)
+}
+
+/// Opens a file of plugd's own, for nobody else, and makes it if there is none. What is in it stays.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
 /// The first bytes of a file, at most so many, and its mode; links are followed, as the kernel does to run it.

@@ -1,8 +1,7 @@
 //! Connections to the database, and the lock that keeps a second plugd away from it.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, File, TryLockError},
     path::Path,
     time::Duration,
 };
@@ -13,13 +12,12 @@ use sea_orm::{
 };
 
 use super::{StoreError, lease::Durability, location::path_beside};
+use crate::files;
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
 const WAIT: Duration = Duration::from_secs(2);
 /// Readers at a time; hot reads come from memory.
 const READERS: u32 = 4;
-/// Only plugd may read its files: they hold the tokens of external plugins.
-const OWNER_ONLY: u32 = 0o600;
 
 /// Takes the lock beside the database, which is kept until the file is dropped, and makes the database's own file.
 ///
@@ -33,14 +31,13 @@ pub(super) fn lock(database: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(path)),
         Err(TryLockError::Error(source)) => return Err(StoreError::File { path, source }),
     }
-    // SQLite would make it readable for everybody.
+    // SQLite would make it readable for everybody, and the tokens of external plugins are in it.
     open_private(database)?;
     Ok(file)
 }
 
 fn open_private(path: &Path) -> Result<File, StoreError> {
-    let opened = OpenOptions::new().create(true).append(true).mode(OWNER_ONLY).open(path);
-    opened.map_err(|source| StoreError::File { path: path.to_owned(), source })
+    files::open_private(path).map_err(|source| StoreError::File { path: path.to_owned(), source })
 }
 
 /// The writer's only connection. [`lock`] has made the file; one that has gone since is not made again.

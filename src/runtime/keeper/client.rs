@@ -1,6 +1,7 @@
 //! plugd's side: a keeper that is always there, and the runs that it is asked for.
 
 use std::{
+    fs::{File, TryLockError},
     io::{self, ErrorKind, IoSlice},
     mem::MaybeUninit,
     os::{
@@ -8,7 +9,7 @@ use std::{
         unix::net,
     },
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     sync::Arc,
     thread,
     time::Duration,
@@ -24,9 +25,9 @@ use tokio::{
 
 use super::{
     ARGUMENT, DESCRIPTORS,
-    lock::Lock,
     protocol::{Launch, Messages, Order, Report, Request, encode},
 };
+use crate::files;
 
 /// How long until a keeper that can't be started is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -56,8 +57,13 @@ impl Keeper {
     /// # Errors
     /// The lock can't be had here, or there are no threads left.
     pub(in crate::runtime) fn start(program: PathBuf, lock: &Path) -> io::Result<Self> {
-        let lock = Lock::open(lock)?;
-        let first = if lock.try_take()? { State::Starting } else { State::Locked };
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", lock.display()));
+        let lock = files::open_private(lock).map_err(named)?;
+        let first = match lock.try_lock() {
+            Ok(()) => State::Starting,
+            Err(TryLockError::WouldBlock) => State::Locked,
+            Err(TryLockError::Error(error)) => return Err(error),
+        };
         let state = Arc::new(watch::Sender::new(first));
         let host = Host { program, lock, state: Arc::clone(&state), tokio: Handle::current() };
         thread::Builder::new().name("plugd-keeper".into()).spawn(move || host.keep())?;
@@ -149,7 +155,8 @@ fn send(keeper: &UnixStream, request: Request, descriptors: &[BorrowedFd<'_>; DE
 /// Has a keeper run.
 struct Host {
     program: PathBuf,
-    lock: Lock,
+    /// Held by this descriptor and by all that are made of it.
+    lock: File,
     state: Arc<watch::Sender<State>>,
     tokio: Handle,
 }
@@ -160,7 +167,7 @@ impl Host {
             tracing::warn!(
                 "something that an earlier plugd started still lives; nothing is started until it has ended"
             );
-            if let Err(error) = self.lock.take() {
+            if let Err(error) = self.lock.lock() {
                 tracing::error!(%error, "the lock of the data folder can't be had; nothing is started");
                 return;
             }
@@ -194,7 +201,7 @@ impl Host {
         };
         let mut command = Command::new(&self.program);
         command.arg(ARGUMENT).env_clear();
-        command.stdin(OwnedFd::from(theirs)).stdout(Stdio::from(self.lock.share()?));
+        command.stdin(OwnedFd::from(theirs)).stdout(self.lock.try_clone()?);
         let keeper = command.spawn()?;
         self.become_state(State::Ready(Arc::new(ours)));
         Ok(keeper)

@@ -16,14 +16,13 @@
 //! - The keeper is two processes. The first only waits for the second, which does the work, and kills what that leaves:
 //!   so the same holds when a keeper dies together with an init.
 //!
-//! All of them hold a lock on a file in the data folder (`lock`). The next plugd starts nothing before it has that lock:
+//! All of them, and plugd, hold a lock on a file in the data folder (`client`). The next plugd starts nothing before it has that lock:
 //! nothing of the earlier one lives then. No process id is written to a disk, and none is read from one.
 
 mod apart;
 mod client;
 mod init;
 mod launch;
-mod lock;
 pub(crate) mod protocol;
 mod sys;
 #[cfg(test)]
