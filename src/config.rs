@@ -16,10 +16,10 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use rustix::process::Signal;
 
 pub use settings::{Environment, Error, Flags, Setting, Settings, load};
-pub use value::{Bytes, EventCatalog, HttpUrl, PluginUser, RuntimeProvider, Value, duration};
+pub use value::{Bytes, EventCatalog, HttpUrl, RuntimeProvider, Value, duration};
 
 use crate::{
-    domain::{SandboxLevel, Secret},
+    domain::{SandboxLevel, Secret, policy::User},
     telemetry::LogFormat,
 };
 use settings::settings;
@@ -74,7 +74,7 @@ settings! {
         /// Plugins that are started at the same time.
         max_concurrent_starts: u32 = "8", "N", ["PLUGD_MAX_CONCURRENT_STARTS"];
         /// User and group that plugins run as and own their folders as, as 1000:1000; needs root; not set = plugd's own.
-        plugin_user: Option<PluginUser> = "", "UID:GID", ["PLUGD_PLUGIN_USER"];
+        plugin_user: Option<User> = "", "UID:GID", ["PLUGD_PLUGIN_USER"];
         /// How much plugins are shut in: off, protect (they see their own folder and none of plugd's, and write there and to temporary files only) or strict (besides, they read the system's folders only and connect to plugd only).
         sandbox: SandboxLevel = "protect", "LEVEL", ["PLUGD_SANDBOX"];
         /// Files and folders that plugins may read besides.

@@ -22,7 +22,9 @@ use super::{
 use crate::{
     bus::{Bridge, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
-    domain::{Error, Reason, events::EventCatalog, lifecycle::Policy, manifest::Manifest, package::Package},
+    domain::{
+        Error, Reason, events::EventCatalog, lifecycle::Policy, manifest::Manifest, package::Package, policy::Limits,
+    },
     files,
     grpc::Access,
     link::{self, Host},
@@ -185,7 +187,7 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         sandbox: sandbox(config, &plugin_dir)?,
         env_allow: config.env_allow.clone(),
         limits: limits(config),
-        user: config.plugin_user.map(|user| process::User { uid: user.uid, gid: user.gid }),
+        user: config.plugin_user,
         stop_signal: config.stop_signal,
         prepare_timeout: config.prepare_timeout,
         max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
@@ -238,8 +240,8 @@ fn allowed_path(path: &Path, hidden: &[OsString]) -> anyhow::Result<OsString> {
     }
 }
 
-fn limits(config: &Config) -> process::Limits {
-    process::Limits {
+fn limits(config: &Config) -> Limits {
+    Limits {
         memory_bytes: config.limit_memory.map(|bytes| bytes.0),
         open_files: config.limit_open_files,
         processes: config.limit_processes,
@@ -380,7 +382,7 @@ mod tests {
         ];
         let flags = flags.into_iter().fold(Flags::default(), |flags, (name, value)| flags.with(name, value));
         let config = config::load(&flags, &Environment::default(), None).unwrap();
-        let expected = process::Limits {
+        let expected = Limits {
             memory_bytes: Some(1),
             open_files: Some(2),
             processes: Some(3),

@@ -105,7 +105,7 @@ fn a_list_is_written_with_commas_or_spaces() {
 #[test]
 fn a_user_of_plugins_is_two_numbers_and_has_a_folder_that_it_can_enter() {
     let user = |user| load(&[("plugin_user", user), ("plugin_dir", "/srv/plugins")], &[], "");
-    assert_eq!(user("1000:1001").unwrap().plugin_user, Some(PluginUser { uid: 1000, gid: 1001 }));
+    assert_eq!(user("1000:1001").unwrap().plugin_user, Some(User { uid: 1000, gid: 1001 }));
     for text in ["me:me", "1000", ":", "1000:", "4294967295:1", "-1:1"] {
         assert!(user(text).is_err(), "{text}");
     }

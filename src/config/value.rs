@@ -10,7 +10,7 @@ use jiff::fmt::friendly::SpanParser;
 use rustix::process::Signal;
 
 use crate::{
-    domain::{SandboxLevel, Secret},
+    domain::{SandboxLevel, Secret, policy::User},
     telemetry::LogFormat,
 };
 
@@ -106,10 +106,7 @@ value!(EventCatalog, "none, storyden or a file", |text| unless_empty(text).map(E
     quoted(&value.name())
 });
 value!(Bytes, "a size like 10MB, 512KiB or 1000000", |text| bytes(text).map(Self), |value| Some(value.0.to_string()));
-value!(PluginUser, "a numeric user and group like 1000:1000", |text| user(text), |value| quoted(&format!(
-    "{}:{}",
-    value.uid, value.gid
-)));
+value!(User, "a numeric user and group like 1000:1000", |text| text.parse().ok(), |value| quoted(&value.to_string()));
 value!(HttpUrl, "an address like http://localhost:8000", |text| http_url(text), |value| value.0.to_toml());
 
 impl<T: Value> Value for Option<T> {
@@ -242,19 +239,6 @@ fn bytes(text: &str) -> Option<u64> {
     let split = |(unit, factor): &(&str, u64)| Some((text.strip_suffix(unit)?, *factor));
     let (number, factor) = UNITS.iter().find_map(split).unwrap_or((text, 1));
     number.trim().parse::<u64>().ok()?.checked_mul(factor)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PluginUser {
-    pub uid: u32,
-    pub gid: u32,
-}
-
-fn user(text: &str) -> Option<PluginUser> {
-    // The highest number means "no change" to the kernel.
-    let id = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX);
-    let (uid, gid) = text.split_once(':')?;
-    Some(PluginUser { uid: id(uid)?, gid: id(gid)? })
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod manifest;
 pub mod package;
 pub mod plugin;
+pub mod policy;
 pub mod program;
 pub mod run;
 pub mod secret;

@@ -13,10 +13,13 @@ use rustix::{
 };
 
 use super::{
-    protocol::{Launch, Limits, Messages, Report, Step, encode},
+    protocol::{Launch, Messages, Report, Step, encode},
     sys::{self, Fork},
 };
-use crate::runtime::sandbox;
+use crate::{
+    domain::policy::{Limits, User},
+    runtime::sandbox,
+};
 
 /// Makes the process. What it says of its program can be read from the pipe: see [`refusal`].
 ///
@@ -101,8 +104,8 @@ fn limit(launch: &Launch) -> io::Result<()> {
 }
 
 /// Gives up plugd's own groups and user, for good.
-fn change_user((user, group): (u32, u32)) -> io::Result<()> {
-    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+fn change_user(user: User) -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_groups(&[])?;
     set_thread_gid(group)?;
     Ok(set_thread_uid(user)?)

@@ -54,7 +54,6 @@ use self::{
 };
 
 pub(super) use client::{Init, Keeper};
-pub use protocol::Limits;
 pub use sys::hear_signals;
 
 /// The one argument with which plugd starts itself as a keeper. Its stdin is the socket to plugd, its stdout the lock.

@@ -6,7 +6,13 @@ use std::{collections::VecDeque, ffi::OsString, fmt, io};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{domain::Confinement, runtime::sandbox::Sandbox};
+use crate::{
+    domain::{
+        Confinement,
+        policy::{Limits, User},
+    },
+    runtime::sandbox::Sandbox,
+};
 
 /// Most bytes of a line. The kernel takes 2 MiB of arguments and variables, and JSON spells a byte out in four.
 const MAX_LINE: usize = 16 * 1024 * 1024;
@@ -58,7 +64,7 @@ pub(crate) struct Launch {
     /// The folder in which it runs.
     pub(crate) folder: OsString,
     /// User and group; plugd's own when absent.
-    pub(crate) user: Option<(u32, u32)>,
+    pub(crate) user: Option<User>,
     /// The number of the signal that asks it to end.
     pub(crate) stop_signal: i32,
     /// Limits of each process.
@@ -74,21 +80,6 @@ impl fmt::Debug for Launch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Launch").field("file", &self.file).field("args", &self.args).finish_non_exhaustive()
     }
-}
-
-/// Resource limits of each process; `None` leaves the host's. Core files are never written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Address space in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Open files.
-    pub open_files: Option<u64>,
-    /// Processes and threads of the plugin's user, all plugins together.
-    pub processes: Option<u64>,
-    /// Size of one file in bytes.
-    pub file_bytes: Option<u64>,
-    /// Processor time in seconds.
-    pub cpu_seconds: Option<u64>,
 }
 
 /// What the init reports.
@@ -203,7 +194,7 @@ mod tests {
             args: vec!["sh".into(), OsString::from_vec(vec![0xff, b'\n'])],
             variables: vec!["A=b".into()],
             folder: "/".into(),
-            user: Some((1, 2)),
+            user: Some(User { uid: 1, gid: 2 }),
             stop_signal: 2,
             limits: Limits { open_files: Some(9), ..Limits::default() },
             sandbox: Sandbox::default(),

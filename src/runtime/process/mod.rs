@@ -21,7 +21,7 @@ use crate::domain::{self, Digest, PluginId};
 pub use open_files::raise_open_files;
 #[cfg(test)]
 use options::Signal;
-pub use options::{Limits, Options, Sandbox, User};
+pub use options::{Options, Sandbox};
 
 /// Gets a package by its digest.
 pub type FetchPackage = Arc<dyn Fn(Digest) -> BoxFuture<'static, domain::Result<Box<dyn PackageFiles>>> + Send + Sync>;

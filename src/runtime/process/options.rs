@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::domain::policy::{Limits, User};
+
 /// How processes are started and stopped on this host.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -29,17 +31,8 @@ pub struct Options {
     pub keeper: Option<PathBuf>,
 }
 
-pub use crate::runtime::{keeper::Limits, sandbox::Sandbox};
+pub use crate::runtime::sandbox::Sandbox;
 pub use rustix::process::Signal;
-
-/// A user and a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct User {
-    /// Numeric user id.
-    pub uid: u32,
-    /// Numeric group id.
-    pub gid: u32,
-}
 
 impl Options {
     /// The defaults for a plugd whose plugins are in this folder, and whose lock is this file.

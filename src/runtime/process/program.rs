@@ -13,10 +13,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Options, Sandbox, User};
+use super::{Options, Sandbox};
 use crate::{
     domain::{
         Failure, Stage,
+        policy::User,
         program::{HEAD_BYTES, Problem, diagnose, interpreter},
     },
     files,

@@ -19,7 +19,10 @@ use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 
 use super::*;
 use crate::{
-    domain::{Exit, Failure, RunEvent, RunId, SandboxLevel},
+    domain::{
+        Exit, Failure, RunEvent, RunId, SandboxLevel,
+        policy::{Limits, User},
+    },
     runtime::{FileSink, keeper::tree},
 };
 
