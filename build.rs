@@ -4,13 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "plugd/v1/access.proto",
     "plugd/v1/bus.proto",
     "plugd/v1/configuration.proto",
     "plugd/v1/log.proto",
     "plugd/v1/package.proto",
     "plugd/v1/plugin.proto",
+    "plugd/v1/policy.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

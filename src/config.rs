@@ -13,13 +13,14 @@ mod value;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use rustix::process::Signal;
-
 pub use settings::{Environment, Error, Flags, Setting, Settings, load};
 pub use value::{Bytes, EventCatalog, HttpUrl, RuntimeProvider, Value, duration};
 
 use crate::{
-    domain::{SandboxLevel, Secret, policy::User},
+    domain::{
+        SandboxLevel, Secret,
+        policy::{MaxRestarts, StopSignal, User},
+    },
     telemetry::LogFormat,
 };
 use settings::settings;
@@ -45,8 +46,8 @@ settings! {
         database_url: Option<String> = "", "URL", ["PLUGD_DATABASE_URL"];
         /// What runs supervised plugins: local or none.
         runtime_provider: RuntimeProvider = "local", "NAME", ["PLUGD_RUNTIME_PROVIDER", "PLUGIN_RUNTIME_PROVIDER"];
-        /// Restarts of a crashing plugin before it is in error.
-        max_restart_attempts: u32 = "3", "N", ["PLUGD_MAX_RESTART_ATTEMPTS", "PLUGIN_MAX_RESTART_ATTEMPTS"];
+        /// Restarts of a crashing plugin before it is in error, or unlimited.
+        max_restart_attempts: MaxRestarts = "3", "N", ["PLUGD_MAX_RESTART_ATTEMPTS", "PLUGIN_MAX_RESTART_ATTEMPTS"];
         /// Delay before the first restart; doubles each time.
         backoff: Duration = "1s", "TIME", ["PLUGD_BACKOFF"];
         /// The most that the delay grows to.
@@ -66,7 +67,7 @@ settings! {
         /// How long a plugin whose connection was lost may take to dial in again or to exit.
         reconnect_timeout: Duration = "10s", "TIME", ["PLUGD_RECONNECT_TIMEOUT"];
         /// Signal that asks a plugin to stop.
-        stop_signal: Signal = "SIGINT", "SIGNAL", ["PLUGD_STOP_SIGNAL"];
+        stop_signal: StopSignal = "SIGINT", "SIGNAL", ["PLUGD_STOP_SIGNAL"];
         /// How long after that signal a plugin is killed.
         grace: Duration = "5s", "TIME", ["PLUGD_GRACE"];
         /// How long after the kill a plugin is reported as unkillable.

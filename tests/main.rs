@@ -25,6 +25,7 @@ mod logs;
 mod misbehaviour;
 mod openapi;
 mod output;
+mod policy;
 mod refusals;
 mod requests;
 mod rest_life;

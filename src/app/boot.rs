@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,7 +22,11 @@ use crate::{
     bus::{Bridge, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
     domain::{
-        Error, Reason, events::EventCatalog, lifecycle::Policy, manifest::Manifest, package::Package, policy::Limits,
+        Error, Reason,
+        events::EventCatalog,
+        manifest::Manifest,
+        package::Package,
+        policy::{Limits, Supervision},
     },
     files,
     grpc::Access,
@@ -102,7 +105,7 @@ pub(super) async fn boot(
     let parts = actor_parts(config, (store.clone(), runtime, Arc::new(bridge)), &logs, plugins_dial);
     let health = routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let connections = TaskTracker::new();
-    let plugins_app = link::router(Arc::new(handle.clone()), link_options(config), connections.clone());
+    let plugins_app = link::router(Arc::new(handle.clone()), link::Options::default(), connections.clone());
     let services = routes::Services {
         handle: handle.clone(),
         packages,
@@ -130,7 +133,7 @@ fn actor_parts(
     Arc::new(Parts {
         store: Arc::new(store),
         runtime,
-        policy: policy(config),
+        supervision: supervision(config),
         host,
         start_alone: Arc::new(Semaphore::new(1)),
         rpc_url: rpc_url(plugins_dial),
@@ -173,11 +176,6 @@ async fn package_store(config: &Config, database_id: &str) -> anyhow::Result<Pac
     opened.context("the packages can't be opened")
 }
 
-fn link_options(config: &Config) -> link::Options {
-    let Config { ping_interval, ping_timeout, .. } = *config;
-    link::Options { ping_interval, ping_timeout, ..link::Options::default() }
-}
-
 async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     process::raise_open_files();
@@ -189,7 +187,6 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         limits: limits(config),
         user: config.plugin_user,
         stop_signal: config.stop_signal,
-        prepare_timeout: config.prepare_timeout,
         max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
         keeper: is_local.then(|| OWN_PROGRAM.into()),
         ..process::Options::new(plugin_dir, config.data_dir.join("keeper.lock"))
@@ -220,24 +217,10 @@ fn sandbox(config: &Config, plugin_dir: &Path) -> anyhow::Result<Sandbox> {
         (_, true) => vec![plugin_dir.into()],
         _ => vec![data_dir.into(), plugin_dir.into()],
     };
-    let allowed =
-        |paths: &[PathBuf]| paths.iter().map(|path| allowed_path(path, &hidden)).collect::<anyhow::Result<_>>();
+    let sandbox = Sandbox { level: config.sandbox, hidden, ..Sandbox::default() };
+    let allowed = |paths: &[PathBuf]| paths.iter().map(|path| sandbox.allowed(path)).collect::<io::Result<_>>();
     let (read, write) = (allowed(&config.sandbox_read)?, allowed(&config.sandbox_write)?);
-    Ok(Sandbox { level: config.sandbox, hidden, read, write, port: None })
-}
-
-/// # Errors
-/// It can't be found, or what must be hidden is in it.
-fn allowed_path(path: &Path, hidden: &[OsString]) -> anyhow::Result<OsString> {
-    let message = || format!("{}, which plugins may use, can't be found", path.display());
-    let found = fs::canonicalize(path).with_context(message)?;
-    match hidden.iter().find(|hidden| Path::new(hidden).starts_with(&found)) {
-        Some(hidden) => {
-            let hidden = Path::new(hidden).display();
-            anyhow::bail!("plugins may not use {}: plugd's own folder {hidden} is in it", path.display())
-        }
-        None => Ok(found.into()),
-    }
+    Ok(Sandbox { read, write, ..sandbox })
 }
 
 fn limits(config: &Config) -> Limits {
@@ -251,10 +234,12 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-fn policy(config: &Config) -> Policy {
-    Policy {
+fn supervision(config: &Config) -> Supervision {
+    Supervision {
+        prepare: config.prepare_timeout,
         connect: config.connect_timeout,
         reconnect: config.reconnect_timeout,
+        ping_interval: config.ping_interval,
         ping: config.ping_timeout,
         stable: config.stable_after,
         grace: config.grace,

@@ -20,6 +20,7 @@ use crate::{
             access_service_server::AccessServiceServer, bus_service_server::BusServiceServer,
             configuration_service_server::ConfigurationServiceServer, log_service_server::LogServiceServer,
             package_service_server::PackageServiceServer, plugin_service_server::PluginServiceServer,
+            policy_service_server::PolicyServiceServer,
         },
     },
     bus::{Events, Hosts},
@@ -92,6 +93,7 @@ fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) 
     let routes = Routes::new(PluginServiceServer::new(plugins.clone()))
         .add_service(PackageServiceServer::new(plugins.clone()))
         .add_service(ConfigurationServiceServer::new(plugins.clone()))
+        .add_service(PolicyServiceServer::new(plugins.clone()))
         .add_service(LogServiceServer::new(plugins))
         .add_service(BusServiceServer::new(bus))
         .add_service(AccessServiceServer::new(access))
@@ -111,10 +113,11 @@ fn descriptors() -> tonic_reflection::server::Builder<'static> {
 }
 
 /// Names that clients ask about; the empty one is the server as a whole.
-const HEALTH_NAMES: [&str; 6] = [
+const HEALTH_NAMES: [&str; 7] = [
     "",
     "plugd.v1.PackageService",
     "plugd.v1.ConfigurationService",
+    "plugd.v1.PolicyService",
     "plugd.v1.LogService",
     "plugd.v1.BusService",
     "plugd.v1.AccessService",

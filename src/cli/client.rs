@@ -23,7 +23,7 @@ use crate::{
             GetPluginRequest, ListPluginsRequest, Plugin, PluginView, access_service_client::AccessServiceClient,
             bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
             log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
-            plugin_service_client::PluginServiceClient,
+            plugin_service_client::PluginServiceClient, policy_service_client::PolicyServiceClient,
         },
     },
     domain::PluginId,
@@ -110,6 +110,10 @@ impl Api {
 
     pub(super) fn configurations(&self) -> ConfigurationServiceClient<Authorized> {
         ConfigurationServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    pub(super) fn policies(&self) -> PolicyServiceClient<Authorized> {
+        PolicyServiceClient::new(self.calls())
     }
 
     pub(super) fn access(&self) -> AccessServiceClient<Authorized> {

@@ -14,6 +14,7 @@ mod lifecycle;
 mod logs;
 mod new;
 mod package;
+mod policy;
 mod serve;
 mod show;
 mod token;
@@ -98,6 +99,9 @@ enum ClientCommand {
     /// Read and write the configuration of a plugin
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Read and write what is decided about one plugin: its sandbox, its limits, its restarts
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     Register(external::Register),
     UpdateManifest(external::UpdateManifest),
     /// Give an external plugin a new token
@@ -253,6 +257,7 @@ impl ClientCommand {
             Self::Watch(command) => command.run(context).await,
             Self::Logs(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
+            Self::Policy(command) => command.run(context).await,
             Self::Register(command) => command.run(context).await,
             Self::UpdateManifest(command) => command.run(context).await,
             Self::RotateToken(plugin) => external::rotate(context, &plugin).await,

@@ -18,10 +18,10 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8000");
     assert_eq!(config.plugin_dir, Path::new("./data/plugins"));
     assert_eq!(config.database_url, None);
-    assert_eq!(config.max_restart_attempts, 3);
+    assert_eq!(config.max_restart_attempts, MaxRestarts::Times(3));
     assert_eq!(config.max_backoff, Duration::from_secs(60));
     assert_eq!(config.stable_after, Duration::from_secs(30));
-    assert_eq!(config.stop_signal, Signal::INT);
+    assert_eq!(config.stop_signal, StopSignal::Sigint);
     assert_eq!(config.event_catalog, EventCatalog::Any);
     assert_eq!(config.watch_max_age, None);
     assert_eq!(config.log_max_bytes, Bytes(10_000_000));

@@ -7,10 +7,12 @@ use std::{
 };
 
 use jiff::fmt::friendly::SpanParser;
-use rustix::process::Signal;
 
 use crate::{
-    domain::{SandboxLevel, Secret, policy::User},
+    domain::{
+        SandboxLevel, Secret,
+        policy::{MaxRestarts, StopSignal, User},
+    },
     telemetry::LogFormat,
 };
 
@@ -89,11 +91,15 @@ value!(
     |value| quoted(&value.to_string())
 );
 value!(
-    Signal,
+    StopSignal,
     "SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2 or SIGKILL",
-    |text| named(&SIGNALS, &format!("SIG{}", text.to_ascii_uppercase().trim_start_matches("SIG"))),
-    |value| name_of(&SIGNALS, value)
+    |text| text.parse().ok(),
+    |value| quoted(value.name())
 );
+value!(MaxRestarts, "a whole number or unlimited", |text| text.parse().ok(), |value| match value {
+    MaxRestarts::Times(most) => Some(most.to_string()),
+    MaxRestarts::Unlimited => quoted("unlimited"),
+});
 value!(RuntimeProvider, "local or none", |text| named(&PROVIDERS, &text.to_ascii_lowercase()), |value| name_of(
     &PROVIDERS, value
 ));
@@ -166,17 +172,6 @@ fn shown(time: Duration) -> String {
         _ => format!("{}ns", time.as_nanos()),
     }
 }
-
-/// The signals that may ask a plugin to stop.
-const SIGNALS: [(&str, Signal); 7] = [
-    ("SIGINT", Signal::INT),
-    ("SIGTERM", Signal::TERM),
-    ("SIGQUIT", Signal::QUIT),
-    ("SIGHUP", Signal::HUP),
-    ("SIGUSR1", Signal::USR1),
-    ("SIGUSR2", Signal::USR2),
-    ("SIGKILL", Signal::KILL),
-];
 
 /// What runs supervised plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

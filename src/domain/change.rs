@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     ActiveState, Desired, Digest, Error, Mode, Plugin, PreviousPackage, Reason, Result, Secret, State,
-    manifest::Manifest,
+    manifest::Manifest, policy::Policy,
 };
 
 /// One change of what is desired. Not to be printed: a configuration may hold secrets.
@@ -29,6 +29,8 @@ pub enum DesiredChange {
     ReplaceManifest(Arc<Manifest>),
     /// The token of an external plugin, which has to connect again.
     RotateToken(Secret),
+    /// What the operator decides about this plugin alone.
+    SetPolicy(Arc<Policy>),
     /// The configuration. The plugin has accepted it.
     Configure(Arc<Map<String, Value>>),
 }
@@ -55,6 +57,7 @@ impl DesiredChange {
                 check_external(plugin)?;
                 Some(Desired { token: Some(token), token_epoch: old.token_epoch + 1, ..old.clone() })
             }
+            Self::SetPolicy(policy) => set_policy(plugin, policy)?,
             Self::Configure(configuration) => {
                 let configuration_revision = old.configuration_revision + 1;
                 Some(Desired { configuration, configuration_revision, ..old.clone() })
@@ -90,6 +93,18 @@ fn restart(plugin: &Plugin) -> Result<Desired> {
         return Err(Error::new(Reason::PluginNotConnected, message).with("plugin_id", plugin.id));
     }
     Ok(Desired { restart_generation: old.generation + 1, ..old.clone() })
+}
+
+/// What a process has from its start on needs another run; what is only how it is supervised does not.
+fn set_policy(plugin: &Plugin, policy: Arc<Policy>) -> Result<Option<Desired>> {
+    check_supervised(plugin)?;
+    let old = &plugin.desired;
+    if old.policy == policy {
+        return Ok(None);
+    }
+    let needs_another_run = old.policy.needs_another_run(&policy);
+    let restart_generation = if needs_another_run { old.generation + 1 } else { old.restart_generation };
+    Ok(Some(Desired { policy, restart_generation, ..old.clone() }))
 }
 
 /// The same package once more is a restart.

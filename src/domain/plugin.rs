@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Confinement, Digest, Failure, PluginId, RunId, Secret, manifest::Manifest, package::digest_of};
+use super::{
+    Confinement, Digest, Failure, PluginId, RunId, Secret, manifest::Manifest, package::digest_of, policy::Policy,
+};
 
 /// A place in the order of installation.
 pub type Place = (u64, PluginId);
@@ -84,6 +86,8 @@ pub struct Desired {
     pub previous_package: Option<PreviousPackage>,
     /// The package was gone back to. Should it fail, that is not taken back: the two would take turns for ever.
     pub is_restored: bool,
+    /// What the operator decided about this plugin alone.
+    pub policy: Arc<Policy>,
     pub configuration: Arc<Map<String, Value>>,
     /// Counts the changes of the configuration; 0 when never set.
     pub configuration_revision: u64,
@@ -100,7 +104,7 @@ pub struct Desired {
     pub token_epoch: u64,
 }
 
-/// For logs: neither the token nor the configuration, which are secrets, nor a manifest, which may be large.
+/// For logs: neither the token nor the configuration nor the policy, which hold secrets, nor a manifest, which may be large.
 impl fmt::Debug for Desired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Desired")
@@ -126,6 +130,7 @@ impl Desired {
             package: None,
             previous_package: None,
             is_restored: false,
+            policy: Arc::default(),
             configuration: Arc::default(),
             configuration_revision: 0,
             active,

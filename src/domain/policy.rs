@@ -1,47 +1,110 @@
-//! What an operator decides about the processes of plugins.
+//! What an operator decides about plugins: for all of them by settings, for one of them by a policy.
 
-use std::{fmt, str::FromStr};
+mod supervision;
+mod values;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Resource limits of each process of a plugin; what is absent is as the host has it. Core files are never written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Address space in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Open files.
-    pub open_files: Option<u64>,
-    /// Processes and threads of the plugin's user, all plugins together.
-    pub processes: Option<u64>,
-    /// Size of one file in bytes.
-    pub file_bytes: Option<u64>,
-    /// Processor time in seconds.
-    pub cpu_seconds: Option<u64>,
+use super::{
+    SandboxLevel,
+    error::{Error, Result},
+};
+
+pub use supervision::{Supervision, SupervisionPolicy};
+pub use values::{Limits, MaxRestarts, StopSignal, User};
+
+/// Most bytes of a policy as JSON: it is part of every record of its plugin.
+pub const MAX_BYTES: usize = 16 * 1024;
+
+/// Variables that plugd itself sets.
+const RESERVED: [&str; 3] = ["PLUGD_RPC_URL", "PLUGD_PLUGIN_ID", "STORYDEN_RPC_URL"];
+
+/// What an operator decides about one supervised plugin. What is absent is as for all plugins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    #[serde(flatten)]
+    pub process: ProcessPolicy,
+    pub supervision: SupervisionPolicy,
 }
 
-/// A user and a group of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// Numeric user id.
-    pub uid: u32,
-    /// Numeric group id.
-    pub gid: u32,
+/// The part of a policy that a process has from its start to its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProcessPolicy {
+    /// How much it is shut in.
+    pub sandbox: Option<SandboxLevel>,
+    /// Files and folders that it may read, beside those that all plugins may: absolute paths.
+    pub read: Vec<String>,
+    /// Files and folders that it may read and write besides.
+    pub write: Vec<String>,
+    /// TCP ports that it may connect to where it is shut in strictly, beside plugd's.
+    pub tcp_ports: Vec<u16>,
+    pub limits: Limits,
+    /// Variables that it gets, beside those that all plugins get. They may be secrets.
+    pub environment: BTreeMap<String, String>,
+    /// Who it runs as and who owns its files.
+    pub user: Option<User>,
+    pub stop_signal: Option<StopSignal>,
 }
 
-impl FromStr for User {
-    type Err = ();
+impl Policy {
+    /// Whether a process that was started with this policy must make way for one that is started with the other.
+    pub fn needs_another_run(&self, other: &Self) -> bool {
+        self.process != other.process
+    }
 
-    /// From `1000:1000`.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        // The highest number means "no change" to the kernel.
-        let id = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX).ok_or(());
-        let (uid, gid) = text.split_once(':').ok_or(())?;
-        Ok(Self { uid: id(uid)?, gid: id(gid)? })
+    /// Whether nothing is decided.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// # Errors
+    /// `INVALID_ARGUMENT`: it is too large, or a path, a variable, a limit or a time can't be used.
+    pub fn check(&self) -> Result<()> {
+        let process = &self.process;
+        let paths = [("read", &process.read), ("write", &process.write)].into_iter().flat_map(bad_paths);
+        let variables = process.environment.iter().filter_map(bad_variable);
+        let limits = process.limits.zeros().map(|name| nothing("limits", name));
+        let times = self.supervision.zeros().map(|name| nothing("supervision", name));
+        let ports = process.tcp_ports.contains(&0).then(|| fault("tcp_ports", "has port 0, which is none"));
+        let size = (self.bytes() > MAX_BYTES)
+            .then(|| Error::field("policy", format!("has more than {MAX_BYTES} bytes as JSON: make it smaller")));
+        paths.chain(variables).chain(limits).chain(times).chain(ports).chain(size).next().map_or(Ok(()), Err)
+    }
+
+    fn bytes(&self) -> usize {
+        serde_json::to_vec(self).map_or(usize::MAX, |json| json.len())
     }
 }
 
-impl fmt::Display for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.uid, self.gid)
-    }
+fn fault(field: &str, problem: &str) -> Error {
+    Error::field(format!("policy.{field}"), problem)
 }
+
+fn nothing(group: &str, name: &str) -> Error {
+    fault(&format!("{group}.{name}"), "must be more than nothing")
+}
+
+fn bad_paths((name, paths): (&'static str, &Vec<String>)) -> impl Iterator<Item = Error> {
+    let is_bad = |path: &&String| !path.starts_with('/') || path.contains('\0');
+    paths.iter().filter(is_bad).map(move |path| fault(name, &format!("has {path:?}, which is no absolute path")))
+}
+
+fn bad_variable((name, value): (&String, &String)) -> Option<Error> {
+    let problem = if name.is_empty() || name.contains(['=', '\0']) {
+        "is no name of a variable"
+    } else if value.contains('\0') {
+        "has a NUL character"
+    } else if RESERVED.contains(&name.as_str()) {
+        "is set by plugd itself"
+    } else {
+        return None;
+    };
+    Some(fault(&format!("environment.{name:?}"), problem))
+}
+
+#[cfg(test)]
+mod tests;

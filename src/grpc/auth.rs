@@ -33,7 +33,7 @@ const OPEN: [&str; 3] =
     ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
 /// What each method needs.
-const METHODS: [(&str, Permission); 25] = [
+const METHODS: [(&str, Permission); 27] = [
     ("/plugd.v1.PluginService/InstallPlugin", Write),
     ("/plugd.v1.PluginService/RegisterExternalPlugin", Write),
     ("/plugd.v1.PluginService/ListPlugins", Read),
@@ -51,6 +51,8 @@ const METHODS: [(&str, Permission); 25] = [
     ("/plugd.v1.ConfigurationService/GetConfiguration", Read),
     ("/plugd.v1.ConfigurationService/UpdateConfiguration", Write),
     ("/plugd.v1.ConfigurationService/ListConfigurationRevisions", Read),
+    ("/plugd.v1.PolicyService/GetPolicy", Write),
+    ("/plugd.v1.PolicyService/UpdatePolicy", Write),
     ("/plugd.v1.LogService/StreamLogs", Read),
     ("/plugd.v1.BusService/PublishEvent", Bus),
     ("/plugd.v1.BusService/CallPlugin", Bus),

@@ -12,7 +12,8 @@ use crate::{
         v1::{self, failure::Stage},
     },
     domain::{
-        self, ActiveState, Confinement, Error, Mode, PluginId, Result, State, access::Role, json::require_shallow,
+        self, ActiveState, Confinement, Error, Mode, PluginId, Result, SandboxLevel, State, access::Role,
+        json::require_shallow, policy::StopSignal,
     },
     logs::Stream,
 };
@@ -195,6 +196,8 @@ same_names! {
     State = ReportedState: Inactive Starting Connecting Active Restarting Stopping Error;
     Role = Role: Admin Viewer Host;
     Stream = LogStream: Stdout Stderr;
+    SandboxLevel = SandboxLevel: Off Protect Strict;
+    StopSignal = StopSignal: Sigint Sigterm Sigquit Sighup Sigusr1 Sigusr2 Sigkill;
     Confinement = Confinement: Off ProtectFilesOnly Protect StrictFilesOnly Strict;
 }
 

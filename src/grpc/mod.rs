@@ -19,6 +19,7 @@ mod pace;
 mod package;
 mod page;
 mod plugin;
+mod policy;
 pub mod status;
 mod streams;
 pub mod tokens;

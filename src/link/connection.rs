@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use super::{
-    Attached, Authenticated, Options, Route, RpcError, Session, SessionEvents,
+    Attached, Authenticated, Options, Pings, Route, RpcError, Session, SessionEvents,
     envelope::{self, Inbound, Malformed},
     observe::{Faults, Liveness, Step},
     queue::{WriteEnd, Writer},
@@ -81,10 +81,9 @@ impl Connection {
     }
 
     fn attach(&mut self, attached: Attached) {
-        let Attached { events, host, caller, run } = attached;
-        let Options { ping_interval, ping_timeout, .. } = self.options;
-        let liveness = Liveness::new(ping_interval, ping_timeout, Instant::now());
-        self.attachment = Some(Attachment { events, liveness, end: None });
+        let Attached { pings, events, host, caller, run } = attached;
+        let liveness = Liveness::new(pings.interval, pings.timeout, Instant::now());
+        self.attachment = Some(Attachment { pings, events, liveness, end: None });
         self.serving.open(host, (caller, run));
     }
 
@@ -165,7 +164,7 @@ impl Connection {
         match attachment.liveness.tick(Instant::now(), self.session.busy_until()) {
             Step::Ping => {
                 // A ping that can't be queued counts as missed, like one that is not answered.
-                let _ = self.session.send_ping(self.options.ping_timeout);
+                let _ = self.session.send_ping(attachment.pings.timeout);
             }
             Step::Miss => (attachment.events)(RunEvent::PongMissed),
             Step::Wait => {}
@@ -209,6 +208,7 @@ async fn due(wake: Option<Instant>) {
 }
 
 struct Attachment {
+    pings: Pings,
     events: SessionEvents,
     liveness: Liveness,
     end: Option<End>,

@@ -39,10 +39,6 @@ use crate::domain::{PluginId, RunEvent, RunId, Secret};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// From one ping to the next.
-    pub ping_interval: Duration,
-    /// In which a ping must be answered.
-    pub ping_timeout: Duration,
     /// In which a plugin must take what is written to it, else the connection is closed.
     pub write_timeout: Duration,
     /// In which the closing handshake must be over, else the connection is dropped.
@@ -51,12 +47,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            ping_interval: Duration::from_secs(15),
-            ping_timeout: Duration::from_secs(10),
-            write_timeout: Duration::from_secs(30),
-            close_timeout: Duration::from_secs(2),
-        }
+        Self { write_timeout: Duration::from_secs(30), close_timeout: Duration::from_secs(2) }
     }
 }
 
@@ -129,7 +120,17 @@ pub struct Authenticated {
     pub token: Secret,
 }
 
+/// How often a plugin is asked for proof of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pings {
+    /// From one ping to the next.
+    pub interval: Duration,
+    /// In which a ping must be answered.
+    pub timeout: Duration,
+}
+
 pub struct Attached {
+    pub pings: Pings,
     /// Where to report what happens on it.
     pub events: SessionEvents,
     /// Answers the plugin's calls.

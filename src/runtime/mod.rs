@@ -10,9 +10,11 @@ pub mod keeper;
 pub mod process;
 pub mod sandbox;
 
+use std::{sync::Arc, time::Duration};
+
 use futures_util::future::BoxFuture;
 
-use crate::domain::{Digest, PluginId, RunEvent, RunId, Secret};
+use crate::domain::{Digest, PluginId, RunEvent, RunId, Secret, policy::Policy};
 
 #[cfg(test)]
 pub(crate) use install::FileSink;
@@ -29,6 +31,10 @@ pub struct StartSpec {
     pub command: String,
     /// Its arguments, handed over as they are.
     pub args: Vec<String>,
+    /// What the operator decided about the plugin.
+    pub policy: Arc<Policy>,
+    /// How long ending an earlier run, fetching and laying out the package may take, once it is its turn.
+    pub prepare_timeout: Duration,
     /// The package that must be in the install directory.
     pub package: Digest,
     /// The URL that the plugin dials, with its one-time token.

@@ -119,6 +119,9 @@ pub mod plugin {
         pub previous_package_digest: Option<Digest>,
         pub previous_manifest_digest: Option<Digest>,
         pub restored: bool,
+        /// What the operator decided about it alone, as JSON; none when nothing.
+        #[sea_orm(column_type = "Text", nullable)]
+        pub policy: Option<String>,
         pub configuration_revision: i64,
         pub token: Option<String>,
         pub token_epoch: i64,

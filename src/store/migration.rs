@@ -125,6 +125,7 @@ fn plugin() -> TableCreateStatement {
         .col(string_null(Column::PreviousPackageDigest))
         .col(string_null(Column::PreviousManifestDigest))
         .col(boolean(Column::Restored))
+        .col(text_null(Column::Policy))
         .col(big_integer(Column::ConfigurationRevision))
         .col(text_null(Column::Token))
         .col(big_integer(Column::TokenEpoch))

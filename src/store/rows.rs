@@ -17,6 +17,7 @@ use super::{
 };
 use crate::domain::{
     Commit, Desired, Digest, Plugin, PluginId, PreviousPackage, Reported, Secret, manifest::Manifest, plugin::Request,
+    policy::Policy,
 };
 
 /// Keys asked for in one statement; databases limit the number of parameters.
@@ -70,6 +71,7 @@ pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::E
         previous_package_digest: desired.previous_digest(),
         previous_manifest_digest: record.previous_manifest,
         restored: desired.is_restored,
+        policy: policy_body(&desired.policy)?,
         configuration_revision: signed(desired.configuration_revision),
         token: desired.token.as_ref().map(|token| token.expose().to_owned()),
         token_epoch: signed(desired.token_epoch),
@@ -175,6 +177,13 @@ fn desired(
         package: row.package_digest,
         previous_package,
         is_restored: row.restored,
+        policy: row
+            .policy
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(not_understood)?
+            .unwrap_or_default(),
         configuration,
         configuration_revision: unsigned(row.configuration_revision)?,
         active: row.active,
@@ -232,6 +241,10 @@ pub(super) async fn commits(
 pub(super) fn manifest_body(manifest: &Manifest) -> Result<(Digest, String), serde_json::Error> {
     let body = serde_json::to_string(manifest)?;
     Ok((Digest(Sha256::digest(&body).into()), body))
+}
+
+fn policy_body(policy: &Policy) -> Result<Option<String>, serde_json::Error> {
+    (!policy.is_default()).then(|| serde_json::to_string(policy)).transpose()
 }
 
 /// A count as databases hold it. None of ours comes near the limit.

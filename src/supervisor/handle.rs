@@ -21,6 +21,7 @@ use crate::{
         change::DesiredChange,
         manifest::Manifest,
         plugin::{Place, Request},
+        policy::Policy,
     },
     link::token,
 };
@@ -179,6 +180,21 @@ impl Handle {
     /// As [`Handle::set_active`]; `PLUGIN_NOT_CONNECTED` for one that is not desired active.
     pub async fn restart(&self, id: PluginId, options: impl Into<ChangeOptions>, wait: Wait) -> Result<Arc<Plugin>> {
         self.change(id, DesiredChange::Restart, options.into(), wait).await
+    }
+
+    /// Replaces what the operator decided about one plugin. A plugin whose process that concerns is started anew.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT`, and as [`Handle::set_active`].
+    pub async fn set_policy(
+        &self,
+        id: PluginId,
+        policy: Policy,
+        options: impl Into<ChangeOptions>,
+        wait: Wait,
+    ) -> Result<Arc<Plugin>> {
+        policy.check()?;
+        self.change(id, DesiredChange::SetPolicy(Arc::new(policy)), options.into(), wait).await
     }
 
     /// Stops a plugin, waits until nothing of it runs, and removes it.

@@ -40,7 +40,7 @@ pub use watch::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery};
 
 use self::{actor::Actor, registry::Arrival};
 use crate::{
-    domain::{Error, Failure, Plugin, PluginId, Reason, Reported, Stage, State, lifecycle::Policy},
+    domain::{Error, Failure, Plugin, PluginId, Reason, Reported, Stage, State, policy::Supervision},
     link::Host,
     runtime::Runtime,
 };
@@ -51,7 +51,7 @@ pub struct Parts {
     /// Runs processes.
     pub runtime: Arc<dyn Runtime>,
     /// How long, how often.
-    pub policy: Policy,
+    pub supervision: Supervision,
     /// Answers what plugins ask.
     pub host: Arc<dyn Host>,
     /// Held while a plugin is started alone, because plugd died twice while it was being started.

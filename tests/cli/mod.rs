@@ -9,6 +9,7 @@ mod folders;
 mod life;
 mod messages;
 mod packages;
+mod policy;
 mod shell;
 mod templates;
 mod watching;

@@ -9,7 +9,7 @@ use plugd::api::v1::{
     bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
     install_plugin_request as install, log_service_client::LogServiceClient,
     package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
-    watch_state_request::Start,
+    policy_service_client::PolicyServiceClient, watch_state_request::Start,
 };
 use serde_json::Value;
 use tonic::{
@@ -72,6 +72,10 @@ impl Api {
 
     pub(crate) fn configurations(&self) -> ConfigurationServiceClient<Service> {
         ConfigurationServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn policies(&self) -> PolicyServiceClient<Service> {
+        PolicyServiceClient::new(self.0.clone())
     }
 
     pub(crate) fn log_client(&self) -> LogServiceClient<Service> {

@@ -10,10 +10,12 @@ pub(in crate::domain) mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-pub use event::{Effect, Event, Moment, Policy, Timer};
+pub use event::{Effect, Event, Moment, Timer};
 use jiff::Timestamp;
 
-use super::{Desired, Digest, Failure, Mode, Plugin, Reported, RunId, Stage, State, run::MAX_SURVIVORS};
+use super::{
+    Desired, Digest, Failure, Mode, Plugin, Reported, RunId, Stage, State, policy::Supervision, run::MAX_SURVIVORS,
+};
 
 /// Deaths of plugd during the start of a plugin, one after the other, after which it is not started again by itself.
 ///
@@ -29,7 +31,9 @@ const GO_BACK_AGAIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     mode: Mode,
-    policy: Policy,
+    /// How plugins are supervised of which no policy says otherwise.
+    defaults: Supervision,
+    supervision: Supervision,
     /// What it acted upon last; nothing before the first time.
     desired: Option<Arc<Desired>>,
     phase: Phase,
@@ -81,10 +85,11 @@ impl Phase {
 
 impl Lifecycle {
     /// The lifecycle of a plugin of which nothing runs. It begins with the first [`Event::DesiredChanged`].
-    pub fn new(plugin: &Plugin, policy: Policy, run: RunId) -> Self {
+    pub fn new(plugin: &Plugin, defaults: Supervision, run: RunId) -> Self {
         Self {
             mode: plugin.desired.mode,
-            policy,
+            supervision: plugin.desired.policy.supervision.over(&defaults),
+            defaults,
             desired: None,
             phase: Phase::Inactive,
             was_in_its_start: plugin.was_in_its_start(),
@@ -94,6 +99,11 @@ impl Lifecycle {
             stale: 0,
             effects: Vec::new(),
         }
+    }
+
+    /// How the plugin is supervised.
+    pub fn supervision(&self) -> &Supervision {
+        &self.supervision
     }
 
     pub fn reported(&self) -> &Reported {
@@ -201,7 +211,7 @@ impl Lifecycle {
         }
         self.enter(now, Phase::Stopping { then });
         self.effects.push(Effect::SignalGroup);
-        self.arm(Timer::Grace, self.policy.grace);
+        self.arm(Timer::Grace, self.supervision.grace);
     }
 
     /// Goes on with what the stop was for, as nothing of the run is left.
@@ -219,7 +229,7 @@ impl Lifecycle {
 
     /// Nothing runs and the last run failed: another try, or none.
     fn fail(&mut self, now: Timestamp, failure: Failure, was_stable: bool) {
-        let is_last = failure.is_permanent || self.reported.restarts >= self.policy.max_restarts;
+        let is_last = failure.is_permanent || self.supervision.max_restarts.is_reached(self.reported.restarts);
         self.note_failure(failure);
         self.forget_run();
         if self.reported.proven_package != self.package() {
@@ -229,9 +239,12 @@ impl Lifecycle {
             self.enter(now, Phase::Error { survivors: None });
             return self.go_back();
         }
-        let delay =
-            if was_stable { self.policy.stable_backoff } else { self.policy.backoff_after(self.reported.restarts) };
-        self.reported.restarts += 1;
+        let delay = if was_stable {
+            self.supervision.stable_backoff
+        } else {
+            self.supervision.backoff_after(self.reported.restarts)
+        };
+        self.reported.restarts = self.reported.restarts.saturating_add(1);
         self.enter(now, Phase::Restarting);
         self.arm(Timer::Backoff, delay);
     }

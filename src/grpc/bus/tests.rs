@@ -16,21 +16,8 @@ const LONG: Duration = Duration::from_secs(600);
 fn mk_plugin() -> Arc<Plugin> {
     let created = Timestamp::now();
     let manifest = json!({"id": "greeter", "author": "me", "name": "Greeter", "description": "", "version": "1.0"});
-    let desired = Desired {
-        mode: Mode::External,
-        manifest: Arc::new(serde_json::from_value(manifest).unwrap()),
-        package: None,
-        previous_package: None,
-        is_restored: false,
-        configuration: Arc::default(),
-        configuration_revision: 0,
-        active: ActiveState::Active,
-        active_generation: 1,
-        restart_generation: 0,
-        generation: 1,
-        token: None,
-        token_epoch: 1,
-    };
+    let manifest = Arc::new(serde_json::from_value(manifest).unwrap());
+    let desired = Desired { token_epoch: 1, ..Desired::new(Mode::External, manifest, ActiveState::Active) };
     let reported = Reported::inactive(created, 1);
     Arc::new(Plugin {
         id: PluginId::from(xid::new()),

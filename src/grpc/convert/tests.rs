@@ -14,20 +14,15 @@ fn at(text: &str) -> Timestamp {
 fn mk_plugin() -> Plugin {
     let created = at("2026-01-02T03:04:05.000000006Z");
     let manifest = json!({"id": "greeter", "author": "me", "name": "Greeter", "description": "", "version": "1.0"});
+    let manifest = Arc::new(serde_json::from_value(manifest).unwrap());
     let desired = Desired {
-        mode: Mode::External,
-        manifest: Arc::new(serde_json::from_value(manifest).unwrap()),
         package: Some(Digest([1; 32])),
-        previous_package: None,
-        is_restored: false,
-        configuration: Arc::default(),
         configuration_revision: 3,
-        active: ActiveState::Active,
         active_generation: 4,
-        restart_generation: 0,
         generation: 5,
         token: Some("sdprt_secret".to_owned().into()),
         token_epoch: 1,
+        ..Desired::new(Mode::External, manifest, ActiveState::Active)
     };
     let failure = domain::Failure::new(domain::Stage::Exit, "exit status 42");
     let reported = Reported { failure: Some(failure), ..Reported::inactive(created, 4) };

@@ -185,7 +185,7 @@ async fn the_answers_to_pings_that_are_not_read_are_bounded_in_bytes() {
 
 #[tokio::test]
 async fn a_plugin_that_pings_and_does_not_read_is_dropped() {
-    let options = Options { write_timeout: Duration::from_secs(1), ping_interval: 100 * LONG, ..Options::default() };
+    let options = Options { write_timeout: Duration::from_secs(1), ..Options::default() };
     let mut rig = Setup { options, ..Setup::default() }.start().await;
     let (mut socket, _session) = rig.connect_narrow().await;
     let pour = async {
@@ -203,7 +203,7 @@ async fn a_plugin_that_pings_and_does_not_read_is_dropped() {
 
 #[tokio::test]
 async fn a_plugin_that_asks_and_does_not_read_the_answers_is_closed_before_they_pile_up() {
-    let options = Options { ping_interval: 100 * LONG, write_timeout: 100 * LONG, ..Options::default() };
+    let options = Options { write_timeout: 100 * LONG, ..Options::default() };
     let answer = Setup::answering(|_, _, _| async { Ok(json!({"config": "x".repeat(1_000_000)})) });
     let mut rig = Setup { options, ..answer }.start().await;
     let (mut socket, _session) = rig.connect_narrow().await;

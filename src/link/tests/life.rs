@@ -4,13 +4,14 @@ use tokio::time::Instant;
 
 use super::*;
 
-fn quick() -> Options {
-    Options { ping_interval: Duration::from_millis(100), ping_timeout: Duration::from_millis(50), ..Options::default() }
+fn quick() -> Setup {
+    let pings = Pings { interval: Duration::from_millis(100), timeout: Duration::from_millis(50) };
+    Setup { pings, ..Setup::default() }
 }
 
 #[tokio::test]
 async fn a_ping_that_is_answered_is_reported() {
-    let mut rig = Setup { options: quick(), ..Setup::default() }.start().await;
+    let mut rig = quick().start().await;
     let (mut socket, _session) = rig.connect().await;
     let ping = receive(&mut socket).await;
     assert_eq!(ping, json!({"jsonrpc": "2.0", "id": ping["id"], "method": "ping"}));
@@ -21,7 +22,7 @@ async fn a_ping_that_is_answered_is_reported() {
 
 #[tokio::test]
 async fn silence_is_reported_and_so_is_its_end() {
-    let mut rig = Setup { options: quick(), ..Setup::default() }.start().await;
+    let mut rig = quick().start().await;
     let (mut socket, _session) = rig.connect().await;
     assert_eq!(rig.event().await, RunEvent::PongMissed);
     assert_eq!(rig.event().await, RunEvent::PongMissed);
@@ -31,7 +32,7 @@ async fn silence_is_reported_and_so_is_its_end() {
 
 #[tokio::test]
 async fn a_plugin_that_is_busy_with_a_call_misses_once() {
-    let mut rig = Setup { options: quick(), ..Setup::default() }.start().await;
+    let mut rig = quick().start().await;
     let (_socket, session) = rig.connect().await;
     let (started, limit) = (Instant::now(), Duration::from_secs(1));
     let (ended, ()) = tokio::join!(session.call("event", None, limit), async {

@@ -42,6 +42,7 @@ async fn within<T>(what: impl Future<Output = T>) -> T {
 /// What a test wants of the host's side.
 struct Setup {
     options: Options,
+    pings: Pings,
     refusal: Option<Refusal>,
     attach: Attach,
     answer: Answer,
@@ -50,8 +51,9 @@ struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
+            options: Options::default(),
             // On a busy machine a test may take longer than the time after which a plugin is pinged.
-            options: Options { ping_interval: 100 * LONG, ..Options::default() },
+            pings: Pings { interval: 100 * LONG, timeout: LONG },
             refusal: None,
             attach: Box::new(|_| async { Ok(()) }.boxed()),
             answer: Arc::new(|_, _, params| async move { Ok(json!({"echo": params})) }.boxed()),
@@ -178,6 +180,7 @@ impl Acceptor for FakeAcceptor {
             (self.setup.attach)(session.clone()).await?;
             self.sessions.send(session).unwrap();
             Ok(Attached {
+                pings: self.setup.pings,
                 events: self.events(),
                 host: self.host(),
                 caller: authenticated.plugin,

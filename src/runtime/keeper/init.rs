@@ -22,7 +22,10 @@ use super::{
     protocol::{Launch, Messages, Order, Report, Step, encode},
     sys, tree,
 };
-use crate::{domain::Confinement, runtime::sandbox};
+use crate::{
+    domain::{Confinement, policy::StopSignal},
+    runtime::sandbox,
+};
 
 /// What the keeper hands to an init.
 pub(super) struct Descriptors {
@@ -180,7 +183,7 @@ impl Init {
     }
 
     fn start(&mut self, launch: Launch) -> io::Result<()> {
-        self.stop_signal = Signal::from_named_raw(launch.stop_signal).unwrap_or(Signal::INT);
+        self.stop_signal = signal(launch.stop_signal);
         let output = self.output.take().ok_or(ErrorKind::AlreadyExists)?;
         self.confinement = launch.sandbox.confinement(self.host.is_some());
         self.leader = Some(match self.make_process(launch, output) {
@@ -265,5 +268,17 @@ impl Init {
     /// Says it to plugd. plugd reads until the end, and a run has a handful of reports: they always fit.
     fn report(&self, report: &Report) -> io::Result<()> {
         (&self.control).write_all(&encode(report)?)
+    }
+}
+
+fn signal(signal: StopSignal) -> Signal {
+    match signal {
+        StopSignal::Sigint => Signal::INT,
+        StopSignal::Sigterm => Signal::TERM,
+        StopSignal::Sigquit => Signal::QUIT,
+        StopSignal::Sighup => Signal::HUP,
+        StopSignal::Sigusr1 => Signal::USR1,
+        StopSignal::Sigusr2 => Signal::USR2,
+        StopSignal::Sigkill => Signal::KILL,
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     domain::{
         Confinement,
-        policy::{Limits, User},
+        policy::{Limits, StopSignal, User},
     },
     runtime::sandbox::Sandbox,
 };
@@ -65,8 +65,8 @@ pub(crate) struct Launch {
     pub(crate) folder: OsString,
     /// User and group; plugd's own when absent.
     pub(crate) user: Option<User>,
-    /// The number of the signal that asks it to end.
-    pub(crate) stop_signal: i32,
+    /// What asks it to end.
+    pub(crate) stop_signal: StopSignal,
     /// Limits of each process.
     pub(crate) limits: Limits,
     /// What it can reach.
@@ -195,7 +195,7 @@ mod tests {
             variables: vec!["A=b".into()],
             folder: "/".into(),
             user: Some(User { uid: 1, gid: 2 }),
-            stop_signal: 2,
+            stop_signal: StopSignal::Sigint,
             limits: Limits { open_files: Some(9), ..Limits::default() },
             sandbox: Sandbox::default(),
             open_files: Some((Some(1), None)),

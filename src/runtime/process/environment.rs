@@ -1,4 +1,4 @@
-//! The environment of a plugin: a few of the host's variables, the plugin's own three, nothing else.
+//! The environment of a plugin: a few of the host's variables, those of its policy, the plugin's own three, nothing else.
 
 use std::ffi::{OsStr, OsString};
 
@@ -7,7 +7,7 @@ use crate::runtime::StartSpec;
 /// A variable and its value.
 pub(super) type Variable = (OsString, OsString);
 
-/// The host's variables that the operator allows, then those of the plugin.
+/// The host's variables that the operator allows, those that the operator gives this plugin, then those of its run.
 pub(super) fn environment(
     host: impl Iterator<Item = Variable>,
     allow: &[String],
@@ -19,7 +19,10 @@ pub(super) fn environment(
         ("PLUGD_PLUGIN_ID", spec.plugin.to_string()),
     ];
     let own = own.map(|(name, value)| (name.into(), value.into()));
-    host.filter(|(name, _)| allow.iter().any(|pattern| is_match(pattern, name))).chain(own)
+    let given = &spec.policy.process.environment;
+    let is_given = |name: &OsStr| name.to_str().is_some_and(|name| given.contains_key(name));
+    let allowed = host.filter(move |(name, _)| !is_given(name) && allow.iter().any(|pattern| is_match(pattern, name)));
+    allowed.chain(given.iter().map(|(name, value)| (name.into(), value.into()))).chain(own)
 }
 
 fn is_match(pattern: &str, name: &OsStr) -> bool {
@@ -31,26 +34,35 @@ fn is_match(pattern: &str, name: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
     use super::*;
     use crate::{
-        domain::{Digest, PluginId, RunId},
+        domain::{Digest, PluginId, RunId, policy::Policy},
         runtime::StartSpec,
     };
 
     #[test]
     fn only_allowed_variables_and_the_plugins_own_pass() {
+        let mut policy = Policy::default();
+        let given = [("LC_ALL", "given"), ("KEY", "given")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        policy.process.environment.extend(given);
         let spec = StartSpec {
             plugin: PluginId::from_bytes([1; 12]),
             run: RunId::from_bytes([2; 12]),
             command: String::new(),
             args: Vec::new(),
+            policy: Arc::new(policy),
+            prepare_timeout: Duration::ZERO,
             package: Digest([0; 32]),
             url: "ws://h?token=secret".to_owned().into(),
         };
         assert!(!format!("{spec:?}").contains("token=secret"), "{spec:?}");
         let host = ["PATH", "PATHS", "LC_ALL", "LC", "AWS_SECRET"].map(|name| (name.into(), "v".into()));
         let allow = ["PATH".to_owned(), "LC_*".to_owned()];
-        let names: Vec<_> = environment(host.into_iter(), &allow, &spec).map(|(name, _)| name).collect();
-        assert_eq!(names, ["PATH", "LC_ALL", "STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID"]);
+        let variables: Vec<_> = environment(host.into_iter(), &allow, &spec).collect();
+        let names: Vec<_> = variables.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+        assert_eq!(names, ["PATH", "KEY", "LC_ALL", "STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID"]);
+        assert_eq!([&variables[1].1, &variables[2].1], ["given", "given"], "the plugin's own come before the host's");
     }
 }

@@ -19,8 +19,6 @@ use super::{PackageFiles, Run, RunEvents, Runtime, StartSpec, install::Installat
 use crate::domain::{self, Digest, PluginId};
 
 pub use open_files::raise_open_files;
-#[cfg(test)]
-use options::Signal;
 pub use options::{Options, Sandbox};
 
 /// Gets a package by its digest.

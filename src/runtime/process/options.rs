@@ -1,8 +1,8 @@
 //! What an operator decides about plugin processes.
 
-use std::{path::PathBuf, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
-use crate::domain::policy::{Limits, User};
+use crate::domain::policy::{Limits, ProcessPolicy, StopSignal, User};
 
 /// How processes are started and stopped on this host.
 #[derive(Debug, Clone)]
@@ -14,9 +14,7 @@ pub struct Options {
     /// Variables of the host that plugins get: exact names, or `PREFIX*`.
     pub env_allow: Vec<String>,
     /// The signal that asks a plugin to end.
-    pub stop_signal: Signal,
-    /// How long ending an earlier run, fetching and laying out a package may take, once it is its turn.
-    pub prepare_timeout: Duration,
+    pub stop_signal: StopSignal,
     /// How long the host may take to find a program and to make a process of it.
     pub spawn_timeout: Duration,
     /// How many starts may be under way at once.
@@ -32,7 +30,6 @@ pub struct Options {
 }
 
 pub use crate::runtime::sandbox::Sandbox;
-pub use rustix::process::Signal;
 
 impl Options {
     /// The defaults for a plugd whose plugins are in this folder, and whose lock is this file.
@@ -41,8 +38,7 @@ impl Options {
             plugin_dir,
             lock,
             env_allow: ["PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"].map(String::from).into(),
-            stop_signal: Signal::INT,
-            prepare_timeout: Duration::from_secs(60),
+            stop_signal: StopSignal::default(),
             spawn_timeout: Duration::from_secs(30),
             max_concurrent_starts: 8,
             limits: Limits::default(),
@@ -50,5 +46,19 @@ impl Options {
             sandbox: Sandbox::default(),
             keeper: None,
         }
+    }
+
+    /// The same for one plugin, of which the operator decided more.
+    ///
+    /// # Errors
+    /// A path that the plugin may use can't be found, or holds what must be hidden from it.
+    pub(super) fn for_plugin(&self, policy: &ProcessPolicy) -> io::Result<Self> {
+        Ok(Self {
+            sandbox: self.sandbox.for_plugin(policy)?,
+            limits: policy.limits.or(self.limits),
+            user: policy.user.or(self.user),
+            stop_signal: policy.stop_signal.unwrap_or(self.stop_signal),
+            ..self.clone()
+        })
     }
 }

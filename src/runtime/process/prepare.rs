@@ -71,8 +71,8 @@ impl Drop for CancelOnDrop {
 /// Waits for a turn and for the end of an earlier run, and sees to it that the package is in place. The clock starts with
 /// the turn: those who only wait behind other plugins have not failed.
 pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
-    let turn = turn(inner, spec.plugin).await?;
-    let limit = inner.options.prepare_timeout;
+    let turn = turn(inner, spec).await?;
+    let limit = spec.prepare_timeout;
     let late = |_| Failure::new(Stage::Start, format!("the package was not laid out within {} s", limit.as_secs_f32()));
     tokio::time::timeout(limit, install(inner, spec, &turn)).await.map_err(late)??;
     Ok(turn)
@@ -81,20 +81,20 @@ pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn
 /// The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
 /// until the disk does. And a run may have been given up whose processes can't be killed. The others' turns come: nobody
 /// who waits here keeps one.
-async fn turn(inner: &Arc<Inner>, plugin: PluginId) -> Result<Turn, Failure> {
-    let folder = lock(inner, &inner.folders, plugin, "the disk has been busy with an earlier start of this plugin for");
+async fn turn(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
+    let folder = lock(spec, &inner.folders, "the disk has been busy with an earlier start of this plugin for");
     let folder = folder.await?;
-    let run = lock(inner, &inner.runs, plugin, "processes of an earlier run, which can't be killed, have lived on for");
+    let run = lock(spec, &inner.runs, "processes of an earlier run, which can't be killed, have lived on for");
     let run = run.await?;
     let permit = Arc::clone(&inner.turns).acquire_owned().await;
     let permit = permit.map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
     Ok(Turn { _permit: permit, folder, run })
 }
 
-async fn lock(inner: &Inner, locks: &PluginLocks, plugin: PluginId, in_the_way: &str) -> Result<PluginLock, Failure> {
-    let limit = inner.options.prepare_timeout;
+async fn lock(spec: &StartSpec, locks: &PluginLocks, in_the_way: &str) -> Result<PluginLock, Failure> {
+    let limit = spec.prepare_timeout;
     let late = |_| Failure::new(Stage::Start, format!("{in_the_way} {} s", limit.as_secs_f32()));
-    tokio::time::timeout(limit, locks.lock(plugin)).await.map_err(late).map(Arc::new)
+    tokio::time::timeout(limit, locks.lock(spec.plugin)).await.map_err(late).map(Arc::new)
 }
 
 async fn install(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {

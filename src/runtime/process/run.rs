@@ -181,24 +181,25 @@ fn late(command: &str, what: &str, limit: Duration) -> Failure {
 
 fn what_to_launch(inner: &Inner, spec: &StartSpec) -> Result<(Launch, Program), Failure> {
     let folder = inner.installations.dir(spec.plugin);
-    let (path, options) = (std::env::var_os("PATH"), &inner.options);
-    let program = Program::find(&spec.command, &folder, path.as_deref(), options)?;
+    let policy = &spec.policy.process;
+    let options = inner.options.for_plugin(policy).map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
+    let program = Program::find(&spec.command, &folder, std::env::var_os("PATH").as_deref(), &options)?;
     // A run that is shut in has a `/tmp` of its own, and may write to no other folder for temporary files.
     let to_tmp = |(name, value): Variable| {
         if !options.sandbox.is_off() && name == "TMPDIR" { (name, "/tmp".into()) } else { (name, value) }
     };
     let host = std::env::vars_os().map(to_tmp);
     let variables = environment(host, &options.env_allow, spec).map(line);
-    let port = spec.url.expose().parse::<url::Url>().ok().and_then(|url| url.port_or_known_default());
+    let own_port = spec.url.expose().parse::<url::Url>().ok().and_then(|url| url.port_or_known_default());
     let launch = Launch {
         file: program.file().into(),
         args: [&spec.command].into_iter().chain(&spec.args).map(OsString::from).collect(),
         variables: variables.collect(),
         folder: folder.into(),
         user: options.user,
-        stop_signal: options.stop_signal.as_raw(),
+        stop_signal: options.stop_signal,
         limits: options.limits,
-        sandbox: Sandbox { port, ..options.sandbox.clone() },
+        sandbox: Sandbox { ports: own_port.into_iter().chain(options.sandbox.ports).collect(), ..options.sandbox },
         open_files: open_files::inherited().map(|limit| (limit.current, limit.maximum)),
     };
     if launch.args.iter().chain(&launch.variables).any(|text| text.as_encoded_bytes().contains(&0)) {

@@ -65,8 +65,9 @@ fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<Restric
         .add_rules(path_beneath_rules(paths(&sandbox.read), read))?
         .add_rules(path_beneath_rules(DEVICES, use_of_devices()))?
         .add_rules(path_beneath_rules(own, write))?;
-    if let (SandboxLevel::Strict, Some(port)) = (sandbox.level, sandbox.port) {
-        rules = rules.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
+    if sandbox.level == SandboxLevel::Strict {
+        let ports = sandbox.ports.iter().map(|port| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp)));
+        rules = rules.add_rules(ports)?;
     }
     rules.restrict_self()
 }

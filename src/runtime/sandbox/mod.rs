@@ -10,11 +10,11 @@ mod calls;
 mod files;
 mod mounts;
 
-use std::{ffi::OsString, io, path::Path};
+use std::{ffi::OsString, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Confinement, SandboxLevel};
+use crate::domain::{Confinement, SandboxLevel, policy::ProcessPolicy};
 
 pub(in crate::runtime) use calls::bound_capabilities;
 pub(in crate::runtime) use mounts::{enter, try_out};
@@ -30,11 +30,40 @@ pub struct Sandbox {
     pub read: Vec<OsString>,
     /// What it may read and write besides.
     pub write: Vec<OsString>,
-    /// The port of plugd, which it dials.
-    pub port: Option<u16>,
+    /// TCP ports that it may connect to where it is shut in strictly: plugd's, which it dials, and others that the operator allows.
+    pub ports: Vec<u16>,
 }
 
 impl Sandbox {
+    /// The same for one plugin, of which the operator decided more.
+    ///
+    /// # Errors
+    /// As [`Sandbox::allowed`].
+    pub(in crate::runtime) fn for_plugin(&self, policy: &ProcessPolicy) -> io::Result<Self> {
+        let mut sandbox = Self { level: policy.sandbox.unwrap_or(self.level), ..self.clone() };
+        for path in &policy.read {
+            sandbox.read.push(self.allowed(Path::new(path))?);
+        }
+        for path in &policy.write {
+            sandbox.write.push(self.allowed(Path::new(path))?);
+        }
+        sandbox.ports.extend(&policy.tcp_ports);
+        Ok(sandbox)
+    }
+
+    /// A path that the operator lets plugins use, as the kernel names it.
+    ///
+    /// # Errors
+    /// It can't be found, or what must be hidden is in it.
+    pub fn allowed(&self, path: &Path) -> io::Result<OsString> {
+        let named = |words: String| io::Error::other(format!("plugins may not use {}: {words}", path.display()));
+        let found = fs::canonicalize(path).map_err(|error| named(super::words(&error)))?;
+        match self.hidden.iter().find(|hidden| Path::new(hidden).starts_with(&found)) {
+            Some(hidden) => Err(named(format!("plugd's own folder {} is in it", Path::new(hidden).display()))),
+            None => Ok(found.into()),
+        }
+    }
+
     /// Whether plugins are not shut in at all.
     pub(in crate::runtime) fn is_off(&self) -> bool {
         self.level == SandboxLevel::Off

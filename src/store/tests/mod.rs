@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::domain::{
     ActiveState, Digest, Failure, Mode, PreviousPackage, Reason, RunId, Stage, State, access, manifest::Manifest,
-    plugin::Request,
+    plugin::Request, policy::Policy,
 };
 
 mod changes;
@@ -163,6 +163,7 @@ pub(super) fn mk_plugin(number: u32) -> Plugin {
         package: Some(Digest([1; 32])),
         previous_package: Some(PreviousPackage { digest: Digest([2; 32]), manifest: Arc::new(mk_manifest("earlier")) }),
         is_restored: true,
+        policy: Arc::new(mk_policy()),
         configuration: mk_configuration("hello"),
         configuration_revision: 3,
         active: ActiveState::Active,
@@ -181,6 +182,10 @@ pub(super) fn mk_plugin(number: u32) -> Plugin {
         revision: 0,
         request: Some(Request { id: format!("request {number}"), asked: Digest([number as u8; 32]) }),
     }
+}
+
+fn mk_policy() -> Policy {
+    serde_json::from_value(json!({"sandbox": "strict", "environment": {"KEY": "value"}, "tcp_ports": [443]})).unwrap()
 }
 
 /// The only place in these tests that knows what a manifest must hold.

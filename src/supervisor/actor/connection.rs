@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use super::{Actor, Message, Reply};
 use crate::{
     domain::{Mode, RunEvent, Secret, State, lifecycle::Event},
-    link::{Attached, Authenticated, CloseReason, Credential, Rejected, Session, token},
+    link::{Attached, Authenticated, CloseReason, Credential, Pings, Rejected, Session, token},
 };
 
 /// How long the first connection may take to prove that it lives before a second one takes over.
@@ -98,7 +98,10 @@ impl Actor {
         self.session = Some(attach.session);
         self.session_event(RunEvent::Connected);
         let (host, run) = (self.parts.host.clone(), self.lifecycle.run());
-        let attached = Attached { events: Box::new(move |event| tell(&events, event)), host, caller: self.id, run };
+        let supervision = self.lifecycle.supervision();
+        let pings = Pings { interval: supervision.ping_interval, timeout: supervision.ping };
+        let events = Box::new(move |event| tell(&events, event));
+        let attached = Attached { pings, events, host, caller: self.id, run };
         if attach.reply.send(Ok(attached)).is_err() {
             let reason = "it ended before it was accepted".to_owned();
             return self.session_event(RunEvent::Disconnected { reason, is_fault: false });

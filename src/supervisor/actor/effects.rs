@@ -59,6 +59,8 @@ impl Actor {
         let spec = StartSpec {
             plugin: self.id,
             run,
+            policy: self.plugin.desired.policy.clone(),
+            prepare_timeout: self.lifecycle.supervision().prepare,
             command: manifest.command.clone(),
             args: manifest.args.clone(),
             package,

@@ -116,7 +116,7 @@ enum After {
 impl Actor {
     pub(super) fn new(parts: Arc<Parts>, arrival: Arrival) -> Self {
         let plugin = Plugin::clone(&arrival.plugin);
-        let lifecycle = Lifecycle::new(&plugin, parts.policy.clone(), xid::new().into());
+        let lifecycle = Lifecycle::new(&plugin, parts.supervision.clone(), xid::new().into());
         Self {
             id: plugin.id,
             parts,

@@ -8,7 +8,7 @@ use std::{
 use super::{setup::eventually, world::*};
 use crate::{
     domain::{
-        Desired, Digest, Failure, Mode, Plugin, PluginId, PreviousPackage, Reported, Stage, State, lifecycle::Policy,
+        Desired, Digest, Failure, Mode, Plugin, PluginId, PreviousPackage, Reported, Stage, State, policy::Supervision,
     },
     supervisor::handle::new_plugin,
 };
@@ -96,7 +96,10 @@ async fn plugins_in_whose_start_plugd_died_twice_are_tried_one_after_the_other()
     assert_eq!([first.reported.deaths_at_start, second.reported.deaths_at_start], [2, 1]);
     let began = tokio::time::Instant::now();
     eventually(|| starts() == 2).await;
-    assert!(began.elapsed() >= Policy::default().connect - Duration::from_secs(1), "the first could still connect");
+    assert!(
+        began.elapsed() >= Supervision::default().connect - Duration::from_secs(1),
+        "the first could still connect"
+    );
     world.shut_down().await;
 }
 

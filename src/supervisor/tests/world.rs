@@ -19,7 +19,7 @@ use super::super::*;
 use crate::{
     domain::{
         Commit, Desired, Digest, Error, Exit, Failure, Plugin, PluginId, Reason, Reported, Result, RunEvent, Stage,
-        State, lifecycle::Policy, manifest::Manifest,
+        State, manifest::Manifest, policy::Supervision,
     },
     link::{Acceptor, Caller, Handshake, RpcError, Session},
     runtime::{Run, RunEvents, Runtime, StartSpec},
@@ -332,7 +332,7 @@ impl World {
         let parts = Arc::new(Parts {
             store: store.clone(),
             runtime: runtime.clone(),
-            policy: Policy::default(),
+            supervision: Supervision::default(),
             host: Arc::new(NoHost),
             start_alone: Arc::new(tokio::sync::Semaphore::new(1)),
             rpc_url: "ws://127.0.0.1:1/rpc".to_owned(),

@@ -9,7 +9,7 @@ fn boot(state: State, deaths: u32, observed: u64) -> Lifecycle {
     plugin.reported.state = state;
     plugin.reported.deaths_at_start = deaths;
     plugin.reported.observed_generation = observed;
-    let mut lifecycle = Lifecycle::new(&plugin, Policy::default(), RunId::from_bytes([1; 12]));
+    let mut lifecycle = Lifecycle::new(&plugin, Supervision::default(), RunId::from_bytes([1; 12]));
     lifecycle.step(moment(), Event::DesiredChanged(Arc::new(plugin.desired)));
     lifecycle
 }

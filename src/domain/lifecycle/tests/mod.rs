@@ -3,7 +3,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::*;
-use crate::domain::{ActiveState, PluginId, manifest::Manifest};
+use crate::domain::{ActiveState, PluginId, manifest::Manifest, policy::MaxRestarts};
 
 mod deaths;
 mod model;

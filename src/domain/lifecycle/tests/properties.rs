@@ -73,7 +73,7 @@ impl World {
     fn new() -> Self {
         let mut plugin = mk_plugin(Mode::Supervised, ActiveState::Inactive);
         plugin.desired.package = Some(Digest([1; 32]));
-        let lifecycle = Lifecycle::new(&plugin, Policy::default(), RunId::from_bytes([0; 12]));
+        let lifecycle = Lifecycle::new(&plugin, Supervision::default(), RunId::from_bytes([0; 12]));
         let mut world = Self {
             lifecycle,
             group: Group::default(),
@@ -165,8 +165,8 @@ impl World {
             self.stopping_since = None;
             return;
         }
-        let policy = Policy::default();
-        let bound = i64::try_from((policy.grace + policy.kill).as_secs()).unwrap();
+        let supervision = Supervision::default();
+        let bound = i64::try_from((supervision.grace + supervision.kill).as_secs()).unwrap();
         let since = *self.stopping_since.get_or_insert(self.seconds);
         assert!(self.seconds - since <= bound, "a stop took {} s", self.seconds - since);
     }
@@ -215,7 +215,7 @@ impl World {
         if is_in_between && let Ok(Some(desired)) = self.next_package().apply(&self.plugin) {
             self.plugin.desired = desired;
         }
-        self.lifecycle = Lifecycle::new(&self.plugin, Policy::default(), RunId::from_bytes([0; 12]));
+        self.lifecycle = Lifecycle::new(&self.plugin, Supervision::default(), RunId::from_bytes([0; 12]));
         self.group = Group::default();
         self.is_connected = false;
         self.deadline = None;

@@ -42,7 +42,7 @@ fn mk(phase: Phase) -> Lifecycle {
 
 /// Before the first time that it hears what is desired.
 fn mk_unbegun(active: ActiveState) -> Lifecycle {
-    Lifecycle::new(&mk_plugin(Mode::Supervised, active), Policy::default(), PRESENT)
+    Lifecycle::new(&mk_plugin(Mode::Supervised, active), Supervision::default(), PRESENT)
 }
 
 /// An update whose package was not stable yet.
@@ -242,7 +242,7 @@ fn an_activation_after_an_error_forgets_the_error() {
 #[test]
 fn an_external_plugin_goes_between_connecting_and_active_only() {
     let plugin = mk_plugin(Mode::External, ActiveState::Active);
-    let mut lifecycle = Lifecycle::new(&plugin, Policy::default(), PRESENT);
+    let mut lifecycle = Lifecycle::new(&plugin, Supervision::default(), PRESENT);
     let mut states = Vec::new();
     lifecycle.step(moment(), Event::DesiredChanged(Arc::new(plugin.desired.clone())));
     states.push(lifecycle.reported().state);

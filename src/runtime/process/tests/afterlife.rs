@@ -7,7 +7,7 @@ use std::{
 
 use rustix::{
     fs::{FlockOperation, flock},
-    process::kill_process,
+    process::{Signal, kill_process},
 };
 
 use super::*;

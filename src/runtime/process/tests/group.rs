@@ -47,7 +47,7 @@ async fn a_stray_in_a_session_of_its_own_is_a_member() {
 #[tokio::test]
 async fn a_stray_gets_the_stop_signal_too() {
     // A shell's background processes are deaf to SIGINT for good.
-    let fixture = mk_fixture_with(Files::default(), |options| options.stop_signal = Signal::TERM);
+    let fixture = mk_fixture_with(Files::default(), |options| options.stop_signal = StopSignal::Sigterm);
     let script = r#"
 setsid sh -c 'trap "echo stopped; exit" TERM; echo $$; while :; do sleep 0.01; done' &
 trap 'exit 3' TERM

@@ -21,7 +21,7 @@ use super::*;
 use crate::{
     domain::{
         Exit, Failure, RunEvent, RunId, SandboxLevel,
-        policy::{Limits, User},
+        policy::{Limits, StopSignal, User},
     },
     runtime::{FileSink, keeper::tree},
 };
@@ -101,7 +101,16 @@ fn mk_url(run: RunId) -> String {
 fn mk_spec(command: &str, args: &[&str]) -> StartSpec {
     let run: RunId = xid::new().into();
     let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-    StartSpec { plugin: PLUGIN, run, command: command.into(), args, package: PACKAGE, url: mk_url(run).into() }
+    StartSpec {
+        plugin: PLUGIN,
+        run,
+        command: command.into(),
+        args,
+        policy: Arc::default(),
+        prepare_timeout: DEADLINE,
+        package: PACKAGE,
+        url: mk_url(run).into(),
+    }
 }
 
 fn mk_shell(script: &str) -> StartSpec {

@@ -9,7 +9,7 @@ use std::{
 use rustix::{
     fs::{FlockOperation, flock},
     io::{FdFlags, fcntl_setfd},
-    process::kill_process,
+    process::{Signal, kill_process},
 };
 
 use super::*;
@@ -234,8 +234,9 @@ async fn a_package_that_is_gone_is_a_permanent_failure() {
 #[tokio::test]
 async fn a_package_that_does_not_come_in_time_is_worth_another_try() {
     let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));
-    let fixture = mk_runtime_fetching(fetch, |options| options.prepare_timeout = Duration::from_millis(20));
-    let failure = fixture.start(mk_shell("exit 0")).failed().await;
+    let fixture = mk_runtime_fetching(fetch, |_| {});
+    let prepare_timeout = Duration::from_millis(20);
+    let failure = fixture.start(StartSpec { prepare_timeout, ..mk_shell("exit 0") }).failed().await;
     assert!(!failure.is_permanent);
     assert!(failure.message.contains("not laid out within"), "{}", failure.message);
 }
@@ -254,11 +255,12 @@ async fn waiting_for_a_turn_is_no_failure() {
     });
     let fixture = mk_runtime_fetching(fetch, |options| {
         options.max_concurrent_starts = 1;
-        options.prepare_timeout = Duration::from_secs(1);
     });
+    let prepare_timeout = Duration::from_secs(1);
     let mk_stuck = |plugin| {
         let run: RunId = xid::new().into();
-        fixture.start(StartSpec { plugin, run, url: mk_url(run).into(), package: lost, ..mk_shell("exit 0") })
+        let url = mk_url(run).into();
+        fixture.start(StartSpec { plugin, run, url, package: lost, prepare_timeout, ..mk_shell("exit 0") })
     };
     let ahead = [mk_stuck(stuck), mk_stuck(PluginId::from_bytes([52; 12]))];
     let mut last = fixture.start(mk_shell("exit 0"));
@@ -295,11 +297,11 @@ async fn a_disk_that_hangs_fails_the_next_start_too_and_keeps_no_other_plugin_wa
     });
     let fixture = mk_runtime_fetching(fetch, |options| {
         options.max_concurrent_starts = 1;
-        options.prepare_timeout = Duration::from_secs(1);
     });
-    let failure = fixture.start(mk_shell("exit 0")).failed().await;
+    let mk_impatient = || StartSpec { prepare_timeout: Duration::from_secs(1), ..mk_shell("exit 0") };
+    let failure = fixture.start(mk_impatient()).failed().await;
     assert!(failure.message.contains("not laid out within"), "{}", failure.message);
-    let failure = fixture.start(mk_shell("exit 0")).failed().await;
+    let failure = fixture.start(mk_impatient()).failed().await;
     assert!(failure.message.contains("an earlier start") && !failure.is_permanent, "{}", failure.message);
     let (plugin, run) = (PluginId::from_bytes([50; 12]), xid::new().into());
     let url = mk_url(run).replace(&PLUGIN.to_string(), &plugin.to_string());

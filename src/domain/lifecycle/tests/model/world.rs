@@ -49,8 +49,10 @@ pub(super) struct World {
     leaving: Leaving,
 }
 
-fn policy() -> Policy {
-    Policy { max_restarts: 2, ..Policy::default() }
+const MAX_RESTARTS: u32 = 2;
+
+fn supervision() -> Supervision {
+    Supervision { max_restarts: MaxRestarts::Times(MAX_RESTARTS), ..Supervision::default() }
 }
 
 impl World {
@@ -65,7 +67,7 @@ impl World {
     /// plugd begins with what is stored, and nothing runs.
     fn boot(plugin: Plugin) -> Checked<Self> {
         let mut world = Self {
-            lifecycle: Lifecycle::new(&plugin, policy(), EARLIER),
+            lifecycle: Lifecycle::new(&plugin, supervision(), EARLIER),
             plugin,
             group: Group::Nothing,
             asked: 0,
@@ -235,7 +237,7 @@ impl World {
         require(self.lifecycle.reported.proven_package == proven, "a package is proven by the stable time only")?;
         self.check_state()?;
         self.check_stop(&before, &effects)?;
-        self.check_policy(&before, &effects)
+        self.check_restarts(&before, &effects)
     }
 
     fn perform(&mut self, effect: &Effect) -> Checked {

@@ -1,6 +1,6 @@
 //! What must hold in every state and over every step.
 
-use super::{super::super::*, Checked, EARLIER, Group, NEXT, World, policy, require};
+use super::{super::super::*, Checked, EARLIER, Group, MAX_RESTARTS, NEXT, World, require, supervision};
 use crate::domain::{Confinement, Exit, RunEvent, Stage};
 
 impl World {
@@ -62,17 +62,17 @@ impl World {
     }
 
     /// Restarts are counted, waited for, and end.
-    pub(super) fn check_policy(&self, before: &Lifecycle, effects: &[Effect]) -> Checked {
+    pub(super) fn check_restarts(&self, before: &Lifecycle, effects: &[Effect]) -> Checked {
         let (then, now) = (before.reported.restarts, self.lifecycle.reported.restarts);
         let waits = effects.iter().find_map(|effect| match effect {
             Effect::Arm(Timer::Backoff, wait) => Some(*wait),
             _ => None,
         });
         let Some(wait) = waits else { return self.check_end(before, now == then || now == 0) };
-        let policy = policy();
-        require(now == then + 1 && now <= policy.max_restarts, "a restart that is not counted, or beyond the budget")?;
-        let is_right = [policy.backoff_after(then), policy.stable_backoff].contains(&wait);
-        require(is_right, "a wait that the policy does not have")?;
+        let supervision = supervision();
+        require(now == then + 1 && now <= MAX_RESTARTS, "a restart that is not counted, or beyond the budget")?;
+        let is_right = [supervision.backoff_after(then), supervision.stable_backoff].contains(&wait);
+        require(is_right, "a wait that nobody asked for")?;
         let is_permanent = self.lifecycle.reported.failure.as_ref().is_none_or(|failure| failure.is_permanent);
         require(!is_permanent, "another try of what can't succeed")
     }
@@ -84,7 +84,7 @@ impl World {
         let was_given_up = matches!(before.phase, Phase::Error { .. });
         let Reported { restarts, failure, .. } = &self.lifecycle.reported;
         let is_permanent = failure.as_ref().is_some_and(|failure| failure.is_permanent);
-        let is_due = *restarts == policy().max_restarts || is_permanent;
+        let is_due = *restarts == MAX_RESTARTS || is_permanent;
         require(!is_given_up || was_given_up || is_due, "it is given up with restarts left")
     }
 

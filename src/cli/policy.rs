@@ -1,0 +1,138 @@
+//! `plugd policy`.
+
+mod fields;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value};
+
+use super::{
+    Context,
+    client::{Api, One, QUICK, present, within},
+    failure::Failure,
+    lifecycle::Waiting,
+    show,
+    ui::{did_you_mean, sanitize},
+    usage,
+};
+use crate::api::v1::{GetPolicyRequest, Policy, UpdatePolicyRequest};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Print what is decided about a plugin; what is not there is as for all plugins
+    #[command(after_help = "Example:\n  plugd policy get my-plugin")]
+    Get(One),
+    /// Decide some things about a plugin; an active one is started anew where its process needs that
+    Set(Set),
+    /// Take back what was decided, so that it is as for all plugins
+    Unset(Unset),
+}
+
+/// Decide some things about a plugin
+#[derive(Debug, Args)]
+#[command(after_help = fields::help())]
+pub(super) struct Set {
+    #[command(flatten)]
+    plugin: One,
+    /// What is decided
+    #[arg(value_name = "KEY=VALUE", value_parser = pair, required = true)]
+    fields: Vec<(String, String)>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// Take back what was decided about a plugin
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugd policy unset my-plugin limit-memory env.KEY")]
+pub(super) struct Unset {
+    #[command(flatten)]
+    plugin: One,
+    /// What is taken back
+    #[arg(value_name = "KEY", required = true)]
+    keys: Vec<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+struct How {
+    /// Only if this generation is desired of the plugin still, as `plugd policy get` tells it
+    #[arg(long, value_name = "GENERATION")]
+    if_generation: Option<u64>,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl PolicyCommand {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Get(plugin) => {
+                let (policy, generation) = read(&context.api, plugin.id(&context.api).await?).await?;
+                print(context, &policy, generation)
+            }
+            Self::Set(set) => {
+                let fields = set.fields.iter().map(|(key, value)| (key.as_str(), Some(value.as_str()))).collect();
+                change(context, &set.plugin, fields, set.how).await
+            }
+            Self::Unset(unset) => {
+                let fields = unset.keys.iter().map(|key| (key.as_str(), None)).collect();
+                change(context, &unset.plugin, fields, unset.how).await
+            }
+        }
+    }
+}
+
+/// The policy of a plugin, and the generation of what is desired of it.
+async fn read(api: &Api, plugin_id: String) -> Result<(Policy, u64), Failure> {
+    let send = async |request| api.policies().get_policy(request).await;
+    let answer = within(QUICK, GetPolicyRequest { plugin_id }, send).await?;
+    Ok((answer.policy.unwrap_or_default(), answer.generation))
+}
+
+/// Stores what these values make of the policy, if nobody else changes it meanwhile; no value takes a decision back.
+async fn change(context: &Context, plugin: &One, values: Vec<(&str, Option<&str>)>, how: How) -> Result<(), Failure> {
+    let plugin_id = plugin.id(&context.api).await?;
+    let (mut policy, generation) = read(&context.api, plugin_id.clone()).await?;
+    for (key, value) in values {
+        fields::assign(&mut policy, key, value).map_err(|what| unusable(key, what))?;
+    }
+    let if_generation = how.if_generation.or(Some(generation));
+    let request = UpdatePolicyRequest { plugin_id, policy: Some(policy), wait: how.waiting.wait(), if_generation };
+    let send = async |request| context.api.policies().update_policy(request).await;
+    let answer = within(how.waiting.deadline(), request, send).await?;
+    let plugin = present(answer.plugin)?;
+    if !context.ui.is_json() {
+        context.ui.note(&show::sentence(&context.ui, &plugin));
+    }
+    print(context, &answer.policy.unwrap_or_default(), plugin.generation)
+}
+
+fn unusable(key: &str, what: fields::Unusable) -> Failure {
+    match what {
+        fields::Unusable::Key => {
+            let guess = did_you_mean(key, fields::keys());
+            let failure = usage(format!("a policy has no {key:?}"));
+            failure.hint(guess.unwrap_or_else(|| "`plugd policy set --help` lists what it has".to_owned()))
+        }
+        fields::Unusable::Value(expected) => usage(format!("{key}: {expected} is expected")),
+    }
+}
+
+/// As lines that `plugd policy set` takes, or as one object of the same keys.
+fn print(context: &Context, policy: &Policy, generation: u64) -> Result<(), Failure> {
+    let decided = fields::decided(policy);
+    let object = || decided.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect::<Map<_, _>>();
+    if context.ui.is_json() {
+        return Ok(context.ui.json(&Value::Object(object()))?);
+    }
+    for (key, value) in &decided {
+        context.ui.line(&sanitize(&format!("{key}={value}")))?;
+    }
+    let what = if decided.is_empty() { "nothing is decided: all is as for all plugins; " } else { "" };
+    context.ui.note(&format!("{what}generation {generation}"));
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! How a plugin is supervised: its deadlines, and its budget of restarts.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::MaxRestarts;
+
+/// The deadlines of a plugin, and its budget of restarts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supervision {
+    /// To have its package laid out, once it is its turn.
+    pub prepare: Duration,
+    /// To connect after the spawn.
+    pub connect: Duration,
+    /// To connect again, or exit, after a lost connection.
+    pub reconnect: Duration,
+    /// From one ping to the next.
+    pub ping_interval: Duration,
+    /// To answer a ping.
+    pub ping: Duration,
+    /// To be called stable.
+    pub stable: Duration,
+    /// From the stop signal to the kill.
+    pub grace: Duration,
+    /// From the kill to giving up.
+    pub kill: Duration,
+    /// Before the first restart; doubles with each.
+    pub backoff: Duration,
+    /// The longest wait before a restart.
+    pub max_backoff: Duration,
+    /// Before the restart of a plugin that had been stable.
+    pub stable_backoff: Duration,
+    /// Restarts before the plugin is given up.
+    pub max_restarts: MaxRestarts,
+}
+
+impl Default for Supervision {
+    fn default() -> Self {
+        Self {
+            prepare: Duration::from_secs(60),
+            connect: Duration::from_secs(30),
+            reconnect: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(15),
+            ping: Duration::from_secs(10),
+            stable: Duration::from_secs(30),
+            grace: Duration::from_secs(5),
+            kill: Duration::from_secs(5),
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(60),
+            stable_backoff: Duration::from_secs(5),
+            max_restarts: MaxRestarts::Times(3),
+        }
+    }
+}
+
+impl Supervision {
+    /// The wait before the restart after this many: 1, 2, 4 … seconds by default (CONTRACT 8.3).
+    pub fn backoff_after(&self, restarts: u32) -> Duration {
+        let factor = 1_u32.checked_shl(restarts).unwrap_or(u32::MAX);
+        self.backoff.saturating_mul(factor).min(self.max_backoff)
+    }
+}
+
+/// What a policy says of the supervision of its plugin; what is absent is as for all plugins.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SupervisionPolicy {
+    pub prepare: Option<Duration>,
+    pub connect: Option<Duration>,
+    pub reconnect: Option<Duration>,
+    pub ping_interval: Option<Duration>,
+    pub ping: Option<Duration>,
+    pub stable: Option<Duration>,
+    pub grace: Option<Duration>,
+    pub kill: Option<Duration>,
+    pub backoff: Option<Duration>,
+    pub max_backoff: Option<Duration>,
+    pub stable_backoff: Option<Duration>,
+    pub max_restarts: Option<MaxRestarts>,
+}
+
+impl SupervisionPolicy {
+    /// How the plugin is supervised, where this is how all are.
+    pub fn over(&self, all: &Supervision) -> Supervision {
+        Supervision {
+            prepare: self.prepare.unwrap_or(all.prepare),
+            connect: self.connect.unwrap_or(all.connect),
+            reconnect: self.reconnect.unwrap_or(all.reconnect),
+            ping_interval: self.ping_interval.unwrap_or(all.ping_interval),
+            ping: self.ping.unwrap_or(all.ping),
+            stable: self.stable.unwrap_or(all.stable),
+            grace: self.grace.unwrap_or(all.grace),
+            kill: self.kill.unwrap_or(all.kill),
+            backoff: self.backoff.unwrap_or(all.backoff),
+            max_backoff: self.max_backoff.unwrap_or(all.max_backoff),
+            stable_backoff: self.stable_backoff.unwrap_or(all.stable_backoff),
+            max_restarts: self.max_restarts.unwrap_or(all.max_restarts),
+        }
+    }
+
+    /// The names of the times of zero that would be the end of every run, or of plugd's rest.
+    pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
+        let times = [
+            ("prepare", self.prepare),
+            ("connect", self.connect),
+            ("ping_interval", self.ping_interval),
+            ("ping", self.ping),
+            ("backoff", self.backoff),
+            ("max_backoff", self.max_backoff),
+        ];
+        times.into_iter().filter(|(_, time)| *time == Some(Duration::ZERO)).map(|(name, _)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_maximum_and_never_overflows() {
+        let supervision = Supervision::default();
+        let seconds = |restarts| supervision.backoff_after(restarts).as_secs();
+        assert_eq!([seconds(0), seconds(1), seconds(2), seconds(5), seconds(6)], [1, 2, 4, 32, 60]);
+        assert_eq!(seconds(u32::MAX), 60);
+    }
+}

@@ -1,0 +1,150 @@
+//! The values that settings and policies have.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// Resource limits of each process of a plugin; what is absent is as the host has it. Core files are never written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Address space in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Open files.
+    pub open_files: Option<u64>,
+    /// Processes and threads of the plugin's user, all plugins together.
+    pub processes: Option<u64>,
+    /// Size of one file in bytes.
+    pub file_bytes: Option<u64>,
+    /// Processor time in seconds.
+    pub cpu_seconds: Option<u64>,
+}
+
+impl Limits {
+    /// These limits, and those of `others` where there is none.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.or(others.memory_bytes),
+            open_files: self.open_files.or(others.open_files),
+            processes: self.processes.or(others.processes),
+            file_bytes: self.file_bytes.or(others.file_bytes),
+            cpu_seconds: self.cpu_seconds.or(others.cpu_seconds),
+        }
+    }
+
+    /// The names of the limits that allow nothing.
+    pub(super) fn zeros(self) -> impl Iterator<Item = &'static str> {
+        let limits = [
+            ("memory_bytes", self.memory_bytes),
+            ("open_files", self.open_files),
+            ("processes", self.processes),
+            ("file_bytes", self.file_bytes),
+            ("cpu_seconds", self.cpu_seconds),
+        ];
+        limits.into_iter().filter(|(_, limit)| *limit == Some(0)).map(|(name, _)| name)
+    }
+}
+
+/// A user and a group of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Numeric user id.
+    pub uid: u32,
+    /// Numeric group id.
+    pub gid: u32,
+}
+
+impl FromStr for User {
+    type Err = ();
+
+    /// From `1000:1000`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        // The highest number means "no change" to the kernel.
+        let id = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX).ok_or(());
+        let (uid, gid) = text.split_once(':').ok_or(())?;
+        Ok(Self { uid: id(uid)?, gid: id(gid)? })
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.uid, self.gid)
+    }
+}
+
+/// Restarts before a crashing plugin is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxRestarts {
+    Times(u32),
+    Unlimited,
+}
+
+impl MaxRestarts {
+    /// Whether there is none left after this many.
+    pub fn is_reached(self, restarts: u32) -> bool {
+        matches!(self, Self::Times(most) if restarts >= most)
+    }
+}
+
+impl FromStr for MaxRestarts {
+    type Err = ();
+
+    /// From a number, or `unlimited`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text == "unlimited" { Ok(Self::Unlimited) } else { text.parse().map(Self::Times).map_err(drop) }
+    }
+}
+
+impl fmt::Display for MaxRestarts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Times(most) => most.fmt(f),
+            Self::Unlimited => f.write_str("unlimited"),
+        }
+    }
+}
+
+/// A signal that asks a plugin to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StopSignal {
+    #[default]
+    Sigint,
+    Sigterm,
+    Sigquit,
+    Sighup,
+    Sigusr1,
+    Sigusr2,
+    Sigkill,
+}
+
+impl StopSignal {
+    const ALL: [Self; 7] =
+        [Self::Sigint, Self::Sigterm, Self::Sigquit, Self::Sighup, Self::Sigusr1, Self::Sigusr2, Self::Sigkill];
+
+    /// Its name, as `SIGINT`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sigint => "SIGINT",
+            Self::Sigterm => "SIGTERM",
+            Self::Sigquit => "SIGQUIT",
+            Self::Sighup => "SIGHUP",
+            Self::Sigusr1 => "SIGUSR1",
+            Self::Sigusr2 => "SIGUSR2",
+            Self::Sigkill => "SIGKILL",
+        }
+    }
+}
+
+impl FromStr for StopSignal {
+    type Err = ();
+
+    /// From its name in any case, with or without `SIG`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let text = text.to_ascii_uppercase();
+        let name = text.strip_prefix("SIG").unwrap_or(&text);
+        Self::ALL.into_iter().find(|signal| signal.name().strip_prefix("SIG") == Some(name)).ok_or(())
+    }
+}
