@@ -3,7 +3,10 @@
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;
-use crate::domain::Confinement;
+use crate::domain::{
+    Confinement,
+    policy::{Policy, ProcessPolicy},
+};
 
 /// A fixture whose plugins are shut in, with a secret and another plugin beside their folder; below this folder.
 fn mk_shut_in(level: SandboxLevel, parent: &str) -> Fixture {
@@ -31,8 +34,14 @@ const PARENTS: [&str; 2] = ["/tmp", "/var/tmp"];
 impl Fixture {
     /// What this script prints, which ends by itself.
     async fn printed(&self, script: &str) -> String {
+        self.printed_under(ProcessPolicy::default(), script).await
+    }
+
+    /// The same, of a plugin of which the operator decided this.
+    async fn printed_under(&self, process: ProcessPolicy, script: &str) -> String {
         let before = self.output().len();
-        let mut started = self.start(mk_shell(&format!("({script}) 2>&1; echo end")));
+        let policy = Arc::new(Policy { process, ..Policy::default() });
+        let mut started = self.start(StartSpec { policy, ..mk_shell(&format!("({script}) 2>&1; echo end")) });
         started.spawned().await;
         started.exited().await;
         started.emptied().await;
@@ -175,6 +184,29 @@ async fn what_the_operator_allows_is_put_back() {
     let seen = fixture.printed(&script).await;
     assert!(seen.starts_with("public") && seen.ends_with("x\n"), "{seen}");
     assert_eq!(seen.matches("cannot create").count(), 1, "{seen}");
+}
+
+#[tokio::test]
+async fn a_policy_allows_one_plugin_more_or_less_than_all() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    let script =
+        format!("echo x >{path}/x && echo written; bash -c 'echo x >/dev/tcp/127.0.0.1/{port}' && echo connected");
+    let fixture = mk_shut_in(SandboxLevel::Protect, "/tmp");
+    let (strict, off) = (Some(SandboxLevel::Strict), Some(SandboxLevel::Off));
+    let cases = [
+        (ProcessPolicy::default(), [false, true]),
+        (ProcessPolicy { sandbox: strict, ..ProcessPolicy::default() }, [false, false]),
+        (ProcessPolicy { sandbox: strict, tcp_ports: vec![port], ..ProcessPolicy::default() }, [false, true]),
+        (ProcessPolicy { write: vec![path], ..ProcessPolicy::default() }, [true, true]),
+        (ProcessPolicy { sandbox: off, ..ProcessPolicy::default() }, [true, true]),
+    ];
+    for (policy, expected) in cases {
+        let seen = fixture.printed_under(policy.clone(), &script).await;
+        assert_eq!(["written", "connected"].map(|what| seen.contains(what)), expected, "{policy:?}: {seen}");
+    }
 }
 
 #[tokio::test]
