@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    SandboxLevel,
+    SandboxLevel, Secret,
     error::{Error, Result},
 };
 
@@ -43,8 +43,8 @@ pub struct ProcessPolicy {
     /// TCP ports that it may connect to where it is shut in strictly, beside plugd's.
     pub tcp_ports: Vec<u16>,
     pub limits: Limits,
-    /// Variables that it gets, beside those that all plugins get. They may be secrets.
-    pub environment: BTreeMap<String, String>,
+    /// Variables that it gets, beside those that all plugins get.
+    pub environment: BTreeMap<String, Secret>,
     /// Who it runs as and who owns its files.
     pub user: Option<User>,
     pub stop_signal: Option<StopSignal>,
@@ -93,10 +93,10 @@ fn bad_paths((name, paths): (&'static str, &Vec<String>)) -> impl Iterator<Item 
     paths.iter().filter(is_bad).map(move |path| fault(name, &format!("has {path:?}, which is no absolute path")))
 }
 
-fn bad_variable((name, value): (&String, &String)) -> Option<Error> {
+fn bad_variable((name, value): (&String, &Secret)) -> Option<Error> {
     let problem = if name.is_empty() || name.contains(['=', '\0']) {
         "is no name of a variable"
-    } else if value.contains('\0') {
+    } else if value.expose().contains('\0') {
         "has a NUL character"
     } else if RESERVED.contains(&name.as_str()) {
         "is set by plugd itself"

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-/// A text that no log may show: a token, or what holds one. Whoever needs it says so.
-#[derive(Clone, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+/// A text that no log may show: a token, or what holds one. Whoever needs it says so. It is stored as it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {

@@ -50,7 +50,7 @@ fn read(asked: v1::Policy) -> Result<Policy> {
         write: asked.write_paths,
         tcp_ports: asked.tcp_ports.into_iter().map(port).collect::<Result<_>>()?,
         limits: asked.limits.map(limits).unwrap_or_default(),
-        environment: asked.environment.into_iter().collect(),
+        environment: asked.environment.into_iter().map(|(name, value)| (name, value.into())).collect(),
         user: asked.user.map(user).transpose()?,
         stop_signal: StopSignal::asked("policy.stop_signal", asked.stop_signal)?,
     };
@@ -104,7 +104,11 @@ fn shown(policy: &Policy) -> v1::Policy {
         write_paths: process.write.clone(),
         tcp_ports: process.tcp_ports.iter().copied().map(u32::from).collect(),
         limits: (process.limits != Limits::default()).then(|| shown_limits(process.limits)),
-        environment: process.environment.clone().into_iter().collect(),
+        environment: process
+            .environment
+            .iter()
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect(),
         user: process.user.map(|User { uid, gid }| v1::User { uid, gid }),
         stop_signal: process.stop_signal.map(v1::StopSignal::from).unwrap_or_default().into(),
         supervision: (policy.supervision != SupervisionPolicy::default())

@@ -20,10 +20,14 @@ fn what_cannot_be_used_is_refused_with_its_place() {
     let cases: [Case; 9] = [
         ("policy.read", |policy| policy.process.read.push("relative".into())),
         ("policy.write", |policy| policy.process.write.push("/nul\0".into())),
-        ("policy.environment.\"A=B\"", |policy| drop(policy.process.environment.insert("A=B".into(), String::new()))),
-        ("policy.environment.\"A\"", |policy| drop(policy.process.environment.insert("A".into(), "\0".into()))),
+        ("policy.environment.\"A=B\"", |policy| {
+            drop(policy.process.environment.insert("A=B".into(), String::new().into()))
+        }),
+        ("policy.environment.\"A\"", |policy| {
+            drop(policy.process.environment.insert("A".into(), "\0".to_owned().into()))
+        }),
         ("policy.environment.\"PLUGD_RPC_URL\"", |policy| {
-            policy.process.environment.insert("PLUGD_RPC_URL".into(), String::new());
+            policy.process.environment.insert("PLUGD_RPC_URL".into(), String::new().into());
         }),
         ("policy.limits.processes", |policy| policy.process.limits.processes = Some(0)),
         ("policy.supervision.ping_interval", |policy| policy.supervision.ping_interval = Some(Duration::ZERO)),
@@ -49,10 +53,12 @@ fn a_policy_comes_back_from_json_as_it_was() {
     let policy = mk_policy(|policy| {
         policy.process.sandbox = Some(SandboxLevel::Strict);
         policy.process.user = "1000:1001".parse().ok();
+        policy.process.environment.insert("KEY".into(), "hidden".to_owned().into());
         policy.process.stop_signal = "term".parse().ok();
         policy.supervision.max_restarts = Some(MaxRestarts::Unlimited);
         policy.supervision.backoff = Some(Duration::from_millis(1500));
     });
+    assert!(!format!("{policy:?}").contains("hidden"), "{policy:?}");
     let json = serde_json::to_string(&policy).unwrap();
     assert!(json.contains("SIGTERM"), "{json}");
     assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), policy);

@@ -22,7 +22,7 @@ pub(super) fn environment(
     let given = &spec.policy.process.environment;
     let is_given = |name: &OsStr| name.to_str().is_some_and(|name| given.contains_key(name));
     let allowed = host.filter(move |(name, _)| !is_given(name) && allow.iter().any(|pattern| is_match(pattern, name)));
-    allowed.chain(given.iter().map(|(name, value)| (name.into(), value.into()))).chain(own)
+    allowed.chain(given.iter().map(|(name, value)| (name.into(), value.expose().into()))).chain(own)
 }
 
 fn is_match(pattern: &str, name: &OsStr) -> bool {
@@ -45,7 +45,8 @@ mod tests {
     #[test]
     fn only_allowed_variables_and_the_plugins_own_pass() {
         let mut policy = Policy::default();
-        let given = [("LC_ALL", "given"), ("KEY", "given")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let given =
+            [("LC_ALL", "given"), ("KEY", "given")].map(|(name, value)| (name.to_owned(), value.to_owned().into()));
         policy.process.environment.extend(given);
         let spec = StartSpec {
             plugin: PluginId::from_bytes([1; 12]),
