@@ -30,6 +30,7 @@ mod refusals;
 mod requests;
 mod rest_life;
 mod rest_watch;
+mod revoked;
 mod shutdown;
 mod signals;
 mod traces;

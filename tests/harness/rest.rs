@@ -77,6 +77,11 @@ impl Rest {
         Self { trust: trust.to_owned(), ..self }
     }
 
+    /// The same as the owner of this token.
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send("GET", path, Body::None, &[]).await
     }
