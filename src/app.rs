@@ -3,6 +3,7 @@
 
 mod admin;
 mod boot;
+mod proxies;
 mod routes;
 
 use std::{

@@ -11,7 +11,11 @@
 mod settings;
 mod value;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 pub use settings::{Environment, Error, Flags, Setting, Settings, load};
 pub use value::{Bytes, EventCatalog, HttpUrl, RuntimeProvider, Value, duration};
@@ -108,6 +112,8 @@ settings! {
         heartbeat: Duration = "15s", "TIME", ["PLUGD_HEARTBEAT"];
         /// Age at which a watch is ended, to be resumed; not set = never.
         watch_max_age: Option<Duration> = "", "TIME", ["PLUGD_WATCH_MAX_AGE"];
+        /// Addresses of proxies, `plugd rest` among them, that are believed whom they speak for (X-Forwarded-For), with commas.
+        trusted_proxies: Vec<IpAddr> = "", "ADDRESSES", ["PLUGD_TRUSTED_PROXIES"];
         /// Revisions that can be resumed from.
         journal_keep: u64 = "100000", "N", ["PLUGD_JOURNAL_KEEP"];
         /// Size at which a plugin's log is rotated.

@@ -1,6 +1,6 @@
 //! The routes of the one port: which service gets which request.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use anyhow::Context;
 use axum::{Router, extract::Request, http::header::CONTENT_TYPE, middleware};
@@ -13,6 +13,7 @@ use tonic_health::{
 };
 use tower::ServiceExt;
 
+use super::proxies;
 use crate::{
     api::{
         DESCRIPTOR_SET,
@@ -64,7 +65,9 @@ pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>
         let router = if is_grpc(&request) { grpc.clone() } else { web.clone() };
         router.oneshot(request)
     });
-    Ok(all.layer(middleware::from_fn(trace::traced)))
+    let trusted: Arc<[IpAddr]> = config.trusted_proxies.clone().into();
+    let through_proxies = middleware::from_fn_with_state(trusted, proxies::see_through);
+    Ok(all.layer(through_proxies).layer(middleware::from_fn(trace::traced)))
 }
 
 fn is_grpc(request: &Request) -> bool {

@@ -47,6 +47,15 @@ fn plugd_names_beat_those_of_the_contract_and_an_empty_variable_is_not_set() {
 }
 
 #[test]
+fn proxies_are_named_by_their_addresses() {
+    let config = load(&[], &[("PLUGD_TRUSTED_PROXIES", "127.0.0.1, ::1")], "").unwrap();
+    assert_eq!(config.trusted_proxies, [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])]);
+    assert!(config.to_toml().contains("trusted_proxies = [\"127.0.0.1\",\"::1\"]"), "{}", config.to_toml());
+    let error = load(&[("trusted_proxies", "proxy.example")], &[], "").unwrap_err();
+    assert!(error.to_string().contains("IP addresses with commas"), "{error}");
+}
+
+#[test]
 fn everything_stored_follows_the_data_folder_unless_it_is_set_itself() {
     let config = load(&[("data_dir", "/var/lib/plugd")], &[("PLUGIN_DATA_PATH", "/srv/plugins")], "").unwrap();
     assert_eq!(config.plugin_dir, Path::new("/srv/plugins"));

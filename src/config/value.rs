@@ -1,7 +1,7 @@
 //! The types of settings: how each is read from text and written as TOML.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
@@ -77,6 +77,12 @@ value!(
     "a list with commas or spaces",
     |text| Some(text.split([',', ' ']).filter(|item| !item.is_empty()).map(str::to_owned).collect()),
     |value| Some(serde_json::Value::from(value.clone()).to_string())
+);
+value!(
+    Vec<IpAddr>,
+    "IP addresses with commas",
+    |text| text.split([',', ' ']).filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect(),
+    |value| Some(serde_json::json!(value).to_string())
 );
 value!(
     Vec<PathBuf>,

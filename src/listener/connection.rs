@@ -19,7 +19,7 @@ use std::{
 };
 
 use axum::{
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -88,6 +88,10 @@ pub(super) fn builder(options: &Options) -> Builder {
 /// Serves a connection to its end, or until it is upgraded. From `shutdown` on, or once it was idle for too long, it takes
 /// no further request; if it asks for nothing in time, it is dropped.
 pub(super) async fn serve(server: Arc<Shared>, stream: TcpStream, new: OwnedSemaphorePermit) {
+    let peer = match stream.peer_addr() {
+        Ok(peer) => ConnectInfo(peer),
+        Err(error) => return debug!(%error, "a connection ended before it began"),
+    };
     let opened = timeout(server.options.header_timeout, Connection::open(stream, server.acceptor()));
     let Some(opened) = server.shutdown.run_until_cancelled(opened).await else { return };
     let connection = match opened {
@@ -96,7 +100,10 @@ pub(super) async fn serve(server: Arc<Shared>, stream: TcpStream, new: OwnedSema
         Err(_) => return debug!("a connection was not encrypted in time"),
     };
     let requests = Arc::new(Requests::new(new));
-    let service = service_fn(|request| answer(Arc::clone(&server), requests.begin(), request));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        answer(Arc::clone(&server), requests.begin(), request)
+    });
     let mut served = pin!(server.builder.serve_connection_with_upgrades(TokioIo::new(connection), service));
     let ended = tokio::select! {
         ended = &mut served => ended,

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderName, Method, StatusCode,
+        Extensions, HeaderMap, HeaderName, Method, StatusCode,
         header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
     },
     middleware::Next,
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 use tonic::metadata::{Ascii, MetadataValue};
 
-use super::{App, Options, error::Problem, request, system};
+use super::{App, Options, error::Problem, request::Origin, system};
 use crate::{
     api::v1::{ListPluginsRequest, Role, WhoAmIRequest},
     domain::access::is_own_origin,
@@ -56,14 +56,14 @@ const TRANSFERRING: Duration = Duration::from_secs(300 + 600 + 330);
 #[derive(Clone)]
 pub(super) struct Credential {
     /// What the calls carry that the request becomes.
-    pub(super) authorization: MetadataValue<Ascii>,
+    pub(super) origin: Origin,
     pub(super) role: Role,
 }
 
 /// Refuses a request without a good credential, of a role that may not do this, or with a cookie from another site; then runs
 /// the operation within its deadline. All of that comes before the request's path and body are looked at (CONTRACT 1.2).
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let (credential, is_cookie) = identify(&app, request.headers()).await?;
+    let (credential, is_cookie) = identify(&app, request.headers(), request.extensions()).await?;
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     require_role(credential.role, is_read)?;
     if is_cookie && !is_read {
@@ -97,13 +97,14 @@ fn deadline(method: &Method, path: &str) -> Duration {
 
 /// The credential of a request, and whether it is a cookie. A cookie counts before a bearer token; but one that is no good,
 /// or is another application's on the same host, does not stand in its way (CONTRACT 1.2).
-async fn identify(app: &App, headers: &HeaderMap) -> Result<(Credential, bool), Problem> {
+async fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<(Credential, bool), Problem> {
     let credentials = [(cookie(headers), true), (bearer(headers).map(str::to_owned), false)];
     let mut refusal = Problem::of(StatusCode::UNAUTHORIZED);
     for (token, is_cookie) in credentials {
         let Some(authorization) = token.and_then(|token| format!("Bearer {token}").parse().ok()) else { continue };
-        match timeout(ASKING, app.roles.find(app, authorization, headers)).await {
-            Ok(Ok(credential)) => return Ok((credential, is_cookie)),
+        let origin = Origin::of(&authorization, headers, extensions);
+        match timeout(ASKING, app.roles.find(app, &authorization, &origin)).await {
+            Ok(Ok(role)) => return Ok((Credential { origin, role }, is_cookie)),
             Ok(Err(problem)) if problem.status() == StatusCode::UNAUTHORIZED => refusal = problem,
             Ok(Err(problem)) => return Err(problem),
             Err(_) => return Err(Problem::of(StatusCode::GATEWAY_TIMEOUT)),
@@ -117,29 +118,23 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<(Credential, bool), 
 pub(super) struct Roles(Mutex<HashMap<[u8; 32], (Role, Instant)>>);
 
 impl Roles {
-    /// The credential with its role: the service is asked, unless it said so just now.
+    /// The role of a credential: the service is asked, unless it said so just now.
     ///
     /// # Errors
     /// It is nobody's, plugins are disabled, or the service does not say.
-    async fn find(
-        &self,
-        app: &App,
-        authorization: MetadataValue<Ascii>,
-        headers: &HeaderMap,
-    ) -> Result<Credential, Problem> {
+    async fn find(&self, app: &App, authorization: &MetadataValue<Ascii>, origin: &Origin) -> Result<Role, Problem> {
         let hash = Sha256::digest(authorization.as_bytes()).into();
         if let Some(role) = self.recall(&hash) {
-            return Ok(Credential { authorization, role });
+            return Ok(role);
         }
-        let metadata = request::metadata(&authorization, headers);
-        let answer = app.backend.access().who_am_i(request::call(WhoAmIRequest {}, &metadata)).await?.into_inner();
+        let answer = app.backend.access().who_am_i(origin.call(WhoAmIRequest {})).await?.into_inner();
         if !system::has_plugins(app).await {
             // Then the service refuses whatever is asked of plugins, and says why.
-            app.backend.plugins().list_plugins(request::call(ListPluginsRequest::default(), &metadata)).await?;
+            app.backend.plugins().list_plugins(origin.call(ListPluginsRequest::default())).await?;
         }
         let role = answer.token.unwrap_or_default().role();
         self.remember(hash, role);
-        Ok(Credential { authorization, role })
+        Ok(role)
     }
 
     fn recall(&self, hash: &[u8; 32]) -> Option<Role> {

@@ -1,12 +1,12 @@
 //! What handlers take from a request, and how they answer.
 
-use std::{cmp::Reverse, convert::Infallible, io};
+use std::{cmp::Reverse, convert::Infallible, io, net::SocketAddr};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{self, FromRequestParts, RawPathParams},
+    extract::{self, ConnectInfo, FromRequestParts, RawPathParams},
     http::{
-        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{ACCEPT, CONTENT_TYPE},
         request::Parts,
     },
@@ -29,6 +29,9 @@ pub(super) const PLUGIN_ID: &str = "plugin_instance_id";
 /// Headers that are passed on so that a trace goes through.
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
 
+/// The header in which proxies name whom they speak for, each adding the address that it sees.
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const RESPOND_ASYNC: &str = "respond-async";
@@ -38,16 +41,53 @@ pub(super) struct Api {
     /// What every handler may use.
     pub(super) app: App,
     role: Role,
-    metadata: Metadata,
+    origin: Origin,
 }
 
-/// What calls carry of a request: its sender's credential, and its trace.
-pub(super) type Metadata = Vec<(&'static str, MetadataValue<Ascii>)>;
+/// What calls carry of the request that they are made for: its sender's credential and address, and its trace.
+#[derive(Clone)]
+pub(super) struct Origin {
+    /// Where its connection comes from; a service in memory takes it from here.
+    peer: Option<ConnectInfo<SocketAddr>>,
+    metadata: Vec<(&'static str, MetadataValue<Ascii>)>,
+}
+
+impl Origin {
+    /// That of a request with this credential, these headers and these extensions.
+    pub(super) fn of(authorization: &MetadataValue<Ascii>, headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().copied();
+        let trace = |name| Some((name, headers.get(name)?.to_str().ok()?.parse().ok()?));
+        let trace = TRACE_HEADERS.into_iter().filter_map(trace);
+        let forwarded = peer.and_then(|peer| forwarded(headers, peer.0).parse().ok());
+        let forwarded = forwarded.map(|forwarded| (FORWARDED_FOR, forwarded));
+        let metadata = [("authorization", authorization.clone())].into_iter().chain(forwarded).chain(trace).collect();
+        Self { peer, metadata }
+    }
+
+    /// A call on behalf of the request.
+    pub(super) fn call<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        for (name, value) in &self.metadata {
+            request.metadata_mut().insert(*name, value.clone());
+        }
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
+        request
+    }
+}
+
+/// Whom the request was made for, as the proxies before this one say, and then who made it.
+fn forwarded(headers: &HeaderMap, peer: SocketAddr) -> String {
+    let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+    let address = peer.ip().to_canonical().to_string();
+    before.chain([address.as_str()]).collect::<Vec<_>>().join(", ")
+}
 
 impl Api {
-    /// A call with the caller's credential and trace.
+    /// A call with the caller's credential, address and trace.
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
-        call(message, &self.metadata)
+        self.origin.call(message)
     }
 
     /// How much of a plugin the caller may see: reads show the token of an external plugin to administrators (CONTRACT 2).
@@ -61,28 +101,8 @@ impl FromRequestParts<App> for Api {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let credential = parts.extensions.get::<Credential>().ok_or_else(Problem::internal)?;
-        Ok(Self {
-            app: app.clone(),
-            role: credential.role,
-            metadata: metadata(&credential.authorization, &parts.headers),
-        })
+        Ok(Self { app: app.clone(), role: credential.role, origin: credential.origin.clone() })
     }
-}
-
-/// What the calls of a request carry that has this credential and these headers.
-pub(super) fn metadata(authorization: &MetadataValue<Ascii>, headers: &HeaderMap) -> Metadata {
-    let trace = |name| Some((name, headers.get(name)?.to_str().ok()?.parse().ok()?));
-    let trace = TRACE_HEADERS.into_iter().filter_map(trace);
-    [("authorization", authorization.clone())].into_iter().chain(trace).collect()
-}
-
-/// A call with this metadata.
-pub(super) fn call<T>(message: T, metadata: &Metadata) -> Request<T> {
-    let mut request = Request::new(message);
-    for (name, value) in metadata {
-        request.metadata_mut().insert(*name, value.clone());
-    }
-    request
 }
 
 /// The plugin's id in the path. Any text is taken; the service looks at its first 20 characters (CONTRACT 1.5).

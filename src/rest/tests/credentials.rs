@@ -182,8 +182,8 @@ async fn answers_to_a_caller_are_not_kept_by_caches() {
 #[test]
 fn a_call_carries_the_callers_credential_and_trace() {
     let request = admin("GET", "/").header("traceparent", "00-1-2-01").header("x-other", "1").body(()).unwrap();
-    let metadata = request::metadata(&"Bearer admin".parse().unwrap(), request.headers());
-    let call = request::call((), &metadata);
+    let credential = "Bearer admin".parse().unwrap();
+    let call = request::Origin::of(&credential, request.headers(), request.extensions()).call(());
     let found: Vec<_> = call.metadata().keys().map(|key| format!("{key:?}")).collect();
     assert_eq!(found.len(), 2, "{found:?}");
     assert_eq!(call.metadata().get("authorization").unwrap(), "Bearer admin");
