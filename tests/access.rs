@@ -8,8 +8,9 @@ use plugd::api::v1::{
 use serde_json::json;
 use tokio_stream::StreamExt;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
-use crate::harness::{Plugd, external_manifest, reason, within};
+use crate::harness::{Body, Plugd, external_manifest, reason, within};
 
 const GARBAGE: [Option<&str>; 3] = [None, Some(""), Some("sdpak_nobodynobodynobodynobodynobodynobodynobodynobody")];
 
@@ -88,6 +89,40 @@ async fn a_revoked_token_is_useless_at_once() {
 
     assert_unauthenticated(&api.list().await.unwrap_err());
     plugd.rest_as(Some(&token)).get("/api/plugins").await.problem(401);
+}
+
+#[tokio::test]
+async fn too_many_bad_tokens_are_refused_until_later_and_a_good_one_never_is() {
+    let plugd = Plugd::start().await;
+    let (bad, rest) = (plugd.api_as(Some("bad")), plugd.rest_as(Some("bad")));
+    let over_grpc = async {
+        loop {
+            let refused = bad.list().await.unwrap_err();
+            if refused.code() != Code::Unauthenticated {
+                return refused;
+            }
+        }
+    };
+    let refused = within("the limit", over_grpc).await;
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "TOO_MANY_FAILED_ATTEMPTS"));
+    let delay = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!(delay.as_secs() < 60, "{delay:?}");
+    let over_rest = async {
+        loop {
+            let refused = rest.get("/api/plugins").await;
+            if refused.status != 401 {
+                return refused;
+            }
+        }
+    };
+    let refused = within("the limit of both", over_rest).await;
+    assert_eq!(refused.problem(429)["error"], "too_many_failed_attempts");
+    let delay: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&delay), "{delay}");
+
+    plugd.api().list().await.unwrap();
+    let cookie = ["cookie: storyden-session=bad"];
+    plugd.rest().send("GET", "/api/plugins", Body::None, &cookie).await.expect(200);
 }
 
 /// It may take ten minutes to come: long enough for whoever stole the token.

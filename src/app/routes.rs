@@ -28,7 +28,7 @@ use crate::{
     config::{Config, RuntimeProvider},
     domain::events::EventCatalog,
     fetch,
-    grpc::{self, Access, AccessService, BusService},
+    grpc::{self, Access, AccessService, BusService, Guard},
     logs::Logs,
     rest,
     store::Store,
@@ -76,7 +76,7 @@ fn is_grpc(request: &Request) -> bool {
 }
 
 fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
-    let guard = middleware::from_fn_with_state(services.access.clone(), grpc::guarded);
+    let guard = middleware::from_fn_with_state(Guard::new(services.access.clone()), grpc::guarded);
     let projection = services.handle.projection().clone();
     let events = Events::new(projection.clone(), services.catalog.clone(), storyden::events::encode);
     let bus = BusService::new(projection, events, services.hosts, services.draining.clone());

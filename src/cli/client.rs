@@ -78,7 +78,7 @@ impl Api {
 
     /// Says what was tried if the server does not answer, or does not know who calls.
     pub(super) fn explain(&self, failure: Failure) -> Failure {
-        let is_unknown = failure.has_reason("UNAUTHENTICATED");
+        let is_unknown = failure.has_reason("UNAUTHENTICATED") || failure.has_reason("TOO_MANY_FAILED_ATTEMPTS");
         let is_silent = failure.reason.is_none() && matches!(failure.exit, Exit::Unavailable | Exit::Timeout);
         let failure = if is_unknown { failure.hint(&self.credential.hint) } else { failure };
         if (is_unknown || is_silent) && !failure.what.contains(&self.server) {

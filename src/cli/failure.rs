@@ -233,6 +233,7 @@ fn exit_of(status: &Status) -> Exit {
     match (status.code(), reason.as_str()) {
         (_, "PLUGIN_FAILED" | "PLUGIN_CALL_FAILED" | "CONFIGURATION_REJECTED") => Exit::PluginFailed,
         (Code::ResourceExhausted, "TOO_LARGE") => Exit::Refused,
+        (Code::ResourceExhausted, "TOO_MANY_FAILED_ATTEMPTS") => Exit::Denied,
         (Code::NotFound, _) => Exit::NotFound,
         (Code::Unauthenticated | Code::PermissionDenied, _) => Exit::Denied,
         (Code::Aborted | Code::AlreadyExists, _) => Exit::Conflict,

@@ -1,6 +1,6 @@
 //! The one error that crosses module borders: a reason that programs switch on, words for a person.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,7 @@ reasons! {
     ManifestIdMismatch => "MANIFEST_ID_MISMATCH", InvalidArgument, "Install the package as a plugin of its own, or upload one with the same manifest id.";
     FetchFailed => "FETCH_FAILED", InvalidArgument, "Check the address, or download the package yourself and upload it.";
     TooLarge => "TOO_LARGE", ResourceExhausted, "Send less; a package may have 50 MiB at most.";
+    TooManyFailedAttempts => "TOO_MANY_FAILED_ATTEMPTS", ResourceExhausted, "Send a token that is good: that is taken at once. Others are looked at again in a while.";
     TooManyTokens => "TOO_MANY_TOKENS", ResourceExhausted, "Revoke tokens that are not used, and let new ones expire.";
     ExternalPlugin => "EXTERNAL_PLUGIN", FailedPrecondition, "External plugins are run by somebody else; start or stop them there.";
     SupervisedPlugin => "SUPERVISED_PLUGIN", FailedPrecondition, "Only external plugins have this; update the package instead.";
@@ -117,13 +118,16 @@ pub struct Error {
     pub violations: Vec<Violation>,
     /// More for programs, for example the plugin's id.
     pub metadata: BTreeMap<String, String>,
+    /// After how long trying again makes sense, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), violations: Vec::new(), metadata: BTreeMap::new() }
+        let (violations, metadata) = (Vec::new(), BTreeMap::new());
+        Self { reason, message: message.into(), violations, metadata, retry_after: None }
     }
 
     /// An `INVALID_ARGUMENT` about one field.
@@ -137,6 +141,11 @@ impl Error {
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.metadata.insert(key.to_owned(), value.to_string());
         self
+    }
+
+    /// The same, which makes sense to try again after this long.
+    pub fn after(self, delay: Duration) -> Self {
+        Self { retry_after: Some(delay), ..self }
     }
 
     pub fn plugin_not_found(id: &str) -> Self {

@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 use tonic::{Status, codegen::http};
 
 use super::{
+    failures::{Failures, address_of},
     status::{explained, refusal, status},
     tokens::{Access, Caller},
     wait::{Deadline, out_of_time},
@@ -72,18 +73,56 @@ fn needed(path: &str) -> Option<Permission> {
     Some(METHODS.iter().find(|(method, _)| *method == path).map_or(Write, |(_, permission)| *permission))
 }
 
+/// What every call passes.
+pub struct Guard {
+    access: Arc<Access>,
+    failures: Failures,
+}
+
+impl Guard {
+    /// A guard that knows these tokens.
+    pub fn new(access: Arc<Access>) -> Arc<Self> {
+        Arc::new(Self { access, failures: Failures::default() })
+    }
+
+    /// Whose request this is.
+    fn authenticate(&self, request: &Request) -> Result<Caller> {
+        let secret = bearer(request.headers()).ok_or_else(|| unauthenticated("no token was sent"))?;
+        if let Some(caller) = self.access.authenticate(secret, Timestamp::now()) {
+            return Ok(caller);
+        }
+        self.failures.count(address_of(request))?;
+        Err(unauthenticated("the token is not valid, or not any longer"))
+    }
+}
+
 /// A layer that only lets requests through with a token good for what they call, and ends those whose time is over. The
 /// [`Caller`] and the [`Deadline`] are in their extensions; what a client put there itself can't be, since extensions don't
 /// travel.
-pub async fn guarded(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
-    let admitted = admit(&access, request.uri().path(), request.headers());
-    let (caller, deadline) = match admitted.and_then(|caller| Ok((caller, Deadline::of(request.headers())?))) {
-        Ok(admitted) => admitted,
+pub async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    let Some(permission) = needed(request.uri().path()) else { return in_time(request, next).await };
+    let caller = match guard.authenticate(&request) {
+        Ok(caller) => caller,
         Err(error) => return refusal(error),
     };
-    if let Some(caller) = caller {
-        request.extensions_mut().insert(caller);
+    permitted(permission, caller, request, next).await
+}
+
+/// What is answered to a caller who needs this permission.
+async fn permitted(permission: Permission, caller: Caller, mut request: Request, next: Next) -> Response {
+    if let Err(error) = permit(caller.token().role, permission, request.uri().path()) {
+        return refusal(error);
     }
+    request.extensions_mut().insert(caller);
+    in_time(request, next).await
+}
+
+/// What is answered within the time that the call may take.
+async fn in_time(mut request: Request, next: Next) -> Response {
+    let deadline = match Deadline::of(request.headers()) {
+        Ok(deadline) => deadline,
+        Err(error) => return refusal(error),
+    };
     request.extensions_mut().insert(deadline);
     let answered = async { explained(next.run(request).await) };
     match deadline.end() {
@@ -104,15 +143,11 @@ pub fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
         .ok_or_else(|| status(unauthenticated("nobody is known to have called")))
 }
 
-/// The caller of this path, by its headers; none if the path is open to everybody.
-fn admit(access: &Access, path: &str, headers: &http::HeaderMap) -> Result<Option<Caller>> {
-    let Some(permission) = needed(path) else { return Ok(None) };
-    let secret = bearer(headers).ok_or_else(|| unauthenticated("no token was sent"))?;
-    let caller = access.authenticate(secret, Timestamp::now());
-    let caller = caller.ok_or_else(|| unauthenticated("the token is not valid, or not any longer"))?;
-    let role = caller.token().role;
+/// # Errors
+/// `PERMISSION_DENIED`.
+fn permit(role: Role, permission: Permission, path: &str) -> Result<()> {
     if role.may(permission) {
-        return Ok(Some(caller));
+        return Ok(());
     }
     let method = path.rsplit('/').next().unwrap_or(path);
     let message = format!("this token is {}: {method} needs {}", one_of(role), who_may(permission));

@@ -14,6 +14,7 @@ mod auth;
 mod bus;
 mod configuration;
 mod convert;
+mod failures;
 mod log;
 mod pace;
 mod package;
@@ -37,7 +38,7 @@ use tonic::{Request, Response, Status};
 use self::transfers::Places;
 pub use self::{
     access::AccessService,
-    auth::{caller, guarded},
+    auth::{Guard, caller, guarded},
     bus::BusService,
     tokens::{Access, Caller},
 };

@@ -34,12 +34,15 @@ const MAX_VIOLATION_TEXT: usize = 300;
 /// What an entry of a map or a list takes beside its texts.
 const ENTRY: usize = 12;
 
-/// An error as a status: its kind as the code, its reason, metadata and suggestion as `google.rpc.ErrorInfo`, and its
-/// violations as `google.rpc.BadRequest`. Longer texts are cut, and violations beyond the room are counted.
+/// An error as a status: its kind as the code, its reason, metadata and suggestion as `google.rpc.ErrorInfo`, its
+/// violations as `google.rpc.BadRequest`, and when to try again as `google.rpc.RetryInfo`. Longer texts are cut, and violations beyond the room are counted.
 pub fn status(error: Error) -> Status {
     let mut details = ErrorDetails::with_error_info(error.reason.name(), api::ERROR_DOMAIN, metadata(&error));
     if !error.violations.is_empty() {
         details.set_bad_request(violations(&error.violations));
+    }
+    if error.retry_after.is_some() {
+        details.set_retry_info(error.retry_after);
     }
     Status::with_error_details(code(error.reason.kind()), shorten_to_bytes(&error.message, MAX_MESSAGE), details)
 }

@@ -105,12 +105,17 @@ async fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Re
         let origin = Origin::of(&authorization, headers, extensions);
         match timeout(ASKING, app.roles.find(app, &authorization, &origin)).await {
             Ok(Ok(role)) => return Ok((Credential { origin, role }, is_cookie)),
-            Ok(Err(problem)) if problem.status() == StatusCode::UNAUTHORIZED => refusal = problem,
+            Ok(Err(problem)) if is_of_the_credential(&problem) => refusal = problem,
             Ok(Err(problem)) => return Err(problem),
             Err(_) => return Err(Problem::of(StatusCode::GATEWAY_TIMEOUT)),
         }
     }
     Err(refusal)
+}
+
+/// Whether it is the credential that is at fault: it is no good, or one too many from this address that is not.
+fn is_of_the_credential(problem: &Problem) -> bool {
+    matches!(problem.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
 }
 
 /// The roles of the credentials that were seen a moment ago, by the hash of each.

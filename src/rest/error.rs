@@ -114,6 +114,8 @@ struct Inner {
     metadata: BTreeMap<String, String>,
     violations: Vec<ErrorViolation>,
     is_about_the_body: bool,
+    /// Seconds after which it makes sense to try again, where that is known.
+    retry_after: Option<u64>,
 }
 
 /// The error body: one document for old and new clients, with the keys before RFC 9457 and those of it.
@@ -185,6 +187,7 @@ impl Problem {
             metadata: BTreeMap::new(),
             violations: Vec::new(),
             is_about_the_body: false,
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1),
         }))
     }
 
@@ -246,6 +249,10 @@ impl Problem {
         problem.0.metadata = info.metadata.into_iter().collect();
         if let Some(suggested) = problem.0.metadata.remove(SUGGESTED) {
             problem.0.suggested = suggested;
+        }
+        if let Some(delay) = status.get_details_retry_info().and_then(|retry| retry.retry_delay) {
+            // A whole second more rather than one too few.
+            problem.0.retry_after = Some(delay.as_secs() + 1);
         }
         let violations = status.get_details_bad_request().map(|request| request.field_violations).unwrap_or_default();
         let violation = |(field, description)| ErrorViolation { field, description };
@@ -332,13 +339,11 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
-        let header = match self.status() {
-            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
-            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, "1")),
-            _ => None,
-        };
-        if let Some((name, value)) = header {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        if self.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.0.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response

@@ -121,7 +121,7 @@ fn complete(status: &str, response: &mut RefOr<Response>) {
     }
     let header = match status {
         401 => "WWW-Authenticate",
-        503 => "Retry-After",
+        429 | 503 => "Retry-After",
         _ => return,
     };
     let text = Object::with_type(SchemaType::Type(Type::String));

@@ -9,7 +9,7 @@ use crate::{
         Role as ProtoRole, access_service_client::AccessServiceClient, access_service_server::AccessServiceServer,
     },
     domain::access::Role,
-    grpc::guarded,
+    grpc::{Guard, guarded},
     store::{self, Address},
 };
 
@@ -34,7 +34,7 @@ impl Fixture {
         let store = opened.start(Box::new(|_| {}));
         store.create_token(admin).await.unwrap();
         let service = AccessService::new(store.clone(), Arc::clone(&access));
-        let guard = axum::middleware::from_fn_with_state(Arc::clone(&access), guarded);
+        let guard = axum::middleware::from_fn_with_state(Guard::new(Arc::clone(&access)), guarded);
         let service = tonic::service::Routes::new(AccessServiceServer::new(service)).into_axum_router().layer(guard);
         Self { access, store, _folder: folder, service, secret }
     }

@@ -41,7 +41,8 @@ fn mk_request(path: &str, authorization: Option<&str>) -> Request {
 
 /// These calls of services that answer so, behind the guard.
 fn guard(access: &Arc<Access>, services: Router) -> Router {
-    services.layer(axum::middleware::from_fn_with_state(Arc::clone(access), guarded))
+    let guard = Guard::new(Arc::clone(access));
+    services.layer(axum::middleware::from_fn_with_state(guard, guarded))
 }
 
 /// Sends a request to a service that answers with the name of its caller; the status of a refusal.
@@ -138,6 +139,28 @@ fn the_table_has_exactly_the_methods_of_the_api() {
     let table: BTreeSet<_> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
     assert_eq!(table, methods);
     assert_eq!(table.len(), METHODS.len());
+}
+
+#[tokio::test]
+async fn bad_tokens_from_one_address_are_refused_after_a_while_and_a_good_one_is_not() {
+    let (access, [admin, ..]) = mk_access();
+    let guarded = guard(&access, Router::new().fallback(async || {}));
+    let send = async |secret: &str, address: &str| {
+        let mut request = mk_request(GET, Some(&format!("Bearer {secret}")));
+        let peer: std::net::SocketAddr = format!("{address}:1").parse().unwrap();
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        Status::from_header_map(guarded.clone().oneshot(request).await.unwrap().headers())
+    };
+    for _ in 0..100 {
+        assert_eq!(send("bad", "10.0.0.1").await.unwrap().code(), Code::Unauthenticated);
+    }
+    let refused = send("bad", "10.0.0.1").await.unwrap();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "TOO_MANY_FAILED_ATTEMPTS");
+    let delay = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!((1..=60).contains(&delay.as_secs()), "{delay:?}");
+    assert!(send(&admin, "10.0.0.1").await.is_none(), "an administrator behind the same address");
+    assert_eq!(send("bad", "10.0.0.2").await.unwrap().code(), Code::Unauthenticated);
 }
 
 #[test]

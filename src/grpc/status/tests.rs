@@ -61,7 +61,7 @@ proptest! {
     ) {
         let violations = fields.into_iter().map(|(field, description)| Violation { field, description }).collect();
         let longest = Reason::ManifestIdMismatch;
-        let status = status(Error { reason: longest, message, violations, metadata });
+        let status = status(Error { reason: longest, message, violations, metadata, retry_after: Some(std::time::Duration::MAX) });
         prop_assert!(size(&status) < MAX_STATUS_BYTES, "{}", size(&status));
         prop_assert_eq!(&status.get_details_error_info().unwrap().reason, longest.name());
     }
