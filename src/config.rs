@@ -116,6 +116,8 @@ settings! {
         trusted_proxies: Vec<IpAddr> = "", "ADDRESSES", ["PLUGD_TRUSTED_PROXIES"];
         /// Revisions that can be resumed from.
         journal_keep: u64 = "100000", "N", ["PLUGD_JOURNAL_KEEP"];
+        /// Calls that the audit trail remembers; older ones are forgotten.
+        audit_keep: u64 = "100000", "N", ["PLUGD_AUDIT_KEEP"];
         /// Size at which a plugin's log is rotated.
         log_max_bytes: Bytes = "10MB", "SIZE", ["PLUGD_LOG_MAX_BYTES"];
         /// Rotated logs that are kept of each plugin, at most 2000; each run begins a new one.

@@ -21,7 +21,8 @@
 //! - **A state changes** in `domain::lifecycle` only: `step` takes an event and answers with effects, which
 //!   `supervisor::actor` carries out. `domain/lifecycle/table.txt` lists every state and event.
 //! - **A call is refused for its role** in `grpc::auth`, which has the table of who may call what. `rest::access` says the
-//!   same earlier, before it reads a body.
+//!   same earlier, before it reads a body. What is told of it to the audit trail is in `grpc::audit`, how that is kept in
+//!   `store::audit`.
 //! - **A plugin dials in**: `link::handshake` reads what it shows, `supervisor::connections` says whether it is good.
 //! - **What a plugin answers is checked** in `link::envelope` (its shape) and `link::pending` (that it is the answer to what
 //!   was called).

@@ -24,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("supervisor", &["domain", "store", "runtime", "link"]),
     ("bus", &["domain", "link", "supervisor"]),
     ("storyden", &["domain", "link", "bus"]),
-    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api"]),
+    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api", "telemetry"]),
     // Of the domain only what JSON can be carried.
     ("api", &["domain"]),
     // Of the domain only the rule about origins.

@@ -7,6 +7,7 @@
 
 mod access;
 mod activation;
+mod audit;
 mod cli;
 mod connections;
 mod contract;

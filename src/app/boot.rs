@@ -161,7 +161,7 @@ pub(super) fn store_options(config: &Config) -> Result<store::Options, StoreErro
         Some(url) => Address::parse(url)?,
         None => Address::file(&config.data_dir.join(DATABASE))?,
     };
-    Ok(store::Options { address, journal_keep: config.journal_keep })
+    Ok(store::Options { address, journal_keep: config.journal_keep, audit_keep: config.audit_keep })
 }
 
 /// # Errors

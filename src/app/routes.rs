@@ -76,7 +76,9 @@ fn is_grpc(request: &Request) -> bool {
 }
 
 fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
-    let guard = middleware::from_fn_with_state(Guard::new(services.access.clone()), grpc::guarded);
+    let trail = services.store.clone();
+    let guard = Guard::new(services.access.clone(), move |event| trail.audit(event));
+    let guard = middleware::from_fn_with_state(guard, grpc::guarded);
     let projection = services.handle.projection().clone();
     let events = Events::new(projection.clone(), services.catalog.clone(), storyden::events::encode);
     let bus = BusService::new(projection, events, services.hosts, services.draining.clone());

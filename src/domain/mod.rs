@@ -1,6 +1,7 @@
 //! What plugd is about, as plain data and pure functions: no tokio, no tonic, no database, no clock, no randomness.
 
 pub mod access;
+pub mod audit;
 pub mod change;
 pub mod configuration;
 pub mod error;

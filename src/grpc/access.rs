@@ -1,4 +1,4 @@
-//! `plugd.v1.AccessService`: creates, lists and revokes access tokens.
+//! `plugd.v1.AccessService`: creates, lists and revokes access tokens; tells the audit trail.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,15 +8,18 @@ use tonic::{Request, Response};
 use tracing::Instrument;
 
 use super::{
-    Answer, convert, page,
+    Answer, audit, auth, convert, page,
     tokens::{self, Access},
 };
 use crate::{
     api::v1::{
-        CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse, RevokeTokenRequest,
-        RevokeTokenResponse, WhoAmIRequest, WhoAmIResponse, access_service_server,
+        CreateTokenRequest, CreateTokenResponse, ListAuditEventsRequest, ListAuditEventsResponse, ListTokensRequest,
+        ListTokensResponse, RevokeTokenRequest, RevokeTokenResponse, WhoAmIRequest, WhoAmIResponse,
+        access_service_server,
     },
-    domain::{Error, Reason, Result, TokenId, access::AccessToken, text::shorten},
+    domain::{
+        Error, PluginId, Reason, Result, TokenId, access::AccessToken, audit::AuditFilter, id::NotAnXid, text::shorten,
+    },
     store::Store,
 };
 
@@ -43,6 +46,8 @@ impl AccessService {
     async fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse> {
         let (secret, hash) = tokens::mint();
         let token = new_token(request, hash, Timestamp::now())?;
+        // Also of one that is not made in the end: its caller may have gone away in the middle.
+        audit::about_token(token.id);
         let shown = convert::token(&token);
         let (store, table, making) = (self.store.clone(), Arc::clone(&self.access), Arc::clone(&self.making));
         whole(async move {
@@ -58,6 +63,7 @@ impl AccessService {
 
     async fn revoke(&self, request: RevokeTokenRequest) -> Result<RevokeTokenResponse> {
         let id = token_id(&request.token_id)?;
+        audit::about_token(id);
         let (store, table) = (self.store.clone(), Arc::clone(&self.access));
         let token = whole(async move {
             let revoked = store.revoke_token(id).await;
@@ -82,6 +88,23 @@ impl AccessService {
         let next_page_token = last.map(|token| list.token(&token.id)).unwrap_or_default();
         Ok(ListTokensResponse { tokens: tokens.iter().map(convert::token).collect(), next_page_token })
     }
+
+    async fn list_audit(&self, request: ListAuditEventsRequest) -> Result<ListAuditEventsResponse> {
+        let size = page::size(request.page_size, page::AUDIT_EVENTS)?;
+        let filters = ListAuditEventsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+        let list = page::Scope::new("ListAuditEvents", &filters);
+        let (before, filter) = (list.after(&request.page_token)?, audit_filter(request)?);
+        self.store.check()?;
+        // What was answered before this call is to be there.
+        self.store.flush().await?;
+        let limit = u64::try_from(size + 1).unwrap_or(u64::MAX);
+        let mut events = self.store.audit_events(filter, before, limit).await?;
+        let has_more = events.len() > size;
+        events.truncate(size);
+        let last = events.last().filter(|_| has_more);
+        let next_page_token = last.map(|event| list.token(&event.id)).unwrap_or_default();
+        Ok(ListAuditEventsResponse { events: events.into_iter().map(convert::audit_event).collect(), next_page_token })
+    }
 }
 
 #[tonic::async_trait]
@@ -101,6 +124,10 @@ impl access_service_server::AccessService for AccessService {
 
     async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
         Ok(Response::new(self.revoke(request.into_inner()).await?))
+    }
+
+    async fn list_audit_events(&self, request: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {
+        Ok(Response::new(self.list_audit(request.into_inner()).await?))
     }
 }
 
@@ -156,6 +183,23 @@ fn token_id(text: &str) -> Result<TokenId> {
     let not_found =
         || Error::new(Reason::TokenNotFound, format!("there is no token {shown:?}")).with("token_id", &shown);
     text.parse().map_err(|_| not_found())
+}
+
+/// # Errors
+/// `INVALID_ARGUMENT` about a filter that nothing can pass.
+fn audit_filter(request: ListAuditEventsRequest) -> Result<AuditFilter> {
+    let no_id = |field: &'static str| move |_: NotAnXid| Error::field(field, "must be an id");
+    let plugin = request.plugin_id.map(|id| PluginId::from_path(&id)).transpose();
+    let principal = request.principal_token_id.map(|id| id.parse::<TokenId>()).transpose();
+    let method = request.method.map(|name| {
+        let no_method = || Error::field("method", "must be a method that changes something, like SetActiveState");
+        auth::changing_method(&name).map(str::to_owned).ok_or_else(no_method)
+    });
+    Ok(AuditFilter {
+        plugin: plugin.map_err(no_id("plugin_id"))?,
+        principal: principal.map_err(no_id("principal_token_id"))?,
+        method: method.transpose()?,
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! What every call passes before it reaches a service: is its token good for what it calls, and how long may it take? Which
-//! permission each method needs is in one table here.
+//! permission each method needs is in one table here, and whether it changes something: then its calls are audited.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use tokio::time::timeout_at;
 use tonic::{Status, codegen::http};
 
+use Effect::{Changes, Leaves};
+
 use super::{
+    audit,
     failures::{Failures, address_of},
     status::{explained, refusal, status},
     tokens::{Access, Caller},
@@ -24,6 +27,7 @@ use crate::domain::{
         Permission::{self, Any, Bus, Read, Write},
         Role,
     },
+    audit::AuditEvent,
 };
 
 /// How much longer than its deadline a call may take: what its service has to say then comes first.
@@ -33,35 +37,45 @@ const MARGIN: Duration = Duration::from_millis(100);
 const OPEN: [&str; 3] =
     ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
-/// What each method needs.
-const METHODS: [(&str, Permission); 27] = [
-    ("/plugd.v1.PluginService/InstallPlugin", Write),
-    ("/plugd.v1.PluginService/RegisterExternalPlugin", Write),
-    ("/plugd.v1.PluginService/ListPlugins", Read),
-    ("/plugd.v1.PluginService/GetPlugin", Read),
-    ("/plugd.v1.PluginService/DeletePlugin", Write),
-    ("/plugd.v1.PluginService/SetActiveState", Write),
-    ("/plugd.v1.PluginService/RestartPlugin", Write),
-    ("/plugd.v1.PluginService/WatchState", Read),
-    ("/plugd.v1.PackageService/UpdatePackage", Write),
-    ("/plugd.v1.PackageService/RollbackPackage", Write),
-    ("/plugd.v1.PackageService/DownloadPackage", Read),
-    ("/plugd.v1.PluginService/UpdateManifest", Write),
-    ("/plugd.v1.PluginService/RotateToken", Write),
-    ("/plugd.v1.ConfigurationService/GetConfigurationSchema", Read),
-    ("/plugd.v1.ConfigurationService/GetConfiguration", Read),
-    ("/plugd.v1.ConfigurationService/UpdateConfiguration", Write),
-    ("/plugd.v1.ConfigurationService/ListConfigurationRevisions", Read),
-    ("/plugd.v1.PolicyService/GetPolicy", Write),
-    ("/plugd.v1.PolicyService/UpdatePolicy", Write),
-    ("/plugd.v1.LogService/StreamLogs", Read),
-    ("/plugd.v1.BusService/PublishEvent", Bus),
-    ("/plugd.v1.BusService/CallPlugin", Bus),
-    ("/plugd.v1.BusService/ServeHost", Bus),
-    ("/plugd.v1.AccessService/WhoAmI", Any),
-    ("/plugd.v1.AccessService/CreateToken", Write),
-    ("/plugd.v1.AccessService/ListTokens", Write),
-    ("/plugd.v1.AccessService/RevokeToken", Write),
+/// What a method does to what plugd keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// All stays as it is: it reads, or carries messages, which are too many to remember each.
+    Leaves,
+    /// It changes something, so each call of it is told to the audit trail.
+    Changes,
+}
+
+/// What each method needs and does.
+const METHODS: [(&str, Permission, Effect); 28] = [
+    ("/plugd.v1.PluginService/InstallPlugin", Write, Changes),
+    ("/plugd.v1.PluginService/RegisterExternalPlugin", Write, Changes),
+    ("/plugd.v1.PluginService/ListPlugins", Read, Leaves),
+    ("/plugd.v1.PluginService/GetPlugin", Read, Leaves),
+    ("/plugd.v1.PluginService/DeletePlugin", Write, Changes),
+    ("/plugd.v1.PluginService/SetActiveState", Write, Changes),
+    ("/plugd.v1.PluginService/RestartPlugin", Write, Changes),
+    ("/plugd.v1.PluginService/WatchState", Read, Leaves),
+    ("/plugd.v1.PackageService/UpdatePackage", Write, Changes),
+    ("/plugd.v1.PackageService/RollbackPackage", Write, Changes),
+    ("/plugd.v1.PackageService/DownloadPackage", Read, Leaves),
+    ("/plugd.v1.PluginService/UpdateManifest", Write, Changes),
+    ("/plugd.v1.PluginService/RotateToken", Write, Changes),
+    ("/plugd.v1.ConfigurationService/GetConfigurationSchema", Read, Leaves),
+    ("/plugd.v1.ConfigurationService/GetConfiguration", Read, Leaves),
+    ("/plugd.v1.ConfigurationService/UpdateConfiguration", Write, Changes),
+    ("/plugd.v1.ConfigurationService/ListConfigurationRevisions", Read, Leaves),
+    ("/plugd.v1.PolicyService/GetPolicy", Write, Leaves),
+    ("/plugd.v1.PolicyService/UpdatePolicy", Write, Changes),
+    ("/plugd.v1.LogService/StreamLogs", Read, Leaves),
+    ("/plugd.v1.BusService/PublishEvent", Bus, Leaves),
+    ("/plugd.v1.BusService/CallPlugin", Bus, Leaves),
+    ("/plugd.v1.BusService/ServeHost", Bus, Leaves),
+    ("/plugd.v1.AccessService/WhoAmI", Any, Leaves),
+    ("/plugd.v1.AccessService/CreateToken", Write, Changes),
+    ("/plugd.v1.AccessService/ListTokens", Write, Leaves),
+    ("/plugd.v1.AccessService/RevokeToken", Write, Changes),
+    ("/plugd.v1.AccessService/ListAuditEvents", Write, Leaves),
 ];
 
 /// What a call of this path needs; none if it is open to everybody. An unknown method is for administrators.
@@ -70,19 +84,31 @@ fn needed(path: &str) -> Option<Permission> {
     if service.is_some_and(|service| OPEN.contains(&service)) {
         return None;
     }
-    Some(METHODS.iter().find(|(method, _)| *method == path).map_or(Write, |(_, permission)| *permission))
+    Some(METHODS.iter().find(|(method, ..)| *method == path).map_or(Write, |(_, permission, _)| *permission))
+}
+
+/// The methods that change something, as `plugd.v1.PluginService/DeletePlugin`.
+fn changing() -> impl Iterator<Item = &'static str> {
+    let changing = METHODS.iter().filter(|(.., effect)| *effect == Changes);
+    changing.map(|(path, ..)| path.trim_start_matches('/'))
+}
+
+/// The method that changes something and is called so, with its service or without.
+pub(super) fn changing_method(name: &str) -> Option<&'static str> {
+    changing().find(|method| *method == name || method.split_once('/').is_some_and(|(_, short)| short == name))
 }
 
 /// What every call passes.
 pub struct Guard {
     access: Arc<Access>,
     failures: Failures,
+    record: audit::Record,
 }
 
 impl Guard {
-    /// A guard that knows these tokens.
-    pub fn new(access: Arc<Access>) -> Arc<Self> {
-        Arc::new(Self { access, failures: Failures::default() })
+    /// A guard that knows these tokens. `record` takes what the audit trail is told; it must not wait.
+    pub fn new(access: Arc<Access>, record: impl Fn(AuditEvent) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { access, failures: Failures::default(), record: Arc::new(record) })
     }
 
     /// Whose request this is.
@@ -94,18 +120,30 @@ impl Guard {
         self.failures.count(address_of(request))?;
         Err(unauthenticated("the token is not valid, or not any longer"))
     }
+
+    /// The entry of a call in the audit trail, if it belongs there.
+    fn entry(&self, caller: &Caller, request: &mut Request) -> Option<audit::Entry> {
+        let path = request.uri().path().strip_prefix('/')?;
+        let method = changing().find(|method| *method == path)?;
+        Some(audit::Entry::begin(method, caller, request, &self.record))
+    }
 }
 
 /// A layer that only lets requests through with a token good for what they call, and ends those whose time is over. The
 /// [`Caller`] and the [`Deadline`] are in their extensions; what a client put there itself can't be, since extensions don't
 /// travel.
-pub async fn guarded(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+pub async fn guarded(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let Some(permission) = needed(request.uri().path()) else { return in_time(request, next).await };
     let caller = match guard.authenticate(&request) {
         Ok(caller) => caller,
         Err(error) => return refusal(error),
     };
-    permitted(permission, caller, request, next).await
+    let entry = guard.entry(&caller, &mut request);
+    let answer = permitted(permission, caller, request, next);
+    match entry {
+        Some(entry) => entry.of(answer).await,
+        None => answer.await,
+    }
 }
 
 /// What is answered to a caller who needs this permission.

@@ -6,14 +6,18 @@ use jiff::Timestamp;
 use prost_types::{Struct, Value};
 use serde_json::{Map, Value as Json};
 
+use super::audit;
 use crate::{
     api::{
         json,
         v1::{self, failure::Stage},
     },
     domain::{
-        self, ActiveState, Confinement, Error, Mode, PluginId, Result, SandboxLevel, State, access::Role,
-        json::require_shallow, policy::StopSignal,
+        self, ActiveState, Confinement, Error, Mode, PluginId, Result, SandboxLevel, State,
+        access::Role,
+        audit::{AuditEvent, Principal},
+        json::require_shallow,
+        policy::StopSignal,
     },
     logs::Stream,
 };
@@ -104,6 +108,24 @@ pub(super) fn token(token: &domain::access::AccessToken) -> v1::AccessToken {
     }
 }
 
+/// An event of the audit trail.
+pub(super) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
+    let Principal { token, name, role } = event.principal;
+    let principal = v1::audit_event::Principal { token_id: token.to_string(), name, role: v1::Role::from(role).into() };
+    v1::AuditEvent {
+        id: event.id,
+        end_time: Some(timestamp(event.time)),
+        principal: Some(principal),
+        address: event.address.map(|address| address.to_string()).unwrap_or_default(),
+        method: event.method,
+        plugin_id: event.plugin.map(|id| id.to_string()),
+        token_id: event.token.map(|id| id.to_string()),
+        code: event.code,
+        reason: event.reason.unwrap_or_default(),
+        trace_id: event.trace_id,
+    }
+}
+
 /// A point in time.
 pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let (second, nanosecond) = (time.as_second(), time.subsec_nanosecond());
@@ -143,12 +165,14 @@ pub(super) fn object(field: &str, object: &Struct) -> Result<Map<String, Json>> 
     Ok(object)
 }
 
-/// The id of a plugin in a request.
+/// The id of the plugin that a request is about.
 ///
 /// # Errors
 /// `PLUGIN_NOT_FOUND` if it is not an id (CONTRACT 1.5).
 pub(super) fn plugin_id(text: &str) -> Result<PluginId> {
-    PluginId::from_path(text).map_err(|_| Error::plugin_not_found(text))
+    let id = PluginId::from_path(text).map_err(|_| Error::plugin_not_found(text))?;
+    audit::about_plugin(id);
+    Ok(id)
 }
 
 /// A length of time in a request.

@@ -3,13 +3,14 @@
 //! A new RPC is, in this order:
 //!
 //! 1. documented in its service's file in `proto/plugd/v1`;
-//! 2. a row of `METHODS` in `auth`: who may call it;
+//! 2. a row of `METHODS` in `auth`: who may call it, and whether it changes something and so is audited;
 //! 3. a function in the service's file here. What it changes of what is desired is a variant of
 //!    `domain::change::DesiredChange`, which `supervisor::Handle` commits;
 //! 4. a handler in the file of its resource in `rest`, if browsers need it, and a command in `cli`, if operators do;
 //! 5. in the servers that the tests of these two have (`rest/tests/fake.rs`, `cli/tests/fake.rs`), and in a test in `tests/`.
 
 mod access;
+mod audit;
 mod auth;
 mod bus;
 mod configuration;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Answer, BoxStream, Caller, Services,
+    Answer, BoxStream, Caller, Services, audit,
     convert::{self, Named},
     page,
     upload::{Upload, check_digest, expected_digest},
@@ -44,6 +44,7 @@ impl plugin_service_server::PluginService for Services {
         };
         let (_place, archive, request_id) = caller.while_good(received).await?;
         let plugin = self.parts.packages.install(archive, request_id).await?;
+        audit::about_plugin(plugin.id);
         Ok(Response::new(InstallPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
@@ -55,6 +56,7 @@ impl plugin_service_server::PluginService for Services {
         let asked = request.into_inner();
         let (manifest, request_id) = (self.manifest(asked.manifest)?, request_id("request_id", asked.request_id)?);
         let plugin = self.parts.handle.register_external(manifest, request_id).await?;
+        audit::about_plugin(plugin.id);
         Ok(Response::new(RegisterExternalPluginResponse { plugin: Some(convert::plugin_in_full(&plugin)) }))
     }
 
@@ -103,7 +105,7 @@ impl plugin_service_server::PluginService for Services {
     async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();
-        let (manifest, id) = (self.manifest(asked.manifest)?, convert::plugin_id(&asked.plugin_id)?);
+        let (id, manifest) = (convert::plugin_id(&asked.plugin_id)?, self.manifest(asked.manifest)?);
         let plugin = self.parts.handle.update_manifest(id, manifest, caller.change(asked.if_generation)).await?;
         Ok(Response::new(UpdateManifestResponse { plugin: Some(convert::plugin(&plugin)) }))
     }

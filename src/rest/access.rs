@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{
         Extensions, HeaderMap, HeaderName, Method, StatusCode,
         header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 use tonic::metadata::{Ascii, MetadataValue};
 
-use super::{App, Options, error::Problem, request::Origin, system};
+use super::{App, Options, denied, error::Problem, request::Origin, system};
 use crate::{
     api::v1::{ListPluginsRequest, Role, WhoAmIRequest},
     domain::access::is_own_origin,
@@ -65,7 +65,11 @@ pub(super) struct Credential {
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let (credential, is_cookie) = identify(&app, request.headers(), request.extensions()).await?;
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    require_role(credential.role, is_read)?;
+    if let Err(problem) = require_role(credential.role, is_read) {
+        let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
+        denied::tell(&app, denied::method_of(request.method(), path), &credential.origin).await;
+        return Err(problem);
+    }
     if is_cookie && !is_read {
         require_own_site(&request, &app.options)?;
     }

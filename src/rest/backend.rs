@@ -2,10 +2,11 @@
 
 use axum::{
     body::{Bytes, HttpBody},
-    http::{Request, Response},
+    http::{Request, Response, uri::PathAndQuery},
 };
-use tonic::{Status, body::Body};
+use tonic::{Status, body::Body, client::Grpc};
 use tonic_health::pb::health_client::HealthClient;
+use tonic_prost::ProstCodec;
 use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
 
 use super::upload;
@@ -76,6 +77,16 @@ impl Backend {
     /// A client that tells who calls.
     pub(super) fn access(&self) -> AccessServiceClient<Transport> {
         AccessServiceClient::new(self.unary.clone())
+    }
+
+    /// Calls a method with an empty message.
+    ///
+    /// # Errors
+    /// The service's.
+    pub(super) async fn call_with_nothing(&self, method: PathAndQuery, call: tonic::Request<()>) -> Result<(), Status> {
+        let mut client = Grpc::new(self.unary.clone());
+        client.ready().await?;
+        client.unary(call, method, ProstCodec::<(), ()>::default()).await.map(tonic::Response::into_inner)
     }
 
     /// A client of the standard health service.

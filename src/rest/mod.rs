@@ -19,6 +19,7 @@ mod active;
 mod backend;
 mod body;
 mod configuration;
+mod denied;
 mod docs;
 mod error;
 mod external;

@@ -16,7 +16,7 @@ use super::{
 use crate::domain::Digest;
 
 /// Rows in one statement: more parameters than these take are not allowed everywhere.
-const ROWS: usize = 256;
+pub(super) const ROWS: usize = 256;
 /// Rows in one statement where each may hold a MiB.
 const BODIES: usize = 4;
 
@@ -84,7 +84,7 @@ fn unlisted_rows(batch: &Batch) -> impl Iterator<Item = unlisted::Model> {
 }
 
 /// Writes rows, in place of those with the same keys.
-async fn write<E>(
+pub(super) async fn write<E>(
     db: &DatabaseTransaction,
     rows: impl Iterator<Item = E::Model>,
     in_one_statement: usize,

@@ -288,6 +288,36 @@ pub mod access_token {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// The audit trail: a row a call that changed something, or was to.
+pub mod audit_event {
+    use sea_orm::entity::prelude::*;
+
+    use crate::domain::{PluginId, TokenId, access::Role};
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "audit_event")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i64,
+        pub time: DateTimeUtc,
+        /// The token that the call was made with, and what it was called and was good for then.
+        pub token_id: TokenId,
+        pub token_name: String,
+        pub role: Role,
+        pub address: Option<String>,
+        pub method: String,
+        pub plugin_id: Option<PluginId>,
+        /// The token that the call was about.
+        pub about_token_id: Option<TokenId>,
+        pub code: String,
+        pub reason: Option<String>,
+        pub trace_id: String,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// The one row that says where the history stands and who may write.
 pub mod store {
     use sea_orm::entity::prelude::*;

@@ -15,7 +15,7 @@ use sea_orm_migration::{
 
 use super::{
     StoreError,
-    entity::{access_token, configuration, journal, manifest, plugin, store, unlisted, unused},
+    entity::{access_token, audit_event, configuration, journal, manifest, plugin, store, unlisted, unused},
 };
 
 /// Bytes of a SHA-256.
@@ -59,8 +59,8 @@ impl sea_orm_migration::MigrationName for Initial {
 #[async_trait::async_trait]
 impl MigrationTrait for Initial {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let tables = [store(), manifest(), unused(), plugin(), configuration(), unlisted(), journal(), access_token()];
-        for table in tables {
+        let of_plugins = [manifest(), unused(), plugin(), configuration(), unlisted(), journal()];
+        for table in of_plugins.into_iter().chain([store(), access_token(), audit_event()]) {
             manager.create_table(table).await?;
         }
         Ok(())
@@ -196,6 +196,25 @@ fn access_token() -> TableCreateStatement {
         .col(var_binary(Column::Hash, DIGEST).unique_key())
         .col(time(Column::Created))
         .col(timestamp_with_time_zone_null(Column::Expires))
+        .take()
+}
+
+fn audit_event() -> TableCreateStatement {
+    use audit_event::Column;
+    Table::create()
+        .table(audit_event::Entity)
+        .col(big_integer(Column::Id).primary_key())
+        .col(time(Column::Time))
+        .col(string(Column::TokenId))
+        .col(text(Column::TokenName))
+        .col(string(Column::Role))
+        .col(string_null(Column::Address))
+        .col(string(Column::Method))
+        .col(string_null(Column::PluginId))
+        .col(string_null(Column::AboutTokenId))
+        .col(string(Column::Code))
+        .col(string_null(Column::Reason))
+        .col(string(Column::TraceId))
         .take()
 }
 

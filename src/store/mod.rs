@@ -23,9 +23,14 @@ use self::{
     location::Location,
     reader::Reader,
 };
-use crate::domain::{Commit, Desired, Plugin, PluginId, Reported, Result, TokenId, access::AccessToken};
+use crate::domain::{
+    Commit, Desired, Plugin, PluginId, Reported, Result, TokenId,
+    access::AccessToken,
+    audit::{AuditEvent, AuditFilter},
+};
 
 mod address;
+mod audit;
 mod batch;
 mod commit;
 mod compaction;
@@ -69,6 +74,8 @@ pub struct Options {
     pub address: Address,
     /// Revisions that the journal keeps; it may be up to a tenth longer.
     pub journal_keep: u64,
+    /// Events that the audit trail keeps; it may be up to a tenth longer.
+    pub audit_keep: u64,
 }
 
 /// What the store remembers when it is opened.
@@ -105,6 +112,7 @@ pub struct Store {
     is_whole: bool,
     compacted: Arc<AtomicU64>,
     reader: Reader,
+    audit: audit::Sink,
 }
 
 impl Store {
@@ -166,6 +174,20 @@ impl Store {
     /// `STORE_UNAVAILABLE`.
     pub async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
         self.reader.read(|db| async move { tokens::page(&db, after, Timestamp::now(), limit).await }).await
+    }
+
+    /// Hands an event to the audit trail. Never waits. While the database is away 4096 events wait for it; what comes then
+    /// is lost, and plugd's log says how much.
+    pub fn audit(&self, event: AuditEvent) {
+        self.audit.add(event);
+    }
+
+    /// Events of the audit trail, newest first: those before this one, at most `limit`.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn audit_events(&self, filter: AuditFilter, before: Option<u64>, limit: u64) -> Result<Vec<AuditEvent>> {
+        self.reader.read(|db| audit::page(db, filter, before, limit)).await
     }
 
     /// The commits after this revision, oldest first: at most `limit`, and at most 1024. None when it is the newest.

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Loaded, OnCommit, Options, Store, StoreError,
+    audit::{self, Sink, Trail},
     batch::Records,
     compaction::{self, Schedule},
     entity::plugin,
@@ -25,6 +26,7 @@ use super::{
 pub struct Opened {
     pub(super) start: Start,
     reader: Reader,
+    audit: Sink,
     is_whole: bool,
 }
 
@@ -41,30 +43,31 @@ pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
 }
 
 async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
-    let Options { address, journal_keep } = options;
+    let Options { address, journal_keep, audit_keep } = options;
     let lease = Lease::open(address).await?;
-    let (reader, records, is_behind, loaded) = match load(&lease).await {
+    let (reader, records, (is_behind, ends), loaded) = match load(&lease).await {
         Ok(read) => read,
         Err(error) => return Err(given_up(lease, error).await),
     };
     let (head, compacted) = (loaded.head, Arc::new(AtomicU64::new(loaded.compacted)));
     let is_whole = loaded.unreadable.is_empty();
     let schedule = Schedule::keeping(journal_keep, is_behind);
-    let start = Start { lease, records, head, schedule, compacted };
-    Ok((Opened { start, reader, is_whole }, loaded))
+    let (trail, audit) = Trail::keeping(audit_keep, ends);
+    let start = Start { lease, records, head, schedule, compacted, audit: trail };
+    Ok((Opened { start, reader, audit, is_whole }, loaded))
 }
 
-async fn load(lease: &Lease) -> Result<(Reader, Records, bool, Loaded), StoreError> {
+async fn load(lease: &Lease) -> Result<(Reader, Records, (bool, (u64, u64)), Loaded), StoreError> {
     migration::migrate(lease.db()).await?;
     let row = lease.acquire().await?;
     let (head, compacted) = (unsigned(row.head)?, unsigned(row.compacted)?);
     let (records, unreadable) = records(lease.db()).await?;
-    let is_behind = compaction::is_behind(lease.db(), compacted).await?;
+    let left = (compaction::is_behind(lease.db(), compacted).await?, audit::ends(lease.db()).await?);
     let (plugins, tokens) = (records.in_order(), tokens::all(lease.db()).await?);
     let reader = Reader::new(lease::readers(lease.address()).await?);
     lease.location().remember().await?;
     let (database_id, epoch) = (row.database_id, row.epoch);
-    Ok((reader, records, is_behind, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens }))
+    Ok((reader, records, left, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens }))
 }
 
 /// Leaves the database to the next start.
@@ -85,7 +88,7 @@ impl Opened {
         let (healthy, health) = watch::channel(true);
         let (compacted, location) = (Arc::clone(&self.start.compacted), Arc::clone(self.start.lease.location()));
         tokio::spawn(Writer::new(self.start, on_commit, received, healthy).run());
-        Store { ops, health, location, is_whole: self.is_whole, compacted, reader: self.reader }
+        Store { ops, health, location, is_whole: self.is_whole, compacted, reader: self.reader, audit: self.audit }
     }
 }
 

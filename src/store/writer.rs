@@ -26,6 +26,7 @@ use tokio::{
 use self::recovery::{Backlog, Retry};
 use super::{
     OnCommit, StoreError,
+    audit::Trail,
     batch::{Batch, Change, Op, Records, Reply, TokenOp, What},
     commit,
     compaction::{self, Schedule},
@@ -35,6 +36,7 @@ use super::{
 };
 use crate::domain::{self, Error, Plugin, Reason};
 
+mod audit;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ pub(super) struct Start {
     pub(super) head: u64,
     pub(super) schedule: Schedule,
     pub(super) compacted: Arc<AtomicU64>,
+    pub(super) audit: Trail,
 }
 
 /// The task's state.
@@ -122,6 +125,7 @@ impl Writer {
                         break;
                     }
                 }
+                () = self.start.audit.ready(), if self.retry.is_none() => self.audit().await,
                 () = recovery::at(self.retry) => self.recover().await,
                 _ = checks.tick(), if self.retry.is_none() => self.check_health().await,
             }
@@ -143,6 +147,9 @@ impl Writer {
         self.change(changes).await;
         for op in tokens {
             self.change_token(op).await;
+        }
+        if !self.flushes.is_empty() {
+            self.audit_all().await;
         }
         self.answer_flushes();
         if !self.closing.is_empty() {
@@ -317,8 +324,10 @@ impl Writer {
         if self.retry.is_some() && !self.is_superseded {
             Box::pin(self.recover()).await;
         }
+        self.audit_all().await;
         if self.retry.is_some() {
-            tracing::error!(plugins = self.backlog.len(), "closed without the database: their last reports are lost");
+            let (plugins, events) = (self.backlog.len(), self.start.audit.len());
+            tracing::error!(plugins, events, "closed without the database: last reports and audit events are lost");
         }
         self.health.set(false);
         if !self.is_superseded

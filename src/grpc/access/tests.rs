@@ -30,11 +30,13 @@ impl Fixture {
         let access = Arc::new(Access::new([admin.clone()]));
         let folder = tempfile::tempdir().unwrap();
         let address = Address::file(&folder.path().join("plugd.db")).unwrap();
-        let (opened, _) = store::open(store::Options { address, journal_keep: 10 }).await.unwrap();
+        let (opened, _) = store::open(store::Options { address, journal_keep: 10, audit_keep: 10 }).await.unwrap();
         let store = opened.start(Box::new(|_| {}));
         store.create_token(admin).await.unwrap();
         let service = AccessService::new(store.clone(), Arc::clone(&access));
-        let guard = axum::middleware::from_fn_with_state(Guard::new(Arc::clone(&access)), guarded);
+        let trail = store.clone();
+        let guard = Guard::new(Arc::clone(&access), move |event| trail.audit(event));
+        let guard = axum::middleware::from_fn_with_state(guard, guarded);
         let service = tonic::service::Routes::new(AccessServiceServer::new(service)).into_axum_router().layer(guard);
         Self { access, store, _folder: folder, service, secret }
     }

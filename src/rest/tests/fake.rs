@@ -340,4 +340,8 @@ impl access_service_server::AccessService for Fake {
     async fn revoke_token(&self, _: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
         Err(Status::unimplemented("REST has no tokens"))
     }
+
+    async fn list_audit_events(&self, _: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {
+        Err(Status::unimplemented("REST has no audit trail"))
+    }
 }

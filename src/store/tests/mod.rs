@@ -19,6 +19,7 @@ use crate::domain::{
     plugin::Request, policy::Policy,
 };
 
+mod audit;
 mod changes;
 mod compaction;
 #[path = "../../../tests/harness/database.rs"]
@@ -76,7 +77,7 @@ impl Place {
     }
 
     pub(super) fn options(&self, journal_keep: u64) -> Options {
-        Options { address: self.address(), journal_keep }
+        Options { address: self.address(), journal_keep, audit_keep: journal_keep }
     }
 
     /// Somebody else's connection.

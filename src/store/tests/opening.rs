@@ -4,7 +4,7 @@ use sea_orm_migration::seaql_migrations;
 use super::*;
 
 pub(super) async fn refusal(url: String) -> StoreError {
-    let opened = async { open(Options { address: Address::parse(&url)?, journal_keep: 10 }).await };
+    let opened = async { open(Options { address: Address::parse(&url)?, journal_keep: 10, audit_keep: 10 }).await };
     opened.await.err().expect("it is refused")
 }
 

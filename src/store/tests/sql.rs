@@ -52,6 +52,19 @@ async fn an_operator_finds_why_it_failed_and_what_is_old() {
 }
 
 #[tokio::test]
+async fn an_operator_finds_who_was_refused() {
+    let fixture = Fixture::new().await;
+    fixture.store.audit(super::audit::mk_event(1));
+    fixture.store.audit(super::audit::refused(super::audit::mk_event(2)));
+    fixture.store.flush().await.unwrap();
+    let sql = "select time, token_name, address, method from audit_event where code = 'PERMISSION_DENIED'";
+    let rows = ask(&fixture, sql).await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(text(&rows[0], "address"), "2001:db8::7");
+    assert_eq!(text(&rows[0], "method"), "plugd.v1.PluginService/Method2");
+}
+
+#[tokio::test]
 async fn the_same_request_installs_one_plugin() {
     let fixture = Fixture::new().await;
     let (first, other) = (mk_plugin(1), Plugin { request: mk_plugin(1).request, ..mk_plugin(2) });

@@ -58,7 +58,7 @@ async fn a_database_is_found_in_any_folder() {
         let folder = home.path().join(name);
         std::fs::create_dir(&folder).unwrap();
         let address = Address::file(&database(&folder)).unwrap();
-        let (opened, _) = open(Options { address, journal_keep: 10 }).await.unwrap();
+        let (opened, _) = open(Options { address, journal_keep: 10, audit_keep: 10 }).await.unwrap();
         opened.start(Box::new(|_| {})).close().await.unwrap();
         assert!(database(&folder).metadata().unwrap().len() > 0, "{name}");
     }

@@ -1,0 +1,204 @@
+//! The audit trail: the calls that changed something, or were to. A call hands its event to a queue and waits for nothing; the
+//! writer stores what has come meanwhile in a transaction of its own.
+//!
+//! The queue is bounded, and is where events wait while the database is away. What finds no room is lost, and plugd's log says
+//! how much: to refuse the call instead would keep an operator from stopping a plugin that fills the disk.
+
+use std::{
+    future::pending,
+    mem,
+    net::{AddrParseError, IpAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use tokio::sync::mpsc;
+
+use super::{
+    StoreError, commit,
+    compaction::Schedule,
+    entity::audit_event::{Column, Entity, Model},
+    lease::{Durability, Lease},
+    rows::{from_column, plain, signed, stored, to_column, unsigned},
+};
+use crate::domain::audit::{AuditEvent, AuditFilter, OK, Principal};
+
+/// Events that may wait for the writer.
+pub(super) const QUEUE: usize = 4096;
+/// Events in one transaction.
+pub(super) const BATCH: usize = commit::ROWS;
+
+/// Where events are handed in.
+#[derive(Clone)]
+pub(super) struct Sink {
+    queue: mpsc::Sender<AuditEvent>,
+    /// Events that found no room since the last that did.
+    lost: Arc<AtomicU64>,
+}
+
+impl Sink {
+    /// Takes an event in, if there is room. What was refused may only fill half of it, so that nobody who may do nothing can
+    /// hide what others do.
+    pub(super) fn add(&self, event: AuditEvent) {
+        let has_room = event.is_done() || self.queue.capacity() > QUEUE / 2;
+        if has_room && self.queue.try_send(event).is_ok() {
+            let lost = self.lost.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                tracing::warn!(lost, "the audit trail lacks events, for which there was no room");
+            }
+        } else if self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::error!("an event is lost to the audit trail: too many wait for the database already");
+        }
+    }
+}
+
+/// What the writer has of the trail.
+pub(super) struct Trail {
+    queue: mpsc::Receiver<AuditEvent>,
+    /// Out of the queue, and not known to be stored. Their ids are theirs for good, so that they can be written twice.
+    taken: Vec<Model>,
+    newest: u64,
+    /// Events up to this one are no longer kept.
+    forgotten: u64,
+    schedule: Schedule,
+}
+
+impl Trail {
+    /// A trail that keeps so many events, and where they are handed in; with the ends of what is stored already.
+    pub(super) fn keeping(keep: u64, (forgotten, newest): (u64, u64)) -> (Self, Sink) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let schedule = Schedule::keeping(keep, false);
+        let trail = Self { queue, taken: Vec::new(), newest, forgotten, schedule };
+        (trail, Sink { queue: sender, lost: Arc::default() })
+    }
+
+    /// Waits until there is something to store. What this takes out of the queue is kept if the wait is given up.
+    pub(super) async fn ready(&mut self) {
+        if self.taken.is_empty() {
+            match self.queue.recv().await {
+                Some(event) => self.number(event),
+                None => pending().await,
+            }
+        }
+    }
+
+    /// Events that are not stored.
+    pub(super) fn len(&self) -> usize {
+        self.taken.len() + self.queue.len()
+    }
+
+    /// The rows to be stored next.
+    pub(super) fn take(&mut self) -> Vec<Model> {
+        while self.taken.len() < BATCH
+            && let Ok(event) = self.queue.try_recv()
+        {
+            self.number(event);
+        }
+        mem::take(&mut self.taken)
+    }
+
+    /// Takes rows back that may not be stored.
+    pub(super) fn put_back(&mut self, rows: Vec<Model>) {
+        self.taken = rows;
+    }
+
+    /// The event up to which to forget, if it is time to.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.schedule.due(self.newest, self.forgotten)
+    }
+
+    /// Whether the events up to this one could be forgotten.
+    pub(super) fn learn(&mut self, upto: u64, is_done: bool) {
+        self.schedule.learn(is_done.then_some(false));
+        if is_done {
+            self.forgotten = upto;
+        }
+    }
+
+    fn number(&mut self, event: AuditEvent) {
+        self.newest += 1;
+        self.taken.push(to_row(AuditEvent { id: self.newest, ..event }));
+    }
+}
+
+/// The event before the oldest that is stored, and the newest.
+pub(super) async fn ends(db: &impl ConnectionTrait) -> Result<(u64, u64), StoreError> {
+    let ends = Entity::find().select_only().expr(Column::Id.min()).expr(Column::Id.max());
+    let found: Option<(Option<i64>, Option<i64>)> = ends.into_tuple().one(db).await?;
+    match found {
+        Some((Some(oldest), Some(newest))) => Ok((unsigned(oldest - 1)?, unsigned(newest)?)),
+        _ => Ok((0, 0)),
+    }
+}
+
+/// Stores these rows, whether they are stored already or not. What was done survives a power cut, and so must its event; what
+/// was refused is not worth a sync.
+pub(super) async fn write(lease: &Lease, rows: &[Model]) -> Result<(), StoreError> {
+    let is_done = rows.iter().any(|row| row.code == OK);
+    let transaction = lease.begin(if is_done { Durability::Synced } else { Durability::Written }).await?;
+    lease.owned_row(&transaction).await?;
+    commit::write::<Entity>(&transaction, rows.iter().cloned(), BATCH).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// Forgets the events up to this one.
+pub(super) async fn forget(lease: &Lease, upto: u64) -> Result<(), StoreError> {
+    let transaction = lease.begin(Durability::Written).await?;
+    lease.owned_row(&transaction).await?;
+    Entity::delete_many().filter(Column::Id.lte(signed(upto))).exec(&transaction).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// See [`super::Store::audit_events`].
+pub(super) async fn page(
+    db: DatabaseConnection,
+    filter: AuditFilter,
+    before: Option<u64>,
+    limit: u64,
+) -> Result<Vec<AuditEvent>, StoreError> {
+    let wanted = Condition::all()
+        .add_option(filter.plugin.map(|id| Column::PluginId.eq(id)))
+        .add_option(filter.principal.map(|id| Column::TokenId.eq(id)))
+        .add_option(filter.method.map(|method| Column::Method.eq(method)))
+        .add_option(before.map(|before| Column::Id.lt(signed(before))));
+    let rows = Entity::find().filter(wanted).order_by_desc(Column::Id).limit(limit).all(&db).await?;
+    rows.into_iter().map(from_row).collect()
+}
+
+fn to_row(event: AuditEvent) -> Model {
+    Model {
+        id: signed(event.id),
+        time: to_column(stored(event.time)),
+        token_id: event.principal.token,
+        token_name: plain(&event.principal.name),
+        role: event.principal.role,
+        address: event.address.map(|address| address.to_string()),
+        method: event.method,
+        plugin_id: event.plugin,
+        about_token_id: event.token,
+        code: event.code,
+        reason: event.reason,
+        trace_id: event.trace_id,
+    }
+}
+
+fn from_row(row: Model) -> Result<AuditEvent, StoreError> {
+    let no_address = |error: AddrParseError| StoreError::Corrupt(format!("audit event {}: {error}", row.id));
+    Ok(AuditEvent {
+        id: unsigned(row.id)?,
+        time: from_column(row.time)?,
+        principal: Principal { token: row.token_id, name: row.token_name, role: row.role },
+        address: row.address.as_deref().map(str::parse::<IpAddr>).transpose().map_err(no_address)?,
+        method: row.method,
+        plugin: row.plugin_id,
+        token: row.about_token_id,
+        code: row.code,
+        reason: row.reason,
+        trace_id: row.trace_id,
+    })
+}
