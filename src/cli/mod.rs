@@ -1,5 +1,6 @@
 //! The command line. Everything that talks to a server does so through the generated gRPC clients only.
 
+mod audit;
 mod bus;
 mod client;
 mod completions;
@@ -114,6 +115,7 @@ enum ClientCommand {
     /// Create, list and revoke access tokens; make a new one for an administrator who lost theirs
     #[command(subcommand)]
     Token(token::Token),
+    Audit(audit::Audit),
 }
 
 struct Context {
@@ -264,6 +266,7 @@ impl ClientCommand {
             Self::Publish(command) => command.run(context).await,
             Self::Call(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
+            Self::Audit(audit) => audit.run(context).await,
         }
     }
 }

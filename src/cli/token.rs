@@ -21,6 +21,7 @@ use crate::{
     api::v1::{AccessToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role},
     app::{self, AdminToken},
     config::Flags,
+    domain::TokenId,
 };
 
 const PAGE_SIZE: i32 = 1000;
@@ -158,6 +159,14 @@ async fn all(api: &Api) -> Result<Vec<AccessToken>, Failure> {
         Ok((page.tokens, page.next_page_token))
     };
     pages(page).await
+}
+
+/// The id of the token that a person means, which may be that of a revoked one.
+pub(super) async fn id(api: &Api, text: &str) -> Result<String, Failure> {
+    if text.parse::<TokenId>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    pick(&all(api).await?, text)
 }
 
 /// The id of the token that a person means: an id, or a name that only one has.

@@ -52,6 +52,35 @@ async fn a_token_is_revoked_by_its_name_unless_several_have_it() {
 }
 
 #[tokio::test]
+async fn who_did_what_is_told_by_plugin_token_and_method() {
+    let plugd = Plugd::start().await;
+    let id = plugd.api().install(&["tame"]).await;
+    let created = json_of(&plugd, &["token", "create", "eyes", "--role", "viewer"]).await;
+    let secret = created["secret"].as_str().unwrap();
+    cli(&plugd, &["delete", &id]).env("PLUGD_TOKEN", secret).run().await;
+    plugd.api().delete(&id).await.unwrap();
+    let methods = async |args: &[&str]| {
+        let events = json_of(&plugd, &[&["audit"], args].concat()).await;
+        let events = events.as_array().unwrap().clone();
+        let method =
+            |event: &serde_json::Value| event["method"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        events.iter().map(method).collect::<Vec<_>>()
+    };
+
+    assert_eq!(methods(&[]).await, ["DeletePlugin", "DeletePlugin", "CreateToken", "InstallPlugin"]);
+    assert_eq!(methods(&["--limit", "1"]).await, ["DeletePlugin"]);
+    assert_eq!(methods(&["--plugin", &id]).await, ["DeletePlugin", "InstallPlugin"], "though it is deleted");
+    assert_eq!(methods(&["--by", "eyes"]).await, ["DeletePlugin"]);
+    assert_eq!(methods(&["--method", "CreateToken"]).await, ["CreateToken"]);
+    let shown = run(&plugd, &["audit", "--by", created["id"].as_str().unwrap()]).await;
+    let words: Vec<_> = shown.text().lines().last().unwrap().split_whitespace().skip(1).collect();
+    assert_eq!(words, ["eyes", "viewer", "127.0.0.1", "DeletePlugin", "-", "PERMISSION_DENIED"]);
+    let wrong = run(&plugd, &["audit", "--method", "GetPlugin"]).await;
+    assert!(wrong.stderr.contains("must be a method that changes something"), "{}", wrong.stderr);
+    assert_eq!(cli(&plugd, &["audit"]).env("PLUGD_TOKEN", secret).run().await.code(), Some(4));
+}
+
+#[tokio::test]
 async fn a_role_that_is_not_enough_is_told_in_words() {
     let plugd = Plugd::start().await;
     let id = plugd.api().install(&["tame"]).await;
