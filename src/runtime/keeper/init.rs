@@ -79,6 +79,8 @@ struct Init {
 struct Leader {
     /// Absent when it was reaped: its id may mean another then.
     pid: Option<Pid>,
+    /// The ids of the init and of the process as the host names them.
+    ids: (u32, u32),
     /// Ends when the program runs; says why not otherwise.
     outcome: Option<PipeReader>,
 }
@@ -187,13 +189,20 @@ impl Init {
         let output = self.output.take().ok_or(ErrorKind::AlreadyExists)?;
         self.confinement = launch.sandbox.confinement(self.host.is_some());
         self.leader = Some(match self.make_process(launch, output) {
-            Ok((pid, outcome)) => Leader { pid: Some(pid), outcome: Some(outcome) },
+            Ok((pid, outcome)) => Leader { pid: Some(pid), ids: self.ids(pid)?, outcome: Some(outcome) },
             Err((step, error)) => {
                 self.report(&Report::Refused { step, errno: error.raw_os_error().unwrap_or_default() })?;
-                Leader { pid: None, outcome: None }
+                Leader { pid: None, ids: (0, 0), outcome: None }
             }
         });
         Ok(())
+    }
+
+    /// The ids of this process and of the leader as the host names them. To be asked at once: the host tells the leader's
+    /// until it is reaped, and it may end at any time.
+    fn ids(&self, leader: Pid) -> io::Result<(u32, u32)> {
+        let here = (std::process::id(), leader.as_raw_nonzero().get().unsigned_abs());
+        self.host.as_ref().map_or(Ok(here), HostIds::of_init_and_leader)
     }
 
     fn make_process(&self, launch: Launch, output: [OwnedFd; 2]) -> Result<(Pid, PipeReader), (Step, io::Error)> {
@@ -225,9 +234,8 @@ impl Init {
                 leader.pid = None;
                 refusal
             }
-            (None, Some(pid)) => {
-                let here = (std::process::id(), pid.as_raw_nonzero().get().unsigned_abs());
-                let (init, leader) = self.host.as_ref().map_or(Ok(here), HostIds::of_init_and_leader)?;
+            (None, Some(_)) => {
+                let (init, leader) = leader.ids;
                 Report::Created { init, leader, confinement: self.confinement }
             }
             (None, None) => return Ok(()),
