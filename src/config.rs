@@ -18,7 +18,7 @@ use std::{
 };
 
 pub use settings::{Environment, Error, Flags, Setting, Settings, load};
-pub use value::{Bytes, EventCatalog, HttpUrl, RuntimeProvider, Value, duration};
+pub use value::{Bytes, Cpus, EventCatalog, HttpUrl, RuntimeProvider, Value, duration};
 
 use crate::{
     domain::{
@@ -86,16 +86,18 @@ settings! {
         sandbox_read: Vec<PathBuf> = "", "PATH:PATH", ["PLUGD_SANDBOX_READ"];
         /// Files and folders that they may read and write besides.
         sandbox_write: Vec<PathBuf> = "", "PATH:PATH", ["PLUGD_SANDBOX_WRITE"];
-        /// Address space of each process of a plugin; not set = as plugd's.
+        /// Memory of a plugin, all its processes together; without a control group the address space of each of them; not set = as plugd's.
         limit_memory: Option<Bytes> = "", "SIZE", ["PLUGD_LIMIT_MEMORY"];
         /// Files that each process of a plugin may have open; not set = as plugd's.
         limit_open_files: Option<u64> = "", "N", ["PLUGD_LIMIT_OPEN_FILES"];
-        /// Processes and threads of the plugins' user, all plugins together; not set = as plugd's. Root has no limit.
+        /// Processes and threads of a plugin; without a control group those of the plugins' user, all plugins together, and no limit for root; not set = as plugd's.
         limit_processes: Option<u64> = "", "N", ["PLUGD_LIMIT_PROCESSES"];
         /// Size of a file that a plugin writes; not set = as plugd's.
         limit_file_size: Option<Bytes> = "", "SIZE", ["PLUGD_LIMIT_FILE_SIZE"];
-        /// Processor time of each process of a plugin, in whole seconds; not set = as plugd's.
-        limit_cpu: Option<Duration> = "", "TIME", ["PLUGD_LIMIT_CPU"];
+        /// Processors of a plugin, like 2 or 0.5; needs a control group; not set = as plugd's.
+        limit_cpus: Option<Cpus> = "", "N", ["PLUGD_LIMIT_CPUS"];
+        /// Processor time after which a process of a plugin is ended, in whole seconds; not set = as plugd's.
+        limit_cpu_time: Option<Duration> = "", "TIME", ["PLUGD_LIMIT_CPU_TIME"];
         /// Address of the application's own API, as plugins are told it.
         public_api_address: HttpUrl = "http://localhost:8000", "URL", ["PLUGD_PUBLIC_API_ADDRESS", "PUBLIC_API_ADDRESS"];
         /// Key that `access_get` gives plugins when no application answers it.

@@ -230,7 +230,8 @@ fn limits(config: &Config) -> Limits {
         processes: config.limit_processes,
         file_bytes: config.limit_file_size.map(|bytes| bytes.0),
         // Zero would be no time at all, not even for the program to be found.
-        cpu_seconds: config.limit_cpu.map(|time| time.as_secs().max(1)),
+        cpu_seconds: config.limit_cpu_time.map(|time| time.as_secs().max(1)),
+        cpu_millis: config.limit_cpus.map(|cpus| cpus.0),
     }
 }
 
@@ -363,7 +364,8 @@ mod tests {
             ("limit_open_files", "2"),
             ("limit_processes", "3"),
             ("limit_file_size", "4"),
-            ("limit_cpu", "5s"),
+            ("limit_cpu_time", "5s"),
+            ("limit_cpus", "0.6"),
         ];
         let flags = flags.into_iter().fold(Flags::default(), |flags, (name, value)| flags.with(name, value));
         let config = config::load(&flags, &Environment::default(), None).unwrap();
@@ -373,6 +375,7 @@ mod tests {
             processes: Some(3),
             file_bytes: Some(4),
             cpu_seconds: Some(5),
+            cpu_millis: Some(600),
         };
         assert_eq!(limits(&config), expected);
     }

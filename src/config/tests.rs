@@ -126,9 +126,10 @@ fn a_user_of_plugins_is_two_numbers_and_has_a_folder_that_it_can_enter() {
 fn limits_of_plugins_are_not_set_unless_they_are() {
     let config = load(&[], &[], "").unwrap();
     assert_eq!((config.limit_memory, config.limit_open_files, config.limit_processes), (None, None, None));
-    assert_eq!((config.limit_file_size, config.limit_cpu, config.plugin_user), (None, None, None));
-    let config = load(&[("limit_memory", "1GiB"), ("limit_cpu", "90s")], &[], "").unwrap();
-    assert_eq!((config.limit_memory, config.limit_cpu), (Some(Bytes(1 << 30)), Some(Duration::from_secs(90))));
+    assert_eq!((config.limit_file_size, config.limit_cpu_time, config.plugin_user), (None, None, None));
+    assert_eq!(config.limit_cpus, None);
+    let config = load(&[("limit_memory", "1GiB"), ("limit_cpu_time", "90s")], &[], "").unwrap();
+    assert_eq!((config.limit_memory, config.limit_cpu_time), (Some(Bytes(1 << 30)), Some(Duration::from_secs(90))));
 }
 
 #[test]
@@ -144,6 +145,7 @@ fn printed_settings_are_read_as_the_same_settings() {
             ("watch_max_age", "1h"),
             ("backoff", "1.5s"),
             ("limit_file_size", "5MB"),
+            ("limit_cpus", "0.25"),
             ("plugin_user", "7:8"),
             ("plugin_dir", "/p"),
             ("stop_signal", "term"),
@@ -153,6 +155,17 @@ fn printed_settings_are_read_as_the_same_settings() {
     )
     .unwrap();
     assert_eq!(load(&[], &[], &config.to_toml()).unwrap(), config);
+}
+
+#[test]
+fn a_share_of_the_processors_is_a_number_that_the_kernel_takes() {
+    let cpus = |text| load(&[("limit_cpus", text)], &[], "").map(|config| config.limit_cpus);
+    for (text, thousandths) in [("1.5", 1500), ("2", 2000), ("0.01", 10), ("0.3", 300)] {
+        assert_eq!(cpus(text).unwrap(), Some(Cpus(thousandths)), "{text}");
+    }
+    for text in ["0", "-1", "0.001", "NaN", "inf", "1e9", "two"] {
+        assert!(cpus(text).is_err(), "{text}");
+    }
 }
 
 #[test]

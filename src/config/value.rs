@@ -118,6 +118,9 @@ value!(EventCatalog, "none, storyden or a file", |text| unless_empty(text).map(E
     quoted(&value.name())
 });
 value!(Bytes, "a size like 10MB, 512KiB or 1000000", |text| bytes(text).map(Self), |value| Some(value.0.to_string()));
+value!(Cpus, "a number of processors like 2 or 0.5, at least 0.01,", |text| cpus(text).map(Cpus), |value| {
+    Some((value.0 as f64 / 1000.0).to_string())
+});
 value!(User, "a numeric user and group like 1000:1000", |text| text.parse().ok(), |value| quoted(&value.to_string()));
 value!(HttpUrl, "an address like http://localhost:8000", |text| http_url(text), |value| value.0.to_toml());
 
@@ -240,6 +243,18 @@ fn bytes(text: &str) -> Option<u64> {
     let split = |(unit, factor): &(&str, u64)| Some((text.strip_suffix(unit)?, *factor));
     let (number, factor) = UNITS.iter().find_map(split).unwrap_or((text, 1));
     number.trim().parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Processors, in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cpus(pub u64);
+
+/// The least and the most share of the processors that the kernel takes, or near that.
+const CPUS: std::ops::RangeInclusive<f64> = 0.01..=100_000.0;
+
+fn cpus(text: &str) -> Option<u64> {
+    let number: f64 = text.parse().ok()?;
+    CPUS.contains(&number).then_some((number * 1000.0).round() as u64)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

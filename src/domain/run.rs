@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, Reason, text::shorten_to_bytes};
 
-/// How a process ended. Whether memory ran out can't be told without a cgroup of its own: then it is signal 9.
+/// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
     pub code: Option<i32>,
     pub signal: Option<i32>,
+    /// The kernel killed it because there was no memory left. Without a control group of its own it can't be told: then it
+    /// is signal 9.
+    pub out_of_memory: bool,
 }
 
 impl fmt::Display for Exit {
@@ -18,6 +21,7 @@ impl fmt::Display for Exit {
         match (self.code, self.signal) {
             (Some(0), _) => f.write_str("process exited cleanly"),
             (Some(code), _) => write!(f, "exit status {code}"),
+            (None, Some(_)) if self.out_of_memory => f.write_str("signal: killed, out of memory"),
             (None, Some(signal)) => write!(f, "signal: {}", signal_name(signal)),
             (None, None) => f.write_str("process is gone"),
         }
@@ -165,7 +169,7 @@ pub struct Failure {
     pub exit_code: Option<i32>,
     /// The signal that ended the first process, if one did.
     pub signal: Option<i32>,
-    /// The kernel ended it because its memory ran out. Only a cgroup of its own can tell that.
+    /// The kernel ended it because its memory ran out. Only a control group of its own can tell that.
     pub out_of_memory: bool,
     /// Processes that can't be killed, at most [`MAX_SURVIVORS`] of them.
     pub survivors: Vec<u32>,
@@ -214,7 +218,12 @@ impl Failure {
 
 impl From<Exit> for Failure {
     fn from(exit: Exit) -> Self {
-        Self { exit_code: exit.code, signal: exit.signal, ..Self::new(Stage::Exit, exit.to_string()) }
+        Self {
+            exit_code: exit.code,
+            signal: exit.signal,
+            out_of_memory: exit.out_of_memory,
+            ..Self::new(Stage::Exit, exit.to_string())
+        }
     }
 }
 
@@ -224,10 +233,17 @@ mod tests {
 
     #[test]
     fn an_exit_says_what_operators_match() {
-        let exit = |code, signal| Exit { code, signal }.to_string();
+        let exit = |code, signal| Exit { code, signal, out_of_memory: false }.to_string();
         assert_eq!(exit(Some(42), None), "exit status 42");
         assert_eq!(exit(Some(0), None), "process exited cleanly");
         assert_eq!(exit(None, Some(9)), "signal: killed");
         assert_eq!(exit(None, Some(40)), "signal: 40");
+    }
+
+    #[test]
+    fn an_end_for_want_of_memory_is_told_from_other_kills() {
+        let failure = Failure::from(Exit { code: None, signal: Some(9), out_of_memory: true });
+        assert_eq!((failure.message.as_str(), failure.signal), ("signal: killed, out of memory", Some(9)));
+        assert!(failure.out_of_memory);
     }
 }

@@ -58,8 +58,8 @@ fn read(asked: v1::Policy) -> Result<Policy> {
 }
 
 fn limits(asked: v1::Limits) -> Limits {
-    let v1::Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds } = asked;
-    Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds }
+    let v1::Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds, cpu_millis } = asked;
+    Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds, cpu_millis }
 }
 
 /// The highest number means "no change" to the kernel.
@@ -117,8 +117,8 @@ fn shown(policy: &Policy) -> v1::Policy {
 }
 
 fn shown_limits(limits: Limits) -> v1::Limits {
-    let Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds } = limits;
-    v1::Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds }
+    let Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds, cpu_millis } = limits;
+    v1::Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds, cpu_millis }
 }
 
 fn shown_supervision(policy: &SupervisionPolicy) -> v1::Supervision {

@@ -5,6 +5,7 @@
 //!            ◄─RunEvent─────────────────────────────────┘
 //! ```
 
+mod cgroup;
 mod install;
 pub mod keeper;
 pub mod process;

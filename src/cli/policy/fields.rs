@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use crate::{
     api::v1::{Limits, Policy, SandboxLevel, StopSignal, Supervision, User, supervision::Restarts},
-    config::{Bytes, Value},
+    config::{Bytes, Cpus, Value},
     domain::{self, policy as values},
 };
 
@@ -16,6 +16,7 @@ enum Field {
     Count(fn(&mut Limits) -> &mut Option<u64>),
     Size(fn(&mut Limits) -> &mut Option<u64>),
     Seconds(fn(&mut Limits) -> &mut Option<u64>),
+    Cpus,
     User,
     StopSignal,
     Time(fn(&mut Supervision) -> &mut Option<prost_types::Duration>),
@@ -34,7 +35,7 @@ pub(super) enum Unusable {
 /// What comes before the name of a variable.
 const VARIABLE: &str = "env.";
 
-const FIELDS: [(&str, Field, &str); 23] = [
+const FIELDS: [(&str, Field, &str); 24] = [
     ("sandbox", Field::Sandbox, "off, protect or strict"),
     ("sandbox-read", Field::Paths(|policy| &mut policy.read_paths), "PATH:PATH that it may read besides"),
     ("sandbox-write", Field::Paths(|policy| &mut policy.write_paths), "PATH:PATH that it may read and write besides"),
@@ -43,7 +44,8 @@ const FIELDS: [(&str, Field, &str); 23] = [
     ("limit-open-files", Field::Count(|limits| &mut limits.open_files), "open files"),
     ("limit-processes", Field::Count(|limits| &mut limits.processes), "processes and threads"),
     ("limit-file-size", Field::Size(|limits| &mut limits.file_bytes), "size of a file that it writes"),
-    ("limit-cpu", Field::Seconds(|limits| &mut limits.cpu_seconds), "processor time of each process, like 60s"),
+    ("limit-cpus", Field::Cpus, "processors, like 2 or 0.5"),
+    ("limit-cpu-time", Field::Seconds(|limits| &mut limits.cpu_seconds), "processor time of each process, like 60s"),
     ("user", Field::User, "UID:GID that it runs as"),
     ("stop-signal", Field::StopSignal, "what asks it to stop, like SIGTERM"),
     ("prepare-timeout", Field::Time(|it| &mut it.prepare_timeout), "how long the laying out of its package may take"),
@@ -122,6 +124,7 @@ impl Field {
             Self::Seconds(at) => {
                 *at(policy.limits.get_or_insert_default()) = read::<Duration>(text)?.map(|time| time.as_secs());
             }
+            Self::Cpus => policy.limits.get_or_insert_default().cpu_millis = read::<Cpus>(text)?.map(|cpus| cpus.0),
             Self::User => policy.user = read(text)?.map(|values::User { uid, gid }| User { uid, gid }),
             Self::StopSignal => policy.stop_signal = read(text)?.map(stop_signal).unwrap_or_default().into(),
             Self::Time(at) => {
@@ -147,6 +150,7 @@ impl Field {
             }
             Self::Count(at) | Self::Size(at) => at(&mut limits).map(|count| count.to_string()),
             Self::Seconds(at) => at(&mut limits).map(|seconds| format!("{seconds}s")),
+            Self::Cpus => limits.cpu_millis.map(|millis| words(&Cpus(millis))),
             Self::User => policy.user.map(|User { uid, gid }| values::User { uid, gid }.to_string()),
             Self::StopSignal => name(policy.stop_signal().as_str_name(), "STOP_SIGNAL_").map(str::to_owned),
             Self::Time(at) => at(&mut supervision).and_then(|time| Some(words(&Duration::try_from(time).ok()?))),
@@ -204,7 +208,8 @@ mod tests {
             ("tcp-ports", "80,443"),
             ("limit-memory", "1024"),
             ("limit-processes", "7"),
-            ("limit-cpu", "60s"),
+            ("limit-cpus", "1.5"),
+            ("limit-cpu-time", "60s"),
             ("user", "1000:1001"),
             ("stop-signal", "SIGTERM"),
             ("connect-timeout", "90s"),

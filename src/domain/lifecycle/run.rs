@@ -63,7 +63,7 @@ impl Lifecycle {
                 self.survivors_gone(moment, then);
             }
             Phase::Starting | Phase::Connecting { .. } | Phase::Active { .. } => {
-                let exit = Exit { code: None, signal: None };
+                let exit = Exit { code: None, signal: None, out_of_memory: false };
                 self.stopped(moment, Then::Fail { failure: exit.into(), was_stable: false });
             }
             Phase::Inactive | Phase::Restarting | Phase::Error { survivors: None } => {}

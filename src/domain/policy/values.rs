@@ -4,20 +4,25 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Resource limits of each process of a plugin; what is absent is as the host has it. Core files are never written.
+/// Resource limits of a plugin; what is absent is as the host has it. Core files are never written.
+///
+/// Those of a run as a whole need a control group. Without one, its memory and its processes are held as far as the kernel
+/// can do that process by process, and its share of the processors is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Address space in bytes.
+    /// Memory of a run in bytes; without a group the address space of each of its processes.
     pub memory_bytes: Option<u64>,
-    /// Open files.
+    /// Open files of each process.
     pub open_files: Option<u64>,
-    /// Processes and threads of the plugin's user, all plugins together.
+    /// Processes and threads of a run; without a group those of its user, all plugins together.
     pub processes: Option<u64>,
     /// Size of one file in bytes.
     pub file_bytes: Option<u64>,
-    /// Processor time in seconds.
+    /// Processor time of each process, in seconds.
     pub cpu_seconds: Option<u64>,
+    /// Processor time of a run in each second, in milliseconds: 1500 = one and a half processors.
+    pub cpu_millis: Option<u64>,
 }
 
 impl Limits {
@@ -30,6 +35,7 @@ impl Limits {
             processes: self.processes.or(others.processes),
             file_bytes: self.file_bytes.or(others.file_bytes),
             cpu_seconds: self.cpu_seconds.or(others.cpu_seconds),
+            cpu_millis: self.cpu_millis.or(others.cpu_millis),
         }
     }
 
@@ -41,6 +47,7 @@ impl Limits {
             ("processes", self.processes),
             ("file_bytes", self.file_bytes),
             ("cpu_seconds", self.cpu_seconds),
+            ("cpu_millis", self.cpu_millis),
         ];
         limits.into_iter().filter(|(_, limit)| *limit == Some(0)).map(|(name, _)| name)
     }

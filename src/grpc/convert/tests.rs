@@ -56,10 +56,10 @@ fn a_failure_says_what_is_known_of_how_it_ended() {
         source.reported.failure = Some(failure);
         plugin(&source).status.unwrap().failure.unwrap()
     };
-    let exited = of(domain::Exit { code: Some(42), signal: None }.into());
+    let exited = of(domain::Exit { code: Some(42), signal: None, out_of_memory: false }.into());
     assert_eq!((exited.stage(), &*exited.message), (Stage::Exit, "exit status 42"));
     assert_eq!((exited.exit_code, exited.signal), (Some(42), None));
-    let killed = of(domain::Exit { code: None, signal: Some(9) }.into());
+    let killed = of(domain::Exit { code: None, signal: Some(9), out_of_memory: false }.into());
     assert_eq!((killed.exit_code, killed.signal), (None, Some(9)));
     let stuck = domain::Failure::new(domain::Stage::Stop, "it can't be killed").with_survivors(&[7, 8]);
     let back = Digest([1; 32]);

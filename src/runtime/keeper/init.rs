@@ -18,13 +18,13 @@ use rustix::{
 
 use super::{
     apart::HostIds,
-    launch,
+    launch::{self, Launched},
     protocol::{Launch, Messages, Order, Report, Step, encode},
     sys, tree,
 };
 use crate::{
     domain::{Confinement, policy::StopSignal},
-    runtime::sandbox,
+    runtime::{cgroup::Membership, sandbox},
 };
 
 /// What the keeper hands to an init.
@@ -53,7 +53,7 @@ pub(super) fn run(descriptors: Descriptors, is_apart: bool) -> ! {
         let outcome = init.serve();
         // Whatever went wrong, nothing of the run may stay. Until then the control socket and the lock are held: their ends
         // say that nothing is left.
-        tree::kill_until_empty();
+        init.end();
         outcome
     });
     sys::exit(i32::from(outcome.is_err()))
@@ -68,6 +68,8 @@ struct Init {
     stop_signal: Signal,
     leader: Option<Leader>,
     is_killing: bool,
+    /// The group of the run, if it is in one.
+    cgroup: Option<Membership>,
     /// The processes as the host names them, if this is the first of namespaces of its own.
     host: Option<HostIds>,
     confinement: Confinement,
@@ -83,6 +85,8 @@ struct Leader {
     ids: (u32, u32),
     /// Ends when the program runs; says why not otherwise.
     outcome: Option<PipeReader>,
+    /// Why it is not in the group that was made for it: the kernel's number.
+    outside: Option<i32>,
 }
 
 impl Init {
@@ -101,6 +105,7 @@ impl Init {
             stop_signal: Signal::INT,
             leader: None,
             is_killing: false,
+            cgroup: None,
             host,
             confinement: Confinement::Off,
             _lock: descriptors.lock,
@@ -121,8 +126,26 @@ impl Init {
                 return Ok(());
             }
             if self.leader.is_some() && self.reap()? {
+                self.leave_no_group();
                 return self.report(&Report::Emptied);
             }
+        }
+    }
+
+    /// Kills and reaps until nothing of the run is left.
+    fn end(&self) {
+        loop {
+            self.kill_everything();
+            if tree::reap(WaitOptions::empty()).is_err() {
+                return self.leave_no_group();
+            }
+        }
+    }
+
+    /// Removes the empty group of the run: plugd does so too, but may be dead.
+    fn leave_no_group(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.remove();
         }
     }
 
@@ -189,10 +212,14 @@ impl Init {
         let output = self.output.take().ok_or(ErrorKind::AlreadyExists)?;
         self.confinement = launch.sandbox.confinement(self.host.is_some());
         self.leader = Some(match self.make_process(launch, output) {
-            Ok((pid, outcome)) => Leader { pid: Some(pid), ids: self.ids(pid)?, outcome: Some(outcome) },
+            Ok(Launched { pid, outcome, joined }) => {
+                let outside = joined.as_ref().err().map(|error| error.raw_os_error().unwrap_or_default());
+                self.cgroup = joined.ok().flatten();
+                Leader { pid: Some(pid), ids: self.ids(pid)?, outcome: Some(outcome), outside }
+            }
             Err((step, error)) => {
                 self.report(&Report::Refused { step, errno: error.raw_os_error().unwrap_or_default() })?;
-                Leader { pid: None, ids: (0, 0), outcome: None }
+                Leader { pid: None, ids: (0, 0), outcome: None, outside: None }
             }
         });
         Ok(())
@@ -205,7 +232,7 @@ impl Init {
         self.host.as_ref().map_or(Ok(here), HostIds::of_init_and_leader)
     }
 
-    fn make_process(&self, launch: Launch, output: [OwnedFd; 2]) -> Result<(Pid, PipeReader), (Step, io::Error)> {
+    fn make_process(&self, launch: Launch, output: [OwnedFd; 2]) -> Result<Launched, (Step, io::Error)> {
         let has_own_view = self.host.is_some();
         if has_own_view {
             let entered = sandbox::enter(&launch.sandbox, Path::new(&launch.folder));
@@ -235,8 +262,8 @@ impl Init {
                 refusal
             }
             (None, Some(_)) => {
-                let (init, leader) = leader.ids;
-                Report::Created { init, leader, confinement: self.confinement }
+                let (outside, (init, leader)) = (leader.outside, leader.ids);
+                Report::Created { init, leader, confinement: self.confinement, outside }
             }
             (None, None) => return Ok(()),
         };
@@ -252,12 +279,22 @@ impl Init {
                 Err(_) => return Ok(true),
             }
         }
-        if self.is_killing && self.host.is_none() {
-            tree::kill_children(|_| false);
-        } else if self.is_killing {
-            sys::kill_all();
+        if self.is_killing {
+            self.kill_everything();
         }
         Ok(false)
+    }
+
+    /// Kills everything of the run: all at once where that can be done, so that nothing can fork away.
+    fn kill_everything(&self) {
+        if self.host.is_some() {
+            return sys::kill_all();
+        }
+        if let Some(cgroup) = &self.cgroup {
+            let _ = cgroup.kill();
+        }
+        // A process may have left the group, if it was allowed to.
+        tree::kill_children(|_| false);
     }
 
     fn note_end(&mut self, pid: Pid, status: WaitStatus) -> io::Result<()> {
@@ -268,9 +305,16 @@ impl Init {
         self.report_outcome()?;
         // It had no program to run if its id is gone already.
         match self.leader.as_mut().and_then(|leader| leader.pid.take()) {
-            Some(_) => self.report(&Report::Exited { code: status.exit_status(), signal: status.terminating_signal() }),
+            Some(_) => self.report(&self.exited(status)),
             None => Ok(()),
         }
+    }
+
+    fn exited(&self, status: WaitStatus) -> Report {
+        let (code, signal) = (status.exit_status(), status.terminating_signal());
+        let is_killed = signal == Some(Signal::KILL.as_raw());
+        let out_of_memory = is_killed && self.cgroup.as_ref().is_some_and(Membership::ran_out_of_memory);
+        Report::Exited { code, signal, out_of_memory }
     }
 
     /// Says it to plugd. plugd reads until the end, and a run has a handful of reports: they always fit.

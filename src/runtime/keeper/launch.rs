@@ -13,28 +13,50 @@ use rustix::{
 };
 
 use super::{
-    protocol::{Launch, Messages, Report, Step, encode},
+    protocol::{Group, Launch, Messages, Report, Step, encode},
     sys::{self, Fork},
 };
 use crate::{
     domain::policy::{Limits, User},
-    runtime::sandbox,
+    runtime::{cgroup::Membership, sandbox},
 };
 
-/// Makes the process. What it says of its program can be read from the pipe: see [`refusal`].
+/// A process that was made.
+pub(super) struct Launched {
+    pub(super) pid: Pid,
+    /// What it says of its program: see [`refusal`].
+    pub(super) outcome: PipeReader,
+    /// The group that it is in, or why it is in none though one was made for it.
+    pub(super) joined: io::Result<Option<Membership>>,
+}
+
+/// Makes the process.
 ///
 /// # Errors
 /// There are no processes or descriptors left.
-pub(super) fn launch(launch: Launch, output: [OwnedFd; 2], has_own_view: bool) -> io::Result<(Pid, PipeReader)> {
+pub(super) fn launch(mut launch: Launch, output: [OwnedFd; 2], has_own_view: bool) -> io::Result<Launched> {
     let (outcome, mut told) = io::pipe()?;
-    match sys::fork()? {
-        Fork::Parent(pid) => Ok((pid, outcome)),
+    let (forked, joined) = fork(launch.group.as_ref())?;
+    match forked {
+        Fork::Parent(pid) => Ok(Launched { pid, outcome, joined }),
         Fork::Child => {
+            // A group that it is not in holds nothing of it.
+            launch.group.take_if(|_| joined.is_err());
             let (step, error) = become_plugin(launch, output, has_own_view);
             let refusal = Report::Refused { step, errno: error.raw_os_error().unwrap_or_default() };
             let _ = encode(&refusal).and_then(|line| told.write_all(&line));
             sys::exit(1)
         }
+    }
+}
+
+/// Makes a copy of this process in this group; outside of it, where the host does not allow that.
+fn fork(group: Option<&Group>) -> io::Result<(Fork, io::Result<Option<Membership>>)> {
+    let Some(group) = group else { return Ok((sys::fork()?, Ok(None))) };
+    let joined = Membership::open(group.folder.clone().into());
+    match joined.and_then(|joined| Ok((sys::fork_into(joined.descriptor())?, joined))) {
+        Ok((forked, joined)) => Ok((forked, Ok(Some(joined)))),
+        Err(error) => Ok((sys::fork()?, Err(error))),
     }
 }
 
@@ -84,7 +106,8 @@ fn limit(launch: &Launch) -> io::Result<()> {
     if let Some((current, maximum)) = launch.open_files {
         setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
     }
-    let Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds } = launch.limits;
+    let limits = launch.group.as_ref().map_or(launch.limits, |group| group.holds.leave(launch.limits));
+    let Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds, cpu_millis: _ } = limits;
     let wanted = [
         (Resource::Core, Some(0)),
         (Resource::As, memory_bytes),

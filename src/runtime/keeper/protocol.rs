@@ -11,7 +11,7 @@ use crate::{
         Confinement,
         policy::{Limits, StopSignal, User},
     },
-    runtime::sandbox::Sandbox,
+    runtime::{cgroup::Controllers, sandbox::Sandbox},
 };
 
 /// Most bytes of a line. The kernel takes 2 MiB of arguments and variables, and JSON spells a byte out in four.
@@ -67,12 +67,23 @@ pub(crate) struct Launch {
     pub(crate) user: Option<User>,
     /// What asks it to end.
     pub(crate) stop_signal: StopSignal,
-    /// Limits of each process.
+    /// Limits of the run, as far as its group holds them, and of each process.
     pub(crate) limits: Limits,
+    /// The group that the process is to be in, if one was made for the run.
+    pub(crate) group: Option<Group>,
     /// What it can reach.
     pub(crate) sandbox: Sandbox,
     /// Soft and hard limit of open files, where `limits` has none; the keeper's own, which are higher, when absent.
     pub(crate) open_files: Option<(Option<u64>, Option<u64>)>,
+}
+
+/// The control group of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// Its folder.
+    pub(crate) folder: OsString,
+    /// What it holds.
+    pub(crate) holds: Controllers,
 }
 
 impl fmt::Debug for Launch {
@@ -94,6 +105,8 @@ pub(crate) enum Report {
         leader: u32,
         /// What holds it.
         confinement: Confinement,
+        /// Why it is not in the group that was made for it, as the kernel's number, if it is not.
+        outside: Option<i32>,
     },
     /// There is no process. Nothing but the end follows.
     Refused {
@@ -108,6 +121,8 @@ pub(crate) enum Report {
         code: Option<i32>,
         /// The signal, if it was killed.
         signal: Option<i32>,
+        /// The kernel did that because there was no memory left.
+        out_of_memory: bool,
     },
     /// Nothing of the run is left. The last report.
     Emptied,
@@ -197,6 +212,7 @@ mod tests {
             user: Some(User { uid: 1, gid: 2 }),
             stop_signal: StopSignal::Sigint,
             limits: Limits { open_files: Some(9), ..Limits::default() },
+            group: Some(Group { folder: "/g".into(), holds: Controllers { memory: true, ..Controllers::default() } }),
             sandbox: Sandbox::default(),
             open_files: Some((Some(1), None)),
         }
@@ -217,9 +233,9 @@ mod tests {
     #[test]
     fn reports_arrive_as_they_were() {
         let sent = [
-            Report::Created { init: 1, leader: 2, confinement: Confinement::Protect },
+            Report::Created { init: 1, leader: 2, confinement: Confinement::Protect, outside: Some(2) },
             Report::Refused { step: Step::User, errno: 1 },
-            Report::Exited { code: None, signal: Some(9) },
+            Report::Exited { code: None, signal: Some(9), out_of_memory: true },
             Report::Emptied,
         ];
         let mut reports = Messages::new();

@@ -19,6 +19,9 @@ use rustix::process::Pid;
 /// The highest signal of the kernel.
 const LAST_SIGNAL: libc::c_int = 64;
 
+/// The flag of a new process that is made in a control group; the C library's constant has too few bits.
+const INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// The kernel's set of signals.
 type SignalSet = u64;
 
@@ -53,10 +56,22 @@ pub(super) fn fork() -> io::Result<Fork> {
 /// The host does not allow it.
 pub(super) fn fork_apart(has_users: bool) -> io::Result<Fork> {
     let users = if has_users { libc::CLONE_NEWUSER } else { 0 };
-    let flags = (libc::CLONE_NEWPID | libc::CLONE_NEWNS | users).unsigned_abs().into();
+    clone((libc::CLONE_NEWPID | libc::CLONE_NEWNS | users).unsigned_abs().into(), 0)
+}
+
+/// As [`fork`], but the new process is in this control group.
+///
+/// # Errors
+/// The host does not allow it.
+pub(super) fn fork_into(group: BorrowedFd<'_>) -> io::Result<Fork> {
+    clone(INTO_CGROUP, group.as_raw_fd().unsigned_abs().into())
+}
+
+fn clone(flags: u64, cgroup: u64) -> io::Result<Fork> {
     // SAFETY: all zeros are the kernel's defaults.
     let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
     how.flags = flags;
+    how.cgroup = cgroup;
     how.exit_signal = libc::SIGCHLD.unsigned_abs().into();
     // SAFETY: as `fork`: without a stack of its own the new process goes on in a copy of this one.
     let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };

@@ -15,7 +15,13 @@ use futures_util::future::BoxFuture;
 use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use self::prepare::PluginLocks;
-use super::{PackageFiles, Run, RunEvents, Runtime, StartSpec, install::Installations, keeper::Keeper};
+use super::{
+    PackageFiles, Run, RunEvents, Runtime, StartSpec,
+    cgroup::{Cgroups, Controllers},
+    install::Installations,
+    keeper::Keeper,
+    words,
+};
 use crate::domain::{self, Digest, PluginId};
 
 pub use open_files::raise_open_files;
@@ -38,6 +44,8 @@ struct Inner {
     capture: Capture,
     installations: Installations,
     keeper: Option<Keeper>,
+    /// Where runs get groups of their own, if this host has that.
+    cgroups: Option<Cgroups>,
     /// Who may change an install directory.
     folders: PluginLocks,
     /// Held by a run until nothing of it is left.
@@ -46,17 +54,36 @@ struct Inner {
 }
 
 impl ProcessRuntime {
-    /// A runtime with these options, and its keeper if it has one.
+    /// A runtime with these options, and its keeper if it has one. To have groups for its runs this process may move into
+    /// one of its own.
     ///
     /// # Errors
     /// The keeper's lock can't be had, or its thread can't be started.
     pub fn new(options: Options, fetch: FetchPackage, capture: Capture) -> io::Result<Self> {
+        if options.keeper.is_none() {
+            return Self::with_groups(options, fetch, capture, None);
+        }
+        // Before there is a keeper, so that the keeper is where this process goes.
+        let cgroups = Cgroups::find(&options.lock);
+        let cgroups = cgroups.inspect_err(|error| tracing::info!("runs have no control groups: {}", words(error))).ok();
+        let holds = cgroups.as_ref().map_or_else(Controllers::default, Cgroups::controllers);
+        holds.tell_of_weaker(options.limits);
+        Self::with_groups(options, fetch, capture, cgroups)
+    }
+
+    fn with_groups(
+        options: Options,
+        fetch: FetchPackage,
+        capture: Capture,
+        cgroups: Option<Cgroups>,
+    ) -> io::Result<Self> {
         let owner = options.user.map(|user| (user.uid, user.gid));
         // A relative folder would mean another one to a process that works in its own.
         let root = std::path::absolute(&options.plugin_dir)?;
         Ok(Self(Arc::new(Inner {
             installations: Installations { root, owner },
             keeper: options.keeper.clone().map(|program| Keeper::start(program, &options.lock)).transpose()?,
+            cgroups,
             folders: PluginLocks::default(),
             runs: PluginLocks::default(),
             turns: Arc::new(Semaphore::new(options.max_concurrent_starts.max(1))),
@@ -85,10 +112,13 @@ impl ProcessRuntime {
         spawn_blocking(move || inner.installations.plugins()).await.map_err(io::Error::other)?
     }
 
-    /// Waits until nothing lives that an earlier plugd started, for this long at the most. Nothing is started before that.
+    /// Waits until nothing lives that an earlier plugd started, for this long at the most, and removes the groups that are
+    /// left of it. Nothing is started before that; to be called before anything is.
     pub async fn await_earlier(&self, limit: Duration) {
-        if let Some(keeper) = &self.0.keeper {
-            let _ = timeout(limit, keeper.unlocked()).await;
+        let Some(keeper) = &self.0.keeper else { return };
+        if timeout(limit, keeper.unlocked()).await.is_ok() {
+            let inner = Arc::clone(&self.0);
+            let _ = spawn_blocking(move || inner.cgroups.as_ref().map(Cgroups::remove_leftovers)).await;
         }
     }
 }

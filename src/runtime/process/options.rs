@@ -19,7 +19,7 @@ pub struct Options {
     pub spawn_timeout: Duration,
     /// How many starts may be under way at once.
     pub max_concurrent_starts: usize,
-    /// Limits of each process.
+    /// Limits of each plugin.
     pub limits: Limits,
     /// User and group that plugins run as and own their files as; plugd's own when absent. Needs privileges.
     pub user: Option<User>,

@@ -23,12 +23,13 @@ use super::{
     program::Program,
 };
 use crate::{
-    domain::{Exit, Failure, RunEvent, Stage},
+    domain::{Exit, Failure, RunEvent, RunId, Stage, policy::Limits},
     runtime::{
         Run, RunEvents, StartSpec,
+        cgroup::RunGroup,
         keeper::{
             Init,
-            protocol::{Launch, Order, Report, Step},
+            protocol::{Group, Launch, Order, Report, Step},
             tree,
         },
         sandbox::Sandbox,
@@ -136,11 +137,11 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
         Err(failure) => Err(failure),
     };
     match launched {
-        Ok((init, starting)) => {
+        Ok((init, cgroup, starting)) => {
             // Held until the end, whatever the supervisor has been told by then.
             let _place = Arc::clone(&starting.turn.run);
             reporter.last = RunEvent::GroupEmptied;
-            let watch = Watch { init, init_id, starting: Some(starting), wishes, has_exited: false, reporter };
+            let watch = Watch { init, init_id, cgroup, starting: Some(starting), wishes, has_exited: false, reporter };
             watch.until_empty().await;
         }
         Err(failure) => reporter.end(RunEvent::SpawnFailed(failure)),
@@ -158,21 +159,40 @@ struct Starting {
 }
 
 /// Asks the keeper for the process.
-async fn launch(inner: &Arc<Inner>, spec: &StartSpec, turn: Turn) -> Result<(Init, Starting), Failure> {
+async fn launch(
+    inner: &Arc<Inner>,
+    spec: &StartSpec,
+    turn: Turn,
+) -> Result<(Init, Option<RunGroup>, Starting), Failure> {
     let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
     let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made))).await;
     let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
-    let (launch, program) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
+    let (mut launch, program) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
     let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
     let (stdout, out) = output_pipe().map_err(cannot)?;
     let (stderr, err) = output_pipe().map_err(cannot)?;
     let Some(keeper) = &inner.keeper else {
         return Err(Failure::new(Stage::Start, "this plugd runs no plugins").permanent());
     };
+    let cgroup = run_group(inner, spec.run, launch.limits);
+    launch.group = cgroup.as_ref().map(|made| Group { folder: made.folder().into(), holds: made.controllers() });
     let asked = timeout(limit, keeper.launch(launch, [out, err])).await;
     let init = asked.map_err(|_| late(&spec.command, keeper.obstacle(), limit))?.map_err(cannot)?;
     (inner.capture)(spec, [stdout, stderr]);
-    Ok((init, Starting { turn, program, deadline: Instant::now() + limit, limit }))
+    Ok((init, cgroup, Starting { turn, program, deadline: Instant::now() + limit, limit }))
+}
+
+/// The group of a run, where this host has groups. That there is none keeps no plugin from running.
+fn run_group(inner: &Inner, run: RunId, limits: Limits) -> Option<RunGroup> {
+    let made = inner.cgroups.as_ref()?.make(run, limits);
+    made.inspect_err(tell_of_no_group).ok()
+}
+
+fn tell_of_no_group(error: &io::Error) {
+    let why = words(error);
+    tracing::warn!(
+        "a run has no control group: its limits hold process by process, that of --limit-cpus not at all: {why}"
+    );
 }
 
 fn late(command: &str, what: &str, limit: Duration) -> Failure {
@@ -199,6 +219,7 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec) -> Result<(Launch, Program), 
         user: options.user,
         stop_signal: options.stop_signal,
         limits: options.limits,
+        group: None,
         sandbox: Sandbox { ports: own_port.into_iter().chain(options.sandbox.ports).collect(), ..options.sandbox },
         open_files: open_files::inherited().map(|limit| (limit.current, limit.maximum)),
     };
@@ -225,6 +246,8 @@ fn line((mut name, value): Variable) -> OsString {
 struct Watch {
     init: Init,
     init_id: InitId,
+    /// The group of the run, removed when nothing of it is left.
+    cgroup: Option<RunGroup>,
     starting: Option<Starting>,
     wishes: watch::Receiver<Wish>,
     has_exited: bool,
@@ -261,11 +284,18 @@ impl Watch {
             Wish::Kill => Order::Kill,
         };
         self.init.order(&order).await;
+        // An init that was killed takes no orders, and what it left may fork faster than the keeper kills.
+        if let (Order::Kill, Some(cgroup)) = (order, &self.cgroup) {
+            cgroup.kill();
+        }
     }
 
     async fn take(&mut self, report: Report) {
         match report {
-            Report::Created { init, leader, confinement } => {
+            Report::Created { init, leader, confinement, outside } => {
+                if let Some(errno) = outside {
+                    tell_of_no_group(&io::Error::from_raw_os_error(errno));
+                }
                 let _ = self.init_id.set(init);
                 self.starting = None;
                 self.reporter.say(RunEvent::Spawned { pid: leader, confinement });
@@ -275,7 +305,7 @@ impl Watch {
                 let failure = refused(program, step, io::Error::from_raw_os_error(errno), limit).await;
                 self.reporter.end(RunEvent::SpawnFailed(failure));
             }
-            Report::Exited { code, signal } => self.exited(Exit { code, signal }),
+            Report::Exited { code, signal, out_of_memory } => self.exited(Exit { code, signal, out_of_memory }),
             Report::Emptied => {}
         }
     }
@@ -299,8 +329,9 @@ impl Watch {
             return self.reporter.end(RunEvent::SpawnFailed(failure));
         }
         if self.starting.is_none() && !self.has_exited {
-            self.exited(Exit { code: None, signal: None });
+            self.exited(Exit { code: None, signal: None, out_of_memory: false });
         }
+        drop(self.cgroup.take());
         self.reporter.end(RunEvent::GroupEmptied);
     }
 }

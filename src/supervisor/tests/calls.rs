@@ -108,7 +108,7 @@ async fn a_call_that_would_wait_too_long_is_told_and_the_transition_goes_on() {
 async fn a_crash_goes_through_restarting_back_to_active() {
     let world = World::new(Behaviour::Connects).await;
     world.set_active(ActiveState::Active).await.unwrap();
-    world.group().end(Exit { code: Some(1), signal: None });
+    world.group().end(Exit { code: Some(1), signal: None, out_of_memory: false });
     let restarting = world.until(State::Restarting).await;
     assert_eq!((restarting.reported.message(), restarting.reported.restarts), ("exit status 1", 1));
     let active = world.until(State::Active).await;
@@ -203,7 +203,7 @@ async fn the_end_of_a_run_is_heard_while_the_inbox_is_full() {
         calls.spawn(async move { handle.set_active(id, ActiveState::Inactive, "test", WAIT).await });
     }
     tokio::task::yield_now().await;
-    world.group().end(Exit { code: Some(1), signal: None });
+    world.group().end(Exit { code: Some(1), signal: None, out_of_memory: false });
     let restarting = world.until(State::Restarting).await;
     assert_eq!(restarting.reported.message(), "exit status 1");
     calls.abort_all();

@@ -30,7 +30,7 @@ async fn what_can_not_be_killed_is_an_error_that_names_it_and_nothing_is_started
     let again = world.set_active(ActiveState::Active).await.unwrap_err();
     assert_eq!(again.reason, Reason::PluginFailed);
     assert_eq!(world.runtime.starts.load(Ordering::SeqCst), 1);
-    world.group().end(Exit { code: None, signal: Some(9) });
+    world.group().end(Exit { code: None, signal: Some(9), out_of_memory: false });
     world.until(State::Active).await;
     world.shut_down().await;
 }
@@ -68,7 +68,7 @@ async fn a_deletion_that_can_not_be_leaves_the_plugin_as_it_is_desired() {
     world.set_active(ActiveState::Active).await.unwrap();
     assert_eq!(world.handle.delete(world.id, None).await.unwrap_err().reason, Reason::PluginFailed);
     world.behave(Behaviour::Connects);
-    world.group().end(Exit { code: None, signal: Some(9) });
+    world.group().end(Exit { code: None, signal: Some(9), out_of_memory: false });
     world.until(State::Active).await;
     world.shut_down().await;
 }
@@ -84,7 +84,7 @@ async fn a_deletion_that_can_not_be_is_refused_also_when_the_change_before_it_fa
     let (change, deletion) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("one was left hanging");
     assert_eq!(change.unwrap_err().reason, Reason::StoreUnavailable);
     assert_eq!(deletion.unwrap_err().reason, Reason::PluginFailed);
-    world.group().end(Exit { code: None, signal: Some(9) });
+    world.group().end(Exit { code: None, signal: Some(9), out_of_memory: false });
     world.shut_down().await;
 }
 

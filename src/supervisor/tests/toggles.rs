@@ -66,7 +66,7 @@ async fn strike(world: &World, blow: Blow) {
         }
         Blow::Restart => drop(world.handle.restart(world.id, "test", Wait::No).await),
         Blow::Crash if world.live() > 0 => {
-            world.group().end(Exit { code: None, signal: Some(11) });
+            world.group().end(Exit { code: None, signal: Some(11), out_of_memory: false });
         }
         Blow::Crash => {}
         Blow::Become(behaviour) => world.behave(behaviour),

@@ -28,7 +28,7 @@ async fn a_call_that_joins_is_not_answered_from_a_record_that_is_out_of_date() {
     world.set_active(ActiveState::Active).await.unwrap();
     world.store.is_away.store(true, Ordering::SeqCst);
     world.behave(Behaviour::Hangs);
-    world.group().end(Exit { code: Some(1), signal: None });
+    world.group().end(Exit { code: Some(1), signal: None, out_of_memory: false });
     let wait = Wait::UpTo(Duration::from_secs(20));
     let answer = world.handle.set_active(world.id, ActiveState::Active, "test", wait).await;
     assert_eq!(world.state(), State::Active, "the record is the one from before the crash");

@@ -48,7 +48,7 @@ async fn a_failed_update_is_taken_back_when_the_store_is_there_again() {
     setup.world.store.is_away.store(true, Ordering::SeqCst);
     let starts = || setup.world.runtime.starts.load(Ordering::SeqCst);
     let before = starts();
-    setup.world.group().end(Exit { code: Some(1), signal: None });
+    setup.world.group().end(Exit { code: Some(1), signal: None, out_of_memory: false });
     eventually(|| starts() > before).await;
     setup.world.handle.caught_up().await;
     assert_eq!(version(&setup.get()), "2");

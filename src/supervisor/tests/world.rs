@@ -67,7 +67,7 @@ impl FakeGroup {
     }
 
     fn signalled(&self, signal: i32) {
-        self.end(Exit { code: None, signal: Some(signal) });
+        self.end(Exit { code: None, signal: Some(signal), out_of_memory: false });
     }
 }
 
@@ -106,7 +106,7 @@ impl Runtime for FakeRuntime {
             (group.events)(RunEvent::Spawned { pid: 4711, confinement: crate::domain::Confinement::Off });
         }
         match behaviour {
-            Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None }),
+            Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None, out_of_memory: false }),
             Behaviour::Hangs | Behaviour::CannotSpawn => {}
             _ => drop(tokio::spawn(connect(self.handle.get().unwrap().clone(), spec.url.expose().to_owned()))),
         }

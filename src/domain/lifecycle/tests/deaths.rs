@@ -51,7 +51,10 @@ fn whoever_connects_and_whoever_is_asked_for_begins_afresh() {
     connected.step(moment(), Event::Run { run, event: RunEvent::Connected });
     assert_eq!(standing(&connected), (State::Active, 0));
     let mut failed = boot(State::Starting, 1, 1);
-    failed.step(moment(), Event::Run { run, event: RunEvent::Exited(Exit { code: Some(1), signal: None }) });
+    failed.step(
+        moment(),
+        Event::Run { run, event: RunEvent::Exited(Exit { code: Some(1), signal: None, out_of_memory: false }) },
+    );
     assert_eq!(standing(&failed), (State::Stopping, 2), "a start that fails is none that went well");
     let changes: [fn(&mut Desired); 3] =
         [|new| new.active_generation = 2, |new| new.restart_generation = 2, |new| new.package = Some(Digest([3; 32]))];

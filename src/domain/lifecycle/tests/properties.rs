@@ -241,7 +241,7 @@ impl World {
     fn exit(&mut self) {
         if self.group.has_leader {
             self.group.has_leader = false;
-            self.happened(RunEvent::Exited(Exit { code: Some(1), signal: None }));
+            self.happened(RunEvent::Exited(Exit { code: Some(1), signal: None, out_of_memory: false }));
             self.disconnect();
         }
     }

@@ -106,7 +106,7 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("spawned", happened(RunEvent::Spawned { pid: 7, confinement: Confinement::Off })),
         ("spawn failed", happened(RunEvent::SpawnFailed(mk_failure()))),
         ("spawn failed for good", happened(RunEvent::SpawnFailed(mk_failure().permanent()))),
-        ("exited", happened(RunEvent::Exited(Exit { code: Some(1), signal: None }))),
+        ("exited", happened(RunEvent::Exited(Exit { code: Some(1), signal: None, out_of_memory: false }))),
         ("group emptied", happened(RunEvent::GroupEmptied)),
         ("connected", happened(RunEvent::Connected)),
         ("disconnected", happened(disconnected(None))),
@@ -194,7 +194,7 @@ fn every_phase_answers_every_event_as_the_table_says() {
 #[test]
 fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
     let mut lifecycle = mk(Phase::Starting);
-    let exit = Exit { code: Some(42), signal: None };
+    let exit = Exit { code: Some(42), signal: None, out_of_memory: false };
     let mut waits = Vec::new();
     while lifecycle.reported().state != State::Error {
         let run = lifecycle.run();
@@ -218,7 +218,7 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
 fn a_crash_after_the_stable_time_starts_the_count_afresh_and_waits_longer() {
     let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
     lifecycle.reported.restarts = 3;
-    let exit = Exit { code: Some(1), signal: None };
+    let exit = Exit { code: Some(1), signal: None, out_of_memory: false };
     let fired = |timer| Event::TimerFired { run: PRESENT, timer };
     lifecycle.step(moment(), fired(Timer::Stable));
     lifecycle.step(moment(), happened(disconnected(None)));
@@ -286,14 +286,14 @@ fn a_plugin_that_stopped_answering_says_so_until_it_answers() {
 
     let mut exits = active();
     missing_pongs(&mut exits, 2);
-    exits.step(moment(), happened(RunEvent::Exited(Exit { code: Some(0), signal: None })));
+    exits.step(moment(), happened(RunEvent::Exited(Exit { code: Some(0), signal: None, out_of_memory: false })));
     assert_eq!(exits.reported().message(), format!("{SAID}; then process exited cleanly"));
 
     let mut connects = active();
     missing_pongs(&mut connects, 2);
     connects.step(moment(), happened(RunEvent::Connected));
     assert_eq!(connects.reported().message(), "");
-    connects.step(moment(), happened(RunEvent::Exited(Exit { code: Some(3), signal: None })));
+    connects.step(moment(), happened(RunEvent::Exited(Exit { code: Some(3), signal: None, out_of_memory: false })));
     assert_eq!(connects.reported().message(), "exit status 3");
 }
 

@@ -16,18 +16,24 @@ use super::*;
 const ROLE: &str = "PLUGD_TEST_ROLE";
 
 /// Everything of a run that can be told from here: those who look after it, and its own processes.
-struct Family {
+pub(super) struct Family {
     plugd: Child,
-    folder: TempDir,
+    pub(super) folder: TempDir,
     keepers: [u32; 2],
     init: u32,
-    plugin: Vec<u32>,
+    pub(super) plugin: Vec<u32>,
 }
 
 impl Drop for Family {
     fn drop(&mut self) {
         let _ = self.plugd.kill();
         let _ = self.plugd.wait();
+        // No plugd is started after it, which would remove what nobody was left to remove.
+        let lock = self.folder.path().join("lock");
+        let _ = File::open(&lock).unwrap().lock();
+        if let Ok(cgroups) = Cgroups::find(&lock) {
+            cgroups.remove_leftovers();
+        }
     }
 }
 
@@ -58,7 +64,7 @@ async fn told(folder: &TempDir, round: u32) -> Vec<u32> {
     fs::read_to_string(file).unwrap().lines().map(pid_of).collect()
 }
 
-async fn mk_family() -> Family {
+pub(super) async fn mk_family() -> Family {
     let folder = tempfile::tempdir().unwrap();
     let mut plugd = Command::new(std::env::current_exe().unwrap());
     let name = "runtime::process::tests::afterlife::in_the_role_of_plugd";
@@ -73,7 +79,7 @@ async fn mk_family() -> Family {
 }
 
 impl Family {
-    fn pid(&self, of: Member) -> u32 {
+    pub(super) fn pid(&self, of: Member) -> u32 {
         match of {
             Member::Plugd => self.plugd.id(),
             Member::Keeper(index) => self.keepers[index],
@@ -83,7 +89,7 @@ impl Family {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Member {
+pub(super) enum Member {
     Plugd,
     Keeper(usize),
     Init,

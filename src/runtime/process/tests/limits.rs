@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::*;
 
 /// The soft and the hard limit that a process of the fixture has, by the kernel's name.
-async fn limits_in(fixture: &Fixture, name: &str) -> (String, String) {
+pub(super) async fn limits_in(fixture: &Fixture, name: &str) -> (String, String) {
     let mut started = fixture.start(mk_shell("cat /proc/self/limits; echo end"));
     started.spawned().await;
     eventually(|| fixture.output().ends_with("end\n")).await;

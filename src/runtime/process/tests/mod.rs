@@ -1,6 +1,7 @@
 //! Real processes: shell scripts, and this test program itself.
 
 mod afterlife;
+mod cgroup;
 mod group;
 mod limits;
 mod sandbox;

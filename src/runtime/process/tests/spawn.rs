@@ -20,7 +20,7 @@ async fn an_exit_code_is_told() {
     let fixture = mk_fixture();
     let mut started = fixture.start(mk_shell("exit 42"));
     started.spawned().await;
-    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None });
+    assert_eq!(started.exited().await, Exit { code: Some(42), signal: None, out_of_memory: false });
     started.emptied().await;
 }
 
@@ -29,7 +29,7 @@ async fn a_signal_is_told() {
     let fixture = mk_fixture();
     let mut started = fixture.start(mk_shell("kill -TERM $$"));
     started.spawned().await;
-    assert_eq!(started.exited().await, Exit { code: None, signal: Some(15) });
+    assert_eq!(started.exited().await, Exit { code: None, signal: Some(15), out_of_memory: false });
     started.emptied().await;
 }
 

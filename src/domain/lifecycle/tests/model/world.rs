@@ -151,7 +151,8 @@ impl World {
                 let failure = Failure { is_permanent, ..Failure::new(Stage::Start, "no such file") };
                 self.becomes(Group::Nothing, RunEvent::SpawnFailed(failure))
             }
-            Move::Exit => self.becomes(Group::Orphaned, RunEvent::Exited(Exit { code: Some(1), signal: None })),
+            Move::Exit => self
+                .becomes(Group::Orphaned, RunEvent::Exited(Exit { code: Some(1), signal: None, out_of_memory: false })),
             Move::Empty => self.becomes(Group::Nothing, RunEvent::GroupEmptied),
             Move::Connect => {
                 self.is_connected = true;

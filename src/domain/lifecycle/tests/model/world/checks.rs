@@ -109,7 +109,7 @@ fn events_of(run: RunId) -> Vec<Event> {
     vec![
         did(RunEvent::Spawned { pid: 7, confinement: Confinement::Off }),
         did(RunEvent::SpawnFailed(failure)),
-        did(RunEvent::Exited(Exit { code: None, signal: None })),
+        did(RunEvent::Exited(Exit { code: None, signal: None, out_of_memory: false })),
         did(RunEvent::GroupEmptied),
         did(RunEvent::Connected),
         did(RunEvent::Disconnected { reason: String::new(), is_fault: true }),

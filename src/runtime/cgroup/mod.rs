@@ -1,0 +1,254 @@
+//! Control groups (version 2): one for each run, where the host lets plugd make them.
+//!
+//! ```text
+//! plugd.service          the group that plugd was started in
+//! ├─ plugd               plugd, the keeper and the inits: where a group shares something out, no process may be beside it
+//! ├─ plugd-8-1f3c-RUN    a run: the plugin and all that it starts
+//! └─ …
+//! ```
+//!
+//! A group ends all that is in it at once, tells what the kernel killed for want of memory, and, where it has been given the
+//! controllers, holds the run as a whole. None of that is needed for a start: what the host does not have is told of, and
+//! held process by process as far as that goes.
+
+mod place;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::words;
+use crate::{
+    domain::{RunId, policy::Limits},
+    files,
+};
+
+#[cfg(test)]
+pub(super) use place::own_folder;
+pub(super) use run::{Membership, RunGroup};
+
+/// The group that plugd itself is in, below the one that it was started in.
+const LEAF: &str = "plugd";
+
+/// What a group can do for its children, and is told to.
+const CONTROLLERS: &str = "cgroup.subtree_control";
+
+/// Microseconds after which a group has its share of the processors anew.
+const CPU_PERIOD: u64 = 100_000;
+
+/// What the groups of runs hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Controllers {
+    /// How much of the processors.
+    pub(super) cpu: bool,
+    /// How much memory.
+    pub(super) memory: bool,
+    /// How many processes and threads.
+    pub(super) pids: bool,
+}
+
+impl Controllers {
+    /// From a file of the kernel's: `cpuset cpu io memory pids`.
+    fn parse(text: &str) -> Self {
+        let has = |name: &str| text.split_ascii_whitespace().any(|word| word == name);
+        Self { cpu: has("cpu"), memory: has("memory"), pids: has("pids") }
+    }
+
+    /// The names of those that are in here and not in the other.
+    fn without(self, other: Self) -> impl Iterator<Item = &'static str> {
+        let pairs =
+            [("cpu", self.cpu, other.cpu), ("memory", self.memory, other.memory), ("pids", self.pids, other.pids)];
+        pairs.into_iter().filter(|(_, here, there)| *here && !*there).map(|(name, ..)| name)
+    }
+
+    /// What a group is told so that it holds these limits: files and what is written to them.
+    fn settings(self, limits: Limits) -> Vec<(&'static str, String)> {
+        // What is left of a run of which one process was killed for want of memory is of no use to anybody.
+        let all_at_once = self.memory.then(|| ("memory.oom.group", "1".to_owned()));
+        let memory = limits.memory_bytes.filter(|_| self.memory).map(|bytes| ("memory.max", bytes.to_string()));
+        let pids = limits.processes.filter(|_| self.pids).map(|count| ("pids.max", count.to_string()));
+        let quota = limits.cpu_millis.filter(|_| self.cpu).map(|millis| millis.saturating_mul(CPU_PERIOD / 1000));
+        let cpu = quota.map(|quota| ("cpu.max", format!("{quota} {CPU_PERIOD}")));
+        [all_at_once, memory, pids, cpu].into_iter().flatten().collect()
+    }
+
+    /// What remains of these limits to be held process by process.
+    pub(super) fn leave(self, limits: Limits) -> Limits {
+        Limits {
+            memory_bytes: limits.memory_bytes.filter(|_| !self.memory),
+            processes: limits.processes.filter(|_| !self.pids),
+            ..limits
+        }
+    }
+
+    /// Says which of these limits hold less than they say, or nothing, where groups hold no more than this.
+    pub(super) fn tell_of_weaker(self, limits: Limits) {
+        if limits.cpu_millis.is_some() && !self.cpu {
+            tracing::warn!("--limit-cpus holds nothing: plugd was not given a control group with the controller cpu");
+        }
+        let each = self.leave(limits);
+        if each.memory_bytes.is_some() {
+            tracing::warn!(
+                "--limit-memory holds the address space of each process, not the memory of a whole plugin: plugd was not \
+                 given a control group with the controller memory"
+            );
+        }
+        if each.processes.is_some() {
+            tracing::warn!(
+                "--limit-processes holds all processes of the plugins' user together, and none of root's: plugd was not \
+                 given a control group with the controller pids"
+            );
+        }
+    }
+}
+
+/// Where the groups of runs are made.
+#[derive(Debug)]
+pub(super) struct Cgroups {
+    base: PathBuf,
+    /// The names of this plugd's groups begin with this, and no other's do.
+    prefix: String,
+    controllers: Controllers,
+    left: Left,
+}
+
+/// Groups that could not be removed when their runs ended.
+type Left = Arc<Mutex<Vec<PathBuf>>>;
+
+impl Cgroups {
+    /// Finds where this process may make groups, and takes what controllers it is given. `lock` is the file that tells this
+    /// plugd from others.
+    ///
+    /// # Errors
+    /// The host has no groups of version 2, or lets this process make none.
+    pub(super) fn find(lock: &Path) -> io::Result<Self> {
+        let cgroup = fs::read_to_string("/proc/self/cgroup")?;
+        let own = place::own_folder(&cgroup, &fs::read_to_string("/proc/self/mountinfo")?);
+        let own = own.ok_or_else(|| io::Error::other("this host has no control groups of version 2"))?;
+        Self::around(&own, is_given(&cgroup, &own), lock)
+    }
+
+    /// [`Cgroups::find`] for a process that is in this group; `is_given` says whether its controllers are there to be taken.
+    pub(super) fn around(own: &Path, is_given: bool, lock: &Path) -> io::Result<Self> {
+        let base = base(own);
+        let lock = files::open_private(lock)?.metadata()?;
+        // No two files that are there have the same numbers: neither have two plugds that run.
+        let prefix = format!("{LEAF}-{:x}-{:x}-", lock.dev(), lock.ino());
+        let trial = base.join(format!("{prefix}trial"));
+        fs::create_dir(&trial).and_then(|()| fs::remove_dir(&trial))?;
+        let controllers = if is_given { take_controllers(base, own) } else { controllers(base, CONTROLLERS) };
+        Ok(Self { base: base.to_owned(), prefix, controllers, left: Left::default() })
+    }
+
+    /// What the groups of runs hold.
+    pub(super) fn controllers(&self) -> Controllers {
+        self.controllers
+    }
+
+    /// Makes the group of a run, which holds what it can of these limits and is removed when it is dropped.
+    ///
+    /// # Errors
+    /// What the kernel refuses.
+    pub(super) fn make(&self, run: RunId, limits: Limits) -> io::Result<RunGroup> {
+        self.remove_left();
+        let folder = self.base.join(format!("{}{run}", self.prefix));
+        fs::create_dir(&folder)?;
+        let group = RunGroup::new(folder, self.controllers, Arc::clone(&self.left));
+        for (file, value) in self.controllers.settings(limits) {
+            fs::write(group.folder().join(file), value)?;
+        }
+        Ok(group)
+    }
+
+    /// Removes the groups that an earlier plugd with this lock left behind, when it was killed together with others. To be
+    /// called while there are no runs.
+    pub(super) fn remove_leftovers(&self) {
+        let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
+        let is_ours = |name: &str| name.starts_with(&self.prefix);
+        let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours));
+        for group in ours {
+            match run::remove(&group.path()) {
+                Ok(()) => tracing::info!(group = %group.path().display(), "a control group that was left was removed"),
+                Err(error) => tracing::warn!(group = %group.path().display(), %error, "a control group is left"),
+            }
+        }
+    }
+
+    /// Tries again what could not be removed: processes that could not be killed may have ended since.
+    fn remove_left(&self) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).retain(|group| run::remove(group).is_err());
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        self.remove_left();
+    }
+}
+
+/// The group whose children are the runs' and plugd's own: the one above, for a process that was put into its own already.
+fn base(own: &Path) -> &Path {
+    let above = own.parent().filter(|above| own.ends_with(LEAF) && above.join("cgroup.procs").exists());
+    above.unwrap_or(own)
+}
+
+/// Whether the controllers of this process's group are there for it to take. A group in which root may write can still be
+/// the service manager's, which says so where it is not: a container's group is, and one that a user may write to.
+fn is_given(cgroup: &str, own: &Path) -> bool {
+    let is_marked = |name: &str| {
+        let mut mark = [0];
+        rustix::fs::getxattr(base(own), name, &mut mark).is_ok() && mark == *b"1"
+    };
+    !rustix::process::geteuid().is_root()
+        || place::is_at_the_top(cgroup)
+        || ["user.delegate", "trusted.delegate"].into_iter().any(is_marked)
+}
+
+/// Has the children of this group hold what this group can. This process is in `own`, and leaves it where that is necessary.
+fn take_controllers(base: &Path, own: &Path) -> Controllers {
+    let enabled = controllers(base, CONTROLLERS);
+    let mut missing = controllers(base, "cgroup.controllers").without(enabled).peekable();
+    if missing.peek().is_none() {
+        return enabled;
+    }
+    if let Err(error) = step_aside(base, own) {
+        let group = base.display();
+        tracing::info!("the controllers of the control group {group} can't be used: {}", words(&error));
+        return enabled;
+    }
+    for name in missing {
+        if let Err(error) = fs::write(base.join(CONTROLLERS), format!("+{name}")) {
+            let group = base.display();
+            tracing::info!("the controller {name} of the control group {group} can't be used: {}", words(&error));
+        }
+    }
+    controllers(base, CONTROLLERS)
+}
+
+/// Moves this process into a group of its own: only a group without processes shares out what it has. The highest of all
+/// groups, which has no type, need not be left.
+fn step_aside(base: &Path, own: &Path) -> io::Result<()> {
+    if base != own || !base.join("cgroup.type").exists() {
+        return Ok(());
+    }
+    let (processes, this) = (fs::read_to_string(base.join("cgroup.procs"))?, std::process::id().to_string());
+    if processes.split_ascii_whitespace().any(|process| process != this) {
+        return Err(io::Error::other("other processes are in it"));
+    }
+    let leaf = base.join(LEAF);
+    fs::create_dir_all(&leaf)?;
+    fs::write(leaf.join("cgroup.procs"), this)
+}
+
+/// The controllers that a file of a group names; none if it can't be read.
+fn controllers(group: &Path, file: &str) -> Controllers {
+    Controllers::parse(&fs::read_to_string(group.join(file)).unwrap_or_default())
+}
