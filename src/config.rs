@@ -23,7 +23,7 @@ pub use value::{Bytes, Cpus, EventCatalog, HttpUrl, RuntimeProvider, Value, dura
 use crate::{
     domain::{
         SandboxLevel, Secret,
-        policy::{MaxRestarts, StopSignal, User},
+        policy::{MaxRestarts, StopSignal, User, UserRange},
     },
     telemetry::LogFormat,
 };
@@ -80,6 +80,8 @@ settings! {
         max_concurrent_starts: u32 = "8", "N", ["PLUGD_MAX_CONCURRENT_STARTS"];
         /// User and group that plugins run as and own their folders as, as 1000:1000; needs root; not set = plugd's own.
         plugin_user: Option<User> = "", "UID:GID", ["PLUGD_PLUGIN_USER"];
+        /// Users of whom each plugin gets one for itself and as its group, as 60000-64999; needs root; not set = no such users.
+        plugin_uids: Option<UserRange> = "", "UID-UID", ["PLUGD_PLUGIN_UIDS"];
         /// How much plugins are shut in: off, protect (they see their own folder and none of plugd's, and write there and to temporary files only) or strict (besides, they read the system's folders only and connect to plugd only).
         sandbox: SandboxLevel = "protect", "LEVEL", ["PLUGD_SANDBOX"];
         /// Files and folders that plugins may read besides.
@@ -163,11 +165,19 @@ settings! {
 
 /// Refuses settings of `plugd serve` that don't go together.
 fn check(config: &Config) -> Result<(), &'static str> {
-    let is_locked_in = config.plugin_user.is_some() && config.plugin_dir.starts_with(&config.data_dir);
+    let is_inside = config.plugin_dir.starts_with(&config.data_dir);
     let rules = [
         (
-            is_locked_in,
+            config.plugin_user.is_some() && is_inside,
             "plugin_user can't enter data_dir, which is plugd's alone: set plugin_dir to a folder outside of it",
+        ),
+        (
+            config.plugin_uids.is_some() && is_inside,
+            "plugin_uids can't enter data_dir, which is plugd's alone: set plugin_dir to a folder outside of it",
+        ),
+        (
+            config.plugin_uids.is_some() && config.plugin_user.is_some(),
+            "plugin_uids and plugin_user exclude each other: plugins have a user each, or all the same",
         ),
         (config.ping_interval.is_zero(), "ping_interval is zero: give it at least 1s"),
         (config.heartbeat.is_zero(), "heartbeat is zero: give it at least 1s"),

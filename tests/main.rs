@@ -26,6 +26,7 @@ mod logs;
 mod misbehaviour;
 mod openapi;
 mod output;
+mod plugin_users;
 mod policy;
 mod refusals;
 mod requests;

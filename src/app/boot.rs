@@ -186,6 +186,7 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         env_allow: config.env_allow.clone(),
         limits: limits(config),
         user: config.plugin_user,
+        uids: config.plugin_uids,
         stop_signal: config.stop_signal,
         max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
         keeper: is_local.then(|| OWN_PROGRAM.into()),

@@ -123,6 +123,21 @@ fn a_user_of_plugins_is_two_numbers_and_has_a_folder_that_it_can_enter() {
 }
 
 #[test]
+fn users_of_plugins_are_a_range_without_root_and_exclude_one_user_for_all() {
+    let uids = |uids| load(&[("plugin_uids", uids), ("plugin_dir", "/srv/plugins")], &[], "");
+    let range = uids("60000-60001").unwrap().plugin_uids.unwrap();
+    assert_eq!(range.uids().collect::<Vec<_>>(), [60000, 60001]);
+    assert!(range.contains(60001) && !range.contains(60002));
+    for text in ["60000", "0-9", "9-8", "1-4294967295", "-9", "a-b"] {
+        assert!(uids(text).is_err(), "{text}");
+    }
+    let error = load(&[("plugin_uids", "5-6")], &[], "").unwrap_err();
+    assert!(error.to_string().starts_with("plugin_uids can't enter data_dir"), "{error}");
+    let both = [("plugin_uids", "5-6"), ("plugin_user", "7:7"), ("plugin_dir", "/srv/plugins")];
+    assert!(load(&both, &[], "").unwrap_err().to_string().contains("exclude each other"));
+}
+
+#[test]
 fn limits_of_plugins_are_not_set_unless_they_are() {
     let config = load(&[], &[], "").unwrap();
     assert_eq!((config.limit_memory, config.limit_open_files, config.limit_processes), (None, None, None));

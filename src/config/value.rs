@@ -11,7 +11,7 @@ use jiff::fmt::friendly::SpanParser;
 use crate::{
     domain::{
         SandboxLevel, Secret,
-        policy::{MaxRestarts, StopSignal, User},
+        policy::{MaxRestarts, StopSignal, User, UserRange},
     },
     telemetry::LogFormat,
 };
@@ -122,6 +122,9 @@ value!(Cpus, "a number of processors like 2 or 0.5, at least 0.01,", |text| cpus
     Some((value.0 as f64 / 1000.0).to_string())
 });
 value!(User, "a numeric user and group like 1000:1000", |text| text.parse().ok(), |value| quoted(&value.to_string()));
+value!(UserRange, "two numbers of users like 60000-64999, without root's,", |text| text.parse().ok(), |value| quoted(
+    &value.to_string()
+));
 value!(HttpUrl, "an address like http://localhost:8000", |text| http_url(text), |value| value.0.to_toml());
 
 impl<T: Value> Value for Option<T> {

@@ -13,7 +13,7 @@ use super::{
 };
 
 pub use supervision::{Supervision, SupervisionPolicy};
-pub use values::{Limits, MaxRestarts, StopSignal, User};
+pub use values::{Limits, MaxRestarts, StopSignal, User, UserRange};
 
 /// Most bytes of a policy as JSON: it is part of every record of its plugin.
 pub const MAX_BYTES: usize = 16 * 1024;

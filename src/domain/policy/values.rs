@@ -80,6 +80,43 @@ impl fmt::Display for User {
     }
 }
 
+/// Users of the host, from the first number to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UserRange {
+    first: u32,
+    last: u32,
+}
+
+impl UserRange {
+    /// Whether this is one of them.
+    pub fn contains(self, uid: u32) -> bool {
+        (self.first..=self.last).contains(&uid)
+    }
+
+    /// Their numbers, upwards.
+    pub fn uids(self) -> impl Iterator<Item = u32> {
+        self.first..=self.last
+    }
+}
+
+impl FromStr for UserRange {
+    type Err = ();
+
+    /// From `60000-64999`. Root is in no range, and neither is the number that means "no change".
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (first, last) = text.split_once('-').ok_or(())?;
+        let range = Self { first: first.parse().map_err(drop)?, last: last.parse().map_err(drop)? };
+        let is_one = 0 < range.first && range.first <= range.last && range.last < u32::MAX;
+        if is_one { Ok(range) } else { Err(()) }
+    }
+}
+
+impl fmt::Display for UserRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
 /// Restarts before a crashing plugin is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -18,7 +18,10 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::package::{clean, reserved},
+    domain::{
+        package::{clean, reserved},
+        policy::User,
+    },
     files,
 };
 
@@ -32,7 +35,8 @@ pub(super) const FOLDER: OFlags =
 /// What the owner of a folder needs in order to change what is in it.
 const CHANGEABLE: Mode = Mode::RWXU;
 
-pub(super) type Owner = Option<(u32, u32)>;
+/// Who owns what is laid out; plugd's own user when absent.
+pub(super) type Owner = Option<User>;
 
 #[derive(Debug)]
 pub(super) struct Dir {
@@ -60,6 +64,11 @@ impl Dir {
     /// Where it is, for messages.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Lets nobody but its owner, and root, look into it.
+    pub(super) fn close_to_others(&self) -> io::Result<()> {
+        Ok(fchmod(&self.descriptor, Mode::RWXU)?)
     }
 
     /// The folder at this path below; `None` when there is none, or a link or file on the way.
@@ -194,7 +203,7 @@ impl Dir {
     /// Takes over a folder that another user has made: plugins may have run as that one before.
     fn adopt(&self) -> io::Result<()> {
         let user = fstat(&self.descriptor)?.st_uid;
-        if self.owner.is_some_and(|(uid, _)| uid != user) { give(&self.descriptor, self.owner) } else { Ok(()) }
+        if self.owner.is_some_and(|owner| owner.uid != user) { give(&self.descriptor, self.owner) } else { Ok(()) }
     }
 
     /// Gives a new folder its mode, whatever the umask, and its owner.
@@ -250,7 +259,7 @@ pub(super) fn unless_spoiled<T>(path: &Path, read: io::Result<T>) -> io::Result<
 /// Gives a file or folder to the user that plugins run as.
 pub(super) fn give(descriptor: impl AsFd, owner: Owner) -> io::Result<()> {
     match owner {
-        Some((uid, gid)) => Ok(fchown(descriptor, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?),
+        Some(User { uid, gid }) => Ok(fchown(descriptor, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?),
         None => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ mod layout;
 mod removal;
 #[cfg(test)]
 mod tests;
+mod users;
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -20,7 +21,11 @@ use std::{
 
 use super::words;
 use crate::{
-    domain::{Digest, Failure, PluginId, Stage, package::Package},
+    domain::{
+        Digest, Failure, PluginId, Stage,
+        package::Package,
+        policy::{User, UserRange},
+    },
     files::Replace,
 };
 use dir::{Inside, Owner, give};
@@ -28,6 +33,7 @@ use layout::{Contents, Layout, MarkedFile};
 
 pub(crate) use removal::remove_tree;
 use removal::remove_until;
+use users::Users;
 
 /// Folder inside the plugin folder where packages are staged. No plugin's id begins with a dot.
 const STAGING: &str = ".staging";
@@ -70,17 +76,22 @@ pub type FileSink<'a> = dyn FnMut(&str, u32, &mut dyn Read) -> io::Result<()> + 
 pub(crate) struct Wanted {
     pub(crate) plugin: PluginId,
     pub(crate) digest: Digest,
+    /// User and group of the plugin's processes, who own its files, when they are not plugd's own.
+    pub(crate) owner: Option<User>,
 }
 
-/// Where installations are, and who owns what is in them.
-#[derive(Debug, Clone)]
+/// Where installations are.
+#[derive(Debug)]
 pub(crate) struct Installations {
-    pub(crate) root: PathBuf,
-    /// User and group of the plugins' processes, when they are not plugd's own.
-    pub(crate) owner: Option<(u32, u32)>,
+    root: PathBuf,
+    users: Users,
 }
 
 impl Installations {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        Self { root, users: Users::default() }
+    }
+
     pub(crate) fn dir(&self, plugin: PluginId) -> PathBuf {
         self.root.join(plugin.to_string())
     }
@@ -91,28 +102,33 @@ impl Installations {
 
     /// Finishes what an earlier start left half done, and says whether this package is in place.
     pub(crate) fn is_current(&self, wanted: Wanted, checkpoint: Checkpoint<'_>) -> Result<bool> {
-        let layout = self.layout(wanted.plugin)?;
+        let layout = self.layout(wanted)?;
         layout.recover(checkpoint)?;
         layout.has(wanted.digest)
     }
 
     /// Lays this package out in place of the one before.
     pub(crate) fn lay(&self, wanted: Wanted, package: &dyn PackageFiles, checkpoint: Checkpoint<'_>) -> Result<()> {
-        let layout = self.layout(wanted.plugin)?;
+        let layout = self.layout(wanted)?;
         layout.recover(checkpoint)?;
         layout.stage(wanted.digest, package, checkpoint)?;
         layout.recover(checkpoint)
     }
 
-    fn layout(&self, plugin: PluginId) -> Result<Layout> {
-        Layout::open(&self.dir(plugin), self.staging(plugin), self.owner)
+    fn layout(&self, wanted: Wanted) -> Result<Layout> {
+        Layout::open(&self.dir(wanted.plugin), self.staging(wanted.plugin), wanted.owner)
     }
 
     /// Deletes everything of a plugin, whatever stands where its folders were.
     pub(crate) fn remove(&self, plugin: PluginId) -> io::Result<()> {
-        let install = self.throw_away(&self.dir(plugin));
         let staging = remove_tree(&self.staging(plugin));
-        install.and(staging)
+        let install = self.throw_away(&self.dir(plugin));
+        // What is left of it anywhere still belongs to its user.
+        let removed = install.and(staging);
+        if removed.is_ok() {
+            self.release_user(plugin);
+        }
+        removed
     }
 
     /// Moves a folder into the trash, at once, and takes it apart there.
@@ -162,6 +178,8 @@ pub(crate) enum InstallError {
     /// The disk is at fault: `cannot write lib/x: No space left on device`.
     #[error("{0}")]
     Disk(String),
+    #[error("no user is left for this plugin, each of {0} has one: widen --plugin-uids or delete a plugin")]
+    NoUser(UserRange),
     /// The result is not wanted any more.
     #[error("the start was cancelled")]
     Cancelled,
@@ -179,7 +197,8 @@ impl InstallError {
 impl From<InstallError> for Failure {
     fn from(error: InstallError) -> Self {
         let failure = Self::new(Stage::Start, error.to_string());
-        if matches!(error, InstallError::Package(_)) { failure.permanent() } else { failure }
+        let is_permanent = matches!(error, InstallError::Package(_) | InstallError::NoUser(_));
+        if is_permanent { failure.permanent() } else { failure }
     }
 }
 

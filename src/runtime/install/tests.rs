@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::{dir::Inside, *};
 
 mod spoiled;
+mod users;
 
 /// A package in memory: path and contents.
 #[derive(Clone)]
@@ -49,18 +50,19 @@ fn new() -> Files {
 struct Fixture {
     installations: Installations,
     plugin: PluginId,
+    owner: Option<User>,
     folder: TempDir,
 }
 
 fn mk_fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
-    let installations = Installations { root: folder.path().join("plugins"), owner: None };
-    Fixture { installations, plugin: PluginId::from_bytes([5; 12]), folder }
+    let installations = Installations::new(folder.path().join("plugins"));
+    Fixture { installations, plugin: PluginId::from_bytes([5; 12]), owner: None, folder }
 }
 
 impl Fixture {
     fn wanted(&self, digest: Digest) -> Wanted {
-        Wanted { plugin: self.plugin, digest }
+        Wanted { plugin: self.plugin, digest, owner: self.owner }
     }
 
     fn lay(&self, digest: Digest, files: &dyn PackageFiles) -> Result<()> {

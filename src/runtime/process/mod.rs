@@ -77,11 +77,10 @@ impl ProcessRuntime {
         capture: Capture,
         cgroups: Option<Cgroups>,
     ) -> io::Result<Self> {
-        let owner = options.user.map(|user| (user.uid, user.gid));
         // A relative folder would mean another one to a process that works in its own.
         let root = std::path::absolute(&options.plugin_dir)?;
         Ok(Self(Arc::new(Inner {
-            installations: Installations { root, owner },
+            installations: Installations::new(root),
             keeper: options.keeper.clone().map(|program| Keeper::start(program, &options.lock)).transpose()?,
             cgroups,
             folders: PluginLocks::default(),

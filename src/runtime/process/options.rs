@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use crate::domain::policy::{Limits, ProcessPolicy, StopSignal, User};
+use crate::domain::policy::{Limits, ProcessPolicy, StopSignal, User, UserRange};
 
 /// How processes are started and stopped on this host.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub struct Options {
     pub limits: Limits,
     /// User and group that plugins run as and own their files as; plugd's own when absent. Needs privileges.
     pub user: Option<User>,
+    /// Users of whom each plugin gets one for itself, in place of `user`. Needs privileges.
+    pub uids: Option<UserRange>,
     /// What plugins can reach.
     pub sandbox: Sandbox,
     /// The program that is the keeper when its one argument says so: plugd's own. Nothing can be started when absent.
@@ -43,12 +45,13 @@ impl Options {
             max_concurrent_starts: 8,
             limits: Limits::default(),
             user: None,
+            uids: None,
             sandbox: Sandbox::default(),
             keeper: None,
         }
     }
 
-    /// The same for one plugin, of which the operator decided more.
+    /// The same for one plugin, of which the operator decided more. Who its user is is decided where its folder is prepared.
     ///
     /// # Errors
     /// A path that the plugin may use can't be found, or holds what must be hidden from it.
@@ -56,7 +59,6 @@ impl Options {
         Ok(Self {
             sandbox: self.sandbox.for_plugin(policy)?,
             limits: policy.limits.or(self.limits),
-            user: policy.user.or(self.user),
             stop_signal: policy.stop_signal.unwrap_or(self.stop_signal),
             ..self.clone()
         })

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::Inner;
 use crate::{
-    domain::{Failure, PluginId, Reason, Stage},
+    domain::{Failure, PluginId, Reason, Stage, policy::User},
     runtime::{
         StartSpec,
         install::{self, InstallError, Step, Wanted},
@@ -68,14 +68,31 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// What a process needs before it can be made.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) turn: Turn,
+    /// Who runs it and owns its files; plugd's own user when absent.
+    pub(super) user: Option<User>,
+}
+
 /// Waits for a turn and for the end of an earlier run, and sees to it that the package is in place. The clock starts with
 /// the turn: those who only wait behind other plugins have not failed.
-pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
+pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Prepared, Failure> {
     let turn = turn(inner, spec).await?;
     let limit = spec.prepare_timeout;
     let late = |_| Failure::new(Stage::Start, format!("the package was not laid out within {} s", limit.as_secs_f32()));
-    tokio::time::timeout(limit, install(inner, spec, &turn)).await.map_err(late)??;
-    Ok(turn)
+    let user = tokio::time::timeout(limit, install(inner, spec, &turn)).await.map_err(late)??;
+    Ok(Prepared { turn, user })
+}
+
+/// Who runs a plugin and owns its files; plugd's own user when absent. This is decided here and nowhere else. Blocking.
+fn user_of(inner: &Inner, spec: &StartSpec) -> install::Result<Option<User>> {
+    match (spec.policy.process.user, inner.options.uids) {
+        (Some(user), _) => Ok(Some(user)),
+        (None, Some(range)) => inner.installations.claim_user(spec.plugin, range).map(Some),
+        (None, None) => Ok(inner.options.user),
+    }
 }
 
 /// The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
@@ -97,27 +114,32 @@ async fn lock(spec: &StartSpec, locks: &PluginLocks, in_the_way: &str) -> Result
     tokio::time::timeout(limit, locks.lock(spec.plugin)).await.map_err(late).map(Arc::new)
 }
 
-async fn install(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<(), Failure> {
-    let wanted = Wanted { plugin: spec.plugin, digest: spec.package };
+async fn install(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<Option<User>, Failure> {
+    let (of_spec, digest) = (spec.clone(), spec.package);
     let cancel = CancelOnDrop(Cancel::default());
     let of = |inner: &Arc<Inner>| (Arc::clone(inner), Arc::clone(&turn.folder), cancel.0.clone());
     let (files, held, token) = of(inner);
-    let is_current = blocking(move || {
-        let is_current = files.installations.is_current(wanted, &|_: Step| token.check());
+    let found = blocking(move || {
+        let found = user_of(&files, &of_spec).and_then(|owner| {
+            let wanted = Wanted { plugin: of_spec.plugin, digest, owner };
+            files.installations.is_current(wanted, &|_: Step| token.check()).map(|is_current| (wanted, is_current))
+        });
         drop(held);
-        is_current
+        found
     });
-    if is_current.await? {
-        return Ok(());
+    let (wanted, is_current) = found.await?;
+    if is_current {
+        return Ok(wanted.owner);
     }
-    let package = (inner.fetch)(wanted.digest).await.map_err(not_fetched)?;
+    let package = (inner.fetch)(digest).await.map_err(not_fetched)?;
     let (files, held, token) = of(inner);
     blocking(move || {
         let done = files.installations.lay(wanted, &*package, &|_: Step| token.check());
         drop(held);
         done
     })
-    .await
+    .await?;
+    Ok(wanted.owner)
 }
 
 /// Runs work that may block on a thread for that. It goes on when nobody waits any more, until its next step.

@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Options, Sandbox};
+use super::Sandbox;
 use crate::{
     domain::{
         Failure, Stage,
@@ -38,12 +38,13 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Finds the program of a command: a bare name on the host's `PATH`, one with `/` from the install directory.
+    /// Finds the program of a command: a bare name on the host's `PATH`, one with `/` from the install directory. This user
+    /// is to run it in this sandbox.
     pub(super) fn find(
         command: &str,
         install: &Path,
         path: Option<&OsStr>,
-        options: &Options,
+        (user, sandbox): (Option<User>, &Sandbox),
     ) -> Result<Self, Failure> {
         let file = if command.trim().is_empty() {
             return Err(permanent("the manifest has no command"));
@@ -53,8 +54,8 @@ impl Program {
             let found = path.and_then(|path| files::find_program(command, path));
             found.ok_or_else(|| permanent(format!("command {command:?} not found on the host's PATH")))?
         };
-        let (folder, sandbox) = (install.to_owned(), options.sandbox.clone());
-        let program = Self { command: command.to_owned(), file, folder, user: options.user, sandbox };
+        let (folder, sandbox) = (install.to_owned(), sandbox.clone());
+        let program = Self { command: command.to_owned(), file, folder, user, sandbox };
         program.check().map(|()| program)
     }
 

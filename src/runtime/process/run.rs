@@ -19,11 +19,14 @@ use super::{
     Inner,
     environment::{Variable, environment},
     open_files,
-    prepare::{Turn, prepare},
+    prepare::{Prepared, Turn, prepare},
     program::Program,
 };
 use crate::{
-    domain::{Exit, Failure, RunEvent, RunId, Stage, policy::Limits},
+    domain::{
+        Exit, Failure, RunEvent, RunId, Stage,
+        policy::{Limits, User},
+    },
     runtime::{
         Run, RunEvents, StartSpec,
         cgroup::RunGroup,
@@ -133,7 +136,7 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
         prepared = prepare(&inner, &spec) => prepared,
     };
     let launched = match prepared {
-        Ok(turn) => launch(&inner, &spec, turn).await,
+        Ok(prepared) => launch(&inner, &spec, prepared).await,
         Err(failure) => Err(failure),
     };
     match launched {
@@ -162,10 +165,10 @@ struct Starting {
 async fn launch(
     inner: &Arc<Inner>,
     spec: &StartSpec,
-    turn: Turn,
+    Prepared { turn, user }: Prepared,
 ) -> Result<(Init, Option<RunGroup>, Starting), Failure> {
     let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
-    let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made))).await;
+    let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made, user))).await;
     let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
     let (mut launch, program) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
     let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
@@ -199,11 +202,11 @@ fn late(command: &str, what: &str, limit: Duration) -> Failure {
     Failure::new(Stage::Start, format!("cannot start {command:?}: {what} within {} s", limit.as_secs_f32()))
 }
 
-fn what_to_launch(inner: &Inner, spec: &StartSpec) -> Result<(Launch, Program), Failure> {
+fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result<(Launch, Program), Failure> {
     let folder = inner.installations.dir(spec.plugin);
     let policy = &spec.policy.process;
     let options = inner.options.for_plugin(policy).map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
-    let program = Program::find(&spec.command, &folder, std::env::var_os("PATH").as_deref(), &options)?;
+    let program = Program::find(&spec.command, &folder, std::env::var_os("PATH").as_deref(), (user, &options.sandbox))?;
     // A run that is shut in has a `/tmp` of its own, and may write to no other folder for temporary files.
     let to_tmp = |(name, value): Variable| {
         if !options.sandbox.is_off() && name == "TMPDIR" { (name, "/tmp".into()) } else { (name, value) }
@@ -216,7 +219,7 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec) -> Result<(Launch, Program), 
         args: [&spec.command].into_iter().chain(&spec.args).map(OsString::from).collect(),
         variables: variables.collect(),
         folder: folder.into(),
-        user: options.user,
+        user,
         stop_signal: options.stop_signal,
         limits: options.limits,
         group: None,

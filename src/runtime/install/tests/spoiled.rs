@@ -73,7 +73,7 @@ fn folders_of_another_user_are_given_to_the_one_that_plugins_run_as() {
     }
     let mut fixture = mk_fixture();
     fixture.lay(OLD, &old()).unwrap();
-    fixture.installations.owner = Some((54_321, 54_322));
+    fixture.owner = Some(User { uid: 54_321, gid: 54_322 });
     fixture.lay(NEW, &new()).unwrap();
     for name in ["", "lib", "lib/a", "fresh", "run", "empty"] {
         let found = fs::metadata(fixture.path(name)).unwrap();

@@ -6,6 +6,7 @@ mod group;
 mod limits;
 mod sandbox;
 mod spawn;
+mod users;
 
 use std::{
     io::Cursor,

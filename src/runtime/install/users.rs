@@ -1,0 +1,91 @@
+//! A user of its own for each plugin. The owner of its install directory is the record of that, and there is no other.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use super::{InstallError, Installations, Result, TRASH, dir::Dir};
+use crate::domain::{
+    PluginId,
+    policy::{User, UserRange},
+};
+
+/// Which plugin has which user, once the folders were looked through.
+#[derive(Debug, Default)]
+pub(super) struct Users(Mutex<Option<HashMap<u32, PluginId>>>);
+
+impl Installations {
+    /// The user that this plugin alone has, of those in this range: the owner of its folder, or the first that nobody has,
+    /// who gets the folder. Nobody else may look into it from then on.
+    ///
+    /// # Errors
+    /// All have a plugin. Or the disk refuses, or plugd may not give files away.
+    pub(crate) fn claim_user(&self, plugin: PluginId, range: UserRange) -> Result<User> {
+        let mut known = self.users.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let holders = match &mut *known {
+            Some(holders) => holders,
+            unknown => unknown.insert(self.holders().map_err(|error| InstallError::disk("read", &self.root, &error))?),
+        };
+        let folder = self.dir(plugin);
+        let cannot = |error: io::Error| InstallError::disk("give to its user", &folder, &error);
+        let own = owner(&folder).map_err(cannot)?.filter(|uid| range.contains(*uid));
+        // Whoever had the range for all plugins before has folders with one owner.
+        let uid = match own.filter(|uid| holders.get(uid).is_none_or(|holder| *holder == plugin)) {
+            Some(uid) => uid,
+            None => self.unheld(holders, range)?,
+        };
+        let user = User { uid, gid: uid };
+        Dir::open(&folder, Some(user)).and_then(|folder| folder.close_to_others()).map_err(cannot)?;
+        holders.insert(uid, plugin);
+        Ok(user)
+    }
+
+    /// Another plugin may have this one's user from now on: its folder is gone.
+    pub(super) fn release_user(&self, plugin: PluginId) {
+        if let Some(holders) = &mut *self.users.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            holders.retain(|_, holder| *holder != plugin);
+        }
+    }
+
+    /// The first user that nobody has, and that nothing belongs to which is still being deleted.
+    fn unheld(&self, holders: &HashMap<u32, PluginId>, range: UserRange) -> Result<u32> {
+        let trash = self.root.join(TRASH);
+        let dying = owners_in(&trash).map_err(|error| InstallError::disk("read", &trash, &error))?;
+        let mut unheld = range.uids().filter(|uid| !holders.contains_key(uid) && !dying.contains(uid));
+        unheld.next().ok_or(InstallError::NoUser(range))
+    }
+
+    /// Who owns the folder of each plugin; of several with one owner, one.
+    fn holders(&self) -> io::Result<HashMap<u32, PluginId>> {
+        let plugins = match self.plugins() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            plugins => plugins?,
+        };
+        let plugins = plugins.into_iter();
+        let held = plugins.filter_map(|plugin| Some((owner(&self.dir(plugin)).transpose()?, plugin)));
+        held.map(|(owner, plugin)| Ok((owner?, plugin))).collect()
+    }
+}
+
+/// Who owns what is in this folder.
+fn owners_in(folder: &Path) -> io::Result<HashSet<u32>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+        entries => entries?,
+    };
+    let owners = entries.filter_map(|entry| entry.and_then(|entry| owner(&entry.path())).transpose());
+    owners.collect()
+}
+
+/// Who owns this; `None` if it is not there.
+fn owner(path: &Path) -> io::Result<Option<u32>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(found.uid())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
