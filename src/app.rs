@@ -306,4 +306,10 @@ pub fn hear_signals() {
     crate::runtime::keeper::hear_signals();
 }
 
+/// Has plugd look after processes that have lost their parent, where it is the first of a container: they come to it then.
+/// Not for a process that starts others itself, besides the plugins.
+pub fn adopt_orphans() {
+    crate::runtime::keeper::adopt_orphans();
+}
+
 pub use crate::runtime::keeper::{ARGUMENT as KEEPER, run as keeper};

@@ -10,6 +10,7 @@ mod activation;
 mod audit;
 mod cli;
 mod connections;
+mod container;
 mod contract;
 mod crashes;
 mod data_folder;

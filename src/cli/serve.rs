@@ -64,6 +64,7 @@ impl Serve {
             let config = settings(&flags, self.config.as_deref())?;
             return Ok(Ui::standard(options).raw(config.to_toml().as_bytes())?);
         }
+        app::adopt_orphans();
         let log = |config: &Config| (config.log.clone(), config.log_format);
         run(flags, self.config, log, screen, async |config, stop, renewed| {
             let folder = config.data_dir.clone();

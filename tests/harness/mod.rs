@@ -29,7 +29,7 @@ pub(crate) use logs::LogStream;
 pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};
 pub(crate) use processes::{Process, children, gone, is_alive, kill_9, url_told_to};
 pub(crate) use rest::{Answer, Body, Rest};
-pub(crate) use server::{Knobs, Plugd, QUICK, search_path};
+pub(crate) use server::{CONTAINER, Knobs, Plugd, QUICK, search_path};
 pub(crate) use shapes::{failure_of, message_of, state_of, status_of};
 pub(crate) use signals::deafen;
 pub(crate) use sse::{Event, Sse};

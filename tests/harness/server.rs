@@ -28,6 +28,9 @@ pub(crate) type Knobs<'a> = &'a [(&'a str, &'a str)];
 /// Settings for tests about something else than durations.
 pub(crate) const QUICK: Knobs = &[("PLUGD_BACKOFF", "20ms"), ("PLUGIN_MAX_BACKOFF_DURATION", "100ms")];
 
+/// What makes a process the first of its process namespace. The one that did it goes on outside, and dies with it.
+pub(crate) const CONTAINER: [&str; 4] = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+
 /// What plugd says when it listens.
 const ANNOUNCEMENT: &str = "plugd serves on ";
 
@@ -48,6 +51,8 @@ pub(crate) struct Plugd {
     token: String,
     /// What curl needs to be told about certificates.
     trust: Vec<String>,
+    /// It is the first process of its process namespace.
+    is_first: bool,
 }
 
 struct Serving {
@@ -83,6 +88,15 @@ impl Plugd {
         plugd
     }
 
+    /// Starts one that is the first process of a process namespace, as in a container. Needs a host that allows it.
+    pub(crate) async fn in_container(knobs: Knobs<'_>) -> Self {
+        let knobs = knobs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut plugd = Self::idle(knobs, &[]);
+        plugd.is_first = true;
+        plugd.run().await;
+        plugd
+    }
+
     /// Starts another with the same settings, and with this one's token and packages in a data folder of its own.
     pub(crate) async fn successor(&self) -> Self {
         let mut successor = Self::idle(self.knobs.clone(), &self.trust);
@@ -105,7 +119,7 @@ impl Plugd {
         let (url, token) = (String::new(), String::new());
         let folder = "data".to_owned();
         let (listen, trust) = (address, trust.to_owned());
-        Self { home, scratch, folder, knobs, running: None, listen, address, url, token, trust }
+        Self { home, scratch, folder, knobs, running: None, listen, address, url, token, trust, is_first: false }
     }
 
     /// Has a setting, as an environment variable, from the next start on.
@@ -143,7 +157,7 @@ impl Plugd {
     }
 
     fn spawn(&self) -> Serving {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plugd"));
+        let mut command = self.program();
         command.args(["serve", "--listen", &self.listen.to_string(), "--data-dir"]).arg(self.data_dir());
         command.env_clear().env("PATH", search_path()).env("HOME", self.home.path());
         command.env("TMPDIR", self.scratch.join("tmp")).env("SECRET_OF_THE_HOST", "hunter2");
@@ -157,6 +171,16 @@ impl Plugd {
         let mut child = command.spawn().unwrap();
         let said = collect(child.stderr.take().unwrap());
         Serving { child, said }
+    }
+
+    fn program(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_plugd");
+        if !self.is_first {
+            return Command::new(program);
+        }
+        let mut container = Command::new("unshare");
+        container.args(CONTAINER).arg(program);
+        container
     }
 
     /// Everything that it said, as one text.

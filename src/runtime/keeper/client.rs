@@ -6,16 +6,22 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net,
+        unix::{net, process::ExitStatusExt},
     },
     path::{Path, PathBuf},
-    process::{Child, Command},
-    sync::Arc,
+    process::{Child, Command, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::{
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+    process::WaitOptions,
+};
 use tokio::{
     io::{AsyncWriteExt, Interest},
     net::UnixStream,
@@ -26,11 +32,21 @@ use tokio::{
 use super::{
     ARGUMENT, DESCRIPTORS,
     protocol::{Launch, Messages, Order, Report, Request, encode},
+    tree,
 };
 use crate::files;
 
 /// How long until a keeper that can't be started is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Whether the children of this process that nobody here started are reaped.
+static ADOPTS: AtomicBool = AtomicBool::new(false);
+
+/// Has processes reaped that lost their parents and came to this one, if it is the first of its process namespace. What this
+/// process starts besides the keeper would be reaped too. To be called before a keeper is started.
+pub fn adopt_orphans() {
+    ADOPTS.store(std::process::id() == 1, Ordering::Relaxed);
+}
 
 /// A keeper, and another one when that dies. Dropping it ends everything that it started.
 #[derive(Debug)]
@@ -174,7 +190,7 @@ impl Host {
             tracing::info!("nothing of an earlier plugd lives any more");
         }
         while self.become_state(State::Starting) {
-            match self.start().and_then(|mut keeper| keeper.wait()) {
+            match self.start().and_then(wait) {
                 Ok(status) if self.is_closed() => tracing::debug!(%status, "the keeper has ended"),
                 Ok(status) => {
                     tracing::error!(%status, "the keeper has ended, and all plugins with it; another one is started");
@@ -220,6 +236,20 @@ impl Host {
 
     fn is_closed(&self) -> bool {
         matches!(*self.state.borrow(), State::Closed)
+    }
+}
+
+/// Waits for the end of a keeper, and meanwhile for the ends of all that came to this process.
+fn wait(mut keeper: Child) -> io::Result<ExitStatus> {
+    if !ADOPTS.load(Ordering::Relaxed) {
+        return keeper.wait();
+    }
+    loop {
+        if let Some((pid, status)) = tree::reap(WaitOptions::empty())?
+            && Some(pid) == tree::to_pid(keeper.id())
+        {
+            return Ok(ExitStatus::from_raw(status.as_raw()));
+        }
     }
 }
 

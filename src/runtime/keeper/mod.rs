@@ -53,6 +53,7 @@ use self::{
     sys::Fork,
 };
 
+pub use client::adopt_orphans;
 pub(super) use client::{Init, Keeper};
 pub use sys::hear_signals;
 
