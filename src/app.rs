@@ -4,6 +4,7 @@
 mod admin;
 mod boot;
 mod proxies;
+mod manager;
 mod routes;
 
 use std::{
@@ -23,6 +24,7 @@ use tonic::transport::Channel;
 
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
 use boot::System;
+use manager::News;
 
 use crate::{
     config::{self, Config, RestConfig, RuntimeProvider, Settings},
@@ -117,6 +119,7 @@ pub async fn serve(
         };
         tracing::info!(url, "serving");
         on_ready(Ready { address, url, admin_token, self_signed });
+        manager::tell(News::Ready);
         let (dropped, ()) = tokio::join!(clients, plugins);
         tracing::info!(dropped, "no longer listening");
     };
@@ -125,7 +128,11 @@ pub async fn serve(
             supervisor.run(parts, draining.clone(), patience).await;
         }
     };
-    tokio::join!(serving, supervising, yield_to_another(store.healthy(), draining.clone()));
+    let telling = async {
+        draining.cancelled().await;
+        manager::tell(News::Stopping);
+    };
+    tokio::join!(serving, supervising, telling, yield_to_another(store.healthy(), draining.clone()));
 
     wait_for_plugins(&connections, &logs).await;
     store.close().await.context("the last changes could not be stored")?;
@@ -172,6 +179,7 @@ pub async fn serve_rest(
     let app = rest::router(backend, options);
     tracing::info!(url, upstream = config.upstream.0, "serving REST");
     on_ready(&url);
+    manager::tell(News::Ready);
     let reload = Reload { renewed, certificates: listener.renewals(), running: config };
     let served = listener::serve(listener, app, listener_options(reload.running.max_connections), shutdown);
     let dropped = reload.beside(served, async |config| rest_certificates(&config)).await;

@@ -34,6 +34,7 @@ mod requests;
 mod rest_life;
 mod rest_watch;
 mod revoked;
+mod service;
 mod shutdown;
 mod signals;
 mod traces;
