@@ -320,4 +320,4 @@ pub fn adopt_orphans() {
     crate::runtime::keeper::adopt_orphans();
 }
 
-pub use crate::runtime::keeper::{ARGUMENT as KEEPER, run as keeper};
+pub use crate::runtime::keeper::{ARGUMENT as KEEPER, close_to_others, run as keeper};

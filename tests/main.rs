@@ -35,6 +35,7 @@ mod rest_life;
 mod rest_watch;
 mod revoked;
 mod service;
+mod shut_in;
 mod shutdown;
 mod signals;
 mod traces;

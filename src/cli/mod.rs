@@ -190,6 +190,10 @@ impl Cli {
         crate::app::hear_signals();
         let options = self.options;
         let ui = Ui::standard(&options);
+        // Before anything secret is read.
+        if let Err(error) = crate::app::close_to_others() {
+            ui.warn(&format!("other processes of this user can look into this one: {error}"));
+        }
         let done = match self.command {
             Command::Client(command) => match *command {
                 // A reset needs that no server runs.

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::{
     fs::{CWD, Mode, OFlags, openat, readlinkat},
-    process::{WaitOptions, getegid, geteuid, waitpid},
+    process::{DumpableBehavior, Gid, Uid, WaitOptions, getegid, geteuid, set_dumpable_behavior, waitpid},
 };
 
 use super::sys::{self, Fork};
@@ -22,16 +22,22 @@ use crate::runtime::sandbox;
 pub(super) fn fork() -> io::Result<Fork> {
     let (user, group) = (geteuid(), getegid());
     let forked = sys::fork_apart(!user.is_root())?;
-    if matches!(forked, Fork::Child) && !user.is_root() {
-        // It is itself there too, and nobody else is anybody. It is no process to return an error from.
-        let mapped = fs::write("/proc/self/setgroups", "deny")
-            .and_then(|()| fs::write("/proc/self/uid_map", format!("{0} {0} 1", user.as_raw())))
-            .and_then(|()| fs::write("/proc/self/gid_map", format!("{0} {0} 1", group.as_raw())));
-        if mapped.is_err() {
-            sys::exit(1);
-        }
+    // It is no process to return an error from.
+    if matches!(forked, Fork::Child) && !user.is_root() && map(user, group).is_err() {
+        sys::exit(1);
     }
     Ok(forked)
+}
+
+/// Makes this process itself in its user namespace too, and nobody else anybody. The files of a process that is not dumpable
+/// are root's, also those in which it says who it is: so it is dumpable for as long as that takes. It knows nothing of
+/// its run yet.
+fn map(user: Uid, group: Gid) -> io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("{0} {0} 1", user.as_raw()))?;
+    fs::write("/proc/self/gid_map", format!("{0} {0} 1", group.as_raw()))?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Whether this host lets a run be apart, with a `/proc` of its own. Tried once, by a process that ends at once.

@@ -18,6 +18,9 @@
 //!
 //! All of them, and plugd, hold a lock on a file in the data folder (`client`). The next plugd starts nothing before it has that lock:
 //! nothing of the earlier one lives then. No process id is written to a disk, and none is read from one.
+//!
+//! None of them, and not plugd, is dumpable: a process of the same user can't read their memory and environment, take over
+//! their descriptors or trace them. Programs that they run are dumpable again.
 
 mod apart;
 mod client;
@@ -44,7 +47,9 @@ use rustix::{
     fs::{Mode, OFlags},
     io::{Errno, fcntl_dupfd_cloexec},
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
-    process::{Pid, WaitOptions, getpid, set_child_subreaper, setsid, waitpid},
+    process::{
+        DumpableBehavior, Pid, WaitOptions, getpid, set_child_subreaper, set_dumpable_behavior, setsid, waitpid,
+    },
 };
 
 use self::{
@@ -69,6 +74,7 @@ const DESCRIPTORS: usize = 3;
 /// What this host lacks.
 pub fn run() -> io::Result<()> {
     sys::block_signals();
+    close_to_others()?;
     // So that nothing that a terminal or a shell does to plugd's session reaches it. Refused where it leads a group already.
     let _ = setsid();
     rustix::process::chdir("/")?;
@@ -99,6 +105,14 @@ pub fn run() -> io::Result<()> {
             outcome
         }
     }
+}
+
+/// Keeps other processes of the same user out of this one and of those that are forked from it, until they run another program.
+///
+/// # Errors
+/// The kernel refuses it, which none does that plugd runs on.
+pub fn close_to_others() -> io::Result<()> {
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// This descriptor under a number of its own, so that its first number can mean something else.
