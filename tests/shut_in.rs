@@ -124,3 +124,26 @@ async fn a_plugd_of_any_user_still_gives_its_plugins_a_world_of_their_own() {
     assert!(!seen.contains(" F read"), "its init is closed to it too: {seen}");
     plugd.stop().await;
 }
+
+#[tokio::test]
+async fn what_the_sandbox_may_have_refused_is_followed_by_a_hint_once() {
+    for (level, hints) in [("protect", 1), ("off", 0)] {
+        let plugd = OfUser::start(&["--sandbox", level, "--max-restart-attempts", "0"]).await;
+        // A run has one line for both.
+        let seen = printed_raw(&plugd, "for i in 1 2; do cat /proc/1/mem; echo x >/etc/plugd-x; done; echo end >&2").await;
+        assert!(seen.matches("ermission denied").count() >= 2, "{seen}");
+        assert_eq!(seen.matches("stderr F plugd: the sandbox may have refused this").count(), hints, "{level}: {seen}");
+        plugd.stop().await;
+    }
+}
+
+/// The kernel says so by a signal of its own.
+#[tokio::test]
+async fn a_program_that_the_sandbox_ends_is_followed_by_a_hint() {
+    let plugd = OfUser::start(&["--max-restart-attempts", "0"]).await;
+    let id = installed(&plugd, "kill -31 $$").await;
+    plugd.api.begin(&id).await;
+    let logged = || Some(logged(&plugd, &id)).filter(|text| text.contains("plugd: the sandbox has most likely ended"));
+    eventually("the hint", logged).await;
+    plugd.stop().await;
+}

@@ -193,9 +193,10 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         ..process::Options::new(plugin_dir, config.data_dir.join("keeper.lock"))
     };
     let capture = {
-        let logs = logs.clone();
+        let (logs, sandbox) = (logs.clone(), config.sandbox);
         Arc::new(move |spec: &StartSpec, pipes| {
-            let source = logs::Source { plugin: spec.plugin, run: spec.run, secret: spec.token().to_owned().into() };
+            let secret = spec.token().to_owned().into();
+            let source = logs::Source { plugin: spec.plugin, run: spec.run, secret, sandbox };
             logs.capture(source, pipes);
         })
     };

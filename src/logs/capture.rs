@@ -8,6 +8,7 @@ use tokio::{net::unix::pipe, task::JoinHandle};
 
 use super::{
     Source,
+    hints::Hints,
     line::{self, Printed, Stream},
     writer::Output,
 };
@@ -24,7 +25,7 @@ const MASK: &[u8] = b"[token]";
 
 /// Reads both pipes to their ends and has what comes written.
 pub(super) async fn capture(output: Arc<Output>, source: Source, [stdout, stderr]: [pipe::Receiver; 2]) {
-    let mut capture = Capture::new(output, source.run);
+    let mut capture = Capture::new(output, source.run, Hints::of(source.sandbox));
     let mask = Mask(source.secret.expose().into());
     let mut stdout = Pipe::new(stdout, Stream::Stdout);
     let mut stderr = Pipe::new(stderr, Stream::Stderr);
@@ -85,6 +86,7 @@ impl Pipe {
 struct Capture {
     output: Arc<Output>,
     run: RunId,
+    hints: Hints,
     /// Records that were not given to a write yet.
     ready: Vec<u8>,
     /// Bytes dropped before these.
@@ -96,10 +98,10 @@ struct Capture {
 }
 
 impl Capture {
-    fn new(output: Arc<Output>, run: RunId) -> Self {
+    fn new(output: Arc<Output>, run: RunId, hints: Hints) -> Self {
         let begin = Arc::clone(&output);
         let write = Some(tokio::task::spawn_blocking(move || begin.rotate()));
-        Self { output, run, ready: Vec::new(), dropped: 0, write, is_stalled: false }
+        Self { output, run, hints, ready: Vec::new(), dropped: 0, write, is_stalled: false }
     }
 
     /// Makes records of the whole lines that a pipe has, and of its last words when it ends.
@@ -112,7 +114,13 @@ impl Capture {
             true => from.partial.len(),
         };
         let printed = Printed { bytes: &from.partial[..end], is_last, max_line };
-        line::record(&mut self.ready, (Timestamp::now(), from.stream), printed);
+        let now = Timestamp::now();
+        line::record(&mut self.ready, (now, from.stream), printed);
+        let hints = if from.stream == Stream::Stderr { self.hints.after(printed) } else { Vec::new() };
+        for hint in hints {
+            let hint = Printed { bytes: hint.as_bytes(), is_last: true, max_line };
+            line::record(&mut self.ready, (now, Stream::Stderr), hint);
+        }
         // A plugin that prints nothing holds no memory for it.
         from.partial = from.partial[end..].to_vec();
         self.drop_surplus();

@@ -25,13 +25,14 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::domain::{PluginId, RunId, Secret};
+use crate::domain::{PluginId, RunId, SandboxLevel, Secret};
 use line::{MAX_LINE, Printed};
 use writer::Output;
 
 mod capture;
 mod folder;
 mod follow;
+mod hints;
 mod layout;
 mod line;
 mod reader;
@@ -108,6 +109,8 @@ pub struct Source {
     pub run: RunId,
     /// The run's token, which is not to be in the log; empty for none.
     pub secret: Secret,
+    /// How much the run is shut in: it may get hints about that.
+    pub sandbox: SandboxLevel,
 }
 
 /// The output of all plugins. Cheap to clone.

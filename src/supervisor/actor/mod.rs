@@ -28,12 +28,15 @@ use super::{
 };
 use crate::{
     domain::{
-        Digest, Plugin, PluginId, Result, RunEvent, RunId, State,
+        Confinement, Digest, Exit, Plugin, PluginId, Result, RunEvent, RunId, State,
         lifecycle::{Event, Lifecycle, MAX_DEATHS_AT_START, Moment, Timer},
     },
     link::Session,
     runtime::Run,
 };
+
+/// SIGSYS.
+const BAD_SYSTEM_CALL: i32 = 31;
 
 pub(super) type Reply<T> = oneshot::Sender<T>;
 
@@ -242,6 +245,9 @@ impl Actor {
     }
 
     fn run_event(&mut self, event: RunEvent) {
+        if let RunEvent::Exited(exit) = event {
+            self.note_refused_call(exit);
+        }
         // Whatever ended, its handle is of no more use; dropping it early would be a kill.
         if matches!(event, RunEvent::GroupEmptied | RunEvent::SpawnFailed(_)) {
             self.run = None;
@@ -249,6 +255,16 @@ impl Actor {
             self.token = None;
         }
         self.step(Event::Run { run: self.lifecycle.run(), event });
+    }
+
+    /// The sandbox refuses a call of another processor's by this signal; what else it refuses, the plugin sees as an error.
+    fn note_refused_call(&self, exit: Exit) {
+        let is_shut_in = self.lifecycle.reported().confinement.is_some_and(|held| held != Confinement::Off);
+        if is_shut_in && exit.signal == Some(BAD_SYSTEM_CALL) {
+            let words = "plugd: the sandbox has most likely ended the process: it takes programs of this host's processor only, \
+                         none of 32 bits; only --sandbox off of the server runs others";
+            (self.parts.note)(self.id, words.to_owned());
+        }
     }
 
     /// Lets the lifecycle decide, performs what it asks for, and reports what changed.
