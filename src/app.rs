@@ -25,6 +25,7 @@ use tonic::transport::Channel;
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
 use boot::System;
 use manager::News;
+pub(crate) use boot::{process_options, store_options};
 
 use crate::{
     config::{self, Config, RestConfig, RuntimeProvider, Settings},

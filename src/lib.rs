@@ -40,6 +40,7 @@ mod app;
 mod bus;
 pub mod cli;
 mod config;
+mod doctor;
 mod domain;
 mod fetch;
 mod files;

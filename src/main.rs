@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Before anything else: a keeper must stay small, and have one thread.
-    match plugd::cli::run_keeper() {
+    match plugd::cli::run_helper() {
         Some(ended) => ended,
         None => plugd::cli::parse().run(),
     }

@@ -13,7 +13,7 @@ use std::{
 use syn::{UseTree, visit::Visit};
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 22] = [
     ("domain", &[]),
     ("files", &["domain"]),
     ("store", &["domain", "files"]),
@@ -34,7 +34,9 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("tls", &["domain", "files"]),
     ("listener", &["tls"]),
     // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
-    ("cli", &["domain", "files", "api", "config", "telemetry", "tls", "storyden", "app"]),
+    ("cli", &["domain", "files", "api", "config", "telemetry", "tls", "storyden", "app", "doctor"]),
+    // Looks at what `app` would use, and runs a plugin as it would.
+    ("doctor", &["domain", "files", "store", "runtime", "config", "tls", "app"]),
     // `app` puts it all together.
     (
         "app",

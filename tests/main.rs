@@ -16,6 +16,7 @@ mod crashes;
 mod data_folder;
 mod databases;
 mod dev;
+mod doctor;
 mod encryption;
 mod faults;
 mod foreign_clients;

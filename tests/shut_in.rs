@@ -97,8 +97,9 @@ fn logged(plugd: &OfUser, id: &str) -> String {
 async fn a_plugin_of_the_same_user_cannot_look_into_plugd_and_its_helpers() {
     let plugd = OfUser::start(&["--sandbox", "off", "--max-restart-attempts", "0"]).await;
     let own = plugd.running.pid();
-    let keeper = children(own)[0];
-    let helper = children(keeper)[0];
+    let child_of = |pid: u32| eventually("a child", move || children(pid).first().copied());
+    let keeper = child_of(own).await;
+    let helper = child_of(keeper).await;
     let script = format!(
         "init=$PPID; for pid in {own} {keeper} {helper} $init; do \
          cat /proc/$pid/environ >/dev/null && echo read; ls /proc/$pid/fd && echo read; \
@@ -130,7 +131,8 @@ async fn what_the_sandbox_may_have_refused_is_followed_by_a_hint_once() {
     for (level, hints) in [("protect", 1), ("off", 0)] {
         let plugd = OfUser::start(&["--sandbox", level, "--max-restart-attempts", "0"]).await;
         // A run has one line for both.
-        let seen = printed_raw(&plugd, "for i in 1 2; do cat /proc/1/mem; echo x >/etc/plugd-x; done; echo end >&2").await;
+        let seen =
+            printed_raw(&plugd, "for i in 1 2; do cat /proc/1/mem; echo x >/etc/plugd-x; done; echo end >&2").await;
         assert!(seen.matches("ermission denied").count() >= 2, "{seen}");
         assert_eq!(seen.matches("stderr F plugd: the sandbox may have refused this").count(), hints, "{level}: {seen}");
         plugd.stop().await;

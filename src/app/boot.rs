@@ -156,7 +156,7 @@ fn note_other(config: &Config, used: &Address) {
 ///
 /// # Errors
 /// The address can't be used.
-pub(super) fn store_options(config: &Config) -> Result<store::Options, StoreError> {
+pub(crate) fn store_options(config: &Config) -> Result<store::Options, StoreError> {
     let address = match &config.database_url {
         Some(url) => Address::parse(url)?,
         None => Address::file(&config.data_dir.join(DATABASE))?,
@@ -179,23 +179,12 @@ async fn package_store(config: &Config, database_id: &str) -> anyhow::Result<Pac
 async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     process::raise_open_files();
-    // As the kernel names it: the sandbox compares paths.
-    let plugin_dir = fs::canonicalize(&config.plugin_dir).context("the folder of plugins can't be found")?;
-    let options = process::Options {
-        sandbox: sandbox(config, &plugin_dir)?,
-        env_allow: config.env_allow.clone(),
-        limits: limits(config),
-        user: config.plugin_user,
-        uids: config.plugin_uids,
-        stop_signal: config.stop_signal,
-        max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
-        keeper: is_local.then(|| OWN_PROGRAM.into()),
-        ..process::Options::new(plugin_dir, config.data_dir.join("keeper.lock"))
-    };
+    let options = process_options(config)?;
     let capture = {
         let (logs, sandbox) = (logs.clone(), config.sandbox);
         Arc::new(move |spec: &StartSpec, pipes| {
             let secret = spec.token().to_owned().into();
+            let sandbox = spec.policy.process.sandbox.unwrap_or(sandbox);
             let source = logs::Source { plugin: spec.plugin, run: spec.run, secret, sandbox };
             logs.capture(source, pipes);
         })
@@ -207,6 +196,23 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         runtime.await_earlier(EARLIER).await;
     }
     Ok(runtime)
+}
+
+/// How plugins are run. It fails where a folder can't be found.
+pub(crate) fn process_options(config: &Config) -> anyhow::Result<process::Options> {
+    // As the kernel names it: the sandbox compares paths.
+    let plugin_dir = fs::canonicalize(&config.plugin_dir).context("the folder of plugins can't be found")?;
+    Ok(process::Options {
+        sandbox: sandbox(config, &plugin_dir)?,
+        env_allow: config.env_allow.clone(),
+        limits: limits(config),
+        user: config.plugin_user,
+        uids: config.plugin_uids,
+        stop_signal: config.stop_signal,
+        max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
+        keeper: (config.runtime_provider == RuntimeProvider::Local).then(|| OWN_PROGRAM.into()),
+        ..process::Options::new(plugin_dir, config.data_dir.join("keeper.lock"))
+    })
 }
 
 /// # Errors

@@ -6,6 +6,7 @@ mod client;
 mod completions;
 mod config;
 mod dev;
+mod doctor;
 mod external;
 mod failure;
 mod follow;
@@ -65,6 +66,7 @@ enum Command {
     Client(Box<ClientCommand>),
     Serve(Box<serve::Serve>),
     Rest(Box<serve::Rest>),
+    Doctor(Box<doctor::Doctor>),
     New(new::New),
     Validate(package::Validate),
     Package(package::Pack),
@@ -123,16 +125,21 @@ struct Context {
     ui: Ui,
 }
 
-/// Is the keeper, if this program was started as one: see `runtime::keeper`.
-pub fn run_keeper() -> Option<ExitCode> {
-    let mut arguments = env::args_os().skip(1);
-    if arguments.next()? != crate::app::KEEPER || arguments.next().is_some() {
-        return None;
-    }
-    Some(match crate::app::keeper() {
+/// Is the keeper, or what `plugd doctor` needs, if this program was started as one of them: see `runtime::keeper` and
+/// `doctor`.
+pub fn run_helper() -> Option<ExitCode> {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let role = arguments.first()?.to_str()?;
+    let done = match (role, arguments.get(1).map(|task| task.to_string_lossy()), arguments.len()) {
+        (crate::app::KEEPER, None, _) => crate::app::keeper(),
+        (crate::doctor::BYSTANDER, None, _) => crate::doctor::bystander(),
+        (crate::doctor::PROBE, Some(task), 2) => crate::doctor::probe(&task),
+        _ => return None,
+    };
+    Some(match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("plugd keeper: {error}");
+            eprintln!("plugd {role}: {error}");
             ExitCode::FAILURE
         }
     })
@@ -203,6 +210,7 @@ impl Cli {
             Command::Serve(serve) => return serving(&options, |screen| serve.run(&options, screen)),
             Command::Rest(rest) => return serving(&options, |screen| rest.run(screen)),
             Command::Dev(dev) => return serving(&options, |screen| dev.run(options.clone(), screen)),
+            Command::Doctor(doctor) => doctor.run(&options, &ui),
             Command::New(new) => new.run(&ui),
             Command::Validate(validate) => validate.run(&ui),
             Command::Package(pack) => pack.run(&ui),

@@ -17,9 +17,7 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{Digest, PluginId, RunEvent, RunId, Secret, policy::Policy};
 
-#[cfg(test)]
-pub(crate) use install::FileSink;
-pub use install::PackageFiles;
+pub use install::{FileSink, PackageFiles};
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -75,7 +73,7 @@ pub trait Runtime: Send + Sync + 'static {
 }
 
 /// The words of an error without the number that the standard library appends.
-fn words(error: &std::io::Error) -> String {
+pub fn words(error: &std::io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),

@@ -38,6 +38,16 @@ pub(super) async fn migrate(db: &DatabaseConnection) -> Result<(), StoreError> {
     if unknown.is_empty() { Ok(Migrator::up(db, None).await?) } else { Err(StoreError::Newer(unknown)) }
 }
 
+/// Whether a plugd has made its tables here.
+///
+/// # Errors
+/// [`StoreError::Newer`] when a newer plugd has been here; or the database's own.
+pub(super) async fn is_begun(db: &DatabaseConnection) -> Result<bool, StoreError> {
+    let unknown = unknown_migrations(db).await?;
+    let is_begun = SchemaManager::new(db).has_table(Migrator::migration_table_name().to_string()).await?;
+    if unknown.is_empty() { Ok(is_begun) } else { Err(StoreError::Newer(unknown)) }
+}
+
 async fn unknown_migrations(db: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
     let table = Migrator::migration_table_name().to_string();
     if !SchemaManager::new(db).has_table(table).await? {

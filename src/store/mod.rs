@@ -37,6 +37,7 @@ mod compaction;
 #[allow(unreachable_pub, missing_docs, reason = "sea-orm's derives write `pub` items without docs")]
 mod entity;
 mod error;
+mod examine;
 mod lease;
 mod location;
 mod migration;
@@ -55,6 +56,7 @@ mod tests;
 
 pub use address::Address;
 pub use error::StoreError;
+pub use examine::{examine, user_of};
 pub use open::{Opened, open};
 pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;

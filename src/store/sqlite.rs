@@ -79,6 +79,12 @@ pub(super) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreErro
     Ok(Database::connect(options).await?)
 }
 
+/// A connection that reads the file as it is now, as if nobody ever wrote to it: it takes no locks, and makes no files.
+pub(super) async fn still(file: &Path) -> Result<DatabaseConnection, StoreError> {
+    let options = pool(file, 1, |options| options.create_if_missing(false).read_only(true).immutable(true));
+    Ok(Database::connect(options).await?)
+}
+
 fn pool(
     file: &Path,
     connections: u32,

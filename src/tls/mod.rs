@@ -8,12 +8,14 @@ mod tests;
 use std::{
     io,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use tokio_rustls::rustls::{
     self, RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, UnixTime, pem::PemObject},
 };
+use webpki::KeyUsage;
 
 use crate::{domain::text::unmarked, files};
 
@@ -95,6 +97,25 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     }
     Ok(found)
 }
+
+/// When the first certificate of a PEM file ends. A verifier is asked about a time at which every certificate has ended: it
+/// says since when, before it looks at who vouches for it.
+pub fn end_of(path: &Path) -> Result<SystemTime> {
+    let own = certificates(path)?.into_iter().next().unwrap_or_else(|| Vec::new().into());
+    let unusable = |error: webpki::Error| Error::unreadable("a certificate", path, error);
+    let certificate = webpki::EndEntityCert::try_from(&own).map_err(unusable)?;
+    let (later, usage) = (UnixTime::since_unix_epoch(LONG_AFTER), KeyUsage::server_auth());
+    match certificate.verify_for_usage(&[], &[], &[], later, usage, None, None) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => {
+            Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(not_after.as_secs()))
+        }
+        Err(error) => Err(unusable(error)),
+        Ok(_) => Ok(SystemTime::UNIX_EPOCH + LONG_AFTER),
+    }
+}
+
+/// A time after the year 9999, the last that a certificate can name.
+const LONG_AFTER: Duration = Duration::from_secs(10_000 * 366 * 24 * 60 * 60);
 
 /// A store of roots that trusts these certificates.
 fn authority(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore> {

@@ -237,3 +237,18 @@ fn a_certificate_that_is_listed_is_not_taken_for_another_name_or_after_its_time(
         }
     }
 }
+
+#[test]
+fn the_end_of_a_certificate_is_read_whoever_vouches_for_it_and_also_when_it_is_over() {
+    let folder = Folder::new();
+    let (path, key) = (folder.path("cert.pem"), KeyPair::generate().unwrap());
+    for (year, is_authority) in [(2001, false), (2031, false), (2031, true), (9999, false)] {
+        let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(year, 5, 6));
+        params.is_ca = if is_authority { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::NoCa };
+        folder.write("cert.pem", &params.self_signed(&key).unwrap().pem());
+        assert_eq!(end_of(&path).unwrap(), SystemTime::from(date_time_ymd(year, 5, 6)), "{year} {is_authority}");
+    }
+    folder.write("cert.pem", "no certificate");
+    assert!(matches!(end_of(&path), Err(Error::Unreadable { .. })));
+}

@@ -60,7 +60,7 @@ use self::{
 
 pub use client::adopt_orphans;
 pub(super) use client::{Init, Keeper};
-pub use sys::hear_signals;
+pub use sys::{hear_signals, is_clock_synchronized, trace};
 
 /// The one argument with which plugd starts itself as a keeper. Its stdin is the socket to plugd, its stdout the lock.
 pub const ARGUMENT: &str = "keeper";

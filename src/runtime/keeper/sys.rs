@@ -1,4 +1,5 @@
-//! What can't be said without unsafe code: making a process, running a program in it, its signals and descriptors.
+//! What can't be said without unsafe code: making a process, running a program in it, its signals and descriptors; and two
+//! questions of `plugd doctor`.
 //!
 //! The keeper and the inits have one thread each, so that a fork of theirs may do all that they may do.
 
@@ -192,6 +193,33 @@ pub fn hear_signals() {
     set_mask(0);
     // SAFETY: the default is no handler.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
+/// Traces another process, which goes on undisturbed, until this one ends.
+///
+/// # Errors
+/// It may not.
+pub fn trace(process: Pid) -> io::Result<()> {
+    // SAFETY: of a process that is seized without options nothing is read or written here: the pointers are no addresses.
+    let seized = unsafe {
+        let none = ptr::null_mut::<libc::c_void>();
+        libc::ptrace(libc::PTRACE_SEIZE, process.as_raw_nonzero().get(), none, none)
+    };
+    if seized == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether something keeps the clock of this host right, as far as the kernel knows.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn is_clock_synchronized() -> io::Result<bool> {
+    // SAFETY: all zeros ask for nothing to be changed.
+    let mut clock: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure is the kernel's own, and lives until this returns.
+    match unsafe { libc::adjtimex(&raw mut clock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(clock.status & libc::STA_UNSYNC == 0),
+    }
 }
 
 /// The standard library hands on what is blocked.

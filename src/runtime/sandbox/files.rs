@@ -4,11 +4,12 @@ use std::{
     ffi::OsString,
     fs, io,
     path::{Path, PathBuf},
+    thread,
 };
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, RestrictionStatus, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort, RestrictionStatus,
+    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::io::Errno;
 
@@ -38,6 +39,17 @@ const SYSTEM: [&str; 14] = [
 pub(super) fn restrict(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> io::Result<()> {
     let status = apply(sandbox, folder, has_own_view).map_err(|error| kernels(&error))?;
     must_hold(status.ruleset)
+}
+
+/// The version of Landlock on this host; none where there is none. The library tells it only of what it has restricted: so
+/// a thread is, which ends at once.
+pub fn landlock_version() -> Option<i32> {
+    let restrict = || Ruleset::default().handle_access(AccessFs::Execute)?.create()?.restrict_self();
+    let restricted = thread::Builder::new().spawn(restrict).ok()?.join().ok()?;
+    match restricted.ok()?.landlock {
+        LandlockStatus::Available { effective_abi, kernel_abi } => Some(kernel_abi.unwrap_or(effective_abi as i32)),
+        LandlockStatus::NotEnabled | LandlockStatus::NotImplemented => None,
+    }
 }
 
 /// An older kernel lacks some rules. One that has none at all must not be taken for a sandbox.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Confinement, SandboxLevel, policy::ProcessPolicy};
 
 pub(in crate::runtime) use calls::bound_capabilities;
+pub use files::landlock_version;
 pub(in crate::runtime) use mounts::{enter, try_out};
 
 /// The sandbox of a run.
