@@ -1,4 +1,5 @@
-//! Fails on imports against the arrows, on impure code in `domain`, and on files too long to read.
+//! Fails on imports against the arrows, on impure code in `domain`, on files too long to read, and on tests that SECURITY.md names
+//! and that are not there.
 //!
 //! The crate's modules are followed from `src/lib.rs` as the compiler follows them; what stands under `#[cfg(test)]` is not
 //! shipped and may import what it likes.
@@ -111,6 +112,21 @@ fn no_file_is_too_long_to_read() {
     let lengths = files.into_iter().flatten().map(|file| (fs::read_to_string(&file).unwrap().lines().count(), file));
     let too_long = lengths.filter(|(lines, _)| *lines > LONGEST_FILE);
     assert_none(too_long.map(|(lines, file)| format!("{}: {lines} lines, {LONGEST_FILE} at most", file.display())));
+}
+
+/// SECURITY.md says of each claim which test shows it.
+#[test]
+fn the_tests_that_security_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    let files = ["src", "tests"].into_iter().flat_map(|folder| rust_files(&root.join(folder)));
+    let sources: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
+    let of_a_name = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    let quoted = text.split('`').skip(1).step_by(2);
+    let names: Vec<_> = quoted.filter(|word| word.matches('_').count() > 2 && word.chars().all(of_a_name)).collect();
+    assert!(names.len() > 50, "{names:?}");
+    let missing = names.into_iter().filter(|name| !sources.contains(&format!("fn {name}(")));
+    assert_none(missing.map(|name| format!("SECURITY.md names {name}, which is no test")));
 }
 
 fn assert_none(violations: impl Iterator<Item = String>) {
