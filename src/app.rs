@@ -3,8 +3,8 @@
 
 mod admin;
 mod boot;
-mod proxies;
 mod manager;
+mod proxies;
 mod routes;
 
 use std::{
@@ -24,8 +24,8 @@ use tonic::transport::Channel;
 
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
 use boot::System;
-use manager::News;
 pub(crate) use boot::{process_options, store_options};
+use manager::News;
 
 use crate::{
     config::{self, Config, RestConfig, RuntimeProvider, Settings},
