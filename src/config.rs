@@ -82,7 +82,7 @@ settings! {
         plugin_user: Option<User> = "", "UID:GID", ["PLUGD_PLUGIN_USER"];
         /// Users of whom each plugin gets one for itself and as its group, as 60000-64999; needs root; not set = no such users.
         plugin_uids: Option<UserRange> = "", "UID-UID", ["PLUGD_PLUGIN_UIDS"];
-        /// How much plugins are shut in: off, protect (they see their own folder and none of plugd's, and write there and to temporary files only) or strict (besides, they read the system's folders only and connect to plugd only).
+        /// How much plugins are shut in: off, protect (they see their own folder and none of plugd's, and write there and to temporary files only) or strict (besides, they read the system's folders only and connect to plugd only); a policy allows one plugin more.
         sandbox: SandboxLevel = "protect", "LEVEL", ["PLUGD_SANDBOX"];
         /// Files and folders that plugins may read besides.
         sandbox_read: Vec<PathBuf> = "", "PATH:PATH", ["PLUGD_SANDBOX_READ"];

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt;
 use plugd::api::v1::{ActiveState, InstallPluginRequest, SetActiveStateRequest, install_plugin_request as install};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -21,15 +22,44 @@ use crate::{
 const ROUNDS: usize = 50;
 const WARM_UP: usize = 5;
 
+/// How many other plugins run meanwhile, one after the other. Starting so many takes a minute.
+const BESIDE: [usize; 4] = [0, 100, 1000, 3000];
+
+/// How many of them are started at the same time.
+const AT_ONCE: usize = 8;
+
 pub(crate) async fn measure(plugd: &Plugd, report: &mut Report) {
-    let mut client = plugd.client().await;
-    let id = install(&mut client).await;
+    let client = plugd.client().await;
+    let id = install(client.clone()).await;
+    let mut running = 0;
+    for beside in BESIDE {
+        crowd(&client, beside - running).await;
+        running = beside;
+        measure_beside(beside, (plugd, &id), report).await;
+    }
+}
+
+/// Starts so many more plugins, which are left running.
+async fn crowd(client: &Plugins, count: usize) {
+    let start = |_| async {
+        let id = install(client.clone()).await;
+        set(client.clone(), &id, ActiveState::Active).await;
+    };
+    futures_util::stream::iter(0..count).for_each_concurrent(AT_ONCE, start).await;
+}
+
+async fn measure_beside(beside: usize, (plugd, id): (&Plugd, &str), report: &mut Report) {
+    let client = plugd.client().await;
     let (mut starts, mut stops) = (Vec::new(), Vec::new());
     let (mut bare_starts, mut bare_stops) = (Vec::new(), Vec::new());
+    let mut before = plugd.cpu();
     for round in 0..WARM_UP + ROUNDS {
-        let start = set(&mut client, &id, ActiveState::Active).await;
-        let stop = set(&mut client, &id, ActiveState::Inactive).await;
+        let start = set(client.clone(), id, ActiveState::Active).await;
+        let stop = set(client.clone(), id, ActiveState::Inactive).await;
         let (bare_start, bare_stop) = spawn_and_stop().await;
+        if round + 1 == WARM_UP {
+            before = plugd.cpu();
+        }
         if round >= WARM_UP {
             starts.push(start);
             stops.push(stop);
@@ -37,11 +67,13 @@ pub(crate) async fn measure(plugd: &Plugd, report: &mut Report) {
             bare_stops.push(bare_stop);
         }
     }
-    report.times("inactive to active", &Samples::new(starts), &Samples::new(bare_starts));
-    report.times("active to inactive", &Samples::new(stops), &Samples::new(bare_stops));
+    let what = |change: &str| format!("{change} beside {beside}");
+    report.times(&what("inactive to active"), &Samples::new(starts), &Samples::new(bare_starts));
+    report.times(&what("active to inactive"), &Samples::new(stops), &Samples::new(bare_stops));
+    report.alone(&what("plugd's CPU a start and stop"), (plugd.cpu() - before) / u32::try_from(ROUNDS).unwrap());
 }
 
-async fn set(client: &mut Plugins, id: &str, state: ActiveState) -> Duration {
+async fn set(mut client: Plugins, id: &str, state: ActiveState) -> Duration {
     let request = SetActiveStateRequest {
         plugin_id: id.to_owned(),
         active_state: state.into(),
@@ -72,7 +104,7 @@ async fn spawn_and_stop() -> (Duration, Duration) {
     (started, began.elapsed())
 }
 
-async fn install(client: &mut Plugins) -> String {
+async fn install(mut client: Plugins) -> String {
     let part = |part| InstallPluginRequest { part: Some(part) };
     let header = part(install::Part::Header(install::Header::default()));
     let chunks: Vec<_> = package().chunks(1 << 20).map(|chunk| part(install::Part::Chunk(chunk.to_vec()))).collect();

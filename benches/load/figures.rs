@@ -29,7 +29,8 @@ struct Line {
     what: String,
     unit: &'static str,
     plugd: f64,
-    bare: f64,
+    /// None where nothing is comparable.
+    bare: Option<f64>,
 }
 
 /// All figures.
@@ -49,8 +50,13 @@ impl Report {
         self.add(what.to_owned(), "/s", plugd, bare);
     }
 
+    /// Adds a time of plugd's alone.
+    pub(crate) fn alone(&mut self, what: &str, time: Duration) {
+        self.0.push(Line { what: what.to_owned(), unit: "ms", plugd: time.as_secs_f64() * 1e3, bare: None });
+    }
+
     fn add(&mut self, what: String, unit: &'static str, plugd: f64, bare: f64) {
-        self.0.push(Line { what, unit, plugd, bare });
+        self.0.push(Line { what, unit, plugd, bare: Some(bare) });
     }
 }
 
@@ -58,8 +64,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<44} {:>7} {:>15} {:>15}", "", "ratio", "plugd", "bare")?;
         for Line { what, unit, plugd, bare } in &self.0 {
-            let ratio = plugd / bare;
-            writeln!(f, "{what:<44} {ratio:>7.2} {plugd:>12.2} {unit:<2} {bare:>12.2} {unit:<2}")?;
+            match bare {
+                Some(bare) => {
+                    let ratio = plugd / bare;
+                    writeln!(f, "{what:<44} {ratio:>7.2} {plugd:>12.2} {unit:<2} {bare:>12.2} {unit:<2}")?;
+                }
+                None => writeln!(f, "{what:<44} {:>7} {plugd:>12.2} {unit:<2}", "")?,
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
 use plugd::api::v1::plugin_service_client::PluginServiceClient;
@@ -48,7 +49,7 @@ pub(crate) struct Plugd {
     url: String,
     token: MetadataValue<Ascii>,
     // In this order: the process goes before its folder does.
-    _process: Process,
+    process: Process,
     _home: TempDir,
 }
 
@@ -62,7 +63,15 @@ impl Plugd {
         let url = announced(child.stderr.take().unwrap(), "plugd serves on ");
         let token = fs::read_to_string(data.join("admin.token")).unwrap();
         let token = format!("Bearer {}", token.trim()).parse().unwrap();
-        Self { url, token, _process: Process(child), _home: home }
+        Self { url, token, process: Process(child), _home: home }
+    }
+
+    /// The processor time that plugd itself has used so far, to a hundredth of a second; not that of its plugins.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.0.id())).unwrap();
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 
     /// A client with a connection of its own.

@@ -79,7 +79,7 @@ pub enum Confinement {
     Protect,
     /// As `Strict`, in the way of `ProtectFilesOnly`.
     StrictFilesOnly,
-    /// Besides, they read the system's folders only and connect to plugd only.
+    /// Besides, they read the system's folders only, and connect to plugd and to the ports of their policy only.
     Strict,
 }
 

@@ -36,16 +36,17 @@ impl Refused {
             (_, SandboxLevel::Off) => None,
             (Self::Use, SandboxLevel::Protect) => Some(
                 "plugd: the sandbox may have refused this: with --sandbox protect a plugin writes to its own folder, /tmp and \
-                 /dev/shm only; --sandbox-write PATH of the server allows it another path",
+                 /dev/shm only; --sandbox-write PATH of the server, or `plugd policy set ID sandbox-write=PATH`, allows it another path",
             ),
             (Self::Use, SandboxLevel::Strict) => Some(
                 "plugd: the sandbox may have refused this: with --sandbox strict a plugin writes to its own folder, /tmp and \
                  /dev/shm only, reads besides the system's folders only, and connects over TCP to plugd only; --sandbox-read \
-                 PATH and --sandbox-write PATH of the server allow it another path, --sandbox protect all connections",
+                 PATH and --sandbox-write PATH of the server allow it another path, and so does `plugd policy set`, which has \
+                 tcp-ports too",
             ),
             (Self::Privilege, SandboxLevel::Protect | SandboxLevel::Strict) => Some(
                 "plugd: the sandbox may have refused this: a plugin has no capabilities, as root neither, and may not mount, or \
-                 trace and signal the host's processes; only --sandbox off of the server allows that",
+                 trace and signal the host's processes; only --sandbox off of the server, or in the plugin's policy, allows that",
             ),
         }
     }

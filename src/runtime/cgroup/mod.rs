@@ -89,24 +89,26 @@ impl Controllers {
         }
     }
 
-    /// Says which of these limits hold less than they say, or nothing, where groups hold no more than this.
-    pub(super) fn tell_of_weaker(self, limits: Limits) {
-        if limits.cpu_millis.is_some() && !self.cpu {
-            tracing::warn!("--limit-cpus holds nothing: plugd was not given a control group with the controller cpu");
-        }
+    /// Which of these limits hold less than they say, or nothing, where groups hold no more than this.
+    pub(super) fn weaker(self, limits: Limits) -> impl Iterator<Item = &'static str> {
         let each = self.leave(limits);
-        if each.memory_bytes.is_some() {
-            tracing::warn!(
-                "--limit-memory holds the address space of each process, not the memory of a whole plugin: plugd was not \
-                 given a control group with the controller memory"
-            );
-        }
-        if each.processes.is_some() {
-            tracing::warn!(
-                "--limit-processes holds all processes of the plugins' user together, and none of root's: plugd was not \
-                 given a control group with the controller pids"
-            );
-        }
+        let weaker = [
+            (
+                limits.cpu_millis.is_some() && !self.cpu,
+                "the limit of processors holds nothing: there is no control group with the controller cpu",
+            ),
+            (
+                each.memory_bytes.is_some(),
+                "the limit of memory holds the address space of each process, not the memory of the whole plugin: there is no control \
+                 group with the controller memory",
+            ),
+            (
+                each.processes.is_some(),
+                "the limit of processes holds all processes of the plugin's user together, and none of root's: there is no control \
+                 group with the controller pids",
+            ),
+        ];
+        weaker.into_iter().filter(|(is_so, _)| *is_so).map(|(_, words)| words)
     }
 }
 

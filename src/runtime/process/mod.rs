@@ -67,7 +67,7 @@ impl ProcessRuntime {
         let cgroups = Cgroups::find(&options.lock);
         let cgroups = cgroups.inspect_err(|error| tracing::info!("runs have no control groups: {}", words(error))).ok();
         let holds = cgroups.as_ref().map_or_else(Controllers::default, Cgroups::controllers);
-        holds.tell_of_weaker(options.limits);
+        holds.weaker(options.limits).for_each(|words| tracing::warn!("{words}"));
         Self::with_groups(options, fetch, capture, cgroups)
     }
 

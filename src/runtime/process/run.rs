@@ -207,6 +207,8 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result
     let policy = &spec.policy.process;
     let options = inner.options.for_plugin(policy).map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
     let program = Program::find(&spec.command, &folder, std::env::var_os("PATH").as_deref(), (user, &options.sandbox))?;
+    let holds = inner.cgroups.as_ref().map_or_else(Controllers::default, Cgroups::controllers);
+    holds.weaker(policy.limits).for_each(|words| tracing::warn!(plugin = %spec.plugin, "{words}"));
     // A run that is shut in has a `/tmp` of its own, and may write to no other folder for temporary files.
     let to_tmp = |(name, value): Variable| {
         if !options.sandbox.is_off() && name == "TMPDIR" { (name, "/tmp".into()) } else { (name, value) }
