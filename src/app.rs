@@ -97,7 +97,6 @@ pub async fn serve(
         Box::pin(boot::boot(&config, plugins_dial, draining.clone())).await?;
 
     let is_local = config.runtime_provider == RuntimeProvider::Local;
-    let patience = config.grace + config.kill_timeout + MARGIN;
     let options = listener_options(config.max_connections);
     let reload = Reload { renewed, certificates: listener.renewals(), running: config };
     let take = |config: Config| {
@@ -126,7 +125,7 @@ pub async fn serve(
     };
     let supervising = async {
         if is_local {
-            supervisor.run(parts, draining.clone(), patience).await;
+            supervisor.run(parts, draining.clone(), MARGIN).await;
         }
     };
     let telling = async {

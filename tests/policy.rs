@@ -80,7 +80,7 @@ async fn what_cannot_be_is_refused_or_told_by_the_start() {
     let api = plugd.api();
     let id = api.run(&["tame"]).await;
     let bad = decide(&api, &id, Policy { read_paths: vec!["relative".into()], ..Policy::default() }).await.unwrap_err();
-    assert_eq!((bad.code(), field_violations(&bad)), (Code::InvalidArgument, vec!["policy.read".to_owned()]));
+    assert_eq!((bad.code(), field_violations(&bad)), (Code::InvalidArgument, vec!["policy.read_paths".to_owned()]));
     assert_eq!(api.get(&id).await.unwrap().generation, 2, "nothing was changed");
 
     let lost = Policy { write_paths: vec!["/no/such/folder".into()], ..Policy::default() };

@@ -2,6 +2,8 @@
 
 mod fields;
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
@@ -14,7 +16,10 @@ use super::{
     ui::{did_you_mean, sanitize},
     usage,
 };
-use crate::api::v1::{GetPolicyRequest, Policy, UpdatePolicyRequest};
+use crate::{
+    api::v1::{GetPolicyRequest, Policy, UpdatePolicyRequest},
+    files,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
@@ -75,7 +80,9 @@ impl PolicyCommand {
                 print(context, &policy, generation)
             }
             Self::Set(set) => {
-                let fields = set.fields.iter().map(|(key, value)| (key.as_str(), Some(value.as_str()))).collect();
+                let read = set.fields.into_iter().map(|(key, value)| Ok((value_of(&key, value)?, key)));
+                let read: Vec<(String, String)> = read.collect::<Result<_, Failure>>()?;
+                let fields = read.iter().map(|(value, key)| (key.as_str(), Some(value.as_str()))).collect();
                 change(context, &set.plugin, fields, set.how).await
             }
             Self::Unset(unset) => {
@@ -83,6 +90,18 @@ impl PolicyCommand {
                 change(context, &unset.plugin, fields, unset.how).await
             }
         }
+    }
+}
+
+/// A value, from the file that it names if it is a variable's: what others may not see is no argument.
+fn value_of(key: &str, value: String) -> Result<String, Failure> {
+    match value.strip_prefix('@').filter(|_| key.starts_with(fields::VARIABLE)) {
+        Some(path) => {
+            let text = files::read_text(Path::new(path), files::MAX_TEXT);
+            let text = text.map_err(|error| usage(format!("{key}: {path} can't be read: {error}")))?;
+            Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        None => Ok(value),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     error::{Error, Result},
 };
 
+use supervision::LONGEST;
 pub use supervision::{Supervision, SupervisionPolicy};
 pub use values::{Limits, MaxRestarts, StopSignal, User, UserRange};
 
@@ -65,10 +66,14 @@ impl Policy {
     /// `INVALID_ARGUMENT`: it is too large, or a path, a variable, a limit or a time can't be used.
     pub fn check(&self) -> Result<()> {
         let process = &self.process;
-        let paths = [("read", &process.read), ("write", &process.write)].into_iter().flat_map(bad_paths);
+        let paths = [("read_paths", &process.read), ("write_paths", &process.write)].into_iter().flat_map(bad_paths);
         let variables = process.environment.iter().filter_map(bad_variable);
-        let limits = process.limits.zeros().map(|name| nothing("limits", name));
-        let times = self.supervision.zeros().map(|name| nothing("supervision", name));
+        let limits =
+            process.limits.unusable().map(|name| fault(&format!("limits.{name}"), "is too little or too much"));
+        let times = self.supervision.unusable().map(|name| {
+            let problem = format!("must be more than nothing, and at most {} s", LONGEST.as_secs());
+            fault(&format!("supervision.{name}"), &problem)
+        });
         let ports = process.tcp_ports.contains(&0).then(|| fault("tcp_ports", "has port 0, which is none"));
         let size = (self.bytes() > MAX_BYTES)
             .then(|| Error::field("policy", format!("has more than {MAX_BYTES} bytes as JSON: make it smaller")));
@@ -82,10 +87,6 @@ impl Policy {
 
 fn fault(field: &str, problem: &str) -> Error {
     Error::field(format!("policy.{field}"), problem)
-}
-
-fn nothing(group: &str, name: &str) -> Error {
-    fault(&format!("{group}.{name}"), "must be more than nothing")
 }
 
 fn bad_paths((name, paths): (&'static str, &Vec<String>)) -> impl Iterator<Item = Error> {

@@ -83,7 +83,7 @@ pub fn start(plugins: Vec<Plugin>, head: u64) -> (Arc<Projection>, Supervisor) {
 impl Supervisor {
     /// Supervises until `shutdown`, then stops everything that runs, all at once, and returns when that is done or
     /// `patience` is over.
-    pub async fn run(mut self, parts: Arc<Parts>, shutdown: CancellationToken, patience: Duration) {
+    pub async fn run(mut self, parts: Arc<Parts>, shutdown: CancellationToken, margin: Duration) {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -91,7 +91,7 @@ impl Supervisor {
                 Some(ended) = self.actors.join_next_with_id() => self.ended(&parts, ended),
             }
         }
-        self.stop(&parts, patience).await;
+        self.stop(&parts, margin).await;
     }
 
     fn receive(&mut self, parts: &Arc<Parts>, arrival: Arrival) {
@@ -110,11 +110,13 @@ impl Supervisor {
         }
     }
 
-    async fn stop(mut self, parts: &Parts, patience: Duration) {
+    async fn stop(mut self, parts: &Parts, margin: Duration) {
+        let mut longest = Duration::ZERO;
         for slot in self.projection.slots() {
             slot.shut_down();
+            longest = longest.max(slot.plugin().map_or(Duration::ZERO, |plugin| time_to_stop(&plugin, parts)));
         }
-        let ended = timeout(patience, async {
+        let ended = timeout(longest + margin, async {
             while let Some(ended) = self.actors.join_next_with_id().await {
                 self.ended(parts, ended);
             }
@@ -123,6 +125,11 @@ impl Supervisor {
             tracing::error!(plugins = self.actors.len(), "some plugins did not stop in time; they are killed");
         }
     }
+}
+
+fn time_to_stop(plugin: &Plugin, parts: &Parts) -> Duration {
+    let supervision = plugin.desired.policy.supervision.over(&parts.supervision);
+    supervision.grace + supervision.kill
 }
 
 fn defective(last: &Reported) -> Reported {

@@ -17,6 +17,11 @@ async fn the_command_line_decides_shows_and_takes_back() {
     let left = json_of(&plugd, &["policy", "unset", "chaos", "env.KEY", "limit-open-files"]).await;
     assert_eq!(left, json!({"max-restart-attempts": "unlimited"}));
 
+    let file = plugd.scratch().join("key");
+    std::fs::write(&file, "from a file\n").unwrap();
+    let set = json_of(&plugd, &["policy", "set", "chaos", &format!("env.KEY=@{}", file.display())]).await;
+    assert_eq!(set["env.KEY"], "from a file");
+
     let slip = run(&plugd, &["policy", "set", "chaos", "limit-memry=1GiB"]).await;
     assert_eq!(slip.code(), Some(2));
     assert!(slip.stderr.contains("did you mean"), "{}", slip.stderr);

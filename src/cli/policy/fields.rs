@@ -33,7 +33,7 @@ pub(super) enum Unusable {
 }
 
 /// What comes before the name of a variable.
-const VARIABLE: &str = "env.";
+pub(super) const VARIABLE: &str = "env.";
 
 const FIELDS: [(&str, Field, &str); 24] = [
     ("sandbox", Field::Sandbox, "off, protect or strict"),
@@ -73,9 +73,9 @@ pub(super) fn help() -> String {
     for (key, _, what) in &FIELDS {
         let _ = writeln!(help, "  {key:<21} {what}");
     }
-    help + "  env.NAME              a variable of its environment\n\nExamples:\n  \
+    help + "  env.NAME              a variable of its environment; @FILE for what is in a file\n\nExamples:\n  \
             plugd policy set my-plugin sandbox=strict tcp-ports=443 limit-memory=512MiB\n  \
-            plugd policy set my-plugin max-restart-attempts=unlimited env.API_KEY=secret"
+            plugd policy set my-plugin max-restart-attempts=unlimited env.API_KEY=@api-key.txt"
 }
 
 /// Sets what this key names, or takes it back where there is no value.
@@ -116,7 +116,9 @@ fn words(value: &impl Value) -> String {
 impl Field {
     fn assign(&self, policy: &mut Policy, text: Option<&str>) -> Result<(), Unusable> {
         match self {
-            Self::Sandbox => policy.sandbox = read(text)?.map(sandbox).unwrap_or_default().into(),
+            Self::Sandbox => {
+                policy.sandbox = read::<domain::SandboxLevel>(text)?.map(SandboxLevel::from).unwrap_or_default().into()
+            }
             Self::Paths(at) => *at(policy) = split(text, ':').collect(),
             Self::Ports => policy.tcp_ports = ports(text)?,
             Self::Count(at) => *at(policy.limits.get_or_insert_default()) = read(text)?,
@@ -126,7 +128,9 @@ impl Field {
             }
             Self::Cpus => policy.limits.get_or_insert_default().cpu_millis = read::<Cpus>(text)?.map(|cpus| cpus.0),
             Self::User => policy.user = read(text)?.map(|values::User { uid, gid }| User { uid, gid }),
-            Self::StopSignal => policy.stop_signal = read(text)?.map(stop_signal).unwrap_or_default().into(),
+            Self::StopSignal => {
+                policy.stop_signal = read::<values::StopSignal>(text)?.map(StopSignal::from).unwrap_or_default().into()
+            }
             Self::Time(at) => {
                 let time = read::<Duration>(text)?.and_then(|time| time.try_into().ok());
                 *at(policy.supervision.get_or_insert_default()) = time;
@@ -175,18 +179,6 @@ fn split(text: Option<&str>, separator: char) -> impl Iterator<Item = String> {
 fn ports(text: Option<&str>) -> Result<Vec<u32>, Unusable> {
     let port = |item: String| item.parse::<u16>().map(u32::from);
     split(text, ',').map(port).collect::<Result<_, _>>().map_err(|_| Unusable::Value("a list of ports with commas"))
-}
-
-fn sandbox(level: domain::SandboxLevel) -> SandboxLevel {
-    match level {
-        domain::SandboxLevel::Off => SandboxLevel::Off,
-        domain::SandboxLevel::Protect => SandboxLevel::Protect,
-        domain::SandboxLevel::Strict => SandboxLevel::Strict,
-    }
-}
-
-fn stop_signal(signal: values::StopSignal) -> StopSignal {
-    StopSignal::from_str_name(&format!("STOP_SIGNAL_{}", signal.name())).unwrap_or_default()
 }
 
 fn restarts(most: values::MaxRestarts) -> Restarts {

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::MaxRestarts;
 
+/// No time of a policy is longer: it would be meant as never, and a clock can't go on for ever.
+pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The deadlines of a plugin, and its budget of restarts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Supervision {
@@ -99,17 +102,27 @@ impl SupervisionPolicy {
         }
     }
 
-    /// The names of the times of zero that would be the end of every run, or of plugd's rest.
-    pub(super) fn zeros(&self) -> impl Iterator<Item = &'static str> {
+    /// The times that can't be, by their names in the API: longer than [`LONGEST`], or nothing where that would be the end of every
+    /// run, or of plugd's rest.
+    pub(super) fn unusable(&self) -> impl Iterator<Item = &'static str> {
+        let (some, any) = (Duration::from_nanos(1), Duration::ZERO);
         let times = [
-            ("prepare", self.prepare),
-            ("connect", self.connect),
-            ("ping_interval", self.ping_interval),
-            ("ping", self.ping),
-            ("backoff", self.backoff),
-            ("max_backoff", self.max_backoff),
+            ("prepare_timeout", self.prepare, some),
+            ("connect_timeout", self.connect, some),
+            ("reconnect_timeout", self.reconnect, any),
+            ("ping_interval", self.ping_interval, some),
+            ("ping_timeout", self.ping, some),
+            ("stable_after", self.stable, any),
+            ("grace", self.grace, any),
+            ("kill_timeout", self.kill, any),
+            ("backoff", self.backoff, some),
+            ("max_backoff", self.max_backoff, some),
+            ("stable_crash_backoff", self.stable_backoff, any),
         ];
-        times.into_iter().filter(|(_, time)| *time == Some(Duration::ZERO)).map(|(name, _)| name)
+        let is_bad = |(_, time, least): &(_, Option<Duration>, Duration)| {
+            time.is_some_and(|time| !(*least..=LONGEST).contains(&time))
+        };
+        times.into_iter().filter(is_bad).map(|(name, ..)| name)
     }
 }
 

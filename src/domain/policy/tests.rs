@@ -17,9 +17,9 @@ fn a_policy_that_decides_nothing_is_good() {
 #[test]
 fn what_cannot_be_used_is_refused_with_its_place() {
     type Case = (&'static str, fn(&mut Policy));
-    let cases: [Case; 9] = [
-        ("policy.read", |policy| policy.process.read.push("relative".into())),
-        ("policy.write", |policy| policy.process.write.push("/nul\0".into())),
+    let cases: [Case; 12] = [
+        ("policy.read_paths", |policy| policy.process.read.push("relative".into())),
+        ("policy.write_paths", |policy| policy.process.write.push("/nul\0".into())),
         ("policy.environment.\"A=B\"", |policy| {
             drop(policy.process.environment.insert("A=B".into(), String::new().into()))
         }),
@@ -31,6 +31,9 @@ fn what_cannot_be_used_is_refused_with_its_place() {
         }),
         ("policy.limits.processes", |policy| policy.process.limits.processes = Some(0)),
         ("policy.supervision.ping_interval", |policy| policy.supervision.ping_interval = Some(Duration::ZERO)),
+        ("policy.limits.processes", |policy| policy.process.limits.processes = Some(4_194_305)),
+        ("policy.limits.cpu_millis", |policy| policy.process.limits.cpu_millis = Some(9)),
+        ("policy.supervision.grace", |policy| policy.supervision.grace = Some(Duration::MAX)),
         ("policy.tcp_ports", |policy| policy.process.tcp_ports = vec![443, 0]),
         ("policy", |policy| policy.process.read = vec!["/".repeat(MAX_BYTES)]),
     ];

@@ -1,8 +1,14 @@
 //! The values that settings and policies have.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+
+/// How many processes a control group can be limited to.
+const PROCESSES: RangeInclusive<u64> = 1..=4_194_304;
+
+/// The shares of the processors that a control group can be limited to: a hundredth of one, and more than any host has.
+const CPU_MILLIS: RangeInclusive<u64> = 10..=10_000_000;
 
 /// Resource limits of a plugin; what is absent is as the host has it. Core files are never written.
 ///
@@ -39,17 +45,21 @@ impl Limits {
         }
     }
 
-    /// The names of the limits that allow nothing.
-    pub(super) fn zeros(self) -> impl Iterator<Item = &'static str> {
+    /// The names of the limits that the kernel would not take.
+    pub(super) fn unusable(self) -> impl Iterator<Item = &'static str> {
+        let some = 1..=u64::MAX;
         let limits = [
-            ("memory_bytes", self.memory_bytes),
-            ("open_files", self.open_files),
-            ("processes", self.processes),
-            ("file_bytes", self.file_bytes),
-            ("cpu_seconds", self.cpu_seconds),
-            ("cpu_millis", self.cpu_millis),
+            ("memory_bytes", self.memory_bytes, some.clone()),
+            ("open_files", self.open_files, some.clone()),
+            ("processes", self.processes, PROCESSES),
+            ("file_bytes", self.file_bytes, some.clone()),
+            ("cpu_seconds", self.cpu_seconds, some),
+            ("cpu_millis", self.cpu_millis, CPU_MILLIS),
         ];
-        limits.into_iter().filter(|(_, limit)| *limit == Some(0)).map(|(name, _)| name)
+        let is_bad = |(_, limit, range): &(_, Option<u64>, RangeInclusive<u64>)| {
+            limit.is_some_and(|limit| !range.contains(&limit))
+        };
+        limits.into_iter().filter(is_bad).map(|(name, ..)| name)
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     },
     runtime::{
         Run, RunEvents, StartSpec,
-        cgroup::RunGroup,
+        cgroup::{Cgroups, Controllers, RunGroup},
         keeper::{
             Init,
             protocol::{Group, Launch, Order, Report, Step},

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs, io,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
     thread,
 };
@@ -13,7 +14,7 @@ use landlock::{
 };
 use rustix::io::Errno;
 
-use super::{Sandbox, kernels};
+use super::{Sandbox, kernels, mounts::TEMPORARY, without_links};
 use crate::domain::SandboxLevel;
 
 /// The newest rules that are known here; an older kernel gets those that it knows.
@@ -22,9 +23,6 @@ const KNOWN: ABI = ABI::V6;
 /// Devices that every program may use.
 const DEVICES: [&str; 8] =
     ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"];
-
-/// Folders for what lives as long as a run or shorter.
-const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
 
 /// Where a system has programs, libraries, their settings and what it tells of itself.
 const SYSTEM: [&str; 14] = [
@@ -71,10 +69,12 @@ fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<Restric
         SandboxLevel::Off | SandboxLevel::Protect => around(Path::new("/"), &hidden),
     };
     let temporary = TEMPORARY.into_iter().flat_map(|folder| around(Path::new(folder), &hidden));
-    let own: Vec<PathBuf> = temporary.chain([folder.to_owned()]).chain(paths(&sandbox.write)).collect();
+    let own: Vec<PathBuf> = temporary.chain([folder.to_owned()]).collect();
+    let (allowed_read, allowed_write) = (held(&sandbox.read), held(&sandbox.write));
     rules = rules
         .add_rules(path_beneath_rules(readable, read))?
-        .add_rules(path_beneath_rules(paths(&sandbox.read), read))?
+        .add_rules(path_beneath_rules(allowed_read.iter().map(named), read))?
+        .add_rules(path_beneath_rules(allowed_write.iter().map(named), write))?
         .add_rules(path_beneath_rules(DEVICES, use_of_devices()))?
         .add_rules(path_beneath_rules(own, write))?;
     if sandbox.level == SandboxLevel::Strict {
@@ -92,6 +92,16 @@ fn only_to_listed_ports(rules: Ruleset) -> Result<Ruleset, RulesetError> {
 
 fn use_of_devices() -> BitFlags<AccessFs> {
     AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::ReadDir | AccessFs::IoctlDev
+}
+
+/// What the operator allows, as it is there now; what is gone is left out.
+fn held(allowed: &[OsString]) -> Vec<OwnedFd> {
+    allowed.iter().filter_map(|path| without_links(Path::new(path)).ok()).collect()
+}
+
+/// A path of what is held, which leads nowhere else.
+fn named(held: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", held.as_raw_fd())
 }
 
 fn paths(names: &[OsString]) -> Vec<PathBuf> {

@@ -10,7 +10,9 @@ mod calls;
 mod files;
 mod mounts;
 
-use std::{ffi::OsString, fs, io, path::Path};
+use std::{ffi::OsString, fs, io, os::fd::OwnedFd, path::Path};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,13 +54,16 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// A path that the operator lets plugins use, as the kernel names it.
+    /// A path that the operator lets plugins use. A link on it is refused: whoever may write beside it could lead it elsewhere.
     ///
     /// # Errors
-    /// It can't be found, or what must be hidden is in it.
+    /// It can't be found, is a link or leads over one, or what must be hidden is in it.
     pub fn allowed(&self, path: &Path) -> io::Result<OsString> {
         let named = |words: String| io::Error::other(format!("plugins may not use {}: {words}", path.display()));
         let found = fs::canonicalize(path).map_err(|error| named(super::words(&error)))?;
+        if std::path::absolute(path)? != found {
+            return Err(named(format!("it leads over a link to {0}: if that is meant, name {0}", found.display())));
+        }
         match self.hidden.iter().find(|hidden| Path::new(hidden).starts_with(&found)) {
             Some(hidden) => Err(named(format!("plugd's own folder {} is in it", Path::new(hidden).display()))),
             None => Ok(found.into()),
@@ -84,9 +89,16 @@ impl Sandbox {
     /// Whether what is at this path can't be seen there.
     pub(in crate::runtime) fn hides(&self, path: &Path) -> bool {
         let is_below = |folder: &OsString| path.starts_with(folder);
-        let is_covered = self.hidden.iter().any(is_below) || path.starts_with(mounts::TEMPORARY);
+        let is_covered =
+            self.hidden.iter().any(is_below) || mounts::TEMPORARY.iter().any(|folder| path.starts_with(folder));
         !self.is_off() && is_covered && !self.read.iter().chain(&self.write).any(is_below)
     }
+}
+
+/// Opens what is at a path that the operator allows, or that is the plugin's own, without following a link: another plugin may
+/// have put one there since the path was looked at.
+fn without_links(path: &Path) -> rustix::io::Result<OwnedFd> {
+    openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_SYMLINKS)
 }
 
 /// The kernel's number of an error that a library tells in its own words: it is all that can be told from the new process.
@@ -113,4 +125,21 @@ pub(in crate::runtime) fn shut_in(sandbox: &Sandbox, folder: &Path, has_own_view
     calls::drop_capabilities()?;
     files::restrict(sandbox, folder, has_own_view)?;
     calls::refuse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_link_is_followed_to_what_is_allowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::create_dir_all(real.join("below")).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        without_links(&real.join("below")).unwrap();
+        for path in [&link, &link.join("below")] {
+            assert_eq!(without_links(path).unwrap_err(), rustix::io::Errno::LOOP);
+        }
+    }
 }

@@ -18,10 +18,10 @@ use rustix::{
 
 use super::Sandbox;
 
-/// Where programs put temporary files.
-pub(super) const TEMPORARY: &str = "/tmp";
+/// Where programs put temporary files, and what they share.
+pub(super) const TEMPORARY: [&str; 2] = ["/tmp", "/dev/shm"];
 
-/// Most bytes of temporary files of a run, which are in memory, and most files.
+/// Most bytes of temporary files of a run in each of these, which are in memory, and most files.
 const TEMPORARY_LIMITS: &std::ffi::CStr = c"mode=1777,size=256m,nr_inodes=100k";
 
 /// Room for the folders on the way to the plugin's own.
@@ -47,14 +47,14 @@ pub(in crate::runtime) fn try_out() -> io::Result<()> {
 /// What can't be mounted.
 pub(in crate::runtime) fn enter(sandbox: &Sandbox, folder: &Path) -> io::Result<()> {
     try_out()?;
-    // Not every host has this folder, and it may be a link.
-    let temporary = fs::canonicalize(TEMPORARY).ok();
+    // Not every host has these folders, and they may be links.
+    let temporary: Vec<PathBuf> = TEMPORARY.into_iter().filter_map(|folder| fs::canonicalize(folder).ok()).collect();
     let covers: Vec<PathBuf> = sandbox.hidden.iter().map(PathBuf::from).chain(temporary.clone()).collect();
     let kept = kept(sandbox, folder, &covers)?;
-    if let Some(temporary) = temporary {
-        mount(c"none", &temporary, c"tmpfs", PLAIN, TEMPORARY_LIMITS)?;
+    for temporary in &temporary {
+        mount(c"none", temporary, c"tmpfs", PLAIN, TEMPORARY_LIMITS)?;
     }
-    // What was below `/tmp` is covered already.
+    // What was below those is covered already.
     let hidden: Vec<&OsString> = sandbox.hidden.iter().filter(|hidden| Path::new(hidden).is_dir()).collect();
     for hidden in &hidden {
         mount(c"none", *hidden, c"tmpfs", PLAIN, COVER_LIMITS)?;
@@ -86,7 +86,7 @@ fn kept(sandbox: &Sandbox, folder: &Path, covers: &[PathBuf]) -> io::Result<Vec<
 impl Kept {
     fn take(path: PathBuf, is_read_only: bool) -> io::Result<Self> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-        let tree = open_tree(CWD, &path, flags)?;
+        let tree = open_tree(super::without_links(&path)?, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?;
         Ok(Self { path, tree, is_read_only })
     }
 }

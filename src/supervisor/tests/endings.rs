@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::Instant;
 
 use super::world::*;
-use crate::domain::{Exit, Reason, State};
+use crate::domain::{Exit, Reason, State, policy::Policy};
 
 #[tokio::test(start_paused = true)]
 async fn a_stubborn_process_is_killed_after_the_grace() {
@@ -99,6 +99,19 @@ async fn a_shutdown_stops_everything_and_leaves_what_is_desired() {
     let after = handle.get(plugin.id).unwrap();
     assert_eq!(after.desired, plugin.desired);
     assert_eq!(after.reported.state, State::Inactive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_gives_a_plugin_the_grace_of_its_policy() {
+    let world = World::new(Behaviour::IgnoresStop).await;
+    let grace = Duration::from_secs(60);
+    let mut policy = Policy::default();
+    policy.supervision.grace = Some(grace);
+    world.handle.set_policy(world.id, policy, "test", WAIT).await.unwrap();
+    world.set_active(ActiveState::Active).await.unwrap();
+    let began = Instant::now();
+    world.shut_down().await;
+    assert!((grace..grace + Duration::from_secs(1)).contains(&began.elapsed()), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -339,7 +339,7 @@ impl World {
             note: Box::new(move |id, line| noted.send((id, line)).unwrap_or_default()),
             on_deleted: Box::new(|_| ()),
         });
-        let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(12)));
+        let task = tokio::spawn(supervisor.run(parts, shutdown.clone(), Duration::from_secs(1)));
         let id = PluginId::from_bytes([0; 12]);
         Self { handle, runtime, store, id, notes, shutdown, task }
     }

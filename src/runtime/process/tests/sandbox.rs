@@ -210,6 +210,29 @@ async fn a_policy_allows_one_plugin_more_or_less_than_all() {
 }
 
 #[tokio::test]
+async fn what_lies_in_shared_memory_is_the_runs_own() {
+    let others = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+    let script = format!("ls -A /dev/shm; echo x >{0}; ls -A /dev/shm", others.path().display());
+    let name = others.path().file_name().unwrap().to_str().unwrap();
+    assert_eq!(mk_shut_in(SandboxLevel::Protect, "/var/tmp").printed(&script).await, format!("{name}\n"));
+    assert_eq!(fs::read(&others).unwrap(), [0; 0]);
+}
+
+#[tokio::test]
+async fn an_allowed_path_that_leads_over_a_link_is_refused_with_where_it_leads() {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let link = folder.path().join("link");
+    let fixture = mk_shut_in(SandboxLevel::Protect, "/var/tmp");
+    std::os::unix::fs::symlink(fixture.data(), &link).unwrap();
+    for path in [&link, &link.join("admin.token"), &link.join("plugins/other")] {
+        let process = ProcessPolicy { read: vec![path.to_str().unwrap().to_owned()], ..ProcessPolicy::default() };
+        let policy = Arc::new(Policy { process, ..Policy::default() });
+        let failure = fixture.start(StartSpec { policy, ..mk_shell("exit 0") }).failed().await;
+        assert!(failure.message.contains("over a link"), "{}", failure.message);
+    }
+}
+
+#[tokio::test]
 async fn an_interpreter_that_is_hidden_is_named_with_what_to_do() {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let interpreter = folder.path().join("interpreter");
