@@ -5,7 +5,7 @@
 //!            ◄─RunEvent─────────────────────────────────┘
 //! ```
 
-mod cgroup;
+pub mod cgroup;
 mod install;
 pub mod keeper;
 pub mod process;

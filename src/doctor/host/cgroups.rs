@@ -1,67 +1,39 @@
-//! Control groups: which version there is, and what of it plugd may use.
+//! Control groups: what runs would have, were plugd started where this is.
 
-use std::path::{Path, PathBuf};
+use super::Check;
+use crate::runtime::cgroup::{Controllers, Outlook};
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-
-use super::{Check, text};
-
-/// Where version 2 is mounted: by itself, or beside version 1.
-const ROOTS: [(&str, &str); 2] =
-    [("/sys/fs/cgroup", "version 2"), ("/sys/fs/cgroup/unified", "version 2 beside version 1 (hybrid)")];
-
-/// The controllers with which a plugin is limited.
-const NEEDED: [&str; 3] = ["cpu", "memory", "pids"];
-
-const REMEDY: &str = "limits of memory, processes and processor time for a whole plugin need control groups of version 2 that are \
-                      plugd's: `Delegate=yes` in its unit; without them plugins run with --limit-… only, for each process";
+const REMEDY: &str = "start plugd in a control group that is its own, with `Delegate=cpu memory pids` in its unit, and run this there; \
+                      without one, limits mean less: README.md, What plugins may use";
 
 pub(super) fn control_groups() -> Check {
     let subject = "control groups";
-    let found = ROOTS.iter().find(|(root, _)| Path::new(root).join("cgroup.procs").exists());
-    let Some((root, version)) = found else { return Check::warning(subject, "no version 2", REMEDY) };
-    let own = own(Path::new(root), &text("/proc/self/cgroup"));
-    let state = State::of(&own, &text(own.join("cgroup.controllers")));
-    let found = format!("{version}: {}", state.words());
-    if state.is_enough() { Check::ok(subject, found) } else { Check::warning(subject, found, REMEDY) }
-}
-
-/// The folder of this process's group, by what the kernel says of it.
-fn own(root: &Path, said: &str) -> PathBuf {
-    let path = said.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default();
-    root.join(path.trim_start_matches('/'))
-}
-
-/// What plugd may do with its group.
-struct State {
-    is_own: bool,
-    can_kill: bool,
-    controllers: Vec<&'static str>,
-}
-
-impl State {
-    fn of(group: &Path, controllers: &str) -> Self {
-        let has = |name: &&str| controllers.split_whitespace().any(|one| one == *name);
-        Self {
-            is_own: accessat(CWD, group, Access::WRITE_OK, AtFlags::EACCESS).is_ok(),
-            can_kill: group.join("cgroup.kill").exists(),
-            controllers: NEEDED.into_iter().filter(has).collect(),
-        }
+    match Outlook::of_this_process() {
+        Ok(outlook) if is_enough(&outlook) => Check::ok(subject, words(&outlook)),
+        Ok(outlook) => Check::warning(subject, words(&outlook), REMEDY),
+        Err(error) => Check::warning(subject, error.to_string(), REMEDY),
     }
+}
 
-    fn is_enough(&self) -> bool {
-        self.is_own && self.controllers.len() == NEEDED.len()
+fn is_enough(outlook: &Outlook) -> bool {
+    outlook.can_be_made && lacking(outlook).is_empty()
+}
+
+/// What no group of a run would hold.
+fn lacking(outlook: &Outlook) -> Vec<&'static str> {
+    Controllers::ALL.without(outlook.holds).collect()
+}
+
+fn words(outlook: &Outlook) -> String {
+    let group = outlook.group.display();
+    if !outlook.can_be_made {
+        return format!("runs have none: in {group}, where this was started, this user may make none");
     }
-
-    fn words(&self) -> String {
-        let own = if self.is_own { "plugd may make groups" } else { "plugd may make no groups" };
-        let controllers = match self.controllers.as_slice() {
-            [] => "none of cpu, memory, pids".to_owned(),
-            some => some.join(", "),
-        };
-        // The root has no such file.
-        let kill = if self.can_kill { "; cgroup.kill" } else { "" };
-        format!("{own}; controllers: {controllers}{kill}")
+    let made = format!("each run has its own, in {group}, where this was started");
+    let why = outlook.obstacle.as_ref().map(|obstacle| format!(": {obstacle}")).unwrap_or_default();
+    match lacking(outlook).join(", ") {
+        lacking if lacking.is_empty() => format!("{made}: cpu, memory, pids"),
+        lacking => format!("{made}, without {lacking}{why}"),
     }
 }
 
@@ -69,21 +41,20 @@ impl State {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_own_group_is_the_one_of_version_2() {
-        let said = "4:memory:/other\n1:name=systemd:/init.scope\n0::/system.slice/plugd.service\n";
-        assert_eq!(own(Path::new("/r"), said), Path::new("/r/system.slice/plugd.service"));
-        assert_eq!(own(Path::new("/r"), "0::/\n"), Path::new("/r"));
+    fn mk_outlook() -> Outlook {
+        Outlook { group: "/groups/service".into(), can_be_made: true, holds: Controllers::ALL, obstacle: None }
     }
 
     #[test]
-    fn all_controllers_are_needed_and_a_folder_to_write_to() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = |controllers: &str| State::of(folder.path(), controllers);
-        assert!(state("cpuset cpu io memory pids").is_enough());
-        assert!(!state("memory pids").is_enough());
-        assert!(state("memory pids").words().contains("memory, pids"));
-        assert!(!state("").is_enough());
-        assert!(!State::of(&folder.path().join("none"), "cpu memory pids").is_enough());
+    fn a_group_has_all_that_limits_need_or_says_what_it_lacks() {
+        let whole = mk_outlook();
+        assert!(is_enough(&whole) && words(&whole).contains("/groups/service"), "{}", words(&whole));
+        let obstacle = Some("other processes are in it".to_owned());
+        let bare = Outlook { holds: Controllers::default(), obstacle, ..mk_outlook() };
+        assert!(!is_enough(&bare));
+        let found = words(&bare);
+        assert!(found.ends_with("without cpu, memory, pids: other processes are in it"), "{found}");
+        let closed = Outlook { can_be_made: false, ..mk_outlook() };
+        assert!(!is_enough(&closed) && words(&closed).starts_with("runs have none"));
     }
 }

@@ -17,17 +17,19 @@ mod run;
 mod tests;
 
 use std::{
+    collections::VecDeque,
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::{Deserialize, Serialize};
 
 use super::words;
 use crate::{
-    domain::{RunId, policy::Limits},
+    domain::{PluginId, RunId, policy::Limits},
     files,
 };
 
@@ -40,6 +42,15 @@ const LEAF: &str = "plugd";
 
 /// What a group can do for its children, and is told to.
 const CONTROLLERS: &str = "cgroup.subtree_control";
+
+/// Who is in a group; whoever is written to it moves there.
+const PROCESSES: &str = "cgroup.procs";
+
+/// What a group has to share out.
+const AVAILABLE: &str = "cgroup.controllers";
+
+/// How many of the groups that could not be removed are tried again at each start.
+const RETRIES: usize = 8;
 
 /// Microseconds after which a group has its share of the processors anew.
 const CPU_PERIOD: u64 = 100_000;
@@ -62,11 +73,29 @@ impl Controllers {
         Self { cpu: has("cpu"), memory: has("memory"), pids: has("pids") }
     }
 
+    /// All that limits need.
+    pub(crate) const ALL: Self = Self { cpu: true, memory: true, pids: true };
+
     /// The names of those that are in here and not in the other.
-    fn without(self, other: Self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn without(self, other: Self) -> impl Iterator<Item = &'static str> {
         let pairs =
             [("cpu", self.cpu, other.cpu), ("memory", self.memory, other.memory), ("pids", self.pids, other.pids)];
         pairs.into_iter().filter(|(_, here, there)| *here && !*there).map(|(name, ..)| name)
+    }
+
+    /// Tells this group the limits of a plugin, each by itself: one that the kernel refuses costs no other. What the group
+    /// holds then; the rest remains to be held process by process.
+    fn tell(self, group: &Path, plugin: PluginId, limits: Limits) -> Self {
+        self.settings(limits).into_iter().fold(self, |holds, (file, value)| {
+            let Err(error) = fs::write(group.join(file), &value) else { return holds };
+            tracing::warn!(%plugin, "{file} of the plugin's control group can't be {value}: {}", words(&error));
+            match file {
+                "memory.max" => Self { memory: false, ..holds },
+                "pids.max" => Self { pids: false, ..holds },
+                "cpu.max" => Self { cpu: false, ..holds },
+                _ => holds,
+            }
+        })
     }
 
     /// What a group is told so that it holds these limits: files and what is written to them.
@@ -123,7 +152,45 @@ pub(super) struct Cgroups {
 }
 
 /// Groups that could not be removed when their runs ended.
-type Left = Arc<Mutex<Vec<PathBuf>>>;
+type Left = Arc<Mutex<VecDeque<PathBuf>>>;
+
+/// What runs would have, were plugd started where this process is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    /// The group in which theirs would be made.
+    pub(crate) group: PathBuf,
+    /// Whether they could be.
+    pub(crate) can_be_made: bool,
+    /// What they would hold.
+    pub(crate) holds: Controllers,
+    /// Why they would not hold all that the group has.
+    pub(crate) obstacle: Option<String>,
+}
+
+impl Outlook {
+    /// Looks, and changes nothing.
+    ///
+    /// # Errors
+    /// The host has no groups of version 2.
+    pub(crate) fn of_this_process() -> io::Result<Self> {
+        let (own, is_given) = own_group()?;
+        Ok(Self::around(&own, is_given))
+    }
+
+    /// The same for a process that is in this group.
+    fn around(own: &Path, is_given: bool) -> Self {
+        let base = base(own);
+        let (available, enabled) = (controllers(base, AVAILABLE), controllers(base, CONTROLLERS));
+        let obstacle = match must_leave(base, own) {
+            _ if available.without(enabled).next().is_none() => None,
+            _ if !is_given => Some("its controllers were not given to this process".to_owned()),
+            Err(error) => Some(words(&error)),
+            Ok(_) => None,
+        };
+        let holds = if obstacle.is_some() { enabled } else { available };
+        Self { group: base.to_owned(), can_be_made: can_write(base), holds, obstacle }
+    }
+}
 
 impl Cgroups {
     /// Finds where this process may make groups, and takes what controllers it is given. `lock` is the file that tells this
@@ -132,10 +199,8 @@ impl Cgroups {
     /// # Errors
     /// The host has no groups of version 2, or lets this process make none.
     pub(super) fn find(lock: &Path) -> io::Result<Self> {
-        let cgroup = fs::read_to_string("/proc/self/cgroup")?;
-        let own = place::own_folder(&cgroup, &fs::read_to_string("/proc/self/mountinfo")?);
-        let own = own.ok_or_else(|| io::Error::other("this host has no control groups of version 2"))?;
-        Self::around(&own, is_given(&cgroup, &own), lock)
+        let (own, is_given) = own_group()?;
+        Self::around(&own, is_given, lock)
     }
 
     /// [`Cgroups::find`] for a process that is in this group; `is_given` says whether its controllers are there to be taken.
@@ -155,19 +220,16 @@ impl Cgroups {
         self.controllers
     }
 
-    /// Makes the group of a run, which holds what it can of these limits and is removed when it is dropped.
+    /// Makes the group of a plugin's run, which holds what it can of these limits and is removed when it is dropped. Blocking.
     ///
     /// # Errors
-    /// What the kernel refuses.
-    pub(super) fn make(&self, run: RunId, limits: Limits) -> io::Result<RunGroup> {
-        self.remove_left();
+    /// The kernel refuses to make it.
+    pub(super) fn make(&self, plugin: PluginId, run: RunId, limits: Limits) -> io::Result<RunGroup> {
+        self.remove_left(RETRIES);
         let folder = self.base.join(format!("{}{run}", self.prefix));
         fs::create_dir(&folder)?;
-        let group = RunGroup::new(folder, self.controllers, Arc::clone(&self.left));
-        for (file, value) in self.controllers.settings(limits) {
-            fs::write(group.folder().join(file), value)?;
-        }
-        Ok(group)
+        let holds = self.controllers.tell(&folder, plugin, limits);
+        Ok(RunGroup::new(folder, holds, Arc::clone(&self.left)))
     }
 
     /// Removes the groups that an earlier plugd with this lock left behind, when it was killed together with others. To be
@@ -184,40 +246,68 @@ impl Cgroups {
         }
     }
 
-    /// Tries again what could not be removed: processes that could not be killed may have ended since.
-    fn remove_left(&self) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).retain(|group| run::remove(group).is_err());
+    /// Tries again what could not be removed, so many at the most: processes that could not be killed may have ended since.
+    /// What is left still comes last next time.
+    fn remove_left(&self, at_most: usize) {
+        let left = || self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tried: Vec<PathBuf> = {
+            let mut left = left();
+            let count = at_most.min(left.len());
+            left.drain(..count).collect()
+        };
+        tried.retain(|group| run::remove(group).is_err());
+        left().extend(tried);
     }
 }
 
 impl Drop for Cgroups {
     fn drop(&mut self) {
-        self.remove_left();
+        self.remove_left(usize::MAX);
     }
 }
 
-/// The group whose children are the runs' and plugd's own: the one above, for a process that was put into its own already.
-fn base(own: &Path) -> &Path {
-    let above = own.parent().filter(|above| own.ends_with(LEAF) && above.join("cgroup.procs").exists());
-    above.unwrap_or(own)
+/// The group that this process is in, and whether its controllers are there to be taken: a container's are.
+fn own_group() -> io::Result<(PathBuf, bool)> {
+    let cgroup = fs::read_to_string("/proc/self/cgroup")?;
+    let own = place::own_folder(&cgroup, &fs::read_to_string("/proc/self/mountinfo")?);
+    let own = own.ok_or_else(|| io::Error::other("this host has no control groups of version 2"))?;
+    let is_given = place::is_at_the_top(&cgroup) || is_delegated(base(&own));
+    Ok((own, is_given))
 }
 
-/// Whether the controllers of this process's group are there for it to take. A group in which root may write can still be
-/// the service manager's, which says so where it is not: a container's group is, and one that a user may write to.
-fn is_given(cgroup: &str, own: &Path) -> bool {
+/// The group whose children are the runs' and plugd's own: the one above, for a process that was put into its own already.
+/// Any group may be called as plugd's own is: it is that only below one that was given away, and in which nobody is.
+fn base(own: &Path) -> &Path {
+    let is_base = |above: &&Path| own.ends_with(LEAF) && is_delegated(above) && is_empty(above);
+    own.parent().filter(is_base).unwrap_or(own)
+}
+
+/// Whether a group was given to this process with all that is below it. One in which root may write can still be the
+/// service manager's, which marks what it gave away.
+fn is_delegated(group: &Path) -> bool {
     let is_marked = |name: &str| {
         let mut mark = [0];
-        rustix::fs::getxattr(base(own), name, &mut mark).is_ok() && mark == *b"1"
+        rustix::fs::getxattr(group, name, &mut mark).is_ok() && mark == *b"1"
     };
-    !rustix::process::geteuid().is_root()
-        || place::is_at_the_top(cgroup)
-        || ["user.delegate", "trusted.delegate"].into_iter().any(is_marked)
+    if rustix::process::geteuid().is_root() { MARKS.into_iter().any(is_marked) } else { can_write(group) }
+}
+
+/// How a service manager marks a group that it gave away.
+const MARKS: [&str; 2] = ["user.delegate", "trusted.delegate"];
+
+fn can_write(group: &Path) -> bool {
+    accessat(CWD, group, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+}
+
+/// Whether no process is in this group itself.
+fn is_empty(group: &Path) -> bool {
+    fs::read_to_string(group.join(PROCESSES)).is_ok_and(|processes| processes.trim().is_empty())
 }
 
 /// Has the children of this group hold what this group can. This process is in `own`, and leaves it where that is necessary.
 fn take_controllers(base: &Path, own: &Path) -> Controllers {
     let enabled = controllers(base, CONTROLLERS);
-    let mut missing = controllers(base, "cgroup.controllers").without(enabled).peekable();
+    let mut missing = controllers(base, AVAILABLE).without(enabled).peekable();
     if missing.peek().is_none() {
         return enabled;
     }
@@ -235,19 +325,27 @@ fn take_controllers(base: &Path, own: &Path) -> Controllers {
     controllers(base, CONTROLLERS)
 }
 
-/// Moves this process into a group of its own: only a group without processes shares out what it has. The highest of all
-/// groups, which has no type, need not be left.
+/// Moves this process into a group of its own, where that is necessary.
 fn step_aside(base: &Path, own: &Path) -> io::Result<()> {
-    if base != own || !base.join("cgroup.type").exists() {
+    if !must_leave(base, own)? {
         return Ok(());
-    }
-    let (processes, this) = (fs::read_to_string(base.join("cgroup.procs"))?, std::process::id().to_string());
-    if processes.split_ascii_whitespace().any(|process| process != this) {
-        return Err(io::Error::other("other processes are in it"));
     }
     let leaf = base.join(LEAF);
     fs::create_dir_all(&leaf)?;
-    fs::write(leaf.join("cgroup.procs"), this)
+    fs::write(leaf.join(PROCESSES), std::process::id().to_string())
+}
+
+/// Whether this process has to leave its group: only a group without processes shares out what it has. The highest of all
+/// groups, which has no type, need not be left.
+fn must_leave(base: &Path, own: &Path) -> io::Result<bool> {
+    if base != own || !base.join("cgroup.type").exists() {
+        return Ok(false);
+    }
+    let (processes, this) = (fs::read_to_string(base.join(PROCESSES))?, std::process::id().to_string());
+    if processes.split_ascii_whitespace().any(|process| process != this) {
+        return Err(io::Error::other("other processes are in it"));
+    }
+    Ok(true)
 }
 
 /// The controllers that a file of a group names; none if it can't be read.

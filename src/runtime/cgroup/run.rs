@@ -15,7 +15,7 @@ use super::{Controllers, Left};
 /// The file of a group that ends all that is in it and below it, and all that is being made there. Since Linux 5.14.
 const KILL: &str = "cgroup.kill";
 
-/// A group that was made for a run. Dropping it removes it.
+/// A group that was made for a run. Dropping it removes it, which blocks.
 #[derive(Debug)]
 pub(in crate::runtime) struct RunGroup {
     folder: PathBuf,
@@ -47,7 +47,7 @@ impl Drop for RunGroup {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.folder) {
             tracing::debug!(group = %self.folder.display(), %error, "a control group can't be removed yet");
-            self.left.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.folder));
+            self.left.lock().unwrap_or_else(PoisonError::into_inner).push_back(std::mem::take(&mut self.folder));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is written where, on folders that look like groups; `process::tests::cgroup` has groups of this host.
 
+use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
 use super::*;
@@ -10,6 +11,7 @@ struct Fixture {
 }
 
 const ALL: &str = "cpuset cpu io memory pids\n";
+const PLUGIN: PluginId = PluginId::from_bytes([3; 12]);
 const RUN: RunId = RunId::from_bytes([7; 12]);
 const LIMITS: Limits = Limits {
     memory_bytes: Some(1 << 20),
@@ -100,14 +102,69 @@ fn the_highest_group_shares_out_with_processes_in_it() {
     assert_eq!(fixture.groups(), [] as [&str; 0]);
 }
 
+/// A group in which there is one that is called as plugd's own, and these processes.
+fn mk_fixture_above(processes: &str) -> Fixture {
+    let fixture = mk_fixture("memory\n", processes);
+    fs::create_dir(fixture.path("plugd")).unwrap();
+    fixture
+}
+
+/// Marks a group as a service manager does. Not every file system takes a mark.
+fn give(fixture: &Fixture) -> bool {
+    let set = |name: &str| rustix::fs::setxattr(fixture.folder.path(), name, b"1", XattrFlags::empty());
+    let is_given = MARKS.into_iter().any(|name| set(name).is_ok());
+    if !is_given {
+        eprintln!("skipped: files can't be marked here");
+    }
+    is_given
+}
+
 #[test]
 fn a_plugd_that_was_put_into_its_own_group_makes_the_runs_groups_beside_it() {
-    let (fixture, (_folder, lock)) = (mk_fixture("memory\n", ""), mk_lock());
-    fs::create_dir(fixture.path("plugd")).unwrap();
+    let (fixture, (_folder, lock)) = (mk_fixture_above(""), mk_lock());
+    if !give(&fixture) {
+        return;
+    }
     let cgroups = fixture.found("plugd", true, &lock);
     assert_eq!(cgroups.base, fixture.folder.path());
     assert_eq!(fixture.read(CONTROLLERS), "+memory");
     assert!(!fixture.path("plugd/plugd").exists());
+}
+
+#[test]
+fn a_group_that_is_only_called_as_plugds_own_is_not_left() {
+    let (of_an_admin, in_use) = (mk_fixture_above(""), mk_fixture_above("1\n"));
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: what a user may write to is the user's");
+        return;
+    }
+    let is_marked = give(&in_use);
+    for fixture in [Some(of_an_admin), is_marked.then_some(in_use)].into_iter().flatten() {
+        let (_folder, lock) = mk_lock();
+        let own = fixture.path("plugd");
+        assert_eq!(fixture.found("plugd", false, &lock).base, own);
+        assert_eq!(Outlook::around(&own, false).group, own);
+        assert_eq!(fixture.read(CONTROLLERS), "");
+    }
+}
+
+#[test]
+fn what_runs_would_have_is_told_without_a_change() {
+    let alone = mk_fixture(ALL, &this());
+    let look = |fixture: &Fixture, is_given| Outlook::around(fixture.folder.path(), is_given);
+    let found = look(&alone, true);
+    assert_eq!((found.holds, found.obstacle, found.can_be_made), (Controllers::ALL, None, true));
+    assert_eq!(found.group, alone.folder.path());
+    let found = look(&alone, false);
+    assert_eq!(found.holds, Controllers::default());
+    assert!(found.obstacle.unwrap().contains("not given"));
+    let shared = mk_fixture(ALL, &format!("1\n{}\n", this()));
+    let found = look(&shared, true);
+    assert_eq!((found.holds, found.obstacle.as_deref()), (Controllers::default(), Some("other processes are in it")));
+    for fixture in [alone, shared] {
+        assert_eq!((fixture.groups().len(), fixture.read(CONTROLLERS).as_str()), (0, ""));
+    }
+    assert!(!Outlook::around(Path::new("/none"), true).can_be_made);
 }
 
 /// Groups that hold all that there is.
@@ -120,7 +177,7 @@ fn mk_groups(fixture: &Fixture, lock: &Path) -> Cgroups {
 fn the_group_of_a_run_is_told_its_limits() {
     let (fixture, (_folder, lock)) = (mk_fixture("cpu memory pids\n", "1\n2\n"), mk_lock());
     let cgroups = mk_groups(&fixture, &lock);
-    let group = cgroups.make(RUN, LIMITS).unwrap();
+    let group = cgroups.make(PLUGIN, RUN, LIMITS).unwrap();
     let told = |name: &str| fs::read_to_string(group.folder().join(name)).unwrap();
     assert_eq!(told("memory.max"), "1048576");
     assert_eq!(told("memory.oom.group"), "1");
@@ -131,6 +188,30 @@ fn the_group_of_a_run_is_told_its_limits() {
         Limits { memory_bytes: None, processes: None, ..LIMITS },
         "the rest is held process by process"
     );
+}
+
+#[test]
+fn a_limit_that_is_refused_costs_no_other() {
+    let (group, _) = mk_lock();
+    // Nothing can be written to a folder.
+    fs::create_dir(group.path().join("pids.max")).unwrap();
+    let holds = Controllers::ALL.tell(group.path(), PLUGIN, LIMITS);
+    assert_eq!(holds, Controllers { pids: false, ..Controllers::ALL });
+    assert_eq!(holds.leave(LIMITS).processes, LIMITS.processes, "it is held process by process");
+    assert_eq!(fs::read_to_string(group.path().join("cpu.max")).unwrap(), "150000 100000");
+}
+
+#[test]
+fn a_group_is_kept_whatever_the_kernel_refuses_it() {
+    let (_folder, lock) = mk_lock();
+    let Ok(mut cgroups) = Cgroups::find(&lock) else {
+        eprintln!("skipped: this host lets nobody make control groups of version 2");
+        return;
+    };
+    // A group without controllers has none of their files.
+    cgroups.controllers = Controllers::ALL;
+    let group = cgroups.make(PLUGIN, RUN, Limits { memory_bytes: Some(u64::MAX), ..LIMITS }).unwrap();
+    assert!(group.folder().join(PROCESSES).exists());
 }
 
 #[test]
@@ -169,7 +250,7 @@ fn leftovers_are_removed_if_they_are_this_plugds_and_empty() {
 fn a_group_that_could_not_be_removed_is_tried_again() {
     let (fixture, (_folder, lock)) = (mk_fixture("", ""), mk_lock());
     let cgroups = fixture.found("", true, &lock);
-    let group = cgroups.make(RUN, Limits::default()).unwrap();
+    let group = cgroups.make(PLUGIN, RUN, Limits::default()).unwrap();
     let busy = group.folder().join("busy");
     fs::write(&busy, "").unwrap();
     drop(group);
@@ -177,4 +258,24 @@ fn a_group_that_could_not_be_removed_is_tried_again() {
     fs::remove_file(&busy).unwrap();
     drop(cgroups);
     assert_eq!(fixture.groups(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_start_tries_a_few_of_the_groups_that_are_left_and_others_next_time() {
+    let (fixture, (_folder, lock)) = (mk_fixture("", ""), mk_lock());
+    let cgroups = fixture.found("", true, &lock);
+    let left: Vec<PathBuf> = (0..2 * RETRIES).map(|number| fixture.path(&format!("left-{number:02}"))).collect();
+    for group in &left {
+        fs::create_dir(group).unwrap();
+    }
+    // The first can't be removed, which keeps none that come later.
+    fs::write(left[0].join("busy"), "").unwrap();
+    cgroups.left.lock().unwrap().extend(left.iter().cloned());
+    cgroups.remove_left(RETRIES);
+    let (tried, others) = left.split_at(RETRIES);
+    assert!(tried[0].exists() && tried[1..].iter().all(|group| !group.exists()));
+    assert!(others.iter().all(|group| group.exists()));
+    cgroups.remove_left(RETRIES);
+    assert!(others.iter().all(|group| !group.exists()));
+    assert_eq!(*cgroups.left.lock().unwrap(), [tried[0].clone()]);
 }

@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::{
-    protocol::{Group, Launch, Messages, Report, Step, encode},
+    protocol::{Cgroup, Launch, Messages, Report, Step, encode},
     sys::{self, Fork},
 };
 use crate::{
@@ -26,7 +26,7 @@ pub(super) struct Launched {
     pub(super) pid: Pid,
     /// What it says of its program: see [`refusal`].
     pub(super) outcome: PipeReader,
-    /// The group that it is in, or why it is in none though one was made for it.
+    /// The control group that it is in, or why it is in none though one was made for it.
     pub(super) joined: io::Result<Option<Membership>>,
 }
 
@@ -36,12 +36,12 @@ pub(super) struct Launched {
 /// There are no processes or descriptors left.
 pub(super) fn launch(mut launch: Launch, output: [OwnedFd; 2], has_own_view: bool) -> io::Result<Launched> {
     let (outcome, mut told) = io::pipe()?;
-    let (forked, joined) = fork(launch.group.as_ref())?;
+    let (forked, joined) = fork(launch.cgroup.as_ref())?;
     match forked {
         Fork::Parent(pid) => Ok(Launched { pid, outcome, joined }),
         Fork::Child => {
-            // A group that it is not in holds nothing of it.
-            launch.group.take_if(|_| joined.is_err());
+            // A control group that it is not in holds nothing of it.
+            launch.cgroup.take_if(|_| joined.is_err());
             let (step, error) = become_plugin(launch, output, has_own_view);
             let refusal = Report::Refused { step, errno: error.raw_os_error().unwrap_or_default() };
             let _ = encode(&refusal).and_then(|line| told.write_all(&line));
@@ -50,10 +50,10 @@ pub(super) fn launch(mut launch: Launch, output: [OwnedFd; 2], has_own_view: boo
     }
 }
 
-/// Makes a copy of this process in this group; outside of it, where the host does not allow that.
-fn fork(group: Option<&Group>) -> io::Result<(Fork, io::Result<Option<Membership>>)> {
-    let Some(group) = group else { return Ok((sys::fork()?, Ok(None))) };
-    let joined = Membership::open(group.folder.clone().into());
+/// Makes a copy of this process in this control group; outside of it, where the host does not allow that.
+fn fork(cgroup: Option<&Cgroup>) -> io::Result<(Fork, io::Result<Option<Membership>>)> {
+    let Some(cgroup) = cgroup else { return Ok((sys::fork()?, Ok(None))) };
+    let joined = Membership::open(cgroup.folder.clone().into());
     match joined.and_then(|joined| Ok((sys::fork_into(joined.descriptor())?, joined))) {
         Ok((forked, joined)) => Ok((forked, Ok(Some(joined)))),
         Err(error) => Ok((sys::fork()?, Err(error))),
@@ -106,7 +106,7 @@ fn limit(launch: &Launch) -> io::Result<()> {
     if let Some((current, maximum)) = launch.open_files {
         setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
     }
-    let limits = launch.group.as_ref().map_or(launch.limits, |group| group.holds.leave(launch.limits));
+    let limits = launch.cgroup.as_ref().map_or(launch.limits, |cgroup| cgroup.holds.leave(launch.limits));
     let Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds, cpu_millis: _ } = limits;
     let wanted = [
         (Resource::Core, Some(0)),

@@ -67,10 +67,10 @@ pub(crate) struct Launch {
     pub(crate) user: Option<User>,
     /// What asks it to end.
     pub(crate) stop_signal: StopSignal,
-    /// Limits of the run, as far as its group holds them, and of each process.
+    /// Limits of the run, as far as its control group holds them, and of each process.
     pub(crate) limits: Limits,
-    /// The group that the process is to be in, if one was made for the run.
-    pub(crate) group: Option<Group>,
+    /// The control group that the process is to be in, if one was made for the run.
+    pub(crate) cgroup: Option<Cgroup>,
     /// What it can reach.
     pub(crate) sandbox: Sandbox,
     /// Soft and hard limit of open files, where `limits` has none; the keeper's own, which are higher, when absent.
@@ -79,7 +79,7 @@ pub(crate) struct Launch {
 
 /// The control group of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Group {
+pub(crate) struct Cgroup {
     /// Its folder.
     pub(crate) folder: OsString,
     /// What it holds.
@@ -212,7 +212,7 @@ mod tests {
             user: Some(User { uid: 1, gid: 2 }),
             stop_signal: StopSignal::Sigint,
             limits: Limits { open_files: Some(9), ..Limits::default() },
-            group: Some(Group { folder: "/g".into(), holds: Controllers { memory: true, ..Controllers::default() } }),
+            cgroup: Some(Cgroup { folder: "/g".into(), holds: Controllers { memory: true, ..Controllers::default() } }),
             sandbox: Sandbox::default(),
             open_files: Some((Some(1), None)),
         }

@@ -64,8 +64,8 @@ pub(super) fn fork_apart(has_users: bool) -> io::Result<Fork> {
 ///
 /// # Errors
 /// The host does not allow it.
-pub(super) fn fork_into(group: BorrowedFd<'_>) -> io::Result<Fork> {
-    clone(INTO_CGROUP, group.as_raw_fd().unsigned_abs().into())
+pub(super) fn fork_into(cgroup: BorrowedFd<'_>) -> io::Result<Fork> {
+    clone(INTO_CGROUP, cgroup.as_raw_fd().unsigned_abs().into())
 }
 
 fn clone(flags: u64, cgroup: u64) -> io::Result<Fork> {

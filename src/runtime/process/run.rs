@@ -32,7 +32,7 @@ use crate::{
         cgroup::{Cgroups, Controllers, RunGroup},
         keeper::{
             Init,
-            protocol::{Group, Launch, Order, Report, Step},
+            protocol::{Cgroup, Launch, Order, Report, Step},
             tree,
         },
         sandbox::Sandbox,
@@ -144,7 +144,9 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
             // Held until the end, whatever the supervisor has been told by then.
             let _place = Arc::clone(&starting.turn.run);
             reporter.last = RunEvent::GroupEmptied;
-            let watch = Watch { init, init_id, cgroup, starting: Some(starting), wishes, has_exited: false, reporter };
+            let run = spec.run;
+            let watch =
+                Watch { run, init, init_id, cgroup, starting: Some(starting), wishes, has_exited: false, reporter };
             watch.until_empty().await;
         }
         Err(failure) => reporter.end(RunEvent::SpawnFailed(failure)),
@@ -170,30 +172,46 @@ async fn launch(
     let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
     let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made, user))).await;
     let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
-    let (mut launch, program) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
+    let (launch, program, cgroup) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
+    match ask(inner, spec, launch).await {
+        Ok(init) => Ok((init, cgroup, Starting { turn, program, deadline: Instant::now() + limit, limit })),
+        Err(failure) => {
+            remove(cgroup).await;
+            Err(failure)
+        }
+    }
+}
+
+async fn ask(inner: &Inner, spec: &StartSpec, launch: Launch) -> Result<Init, Failure> {
+    let limit = inner.options.spawn_timeout;
     let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
     let (stdout, out) = output_pipe().map_err(cannot)?;
     let (stderr, err) = output_pipe().map_err(cannot)?;
     let Some(keeper) = &inner.keeper else {
         return Err(Failure::new(Stage::Start, "this plugd runs no plugins").permanent());
     };
-    let cgroup = run_group(inner, spec.run, launch.limits);
-    launch.group = cgroup.as_ref().map(|made| Group { folder: made.folder().into(), holds: made.controllers() });
     let asked = timeout(limit, keeper.launch(launch, [out, err])).await;
     let init = asked.map_err(|_| late(&spec.command, keeper.obstacle(), limit))?.map_err(cannot)?;
     (inner.capture)(spec, [stdout, stderr]);
-    Ok((init, cgroup, Starting { turn, program, deadline: Instant::now() + limit, limit }))
+    Ok(init)
 }
 
-/// The group of a run, where this host has groups. That there is none keeps no plugin from running.
-fn run_group(inner: &Inner, run: RunId, limits: Limits) -> Option<RunGroup> {
-    let made = inner.cgroups.as_ref()?.make(run, limits);
-    made.inspect_err(tell_of_no_group).ok()
+/// The control group of a run, where this host has them. That there is none keeps no plugin from running.
+fn run_group(inner: &Inner, spec: &StartSpec, limits: Limits) -> Option<RunGroup> {
+    let made = inner.cgroups.as_ref()?.make(spec.plugin, spec.run, limits);
+    made.inspect_err(|error| tell_of_no_group(spec.run, error)).ok()
 }
 
-fn tell_of_no_group(error: &io::Error) {
+/// Removes it, on a thread that may block.
+async fn remove(cgroup: Option<RunGroup>) {
+    // Where there is no such thread any more, as in a shutdown, it is dropped here and now.
+    let _ = spawn_blocking(move || drop(cgroup)).await;
+}
+
+fn tell_of_no_group(run: RunId, error: &io::Error) {
     let why = words(error);
     tracing::warn!(
+        %run,
         "a run has no control group: its limits hold process by process, that of --limit-cpus not at all: {why}"
     );
 }
@@ -202,7 +220,12 @@ fn late(command: &str, what: &str, limit: Duration) -> Failure {
     Failure::new(Stage::Start, format!("cannot start {command:?}: {what} within {} s", limit.as_secs_f32()))
 }
 
-fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result<(Launch, Program), Failure> {
+/// What the keeper is to be asked for; the control group of the run is made last. Blocking.
+fn what_to_launch(
+    inner: &Inner,
+    spec: &StartSpec,
+    user: Option<User>,
+) -> Result<(Launch, Program, Option<RunGroup>), Failure> {
     let folder = inner.installations.dir(spec.plugin);
     let policy = &spec.policy.process;
     let options = inner.options.for_plugin(policy).map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
@@ -216,7 +239,7 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result
     let host = std::env::vars_os().map(to_tmp);
     let variables = environment(host, &options.env_allow, spec).map(line);
     let own_port = spec.url.expose().parse::<url::Url>().ok().and_then(|url| url.port_or_known_default());
-    let launch = Launch {
+    let mut launch = Launch {
         file: program.file().into(),
         args: [&spec.command].into_iter().chain(&spec.args).map(OsString::from).collect(),
         variables: variables.collect(),
@@ -224,14 +247,16 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result
         user,
         stop_signal: options.stop_signal,
         limits: options.limits,
-        group: None,
+        cgroup: None,
         sandbox: Sandbox { ports: own_port.into_iter().chain(options.sandbox.ports).collect(), ..options.sandbox },
         open_files: open_files::inherited().map(|limit| (limit.current, limit.maximum)),
     };
     if launch.args.iter().chain(&launch.variables).any(|text| text.as_encoded_bytes().contains(&0)) {
         return Err(Failure::new(Stage::Start, "an argument or variable has a NUL character").permanent());
     }
-    Ok((launch, program))
+    let cgroup = run_group(inner, spec, launch.limits);
+    launch.cgroup = cgroup.as_ref().map(|made| Cgroup { folder: made.folder().into(), holds: made.controllers() });
+    Ok((launch, program, cgroup))
 }
 
 /// The end that plugd reads, and the one that processes write to.
@@ -249,6 +274,7 @@ fn line((mut name, value): Variable) -> OsString {
 
 /// Follows a run that the keeper was asked for, until nothing of it is left.
 struct Watch {
+    run: RunId,
     init: Init,
     init_id: InitId,
     /// The group of the run, removed when nothing of it is left.
@@ -279,7 +305,7 @@ impl Watch {
                 () = until(deadline) => self.give_up().await,
             }
         }
-        self.finish();
+        self.finish().await;
     }
 
     async fn carry_out_wish(&mut self) {
@@ -299,7 +325,7 @@ impl Watch {
         match report {
             Report::Created { init, leader, confinement, outside } => {
                 if let Some(errno) = outside {
-                    tell_of_no_group(&io::Error::from_raw_os_error(errno));
+                    tell_of_no_group(self.run, &io::Error::from_raw_os_error(errno));
                 }
                 let _ = self.init_id.set(init);
                 self.starting = None;
@@ -328,7 +354,8 @@ impl Watch {
     }
 
     /// Nothing of the run is left, though its init may not have told everything.
-    fn finish(mut self) {
+    async fn finish(mut self) {
+        remove(self.cgroup.take()).await;
         if self.starting.is_some() && *self.wishes.borrow() == Wish::Run {
             let failure = Failure::new(Stage::Start, "the keeper of plugin processes ended");
             return self.reporter.end(RunEvent::SpawnFailed(failure));
@@ -336,7 +363,6 @@ impl Watch {
         if self.starting.is_none() && !self.has_exited {
             self.exited(Exit { code: None, signal: None, out_of_memory: false });
         }
-        drop(self.cgroup.take());
         self.reporter.end(RunEvent::GroupEmptied);
     }
 }
