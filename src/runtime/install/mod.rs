@@ -180,6 +180,10 @@ pub(crate) enum InstallError {
     Disk(String),
     #[error("no user is left for this plugin, each of {0} has one: widen --plugin-uids or delete a plugin")]
     NoUser(UserRange),
+    #[error("the user {uid} of the plugin's policy is that of plugin {holder}: give one of them another one")]
+    HeldUser { uid: u32, holder: PluginId },
+    #[error("the policy's user needs a plugd that is root: `plugd policy unset {0} user`")]
+    PolicyUser(PluginId),
     /// The result is not wanted any more.
     #[error("the start was cancelled")]
     Cancelled,
@@ -197,7 +201,13 @@ impl InstallError {
 impl From<InstallError> for Failure {
     fn from(error: InstallError) -> Self {
         let failure = Self::new(Stage::Start, error.to_string());
-        let is_permanent = matches!(error, InstallError::Package(_) | InstallError::NoUser(_));
+        let is_permanent = match error {
+            InstallError::Package(_)
+            | InstallError::NoUser(_)
+            | InstallError::HeldUser { .. }
+            | InstallError::PolicyUser(_) => true,
+            InstallError::Disk(_) | InstallError::Cancelled => false,
+        };
         if is_permanent { failure.permanent() } else { failure }
     }
 }

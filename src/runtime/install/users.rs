@@ -26,22 +26,44 @@ impl Installations {
     /// All have a plugin. Or the disk refuses, or plugd may not give files away.
     pub(crate) fn claim_user(&self, plugin: PluginId, range: UserRange) -> Result<User> {
         let mut known = self.users.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let holders = match &mut *known {
-            Some(holders) => holders,
-            unknown => unknown.insert(self.holders().map_err(|error| InstallError::disk("read", &self.root, &error))?),
-        };
+        let holders = self.known(&mut known)?;
         let folder = self.dir(plugin);
-        let cannot = |error: io::Error| InstallError::disk("give to its user", &folder, &error);
-        let own = owner(&folder).map_err(cannot)?.filter(|uid| range.contains(*uid));
+        let own = owner(&folder).map_err(|error| cannot_give(&folder, &error))?.filter(|uid| range.contains(*uid));
         // Whoever had the range for all plugins before has folders with one owner.
         let uid = match own.filter(|uid| holders.get(uid).is_none_or(|holder| *holder == plugin)) {
             Some(uid) => uid,
             None => self.unheld(holders, range)?,
         };
         let user = User { uid, gid: uid };
-        Dir::open(&folder, Some(user)).and_then(|folder| folder.close_to_others()).map_err(cannot)?;
+        give(&folder, user)?;
         holders.insert(uid, plugin);
         Ok(user)
+    }
+
+    /// Keeps a user that was chosen for this plugin from all others. The folder is the user's from then on.
+    ///
+    /// # Errors
+    /// Another plugin has that user. Or the disk refuses, or plugd may not give files away.
+    pub(crate) fn hold_user(&self, plugin: PluginId, user: User) -> Result<()> {
+        let mut known = self.users.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let holders = self.known(&mut known)?;
+        if let Some(holder) = holders.get(&user.uid).copied().filter(|holder| *holder != plugin) {
+            return Err(InstallError::HeldUser { uid: user.uid, holder });
+        }
+        give(&self.dir(plugin), user)?;
+        holders.insert(user.uid, plugin);
+        Ok(())
+    }
+
+    /// Who has which user; the folders are looked through if that was not done yet.
+    fn known<'a>(&self, known: &'a mut Option<HashMap<u32, PluginId>>) -> Result<&'a mut HashMap<u32, PluginId>> {
+        match known {
+            Some(holders) => Ok(holders),
+            unknown => {
+                let found = self.holders().map_err(|error| InstallError::disk("read", &self.root, &error))?;
+                Ok(unknown.insert(found))
+            }
+        }
     }
 
     /// Another plugin may have this one's user from now on: its folder is gone.
@@ -69,6 +91,16 @@ impl Installations {
         let held = plugins.filter_map(|plugin| Some((owner(&self.dir(plugin)).transpose()?, plugin)));
         held.map(|(owner, plugin)| Ok((owner?, plugin))).collect()
     }
+}
+
+/// Gives a folder to its user, and lets nobody else look into it.
+fn give(folder: &Path, user: User) -> Result<()> {
+    let given = Dir::open(folder, Some(user)).and_then(|folder| folder.close_to_others());
+    given.map_err(|error| cannot_give(folder, &error))
+}
+
+fn cannot_give(folder: &Path, error: &io::Error) -> InstallError {
+    InstallError::disk("give to its user", folder, error)
 }
 
 /// Who owns what is in this folder.

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use rustix::thread::{CapabilitySet, capabilities};
 use tokio::{
     sync::{OwnedMutexGuard, OwnedSemaphorePermit},
     task::spawn_blocking,
@@ -89,10 +90,20 @@ pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Prep
 /// Who runs a plugin and owns its files; plugd's own user when absent. This is decided here and nowhere else. Blocking.
 fn user_of(inner: &Inner, spec: &StartSpec) -> install::Result<Option<User>> {
     match (spec.policy.process.user, inner.options.uids) {
+        (Some(_), _) if !may_change_users() => Err(InstallError::PolicyUser(spec.plugin)),
+        (Some(user), Some(range)) if range.contains(user.uid) => {
+            inner.installations.hold_user(spec.plugin, user).map(|()| Some(user))
+        }
         (Some(user), _) => Ok(Some(user)),
         (None, Some(range)) => inner.installations.claim_user(spec.plugin, range).map(Some),
         (None, None) => Ok(inner.options.user),
     }
+}
+
+/// Whether this process may give files to other users, and start processes as them.
+fn may_change_users() -> bool {
+    let needed = CapabilitySet::CHOWN | CapabilitySet::SETUID | CapabilitySet::SETGID;
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
 /// The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on

@@ -1,8 +1,11 @@
 //! Plugins with a user each.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, thread};
+
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::*;
+use crate::domain::policy::{Policy, ProcessPolicy};
 
 const OTHER: PluginId = PluginId::from_bytes([9; 12]);
 
@@ -24,6 +27,12 @@ fn of(plugin: PluginId, script: &str) -> StartSpec {
     let spec = mk_shell(script);
     let url = mk_url(spec.run).replace(&PLUGIN.to_string(), &plugin.to_string());
     StartSpec { plugin, url: url.into(), ..spec }
+}
+
+/// The same with a user that its policy names.
+fn as_user(uid: u32, spec: StartSpec) -> StartSpec {
+    let process = ProcessPolicy { user: Some(User { uid, gid: uid }), ..ProcessPolicy::default() };
+    StartSpec { policy: Arc::new(Policy { process, ..Policy::default() }), ..spec }
 }
 
 impl Fixture {
@@ -73,4 +82,44 @@ async fn a_plugin_for_whom_no_user_is_left_is_not_started() {
     assert!(failure.message.contains("widen --plugin-uids or delete a plugin"), "{}", failure.message);
     fixture.runtime.remove(PLUGIN).await.unwrap();
     assert_eq!(fixture.says(of(OTHER, "id -u; echo end")).await, "61000");
+}
+
+#[tokio::test]
+async fn the_user_of_a_policy_is_given_to_no_other_plugin() {
+    let Some(fixture) = mk_users("61000-61001") else { return };
+    let whose = "id -u; echo end";
+    assert_eq!(fixture.says(as_user(61000, of(PLUGIN, whose))).await, "61000");
+    assert_eq!(fixture.says(of(OTHER, whose)).await, "61001");
+    let failure = fixture.start(as_user(61001, of(PLUGIN, "exit 0"))).failed().await;
+    assert!(failure.is_permanent, "{failure:?}");
+    let expected = format!("the user 61001 of the plugin's policy is that of plugin {OTHER}: ");
+    assert!(failure.message.starts_with(&expected), "{}", failure.message);
+    assert_eq!(fixture.says(as_user(500, of(PLUGIN, whose))).await, "500", "nobody else can get that one");
+}
+
+/// Privileges are a thread's, and those that it starts have no more.
+fn without_privileges(work: impl FnOnce() + Send + 'static) {
+    let drop_all = || {
+        let sets = CapabilitySets { effective: CapabilitySet::empty(), ..capabilities(None).unwrap() };
+        set_capabilities(None, sets).unwrap();
+    };
+    thread::spawn(move || {
+        drop_all();
+        work();
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn a_plugd_without_privileges_says_what_is_wrong_with_the_user_of_a_policy() {
+    without_privileges(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let failure = mk_fixture().start(as_user(61000, mk_shell("exit 0"))).failed().await;
+            assert!(failure.is_permanent, "{failure:?}");
+            let expected = format!("the policy's user needs a plugd that is root: `plugd policy unset {PLUGIN} user`");
+            assert_eq!(failure.message, expected);
+        });
+    });
 }
