@@ -26,7 +26,7 @@ pub struct Examined {
 }
 
 /// Looks into the database. A file of SQLite's is read as it lies on the disk, without its log and without locks: it must
-/// be there, and no plugd may write to it.
+/// be there without a log ([`has_log`]), and no plugd may write to it.
 ///
 /// # Errors
 /// [`StoreError`]: it can't be reached or read, or a newer plugd wrote it.
@@ -56,10 +56,46 @@ async fn read(db: &DatabaseConnection, name: &str, question: &str) -> Result<Exa
 /// show it, as to a container.
 pub fn user_of(database: &Path) -> Option<u32> {
     let lock = fs::metadata(path_beside(database, ".lock")).ok()?;
-    let (major, minor) = (rustix::fs::major(lock.dev()), rustix::fs::minor(lock.dev()));
-    let place = format!("{major:02x}:{minor:02x}:{}", lock.ino());
-    let locks = fs::read_to_string(LOCKS).ok()?;
-    let mut fields = locks.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    let held = fields.find(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&place.as_str()))?;
-    held.get(4)?.parse().ok()
+    holder(&fs::read_to_string(LOCKS).ok()?, lock.dev(), lock.ino())
+}
+
+/// Whether something is written in SQLite's log that may not be in the file yet: a plugd writes to it, or one was killed.
+pub fn has_log(database: &Path) -> bool {
+    path_beside(database, "-wal").exists()
+}
+
+/// Who holds the lock of this file. On btrfs, and others without a disk of their own, the kernel lists another device than a
+/// file says that it is on: there the file's number must do.
+fn holder(locks: &str, device: u64, file: u64) -> Option<u32> {
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let place = format!("{major:02x}:{minor:02x}:{file}");
+    let held = |is_it: &dyn Fn(&str) -> bool| {
+        let mut locks = locks.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        let found =
+            locks.find(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5).is_some_and(|at| is_it(at)))?;
+        found.get(4)?.parse().ok()
+    };
+    let (no_disk, number) = ("00:", format!(":{file}"));
+    held(&|at| at == place).or_else(|| held(&|at| major == 0 && at.starts_with(no_disk) && at.ends_with(&number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::makedev;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_is_known_by_its_file_where_the_kernel_lists_another_device() {
+        let locks = "1: POSIX  ADVISORY  WRITE 7 00:1b:99 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 8 00:1b:99 0 EOF\n\
+                     2: -> FLOCK  ADVISORY  WRITE 9 fe:00:12 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 10 fe:00:199 0 EOF\n";
+        assert_eq!(holder(locks, makedev(0, 0x1b), 99), Some(8));
+        assert_eq!(holder(locks, makedev(0, 0x2f), 99), Some(8), "btrfs");
+        assert_eq!(holder(locks, makedev(0xfe, 0), 199), Some(10));
+        assert_eq!(holder(locks, makedev(0xfe, 1), 199), None, "another disk's");
+        assert_eq!(holder(locks, makedev(0, 0x2f), 199), None, "a disk's");
+        assert_eq!(holder(locks, makedev(0, 0x2f), 9), None, "another file");
+    }
 }

@@ -56,7 +56,7 @@ mod tests;
 
 pub use address::Address;
 pub use error::StoreError;
-pub use examine::{examine, user_of};
+pub use examine::{examine, has_log, user_of};
 pub use open::{Opened, open};
 pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;
