@@ -176,7 +176,7 @@ async fn the_address_of_a_caller_comes_through_the_proxies_that_are_trusted() {
         let plugd = Plugd::with(&[("PLUGD_TRUSTED_PROXIES", trusted)]).await;
         let (_shim, rest) = rest_shim(&plugd).await;
         for rest in [rest, plugd.rest()] {
-            let forwarded = ["x-forwarded-for: 1.1.1.1, 192.0.2.7"];
+            let forwarded = ["x-forwarded-for: \u{fc}, 1.1.1.1, 192.0.2.7"];
             rest.send("DELETE", "/api/plugins/9m4e2mr0ui3e8a215n4g", Body::None, &forwarded).await.problem(404);
         }
         let addresses: Vec<_> = all(&plugd).await.into_iter().map(|event| event.address).collect();

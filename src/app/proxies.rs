@@ -8,13 +8,12 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderName},
+    http::HeaderMap,
     middleware::Next,
     response::Response,
 };
 
-/// The header in which each proxy adds the address that it sees.
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+use crate::rest::forwarded;
 
 /// A layer that has requests come from the address that these proxies name.
 pub(super) async fn see_through(State(trusted): State<Arc<[IpAddr]>>, mut request: Request, next: Next) -> Response {
@@ -29,25 +28,27 @@ pub(super) async fn see_through(State(trusted): State<Arc<[IpAddr]>>, mut reques
 
 /// The last address that nobody but trusted proxies vouches for. What stands before it may be made up.
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpAddr]) -> IpAddr {
-    let lines = headers.get_all(FORWARDED_FOR).iter().map(|line| line.to_str().unwrap_or_default());
-    let named: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
     let mut client = peer.to_canonical();
-    for address in named.into_iter().rev() {
-        match address.parse::<IpAddr>() {
-            Ok(before) if trusted.contains(&client) => client = before.to_canonical(),
-            _ => break,
+    for before in forwarded::addresses(headers) {
+        if !trusted.contains(&client) {
+            break;
         }
+        client = before.to_canonical();
     }
     client
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
     use super::*;
 
     /// The client of a request from this address with these lines of the header, where two proxies are trusted.
     fn found(peer: &str, lines: &[&str]) -> String {
-        let headers: HeaderMap = lines.iter().map(|line| (FORWARDED_FOR, line.parse().unwrap())).collect();
+        let header = HeaderName::from_static("x-forwarded-for");
+        let value = |line: &&str| HeaderValue::from_bytes(line.as_bytes()).unwrap();
+        let headers = lines.iter().map(|line| (header.clone(), value(line))).collect();
         let trusted = ["127.0.0.1", "10.0.0.1"].map(|address| address.parse().unwrap());
         client(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
@@ -64,6 +65,7 @@ mod tests {
         assert_eq!(found("192.0.2.7", &["127.0.0.1"]), "192.0.2.7");
         assert_eq!(found("127.0.0.1", &["1.1.1.1, 192.0.2.7"]), "192.0.2.7", "what the client itself has sent");
         assert_eq!(found("127.0.0.1", &["1.1.1.1, unknown, 10.0.0.1"]), "10.0.0.1");
+        assert_eq!(found("127.0.0.1", &["1.1.1.1, \u{fc}, 192.0.2.7"]), "192.0.2.7", "other bytes hide nobody");
         assert_eq!(found("127.0.0.1", &[]), "127.0.0.1");
     }
 }

@@ -23,6 +23,7 @@ mod denied;
 mod docs;
 mod error;
 mod external;
+pub mod forwarded;
 mod logs;
 mod openapi;
 mod package;

@@ -20,7 +20,7 @@ use tonic::{
 };
 use tracing::Span;
 
-use super::{App, access::Credential, body::JSON, error::Problem, views};
+use super::{App, access::Credential, body::JSON, error::Problem, forwarded, views};
 use crate::api::v1::{self, PluginView, Role};
 
 /// Name of the path parameter with a plugin's id.
@@ -28,9 +28,6 @@ pub(super) const PLUGIN_ID: &str = "plugin_instance_id";
 
 /// Headers that are passed on so that a trace goes through.
 const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
-
-/// The header in which proxies name whom they speak for, each adding the address that it sees.
-const FORWARDED_FOR: &str = "x-forwarded-for";
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -58,8 +55,8 @@ impl Origin {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().copied();
         let trace = |name| Some((name, headers.get(name)?.to_str().ok()?.parse().ok()?));
         let trace = TRACE_HEADERS.into_iter().filter_map(trace);
-        let forwarded = peer.and_then(|peer| forwarded(headers, peer.0).parse().ok());
-        let forwarded = forwarded.map(|forwarded| (FORWARDED_FOR, forwarded));
+        let forwarded = peer.and_then(|peer| forwarded::with(headers, peer.0.ip()).try_into().ok());
+        let forwarded = forwarded.map(|forwarded| (forwarded::FORWARDED_FOR, forwarded));
         let metadata = [("authorization", authorization.clone())].into_iter().chain(forwarded).chain(trace).collect();
         Self { peer, metadata }
     }
@@ -75,13 +72,6 @@ impl Origin {
         }
         request
     }
-}
-
-/// Whom the request was made for, as the proxies before this one say, and then who made it.
-fn forwarded(headers: &HeaderMap, peer: SocketAddr) -> String {
-    let before = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let address = peer.ip().to_canonical().to_string();
-    before.chain([address.as_str()]).collect::<Vec<_>>().join(", ")
 }
 
 impl Api {
