@@ -112,9 +112,11 @@ async fn the_trail_is_for_administrators_and_its_pages_for_the_filters_that_they
     let plugd = Plugd::start().await;
     let id = plugd.api().install(&["tame"]).await;
     let (viewer_id, viewer) = plugd.api().create_token("viewer", Role::Viewer).await;
-    for _ in 0..3 {
-        plugd.api_as(Some(&viewer)).delete(&id).await.unwrap_err();
-    }
+    let as_viewer = plugd.api_as(Some(&viewer));
+    as_viewer.delete(&id).await.unwrap_err();
+    as_viewer.delete(&id).await.unwrap_err();
+    as_viewer.restart(&id).await.unwrap_err();
+    as_viewer.deactivate(&id).await.unwrap_err();
     let request = ListAuditEventsRequest::default();
     let refused = plugd.api_as(Some(&viewer)).access().list_audit_events(request.clone()).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));

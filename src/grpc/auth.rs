@@ -17,6 +17,7 @@ use Effect::{Changes, Leaves};
 use super::{
     audit,
     failures::{Failures, address_of},
+    refusals::Refusals,
     status::{explained, refusal, status},
     tokens::{Access, Caller},
     wait::{Deadline, out_of_time},
@@ -102,13 +103,15 @@ pub(super) fn changing_method(name: &str) -> Option<&'static str> {
 pub struct Guard {
     access: Arc<Access>,
     failures: Failures,
+    refusals: Refusals,
     record: audit::Record,
 }
 
 impl Guard {
     /// A guard that knows these tokens. `record` takes what the audit trail is told; it must not wait.
     pub fn new(access: Arc<Access>, record: impl Fn(AuditEvent) + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { access, failures: Failures::default(), record: Arc::new(record) })
+        let (failures, refusals) = (Failures::default(), Refusals::default());
+        Arc::new(Self { access, failures, refusals, record: Arc::new(record) })
     }
 
     /// Whose request this is.
@@ -121,11 +124,13 @@ impl Guard {
         Err(unauthenticated("the token is not valid, or not any longer"))
     }
 
-    /// The entry of a call in the audit trail, if it belongs there.
-    fn entry(&self, caller: &Caller, request: &mut Request) -> Option<audit::Entry> {
+    /// The entry in the audit trail of a call that needs this permission, if it belongs there.
+    fn entry(&self, permission: Permission, caller: &Caller, request: &mut Request) -> Option<audit::Entry> {
         let path = request.uri().path().strip_prefix('/')?;
         let method = changing().find(|method| *method == path)?;
-        Some(audit::Entry::begin(method, caller, request, &self.record))
+        let token = caller.token();
+        let is_told = token.role.may(permission) || self.refusals.is_told(token.id, method);
+        is_told.then(|| audit::Entry::begin(method, caller, request, &self.record))
     }
 }
 
@@ -138,7 +143,7 @@ pub async fn guarded(State(guard): State<Arc<Guard>>, mut request: Request, next
         Ok(caller) => caller,
         Err(error) => return refusal(error),
     };
-    let entry = guard.entry(&caller, &mut request);
+    let entry = guard.entry(permission, &caller, &mut request);
     let answer = permitted(permission, caller, request, next);
     match entry {
         Some(entry) => entry.of(answer).await,

@@ -22,6 +22,7 @@ mod package;
 mod page;
 mod plugin;
 mod policy;
+mod refusals;
 pub mod status;
 mod streams;
 pub mod tokens;

@@ -26,7 +26,7 @@ use super::{
     lease::{Durability, Lease},
     rows::{from_column, plain, signed, stored, to_column, unsigned},
 };
-use crate::domain::audit::{AuditEvent, AuditFilter, OK, Principal};
+use crate::domain::audit::{AuditEvent, AuditFilter, Principal};
 
 /// Events that may wait for the writer.
 pub(super) const QUEUE: usize = 4096;
@@ -136,11 +136,10 @@ pub(super) async fn ends(db: &impl ConnectionTrait) -> Result<(u64, u64), StoreE
     }
 }
 
-/// Stores these rows, whether they are stored already or not. What was done survives a power cut, and so must its event; what
-/// was refused is not worth a sync.
+/// Stores these rows, whether they are stored already or not. Without a sync: nobody waits for an event, so the newest are lost
+/// with plugd all the same, and each that is stored is synced along with the next change.
 pub(super) async fn write(lease: &Lease, rows: &[Model]) -> Result<(), StoreError> {
-    let is_done = rows.iter().any(|row| row.code == OK);
-    let transaction = lease.begin(if is_done { Durability::Synced } else { Durability::Written }).await?;
+    let transaction = lease.begin(Durability::Written).await?;
     lease.owned_row(&transaction).await?;
     commit::write::<Entity>(&transaction, rows.iter().cloned(), BATCH).await?;
     Ok(transaction.commit().await?)

@@ -101,6 +101,20 @@ async fn what_is_refused_is_told_with_its_reason() {
     assert_eq!(told[1].principal.role, Role::Viewer);
 }
 
+/// Else a viewer could call until nothing but its refusals is in the trail.
+#[tokio::test]
+async fn a_caller_who_is_refused_again_and_again_is_told_of_once_for_each_method() {
+    let fixture = Fixture::new(done);
+    for path in [DELETE, DELETE, CREATE, DELETE] {
+        fixture.call(path, &fixture.secrets[1]).await;
+        fixture.call(path, &fixture.secrets[0]).await;
+    }
+    let told = fixture.told();
+    let refused: Vec<_> = told.iter().filter(|event| !event.is_done()).map(|event| event.method.as_str()).collect();
+    assert_eq!(refused, [DELETE, CREATE].map(|path| path.trim_start_matches('/')));
+    assert_eq!(told.len() - refused.len(), 4, "what is done is always told");
+}
+
 #[tokio::test]
 async fn reads_and_strangers_are_not_told_of() {
     let fixture = Fixture::new(|| async {
