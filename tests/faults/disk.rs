@@ -1,48 +1,17 @@
 //! The disk is full or read-only, and files disappear under plugd.
 
 use std::{
-    env, fs,
+    fs,
     fs::OpenOptions,
     io::{ErrorKind, Write},
     path::Path,
-    process::Stdio,
 };
 
 use plugd::api::v1::{ActiveState, ReportedState::Active};
-use rustix::process::geteuid;
 use tonic::{Code, Status};
 
-use super::{lone::Lone, repeat, rounds, skip};
+use super::{lone::Lone, own_disk::has_own_disk, ready, repeat, rounds};
 use crate::harness::{Plugd, QUICK, Run, chaos, eventually, program, reason, state_of, within};
-
-/// Variable that says that this program has a disk of its own.
-const ROLE: &str = "PLUGD_SMALL_DISK";
-/// Room for a database with its reserve, and for little else.
-const SIZE: &str = "48m";
-
-/// Runs this test again in a mount namespace, where the folder for temporary files is a small disk of its own. True if it
-/// runs there; the caller is done otherwise.
-async fn has_own_disk(test: &str, scenario: &str) -> bool {
-    if env::var_os(ROLE).is_some() {
-        return true;
-    }
-    let namespaces: &[&str] =
-        if geteuid().is_root() { &["--mount"] } else { &["--mount", "--user", "--map-root-user"] };
-    if !program("unshare").args(namespaces).arg("true").run().await.status.success() {
-        skip(scenario, "this host lets nobody mount a disk");
-        return false;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let mount = format!("mount -t tmpfs -o size={SIZE} none \"$TMPDIR\" && exec \"$@\"");
-    let mut again = program("unshare");
-    again.args(namespaces).args(["sh", "-c", &mount, "sh"]).arg(env::current_exe().unwrap());
-    again.args(["--exact", &format!("faults::disk::{test}"), "--nocapture"]);
-    again.envs(env::vars_os()).env(ROLE, "1").env("TMPDIR", folder.path());
-    let output = again.stderr(Stdio::inherit()).run_at_length().await;
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    assert!(output.status.success(), "{scenario}");
-    false
-}
 
 /// Takes all the room that there is.
 fn fill(file: &Path) {
@@ -50,10 +19,6 @@ fn fill(file: &Path) {
     for piece in [1 << 20, 4096, 1] {
         while file.write_all(&vec![b'x'; piece]).is_ok() {}
     }
-}
-
-async fn ready(plugd: &Plugd, status: u16) {
-    within("another health", async { while plugd.rest().get("/readyz").await.status != status {} }).await;
 }
 
 #[track_caller]
@@ -66,7 +31,7 @@ fn assert_unavailable(refused: Result<impl std::fmt::Debug, Status>, words: &[&s
 #[tokio::test]
 async fn a_disk_that_is_full() {
     const SCENARIO: &str = "disk full: plugins run, can be stopped and deleted, nothing is pretended";
-    if !has_own_disk("a_disk_that_is_full", SCENARIO).await {
+    if !has_own_disk("disk::a_disk_that_is_full", SCENARIO).await {
         return;
     }
     let mut plugd = Plugd::start().await;
@@ -112,7 +77,7 @@ async fn mount(arguments: &[&str], folder: &Path) {
 #[tokio::test]
 async fn a_disk_that_is_read_only() {
     const SCENARIO: &str = "disk read-only: what runs goes on, a new file is refused, a start says why it ends";
-    if !has_own_disk("a_disk_that_is_read_only", SCENARIO).await {
+    if !has_own_disk("disk::a_disk_that_is_read_only", SCENARIO).await {
         return;
     }
     let mut plugd = Plugd::start().await;

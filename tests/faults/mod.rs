@@ -16,6 +16,7 @@ mod kills;
 mod limits;
 mod lone;
 mod outages;
+mod own_disk;
 mod random;
 mod starts;
 mod updates;
@@ -31,7 +32,7 @@ use std::{
 use futures_util::FutureExt;
 use plugd::api::v1::WatchStateRequest;
 
-use crate::harness::{Cursor, Plugd, Watch};
+use crate::harness::{Cursor, Plugd, Watch, within};
 
 /// Variable with the file that takes the rows; each scenario is tried often if there is one.
 const TABLE: &str = "PLUGD_FAULTS";
@@ -67,6 +68,11 @@ fn skip(scenario: &str, reason: &str) {
 async fn resumed(plugd: &Plugd, cursor: &Cursor) -> Watch {
     let request = WatchStateRequest { start: Some(cursor.start()), ..Default::default() };
     plugd.api().watch(request).await.unwrap()
+}
+
+/// Waits until health says this.
+async fn ready(plugd: &Plugd, status: u16) {
+    within("another health", async { while plugd.rest().get("/readyz").await.status != status {} }).await;
 }
 
 fn tell(row: &str) {

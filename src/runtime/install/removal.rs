@@ -23,8 +23,8 @@ use super::dir;
 /// How long one removal may take. What is left then is for the next one.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// Deletes what is at this path, even folders that their owner closed. Links are deleted, not followed. That nothing is
-/// there is no error.
+/// Deletes what is at this path, even folders that their owner closed. Links are deleted, not followed, and what is mounted
+/// is left where it is. That nothing is there is no error.
 pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     remove_until(path, Instant::now() + TIME_LIMIT)
 }
@@ -42,6 +42,11 @@ pub(super) fn remove_until(path: &Path, deadline: Instant) -> io::Result<()> {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR) => {}
         Err(error) => return Err(error.into()),
+    }
+    // What something is mounted on is busy here: what is in that is not the tree's.
+    match unlinkat(&above, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+        removed => return Ok(removed?),
     }
     Removal::new(open_folder(&above, name)?, deadline).run()?;
     Ok(unlinkat(&above, name, AtFlags::REMOVEDIR)?)
