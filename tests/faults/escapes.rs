@@ -1,9 +1,12 @@
 //! Processes that do not want to be found.
 
-use plugd::api::v1::ReportedState::{Active, Starting};
+use plugd::api::v1::{
+    Confinement,
+    ReportedState::{Active, Starting},
+};
 
-use super::{lone::Lone, repeat, rounds};
-use crate::harness::{Plugd, gone, is_alive, kill_9, status_of};
+use super::{lone::Lone, repeat, rounds, skip};
+use crate::harness::{Plugd, eventually, gone, is_alive, kill_9, status_of};
 
 const KNOBS: crate::harness::Knobs = &[
     ("PLUGD_BACKOFF", "10ms"),
@@ -56,6 +59,37 @@ async fn a_process_that_forks_twice_and_leaves_its_session_and_environment() {
         assert!(is_alive(hermit));
         plugin.stop(&api).await;
         gone(hermit).await;
+    })
+    .await;
+}
+
+/// Eight loops, each in a session of its own, in which each process starts the next one and ends. The hundredth of a loop
+/// leaves a file.
+const LOOPS: &str = "for i in 1 2 3 4 5 6 7 8; do \
+                     setsid perl -e 'while (1) { fork && exit; $n++ == 100 && open(F, \">looping\") }' & \
+                     done; exec chaos tame";
+
+#[tokio::test]
+async fn a_fork_loop_that_never_stops() {
+    const SCENARIO: &str = "fork loop that never stops: ended by a stop, and with plugd";
+    let mut plugd = Plugd::with(KNOBS).await;
+    let tame = Lone::install(&plugd, "tame").await;
+    let held_by = status_of(&plugd.api().activate(&tame.id).await.unwrap()).confinement();
+    if held_by != Confinement::Protect {
+        return skip(SCENARIO, "this host lets nobody make a process namespace");
+    }
+    let plugin = Lone::install_script(&plugd, LOOPS).await;
+    let sign = plugin.file("looping");
+    repeat(SCENARIO, rounds(2, 50), async |round| {
+        plugd.api().activate(&plugin.id).await.unwrap();
+        eventually("a hundred processes", || sign.exists().then_some(())).await;
+        if round % 2 == 1 {
+            plugd.kill_9().await;
+            assert!(plugin.has_ended(), "it outlived plugd");
+            plugd.restart().await;
+        }
+        plugin.stop(&plugd.api()).await;
+        std::fs::remove_file(&sign).unwrap();
     })
     .await;
 }

@@ -9,7 +9,7 @@ use plugd::api::v1::{Plugin, PluginEvent, ReportedState::Inactive};
 use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
-use crate::harness::{Api, Plugd, chaos_manifest, is_alive, state_of, status_of, zipped};
+use crate::harness::{Api, Plugd, chaos_manifest, state_of, status_of, zipped};
 
 /// Takes a lock, which every process that it starts has too, and says so where somebody has it already. What is done
 /// after that is its argument.
@@ -42,9 +42,14 @@ impl Lone {
         zipped(&[("manifest.json", manifest.as_bytes(), 0o644), ("lone.sh", SCRIPT.as_bytes(), 0o755)])
     }
 
+    /// A file of its own.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
     /// Nothing of it lives, says the kernel. To be asked while nothing may: a start in that moment would see the lock taken.
     pub(super) fn has_ended(&self) -> bool {
-        match File::open(self.folder.join("lock")) {
+        match File::open(self.file("lock")) {
             Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
             Err(_) => true,
         }
@@ -53,7 +58,7 @@ impl Lone {
     /// No run of it has begun while anything of another lived.
     #[track_caller]
     pub(super) fn assert_alone(&self) {
-        let twice = fs::read_to_string(self.folder.join("twice")).unwrap_or_default();
+        let twice = fs::read_to_string(self.file("twice")).unwrap_or_default();
         assert_eq!(twice, "", "processes that were not alone");
     }
 
@@ -85,7 +90,10 @@ impl Lone {
                 runs.last_mut().unwrap().1 = status.pid();
             }
         }
-        runs.pop();
-        assert!(!runs.iter().any(|(_, pid)| *pid != 0 && is_alive(*pid)), "an earlier run lives: {runs:?}");
+        // Of many runs some have the pids of processes that are somebody else's by now.
+        let present = runs.pop().map_or(0, |(_, pid)| pid);
+        let living: Vec<_> = Plugd::processes_of(&self.id).iter().map(|process| process.pid).collect();
+        let is_left = |pid: u32| pid != present && living.contains(&pid);
+        assert!(!runs.iter().any(|(_, pid)| is_left(*pid)), "an earlier run lives: {runs:?}");
     }
 }
