@@ -36,7 +36,8 @@ async fn kill_together(plugd: &mut Plugd, plugin: &Lone, killed: &[usize]) {
     let pids = members(plugd);
     killed.iter().for_each(|member| kill_9(pids[*member]));
     if killed.contains(&0) {
-        plugd.lost().await;
+        // Nobody waits for what it left: the next one does.
+        plugd.ended().await;
         plugd.restart().await;
         watch = resumed(plugd, &watch.cursor).await;
     }

@@ -7,6 +7,7 @@ use plugd::api::v1::{
     ReportedState::{Active, Restarting},
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use tokio::io::AsyncReadExt;
 
 use super::{lone::Lone, repeat, rounds};
 use crate::harness::{Plugd, QUICK, message_of, state_of, within};
@@ -32,7 +33,11 @@ async fn no_descriptor_is_left() {
         assert!(message_of(&failed).contains("open files"), "{failed:?}");
         assert_eq!(state_of(&api.get(&running.id).await.unwrap()), Active);
         running.stop(&api).await;
+        let mut waiting = plugd.dial(b"GET /healthz HTTP/1.1\r\nhost: plugd\r\nconnection: close\r\n\r\n").await;
         limit(plugd.pid(), before);
+        let mut answer = String::new();
+        within("an answer to who came meanwhile", waiting.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         watch.until_state(&other.id, Active).await;
         other.stop(&api).await;
         within("a new connection", async { while plugd.rest().get("/readyz").await.status != 200 {} }).await;

@@ -1,6 +1,7 @@
 //! The database is gone for a while, under load.
 
 use std::{
+    collections::BTreeSet,
     fs,
     future::pending,
     sync::atomic::{AtomicBool, Ordering},
@@ -8,28 +9,37 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use plugd::api::v1::ActiveState;
+use plugd::api::v1::{ActiveState, Plugin};
 use tokio::{join, time::timeout};
 use tonic::Code;
 
-use super::{lone::Lone, repeat, rounds};
+use super::{lone::Lone, ready, repeat, rounds};
 use crate::harness::{Api, Plugd, QUICK, Server, reason, within};
 
 /// Clients, each with a plugin of its own.
 const CLIENTS: usize = 10;
 
-/// What a client was told last about its plugin: its generation and what is desired.
-type Told = (u64, ActiveState);
+/// What is desired of a plugin, as of a generation.
+type Desired = (u64, ActiveState);
 
-/// Switches a plugin on and off until it is told to end. Refusals say that the store is unavailable. Returns what was
-/// answered last and how often it was refused.
-async fn load(api: Api, plugin: &Lone, is_over: &AtomicBool) -> (Told, usize) {
-    let (mut told, mut refused) = ((0, ActiveState::Inactive), 0);
+fn desired(plugin: &Plugin) -> Desired {
+    (plugin.generation, plugin.active_state())
+}
+
+/// Switches a plugin on and off until it is told to end. Refusals say that the store is unavailable. Returns everything that
+/// was answered and how often it was refused.
+async fn load(api: Api, plugin: &Lone, is_over: &AtomicBool) -> (Vec<Desired>, usize) {
+    let (mut told, mut refused) = (Vec::new(), 0);
     for turn in 0_usize.. {
         let state = if turn.is_multiple_of(2) { ActiveState::Active } else { ActiveState::Inactive };
         let answer = within("an answer", api.desire(&plugin.id, state)).await;
         match answer {
-            Ok(plugin) => told = (plugin.generation, plugin.active_state()),
+            Ok(plugin) => {
+                let now = desired(&plugin);
+                // A change that is lost gives its generation to another.
+                assert!(told.last().is_none_or(|last: &Desired| last.0 < now.0 || *last == now), "{told:?}, {now:?}");
+                told.push(now);
+            }
             Err(error) => {
                 assert_eq!(
                     (error.code(), reason(&error).as_str()),
@@ -48,10 +58,6 @@ async fn load(api: Api, plugin: &Lone, is_over: &AtomicBool) -> (Told, usize) {
     (told, refused)
 }
 
-async fn ready(plugd: &Plugd, status: u16) {
-    within("another health", async { while plugd.rest().get("/readyz").await.status != status {} }).await;
-}
-
 async fn scenario(name: &str, plugd: &Plugd, take: impl Fn(), give: impl Fn()) {
     let gone = Duration::from_secs(rounds(2, 30).try_into().unwrap());
     let mut plugins = Vec::new();
@@ -61,6 +67,10 @@ async fn scenario(name: &str, plugd: &Plugd, take: impl Fn(), give: impl Fn()) {
     let mut watch = plugd.api().live().await;
     repeat(&format!("{name} gone for {gone:?}, under load"), rounds(1, 3), async |_| {
         let is_over = AtomicBool::new(false);
+        let mut before = Vec::new();
+        for plugin in &plugins {
+            before.push(desired(&plugd.api().get(&plugin.id).await.unwrap()));
+        }
         let outage = async {
             take();
             ready(plugd, 503).await;
@@ -72,15 +82,19 @@ async fn scenario(name: &str, plugd: &Plugd, take: impl Fn(), give: impl Fn()) {
         let clients = join_all(plugins.iter().map(|plugin| load(plugd.api(), plugin, &is_over)));
         let (told, ()) = join!(clients, outage);
         assert!(told.iter().all(|(_, refused)| *refused > 0), "nothing is pretended: {told:?}");
-        for (plugin, ((generation, _), _)) in plugins.iter().zip(told) {
-            let now = plugd.api().get(&plugin.id).await.unwrap();
-            assert!(now.generation >= generation, "what was answered is lost: {generation}, {now:?}");
+        for plugin in &plugins {
             plugin.stop(&plugd.api()).await;
         }
         let last = plugd.api().live().await.cursor.revision;
         // The watch fails on a gap.
         let events = watch.until(|event| event.revision >= last).await;
-        plugins.iter().for_each(|plugin| plugin.assert_one_at_a_time(&events));
+        for ((plugin, (told, _)), before) in plugins.iter().zip(told).zip(before) {
+            plugin.assert_one_at_a_time(&events);
+            let of_it = events.iter().filter_map(|event| event.plugin.as_ref()).filter(|one| one.id == plugin.id);
+            let made: BTreeSet<_> = of_it.map(desired).chain([before]).collect();
+            let lost: Vec<_> = told.iter().filter(|told| !made.contains(*told)).collect();
+            assert!(lost.is_empty(), "answered and never seen: {lost:?}");
+        }
     })
     .await;
 }

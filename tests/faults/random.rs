@@ -189,6 +189,9 @@ async fn assert_nothing_left(plugd: &mut Plugd) {
     let is_known = |file: &String| plugins.iter().any(|plugin| file.starts_with(&format!("plugins/{}/", plugin.id)));
     let of_plugins = || plugd.files().into_iter().filter(|file| file.starts_with("plugins/"));
     eventually("files of deleted plugins are gone", || of_plugins().all(|file| is_known(&file)).then_some(())).await;
+    let folders = || plugd.plugin_folders().into_iter();
+    let is_of_one = |folder: String| plugins.iter().any(|plugin| plugin.id == folder);
+    eventually("folders of deleted plugins are gone", || folders().all(is_of_one).then_some(())).await;
     plugd.kill_9().await;
     plugd.age_packages();
     plugd.restart().await;

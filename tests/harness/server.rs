@@ -229,6 +229,14 @@ impl Plugd {
         files_below(&self.data_dir()).into_iter().filter(|name| !name.starts_with("plugd.db")).collect()
     }
 
+    /// The names of the folders that plugins have, or had.
+    pub(crate) fn plugin_folders(&self) -> Vec<String> {
+        let names = fs::read_dir(self.data_dir().join("plugins")).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = names.map(|name| name.into_string().unwrap());
+        // Those are plugd's own.
+        names.filter(|name| !name.starts_with('.')).collect()
+    }
+
     /// The files of packages, of all databases.
     pub(crate) fn packages(&self) -> Vec<String> {
         self.files().into_iter().filter(|name| name.starts_with("packages/")).collect()

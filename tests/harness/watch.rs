@@ -110,8 +110,8 @@ impl Watch {
     }
 
     fn check(&self, event: &PluginEvent) {
-        assert!(event.revision >= self.revision, "revisions went back: {} after {}", event.revision, self.revision);
-        let is_next = event.revision <= self.revision + 1;
+        assert!(event.revision > self.revision, "seen already: {} after {}", event.revision, self.revision);
+        let is_next = event.revision == self.revision + 1;
         assert!(is_next || !self.is_complete, "a gap: {} after {}", event.revision, self.revision);
         assert_eq!(Cursor::parse(&event.cursor).revision, event.revision);
         assert_eq!(event.plugin.as_ref().unwrap().id, event.plugin_id);
