@@ -66,9 +66,8 @@ impl Actor {
             Ok(Some(desired)) => {
                 self.commit(desired, options.author, After::Answer { goal, configured, reply });
             }
-            // As the actor knows the plugin: the committed record may be older, and the caller waits for it to catch up.
             Ok(None) => {
-                let joined = self.slot.committed(Arc::new(self.plugin.clone()), goal);
+                let joined = self.slot.committed(self.joined(), goal);
                 drop(reply.send(Ok(joined)));
             }
             Err(error) => {
@@ -80,6 +79,13 @@ impl Actor {
                 drop(reply.send(Err(error)));
             }
         }
+    }
+
+    /// The plugin for a caller whose change is none. The committed record may be older than what the actor knows, and the caller
+    /// waits for it to catch up; where it is not, it has the plugin's revision.
+    fn joined(&self) -> Arc<Plugin> {
+        let is_newest = |stored: &Arc<Plugin>| stored.reported.serial == self.plugin.reported.serial;
+        self.slot.plugin().filter(is_newest).unwrap_or_else(|| Arc::new(self.plugin.clone()))
     }
 
     fn commit(&mut self, desired: Desired, author: String, after: After) {

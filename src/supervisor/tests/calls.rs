@@ -77,6 +77,15 @@ async fn a_later_opposite_call_supersedes_the_earlier_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_that_is_none_answers_with_the_newest_revision() {
+    let world = World::new(Behaviour::Connects).await;
+    let started = world.set_active(ActiveState::Active).await.unwrap();
+    let again = world.handle.set_active(world.id, ActiveState::Active, "test", Wait::No).await.unwrap();
+    assert_eq!((again.revision, again.reported.state), (started.revision, State::Active));
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_calls_for_the_same_value_join() {
     let world = World::new(Behaviour::Connects).await;
     let (one, two) = tokio::join!(world.set_active(ActiveState::Active), world.set_active(ActiveState::Active));
