@@ -77,7 +77,7 @@ impl PolicyCommand {
         match self {
             Self::Get(plugin) => {
                 let (policy, generation) = read(&context.api, plugin.id(&context.api).await?).await?;
-                print(context, &policy, generation)
+                print(context, &fields::decided(&policy), generation)
             }
             Self::Set(set) => {
                 let read = set.fields.into_iter().map(|(key, value)| Ok((value_of(&key, value)?, key)));
@@ -122,12 +122,28 @@ async fn change(context: &Context, plugin: &One, values: Vec<(&str, Option<&str>
     let if_generation = how.if_generation.or(Some(generation));
     let request = UpdatePolicyRequest { plugin_id, policy: Some(policy), wait: how.waiting.wait(), if_generation };
     let send = async |request| context.api.policies().update_policy(request).await;
-    let answer = within(how.waiting.deadline(), request, send).await?;
+    let answer = within(how.waiting.deadline(), request, send).await.map_err(|status| told_if_stored(status.into()))?;
     let plugin = present(answer.plugin)?;
     if !context.ui.is_json() {
         context.ui.note(&show::sentence(&context.ui, &plugin));
     }
-    print(context, &answer.policy.unwrap_or_default(), plugin.generation)
+    let decided =
+        fields::decided(&answer.policy.unwrap_or_default()).into_iter().map(without_secret).collect::<Vec<_>>();
+    print(context, &decided, plugin.generation)
+}
+
+/// Who sets something did not ask to see the variables, which may be keys: `plugd policy get` shows them.
+fn without_secret((key, value): (String, String)) -> (String, String) {
+    if key.starts_with(fields::VARIABLE) { (key, "[secret]".to_owned()) } else { (key, value) }
+}
+
+/// A policy is stored before it is known what becomes of its plugin.
+fn told_if_stored(failure: Failure) -> Failure {
+    if !["PLUGIN_FAILED", "NOT_SETTLED", "SUPERSEDED"].into_iter().any(|reason| failure.has_reason(reason)) {
+        return failure;
+    }
+    let hint = "`plugd policy get ID` shows it, `plugd policy unset ID KEY` takes a part of it back";
+    failure.and("the policy is stored all the same").hint(hint)
 }
 
 fn unusable(key: &str, what: fields::Unusable) -> Failure {
@@ -142,13 +158,12 @@ fn unusable(key: &str, what: fields::Unusable) -> Failure {
 }
 
 /// As lines that `plugd policy set` takes, or as one object of the same keys.
-fn print(context: &Context, policy: &Policy, generation: u64) -> Result<(), Failure> {
-    let decided = fields::decided(policy);
+fn print(context: &Context, decided: &[(String, String)], generation: u64) -> Result<(), Failure> {
     let object = || decided.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect::<Map<_, _>>();
     if context.ui.is_json() {
         return Ok(context.ui.json(&Value::Object(object()))?);
     }
-    for (key, value) in &decided {
+    for (key, value) in decided {
         context.ui.line(&sanitize(&format!("{key}={value}")))?;
     }
     let what = if decided.is_empty() { "nothing is decided: all is as for all plugins; " } else { "" };
