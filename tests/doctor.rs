@@ -138,6 +138,22 @@ async fn a_user_without_privileges_gets_the_same_answers() {
 }
 
 #[tokio::test]
+async fn what_a_user_may_not_see_is_not_told_of() {
+    if !is_root() {
+        return;
+    }
+    let plugd = Plugd::start().await;
+    let home = tempfile::tempdir_in("/var/tmp").unwrap();
+    let mut command = as_user(home.path());
+    command.args(["doctor", "-o", "json", "--data-dir"]).arg(plugd.data_dir());
+    let found = findings(&within("the end of the doctor", command.run()).await);
+    for subject in ["server", "database"] {
+        assert_eq!(found[subject]["outcome"], "warning", "{}", found[subject]);
+        assert!(found[subject]["found"].as_str().unwrap().contains("can't be seen"), "{}", found[subject]);
+    }
+}
+
+#[tokio::test]
 async fn what_would_keep_plugd_from_its_work_is_a_failure_with_a_remedy() {
     let (home, certificates) = (tempfile::tempdir().unwrap(), Certificates::new());
     let data = home.path().join("data");

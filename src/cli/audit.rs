@@ -12,12 +12,13 @@ use super::{
     token,
     ui::{Cell, Style, Table},
 };
-use crate::api::v1::{AuditEvent, ListAuditEventsRequest, audit_event::Principal};
+use crate::{
+    api::v1::{AuditEvent, ListAuditEventsRequest, audit_event::Principal},
+    domain::audit::OK,
+};
 
 /// How many events are asked for at a time: the most.
 const PAGE_SIZE: usize = 1000;
-/// The code of a call that did what it was to do.
-const OK: &str = "OK";
 
 /// Show who changed what, newest first: calls that changed something, or were to
 ///

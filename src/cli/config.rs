@@ -88,7 +88,8 @@ pub(super) struct Unset {
     if_generation: Option<u64>,
 }
 
-fn pair(text: &str) -> Result<(String, String), &'static str> {
+/// A key and its value, as an argument.
+pub(super) fn pair(text: &str) -> Result<(String, String), &'static str> {
     let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
     Ok((key.to_owned(), value.to_owned()))
 }

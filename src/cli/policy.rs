@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     Context,
     client::{Api, One, QUICK, present, within},
+    config::pair,
     failure::Failure,
     lifecycle::Waiting,
     show,
@@ -67,11 +68,6 @@ struct How {
     waiting: Waiting,
 }
 
-fn pair(text: &str) -> Result<(String, String), &'static str> {
-    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is expected")?;
-    Ok((key.to_owned(), value.to_owned()))
-}
-
 impl PolicyCommand {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
@@ -124,7 +120,8 @@ async fn change(context: &Context, plugin: &One, values: Vec<(&str, Option<&str>
     let send = async |request| context.api.policies().update_policy(request).await;
     let answer = within(how.waiting.deadline(), request, send).await.map_err(|status| told_if_stored(status.into()))?;
     let plugin = present(answer.plugin)?;
-    if !context.ui.is_json() {
+    // The state of a plugin that is not waited for is still the one before.
+    if !context.ui.is_json() && !how.waiting.no_wait {
         context.ui.note(&show::sentence(&context.ui, &plugin));
     }
     let decided =

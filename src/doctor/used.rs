@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -17,6 +18,7 @@ use super::{Check, bytes, nearest};
 use crate::{
     app::store_options,
     config::Config,
+    runtime::words,
     store::{self, Address},
     tls,
 };
@@ -47,10 +49,7 @@ pub(super) async fn checks(config: &Config) -> Vec<Check> {
         checks.push(folder("plugins' folder", &config.plugin_dir));
     }
     checks.push(disk(&config.data_dir));
-    checks.push(match user {
-        Some(process) => Check::ok("server", format!("a plugd runs on this data folder: process {process}")),
-        None => Check::ok("server", "no plugd is seen that runs on this data folder"),
-    });
+    checks.push(server(config, user));
     checks.push(match address {
         Ok(address) => database(&address, user).await,
         Err(error) => Check::failure("database", error.to_string(), "correct --database-url"),
@@ -71,6 +70,25 @@ pub(super) fn secrets(config: &Config, file: Option<&Path>) -> Vec<(String, Path
     let is_hidden = |path: &Path| hidden.iter().flatten().any(|hidden| path.starts_with(hidden));
     let found = named.into_iter().filter_map(|(what, path)| Some((what.to_owned(), fs::canonicalize(path?).ok()?)));
     found.filter(|(_, path)| !is_hidden(path)).collect()
+}
+
+/// What this process can't see it must not tell of.
+const AS_ITS_USER: &str = "run this as the user who runs plugd";
+
+/// Whether a plugd runs on the data folder.
+fn server(config: &Config, user: Option<u32>) -> Check {
+    let folder = &config.data_dir;
+    let is_closed = match fs::metadata(folder) {
+        Ok(_) => accessat(CWD, folder, Access::EXEC_OK, AtFlags::EACCESS).is_err(),
+        Err(error) => error.kind() != ErrorKind::NotFound,
+    };
+    match user {
+        Some(process) => Check::ok("server", format!("a plugd runs on this data folder: process {process}")),
+        None if is_closed => {
+            Check::warning("server", "whether one runs can't be seen: the data folder is closed", AS_ITS_USER)
+        }
+        None => Check::ok("server", "no plugd is seen that runs on this data folder"),
+    }
 }
 
 fn folder(subject: &str, path: &Path) -> Check {
@@ -138,7 +156,12 @@ async fn database(address: &Address, user: Option<u32>) -> Check {
     if let Some(path) = address.path() {
         let shown = path.display();
         match fs::metadata(path) {
-            Err(_) => return Check::ok(subject, format!("SQLite, {shown}: the first start makes it")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Check::ok(subject, format!("SQLite, {shown}: the first start makes it"));
+            }
+            Err(error) => {
+                return Check::warning(subject, format!("{shown} can't be seen: {}", words(&error)), AS_ITS_USER);
+            }
             Ok(_) if user.is_some() => {
                 return Check::ok(subject, format!("SQLite, {shown}: the plugd that runs uses it"));
             }

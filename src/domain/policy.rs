@@ -19,8 +19,8 @@ pub use values::{Limits, MaxRestarts, StopSignal, User, UserRange};
 /// Most bytes of a policy as JSON: it is part of every record of its plugin.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// Variables that plugd itself sets.
-const RESERVED: [&str; 3] = ["PLUGD_RPC_URL", "PLUGD_PLUGIN_ID", "STORYDEN_RPC_URL"];
+/// Variables that plugd itself sets: two with the URL that the plugin dials, and one with its id.
+pub const OWN_VARIABLES: [&str; 3] = ["STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID"];
 
 /// What an operator decides about one supervised plugin. What is absent is as for all plugins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ fn bad_variable((name, value): (&String, &Secret)) -> Option<Error> {
         "is no name of a variable"
     } else if value.expose().contains('\0') {
         "has a NUL character"
-    } else if RESERVED.contains(&name.as_str()) {
+    } else if OWN_VARIABLES.contains(&name.as_str()) {
         "is set by plugd itself"
     } else {
         return None;

@@ -62,11 +62,8 @@ fn limits(asked: v1::Limits) -> Limits {
     Limits { memory_bytes, open_files, processes, file_bytes, cpu_seconds, cpu_millis }
 }
 
-/// The highest number means "no change" to the kernel.
 fn user(asked: v1::User) -> Result<User> {
-    let v1::User { uid, gid } = asked;
-    let is_nobodys = uid == u32::MAX || gid == u32::MAX;
-    if is_nobodys { Err(Error::field("policy.user", "has an id that nobody has")) } else { Ok(User { uid, gid }) }
+    User::new(asked.uid, asked.gid).ok_or_else(|| Error::field("policy.user", "has an id that nobody has"))
 }
 
 fn supervision(asked: v1::Supervision) -> Result<SupervisionPolicy> {

@@ -35,7 +35,8 @@ const MAX_VIOLATION_TEXT: usize = 300;
 const ENTRY: usize = 12;
 
 /// An error as a status: its kind as the code, its reason, metadata and suggestion as `google.rpc.ErrorInfo`, its
-/// violations as `google.rpc.BadRequest`, and when to try again as `google.rpc.RetryInfo`. Longer texts are cut, and violations beyond the room are counted.
+/// violations as `google.rpc.BadRequest`, and when to try again as `google.rpc.RetryInfo`. Longer texts are cut, and
+/// violations beyond the room are counted.
 pub fn status(error: Error) -> Status {
     let mut details = ErrorDetails::with_error_info(error.reason.name(), api::ERROR_DOMAIN, metadata(&error));
     if !error.violations.is_empty() {

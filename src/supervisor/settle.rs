@@ -63,7 +63,8 @@ fn facts(failure: &Failure) -> impl Iterator<Item = (&'static str, String)> {
 
 pub(super) fn not_settled(plugin: &Plugin) -> Error {
     let state = format!("{:?}", plugin.reported.state).to_lowercase();
-    Error::new(Reason::NotSettled, format!("not settled in time; the plugin is {state}"))
+    let why = Some(plugin.reported.message()).filter(|why| !why.is_empty()).map(|why| format!(": {why}"));
+    Error::new(Reason::NotSettled, format!("not settled in time; the plugin is {state}{}", why.unwrap_or_default()))
         .with("plugin_id", plugin.id)
         .with("state", state)
 }

@@ -12,7 +12,6 @@ impl Lifecycle {
     pub(super) fn desired_changed(&mut self, moment: Moment, new: Arc<Desired>) {
         let is_observed = self.reported.observed_generation == new.generation;
         self.reported.observed_generation = new.generation;
-        self.supervision = new.policy.supervision.over(&self.defaults);
         let old = self.desired.replace(new.clone());
         match (self.mode, old) {
             (Mode::External, old) => self.follow_external(moment, old.as_deref(), &new),

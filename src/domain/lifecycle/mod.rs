@@ -33,7 +33,6 @@ pub struct Lifecycle {
     mode: Mode,
     /// How plugins are supervised of which no policy says otherwise.
     defaults: Supervision,
-    supervision: Supervision,
     /// What it acted upon last; nothing before the first time.
     desired: Option<Arc<Desired>>,
     phase: Phase,
@@ -88,7 +87,6 @@ impl Lifecycle {
     pub fn new(plugin: &Plugin, defaults: Supervision, run: RunId) -> Self {
         Self {
             mode: plugin.desired.mode,
-            supervision: plugin.desired.policy.supervision.over(&defaults),
             defaults,
             desired: None,
             phase: Phase::Inactive,
@@ -102,8 +100,9 @@ impl Lifecycle {
     }
 
     /// How the plugin is supervised.
-    pub fn supervision(&self) -> &Supervision {
-        &self.supervision
+    pub fn supervision(&self) -> Supervision {
+        let desired = self.desired.as_ref();
+        desired.map_or_else(|| self.defaults.clone(), |desired| desired.policy.supervision.over(&self.defaults))
     }
 
     pub fn reported(&self) -> &Reported {
@@ -211,7 +210,7 @@ impl Lifecycle {
         }
         self.enter(now, Phase::Stopping { then });
         self.effects.push(Effect::SignalGroup);
-        self.arm(Timer::Grace, self.supervision.grace);
+        self.arm(Timer::Grace, self.supervision().grace);
     }
 
     /// Goes on with what the stop was for, as nothing of the run is left.
@@ -229,7 +228,7 @@ impl Lifecycle {
 
     /// Nothing runs and the last run failed: another try, or none.
     fn fail(&mut self, now: Timestamp, failure: Failure, was_stable: bool) {
-        let is_last = failure.is_permanent || self.supervision.max_restarts.is_reached(self.reported.restarts);
+        let is_last = failure.is_permanent || self.supervision().max_restarts.is_reached(self.reported.restarts);
         self.note_failure(failure);
         self.forget_run();
         if self.reported.proven_package != self.package() {
@@ -240,9 +239,9 @@ impl Lifecycle {
             return self.go_back();
         }
         let delay = if was_stable {
-            self.supervision.stable_backoff
+            self.supervision().stable_backoff
         } else {
-            self.supervision.backoff_after(self.reported.restarts)
+            self.supervision().backoff_after(self.reported.restarts)
         };
         self.reported.restarts = self.reported.restarts.saturating_add(1);
         self.enter(now, Phase::Restarting);

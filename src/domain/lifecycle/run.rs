@@ -29,7 +29,7 @@ impl Lifecycle {
         self.reported.confinement = Some(confinement);
         if self.phase == Phase::Starting {
             self.enter(moment.now, Phase::Connecting { was_stable: false });
-            self.arm(Timer::Connect, self.supervision.connect);
+            self.arm(Timer::Connect, self.supervision().connect);
         }
     }
 
@@ -98,7 +98,7 @@ impl Lifecycle {
         }
         self.enter(moment.now, Phase::Active { is_stable, has_missed_pong: false });
         if !is_stable {
-            self.arm(Timer::Stable, self.supervision.stable);
+            self.arm(Timer::Stable, self.supervision().stable);
         }
     }
 
@@ -110,7 +110,7 @@ impl Lifecycle {
         }
         self.enter(moment.now, Phase::Connecting { was_stable: is_stable });
         match self.mode {
-            Mode::Supervised => self.arm(Timer::Reconnect, self.supervision.reconnect),
+            Mode::Supervised => self.arm(Timer::Reconnect, self.supervision().reconnect),
             Mode::External => self.forget_run(),
         }
     }
@@ -118,7 +118,7 @@ impl Lifecycle {
     fn pong_missed(&mut self, moment: Moment) {
         let Phase::Active { has_missed_pong, .. } = &mut self.phase else { return };
         let is_second = std::mem::replace(has_missed_pong, true);
-        let message = format!("stopped answering: no answer to a ping within {:?}", self.supervision.ping);
+        let message = format!("stopped answering: no answer to a ping within {:?}", self.supervision().ping);
         let failure = Failure::new(Stage::Link, message);
         self.note_failure(failure.clone());
         self.reported.is_degraded = true;
@@ -139,13 +139,13 @@ impl Lifecycle {
     pub(super) fn timer_fired(&mut self, moment: Moment, timer: Timer) {
         match (timer, &mut self.phase) {
             (Timer::Connect, Phase::Connecting { .. }) => {
-                let message = format!("did not connect within {:?}", self.supervision.connect);
+                let message = format!("did not connect within {:?}", self.supervision().connect);
                 let failure = Failure::new(Stage::Connect, message);
                 self.stop(moment.now, Then::Fail { failure, was_stable: false });
             }
             (Timer::Reconnect, Phase::Connecting { was_stable }) => {
                 let was_stable = *was_stable;
-                let message = format!("lost its connection and did not exit within {:?}", self.supervision.reconnect);
+                let message = format!("lost its connection and did not exit within {:?}", self.supervision().reconnect);
                 let failure = self.link_failure.take().unwrap_or_else(|| Failure::new(Stage::Link, message));
                 self.stop(moment.now, Then::Fail { failure, was_stable });
             }
@@ -158,7 +158,7 @@ impl Lifecycle {
             }
             (Timer::Grace, Phase::Stopping { .. }) => {
                 self.effects.push(Effect::KillGroup);
-                self.arm(Timer::Kill, self.supervision.kill);
+                self.arm(Timer::Kill, self.supervision().kill);
             }
             (Timer::Backoff, Phase::Restarting) => self.launch(moment),
             (Timer::GoBack, Phase::Error { survivors: None }) => self.go_back(),

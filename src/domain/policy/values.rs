@@ -72,15 +72,21 @@ pub struct User {
     pub gid: u32,
 }
 
+impl User {
+    /// None with the highest number, which means "no change" to the kernel.
+    pub fn new(uid: u32, gid: u32) -> Option<Self> {
+        (uid != u32::MAX && gid != u32::MAX).then_some(Self { uid, gid })
+    }
+}
+
 impl FromStr for User {
     type Err = ();
 
     /// From `1000:1000`.
     fn from_str(text: &str) -> Result<Self, ()> {
-        // The highest number means "no change" to the kernel.
-        let id = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX).ok_or(());
         let (uid, gid) = text.split_once(':').ok_or(())?;
-        Ok(Self { uid: id(uid)?, gid: id(gid)? })
+        let id = |text: &str| text.parse().map_err(drop);
+        Self::new(id(uid)?, id(gid)?).ok_or(())
     }
 }
 

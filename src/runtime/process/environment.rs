@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 
-use crate::runtime::StartSpec;
+use crate::{domain::policy::OWN_VARIABLES, runtime::StartSpec};
 
 /// A variable and its value.
 pub(super) type Variable = (OsString, OsString);
@@ -13,12 +13,9 @@ pub(super) fn environment(
     allow: &[String],
     spec: &StartSpec,
 ) -> impl Iterator<Item = Variable> {
-    let own = [
-        ("STORYDEN_RPC_URL", spec.url.expose().to_owned()),
-        ("PLUGD_RPC_URL", spec.url.expose().to_owned()),
-        ("PLUGD_PLUGIN_ID", spec.plugin.to_string()),
-    ];
-    let own = own.map(|(name, value)| (name.into(), value.into()));
+    let url = || spec.url.expose().to_owned();
+    let values = [url(), url(), spec.plugin.to_string()];
+    let own = OWN_VARIABLES.into_iter().zip(values).map(|(name, value)| (name.into(), value.into()));
     let given = &spec.policy.process.environment;
     let is_given = |name: &OsStr| name.to_str().is_some_and(|name| given.contains_key(name));
     let allowed = host.filter(move |(name, _)| !is_given(name) && allow.iter().any(|pattern| is_match(pattern, name)));

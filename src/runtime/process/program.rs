@@ -115,9 +115,14 @@ impl Program {
     fn shut_out(&self, is_kept: impl Fn(&Path) -> bool) -> Option<String> {
         let interpreter = head(&self.file).and_then(|(head, _)| interpreter(&head).map(Path::to_owned));
         let own = Some(self.file.clone()).filter(|file| !file.starts_with(&self.folder));
-        let mut needed = own.into_iter().chain(interpreter).filter(|_| !self.sandbox.is_off());
+        // What a link leads to comes first: to allow the link alone would not do.
+        let with_target = |path: PathBuf| fs::canonicalize(&path).into_iter().chain([path]);
+        let mut needed = own.into_iter().chain(interpreter).filter(|_| !self.sandbox.is_off()).flat_map(with_target);
         let kept = needed.find(|path| is_kept(path))?;
-        Some(format!("plugins are shut in and can't use {}: allow them its folder with --sandbox-read", kept.display()))
+        Some(format!(
+            "plugins are shut in and can't use {}: allow them its folder with --sandbox-read, or this one with `plugd policy set`",
+            kept.display()
+        ))
     }
 
     /// Its own folder may be closed to it.

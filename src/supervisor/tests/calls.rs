@@ -104,6 +104,15 @@ async fn a_caller_that_goes_away_cancels_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_a_plugin_that_crashes_is_told_of_what() {
+    let world = World::new(Behaviour::Exits(42)).await;
+    let wait = Wait::UpTo(Duration::from_millis(500));
+    let error = world.handle.set_active(world.id, ActiveState::Active, "test", wait).await.unwrap_err();
+    assert_eq!(error.message, "not settled in time; the plugin is restarting: exit status 42");
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_would_wait_too_long_is_told_and_the_transition_goes_on() {
     let world = World::new(Behaviour::Hangs).await;
     let wait = crate::supervisor::Wait::UpTo(Duration::from_secs(3));

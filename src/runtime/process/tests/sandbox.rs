@@ -244,6 +244,15 @@ async fn an_interpreter_that_is_hidden_is_named_with_what_to_do() {
     let words = format!("can't use {}: allow them its folder with --sandbox-read", interpreter.display());
     assert!(failure.message.contains(&words), "{}", failure.message);
 
+    // A link to it is of no use where only the link's folder is allowed.
+    let links = tempfile::tempdir_in("/tmp").unwrap();
+    let link = links.path().join("link");
+    std::os::unix::fs::symlink(&interpreter, &link).unwrap();
+    let process = ProcessPolicy { read: vec![links.path().to_str().unwrap().to_owned()], ..ProcessPolicy::default() };
+    let policy = Arc::new(Policy { process, ..Policy::default() });
+    let failure = fixture.start(StartSpec { policy, ..mk_spec(link.to_str().unwrap(), &[]) }).failed().await;
+    assert!(failure.message.contains(&words), "{}", failure.message);
+
     let allowed = |options: &mut Options| options.sandbox.read = vec![folder.path().into()];
     let fixture = mk_shut_in_with(SandboxLevel::Protect, "/var/tmp", allowed);
     fixture.printed(&script).await;
