@@ -1,5 +1,7 @@
 //! What is written where, on folders that look like groups; `process::tests::cgroup` has groups of this host.
 
+use std::{os::unix::process::ExitStatusExt, process::Command};
+
 use rustix::fs::XattrFlags;
 use tempfile::TempDir;
 
@@ -278,4 +280,25 @@ fn a_start_tries_a_few_of_the_groups_that_are_left_and_others_next_time() {
     cgroups.remove_left(RETRIES);
     assert!(others.iter().all(|group| !group.exists()));
     assert_eq!(*cgroups.left.lock().unwrap(), [tried[0].clone()]);
+}
+
+/// A way to have all killed that is in a group.
+type Kill = fn(&RunGroup);
+
+/// In a group of this host. Fork loops seldom outrun whoever kills them one by one, so that they would not show it.
+#[test]
+fn what_is_in_a_group_is_killed_by_one_order() {
+    let (_folder, lock) = mk_lock();
+    let Ok(groups) = Cgroups::find(&lock) else {
+        return eprintln!("skipped: this host lets nobody make control groups of version 2");
+    };
+    let ways: [Kill; 2] = [RunGroup::kill, |group| Membership::open(group.folder().into()).unwrap().kill().unwrap()];
+    for kill in ways {
+        let group = groups.make(PLUGIN, RUN, Limits::default()).unwrap();
+        // One that is not killed ends by itself, and fails the test.
+        let mut process = Command::new("sleep").arg("60").spawn().unwrap();
+        fs::write(group.folder().join("cgroup.procs"), process.id().to_string()).unwrap();
+        kill(&group);
+        assert_eq!(process.wait().unwrap().signal(), Some(9));
+    }
 }
