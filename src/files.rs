@@ -15,7 +15,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, fsync, openat, renameat, unlinkat},
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, fstat, fsync, openat, renameat, renameat_with, unlinkat},
     io::Errno,
     path::Arg,
     process::geteuid,
@@ -111,12 +111,20 @@ impl Replace {
         file.write_all(bytes)?;
         if self.is_durable {
             file.sync_all()?;
+            renameat(&folder, &*new, &folder, name)?;
+            return Ok(fsync(&folder)?);
         }
-        renameat(&folder, &*new, &folder, name)?;
-        if self.is_durable {
-            fsync(&folder)?;
-        }
-        Ok(())
+        put(&folder, &new, name)
+    }
+}
+
+/// Gives a file the name of another, which goes. Ext4 would write the file to the disk at once, which nobody asked for: but
+/// not if the two exchange their names first.
+fn put(folder: impl AsFd, new: &str, name: &str) -> io::Result<()> {
+    match renameat_with(&folder, new, &folder, name, RenameFlags::EXCHANGE) {
+        Ok(()) => remove_at(&folder, new),
+        // There is no other yet, or the file system can't.
+        Err(_) => Ok(renameat(&folder, new, &folder, name)?),
     }
 }
 
