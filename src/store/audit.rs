@@ -1,5 +1,6 @@
 //! The audit trail: the calls that changed something, or were to. A call hands its event to a queue and waits for nothing; the
-//! writer stores what has come meanwhile in a transaction of its own.
+//! writer stores what has come meanwhile together with the next change, or by itself a moment later. Nobody waits for an event,
+//! so the newest are lost with plugd, and none is synced but along with a change.
 //!
 //! The queue is bounded, and is where events wait while the database is away. What finds no room is lost, and plugd's log says
 //! how much: to refuse the call instead would keep an operator from stopping a plugin that fills the disk.
@@ -12,18 +13,22 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     StoreError, commit,
     compaction::Schedule,
     entity::audit_event::{Column, Entity, Model},
-    lease::{Durability, Lease},
+    lease::Lease,
     rows::{from_column, plain, signed, stored, to_column, unsigned},
 };
 use crate::domain::audit::{AuditEvent, AuditFilter, Principal};
@@ -32,6 +37,9 @@ use crate::domain::audit::{AuditEvent, AuditFilter, Principal};
 pub(super) const QUEUE: usize = 4096;
 /// Events in one transaction.
 pub(super) const BATCH: usize = commit::ROWS;
+
+/// How long an event waits for a change that it can be stored with.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// Where events are handed in.
 #[derive(Clone)]
@@ -62,6 +70,8 @@ pub(super) struct Trail {
     queue: mpsc::Receiver<AuditEvent>,
     /// Out of the queue, and not known to be stored. Their ids are theirs for good, so that they can be written twice.
     taken: Vec<Model>,
+    /// When the first of those was seen by who waits for them.
+    waits_since: Option<Instant>,
     newest: u64,
     /// Events up to this one are no longer kept.
     forgotten: u64,
@@ -73,11 +83,12 @@ impl Trail {
     pub(super) fn keeping(keep: u64, (forgotten, newest): (u64, u64)) -> (Self, Sink) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let schedule = Schedule::keeping(keep, false);
-        let trail = Self { queue, taken: Vec::new(), newest, forgotten, schedule };
+        let trail = Self { queue, taken: Vec::new(), waits_since: None, newest, forgotten, schedule };
         (trail, Sink { queue: sender, lost: Arc::default() })
     }
 
-    /// Waits until there is something to store. What this takes out of the queue is kept if the wait is given up.
+    /// Waits until there is something to store that no change has taken along. What this takes out of the queue is kept if the
+    /// wait is given up.
     pub(super) async fn ready(&mut self) {
         if self.taken.is_empty() {
             match self.queue.recv().await {
@@ -85,6 +96,8 @@ impl Trail {
                 None => pending().await,
             }
         }
+        let since = *self.waits_since.get_or_insert_with(Instant::now);
+        sleep_until(since + LINGER).await;
     }
 
     /// Events that are not stored.
@@ -99,6 +112,7 @@ impl Trail {
         {
             self.number(event);
         }
+        self.waits_since = None;
         mem::take(&mut self.taken)
     }
 
@@ -136,19 +150,9 @@ pub(super) async fn ends(db: &impl ConnectionTrait) -> Result<(u64, u64), StoreE
     }
 }
 
-/// Stores these rows, whether they are stored already or not. Without a sync: nobody waits for an event, so the newest are lost
-/// with plugd all the same, and each that is stored is synced along with the next change.
-pub(super) async fn write(lease: &Lease, rows: &[Model]) -> Result<(), StoreError> {
-    let transaction = lease.begin(Durability::Written).await?;
-    lease.owned_row(&transaction).await?;
-    commit::write::<Entity>(&transaction, rows.iter().cloned(), BATCH).await?;
-    Ok(transaction.commit().await?)
-}
-
 /// Forgets the events up to this one.
 pub(super) async fn forget(lease: &Lease, upto: u64) -> Result<(), StoreError> {
-    let transaction = lease.begin(Durability::Written).await?;
-    lease.owned_row(&transaction).await?;
+    let (transaction, _) = lease.begin_as_owner().await?;
     Entity::delete_many().filter(Column::Id.lte(signed(upto))).exec(&transaction).await?;
     Ok(transaction.commit().await?)
 }

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sea_orm::{DbErr, RuntimeErr, SqlErr};
+use sea_orm::{
+    DbErr, RuntimeErr, SqlErr,
+    sqlx::error::{DatabaseError, ErrorKind},
+};
 
 use crate::domain::{Error, Reason};
 
@@ -117,6 +120,11 @@ const CANTOPEN: u32 = 14;
 const NOTADB: u32 = 26;
 
 impl StoreError {
+    /// The only row of `store` is missing.
+    pub(super) fn no_row() -> Self {
+        Self::Corrupt("the table \"store\" is empty".to_owned())
+    }
+
     /// Whether the database works, and refused a row that contradicts another one. Nothing was written then.
     pub(super) fn is_conflict(&self) -> bool {
         let Self::Database(error) = self else { return false };
@@ -137,12 +145,22 @@ impl StoreError {
     }
 }
 
+/// Whether the database refused to leave a column without a value.
+pub(super) fn is_null_refused(error: &StoreError) -> bool {
+    let StoreError::Database(error) = error else { return false };
+    database_error(error).is_some_and(|error| error.kind() == ErrorKind::NotNullViolation)
+}
+
 /// SQLite's code without its details, where the error is SQLite's.
 fn sqlite_code(error: &DbErr) -> Option<u32> {
+    let code: u32 = database_error(error)?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
     let (DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error)) = error else { return None };
     let RuntimeErr::SqlxError(error) = error else { return None };
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+    error.as_database_error()
 }
 
 /// What the caller of a change sees that contradicts what is stored.

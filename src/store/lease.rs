@@ -7,7 +7,7 @@
 //! ([`Lease::acquire`]) before it reads anything.
 //!
 //! - Every transaction that writes begins with that row, locks it, and ends unless it finds its own owner in it
-//!   ([`Lease::begin_as_owner`], `commit::move_head`). A commit is sent only after that has been answered.
+//!   ([`Lease::begin_as_owner`], `commit::move_head`): nothing after that is carried out.
 //! - So when another plugd acquires the lease, each transaction of an earlier owner has either been committed, and the new
 //!   owner reads what it wrote, or has not reached the row, and ends when it does. There is no third case, however long
 //!   a packet or a process sleeps.
@@ -23,10 +23,11 @@ use std::{
 };
 
 use sea_orm::{
-    ActiveValue::Set, DatabaseConnection, DatabaseTransaction, EntityTrait, IntoActiveModel, QuerySelect,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait, sea_query::OnConflict,
+    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, IntoActiveModel,
+    QueryResult, QuerySelect, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    sea_query::OnConflict,
 };
-use tokio::time::timeout;
+use tokio::{join, time::timeout};
 
 use super::{
     StoreError,
@@ -137,13 +138,13 @@ impl Lease {
 
     /// Makes this plugd the owner, and answers with the row.
     pub(super) async fn acquire(&self) -> Result<store::Model, StoreError> {
-        let transaction = self.begin(Durability::Synced).await?;
+        let transaction = self.begin().await?;
         let row = self.owning(locked_row(&transaction).await?);
         let claim = [store::Column::Epoch, store::Column::Owner, store::Column::Boot, store::Column::Closed];
         let claim = OnConflict::column(store::Column::Id).update_columns(claim).to_owned();
         let insert = store::Entity::insert(row.clone().into_active_model()).on_conflict(claim);
         insert.exec_without_returning(&transaction).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         if !self.is_remote() {
             // Also without its log the database is to say that it was not closed.
             sqlite::checkpoint(&self.db).await?;
@@ -190,7 +191,36 @@ impl Lease {
         let (transaction, _) = self.begin_as_owner().await?;
         let closed = store::ActiveModel { closed: Set(true), ..Default::default() };
         store::Entity::update_many().set(closed).exec(&transaction).await?;
-        Ok(transaction.commit().await?)
+        self.commit(transaction).await
+    }
+
+    /// Runs these statements as one transaction, and answers with the rows that they return. The first is to make sure that
+    /// this is the owner.
+    ///
+    /// # Errors
+    /// As [`Self::begin`]; after one it is unknown whether it was written.
+    pub(super) async fn transact(
+        &self,
+        statements: impl IntoIterator<Item = Statement>,
+        durability: Durability,
+    ) -> Result<Vec<QueryResult>, StoreError> {
+        if !self.is_remote() {
+            // Where nothing has to be synced afterwards, the files are looked at meanwhile.
+            let (rows, settled) = match durability {
+                Durability::Synced => {
+                    (sqlite::transact(&self.db, statements).await, self.location.settle(durability).await)
+                }
+                Durability::Written => join!(sqlite::transact(&self.db, statements), self.location.settle(durability)),
+            };
+            // What failed may have failed because a file is gone.
+            return settled.and(rows.map_err(StoreError::from));
+        }
+        let (transaction, mut rows) = (self.begin().await?, Vec::new());
+        for statement in statements {
+            rows.extend(transaction.query_all_raw(statement).await?);
+        }
+        transaction.commit().await?;
+        Ok(rows)
     }
 
     /// Begins a transaction that may read and then write. On SQLite it waits for the write lock now, not in the middle;
@@ -198,10 +228,7 @@ impl Lease {
     ///
     /// # Errors
     /// [`StoreError::Taken`] when the connection was replaced and another plugd got the lock; the database's own.
-    pub(super) async fn begin(&self, durability: Durability) -> Result<DatabaseTransaction, StoreError> {
-        if !self.is_remote() {
-            sqlite::set_durability(&self.db, durability).await?;
-        }
+    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         let mode = Some(SqliteTransactionMode::Immediate);
         let options = TransactionOptions { sqlite_transaction_mode: mode, ..Default::default() };
         let transaction = self.db.begin_with_options(options).await?;
@@ -214,9 +241,18 @@ impl Lease {
     /// # Errors
     /// As [`Self::begin`]; [`StoreError::Superseded`] when the row has another owner.
     pub(super) async fn begin_as_owner(&self) -> Result<(DatabaseTransaction, store::Model), StoreError> {
-        let transaction = self.begin(Durability::Synced).await?;
+        let transaction = self.begin().await?;
         let row = self.owned_row(&transaction).await?;
         Ok((transaction, row))
+    }
+
+    /// Commits what is to survive a power cut.
+    ///
+    /// # Errors
+    /// After one it is unknown whether it was written.
+    pub(super) async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), StoreError> {
+        transaction.commit().await?;
+        self.location.settle(Durability::Synced).await
     }
 
     /// Locks the row until the transaction ends, and answers with it.
@@ -234,7 +270,7 @@ impl Lease {
     }
 
     fn owned(&self, row: Option<store::Model>) -> Result<store::Model, StoreError> {
-        let row = row.ok_or_else(|| StoreError::Corrupt("the table \"store\" is empty".to_owned()))?;
+        let row = row.ok_or_else(StoreError::no_row)?;
         if row.owner == self.owner { Ok(row) } else { Err(StoreError::Superseded) }
     }
 

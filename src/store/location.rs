@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{sync::Mutex, task::spawn_blocking};
 
-use super::{StoreError, error::unavailable, reserve::Reserve};
+use super::{StoreError, error::unavailable, lease::Durability, wal::Wal};
 use crate::domain::{Error, Reason};
 
 /// Where the database is: in files of SQLite, or on a server, which looks after its files itself.
@@ -27,6 +27,7 @@ pub(super) struct Location(Option<Arc<Files>>);
 #[derive(Debug)]
 struct Files {
     disk: Arc<Mutex<OnDisk>>,
+    is_reserve_whole: AtomicBool,
     is_full: AtomicBool,
     is_gone: AtomicBool,
 }
@@ -37,7 +38,7 @@ struct OnDisk {
     database: PathBuf,
     /// The files that SQLite has open.
     open: Vec<OpenFile>,
-    reserve: Reserve,
+    wal: Wal,
 }
 
 /// Which file it is, and how long it was: SQLite makes none of its files shorter while plugd has them open. It is only ever
@@ -75,7 +76,8 @@ impl Files {
     }
 
     fn keep_reserve(&self, disk: &mut OnDisk) -> Result<(), StoreError> {
-        let kept = disk.reserve.keep();
+        let kept = disk.wal.keep_reserve();
+        self.is_reserve_whole.store(kept.is_ok(), Ordering::Release);
         self.is_full.store(matches!(kept, Err(StoreError::Full(_))), Ordering::Release);
         kept
     }
@@ -84,9 +86,9 @@ impl Files {
 impl Location {
     /// In this file and those beside it.
     pub(super) fn file(database: &Path) -> Self {
-        let disk = OnDisk { database: database.to_owned(), open: Vec::new(), reserve: Reserve::of(database) };
-        let (is_full, is_gone) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Some(Arc::new(Files { disk: Arc::new(Mutex::new(disk)), is_full, is_gone })))
+        let disk = OnDisk { database: database.to_owned(), open: Vec::new(), wal: Wal::of(database) };
+        let [is_reserve_whole, is_full, is_gone] = [const { AtomicBool::new(false) }; 3];
+        Self(Some(Arc::new(Files { disk: Arc::new(Mutex::new(disk)), is_reserve_whole, is_full, is_gone })))
     }
 
     pub(super) fn server() -> Self {
@@ -124,6 +126,29 @@ impl Location {
         self.work(|files, disk| files.check(disk).and_then(|()| files.keep_reserve(disk))).await
     }
 
+    /// Before what may take room: sees to it that the reserve is there, unless it was when it was looked at last.
+    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            Some(files) if !files.is_reserve_whole.load(Ordering::Acquire) => self.check_with_reserve().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Has what is committed survive what it is to survive, and looks whether the files are still there. Whether the reserve
+    /// is too is noted for the next.
+    pub(super) async fn settle(&self, durability: Durability) -> Result<(), StoreError> {
+        let settle = move |files: &Files, disk: &mut OnDisk| {
+            let synced = match durability {
+                Durability::Synced => disk.wal.sync(),
+                Durability::Written => Ok(()),
+            };
+            let there = files.check(disk).and(synced);
+            let _ = files.keep_reserve(disk);
+            there
+        };
+        self.work(settle).await
+    }
+
     /// Sees to it that the reserve is there, and notes whether it is.
     pub(super) async fn keep_reserve(&self) -> Result<(), StoreError> {
         self.work(Files::keep_reserve).await
@@ -132,11 +157,21 @@ impl Location {
     /// From now on as many bytes are to be reserved.
     #[cfg(test)]
     pub(super) async fn want(&self, bytes: u64) {
-        let want = move |_: &Files, disk: &mut OnDisk| {
-            disk.reserve.want(bytes);
+        let want = move |files: &Files, disk: &mut OnDisk| {
+            disk.wal.want(bytes);
+            files.is_reserve_whole.store(false, Ordering::Release);
             Ok(())
         };
         self.work(want).await.unwrap();
+    }
+
+    /// How often SQLite's log was synced.
+    #[cfg(test)]
+    pub(super) async fn syncs(&self) -> usize {
+        match &self.0 {
+            Some(files) => files.disk.lock().await.wal.syncs,
+            None => 0,
+        }
     }
 
     /// Whether there was no room left but the reserve when it was looked at last.

@@ -45,10 +45,10 @@ mod open;
 mod packages;
 mod postgres;
 mod reader;
-mod reserve;
 mod rows;
 mod sqlite;
 mod tokens;
+mod wal;
 mod writer;
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, QueryResult, Statement, Values,
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{StoreError, lease::Durability, location::path_beside};
+use super::{StoreError, location::path_beside};
 use crate::files;
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
@@ -41,26 +41,40 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
 }
 
 /// The writer's only connection. [`lock`] has made the file; one that has gone since is not made again.
+///
+/// It syncs no commit by itself: [`super::wal::Wal::sync`] does that for those that need it.
 pub(super) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
-    let options = pool(file, 1, |options| {
+    let mut options = pool(file, 1, |options| {
         let options = options.create_if_missing(false).busy_timeout(WAIT);
-        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full)
+        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
     });
+    // Each test would be one more trip to SQLite's thread and back. What failed once is not used again (`Lease::reconnect`).
+    options.test_before_acquire(false);
     Ok(Database::connect(options).await?)
 }
 
-/// Says what the next transactions of this connection, the writer's, survive. SQLite takes that between transactions only.
+/// Runs these statements as one transaction, and answers with the rows that they return.
 ///
-/// A commit is frames that are appended to the log, and a sync writes the whole log: one that is synced takes those before
-/// it along. In a log that was not synced, SQLite finds the end of what has reached the disk by the frames' checksums. And
-/// it syncs the log before it takes anything out of it into the database, whichever is said here. So a power cut takes the
-/// newest commits, and none that was synced or that is older than one that is left.
-pub(super) async fn set_durability(db: &DatabaseConnection, durability: Durability) -> Result<(), DbErr> {
-    let pragma = match durability {
-        Durability::Synced => "PRAGMA synchronous = FULL",
-        Durability::Written => "PRAGMA synchronous = NORMAL",
-    };
-    db.execute_unprepared(pragma).await.map(drop)
+/// SQLite runs on a thread of its own. All statements travel there as one, since each trip costs more than what SQLite does
+/// for it.
+pub(super) async fn transact(
+    db: &DatabaseConnection,
+    statements: impl IntoIterator<Item = Statement>,
+) -> Result<Vec<QueryResult>, DbErr> {
+    let (mut sql, mut values) = ("BEGIN IMMEDIATE".to_owned(), Vec::new());
+    for statement in statements {
+        sql.push_str("; ");
+        sql.push_str(&statement.sql);
+        values.extend(statement.values.into_iter().flatten());
+    }
+    sql.push_str("; COMMIT");
+    let script = Statement { sql, values: Some(Values(values)), db_backend: db.get_database_backend() };
+    let done = db.query_all_raw(script).await;
+    if done.is_err() {
+        // What began is not to go on in the next one. SQLite may have ended it already: then it refuses this.
+        let _ = db.execute_unprepared("ROLLBACK").await;
+    }
+    done
 }
 
 /// Whether the log is there, and holds something: SQLite deletes it when the database is closed, and at no other time.

@@ -1,7 +1,12 @@
-//! Room on the disk that belongs to the database already.
+//! SQLite's log (`-wal`), to which each commit is appended: its sync, and room behind its end.
 //!
-//! On a disk that is full, the plugin that fills it has to be stopped or deleted, and that has to be stored first. So
-//! blocks are reserved behind the end of SQLite's log, where only SQLite can write: a file that is given up when it is
+//! **Sync.** SQLite would sync every commit of a connection or none, so plugd does it: a sync writes the whole log, and takes
+//! the commits before it along. In a log that was not synced, SQLite finds the end of what has reached the disk by the
+//! frames' checksums. And it syncs the log by itself before it takes anything out of it into the database. So a power cut
+//! takes the newest commits, and none that was synced or that is older than one that is left.
+//!
+//! **Room.** On a disk that is full, the plugin that fills it has to be stopped or deleted, and that has to be stored first.
+//! So blocks are reserved behind the end of the log, where only SQLite can write: a file that is given up when it is
 //! needed would be filled by the plugin at once. Nothing but deactivations, deletions, and what is reported of such
 //! plugins, is stored without the reserve being whole.
 
@@ -21,50 +26,80 @@ use super::{StoreError, location::path_beside};
 
 /// Bytes behind the end of the log. A deactivation with what is reported of it takes less than 200 KiB of it.
 const RESERVE: u64 = 4 << 20;
+/// Bytes that are reserved beside it where there is room.
+const MORE: u64 = 1 << 20;
 /// Bytes of a block, as `st_blocks` counts them.
 const BLOCK: u64 = 512;
 
-/// The room of one database. All of it is blocking.
+/// The log of one database. All of it is blocking.
 #[derive(Debug)]
-pub(super) struct Reserve {
-    log: PathBuf,
-    /// The log, which is opened once: there may be no free descriptor when a plugin has to be stopped. SQLite holds no lock
-    /// on it, so opening and closing it harms none.
+pub(super) struct Wal {
+    path: PathBuf,
+    /// Opened once: there may be no free descriptor when a plugin has to be stopped. SQLite holds no lock on it, so opening
+    /// and closing it harms none.
     open: Option<File>,
-    bytes: u64,
+    /// Bytes to be reserved.
+    reserve: u64,
+    #[cfg(test)]
+    pub(super) syncs: usize,
 }
 
-impl Reserve {
+impl Wal {
     /// That of this database.
     pub(super) fn of(database: &Path) -> Self {
-        Self { log: path_beside(database, "-wal"), open: None, bytes: RESERVE }
-    }
-
-    /// Reserves what is not reserved yet.
-    pub(super) fn keep(&mut self) -> Result<(), StoreError> {
-        match self.is_kept() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(StoreError::Full(self.log.clone())),
-            // Whether it should be there is not decided here.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(StoreError::File { path: self.log.clone(), source }),
+        Self {
+            path: path_beside(database, "-wal"),
+            open: None,
+            reserve: RESERVE,
+            #[cfg(test)]
+            syncs: 0,
         }
     }
 
-    fn is_kept(&mut self) -> io::Result<bool> {
+    /// Has everything that is committed survive a power cut.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        #[cfg(test)]
+        {
+            self.syncs += 1;
+        }
+        self.file().and_then(|log| log.sync_data()).map_err(|source| self.failed(source))
+    }
+
+    /// Reserves what is not reserved yet.
+    pub(super) fn keep_reserve(&mut self) -> Result<(), StoreError> {
+        match self.is_reserve_kept() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Full(self.path.clone())),
+            // Whether it should be there is not decided here.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    /// More is reserved than is needed, so that most commits need nothing of the kind.
+    fn is_reserve_kept(&mut self) -> io::Result<bool> {
+        let reserve = self.reserve;
+        let log = self.file()?;
+        let found = log.metadata()?;
+        let (wanted, allocated) = (found.len() + reserve, found.blocks() * BLOCK);
+        Ok(allocated >= wanted || has_room(log, wanted + MORE, allocated)? || has_room(log, wanted, allocated)?)
+    }
+
+    fn file(&mut self) -> io::Result<&File> {
         let log = match self.open.take() {
             Some(log) => log,
-            None => OpenOptions::new().write(true).open(&self.log)?,
+            None => OpenOptions::new().write(true).open(&self.path)?,
         };
-        let log = self.open.insert(log);
-        let found = log.metadata()?;
-        let (wanted, allocated) = (found.len() + self.bytes, found.blocks() * BLOCK);
-        Ok(allocated >= wanted || has_room(log, wanted, allocated)?)
+        Ok(self.open.insert(log))
+    }
+
+    fn failed(&self, source: io::Error) -> StoreError {
+        StoreError::File { path: self.path.clone(), source }
     }
 
     #[cfg(test)]
     pub(super) fn want(&mut self, bytes: u64) {
-        self.bytes = bytes;
+        self.reserve = bytes;
     }
 }
 

@@ -151,6 +151,7 @@ impl Writer {
         if !self.flushes.is_empty() {
             self.audit_all().await;
         }
+        self.forget_audited().await;
         self.answer_flushes();
         if !self.closing.is_empty() {
             return ControlFlow::Break(());
@@ -215,18 +216,26 @@ impl Writer {
         (batch, answers)
     }
 
-    /// Writes a batch and, once it is durable, tells of it. After an error the batch is in `unresolved`, unless it contradicted
-    /// what is stored. One that is urgent makes room, and is stored out of the reserve.
+    /// Writes a batch, with what waits for the audit trail, and, once it is durable, tells of it. After an error the batch is in
+    /// `unresolved`, unless it contradicted what is stored. One that is urgent makes room, and is stored out of the reserve.
     async fn commit(&mut self, batch: Batch, is_urgent: bool) -> Result<(), StoreError> {
-        if batch.commits.is_empty() {
+        let events = if is_urgent { Vec::new() } else { self.start.audit.take() };
+        if batch.commits.is_empty() && events.is_empty() {
             return Ok(());
         }
-        match within(write(&self.start.lease, &batch, is_urgent)).await {
+        let work = async {
+            if !is_urgent {
+                self.start.lease.location().prepare().await?;
+            }
+            commit::execute(&self.start.lease, &batch, &events).await
+        };
+        match within(work).await {
             Ok(()) => {
                 self.publish(batch);
                 Ok(())
             }
             Err(error) => {
+                self.start.audit.put_back(events);
                 self.unresolved = Some(batch).filter(|_| !error.is_conflict());
                 Err(error)
             }
@@ -237,7 +246,9 @@ impl Writer {
         let commits = std::mem::take(&mut batch.commits);
         self.start.head += commits.len() as u64;
         batch.take_effect(&mut self.start.records);
-        (self.on_commit)(&commits);
+        if !commits.is_empty() {
+            (self.on_commit)(&commits);
+        }
     }
 
     /// Forgets some old revisions, if it is time to. What fails is tried again later, in smaller steps.
@@ -288,9 +299,13 @@ impl Writer {
         }
         let lease = &self.start.lease;
         let work = async {
-            lease.location().check_with_reserve().await?;
+            lease.location().prepare().await?;
             let done = work(lease).await;
-            still_there(lease, done).await
+            if done.is_err() {
+                // What failed may have failed because a file is gone.
+                lease.location().check().await?;
+            }
+            done
         };
         within(work).await.map_err(|error| {
             if error.is_conflict() {
@@ -344,17 +359,6 @@ impl Writer {
     }
 }
 
-async fn write(lease: &Lease, batch: &Batch, is_urgent: bool) -> Result<(), StoreError> {
-    let location = lease.location();
-    if is_urgent {
-        location.check().await?
-    } else {
-        location.check_with_reserve().await?
-    }
-    let written = commit::execute(lease, batch).await;
-    still_there(lease, written).await
-}
-
 /// What the caller is told whose change contradicts what is stored. Only a record that can't be read is not known.
 fn contradiction(what: &What) -> Error {
     match what {
@@ -364,12 +368,6 @@ fn contradiction(what: &What) -> Error {
         ),
         _ => contradicted(),
     }
-}
-
-/// What was written to a file that nobody can open any more is not durable; and what failed may have failed for that.
-async fn still_there<T>(lease: &Lease, done: Result<T, StoreError>) -> Result<T, StoreError> {
-    let there = lease.location().check().await;
-    done.and_then(|done| there.map(|()| done))
 }
 
 /// What the database did, or that it took too long.

@@ -1,4 +1,4 @@
-//! How the writer stores the audit trail: beside the changes, in transactions of its own.
+//! How the writer stores the events of the audit trail that no change has taken along.
 
 use super::{Writer, within};
 use crate::store::audit::{self, BATCH, QUEUE};
@@ -6,11 +6,11 @@ use crate::store::audit::{self, BATCH, QUEUE};
 impl Writer {
     /// Stores some of the events that wait. What fails is tried again once the database is back.
     pub(super) async fn audit(&mut self) {
-        let rows = self.start.audit.take();
-        match self.guarded(async |lease| audit::write(lease, &rows).await).await {
-            Ok(()) => self.forget_audited().await,
-            Err(_) => self.start.audit.put_back(rows),
+        let (nothing, _) = self.batch(&[]);
+        if let Err(error) = self.commit(nothing, false).await {
+            self.fail_over(&error);
         }
+        self.forget_audited().await;
     }
 
     /// Stores all events that wait now.
@@ -24,8 +24,9 @@ impl Writer {
     }
 
     /// Forgets some of the oldest events, if it is time to.
-    async fn forget_audited(&mut self) {
-        let Some(upto) = self.start.audit.due() else { return };
+    pub(super) async fn forget_audited(&mut self) {
+        let due = self.start.audit.due().filter(|_| self.retry.is_none());
+        let Some(upto) = due else { return };
         let done = within(audit::forget(&self.start.lease, upto)).await;
         self.start.audit.learn(upto, done.is_ok());
         if let Err(error) = done {

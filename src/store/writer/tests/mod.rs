@@ -44,7 +44,7 @@ async fn mk_unresolved(writer: &mut Writer, is_written: bool) {
     let changes = [What::Install(Box::new(mk_plugin(1))), report].map(mk_change);
     let (batch, _) = writer.batch(&changes);
     if is_written {
-        commit::execute(&writer.start.lease, &batch).await.unwrap();
+        commit::execute(&writer.start.lease, &batch, &[]).await.unwrap();
     }
     writer.unresolved = Some(batch);
     writer.fail_over(&StoreError::TimedOut);
@@ -129,7 +129,7 @@ async fn it_does_not_come_back_to_a_database_that_somebody_else_has_written() {
     let (mut writer, _) = mk_writer(&place).await;
     writer.fail_over(&StoreError::TimedOut);
     let somebody_else = mk_batch(&writer, 3);
-    commit::execute(&writer.start.lease, &somebody_else).await.unwrap();
+    commit::execute(&writer.start.lease, &somebody_else, &[]).await.unwrap();
     writer.recover().await;
     assert!(writer.retry.is_some());
     let error = writer.resolve().await.unwrap_err();

@@ -3,10 +3,7 @@
 use sea_orm::{EntityTrait, sea_query::Expr};
 
 use super::*;
-use crate::store::{
-    entity,
-    lease::{Durability, Lease},
-};
+use crate::store::{entity, lease::Lease};
 
 /// Longer than any wait of the store itself.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,12 +59,12 @@ async fn a_transaction_that_began_before_the_succession_ends_after_it_with_nothi
         return;
     }
     let (writer, _) = mk_writer(&place).await;
-    let late = writer.start.lease.begin(Durability::Synced).await.unwrap();
+    let late = writer.start.lease.begin().await.unwrap();
     let successor = successor(&writer).await;
     let refused = writer.start.lease.owned_row(&late).await;
     assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
     drop(late);
-    commit::execute(&successor, &mk_batch(&writer, 2)).await.unwrap();
+    commit::execute(&successor, &mk_batch(&writer, 2), &[]).await.unwrap();
     assert_eq!(head(&successor).await, 2);
 }
 
@@ -76,7 +73,7 @@ async fn a_succession_waits_for_the_transaction_under_way_and_begins_after_it() 
     let place = Place::new().await;
     let (writer, _) = mk_writer(&place).await;
     let lease = &writer.start.lease;
-    let under_way = lease.begin(Durability::Synced).await.unwrap();
+    let under_way = lease.begin().await.unwrap();
     lease.owned_row(&under_way).await.unwrap();
     let seven = entity::store::Entity::update_many().col_expr(entity::store::Column::Head, Expr::val(7));
     seven.exec(&under_way).await.unwrap();
