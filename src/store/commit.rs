@@ -1,9 +1,8 @@
 //! A batch as one transaction. Few statements: each has its price, however many rows it carries.
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn,
-    QueryFilter, QueryTrait, Statement, UpdateMany,
-    sea_query::{CaseStatement, Cond, Expr, OnConflict, Query},
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryTrait, Statement, UpdateMany,
+    sea_query::{CaseStatement, Cond, Expr, Query},
 };
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     error::is_null_refused,
     lease::Lease,
     rows::{signed, unsigned},
+    statement::Statements,
 };
 use crate::domain::Digest;
 
@@ -24,8 +24,8 @@ const BODIES: usize = 4;
 /// Writes the batch, and these events of the audit trail, which are there already or not. After an error it is unknown
 /// whether that was written.
 pub(super) async fn execute(lease: &Lease, batch: &Batch, events: &[audit_event::Model]) -> Result<(), StoreError> {
-    let backend = lease.db().get_database_backend();
-    let statements = [vec![move_head(backend, lease, batch)], statements(backend, batch, events)].concat();
+    let mut statements = vec![move_head(lease, batch)];
+    statements.extend(write(lease.statements(), batch, events));
     match lease.transact(statements, batch.durability()).await {
         Ok(moved) if moved.is_empty() => Err(StoreError::no_row()),
         Ok(_) => Ok(()),
@@ -35,15 +35,15 @@ pub(super) async fn execute(lease: &Lease, batch: &Batch, events: &[audit_event:
 }
 
 /// All statements but the first.
-fn statements(backend: DbBackend, batch: &Batch, events: &[audit_event::Model]) -> Vec<Statement> {
-    let mut all = remove(backend, batch).into_iter().collect::<Vec<_>>();
-    all.extend(write::<manifest::Entity>(backend, batch.manifests.iter().map(manifest_row), BODIES));
-    all.extend(write::<configuration::Entity>(backend, batch.configurations.values().cloned(), BODIES));
-    all.extend(write::<unused::Entity>(backend, unused_rows(batch), ROWS));
-    all.extend(write::<unlisted::Entity>(backend, unlisted_rows(batch), ROWS));
-    all.extend(write::<journal::Entity>(backend, batch.journal.iter().cloned(), ROWS));
-    all.extend(write::<plugin::Entity>(backend, batch.plugins.values().cloned(), ROWS));
-    all.extend(write::<audit_event::Entity>(backend, events.iter().cloned(), ROWS));
+fn write(statements: &Statements, batch: &Batch, events: &[audit_event::Model]) -> Vec<Statement> {
+    let mut all = remove(statements.backend(), batch).into_iter().collect::<Vec<_>>();
+    all.extend(statements.replace::<manifest::Entity>(batch.manifests.iter().map(manifest_row), BODIES));
+    all.extend(statements.replace::<configuration::Entity>(batch.configurations.values().cloned(), BODIES));
+    all.extend(statements.replace::<unused::Entity>(unused_rows(batch), ROWS));
+    all.extend(statements.replace::<unlisted::Entity>(unlisted_rows(batch), ROWS));
+    all.extend(statements.replace::<journal::Entity>(batch.journal.iter().cloned(), ROWS));
+    all.extend(statements.replace::<plugin::Entity>(batch.plugins.values().cloned(), ROWS));
+    all.extend(statements.replace::<audit_event::Entity>(events.iter().cloned(), ROWS));
     all
 }
 
@@ -64,17 +64,20 @@ pub(super) async fn standing(db: &impl ConnectionTrait) -> Result<(u64, u64), St
 
 /// Comes first in its transaction: it is what keeps another writer out ([`super::lease`]). Where the owner or the head is
 /// another, it sets the head to nothing, which the table refuses. It returns the row, if there is one.
-fn move_head(backend: DbBackend, lease: &Lease, batch: &Batch) -> Statement {
-    let is_ours =
-        Cond::all().add(store::Column::Owner.eq(lease.owner())).add(store::Column::Head.eq(signed(batch.base)));
-    let head = CaseStatement::new().case(is_ours, signed(batch.head()));
-    let update = Query::update()
-        .table(store::Entity)
-        .value(store::Column::Head, head)
-        .and_where(store::Column::Id.eq(entity::ROW))
-        .returning_col(store::Column::Head)
-        .to_owned();
-    backend.build(&update)
+fn move_head(lease: &Lease, batch: &Batch) -> Statement {
+    let (owner, base, head) = (lease.owner(), signed(batch.base), signed(batch.head()));
+    let mk_statement = || {
+        let is_ours = Cond::all().add(store::Column::Owner.eq(owner)).add(store::Column::Head.eq(base));
+        let update = Query::update()
+            .table(store::Entity)
+            .value(store::Column::Head, CaseStatement::new().case(is_ours, head))
+            .and_where(store::Column::Id.eq(entity::ROW))
+            .returning_col(store::Column::Head)
+            .to_owned();
+        lease.statements().backend().build(&update)
+    };
+    let values = vec![owner.into(), base.into(), head.into(), entity::ROW.into()];
+    lease.statements().with_values("move the head", mk_statement, values)
 }
 
 /// Finds out why the head was not moved.
@@ -109,20 +112,6 @@ fn unlisted_rows(batch: &Batch) -> impl Iterator<Item = unlisted::Model> {
         newest: *newest,
         since,
     })
-}
-
-/// Writes rows, in place of those with the same keys.
-fn write<E>(backend: DbBackend, rows: impl Iterator<Item = E::Model>, in_one_statement: usize) -> Vec<Statement>
-where
-    E: EntityTrait,
-    E::Model: IntoActiveModel<E::ActiveModel>,
-{
-    let is_key = |column: &E::Column| E::PrimaryKey::iter().any(|key| key.into_column().as_str() == column.as_str());
-    let (keys, others): (Vec<_>, Vec<_>) = E::Column::iter().partition(is_key);
-    let replace = OnConflict::columns(keys).update_columns(others).to_owned();
-    let rows = rows.map(IntoActiveModel::into_active_model).collect::<Vec<E::ActiveModel>>();
-    let insert = |page: &[E::ActiveModel]| E::insert_many(page.to_vec()).on_conflict(replace.clone()).build(backend);
-    rows.chunks(in_one_statement).map(insert).collect()
 }
 
 fn remove(backend: DbBackend, batch: &Batch) -> Option<Statement> {

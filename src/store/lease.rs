@@ -36,6 +36,7 @@ use super::{
     location::Location,
     postgres::{self, Held},
     sqlite,
+    statement::Statements,
 };
 
 /// How long a connection to a server may take to end. One that does not end keeps nobody from anything but the lock,
@@ -53,6 +54,7 @@ pub(super) struct Lease {
     /// Whether what an earlier plugd wrote last is there, if it did not close the database.
     has_log: bool,
     db: DatabaseConnection,
+    statements: Statements,
     lock: Lock,
     location: Arc<Location>,
 }
@@ -111,7 +113,8 @@ impl Lease {
             db.close().await?;
             return Err(taken);
         }
-        Ok(Self { address, owner: xid::new().to_string(), boot, has_log, db, lock, location: Arc::new(location) })
+        let (owner, statements) = (xid::new().to_string(), Statements::new(db.get_database_backend()));
+        Ok(Self { address, owner, boot, has_log, db, statements, lock, location: Arc::new(location) })
     }
 
     /// The connection, for what is done before anybody writes.
@@ -125,6 +128,11 @@ impl Lease {
 
     pub(super) fn owner(&self) -> &str {
         &self.owner
+    }
+
+    /// The statements of its database.
+    pub(super) fn statements(&self) -> &Statements {
+        &self.statements
     }
 
     pub(super) fn location(&self) -> &Arc<Location> {
@@ -321,7 +329,8 @@ impl Lease {
         };
         let (owner, lock) = (xid::new().to_string(), Lock::Session(Held::taken()));
         let (address, boot, location) = (self.address.clone(), self.boot.clone(), Arc::clone(&self.location));
-        Self { address, owner, boot, has_log: true, db, lock, location }
+        let statements = Statements::new(db.get_database_backend());
+        Self { address, owner, boot, has_log: true, db, statements, lock, location }
     }
 }
 

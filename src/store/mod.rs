@@ -47,6 +47,7 @@ mod postgres;
 mod reader;
 mod rows;
 mod sqlite;
+mod statement;
 mod tokens;
 mod wal;
 mod writer;

@@ -1,0 +1,103 @@
+//! Statements of which only the values differ: their text is made once. To make it took longer than what the database does
+//! for it.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use sea_orm::{
+    ActiveModelTrait, DbBackend, EntityTrait, IdenStatic, IntoActiveModel, Iterable, PrimaryKeyToColumn, QueryTrait,
+    Statement, Value, Values, sea_query::OnConflict,
+};
+
+/// The texts made so far, each under a name.
+pub(super) struct Statements {
+    backend: DbBackend,
+    texts: Mutex<HashMap<&'static str, String>>,
+}
+
+impl Statements {
+    /// None yet.
+    pub(super) fn new(backend: DbBackend) -> Self {
+        Self { backend, texts: Mutex::default() }
+    }
+
+    /// For which database they are.
+    pub(super) fn backend(&self) -> DbBackend {
+        self.backend
+    }
+
+    /// The statement of this name with these values, in the order in which they stand in what makes it.
+    pub(super) fn with_values(
+        &self,
+        name: &'static str,
+        mk_statement: impl FnOnce() -> Statement,
+        values: Vec<Value>,
+    ) -> Statement {
+        let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+        let sql = texts.entry(name).or_insert_with(|| mk_statement().sql).clone();
+        Statement { sql, values: Some(Values(values)), db_backend: self.backend }
+    }
+
+    /// Statements that write rows, in place of those with the same keys.
+    pub(super) fn replace<E>(&self, rows: impl Iterator<Item = E::Model>, in_one_statement: usize) -> Vec<Statement>
+    where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel>,
+    {
+        let mut rows = rows.map(IntoActiveModel::into_active_model).peekable();
+        let mut statements = Vec::new();
+        while rows.peek().is_some() {
+            statements.push(
+                match <[E::ActiveModel; 1]>::try_from(rows.by_ref().take(in_one_statement).collect::<Vec<_>>()) {
+                    Ok([row]) => self.replace_one::<E>(row),
+                    Err(page) => self.replace_many::<E>(page),
+                },
+            );
+        }
+        statements
+    }
+
+    /// Most often it is one row.
+    fn replace_one<E: EntityTrait>(&self, row: E::ActiveModel) -> Statement {
+        let mut values = row.clone();
+        let values = E::Column::iter().filter_map(|column| values.take(column).into_value()).collect();
+        self.with_values(E::default().table_name(), || self.replace_many::<E>(vec![row]), values)
+    }
+
+    fn replace_many<E: EntityTrait>(&self, rows: Vec<E::ActiveModel>) -> Statement {
+        let is_key =
+            |column: &E::Column| E::PrimaryKey::iter().any(|key| key.into_column().as_str() == column.as_str());
+        let (keys, others): (Vec<_>, Vec<_>) = E::Column::iter().partition(is_key);
+        let replace = OnConflict::columns(keys).update_columns(others).to_owned();
+        E::insert_many(rows).on_conflict(replace).build(self.backend)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::entity::{journal, unlisted};
+
+    fn mk_rows(revision: i64) -> (journal::Model, unlisted::Model) {
+        let plugin_id = crate::store::tests::mk_id(u32::try_from(revision).unwrap());
+        let time = crate::store::rows::to_column(jiff::Timestamp::UNIX_EPOCH);
+        let record = revision.to_string();
+        let journal = journal::Model { revision, time, plugin_id, state_before: None, removal: false, record };
+        (journal, unlisted::Model { plugin_id, newest: revision, since: 7 })
+    }
+
+    #[test]
+    fn a_statement_whose_text_is_known_is_the_one_that_would_be_made() {
+        for backend in [DbBackend::Sqlite, DbBackend::Postgres] {
+            let statements = Statements::new(backend);
+            for (journal, unlisted) in [1, 2, 3].map(mk_rows) {
+                let made = statements.replace_many::<journal::Entity>(vec![journal.clone().into_active_model()]);
+                assert_eq!(statements.replace::<journal::Entity>([journal].into_iter(), 9), [made]);
+                let made = statements.replace_many::<unlisted::Entity>(vec![unlisted.clone().into_active_model()]);
+                assert_eq!(statements.replace::<unlisted::Entity>([unlisted].into_iter(), 9), [made]);
+            }
+        }
+    }
+}
