@@ -126,7 +126,7 @@ impl Location {
         self.work(|files, disk| files.check(disk).and_then(|()| files.keep_reserve(disk))).await
     }
 
-    /// Before what may take room: sees to it that the reserve is there, unless it was when it was looked at last.
+    /// Before a report: sees to it that the reserve is there, unless it was when it was looked at last.
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {
         match &self.0 {
             Some(files) if !files.is_reserve_whole.load(Ordering::Acquire) => self.check_with_reserve().await,

@@ -31,7 +31,7 @@ use super::{
     commit,
     compaction::{self, Schedule},
     error::contradicted,
-    lease::Lease,
+    lease::{Durability, Lease},
     tokens,
 };
 use crate::domain::{self, Error, Plugin, Reason};
@@ -224,8 +224,12 @@ impl Writer {
             return Ok(());
         }
         let work = async {
-            if !is_urgent {
-                self.start.lease.location().prepare().await?;
+            let location = self.start.lease.location();
+            match batch.durability() {
+                _ if is_urgent => location.check().await?,
+                // What is refused since a file is gone is not to be in what SQLite still holds of it.
+                Durability::Synced => location.check_with_reserve().await?,
+                Durability::Written => location.prepare().await?,
             }
             commit::execute(&self.start.lease, &batch, &events).await
         };
@@ -299,7 +303,7 @@ impl Writer {
         }
         let lease = &self.start.lease;
         let work = async {
-            lease.location().prepare().await?;
+            lease.location().check_with_reserve().await?;
             let done = work(lease).await;
             if done.is_err() {
                 // What failed may have failed because a file is gone.
