@@ -59,6 +59,11 @@ pub(super) fn run(descriptors: Descriptors, is_apart: bool) -> ! {
     sys::exit(i32::from(outcome.is_err()))
 }
 
+/// Whether an init that ended so had ended everything of its run before: one that was killed, or has panicked, had not.
+pub(super) fn has_ended_all(status: WaitStatus) -> bool {
+    status.exit_status().is_some_and(|code| [0, 1].contains(&code))
+}
+
 struct Init {
     control: UnixStream,
     orders: Messages<Order>,

@@ -131,7 +131,7 @@ struct Worker {
     lives: (PipeReader, PipeWriter),
     /// The control sockets of the runs whose inits live. plugd sees the end of one when nobody has it any more.
     runs: HashMap<Pid, OwnedFd>,
-    /// Those of the runs whose inits ended and may have left something.
+    /// Those of the runs whose inits were killed and may have left something.
     ending: Vec<OwnedFd>,
     /// Whether this host lets a run be apart, once that was tried.
     can_be_apart: Option<bool>,
@@ -236,7 +236,10 @@ impl Worker {
         let mut is_empty = false;
         loop {
             match tree::reap(WaitOptions::NOHANG) {
-                Ok(Some((pid, _))) => self.ending.extend(self.runs.remove(&pid)),
+                // One that ended by itself has left nothing, so that nobody has to look at all that live.
+                Ok(Some((pid, status))) => {
+                    self.ending.extend(self.runs.remove(&pid).filter(|_| !init::has_ended_all(status)));
+                }
                 Ok(None) => break,
                 Err(_) => {
                     is_empty = true;
