@@ -31,7 +31,7 @@ use tokio::{
 
 use super::{
     ARGUMENT, DESCRIPTORS,
-    protocol::{Launch, Messages, Order, Report, Request, encode},
+    protocol::{Messages, Order, Report, Request, encode},
     tree,
 };
 use crate::files;
@@ -92,22 +92,20 @@ impl Keeper {
         let _ = self.state.subscribe().wait_for(|state| !matches!(state, State::Locked)).await;
     }
 
-    /// Asks for a run, whose processes write to these. Waits for a keeper, for ever if need be.
+    /// Asks for the init of a run, whose processes write to these; in namespaces of its own, if it is to shut them in. Waits
+    /// for a keeper, for ever if need be.
     ///
     /// # Errors
     /// The keeper has just died, or there are no descriptors left.
-    pub(in crate::runtime) async fn launch(&self, launch: Launch, output: [OwnedFd; 2]) -> io::Result<Init> {
+    pub(in crate::runtime) async fn init(&self, request: Request, output: [OwnedFd; 2]) -> io::Result<Init> {
         let (ours, theirs) = net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let control = UnixStream::from_std(ours)?;
         let [stdout, stderr] = &output;
-        let request = if launch.sandbox.is_off() { Request::Plain } else { Request::Apart };
         self.ask(request, &[stdout.as_fd(), stderr.as_fd(), theirs.as_fd()]).await?;
         // What is closed here is open in the run only: its end can be seen.
         drop((output, theirs));
-        let mut init = Init { control, reports: Messages::new() };
-        init.order(&Order::Start(launch.into())).await;
-        Ok(init)
+        Ok(Init { control, reports: Messages::new() })
     }
 
     /// Why a run is not begun, in words.

@@ -20,7 +20,7 @@ const MAX_LINE: usize = 16 * 1024 * 1024;
 /// What plugd asks the keeper for, by one byte: an init, to which three descriptors go. What the init shall do is said on the
 /// third, the control socket of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Request {
+pub(in crate::runtime) enum Request {
     /// An init like any process.
     Plain,
     /// An init that is the first process of namespaces of its own, if the host allows that.

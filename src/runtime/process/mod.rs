@@ -1,5 +1,6 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
+mod begin;
 mod environment;
 mod open_files;
 mod options;

@@ -26,17 +26,30 @@ use crate::{
 /// What one task may do with a plugin at a time.
 pub(super) type PluginLock = Arc<OwnedMutexGuard<()>>;
 
-/// A lock for each plugin that is in somebody's hands.
+/// A lock for each plugin that is in somebody's hands, and a few that are in nobody's.
 #[derive(Debug, Default)]
-pub(super) struct PluginLocks(Mutex<HashMap<PluginId, Arc<tokio::sync::Mutex<()>>>>);
+pub(super) struct PluginLocks(Mutex<Locks>);
+
+#[derive(Debug, Default)]
+struct Locks {
+    of: HashMap<PluginId, Arc<tokio::sync::Mutex<()>>>,
+    /// Those in nobody's hands are looked for when there are so many: seldom enough that it costs each start the same.
+    many: usize,
+}
+
+impl Locks {
+    fn of(&mut self, plugin: PluginId) -> Arc<tokio::sync::Mutex<()>> {
+        if self.of.len() >= self.many {
+            self.of.retain(|_, lock| Arc::strong_count(lock) > 1);
+            self.many = 2 * self.of.len() + 1;
+        }
+        Arc::clone(self.of.entry(plugin).or_default())
+    }
+}
 
 impl PluginLocks {
     pub(super) async fn lock(&self, plugin: PluginId) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-            Arc::clone(locks.entry(plugin).or_default())
-        };
+        let lock = self.0.lock().unwrap_or_else(PoisonError::into_inner).of(plugin);
         lock.lock_owned().await
     }
 }
@@ -69,22 +82,12 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// What a process needs before it can be made.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) turn: Turn,
-    /// Who runs it and owns its files; plugd's own user when absent.
-    pub(super) user: Option<User>,
-}
-
-/// Waits for a turn and for the end of an earlier run, and sees to it that the package is in place. The clock starts with
-/// the turn: those who only wait behind other plugins have not failed.
-pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Prepared, Failure> {
-    let turn = turn(inner, spec).await?;
+/// Sees to it that the package is in place. Answers who runs the process and owns its files; plugd's own user when absent.
+/// The clock starts with the turn: those who only wait behind other plugins have not failed.
+pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<Option<User>, Failure> {
     let limit = spec.prepare_timeout;
     let late = |_| Failure::new(Stage::Start, format!("the package was not laid out within {} s", limit.as_secs_f32()));
-    let user = tokio::time::timeout(limit, install(inner, spec, &turn)).await.map_err(late)??;
-    Ok(Prepared { turn, user })
+    tokio::time::timeout(limit, install(inner, spec, turn)).await.map_err(late)?
 }
 
 /// Who runs a plugin and owns its files; plugd's own user when absent. This is decided here and nowhere else. Blocking.
@@ -106,10 +109,10 @@ fn may_change_users() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
-/// The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
+/// Waits for a turn and for the end of an earlier run. The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
 /// until the disk does. And a run may have been given up whose processes can't be killed. The others' turns come: nobody
 /// who waits here keeps one.
-async fn turn(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
+pub(super) async fn turn(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
     let folder = lock(spec, &inner.folders, "the disk has been busy with an earlier start of this plugin for");
     let folder = folder.await?;
     let run = lock(spec, &inner.runs, "processes of an earlier run, which can't be killed, have lived on for");

@@ -1,15 +1,12 @@
 //! One run from its start to its last event.
 
 use std::{
-    ffi::OsString,
     future, io,
-    os::fd::OwnedFd,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use tokio::{
-    net::unix::pipe,
     sync::watch,
     task::spawn_blocking,
     time::{Instant, sleep_until, timeout},
@@ -17,25 +14,20 @@ use tokio::{
 
 use super::{
     Inner,
-    environment::{Variable, environment},
-    open_files,
-    prepare::{Prepared, Turn, prepare},
+    begin::{Asked, Begun, Made, begin, late, remove, tell_of_no_group},
+    prepare::Turn,
     program::Program,
 };
 use crate::{
-    domain::{
-        Exit, Failure, RunEvent, RunId, Stage,
-        policy::{Limits, User},
-    },
+    domain::{Exit, Failure, RunEvent, RunId, Stage},
     runtime::{
         Run, RunEvents, StartSpec,
-        cgroup::{Cgroups, Controllers, RunGroup},
+        cgroup::RunGroup,
         keeper::{
             Init,
-            protocol::{Cgroup, Launch, Order, Report, Step},
+            protocol::{Order, Report, Step},
             tree,
         },
-        sandbox::Sandbox,
         words,
     },
 };
@@ -129,24 +121,22 @@ impl Drop for Reporter {
 type Ends = (Reporter, watch::Receiver<Wish>, InitId);
 
 async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, init_id): Ends) {
-    let prepared = tokio::select! {
+    let begun = tokio::select! {
         biased;
         // Wishes arrive by value: one from before this line counts too.
         _ = wishes.wait_for(|wish| *wish > Wish::Run) => return reporter.end(RunEvent::GroupEmptied),
-        prepared = prepare(&inner, &spec) => prepared,
+        begun = begin(&inner, &spec) => begun,
     };
-    let launched = match prepared {
-        Ok(prepared) => launch(&inner, &spec, prepared).await,
-        Err(failure) => Err(failure),
-    };
-    match launched {
-        Ok((init, cgroup, starting)) => {
+    match begun {
+        Ok(Begun { turn, asked: Asked { mut init, output }, made: Made { launch, program, cgroup } }) => {
             // Held until the end, whatever the supervisor has been told by then.
-            let _place = Arc::clone(&starting.turn.run);
+            let _place = Arc::clone(&turn.run);
             reporter.last = RunEvent::GroupEmptied;
-            let run = spec.run;
-            let watch =
-                Watch { run, init, init_id, cgroup, starting: Some(starting), wishes, has_exited: false, reporter };
+            init.order(&Order::Start(launch.into())).await;
+            (inner.capture)(&spec, output);
+            let (run, limit) = (spec.run, inner.options.spawn_timeout);
+            let starting = Some(Starting { _turn: turn, program, deadline: Instant::now() + limit, limit });
+            let watch = Watch { run, init, init_id, cgroup, starting, wishes, has_exited: false, reporter };
             watch.until_empty().await;
         }
         Err(failure) => reporter.end(RunEvent::SpawnFailed(failure)),
@@ -156,120 +146,11 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
 /// What is needed until there is a process, or none.
 struct Starting {
     /// Given up then: others may start.
-    turn: Turn,
+    _turn: Turn,
     program: Program,
     deadline: Instant,
     /// How long it was until the deadline.
     limit: Duration,
-}
-
-/// Asks the keeper for the process.
-async fn launch(
-    inner: &Arc<Inner>,
-    spec: &StartSpec,
-    Prepared { turn, user }: Prepared,
-) -> Result<(Init, Option<RunGroup>, Starting), Failure> {
-    let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
-    let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made, user))).await;
-    let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
-    let (launch, program, cgroup) = made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()?;
-    match ask(inner, spec, launch).await {
-        Ok(init) => Ok((init, cgroup, Starting { turn, program, deadline: Instant::now() + limit, limit })),
-        Err(failure) => {
-            remove(cgroup).await;
-            Err(failure)
-        }
-    }
-}
-
-async fn ask(inner: &Inner, spec: &StartSpec, launch: Launch) -> Result<Init, Failure> {
-    let limit = inner.options.spawn_timeout;
-    let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
-    let (stdout, out) = output_pipe().map_err(cannot)?;
-    let (stderr, err) = output_pipe().map_err(cannot)?;
-    let Some(keeper) = &inner.keeper else {
-        return Err(Failure::new(Stage::Start, "this plugd runs no plugins").permanent());
-    };
-    let asked = timeout(limit, keeper.launch(launch, [out, err])).await;
-    let init = asked.map_err(|_| late(&spec.command, keeper.obstacle(), limit))?.map_err(cannot)?;
-    (inner.capture)(spec, [stdout, stderr]);
-    Ok(init)
-}
-
-/// The control group of a run, where this host has them. That there is none keeps no plugin from running.
-fn run_group(inner: &Inner, spec: &StartSpec, limits: Limits) -> Option<RunGroup> {
-    let made = inner.cgroups.as_ref()?.make(spec.plugin, spec.run, limits);
-    made.inspect_err(|error| tell_of_no_group(spec.run, error)).ok()
-}
-
-/// Removes it, on a thread that may block.
-async fn remove(cgroup: Option<RunGroup>) {
-    // Where there is no such thread any more, as in a shutdown, it is dropped here and now.
-    let _ = spawn_blocking(move || drop(cgroup)).await;
-}
-
-fn tell_of_no_group(run: RunId, error: &io::Error) {
-    let why = words(error);
-    tracing::warn!(
-        %run,
-        "a run has no control group: its limits hold process by process, that of --limit-cpus not at all: {why}"
-    );
-}
-
-fn late(command: &str, what: &str, limit: Duration) -> Failure {
-    Failure::new(Stage::Start, format!("cannot start {command:?}: {what} within {} s", limit.as_secs_f32()))
-}
-
-/// What the keeper is to be asked for; the control group of the run is made last. Blocking.
-fn what_to_launch(
-    inner: &Inner,
-    spec: &StartSpec,
-    user: Option<User>,
-) -> Result<(Launch, Program, Option<RunGroup>), Failure> {
-    let folder = inner.installations.dir(spec.plugin);
-    let policy = &spec.policy.process;
-    let options = inner.options.for_plugin(policy).map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
-    let program = Program::find(&spec.command, &folder, std::env::var_os("PATH").as_deref(), (user, &options.sandbox))?;
-    let holds = inner.cgroups.as_ref().map_or_else(Controllers::default, Cgroups::controllers);
-    holds.weaker(policy.limits).for_each(|words| tracing::warn!(plugin = %spec.plugin, "{words}"));
-    // A run that is shut in has a `/tmp` of its own, and may write to no other folder for temporary files.
-    let to_tmp = |(name, value): Variable| {
-        if !options.sandbox.is_off() && name == "TMPDIR" { (name, "/tmp".into()) } else { (name, value) }
-    };
-    let host = std::env::vars_os().map(to_tmp);
-    let variables = environment(host, &options.env_allow, spec).map(line);
-    let own_port = spec.url.expose().parse::<url::Url>().ok().and_then(|url| url.port_or_known_default());
-    let mut launch = Launch {
-        file: program.file().into(),
-        args: [&spec.command].into_iter().chain(&spec.args).map(OsString::from).collect(),
-        variables: variables.collect(),
-        folder: folder.into(),
-        user,
-        stop_signal: options.stop_signal,
-        limits: options.limits,
-        cgroup: None,
-        sandbox: Sandbox { ports: own_port.into_iter().chain(options.sandbox.ports).collect(), ..options.sandbox },
-        open_files: open_files::inherited().map(|limit| (limit.current, limit.maximum)),
-    };
-    if launch.args.iter().chain(&launch.variables).any(|text| text.as_encoded_bytes().contains(&0)) {
-        return Err(Failure::new(Stage::Start, "an argument or variable has a NUL character").permanent());
-    }
-    let cgroup = run_group(inner, spec, launch.limits);
-    launch.cgroup = cgroup.as_ref().map(|made| Cgroup { folder: made.folder().into(), holds: made.controllers() });
-    Ok((launch, program, cgroup))
-}
-
-/// The end that plugd reads, and the one that processes write to.
-fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let (reader, writer) = io::pipe()?;
-    Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer.into()))
-}
-
-/// A variable as a process has it: `NAME=value`.
-fn line((mut name, value): Variable) -> OsString {
-    name.push("=");
-    name.push(value);
-    name
 }
 
 /// Follows a run that the keeper was asked for, until nothing of it is left.

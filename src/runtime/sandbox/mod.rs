@@ -43,7 +43,7 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::allowed`].
     pub(in crate::runtime) fn for_plugin(&self, policy: &ProcessPolicy) -> io::Result<Self> {
-        let mut sandbox = Self { level: policy.sandbox.unwrap_or(self.level), ..self.clone() };
+        let mut sandbox = Self { level: self.level_for(policy), ..self.clone() };
         for path in &policy.read {
             sandbox.read.push(self.allowed(Path::new(path))?);
         }
@@ -73,6 +73,15 @@ impl Sandbox {
     /// Whether plugins are not shut in at all.
     pub(in crate::runtime) fn is_off(&self) -> bool {
         self.level == SandboxLevel::Off
+    }
+
+    /// Whether a plugin with this policy is not shut in at all.
+    pub(in crate::runtime) fn is_off_for(&self, policy: &ProcessPolicy) -> bool {
+        self.level_for(policy) == SandboxLevel::Off
+    }
+
+    fn level_for(&self, policy: &ProcessPolicy) -> SandboxLevel {
+        policy.sandbox.unwrap_or(self.level)
     }
 
     /// What holds a run with it, whose init has a view of its own or not.

@@ -1,0 +1,163 @@
+//! What comes before a run's process: an init, and what that is to do.
+
+use std::{ffi::OsString, io, os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use tokio::{net::unix::pipe, task::spawn_blocking, time::timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{
+    Inner,
+    environment::{Variable, environment},
+    open_files,
+    prepare::{Turn, prepare, turn},
+    program::Program,
+};
+use crate::{
+    domain::{
+        Failure, RunId, Stage,
+        policy::{Limits, User},
+    },
+    runtime::{
+        StartSpec,
+        cgroup::{Cgroups, Controllers, RunGroup},
+        keeper::{
+            Init,
+            protocol::{Cgroup, Launch, Request},
+        },
+        sandbox::Sandbox,
+        words,
+    },
+};
+
+/// A run with everything that its process needs.
+pub(super) struct Begun {
+    pub(super) turn: Turn,
+    pub(super) asked: Asked,
+    pub(super) made: Made,
+}
+
+/// An init that has no orders yet.
+pub(super) struct Asked {
+    pub(super) init: Init,
+    /// What its processes print.
+    pub(super) output: [pipe::Receiver; 2],
+}
+
+/// What the init is to do.
+pub(super) struct Made {
+    pub(super) launch: Launch,
+    pub(super) program: Program,
+    pub(super) cgroup: Option<RunGroup>,
+}
+
+/// Makes the init while the program is looked for: neither has to wait for the other.
+pub(super) async fn begin(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Begun, Failure> {
+    let turn = turn(inner, spec).await?;
+    let asked = AbortOnDropHandle::new(tokio::spawn(ask(Arc::clone(inner), spec.clone())));
+    let made = make(inner, spec, &turn).await?;
+    let asked = asked.await.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten();
+    match asked {
+        Ok(asked) => Ok(Begun { turn, asked, made }),
+        Err(failure) => {
+            remove(made.cgroup).await;
+            Err(failure)
+        }
+    }
+}
+
+/// Lays out the package and finds the program.
+async fn make(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<Made, Failure> {
+    let user = prepare(inner, spec, turn).await?;
+    let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
+    let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made, user))).await;
+    let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
+    made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()
+}
+
+/// Asks the keeper for the init.
+async fn ask(inner: Arc<Inner>, spec: StartSpec) -> Result<Asked, Failure> {
+    let limit = inner.options.spawn_timeout;
+    let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
+    let (stdout, out) = output_pipe().map_err(cannot)?;
+    let (stderr, err) = output_pipe().map_err(cannot)?;
+    let Some(keeper) = &inner.keeper else {
+        return Err(Failure::new(Stage::Start, "this plugd runs no plugins").permanent());
+    };
+    let is_off = inner.options.sandbox.is_off_for(&spec.policy.process);
+    let request = if is_off { Request::Plain } else { Request::Apart };
+    let asked = timeout(limit, keeper.init(request, [out, err])).await;
+    let init = asked.map_err(|_| late(&spec.command, keeper.obstacle(), limit))?.map_err(cannot)?;
+    Ok(Asked { init, output: [stdout, stderr] })
+}
+
+/// The control group of a run, where this host has them. That there is none keeps no plugin from running.
+fn run_group(inner: &Inner, spec: &StartSpec, limits: Limits) -> Option<RunGroup> {
+    let made = inner.cgroups.as_ref()?.make(spec.plugin, spec.run, limits);
+    made.inspect_err(|error| tell_of_no_group(spec.run, error)).ok()
+}
+
+/// Removes the control group of a run, on a thread that may block.
+pub(super) async fn remove(cgroup: Option<RunGroup>) {
+    // Where there is no such thread any more, as in a shutdown, it is dropped here and now.
+    let _ = spawn_blocking(move || drop(cgroup)).await;
+}
+
+pub(super) fn tell_of_no_group(run: RunId, error: &io::Error) {
+    let why = words(error);
+    tracing::warn!(
+        %run,
+        "a run has no control group: its limits hold process by process, that of --limit-cpus not at all: {why}"
+    );
+}
+
+pub(super) fn late(command: &str, what: &str, limit: Duration) -> Failure {
+    Failure::new(Stage::Start, format!("cannot start {command:?}: {what} within {} s", limit.as_secs_f32()))
+}
+
+/// What the keeper is to be asked for; the control group of the run is made last. Blocking.
+fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result<Made, Failure> {
+    let folder = inner.installations.dir(spec.plugin);
+    let policy = &spec.policy.process;
+    let options = inner.options.for_plugin(policy).map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
+    let program = Program::find(&spec.command, &folder, std::env::var_os("PATH").as_deref(), (user, &options.sandbox))?;
+    let holds = inner.cgroups.as_ref().map_or_else(Controllers::default, Cgroups::controllers);
+    holds.weaker(policy.limits).for_each(|words| tracing::warn!(plugin = %spec.plugin, "{words}"));
+    // A run that is shut in has a `/tmp` of its own, and may write to no other folder for temporary files.
+    let to_tmp = |(name, value): Variable| {
+        if !options.sandbox.is_off() && name == "TMPDIR" { (name, "/tmp".into()) } else { (name, value) }
+    };
+    let host = std::env::vars_os().map(to_tmp);
+    let variables = environment(host, &options.env_allow, spec).map(line);
+    let own_port = spec.url.expose().parse::<url::Url>().ok().and_then(|url| url.port_or_known_default());
+    let mut launch = Launch {
+        file: program.file().into(),
+        args: [&spec.command].into_iter().chain(&spec.args).map(OsString::from).collect(),
+        variables: variables.collect(),
+        folder: folder.into(),
+        user,
+        stop_signal: options.stop_signal,
+        limits: options.limits,
+        cgroup: None,
+        sandbox: Sandbox { ports: own_port.into_iter().chain(options.sandbox.ports).collect(), ..options.sandbox },
+        open_files: open_files::inherited().map(|limit| (limit.current, limit.maximum)),
+    };
+    if launch.args.iter().chain(&launch.variables).any(|text| text.as_encoded_bytes().contains(&0)) {
+        return Err(Failure::new(Stage::Start, "an argument or variable has a NUL character").permanent());
+    }
+    let cgroup = run_group(inner, spec, launch.limits);
+    launch.cgroup = cgroup.as_ref().map(|made| Cgroup { folder: made.folder().into(), holds: made.controllers() });
+    Ok(Made { launch, program, cgroup })
+}
+
+/// The end that plugd reads, and the one that processes write to.
+fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer.into()))
+}
+
+/// A variable as a process has it: `NAME=value`.
+fn line((mut name, value): Variable) -> OsString {
+    name.push("=");
+    name.push(value);
+    name
+}
