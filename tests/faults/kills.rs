@@ -5,7 +5,7 @@ use plugd::api::v1::ReportedState::Active;
 use super::{lone::Lone, repeat, resumed, rounds};
 use crate::harness::{Plugd, children, eventually, kill_9, status_of};
 
-const KNOBS: crate::harness::Knobs = &[
+pub(super) const KNOBS: crate::harness::Knobs = &[
     ("PLUGD_BACKOFF", "10ms"),
     ("PLUGD_MAX_BACKOFF", "20ms"),
     ("PLUGD_GRACE", "1h"),
@@ -13,13 +13,13 @@ const KNOBS: crate::harness::Knobs = &[
 ];
 
 /// What a run of the plugin is: processes that stay, one of them with a session and an environment of its own.
-const SCRIPT: &str = "(env -i PATH=\"$PATH\" setsid sleep 1000 &); exec chaos grandchild";
+pub(super) const SCRIPT: &str = "(env -i PATH=\"$PATH\" setsid sleep 1000 &); exec chaos grandchild";
 
 /// Who may be killed, from plugd down to the init of the run.
 const MEMBERS: [&str; 4] = ["plugd", "the keeper's first process", "the keeper's second process", "an init"];
 
 /// Their pids: each is the parent of the next.
-fn members(plugd: &Plugd) -> [u32; MEMBERS.len()] {
+pub(super) fn members(plugd: &Plugd) -> [u32; MEMBERS.len()] {
     let mut line = [plugd.pid(); MEMBERS.len()];
     for at in 1..line.len() {
         let [only] = children(line[at - 1])[..] else { panic!("one child of {}", MEMBERS[at - 1]) };

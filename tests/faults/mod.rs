@@ -9,6 +9,7 @@ mod clock;
 mod crowds;
 mod deletions;
 mod disk;
+mod earlier;
 mod escapes;
 mod floods;
 mod freezes;
