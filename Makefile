@@ -76,6 +76,11 @@ bench: ## Measure a release build against what is possible; takes a few minutes
 	cargo build --locked --release --example greeter
 	cargo bench --locked --bench load
 
+.PHONY: counts
+counts: tools ## Hold the instructions of the hot paths against what is recorded; RECORD=1 records them
+	$(call say,Counting the instructions of the hot paths)
+	$(if $(RECORD),PLUGD_COUNTS_RECORD=1) cargo test --locked --lib counts:: -- --ignored --nocapture
+
 .PHONY: fuzz
 fuzz: ## Fuzz what others send to plugd, each kind for a minute (FUZZ_SECONDS=60); installs cargo-fuzz
 	$(call say,Building the fuzz targets)
@@ -90,7 +95,7 @@ fuzz: ## Fuzz what others send to plugd, each kind for a minute (FUZZ_SECONDS=60
 	done
 
 .PHONY: ci
-ci: format clippy api deny doc test test-new-rust ## Run everything that must pass before a change lands
+ci: format clippy api deny doc test counts test-new-rust ## Run everything that must pass before a change lands
 
 .PHONY: format
 format: ## Check the format
@@ -131,6 +136,7 @@ system-packages:
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
+	command -v valgrind >/dev/null || missing+=(valgrind); \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing+=(libfaketime); \
 	if (($${#missing[@]})); then \
 		printf '\n== Installing %s\n' "$${missing[*]}"; \

@@ -40,6 +40,8 @@ mod app;
 mod bus;
 pub mod cli;
 mod config;
+#[cfg(test)]
+mod counts;
 mod doctor;
 mod domain;
 mod fetch;

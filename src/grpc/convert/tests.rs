@@ -7,6 +7,8 @@ use serde_json::json;
 use super::*;
 use crate::domain::{Desired, Digest, Plugin, Reported, access::AccessToken, events::EventCatalog};
 
+mod counted;
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }

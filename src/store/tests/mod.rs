@@ -22,6 +22,7 @@ use crate::domain::{
 mod audit;
 mod changes;
 mod compaction;
+mod counted;
 #[path = "../../../tests/harness/database.rs"]
 pub(super) mod database;
 mod history;

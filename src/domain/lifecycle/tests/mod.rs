@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::domain::{ActiveState, PluginId, manifest::Manifest, policy::MaxRestarts};
 
+mod counted;
 mod deaths;
 mod model;
 mod properties;
