@@ -17,6 +17,8 @@ WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 STORE_TESTS := cargo test --locked --lib store:: -- --skip on_a_ --test-threads 16
 # Where `make faults` has a row of its table from each scenario.
 FAULTS := $(abspath $(TARGET))/faults.md
+# Where `make bench` leaves what it found, and has what it compares plugd with.
+BENCH := $(TARGET)/bench
 # Where Debian puts PostgreSQL's programs, which is not on everybody's path.
 SERVERS := PATH="$$PATH:$$(printf '%s:' /usr/lib/postgresql/*/bin)"
 
@@ -71,10 +73,24 @@ faults: tools ## Try every fault scenario many times, and print a table; takes h
 	printf '\n| scenario | rounds | violations | slowest |\n|---|---|---|---|\n'; sort $(FAULTS); exit $$status
 
 .PHONY: bench
-bench: ## Measure a release build against what is possible; takes a few minutes
-	$(call say,Measuring)
+bench: bench-tools ## Measure a release build against what is possible; takes a quarter of an hour
+	$(call say,Building plugd and its plugin)
 	cargo build --locked --release --example greeter
+	$(call say,Measuring)
 	cargo bench --locked --bench load
+	@echo 'The same as JSON and as charts: $(BENCH)/bench.json, bench.svg, growth.svg'
+
+# What a user would pick instead of plugd. Where one can't be installed its rows are left out, and the harness says so.
+.PHONY: bench-tools
+bench-tools:
+	@mkdir -p $(BENCH)
+	@test -x $(BENCH)/venv/bin/supervisord || { \
+		python3 -m venv $(BENCH)/venv && \
+		$(BENCH)/venv/bin/pip install --quiet --disable-pip-version-check supervisor==4.3.0; \
+	} || echo 'supervisord could not be installed'
+	@test -d $(BENCH)/node_modules/pm2 || \
+		npm install --silent --no-audit --no-fund --prefix $(BENCH) pm2@7.0.4 || \
+		echo 'pm2 could not be installed'
 
 .PHONY: counts
 counts: tools ## Hold the instructions of the hot paths against what is recorded; RECORD=1 records them

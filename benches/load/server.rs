@@ -3,13 +3,14 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use plugd::api::v1::plugin_service_client::PluginServiceClient;
+use plugd::api::v1::{bus_service_client::BusServiceClient, plugin_service_client::PluginServiceClient};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tonic::{
     Request, Status,
@@ -18,10 +19,15 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use crate::BARE;
+use crate::{BARE, bare::Client, processes};
 
-/// The client of plugd.
-pub(crate) type Plugins = PluginServiceClient<InterceptedService<Channel, Bearer>>;
+type Authorized = InterceptedService<Channel, Bearer>;
+/// The clients of plugd.
+pub(crate) type Plugins = PluginServiceClient<Authorized>;
+pub(crate) type Bus = BusServiceClient<Authorized>;
+
+/// Larger than any answer that is measured.
+const LARGEST: usize = 64 << 20;
 
 /// Shows the administrator's token.
 #[derive(Clone)]
@@ -46,62 +52,114 @@ impl Drop for Process {
 
 /// plugd, with its defaults and a data folder of its own.
 pub(crate) struct Plugd {
-    url: String,
+    address: String,
     token: MetadataValue<Ascii>,
+    options: Vec<&'static str>,
     // In this order: the process goes before its folder does.
     process: Process,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Plugd {
-    pub(crate) async fn start() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let data = home.path().join("data");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plugd"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--data-dir"]).arg(&data);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let url = announced(child.stderr.take().unwrap(), "plugd serves on ");
-        let token = fs::read_to_string(data.join("admin.token")).unwrap();
-        let token = format!("Bearer {}", token.trim()).parse().unwrap();
-        Self { url, token, process: Process(child), _home: home }
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
     }
 
-    /// The processor time that plugd itself has used so far, to a hundredth of a second; not that of its plugins.
+    /// Starts it with other settings than the defaults.
+    pub(crate) fn start_with(options: &[&'static str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (process, address) = spawn(&home, options);
+        let token = fs::read_to_string(home.path().join("data/admin.token")).unwrap();
+        let token = format!("Bearer {}", token.trim()).parse().unwrap();
+        Self { address, token, options: options.to_vec(), process, home }
+    }
+
+    /// Ends it as an operator would, and starts it again on the same data: how long that took until it served.
+    pub(crate) fn restart(&mut self) -> Duration {
+        let pid = Pid::from_child(&self.process.0);
+        kill_process(pid, Signal::TERM).unwrap();
+        self.process.0.wait().unwrap();
+        let began = Instant::now();
+        (self.process, self.address) = spawn(&self.home, &self.options);
+        began.elapsed()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// The processor time that plugd itself has used so far; not that of its keeper and its plugins.
     pub(crate) fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.0.id())).unwrap();
-        let (_, fields) = stat.rsplit_once(") ").unwrap();
-        let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 10)
+        processes::cpu(self.pid())
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The value of the header that lets a client in.
+    pub(crate) fn authorization(&self) -> &str {
+        self.token.to_str().unwrap()
     }
 
     /// A client with a connection of its own.
     pub(crate) async fn client(&self) -> Plugins {
-        PluginServiceClient::with_interceptor(channel(&self.url).await, Bearer(self.token.clone()))
+        let channel = channel(&self.address).await;
+        PluginServiceClient::with_interceptor(channel, Bearer(self.token.clone())).max_decoding_message_size(LARGEST)
+    }
+
+    /// The same, to send events and calls.
+    pub(crate) async fn bus(&self) -> Bus {
+        BusServiceClient::with_interceptor(channel(&self.address).await, Bearer(self.token.clone()))
     }
 }
 
-/// A gRPC server that does nothing.
+fn spawn(home: &TempDir, options: &[&str]) -> (Process, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plugd"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--data-dir"]).arg(home.path().join("data"));
+    let mut child = command.args(options).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let url = announced(child.stderr.take().unwrap(), "plugd serves on ");
+    (Process(child), url.trim_start_matches("http://").to_owned())
+}
+
+/// A server that does nothing.
 pub(crate) struct Bare {
-    url: String,
-    _process: Process,
+    rpc: String,
+    web: String,
+    process: Process,
 }
 
 impl Bare {
-    pub(crate) async fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         let mut child = command.env(BARE, "1").stderr(Stdio::piped()).spawn().unwrap();
-        let url = announced(child.stderr.take().unwrap(), "serving on ");
-        Self { url, _process: Process(child) }
+        let addresses = announced(child.stderr.take().unwrap(), "serving on ");
+        let (rpc, web) = addresses.split_once(' ').unwrap();
+        Self { rpc: rpc.to_owned(), web: web.to_owned(), process: Process(child) }
     }
 
-    /// A connection.
-    pub(crate) async fn channel(&self) -> Channel {
-        channel(&self.url).await
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// A client with a connection of its own.
+    pub(crate) async fn client(&self) -> Client {
+        Client::new(channel(&self.rpc).await)
+    }
+
+    /// Where it listens for HTTP.
+    pub(crate) fn address(&self) -> &str {
+        &self.web
     }
 }
 
-async fn channel(url: &str) -> Channel {
-    Endpoint::from_shared(url.to_owned()).unwrap().tcp_nodelay(true).connect().await.unwrap()
+async fn channel(address: &str) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true).connect().await.unwrap()
 }
 
 /// The rest of the first line that begins so; what follows it is read and thrown away.
@@ -117,4 +175,9 @@ pub(crate) fn greeter() -> PathBuf {
     let path = PathBuf::from(env!("CARGO_BIN_EXE_plugd")).with_file_name("examples").join("greeter");
     assert!(path.is_file(), "{} is missing: run this with `make bench`", path.display());
     path
+}
+
+/// Where cargo builds.
+pub(crate) fn target() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_plugd")).parent().and_then(Path::parent).unwrap().to_owned()
 }

@@ -1,99 +1,131 @@
-//! Unary calls: reading one plugin, against an echo of the same bytes.
+//! Unary calls, many in flight, against a server that answers the same message from memory.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
-use plugd::api::v1::{GetPluginRequest, Plugin};
+use plugd::api::v1::{ActiveState, GetPluginRequest, ListPluginsRequest, ListPluginsResponse};
 use tokio::task::JoinSet;
 
 use crate::{
-    bare,
-    figures::{Report, Samples},
-    server::{Bare, Plugd},
-    watch::register,
+    bare::Client,
+    figures::{Goal, ROUNDS, Report, Rounds, to_f64},
+    plugins::{desire, install_many, register_many},
+    server::{Bare, Plugd, Plugins},
 };
 
-/// Calls one after the other, after as many to warm up.
-const CALLS: usize = 2_000;
-/// Clients at once, each with a connection.
-const CLIENTS: usize = 50;
-/// Calls of each of those.
-const CALLS_OF_EACH: usize = 200;
+const CONNECTIONS: usize = 8;
+/// Calls in flight on each connection.
+const IN_FLIGHT: usize = 32;
+/// How long a round takes, and what goes before all of them.
+const ROUND: Duration = Duration::from_millis(1500);
+const WARM_UP: Duration = Duration::from_millis(500);
 
-pub(crate) async fn measure(plugd: &Plugd, bare: &Bare, report: &mut Report) {
-    let plugin = register(&mut plugd.client().await).await;
-    let of_plugd = one_by_one(async || reader(plugd, &plugin).await).await;
-    let of_bare = one_by_one(async || echoer(bare, &plugin).await).await;
-    report.times("GetPlugin, one client", &of_plugd, &of_bare);
-    let of_plugd = all_at_once(async || reader(plugd, &plugin).await).await;
-    let of_bare = all_at_once(async || echoer(bare, &plugin).await).await;
-    report.rates(&format!("GetPlugin, {CLIENTS} clients at once"), of_plugd, of_bare);
+const PAGE: i32 = 50;
+/// How many plugins there are: several pages.
+const PLUGINS: usize = 200;
+/// Plugins that calls join: few wait for the same one, or plugd would send them away.
+const JOINED: usize = 64;
+
+pub(crate) async fn measure(report: &mut Report) {
+    let (plugd, bare) = (Plugd::start(), Bare::start());
+    let client = plugd.client().await;
+    let id = register_many(&client, PLUGINS).await.swap_remove(0).id;
+    let page = list(client.clone(), PAGE).await;
+    bare.client().await.keep(page).await;
+
+    let (of_plugd, of_bare) = beside((&plugd, get(id.clone())), (&bare, bare_get(id))).await;
+    report.median(("GetPlugin, 8 x 32 in flight", "/s"), &of_plugd, Some(("bare tonic", &of_bare)), Goal::Rate(0.9));
+    let (of_plugd, of_bare) = beside((&plugd, get_page()), (&bare, bare_list())).await;
+    report.median(("ListPlugins, page of 50", "/s"), &of_plugd, Some(("bare tonic", &of_bare)), Goal::Rate(0.9));
+
+    let ids = install_many(&client, JOINED).await;
+    let bare_join = bare_get(ids[0].clone());
+    let (of_plugd, of_bare) = beside((&plugd, join(ids)), (&bare, bare_join)).await;
+    report.median(("SetActiveState that joins", "/s"), &of_plugd, Some(("bare tonic", &of_bare)), Goal::Rate(0.6));
 }
 
-/// A client that makes one call after the other.
-trait Caller: Send + 'static {
-    fn call(&mut self) -> impl Future<Output = ()> + Send;
+type Done = futures_util::future::BoxFuture<'static, ()>;
+
+async fn list(mut client: Plugins, page_size: i32) -> ListPluginsResponse {
+    let request = ListPluginsRequest { page_size, ..Default::default() };
+    client.list_plugins(request).await.unwrap().into_inner()
 }
 
-struct Reader(crate::server::Plugins, String);
-
-impl Caller for Reader {
-    async fn call(&mut self) {
-        self.0.get_plugin(GetPluginRequest { plugin_id: self.1.clone(), view: 0 }).await.unwrap();
+fn get(id: String) -> impl Fn(Plugins) -> Done + Clone {
+    move |mut client| {
+        let request = GetPluginRequest { plugin_id: id.clone(), view: 0 };
+        Box::pin(async move { drop(client.get_plugin(request).await.unwrap()) })
     }
 }
 
-struct Echoer(tonic::client::Grpc<tonic::transport::Channel>, Plugin);
+fn get_page() -> impl Fn(Plugins) -> Done + Clone {
+    |client| Box::pin(async move { drop(list(client, PAGE).await) })
+}
 
-impl Caller for Echoer {
-    async fn call(&mut self) {
-        bare::echo(&mut self.0, self.1.clone()).await;
+/// Desires what is desired already, and is so: of one plugin after the other.
+fn join(ids: Vec<String>) -> impl Fn(Plugins) -> Done + Clone {
+    let next = Arc::new(AtomicUsize::new(0));
+    move |mut client| {
+        let id = &ids[next.fetch_add(1, Ordering::Relaxed) % ids.len()];
+        let request = desire(id, ActiveState::Inactive);
+        Box::pin(async move { drop(client.set_active_state(request).await.unwrap()) })
     }
 }
 
-async fn reader(plugd: &Plugd, plugin: &Plugin) -> Reader {
-    Reader(plugd.client().await, plugin.id.clone())
+fn bare_get(id: String) -> impl Fn(Client) -> Done + Clone {
+    move |mut client| {
+        let id = id.clone();
+        Box::pin(async move { drop(client.get(id).await) })
+    }
 }
 
-async fn echoer(bare: &Bare, plugin: &Plugin) -> Echoer {
-    Echoer(tonic::client::Grpc::new(bare.channel().await), plugin.clone())
+fn bare_list() -> impl Fn(Client) -> Done + Clone {
+    |mut client| Box::pin(async move { drop(client.list().await) })
 }
 
-async fn one_by_one<C: Caller>(mk_caller: impl AsyncFn() -> C) -> Samples {
-    let mut caller = mk_caller().await;
-    for _ in 0..CALLS {
-        caller.call().await;
+/// Calls a second of both, in turn.
+async fn beside(
+    (plugd, call): (&Plugd, impl Fn(Plugins) -> Done + Clone + Send + 'static),
+    (bare, bare_call): (&Bare, impl Fn(Client) -> Done + Clone + Send + 'static),
+) -> (Rounds, Rounds) {
+    let (mut clients, mut bare_clients) = (Vec::new(), Vec::new());
+    for _ in 0..CONNECTIONS {
+        clients.push(plugd.client().await);
+        bare_clients.push(bare.client().await);
     }
-    let mut rounds = Vec::with_capacity(CALLS);
-    for _ in 0..CALLS {
-        let began = Instant::now();
-        caller.call().await;
-        rounds.push(began.elapsed());
+    rate(&clients, &call, WARM_UP).await;
+    rate(&bare_clients, &bare_call, WARM_UP).await;
+    let (mut of_plugd, mut of_bare) = (Rounds::default(), Rounds::default());
+    for _ in 0..ROUNDS {
+        of_plugd.add(vec![rate(&clients, &call, ROUND).await]);
+        of_bare.add(vec![rate(&bare_clients, &bare_call, ROUND).await]);
     }
-    Samples::new(rounds)
+    (of_plugd, of_bare)
 }
 
-/// Calls a second.
-async fn all_at_once<C: Caller>(mk_caller: impl AsyncFn() -> C) -> f64 {
-    let mut callers = Vec::new();
-    for _ in 0..CLIENTS {
-        let mut caller = mk_caller().await;
-        caller.call().await;
-        callers.push(caller);
-    }
+async fn rate<C, F>(clients: &[C], call: &F, time: Duration) -> f64
+where
+    C: Clone + Send + 'static,
+    F: Fn(C) -> Done + Clone + Send + 'static,
+{
     let began = Instant::now();
-    let clients: JoinSet<()> = callers.into_iter().map(call_often).collect();
-    clients.join_all().await;
-    per_second(CLIENTS * CALLS_OF_EACH, began.elapsed())
-}
-
-async fn call_often<C: Caller>(mut caller: C) {
-    for _ in 0..CALLS_OF_EACH {
-        caller.call().await;
+    let mut callers = JoinSet::new();
+    for client in clients.iter().flat_map(|client| std::iter::repeat_n(client, IN_FLIGHT)) {
+        let (client, call) = (client.clone(), call.clone());
+        callers.spawn(async move {
+            let mut count = 0;
+            while began.elapsed() < time {
+                call(client.clone()).await;
+                count += 1;
+            }
+            count
+        });
     }
-}
-
-fn per_second(count: usize, time: Duration) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let count = count as f64;
-    count / time.as_secs_f64()
+    let count: usize = callers.join_all().await.into_iter().sum();
+    to_f64(count) / began.elapsed().as_secs_f64()
 }
