@@ -95,7 +95,7 @@ bench-tools:
 .PHONY: counts
 counts: tools ## Hold the instructions of the hot paths against what is recorded; RECORD=1 records them
 	$(call say,Counting the instructions of the hot paths)
-	$(if $(RECORD),PLUGD_COUNTS_RECORD=1) cargo test --locked --lib counts:: -- --ignored --nocapture
+	RECORD=$(RECORD) $(VENV)/bin/python benches/counts.py
 
 .PHONY: fuzz
 fuzz: ## Fuzz what others send to plugd, each kind for a minute (FUZZ_SECONDS=60); installs cargo-fuzz

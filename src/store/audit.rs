@@ -21,14 +21,14 @@ use sea_orm::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, timeout_at},
 };
 
 use super::{
     StoreError, commit,
     compaction::Schedule,
     entity::audit_event::{Column, Entity, Model},
-    lease::Lease,
+    lease::{Durability, Lease},
     rows::{from_column, plain, signed, stored, to_column, unsigned},
 };
 use crate::domain::audit::{AuditEvent, AuditFilter, Principal};
@@ -87,17 +87,25 @@ impl Trail {
         (trail, Sink { queue: sender, lost: Arc::default() })
     }
 
-    /// Waits until there is something to store that no change has taken along. What this takes out of the queue is kept if the
-    /// wait is given up.
+    /// Waits until there is something to store that no change has taken along, or enough for a transaction. What this takes out
+    /// of the queue is kept if the wait is given up.
     pub(super) async fn ready(&mut self) {
         if self.taken.is_empty() {
             match self.queue.recv().await {
-                Some(event) => self.number(event),
+                Some(event) => number(&mut self.taken, &mut self.newest, event),
                 None => pending().await,
             }
         }
         let since = *self.waits_since.get_or_insert_with(Instant::now);
-        sleep_until(since + LINGER).await;
+        let enough = async {
+            while self.taken.len() < BATCH {
+                match self.queue.recv().await {
+                    Some(event) => number(&mut self.taken, &mut self.newest, event),
+                    None => pending().await,
+                }
+            }
+        };
+        let _ = timeout_at(since + LINGER, enough).await;
     }
 
     /// Events that are not stored.
@@ -110,7 +118,7 @@ impl Trail {
         while self.taken.len() < BATCH
             && let Ok(event) = self.queue.try_recv()
         {
-            self.number(event);
+            number(&mut self.taken, &mut self.newest, event);
         }
         self.waits_since = None;
         mem::take(&mut self.taken)
@@ -118,7 +126,7 @@ impl Trail {
 
     /// Takes rows back that may not be stored.
     pub(super) fn put_back(&mut self, rows: Vec<Model>) {
-        self.taken = rows;
+        self.taken.splice(0..0, rows);
     }
 
     /// The event up to which to forget, if it is time to.
@@ -133,11 +141,12 @@ impl Trail {
             self.forgotten = upto;
         }
     }
+}
 
-    fn number(&mut self, event: AuditEvent) {
-        self.newest += 1;
-        self.taken.push(to_row(AuditEvent { id: self.newest, ..event }));
-    }
+/// Adds an event to those that are taken, with an id that is its own for good.
+fn number(taken: &mut Vec<Model>, newest: &mut u64, event: AuditEvent) {
+    *newest += 1;
+    taken.push(to_row(AuditEvent { id: *newest, ..event }));
 }
 
 /// The event before the oldest that is stored, and the newest.
@@ -154,7 +163,7 @@ pub(super) async fn ends(db: &impl ConnectionTrait) -> Result<(u64, u64), StoreE
 pub(super) async fn forget(lease: &Lease, upto: u64) -> Result<(), StoreError> {
     let (transaction, _) = lease.begin_as_owner().await?;
     Entity::delete_many().filter(Column::Id.lte(signed(upto))).exec(&transaction).await?;
-    Ok(transaction.commit().await?)
+    lease.commit(transaction, Durability::Written).await
 }
 
 /// See [`super::Store::audit_events`].
@@ -173,7 +182,7 @@ pub(super) async fn page(
     rows.into_iter().map(from_row).collect()
 }
 
-fn to_row(event: AuditEvent) -> Model {
+pub(super) fn to_row(event: AuditEvent) -> Model {
     Model {
         id: signed(event.id),
         time: to_column(stored(event.time)),

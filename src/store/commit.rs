@@ -10,7 +10,7 @@ use super::{
     batch::Batch,
     entity::{self, audit_event, configuration, journal, manifest, plugin, store, unlisted, unused},
     error::is_null_refused,
-    lease::Lease,
+    lease::{Durability, Lease},
     rows::{signed, unsigned},
     statement::Statements,
 };
@@ -51,7 +51,8 @@ fn write(statements: &Statements, batch: &Batch, events: &[audit_event::Model]) 
 pub(super) async fn probe(lease: &Lease) -> Result<u64, StoreError> {
     let (transaction, row) = lease.begin_as_owner().await?;
     set_head(row.head).exec(&transaction).await?;
-    transaction.commit().await?;
+    // What is found to be written may be answered: it is to survive a power cut, and takes what came before it along.
+    lease.commit(transaction, Durability::Synced).await?;
     unsigned(row.head)
 }
 

@@ -9,7 +9,7 @@ use sea_orm::{
 use super::{
     StoreError,
     entity::{configuration, journal, manifest, plugin, store, unlisted, unused},
-    lease::Lease,
+    lease::{Durability, Lease},
     rows::signed,
 };
 use crate::domain::Digest;
@@ -85,7 +85,7 @@ pub(super) async fn compact(lease: &Lease, upto: u64, bodies: u64) -> Result<boo
     journal::Entity::delete_many().filter(journal::Column::Revision.lte(upto)).exec(&transaction).await?;
     let left = forget_configurations(&transaction, upto, bodies).await?;
     let left = forget_manifests(&transaction, upto, left).await?;
-    transaction.commit().await?;
+    lease.commit(transaction, Durability::Written).await?;
     Ok(left == 0)
 }
 

@@ -7,7 +7,8 @@
 //! ([`Lease::acquire`]) before it reads anything.
 //!
 //! - Every transaction that writes begins with that row, locks it, and ends unless it finds its own owner in it
-//!   ([`Lease::begin_as_owner`], `commit::move_head`): nothing after that is carried out.
+//!   ([`Lease::begin_as_owner`], `commit::move_head`): nothing after that is carried out. Only where somebody has deleted the row
+//!   itself, that is found after a commit.
 //! - So when another plugd acquires the lease, each transaction of an earlier owner has either been committed, and the new
 //!   owner reads what it wrote, or has not reached the row, and ends when it does. There is no third case, however long
 //!   a packet or a process sleeps.
@@ -152,7 +153,7 @@ impl Lease {
         let claim = OnConflict::column(store::Column::Id).update_columns(claim).to_owned();
         let insert = store::Entity::insert(row.clone().into_active_model()).on_conflict(claim);
         insert.exec_without_returning(&transaction).await?;
-        self.commit(transaction).await?;
+        self.commit(transaction, Durability::Synced).await?;
         if !self.is_remote() {
             // Also without its log the database is to say that it was not closed.
             sqlite::checkpoint(&self.db).await?;
@@ -199,7 +200,7 @@ impl Lease {
         let (transaction, _) = self.begin_as_owner().await?;
         let closed = store::ActiveModel { closed: Set(true), ..Default::default() };
         store::Entity::update_many().set(closed).exec(&transaction).await?;
-        self.commit(transaction).await
+        self.commit(transaction, Durability::Synced).await
     }
 
     /// Runs these statements as one transaction, and answers with the rows that they return. The first is to make sure that
@@ -254,13 +255,17 @@ impl Lease {
         Ok((transaction, row))
     }
 
-    /// Commits what is to survive a power cut.
+    /// Commits what is to survive that.
     ///
     /// # Errors
     /// After one it is unknown whether it was written.
-    pub(super) async fn commit(&self, transaction: DatabaseTransaction) -> Result<(), StoreError> {
+    pub(super) async fn commit(
+        &self,
+        transaction: DatabaseTransaction,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
         transaction.commit().await?;
-        self.location.settle(Durability::Synced).await
+        self.location.settle(durability).await
     }
 
     /// Locks the row until the transaction ends, and answers with it.

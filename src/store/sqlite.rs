@@ -16,6 +16,9 @@ use crate::files;
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
 const WAIT: Duration = Duration::from_secs(2);
+/// Transactions that the writer's connection keeps prepared. Those of one change each are always the same few; those of many are
+/// large, and seldom come twice.
+const SCRIPTS: usize = 16;
 /// Readers at a time; hot reads come from memory.
 const READERS: u32 = 4;
 
@@ -45,10 +48,11 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
 /// It syncs no commit by itself: [`super::wal::Wal::sync`] does that for those that need it.
 pub(super) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
     let mut options = pool(file, 1, |options| {
-        let options = options.create_if_missing(false).busy_timeout(WAIT);
+        let options = options.create_if_missing(false).busy_timeout(WAIT).statement_cache_capacity(SCRIPTS);
         options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
     });
-    // Each test would be one more trip to SQLite's thread and back. What failed once is not used again (`Lease::reconnect`).
+    // Each test would be one more trip to SQLite's thread and back. After an error of which it is not known what it left behind
+    // the connection is not used again (`Lease::reconnect`).
     options.test_before_acquire(false);
     Ok(Database::connect(options).await?)
 }

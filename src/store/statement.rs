@@ -78,26 +78,41 @@ impl Statements {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::entity::{journal, unlisted};
+    use crate::{
+        domain::State,
+        store::{
+            batch::{Batch, Records, What},
+            entity::{audit_event, journal, plugin},
+            tests::{audit::mk_row, mk_id, mk_plugin, mk_report},
+        },
+    };
 
-    fn mk_rows(revision: i64) -> (journal::Model, unlisted::Model) {
-        let plugin_id = crate::store::tests::mk_id(u32::try_from(revision).unwrap());
-        let time = crate::store::rows::to_column(jiff::Timestamp::UNIX_EPOCH);
-        let record = revision.to_string();
-        let journal = journal::Model { revision, time, plugin_id, state_before: None, removal: false, record };
-        (journal, unlisted::Model { plugin_id, newest: revision, since: 7 })
+    /// Whether it is so for each of these rows, the first of which has the text made.
+    fn assert_same<E>(backend: DbBackend, rows: Vec<E::Model>)
+    where
+        E: EntityTrait,
+        E::Model: IntoActiveModel<E::ActiveModel> + Clone,
+    {
+        let statements = Statements::new(backend);
+        for row in rows {
+            let made = statements.replace_many::<E>(vec![row.clone().into_active_model()]);
+            assert_eq!(statements.replace::<E>([row].into_iter(), 9), [made]);
+        }
     }
 
     #[test]
     fn a_statement_whose_text_is_known_is_the_one_that_would_be_made() {
+        let mut batch = Batch::new(0, jiff::Timestamp::UNIX_EPOCH);
+        batch.apply(&Records::default(), What::Install(Box::new(mk_plugin(1)))).unwrap();
+        let installed: Vec<plugin::Model> = batch.plugins.values().cloned().collect();
+        let report = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Active, 2)) };
+        batch.apply(&Records::default(), report).unwrap();
+        let reported = batch.plugins.values().cloned();
+        let plugins: Vec<plugin::Model> = installed.into_iter().chain(reported).collect();
         for backend in [DbBackend::Sqlite, DbBackend::Postgres] {
-            let statements = Statements::new(backend);
-            for (journal, unlisted) in [1, 2, 3].map(mk_rows) {
-                let made = statements.replace_many::<journal::Entity>(vec![journal.clone().into_active_model()]);
-                assert_eq!(statements.replace::<journal::Entity>([journal].into_iter(), 9), [made]);
-                let made = statements.replace_many::<unlisted::Entity>(vec![unlisted.clone().into_active_model()]);
-                assert_eq!(statements.replace::<unlisted::Entity>([unlisted].into_iter(), 9), [made]);
-            }
+            assert_same::<plugin::Entity>(backend, plugins.clone());
+            assert_same::<journal::Entity>(backend, batch.journal.clone());
+            assert_same::<audit_event::Entity>(backend, [1, 2].map(mk_row).into());
         }
     }
 }

@@ -8,7 +8,7 @@ use sea_orm::{
 use super::{
     StoreError,
     entity::access_token::{Column, Entity, Model},
-    lease::Lease,
+    lease::{Durability, Lease},
     rows::{from_column, plain, to_column},
 };
 use crate::domain::{
@@ -21,7 +21,7 @@ pub(super) async fn create(lease: &Lease, token: AccessToken) -> Result<(), Stor
     let (transaction, _) = lease.begin_as_owner().await?;
     Entity::delete_many().filter(Column::Expires.lte(to_column(token.created))).exec(&transaction).await?;
     Entity::insert(to_row(token).into_active_model()).exec_without_returning(&transaction).await?;
-    lease.commit(transaction).await
+    lease.commit(transaction, Durability::Synced).await
 }
 
 /// Deletes a token and gives it back. What the domain refuses is the inner error.
@@ -40,7 +40,7 @@ pub(super) async fn revoke(lease: &Lease, id: TokenId) -> Result<Result<AccessTo
         }
     };
     Entity::delete_by_id(id).exec(&transaction).await?;
-    lease.commit(transaction).await?;
+    lease.commit(transaction, Durability::Synced).await?;
     Ok(Ok(token))
 }
 

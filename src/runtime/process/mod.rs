@@ -1,7 +1,7 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
-mod begin;
 mod environment;
+mod launch;
 mod open_files;
 mod options;
 mod prepare;

@@ -82,12 +82,22 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Sees to it that the package is in place. Answers who runs the process and owns its files; plugd's own user when absent.
-/// The clock starts with the turn: those who only wait behind other plugins have not failed.
-pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<Option<User>, Failure> {
+/// What a process needs before it can be made.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) turn: Turn,
+    /// Who runs it and owns its files; plugd's own user when absent.
+    pub(super) user: Option<User>,
+}
+
+/// Waits for a turn and for the end of an earlier run, and sees to it that the package is in place. The clock starts with
+/// the turn: those who only wait behind other plugins have not failed.
+pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Prepared, Failure> {
+    let turn = turn(inner, spec).await?;
     let limit = spec.prepare_timeout;
     let late = |_| Failure::new(Stage::Start, format!("the package was not laid out within {} s", limit.as_secs_f32()));
-    tokio::time::timeout(limit, install(inner, spec, turn)).await.map_err(late)?
+    let user = tokio::time::timeout(limit, install(inner, spec, &turn)).await.map_err(late)??;
+    Ok(Prepared { turn, user })
 }
 
 /// Who runs a plugin and owns its files; plugd's own user when absent. This is decided here and nowhere else. Blocking.
@@ -109,10 +119,10 @@ fn may_change_users() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
-/// Waits for a turn and for the end of an earlier run. The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
+/// The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
 /// until the disk does. And a run may have been given up whose processes can't be killed. The others' turns come: nobody
 /// who waits here keeps one.
-pub(super) async fn turn(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
+async fn turn(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
     let folder = lock(spec, &inner.folders, "the disk has been busy with an earlier start of this plugin for");
     let folder = folder.await?;
     let run = lock(spec, &inner.runs, "processes of an earlier run, which can't be killed, have lived on for");

@@ -14,8 +14,8 @@ use tokio::{
 
 use super::{
     Inner,
-    begin::{Asked, Begun, Made, begin, late, remove, tell_of_no_group},
-    prepare::Turn,
+    launch::{Launched, late, launch, remove, tell_of_no_group},
+    prepare::{Prepared, Turn, prepare},
     program::Program,
 };
 use crate::{
@@ -121,19 +121,22 @@ impl Drop for Reporter {
 type Ends = (Reporter, watch::Receiver<Wish>, InitId);
 
 async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, init_id): Ends) {
-    let begun = tokio::select! {
+    let prepared = tokio::select! {
         biased;
         // Wishes arrive by value: one from before this line counts too.
         _ = wishes.wait_for(|wish| *wish > Wish::Run) => return reporter.end(RunEvent::GroupEmptied),
-        begun = begin(&inner, &spec) => begun,
+        prepared = prepare(&inner, &spec) => prepared,
     };
-    match begun {
-        Ok(Begun { turn, asked: Asked { mut init, output }, made: Made { launch, program, cgroup } }) => {
+    let launched = match prepared {
+        Ok(Prepared { turn, user }) => launch(&inner, &spec, user).await.map(|launched| (launched, turn)),
+        Err(failure) => Err(failure),
+    };
+    match launched {
+        Ok((Launched { init, output, program, cgroup }, turn)) => {
+            (inner.capture)(&spec, output);
             // Held until the end, whatever the supervisor has been told by then.
             let _place = Arc::clone(&turn.run);
             reporter.last = RunEvent::GroupEmptied;
-            init.order(&Order::Start(launch.into())).await;
-            (inner.capture)(&spec, output);
             let (run, limit) = (spec.run, inner.options.spawn_timeout);
             let starting = Some(Starting { _turn: turn, program, deadline: Instant::now() + limit, limit });
             let watch = Watch { run, init, init_id, cgroup, starting, wishes, has_exited: false, reporter };

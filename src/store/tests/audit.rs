@@ -5,7 +5,10 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, SqliteTransactionMode, Trans
 use super::*;
 use crate::{
     domain::audit::{AuditEvent, AuditFilter, Principal},
-    store::audit::QUEUE,
+    store::{
+        audit::{QUEUE, to_row},
+        entity::audit_event,
+    },
 };
 
 const ALL: u64 = 1_000_000;
@@ -26,6 +29,13 @@ pub(super) fn mk_event(number: u64) -> AuditEvent {
         reason: Some("SUPERSEDED".to_owned()),
         trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
     }
+}
+
+/// An event as it is stored; the second has as little in it as one can have.
+pub(in crate::store) fn mk_row(number: u64) -> audit_event::Model {
+    let event = AuditEvent { id: number, ..mk_event(number) };
+    let bare = |event| AuditEvent { address: None, plugin: None, token: None, reason: None, ..event };
+    to_row(if number == 2 { bare(event) } else { event })
 }
 
 pub(super) fn refused(event: AuditEvent) -> AuditEvent {

@@ -19,7 +19,7 @@ use crate::domain::{
     plugin::Request, policy::Policy,
 };
 
-mod audit;
+pub(super) mod audit;
 mod changes;
 mod compaction;
 mod counted;

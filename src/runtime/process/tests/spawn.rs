@@ -333,17 +333,22 @@ async fn a_stop_before_the_spawn_cancels_it_and_frees_its_turn() {
 async fn a_keeper_that_does_not_answer_fails_a_start_and_what_comes_of_it_later_is_killed() {
     let fixture = mk_fixture_with(Files::default(), |options| options.spawn_timeout = Duration::from_millis(300));
     let worker = fixture.keeper().await;
-    kill_process(tree::to_pid(worker).unwrap(), Signal::STOP).unwrap();
-    let failure = fixture.start(mk_shell("echo late; exec sleep 1000")).failed().await;
-    assert!(failure.message.contains("is not run within"), "{}", failure.message);
-    assert!(!failure.is_permanent);
-    kill_process(tree::to_pid(worker).unwrap(), Signal::CONT).unwrap();
-    // The next start waits for the end of the one that was given up.
-    let mut started = fixture.start(mk_shell("exit 5"));
-    started.spawned().await;
-    assert_eq!(started.exited().await.code, Some(5));
-    started.emptied().await;
-    eventually(|| tree::descendants(worker).is_empty()).await;
+    let late = "echo late; exec sleep 1000";
+    // More than a socket takes before somebody reads.
+    let long = format!("{late} # {}", "x".repeat(100_000));
+    for (script, words) in [(late, "is not run within"), (&long, "no process is made within")] {
+        kill_process(tree::to_pid(worker).unwrap(), Signal::STOP).unwrap();
+        let failure = fixture.start(mk_shell(script)).failed().await;
+        assert!(failure.message.contains(words), "{}", failure.message);
+        assert!(!failure.is_permanent);
+        kill_process(tree::to_pid(worker).unwrap(), Signal::CONT).unwrap();
+        // The next start waits for the end of the one that was given up.
+        let mut started = fixture.start(mk_shell("exit 5"));
+        started.spawned().await;
+        assert_eq!(started.exited().await.code, Some(5));
+        started.emptied().await;
+        eventually(|| tree::descendants(worker).is_empty()).await;
+    }
 }
 
 #[tokio::test]

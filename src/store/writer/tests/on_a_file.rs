@@ -101,3 +101,32 @@ fn the_files_are_looked_at_on_a_thread_that_may_wait_for_the_disk() {
         hanging.await.unwrap().unwrap_err();
     });
 }
+
+/// A caller may be told that it was made.
+#[tokio::test]
+async fn what_was_written_after_all_is_synced_before_it_is_told_of() {
+    let place = Place::file();
+    let (mut writer, told) = mk_writer(&place).await;
+    mk_unresolved(&mut writer, true).await;
+    let before = writer.start.lease.location().syncs().await;
+    // The file is synced by the commit too, which in its time did not come so far.
+    writer.recover().await;
+    assert!(writer.start.lease.location().syncs().await > before);
+    assert_eq!(told.lock().unwrap().len(), 2);
+}
+
+/// An urgent change takes no events along, and gives none back.
+#[tokio::test]
+async fn events_outlive_an_urgent_change_that_fails() {
+    let place = Place::file();
+    let (mut writer, _) = mk_writer(&place).await;
+    writer.start.audit.put_back(vec![crate::store::tests::audit::mk_row(1)]);
+    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(1))))]).await;
+    assert_eq!(writer.start.audit.len(), 0, "an ordinary change takes them along");
+    writer.start.audit.put_back(vec![crate::store::tests::audit::mk_row(2)]);
+    let Place::File(folder) = &place else { panic!("a file") };
+    std::fs::remove_file(folder.path().join("plugd.db")).unwrap();
+    let (batch, _) = writer.batch(&[mk_change(What::Remove { id: mk_id(1) })]);
+    writer.commit(batch, true).await.unwrap_err();
+    assert_eq!(writer.start.audit.len(), 1);
+}

@@ -1,4 +1,4 @@
-//! What comes before a run's process: an init, and what that is to do.
+//! Asking the keeper for a run's process: an init, and what that is to do.
 
 use std::{ffi::OsString, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
@@ -9,7 +9,6 @@ use super::{
     Inner,
     environment::{Variable, environment},
     open_files,
-    prepare::{Turn, prepare, turn},
     program::Program,
 };
 use crate::{
@@ -22,60 +21,63 @@ use crate::{
         cgroup::{Cgroups, Controllers, RunGroup},
         keeper::{
             Init,
-            protocol::{Cgroup, Launch, Request},
+            protocol::{Cgroup, Launch, Order, Request},
         },
         sandbox::Sandbox,
         words,
     },
 };
 
-/// A run with everything that its process needs.
-pub(super) struct Begun {
-    pub(super) turn: Turn,
-    pub(super) asked: Asked,
-    pub(super) made: Made,
-}
-
-/// An init that has no orders yet.
-pub(super) struct Asked {
+/// A run whose init has its orders.
+pub(super) struct Launched {
     pub(super) init: Init,
     /// What its processes print.
     pub(super) output: [pipe::Receiver; 2],
-}
-
-/// What the init is to do.
-pub(super) struct Made {
-    pub(super) launch: Launch,
     pub(super) program: Program,
     pub(super) cgroup: Option<RunGroup>,
 }
 
-/// Makes the init while the program is looked for: neither has to wait for the other.
-pub(super) async fn begin(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Begun, Failure> {
-    let turn = turn(inner, spec).await?;
+/// What an init is to do.
+struct Orders {
+    launch: Launch,
+    program: Program,
+    cgroup: Option<RunGroup>,
+}
+
+/// Asks the keeper for the process of this user. The init is made while the program is looked for: neither has to wait for
+/// the other.
+pub(super) async fn launch(inner: &Arc<Inner>, spec: &StartSpec, user: Option<User>) -> Result<Launched, Failure> {
     let asked = AbortOnDropHandle::new(tokio::spawn(ask(Arc::clone(inner), spec.clone())));
-    let made = make(inner, spec, &turn).await?;
+    let Orders { launch, program, cgroup } = orders(inner, spec, user).await?;
     let asked = asked.await.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten();
-    match asked {
-        Ok(asked) => Ok(Begun { turn, asked, made }),
+    let limit = inner.options.spawn_timeout;
+    let ordered = match asked {
+        // One that does not take its orders, which may be long, is given up.
+        Ok((mut init, output)) => match timeout(limit, init.order(&Order::Start(launch.into()))).await {
+            Ok(()) => Ok((init, output)),
+            Err(_) => Err(late(&spec.command, "no process is made", limit)),
+        },
+        Err(failure) => Err(failure),
+    };
+    match ordered {
+        Ok((init, output)) => Ok(Launched { init, output, program, cgroup }),
         Err(failure) => {
-            remove(made.cgroup).await;
+            remove(cgroup).await;
             Err(failure)
         }
     }
 }
 
-/// Lays out the package and finds the program.
-async fn make(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<Made, Failure> {
-    let user = prepare(inner, spec, turn).await?;
+/// Finds the program, and what else the init is to be told.
+async fn orders(inner: &Arc<Inner>, spec: &StartSpec, user: Option<User>) -> Result<Orders, Failure> {
     let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
     let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made, user))).await;
     let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
     made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()
 }
 
-/// Asks the keeper for the init.
-async fn ask(inner: Arc<Inner>, spec: StartSpec) -> Result<Asked, Failure> {
+/// Asks for an init that has no orders yet.
+async fn ask(inner: Arc<Inner>, spec: StartSpec) -> Result<(Init, [pipe::Receiver; 2]), Failure> {
     let limit = inner.options.spawn_timeout;
     let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
     let (stdout, out) = output_pipe().map_err(cannot)?;
@@ -87,7 +89,7 @@ async fn ask(inner: Arc<Inner>, spec: StartSpec) -> Result<Asked, Failure> {
     let request = if is_off { Request::Plain } else { Request::Apart };
     let asked = timeout(limit, keeper.init(request, [out, err])).await;
     let init = asked.map_err(|_| late(&spec.command, keeper.obstacle(), limit))?.map_err(cannot)?;
-    Ok(Asked { init, output: [stdout, stderr] })
+    Ok((init, [stdout, stderr]))
 }
 
 /// The control group of a run, where this host has them. That there is none keeps no plugin from running.
@@ -115,7 +117,7 @@ pub(super) fn late(command: &str, what: &str, limit: Duration) -> Failure {
 }
 
 /// What the keeper is to be asked for; the control group of the run is made last. Blocking.
-fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result<Made, Failure> {
+fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result<Orders, Failure> {
     let folder = inner.installations.dir(spec.plugin);
     let policy = &spec.policy.process;
     let options = inner.options.for_plugin(policy).map_err(|error| Failure::new(Stage::Start, error.to_string()))?;
@@ -146,7 +148,7 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result
     }
     let cgroup = run_group(inner, spec, launch.limits);
     launch.cgroup = cgroup.as_ref().map(|made| Cgroup { folder: made.folder().into(), holds: made.controllers() });
-    Ok(Made { launch, program, cgroup })
+    Ok(Orders { launch, program, cgroup })
 }
 
 /// The end that plugd reads, and the one that processes write to.
