@@ -1,4 +1,4 @@
-//! A crash: from the kill of a plugin's process until a watcher hears that it is started again, against a poll of its pidfd.
+//! A crash: from the kill of a plugin's process until a watcher hears that it is to be started again, against a poll of its pidfd.
 
 use std::{collections::VecDeque, time::Instant};
 

@@ -89,3 +89,16 @@ fn a_text_has_no_byte_order_mark_and_is_utf8() {
     let error = read_text(&fixture.write(b"\xff\xfet\0"), 10).unwrap_err();
     assert_eq!((error.kind(), error.to_string().contains("UTF-16")), (ErrorKind::InvalidData, true));
 }
+
+#[test]
+fn a_file_takes_the_place_of_another_and_leaves_nothing_else() {
+    for is_durable in [false, true] {
+        let fixture = mk_fixture();
+        let path = fixture.path("note");
+        for text in ["first", "second"] {
+            Replace { mode: 0o640, is_durable }.file(&path, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::read_dir(fixture.0.path()).unwrap().count(), 1);
+        }
+    }
+}

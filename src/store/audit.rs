@@ -39,7 +39,7 @@ pub(super) const QUEUE: usize = 4096;
 pub(super) const BATCH: usize = commit::ROWS;
 
 /// How long an event waits for a change that it can be stored with.
-const LINGER: Duration = Duration::from_millis(100);
+pub(super) const LINGER: Duration = Duration::from_millis(100);
 
 /// Where events are handed in.
 #[derive(Clone)]
@@ -90,22 +90,19 @@ impl Trail {
     /// Waits until there is something to store that no change has taken along, or enough for a transaction. What this takes out
     /// of the queue is kept if the wait is given up.
     pub(super) async fn ready(&mut self) {
-        if self.taken.is_empty() {
+        self.fill(1).await;
+        let since = *self.waits_since.get_or_insert_with(Instant::now);
+        let _ = timeout_at(since + LINGER, self.fill(BATCH)).await;
+    }
+
+    /// Waits until so many are taken.
+    async fn fill(&mut self, count: usize) {
+        while self.taken.len() < count {
             match self.queue.recv().await {
-                Some(event) => number(&mut self.taken, &mut self.newest, event),
+                Some(event) => self.number(event),
                 None => pending().await,
             }
         }
-        let since = *self.waits_since.get_or_insert_with(Instant::now);
-        let enough = async {
-            while self.taken.len() < BATCH {
-                match self.queue.recv().await {
-                    Some(event) => number(&mut self.taken, &mut self.newest, event),
-                    None => pending().await,
-                }
-            }
-        };
-        let _ = timeout_at(since + LINGER, enough).await;
     }
 
     /// Events that are not stored.
@@ -118,7 +115,7 @@ impl Trail {
         while self.taken.len() < BATCH
             && let Ok(event) = self.queue.try_recv()
         {
-            number(&mut self.taken, &mut self.newest, event);
+            self.number(event);
         }
         self.waits_since = None;
         mem::take(&mut self.taken)
@@ -141,12 +138,12 @@ impl Trail {
             self.forgotten = upto;
         }
     }
-}
 
-/// Adds an event to those that are taken, with an id that is its own for good.
-fn number(taken: &mut Vec<Model>, newest: &mut u64, event: AuditEvent) {
-    *newest += 1;
-    taken.push(to_row(AuditEvent { id: *newest, ..event }));
+    /// Adds an event to those that are taken, with an id that is its own for good.
+    fn number(&mut self, event: AuditEvent) {
+        self.newest += 1;
+        self.taken.push(to_row(AuditEvent { id: self.newest, ..event }));
+    }
 }
 
 /// The event before the oldest that is stored, and the newest.

@@ -255,7 +255,7 @@ impl Lease {
         Ok((transaction, row))
     }
 
-    /// Commits what is to survive that.
+    /// Commits, and has what is committed survive what it is to survive.
     ///
     /// # Errors
     /// After one it is unknown whether it was written.

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::timeout;
 
 use super::{
-    kills::{KNOBS, SCRIPT, members},
+    kills::{KNOBS, SCRIPT, members, succeeded},
     lone::Lone,
     repeat, resumed, rounds,
 };
@@ -60,16 +60,7 @@ async fn hold_back(plugd: &mut Plugd, plugin: &Lone) {
     assert!(plugd.said().contains(WAITS) && !plugd.said().contains(GOES_ON), "{}", plugd.said());
 
     drop(keeper);
-    let run = &status_of(&first).run_id;
-    let mut watch = resumed(plugd, &cursor).await;
-    let events = watch
-        .until(|event| {
-            let status = status_of(event.plugin.as_ref().unwrap());
-            status.state() == Active && status.run_id != *run
-        })
-        .await;
-    plugin.assert_one_at_a_time(&events);
-    plugin.assert_alone();
+    succeeded(&mut resumed(plugd, &cursor).await, plugin, &first).await;
     assert!(plugd.said().contains(GOES_ON), "{}", plugd.said());
 }
 

@@ -1,9 +1,9 @@
 //! `kill -9` of those that look after plugins: plugd, the two processes of its keeper, the init of a run.
 
-use plugd::api::v1::ReportedState::Active;
+use plugd::api::v1::{Plugin, PluginEvent, ReportedState::Active};
 
 use super::{lone::Lone, repeat, resumed, rounds};
-use crate::harness::{Plugd, children, eventually, kill_9, status_of};
+use crate::harness::{Plugd, Watch, children, eventually, kill_9, status_of};
 
 pub(super) const KNOBS: crate::harness::Knobs = &[
     ("PLUGD_BACKOFF", "10ms"),
@@ -41,7 +41,14 @@ async fn kill_together(plugd: &mut Plugd, plugin: &Lone, killed: &[usize]) {
         plugd.restart().await;
         watch = resumed(plugd, &watch.cursor).await;
     }
-    let run = &status_of(&first).run_id;
+    let events = succeeded(&mut watch, plugin, &first).await;
+    let [.., init] = members(plugd);
+    assert_eq!(children(init).first(), Some(&status_of(events.last().unwrap().plugin.as_ref().unwrap()).pid()));
+}
+
+/// What a watch says until the plugin is active in another run than at first: one instance at a time, and no more now.
+pub(super) async fn succeeded(watch: &mut Watch, plugin: &Lone, first: &Plugin) -> Vec<PluginEvent> {
+    let run = &status_of(first).run_id;
     let events = watch
         .until(|event| {
             let status = status_of(event.plugin.as_ref().unwrap());
@@ -50,8 +57,7 @@ async fn kill_together(plugd: &mut Plugd, plugin: &Lone, killed: &[usize]) {
         .await;
     plugin.assert_one_at_a_time(&events);
     plugin.assert_alone();
-    let [.., init] = members(plugd);
-    assert_eq!(children(init).first(), Some(&status_of(events.last().unwrap().plugin.as_ref().unwrap()).pid()));
+    events
 }
 
 async fn scenario(name: &str, rounds: usize, killed: &[&[usize]]) {

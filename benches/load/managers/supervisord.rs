@@ -1,11 +1,15 @@
 //! supervisord, over XML-RPC on its Unix socket.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
     net::{TcpListener, UnixStream},
-    process::{Child, Command},
     time::sleep,
 };
 
@@ -21,7 +25,7 @@ const TRIES: usize = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Supervisord {
-    _process: Child,
+    _process: Ended,
     listener: TcpListener,
     connection: Connection<UnixStream>,
     _home: TempDir,
@@ -39,7 +43,7 @@ impl Supervisord {
         fs::write(&configuration, text(&home, &url(&listener))).unwrap();
         let mut command = Command::new(program);
         command.arg("-c").arg(configuration).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command.kill_on_drop(true).spawn().unwrap();
+        let process = Ended(command.spawn().unwrap());
         let connection = Connection::over(connect(&home).await?);
         Ok(Self { _process: process, listener, connection, _home: home })
     }
@@ -54,6 +58,16 @@ impl Supervisord {
         let answer = self.connection.send(&request).await;
         let answer = String::from_utf8(answer).unwrap();
         assert!(!answer.contains("<fault>"), "{answer}");
+    }
+}
+
+/// It is told to end when this is dropped: killed, it would leave its program.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let _ = self.0.wait();
     }
 }
 

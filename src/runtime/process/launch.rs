@@ -2,7 +2,11 @@
 
 use std::{ffi::OsString, io, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use tokio::{net::unix::pipe, task::spawn_blocking, time::timeout};
+use tokio::{
+    net::unix::pipe,
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -49,17 +53,14 @@ struct Orders {
 pub(super) async fn launch(inner: &Arc<Inner>, spec: &StartSpec, user: Option<User>) -> Result<Launched, Failure> {
     let asked = AbortOnDropHandle::new(tokio::spawn(ask(Arc::clone(inner), spec.clone())));
     let Orders { launch, program, cgroup } = orders(inner, spec, user).await?;
-    let asked = asked.await.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten();
-    let limit = inner.options.spawn_timeout;
-    let ordered = match asked {
+    let ordered = async {
+        let (mut init, output) = asked.await.map_err(broken_off)??;
+        let limit = inner.options.spawn_timeout;
         // One that does not take its orders, which may be long, is given up.
-        Ok((mut init, output)) => match timeout(limit, init.order(&Order::Start(launch.into()))).await {
-            Ok(()) => Ok((init, output)),
-            Err(_) => Err(late(&spec.command, "no process is made", limit)),
-        },
-        Err(failure) => Err(failure),
+        let taken = timeout(limit, init.order(&Order::Start(launch.into()))).await;
+        taken.map(|()| (init, output)).map_err(|_| late(&spec.command, "no process is made", limit))
     };
-    match ordered {
+    match ordered.await {
         Ok((init, output)) => Ok(Launched { init, output, program, cgroup }),
         Err(failure) => {
             remove(cgroup).await;
@@ -73,7 +74,12 @@ async fn orders(inner: &Arc<Inner>, spec: &StartSpec, user: Option<User>) -> Res
     let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
     let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made, user))).await;
     let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
-    made.map_err(|error| Failure::new(Stage::Start, error.to_string())).flatten()
+    made.map_err(broken_off)?
+}
+
+/// A thread or task of plugd's own did not come to its end.
+fn broken_off(error: JoinError) -> Failure {
+    Failure::new(Stage::Start, error.to_string())
 }
 
 /// Asks for an init that has no orders yet.

@@ -181,3 +181,23 @@ fn not_fetched(error: crate::domain::Error) -> Failure {
         _ => failure,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn locks_in_nobodys_hands_do_not_pile_up_and_those_held_stay() {
+        let locks = PluginLocks::default();
+        let mk_id = |number: u16| {
+            let [high, low] = number.to_be_bytes();
+            PluginId::from_bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low])
+        };
+        let _held = locks.lock(mk_id(0)).await;
+        for number in 1..1000 {
+            drop(locks.lock(mk_id(number)).await);
+        }
+        let known = locks.0.lock().unwrap();
+        assert!(known.of.len() < 10 && known.of.contains_key(&mk_id(0)), "{}", known.of.len());
+    }
+}

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::audit::{AuditEvent, AuditFilter, Principal},
     store::{
-        audit::{QUEUE, to_row},
+        audit::{BATCH, LINGER, QUEUE, Trail, to_row},
         entity::audit_event,
     },
 };
@@ -148,4 +148,18 @@ async fn what_was_refused_leaves_room_for_what_was_done() {
     let kept = fixture.store.audit_events(AuditFilter::default(), None, ALL).await.unwrap();
     assert_eq!((kept[0].method.as_str(), kept[0].is_done()), (mk_event(7).method.as_str(), true));
     assert_eq!(kept.len(), 2 + QUEUE / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_waits_for_a_change_a_moment_and_a_full_transaction_for_none() {
+    let (mut trail, sink) = Trail::keeping(10, (0, 0));
+    let mut waited = async |count: usize| {
+        (0..count).for_each(|number| sink.add(mk_event(number as u64)));
+        let began = tokio::time::Instant::now();
+        trail.ready().await;
+        assert_eq!(trail.take().len(), count);
+        began.elapsed()
+    };
+    assert_eq!(waited(1).await, LINGER);
+    assert_eq!(waited(BATCH).await, Duration::ZERO);
 }

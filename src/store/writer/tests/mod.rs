@@ -135,3 +135,12 @@ async fn it_does_not_come_back_to_a_database_that_somebody_else_has_written() {
     let error = writer.resolve().await.unwrap_err();
     assert!(matches!(error, StoreError::Diverged { expected: 0, found: 3 }), "{error}");
 }
+
+#[tokio::test]
+async fn whoever_finds_no_row_of_its_own_is_told_so_and_nobody_hears_of_the_change() {
+    let place = Place::new().await;
+    let (mut writer, told) = mk_writer(&place).await;
+    crate::store::entity::store::Entity::delete_many().exec(writer.start.lease.db()).await.unwrap();
+    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(1))))]).await;
+    assert!(writer.retry.is_some() && told.lock().unwrap().is_empty());
+}
