@@ -76,7 +76,18 @@ impl Files {
     }
 
     fn keep_reserve(&self, disk: &mut OnDisk) -> Result<(), StoreError> {
-        let kept = disk.wal.keep_reserve();
+        self.note_reserve(disk.wal.keep_reserve())
+    }
+
+    /// As [`Self::keep_reserve`], if that can be told without asking the disk for room.
+    fn has_reserve(&self, disk: &mut OnDisk) -> Option<Result<(), StoreError>> {
+        let has = disk.wal.has_reserve();
+        let is_whole = has.as_ref().is_ok_and(|has| *has);
+        self.is_reserve_whole.store(is_whole, Ordering::Release);
+        is_whole.then(|| self.note_reserve(Ok(())))
+    }
+
+    fn note_reserve(&self, kept: Result<(), StoreError>) -> Result<(), StoreError> {
         self.is_reserve_whole.store(kept.is_ok(), Ordering::Release);
         self.is_full.store(matches!(kept, Err(StoreError::Full(_))), Ordering::Release);
         kept
@@ -106,6 +117,13 @@ impl Location {
         spawn_blocking(move || work(&files, &mut disk)).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
+    /// Looks at the files, if there are any. SQLite has them open, so that the kernel knows of them what is asked for and no disk is
+    /// waited for: another thread would cost more than the look.
+    async fn look<T>(&self, look: impl FnOnce(&Files, &mut OnDisk) -> T) -> Option<T> {
+        let files = self.0.as_ref()?;
+        Some(look(files, &mut *files.disk.lock().await))
+    }
+
     /// Remembers which files SQLite has open: once, with all its connections open. As long as one is, they stay.
     pub(super) async fn remember(&self) -> Result<(), StoreError> {
         let remember = |_: &Files, disk: &mut OnDisk| {
@@ -118,12 +136,17 @@ impl Location {
 
     /// Whether the files are still there. Asks no server.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
-        self.work(Files::check).await
+        self.look(Files::check).await.unwrap_or(Ok(()))
     }
 
     /// The same, and sees to it that the reserve is there: before what may take room.
     pub(super) async fn check_with_reserve(&self) -> Result<(), StoreError> {
-        self.work(|files, disk| files.check(disk).and_then(|()| files.keep_reserve(disk))).await
+        self.check().await?;
+        match self.look(Files::has_reserve).await {
+            Some(None) => self.keep_reserve().await,
+            Some(Some(kept)) => kept,
+            None => Ok(()),
+        }
     }
 
     /// Before a report: sees to it that the reserve is there, unless it was when it was looked at last.
@@ -137,16 +160,15 @@ impl Location {
     /// Has what is committed survive what it is to survive, and looks whether the files are still there. Whether the reserve
     /// is too is noted for the next.
     pub(super) async fn settle(&self, durability: Durability) -> Result<(), StoreError> {
-        let settle = move |files: &Files, disk: &mut OnDisk| {
-            let synced = match durability {
-                Durability::Synced => disk.wal.sync(),
-                Durability::Written => Ok(()),
-            };
-            let there = files.check(disk).and(synced);
-            let _ = files.keep_reserve(disk);
-            there
+        let synced = match durability {
+            Durability::Synced => self.work(|_, disk| disk.wal.sync()).await,
+            Durability::Written => Ok(()),
         };
-        self.work(settle).await
+        let there = self.look(|files, disk| {
+            files.has_reserve(disk);
+            files.check(disk)
+        });
+        there.await.unwrap_or(Ok(())).and(synced)
     }
 
     /// Sees to it that the reserve is there, and notes whether it is.

@@ -23,7 +23,10 @@ use tokio::{
     time::timeout,
 };
 
-use self::recovery::{Backlog, Retry};
+use self::{
+    gather::Gathered,
+    recovery::{Backlog, Retry},
+};
 use super::{
     OnCommit, StoreError,
     audit::Trail,
@@ -37,12 +40,11 @@ use super::{
 use crate::domain::{self, Error, Plugin, Reason};
 
 mod audit;
+mod gather;
 mod recovery;
 #[cfg(test)]
 mod tests;
 
-/// Changes in one transaction. Enough to share the price of making it durable, few enough to stay short.
-const MAX_BATCH: usize = 256;
 /// A transaction that has not ended by then has failed. More than the wait for a lock, so that this is the last resort.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -61,6 +63,7 @@ pub(super) struct Writer {
     start: Start,
     on_commit: OnCommit,
     ops: mpsc::UnboundedReceiver<Op>,
+    gathered: Gathered,
     health: Health,
     /// The last transaction failed, so it is unknown whether this was written.
     unresolved: Option<Batch>,
@@ -103,6 +106,7 @@ impl Writer {
             start,
             on_commit,
             ops,
+            gathered: Gathered::default(),
             health: Health(healthy),
             unresolved: None,
             backlog: Backlog::default(),
@@ -116,12 +120,12 @@ impl Writer {
     /// Works until it is closed, nobody can ask it for anything any more, or another plugd has taken its place. It lets
     /// go of the lock then: the other may need it.
     pub(super) async fn run(mut self) {
-        let mut ops = Vec::with_capacity(MAX_BATCH);
         let mut checks = recovery::checks(self.start.lease.is_remote());
         while !self.is_superseded {
             tokio::select! {
-                taken = self.ops.recv_many(&mut ops, MAX_BATCH) => {
-                    if taken == 0 || self.handle(ops.drain(..)).await.is_break() {
+                has_more = self.gathered.gather(&mut self.ops) => {
+                    let ops = self.gathered.take();
+                    if self.handle(ops).await.is_break() || !has_more {
                         break;
                     }
                 }
@@ -133,7 +137,7 @@ impl Writer {
         self.end().await;
     }
 
-    async fn handle(&mut self, ops: impl Iterator<Item = Op>) -> ControlFlow<()> {
+    async fn handle(&mut self, ops: Vec<Op>) -> ControlFlow<()> {
         let mut changes = Vec::new();
         let mut tokens = Vec::new();
         for op in ops {

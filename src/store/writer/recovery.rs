@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::{MAX_BATCH, Writer, send, within};
+use super::{Writer, gather::MAX_BATCH, send, within};
 use crate::{
     domain::{PluginId, Reported},
     store::{
