@@ -20,12 +20,15 @@ const MEMBERS: [&str; 4] = ["plugd", "the keeper's first process", "the keeper's
 
 /// Their pids: each is the parent of the next.
 pub(super) fn members(plugd: &Plugd) -> [u32; MEMBERS.len()] {
-    let mut line = [plugd.pid(); MEMBERS.len()];
-    for at in 1..line.len() {
-        let [only] = children(line[at - 1])[..] else { panic!("one child of {}", MEMBERS[at - 1]) };
-        line[at] = only;
-    }
-    line
+    let only = |of: u32, children: Vec<u32>| {
+        let [only] = children[..] else { panic!("one child of {of}: {children:?}") };
+        only
+    };
+    let first = only(plugd.pid(), children(plugd.pid()));
+    let second = only(first, children(first));
+    // Another init waits for its orders, and has no children.
+    let inits = children(second).into_iter().filter(|init| !children(*init).is_empty());
+    [plugd.pid(), first, second, only(second, inits.collect())]
 }
 
 /// Kills these at once. There is one instance after that, and a watch that resumes says how it came.

@@ -46,7 +46,7 @@ pub(super) fn is_possible() -> bool {
         Ok(Fork::Parent(child)) => {
             matches!(waitpid(Some(child), WaitOptions::empty()), Ok(Some((_, status))) if status.exit_status() == Some(0))
         }
-        Ok(Fork::Child) => sys::exit(i32::from(sandbox::try_out().is_err())),
+        Ok(Fork::Child) => sys::exit(i32::from(sandbox::own_proc().is_err())),
         Err(_) => false,
     }
 }

@@ -267,6 +267,11 @@ impl Init {
         }
     }
 
+    /// Whether it lives, and has said nothing yet.
+    pub(in crate::runtime) fn is_idle(&self) -> bool {
+        matches!(self.control.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// The next report; `None` when nothing of the run is left. A wait that is given up loses no report.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, ErrorKind, PipeReader, Read, Write},
+    mem,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
@@ -67,6 +68,8 @@ pub(super) fn has_ended_all(status: WaitStatus) -> bool {
 struct Init {
     control: UnixStream,
     orders: Messages<Order>,
+    /// Reports that plugd has not been sent.
+    unsent: Vec<u8>,
     output: Option<[OwnedFd; 2]>,
     keeper: OwnedFd,
     child_ends: OwnedFd,
@@ -77,6 +80,8 @@ struct Init {
     cgroup: Option<Membership>,
     /// The processes as the host names them, if this is the first of namespaces of its own.
     host: Option<HostIds>,
+    /// Whether it has a `/proc` of its own then.
+    view: io::Result<()>,
     confinement: Confinement,
     /// Held until this process ends.
     _lock: OwnedFd,
@@ -97,6 +102,8 @@ struct Leader {
 impl Init {
     fn new(descriptors: Descriptors, is_apart: bool) -> io::Result<Self> {
         let host = is_apart.then(HostIds::open).transpose()?;
+        // Before there are orders: a run does not wait for it then.
+        let view = if is_apart { sandbox::own_proc() } else { Ok(()) };
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let _ = rustix::thread::set_name(c"plugd-init");
         let control = UnixStream::from(descriptors.control);
@@ -104,6 +111,7 @@ impl Init {
         Ok(Self {
             control,
             orders: Messages::new(),
+            unsent: Vec::new(),
             output: Some(descriptors.output),
             keeper: descriptors.keeper,
             child_ends: sys::child_ends()?,
@@ -112,6 +120,7 @@ impl Init {
             is_killing: false,
             cgroup: None,
             host,
+            view,
             confinement: Confinement::Off,
             _lock: descriptors.lock,
         })
@@ -130,9 +139,14 @@ impl Init {
             if has_orders && !self.take_orders()? {
                 return Ok(());
             }
-            if self.leader.is_some() && self.reap()? {
+            let is_empty = self.leader.is_some() && self.reap()?;
+            if is_empty {
                 self.leave_no_group();
-                return self.report(&Report::Emptied);
+                self.report(&Report::Emptied)?;
+            }
+            self.send_reports()?;
+            if is_empty {
+                return Ok(());
             }
         }
     }
@@ -195,15 +209,7 @@ impl Init {
     fn carry_out(&mut self, order: Order) -> io::Result<()> {
         match order {
             Order::Start(launch) => return self.start(*launch),
-            Order::Stop => {
-                // Who left the group is looked for from their parents, which may end at once; but told after them, so that no
-                // process sees what it started end before it was told itself.
-                let outside = tree::outside(self.group());
-                self.signal_group(self.stop_signal);
-                for process in outside {
-                    let _ = process.signal(self.stop_signal);
-                }
-            }
+            Order::Stop => self.ask_to_stop(),
             Order::Kill => {
                 self.is_killing = true;
                 self.signal_group(Signal::KILL);
@@ -237,10 +243,11 @@ impl Init {
         self.host.as_ref().map_or(Ok(here), HostIds::of_init_and_leader)
     }
 
-    fn make_process(&self, launch: Launch, output: [OwnedFd; 2]) -> Result<Launched, (Step, io::Error)> {
+    fn make_process(&mut self, launch: Launch, output: [OwnedFd; 2]) -> Result<Launched, (Step, io::Error)> {
         let has_own_view = self.host.is_some();
         if has_own_view {
-            let entered = sandbox::enter(&launch.sandbox, Path::new(&launch.folder));
+            let view = mem::replace(&mut self.view, Ok(()));
+            let entered = view.and_then(|()| sandbox::enter(&launch.sandbox, Path::new(&launch.folder)));
             entered.map_err(|error| (Step::View, error))?;
         }
         launch::launch(launch, output, has_own_view).map_err(|error| (Step::Process, error))
@@ -249,6 +256,20 @@ impl Init {
     /// The group of the process, while its id can't mean another.
     fn group(&self) -> Option<Pid> {
         self.leader.as_ref()?.pid
+    }
+
+    /// Sends the stop signal to everything of the run.
+    fn ask_to_stop(&self) {
+        if self.host.is_some() {
+            return sys::signal_all(self.stop_signal);
+        }
+        // Who left the group is looked for from their parents, which may end at once; but told after them, so that no process
+        // sees what it started end before it was told itself.
+        let outside = tree::outside(self.group());
+        self.signal_group(self.stop_signal);
+        for process in outside {
+            let _ = process.signal(self.stop_signal);
+        }
     }
 
     fn signal_group(&self, signal: Signal) {
@@ -293,7 +314,7 @@ impl Init {
     /// Kills everything of the run: all at once where that can be done, so that nothing can fork away.
     fn kill_everything(&self) {
         if self.host.is_some() {
-            return sys::kill_all();
+            return sys::signal_all(Signal::KILL);
         }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill();
@@ -322,9 +343,19 @@ impl Init {
         Report::Exited { code, signal, out_of_memory }
     }
 
-    /// Says it to plugd. plugd reads until the end, and a run has a handful of reports: they always fit.
-    fn report(&self, report: &Report) -> io::Result<()> {
-        (&self.control).write_all(&encode(report)?)
+    fn report(&mut self, report: &Report) -> io::Result<()> {
+        self.unsent.extend(encode(report)?);
+        Ok(())
+    }
+
+    /// Says it to plugd, all at once: often the process was the last one of the run. plugd reads until the end, and a run has
+    /// a handful of reports: they always fit.
+    fn send_reports(&mut self) -> io::Result<()> {
+        if !self.unsent.is_empty() {
+            self.control.write_all(&self.unsent)?;
+            self.unsent.clear();
+        }
+        Ok(())
     }
 }
 

@@ -93,7 +93,7 @@ fn prepare(launch: &Launch, output: [OwnedFd; 2], has_own_view: bool) -> Result<
 fn isolate([stdout, stderr]: [OwnedFd; 2]) -> io::Result<()> {
     setsid()?;
     set_no_new_privs(true)?;
-    sys::reset_signals();
+    sys::unblock_signals();
     let nothing = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     rustix::stdio::dup2_stdin(nothing)?;
     rustix::stdio::dup2_stdout(stdout)?;

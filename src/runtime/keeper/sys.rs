@@ -15,7 +15,7 @@ use std::{
     ptr,
 };
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 /// The highest signal of the kernel.
 const LAST_SIGNAL: libc::c_int = 64;
@@ -86,10 +86,11 @@ fn clone(flags: u64, cgroup: u64) -> io::Result<Fork> {
     }
 }
 
-/// Kills every process of this namespace but this one, its first: all at once, so that none can fork away.
-pub(super) fn kill_all() {
+/// Signals every process of this namespace but this one, its first: all at once, so that none can fork away, and each after
+/// the one that started it.
+pub(super) fn signal_all(signal: Signal) {
     // SAFETY: two numbers.
-    unsafe { libc::kill(-1, libc::SIGKILL) };
+    unsafe { libc::kill(-1, signal.as_raw()) };
 }
 
 /// Ends this process at once: nothing of the process that it was copied from is flushed or run.
@@ -172,9 +173,9 @@ pub(super) fn child_ends() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(made) })
 }
 
-/// Ignored signals stay ignored across exec, and blocked ones blocked: whoever started plugd must not make plugins deaf.
+/// Has every signal mean what it means by default, in this process and those that are copied from it: ignored ones stay ignored
+/// across exec, and whoever started plugd must not make plugins deaf.
 pub(super) fn reset_signals() {
-    set_mask(0);
     // Asked of the kernel: the C library would not touch the two signals that it keeps for itself.
     let default = [0_usize; 8];
     for signal in 1..=LAST_SIGNAL {
@@ -185,6 +186,11 @@ pub(super) fn reset_signals() {
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, SIGNAL_SET_BYTES)
         };
     }
+}
+
+/// Lets all signals through: blocked ones stay blocked across exec.
+pub(super) fn unblock_signals() {
+    set_mask(0);
 }
 
 /// Lets this process hear of signals and of the ends of its children, whatever the one that started it blocked or ignored

@@ -1,6 +1,6 @@
-//! Asking the keeper for a run's process: an init, and what that is to do.
+//! How a run gets its process: an init, and what that is to do.
 
-use std::{ffi::OsString, io, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{ffi::OsString, io, sync::Arc, time::Duration};
 
 use tokio::{
     net::unix::pipe,
@@ -12,7 +12,9 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Inner,
     environment::{Variable, environment},
+    inits::{Idle, idle},
     open_files,
+    prepare::{Turn, in_place, turn},
     program::Program,
 };
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
         cgroup::{Cgroups, Controllers, RunGroup},
         keeper::{
             Init,
-            protocol::{Cgroup, Launch, Order, Request},
+            protocol::{Cgroup, Launch, Order},
         },
         sandbox::Sandbox,
         words,
@@ -41,6 +43,13 @@ pub(super) struct Launched {
     pub(super) cgroup: Option<RunGroup>,
 }
 
+/// A run of which all is there but its process.
+pub(super) struct Prepared {
+    pub(super) turn: Turn,
+    idle: AbortOnDropHandle<Result<Idle, Failure>>,
+    orders: Orders,
+}
+
 /// What an init is to do.
 struct Orders {
     launch: Launch,
@@ -48,20 +57,27 @@ struct Orders {
     cgroup: Option<RunGroup>,
 }
 
-/// Asks the keeper for the process of this user. The init is made while the program is looked for: neither has to wait for
-/// the other.
-pub(super) async fn launch(inner: &Arc<Inner>, spec: &StartSpec, user: Option<User>) -> Result<Launched, Failure> {
-    let asked = AbortOnDropHandle::new(tokio::spawn(ask(Arc::clone(inner), spec.clone())));
-    let Orders { launch, program, cgroup } = orders(inner, spec, user).await?;
+/// Waits for a turn, then gets an init and prepares its orders: neither has to wait for the other.
+pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Prepared, Failure> {
+    let turn = turn(inner, spec).await?;
+    let idle = AbortOnDropHandle::new(tokio::spawn(idle(Arc::clone(inner), spec.clone())));
+    let (maker, made) = (Arc::clone(inner), spec.clone());
+    let orders = in_place(inner, spec, &turn, move |user| what_to_launch(&maker, &made, user)).await??;
+    Ok(Prepared { turn, idle, orders })
+}
+
+/// Has an init make the process.
+pub(super) async fn launch(inner: &Inner, spec: &StartSpec, prepared: Prepared) -> Result<(Launched, Turn), Failure> {
+    let Prepared { turn, idle, orders: Orders { launch, program, cgroup } } = prepared;
     let ordered = async {
-        let (mut init, output) = asked.await.map_err(broken_off)??;
+        let Idle { mut init, output } = idle.await.map_err(broken_off)??;
         let limit = inner.options.spawn_timeout;
         // One that does not take its orders, which may be long, is given up.
         let taken = timeout(limit, init.order(&Order::Start(launch.into()))).await;
         taken.map(|()| (init, output)).map_err(|_| late(&spec.command, "no process is made", limit))
     };
     match ordered.await {
-        Ok((init, output)) => Ok(Launched { init, output, program, cgroup }),
+        Ok((init, output)) => Ok((Launched { init, output, program, cgroup }, turn)),
         Err(failure) => {
             remove(cgroup).await;
             Err(failure)
@@ -69,33 +85,9 @@ pub(super) async fn launch(inner: &Arc<Inner>, spec: &StartSpec, user: Option<Us
     }
 }
 
-/// Finds the program, and what else the init is to be told.
-async fn orders(inner: &Arc<Inner>, spec: &StartSpec, user: Option<User>) -> Result<Orders, Failure> {
-    let (maker, made, limit) = (Arc::clone(inner), spec.clone(), inner.options.spawn_timeout);
-    let made = timeout(limit, spawn_blocking(move || what_to_launch(&maker, &made, user))).await;
-    let made = made.map_err(|_| late(&spec.command, "it is not found", limit))?;
-    made.map_err(broken_off)?
-}
-
 /// A thread or task of plugd's own did not come to its end.
 fn broken_off(error: JoinError) -> Failure {
     Failure::new(Stage::Start, error.to_string())
-}
-
-/// Asks for an init that has no orders yet.
-async fn ask(inner: Arc<Inner>, spec: StartSpec) -> Result<(Init, [pipe::Receiver; 2]), Failure> {
-    let limit = inner.options.spawn_timeout;
-    let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
-    let (stdout, out) = output_pipe().map_err(cannot)?;
-    let (stderr, err) = output_pipe().map_err(cannot)?;
-    let Some(keeper) = &inner.keeper else {
-        return Err(Failure::new(Stage::Start, "this plugd runs no plugins").permanent());
-    };
-    let is_off = inner.options.sandbox.is_off_for(&spec.policy.process);
-    let request = if is_off { Request::Plain } else { Request::Apart };
-    let asked = timeout(limit, keeper.init(request, [out, err])).await;
-    let init = asked.map_err(|_| late(&spec.command, keeper.obstacle(), limit))?.map_err(cannot)?;
-    Ok((init, [stdout, stderr]))
 }
 
 /// The control group of a run, where this host has them. That there is none keeps no plugin from running.
@@ -106,6 +98,7 @@ fn run_group(inner: &Inner, spec: &StartSpec, limits: Limits) -> Option<RunGroup
 
 /// Removes the control group of a run, on a thread that may block.
 pub(super) async fn remove(cgroup: Option<RunGroup>) {
+    let Some(cgroup) = cgroup else { return };
     // Where there is no such thread any more, as in a shutdown, it is dropped here and now.
     let _ = spawn_blocking(move || drop(cgroup)).await;
 }
@@ -155,12 +148,6 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result
     let cgroup = run_group(inner, spec, launch.limits);
     launch.cgroup = cgroup.as_ref().map(|made| Cgroup { folder: made.folder().into(), holds: made.controllers() });
     Ok(Orders { launch, program, cgroup })
-}
-
-/// The end that plugd reads, and the one that processes write to.
-fn output_pipe() -> io::Result<(pipe::Receiver, OwnedFd)> {
-    let (reader, writer) = io::pipe()?;
-    Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer.into()))
 }
 
 /// A variable as a process has it: `NAME=value`.

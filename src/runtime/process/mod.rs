@@ -1,6 +1,7 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
 mod environment;
+mod inits;
 mod launch;
 mod open_files;
 mod options;
@@ -45,6 +46,7 @@ struct Inner {
     capture: Capture,
     installations: Installations,
     keeper: Option<Keeper>,
+    kept: inits::Kept,
     /// Where runs get groups of their own, if this host has that.
     cgroups: Option<Cgroups>,
     /// Who may change an install directory.
@@ -83,6 +85,7 @@ impl ProcessRuntime {
         Ok(Self(Arc::new(Inner {
             installations: Installations::new(root),
             keeper: options.keeper.clone().map(|program| Keeper::start(program, &options.lock)).transpose()?,
+            kept: inits::Kept::default(),
             cgroups,
             folders: PluginLocks::default(),
             runs: PluginLocks::default(),

@@ -82,22 +82,19 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// What a process needs before it can be made.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) turn: Turn,
-    /// Who runs it and owns its files; plugd's own user when absent.
-    pub(super) user: Option<User>,
-}
-
-/// Waits for a turn and for the end of an earlier run, and sees to it that the package is in place. The clock starts with
-/// the turn: those who only wait behind other plugins have not failed.
-pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Prepared, Failure> {
-    let turn = turn(inner, spec).await?;
+/// Sees to it that the package is in place, and then does what is `next`, on the thread that has found it there: told who runs
+/// the plugin and owns its files, plugd's own user when absent. The clock starts with the turn: those who only wait behind other
+/// plugins have not failed.
+pub(super) async fn in_place<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    spec: &StartSpec,
+    turn: &Turn,
+    next: impl FnOnce(Option<User>) -> T + Send + 'static,
+) -> Result<T, Failure> {
     let limit = spec.prepare_timeout;
-    let late = |_| Failure::new(Stage::Start, format!("the package was not laid out within {} s", limit.as_secs_f32()));
-    let user = tokio::time::timeout(limit, install(inner, spec, &turn)).await.map_err(late)??;
-    Ok(Prepared { turn, user })
+    let words = "the package was not laid out within";
+    let late = |_| Failure::new(Stage::Start, format!("{words} {} s, or its program not found", limit.as_secs_f32()));
+    tokio::time::timeout(limit, install(inner, spec, turn, next)).await.map_err(late)?
 }
 
 /// Who runs a plugin and owns its files; plugd's own user when absent. This is decided here and nowhere else. Blocking.
@@ -119,10 +116,12 @@ fn may_change_users() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(needed))
 }
 
+/// Waits for a turn, and for the end of an earlier run.
+///
 /// The directory may be in the hands of an earlier start that was given up: a thread that a disk has stopped goes on
 /// until the disk does. And a run may have been given up whose processes can't be killed. The others' turns come: nobody
 /// who waits here keeps one.
-async fn turn(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
+pub(super) async fn turn(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Turn, Failure> {
     let folder = lock(spec, &inner.folders, "the disk has been busy with an earlier start of this plugin for");
     let folder = folder.await?;
     let run = lock(spec, &inner.runs, "processes of an earlier run, which can't be killed, have lived on for");
@@ -138,32 +137,35 @@ async fn lock(spec: &StartSpec, locks: &PluginLocks, in_the_way: &str) -> Result
     tokio::time::timeout(limit, locks.lock(spec.plugin)).await.map_err(late).map(Arc::new)
 }
 
-async fn install(inner: &Arc<Inner>, spec: &StartSpec, turn: &Turn) -> Result<Option<User>, Failure> {
+async fn install<T: Send + 'static>(
+    inner: &Arc<Inner>,
+    spec: &StartSpec,
+    turn: &Turn,
+    next: impl FnOnce(Option<User>) -> T + Send + 'static,
+) -> Result<T, Failure> {
     let (of_spec, digest) = (spec.clone(), spec.package);
     let cancel = CancelOnDrop(Cancel::default());
     let of = |inner: &Arc<Inner>| (Arc::clone(inner), Arc::clone(&turn.folder), cancel.0.clone());
     let (files, held, token) = of(inner);
     let found = blocking(move || {
-        let found = user_of(&files, &of_spec).and_then(|owner| {
-            let wanted = Wanted { plugin: of_spec.plugin, digest, owner };
-            files.installations.is_current(wanted, &|_: Step| token.check()).map(|is_current| (wanted, is_current))
-        });
+        let owner = user_of(&files, &of_spec)?;
+        let wanted = Wanted { plugin: of_spec.plugin, digest, owner };
+        let is_current = files.installations.is_current(wanted, &|_: Step| token.check())?;
         drop(held);
-        found
+        Ok(if is_current { Ok(next(owner)) } else { Err((wanted, next)) })
     });
-    let (wanted, is_current) = found.await?;
-    if is_current {
-        return Ok(wanted.owner);
-    }
+    let (wanted, next) = match found.await? {
+        Ok(done) => return Ok(done),
+        Err(absent) => absent,
+    };
     let package = (inner.fetch)(digest).await.map_err(not_fetched)?;
     let (files, held, token) = of(inner);
     blocking(move || {
-        let done = files.installations.lay(wanted, &*package, &|_: Step| token.check());
+        files.installations.lay(wanted, &*package, &|_: Step| token.check())?;
         drop(held);
-        done
+        Ok(next(wanted.owner))
     })
-    .await?;
-    Ok(wanted.owner)
+    .await
 }
 
 /// Runs work that may block on a thread for that. It goes on when nobody waits any more, until its next step.

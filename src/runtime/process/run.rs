@@ -13,9 +13,9 @@ use tokio::{
 };
 
 use super::{
-    Inner,
-    launch::{Launched, late, launch, remove, tell_of_no_group},
-    prepare::{Prepared, Turn, prepare},
+    Inner, inits,
+    launch::{Launched, late, launch, prepare, remove, tell_of_no_group},
+    prepare::Turn,
     program::Program,
 };
 use crate::{
@@ -128,7 +128,7 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
         prepared = prepare(&inner, &spec) => prepared,
     };
     let launched = match prepared {
-        Ok(Prepared { turn, user }) => launch(&inner, &spec, user).await.map(|launched| (launched, turn)),
+        Ok(prepared) => launch(&inner, &spec, prepared).await,
         Err(failure) => Err(failure),
     };
     match launched {
@@ -136,9 +136,12 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
             (inner.capture)(&spec, output);
             // Held until the end, whatever the supervisor has been told by then.
             let _place = Arc::clone(&turn.run);
+            // Its keeper ends with it, and all runs with that.
+            let _keeper = Arc::clone(&inner);
             reporter.last = RunEvent::GroupEmptied;
             let (run, limit) = (spec.run, inner.options.spawn_timeout);
-            let starting = Some(Starting { _turn: turn, program, deadline: Instant::now() + limit, limit });
+            let deadline = Instant::now() + limit;
+            let starting = Some(Starting { _turn: turn, inner, spec, program, deadline, limit });
             let watch = Watch { run, init, init_id, cgroup, starting, wishes, has_exited: false, reporter };
             watch.until_empty().await;
         }
@@ -150,6 +153,8 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
 struct Starting {
     /// Given up then: others may start.
     _turn: Turn,
+    inner: Arc<Inner>,
+    spec: StartSpec,
     program: Program,
     deadline: Instant,
     /// How long it was until the deadline.
@@ -212,8 +217,12 @@ impl Watch {
                     tell_of_no_group(self.run, &io::Error::from_raw_os_error(errno));
                 }
                 let _ = self.init_id.set(init);
-                self.starting = None;
+                let started = self.starting.take();
                 self.reporter.say(RunEvent::Spawned { pid: leader, confinement });
+                if let Some(Starting { inner, spec, .. }) = started {
+                    // The program has work to do by itself now: none waits while another init is made.
+                    inits::keep_another(inner, &spec);
+                }
             }
             Report::Refused { step, errno } => {
                 let Some(Starting { program, limit, .. }) = self.starting.take() else { return };

@@ -1,9 +1,10 @@
 //! System calls that are refused, and capabilities that are given up.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, sync::LazyLock};
 
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, capability_is_in_bounding_set, remove_capability_from_bounding_set, set_capabilities,
+use rustix::{
+    io::Errno,
+    thread::{CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities},
 };
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
@@ -47,12 +48,21 @@ const REFUSED: [libc::c_long; 33] = [
     libc::SYS_quotactl,
 ];
 
+/// What the kernel is told to refuse. Nothing where plugd has no filter for this processor.
+static FILTER: LazyLock<Option<BpfProgram>> = LazyLock::new(|| filter().ok());
+
+/// Makes the filter, which every process that is copied from this one then has.
+pub(in crate::runtime) fn make_filter() {
+    LazyLock::force(&FILTER);
+}
+
 /// Has the kernel refuse these calls to this process and all that it starts.
 ///
 /// # Errors
 /// The kernel has no filters, or plugd none for this processor.
 pub(super) fn refuse() -> io::Result<()> {
-    apply_filter(&filter()?).map_err(|error| kernels(&error))
+    let filter = FILTER.as_ref().ok_or(Errno::OPNOTSUPP)?;
+    apply_filter(filter).map_err(|error| kernels(&error))
 }
 
 fn filter() -> io::Result<BpfProgram> {
@@ -66,11 +76,9 @@ fn filter() -> io::Result<BpfProgram> {
 /// Takes care that no program of root's can have a capability. To be called before the user is changed.
 pub(in crate::runtime) fn bound_capabilities() {
     for number in 0..u64::BITS {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        // The kernel knows no more than some 40 of them.
-        if capability_is_in_bounding_set(capability).is_ok_and(|is_in| is_in) {
-            // Who may not change this has no capabilities to give up either.
-            let _ = remove_capability_from_bounding_set(capability);
+        // The kernel knows no more than some 40 of them. Who may not change this has none to give up either.
+        if remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)).is_err() {
+            return;
         }
     }
 }

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Confinement, SandboxLevel, policy::ProcessPolicy};
 
-pub(in crate::runtime) use calls::bound_capabilities;
+pub(in crate::runtime) use calls::{bound_capabilities, make_filter};
 pub use files::landlock_version;
-pub(in crate::runtime) use mounts::{enter, try_out};
+pub(in crate::runtime) use mounts::{enter, own_proc};
 
 /// The sandbox of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

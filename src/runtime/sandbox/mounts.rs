@@ -34,19 +34,18 @@ const PLAIN: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 ///
 /// # Errors
 /// The host does not allow it.
-pub(in crate::runtime) fn try_out() -> io::Result<()> {
+pub(in crate::runtime) fn own_proc() -> io::Result<()> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     mount(c"proc", c"/proc", c"proc", PLAIN | MountFlags::NOEXEC, None)?;
     Ok(())
 }
 
-/// Hides plugd's folders from this process and from all that it will start, but for the plugin's own. `/tmp` becomes the
-/// run's own: in memory, and gone with it.
+/// Hides plugd's folders from this process, which has its [`own_proc`], and from all that it will start, but for the plugin's
+/// own. `/tmp` becomes the run's own: in memory, and gone with it.
 ///
 /// # Errors
 /// What can't be mounted.
 pub(in crate::runtime) fn enter(sandbox: &Sandbox, folder: &Path) -> io::Result<()> {
-    try_out()?;
     // Not every host has these folders, and they may be links.
     let temporary: Vec<PathBuf> = TEMPORARY.into_iter().filter_map(|folder| fs::canonicalize(folder).ok()).collect();
     let covers: Vec<PathBuf> = sandbox.hidden.iter().map(PathBuf::from).chain(temporary.clone()).collect();

@@ -3,6 +3,7 @@
 mod afterlife;
 mod cgroup;
 mod group;
+mod inits;
 mod limits;
 mod sandbox;
 mod spawn;
