@@ -100,7 +100,7 @@ struct Capture {
 impl Capture {
     fn new(output: Arc<Output>, run: RunId, hints: Hints) -> Self {
         let begin = Arc::clone(&output);
-        let write = Some(tokio::task::spawn_blocking(move || begin.rotate()));
+        let write = (!output.is_put_away()).then(|| tokio::task::spawn_blocking(move || begin.rotate()));
         Self { output, run, hints, ready: Vec::new(), dropped: 0, write, is_stalled: false }
     }
 
@@ -150,6 +150,9 @@ impl Capture {
             written(&mut self.write).await;
         }
         let Self { output, dropped, .. } = self;
+        if dropped == 0 && output.is_put_away() {
+            return;
+        }
         settle(tokio::task::spawn_blocking(move || output.finish(dropped))).await;
     }
 }

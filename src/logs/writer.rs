@@ -95,6 +95,11 @@ impl Output {
         }
     }
 
+    /// Whether it is known that there is no file to be put away. Does not wait for the disk.
+    pub(super) fn is_put_away(&self) -> bool {
+        self.view.borrow().as_ref().is_some_and(|layout| layout.current().is_none())
+    }
+
     /// Puts the file away when a run has ended, after which so many bytes were dropped.
     pub(super) fn finish(&self, dropped: u64) {
         self.append(None, dropped, &[]);
@@ -218,25 +223,31 @@ impl Writer {
         self.file = None;
         current.retain(|part| part.start < part.end);
         if !current.is_empty() {
-            match self.rename_current() {
-                Ok(name) => {
-                    let name: Arc<str> = name.into();
-                    layout.segments.extend(current.into_iter().map(|part| Segment { name: Arc::clone(&name), ..part }));
-                }
+            match Folder::open(&self.plugin) {
+                Ok(folder) => self.put_away(&folder, current, &mut layout)?,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
-            self.prune(&mut layout);
         }
         self.publish(layout);
         Ok(())
     }
 
-    fn rename_current(&self) -> io::Result<String> {
-        let folder = Folder::open(&self.plugin)?;
-        let name = folder::next_name(Timestamp::now(), folder.rotated()?.last().map(String::as_str));
-        folder.rename(CURRENT, &name)?;
-        Ok(name)
+    /// Gives the current file, which has these parts, its rotated name.
+    fn put_away(&self, folder: &Folder, current: Vec<Segment>, layout: &mut Layout) -> io::Result<()> {
+        let mut rotated = folder.rotated()?;
+        let name = folder::next_name(Timestamp::now(), rotated.last().map(String::as_str));
+        match folder.rename(CURRENT, &name) {
+            Ok(()) => {
+                let shared: Arc<str> = name.as_str().into();
+                layout.segments.extend(current.into_iter().map(|part| Segment { name: Arc::clone(&shared), ..part }));
+                rotated.push(name);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.prune(folder, &rotated, layout);
+        Ok(())
     }
 
     fn append_some(&mut self, run: Option<RunId>, records: &[u8]) -> io::Result<usize> {
@@ -318,9 +329,7 @@ impl Writer {
     }
 
     /// Removes rotated files beyond the number and the age kept.
-    fn prune(&self, layout: &mut Layout) {
-        let Ok(folder) = Folder::open(&self.plugin) else { return };
-        let rotated = folder.rotated().unwrap_or_default();
+    fn prune(&self, folder: &Folder, rotated: &[String], layout: &mut Layout) {
         let oldest = folder::oldest_kept(Timestamp::now(), self.options.max_age);
         let surplus = rotated.len().saturating_sub(self.options.keep);
         let old = rotated.iter().enumerate().filter(|(index, name)| *index < surplus || **name < oldest);
@@ -330,7 +339,7 @@ impl Writer {
                 tracing::warn!(folder = %self.plugin.display(), name, %error, "an old log file can't be removed");
             }
         }
-        remember(&folder, layout);
+        remember(folder, layout);
     }
 
     fn publish(&self, layout: Layout) -> Arc<Layout> {
