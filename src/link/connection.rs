@@ -106,7 +106,7 @@ impl Connection {
 
     /// When there is something to do though nothing comes. What is to be reported waits until somebody listens.
     fn wake(&self) -> Option<Instant> {
-        let liveness = self.attachment.as_ref()?.liveness.wake();
+        let liveness = self.attachment.as_ref()?.liveness.wake_with_others();
         Some(self.faults.wake().map_or(liveness, |report| report.min(liveness)))
     }
 

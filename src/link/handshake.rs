@@ -20,7 +20,7 @@ use crate::domain::{PluginId, access::is_own_origin};
 /// Longest message of a plugin, in bytes (CONTRACT 10.4).
 pub(super) const MAX_INBOUND: usize = 4 << 20;
 /// Buffered a direction and connection, in bytes; plugins are many and mostly silent.
-const BUFFER: usize = 16 << 10;
+const BUFFER: usize = 4 << 10;
 /// Most that is buffered for a plugin that does not read, in bytes: the longest message, and as much for the answers to its
 /// pings. Beyond that only the newest ping is answered (RFC 6455, 5.5.3).
 const MAX_WRITE_BUFFER: usize = 2 * MAX_OUTBOUND;

@@ -1,11 +1,16 @@
 //! What plugd notices of a plugin on its connection: that it keeps silent, and that it breaks the protocol. Pure: the clock
 //! comes from outside.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use tokio::time::Instant;
 
 use crate::domain::{RunEvent, text::shorten};
+
+/// Times in each interval at which connections wake together.
+const SHARED_TIMES: u32 = 128;
+/// Where they are counted from.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -38,6 +43,16 @@ impl Liveness {
     /// When the next step is due.
     pub(super) fn wake(&self) -> Instant {
         self.deadline.unwrap_or(self.next_ping)
+    }
+
+    /// The same, moved to the next of the times that all connections with this interval share: waking once for several costs
+    /// less than once for each, and so many connections are mostly silent.
+    pub(super) fn wake_with_others(&self) -> Instant {
+        let step = self.interval / SHARED_TIMES;
+        let since = self.wake().saturating_duration_since(*BEGINNING);
+        let late = since.as_nanos().checked_rem(step.as_nanos()).filter(|late| *late > 0);
+        let wait = late.map(|late| step - Duration::from_nanos(u64::try_from(late).unwrap_or_default()));
+        self.wake() + wait.unwrap_or_default()
     }
 
     /// The step that is due. `busy_until` is when the last of the calls in flight must have been answered.

@@ -299,7 +299,7 @@ impl Handle {
     ) -> Result<T> {
         let deadline = Instant::now() + patience.min(MAX_WAIT);
         let (reply, answer) = oneshot::channel();
-        slot.calls.try_send(call(reply)).map_err(|refused| match refused {
+        slot.calls.try_send(call(reply).into()).map_err(|refused| match refused {
             TrySendError::Full(_) => busy(id),
             TrySendError::Closed(_) => gone(slot, id),
         })?;

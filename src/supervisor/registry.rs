@@ -32,10 +32,12 @@ pub(super) const INBOX: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One plugin: its newest record, its actor's inbox, its connection.
+///
+/// What goes through its channels is boxed: each has room for 32 from its beginning, and is mostly empty.
 pub struct Slot {
     plugin: watch::Sender<Option<Arc<Plugin>>>,
-    pub(super) calls: mpsc::Sender<Call>,
-    pub(super) inbox: mpsc::Sender<Message>,
+    pub(super) calls: mpsc::Sender<Box<Call>>,
+    pub(super) inbox: mpsc::Sender<Box<Message>>,
     /// Wakes the actor to look at what is desired, at lost events, and whether plugd shuts down.
     pub(super) news: Notify,
     is_shutting_down: AtomicBool,
@@ -50,8 +52,8 @@ pub struct Slot {
 pub(super) struct Arrival {
     pub slot: Arc<Slot>,
     pub plugin: Arc<Plugin>,
-    pub calls: mpsc::Receiver<Call>,
-    pub inbox: mpsc::Receiver<Message>,
+    pub calls: mpsc::Receiver<Box<Call>>,
+    pub inbox: mpsc::Receiver<Box<Message>>,
 }
 
 impl Slot {
@@ -129,7 +131,7 @@ impl Slot {
 
     /// Tells the actor; false when it is gone, or has no room for long.
     pub(super) async fn tell(&self, message: Message) -> bool {
-        timeout(PATIENCE, self.inbox.send(message)).await.is_ok_and(|sent| sent.is_ok())
+        timeout(PATIENCE, self.inbox.send(message.into())).await.is_ok_and(|sent| sent.is_ok())
     }
 }
 

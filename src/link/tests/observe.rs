@@ -77,6 +77,21 @@ fn a_sign_of_life_ends_the_excuse() {
 }
 
 #[test]
+fn connections_with_the_same_interval_wake_together_and_none_too_early_or_much_too_late() {
+    let (interval, start) = (Duration::from_millis(1280), Instant::now());
+    let at =
+        |late| Liveness::new(interval, Duration::from_secs(1), start + Duration::from_micros(late)).wake_with_others();
+    let wakes: Vec<Instant> = (0..10_000).step_by(500).map(at).collect();
+    let mut times = wakes.clone();
+    times.dedup();
+    assert!((1..=2).contains(&times.len()), "within 10 ms there are at most two such times: {times:?}");
+    for (late, wake) in (0..).step_by(500).zip(wakes) {
+        let due = start + interval + Duration::from_micros(late);
+        assert!(wake >= due && wake < due + Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn a_timeout_above_the_interval_never_has_two_pings_under_way() {
     let start = Instant::now();
     let mut liveness = Liveness::new(Duration::from_secs(1), Duration::from_secs(10), start);

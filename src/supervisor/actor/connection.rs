@@ -73,7 +73,7 @@ impl Actor {
         let inbox = self.slot.inbox.clone();
         tokio::spawn(async move {
             let is_alive = first.ping(PROBE).await;
-            inbox.send(Message::Probed { attach, first: first.id(), is_alive }).await.unwrap_or_default();
+            inbox.send(Message::Probed { attach, first: first.id(), is_alive }.into()).await.unwrap_or_default();
         });
     }
 
@@ -148,8 +148,10 @@ impl Actor {
 }
 
 /// The end of a connection is never lost; anything else that finds no room comes again.
-fn tell(events: &mpsc::Sender<RunEvent>, event: RunEvent) {
-    if let Err(TrySendError::Full(last @ RunEvent::Disconnected { .. })) = events.try_send(event) {
+fn tell(events: &mpsc::Sender<Box<RunEvent>>, event: RunEvent) {
+    if let Err(TrySendError::Full(last)) = events.try_send(event.into())
+        && matches!(*last, RunEvent::Disconnected { .. })
+    {
         let events = events.clone();
         tokio::spawn(async move { events.send(last).await });
     }

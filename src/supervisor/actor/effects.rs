@@ -46,7 +46,7 @@ impl Actor {
         let (events, received) = mpsc::channel(RUN_EVENTS);
         self.run_events = Some(received);
         let tell = move |event| {
-            if let Err(error) = events.try_send(event) {
+            if let Err(error) = events.try_send(Box::new(event)) {
                 tracing::debug!(%error, "an event of a run that is over");
             }
         };

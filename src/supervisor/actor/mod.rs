@@ -71,18 +71,18 @@ pub(super) struct Actor {
     id: PluginId,
     parts: Arc<Parts>,
     slot: Arc<Slot>,
-    calls: mpsc::Receiver<Call>,
-    inbox: mpsc::Receiver<Message>,
+    calls: mpsc::Receiver<Box<Call>>,
+    inbox: mpsc::Receiver<Box<Message>>,
     /// The committed record, with what is reported as of now.
     plugin: Plugin,
     lifecycle: Lifecycle,
     deadline: Option<Deadline>,
     run: Option<Box<dyn Run>>,
-    run_events: Option<mpsc::Receiver<RunEvent>>,
+    run_events: Option<mpsc::Receiver<Box<RunEvent>>>,
     /// The one-time token of the present run, until it is used.
     token: Option<String>,
     session: Option<Session>,
-    session_events: Option<mpsc::Receiver<RunEvent>>,
+    session_events: Option<mpsc::Receiver<Box<RunEvent>>>,
     /// The connection that has accepted the configuration which is desired now.
     configured: Option<u64>,
     /// A connection that came before its process was known.
@@ -153,13 +153,13 @@ impl Actor {
             tokio::select! {
                 // What has happened comes before a deadline that passed meanwhile, and both before what is asked.
                 biased;
-                Some(event) = next(&mut self.session_events) => self.session_event(event),
-                Some(event) = next(&mut self.run_events) => self.run_event(event),
+                Some(event) = next(&mut self.session_events) => self.session_event(*event),
+                Some(event) = next(&mut self.run_events) => self.run_event(*event),
                 () = self.slot.news.notified() => self.look(),
                 result = committed(&mut self.commit) => self.committed(result),
                 () = passed(self.deadline.as_ref()) => self.deadline_passed(),
-                Some(message) = self.inbox.recv() => self.receive(message),
-                Some(call) = self.calls.recv(), if self.commit.is_none() => self.call(call),
+                Some(message) = self.inbox.recv() => self.receive(*message),
+                Some(call) = self.calls.recv(), if self.commit.is_none() => self.call(*call),
             }
         }
     }
@@ -181,7 +181,7 @@ impl Actor {
         tokio::spawn(async move {
             if let Ok(permit) = start_alone.acquire_owned().await {
                 // An actor that has ended needs none.
-                slot.inbox.send(Message::StartAlone(permit)).await.unwrap_or_default();
+                slot.inbox.send(Message::StartAlone(permit).into()).await.unwrap_or_default();
             }
         });
     }
