@@ -111,7 +111,10 @@ const DIGEST_PREFIX: &str = "sha256:";
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(DIGEST_PREFIX)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        // In two numbers: digests are in every answer about a plugin that has a package.
+        let (first, second) = self.0.split_at(size_of::<u128>());
+        let number = |half: &[u8]| half.iter().fold(0, |number, byte| number << 8 | u128::from(*byte));
+        write!(f, "{:032x}{:032x}", number(first), number(second))
     }
 }
 

@@ -57,6 +57,10 @@ pub fn shorten_to_bytes(text: &str, bytes: usize) -> String {
 /// invisible letters are left out, other controls and the ends of lines become spaces. Joiners go too, so that a joined
 /// emoji falls into its parts: what looks like a name must be that name.
 pub fn sanitize(text: &str) -> String {
+    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        // Most texts are, and some are on the way of every request.
+        return text.to_owned();
+    }
     let mut parts = text.split(SEQUENCE);
     let first = parts.next().unwrap_or_default();
     let rest = parts.flat_map(|part| without_colour(part).map_or([SEQUENCE, part], |part| ["", part]));
