@@ -1,6 +1,7 @@
 //! JSON to and from `google.protobuf.Struct`, which knows only 64-bit floating-point numbers.
 
 use prost_types::{ListValue, Struct, Value, value::Kind};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Number, Value as Json};
 
 use crate::domain::json::{EXACT, is_exact};
@@ -82,6 +83,32 @@ pub fn from_value(value: &Value) -> Json {
         Some(Kind::StringValue(text)) => Json::String(text.clone()),
         Some(Kind::ListValue(list)) => Json::Array(list.values.iter().map(from_value).collect()),
         Some(Kind::StructValue(fields)) => Json::Object(from_struct(fields)),
+    }
+}
+
+/// A protobuf struct that plugd sent, which serialises as [`from_struct`] would, without that in between.
+#[derive(Debug)]
+pub struct Document(pub Struct);
+
+impl Serialize for Document {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.fields.iter().map(|(key, value)| (key, Part(value))))
+    }
+}
+
+/// A value in a [`Document`].
+struct Part<'a>(&'a Value);
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0.kind {
+            Some(Kind::StringValue(text)) => serializer.serialize_str(text),
+            Some(Kind::ListValue(list)) => serializer.collect_seq(list.values.iter().map(Part)),
+            Some(Kind::StructValue(fields)) => {
+                serializer.collect_map(fields.fields.iter().map(|(key, value)| (key, Part(value))))
+            }
+            _ => from_value(self.0).serialize(serializer),
+        }
     }
 }
 

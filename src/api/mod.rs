@@ -2,6 +2,9 @@
 
 pub mod json;
 
+use prost::Message;
+use prost_types::Struct;
+
 /// Messages, clients and servers of `plugd.v1`.
 #[allow(
     missing_docs,
@@ -17,6 +20,12 @@ pub mod v1 {
 }
 
 impl v1::Plugin {
+    /// The manifest, read from its encoding; an empty one if that can't be read.
+    #[must_use]
+    pub fn manifest_struct(&self) -> Struct {
+        Struct::decode(&*self.manifest).unwrap_or_default()
+    }
+
     /// The failure of the plugin in words; empty if it has none.
     #[must_use]
     pub fn message(&self) -> &str {

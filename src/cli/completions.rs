@@ -84,9 +84,10 @@ async fn listed(options: &GlobalOptions) -> Option<Vec<Plugin>> {
 
 /// The manifest ids of plugins that have one to themselves, and the ids of those that begin so.
 fn candidates(plugins: &[Plugin], begun: &str) -> Vec<CompletionCandidate> {
-    let is_only = |id: &str| plugins.iter().filter(|other| manifest_id(other) == Some(id)).count() == 1;
-    let words = plugins.iter().flat_map(|plugin| {
-        let name = manifest_id(plugin).filter(|id| is_only(id));
+    let names: Vec<_> = plugins.iter().map(manifest_id).collect();
+    let is_only = |id: &str| names.iter().filter(|other| other.as_deref() == Some(id)).count() == 1;
+    let words = plugins.iter().zip(&names).flat_map(|(plugin, name)| {
+        let name = name.as_deref().filter(|id| is_only(id));
         let id = (name.is_none() || !begun.is_empty()).then_some(plugin.id.as_str());
         name.into_iter().chain(id).map(move |word| (word, plugin))
     });

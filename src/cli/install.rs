@@ -99,7 +99,7 @@ impl Install {
         }
         let header = NewHeader { url: Some(self.source.clone()), ..NewHeader::default() };
         let plugin = install(&context.api, header, Bytes::new(), FETCH).await?;
-        let id = show::manifest_id(&plugin).unwrap_or_default();
+        let id = &show::manifest_id(&plugin).unwrap_or_default();
         let others = with_manifest_id(&context.api, id).await?.into_iter().filter(|other| other.id != plugin.id);
         for other in others.filter(|_| !self.again) {
             let remedy = format!("`plugd delete {}` removes this one", plugin.id);

@@ -27,7 +27,7 @@ pub(super) fn plugin_json(plugin: &Plugin) -> Value {
         "description": plugin.description,
         "version": plugin.version,
         "mode": mode(plugin),
-        "manifest": object(plugin.manifest.as_ref()),
+        "manifest": object(Some(&plugin.manifest_struct())),
         "active_state": word(plugin.active_state().as_str_name()),
         "generation": plugin.generation,
         "status": status(plugin.status.as_ref().unwrap_or(&PluginStatus::default())),
@@ -134,8 +134,8 @@ pub(super) fn style(state: ReportedState) -> Style {
     }
 }
 
-pub(super) fn manifest_id(plugin: &Plugin) -> Option<&str> {
-    match plugin.manifest.as_ref()?.fields.get("id")?.kind.as_ref()? {
+pub(super) fn manifest_id(plugin: &Plugin) -> Option<String> {
+    match plugin.manifest_struct().fields.remove("id")?.kind? {
         prost_types::value::Kind::StringValue(id) => Some(id),
         _ => None,
     }
@@ -233,7 +233,7 @@ fn fields(plugin: &Plugin) -> [(&'static str, String); 23] {
     let has_failed = status.state() == ReportedState::Error;
     [
         ("id", plugin.id.clone()),
-        ("manifest id", manifest_id(plugin).unwrap_or_default().to_owned()),
+        ("manifest id", manifest_id(plugin).unwrap_or_default()),
         ("name", plugin.name.clone()),
         ("description", plugin.description.clone()),
         ("version", plugin.version.clone()),

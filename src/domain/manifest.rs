@@ -3,8 +3,9 @@
 mod check;
 mod rules;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::OnceLock};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -52,6 +53,26 @@ pub struct Manifest {
     /// What it offers to the application, in the normalised form (CONTRACT 5.6): plugd itself reads nothing of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<Value>,
+    #[serde(skip)]
+    pub encoded: Encoded,
+}
+
+/// What a manifest is on some wire, once somebody has sent it. Nobody changes a manifest that is sent; a clone may be changed, so
+/// that it begins without.
+#[derive(Debug, Default)]
+pub struct Encoded(OnceLock<Bytes>);
+
+impl Clone for Encoded {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Encoded {
+    /// It is no part of the manifest.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The account that a plugin asks for at the application's own API (CONTRACT 5.4, 13). Permissions are checked by who
@@ -117,6 +138,11 @@ impl Manifest {
             // A struct whose keys are all strings always becomes an object.
             _ => Map::new(),
         }
+    }
+
+    /// The normalised form as this function encodes it, which is asked once.
+    pub fn encoded(&self, encode: impl FnOnce(&Map<String, Value>) -> Vec<u8>) -> Bytes {
+        self.encoded.0.get_or_init(|| encode(&self.to_map()).into()).clone()
     }
 
     fn read(mut value: Value, mut checker: Checker<'_>) -> Result<Self> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prost::Message;
 use prost_types::{Struct, Value};
 use serde_json::{Map, Value as Json};
 
@@ -25,15 +26,14 @@ use crate::{
 /// A plugin without secrets.
 pub(super) fn plugin(plugin: &domain::Plugin) -> v1::Plugin {
     let desired = &plugin.desired;
-    let manifest = desired.manifest.to_map();
-    let text = |key| manifest.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let manifest = &desired.manifest;
     v1::Plugin {
         id: plugin.id.to_string(),
-        name: text("name"),
-        description: text("description"),
-        version: text("version"),
+        name: manifest.name.clone(),
+        description: manifest.description.clone(),
+        version: manifest.version.clone(),
         mode: v1::PluginMode::from(desired.mode).into(),
-        manifest: Some(checked_struct(&manifest)),
+        manifest: manifest.encoded(|manifest| checked_struct(manifest).encode_to_vec()),
         active_state: v1::ActiveState::from(desired.active).into(),
         generation: desired.generation,
         status: Some(status(&plugin.reported)),

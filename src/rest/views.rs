@@ -28,7 +28,7 @@ pub(super) struct Plugin {
     status: PluginStatus,
     connection: PluginConnection,
     #[schema(value_type = PluginManifest)]
-    manifest: Map<String, Value>,
+    manifest: json::Document,
     plugd: PluginExtras,
 }
 
@@ -229,7 +229,7 @@ impl From<v1::Plugin> for Plugin {
             added_at: time(plugin.create_time.as_ref()),
             status: PluginStatus::from(reported),
             connection: PluginConnection::of(&plugin),
-            manifest: object(plugin.manifest.as_ref()),
+            manifest: json::Document(plugin.manifest_struct()),
             plugd: PluginExtras::of(&plugin, reported),
             id: plugin.id,
             name: plugin.name,

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use prost::Message;
 use prost_types::{Struct, Value, value::Kind};
 use tokio_stream::{Stream, StreamExt, iter, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status, Streaming, transport::Server};
@@ -58,7 +59,7 @@ pub(in crate::cli) fn mk_plugin(id: &str, name: &str, state: ReportedState, revi
         id: id.to_owned(),
         name: name.to_owned(),
         mode: PluginMode::Supervised.into(),
-        manifest: Some(Struct { fields: [("id".to_owned(), manifest_id)].into() }),
+        manifest: Struct { fields: [("id".to_owned(), manifest_id)].into() }.encode_to_vec().into(),
         status: Some(PluginStatus { state: state.into(), ..PluginStatus::default() }),
         revision,
         ..Plugin::default()
@@ -234,7 +235,8 @@ impl PluginService for Service {
         state.pages += 1;
         let page: usize = request.get_ref().page_token.parse().unwrap_or_default();
         let wanted = request.get_ref().manifest_id();
-        let is_wanted = |plugin: &&Plugin| wanted.is_empty() || crate::cli::show::manifest_id(plugin) == Some(wanted);
+        let is_wanted =
+            |plugin: &&Plugin| wanted.is_empty() || crate::cli::show::manifest_id(plugin).as_deref() == Some(wanted);
         let plugins: Vec<Plugin> = state.plugins.iter().filter(is_wanted).cloned().collect();
         let next_page_token = if page + 1 < plugins.len() { (page + 1).to_string() } else { String::new() };
         let plugins = plugins.get(page).cloned().into_iter().collect();

@@ -1,6 +1,7 @@
 //! A plugin whose every text is meant for the terminal of whoever looks at it.
 
 use clap::Parser;
+use prost::Message;
 use prost_types::{Struct, Value, value::Kind};
 use tonic::{Code, Status};
 
@@ -18,11 +19,10 @@ use crate::{
 const EVIL: &str = "a\x1b[2J\x1b]0;t\x07b\u{9b}31m\u{202e}c\u{2066}d\u{200b}e\r\nerror: f\u{2028}g\u{e0041}\u{feff}";
 
 fn evil(id: &str, revision: u64) -> Plugin {
-    let text = || Some(Value { kind: Some(Kind::StringValue(EVIL.to_owned())) });
-    let texts = |key: &str| Some(Struct { fields: [(key.to_owned(), Value { kind: text().unwrap().kind })].into() });
+    let text = Value { kind: Some(Kind::StringValue(EVIL.to_owned())) };
     let mut plugin = mk_plugin(id, EVIL, State::Error, revision);
     (plugin.version, plugin.description, plugin.package_digest) = (EVIL.into(), EVIL.into(), Some("x".into()));
-    plugin.manifest = texts("id");
+    plugin.manifest = Struct { fields: [("id".to_owned(), text)].into() }.encode_to_vec().into();
     let mut status = plugin.status.take().unwrap();
     status.failure = Some(Failure { message: EVIL.into(), ..Failure::default() });
     status.run_id = Some(EVIL.into());

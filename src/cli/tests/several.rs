@@ -92,7 +92,7 @@ async fn a_plugin_is_found_by_its_manifest_id_before_another_that_calls_itself_s
     let fake = Fake::start().await;
     fake.set_plugins([mk_plugin(ID, "Greeter", State::Active, 1), mk_plugin(OTHER, "greeter", State::Active, 2)]);
     let mut impostor = mk_plugin(OTHER, "greeter", State::Active, 2);
-    impostor.manifest = None;
+    impostor.manifest.clear();
     fake.set_plugins([impostor, mk_plugin(ID, "Greeter", State::Active, 1)]);
     let (printed, done) = run(&fake.url, &["get", "greeter"]).await;
     done.unwrap();

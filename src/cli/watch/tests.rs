@@ -57,7 +57,7 @@ fn a_line_says_what_changed_beside_the_state() {
         with(|plugin, _| plugin.package_digest = Some("old".into())),
         "active (back to the package before: version 1)"
     );
-    let manifest = |plugin: &mut Plugin| plugin.manifest = Some(prost_types::Struct::default());
+    let manifest = |plugin: &mut Plugin| plugin.manifest = "another".into();
     assert_eq!(with(|plugin, _| manifest(plugin)), "active (manifest changed, version 1)");
     assert_eq!(
         with(|plugin, _| {

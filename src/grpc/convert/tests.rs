@@ -35,11 +35,11 @@ fn mk_plugin() -> Plugin {
 fn a_plugin_shows_what_is_desired_and_what_is_reported() {
     let source = mk_plugin();
     let shown = plugin(&source);
+    assert_eq!(shown.manifest_struct().fields["id"], Value::from("greeter"));
     assert_eq!(shown.id, source.id.to_string());
     assert_eq!((shown.mode(), shown.active_state()), (v1::PluginMode::External, v1::ActiveState::Active));
     assert_eq!((shown.generation, shown.revision, shown.configuration_revision), (5, 9, Some(3)));
     assert_eq!((shown.package_digest, shown.previous_package_digest), (Some(Digest([1; 32]).to_string()), None));
-    assert_eq!(shown.manifest.unwrap().fields["id"], Value::from("greeter"));
     let status = shown.status.unwrap();
     assert_eq!((status.state(), status.observed_generation), (v1::ReportedState::Inactive, 4));
     assert_eq!((status.message(), status.pid, &status.run_id), ("exit status 42", None, &None));

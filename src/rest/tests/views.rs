@@ -1,5 +1,7 @@
 //! How a plugin looks (CONTRACT 2).
 
+use axum::body::Bytes;
+use prost::Message;
 use prost_types::Timestamp;
 use serde_json::{Value, json};
 
@@ -18,8 +20,8 @@ fn mk_time() -> Option<Timestamp> {
     Some(Timestamp { seconds: 1_787_428_114, nanos: 123_456_789 })
 }
 
-fn mk_struct(json: &Value) -> Option<prost_types::Struct> {
-    Some(to_struct(json.as_object().unwrap()).unwrap())
+fn mk_manifest(json: &Value) -> Bytes {
+    to_struct(json.as_object().unwrap()).unwrap().encode_to_vec().into()
 }
 
 fn view(plugin: Plugin) -> Value {
@@ -85,7 +87,7 @@ fn a_plugin_has_the_contracts_keys_and_plugds_own_apart() {
         id: ID.to_owned(),
         name: "Greeter".to_owned(),
         mode: PluginMode::Supervised.into(),
-        manifest: mk_struct(&json!({"id": "greeter", "args": ["a", 1]})),
+        manifest: mk_manifest(&json!({"id": "greeter", "args": ["a", 1]})),
         create_time: mk_time(),
         generation: 3,
         ..Plugin::default()
