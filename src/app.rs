@@ -21,6 +21,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::Channel;
+use tower::ServiceExt;
 
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
 use boot::System;
@@ -30,11 +31,12 @@ use manager::News;
 use crate::{
     config::{self, Config, RestConfig, RuntimeProvider, Settings},
     domain::events::EventCatalog,
-    listener::{self, Listener},
+    listener::{self, App, Listener},
     logs::Logs,
     rest,
     store::Store,
     supervisor::Handle,
+    telemetry::trace,
     tls::{self, Files, SelfSigned, Trust},
 };
 
@@ -176,7 +178,14 @@ pub async fn serve_rest(
     // Streams that nobody reads stall a connection: calls have one of their own.
     let backend = rest::Backend::new(channel(&config)?, channel(&config)?);
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
-    let app = rest::router(backend, options);
+    let router = rest::router(backend, options);
+    let app = App::new(move |request| {
+        let router = router.clone();
+        trace::traced(request, async |request| {
+            let Ok(answer) = router.oneshot(request).await;
+            answer
+        })
+    });
     tracing::info!(url, upstream = config.upstream.0, "serving REST");
     on_ready(&url);
     manager::tell(News::Ready);

@@ -15,7 +15,8 @@ mod tests;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::Router;
+use axum::{Router, extract::Request, response::Response};
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -24,6 +25,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 use tracing::warn;
 
 use crate::tls::{Certificates, Files, ServerTls};
@@ -106,13 +108,39 @@ impl Listener {
     }
 }
 
+/// What answers requests. Whatever it is made of, an answer is one future, boxed once.
+#[derive(Clone)]
+pub struct App(Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>);
+
+impl App {
+    /// Requests are answered by this function.
+    pub fn new<F>(answer: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
+        Self(Arc::new(move |request| answer(request).boxed()))
+    }
+}
+
+impl From<Router> for App {
+    fn from(router: Router) -> Self {
+        Self::new(move |request| {
+            let router = router.clone();
+            async {
+                let Ok(answer) = router.oneshot(request).await;
+                answer
+            }
+        })
+    }
+}
+
 /// Serves `app` until `shutdown`, then lets running requests finish for a while; answers how many connections were still at
 /// work then, and dropped. Connections that were upgraded are not waited for: `link`, which serves them, closes
 /// them.
-pub async fn serve(listener: Listener, app: Router, options: Options, shutdown: CancellationToken) -> usize {
+pub async fn serve(listener: Listener, app: impl Into<App>, options: Options, shutdown: CancellationToken) -> usize {
     let Listener { socket, certificates, .. } = listener;
     let shared = Arc::new(Shared {
-        app,
+        app: app.into(),
         builder: connection::builder(&options),
         tls: certificates.as_ref().map(Certificates::server),
         places: Arc::new(Semaphore::new(options.max_connections)),
@@ -134,7 +162,7 @@ pub async fn serve(listener: Listener, app: Router, options: Options, shutdown: 
 
 /// What all connections share.
 struct Shared {
-    app: Router,
+    app: App,
     options: Options,
     builder: connection::Builder,
     tls: Option<ServerTls>,

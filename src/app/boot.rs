@@ -31,6 +31,7 @@ use crate::{
     files,
     grpc::Access,
     link::{self, Host},
+    listener::App,
     logs,
     runtime::{
         PackageFiles, Runtime, StartSpec,
@@ -52,7 +53,7 @@ const EARLIER: Duration = Duration::from_secs(10);
 
 /// Everything, ready to run.
 pub(super) struct System {
-    pub(super) app: Router,
+    pub(super) app: App,
     /// What plugins dial, and nothing else.
     pub(super) plugins_app: Router,
     /// The plugins' connections, on either.

@@ -1,29 +1,23 @@
 //! Whose request it is that a proxy passes on. Anybody can write any address into a header, so only the proxies are believed
 //! that the operator names; `plugd rest` is one.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::net::{IpAddr, SocketAddr};
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
+    extract::{ConnectInfo, Request},
     http::HeaderMap,
-    middleware::Next,
-    response::Response,
 };
 
 use crate::rest::forwarded;
 
-/// A layer that has requests come from the address that these proxies name.
-pub(super) async fn see_through(State(trusted): State<Arc<[IpAddr]>>, mut request: Request, next: Next) -> Response {
-    if let Some(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        let client = client(peer.0.ip(), request.headers(), &trusted);
+/// Has a request come from the address that these proxies name.
+pub(super) fn see_through(request: &mut Request, trusted: &[IpAddr]) {
+    let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() else { return };
+    let client = client(peer.ip(), request.headers(), trusted);
+    if client != peer.ip() {
         // The port is of the connection that the proxy made.
-        let client = SocketAddr::new(client, peer.0.port());
-        request.extensions_mut().insert(ConnectInfo(client));
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(client, peer.port())));
     }
-    next.run(request).await
 }
 
 /// The last address that nobody but trusted proxies vouches for. What stands before it may be made up.

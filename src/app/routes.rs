@@ -3,9 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use anyhow::Context;
-use axum::{Router, extract::Request, http::header::CONTENT_TYPE, middleware};
+use axum::{Router, extract::Request, http::header::CONTENT_TYPE, response::Response};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic_health::{
     ServingStatus,
     pb::health_server::{Health, HealthServer},
@@ -29,6 +28,7 @@ use crate::{
     domain::events::EventCatalog,
     fetch,
     grpc::{self, Access, AccessService, BusService, Guard},
+    listener::App,
     logs::Logs,
     rest,
     store::Store,
@@ -51,23 +51,39 @@ pub(super) struct Services<H> {
 }
 
 /// Everything that is served: gRPC by its content type; the rest by path.
+struct All {
+    grpc: grpc::Server,
+    web: Router,
+    trusted: Vec<IpAddr>,
+}
+
+impl All {
+    async fn answer(&self, mut request: Request) -> Response {
+        proxies::see_through(&mut request, &self.trusted);
+        if is_grpc(&request) {
+            return self.grpc.answer(request).await;
+        }
+        let Ok(answer) = self.web.clone().oneshot(request).await;
+        answer
+    }
+}
+
+/// Everything that is served.
 ///
 /// # Errors
 /// None that a build with its own descriptors can have.
-pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
+pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<App> {
     let link = services.link.clone();
     let grpc = services_of(config, services)?;
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
     let web = rest::router(backend, options).merge(link);
-    let all = Router::new().fallback(move |request: Request| {
-        let router = if is_grpc(&request) { grpc.clone() } else { web.clone() };
-        router.oneshot(request)
-    });
-    let trusted: Arc<[IpAddr]> = config.trusted_proxies.clone().into();
-    let through_proxies = middleware::from_fn_with_state(trusted, proxies::see_through);
-    Ok(all.layer(through_proxies).layer(middleware::from_fn(trace::traced)))
+    let all = Arc::new(All { grpc, web, trusted: config.trusted_proxies.clone() });
+    Ok(App::new(move |request| {
+        let all = Arc::clone(&all);
+        trace::traced(request, async move |request| all.answer(request).await)
+    }))
 }
 
 fn is_grpc(request: &Request) -> bool {
@@ -75,10 +91,9 @@ fn is_grpc(request: &Request) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<Router> {
+fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<grpc::Server> {
     let trail = services.store.clone();
     let guard = Guard::new(services.access.clone(), move |event| trail.audit(event));
-    let guard = middleware::from_fn_with_state(guard, grpc::guarded);
     let projection = services.handle.projection().clone();
     let events = Events::new(projection.clone(), services.catalog.clone(), storyden::events::encode);
     let bus = BusService::new(projection, events, services.hosts, services.draining.clone());
@@ -95,17 +110,18 @@ fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) 
         is_disabled: config.runtime_provider == RuntimeProvider::None,
         draining: services.draining,
     });
-    let routes = Routes::new(PluginServiceServer::new(plugins.clone()))
-        .add_service(PackageServiceServer::new(plugins.clone()))
-        .add_service(ConfigurationServiceServer::new(plugins.clone()))
-        .add_service(PolicyServiceServer::new(plugins.clone()))
-        .add_service(LogServiceServer::new(plugins))
-        .add_service(BusServiceServer::new(bus))
-        .add_service(AccessServiceServer::new(access))
-        .add_service(services.health)
-        .add_service(descriptors().build_v1().context("reflection")?)
-        .add_service(descriptors().build_v1alpha().context("reflection")?);
-    Ok(routes.into_axum_router().layer(guard))
+    let services = grpc::Builder::default()
+        .with(PluginServiceServer::new(plugins.clone()))
+        .with(PackageServiceServer::new(plugins.clone()))
+        .with(ConfigurationServiceServer::new(plugins.clone()))
+        .with(PolicyServiceServer::new(plugins.clone()))
+        .with(LogServiceServer::new(plugins))
+        .with(BusServiceServer::new(bus))
+        .with(AccessServiceServer::new(access))
+        .with(services.health)
+        .with(descriptors().build_v1().context("reflection")?)
+        .with(descriptors().build_v1alpha().context("reflection")?);
+    Ok(services.behind(guard))
 }
 
 /// What reflection tells: the services, and the details that their errors carry.

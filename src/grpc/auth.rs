@@ -1,13 +1,9 @@
 //! What every call passes before it reaches a service: is its token good for what it calls, and how long may it take? Which
 //! permission each method needs is in one table here, and whether it changes something: then its calls are audited.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use jiff::Timestamp;
 use tokio::time::timeout_at;
 use tonic::{Status, codegen::http};
@@ -47,8 +43,14 @@ enum Effect {
     Changes,
 }
 
+/// The path of a method, what it needs and what it does.
+type Method = (&'static str, Permission, Effect);
+
+/// A method that does not exist. Administrators are told so, nobody else.
+const UNKNOWN: Method = ("", Write, Leaves);
+
 /// What each method needs and does.
-const METHODS: [(&str, Permission, Effect); 28] = [
+const METHODS: [Method; 28] = [
     ("/plugd.v1.PluginService/InstallPlugin", Write, Changes),
     ("/plugd.v1.PluginService/RegisterExternalPlugin", Write, Changes),
     ("/plugd.v1.PluginService/ListPlugins", Read, Leaves),
@@ -79,13 +81,14 @@ const METHODS: [(&str, Permission, Effect); 28] = [
     ("/plugd.v1.AccessService/ListAuditEvents", Write, Leaves),
 ];
 
-/// What a call of this path needs; none if it is open to everybody. An unknown method is for administrators.
-fn needed(path: &str) -> Option<Permission> {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-    if service.is_some_and(|service| OPEN.contains(&service)) {
-        return None;
+/// The method that a call of this path is of; none if it is open to everybody.
+fn method(path: &str) -> Option<&'static Method> {
+    if let Some(method) = METHODS.iter().find(|(method, ..)| *method == path) {
+        return Some(method);
     }
-    Some(METHODS.iter().find(|(method, ..)| *method == path).map_or(Write, |(_, permission, _)| *permission))
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+    let is_open = service.is_some_and(|service| OPEN.contains(&service));
+    (!is_open).then_some(&UNKNOWN)
 }
 
 /// The methods that change something, as `plugd.v1.PluginService/DeletePlugin`.
@@ -109,9 +112,9 @@ pub struct Guard {
 
 impl Guard {
     /// A guard that knows these tokens. `record` takes what the audit trail is told; it must not wait.
-    pub fn new(access: Arc<Access>, record: impl Fn(AuditEvent) + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(access: Arc<Access>, record: impl Fn(AuditEvent) + Send + Sync + 'static) -> Self {
         let (failures, refusals) = (Failures::default(), Refusals::default());
-        Arc::new(Self { access, failures, refusals, record: Arc::new(record) })
+        Self { access, failures, refusals, record: Arc::new(record) }
     }
 
     /// Whose request this is.
@@ -124,50 +127,70 @@ impl Guard {
         Err(unauthenticated("the token is not valid, or not any longer"))
     }
 
-    /// The entry in the audit trail of a call that needs this permission, if it belongs there.
-    fn entry(&self, permission: Permission, caller: &Caller, request: &mut Request) -> Option<audit::Entry> {
-        let path = request.uri().path().strip_prefix('/')?;
-        let method = changing().find(|method| *method == path)?;
+    /// The entry in the audit trail of a call of this method, if it belongs there.
+    fn entry(
+        &self,
+        (path, permission, effect): &Method,
+        caller: &Caller,
+        request: &mut Request,
+    ) -> Option<audit::Entry> {
+        let method = Some(path.trim_start_matches('/')).filter(|_| *effect == Changes)?;
         let token = caller.token();
-        let is_told = token.role.may(permission) || self.refusals.is_told(token.id, method);
+        let is_told = token.role.may(*permission) || self.refusals.is_told(token.id, method);
         is_told.then(|| audit::Entry::begin(method, caller, request, &self.record))
     }
-}
 
-/// A layer that only lets requests through with a token good for what they call, and ends those whose time is over. The
-/// [`Caller`] and the [`Deadline`] are in their extensions; what a client put there itself can't be, since extensions don't
-/// travel.
-pub async fn guarded(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    let Some(permission) = needed(request.uri().path()) else { return in_time(request, next).await };
-    let caller = match guard.authenticate(&request) {
-        Ok(caller) => caller,
-        Err(error) => return refusal(error),
-    };
-    let entry = guard.entry(permission, &caller, &mut request);
-    let answer = permitted(permission, caller, request, next);
-    match entry {
-        Some(entry) => entry.of(answer).await,
-        None => answer.await,
+    /// Only lets a request through with a token good for what it calls, and ends it when its time is over. The [`Caller`] and
+    /// the [`Deadline`] are in its extensions; what a client put there itself can't be, since extensions don't travel.
+    pub(super) async fn pass<F>(&self, mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let Some(method) = method(request.uri().path()) else { return in_time(request, answer).await };
+        let caller = match self.authenticate(&request) {
+            Ok(caller) => caller,
+            Err(error) => return refusal(error),
+        };
+        let entry = self.entry(method, &caller, &mut request);
+        // Both ways on would hold it; it is large.
+        let answered = pin!(permitted(method.1, caller, request, answer));
+        match entry {
+            Some(entry) => entry.of(answered).await,
+            None => answered.await,
+        }
     }
 }
 
 /// What is answered to a caller who needs this permission.
-async fn permitted(permission: Permission, caller: Caller, mut request: Request, next: Next) -> Response {
+async fn permitted<F>(
+    permission: Permission,
+    caller: Caller,
+    mut request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     if let Err(error) = permit(caller.token().role, permission, request.uri().path()) {
         return refusal(error);
     }
     request.extensions_mut().insert(caller);
-    in_time(request, next).await
+    in_time(request, answer).await
 }
 
 /// What is answered within the time that the call may take.
-async fn in_time(mut request: Request, next: Next) -> Response {
+async fn in_time<F>(mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let deadline = match Deadline::of(request.headers()) {
         Ok(deadline) => deadline,
         Err(error) => return refusal(error),
     };
-    request.extensions_mut().insert(deadline);
-    let answered = async { explained(next.run(request).await) };
+    if deadline.end().is_some() {
+        request.extensions_mut().insert(deadline);
+    }
+    let answered = pin!(async { explained(answer(request).await) });
     match deadline.end() {
         None => answered.await,
         Some(end) => timeout_at(end + MARGIN, answered).await.unwrap_or_else(|_| refusal(out_of_time())),
@@ -177,7 +200,7 @@ async fn in_time(mut request: Request, next: Next) -> Response {
 /// The caller of a request.
 ///
 /// # Errors
-/// UNAUTHENTICATED if it did not come through [`guarded`].
+/// UNAUTHENTICATED if it did not come through [`Guard::pass`].
 pub fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
     request
         .extensions()

@@ -23,6 +23,7 @@ mod page;
 mod plugin;
 mod policy;
 mod refusals;
+mod server;
 pub mod status;
 mod streams;
 pub mod tokens;
@@ -40,8 +41,9 @@ use tonic::{Request, Response, Status};
 use self::transfers::Places;
 pub use self::{
     access::AccessService,
-    auth::{Guard, caller, guarded},
+    auth::{Guard, caller},
     bus::BusService,
+    server::{Builder, Server},
     tokens::{Access, Caller},
 };
 use crate::{

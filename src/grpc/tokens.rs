@@ -44,33 +44,37 @@ fn hash(secret: &str) -> [u8; 32] {
 
 /// The owner of a good token. In the extensions of every request that was let through.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    token: Arc<AccessToken>,
+pub struct Caller(Arc<Known>);
+
+/// A token that works until it is revoked or expires.
+#[derive(Debug)]
+struct Known {
+    token: AccessToken,
     revoked: CancellationToken,
 }
 
 impl Caller {
     /// The token that the call carried.
     pub fn token(&self) -> &AccessToken {
-        &self.token
+        &self.0.token
     }
 
     /// Whether this is an administrator.
     pub fn is_admin(&self) -> bool {
-        self.token.role == Role::Admin
+        self.token().role == Role::Admin
     }
 
     /// Waits until the token is revoked or expires; for ever if neither happens. A stream ends with this error.
     pub async fn ended(&self) -> Error {
         tokio::select! {
-            () = self.revoked.cancelled() => Error::new(Reason::Unauthenticated, "the token was revoked"),
+            () = self.0.revoked.cancelled() => Error::new(Reason::Unauthenticated, "the token was revoked"),
             () = self.expired() => Error::new(Reason::Unauthenticated, "the token has expired"),
         }
     }
 
     /// A change of what is desired by this caller, on condition of the generation that it has seen.
     pub fn change(&self, if_generation: Option<u64>) -> ChangeOptions {
-        ChangeOptions { author: self.token.name.clone(), if_generation }
+        ChangeOptions { author: self.token().name.clone(), if_generation }
     }
 
     /// Does work only for as long as the token is good.
@@ -86,9 +90,9 @@ impl Caller {
     }
 
     async fn expired(&self) {
-        let Some(expires) = self.token.expires else { return std::future::pending().await };
+        let Some(expires) = self.token().expires else { return std::future::pending().await };
         // The clock of the timer may run a little ahead of the one that decides.
-        while self.token.is_valid_at(Timestamp::now()) {
+        while self.token().is_valid_at(Timestamp::now()) {
             let left = Duration::try_from(expires.duration_since(Timestamp::now())).unwrap_or_default();
             tokio::time::sleep(left).await;
         }
@@ -112,16 +116,16 @@ impl Access {
 
     /// From now on this token works.
     pub fn insert(&self, token: AccessToken) {
-        let caller = Caller { token: Arc::new(token), revoked: CancellationToken::new() };
-        self.callers_mut().insert(key(&caller.token.hash), caller);
+        let key = key(&token.hash);
+        self.callers_mut().insert(key, Caller(Arc::new(Known { token, revoked: CancellationToken::new() })));
     }
 
     /// From now on this token does not work, and streams opened with it end.
     pub fn remove(&self, id: TokenId) {
         self.callers_mut().retain(|_, caller| {
-            let is_kept = caller.token.id != id;
+            let is_kept = caller.token().id != id;
             if !is_kept {
-                caller.revoked.cancel();
+                caller.0.revoked.cancel();
             }
             is_kept
         });
@@ -132,25 +136,25 @@ impl Access {
         let hash = hash(secret);
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
         let caller = callers.get(&key(&hash))?;
-        let is_same = bool::from(caller.token.hash.ct_eq(&hash));
-        (is_same && caller.token.is_valid_at(now)).then(|| caller.clone())
+        let is_same = bool::from(caller.token().hash.ct_eq(&hash));
+        (is_same && caller.token().is_valid_at(now)).then(|| caller.clone())
     }
 
     /// Tokens that work at that time.
     pub fn count(&self, now: Timestamp) -> usize {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
-        callers.values().filter(|caller| caller.token.is_valid_at(now)).count()
+        callers.values().filter(|caller| caller.token().is_valid_at(now)).count()
     }
 
     /// Forgets the tokens that have expired by then, which nobody can use any more.
     pub fn forget_expired(&self, now: Timestamp) {
-        self.callers_mut().retain(|_, caller| caller.token.is_valid_at(now));
+        self.callers_mut().retain(|_, caller| caller.token().is_valid_at(now));
     }
 
     /// Whether an administrator's token works at that time.
     pub fn has_admin(&self, now: Timestamp) -> bool {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
-        callers.values().any(|caller| caller.token.role == Role::Admin && caller.token.is_valid_at(now))
+        callers.values().any(|caller| caller.token().role == Role::Admin && caller.token().is_valid_at(now))
     }
 
     fn callers_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<[u8; 16], Caller>> {

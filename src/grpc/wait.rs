@@ -14,7 +14,7 @@ use crate::{
 /// The header in which a client says how long its call may take.
 const TIMEOUT: &str = "grpc-timeout";
 
-/// When a call's time is over, if its client said so. In the extensions of every request.
+/// When a call's time is over, if its client said so. In the extensions of every request that has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Deadline(Option<Instant>);
 

@@ -19,12 +19,15 @@ use std::{
 };
 
 use axum::{
-    extract::{ConnectInfo, Request},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    body::{Body, Bytes, HttpBody},
+    extract::ConnectInfo,
+    http::{Request, Response, StatusCode},
+    response::IntoResponse,
 };
-use http_body_util::BodyExt;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -38,7 +41,6 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
-use tower::ServiceExt;
 use tracing::debug;
 
 use super::{Options, Shared};
@@ -129,23 +131,44 @@ async fn ending(server: &Shared, requests: &Requests) {
 }
 
 /// What the application answers. The request is open until its answer is sent or given up.
-async fn answer(server: Arc<Shared>, open: Open, request: Request<Incoming>) -> Result<Response, Infallible> {
+async fn answer(
+    server: Arc<Shared>,
+    open: Open,
+    request: Request<Incoming>,
+) -> Result<Response<Answering>, Infallible> {
     let answer = match open.0.has_place(&server).await {
-        true => server.app.clone().oneshot(request).await?,
+        true => (server.app.0)(request.map(Body::new)).await,
         false => too_many(),
     };
-    let watched = move |body: axum::body::Body| {
-        body.map_frame(move |frame| {
-            let _ = &open;
-            frame
-        })
-    };
-    Ok(answer.map(|body| axum::body::Body::new(watched(body))))
+    Ok(answer.map(|body| Answering { body, _open: open }))
 }
 
-fn too_many() -> Response {
+fn too_many() -> Response<Body> {
     (StatusCode::SERVICE_UNAVAILABLE, "too many connections are open (--max-connections): try again later\n")
         .into_response()
+}
+
+/// The body of an answer, whose request is open as long as this is there.
+struct Answering {
+    body: Body,
+    _open: Open,
+}
+
+impl HttpBody for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// The requests of one connection.

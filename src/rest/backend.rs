@@ -1,13 +1,19 @@
 //! The clients of the gRPC API, over whatever carries their calls.
 
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
 use axum::{
     body::{Bytes, HttpBody},
     http::{Request, Response, uri::PathAndQuery},
 };
+use futures_util::{FutureExt, future::BoxFuture};
 use tonic::{Status, body::Body, client::Grpc};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
-use tower::{BoxError, Service, ServiceExt, util::BoxCloneSyncService};
+use tower::{BoxError, Service, ServiceExt};
 
 use super::upload;
 use crate::api::{
@@ -19,8 +25,46 @@ use crate::api::{
     },
 };
 
-/// What carries calls: a service in memory or a channel.
-pub(super) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
+/// What is answered to a call.
+type Answered = BoxFuture<'static, Result<Response<Body>, Status>>;
+
+/// What carries calls: a service in memory or a channel. Always ready: a call waits for what carries it.
+#[derive(Clone)]
+pub(super) struct Transport(Arc<dyn Fn(Request<Body>) -> Answered + Send + Sync>);
+
+impl Transport {
+    fn over<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(Arc::new(move |request| {
+            let answer = service.clone().oneshot(upload::fail_with_archive(request));
+            let answer = answer.map(|answer| match answer {
+                Ok(response) => Ok(response.map(Body::new)),
+                Err(error) => Err(Status::from_error(error.into())),
+            });
+            answer.boxed()
+        }))
+    }
+}
+
+impl Service<Request<Body>> for Transport {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Answered;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answered {
+        (self.0)(request)
+    }
+}
 
 /// The gRPC API as the shim sees it.
 #[derive(Clone)]
@@ -41,7 +85,7 @@ impl Backend {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self { unary: boxed(unary), bulk: boxed(bulk) }
+        Self { unary: Transport::over(unary), bulk: Transport::over(bulk) }
     }
 
     /// A client of plugins for calls with one short answer.
@@ -93,19 +137,4 @@ impl Backend {
     pub(super) fn health(&self) -> HealthClient<Transport> {
         HealthClient::new(self.unary.clone())
     }
-}
-
-fn boxed<S, B>(service: S) -> Transport
-where
-    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let service = service
-        .map_request(upload::fail_with_archive)
-        .map_response(|response: Response<B>| response.map(Body::new))
-        .map_err(|error| Status::from_error(error.into()));
-    BoxCloneSyncService::new(service)
 }

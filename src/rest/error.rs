@@ -7,7 +7,7 @@ use axum::{
     extract::{RawPathParams, Request, rejection::RawPathParamsRejection},
     http::{
         HeaderValue, StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -324,14 +324,14 @@ impl Problem {
                 more,
                 plugin_instance_id: context.plugin_id.clone(),
                 suggested: suggested.clone(),
-                trace_id: context.trace_id.clone(),
+                trace_id: context.trace.as_str().to_owned(),
                 violations: self.0.violations.clone(),
             },
             r#type: format!("urn:storyden:problem:{}", meaning_of(status.as_u16()).kind),
             title: self.0.title.as_deref().unwrap_or(title).to_owned(),
             detail: self.0.detail.as_ref().unwrap_or(message).clone(),
             status: status.as_u16(),
-            trace_id: context.trace_id.clone(),
+            trace_id: context.trace.as_str().to_owned(),
         }
     }
 }
@@ -353,27 +353,32 @@ impl IntoResponse for Problem {
 /// What an error body says of its request. An extension of every request.
 #[derive(Clone)]
 pub(super) struct Context {
-    /// The id of the request's trace (CONTRACT 1.4).
-    trace_id: String,
+    /// The request's trace (CONTRACT 1.4).
+    trace: TraceId,
     /// The plugin's id as it stands in the path.
     plugin_id: Option<String>,
 }
 
-/// Turns the [`Problem`] of a response into its body.
+/// Turns the [`Problem`] of a response into its body. What has to be in every answer is put there on the way.
 pub(super) async fn render(
     params: Result<RawPathParams, RawPathParamsRejection>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let trace_id = request.extensions().get::<TraceId>().map(TraceId::as_str).unwrap_or_default().to_owned();
-    let context = Context { trace_id, plugin_id: params.ok().and_then(|params| request::plugin_id(&params)) };
+    let context = Context {
+        trace: TraceId::of(request.headers_mut()),
+        plugin_id: params.ok().and_then(|params| request::plugin_id(&params)),
+    };
     let media = if request::prefers(request.headers(), PROBLEM_JSON, JSON) { PROBLEM_JSON } else { JSON };
     request.extensions_mut().insert(context.clone());
     let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => with_body(response, &problem.body(&context), media),
-        None => response,
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = with_body(response, &problem.body(&context), media);
     }
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// The response's own headers stay: 405 has its `Allow`.

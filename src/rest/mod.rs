@@ -5,10 +5,10 @@
 //! each call.
 //!
 //! ```text
-//! request ─► traced ─► cors ─► render ─► guard ─► handler ─► Backend ─► gRPC
-//!                        │        │         └ who calls? may they? a cookie from another site? a deadline
-//!                        │        └ turns a Problem into the error body
-//!                        └ preflight, headers for listed origins
+//! request ─► cors ─► render ─► guard ─► handler ─► Backend ─► gRPC
+//!              │        │         └ who calls? may they? a cookie from another site? a deadline
+//!              │        └ turns a Problem into the error body; headers of every answer
+//!              └ preflight, headers for listed origins, if there are any
 //! ```
 //!
 //! Each resource has a file with its handlers: parse, call, render. The OpenAPI document is made from what stands on them, and
@@ -38,25 +38,21 @@ mod upload;
 mod views;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     http::{
         HeaderName, HeaderValue, Method, StatusCode,
         header::{
-            ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_MATCH, ORIGIN,
-            RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+            ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_MATCH, ORIGIN, RETRY_AFTER,
+            WWW_AUTHENTICATE,
         },
     },
     middleware,
     routing::{MethodRouter, get},
 };
-use tower::util::option_layer;
-use tower_http::{
-    cors::{AllowOrigin, CorsLayer},
-    set_header::SetResponseHeaderLayer,
-};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 pub use self::backend::Backend;
@@ -117,35 +113,43 @@ impl Options {
     }
 }
 
-/// What every handler may use.
+/// What every handler may use. Each request takes a few clones of it.
 #[derive(Clone)]
-struct App {
+struct App(Arc<Shared>);
+
+struct Shared {
     backend: Backend,
-    options: Arc<Options>,
-    pages: Arc<system::Pages>,
-    roles: Arc<access::Roles>,
+    options: Options,
+    pages: system::Pages,
+    roles: access::Roles,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 /// The handlers of one path.
 type Routes = UtoipaMethodRouter<App>;
 
-/// The router of everything under `/api`, and of `/`, `/healthz` and `/readyz`. It answers 404 to any other path.
+/// The router of everything under `/api`, and of `/`, `/healthz` and `/readyz`. It answers 404 to any other path. Whoever
+/// serves it has each request `traced`.
 pub fn router(backend: Backend, options: Options) -> Router {
-    let options = Arc::new(options);
-    let pages = Arc::new(system::Pages::of(&openapi::to_json(routes(|route| route).1)));
-    let app = App { backend, options: options.clone(), pages, roles: Arc::default() };
+    let pages = system::Pages::of(&openapi::to_json(routes(|route| route).1));
+    let cors = (!options.allowed_origins.is_empty()).then(|| cors(options.clone()));
+    let app = App(Arc::new(Shared { backend, options, pages, roles: access::Roles::default() }));
     let guard = middleware::from_fn_with_state(app.clone(), access::guard);
     let (routes, _) = routes(|route| route.route_layer(guard.clone()));
-    routes
+    let router = routes
         .route("/", get(system::root))
         .fallback(async || Problem::no_route())
         .method_not_allowed_fallback(async || Problem::of(StatusCode::METHOD_NOT_ALLOWED))
         .layer(middleware::from_fn(error::render))
-        .layer(SetResponseHeaderLayer::overriding(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
-        .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")))
-        .layer(option_layer((!options.allowed_origins.is_empty()).then(|| cors(options))))
-        .layer(middleware::from_fn(trace::traced))
-        .with_state(app)
+        .with_state(app);
+    cors.into_iter().fold(router, Router::layer)
 }
 
 /// All operations, and the document about them. Those about plugins need a credential, so that a guard is put before each.
@@ -173,7 +177,7 @@ fn routes(guarded: impl Fn(MethodRouter<App>) -> MethodRouter<App>) -> (Router<A
 
 /// Lets pages of listed origins read what is answered. Others get no header that would, so that their browsers refuse by
 /// themselves.
-fn cors(options: Arc<Options>) -> CorsLayer {
+fn cors(options: Options) -> CorsLayer {
     let is_listed = move |origin: &HeaderValue, _: &_| origin.to_str().is_ok_and(|origin| options.lists(origin));
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(is_listed))

@@ -1,6 +1,6 @@
 //! What handlers take from a request, and how they answer.
 
-use std::{cmp::Reverse, convert::Infallible, io, net::SocketAddr};
+use std::{cmp::Reverse, convert::Infallible, io, net::SocketAddr, sync::Arc};
 
 use axum::{
     body::{Body, Bytes},
@@ -46,7 +46,7 @@ pub(super) struct Api {
 pub(super) struct Origin {
     /// Where its connection comes from; a service in memory takes it from here.
     peer: Option<ConnectInfo<SocketAddr>>,
-    metadata: Vec<(&'static str, MetadataValue<Ascii>)>,
+    metadata: Arc<[(&'static str, MetadataValue<Ascii>)]>,
 }
 
 impl Origin {
@@ -64,7 +64,7 @@ impl Origin {
     /// A call on behalf of the request.
     pub(super) fn call<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        for (name, value) in &self.metadata {
+        for (name, value) in self.metadata.iter() {
             request.metadata_mut().insert(*name, value.clone());
         }
         if let Some(peer) = self.peer {

@@ -1,10 +1,11 @@
 //! The trace that a request belongs to (W3C Trace Context): the caller's own where it names one, else a new one. It is in the
 //! answer, in the log, and in the calls that the request becomes, so that they can be told to be of one request.
 
+use std::io::Write;
+
 use axum::{
     extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
-    middleware::Next,
     response::Response,
 };
 use tonic::Code;
@@ -21,34 +22,38 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Characters of a path that the log repeats.
 const MAX_PATH: usize = 200;
 
-/// The id of a trace: 32 hexadecimal digits, not all of them zero. An extension of every request that came through
-/// [`traced`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceId(String);
+/// Digits of a trace's id.
+const ID: usize = 32;
+/// Digits of the id of a step in a trace.
+const STEP: usize = 16;
+
+/// The id of a trace: 32 hexadecimal digits, not all of them zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceId([u8; ID]);
 
 impl TraceId {
     /// The trace of a request with these headers, which from now on name it, whether they did before or not.
     pub fn of(headers: &mut HeaderMap) -> Self {
-        match theirs(headers) {
-            Some(id) => id,
-            None => Self::begin(headers),
-        }
+        theirs(headers).unwrap_or_else(|| Self::begin(headers))
     }
 
     /// A new trace, and these headers as its first step.
     fn begin(headers: &mut HeaderMap) -> Self {
-        let id = Self(format!("{:032x}", rand::random::<u128>().max(1)));
-        let step = rand::random::<u64>().max(1);
+        let (id, step) = (rand::random::<u128>().max(1), rand::random::<u64>().max(1));
+        let mut parent = *b"00-iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii-ssssssssssssssss-00";
+        // It has the length of what is written.
+        let _ = write!(&mut parent[..], "00-{id:0ID$x}-{step:0STEP$x}-00");
         headers.remove(TRACESTATE);
         // Digits and hyphens are always a header's value.
-        if let Ok(parent) = HeaderValue::try_from(format!("00-{}-{step:016x}-00", id.0)) {
+        if let Ok(parent) = HeaderValue::from_bytes(&parent) {
             headers.insert(TRACEPARENT, parent);
         }
-        id
+        Self(parent[3..].first_chunk().copied().unwrap_or([b'0'; ID]))
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        // All digits are of ASCII.
+        str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -61,8 +66,8 @@ fn theirs(headers: &HeaderMap) -> Option<TraceId> {
     let (version, id, step, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     // Later versions may say more behind these.
     let is_known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
-    let is_whole = is_hex(flags, 2) && is_id(id, 32) && is_id(step, 16);
-    (is_known && is_whole).then(|| TraceId(id.to_owned()))
+    let is_whole = is_hex(flags, 2) && is_id(id, ID) && is_id(step, STEP);
+    Some(TraceId(id.as_bytes().try_into().ok()?)).filter(|_| is_known && is_whole)
 }
 
 fn is_id(text: &str, length: usize) -> bool {
@@ -73,21 +78,19 @@ fn is_hex(text: &str, length: usize) -> bool {
     text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// A layer that gives a request its trace: in its headers and its extensions, in what is logged meanwhile, and in the
-/// answer. How requests end is logged: what was refused or failed as information, the others for debugging.
-pub async fn traced(mut request: Request, next: Next) -> Response {
-    if request.extensions().get::<TraceId>().is_some() {
-        // A layer further out was here.
-        return next.run(request).await;
-    }
+/// Answers a request in its trace: it is in the request's headers, in what is logged meanwhile, and in the answer. How
+/// requests end is logged: what was refused or failed as information, the others for debugging.
+pub async fn traced<F>(mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let id = TraceId::of(request.headers_mut());
     let span = error_span!("request", trace_id = id.as_str());
     let (method, path) = (request.method().clone(), shown(request.uri().path()));
-    request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = answer(request).instrument(span.clone()).await;
     span.in_scope(|| log(&method, &path, &response));
     // Digits are always a header's value.
-    if let Ok(value) = HeaderValue::try_from(id.0) {
+    if let Ok(value) = HeaderValue::from_bytes(&id.0) {
         response.headers_mut().insert(TRACE_ID, value);
     }
     response

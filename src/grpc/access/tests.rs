@@ -1,4 +1,3 @@
-use axum::Router;
 use tempfile::TempDir;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -9,7 +8,7 @@ use crate::{
         Role as ProtoRole, access_service_client::AccessServiceClient, access_service_server::AccessServiceServer,
     },
     domain::access::Role,
-    grpc::{Guard, guarded},
+    grpc::{Builder, Guard, Server},
     store::{self, Address},
 };
 
@@ -18,7 +17,7 @@ struct Fixture {
     access: Arc<Access>,
     store: Store,
     _folder: TempDir,
-    service: Router,
+    service: Server,
     secret: String,
 }
 
@@ -36,8 +35,7 @@ impl Fixture {
         let service = AccessService::new(store.clone(), Arc::clone(&access));
         let trail = store.clone();
         let guard = Guard::new(Arc::clone(&access), move |event| trail.audit(event));
-        let guard = axum::middleware::from_fn_with_state(guard, guarded);
-        let service = tonic::service::Routes::new(AccessServiceServer::new(service)).into_axum_router().layer(guard);
+        let service = Builder::default().with(AccessServiceServer::new(service)).behind(guard);
         Self { access, store, _folder: folder, service, secret }
     }
 
@@ -47,7 +45,7 @@ impl Fixture {
         request
     }
 
-    fn client(&self) -> AccessServiceClient<Router> {
+    fn client(&self) -> AccessServiceClient<Server> {
         AccessServiceClient::new(self.service.clone())
     }
 

@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
-use futures_util::FutureExt;
+use axum::{body::Body, extract::ConnectInfo};
+use futures_util::{FutureExt, future::BoxFuture};
 use jiff::Timestamp;
-use tower::ServiceExt;
 
 use super::*;
 use crate::{
@@ -16,7 +15,7 @@ use crate::{
         Error, Reason,
         access::{AccessToken, Role},
     },
-    grpc::{Access, Guard, convert, guarded, status::refusal, tokens::mint},
+    grpc::{Access, Guard, convert, status::refusal, tokens::mint},
 };
 
 const DELETE: &str = "/plugd.v1.PluginService/DeletePlugin";
@@ -26,14 +25,15 @@ const ID: &str = "9m4e2mr0ui3e8a215n4g";
 
 /// Services behind a guard, and what it told the audit trail.
 struct Fixture {
-    service: Router,
+    guard: Arc<Guard>,
+    answer: Arc<dyn Fn() -> BoxFuture<'static, Response>>,
     told: Arc<Mutex<Vec<AuditEvent>>>,
     secrets: [String; 2],
 }
 
 impl Fixture {
     /// With a service that answers as this function does.
-    fn new<F: Future<Output = Response> + Send>(answer: impl Fn() -> F + Clone + Send + Sync + 'static) -> Self {
+    fn new<F: Future<Output = Response> + Send + 'static>(answer: impl Fn() -> F + 'static) -> Self {
         let (access, told) = (Access::default(), Arc::<Mutex<Vec<_>>>::default());
         let secrets = [Role::Admin, Role::Viewer].map(|role| {
             let (secret, hash) = mint();
@@ -43,8 +43,8 @@ impl Fixture {
         });
         let trail = Arc::clone(&told);
         let record = move |event| trail.lock().unwrap_or_else(PoisonError::into_inner).push(event);
-        let guard = axum::middleware::from_fn_with_state(Guard::new(Arc::new(access), record), guarded);
-        Self { service: Router::new().fallback(answer).layer(guard), told, secrets }
+        let guard = Arc::new(Guard::new(Arc::new(access), record));
+        Self { guard, answer: Arc::new(move || answer().boxed()), told, secrets }
     }
 
     fn call(&self, path: &str, secret: &str) -> impl Future<Output = Response> + use<> {
@@ -52,7 +52,8 @@ impl Fixture {
         let request = Request::builder().uri(path).header("authorization", format!("Bearer {secret}"));
         let request = request.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         let request = request.extension(ConnectInfo(peer)).body(Body::empty()).unwrap();
-        self.service.clone().oneshot(request).map(Result::unwrap)
+        let (guard, answer) = (Arc::clone(&self.guard), (self.answer)());
+        async move { guard.pass(request, |_| answer).await }
     }
 
     fn told(&self) -> Vec<AuditEvent> {
@@ -148,8 +149,8 @@ async fn a_call_whose_time_is_over_is_told_of() {
     let fixture = Fixture::new(std::future::pending);
     let request = Request::builder().uri(DELETE).header("authorization", format!("Bearer {}", fixture.secrets[0]));
     let request = request.header("grpc-timeout", "1S").body(Body::empty()).unwrap();
-    let answered = tokio::time::timeout(Duration::from_secs(60), fixture.service.clone().oneshot(request)).await;
-    answered.expect("it ends with its deadline").unwrap();
+    let answered = fixture.guard.pass(request, |_| (fixture.answer)());
+    tokio::time::timeout(Duration::from_secs(60), answered).await.expect("it ends with its deadline");
     assert_eq!(outcome(&fixture.told()[0]), ("DEADLINE_EXCEEDED", Some("DEADLINE_EXCEEDED"), None));
 }
 

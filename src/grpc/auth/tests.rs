@@ -1,12 +1,11 @@
 use std::collections::BTreeSet;
 
-use axum::{Router, body::Body};
+use axum::{body::Body, response::IntoResponse};
 use futures_util::FutureExt;
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tonic_types::StatusExt;
-use tower::ServiceExt;
 
 use super::*;
 use crate::grpc::tokens::mint;
@@ -39,18 +38,17 @@ fn mk_request(path: &str, authorization: Option<&str>) -> Request {
     request.body(Body::empty()).unwrap()
 }
 
-/// These calls of services that answer so, behind the guard.
-fn guard(access: &Arc<Access>, services: Router) -> Router {
-    let guard = Guard::new(Arc::clone(access), |_| {});
-    services.layer(axum::middleware::from_fn_with_state(guard, guarded))
+fn guard(access: &Arc<Access>) -> Guard {
+    Guard::new(Arc::clone(access), |_| {})
 }
 
 /// Sends a request to a service that answers with the name of its caller; the status of a refusal.
 fn send(access: &Arc<Access>, request: Request) -> Result<String, Status> {
-    let services = Router::new().fallback(async |request: Request| {
-        request.extensions().get::<Caller>().map(|caller| caller.token().name.clone()).unwrap_or_default()
-    });
-    let response = guard(access, services).oneshot(request).now_or_never().unwrap().unwrap();
+    let answer = async |request: Request| {
+        let caller = request.extensions().get::<Caller>();
+        caller.map(|caller| caller.token().name.clone()).unwrap_or_default().into_response()
+    };
+    let response = guard(access).pass(request, answer).now_or_never().unwrap();
     match Status::from_header_map(response.headers()) {
         Some(refusal) => Err(refusal),
         None => {
@@ -65,9 +63,10 @@ async fn call_for_ever(timeout: &str) -> Status {
     let (access, [admin, ..]) = mk_access();
     let mut request = mk_request(GET, Some(&format!("Bearer {admin}")));
     request.headers_mut().insert("grpc-timeout", timeout.parse().unwrap());
-    let services = Router::new().fallback(async || std::future::pending::<()>().await);
-    let answered = tokio::time::timeout(Duration::from_secs(3600), guard(&access, services).oneshot(request)).await;
-    Status::from_header_map(answered.expect("it was never answered").unwrap().headers()).unwrap()
+    let guard = guard(&access);
+    let answered = guard.pass(request, |_| std::future::pending());
+    let answered = tokio::time::timeout(Duration::from_secs(3600), answered).await;
+    Status::from_header_map(answered.expect("it was never answered").headers()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +122,7 @@ fn health_answers_everybody() {
 }
 
 #[test]
-fn a_service_asked_past_the_layer_knows_no_caller() {
+fn a_service_asked_past_the_guard_knows_no_caller() {
     assert_eq!(caller(&tonic::Request::new(())).unwrap_err().code(), Code::Unauthenticated);
 }
 
@@ -164,12 +163,12 @@ fn a_method_that_changes_something_is_found_by_its_name() {
 #[tokio::test]
 async fn bad_tokens_from_one_address_are_refused_after_a_while_and_a_good_one_is_not() {
     let (access, [admin, ..]) = mk_access();
-    let guarded = guard(&access, Router::new().fallback(async || {}));
+    let guard = guard(&access);
     let send = async |secret: &str, address: &str| {
         let mut request = mk_request(GET, Some(&format!("Bearer {secret}")));
         let peer: std::net::SocketAddr = format!("{address}:1").parse().unwrap();
         request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-        Status::from_header_map(guarded.clone().oneshot(request).await.unwrap().headers())
+        Status::from_header_map(guard.pass(request, async |_| ().into_response()).await.headers())
     };
     for _ in 0..100 {
         assert_eq!(send("bad", "10.0.0.1").await.unwrap().code(), Code::Unauthenticated);
@@ -185,6 +184,7 @@ async fn bad_tokens_from_one_address_are_refused_after_a_while_and_a_good_one_is
 
 #[test]
 fn health_and_reflection_are_open_and_the_unknown_is_for_administrators() {
+    let needed = |path| method(path).map(|(_, permission, _)| *permission);
     assert_eq!(needed("/grpc.health.v1.Health/Check"), None);
     assert_eq!(needed("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"), None);
     for path in ["", "/", "/plugd.v1.PluginService/Nope", "grpc.health.v1.Health/Check", "/grpc.health.v1.Health"] {

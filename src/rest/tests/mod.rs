@@ -31,12 +31,15 @@ use tower::ServiceExt;
 
 use self::fake::Fake;
 use super::{Backend, Options, router};
-use crate::api::v1::{
-    access_service_server::AccessServiceServer,
-    configuration_service_server::ConfigurationServiceServer,
-    log_service_server::LogServiceServer,
-    package_service_server::PackageServiceServer,
-    plugin_service_server::{PluginServiceServer, SERVICE_NAME},
+use crate::{
+    api::v1::{
+        access_service_server::AccessServiceServer,
+        configuration_service_server::ConfigurationServiceServer,
+        log_service_server::LogServiceServer,
+        package_service_server::PackageServiceServer,
+        plugin_service_server::{PluginServiceServer, SERVICE_NAME},
+    },
+    telemetry::trace::traced,
 };
 
 /// An id as real ones look.
@@ -80,7 +83,8 @@ impl Harness {
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let answer = async |request| self.router.clone().oneshot(request).await.unwrap();
+        let response = traced(request, answer).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }

@@ -1,0 +1,91 @@
+//! The services by their names, behind the guard. A call comes to its service by one look at its path: a router that finds out
+//! what else a path may mean would cost a short call more than what it asks for.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{extract::Request, response::Response};
+use futures_util::{FutureExt, future::BoxFuture};
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{Service, http},
+    server::NamedService,
+};
+
+use super::Guard;
+
+/// What a service answers to a call, in tonic's own body.
+type Answered = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
+
+type Services = HashMap<&'static str, Box<dyn Fn(Request) -> Answered + Send + Sync>>;
+
+/// The services of the API, behind what every call passes.
+#[derive(Clone)]
+pub struct Server {
+    guard: Arc<Guard>,
+    services: Arc<Services>,
+}
+
+/// Makes a [`Server`].
+#[derive(Default)]
+pub struct Builder(Services);
+
+impl Builder {
+    /// With this service, too.
+    #[must_use]
+    pub fn with<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request, Response = http::Response<Body>, Error = Infallible, Future = Answered>,
+        S: NamedService + Clone + Send + Sync + 'static,
+    {
+        // These services are ready at any time.
+        self.0.insert(S::NAME, Box::new(move |request| service.clone().call(request)));
+        self
+    }
+
+    /// The server with these services, behind this guard.
+    #[must_use]
+    pub fn behind(self, guard: Guard) -> Server {
+        Server { guard: Arc::new(guard), services: Arc::new(self.0) }
+    }
+}
+
+impl Server {
+    /// Answers a call.
+    pub async fn answer(&self, request: Request) -> Response {
+        self.guard.pass(request, |request| self.serve(request)).await
+    }
+
+    async fn serve(&self, request: Request) -> Response {
+        let service = service(request.uri().path()).and_then(|service| self.services.get(service));
+        let Some(service) = service else { return Status::unimplemented("").into_http() };
+        let Ok(answer) = service(request).await;
+        answer.map(axum::body::Body::new)
+    }
+}
+
+/// The service that a path names: `/service/method`.
+fn service(path: &str) -> Option<&str> {
+    path.strip_prefix('/')?.split_once('/').map(|(service, _)| service)
+}
+
+/// For clients in memory.
+impl Service<http::Request<Body>> for Server {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let server = self.clone();
+        async move { Ok(server.answer(request.map(axum::body::Body::new)).await) }.boxed()
+    }
+}
