@@ -162,8 +162,10 @@ fn not_a_file(kind: &str) -> io::Error {
     io::Error::new(ErrorKind::InvalidInput, format!("it is {kind}, not a file"))
 }
 
-fn read_up_to(from: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+fn read_up_to(from: File, limit: u64) -> io::Result<Vec<u8>> {
+    // What it says of itself may be wrong: a stream has no size, and a file can grow.
+    let size = from.metadata()?.len().min(limit);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).map_or(0, |size| size + 1));
     from.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let message = format!("it has more than {limit} bytes, which is more than plugd takes");

@@ -56,7 +56,8 @@ pub fn package(bytes: &[u8]) {
         assert_eq!((clean(path).as_ref(), reserved(path)), (Ok(path), None));
     }
     assert!(package.files.iter().map(|file| file.size).sum::<u64>() <= LIMITS.total);
-    let stored = Package::stored(package.bytes.clone(), package.manifest.clone()).expect("it was read before");
+    let stored =
+        Package::stored(package.bytes.clone(), package.digest, package.manifest.clone()).expect("it was read before");
     assert_eq!(stored.files, package.files);
     let mut sizes = Vec::new();
     let mut sink = |_: &_, contents: &mut dyn io::Read| {

@@ -303,7 +303,7 @@ fn fetch_package(packages: PackageStore) -> FetchPackage {
         let packages = packages.clone();
         Box::pin(async move {
             let bytes = packages.get(digest).await?;
-            let read = tokio::task::spawn_blocking(move || Package::stored(bytes, Manifest::default())).await;
+            let read = tokio::task::spawn_blocking(move || Package::stored(bytes, digest, Manifest::default())).await;
             let package = read.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))?;
             Ok(Box::new(package) as Box<dyn PackageFiles>)
         })

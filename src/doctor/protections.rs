@@ -15,7 +15,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -218,7 +218,11 @@ async fn run(options: Options, program: &Path, task: &Task) -> anyhow::Result<(C
 struct Nothing;
 
 impl PackageFiles for Nothing {
-    fn for_each(&self, _: &mut FileSink<'_>) -> io::Result<()> {
+    fn count(&self) -> usize {
+        0
+    }
+
+    fn for_each(&self, _: &AtomicUsize, _: &mut FileSink<'_>) -> io::Result<()> {
         Ok(())
     }
 }

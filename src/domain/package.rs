@@ -9,6 +9,7 @@ use std::{
     fmt,
     io::{self, Cursor, Read, Seek, SeekFrom},
     rc::Rc,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -92,14 +93,14 @@ impl Package {
         Self::read_within(bytes, catalog, &LIMITS)
     }
 
-    /// A package that has been read before and was stored with its manifest: nothing is decompressed, and rules for
-    /// manifests that came later don't matter.
+    /// A package that has been read before and was stored under its digest, with its manifest: nothing is decompressed or
+    /// hashed, and rules for manifests that came later don't matter.
     ///
     /// # Errors
     /// `INVALID_PACKAGE`: these bytes have never been a package.
-    pub fn stored(bytes: Bytes, manifest: Manifest) -> Result<Self> {
+    pub fn stored(bytes: Bytes, digest: Digest, manifest: Manifest) -> Result<Self> {
         let layout = Layout::plan(&open(&bytes)?, &LIMITS)?;
-        Ok(Self::new(manifest, bytes, layout))
+        Ok(Self::new(manifest, bytes, digest, layout))
     }
 
     /// The file that a path means, as a program of the plugin that begins in the install directory would.
@@ -120,12 +121,26 @@ impl Package {
     /// # Errors
     /// The first error of `sink`, or of reading the archive. What was handed over before stays.
     pub fn extract_each(&self, sink: &mut dyn FnMut(&PackageFile, &mut dyn Read) -> io::Result<()>) -> io::Result<()> {
+        self.extract_next(&AtomicUsize::new(0), &mut |_, file, contents| sink(file, contents))
+    }
+
+    /// The same for several who share the work: each takes the file whose number is `next`, which the sink is told too,
+    /// until none is left.
+    ///
+    /// # Errors
+    /// As [`Self::extract_each`].
+    pub fn extract_next(
+        &self,
+        next: &AtomicUsize,
+        sink: &mut dyn FnMut(usize, &PackageFile, &mut dyn Read) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut archive = open(&self.bytes).map_err(unreadable)?;
         let layout = Layout::plan(&archive, &LIMITS).map_err(unreadable)?;
-        for Planned { index, file, .. } in &layout.files {
-            sink(file, &mut archive.by_index(*index)?)?;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(Planned { index, file, .. }) = layout.files.get(number) else { return Ok(()) };
+            sink(number, file, &mut archive.by_index(*index)?)?;
         }
-        Ok(())
     }
 
     fn read_within(bytes: Bytes, catalog: &EventCatalog, limits: &Limits) -> Result<Self> {
@@ -138,12 +153,13 @@ impl Package {
         let manifest = Manifest::parse(&manifest, catalog).map_err(in_package)?;
         verify(&mut archive, &layout)?;
         drop(archive);
-        Ok(Self::new(manifest, bytes, layout))
+        let digest = digest_of(&bytes);
+        Ok(Self::new(manifest, bytes, digest, layout))
     }
 
-    fn new(manifest: Manifest, bytes: Bytes, layout: Layout) -> Self {
+    fn new(manifest: Manifest, bytes: Bytes, digest: Digest, layout: Layout) -> Self {
         let files = layout.files.into_iter().map(|planned| planned.file).collect();
-        Self { manifest, digest: digest_of(&bytes), bytes, files, folders: layout.folders.into_iter().collect() }
+        Self { manifest, digest, bytes, files, folders: layout.folders.into_iter().collect() }
     }
 }
 

@@ -66,7 +66,7 @@ impl Layout {
         let plan = plan.map_err(|error| self.cannot("read", &error))?;
         self.staging.write(&self.staging.marker(), &json(&plan.marker)?)?;
         self.staging.write(&self.staging.lock(), lock(digest).as_bytes())?;
-        self.staging.write(&self.staging.plan(), &json(&plan)?)?;
+        self.staging.write_plan(&json(&plan)?)?;
         checkpoint(Step::Planned)
     }
 
@@ -150,8 +150,8 @@ impl Layout {
         if self.staging.marker().try_exists()? {
             own.take(&self.staging.marker(), MARKER)?;
         }
-        own.sync()?;
-        self.install.sync()
+        // Should the contract's marker not come to the disk with it, the package is laid out once more.
+        own.sync()
     }
 
     /// Reads the plan, if there is one. A spoiled one may be half carried out: then the package is to be laid out again.

@@ -15,7 +15,10 @@ use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Read, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -47,10 +50,18 @@ const TRASH_LIMIT: Duration = Duration::from_secs(3600);
 /// Bytes copied at a time.
 const CHUNK: usize = 64 * 1024;
 
+/// Files of a package that are unpacked at once: while some wait for the disk, which takes what waits together as one, others
+/// are decompressed.
+const AT_ONCE: usize = 8;
+
 /// The files of a package. Each path comes once, and none is a folder of another.
 pub trait PackageFiles: Send + Sync {
-    /// Hands every file to `sink`: its path inside the package, its permission bits and its contents.
-    fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()>;
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// Hands files to `sink`: its number, from 0, its path inside the package, its permission bits and its contents. Several
+    /// may share the work: each takes the file whose number is `next`, until none is left.
+    fn for_each(&self, next: &AtomicUsize, sink: &mut FileSink<'_>) -> io::Result<()>;
 
     /// Folders that it wants even where no file is in them.
     fn folders(&self) -> Vec<String> {
@@ -59,8 +70,12 @@ pub trait PackageFiles: Send + Sync {
 }
 
 impl PackageFiles for Package {
-    fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()> {
-        self.extract_each(&mut |file, contents| sink(&file.path, file.mode, contents))
+    fn count(&self) -> usize {
+        self.files.len()
+    }
+
+    fn for_each(&self, next: &AtomicUsize, sink: &mut FileSink<'_>) -> io::Result<()> {
+        self.extract_next(next, &mut |number, file, contents| sink(number, &file.path, file.mode, contents))
     }
 
     fn folders(&self) -> Vec<String> {
@@ -68,8 +83,8 @@ impl PackageFiles for Package {
     }
 }
 
-/// Takes one file: path, mode, contents.
-pub type FileSink<'a> = dyn FnMut(&str, u32, &mut dyn Read) -> io::Result<()> + 'a;
+/// Takes one file: number, path, mode, contents.
+pub type FileSink<'a> = dyn FnMut(usize, &str, u32, &mut dyn Read) -> io::Result<()> + 'a;
 
 /// The package that a plugin is to have.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +184,7 @@ pub(crate) enum Step {
 }
 
 /// Called after each step; an error stops the work there.
-pub(crate) type Checkpoint<'a> = &'a dyn Fn(Step) -> Result<()>;
+pub(crate) type Checkpoint<'a> = &'a (dyn Fn(Step) -> Result<()> + Sync);
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InstallError {
@@ -255,11 +270,39 @@ impl Staging {
     }
 
     fn unpack(&self, digest: Digest, package: &dyn PackageFiles, checkpoint: Checkpoint<'_>) -> Result<Contents> {
+        let next = AtomicUsize::new(0);
+        let unpack = || {
+            let unpacked = self.unpack_some(package, &next, checkpoint);
+            // The others find nothing more to do.
+            unpacked.inspect_err(|_| next.store(usize::MAX / 2, Ordering::Relaxed))
+        };
+        let shares: Vec<_> = thread::scope(|scope| {
+            let help = |_| thread::Builder::new().spawn_scoped(scope, unpack).ok();
+            let helpers: Vec<_> = (1..package.count().min(AT_ONCE)).filter_map(help).collect();
+            let mut shares = vec![unpack()];
+            shares.extend(helpers.into_iter().map(|helper| helper.join().unwrap_or_else(|panic| resume_unwind(panic))));
+            shares
+        });
+        let mut files: Vec<_> = shares.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        files.sort_unstable_by_key(|(number, _)| *number);
+        let folders = package.folders();
+        let folders = folders.iter().map(|folder| inside(folder.trim_end_matches('/')));
+        let folders = folders.collect::<Result<_>>()?;
+        Ok(Contents { digest, files: files.into_iter().map(|(_, file)| file).collect(), folders })
+    }
+
+    /// Unpacks files for as long as there are any.
+    fn unpack_some(
+        &self,
+        package: &dyn PackageFiles,
+        next: &AtomicUsize,
+        checkpoint: Checkpoint<'_>,
+    ) -> Result<Vec<(usize, MarkedFile)>> {
         let mut files = Vec::new();
         let mut failure = None;
-        let outcome = package.for_each(&mut |path, mode, contents| {
-            let staged = self.unpack_one(files.len(), (path, mode), contents).and_then(|file| {
-                files.push(file);
+        let outcome = package.for_each(next, &mut |number, path, mode, contents| {
+            let staged = self.unpack_one(number, (path, mode), contents).and_then(|file| {
+                files.push((number, file));
                 checkpoint(Step::Staged)
             });
             staged.map_err(|error| {
@@ -270,19 +313,15 @@ impl Staging {
         match (failure, outcome) {
             (Some(failure), _) => Err(failure),
             (None, Err(error)) => Err(unreadable(&error)),
-            (None, Ok(())) => {
-                let folders = package.folders();
-                let folders = folders.iter().map(|folder| inside(folder.trim_end_matches('/')));
-                Ok(Contents { digest, files, folders: folders.collect::<Result<_>>()? })
-            }
+            (None, Ok(())) => Ok(files),
         }
     }
 
-    fn unpack_one(&self, index: usize, (path, mode): (&str, u32), contents: &mut dyn Read) -> Result<MarkedFile> {
+    fn unpack_one(&self, number: usize, (path, mode): (&str, u32), contents: &mut dyn Read) -> Result<MarkedFile> {
         let path = inside(path)?;
-        let staged = self.file(index);
+        let staged = self.file(number);
         let cannot = |error: io::Error| InstallError::disk("write", path.to_string(), &error);
-        let mut file = create_new(&staged).map_err(cannot)?;
+        let mut file = create_new(&staged, 0o600).map_err(cannot)?;
         let size = copy(contents, &mut file, cannot)?;
         let mode = mode & 0o777;
         give(&file, self.owner).map_err(cannot)?;
@@ -291,10 +330,20 @@ impl Staging {
         Ok(MarkedFile { path, size, mode })
     }
 
-    /// Writes a small file here, whole or not at all, and forces it to the disk.
+    /// Writes a small file here and forces it to the disk. Its name comes there with that of the plan, which is later.
     pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let durable = Replace { mode: 0o644, is_durable: true };
-        durable.file(path, bytes).map_err(|error| InstallError::disk("write", path, &error))
+        let write = || {
+            let mut file = create_new(path, 0o644)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(|error| InstallError::disk("write", path, &error))
+    }
+
+    /// Writes the plan, whole or not at all, and forces it to the disk with all the names here.
+    pub(super) fn write_plan(&self, bytes: &[u8]) -> Result<()> {
+        let (path, durable) = (self.plan(), Replace { mode: 0o644, is_durable: true });
+        durable.file(&path, bytes).map_err(|error| InstallError::disk("write", &path, &error))
     }
 }
 
@@ -302,23 +351,21 @@ fn inside(path: &str) -> Result<Inside> {
     Inside::parse(path).map_err(InstallError::Package)
 }
 
-fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
 fn copy(from: &mut dyn Read, to: &mut File, cannot_write: impl Fn(io::Error) -> InstallError) -> Result<u64> {
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = Vec::with_capacity(CHUNK);
     let mut size = 0;
     loop {
-        match from.read(&mut chunk) {
-            Ok(0) => return Ok(size),
-            Ok(len) => {
-                to.write_all(&chunk[..len]).map_err(&cannot_write)?;
-                size += len as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(&error)),
+        chunk.clear();
+        (&mut *from).take(CHUNK as u64).read_to_end(&mut chunk).map_err(|error| unreadable(&error))?;
+        if chunk.is_empty() {
+            return Ok(size);
         }
+        to.write_all(&chunk).map_err(&cannot_write)?;
+        size += chunk.len() as u64;
     }
 }
 

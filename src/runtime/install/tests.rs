@@ -1,10 +1,10 @@
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     fs,
     io::Cursor,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
+    sync::Mutex,
 };
 
 use tempfile::TempDir;
@@ -19,8 +19,17 @@ mod users;
 struct Files(Vec<(&'static str, &'static str)>);
 
 impl PackageFiles for Files {
-    fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()> {
-        self.0.iter().try_for_each(|(path, contents)| sink(path, 0o644, &mut Cursor::new(contents)))
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn for_each(&self, next: &AtomicUsize, sink: &mut FileSink<'_>) -> io::Result<()> {
+        while let number = next.fetch_add(1, Ordering::Relaxed)
+            && let Some((path, contents)) = self.0.get(number)
+        {
+            sink(number, path, 0o644, &mut Cursor::new(contents))?;
+        }
+        Ok(())
     }
 
     fn folders(&self) -> Vec<String> {
@@ -31,7 +40,11 @@ impl PackageFiles for Files {
 struct Broken(io::ErrorKind);
 
 impl PackageFiles for Broken {
-    fn for_each(&self, _: &mut FileSink<'_>) -> io::Result<()> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn for_each(&self, _: &AtomicUsize, _: &mut FileSink<'_>) -> io::Result<()> {
         Err(self.0.into())
     }
 }
@@ -147,14 +160,13 @@ fn a_spoiled_marker_counts_as_none() {
 
 /// Lays the new package over the old one, stopping after `steps` steps. Says whether it came to its end.
 fn lay_until(fixture: &Fixture, steps: usize) -> (bool, Option<Step>) {
-    let left = Cell::new(steps);
-    let last = Cell::new(None);
+    let done = Mutex::new(Vec::new());
     let outcome = fixture.installations.lay(fixture.wanted(NEW), &new(), &|step| {
-        last.set(Some(step));
-        left.set(left.get().checked_sub(1).ok_or(InstallError::Cancelled)?);
-        Ok(())
+        let mut done = done.lock().unwrap();
+        done.push(step);
+        if done.len() > steps { Err(InstallError::Cancelled) } else { Ok(()) }
     });
-    (outcome.is_ok(), last.get())
+    (outcome.is_ok(), done.into_inner().unwrap().last().copied())
 }
 
 #[test]
@@ -275,9 +287,13 @@ fn a_disk_that_refuses_is_named() {
 fn a_file_has_the_permissions_of_its_entry_without_special_bits() {
     struct Modes;
     impl PackageFiles for Modes {
-        fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()> {
-            sink("closed", 0o400, &mut io::empty())?;
-            sink("setuid", 0o4755, &mut io::empty())
+        fn count(&self) -> usize {
+            1
+        }
+
+        fn for_each(&self, _: &AtomicUsize, sink: &mut FileSink<'_>) -> io::Result<()> {
+            sink(0, "closed", 0o400, &mut io::empty())?;
+            sink(1, "setuid", 0o4755, &mut io::empty())
         }
     }
     let fixture = mk_fixture();

@@ -157,7 +157,7 @@ fn a_directory_of_very_many_entries_is_refused_before_it_is_held_in_memory() {
 
 /// Whatever it was, it ended, in a package or in a refusal that says so; unchecked, it can be extracted or not.
 fn assert_ends(bytes: Vec<u8>) {
-    if let Ok(package) = Package::stored(Bytes::from(bytes.clone()), Manifest::default()) {
+    if let Ok(package) = Package::stored(Bytes::from(bytes.clone()), digest_of(&bytes), Manifest::default()) {
         let mut sink = |_: &PackageFile, reader: &mut dyn Read| io::copy(reader, &mut io::sink()).map(drop);
         let is_whole = package.extract_each(&mut sink).is_ok();
         assert!(is_whole || read(bytes.clone()).is_err());

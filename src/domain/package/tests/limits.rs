@@ -51,7 +51,7 @@ fn a_package_is_its_manifest_its_files_and_its_digest() {
 #[test]
 fn a_stored_package_reads_the_same() {
     let package = read(Zip::new().file("a", b"a").folder("b").build()).unwrap();
-    let again = Package::stored(package.bytes.clone(), Manifest::default()).unwrap();
+    let again = Package::stored(package.bytes.clone(), package.digest, Manifest::default()).unwrap();
     assert_eq!((again.digest, &again.files, &again.folders), (package.digest, &package.files, &package.folders));
     assert_eq!(contents_of(&again), contents_of(&package));
 }

@@ -12,7 +12,10 @@ mod users;
 use std::{
     io::Cursor,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,8 +43,17 @@ const PACKAGE: Digest = Digest([4; 32]);
 struct Files(Vec<(&'static str, u32, &'static str)>);
 
 impl PackageFiles for Files {
-    fn for_each(&self, sink: &mut FileSink<'_>) -> io::Result<()> {
-        self.0.iter().try_for_each(|(path, mode, contents)| sink(path, *mode, &mut Cursor::new(contents)))
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn for_each(&self, next: &AtomicUsize, sink: &mut FileSink<'_>) -> io::Result<()> {
+        while let number = next.fetch_add(1, Ordering::Relaxed)
+            && let Some((path, mode, contents)) = self.0.get(number)
+        {
+            sink(number, path, *mode, &mut Cursor::new(contents))?;
+        }
+        Ok(())
     }
 }
 

@@ -276,7 +276,11 @@ async fn waiting_for_a_turn_is_no_failure() {
 struct Stuck(Mutex<std::sync::mpsc::Receiver<()>>);
 
 impl PackageFiles for Stuck {
-    fn for_each(&self, _: &mut FileSink<'_>) -> io::Result<()> {
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn for_each(&self, _: &AtomicUsize, _: &mut FileSink<'_>) -> io::Result<()> {
         let _ = self.0.lock().unwrap().recv();
         Ok(())
     }
