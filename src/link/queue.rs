@@ -1,7 +1,10 @@
 //! What is sent to one plugin: it waits in a bounded queue, whatever it is, and is written by a task of its own, so that a
 //! plugin that does not read holds up nothing else.
 
-use std::time::Duration;
+use std::{
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, stream::SplitSink};
@@ -68,11 +71,21 @@ impl Writer {
             }
             within(limit, sink.flush()).await
         };
-        tokio::select! {
+        let end = tokio::select! {
             biased;
             why = session.closing() => Some(self.close(why).await),
             written = write => written.err(),
+        };
+        if end.is_none() {
+            self.forget();
         }
+        end
+    }
+
+    /// The library wakes whoever wrote last when there is something to be read, as that may have been in the way of writing.
+    /// Once all is written there is nothing to wake this task for, which would take another thread each time.
+    fn forget(&mut self) {
+        let _ = self.sink.poll_flush_unpin(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Sends the close frame: after a message that was written in part, before all that waits.
