@@ -114,7 +114,8 @@ impl References {
                 keep(&mut found.manifests, row.digest, &row.body);
             }
         }
-        let keys: HashSet<_> = rows.iter().map(|row| (row.id, row.configuration_revision)).collect();
+        let configured = rows.iter().filter(|row| row.configuration_revision > 0);
+        let keys: HashSet<_> = configured.map(|row| (row.id, row.configuration_revision)).collect();
         for page in keys.into_iter().collect::<Vec<_>>().chunks(PAGE / 2) {
             for row in configuration::Entity::find().filter(any_of(page)).all(db).await? {
                 keep(&mut found.configurations, (row.plugin_id, row.revision), &row.body);

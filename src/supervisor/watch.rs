@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{Projection, Store, draining};
 use crate::domain::{Commit, Error, Plugin, PluginId, Reason, Result, State, text::shorten};
@@ -158,7 +158,8 @@ pub struct Change {
     pub commit: Arc<Commit>,
 }
 
-/// One watcher. It holds a cursor and no queue: nothing is kept for it, and nothing waits for it.
+/// One watcher. It holds a cursor and no queue: nothing is kept for it but a page of the journal while it is behind the ring,
+/// and nothing waits for it.
 pub struct Watch {
     pub(super) projection: Arc<Projection>,
     pub(super) store: Arc<dyn Store>,
@@ -167,6 +168,8 @@ pub struct Watch {
     head: watch::Receiver<u64>,
     cursor: u64,
     ready: VecDeque<Frame>,
+    /// What the journal has after the cursor, if that is being read already.
+    ahead: Option<AbortOnDropHandle<Result<Vec<Arc<Commit>>>>>,
     ends_at: Option<Instant>,
 }
 
@@ -180,7 +183,7 @@ impl Watch {
         let head = projection.hub().head();
         let ends_at = query.max_age.map(|age| Instant::now() + age);
         let ready = VecDeque::new();
-        let mut watch = Self { projection, store, draining, query, head, cursor: 0, ready, ends_at };
+        let mut watch = Self { projection, store, draining, query, head, cursor: 0, ready, ahead: None, ends_at };
         watch.begin(epoch)?;
         Ok(watch)
     }
@@ -265,16 +268,25 @@ impl Watch {
 
     async fn read(&mut self) -> Result<Vec<Arc<Commit>>> {
         if let Some(commits) = self.projection.hub().read_after(self.cursor) {
+            self.ahead = None;
             return Ok(commits);
         }
         let compacted = self.store.compacted();
         if self.cursor < compacted {
             return Err(compacted_error(self.cursor, compacted, *self.head.borrow()));
         }
-        let mut commits = self.store.journal_after(self.cursor, BATCH).await?;
+        let mut commits = match self.ahead.take() {
+            Some(ahead) => ahead.await.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))?,
+            None => self.store.journal_after(self.cursor, BATCH).await?,
+        };
         // The journal may be ahead of what every other reader has seen.
         let head = *self.head.borrow();
         commits.retain(|commit| commit.revision <= head);
+        if let Some(last) = commits.last().filter(|_| commits.len() == BATCH) {
+            // There is more: it is read while this is sent.
+            let ahead = self.store.journal_after(last.revision, BATCH);
+            self.ahead = Some(AbortOnDropHandle::new(tokio::spawn(ahead)));
+        }
         Ok(commits)
     }
 }
