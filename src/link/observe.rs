@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::domain::{RunEvent, text::shorten};
 
 /// Times in each interval at which connections wake together.
-const SHARED_TIMES: u32 = 128;
+const SHARED_TIMES: u32 = 64;
 /// Where they are counted from.
 static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 

@@ -78,7 +78,7 @@ fn a_sign_of_life_ends_the_excuse() {
 
 #[test]
 fn connections_with_the_same_interval_wake_together_and_none_too_early_or_much_too_late() {
-    let (interval, start) = (Duration::from_millis(1280), Instant::now());
+    let (interval, start) = (Duration::from_millis(640), Instant::now());
     let at =
         |late| Liveness::new(interval, Duration::from_secs(1), start + Duration::from_micros(late)).wake_with_others();
     let wakes: Vec<Instant> = (0..10_000).step_by(500).map(at).collect();

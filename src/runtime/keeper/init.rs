@@ -260,9 +260,6 @@ impl Init {
 
     /// Sends the stop signal to everything of the run.
     fn ask_to_stop(&self) {
-        if self.host.is_some() {
-            return sys::signal_all(self.stop_signal);
-        }
         // Who left the group is looked for from their parents, which may end at once; but told after them, so that no process
         // sees what it started end before it was told itself.
         let outside = tree::outside(self.group());
@@ -314,7 +311,7 @@ impl Init {
     /// Kills everything of the run: all at once where that can be done, so that nothing can fork away.
     fn kill_everything(&self) {
         if self.host.is_some() {
-            return sys::signal_all(Signal::KILL);
+            return sys::kill_all();
         }
         if let Some(cgroup) = &self.cgroup {
             let _ = cgroup.kill();

@@ -57,7 +57,6 @@ use self::{
     protocol::{Report, Request, Step},
     sys::Fork,
 };
-use crate::runtime::sandbox;
 
 pub use client::adopt_orphans;
 pub(super) use client::{Init, Keeper};
@@ -76,7 +75,6 @@ const DESCRIPTORS: usize = 3;
 pub fn run() -> io::Result<()> {
     sys::block_signals();
     sys::reset_signals();
-    sandbox::make_filter();
     close_to_others()?;
     // So that nothing that a terminal or a shell does to plugd's session reaches it. Refused where it leads a group already.
     let _ = setsid();

@@ -15,7 +15,7 @@ use std::{
     ptr,
 };
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 
 /// The highest signal of the kernel.
 const LAST_SIGNAL: libc::c_int = 64;
@@ -86,11 +86,11 @@ fn clone(flags: u64, cgroup: u64) -> io::Result<Fork> {
     }
 }
 
-/// Signals every process of this namespace but this one, its first: all at once, so that none can fork away, and each after
-/// the one that started it.
-pub(super) fn signal_all(signal: Signal) {
+/// Kills every process of this namespace but this one, its first: all at once, so that none can fork away. The kernel looks at
+/// all processes of the host for that.
+pub(super) fn kill_all() {
     // SAFETY: two numbers.
-    unsafe { libc::kill(-1, signal.as_raw()) };
+    unsafe { libc::kill(-1, libc::SIGKILL) };
 }
 
 /// Ends this process at once: nothing of the process that it was copied from is flushed or run.

@@ -125,10 +125,11 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
         biased;
         // Wishes arrive by value: one from before this line counts too.
         _ = wishes.wait_for(|wish| *wish > Wish::Run) => return reporter.end(RunEvent::GroupEmptied),
-        prepared = prepare(&inner, &spec) => prepared,
+        // In a box of its own, as is the next: what is only needed until there is a process is not to be kept as long as it.
+        prepared = Box::pin(prepare(&inner, &spec)) => prepared,
     };
     let launched = match prepared {
-        Ok(prepared) => launch(&inner, &spec, prepared).await,
+        Ok(prepared) => Box::pin(launch(&inner, &spec, prepared)).await,
         Err(failure) => Err(failure),
     };
     match launched {
@@ -248,7 +249,13 @@ impl Watch {
 
     /// Nothing of the run is left, though its init may not have told everything.
     async fn finish(mut self) {
-        remove(self.cgroup.take()).await;
+        let cgroup = self.cgroup.take();
+        self.tell_end();
+        // Nobody waits for this: an init that was not killed has removed it.
+        remove(cgroup).await;
+    }
+
+    fn tell_end(mut self) {
         if self.starting.is_some() && *self.wishes.borrow() == Wish::Run {
             let failure = Failure::new(Stage::Start, "the keeper of plugin processes ended");
             return self.reporter.end(RunEvent::SpawnFailed(failure));

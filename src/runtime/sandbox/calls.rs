@@ -1,11 +1,8 @@
 //! System calls that are refused, and capabilities that are given up.
 
-use std::{collections::BTreeMap, io, sync::LazyLock};
+use std::{collections::BTreeMap, io};
 
-use rustix::{
-    io::Errno,
-    thread::{CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities},
-};
+use rustix::thread::{CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
 
 use super::kernels;
@@ -48,21 +45,12 @@ const REFUSED: [libc::c_long; 33] = [
     libc::SYS_quotactl,
 ];
 
-/// What the kernel is told to refuse. Nothing where plugd has no filter for this processor.
-static FILTER: LazyLock<Option<BpfProgram>> = LazyLock::new(|| filter().ok());
-
-/// Makes the filter, which every process that is copied from this one then has.
-pub(in crate::runtime) fn make_filter() {
-    LazyLock::force(&FILTER);
-}
-
 /// Has the kernel refuse these calls to this process and all that it starts.
 ///
 /// # Errors
 /// The kernel has no filters, or plugd none for this processor.
 pub(super) fn refuse() -> io::Result<()> {
-    let filter = FILTER.as_ref().ok_or(Errno::OPNOTSUPP)?;
-    apply_filter(filter).map_err(|error| kernels(&error))
+    apply_filter(&filter()?).map_err(|error| kernels(&error))
 }
 
 fn filter() -> io::Result<BpfProgram> {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Confinement, SandboxLevel, policy::ProcessPolicy};
 
-pub(in crate::runtime) use calls::{bound_capabilities, make_filter};
+pub(in crate::runtime) use calls::bound_capabilities;
 pub use files::landlock_version;
 pub(in crate::runtime) use mounts::{enter, own_proc};
 
