@@ -179,23 +179,24 @@ impl Watch {
     async fn until_empty(mut self) {
         // A wish may have come while the keeper was asked.
         self.carry_out_wish().await;
-        loop {
+        let has_told = loop {
             let deadline = self.starting.as_ref().map(|starting| starting.deadline);
             tokio::select! {
                 report = self.init.report() => match report {
-                    Ok(Some(Report::Emptied) | None) => break,
+                    Ok(Some(Report::Emptied)) => break true,
+                    Ok(None) => break false,
                     Ok(Some(report)) => self.take(report).await,
                     Err(error) => {
                         tracing::error!(%error, "the init of a run can't be understood; the run is killed");
-                        break;
+                        break false;
                     }
                 },
                 // The sender is gone only after it has wished for the end.
                 Ok(()) = self.wishes.changed() => self.carry_out_wish().await,
                 () = until(deadline) => self.give_up().await,
             }
-        }
-        self.finish().await;
+        };
+        self.finish(has_told).await;
     }
 
     async fn carry_out_wish(&mut self) {
@@ -247,12 +248,17 @@ impl Watch {
         self.init.order(&Order::Kill).await;
     }
 
-    /// Nothing of the run is left, though its init may not have told everything.
-    async fn finish(mut self) {
+    /// Nothing of the run is left, as its init has told; or that has ended without a word, and may have left something in the
+    /// run's group.
+    async fn finish(mut self, has_told: bool) {
         let cgroup = self.cgroup.take();
-        self.tell_end();
-        // Nobody waits for this: an init that was not killed has removed it.
-        remove(cgroup).await;
+        if has_told {
+            self.tell_end();
+            remove(cgroup).await;
+        } else {
+            remove(cgroup).await;
+            self.tell_end();
+        }
     }
 
     fn tell_end(mut self) {
