@@ -57,8 +57,8 @@ pub struct Manifest {
     pub encoded: Encoded,
 }
 
-/// What a manifest is on some wire, once somebody has sent it. Nobody changes a manifest that is sent; a clone may be changed, so
-/// that it begins without.
+/// What a manifest is on some wire, once somebody has sent it. Nobody changes a manifest that was sent, but somebody may change a
+/// clone of it: a clone begins without this.
 #[derive(Debug, Default)]
 pub struct Encoded(OnceLock<Bytes>);
 

@@ -1,5 +1,5 @@
-//! What plugd notices of a plugin on its connection: that it keeps silent, and that it breaks the protocol. Pure: the clock
-//! comes from outside.
+//! What plugd notices of a plugin on its connection: that it keeps silent, and that it breaks the protocol. The time comes from
+//! outside.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -45,8 +45,8 @@ impl Liveness {
         self.deadline.unwrap_or(self.next_ping)
     }
 
-    /// The same, moved to the next of the times that all connections with this interval share: waking once for several costs
-    /// less than once for each, and so many connections are mostly silent.
+    /// The same, moved to the next of the times that all connections with this interval share, a 64th of it later at the most:
+    /// waking once for several costs less than once for each.
     pub(super) fn wake_with_others(&self) -> Instant {
         let step = self.interval / SHARED_TIMES;
         let since = self.wake().saturating_duration_since(*BEGINNING);
@@ -57,13 +57,15 @@ impl Liveness {
 
     /// The step that is due. `busy_until` is when the last of the calls in flight must have been answered.
     pub(super) fn tick(&mut self, now: Instant, busy_until: Option<Instant>) -> Step {
-        if now < self.wake() {
+        let due = self.wake();
+        if now < due {
             Step::Wait
         } else if self.deadline.take().is_some() {
             self.miss(now, busy_until)
         } else {
             self.deadline = Some(now + self.timeout);
-            self.next_ping = now + self.interval.max(self.timeout);
+            // Counted from when it was due: being late does not add up.
+            self.next_ping = (due + self.interval.max(self.timeout)).max(now);
             Step::Ping
         }
     }

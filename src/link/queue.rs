@@ -83,7 +83,7 @@ impl Writer {
     }
 
     /// The library wakes whoever wrote last when there is something to be read, as that may have been in the way of writing.
-    /// Once all is written there is nothing to wake this task for, which would take another thread each time.
+    /// Once all is written this task would be woken for nothing, often on another thread.
     fn forget(&mut self) {
         let _ = self.sink.poll_flush_unpin(&mut Context::from_waker(Waker::noop()));
     }

@@ -28,7 +28,7 @@ use sea_orm::{
     QueryResult, QuerySelect, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
     sea_query::OnConflict,
 };
-use tokio::time::timeout;
+use tokio::{join, time::timeout};
 
 use super::{
     StoreError,
@@ -214,8 +214,13 @@ impl Lease {
         durability: Durability,
     ) -> Result<Vec<QueryResult>, StoreError> {
         if !self.is_remote() {
-            let rows = sqlite::transact(&self.db, statements).await;
-            let settled = self.location.settle(durability).await;
+            // Where nothing has to be synced afterwards, the files are looked at meanwhile.
+            let (rows, settled) = match durability {
+                Durability::Synced => {
+                    (sqlite::transact(&self.db, statements).await, self.location.settle(durability).await)
+                }
+                Durability::Written => join!(sqlite::transact(&self.db, statements), self.location.settle(durability)),
+            };
             // What failed may have failed because a file is gone.
             return settled.and(rows.map_err(StoreError::from));
         }

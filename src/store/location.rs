@@ -5,15 +5,20 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::{sync::Mutex, task::spawn_blocking};
+use tokio::{sync::Mutex, task::spawn_blocking, time::Instant};
 
 use super::{StoreError, error::unavailable, lease::Durability, wal::Wal};
 use crate::domain::{Error, Reason};
+
+/// For how long after they were found to be there the files need not be looked at because of a report. Too short for so many reports
+/// that they take the reserve.
+const LATELY: Duration = Duration::from_millis(50);
 
 /// Where the database is: in files of SQLite, or on a server, which looks after its files itself.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ struct Files {
     is_reserve_whole: AtomicBool,
     is_full: AtomicBool,
     is_gone: AtomicBool,
+    /// When all of them were found to be there.
+    found: std::sync::Mutex<Option<Instant>>,
 }
 
 /// What is looked at on the disk.
@@ -72,22 +79,17 @@ impl Files {
     fn check(&self, disk: &mut OnDisk) -> Result<(), StoreError> {
         let gone = disk.open.iter_mut().find_map(|file| (!file.is_still_there()).then(|| file.path.clone()));
         self.is_gone.store(gone.is_some(), Ordering::Release);
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = gone.is_none().then(Instant::now);
         gone.map_or(Ok(()), |path| Err(StoreError::Gone(path)))
     }
 
+    fn were_just_found(&self) -> bool {
+        let found = *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.is_some_and(|found| found.elapsed() < LATELY)
+    }
+
     fn keep_reserve(&self, disk: &mut OnDisk) -> Result<(), StoreError> {
-        self.note_reserve(disk.wal.keep_reserve())
-    }
-
-    /// As [`Self::keep_reserve`], if that can be told without asking the disk for room.
-    fn has_reserve(&self, disk: &mut OnDisk) -> Option<Result<(), StoreError>> {
-        let has = disk.wal.has_reserve();
-        let is_whole = has.as_ref().is_ok_and(|has| *has);
-        self.is_reserve_whole.store(is_whole, Ordering::Release);
-        is_whole.then(|| self.note_reserve(Ok(())))
-    }
-
-    fn note_reserve(&self, kept: Result<(), StoreError>) -> Result<(), StoreError> {
+        let kept = disk.wal.keep_reserve();
         self.is_reserve_whole.store(kept.is_ok(), Ordering::Release);
         self.is_full.store(matches!(kept, Err(StoreError::Full(_))), Ordering::Release);
         kept
@@ -99,7 +101,8 @@ impl Location {
     pub(super) fn file(database: &Path) -> Self {
         let disk = OnDisk { database: database.to_owned(), open: Vec::new(), wal: Wal::of(database) };
         let [is_reserve_whole, is_full, is_gone] = [const { AtomicBool::new(false) }; 3];
-        Self(Some(Arc::new(Files { disk: Arc::new(Mutex::new(disk)), is_reserve_whole, is_full, is_gone })))
+        let (disk, found) = (Arc::new(Mutex::new(disk)), std::sync::Mutex::default());
+        Self(Some(Arc::new(Files { disk, is_reserve_whole, is_full, is_gone, found })))
     }
 
     pub(super) fn server() -> Self {
@@ -117,13 +120,6 @@ impl Location {
         spawn_blocking(move || work(&files, &mut disk)).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
-    /// Looks at the files, if there are any. SQLite has them open, so that the kernel knows of them what is asked for and no disk is
-    /// waited for: another thread would cost more than the look.
-    async fn look<T>(&self, look: impl FnOnce(&Files, &mut OnDisk) -> T) -> Option<T> {
-        let files = self.0.as_ref()?;
-        Some(look(files, &mut *files.disk.lock().await))
-    }
-
     /// Remembers which files SQLite has open: once, with all its connections open. As long as one is, they stay.
     pub(super) async fn remember(&self) -> Result<(), StoreError> {
         let remember = |_: &Files, disk: &mut OnDisk| {
@@ -136,17 +132,12 @@ impl Location {
 
     /// Whether the files are still there. Asks no server.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
-        self.look(Files::check).await.unwrap_or(Ok(()))
+        self.work(Files::check).await
     }
 
     /// The same, and sees to it that the reserve is there: before what may take room.
     pub(super) async fn check_with_reserve(&self) -> Result<(), StoreError> {
-        self.check().await?;
-        match self.look(Files::has_reserve).await {
-            Some(None) => self.keep_reserve().await,
-            Some(Some(kept)) => kept,
-            None => Ok(()),
-        }
+        self.work(|files, disk| files.check(disk).and_then(|()| files.keep_reserve(disk))).await
     }
 
     /// Before a report: sees to it that the reserve is there, unless it was when it was looked at last.
@@ -158,17 +149,22 @@ impl Location {
     }
 
     /// Has what is committed survive what it is to survive, and looks whether the files are still there. Whether the reserve
-    /// is too is noted for the next.
+    /// is too is noted for the next. Of reports that come one after the other only one in a while has the files looked at: that
+    /// takes another thread each time.
     pub(super) async fn settle(&self, durability: Durability) -> Result<(), StoreError> {
-        let synced = match durability {
-            Durability::Synced => self.work(|_, disk| disk.wal.sync()).await,
-            Durability::Written => Ok(()),
+        if durability == Durability::Written && self.0.as_ref().is_some_and(|files| files.were_just_found()) {
+            return Ok(());
+        }
+        let settle = move |files: &Files, disk: &mut OnDisk| {
+            let synced = match durability {
+                Durability::Synced => disk.wal.sync(),
+                Durability::Written => Ok(()),
+            };
+            let there = files.check(disk).and(synced);
+            let _ = files.keep_reserve(disk);
+            there
         };
-        let there = self.look(|files, disk| {
-            files.has_reserve(disk);
-            files.check(disk)
-        });
-        there.await.unwrap_or(Ok(())).and(synced)
+        self.work(settle).await
     }
 
     /// Sees to it that the reserve is there, and notes whether it is.

@@ -76,24 +76,13 @@ impl Wal {
         }
     }
 
-    /// Whether what is to be reserved is. Asks the disk for nothing.
-    pub(super) fn has_reserve(&mut self) -> io::Result<bool> {
-        let (wanted, allocated, _) = self.room()?;
-        Ok(allocated >= wanted)
-    }
-
     /// More is reserved than is needed, so that most commits need nothing of the kind.
     fn is_reserve_kept(&mut self) -> io::Result<bool> {
-        let (wanted, allocated, log) = self.room()?;
-        Ok(allocated >= wanted || has_room(log, wanted + MORE, allocated)? || has_room(log, wanted, allocated)?)
-    }
-
-    /// How many bytes the log is to have with the reserve, how many it has, and its file.
-    fn room(&mut self) -> io::Result<(u64, u64, &File)> {
         let reserve = self.reserve;
         let log = self.file()?;
         let found = log.metadata()?;
-        Ok((found.len() + reserve, found.blocks() * BLOCK, log))
+        let (wanted, allocated) = (found.len() + reserve, found.blocks() * BLOCK);
+        Ok(allocated >= wanted || has_room(log, wanted + MORE, allocated)? || has_room(log, wanted, allocated)?)
     }
 
     fn file(&mut self) -> io::Result<&File> {

@@ -2,7 +2,7 @@
 //! each change its revision, and tells of it only when it is durable.
 //!
 //! ```text
-//! Store ──Op──► recv_many ──► Batch (in memory) ──► one transaction ──► records, on_commit, answers
+//! Store ──Op──► gather ─────► Batch (in memory) ──► one transaction ──► records, on_commit, answers
 //!                                                         │ error
 //!                                                         ▼
 //!                                callers: UNAVAILABLE   reports: Backlog ──retry.at──► recover

@@ -158,8 +158,8 @@ pub struct Change {
     pub commit: Arc<Commit>,
 }
 
-/// One watcher. It holds a cursor and no queue: nothing is kept for it but a page of the journal while it is behind the ring,
-/// and nothing waits for it.
+/// One watcher. It holds a cursor and no queue: nothing is kept for it but two pages of the journal while it is behind the ring,
+/// the one that is sent and the next, and nothing waits for it.
 pub struct Watch {
     pub(super) projection: Arc<Projection>,
     pub(super) store: Arc<dyn Store>,
@@ -275,8 +275,13 @@ impl Watch {
         if self.cursor < compacted {
             return Err(compacted_error(self.cursor, compacted, *self.head.borrow()));
         }
-        let mut commits = match self.ahead.take() {
-            Some(ahead) => ahead.await.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))?,
+        let ahead = match self.ahead.take() {
+            Some(ahead) => ahead.await.ok().and_then(Result::ok),
+            None => None,
+        };
+        let mut commits = match ahead {
+            Some(commits) => commits,
+            // Also where that failed in its time: the database may be there again.
             None => self.store.journal_after(self.cursor, BATCH).await?,
         };
         // The journal may be ahead of what every other reader has seen.

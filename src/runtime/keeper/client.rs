@@ -19,7 +19,8 @@ use std::{
 };
 
 use rustix::{
-    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+    io::Errno,
+    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg},
     process::WaitOptions,
 };
 use tokio::{
@@ -269,7 +270,9 @@ impl Init {
 
     /// Whether it lives, and has said nothing yet.
     pub(in crate::runtime) fn is_idle(&self) -> bool {
-        matches!(self.control.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+        // Asked of the kernel: what tokio knows of a socket may be a moment old.
+        let heard = recv(&self.control, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        heard.is_err_and(|error| error == Errno::AGAIN)
     }
 
     /// The next report; `None` when nothing of the run is left. A wait that is given up loses no report.

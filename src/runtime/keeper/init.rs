@@ -80,7 +80,7 @@ struct Init {
     cgroup: Option<Membership>,
     /// The processes as the host names them, if this is the first of namespaces of its own.
     host: Option<HostIds>,
-    /// Whether it has a `/proc` of its own then.
+    /// What came of giving it a `/proc` of its own, told at the start.
     view: io::Result<()>,
     confinement: Confinement,
     /// Held until this process ends.

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The keeper makes an *init* for each run, which makes the plugin's process and adopts whatever loses its parent: what
-//! belongs to a run is a tree in the kernel, whatever session, group or environment a process chose. Nothing of a run
-//! outlives those that look after it:
+//! belongs to a run is a tree in the kernel, whatever session, group or environment a process chose. One init more is mostly
+//! there: the next run's, which waits for its orders (`runtime::process::inits`). Nothing of a run outlives those that look
+//! after it:
 //!
 //! - plugd dies: the sockets to it close, and each init kills what it has.
 //! - The keeper dies: the pipe from it closes, and each init kills what it has. plugd starts another keeper.

@@ -70,7 +70,7 @@ pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Prep
 pub(super) async fn launch(inner: &Inner, spec: &StartSpec, prepared: Prepared) -> Result<(Launched, Turn), Failure> {
     let Prepared { turn, idle, orders: Orders { launch, program, cgroup } } = prepared;
     let ordered = async {
-        let Idle { mut init, output } = idle.await.map_err(broken_off)??;
+        let Idle { mut init, output, .. } = idle.await.map_err(broken_off)??;
         let limit = inner.options.spawn_timeout;
         // One that does not take its orders, which may be long, is given up.
         let taken = timeout(limit, init.order(&Order::Start(launch.into()))).await;

@@ -92,8 +92,9 @@ pub(super) async fn in_place<T: Send + 'static>(
     next: impl FnOnce(Option<User>) -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let limit = spec.prepare_timeout;
-    let words = "the package was not laid out within";
-    let late = |_| Failure::new(Stage::Start, format!("{words} {} s, or its program not found", limit.as_secs_f32()));
+    let seconds = limit.as_secs_f32();
+    let message = format!("the package was not laid out within {seconds} s, or its program was not found in that time");
+    let late = |_| Failure::new(Stage::Start, message);
     tokio::time::timeout(limit, install(inner, spec, turn, next)).await.map_err(late)?
 }
 

@@ -30,12 +30,13 @@ const COVER_LIMITS: &std::ffi::CStr = c"mode=755,size=64k,nr_inodes=256";
 /// Flags of file systems on which no program gains anything.
 const PLAIN: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
-/// Gives this process, which is the first of its namespaces, a `/proc` of its own.
+/// Gives this process, which is the first of its namespaces, a `/proc` of its own. What the host mounts and unmounts is still
+/// mounted and unmounted here too, where the host shares that.
 ///
 /// # Errors
 /// The host does not allow it.
 pub(in crate::runtime) fn own_proc() -> io::Result<()> {
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     mount(c"proc", c"/proc", c"proc", PLAIN | MountFlags::NOEXEC, None)?;
     Ok(())
 }
@@ -46,6 +47,7 @@ pub(in crate::runtime) fn own_proc() -> io::Result<()> {
 /// # Errors
 /// What can't be mounted.
 pub(in crate::runtime) fn enter(sandbox: &Sandbox, folder: &Path) -> io::Result<()> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     // Not every host has these folders, and they may be links.
     let temporary: Vec<PathBuf> = TEMPORARY.into_iter().filter_map(|folder| fs::canonicalize(folder).ok()).collect();
     let covers: Vec<PathBuf> = sandbox.hidden.iter().map(PathBuf::from).chain(temporary.clone()).collect();
