@@ -89,3 +89,55 @@ impl Service<http::Request<Body>> for Server {
         async move { Ok(server.answer(request.map(axum::body::Body::new)).await) }.boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tonic::Code;
+
+    use super::*;
+    use crate::{
+        domain::{
+            TokenId,
+            access::{AccessToken, Role},
+        },
+        grpc::tokens::{Access, mint},
+    };
+
+    const CHECK: &str = "/grpc.health.v1.Health/Check";
+
+    /// What a server with the health service alone answers to a call of this path: the code, and whether it is gRPC.
+    async fn call(path: &str, method: &str, has_token: bool) -> (Code, bool) {
+        let (access, (secret, hash)) = (Access::default(), mint());
+        let (id, created) = (TokenId::from(xid::new()), Timestamp::now());
+        access.insert(AccessToken { id, name: "test".into(), role: Role::Admin, hash, created, expires: None });
+        let server = Builder::default()
+            .with(tonic_health::server::health_reporter().1)
+            .behind(Guard::new(Arc::new(access), |_| {}));
+        let mut request = http::Request::builder().method(method).uri(path).header("content-type", "application/grpc");
+        if has_token {
+            request = request.header("authorization", format!("Bearer {secret}"));
+        }
+        // An empty message of gRPC.
+        let answer = server.answer(request.body(vec![0; 5].into()).unwrap()).await;
+        let is_grpc = answer.headers().get("content-type").is_some_and(|value| value == "application/grpc");
+        (Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code()), is_grpc)
+    }
+
+    #[tokio::test]
+    async fn a_call_comes_to_its_service() {
+        assert_eq!(call(CHECK, "POST", false).await, (Code::Ok, true));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_serves_is_unimplemented_for_those_who_may_ask() {
+        for path in
+            ["/", "/x", "//", "/x/", "/grpc.health.v1.Health", "/grpc.health.v1.Healthy/Check", "/plugd.v1.No/No"]
+        {
+            assert_eq!(call(path, "POST", true).await, (Code::Unimplemented, true), "{path}");
+            let refused = call(path, "POST", false).await;
+            assert_eq!(refused, (Code::Unauthenticated, true), "{path}");
+        }
+        assert_eq!(call("/grpc.health.v1.Health/No", "POST", false).await, (Code::Unimplemented, true));
+    }
+}
