@@ -68,3 +68,28 @@ async fn what_is_run_in_its_container_is_reaped_by_it() {
     assert!(program("nsenter").args(enter).run().await.status.success());
     eventually("the orphan came and was reaped", || (children(first).len() == 1).then_some(())).await;
 }
+
+#[tokio::test]
+async fn what_is_mounted_while_an_init_waits_is_seen_by_the_next_plugin() {
+    if !is_possible().await {
+        return;
+    }
+    let plugd = Plugd::in_container(&[QUICK, &[("PLUGD_SANDBOX", "protect")]].concat()).await;
+    let api = plugd.api();
+    let id = api.install(&["tame"]).await;
+    api.activate(&id).await.unwrap();
+    let first = children(plugd.pid())[0];
+    // plugd, the keeper's two processes, the init, the plugin, and the init that is kept.
+    eventually("another init is made", || (family(first).len() == 6).then_some(())).await;
+    api.deactivate(&id).await.unwrap();
+    let mount =
+        ["--target", &first.to_string(), "--mount", "sh", "-c", "mount -t tmpfs none /mnt && touch /mnt/mounted"];
+    assert!(program("nsenter").args(mount).run().await.status.success());
+    api.activate(&id).await.unwrap();
+    let plugin = family(first).into_iter().find(|pid| name(*pid) == "chaos").unwrap();
+    assert!(fs::exists(format!("/proc/{plugin}/root/mnt/mounted")).unwrap());
+}
+
+fn name(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+}

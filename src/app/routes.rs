@@ -68,7 +68,7 @@ impl All {
     }
 }
 
-/// Everything that is served.
+/// [`All`] with its parts, each request in its trace.
 ///
 /// # Errors
 /// None that a build with its own descriptors can have.

@@ -86,9 +86,13 @@ fn method(path: &str) -> Option<&'static Method> {
     if let Some(method) = METHODS.iter().find(|(method, ..)| *method == path) {
         return Some(method);
     }
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-    let is_open = service.is_some_and(|service| OPEN.contains(&service));
+    let is_open = service(path).is_some_and(|service| OPEN.contains(&service));
     (!is_open).then_some(&UNKNOWN)
+}
+
+/// The service that a path names: `/service/method`.
+pub(super) fn service(path: &str) -> Option<&str> {
+    path.strip_prefix('/')?.split_once('/').map(|(service, _)| service)
 }
 
 /// The methods that change something, as `plugd.v1.PluginService/DeletePlugin`.

@@ -17,7 +17,7 @@ use tonic::{
     server::NamedService,
 };
 
-use super::Guard;
+use super::{Guard, auth};
 
 /// What a service answers to a call, in tonic's own body.
 type Answered = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
@@ -62,16 +62,11 @@ impl Server {
     }
 
     async fn serve(&self, request: Request) -> Response {
-        let service = service(request.uri().path()).and_then(|service| self.services.get(service));
+        let service = auth::service(request.uri().path()).and_then(|service| self.services.get(service));
         let Some(service) = service else { return Status::unimplemented("").into_http() };
         let Ok(answer) = service(request).await;
         answer.map(axum::body::Body::new)
     }
-}
-
-/// The service that a path names: `/service/method`.
-fn service(path: &str) -> Option<&str> {
-    path.strip_prefix('/')?.split_once('/').map(|(service, _)| service)
 }
 
 /// For clients in memory.

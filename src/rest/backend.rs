@@ -32,26 +32,6 @@ type Answered = BoxFuture<'static, Result<Response<Body>, Status>>;
 #[derive(Clone)]
 pub(super) struct Transport(Arc<dyn Fn(Request<Body>) -> Answered + Send + Sync>);
 
-impl Transport {
-    fn over<S, B>(service: S) -> Self
-    where
-        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + Sync + 'static,
-        S::Error: Into<BoxError>,
-        S::Future: Send + 'static,
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        Self(Arc::new(move |request| {
-            let answer = service.clone().oneshot(upload::fail_with_archive(request));
-            let answer = answer.map(|answer| match answer {
-                Ok(response) => Ok(response.map(Body::new)),
-                Err(error) => Err(Status::from_error(error.into())),
-            });
-            answer.boxed()
-        }))
-    }
-}
-
 impl Service<Request<Body>> for Transport {
     type Response = Response<Body>;
     type Error = Status;
@@ -85,7 +65,17 @@ impl Backend {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self { unary: Transport::over(unary), bulk: Transport::over(bulk) }
+        let over = |service: S| {
+            Transport(Arc::new(move |request| {
+                let answer = service.clone().oneshot(upload::fail_with_archive(request));
+                let answer = answer.map(|answer| match answer {
+                    Ok(response) => Ok(response.map(Body::new)),
+                    Err(error) => Err(Status::from_error(error.into())),
+                });
+                answer.boxed()
+            }))
+        };
+        Self { unary: over(unary), bulk: over(bulk) }
     }
 
     /// A client of plugins for calls with one short answer.

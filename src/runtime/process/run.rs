@@ -137,7 +137,7 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
             (inner.capture)(&spec, output);
             // Held until the end, whatever the supervisor has been told by then.
             let _place = Arc::clone(&turn.run);
-            // Its keeper ends with it, and all runs with that.
+            // Without this the keeper would end, and all runs with it.
             let _keeper = Arc::clone(&inner);
             reporter.last = RunEvent::GroupEmptied;
             let (run, limit) = (spec.run, inner.options.spawn_timeout);

@@ -58,7 +58,8 @@ fn may_wait(op: &Op) -> bool {
     matches!(reported.state, State::Connecting | State::Stopping)
 }
 
-async fn passed(until: Option<Instant>) {
+/// Pends until then; for ever if there is no such time.
+pub(super) async fn passed(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,

@@ -4,7 +4,11 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::{Writer, gather::MAX_BATCH, send, within};
+use super::{
+    Writer,
+    gather::{MAX_BATCH, passed},
+    send, within,
+};
 use crate::{
     domain::{PluginId, Reported},
     store::{
@@ -84,10 +88,7 @@ pub(super) fn checks(is_remote: bool) -> Interval {
 
 /// Pends until it is time to try again; for ever when there is nothing to try.
 pub(super) async fn at(retry: Option<Retry>) {
-    match retry {
-        Some(retry) => tokio::time::sleep_until(retry.at).await,
-        None => std::future::pending().await,
-    }
+    passed(retry.map(|retry| retry.at)).await;
 }
 
 async fn check(lease: &Lease) -> Result<(), StoreError> {
