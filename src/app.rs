@@ -30,7 +30,7 @@ use manager::News;
 
 use crate::{
     config::{self, Config, RestConfig, RuntimeProvider, Settings},
-    domain::events::EventCatalog,
+    domain::{Secret, events::EventCatalog},
     listener::{self, App, Listener},
     logs::Logs,
     rest,
@@ -77,8 +77,32 @@ pub struct Ready {
     pub url: String,
     /// The administrator's token, when this start made it.
     pub admin_token: Option<AdminToken>,
+    /// The token of a link to the console, which is good for one hour and one browser.
+    pub link: Option<Secret>,
     /// The certificate that plugd made for itself, if it serves with that.
     pub self_signed: Option<SelfSigned>,
+}
+
+impl Ready {
+    /// The server's address as a browser or a client of this machine writes it.
+    pub fn local_url(&self) -> String {
+        let (scheme, _) = self.url.split_once("://").unwrap_or(("http", ""));
+        if self.address.ip().is_unspecified() {
+            format!("{scheme}://localhost:{}", self.address.port())
+        } else {
+            self.url.clone()
+        }
+    }
+
+    /// A link that opens the console, once and for an hour.
+    pub fn link(&self) -> Option<String> {
+        Some(console_link(&self.local_url(), self.link.as_ref()?.expose()))
+    }
+}
+
+/// The link to the console of a server that signs in with the token of a link.
+pub fn console_link(server: &str, token: &str) -> String {
+    format!("{}/sign-in?token={token}", server.trim_end_matches('/'))
 }
 
 /// Serves until `shutdown`, then ends streams, stops plugins, and remembers everything. Of the settings that are `renewed`
@@ -95,7 +119,7 @@ pub async fn serve(
     let (address, url) = (listener.address(), listener.url());
     let plugins_dial = for_plugins.as_ref().map_or(address, Listener::address);
     let draining = shutdown.child_token();
-    let System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog } =
+    let System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog } =
         Box::pin(boot::boot(&config, plugins_dial, draining.clone())).await?;
 
     let is_local = config.runtime_provider == RuntimeProvider::Local;
@@ -120,7 +144,7 @@ pub async fn serve(
             }
         };
         tracing::info!(url, "serving");
-        on_ready(Ready { address, url, admin_token, self_signed });
+        on_ready(Ready { address, url, admin_token, link, self_signed });
         manager::tell(News::Ready);
         let (dropped, ()) = tokio::join!(clients, plugins);
         tracing::info!(dropped, "no longer listening");
@@ -178,7 +202,7 @@ pub async fn serve_rest(
     // Streams that nobody reads stall a connection: calls have one of their own.
     let backend = rest::Backend::new(channel(&config)?, channel(&config)?);
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
-    let router = rest::router(backend, options);
+    let router = routes::web(rest::App::new(backend, options));
     let app = App::new(move |request| {
         let router = router.clone();
         trace::traced(request, async |request| {

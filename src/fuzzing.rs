@@ -137,7 +137,7 @@ fn shim() -> Router {
         let trailers = HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from(status as i32))]);
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(body).with_trailers(ready(Some(Ok(trailers))))))
     });
-    rest::router(Backend::new(service, service), rest::Options::default())
+    rest::router(rest::App::new(Backend::new(service, service), rest::Options::default()))
 }
 
 /// A place that is read from a text is spelled so that it is read as the same.

@@ -5,7 +5,7 @@
 //!  grpc ──► supervisor::Handle ──► Actor ◄──────────── runtime (processes), link (connections)
 //!   ▲                                │ step(event) -> effects            ▲
 //!   │                                ▼                                   │ plugins call
-//!  rest, cli (clients)        domain::lifecycle                         bus ◄──► applications
+//!  rest, console, cli         domain::lifecycle                         bus ◄──► applications
 //!                                    │ every change
 //!                                    ▼
 //!                          store (one writer, the journal)
@@ -40,6 +40,7 @@ mod app;
 mod bus;
 pub mod cli;
 mod config;
+mod console;
 #[cfg(test)]
 mod counts;
 mod doctor;

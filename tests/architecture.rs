@@ -14,7 +14,7 @@ use std::{
 use syn::{UseTree, visit::Visit};
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 22] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("domain", &[]),
     ("files", &["domain"]),
     ("store", &["domain", "files"]),
@@ -30,6 +30,8 @@ const ARROWS: [(&str, &[&str]); 22] = [
     ("api", &["domain"]),
     // Of the domain only the rule about origins.
     ("rest", &["domain", "api", "telemetry"]),
+    // On the client and the credentials of `rest`.
+    ("console", &["domain", "api", "rest", "telemetry"]),
     ("telemetry", &["domain"]),
     ("config", &["domain", "files", "telemetry"]),
     ("tls", &["domain", "files"]),
@@ -55,6 +57,7 @@ const ARROWS: [(&str, &[&str]); 22] = [
             "grpc",
             "api",
             "rest",
+            "console",
             "config",
             "tls",
             "telemetry",

@@ -53,5 +53,8 @@ pub const MAX_MESSAGE: usize = 64 << 20;
 /// The `domain` of every `google.rpc.ErrorInfo` that plugd sends.
 pub const ERROR_DOMAIN: &str = "plugd";
 
+/// Name of the tokens that those of links are exchanged for.
+pub const LINK_SESSION: &str = "console, signed in by a link";
+
 /// Key of `ErrorInfo.metadata` under which plugd says what to do about an error.
 pub const SUGGESTED: &str = "suggested";

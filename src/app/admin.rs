@@ -10,12 +10,12 @@ use std::{
 };
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::boot;
 use crate::{
     config::Config,
-    domain::Secret,
+    domain::{Secret, access::Role},
     files,
     grpc::{Access, tokens},
     store::Store,
@@ -53,6 +53,28 @@ pub(super) async fn first_token(folder: &Path, access: &Access, store: &Store) -
     let is_taken = place.exists();
     let file = if is_taken { new } else { moved(&new, place.clone())? };
     Ok(Some(AdminToken { secret: secret.into(), file, foreign: is_taken.then_some(place) }))
+}
+
+/// How long the link works that a start prints.
+const LINK: SignedDuration = SignedDuration::from_hours(1);
+
+/// The name of its token.
+const LINK_NAME: &str = "link that was printed at the start";
+
+/// Makes the token of a link to the console. Those of earlier starts end: nobody may use what stands in an old log.
+///
+/// # Errors
+/// The store can't be written.
+pub(super) async fn link(access: &Access, store: &Store) -> anyhow::Result<Secret> {
+    for earlier in access.links(LINK_NAME) {
+        store.revoke_token(earlier).await?;
+        access.remove(earlier);
+    }
+    let now = Timestamp::now();
+    let (secret, token) = tokens::mint_token(LINK_NAME, Role::SignIn, now, Some(now + LINK));
+    store.create_token(token.clone()).await?;
+    access.insert(token);
+    Ok(secret.into())
 }
 
 /// Makes another administrator's token, for one whose secret was lost. What was in its file is kept under another name.
@@ -101,7 +123,7 @@ fn new_names(place: &Path) -> impl Iterator<Item = PathBuf> {
 
 /// Writes the secret of a new token to a file beside this one, and stores the token.
 async fn make(access: &Access, store: &Store, place: &Path) -> anyhow::Result<(String, PathBuf)> {
-    let (secret, token) = tokens::mint_admin(Timestamp::now());
+    let (secret, token) = tokens::mint_token(TOKEN_FILE, Role::Admin, Timestamp::now(), None);
     let file = write(place, &secret)?;
     store.create_token(token.clone()).await.context("the administrator's token can't be stored")?;
     access.insert(token);
@@ -156,7 +178,7 @@ mod tests {
     fn the_file_whose_token_was_stored_before_a_crash_gets_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join(TOKEN_FILE);
-        let (secret, token) = tokens::mint_admin(Timestamp::now());
+        let (secret, token) = tokens::mint_token(TOKEN_FILE, Role::Admin, Timestamp::now(), None);
         for secret in ["of another database", &secret] {
             write(&place, secret).unwrap();
         }

@@ -22,7 +22,7 @@ use crate::{
     bus::{Bridge, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
     domain::{
-        Error, Reason,
+        Error, Reason, Secret,
         events::EventCatalog,
         manifest::Manifest,
         package::Package,
@@ -64,6 +64,7 @@ pub(super) struct System {
     pub(super) store: Store,
     pub(super) logs: logs::Logs,
     pub(super) admin_token: Option<AdminToken>,
+    pub(super) link: Option<Secret>,
     pub(super) catalog: EventCatalog,
 }
 
@@ -91,6 +92,8 @@ pub(super) async fn boot(
     };
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
+    let link = admin::link(&access, &store).await;
+    let link = link.inspect_err(|error| tracing::warn!("no link to the console could be made: {error:#}")).ok();
     let package_store = package_store(config, &loaded.database_id).await?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = Arc::new(runtime(config, &package_store, &logs).await?);
@@ -120,7 +123,7 @@ pub(super) async fn boot(
         draining,
     };
     let app = routes::app(config, services)?;
-    Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, catalog })
+    Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog })
 }
 
 /// What every actor works with.

@@ -25,6 +25,7 @@ use crate::{
     },
     bus::{Events, Hosts},
     config::{Config, RuntimeProvider},
+    console,
     domain::events::EventCatalog,
     fetch,
     grpc::{self, Access, AccessService, BusService, Guard},
@@ -78,12 +79,17 @@ pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
-    let web = rest::router(backend, options).merge(link);
+    let web = web(rest::App::new(backend, options)).merge(link);
     let all = Arc::new(All { grpc, web, trusted: config.trusted_proxies.clone() });
     Ok(App::new(move |request| {
         let all = Arc::clone(&all);
         trace::traced(request, async move |request| all.answer(request).await)
     }))
+}
+
+/// What browsers are served: the REST shim and the console.
+pub(super) fn web(app: rest::App) -> Router {
+    console::router(app.clone()).merge(rest::router(app))
 }
 
 fn is_grpc(request: &Request) -> bool {

@@ -142,6 +142,9 @@ fn announce(ui: &Ui, ready: &Ready, folder: &Path) {
     if let Some(own) = &ready.self_signed {
         tell_certificate(ui, ready, own, folder);
     }
+    if let Some(link) = ready.link() {
+        ui.note(&format!("The console, for one browser and within an hour: {link}"));
+    }
     let Some(AdminToken { secret, file, foreign }) = &ready.admin_token else { return };
     let file = file.display();
     match foreign {
@@ -161,8 +164,7 @@ fn announce(ui: &Ui, ready: &Ready, folder: &Path) {
 /// How to know the certificate that plugd made for itself, and how to use it.
 fn tell_certificate(ui: &Ui, ready: &Ready, own: &SelfSigned, folder: &Path) {
     let absolute = |path: &Path| quoted(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
-    let port = ready.address.port();
-    let url = if ready.address.ip().is_unspecified() { format!("https://localhost:{port}") } else { ready.url.clone() };
+    let url = ready.local_url();
     let (folder, certificate) = (absolute(folder), absolute(&own.certificate));
     ui.note(&format!("It made its certificate itself. SHA-256 fingerprint: {}", own.fingerprint));
     ui.note(&format!("To use it: plugd --server {url} --cacert {certificate} --data-dir {folder} list"));

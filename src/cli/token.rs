@@ -30,6 +30,9 @@ const PAGE_SIZE: i32 = 1000;
 pub(super) enum Token {
     /// Create a token; its secret is shown this once
     Create(Create),
+    /// Print a link that signs one browser in to the console, as an administrator and for a day
+    #[command(after_help = "Example:\n  plugd token link --ttl 10m")]
+    Link(Link),
     /// List the tokens, without their secrets
     #[command(after_help = "Example:\n  plugd token list")]
     List,
@@ -50,6 +53,13 @@ pub(super) struct Create {
     /// How long it works, like 12h or 30d [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     ttl: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Link {
+    /// How long the link works, like 10m; a day at the most
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    ttl: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +103,7 @@ impl Token {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run(context).await,
+            Self::Link(link) => link.run(context).await,
             Self::List => list(context).await,
             Self::Revoke(revoke) => revoke.run(context).await,
             Self::Reset(_) => Err(usage("a token is not reset by way of a server")),
@@ -112,6 +123,18 @@ impl Create {
         let mut shown = show::token_json(&present(answer.token)?);
         shown["secret"] = answer.secret.into();
         Ok(context.ui.json(&shown)?)
+    }
+}
+
+impl Link {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let (name, role) = ("link of `plugd token link`".to_owned(), Role::SignIn as i32);
+        let request = CreateTokenRequest { name, role, ttl: self.ttl.try_into().ok() };
+        let answer = within(QUICK, request, async |request| context.api.access().create_token(request).await).await?;
+        let link = app::console_link(context.api.server(), &answer.secret);
+        let expires = present(answer.token)?.expire_time;
+        let shown = || json!({ "link": link, "expires": show::time(expires.as_ref()) });
+        Ok(context.ui.json_or(shown, || link.clone())?)
     }
 }
 

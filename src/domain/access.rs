@@ -15,6 +15,8 @@ pub enum Role {
     Viewer,
     /// The bus: publish, call, serve.
     Host,
+    /// To be exchanged, once, for an administrator's token: what a link to the console carries.
+    SignIn,
 }
 
 /// What a call needs.
@@ -28,14 +30,17 @@ pub enum Permission {
     Write,
     /// To use the bus.
     Bus,
+    /// To exchange the token of a link.
+    SignIn,
 }
 
 impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match self {
-            Self::Admin => true,
+            Self::Admin => permission != Permission::SignIn,
             Self::Viewer => matches!(permission, Permission::Any | Permission::Read),
             Self::Host => matches!(permission, Permission::Any | Permission::Bus),
+            Self::SignIn => matches!(permission, Permission::Any | Permission::SignIn),
         }
     }
 }

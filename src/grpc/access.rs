@@ -12,16 +12,29 @@ use super::{
     tokens::{self, Access},
 };
 use crate::{
-    api::v1::{
-        CreateTokenRequest, CreateTokenResponse, ListAuditEventsRequest, ListAuditEventsResponse, ListTokensRequest,
-        ListTokensResponse, RevokeTokenRequest, RevokeTokenResponse, WhoAmIRequest, WhoAmIResponse,
-        access_service_server,
+    api::{
+        LINK_SESSION,
+        v1::{
+            CreateTokenRequest, CreateTokenResponse, ListAuditEventsRequest, ListAuditEventsResponse,
+            ListTokensRequest, ListTokensResponse, RevokeTokenRequest, RevokeTokenResponse, SignInRequest,
+            SignInResponse, WhoAmIRequest, WhoAmIResponse, access_service_server,
+        },
     },
     domain::{
-        Error, PluginId, Reason, Result, TokenId, access::AccessToken, audit::AuditFilter, id::NotAnXid, text::shorten,
+        Error, PluginId, Reason, Result, TokenId,
+        access::{AccessToken, Role},
+        audit::AuditFilter,
+        id::NotAnXid,
+        text::shorten,
     },
     store::Store,
 };
+
+/// How long the token works that a link's is exchanged for.
+const SESSION: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long the token of a link may work.
+const MAX_LINK: SignedDuration = SignedDuration::from_hours(24);
 
 /// Longest name of a token, in characters.
 const MAX_NAME: usize = 100;
@@ -59,6 +72,27 @@ impl AccessService {
         })
         .await?;
         Ok(CreateTokenResponse { token: Some(shown), secret })
+    }
+
+    /// Makes a token for the holder of a link's, which ends first: so only one can have it.
+    async fn exchange(&self, link: AccessToken) -> Result<SignInResponse> {
+        let now = Timestamp::now();
+        let (secret, token) = tokens::mint_token(LINK_SESSION, Role::Admin, now, Some(now + SESSION));
+        audit::about_token(token.id);
+        let shown = convert::token(&token);
+        let (store, table) = (self.store.clone(), Arc::clone(&self.access));
+        whole(async move {
+            let ended = store.revoke_token(link.id).await;
+            if is_gone(&ended) {
+                table.remove(link.id);
+            }
+            ended?;
+            store.create_token(token.clone()).await?;
+            table.insert(token);
+            Ok(())
+        })
+        .await?;
+        Ok(SignInResponse { token: Some(shown), secret })
     }
 
     async fn revoke(&self, request: RevokeTokenRequest) -> Result<RevokeTokenResponse> {
@@ -114,6 +148,11 @@ impl access_service_server::AccessService for AccessService {
         Ok(Response::new(WhoAmIResponse { token: Some(convert::token(caller.token())) }))
     }
 
+    async fn sign_in(&self, request: Request<SignInRequest>) -> Answer<SignInResponse> {
+        let caller = super::caller(&request)?;
+        Ok(Response::new(self.exchange(caller.token().clone()).await?))
+    }
+
     async fn create_token(&self, request: Request<CreateTokenRequest>) -> Answer<CreateTokenResponse> {
         Ok(Response::new(self.create(request.into_inner()).await?))
     }
@@ -159,6 +198,9 @@ fn is_gone(revoked: &Result<AccessToken>) -> bool {
 fn new_token(request: CreateTokenRequest, hash: [u8; 32], now: Timestamp) -> Result<AccessToken> {
     let role = convert::required("role", request.role)?;
     let expires = request.ttl.map(|ttl| expiry(convert::duration("ttl", ttl)?, now)).transpose()?;
+    if role == Role::SignIn && expires.is_none_or(|expires| expires > now + MAX_LINK) {
+        return Err(Error::field("ttl", "must be a day or less for the token of a link"));
+    }
     Ok(AccessToken { id: TokenId::from(xid::new()), name: name(request.name)?, role, hash, created: now, expires })
 }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::domain::{
     Error, Reason, Result,
     access::{
-        Permission::{self, Any, Bus, Read, Write},
+        Permission::{self, Any, Bus, Read, SignIn, Write},
         Role,
     },
     audit::AuditEvent,
@@ -50,7 +50,7 @@ type Method = (&'static str, Permission, Effect);
 const UNKNOWN: Method = ("", Write, Leaves);
 
 /// What each method needs and does.
-const METHODS: [Method; 28] = [
+const METHODS: [Method; 29] = [
     ("/plugd.v1.PluginService/InstallPlugin", Write, Changes),
     ("/plugd.v1.PluginService/RegisterExternalPlugin", Write, Changes),
     ("/plugd.v1.PluginService/ListPlugins", Read, Leaves),
@@ -75,6 +75,7 @@ const METHODS: [Method; 28] = [
     ("/plugd.v1.BusService/CallPlugin", Bus, Leaves),
     ("/plugd.v1.BusService/ServeHost", Bus, Leaves),
     ("/plugd.v1.AccessService/WhoAmI", Any, Leaves),
+    ("/plugd.v1.AccessService/SignIn", SignIn, Changes),
     ("/plugd.v1.AccessService/CreateToken", Write, Changes),
     ("/plugd.v1.AccessService/ListTokens", Write, Leaves),
     ("/plugd.v1.AccessService/RevokeToken", Write, Changes),
@@ -230,6 +231,7 @@ fn one_of(role: Role) -> &'static str {
         Role::Admin => "an admin's",
         Role::Viewer => "a viewer's",
         Role::Host => "a host's",
+        Role::SignIn => "a link's",
     }
 }
 
@@ -240,6 +242,7 @@ fn who_may(permission: Permission) -> &'static str {
         Permission::Read => "an admin's or a viewer's",
         Permission::Write => "an admin's",
         Permission::Bus => "an admin's or a host's",
+        Permission::SignIn => "a link's, which `plugd token link` makes",
     }
 }
 

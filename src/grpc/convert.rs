@@ -218,7 +218,7 @@ same_names! {
     Mode = PluginMode: Supervised External;
     ActiveState = ActiveState: Active Inactive;
     State = ReportedState: Inactive Starting Connecting Active Restarting Stopping Error;
-    Role = Role: Admin Viewer Host;
+    Role = Role: Admin Viewer Host SignIn;
     Stream = LogStream: Stdout Stderr;
     SandboxLevel = SandboxLevel: Off Protect Strict;
     StopSignal = StopSignal: Sigint Sigterm Sigquit Sighup Sigusr1 Sigusr2 Sigkill;

@@ -27,9 +27,6 @@ use crate::{
 /// What every secret begins with, so that scanners and people know it when they see it.
 const PREFIX: &str = "plugd_";
 
-/// Name of the token that plugd makes for its first administrator.
-const FIRST_TOKEN: &str = "admin.token";
-
 /// A new secret and what is stored of it. The secret is `plugd_` and 256 random bits in 43 characters.
 pub fn mint() -> (String, [u8; 32]) {
     let random: [u8; 32] = rand::random();
@@ -151,6 +148,13 @@ impl Access {
         self.callers_mut().retain(|_, caller| caller.token().is_valid_at(now));
     }
 
+    /// The tokens of links that have this name.
+    pub fn links(&self, name: &str) -> Vec<TokenId> {
+        let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
+        let tokens = callers.values().map(Caller::token);
+        tokens.filter(|token| token.role == Role::SignIn && token.name == name).map(|token| token.id).collect()
+    }
+
     /// Whether an administrator's token works at that time.
     pub fn has_admin(&self, now: Timestamp) -> bool {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
@@ -167,11 +171,11 @@ fn key(hash: &[u8; 32]) -> [u8; 16] {
     half.try_into().unwrap_or_default()
 }
 
-/// A new administrator's token, and its secret.
-pub fn mint_admin(now: Timestamp) -> (String, AccessToken) {
+/// A new token that works from `created` on, and its secret.
+pub fn mint_token(name: &str, role: Role, created: Timestamp, expires: Option<Timestamp>) -> (String, AccessToken) {
     let (secret, hash) = mint();
-    let (id, name) = (TokenId::from(xid::new()), FIRST_TOKEN.to_owned());
-    (secret, AccessToken { id, name, role: Role::Admin, hash, created: now, expires: None })
+    let (id, name) = (TokenId::from(xid::new()), name.to_owned());
+    (secret, AccessToken { id, name, role, hash, created, expires })
 }
 
 /// Writes a secret to a new file, which is never for a moment readable by others. Blocking.

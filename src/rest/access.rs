@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -21,12 +21,16 @@ use tonic::metadata::{Ascii, MetadataValue};
 
 use super::{App, Options, denied, error::Problem, request::Origin, system};
 use crate::{
-    api::v1::{ListPluginsRequest, Role, WhoAmIRequest},
+    api::v1::{AccessToken, ListPluginsRequest, Role, WhoAmIRequest},
     domain::access::is_own_origin,
 };
 
-/// The cookie with a token (CONTRACT 1.2).
-pub(super) const COOKIE_NAME: &str = "storyden-session";
+/// The cookies with a token: Storyden's (CONTRACT 1.2), and that of the console, which has a name of its own because ports of one
+/// host share their cookies.
+pub(crate) const COOKIE_NAMES: [&str; 2] = ["storyden-session", CONSOLE_COOKIE];
+
+/// The cookie that the console sets.
+pub(crate) const CONSOLE_COOKIE: &str = "plugd-session";
 
 /// Where a request comes from, as its browser sees it (W3C Fetch Metadata). Pages can't set it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -54,10 +58,11 @@ const TRANSFERRING: Duration = Duration::from_secs(300 + 600 + 330);
 
 /// What a request proves who sent it with. An extension of every request that passed [`guard`].
 #[derive(Clone)]
-pub(super) struct Credential {
+pub(crate) struct Credential {
     /// What the calls carry that the request becomes.
     pub(super) origin: Origin,
-    pub(super) role: Role,
+    /// The token, without its secret.
+    pub(super) token: Arc<AccessToken>,
 }
 
 /// Refuses a request without a good credential, of a role that may not do this, or with a cookie from another site; then runs
@@ -65,7 +70,7 @@ pub(super) struct Credential {
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let (credential, is_cookie) = identify(&app, request.headers(), request.extensions()).await?;
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if let Err(problem) = require_role(credential.role, is_read) {
+    if let Err(problem) = require_role(credential.token.role(), is_read) {
         let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
         denied::tell(&app, denied::method_of(request.method(), path), &credential.origin).await;
         return Err(problem);
@@ -90,7 +95,8 @@ fn require_role(role: Role, is_read: bool) -> Result<(), Problem> {
     }
 }
 
-fn deadline(method: &Method, path: &str) -> Duration {
+/// Time until the response of a request of this method to this path begins.
+pub(crate) fn deadline(method: &Method, path: &str) -> Duration {
     let is_archive = path.ends_with("/package") || path == "/api/plugins";
     match *method {
         Method::GET | Method::HEAD if !path.ends_with("/package") => QUICK,
@@ -101,14 +107,22 @@ fn deadline(method: &Method, path: &str) -> Duration {
 
 /// The credential of a request, and whether it is a cookie. A cookie counts before a bearer token; but one that is no good,
 /// or is another application's on the same host, does not stand in its way (CONTRACT 1.2).
-async fn identify(app: &App, headers: &HeaderMap, extensions: &Extensions) -> Result<(Credential, bool), Problem> {
-    let credentials = [(cookie(headers), true), (bearer(headers).map(str::to_owned), false)];
+///
+/// # Errors
+/// There is none that is good, or the service does not say.
+pub(crate) async fn identify(
+    app: &App,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<(Credential, bool), Problem> {
+    let cookies = COOKIE_NAMES.map(|name| (cookie(headers, name), true));
+    let credentials = cookies.into_iter().chain([(bearer(headers).map(str::to_owned), false)]);
     let mut refusal = Problem::of(StatusCode::UNAUTHORIZED);
     for (token, is_cookie) in credentials {
         let Some(authorization) = token.and_then(|token| format!("Bearer {token}").parse().ok()) else { continue };
         let origin = Origin::of(&authorization, headers, extensions);
-        match timeout(ASKING, app.roles.find(app, &authorization, &origin)).await {
-            Ok(Ok(role)) => return Ok((Credential { origin, role }, is_cookie)),
+        match timeout(ASKING, app.tokens.find(app, &authorization, &origin)).await {
+            Ok(Ok(token)) => return Ok((Credential { origin, token }, is_cookie)),
             Ok(Err(problem)) if is_of_the_credential(&problem) => refusal = problem,
             Ok(Err(problem)) => return Err(problem),
             Err(_) => return Err(Problem::of(StatusCode::GATEWAY_TIMEOUT)),
@@ -122,58 +136,63 @@ fn is_of_the_credential(problem: &Problem) -> bool {
     matches!(problem.status(), StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// The roles of the credentials that were seen a moment ago, by the hash of each.
+/// The tokens that were seen a moment ago, by the hash of the credential.
 #[derive(Default)]
-pub(super) struct Roles(Mutex<HashMap<[u8; 32], (Role, Instant)>>);
+pub(super) struct Tokens(Mutex<HashMap<[u8; 32], (Arc<AccessToken>, Instant)>>);
 
-impl Roles {
-    /// The role of a credential: the service is asked, unless it said so just now.
+impl Tokens {
+    /// The token of a credential: the service is asked, unless it said so just now.
     ///
     /// # Errors
     /// It is nobody's, plugins are disabled, or the service does not say.
-    async fn find(&self, app: &App, authorization: &MetadataValue<Ascii>, origin: &Origin) -> Result<Role, Problem> {
+    async fn find(
+        &self,
+        app: &App,
+        authorization: &MetadataValue<Ascii>,
+        origin: &Origin,
+    ) -> Result<Arc<AccessToken>, Problem> {
         let hash = Sha256::digest(authorization.as_bytes()).into();
-        if let Some(role) = self.recall(&hash) {
-            return Ok(role);
+        if let Some(token) = self.recall(&hash) {
+            return Ok(token);
         }
         let answer = app.backend.access().who_am_i(origin.call(WhoAmIRequest {})).await?.into_inner();
         if !system::has_plugins(app).await {
             // Then the service refuses whatever is asked of plugins, and says why.
             app.backend.plugins().list_plugins(origin.call(ListPluginsRequest::default())).await?;
         }
-        let role = answer.token.unwrap_or_default().role();
-        self.remember(hash, role);
-        Ok(role)
+        let token = Arc::new(answer.token.unwrap_or_default());
+        self.remember(hash, Arc::clone(&token));
+        Ok(token)
     }
 
-    fn recall(&self, hash: &[u8; 32]) -> Option<Role> {
+    fn recall(&self, hash: &[u8; 32]) -> Option<Arc<AccessToken>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(hash).filter(|(_, since)| since.elapsed() < REMEMBERED).map(|(role, _)| *role)
+        known.get(hash).filter(|(_, since)| since.elapsed() < REMEMBERED).map(|(token, _)| Arc::clone(token))
     }
 
-    fn remember(&self, hash: [u8; 32], role: Role) {
+    fn remember(&self, hash: [u8; 32], token: Arc<AccessToken>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_REMEMBERED {
             known.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
         }
         if known.len() < MAX_REMEMBERED {
-            known.insert(hash, (role, Instant::now()));
+            known.insert(hash, (token, Instant::now()));
         }
     }
 }
 
 /// The first value of the cookie that is not empty. Other cookies of the same host may hold any bytes.
-fn cookie(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let lines = headers.get_all(COOKIE).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
-    let mut values = lines.filter_map(|line| line.split(';').find_map(token).map(str::to_owned));
+    let mut values = lines.filter_map(|line| line.split(';').find_map(|pair| value(pair, name)).map(str::to_owned));
     values.next()
 }
 
-/// The token in one `name=value` of a cookie header.
-fn token(pair: &str) -> Option<&str> {
-    let (name, value) = pair.trim().split_once('=')?;
+/// The value in one `name=value` of a cookie header, if it has this name.
+fn value<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
+    let (named, value) = pair.trim().split_once('=')?;
     let value = value.trim().trim_matches('"');
-    (name == COOKIE_NAME && !value.is_empty()).then_some(value)
+    (named == name && !value.is_empty()).then_some(value)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -186,7 +205,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// `Sec-Fetch-Site`, where only this server's own pages pass and what no page caused; those that do not send it, in
 /// `Origin`, which must be this server's own or a listed one. A request with neither is no browser's (CONTRACT, "Writes with
 /// the cookie").
-fn require_own_site(request: &Request, options: &Options) -> Result<(), Problem> {
+pub(crate) fn require_own_site(request: &Request, options: &Options) -> Result<(), Problem> {
     let headers = request.headers();
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str())).unwrap_or_default();

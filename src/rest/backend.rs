@@ -30,7 +30,7 @@ type Answered = BoxFuture<'static, Result<Response<Body>, Status>>;
 
 /// What carries calls: a service in memory or a channel. Always ready: a call waits for what carries it.
 #[derive(Clone)]
-pub(super) struct Transport(Arc<dyn Fn(Request<Body>) -> Answered + Send + Sync>);
+pub(crate) struct Transport(Arc<dyn Fn(Request<Body>) -> Answered + Send + Sync>);
 
 impl Service<Request<Body>> for Transport {
     type Response = Response<Body>;
@@ -79,37 +79,37 @@ impl Backend {
     }
 
     /// A client of plugins for calls with one short answer.
-    pub(super) fn plugins(&self) -> PluginServiceClient<Transport> {
+    pub(crate) fn plugins(&self) -> PluginServiceClient<Transport> {
         PluginServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// A client of plugins for watches and uploads.
-    pub(super) fn plugins_in_bulk(&self) -> PluginServiceClient<Transport> {
+    pub(crate) fn plugins_in_bulk(&self) -> PluginServiceClient<Transport> {
         PluginServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// A client of packages for calls with one short answer.
-    pub(super) fn packages(&self) -> PackageServiceClient<Transport> {
+    pub(crate) fn packages(&self) -> PackageServiceClient<Transport> {
         PackageServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// A client of packages for uploads and downloads.
-    pub(super) fn packages_in_bulk(&self) -> PackageServiceClient<Transport> {
+    pub(crate) fn packages_in_bulk(&self) -> PackageServiceClient<Transport> {
         PackageServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// A client of configurations.
-    pub(super) fn configurations(&self) -> ConfigurationServiceClient<Transport> {
+    pub(crate) fn configurations(&self) -> ConfigurationServiceClient<Transport> {
         ConfigurationServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// A client of logs.
-    pub(super) fn logs(&self) -> LogServiceClient<Transport> {
+    pub(crate) fn logs(&self) -> LogServiceClient<Transport> {
         LogServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// A client that tells who calls.
-    pub(super) fn access(&self) -> AccessServiceClient<Transport> {
+    pub(crate) fn access(&self) -> AccessServiceClient<Transport> {
         AccessServiceClient::new(self.unary.clone())
     }
 
@@ -117,14 +117,14 @@ impl Backend {
     ///
     /// # Errors
     /// The service's.
-    pub(super) async fn call_with_nothing(&self, method: PathAndQuery, call: tonic::Request<()>) -> Result<(), Status> {
+    pub(crate) async fn call_with_nothing(&self, method: PathAndQuery, call: tonic::Request<()>) -> Result<(), Status> {
         let mut client = Grpc::new(self.unary.clone());
         client.ready().await?;
         client.unary(call, method, ProstCodec::<(), ()>::default()).await.map(tonic::Response::into_inner)
     }
 
     /// A client of the standard health service.
-    pub(super) fn health(&self) -> HealthClient<Transport> {
+    pub(crate) fn health(&self) -> HealthClient<Transport> {
         HealthClient::new(self.unary.clone())
     }
 }

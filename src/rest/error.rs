@@ -101,7 +101,7 @@ pub(super) fn http_status(code: Code, reason: Option<&str>) -> StatusCode {
 
 /// Something went wrong, or was refused. As a response it is an extension, which [`render`] turns into the error body.
 #[derive(Debug, Clone)]
-pub(super) struct Problem(Box<Inner>);
+pub(crate) struct Problem(Box<Inner>);
 
 #[derive(Debug, Clone)]
 struct Inner {
@@ -175,7 +175,7 @@ impl From<Status> for Problem {
 
 impl Problem {
     /// What a status says by itself.
-    pub(super) fn of(status: StatusCode) -> Self {
+    pub(crate) fn of(status: StatusCode) -> Self {
         let meaning = meaning_of(status.as_u16());
         Self(Box::new(Inner {
             status,
@@ -192,12 +192,12 @@ impl Problem {
     }
 
     /// A defect of plugd.
-    pub(super) fn internal() -> Self {
+    pub(crate) fn internal() -> Self {
         Self::of(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// A status with a reason and a message of its own.
-    pub(super) fn new(status: StatusCode, reason: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, reason: &str, message: impl Into<String>) -> Self {
         let mut problem = Self::of(status);
         problem.0.reason = reason.to_owned();
         problem.0.message = message.into();
@@ -205,13 +205,13 @@ impl Problem {
     }
 
     /// Says what to do about it.
-    pub(super) fn suggesting(mut self, suggestion: &str) -> Self {
+    pub(crate) fn suggesting(mut self, suggestion: &str) -> Self {
         self.0.suggested = suggestion.to_owned();
         self
     }
 
     /// A field of the request is wrong.
-    pub(super) fn invalid(field: &str, description: impl Into<String>) -> Self {
+    pub(crate) fn invalid(field: &str, description: impl Into<String>) -> Self {
         let description = description.into();
         let message = format!("{field}: {description}");
         let mut problem = Self::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", message)
@@ -221,13 +221,13 @@ impl Problem {
     }
 
     /// The path has this id, which can't be any plugin's.
-    pub(super) fn no_plugin() -> Self {
+    pub(crate) fn no_plugin() -> Self {
         Self::new(StatusCode::NOT_FOUND, "PLUGIN_NOT_FOUND", "there is no such plugin")
             .suggesting("List the plugins to see their ids.")
     }
 
     /// No operation has this path.
-    pub(super) fn no_route() -> Self {
+    pub(crate) fn no_route() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this path")
             .suggesting("See /api/docs for all paths.")
     }
@@ -286,7 +286,7 @@ impl Problem {
     }
 
     /// The title that clients expect when an archive or the manifest in it is at fault (CONTRACT 3.2).
-    pub(super) fn about_a_package(self) -> Self {
+    pub(crate) fn about_a_package(self) -> Self {
         if !matches!(self.0.reason.as_str(), "INVALID_PACKAGE" | "INVALID_MANIFEST") {
             return self;
         }
@@ -301,12 +301,27 @@ impl Problem {
     }
 
     /// The HTTP status.
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.0.status
     }
 
+    /// What was wrong, in words.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What to do about it.
+    pub(crate) fn suggested(&self) -> &str {
+        &self.0.suggested
+    }
+
+    /// The fields of the request that are wrong, and what is wrong with each.
+    pub(crate) fn violations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.violations.iter().map(|one| (one.field.as_str(), one.description.as_str()))
+    }
+
     /// The stable word for programs, in capitals.
-    pub(super) fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         &self.0.reason
     }
 

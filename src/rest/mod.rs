@@ -30,7 +30,7 @@ mod package;
 mod plugins;
 mod request;
 mod schemas;
-mod sse;
+pub(crate) mod sse;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -50,13 +50,17 @@ use axum::{
         },
     },
     middleware,
-    routing::{MethodRouter, get},
+    routing::MethodRouter,
 };
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 pub use self::backend::Backend;
-use self::error::Problem;
+pub(crate) use self::{
+    access::{CONSOLE_COOKIE, cookie, deadline, identify, require_own_site},
+    error::Problem,
+    request::{Api, Origin, Query},
+};
 use crate::telemetry::trace;
 
 /// Largest body of a request, in bytes, unless the options say otherwise: a package (CONTRACT 1.5).
@@ -113,15 +117,23 @@ impl Options {
     }
 }
 
-/// What every handler may use. Each request takes a few clones of it.
+/// What every handler may use, of the shim and of the console. Each request takes a few clones of it.
 #[derive(Clone)]
-struct App(Arc<Shared>);
+pub struct App(Arc<Shared>);
 
-struct Shared {
-    backend: Backend,
-    options: Options,
+pub struct Shared {
+    pub(crate) backend: Backend,
+    pub(crate) options: Options,
     pages: system::Pages,
-    roles: access::Roles,
+    tokens: access::Tokens,
+}
+
+impl App {
+    /// What handlers use that talk to this backend.
+    pub fn new(backend: Backend, options: Options) -> Self {
+        let pages = system::Pages::of(&openapi::to_json(routes(|route| route).1));
+        Self(Arc::new(Shared { backend, options, pages, tokens: access::Tokens::default() }))
+    }
 }
 
 impl Deref for App {
@@ -135,16 +147,13 @@ impl Deref for App {
 /// The handlers of one path.
 type Routes = UtoipaMethodRouter<App>;
 
-/// The router of everything under `/api`, and of `/`, `/healthz` and `/readyz`. It answers 404 to any other path. Whoever
-/// serves it has each request `traced`.
-pub fn router(backend: Backend, options: Options) -> Router {
-    let pages = system::Pages::of(&openapi::to_json(routes(|route| route).1));
-    let cors = (!options.allowed_origins.is_empty()).then(|| cors(options.clone()));
-    let app = App(Arc::new(Shared { backend, options, pages, roles: access::Roles::default() }));
+/// The router of everything under `/api`, and of `/healthz` and `/readyz`. It answers 404 to any other path. Whoever serves it
+/// has each request `traced`.
+pub fn router(app: App) -> Router {
+    let cors = (!app.options.allowed_origins.is_empty()).then(|| cors(app.options.clone()));
     let guard = middleware::from_fn_with_state(app.clone(), access::guard);
     let (routes, _) = routes(|route| route.route_layer(guard.clone()));
     let router = routes
-        .route("/", get(system::root))
         .fallback(async || Problem::no_route())
         .method_not_allowed_fallback(async || Problem::of(StatusCode::METHOD_NOT_ALLOWED))
         .layer(middleware::from_fn(error::render))

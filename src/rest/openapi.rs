@@ -13,7 +13,7 @@ use utoipa::{
 };
 
 use super::{
-    access::COOKIE_NAME,
+    access::COOKIE_NAMES,
     body::JSON,
     error::{self, PROBLEM_JSON},
     request::PLUGIN_ID,
@@ -41,7 +41,7 @@ struct Frame;
 pub(super) fn frame() -> Document {
     let mut document = Frame::openapi();
     let components = document.components.get_or_insert_default();
-    let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(COOKIE_NAME)));
+    let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(COOKIE_NAMES[0])));
     components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     components.add_security_scheme("cookie", cookie);
     document

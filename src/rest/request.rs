@@ -21,7 +21,7 @@ use tonic::{
 use tracing::Span;
 
 use super::{App, access::Credential, body::JSON, error::Problem, forwarded, views};
-use crate::api::v1::{self, PluginView, Role};
+use crate::api::v1::{self, AccessToken, PluginView, Role};
 
 /// Name of the path parameter with a plugin's id.
 pub(super) const PLUGIN_ID: &str = "plugin_instance_id";
@@ -34,16 +34,17 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 const RESPOND_ASYNC: &str = "respond-async";
 
 /// The gRPC API as the sender of a request has it.
-pub(super) struct Api {
+pub(crate) struct Api {
     /// What every handler may use.
-    pub(super) app: App,
-    role: Role,
+    pub(crate) app: App,
+    /// The caller's token, without its secret.
+    pub(crate) token: Arc<AccessToken>,
     origin: Origin,
 }
 
 /// What calls carry of the request that they are made for: its sender's credential and address, and its trace.
 #[derive(Clone)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// Where its connection comes from; a service in memory takes it from here.
     peer: Option<ConnectInfo<SocketAddr>>,
     metadata: Arc<[(&'static str, MetadataValue<Ascii>)]>,
@@ -51,7 +52,7 @@ pub(super) struct Origin {
 
 impl Origin {
     /// That of a request with this credential, these headers and these extensions.
-    pub(super) fn of(authorization: &MetadataValue<Ascii>, headers: &HeaderMap, extensions: &Extensions) -> Self {
+    pub(crate) fn of(authorization: &MetadataValue<Ascii>, headers: &HeaderMap, extensions: &Extensions) -> Self {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().copied();
         let trace = |name| Some((name, headers.get(name)?.to_str().ok()?.parse().ok()?));
         let trace = TRACE_HEADERS.into_iter().filter_map(trace);
@@ -62,7 +63,7 @@ impl Origin {
     }
 
     /// A call on behalf of the request.
-    pub(super) fn call<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn call<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         for (name, value) in self.metadata.iter() {
             request.metadata_mut().insert(*name, value.clone());
@@ -76,13 +77,13 @@ impl Origin {
 
 impl Api {
     /// A call with the caller's credential, address and trace.
-    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         self.origin.call(message)
     }
 
     /// How much of a plugin the caller may see: reads show the token of an external plugin to administrators (CONTRACT 2).
-    pub(super) fn view(&self) -> PluginView {
-        if self.role == Role::Admin { PluginView::Full } else { PluginView::Basic }
+    pub(crate) fn view(&self) -> PluginView {
+        if self.token.role() == Role::Admin { PluginView::Full } else { PluginView::Basic }
     }
 }
 
@@ -91,12 +92,13 @@ impl FromRequestParts<App> for Api {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let credential = parts.extensions.get::<Credential>().ok_or_else(Problem::internal)?;
-        Ok(Self { app: app.clone(), role: credential.role, origin: credential.origin.clone() })
+        let Credential { token, origin } = credential.clone();
+        Ok(Self { app: app.clone(), token, origin })
     }
 }
 
 /// The plugin's id in the path. Any text is taken; the service looks at its first 20 characters (CONTRACT 1.5).
-pub(super) struct PluginId(pub(super) String);
+pub(crate) struct PluginId(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for PluginId {
     type Rejection = Problem;
@@ -113,7 +115,7 @@ pub(super) fn plugin_id(params: &RawPathParams) -> Option<String> {
 }
 
 /// The pairs after the question mark, in order; a name may come more than once.
-pub(super) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = Problem;
@@ -126,7 +128,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
 
 impl Query {
     /// All values of a name.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -134,7 +136,7 @@ impl Query {
     ///
     /// # Errors
     /// It comes more than once.
-    pub(super) fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
+    pub(crate) fn one<'a>(&'a self, name: &'a str) -> Result<Option<&'a str>, Problem> {
         let mut values = self.all(name);
         let value = values.next();
         if values.next().is_some() { Err(Problem::invalid(name, "is there more than once")) } else { Ok(value) }
@@ -144,7 +146,7 @@ impl Query {
     ///
     /// # Errors
     /// It is no number, or comes more than once.
-    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
         let invalid = |_| Problem::invalid(name, "must be a whole number");
         self.one(name)?.map(|text| text.parse().map_err(invalid)).transpose()
     }
@@ -153,7 +155,7 @@ impl Query {
     ///
     /// # Errors
     /// It is neither, or comes more than once.
-    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.one(name)? {
             Some("true") => Ok(true),
             Some("false") | None => Ok(false),
@@ -177,12 +179,12 @@ impl<S: Sync> FromRequestParts<S> for RespondAsync {
 
 impl RespondAsync {
     /// How long the service is to wait: not at all, or as long as it likes.
-    pub(super) fn wait(&self) -> Option<prost_types::Duration> {
+    pub(crate) fn wait(&self) -> Option<prost_types::Duration> {
         self.0.then(prost_types::Duration::default)
     }
 
     /// The plugin, with 202 when it has not been waited for (RFC 7240).
-    pub(super) fn plugin(self, changed: Option<v1::Plugin>) -> Result<Response, Problem> {
+    pub(crate) fn plugin(self, changed: Option<v1::Plugin>) -> Result<Response, Problem> {
         let mut response = plugin(changed)?;
         if self.0 {
             *response.status_mut() = StatusCode::ACCEPTED;
@@ -198,7 +200,7 @@ pub(super) fn plugin(plugin: Option<v1::Plugin>) -> Result<Response, Problem> {
 }
 
 /// A body that comes piece by piece. One that fails on its way breaks the connection, so that nobody takes a part for the whole.
-pub(super) fn streamed(
+pub(crate) fn streamed(
     pieces: impl Stream<Item = Result<impl Into<Bytes> + 'static, Status>> + Send + 'static,
 ) -> Body {
     // The body is sent when the request's handler has long returned.

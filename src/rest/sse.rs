@@ -31,6 +31,11 @@ pub(super) fn event(name: &str, id: Option<&str>, data: &impl Serialize) -> Stri
     text
 }
 
+/// An event with a name and text.
+pub(crate) fn named(name: &str, data: &str) -> String {
+    format!("event: {name}\n{}", message(data))
+}
+
 /// An event without a name.
 pub(super) fn message(data: &str) -> String {
     part(data.strip_suffix('\r').unwrap_or(data), true, true)
@@ -54,7 +59,7 @@ pub(super) fn end() -> String {
 }
 
 /// A response of events. Its headers go out at once.
-pub(super) fn response(events: impl Stream<Item = String> + Send + 'static) -> Response {
+pub(crate) fn response(events: impl Stream<Item = String> + Send + 'static) -> Response {
     // HTTP/2, which knows no such header, is not sent the last one.
     let headers = [(CONTENT_TYPE, EVENT_STREAM), (CACHE_CONTROL, "no-cache"), (CONNECTION, "keep-alive")];
     let unbuffered = [("x-accel-buffering", "no")];

@@ -7,7 +7,7 @@ use axum::{
         StatusCode,
         header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -138,9 +138,4 @@ async fn openapi(State(app): State<App>) -> Response {
 )]
 async fn documentation(State(app): State<App>) -> Response {
     ([(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY)], app.pages.docs.clone()).into_response()
-}
-
-/// Sends a browser at the bare address to the page about the API. It is no operation of the API.
-pub(super) async fn root() -> Redirect {
-    Redirect::to("/api/docs")
 }

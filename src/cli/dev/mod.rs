@@ -140,7 +140,11 @@ impl Dev {
         });
         let work = async {
             let Ok(ready) = told.await else { return Ok(()) };
+            let link = ready.link();
             let session = session(Api::connect(&own_server(ready, folder)).await?);
+            if let Some(link) = link {
+                session.say(&format!("console, for one browser: {link}"));
+            }
             let done = Box::pin(self.work(&session)).await;
             session.say("stopping");
             done
@@ -170,8 +174,7 @@ impl Dev {
 
 /// How the server of a session, whose data are in this folder, is reached from this machine.
 fn own_server(ready: Ready, data_dir: PathBuf) -> GlobalOptions {
-    let is_everywhere = ready.address.ip().is_unspecified();
-    let url = if is_everywhere { format!("http://localhost:{}", ready.address.port()) } else { ready.url };
+    let url = ready.local_url();
     let token = ready.admin_token.map(|token| token.secret.expose().to_owned());
     GlobalOptions { server: Some(url), token, data_dir: Some(data_dir), ..GlobalOptions::default() }
 }

@@ -79,7 +79,7 @@ fn an_administrators_secret_is_in_a_file_of_their_own() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("admin.token");
     let now = Timestamp::now();
-    let (secret, token) = mint_admin(now);
+    let (secret, token) = mint_token("admin", Role::Admin, now, None);
     write_secret(&path, &secret).unwrap();
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text, format!("{secret}\n"));

@@ -175,12 +175,6 @@ async fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_bare_address_leads_to_the_page() {
-    let answer = Harness::new().send(anonymous("GET", "/").body(Body::empty()).unwrap()).await;
-    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, Some("/api/docs")));
-}
-
-#[tokio::test]
 async fn the_page_has_each_operation_once_in_a_group_and_with_a_command() {
     let document = document().await;
     let text = Harness::new().get("/api/docs").await.text;

@@ -329,6 +329,10 @@ impl access_service_server::AccessService for Fake {
         Ok(Response::new(WhoAmIResponse { token: Some(AccessToken { role, ..AccessToken::default() }) }))
     }
 
+    async fn sign_in(&self, _: Request<SignInRequest>) -> Answer<SignInResponse> {
+        Err(Status::unimplemented("REST signs nobody in"))
+    }
+
     async fn create_token(&self, _: Request<CreateTokenRequest>) -> Answer<CreateTokenResponse> {
         Err(Status::unimplemented("REST has no tokens"))
     }

@@ -30,7 +30,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::ServiceExt;
 
 use self::fake::Fake;
-use super::{Backend, Options, router};
+use super::{App, Backend, Options, router};
 use crate::{
     api::v1::{
         access_service_server::AccessServiceServer,
@@ -78,7 +78,7 @@ impl Harness {
             .add_service(ConfigurationServiceServer::from_arc(fake.clone()))
             .add_service(LogServiceServer::from_arc(fake.clone()))
             .add_service(health);
-        let router = router(Backend::new(service.clone(), service), options);
+        let router = router(App::new(Backend::new(service.clone(), service), options));
         Self { router, fake, health: reporter }
     }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{Harness, fake::Ended, path};
-use crate::rest::{Backend, Options, router};
+use crate::rest::{App, Backend, Options, router};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -71,8 +71,10 @@ async fn a_service_that_is_away_is_unavailable_and_its_address_is_not_told() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let channel = tonic::transport::Endpoint::try_from(format!("http://{address}")).unwrap().connect_lazy();
-    let harness =
-        Harness { router: router(Backend::new(channel.clone(), channel), Options::default()), ..Harness::new() };
+    let harness = Harness {
+        router: router(App::new(Backend::new(channel.clone(), channel), Options::default())),
+        ..Harness::new()
+    };
     for path in ["/api/plugins", "/readyz", "/api/plugins/watch"] {
         let answer = harness.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")), "{path}");

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     api::v1::{access_service_server::AccessServiceServer, plugin_service_server::PluginServiceServer},
-    rest::{Backend, MAX_BODY, Options, router},
+    rest::{App, Backend, MAX_BODY, Options, router},
 };
 
 fn zip(body: Body) -> axum::http::Request<Body> {
@@ -45,7 +45,7 @@ async fn over_a_network(options: Options) -> Harness {
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     let channel = Endpoint::try_from(format!("http://{address}")).unwrap().connect_lazy();
     let (health, _) = tonic_health::server::health_reporter();
-    Harness { router: router(Backend::new(channel.clone(), channel), options), fake, health }
+    Harness { router: router(App::new(Backend::new(channel.clone(), channel), options)), fake, health }
 }
 
 #[tokio::test]

@@ -1,0 +1,37 @@
+// What every page of the console does where scripts run.
+
+import { follow } from "./fragments.js";
+import "./forms.js";
+
+document.documentElement.classList.add("scripted");
+
+const UNITS = /** @type {const} */ ([["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]]);
+const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+/** Times in words: "3 minutes ago". Those that something waits for count down. */
+function tellTimes() {
+  for (const time of document.querySelectorAll("time")) {
+    const seconds = Math.round((Date.parse(time.dateTime) - Date.now()) / 1000);
+    const [unit, length] = UNITS.find(([, length]) => Math.abs(seconds) >= length) ?? UNITS[3];
+    const isDue = time.hasAttribute("data-due");
+    const text = isDue && seconds <= 0 ? "now" : words.format(Math.trunc(seconds / length), unit);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+document.addEventListener("console:changed", tellTimes);
+setInterval(tellTimes, 1000);
+tellTimes();
+
+// The box in a table's head checks those below it.
+document.addEventListener("change", (event) => {
+  const box = event.target;
+  if (!(box instanceof HTMLInputElement) || !box.hasAttribute("data-all")) return;
+  const boxes = box.closest("table")?.querySelectorAll("tbody input[type=checkbox]") ?? [];
+  for (const one of boxes) if (one instanceof HTMLInputElement) one.checked = box.checked;
+});
+
+// A link that signs in does so by itself.
+document.querySelectorAll("form[data-submit]").forEach((form) => form instanceof HTMLFormElement && form.submit());
+
+follow();

@@ -1,0 +1,108 @@
+// Forms that are sent without leaving the page: their answer takes its place. Without this they work all the same.
+
+import { follow, morph } from "./fragments.js";
+
+/**
+ * Shows a page that came as an answer.
+ * @param {string} html
+ * @param {string} address
+ */
+function show(html, address) {
+  const page = new DOMParser().parseFromString(html, "text/html");
+  const [there, wanted] = [document.querySelector("main"), page.querySelector("main")];
+  if (!there || !wanted || wanted.className !== there.className) return location.assign(address);
+  if (address !== location.href) history.pushState(null, "", address);
+  document.title = page.title;
+  // What was written into fields was sent; the answer says what is in them now.
+  there.querySelectorAll("form").forEach((form) => form.hasAttribute("data-keep") || form.reset());
+  morph(there, wanted);
+  document.dispatchEvent(new Event("console:changed"));
+  const told = document.querySelector("#notice p, [role=alert]");
+  (told ?? there).scrollIntoView({ block: "nearest" });
+  /** @type {HTMLElement | null} */ (there.querySelector("[autofocus]"))?.focus();
+  follow();
+}
+
+/**
+ * Sends a form, and shows how far its files are.
+ * @param {HTMLFormElement} form
+ * @param {HTMLElement | null} button
+ */
+function send(form, button) {
+  const data = new FormData(form, button);
+  const isUpload = form.enctype === "multipart/form-data";
+  const request = new XMLHttpRequest();
+  request.open(form.method, form.action);
+  const progress = form.querySelector("progress");
+  const buttons = form.querySelectorAll("button");
+  const done = () => {
+    buttons.forEach((one) => (one.disabled = false));
+    if (progress) progress.hidden = true;
+  };
+  buttons.forEach((one) => (one.disabled = true));
+  if (progress && isUpload) {
+    progress.hidden = false;
+    progress.removeAttribute("value");
+    request.upload.addEventListener("progress", (event) => {
+      if (event.lengthComputable && event.loaded < event.total) progress.value = event.loaded / event.total;
+      else progress.removeAttribute("value");
+    });
+  }
+  request.addEventListener("load", () => {
+    done();
+    show(request.responseText, request.responseURL || location.href);
+  });
+  request.addEventListener("error", () => {
+    done();
+    const note = document.getElementById("connection");
+    if (note) note.hidden = false;
+  });
+  // @ts-ignore: a form's fields are what a query may have, too
+  request.send(isUpload ? data : new URLSearchParams(data));
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!(form instanceof HTMLFormElement) || !form.hasAttribute("data-background")) return;
+  event.preventDefault();
+  send(form, event.submitter);
+});
+
+// A search is sent while it is written.
+/** @type {number | undefined} */
+let typing;
+document.addEventListener("input", (event) => {
+  const field = event.target;
+  const form = field instanceof HTMLInputElement ? field.form : null;
+  if (!form?.hasAttribute("data-as-you-type")) return;
+  clearTimeout(typing);
+  typing = setTimeout(async () => {
+    const query = new URLSearchParams(/** @type {any} */ (new FormData(form)));
+    const address = new URL(form.action);
+    address.search = query.toString();
+    const answer = await fetch(address, { headers: { accept: "text/html" } });
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    history.replaceState(null, "", address);
+    for (const id of ["totals", "plugins"]) {
+      const [there, wanted] = [document.getElementById(id), page.getElementById(id)];
+      if (there && wanted) morph(there, wanted);
+    }
+    follow();
+  }, 200);
+});
+
+// Files that are dropped on the page go into its field for files.
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    const field = document.querySelector("input[type=file]");
+    if (!(field instanceof HTMLInputElement) || !(event instanceof DragEvent)) return;
+    event.preventDefault();
+    field.classList.toggle("dropping", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer?.files.length) {
+      field.files = event.dataTransfer.files;
+      field.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+  });
+}
+
+window.addEventListener("popstate", () => location.reload());

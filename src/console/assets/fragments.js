@@ -1,0 +1,91 @@
+// Parts of the page that follow what they show: each comes as HTML with an id, and takes the place of the one that has it.
+
+/**
+ * Makes an element like another one, and keeps what the person has done to it: the focus, what is selected, what is written into
+ * fields, what is opened.
+ * @param {Element} from
+ * @param {Element} to
+ */
+export function morph(from, to) {
+  if (from.isEqualNode(to)) return;
+  for (const { name } of [...from.attributes]) {
+    if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
+  }
+  for (const { name, value } of to.attributes) {
+    if (from.getAttribute(name) !== value) from.setAttribute(name, value);
+  }
+  const keyed = new Map([...from.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let next = from.firstChild;
+  for (const wanted of [...to.childNodes]) {
+    const known = wanted instanceof Element && wanted.id ? keyed.get(wanted.id) : undefined;
+    const there = known ?? next;
+    if (there && isAlike(there, wanted)) {
+      if (there === next) next = next.nextSibling;
+      else from.insertBefore(there, next);
+      if (there instanceof Element && wanted instanceof Element) morph(there, wanted);
+      else if (there.nodeValue !== wanted.nodeValue) there.nodeValue = wanted.nodeValue;
+    } else {
+      from.insertBefore(wanted, next);
+    }
+  }
+  while (next) {
+    const after = next.nextSibling;
+    next.remove();
+    next = after;
+  }
+}
+
+/**
+ * Whether one node can be made like the other rather than be replaced.
+ * @param {Node} there
+ * @param {Node} wanted
+ */
+function isAlike(there, wanted) {
+  if (there.nodeName !== wanted.nodeName) return false;
+  return !(there instanceof Element && wanted instanceof Element) || there.id === wanted.id;
+}
+
+/** @param {string} html */
+function place(html) {
+  const page = new DOMParser().parseFromString(html, "text/html");
+  for (const fragment of [...page.body.children]) {
+    const there = document.getElementById(fragment.id);
+    if (there) morph(there, fragment);
+  }
+  document.dispatchEvent(new Event("console:changed"));
+}
+
+/** The stream of the page that is shown. @type {EventSource | undefined} */
+let stream;
+/** @type {number | undefined} */
+let again;
+
+/** Follows the page that is shown, in place of the one before. */
+export function follow() {
+  stream?.close();
+  clearTimeout(again);
+  const main = document.querySelector("main[data-live]");
+  if (!main) return;
+  const source = new EventSource(location.href);
+  stream = source;
+  source.addEventListener("open", () => tell(false));
+  source.addEventListener("fragment", (event) => place(event.data));
+  source.addEventListener("error", () => {
+    tell(true);
+    // The browser tries again by itself, unless it was refused: then the page has to be asked for, which says why.
+    if (source.readyState === EventSource.CLOSED) again = setTimeout(reload, 2000);
+  });
+}
+
+async function reload() {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => undefined);
+  if (!answer) again = setTimeout(reload, 2000);
+  else if (answer.ok && !answer.redirected) follow();
+  else location.reload();
+}
+
+/** @param {boolean} isLost */
+function tell(isLost) {
+  const note = document.getElementById("connection");
+  if (note) note.hidden = !isLost;
+}

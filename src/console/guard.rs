@@ -1,0 +1,62 @@
+//! What every page passes but that for signing in: who looks at it, and for how long.
+
+use axum::{
+    extract::{Request, State},
+    http::{Method, StatusCode, Uri},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use tokio::time::timeout;
+
+use crate::rest::{App, Problem, deadline, identify, require_own_site};
+
+/// Sends whoever has no good credential to sign in, and refuses forms of other sites. What a role may do is decided by the
+/// service, which tells its audit trail.
+pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let (credential, is_cookie) = match identify(&app, request.headers(), request.extensions()).await {
+        Ok(identified) => identified,
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(to_sign_in(&request)),
+        Err(problem) => return Err(problem),
+    };
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    if is_cookie && !is_read {
+        require_own_site(&request, &app.options)?;
+    }
+    request.extensions_mut().insert(credential);
+    let deadline = deadline(request.method(), request.uri().path());
+    timeout(deadline, next.run(request)).await.map_err(|_| Problem::of(StatusCode::GATEWAY_TIMEOUT))
+}
+
+/// The way to sign in and back. A stream is refused instead: its page is what has to go there.
+fn to_sign_in(request: &Request) -> Response {
+    if super::live::is_wanted(request.headers()) {
+        return Problem::of(StatusCode::UNAUTHORIZED).into_response();
+    }
+    let back = Some(request.uri()).filter(|_| request.method() == Method::GET).map(Uri::to_string);
+    let query = back.filter(|back| back != "/").map(|back| {
+        let escaped: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
+        format!("?back={escaped}")
+    });
+    Redirect::to(&format!("/sign-in{}", query.unwrap_or_default())).into_response()
+}
+
+/// A path of this server that a form or a link says to go to; any other is the first page's.
+pub(super) fn own_path(path: &str) -> &str {
+    let is_own = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']);
+    if is_own { path } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_another_site() {
+        for path in ["/", "/plugins/x?tab=logs", "/?q=a%20b"] {
+            assert_eq!(own_path(path), path);
+        }
+        for path in ["", "x", "//evil.example", "https://evil.example", "/\\evil.example", "/x\r\nset-cookie: a=b"] {
+            assert_eq!(own_path(path), "/", "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Which plugins a list shows, in what order: all of it is in the page's address.
+
+use super::*;
+
+/// What a list is sorted by: its columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    Name,
+    State,
+    Since,
+    Restarts,
+    Cpu,
+    Memory,
+    Failure,
+}
+
+impl Sort {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Name, Self::State, Self::Since, Self::Restarts, Self::Cpu, Self::Memory, Self::Failure];
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::State => "state",
+            Self::Since => "since",
+            Self::Restarts => "restarts",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Failure => "failure",
+        }
+    }
+
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Name => "Name",
+            Self::State => "State",
+            Self::Since => "Since",
+            Self::Restarts => "Restarts",
+            Self::Cpu => "CPU",
+            Self::Memory => "Memory",
+            Self::Failure => "Last failure",
+        }
+    }
+
+    /// Whether the most comes first when somebody sorts by this.
+    pub(super) fn is_descending_first(self) -> bool {
+        matches!(self, Self::Since | Self::Restarts | Self::Cpu | Self::Memory | Self::Failure)
+    }
+}
+
+/// What the address asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Part of a name, a manifest id or an id; empty: any.
+    pub(super) text: String,
+    pub(super) state: Option<ReportedState>,
+    pub(super) sort: Sort,
+    pub(super) is_descending: bool,
+    /// Counted from 0.
+    pub(super) page: usize,
+}
+
+impl Wanted {
+    /// What can't be read asks for nothing.
+    pub(super) fn read(query: &Query) -> Self {
+        let one = |name| query.all(name).next().unwrap_or_default();
+        let sort = one("sort");
+        let state = (1..).map_while(|number| ReportedState::try_from(number).ok());
+        Self {
+            text: one("q").trim().to_lowercase(),
+            state: state.into_iter().find(|state| word(state.as_str_name()) == one("state")),
+            sort: Sort::ALL.into_iter().find(|one| one.word() == sort).unwrap_or(Sort::Name),
+            is_descending: one("order") == "descending",
+            page: one("page").parse().map_or(0, |page: usize| page.saturating_sub(1)),
+        }
+    }
+
+    /// The fields that are not as usual, as an address has them.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let is_usual = self.sort == Sort::Name && !self.is_descending;
+        let order = if self.is_descending { "descending" } else { "ascending" };
+        let fields = [
+            ("q", Some(self.text.clone()).filter(|text| !text.is_empty())),
+            ("state", self.state.map(|state| word(state.as_str_name()))),
+            ("sort", (!is_usual).then(|| self.sort.word().to_owned())),
+            ("order", (!is_usual).then(|| order.to_owned())),
+            ("page", (self.page > 0).then(|| (self.page + 1).to_string())),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// The address of the list that asks for something else. Unless it asks for a page, it begins with the first.
+    pub(super) fn href(&self, change: impl FnOnce(&mut Self)) -> String {
+        let mut other = Self { page: 0, ..self.clone() };
+        change(&mut other);
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(other.fields()).finish();
+        if query.is_empty() { "/".to_owned() } else { format!("/?{query}") }
+    }
+
+    pub(super) fn finds(&self, plugin: &Plugin) -> bool {
+        let has = |text: &str| text.to_lowercase().contains(&self.text);
+        let is_there = has(&plugin.name) || has(&plugin.id) || has(&manifest_id(plugin));
+        is_there && self.state.is_none_or(|state| state == state_of(plugin))
+    }
+
+    pub(super) fn order(&self, one: &Plugin, other: &Plugin) -> Ordering {
+        let by_name = || one.name.to_lowercase().cmp(&other.name.to_lowercase()).then_with(|| one.id.cmp(&other.id));
+        let order = match self.sort {
+            Sort::Name => by_name(),
+            Sort::State => state_of(one).cmp(&state_of(other)),
+            _ => self.key(one).cmp(&self.key(other)),
+        };
+        let order = if self.is_descending { order.reverse() } else { order };
+        order.then_with(by_name)
+    }
+
+    fn key(&self, plugin: &Plugin) -> (u64, String) {
+        let status = plugin.status.clone().unwrap_or_default();
+        let seconds = |time: prost_types::Timestamp| u64::try_from(time.seconds).unwrap_or_default();
+        match self.sort {
+            Sort::Since => (status.state_time.map(seconds).unwrap_or_default(), String::new()),
+            Sort::Restarts => (status.restart_count.into(), String::new()),
+            Sort::Cpu => (usage::cpu(&status).unwrap_or_default(), String::new()),
+            Sort::Memory => (usage::memory(&status).unwrap_or_default(), String::new()),
+            Sort::Failure => (0, status.message().to_owned()),
+            Sort::Name | Sort::State => (0, String::new()),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a form has done, told on the page that it leads to. It travels in a cookie, which lasts until that page is shown.
+
+use axum::{
+    http::{HeaderMap, HeaderValue, header::SET_COOKIE},
+    response::{IntoResponse, Redirect, Response},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use super::guard::own_path;
+use crate::{
+    domain::text::shorten_to_bytes,
+    rest::{Problem, cookie},
+};
+
+const COOKIE: &str = "plugd-notice";
+
+/// Most bytes of a notice: a cookie may have 4,096, which is a third more than what it encodes.
+const MAX: usize = 2048;
+
+/// Something that was done, or was not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub(super) is_failure: bool,
+    pub(super) text: String,
+}
+
+impl Notice {
+    pub(super) fn done(text: impl Into<String>) -> Self {
+        Self { is_failure: false, text: text.into() }
+    }
+
+    pub(super) fn failed(text: impl Into<String>) -> Self {
+        Self { is_failure: true, text: text.into() }
+    }
+
+    /// What was wrong, and what to do.
+    pub(super) fn of(problem: &Problem) -> Self {
+        Self::failed(format!("{} {}", sentence(problem.message()), problem.suggested()))
+    }
+
+    /// The notice that came with a request.
+    pub(super) fn read(headers: &HeaderMap) -> Option<Self> {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(cookie(headers, COOKIE)?).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
+        match text.split_at_checked(1)? {
+            ("+", text) => Some(Self::done(text)),
+            ("-", text) => Some(Self::failed(text)),
+            _ => None,
+        }
+    }
+
+    /// The way to another page, which tells this.
+    pub(super) fn on(&self, path: &str) -> Response {
+        let sign = if self.is_failure { '-' } else { '+' };
+        let text = shorten_to_bytes(&self.text, MAX - 1);
+        let value = BASE64_URL_SAFE_NO_PAD.encode(format!("{sign}{text}"));
+        let mut response = Redirect::to(own_path(path)).into_response();
+        set(&mut response, &format!("{COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"));
+        response
+    }
+}
+
+/// Has the browser forget the notice, once it is shown.
+pub(super) fn forget(response: &mut Response) {
+    set(response, &format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"));
+}
+
+fn set(response: &mut Response, cookie: &str) {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// The words with a capital and a full stop.
+fn sentence(words: &str) -> String {
+    let mut letters = words.trim_end_matches('.').chars();
+    let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
