@@ -27,7 +27,7 @@ pub(super) fn page(token: &AccessToken, page: &Page, notice: Option<&Notice>) ->
                 }
                 (who(token))
             }
-            main #main tabindex="-1" data-live {
+            main #main tabindex="-1" data-live[page.is_live] {
                 div #notice role="status" { @if let Some(notice) = notice { (shown(notice)) } }
                 @for fragment in &page.fragments { (wrapped(fragment.id, &fragment.markup)) }
             }

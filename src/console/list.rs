@@ -21,7 +21,7 @@ use crate::{
 mod change;
 mod wanted;
 
-pub(super) use change::{Action, act, change};
+pub(super) use change::{Action, change};
 use wanted::{Sort, Wanted};
 
 /// Plugins asked for at a time: the most.

@@ -18,13 +18,17 @@ mod assets;
 mod fault;
 mod form;
 mod guard;
+mod install;
 mod layout;
 mod list;
 mod live;
+mod manifest;
 mod notice;
 mod page;
+mod plugin;
 mod session;
 mod text;
+mod upload;
 mod usage;
 
 use axum::{
@@ -39,6 +43,8 @@ pub fn router(app: App) -> Router {
     let guarded = Router::new()
         .route("/", get(list::show))
         .route("/plugins", post(list::change))
+        .merge(install::routes())
+        .merge(plugin::routes())
         .route("/sign-out", post(session::sign_out))
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::guard));
     let open = Router::new()

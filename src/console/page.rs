@@ -37,11 +37,13 @@ pub(super) struct Page {
     pub(super) section: Section,
     pub(super) title: String,
     pub(super) fragments: Vec<Fragment>,
+    /// Whether the browser is to follow it.
+    pub(super) is_live: bool,
 }
 
 impl Page {
     pub(super) fn new(section: Section, title: impl Into<String>) -> Self {
-        Self { section, title: title.into(), fragments: Vec::new() }
+        Self { section, title: title.into(), fragments: Vec::new(), is_live: false }
     }
 
     /// With a part that stays as it is while the page is looked at: what people write into, above all.
@@ -96,7 +98,7 @@ impl Visit {
             return live::stream(self.api, watched, make).await;
         }
         let page = make(Arc::clone(&self.api)).await?;
-        Ok(self.page(page))
+        Ok(self.page(Page { is_live: true, ..page }))
     }
 
     /// This page, once.

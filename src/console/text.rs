@@ -58,7 +58,7 @@ pub(super) fn states(plugin: &Plugin) -> Markup {
     };
     html! {
         (state(reported))
-        @if differs { small.desired { "wanted " (word(desired.as_str_name())) } }
+        @if differs { small.desired { "should be " (word(desired.as_str_name())) } }
     }
 }
 

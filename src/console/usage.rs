@@ -19,3 +19,8 @@ pub(super) fn cells(_: &PluginStatus) -> Markup {
         td.memory data-label="Memory" { span.soft { "–" } }
     }
 }
+
+/// What is shown of one plugin.
+pub(super) fn facts(_: &PluginStatus) -> Markup {
+    html! { p.soft { "Nothing of it runs." } }
+}

@@ -21,7 +21,7 @@ use crate::api::{
     v1::{
         access_service_client::AccessServiceClient, configuration_service_client::ConfigurationServiceClient,
         log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
-        plugin_service_client::PluginServiceClient,
+        plugin_service_client::PluginServiceClient, policy_service_client::PolicyServiceClient,
     },
 };
 
@@ -101,6 +101,11 @@ impl Backend {
     /// A client of configurations.
     pub(crate) fn configurations(&self) -> ConfigurationServiceClient<Transport> {
         ConfigurationServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// A client of what operators decide about plugins.
+    pub(crate) fn policies(&self) -> PolicyServiceClient<Transport> {
+        PolicyServiceClient::new(self.unary.clone())
     }
 
     /// A client of logs.

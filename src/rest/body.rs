@@ -65,9 +65,14 @@ async fn elsewhere<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Problem::internal()))
 }
 
+/// The request's media type as it is written, with its parameters.
+pub(crate) fn media_type_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok()
+}
+
 /// The request's media type in lower case, without parameters.
 pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let value = media_type_of(headers)?;
     let essence = value.split(';').next().unwrap_or_default();
     Some(essence.trim().to_ascii_lowercase())
 }
@@ -76,7 +81,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
 ///
 /// # Errors
 /// Its headers declare too many.
-pub(super) fn bounded(headers: &HeaderMap, body: Body, limit: usize) -> Result<Body, Problem> {
+pub(crate) fn bounded(headers: &HeaderMap, body: Body, limit: usize) -> Result<Body, Problem> {
     if declared_length(headers).is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
@@ -89,7 +94,7 @@ pub(super) fn declared_length(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// Why a bounded body failed.
-pub(super) fn fault(error: &(dyn Error + 'static), limit: usize) -> Problem {
+pub(crate) fn fault(error: &(dyn Error + 'static), limit: usize) -> Problem {
     if error.is::<LengthLimitError>() {
         return too_large(limit);
     }
@@ -113,7 +118,7 @@ pub(super) fn broken() -> Problem {
 }
 
 /// The body has another media type than is wanted.
-pub(super) fn wrong_type(wanted: &str) -> Problem {
+pub(crate) fn wrong_type(wanted: &str) -> Problem {
     let message = format!("the body's content type must be {wanted}");
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message).of_the_body()
 }
@@ -151,7 +156,7 @@ pub(super) fn take_object(object: &mut Map<String, Value>, key: &str) -> Result<
 ///
 /// # Errors
 /// A property that the API can't carry, by its name: an integer beyond 2^53, or nesting that is too deep.
-pub(super) async fn to_struct(object: Map<String, Value>) -> Result<Struct, Problem> {
+pub(crate) async fn to_struct(object: Map<String, Value>) -> Result<Struct, Problem> {
     elsewhere(move || convert(object)).await
 }
 

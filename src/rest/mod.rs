@@ -17,7 +17,7 @@
 mod access;
 mod active;
 mod backend;
-mod body;
+pub(crate) mod body;
 mod configuration;
 mod denied;
 mod docs;
@@ -59,7 +59,10 @@ pub use self::backend::Backend;
 pub(crate) use self::{
     access::{CONSOLE_COOKIE, cookie, deadline, identify, require_own_site},
     error::Problem,
+    package::{download, update},
+    plugins::{install, install_from_url, register},
     request::{Api, Origin, Query},
+    upload::Upload,
 };
 use crate::telemetry::trace;
 

@@ -16,8 +16,8 @@ use super::{
     upload::{Upload, ZIP},
 };
 use crate::api::v1::{
-    DownloadPackageRequest, DownloadPackageResponse, RollbackPackageRequest, UpdatePackageRequest,
-    download_package_response as download, update_package_request as update,
+    DownloadPackageRequest, DownloadPackageResponse, Plugin, RollbackPackageRequest, UpdatePackageRequest,
+    download_package_response as part, update_package_request as update,
 };
 
 pub(super) fn routes() -> Vec<Routes> {
@@ -41,9 +41,17 @@ pub(super) fn routes() -> Vec<Routes> {
     ),
 )]
 async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+    download(&api, plugin_id).await
+}
+
+/// The package of a plugin as a file.
+///
+/// # Errors
+/// The service's.
+pub(crate) async fn download(api: &Api, plugin_id: String) -> Result<Response, Problem> {
     let request = api.request(DownloadPackageRequest { plugin_id });
     let mut parts = api.app.backend.packages_in_bulk().download_package(request).await?.into_inner();
-    let Some(download::Part::Header(header)) = parts.message().await?.and_then(|message| message.part) else {
+    let Some(part::Part::Header(header)) = parts.message().await?.and_then(|message| message.part) else {
         return Err(Problem::internal());
     };
     let headers = [
@@ -57,8 +65,8 @@ async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Proble
 
 fn bytes(message: DownloadPackageResponse) -> Bytes {
     match message.part {
-        Some(download::Part::Chunk(chunk)) => chunk.into(),
-        Some(download::Part::Header(_)) | None => Bytes::new(),
+        Some(part::Part::Chunk(chunk)) => chunk.into(),
+        Some(part::Part::Header(_)) | None => Bytes::new(),
     }
 }
 
@@ -87,19 +95,31 @@ async fn replace(
     upload: Result<Upload, Problem>,
 ) -> Result<Response, Problem> {
     let header = update::Header { plugin_id, wait: respond.wait(), ..Default::default() };
+    respond.plugin(update(&api, header, upload).await?)
+}
+
+/// Replaces a plugin's package, and returns the plugin with the new one.
+///
+/// # Errors
+/// What is wrong with the upload, or the service's.
+pub(crate) async fn update(
+    api: &Api,
+    header: update::Header,
+    upload: Result<Upload, Problem>,
+) -> Result<Option<Plugin>, Problem> {
     let header = UpdatePackageRequest { part: Some(update::Part::Header(header)) };
     let chunk = |bytes: Bytes| UpdatePackageRequest { part: Some(update::Part::Chunk(bytes.into())) };
     let mut client = api.app.backend.packages_in_bulk();
     let sent = match upload {
         Ok(upload) => {
             let call = |request| async move { client.update_package(request).await };
-            upload.send(&api, (header.clone(), chunk), call).await
+            upload.send(api, (header.clone(), chunk), call).await
         }
         Err(problem) => Err(problem),
     };
     match sent {
-        Ok(updated) => respond.plugin(updated.plugin),
-        Err(problem) if problem.is_about_the_body() => Err(earlier_fault(&api, header).await.unwrap_or(problem)),
+        Ok(updated) => Ok(updated.plugin),
+        Err(problem) if problem.is_about_the_body() => Err(earlier_fault(api, header).await.unwrap_or(problem)),
         Err(problem) => Err(problem.about_a_package()),
     }
 }

@@ -122,7 +122,7 @@ async fn add(api: Api, request: Request) -> Result<Response, Problem> {
     // It is an archive unless it says that it is JSON.
     if body::media_type(request.headers()).is_none_or(|media| media != JSON) {
         return match Upload::from_request(request, &api.app).await {
-            Ok(upload) => install(api, upload).await,
+            Ok(upload) => request::plugin(install(&api, upload).await?),
             Err(problem) if problem.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 Err(body::wrong_type("application/zip or application/json"))
             }
@@ -131,36 +131,52 @@ async fn add(api: Api, request: Request) -> Result<Response, Problem> {
     }
     let JsonObject(mut props) = JsonObject::from_request(request, &api.app).await?;
     match body::string(&props, "mode", MODES)? {
-        "supervised" => install_from_url(api, &props).await,
-        "external" => register(api, &mut props).await,
+        "supervised" => {
+            let url = body::string(&props, "url", "the address of a package is expected")?;
+            request::plugin(install_from_url(&api, url).await?)
+        }
+        "external" => {
+            let manifest = body::take_object(&mut props, "manifest")?;
+            request::plugin(register(&api, manifest).await?)
+        }
         _ => Err(Problem::invalid("mode", format!("is unknown: {MODES}"))),
     }
 }
 
-async fn install(api: Api, upload: Upload) -> Result<Response, Problem> {
+/// Installs a package that is uploaded.
+///
+/// # Errors
+/// What is wrong with the upload, or the service's.
+pub(crate) async fn install(api: &Api, upload: Upload) -> Result<Option<v1::Plugin>, Problem> {
     let header = InstallPluginRequest { part: Some(Part::Header(Header::default())) };
     let chunk = |bytes: Bytes| InstallPluginRequest { part: Some(Part::Chunk(bytes.into())) };
     let mut client = api.app.backend.plugins_in_bulk();
     let call = |request| async move { client.install_plugin(request).await };
-    let installed = upload.send(&api, (header, chunk), call).await.map_err(Problem::about_a_package)?;
-    request::plugin(installed.plugin)
+    let installed = upload.send(api, (header, chunk), call).await.map_err(Problem::about_a_package)?;
+    Ok(installed.plugin)
 }
 
-async fn install_from_url(api: Api, props: &Map<String, Value>) -> Result<Response, Problem> {
-    let url = body::string(props, "url", "the address of a package is expected")?.trim().to_owned();
+/// Installs the package at an address, which the service gets.
+///
+/// # Errors
+/// The service's.
+pub(crate) async fn install_from_url(api: &Api, url: &str) -> Result<Option<v1::Plugin>, Problem> {
+    let url = url.trim().to_owned();
     if url.is_empty() {
         return Err(Problem::invalid("url", "is empty"));
     }
     let header = Part::Header(Header { url: Some(url), ..Header::default() });
     let messages = stream::once(ready(InstallPluginRequest { part: Some(header) }));
     let installed = api.app.backend.plugins().install_plugin(api.request(messages)).await;
-    let installed = installed.map_err(|status| Problem::from(status).about_a_package())?;
-    request::plugin(installed.into_inner().plugin)
+    Ok(installed.map_err(|status| Problem::from(status).about_a_package())?.into_inner().plugin)
 }
 
-async fn register(api: Api, props: &mut Map<String, Value>) -> Result<Response, Problem> {
-    let manifest = Some(body::to_struct(body::take_object(props, "manifest")?).await?);
+/// Registers a plugin that somebody else runs.
+///
+/// # Errors
+/// The service's.
+pub(crate) async fn register(api: &Api, manifest: Map<String, Value>) -> Result<Option<v1::Plugin>, Problem> {
+    let manifest = Some(body::to_struct(manifest).await?);
     let request = api.request(RegisterExternalPluginRequest { manifest, request_id: None });
-    let registered = api.app.backend.plugins().register_external_plugin(request).await?;
-    request::plugin(registered.into_inner().plugin)
+    Ok(api.app.backend.plugins().register_external_plugin(request).await?.into_inner().plugin)
 }

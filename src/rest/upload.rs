@@ -11,17 +11,18 @@ use std::{
 };
 
 use axum::{
-    body::{BodyDataStream, Bytes, HttpBody},
+    body::{Bytes, HttpBody},
     extract::{FromRequest, Request},
     http,
 };
 use futures_util::{
-    Stream, StreamExt,
+    Stream, StreamExt, TryStreamExt,
     future::ready as at_once,
     stream::{self, BoxStream},
 };
 use hyper::body::Frame;
 use tonic::{Response, Status, body::Body};
+use tower::BoxError;
 use tracing::Instrument;
 
 use super::{App, body, error::Problem, request::Api};
@@ -40,8 +41,8 @@ const CHUNK: usize = 256 * 1024;
 struct Failure(Arc<OnceLock<Problem>>);
 
 /// An archive of which the first bytes have arrived.
-pub(super) struct Upload {
-    body: BodyDataStream,
+pub(crate) struct Upload {
+    body: BoxStream<'static, Result<Bytes, BoxError>>,
     limit: usize,
     /// Bytes that its headers declare and that have not come.
     missing: usize,
@@ -57,23 +58,37 @@ impl FromRequest<App> for Upload {
         let limit = app.options.max_body;
         let body = body::bounded(&parts.headers, body, limit)?.into_data_stream();
         let missing = body::declared_length(&parts.headers).unwrap_or_default();
-        let mut upload = Self { body, limit, missing, pending: Bytes::new(), failure: Failure::default() };
-        if !upload.fill().await {
-            return Err(upload.failure.0.get().cloned().unwrap_or_else(body::empty));
-        }
+        let upload = Self::begin(body, limit, missing).await?;
         let is_zip = body::media_type(&parts.headers).is_some_and(|media| ZIPS.contains(&media.as_str()));
         if is_zip { Ok(upload) } else { Err(body::wrong_type(ZIP)) }
     }
 }
 
 impl Upload {
+    /// The archive whose bytes come so, at least as many as are missing. When there are more than the limit, the stream fails.
+    ///
+    /// # Errors
+    /// There are none.
+    pub(crate) async fn begin<E: Into<BoxError> + 'static>(
+        bytes: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+        limit: usize,
+        missing: usize,
+    ) -> Result<Self, Problem> {
+        let body = bytes.map_err(Into::into).boxed();
+        let mut upload = Self { body, limit, missing, pending: Bytes::new(), failure: Failure::default() };
+        if upload.fill().await {
+            return Ok(upload);
+        }
+        Err(upload.failure.0.get().cloned().unwrap_or_else(body::empty))
+    }
+
     /// Sends the header and the archive in one call, and waits for its answer. The call is made in a task of its own: when
     /// the client goes away, that task sees the body fail and passes this on, whereas a call that is dropped might look
     /// finished.
     ///
     /// # Errors
     /// What failed of the archive, else what the service answered.
-    pub(super) async fn send<M: Send + 'static, R: Send + 'static, F>(
+    pub(crate) async fn send<M: Send + 'static, R: Send + 'static, F>(
         self,
         api: &Api,
         (header, chunk): (M, fn(Bytes) -> M),
@@ -110,7 +125,7 @@ impl Upload {
                     self.pending = bytes;
                     continue;
                 }
-                Some(Err(error)) => body::fault(&error, self.limit),
+                Some(Err(error)) => body::fault(&*error, self.limit),
                 None if self.missing > 0 => body::broken(),
                 None => return false,
             };
@@ -122,7 +137,7 @@ impl Upload {
 }
 
 /// The messages of an upload. A type with a name, because the compiler loses the lifetime of a boxed stream in a task.
-pub(super) struct Messages<M>(BoxStream<'static, M>);
+pub(crate) struct Messages<M>(BoxStream<'static, M>);
 
 impl<M> Stream for Messages<M> {
     type Item = M;

@@ -19,9 +19,19 @@ function tellTimes() {
   }
 }
 
-document.addEventListener("console:changed", tellTimes);
+/** Where this server is, as a plugin dials it. */
+function tellAddress() {
+  for (const field of document.querySelectorAll("input[data-host]")) {
+    if (!(field instanceof HTMLInputElement) || !field.value.includes("ws://HOST")) continue;
+    field.defaultValue = field.value.replace("ws://HOST", `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`);
+  }
+}
+
+for (const tell of [tellTimes, tellAddress]) {
+  document.addEventListener("console:changed", tell);
+  tell();
+}
 setInterval(tellTimes, 1000);
-tellTimes();
 
 // The box in a table's head checks those below it.
 document.addEventListener("change", (event) => {

@@ -106,3 +106,22 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 
 window.addEventListener("popstate", () => location.reload());
+
+// A field that is not as it was is marked.
+document.addEventListener("input", (event) => {
+  const field = event.target;
+  if (!(field instanceof HTMLInputElement)) return;
+  const is = field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+  field.closest("[data-field]")?.classList.toggle("changed", is);
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
+  if (!(button instanceof HTMLButtonElement)) return;
+  const field = document.getElementById(button.dataset.copy ?? "");
+  if (!(field instanceof HTMLInputElement)) return;
+  // Browsers copy for pages only that came over an encrypted connection, or from this machine.
+  field.select();
+  await navigator.clipboard?.writeText(field.value);
+  button.textContent = "Copied";
+});

@@ -48,7 +48,7 @@ impl Action {
         }
     }
 
-    pub(super) fn icon(self) -> Markup {
+    pub(in crate::console) fn icon(self) -> Markup {
         let path = match self {
             Self::Start => "M7 5v14l12-7z",
             Self::Stop => "M6 6h12v12H6z",
@@ -96,7 +96,7 @@ pub(in crate::console) async fn change(visit: Visit, fields: Fields) -> Result<R
 ///
 /// # Errors
 /// The service's.
-pub(in crate::console) async fn act(api: &Api, action: Action, id: &str) -> Result<(), Problem> {
+async fn act(api: &Api, action: Action, id: &str) -> Result<(), Problem> {
     let (plugin_id, wait) = (id.to_owned(), Some(prost_types::Duration::default()));
     let mut client = api.app.backend.plugins();
     let set = |active_state: ActiveState| SetActiveStateRequest {

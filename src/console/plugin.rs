@@ -1,0 +1,175 @@
+//! One plugin: its head, and a tab for each thing that one wants of it.
+
+mod asks;
+mod configuration;
+mod connection;
+mod manifest;
+mod overview;
+mod package;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::Path,
+    response::Response,
+    routing::{get, post},
+};
+use maud::{Markup, html};
+
+use super::{
+    list::Action,
+    page::{Page, Section, Visit, may_write},
+    text,
+};
+use crate::{
+    api::v1::{ActiveState, GetPluginRequest, Plugin, WatchStateRequest},
+    rest::{Api, App, Problem, Query},
+};
+
+pub(super) use asks::asks;
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/plugins/{id}", get(show))
+        .route("/plugins/{id}/review", get(asks::review))
+        .route("/plugins/{id}/configuration", post(configuration::save))
+        .route("/plugins/{id}/package", get(package::download).post(package::replace))
+        .route("/plugins/{id}/rollback", post(package::roll_back))
+        .route("/plugins/{id}/manifest", post(manifest::save))
+        .route("/plugins/{id}/token", post(connection::rotate))
+}
+
+/// What a page about a plugin shows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tab {
+    Overview,
+    Configuration,
+    Package,
+    Manifest,
+    Connection,
+}
+
+impl Tab {
+    /// The tabs that a plugin has: only one that is run here has a package, only one that is not is given a token.
+    fn of(plugin: &Plugin) -> impl Iterator<Item = Self> {
+        let is_external = text::is_external(plugin);
+        [Self::Overview, Self::Configuration, Self::Package, Self::Manifest, Self::Connection].into_iter().filter(
+            move |tab| match tab {
+                Self::Package => !is_external,
+                Self::Connection => is_external,
+                _ => true,
+            },
+        )
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Configuration => "configuration",
+            Self::Package => "package",
+            Self::Manifest => "manifest",
+            Self::Connection => "connection",
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Overview => "Overview",
+            Self::Configuration => "Configuration",
+            Self::Package => "Package",
+            Self::Manifest => "Manifest",
+            Self::Connection => "Connection",
+        }
+    }
+
+    fn path(self, id: &str) -> String {
+        match self {
+            Self::Overview => format!("/plugins/{id}"),
+            tab => format!("/plugins/{id}?tab={}", tab.word()),
+        }
+    }
+}
+
+async fn show(visit: Visit, Path(id): Path<String>, query: Query) -> Result<Response, Problem> {
+    let (wanted, query) = (query.one("tab")?.unwrap_or_default().to_owned(), Arc::new(query));
+    let watched = WatchStateRequest { plugin_ids: vec![id.clone()], ..WatchStateRequest::default() };
+    visit
+        .show(watched, move |api| {
+            let (id, wanted, query) = (id.clone(), wanted.clone(), Arc::clone(&query));
+            async move {
+                let plugin = find(&api, &id).await?;
+                let tab = Tab::of(&plugin).find(|tab| tab.word() == wanted).unwrap_or(Tab::Overview);
+                let page = frame(&api, &plugin, tab);
+                match tab {
+                    Tab::Overview => overview::add(page, &api, &plugin).await,
+                    Tab::Configuration => configuration::add(page, &api, &plugin, &query).await,
+                    Tab::Package => Ok(package::add(page, &api, &plugin)),
+                    Tab::Manifest => Ok(manifest::add(page, &api, &plugin)),
+                    Tab::Connection => Ok(connection::add(page, &api, &plugin)),
+                }
+            }
+        })
+        .await
+}
+
+/// The plugin with this id, with its token if the visitor may see that.
+///
+/// # Errors
+/// There is none, or the service's.
+async fn find(api: &Api, id: &str) -> Result<Plugin, Problem> {
+    let request = GetPluginRequest { plugin_id: id.to_owned(), view: api.view().into() };
+    let answer = api.app.backend.plugins().get_plugin(api.request(request)).await?.into_inner();
+    answer.plugin.ok_or_else(Problem::internal)
+}
+
+/// The page of a plugin without what the tab shows.
+fn frame(api: &Api, plugin: &Plugin, tab: Tab) -> Page {
+    Page::new(Section::Plugins, text::name(plugin)).live("head", head(api, plugin)).fixed("tabs", tabs(plugin, tab))
+}
+
+fn head(api: &Api, plugin: &Plugin) -> Markup {
+    html! {
+        div.head {
+            div {
+                h1 { (text::name(plugin)) " " (text::states(plugin)) }
+                p.soft {
+                    (text::manifest_id(plugin))
+                    @if !plugin.version.is_empty() { " · version " (plugin.version) }
+                    @if text::is_external(plugin) { " · runs elsewhere" }
+                }
+            }
+            @if may_write(api) { div.row { (buttons(plugin)) } }
+        }
+    }
+}
+
+/// What may be done with the plugin. One that runs elsewhere can't be started or stopped.
+fn buttons(plugin: &Plugin) -> Markup {
+    let is_active = plugin.active_state() == ActiveState::Active;
+    let actions: &[Action] = match is_active {
+        _ if text::is_external(plugin) => &[],
+        true => &[Action::Restart, Action::Stop],
+        false => &[Action::Start],
+    };
+    html! {
+        form.row method="post" action="/plugins" data-background {
+            input type="hidden" name="back" value=(Tab::Overview.path(&plugin.id));
+            @for action in actions { button name=(action.word()) value=(plugin.id) { (action.icon()) (action.label()) } }
+        }
+        form method="post" action="/plugins" data-background {
+            input type="hidden" name="back" value="/";
+            button.quiet name="delete" value=(plugin.id) { (Action::Delete.icon()) "Delete" }
+        }
+    }
+}
+
+fn tabs(plugin: &Plugin, current: Tab) -> Markup {
+    html! {
+        nav.tabs aria-label="About this plugin" {
+            @for tab in Tab::of(plugin) {
+                a href=(tab.path(&plugin.id)) aria-current=[(tab == current).then_some("page")] { (tab.label()) }
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What is wanted of a plugin and what it does, its failure, and what it has done.
+
+use maud::{Markup, html};
+
+use super::{
+    super::{page::Page, text, usage},
+    may_write,
+};
+use crate::{
+    api::v1::{Failure, GetPolicyRequest, Limits, Plugin, PluginStatus, Policy, failure::Stage},
+    rest::{Api, Problem},
+};
+
+pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin) -> Result<Page, Problem> {
+    let policy = if may_write(api) { policy(api, &plugin.id).await? } else { None };
+    let status = plugin.status.clone().unwrap_or_default();
+    let page = match &status.failure {
+        Some(failure) => page.live("failure", shown(failure)),
+        None => page.live("failure", html! {}),
+    };
+    Ok(page.live(
+        "overview",
+        html! {
+            div.grid {
+                section.card aria-labelledby="facts" { h2 #facts { "State" } (facts(plugin, &status, policy.as_ref())) }
+                section.card aria-labelledby="usage-title" { h2 #usage-title { "What it uses" } (usage::facts(&status)) }
+            }
+        },
+    ))
+}
+
+/// What is decided about the plugin; only administrators see that.
+async fn policy(api: &Api, id: &str) -> Result<Option<Policy>, Problem> {
+    let request = api.request(GetPolicyRequest { plugin_id: id.to_owned() });
+    Ok(api.app.backend.policies().get_policy(request).await?.into_inner().policy)
+}
+
+fn facts(plugin: &Plugin, status: &PluginStatus, policy: Option<&Policy>) -> Markup {
+    let limits = policy.and_then(|policy| policy.limits.as_ref()).map(limits).unwrap_or_default();
+    html! {
+        dl.facts {
+            dt { "Desired" }
+            dd { (text::word(plugin.active_state().as_str_name())) (generation(plugin, status)) }
+            dt { "Reported" }
+            dd { (text::word(status.state().as_str_name())) ", since " (text::time(status.state_time.as_ref())) }
+            @if let Some(pid) = status.pid { dt { "Process" } dd { (pid) } }
+            @if let Some(run) = &status.run_id { dt { "Run" } dd { code { (run) } } }
+            dt { "Restarts" }
+            dd { (status.restart_count) }
+            @if status.confinement.is_some() { dt { "Sandbox" } dd { (confinement(status)) } }
+            @if !limits.is_empty() { dt { "Limits" } dd { (limits.join(", ")) } }
+            @if status.degraded { dt { "Degraded" } dd { "It answers, but not as it should." } }
+            @if status.events_dropped > 0 { dt { "Events dropped" } dd { (status.events_dropped) ": it was too slow for them" } }
+            @if status.protocol_faults > 0 {
+                dt { "Protocol faults" }
+                dd { (status.protocol_faults) ", the last one: " (status.last_protocol_fault()) }
+            }
+            dt { "Installed" }
+            dd { (text::time(plugin.create_time.as_ref())) }
+            dt { "Id" }
+            dd { code { (plugin.id) } }
+            @if !plugin.description.is_empty() { dt { "Description" } dd { (plugin.description) } }
+        }
+    }
+}
+
+/// Whether what was asked for last has come about.
+fn generation(plugin: &Plugin, status: &PluginStatus) -> Markup {
+    html! { @if status.observed_generation < plugin.generation { small { " (the last change is on its way)" } } }
+}
+
+/// What holds the processes, in words.
+fn confinement(status: &PluginStatus) -> String {
+    let name = status.confinement().as_str_name().trim_start_matches("CONFINEMENT_");
+    match name.strip_suffix("_FILES_ONLY") {
+        Some(level) => format!("{}, files only", level.to_lowercase()),
+        None => name.to_lowercase(),
+    }
+}
+
+/// The limits that are set, in words.
+fn limits(limits: &Limits) -> Vec<String> {
+    let all = [
+        limits.memory_bytes.map(|bytes| format!("{} of memory", text::bytes(bytes))),
+        limits.cpu_millis.map(|millis| format!("{} % of a processor", millis / 10)),
+        limits.processes.map(|count| format!("{count} processes")),
+        limits.open_files.map(|count| format!("{count} open files")),
+        limits.file_bytes.map(|bytes| format!("files of {}", text::bytes(bytes))),
+        limits.cpu_seconds.map(|seconds| format!("{seconds} s of processor time")),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn shown(failure: &Failure) -> Markup {
+    let stage = match failure.stage() {
+        Stage::Start => "It could not be started",
+        Stage::Connect => "It did not connect",
+        Stage::Link => "Its connection failed",
+        Stage::Exit => "It ended",
+        Stage::Stop => "It did not stop",
+        Stage::Unspecified => "It failed",
+    };
+    html! {
+        section.card.failed aria-labelledby="failed" {
+            h2 #failed { (stage) ": " (failure.message) }
+            p.soft {
+                @if let Some(code) = failure.exit_code { "Exit code " (code) ". " }
+                @if let Some(signal) = failure.signal { "Signal " (signal) ". " }
+                @if failure.out_of_memory { "The kernel killed it because there was no memory left. " }
+                @if !failure.survivors.is_empty() { "Processes that could not be killed: " (format!("{:?}", failure.survivors)) ". " }
+                @if let Some(digest) = &failure.going_back_to { "plugd goes back to the package before it, " code { (digest) } "." }
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The package of a plugin that is run here: which it is, another one, the one before.
+
+use axum::{
+    extract::{Path, Request, State},
+    response::Response,
+};
+use maud::{Markup, html};
+
+use super::{
+    super::{form::Fields, notice::Notice, page::Page, upload},
+    Tab, Visit, find, may_write,
+};
+use crate::{
+    api::v1::{Plugin, RollbackPackageRequest, update_package_request::Header},
+    rest::{self, Api, App, Problem},
+};
+
+pub(super) fn add(page: Page, api: &Api, plugin: &Plugin) -> Page {
+    page.live("package", facts(api, plugin)).fixed(
+        "replace",
+        if may_write(api) {
+            form(plugin)
+        } else {
+            html! {}
+        },
+    )
+}
+
+fn facts(api: &Api, plugin: &Plugin) -> Markup {
+    let id = &plugin.id;
+    html! {
+        section.card aria-labelledby="package-title" {
+            h2 #package-title { "Package" }
+            dl.facts {
+                dt { "Version" } dd { (plugin.version) }
+                dt { "Digest" } dd { code { (plugin.package_digest()) } }
+                @if let Some(digest) = &plugin.previous_package_digest { dt { "Before it" } dd { code { (digest) } } }
+            }
+            div.row {
+                a.button href={ "/plugins/" (id) "/package" } download { "Download" }
+                @if may_write(api) && plugin.previous_package_digest.is_some() {
+                    form method="post" action={ "/plugins/" (id) "/rollback" } data-background {
+                        button { "Go back to the one before" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn form(plugin: &Plugin) -> Markup {
+    html! {
+        section.card aria-labelledby="replace-title" {
+            h2 #replace-title { "Replace it" }
+            form method="post" action={ "/plugins/" (plugin.id) "/package" } enctype="multipart/form-data" data-background {
+                (upload::field("Another package of the same plugin"))
+                p.soft {
+                    "If the plugin is wanted active it is restarted with the new package; should that fail, plugd goes back to this one, "
+                    (plugin.version) "."
+                }
+                button.primary { "Replace" }
+            }
+        }
+    }
+}
+
+pub(super) async fn download(visit: Visit, Path(id): Path<String>) -> Result<Response, Problem> {
+    rest::download(&visit.api, id).await
+}
+
+pub(super) async fn replace(
+    visit: Visit,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let back = Tab::Package.path(&id);
+    let old = find(&visit.api, &id).await?.version;
+    let upload = upload::archive(request, &app).await;
+    let header = Header { plugin_id: id, ..Header::default() };
+    let notice = match rest::update(&visit.api, header, upload).await {
+        Ok(plugin) => Notice::done(format!("The package is replaced: {old} → {}.", plugin.unwrap_or_default().version)),
+        Err(problem) => Notice::of(&problem),
+    };
+    Ok(notice.on(&back))
+}
+
+pub(super) async fn roll_back(visit: Visit, Path(id): Path<String>, _: Fields) -> Result<Response, Problem> {
+    let back = Tab::Package.path(&id);
+    let old = find(&visit.api, &id).await?.version;
+    let request = RollbackPackageRequest { plugin_id: id, wait: None, if_generation: None };
+    let notice = match visit.api.app.backend.packages().rollback_package(visit.api.request(request)).await {
+        Ok(answer) => {
+            let plugin = answer.into_inner().plugin.unwrap_or_default();
+            Notice::done(format!("It went back: {old} → {}.", plugin.version))
+        }
+        Err(status) => Notice::of(&status.into()),
+    };
+    Ok(notice.on(&back))
+}
