@@ -31,7 +31,7 @@ pub(super) fn page(token: &AccessToken, page: &Page, notice: Option<&Notice>) ->
                 div #notice role="status" { @if let Some(notice) = notice { (shown(notice)) } }
                 @for fragment in &page.fragments { (wrapped(fragment.id, &fragment.markup)) }
             }
-            p.connection #connection role="status" hidden { "Connection lost. Trying again…" }
+            p.offline #offline role="status" hidden { "Connection lost. Trying again…" }
         },
     )
 }

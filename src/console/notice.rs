@@ -77,3 +77,37 @@ fn sentence(words: &str) -> String {
     let first: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header::{COOKIE as SENT, LOCATION};
+
+    use super::*;
+
+    /// The notice as the next page reads it.
+    fn told(notice: &Notice) -> Option<Notice> {
+        let response = notice.on("/plugins/x");
+        assert_eq!(response.headers()[LOCATION], "/plugins/x");
+        let cookie = response.headers()[SET_COOKIE].to_str().unwrap();
+        assert!(cookie.len() < 4096, "{}", cookie.len());
+        let pair = cookie.split(';').next().unwrap();
+        Notice::read(&[(SENT, pair.parse().unwrap())].into_iter().collect())
+    }
+
+    #[test]
+    fn a_notice_is_told_on_the_next_page_whatever_is_in_it() {
+        for notice in [Notice::done("“a”; b=c\r\nx"), Notice::failed("é<script>")] {
+            assert_eq!(told(&notice), Some(notice));
+        }
+        let long = told(&Notice::failed("é".repeat(5000))).unwrap();
+        assert!(long.text.ends_with('…') && long.text.len() <= MAX, "{}", long.text.len());
+    }
+
+    #[test]
+    fn what_is_no_notice_is_none() {
+        for value in ["", "!", "e30", "K8Mo"] {
+            let headers = [(SENT, format!("{COOKIE}={value}").parse().unwrap())].into_iter().collect();
+            assert_eq!(Notice::read(&headers), None, "{value:?}");
+        }
+    }
+}

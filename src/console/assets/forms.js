@@ -54,7 +54,7 @@ function send(form, button) {
   });
   request.addEventListener("error", () => {
     done();
-    const note = document.getElementById("connection");
+    const note = document.getElementById("offline");
     if (note) note.hidden = false;
   });
   // @ts-ignore: a form's fields are what a query may have, too

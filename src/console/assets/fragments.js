@@ -86,6 +86,6 @@ async function reload() {
 
 /** @param {boolean} isLost */
 function tell(isLost) {
-  const note = document.getElementById("connection");
+  const note = document.getElementById("offline");
   if (note) note.hidden = !isLost;
 }

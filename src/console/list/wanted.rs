@@ -127,3 +127,36 @@ impl Wanted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mk_query(text: &str) -> Query {
+        Query::of(text)
+    }
+
+    #[test]
+    fn an_address_that_is_read_is_written_the_same() {
+        for address in
+            ["/", "/?q=a+%26+b", "/?state=error&sort=memory&order=descending", "/?sort=name&order=descending&page=3"]
+        {
+            let wanted = Wanted::read(&mk_query(address.trim_start_matches("/").trim_start_matches('?')));
+            let page = wanted.page;
+            assert_eq!(wanted.href(|other| other.page = page), address);
+        }
+        let nonsense = Wanted::read(&mk_query("sort=x&state=x&order=x&page=-1&page=7"));
+        assert_eq!(nonsense.href(|_| ()), "/");
+    }
+
+    #[test]
+    fn a_plugin_is_found_by_any_of_its_names() {
+        let plugin =
+            Plugin { id: "9m4e2mr0ui3e8a215n4g".to_owned(), name: "Word Filter".to_owned(), ..Plugin::default() };
+        for (text, is_found) in
+            [("q=filter", true), ("q=WORD", true), ("q=9m4e2", true), ("q=x", false), ("state=active", false)]
+        {
+            assert_eq!(Wanted::read(&mk_query(text)).finds(&plugin), is_found, "{text}");
+        }
+    }
+}

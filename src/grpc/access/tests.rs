@@ -1,3 +1,6 @@
+use std::collections::HashSet;
+
+use futures_util::future::join_all;
 use tempfile::TempDir;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -217,4 +220,56 @@ async fn so_many_tokens_work_and_not_one_more() {
     assert_eq!(refused.get_details_error_info().unwrap().reason, "TOO_MANY_TOKENS");
     assert!(refused.message().contains("10000 tokens work already"), "{}", refused.message());
     assert_eq!(fixture.names().await, ["admin"], "it was not stored");
+}
+
+/// The token of a link that works for so many seconds.
+fn mk_link(seconds: i64) -> CreateTokenRequest {
+    CreateTokenRequest {
+        ttl: Some(prost_types::Duration { seconds, nanos: 0 }),
+        ..mk_create("link", ProtoRole::SignIn)
+    }
+}
+
+#[tokio::test]
+async fn the_token_of_a_link_is_exchanged_once_for_an_administrators_that_lasts_a_day() {
+    let mut fixture = Fixture::new().await;
+    fixture.secret = fixture.create(mk_link(60)).await.unwrap().secret;
+    let calls = (0..8).map(|_| {
+        let (mut client, request) = (fixture.client(), fixture.request(SignInRequest {}));
+        async move { client.sign_in(request).await }
+    });
+    let (taken, refused): (Vec<_>, Vec<_>) = join_all(calls).await.into_iter().partition(Result::is_ok);
+    assert_eq!(taken.len(), 1, "{refused:?}");
+    let codes: HashSet<Code> = refused.into_iter().map(|refusal| refusal.unwrap_err().code()).collect();
+    assert!(codes.is_subset(&HashSet::from([Code::Unauthenticated, Code::NotFound])), "{codes:?}");
+    let session = taken.into_iter().next().unwrap().unwrap().into_inner();
+    let token = session.token.unwrap();
+    assert_eq!((token.role(), token.name.as_str()), (ProtoRole::Admin, LINK_SESSION));
+    assert_eq!(token.expire_time.unwrap().seconds, token.create_time.unwrap().seconds + 24 * 3600);
+    fixture.secret = session.secret;
+    assert_eq!(fixture.names().await, ["admin", LINK_SESSION], "the link's own is gone");
+}
+
+#[tokio::test]
+async fn the_token_of_a_link_is_good_for_nothing_else_and_no_other_signs_in() {
+    let mut fixture = Fixture::new().await;
+    for role in [ProtoRole::Admin, ProtoRole::Viewer, ProtoRole::Host] {
+        let secret = fixture.create(mk_create("other", role)).await.unwrap().secret;
+        let other = Fixture { secret, ..Fixture::new().await };
+        let refusal = fixture.client().sign_in(other.request(SignInRequest {})).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::PermissionDenied, "{role:?}");
+    }
+    fixture.secret = fixture.create(mk_link(60)).await.unwrap().secret;
+    let refusal = fixture.client().list_tokens(fixture.request(ListTokensRequest::default())).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn the_token_of_a_link_works_for_a_day_at_the_most() {
+    let fixture = Fixture::new().await;
+    assert!(fixture.create(mk_link(24 * 3600)).await.is_ok());
+    for request in [mk_link(24 * 3600 + 2), mk_create("link", ProtoRole::SignIn)] {
+        let refusal = fixture.create(request).await.unwrap_err();
+        assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "ttl");
+    }
 }
