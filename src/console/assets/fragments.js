@@ -65,7 +65,7 @@ export function follow() {
   stream?.close();
   clearTimeout(again);
   const main = document.querySelector("main[data-live]");
-  if (!main) return;
+  if (!main || document.hidden) return;
   const source = new EventSource(location.href);
   stream = source;
   source.addEventListener("open", () => tell(false));
@@ -76,6 +76,9 @@ export function follow() {
     if (source.readyState === EventSource.CLOSED) again = setTimeout(reload, 2000);
   });
 }
+
+// A page that nobody sees follows nothing: browsers have six connections to a server without encryption, for all tabs.
+document.addEventListener("visibilitychange", follow);
 
 async function reload() {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => undefined);
