@@ -40,5 +40,6 @@ mod shut_in;
 mod shutdown;
 mod signals;
 mod traces;
+mod usage;
 mod watch_stream;
 mod watchers;

@@ -106,6 +106,10 @@ pub(super) async fn boot(
     tokio::spawn(packages.clone().keep_swept());
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection, hosts.clone()), credentials(config));
+    let usage = {
+        let runtime = runtime.clone();
+        Box::new(move |run| runtime.usage(run))
+    };
     let parts = actor_parts(config, (store.clone(), runtime, Arc::new(bridge)), &logs, plugins_dial);
     let health = routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let connections = TaskTracker::new();
@@ -114,6 +118,7 @@ pub(super) async fn boot(
         handle: handle.clone(),
         packages,
         logs: logs.clone(),
+        usage,
         store: store.clone(),
         access,
         hosts,

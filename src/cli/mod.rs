@@ -21,6 +21,7 @@ mod serve;
 mod show;
 mod token;
 mod ui;
+mod usage;
 mod watch;
 
 #[cfg(test)]

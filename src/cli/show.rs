@@ -14,6 +14,7 @@ use super::{
     client::{self, One, all_plugins},
     failure::{Failure, remedy},
     ui::{Cell, Style, Table, Ui, sanitize},
+    usage,
 };
 use crate::api::{
     json::from_struct,
@@ -54,6 +55,7 @@ fn status(status: &PluginStatus) -> Value {
         "events_dropped": status.events_dropped,
         "protocol_faults": status.protocol_faults,
         "last_protocol_fault": status.last_protocol_fault,
+        "usage": status.usage.as_ref().map(usage::usage_json),
     })
 }
 
@@ -160,8 +162,23 @@ pub(super) fn state_arg() -> impl TypedValueParser<Value = ReportedState> {
 }
 
 /// The columns of a list, the first five of which are always shown.
-const COLUMNS: [&str; 11] =
-    ["id", "manifest id", "name", "mode", "state", "version", "desired", "restarts", "pid", "since", "message"];
+const COLUMNS: [&str; 15] = [
+    "id",
+    "manifest id",
+    "name",
+    "mode",
+    "state",
+    "version",
+    "desired",
+    "restarts",
+    "pid",
+    "cpu",
+    "memory",
+    "processes",
+    "open files",
+    "since",
+    "message",
+];
 
 impl List {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
@@ -181,7 +198,7 @@ impl List {
         let columns = if self.wide { &COLUMNS[..] } else { &COLUMNS[..5] };
         let mut table = Table::new(&columns.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>());
         for plugin in &plugins {
-            let fields = BTreeMap::from(fields(plugin));
+            let fields: BTreeMap<_, _> = fields(plugin).into_iter().collect();
             table.row(columns.iter().map(|name| {
                 let value = fields.get(name).filter(|value| !value.is_empty());
                 cell(plugin, name, value.map_or("-", String::as_str))
@@ -221,7 +238,7 @@ fn cell(plugin: &Plugin, name: &str, value: &str) -> Cell {
 }
 
 /// All fields of a plugin for people; those that it does not have are empty.
-fn fields(plugin: &Plugin) -> [(&'static str, String); 23] {
+fn fields(plugin: &Plugin) -> Vec<(&'static str, String)> {
     let status = plugin.status.clone().unwrap_or_default();
     let faults = match status.protocol_faults {
         0 => String::new(),
@@ -231,7 +248,8 @@ fn fields(plugin: &Plugin) -> [(&'static str, String); 23] {
     // A failure at the start left nothing in its log.
     let has_run = status.failure.as_ref().is_none_or(|failure| failure.stage() != Stage::Start);
     let has_failed = status.state() == ReportedState::Error;
-    [
+    let [cpu, memory, processes, files] = usage::fields(&status);
+    vec![
         ("id", plugin.id.clone()),
         ("manifest id", manifest_id(plugin).unwrap_or_default()),
         ("name", plugin.name.clone()),
@@ -247,6 +265,10 @@ fn fields(plugin: &Plugin) -> [(&'static str, String); 23] {
         ("protocol faults", faults),
         ("restarts", status.restart_count.to_string()),
         ("pid", status.pid.map(|pid| pid.to_string()).unwrap_or_default()),
+        cpu,
+        memory,
+        processes,
+        files,
         ("run", status.run_id().to_owned()),
         ("sandbox", status.confinement.map(|_| confinement(&status)).unwrap_or_default()),
         ("created", short_time(plugin.create_time.as_ref())),

@@ -17,9 +17,11 @@ pub mod program;
 pub mod run;
 pub mod secret;
 pub mod text;
+pub mod usage;
 
 pub use error::{Error, Reason, Result};
 pub use id::{Digest, PluginId, RunId, TokenId};
 pub use plugin::{ActiveState, Commit, Desired, Mode, Plugin, PreviousPackage, Reported, State};
 pub use run::{Confinement, Exit, Failure, RunEvent, SandboxLevel, Stage};
 pub use secret::Secret;
+pub use usage::Usage;

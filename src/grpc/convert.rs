@@ -72,6 +72,21 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
         last_protocol_fault: Some(reported.last_protocol_fault.clone()).filter(|fault| !fault.is_empty()),
         stopping_from: reported.stopping_from.map(|left| v1::ReportedState::from(left).into()),
         confinement: reported.confinement.map(|held| v1::Confinement::from(held).into()),
+        usage: None,
+    }
+}
+
+/// What a run uses of the host.
+pub(super) fn usage(usage: domain::Usage) -> v1::Usage {
+    let sample = usage.sample;
+    v1::Usage {
+        sample_time: Some(timestamp(sample.time)),
+        memory_bytes: sample.memory_bytes,
+        cpu_time: sample.cpu_time.try_into().ok(),
+        cpu_millis: usage.cpu_millis,
+        processes: sample.processes,
+        open_files: sample.open_files,
+        memory_history: usage.memory_history.into(),
     }
 }
 

@@ -47,7 +47,7 @@ pub use self::{
     tokens::{Access, Caller},
 };
 use crate::{
-    domain::{Error, Reason, events::EventCatalog},
+    domain::{Error, Reason, RunId, Usage, events::EventCatalog},
     fetch,
     logs::Logs,
     store::Store,
@@ -73,6 +73,9 @@ fn fuzz_place<P: serde::Serialize + serde::de::DeserializeOwned + PartialEq + st
 type Answer<T> = Result<Response<T>, Status>;
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// Tells what a run uses of the host, if that is known. It must not wait.
+pub type UsageOf = Box<dyn Fn(RunId) -> Option<Usage> + Send + Sync>;
+
 /// What the services about plugins are made of.
 pub struct Parts {
     /// Plugins.
@@ -81,6 +84,8 @@ pub struct Parts {
     pub packages: Arc<Packages>,
     /// What plugins print.
     pub logs: Logs,
+    /// What plugins use.
+    pub usage: UsageOf,
     /// Earlier configurations.
     pub store: Store,
     /// Events that manifests may name.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::v1::{self, *},
-    domain::{Error, Mode, Reason, Result, manifest::Manifest},
+    domain::{self, Error, Mode, Reason, Result, manifest::Manifest},
     fetch,
     supervisor::{ListQuery, MAX_WAIT},
 };
@@ -70,7 +70,7 @@ impl plugin_service_server::PluginService for Services {
         let asked = request.into_inner();
         let show = view(asked.view, &caller)?;
         let plugin = self.parts.handle.get(convert::plugin_id(&asked.plugin_id)?)?;
-        Ok(Response::new(GetPluginResponse { plugin: Some(show(&plugin)) }))
+        Ok(Response::new(GetPluginResponse { plugin: Some(self.with_usage(&plugin, show(&plugin))) }))
     }
 
     async fn delete_plugin(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
@@ -125,6 +125,14 @@ impl Services {
         Manifest::from_value(Value::Object(convert::object("manifest", &manifest)?), &self.parts.catalog)
     }
 
+    /// A plugin as it is shown, with what its run uses.
+    fn with_usage(&self, plugin: &domain::Plugin, mut shown: v1::Plugin) -> v1::Plugin {
+        if let Some(status) = &mut shown.status {
+            status.usage = plugin.reported.run.and_then(&self.parts.usage).map(convert::usage);
+        }
+        shown
+    }
+
     fn page(&self, request: ListPluginsRequest, caller: &Caller) -> Result<ListPluginsResponse> {
         let (size, show) = (page::size(request.page_size, page::PLUGINS)?, view(request.view, caller)?);
         let filters = ListPluginsRequest { page_size: 0, page_token: String::new(), view: 0, ..request.clone() };
@@ -145,7 +153,7 @@ impl Services {
         let mut room = page::Room::new(size);
         let mut last = None;
         for record in &records {
-            let plugin = show(record);
+            let plugin = self.with_usage(record, show(record));
             if !room.take(plugin.encoded_len()) {
                 response.next_page_token = last.as_ref().map(|last| list.token(last)).unwrap_or_default();
                 break;
@@ -158,7 +166,7 @@ impl Services {
 }
 
 /// How a plugin is shown to this caller in the view that it asks for.
-fn view(asked: i32, caller: &Caller) -> Result<fn(&crate::domain::Plugin) -> v1::Plugin> {
+fn view(asked: i32, caller: &Caller) -> Result<fn(&domain::Plugin) -> v1::Plugin> {
     match PluginView::try_from(asked) {
         Ok(PluginView::Unspecified | PluginView::Basic) => Ok(convert::plugin),
         Ok(PluginView::Full) if caller.is_admin() => Ok(convert::plugin_in_full),

@@ -10,6 +10,7 @@ mod install;
 pub mod keeper;
 pub mod process;
 pub mod sandbox;
+mod usage;
 
 use std::{sync::Arc, time::Duration};
 

@@ -30,6 +30,7 @@ fn the_json_of_a_plugin_is_stable() {
             },
             "restart_count": 0, "pid": null, "run_id": null,
             "confinement": null, "degraded": false, "events_dropped": 0, "protocol_faults": 0, "last_protocol_fault": null,
+            "usage": null,
         },
     });
     assert_eq!(plugin_json(&message), expected);

@@ -22,9 +22,10 @@ use super::{
     cgroup::{Cgroups, Controllers},
     install::Installations,
     keeper::Keeper,
+    usage::Usages,
     words,
 };
-use crate::domain::{self, Digest, PluginId};
+use crate::domain::{self, Digest, PluginId, RunId, Usage};
 
 pub use open_files::raise_open_files;
 pub use options::{Options, Sandbox};
@@ -54,6 +55,7 @@ struct Inner {
     /// Held by a run until nothing of it is left.
     runs: PluginLocks,
     turns: Arc<Semaphore>,
+    usages: Usages,
 }
 
 impl ProcessRuntime {
@@ -90,6 +92,7 @@ impl ProcessRuntime {
             folders: PluginLocks::default(),
             runs: PluginLocks::default(),
             turns: Arc::new(Semaphore::new(options.max_concurrent_starts.max(1))),
+            usages: Usages::default(),
             options,
             fetch,
             capture,
@@ -113,6 +116,11 @@ impl ProcessRuntime {
     pub async fn installed(&self) -> io::Result<Vec<PluginId>> {
         let inner = Arc::clone(&self.0);
         spawn_blocking(move || inner.installations.plugins()).await.map_err(io::Error::other)?
+    }
+
+    /// What a run uses of the host; none before it was sampled, and once nothing of it is left.
+    pub fn usage(&self, run: RunId) -> Option<Usage> {
+        self.0.usages.of(run)
     }
 
     /// Waits until nothing lives that an earlier plugd started, for this long at the most, and removes the groups that are

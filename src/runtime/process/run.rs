@@ -28,6 +28,7 @@ use crate::{
             protocol::{Order, Report, Step},
             tree,
         },
+        usage::{Sampled, Source},
         words,
     },
 };
@@ -143,7 +144,8 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
             let (run, limit) = (spec.run, inner.options.spawn_timeout);
             let deadline = Instant::now() + limit;
             let starting = Some(Starting { _turn: turn, inner, spec, program, deadline, limit });
-            let watch = Watch { run, init, init_id, cgroup, starting, wishes, has_exited: false, reporter };
+            let (usage, has_exited) = (None, false);
+            let watch = Watch { run, init, init_id, cgroup, usage, starting, wishes, has_exited, reporter };
             watch.until_empty().await;
         }
         Err(failure) => reporter.end(RunEvent::SpawnFailed(failure)),
@@ -169,6 +171,8 @@ struct Watch {
     init_id: InitId,
     /// The group of the run, removed when nothing of it is left.
     cgroup: Option<RunGroup>,
+    /// Has what it uses sampled, once there is a process.
+    usage: Option<Sampled>,
     starting: Option<Starting>,
     wishes: watch::Receiver<Wish>,
     has_exited: bool,
@@ -222,6 +226,9 @@ impl Watch {
                 let started = self.starting.take();
                 self.reporter.say(RunEvent::Spawned { pid: leader, confinement });
                 if let Some(Starting { inner, spec, .. }) = started {
+                    let group = self.cgroup.as_ref().filter(|_| outside.is_none());
+                    let group = group.map(|group| group.folder().to_owned());
+                    self.usage = Some(inner.usages.sample(self.run, Source { init, group }));
                     // The program has work to do by itself now: none waits while another init is made.
                     inits::keep_another(inner, &spec);
                 }
@@ -252,6 +259,7 @@ impl Watch {
     /// run's group.
     async fn finish(mut self, has_told: bool) {
         let cgroup = self.cgroup.take();
+        drop(self.usage.take());
         if has_told {
             self.tell_end();
             remove(cgroup).await;
