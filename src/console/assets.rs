@@ -22,12 +22,13 @@ struct Asset {
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 5] = [
+const ASSETS: [Asset; 6] = [
     Asset { name: "console.css", media: "text/css; charset=utf-8", body: include_str!("assets/console.css") },
     Asset { name: "icon.svg", media: "image/svg+xml", body: include_str!("assets/icon.svg") },
     Asset { name: "console.js", media: SCRIPT, body: include_str!("assets/console.js") },
     Asset { name: "fragments.js", media: SCRIPT, body: include_str!("assets/fragments.js") },
     Asset { name: "forms.js", media: SCRIPT, body: include_str!("assets/forms.js") },
+    Asset { name: "logs.js", media: SCRIPT, body: include_str!("assets/logs.js") },
 ];
 
 /// What tells this build's files from another's: browsers ask each time whether they have these.

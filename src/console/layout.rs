@@ -10,8 +10,8 @@ use super::{
 use crate::api::v1::{AccessToken, Role};
 
 /// The navigation: section, address, words.
-const SECTIONS: [(Section, &str, &str); 2] =
-    [(Section::Plugins, "/", "Plugins"), (Section::Install, "/install", "Install")];
+const SECTIONS: [(Section, &str, &str); 3] =
+    [(Section::Plugins, "/", "Plugins"), (Section::Install, "/install", "Install"), (Section::Logs, "/logs", "Logs")];
 
 /// A page for somebody with this token.
 pub(super) fn page(token: &AccessToken, page: &Page, notice: Option<&Notice>) -> Html<String> {

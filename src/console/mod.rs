@@ -22,6 +22,7 @@ mod install;
 mod layout;
 mod list;
 mod live;
+mod logs;
 mod manifest;
 mod notice;
 mod page;
@@ -45,6 +46,9 @@ pub fn router(app: App) -> Router {
         .route("/plugins", post(list::change))
         .merge(install::routes())
         .merge(plugin::routes())
+        .route("/logs", get(logs::show))
+        .route("/logs/stream", get(logs::follow))
+        .route("/logs/download", get(logs::download))
         .route("/sign-out", post(session::sign_out))
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::guard));
     let open = Router::new()

@@ -23,6 +23,7 @@ use crate::{
 pub(super) enum Section {
     Plugins,
     Install,
+    Logs,
 }
 
 /// A part of a page with an id. What is not fixed is sent again when it has changed.

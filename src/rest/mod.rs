@@ -61,7 +61,7 @@ pub(crate) use self::{
     error::Problem,
     package::{download, update},
     plugins::{install, install_from_url, register},
-    request::{Api, Origin, Query},
+    request::{Api, Origin, Query, streamed},
     upload::Upload,
 };
 use crate::telemetry::trace;

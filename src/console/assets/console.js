@@ -2,6 +2,7 @@
 
 import { follow } from "./fragments.js";
 import "./forms.js";
+import "./logs.js";
 
 document.documentElement.classList.add("scripted");
 

@@ -7,7 +7,8 @@
  * @param {Element} to
  */
 export function morph(from, to) {
-  if (from.isEqualNode(to)) return;
+  // What has data-own is its script's.
+  if (from.isEqualNode(to) || (from.hasAttribute("data-own") && from.id === to.id)) return;
   for (const { name } of [...from.attributes]) {
     if (!to.hasAttribute(name) && name !== "open") from.removeAttribute(name);
   }

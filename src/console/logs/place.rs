@@ -1,0 +1,114 @@
+//! Where a log is: what a browser has seen of it, so that it goes on after that with nothing lost and nothing twice.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+/// After which lines: of each plugin the cursor, which the service gave, and the run of its last line; and the day of the last of
+/// all, so that what stands between runs and days stands there once.
+///
+/// As text it is the id of an event, which a browser sends when it connects again: `2026-11-30 PLUGIN=CURSOR/RUN PLUGIN=CURSOR/`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) day: String,
+    plugins: BTreeMap<String, Seen>,
+}
+
+/// What was seen of a plugin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Seen {
+    cursor: String,
+    run: String,
+}
+
+impl Place {
+    /// Goes on to this cursor of a plugin.
+    pub(super) fn pass(&mut self, plugin: &str, cursor: &str) {
+        cursor.clone_into(&mut self.plugins.entry(plugin.to_owned()).or_default().cursor);
+    }
+
+    /// Goes on to this run of a plugin; true if lines of another one came before.
+    pub(super) fn enter(&mut self, plugin: &str, run: &str) -> bool {
+        let seen = self.plugins.entry(plugin.to_owned()).or_default();
+        let before = std::mem::replace(&mut seen.run, run.to_owned());
+        !before.is_empty() && before != run
+    }
+
+    /// Goes on to this day; true if it is another one.
+    pub(super) fn turn(&mut self, day: &str) -> bool {
+        let is_new = self.day != day;
+        day.clone_into(&mut self.day);
+        is_new
+    }
+
+    /// The cursors of these plugins, or of all if none are named.
+    pub(super) fn cursors(&self, plugins: &[String]) -> Vec<String> {
+        let is_meant = |id: &String| plugins.is_empty() || plugins.contains(id);
+        let known = self.plugins.iter().filter(|(id, seen)| is_meant(id) && !seen.cursor.is_empty());
+        known.map(|(_, seen)| seen.cursor.clone()).collect()
+    }
+
+    /// How many plugins it has.
+    pub(super) fn count(&self) -> usize {
+        self.plugins.len()
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.day.is_empty() { "-" } else { &self.day })?;
+        self.plugins.iter().try_for_each(|(id, Seen { cursor, run })| write!(f, " {id}={cursor}/{run}"))
+    }
+}
+
+/// The text is no place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NoPlace;
+
+impl FromStr for Place {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let (day, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let is_day = day == "-" || (day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'));
+        let one = |text: &str| {
+            let (id, seen) = text.split_once('=')?;
+            let (cursor, run) = seen.rsplit_once('/')?;
+            Some((id.to_owned(), Seen { cursor: cursor.to_owned(), run: run.to_owned() }))
+        };
+        let plugins = rest.split_whitespace().map(|text| one(text).ok_or(NoPlace)).collect::<Result<_, _>>()?;
+        let day = if day == "-" { String::new() } else { day.to_owned() };
+        if is_day { Ok(Self { day, plugins }) } else { Err(NoPlace) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_comes_back_as_it_was() {
+        let mut place = Place::default();
+        assert_eq!(place.to_string(), "-");
+        assert_eq!("-".parse(), Ok(Place::default()));
+        place.pass("b", "b-epoch-12");
+        place.pass("a", "a-epoch-7");
+        assert!(!place.enter("a", "one") && !place.enter("a", "one") && place.enter("a", "two"));
+        assert!(place.turn("2026-11-30") && !place.turn("2026-11-30"));
+        let text = place.to_string();
+        assert_eq!(text, "2026-11-30 a=a-epoch-7/two b=b-epoch-12/");
+        assert_eq!(text.parse(), Ok(place));
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        for text in ["", "x", "2026-11-3x", "- a", "- a=b", "2026-11-30 a=b/c d"] {
+            assert_eq!(text.parse::<Place>(), Err(NoPlace), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_cursors_are_sent_of_the_plugins_that_are_asked_for() {
+        let place: Place = "- a=1/ b=2/x c=/y".parse().unwrap();
+        assert_eq!(place.cursors(&[]), ["1", "2"]);
+        assert_eq!(place.cursors(&["b".to_owned(), "d".to_owned()]), ["2"]);
+    }
+}
