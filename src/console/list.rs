@@ -65,11 +65,12 @@ pub(super) async fn all(api: &Api) -> Result<Vec<Plugin>, Status> {
 fn page(api: &Api, plugins: &[Plugin], wanted: &Wanted, path: &str) -> Page {
     let page = Page::new(Section::Plugins, "Plugins");
     if plugins.is_empty() {
-        return page.live("plugins", empty(may_write(api)));
+        // The same parts, so that they come with the first plugin and go with the last.
+        return page.live("title", html! {}).live("totals", html! {}).live("plugins", empty(may_write(api)));
     }
     let mut found: Vec<&Plugin> = plugins.iter().filter(|plugin| wanted.finds(plugin)).collect();
     found.sort_by(|one, other| wanted.order(one, other));
-    page.fixed("title", html! { h1 { "Plugins" } (search(wanted)) })
+    page.live("title", html! { h1 { "Plugins" } (search(wanted)) })
         .live("totals", totals(plugins, wanted))
         .live("plugins", table(api, &found, wanted, path))
 }
