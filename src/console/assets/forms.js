@@ -24,15 +24,24 @@ function show(html, address) {
 }
 
 /**
+ * An attribute of a form. Its property of the same name may be a field or a button.
+ * @param {HTMLFormElement} form
+ * @param {string} name
+ */
+function own(form, name) {
+  return form.getAttribute(name) ?? "";
+}
+
+/**
  * Sends a form, and shows how far its files are.
  * @param {HTMLFormElement} form
  * @param {HTMLElement | null} button
  */
 function send(form, button) {
   const data = new FormData(form, button);
-  const isUpload = form.enctype === "multipart/form-data";
+  const isUpload = own(form, "enctype") === "multipart/form-data";
   const request = new XMLHttpRequest();
-  request.open(form.method, form.action);
+  request.open(own(form, "method"), own(form, "action"));
   const progress = form.querySelector("progress");
   const buttons = form.querySelectorAll("button");
   const done = () => {
@@ -78,7 +87,7 @@ document.addEventListener("input", (event) => {
   clearTimeout(typing);
   typing = setTimeout(async () => {
     const query = new URLSearchParams(/** @type {any} */ (new FormData(form)));
-    const address = new URL(form.action);
+    const address = new URL(own(form, "action"), location.href);
     address.search = query.toString();
     const answer = await fetch(address, { headers: { accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -15,10 +15,11 @@ export function morph(from, to) {
   for (const { name, value } of to.attributes) {
     if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
-  const keyed = new Map([...from.children].filter((child) => child.id).map((child) => [child.id, child]));
+  const keyed = new Map([...from.children].map((child) => [idOf(child), child]));
   let next = from.firstChild;
   for (const wanted of [...to.childNodes]) {
-    const known = wanted instanceof Element && wanted.id ? keyed.get(wanted.id) : undefined;
+    const id = wanted instanceof Element && idOf(wanted);
+    const known = id ? keyed.get(id) : undefined;
     const there = known ?? next;
     if (there && isAlike(there, wanted)) {
       if (there === next) next = next.nextSibling;
@@ -43,7 +44,15 @@ export function morph(from, to) {
  */
 function isAlike(there, wanted) {
   if (there.nodeName !== wanted.nodeName) return false;
-  return !(there instanceof Element && wanted instanceof Element) || there.id === wanted.id;
+  return !(there instanceof Element && wanted instanceof Element) || idOf(there) === idOf(wanted);
+}
+
+/**
+ * The id of an element. A form that has a field named so shows that as its property.
+ * @param {Element} element
+ */
+function idOf(element) {
+  return element.getAttribute("id");
 }
 
 /** @param {string} html */
