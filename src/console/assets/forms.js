@@ -12,6 +12,7 @@ function show(html, address) {
   const [there, wanted] = [document.querySelector("main"), page.querySelector("main")];
   if (!there || !wanted || wanted.className !== there.className) return location.assign(address);
   if (address !== location.href) history.pushState(null, "", address);
+  shown = here();
   document.title = page.title;
   // What was written into fields was sent; the answer says what is in them now.
   there.querySelectorAll("form").forEach((form) => form.hasAttribute("data-keep") || form.reset());
@@ -32,6 +33,9 @@ function own(form, name) {
   return form.getAttribute(name) ?? "";
 }
 
+/** The forms that are being sent: nothing is asked for twice. Their buttons stay as they are, to keep the focus. */
+const sending = new WeakSet();
+
 /**
  * Sends a form, and shows how far its files are.
  * @param {HTMLFormElement} form
@@ -43,12 +47,13 @@ function send(form, button) {
   const request = new XMLHttpRequest();
   request.open(own(form, "method"), own(form, "action"));
   const progress = form.querySelector("progress");
-  const buttons = form.querySelectorAll("button");
   const done = () => {
-    buttons.forEach((one) => (one.disabled = false));
+    sending.delete(form);
+    form.removeAttribute("aria-busy");
     if (progress) progress.hidden = true;
   };
-  buttons.forEach((one) => (one.disabled = true));
+  sending.add(form);
+  form.setAttribute("aria-busy", "true");
   if (progress && isUpload) {
     progress.hidden = false;
     progress.removeAttribute("value");
@@ -74,7 +79,7 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!(form instanceof HTMLFormElement) || !form.hasAttribute("data-background")) return;
   event.preventDefault();
-  send(form, event.submitter);
+  if (!sending.has(form)) send(form, event.submitter);
 });
 
 // A search is sent while it is written.
@@ -92,6 +97,7 @@ document.addEventListener("input", (event) => {
     const answer = await fetch(address, { headers: { accept: "text/html" } });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     history.replaceState(null, "", address);
+    shown = here();
     for (const id of ["totals", "plugins"]) {
       const [there, wanted] = [document.getElementById(id), page.getElementById(id)];
       if (there && wanted) morph(there, wanted);
@@ -114,7 +120,10 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-window.addEventListener("popstate", () => location.reload());
+// A step in the history to another page; a link to a place of this one is a step, too.
+const here = () => location.pathname + location.search;
+let shown = here();
+window.addEventListener("popstate", () => shown !== here() && location.reload());
 
 // A field that is not as it was is marked.
 document.addEventListener("input", (event) => {

@@ -32,10 +32,24 @@ export function morph(from, to) {
   }
   while (next) {
     const after = next.nextSibling;
+    const hadFocus = next.contains(document.activeElement);
     next.remove();
+    if (hadFocus) focusIn(after ?? from.lastChild);
     next = after;
   }
 }
+
+/**
+ * Has the focus go on where what had it is gone, rather than at the top of the page.
+ * @param {Node | null} node
+ */
+function focusIn(node) {
+  if (!(node instanceof HTMLElement)) return;
+  const first = node.matches(FOCUSABLE) ? node : node.querySelector(FOCUSABLE);
+  if (first instanceof HTMLElement) first.focus({ preventScroll: true });
+}
+
+const FOCUSABLE = "button, a[href], input:not([type=hidden]), select, textarea, summary";
 
 /**
  * Whether one node can be made like the other rather than be replaced.
