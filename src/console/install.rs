@@ -12,7 +12,7 @@ use super::{
     form::Fields,
     manifest::{self, Written},
     notice::Notice,
-    page::{Page, Section, Visit, may_write},
+    page::{Page, Section, Visit, may_write, told},
     plugin::asks,
     upload,
 };
@@ -81,7 +81,7 @@ fn page(may_write: bool) -> Page {
     )
 }
 
-async fn from_package(visit: Visit, State(app): State<App>, request: Request) -> Response {
+async fn from_package(visit: Visit, State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let installed = match upload::archive(request, &app).await {
         Ok(upload) => rest::install(&visit.api, upload).await,
         Err(problem) => Err(problem),
@@ -89,16 +89,16 @@ async fn from_package(visit: Visit, State(app): State<App>, request: Request) ->
     reviewed(installed)
 }
 
-async fn from_url(visit: Visit, fields: Fields) -> Response {
+async fn from_url(visit: Visit, fields: Fields) -> Result<Response, Problem> {
     reviewed(rest::install_from_url(&visit.api, fields.text("url")).await)
 }
 
 /// The way to what was installed, or back with what was wrong.
-fn reviewed(installed: Result<Option<Plugin>, Problem>) -> Response {
-    match installed {
+fn reviewed(installed: Result<Option<Plugin>, Problem>) -> Result<Response, Problem> {
+    Ok(match installed {
         Ok(plugin) => Redirect::to(&format!("/plugins/{}/review", plugin.unwrap_or_default().id)).into_response(),
-        Err(problem) => Notice::of(&problem).on("/install"),
-    }
+        Err(problem) => Notice::of(&told(problem)?).on("/install"),
+    })
 }
 
 async fn external(visit: Visit) -> Response {
@@ -119,21 +119,23 @@ fn writing(written: &Written) -> Markup {
 }
 
 /// Registers a plugin whose manifest was agreed to; shows what it asks for before.
-async fn register(visit: Visit, fields: Fields) -> Response {
+async fn register(visit: Visit, fields: Fields) -> Result<Response, Problem> {
     let mut written = Written::new(fields.text("manifest"));
     let page = Page::new(Section::Install, "A plugin that runs elsewhere");
-    let Some(object) = written.read() else { return visit.page(page.fixed("external", writing(&written))) };
+    let Some(object) = written.read() else {
+        return Ok(visit.page(page.fixed("external", writing(&written))));
+    };
     if !fields.has("agreed") {
-        return visit.page(page.fixed("external", agreeing(&fields, &asks(&object))));
+        return Ok(visit.page(page.fixed("external", agreeing(&fields, &asks(&object)))));
     }
     match rest::register(&visit.api, object).await {
         Ok(plugin) => {
             let path = format!("/plugins/{}?tab=connection", plugin.unwrap_or_default().id);
-            Notice::done("It is registered. It connects with the token below.").on(&path)
+            Ok(Notice::done("It is registered. It connects with the token below.").on(&path))
         }
         Err(problem) => {
-            written.refuse(&problem);
-            visit.page(page.fixed("external", writing(&written)))
+            written.refuse(&told(problem)?);
+            Ok(visit.page(page.fixed("external", writing(&written))))
         }
     }
 }

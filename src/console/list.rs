@@ -134,22 +134,29 @@ fn table(api: &Api, found: &[&Plugin], wanted: &Wanted, path: &str) -> Markup {
     if found.is_empty() {
         return html! { p.empty { "No plugin is like that. " a href="/" { "Show all" } } };
     }
-    html! {
-        form method="post" action="/plugins" data-background {
-            input type="hidden" name="back" value=(path);
-            @if may_write(api) { (several()) }
-            div.wide {
-                table.plugins {
-                    thead {
-                        tr {
-                            @if may_write(api) { th { input type="checkbox" data-all aria-label="Select all of this page"; } }
-                            @for sort in Sort::ALL { (heading(sort, wanted)) }
-                            @if may_write(api) { th { span.hidden { "Actions" } } }
-                        }
+    let table = html! {
+        div.wide {
+            table.plugins {
+                thead {
+                    tr {
+                        @if may_write(api) { th { input type="checkbox" data-all aria-label="Select all of this page"; } }
+                        @for sort in Sort::ALL { (heading(sort, wanted)) }
+                        @if may_write(api) { th { span.hidden { "Actions" } } }
                     }
-                    tbody { @for plugin in rows { (row(plugin, may_write(api))) } }
                 }
+                tbody { @for plugin in rows { (row(plugin, may_write(api))) } }
             }
+        }
+    };
+    html! {
+        @if may_write(api) {
+            form.table method="post" action="/plugins" data-background {
+                input type="hidden" name="back" value=(path);
+                (several())
+                (table)
+            }
+        } @else {
+            div.table { (table) }
         }
         @if pages > 1 { (turning(wanted, place, pages)) }
     }

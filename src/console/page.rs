@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
 use maud::Markup;
@@ -110,6 +110,15 @@ impl Visit {
         }
         response
     }
+}
+
+/// A problem that is told beside a form. That the visitor may not do it at all is an answer of its own.
+///
+/// # Errors
+/// It is that.
+pub(super) fn told(problem: impl Into<Problem>) -> Result<Problem, Problem> {
+    let problem = problem.into();
+    if problem.status() == StatusCode::FORBIDDEN { Err(problem) } else { Ok(problem) }
 }
 
 /// Whether the visitor may change what is shown. The service decides; this is for what is offered.

@@ -1,6 +1,6 @@
 //! What is done with plugins: one, or several at once.
 
-use super::*;
+use super::{super::page::told, *};
 use crate::api::v1::{ActiveState, DeletePluginRequest, RestartPluginRequest, SetActiveStateRequest};
 
 /// What can be done with a plugin.
@@ -86,10 +86,10 @@ pub(in crate::console) async fn change(visit: Visit, fields: Fields) -> Result<R
     for (id, name) in ids.iter().zip(names) {
         match act(&visit.api, action, id).await {
             Ok(()) => done.push(name),
-            Err(problem) => failures.push(format!("{name}: {}", problem.message())),
+            Err(problem) => failures.push(format!("{name}: {}", told(problem)?.message())),
         }
     }
-    Ok(told(action, &done, &failures).on(&back))
+    Ok(notice(action, &done, &failures).on(&back))
 }
 
 /// Asks the service for it, and does not wait until it has come about: the page shows that.
@@ -147,7 +147,7 @@ fn ask(ids: &[&str], names: &[String], back: &str) -> Page {
     Page::new(Section::Plugins, "Delete").fixed("confirm", markup)
 }
 
-fn told(action: Action, done: &[String], failures: &[String]) -> Notice {
+fn notice(action: Action, done: &[String], failures: &[String]) -> Notice {
     let done = match done {
         [] => String::new(),
         [one] => format!("{one} {}.", action.done()),

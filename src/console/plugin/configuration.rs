@@ -6,7 +6,12 @@ use serde_json::{Map, Value};
 use tonic::Code;
 
 use super::{
-    super::{form::Fields, notice::Notice, page::Page, text},
+    super::{
+        form::Fields,
+        notice::Notice,
+        page::{Page, told},
+        text,
+    },
     Query, Tab, Visit, find, frame, may_write,
 };
 use crate::{
@@ -69,16 +74,21 @@ fn shown(api: &Api, plugin: &Plugin, form: &Form) -> Markup {
         return html! { section.card { p.soft { "This plugin has nothing to configure." } } };
     }
     let is_active = text::state_of(plugin) == ReportedState::Active;
+    let fields = html! { @for field in form.schema { (field_of(form, field)) } };
     html! {
         section.card.narrow {
             h2 { "Configuration" }
-            @if !is_active { p.notice.caution { "The plugin has to accept a change, so it can be saved while it is active only." } }
+            @if !is_active && may_write(api) { p.notice.caution { "The plugin has to accept a change, so it can be saved while it is active only." } }
             @if let Some(fault) = &form.fault { div role="alert" { (fault) } }
-            form method="post" action={ "/plugins/" (plugin.id) "/configuration" } data-background data-keep {
-                input type="hidden" name="generation" value=(form.stored.generation);
-                input type="hidden" name="revision" value=(form.stored.revision);
-                @for field in form.schema { (field_of(form, field)) }
-                @if may_write(api) { button.primary disabled[!is_active] { "Save" } }
+            @if may_write(api) {
+                form method="post" action={ "/plugins/" (plugin.id) "/configuration" } data-background data-keep {
+                    input type="hidden" name="generation" value=(form.stored.generation);
+                    input type="hidden" name="revision" value=(form.stored.revision);
+                    (fields)
+                    button.primary disabled[!is_active] { "Save" }
+                }
+            } @else {
+                fieldset.plain disabled { (fields) }
             }
         }
     }
@@ -173,7 +183,7 @@ pub(super) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -
                 let text = format!("The plugin has taken it: revision {revision}.");
                 return Ok(Notice::done(text).on(&Tab::Configuration.path(&id)));
             }
-            Err(problem) => refused(&problem),
+            Err(problem) => refused(&told(problem)?),
         },
         Ok(values) => conflict(&stored.values, &values),
     };

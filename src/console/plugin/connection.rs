@@ -4,7 +4,11 @@ use axum::{extract::Path, response::Response};
 use maud::{Markup, html};
 
 use super::{
-    super::{form::Fields, notice::Notice, page::Page},
+    super::{
+        form::Fields,
+        notice::Notice,
+        page::{Page, told},
+    },
     Tab, Visit, may_write,
 };
 use crate::{
@@ -46,7 +50,7 @@ pub(super) async fn rotate(visit: Visit, Path(id): Path<String>, _: Fields) -> R
     let request = RotateTokenRequest { plugin_id: id, if_generation: None };
     let notice = match visit.api.app.backend.plugins().rotate_token(visit.api.request(request)).await {
         Ok(_) => Notice::done("The token is replaced. The plugin has to connect with the new one."),
-        Err(status) => Notice::of(&status.into()),
+        Err(status) => Notice::of(&told(status)?),
     };
     Ok(notice.on(&back))
 }

@@ -9,7 +9,7 @@ use super::{
         form::Fields,
         manifest::{self, Written},
         notice::Notice,
-        page::Page,
+        page::{Page, told},
     },
     Tab, Visit, find, frame, may_write,
     text::is_external,
@@ -49,7 +49,7 @@ pub(super) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -
         let request = UpdateManifestRequest { plugin_id: id.clone(), manifest, if_generation: None };
         match visit.api.app.backend.plugins().update_manifest(visit.api.request(request)).await {
             Ok(_) => return Ok(Notice::done("The manifest is saved.").on(&Tab::Manifest.path(&id))),
-            Err(status) => written.refuse(&status.into()),
+            Err(status) => written.refuse(&told(status)?),
         }
     }
     let plugin = find(&visit.api, &id).await?;

@@ -7,7 +7,12 @@ use axum::{
 use maud::{Markup, html};
 
 use super::{
-    super::{form::Fields, notice::Notice, page::Page, upload},
+    super::{
+        form::Fields,
+        notice::Notice,
+        page::{Page, told},
+        upload,
+    },
     Tab, Visit, find, may_write,
 };
 use crate::{
@@ -80,7 +85,7 @@ pub(super) async fn replace(
     let header = Header { plugin_id: id, ..Header::default() };
     let notice = match rest::update(&visit.api, header, upload).await {
         Ok(plugin) => Notice::done(format!("The package is replaced: {old} → {}.", plugin.unwrap_or_default().version)),
-        Err(problem) => Notice::of(&problem),
+        Err(problem) => Notice::of(&told(problem)?),
     };
     Ok(notice.on(&back))
 }
@@ -94,7 +99,7 @@ pub(super) async fn roll_back(visit: Visit, Path(id): Path<String>, _: Fields) -
             let plugin = answer.into_inner().plugin.unwrap_or_default();
             Notice::done(format!("It went back: {old} → {}.", plugin.version))
         }
-        Err(status) => Notice::of(&status.into()),
+        Err(status) => Notice::of(&told(status)?),
     };
     Ok(notice.on(&back))
 }
