@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use axum::{http::HeaderMap, response::Response};
+use axum::response::Response;
 use maud::{Markup, html};
 use tokio::time::timeout;
 

@@ -67,7 +67,8 @@ pub(super) struct Visit {
     /// The page's address at this server, with its query.
     pub(super) path: String,
     notice: Option<Notice>,
-    is_live: bool,
+    /// Whether this is the page's stream rather than the page.
+    pub(super) is_live: bool,
 }
 
 impl FromRequestParts<App> for Visit {

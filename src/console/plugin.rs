@@ -19,6 +19,7 @@ use maud::{Markup, html};
 
 use super::{
     list::Action,
+    logs,
     page::{Page, Section, Visit, may_write},
     text,
 };
@@ -48,19 +49,20 @@ enum Tab {
     Package,
     Manifest,
     Connection,
+    Logs,
 }
 
 impl Tab {
     /// The tabs that a plugin has: only one that is run here has a package, only one that is not is given a token.
     fn of(plugin: &Plugin) -> impl Iterator<Item = Self> {
         let is_external = text::is_external(plugin);
-        [Self::Overview, Self::Configuration, Self::Package, Self::Manifest, Self::Connection].into_iter().filter(
-            move |tab| match tab {
-                Self::Package => !is_external,
+        [Self::Overview, Self::Configuration, Self::Package, Self::Manifest, Self::Connection, Self::Logs]
+            .into_iter()
+            .filter(move |tab| match tab {
+                Self::Package | Self::Logs => !is_external,
                 Self::Connection => is_external,
                 _ => true,
-            },
-        )
+            })
     }
 
     fn word(self) -> &'static str {
@@ -70,6 +72,7 @@ impl Tab {
             Self::Package => "package",
             Self::Manifest => "manifest",
             Self::Connection => "connection",
+            Self::Logs => "logs",
         }
     }
 
@@ -80,6 +83,7 @@ impl Tab {
             Self::Package => "Package",
             Self::Manifest => "Manifest",
             Self::Connection => "Connection",
+            Self::Logs => "Logs",
         }
     }
 
@@ -92,11 +96,12 @@ impl Tab {
 }
 
 async fn show(visit: Visit, Path(id): Path<String>, query: Query) -> Result<Response, Problem> {
-    let (wanted, query) = (query.one("tab")?.unwrap_or_default().to_owned(), Arc::new(query));
+    let wanted = query.one("tab")?.unwrap_or_default().to_owned();
+    let (query, path, is_live) = (Arc::new(query), visit.path.clone(), visit.is_live);
     let watched = WatchStateRequest { plugin_ids: vec![id.clone()], ..WatchStateRequest::default() };
     visit
         .show(watched, move |api| {
-            let (id, wanted, query) = (id.clone(), wanted.clone(), Arc::clone(&query));
+            let (id, wanted, query, path) = (id.clone(), wanted.clone(), Arc::clone(&query), path.clone());
             async move {
                 let plugin = find(&api, &id).await?;
                 let tab = Tab::of(&plugin).find(|tab| tab.word() == wanted).unwrap_or(Tab::Overview);
@@ -107,6 +112,9 @@ async fn show(visit: Visit, Path(id): Path<String>, query: Query) -> Result<Resp
                     Tab::Package => Ok(package::add(page, &api, &plugin)),
                     Tab::Manifest => Ok(manifest::add(page, &api, &plugin)),
                     Tab::Connection => Ok(connection::add(page, &api, &plugin)),
+                    // The log has a stream of its own.
+                    Tab::Logs if is_live => Ok(page),
+                    Tab::Logs => logs(page, &api, &plugin, (&query, &path)).await,
                 }
             }
         })
@@ -121,6 +129,12 @@ async fn find(api: &Api, id: &str) -> Result<Plugin, Problem> {
     let request = GetPluginRequest { plugin_id: id.to_owned(), view: api.view().into() };
     let answer = api.app.backend.plugins().get_plugin(api.request(request)).await?.into_inner();
     answer.plugin.ok_or_else(Problem::internal)
+}
+
+async fn logs(page: Page, api: &Api, plugin: &Plugin, (query, path): (&Query, &str)) -> Result<Page, Problem> {
+    let tab = html! { input type="hidden" name="tab" value=(Tab::Logs.word()); };
+    let view = logs::view(api, &logs::Wanted::of(&plugin.id, query), path, &tab).await?;
+    Ok(page.fixed("logs", view))
 }
 
 /// The page of a plugin without what the tab shows.

@@ -37,6 +37,12 @@ pub(super) fn time(time: Option<&prost_types::Timestamp>) -> Markup {
     html! { time datetime=(exact) title=(words) { (words) } }
 }
 
+/// A point in time that something waits for: it counts down where scripts run.
+pub(super) fn due(time: Option<&prost_types::Timestamp>) -> Markup {
+    let Some(time) = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok()) else { return html! {} };
+    html! { time datetime=(time) data-due { "at " (time.strftime("%H:%M:%S UTC").to_string()) } }
+}
+
 pub(super) fn state_of(plugin: &Plugin) -> ReportedState {
     plugin.status.as_ref().map_or(ReportedState::Unspecified, |status| status.state())
 }

@@ -73,6 +73,7 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
         stopping_from: reported.stopping_from.map(|left| v1::ReportedState::from(left).into()),
         confinement: reported.confinement.map(|held| v1::Confinement::from(held).into()),
         usage: None,
+        restart_time: None,
     }
 }
 

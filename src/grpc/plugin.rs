@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::v1::{self, *},
-    domain::{self, Error, Mode, Reason, Result, manifest::Manifest},
+    domain::{self, Error, Mode, Reason, Result, State, manifest::Manifest},
     fetch,
     supervisor::{ListQuery, MAX_WAIT},
 };
@@ -70,7 +70,7 @@ impl plugin_service_server::PluginService for Services {
         let asked = request.into_inner();
         let show = view(asked.view, &caller)?;
         let plugin = self.parts.handle.get(convert::plugin_id(&asked.plugin_id)?)?;
-        Ok(Response::new(GetPluginResponse { plugin: Some(self.with_usage(&plugin, show(&plugin))) }))
+        Ok(Response::new(GetPluginResponse { plugin: Some(self.with_the_moment(&plugin, show(&plugin))) }))
     }
 
     async fn delete_plugin(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
@@ -125,10 +125,13 @@ impl Services {
         Manifest::from_value(Value::Object(convert::object("manifest", &manifest)?), &self.parts.catalog)
     }
 
-    /// A plugin as it is shown, with what its run uses.
-    fn with_usage(&self, plugin: &domain::Plugin, mut shown: v1::Plugin) -> v1::Plugin {
+    /// A plugin as it is shown, with what is known of this moment alone: what its run uses, and when the next one begins.
+    fn with_the_moment(&self, plugin: &domain::Plugin, mut shown: v1::Plugin) -> v1::Plugin {
         if let Some(status) = &mut shown.status {
             status.usage = plugin.reported.run.and_then(&self.parts.usage).map(convert::usage);
+            if plugin.reported.state == State::Restarting {
+                status.restart_time = self.parts.handle.restart_time(plugin.id).map(convert::timestamp);
+            }
         }
         shown
     }
@@ -153,7 +156,7 @@ impl Services {
         let mut room = page::Room::new(size);
         let mut last = None;
         for record in &records {
-            let plugin = self.with_usage(record, show(record));
+            let plugin = self.with_the_moment(record, show(record));
             if !room.take(plugin.encoded_len()) {
                 response.next_page_token = last.as_ref().map(|last| list.token(last)).unwrap_or_default();
                 break;

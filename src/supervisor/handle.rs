@@ -111,6 +111,11 @@ impl Handle {
         }
     }
 
+    /// When a plugin is started again that failed and waits for that; none if it does not.
+    pub fn restart_time(&self, id: PluginId) -> Option<Timestamp> {
+        self.projection().slot(id).ok()?.restart_time()
+    }
+
     /// One plugin.
     ///
     /// # Errors

@@ -5,11 +5,12 @@ use std::{
     ops::Bound,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use jiff::Timestamp;
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::timeout,
@@ -43,6 +44,8 @@ pub struct Slot {
     is_shutting_down: AtomicBool,
     session: watch::Sender<Option<Session>>,
     lost_events: AtomicU64,
+    /// When the plugin is started again, in milliseconds since 1970; 0 while nothing waits for that.
+    restart_at: AtomicI64,
     /// Held by whoever changes the configuration: one at a time asks the plugin.
     pub(super) configuring: Arc<tokio::sync::Mutex<()>>,
     waiters: Waiters,
@@ -68,6 +71,7 @@ impl Slot {
             is_shutting_down: AtomicBool::new(false),
             session: watch::Sender::new(None),
             lost_events: AtomicU64::new(0),
+            restart_at: AtomicI64::new(0),
             configuring: Arc::default(),
             waiters: Waiters::default(),
         };
@@ -100,6 +104,16 @@ impl Slot {
     /// The live connection of an active plugin.
     pub fn session(&self) -> Option<Session> {
         self.session.borrow().clone()
+    }
+
+    /// When the plugin is started again, if it waits for that.
+    pub(super) fn restart_time(&self) -> Option<Timestamp> {
+        let millis = Some(self.restart_at.load(Ordering::Relaxed)).filter(|millis| *millis > 0)?;
+        Timestamp::from_millisecond(millis).ok()
+    }
+
+    pub(super) fn set_restart_time(&self, time: Option<Timestamp>) {
+        self.restart_at.store(time.map_or(0, Timestamp::as_millisecond), Ordering::Relaxed);
     }
 
     /// Counts events that the plugin was too slow for.

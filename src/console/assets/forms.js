@@ -64,7 +64,9 @@ function send(form, button) {
   }
   request.addEventListener("load", () => {
     done();
-    show(request.responseText, request.responseURL || location.href);
+    // What is answered without leading elsewhere is no page that can be asked for.
+    const isPage = request.responseURL && request.responseURL !== new URL(own(form, "action"), location.href).href;
+    show(request.responseText, isPage ? request.responseURL : location.href);
   });
   request.addEventListener("error", () => {
     done();

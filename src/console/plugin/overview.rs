@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
-    super::{page::Page, text, usage},
+    super::{logs, page::Page, text, usage},
     may_write,
 };
 use crate::{
@@ -11,11 +11,14 @@ use crate::{
     rest::{Api, Problem},
 };
 
+/// Lines of the log that are shown beside a failure.
+const LINES: u32 = 12;
+
 pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin) -> Result<Page, Problem> {
     let policy = if may_write(api) { policy(api, &plugin.id).await? } else { None };
     let status = plugin.status.clone().unwrap_or_default();
     let page = match &status.failure {
-        Some(failure) => page.live("failure", shown(failure)),
+        Some(failure) => page.live("failure", shown(failure, &last_lines(api, plugin).await)),
         None => page.live("failure", html! {}),
     };
     Ok(page.live(
@@ -46,7 +49,7 @@ fn facts(plugin: &Plugin, status: &PluginStatus, policy: Option<&Policy>) -> Mar
             @if let Some(pid) = status.pid { dt { "Process" } dd { (pid) } }
             @if let Some(run) = &status.run_id { dt { "Run" } dd { code { (run) } } }
             dt { "Restarts" }
-            dd { (status.restart_count) }
+            dd { (status.restart_count) @if status.restart_time.is_some() { ", the next one " (text::due(status.restart_time.as_ref())) } }
             @if status.confinement.is_some() { dt { "Sandbox" } dd { (confinement(status)) } }
             @if !limits.is_empty() { dt { "Limits" } dd { (limits.join(", ")) } }
             @if status.degraded { dt { "Degraded" } dd { "It answers, but not as it should." } }
@@ -91,7 +94,15 @@ fn limits(limits: &Limits) -> Vec<String> {
     all.into_iter().flatten().collect()
 }
 
-fn shown(failure: &Failure) -> Markup {
+/// The last lines that the plugin printed. That there are none to be had is no reason to show nothing else.
+async fn last_lines(api: &Api, plugin: &Plugin) -> Vec<Markup> {
+    if text::is_external(plugin) {
+        return Vec::new();
+    }
+    logs::last(api, &plugin.id, None, LINES).await.unwrap_or_default()
+}
+
+fn shown(failure: &Failure, lines: &[Markup]) -> Markup {
     let stage = match failure.stage() {
         Stage::Start => "It could not be started",
         Stage::Connect => "It did not connect",
@@ -109,6 +120,10 @@ fn shown(failure: &Failure) -> Markup {
                 @if failure.out_of_memory { "The kernel killed it because there was no memory left. " }
                 @if !failure.survivors.is_empty() { "Processes that could not be killed: " (format!("{:?}", failure.survivors)) ". " }
                 @if let Some(digest) = &failure.going_back_to { "plugd goes back to the package before it, " code { (digest) } "." }
+            }
+            @if !lines.is_empty() {
+                h3 { "The last lines that it printed" }
+                div.log.short tabindex="0" role="group" aria-label="The last lines" { @for line in lines { (line) } }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{Actor, Deadline};
@@ -28,7 +29,7 @@ impl Actor {
             Effect::SignalGroup => self.run.iter().for_each(|run| run.stop()),
             Effect::KillGroup => self.run.iter().for_each(|run| run.kill()),
             Effect::Arm(timer, after) => self.arm(timer, after),
-            Effect::Disarm => self.deadline = None,
+            Effect::Disarm => self.disarm(),
             Effect::CloseConnection => self.close_connection(),
             Effect::Configure => self.configure(),
             Effect::GoBack { from, to } => self.going_back = Some((from, to)),
@@ -38,7 +39,13 @@ impl Actor {
 
     fn arm(&mut self, timer: Timer, after: Duration) {
         let after = if timer == Timer::Backoff { jittered(after) } else { after };
+        self.slot.set_restart_time((timer == Timer::Backoff).then(|| Timestamp::now() + after));
         self.deadline = Some(Deadline { run: self.lifecycle.run(), timer, at: Instant::now() + after });
+    }
+
+    fn disarm(&mut self) {
+        self.slot.set_restart_time(None);
+        self.deadline = None;
     }
 
     fn spawn_process(&mut self) {
