@@ -21,6 +21,7 @@ mod encryption;
 mod faults;
 mod foreign_clients;
 mod harness;
+mod history;
 mod killed;
 mod leftovers;
 mod listing;

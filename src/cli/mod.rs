@@ -11,6 +11,7 @@ mod external;
 mod failure;
 mod follow;
 mod global;
+mod history;
 mod install;
 mod lifecycle;
 mod logs;
@@ -99,6 +100,7 @@ enum ClientCommand {
     #[command(after_help = "Examples:\n  plugd delete my-plugin\n  plugd delete --all --yes")]
     Delete(lifecycle::Delete),
     Watch(watch::Watch),
+    History(history::History),
     Logs(logs::Logs),
     /// Read and write the configuration of a plugin
     #[command(subcommand)]
@@ -270,6 +272,7 @@ impl ClientCommand {
             Self::Restart(which) => which.restart(context).await,
             Self::Delete(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
+            Self::History(command) => command.run(context).await,
             Self::Logs(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,
             Self::Policy(command) => command.run(context).await,

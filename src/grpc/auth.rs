@@ -59,6 +59,7 @@ const METHODS: [Method; 29] = [
     ("/plugd.v1.PluginService/SetActiveState", Write, Changes),
     ("/plugd.v1.PluginService/RestartPlugin", Write, Changes),
     ("/plugd.v1.PluginService/WatchState", Read, Leaves),
+    ("/plugd.v1.PluginService/ListPluginEvents", Read, Leaves),
     ("/plugd.v1.PackageService/UpdatePackage", Write, Changes),
     ("/plugd.v1.PackageService/RollbackPackage", Write, Changes),
     ("/plugd.v1.PackageService/DownloadPackage", Read, Leaves),

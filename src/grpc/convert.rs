@@ -77,6 +77,11 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
     }
 }
 
+/// The state that was reported before a change; none when the plugin is new.
+pub(super) fn state_before(commit: &domain::Commit) -> Option<i32> {
+    commit.before.map(|before| v1::ReportedState::from(before).into())
+}
+
 /// What a run uses of the host.
 pub(super) fn usage(usage: domain::Usage) -> v1::Usage {
     let sample = usage.sample;

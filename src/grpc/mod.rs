@@ -16,6 +16,7 @@ mod bus;
 mod configuration;
 mod convert;
 mod failures;
+mod history;
 mod log;
 mod pace;
 mod package;

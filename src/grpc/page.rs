@@ -28,6 +28,9 @@ pub(super) const TOKENS: Sizes = Sizes { default: 100, max: 1000 };
 /// Pages of `ListAuditEvents`: a thousand with the longest names have three quarters of a megabyte.
 pub(super) const AUDIT_EVENTS: Sizes = Sizes { default: 100, max: 1000 };
 
+/// Pages of `ListPluginEvents`.
+pub(super) const PLUGIN_EVENTS: Sizes = Sizes { default: 100, max: 1000 };
+
 /// A page ends before it has this many bytes: clients take messages of 4 MiB.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 

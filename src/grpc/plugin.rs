@@ -102,6 +102,11 @@ impl plugin_service_server::PluginService for Services {
         Ok(Response::new(self.watch(request.into_inner(), caller)?))
     }
 
+    async fn list_plugin_events(&self, request: Request<ListPluginEventsRequest>) -> Answer<ListPluginEventsResponse> {
+        self.admit(&request)?;
+        Ok(Response::new(self.history(request.into_inner()).await?))
+    }
+
     async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
         let caller = self.admit(&request)?;
         let asked = request.into_inner();

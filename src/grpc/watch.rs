@@ -191,6 +191,7 @@ fn event(change: &Change, cursors: &Cursors) -> PluginEvent {
         plugin_id: commit.plugin.id.to_string(),
         plugin: Some(convert::plugin(&commit.plugin)),
         cursor: cursors.at(commit.revision),
+        state_before: convert::state_before(commit),
     }
 }
 

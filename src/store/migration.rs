@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait, SchemaManager,
-    prelude::{ColumnDef, Index, IntoIden, Table, TableCreateStatement, async_trait},
+    prelude::{ColumnDef, Index, IndexCreateStatement, IntoIden, Table, TableCreateStatement, async_trait},
     schema::{
         big_integer, big_integer_null, boolean, integer, string, string_null, text, text_null,
         timestamp_with_time_zone, timestamp_with_time_zone_null, var_binary,
@@ -73,7 +73,7 @@ impl MigrationTrait for Initial {
         for table in of_plugins.into_iter().chain([store(), access_token(), audit_event()]) {
             manager.create_table(table).await?;
         }
-        Ok(())
+        manager.create_index(of_plugin_in_journal()).await
     }
 
     /// A half-made schema could not be used.
@@ -193,6 +193,17 @@ fn journal() -> TableCreateStatement {
         .col(string_null(Column::StateBefore))
         .col(boolean(Column::Removal))
         .col(text(Column::Record))
+        .take()
+}
+
+/// For the past of one plugin among that of many.
+fn of_plugin_in_journal() -> IndexCreateStatement {
+    use journal::Column;
+    Index::create()
+        .name("journal_plugin_id_revision")
+        .table(journal::Entity)
+        .col(Column::PluginId)
+        .col(Column::Revision)
         .take()
 }
 

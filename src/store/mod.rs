@@ -202,6 +202,15 @@ impl Store {
         self.reader.read(|db| reader::journal_after(db, revision, limit as u64)).await?
     }
 
+    /// What happened to a plugin, or to all, newest first: the commits before this revision, at most `limit`, and at most 1024.
+    /// Of what they need besides the journal they have nothing: no manifest but its names, no configuration.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn plugin_events(&self, id: Option<PluginId>, before: Option<u64>, limit: u64) -> Result<Vec<Commit>> {
+        self.reader.read(|db| reader::plugin_events(db, id, before, limit)).await
+    }
+
     /// Revisions up to this one are no longer in the journal. Cheap.
     pub fn compacted(&self) -> u64 {
         self.compacted.load(Ordering::Relaxed)

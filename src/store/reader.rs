@@ -86,6 +86,24 @@ pub(super) async fn journal_after(
     Ok(Ok(commits))
 }
 
+/// See [`super::Store::plugin_events`].
+pub(super) async fn plugin_events(
+    db: DatabaseConnection,
+    id: Option<PluginId>,
+    before: Option<u64>,
+    limit: u64,
+) -> Result<Vec<Commit>, StoreError> {
+    let mut query = journal::Entity::find().order_by_desc(journal::Column::Revision);
+    if let Some(id) = id {
+        query = query.filter(journal::Column::PluginId.eq(id));
+    }
+    if let Some(before) = before {
+        query = query.filter(journal::Column::Revision.lt(signed(before)));
+    }
+    let rows = query.limit(limit.min(LONGEST_PAGE)).all(&db).await?;
+    rows.iter().map(rows::commit_alone).collect()
+}
+
 fn check(revision: u64, head: u64, compacted: u64) -> Result<()> {
     let refuse = |reason, what: &str| {
         let error = Error::new(reason, format!("revision {revision} {what}"));

@@ -124,6 +124,20 @@ impl References {
         Ok(found)
     }
 
+    /// In place of what this row refers to, as much of it as is in the row.
+    fn none_of(row: &plugin::Model) -> Self {
+        let manifest = Manifest {
+            id: row.manifest_id.clone(),
+            name: row.name.clone(),
+            description: row.description.clone(),
+            version: row.version.clone(),
+            ..Manifest::default()
+        };
+        let previous = row.previous_manifest_digest.map(|digest| (digest, Arc::default()));
+        let manifests = previous.into_iter().chain([(row.manifest_digest, Arc::new(manifest))]).collect();
+        Self { manifests, configurations: [((row.id, row.configuration_revision), Arc::default())].into() }
+    }
+
     /// The plugin of a row.
     pub(super) fn record(&self, row: plugin::Model) -> Result<Record, StoreError> {
         let missing = |what| StoreError::Corrupt(format!("plugin {}: its {what} is missing or not one", row.id));
@@ -226,16 +240,25 @@ pub(super) async fn commits(
     let records = rows.iter().map(|row| serde_json::from_str(&row.record));
     let records = records.collect::<Result<Vec<plugin::Model>, _>>().map_err(not_understood)?;
     let references = References::load(db, &records).await?;
-    let commit = |(row, record): (journal::Model, plugin::Model)| {
-        Ok(Arc::new(Commit {
-            revision: unsigned(row.revision)?,
-            time: from_column(row.time)?,
-            before: row.state_before,
-            is_removal: row.removal,
-            plugin: references.record(record)?.plugin,
-        }))
-    };
-    rows.into_iter().zip(records).map(commit).collect()
+    rows.iter().zip(records).map(|(row, record)| Ok(Arc::new(commit(row, record, &references)?))).collect()
+}
+
+/// The commit of a row of the journal with nothing that is not in there: without a configuration, and with the names of a
+/// manifest alone.
+pub(super) fn commit_alone(row: &journal::Model) -> Result<Commit, StoreError> {
+    let record: plugin::Model = serde_json::from_str(&row.record).map_err(not_understood)?;
+    let references = References::none_of(&record);
+    commit(row, record, &references)
+}
+
+fn commit(row: &journal::Model, record: plugin::Model, references: &References) -> Result<Commit, StoreError> {
+    Ok(Commit {
+        revision: unsigned(row.revision)?,
+        time: from_column(row.time)?,
+        before: row.state_before,
+        is_removal: row.removal,
+        plugin: references.record(record)?.plugin,
+    })
 }
 
 /// The digest under which a manifest is stored, and its JSON.

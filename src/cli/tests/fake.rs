@@ -208,6 +208,10 @@ impl PluginService for Service {
         unimplemented()
     }
 
+    async fn list_plugin_events(&self, _: Request<ListPluginEventsRequest>) -> Answer<ListPluginEventsResponse> {
+        unimplemented()
+    }
+
     async fn install_plugin(&self, request: Request<Streaming<InstallPluginRequest>>) -> Answer<InstallPluginResponse> {
         let (mut parts, mut upload) = (request.into_inner(), (String::new(), Vec::new()));
         while let Some(part) = parts.next().await {

@@ -50,7 +50,7 @@ fn changed(version: &str) -> PluginEvent {
         plugin_id: ID.to_owned(),
         plugin: Some(plugin),
         cursor: EVIL.into(),
-        commit_time: None,
+        ..PluginEvent::default()
     }
 }
 

@@ -44,7 +44,7 @@ fn event(revision: u64, kind: Kind, state: State) -> PluginEvent {
         plugin_id: ID.to_owned(),
         plugin,
         cursor: format!("e:{revision}"),
-        commit_time: None,
+        ..PluginEvent::default()
     }
 }
 

@@ -230,6 +230,10 @@ impl plugin_service_server::PluginService for Fake {
         Ok(boxed(&self.frames))
     }
 
+    async fn list_plugin_events(&self, _: Request<ListPluginEventsRequest>) -> Answer<ListPluginEventsResponse> {
+        Err(Status::unimplemented("REST has no such thing"))
+    }
+
     async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
         self.begin(true, &request)?;
         Ok(Response::new(UpdateManifestResponse { plugin: plugin() }))

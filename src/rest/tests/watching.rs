@@ -20,7 +20,7 @@ fn frame(revision: u64, frame: Frame) -> Message {
 fn event(kind: Kind, revision: u64) -> PluginEvent {
     let plugin = Some(Plugin { id: ID.to_owned(), ..Plugin::default() });
     let cursor = format!("e1:{revision}");
-    PluginEvent { kind: kind.into(), revision, commit_time: None, plugin_id: ID.to_owned(), plugin, cursor }
+    PluginEvent { kind: kind.into(), revision, plugin_id: ID.to_owned(), plugin, cursor, ..PluginEvent::default() }
 }
 
 fn opened(revision: u64) -> Message {

@@ -63,3 +63,28 @@ async fn only_the_newest_configurations_are_kept() {
     let texts = compaction::greetings(&db).await;
     assert!(texts.contains("number 11") && !texts.contains("number 10"), "{texts:?}");
 }
+
+#[tokio::test]
+async fn the_past_of_a_plugin_is_told_newest_first_and_outlives_it() {
+    let fixture = Fixture::new().await;
+    let plugin = fixture.store.install(mk_plugin(1)).await.unwrap();
+    let other = fixture.store.install(mk_plugin(2)).await.unwrap();
+    configure(&fixture.store, &plugin, 4, "ann").await;
+    fixture.store.report(plugin.id, Reported { state: State::Error, serial: 99, ..plugin.reported.clone() });
+    fixture.store.remove(plugin.id).await.unwrap();
+
+    let past = fixture.store.plugin_events(Some(plugin.id), None, 100).await.unwrap();
+    let told: Vec<_> = past.iter().map(|one| (one.revision, one.before, one.plugin.reported.state)).collect();
+    let (state, error) = (plugin.reported.state, State::Error);
+    assert_ne!(state, error);
+    assert_eq!(told, [(5, Some(error), error), (4, Some(state), error), (3, Some(state), state), (1, None, state)]);
+    assert_eq!(past.iter().map(|one| one.is_removal).collect::<Vec<_>>(), [true, false, false, false]);
+    let manifest = &past[2].plugin.desired.manifest;
+    assert_eq!((&manifest.id, &manifest.name), (&plugin.desired.manifest.id, &plugin.desired.manifest.name));
+    assert!(manifest.args.is_empty() && past[2].plugin.desired.configuration.is_empty(), "those are not read");
+
+    let all = fixture.store.plugin_events(None, Some(5), 3).await.unwrap();
+    assert_eq!(all.iter().map(|one| one.revision).collect::<Vec<_>>(), [4, 3, 2]);
+    assert_eq!(all[2].plugin.id, other.id);
+    assert!(fixture.store.plugin_events(Some(mk_id(77)), None, 9).await.unwrap().is_empty());
+}
