@@ -34,6 +34,7 @@ mod usage;
 
 use axum::{
     Router, middleware,
+    response::Redirect,
     routing::{get, post},
 };
 
@@ -43,7 +44,8 @@ use crate::rest::App;
 pub fn router(app: App) -> Router {
     let guarded = Router::new()
         .route("/", get(list::show))
-        .route("/plugins", post(list::change))
+        // Whoever asks again for the answer to its form gets the list.
+        .route("/plugins", get(|| async { Redirect::to("/") }).post(list::change))
         .merge(install::routes())
         .merge(plugin::routes())
         .route("/logs", get(logs::show))

@@ -34,10 +34,10 @@ pub(super) fn routes() -> Router<App> {
     Router::new()
         .route("/plugins/{id}", get(show))
         .route("/plugins/{id}/review", get(asks::review))
-        .route("/plugins/{id}/configuration", post(configuration::save))
+        .route("/plugins/{id}/configuration", get(configuration::ask).post(configuration::save))
         .route("/plugins/{id}/package", get(package::download).post(package::replace))
         .route("/plugins/{id}/rollback", post(package::roll_back))
-        .route("/plugins/{id}/manifest", post(manifest::save))
+        .route("/plugins/{id}/manifest", get(manifest::ask).post(manifest::save))
         .route("/plugins/{id}/token", post(connection::rotate))
 }
 

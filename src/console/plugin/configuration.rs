@@ -1,6 +1,9 @@
 //! The configuration: a form made of the schema, its history, and the way back.
 
-use axum::{extract::Path, response::Response};
+use axum::{
+    extract::Path,
+    response::{Redirect, Response},
+};
 use maud::{Markup, html};
 use serde_json::{Map, Value};
 use tonic::Code;
@@ -53,7 +56,7 @@ pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin, query: &Query) -
     let (schema, stored) = (schema(api, &plugin.id).await?, stored(api, &plugin.id).await?);
     let form = Form { schema: &schema, stored: &stored, written: None, fault: None };
     let history = history(api, plugin, &stored, query.all("before").next().unwrap_or_default()).await?;
-    Ok(page.fixed("configuration", shown(api, plugin, &form)).live("history", history))
+    Ok(filled(page, api, plugin, &form).live("history", history))
 }
 
 async fn schema(api: &Api, id: &str) -> Result<Vec<ConfigurationField>, Problem> {
@@ -69,23 +72,29 @@ async fn stored(api: &Api, id: &str) -> Result<Stored, Problem> {
     Ok(Stored { values, revision, generation: answer.generation })
 }
 
+/// The page with the form, which stays as it is while it is written into, and what stands above it, which does not.
+fn filled(page: Page, api: &Api, plugin: &Plugin, form: &Form) -> Page {
+    let is_waiting = text::state_of(plugin) != ReportedState::Active && may_write(api) && !form.schema.is_empty();
+    let caution = "The plugin has to accept a change, so it can be saved while it is active only.";
+    page.live("caution", html! { @if is_waiting { p.notice.caution { (caution) } } })
+        .fixed("configuration", shown(api, plugin, form))
+}
+
 fn shown(api: &Api, plugin: &Plugin, form: &Form) -> Markup {
     if form.schema.is_empty() {
         return html! { section.card { p.soft { "This plugin has nothing to configure." } } };
     }
-    let is_active = text::state_of(plugin) == ReportedState::Active;
     let fields = html! { @for field in form.schema { (field_of(form, field)) } };
     html! {
         section.card.narrow {
             h2 { "Configuration" }
-            @if !is_active && may_write(api) { p.notice.caution { "The plugin has to accept a change, so it can be saved while it is active only." } }
             @if let Some(fault) = &form.fault { div role="alert" { (fault) } }
             @if may_write(api) {
                 form method="post" action={ "/plugins/" (plugin.id) "/configuration" } data-background data-keep {
                     input type="hidden" name="generation" value=(form.stored.generation);
                     input type="hidden" name="revision" value=(form.stored.revision);
                     (fields)
-                    button.primary disabled[!is_active] { "Save" }
+                    button.primary { "Save" }
                 }
             } @else {
                 fieldset.plain disabled { (fields) }
@@ -166,6 +175,11 @@ fn number(text: &str) -> Option<Value> {
     serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number)
 }
 
+/// The page for whoever asks again for the answer to a form.
+pub(super) async fn ask(Path(id): Path<String>) -> Redirect {
+    Redirect::to(&Tab::Configuration.path(&id))
+}
+
 /// Saves the form, or goes back to an earlier configuration.
 pub(super) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Problem> {
     let api = &visit.api;
@@ -190,9 +204,8 @@ pub(super) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -
     let plugin = find(api, &id).await?;
     let form =
         Form { schema: &schema, stored: &stored, written: earlier.is_none().then_some(&fields), fault: Some(fault) };
-    let page = frame(api, &plugin, Tab::Configuration)
-        .fixed("configuration", shown(api, &plugin, &form))
-        .live("history", history(api, &plugin, &stored, "").await?);
+    let history = history(api, &plugin, &stored, "").await?;
+    let page = filled(frame(api, &plugin, Tab::Configuration), api, &plugin, &form).live("history", history);
     Ok(visit.page(page))
 }
 

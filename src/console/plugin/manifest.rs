@@ -1,6 +1,9 @@
 //! The manifest: shown; of a plugin that runs elsewhere, changed.
 
-use axum::{extract::Path, response::Response};
+use axum::{
+    extract::Path,
+    response::{Redirect, Response},
+};
 use maud::{Markup, html};
 use serde_json::Value;
 
@@ -40,6 +43,11 @@ fn form(plugin: &Plugin, written: &Written) -> Markup {
             }
         }
     }
+}
+
+/// The page for whoever asks again for the answer to the form.
+pub(super) async fn ask(Path(id): Path<String>) -> Redirect {
+    Redirect::to(&Tab::Manifest.path(&id))
 }
 
 pub(super) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Problem> {
