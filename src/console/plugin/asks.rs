@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     super::{
-        list::Action,
+        list::{self, Action},
         page::{Page, Section, Visit, may_write},
         text,
     },
@@ -28,10 +28,18 @@ pub(super) async fn review(visit: Visit, Path(id): Path<String>) -> Result<Respo
         }
     };
     let own = format!("/plugins/{id}");
+    let others = list::all(&visit.api).await?;
+    let others = others.iter().filter(|other| other.id != id && text::manifest_id(other) == text::manifest_id(&plugin));
     let markup = html! {
         div.card.narrow {
             h1 { "Agree to what “" (name) "” asks for?" }
             p.soft { "It is installed, and nothing of it has run." }
+            @for other in others {
+                p.notice.caution {
+                    "It is one more with this manifest id: " a href={ "/plugins/" (other.id) } { (text::name(other)) } " is there already. \
+                    If it was to be replaced, delete this one and use " a href={ "/plugins/" (other.id) "?tab=package" } { "its page" } "."
+                }
+            }
             (asks(&manifest))
             @if may_write(&visit.api) {
                 div.row {
