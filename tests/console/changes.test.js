@@ -72,6 +72,20 @@ scenario("several are deleted after a question that names them, and the answer m
   assert.equal(page.url(), `${plugd.url}/?sort=name&order=descending`);
 });
 
+scenario("a question that is loaded anew, or come back to, is the list", async (test) => {
+  const plugd = await Plugd.start(test);
+  await three(plugd);
+  const page = await signedIn(test, plugd);
+  for (const act of [() => page.reload(), async () => (await page.goBack(), await page.goForward())]) {
+    await page.getByLabel("Select One").check();
+    await page.locator(".several").getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("heading", { name: "Delete “One”?" }).waitFor();
+    await act();
+    await page.getByRole("heading", { name: "Plugins", exact: true }).waitFor();
+  }
+  assert.equal((await plugd.plugins()).length, 3);
+});
+
 scenario("the browser's way back from the question leads to the list", async (test) => {
   const plugd = await Plugd.start(test);
   await three(plugd);

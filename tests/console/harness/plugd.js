@@ -124,6 +124,11 @@ export class Plugd {
     return (await this.rest("GET", "/api/plugins")).plugins;
   }
 
+  /** The configuration of a plugin. @param {string} id @returns {Promise<any>} */
+  async configuration(id) {
+    return JSON.parse(await this.cli("config", "get", id, "-o", "json"));
+  }
+
   /** Waits until a plugin is in a state. @param {string} id @param {string} state */
   is(id, state) {
     const look = async () => (await this.rest("GET", `/api/plugins/${id}`)).plugd.state === state;
