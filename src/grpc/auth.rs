@@ -50,7 +50,7 @@ type Method = (&'static str, Permission, Effect);
 const UNKNOWN: Method = ("", Write, Leaves);
 
 /// What each method needs and does.
-const METHODS: [Method; 29] = [
+const METHODS: &[Method] = &[
     ("/plugd.v1.PluginService/InstallPlugin", Write, Changes),
     ("/plugd.v1.PluginService/RegisterExternalPlugin", Write, Changes),
     ("/plugd.v1.PluginService/ListPlugins", Read, Leaves),

@@ -147,7 +147,7 @@ fn what_changes_nothing_is_named_like_a_read_or_is_the_bus() {
     for (path, permission, effect) in METHODS {
         let name = path.rsplit('/').next().unwrap();
         let is_read = name == "WhoAmI" || READS.iter().any(|verb| name.starts_with(verb));
-        assert_eq!(effect == Leaves, is_read || permission == Bus, "{path}");
+        assert_eq!(*effect == Leaves, is_read || *permission == Bus, "{path}");
     }
 }
 
