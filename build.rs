@@ -7,7 +7,7 @@ use prost::Message;
 /// The number of this type among those of `google.protobuf.FieldDescriptorProto`.
 const TYPE_BYTES: i32 = 12;
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 8] = [
     "plugd/v1/access.proto",
     "plugd/v1/bus.proto",
     "plugd/v1/configuration.proto",
@@ -15,6 +15,7 @@ const PROTOS: [&str; 7] = [
     "plugd/v1/package.proto",
     "plugd/v1/plugin.proto",
     "plugd/v1/policy.proto",
+    "plugd/v1/server.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

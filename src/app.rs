@@ -1,9 +1,11 @@
 //! How plugd is put together: what is started in which order, what is changed while it runs, and what is stopped in which
 //! order. The only place that knows everything.
 
+mod about;
 mod admin;
 mod boot;
 mod manager;
+mod options;
 mod proxies;
 mod routes;
 
@@ -14,6 +16,7 @@ use std::{
 };
 
 use anyhow::Context;
+use futures_util::future::LocalBoxFuture;
 use tokio::{
     sync::{mpsc, watch},
     task::spawn_blocking,
@@ -25,12 +28,12 @@ use tower::ServiceExt;
 
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
 use boot::System;
-pub(crate) use boot::{process_options, store_options};
 use manager::News;
+pub(crate) use options::{process_options, store_options};
 
 use crate::{
     config::{self, Config, RestConfig, RuntimeProvider, Settings},
-    domain::{Secret, events::EventCatalog},
+    domain::{Secret, events::EventCatalog, finding::Finding},
     listener::{self, App, Listener},
     logs::Logs,
     rest,
@@ -105,10 +108,14 @@ pub fn console_link(server: &str, token: &str) -> String {
     format!("{}/sign-in?token={token}", server.trim_end_matches('/'))
 }
 
+/// Looks whether the host and these settings are good for plugd, and tries it: what `plugd doctor` does.
+pub type Examine = Box<dyn Fn(Config) -> LocalBoxFuture<'static, Vec<Finding>> + Send + Sync>;
+
 /// Serves until `shutdown`, then ends streams, stops plugins, and remembers everything. Of the settings that are `renewed`
 /// meanwhile it takes what can be changed, and says which can't.
 pub async fn serve(
     config: Config,
+    examine: Examine,
     shutdown: CancellationToken,
     renewed: mpsc::Receiver<Config>,
     on_ready: impl FnOnce(Ready) + Send,
@@ -120,7 +127,7 @@ pub async fn serve(
     let plugins_dial = for_plugins.as_ref().map_or(address, Listener::address);
     let draining = shutdown.child_token();
     let System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog } =
-        Box::pin(boot::boot(&config, plugins_dial, draining.clone())).await?;
+        Box::pin(boot::boot(&config, plugins_dial, examine, draining.clone())).await?;
 
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     let options = listener_options(config.max_connections);

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that can't go on has failed")]
 #![allow(clippy::large_futures, reason = "a scenario is one future, and runs once")]
 
+mod about;
 mod access;
 mod activation;
 mod audit;

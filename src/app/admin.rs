@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 
-use super::boot;
+use super::{boot, options::store_options};
 use crate::{
     config::Config,
     domain::{Secret, access::Role},
@@ -82,7 +82,7 @@ pub(super) async fn link(access: &Access, store: &Store) -> anyhow::Result<Secre
 /// # Errors
 /// There is no database, a plugd uses it, or something can't be written.
 pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
-    let options = boot::store_options(config)?;
+    let options = store_options(config)?;
     if let Some(path) = options.address.path() {
         anyhow::ensure!(
             path.is_file(),

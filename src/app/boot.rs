@@ -1,13 +1,6 @@
 //! Starts the parts, each after those that it needs.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::Router;
@@ -15,19 +8,16 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    Examine, about,
     admin::{self, AdminToken},
-    make_private, routes,
+    make_private,
+    options::{DATABASE, credentials, log_options, process_options, store_options, supervision},
+    routes,
 };
 use crate::{
     bus::{Bridge, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
-    domain::{
-        Error, Reason, Secret,
-        events::EventCatalog,
-        manifest::Manifest,
-        package::Package,
-        policy::{Limits, Supervision},
-    },
+    domain::{Error, Reason, Secret, events::EventCatalog, manifest::Manifest, package::Package},
     files,
     grpc::Access,
     link::{self, Host},
@@ -35,18 +25,12 @@ use crate::{
     logs,
     runtime::{
         PackageFiles, Runtime, StartSpec,
-        process::{self, FetchPackage, ProcessRuntime, Sandbox},
+        process::{self, FetchPackage, ProcessRuntime},
     },
-    store::{self, Address, PackageStore, Store, StoreError},
-    storyden::{self, Credentials, Storyden},
+    store::{self, Address, PackageStore, Store},
+    storyden::{self, Storyden},
     supervisor::{self, Handle, Packages, Parts, Projection, Supervisor},
 };
-
-/// The file of the database in the data folder, unless another is named.
-const DATABASE: &str = "plugd.db";
-
-/// The program of this process, also where its file was replaced since.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// How long plugd waits at its start for what an earlier plugd started to end. Then it serves, and starts nothing before that.
 const EARLIER: Duration = Duration::from_secs(10);
@@ -76,6 +60,7 @@ pub(super) struct System {
 pub(super) async fn boot(
     config: &Config,
     plugins_dial: SocketAddr,
+    examine: Examine,
     draining: CancellationToken,
 ) -> anyhow::Result<System> {
     make_private(&config.data_dir)?;
@@ -106,6 +91,7 @@ pub(super) async fn boot(
     tokio::spawn(packages.clone().keep_swept());
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection, hosts.clone()), credentials(config));
+    let about = about::about(config, (&store, &runtime), examine, &draining);
     let usage = {
         let runtime = runtime.clone();
         Box::new(move |run| runtime.usage(run))
@@ -119,6 +105,7 @@ pub(super) async fn boot(
         packages,
         logs: logs.clone(),
         usage,
+        about,
         store: store.clone(),
         access,
         hosts,
@@ -161,18 +148,6 @@ fn note_other(config: &Config, used: &Address) {
     }
 }
 
-/// Where the store is: in the data folder, unless it is said where.
-///
-/// # Errors
-/// The address can't be used.
-pub(crate) fn store_options(config: &Config) -> Result<store::Options, StoreError> {
-    let address = match &config.database_url {
-        Some(url) => Address::parse(url)?,
-        None => Address::file(&config.data_dir.join(DATABASE))?,
-    };
-    Ok(store::Options { address, journal_keep: config.journal_keep, audit_keep: config.audit_keep })
-}
-
 /// # Errors
 /// It can't be opened: which one, and why not.
 pub(super) async fn open_store(options: store::Options) -> anyhow::Result<(store::Opened, store::Loaded)> {
@@ -205,78 +180,6 @@ async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) ->
         runtime.await_earlier(EARLIER).await;
     }
     Ok(runtime)
-}
-
-/// How plugins are run. It fails where a folder can't be found.
-pub(crate) fn process_options(config: &Config) -> anyhow::Result<process::Options> {
-    // As the kernel names it: the sandbox compares paths.
-    let plugin_dir = fs::canonicalize(&config.plugin_dir).context("the folder of plugins can't be found")?;
-    Ok(process::Options {
-        sandbox: sandbox(config, &plugin_dir)?,
-        env_allow: config.env_allow.clone(),
-        limits: limits(config),
-        user: config.plugin_user,
-        uids: config.plugin_uids,
-        stop_signal: config.stop_signal,
-        max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
-        keeper: (config.runtime_provider == RuntimeProvider::Local).then(|| OWN_PROGRAM.into()),
-        ..process::Options::new(plugin_dir, config.data_dir.join("keeper.lock"))
-    })
-}
-
-/// # Errors
-/// A folder can't be found.
-fn sandbox(config: &Config, plugin_dir: &Path) -> anyhow::Result<Sandbox> {
-    let data_dir = fs::canonicalize(&config.data_dir).context("the data folder can't be found")?;
-    // One that is in the other is hidden with it.
-    let hidden = match (plugin_dir.starts_with(&data_dir), data_dir.starts_with(plugin_dir)) {
-        (true, _) => vec![data_dir.into()],
-        (_, true) => vec![plugin_dir.into()],
-        _ => vec![data_dir.into(), plugin_dir.into()],
-    };
-    let sandbox = Sandbox { level: config.sandbox, hidden, ..Sandbox::default() };
-    let allowed = |paths: &[PathBuf]| paths.iter().map(|path| sandbox.allowed(path)).collect::<io::Result<_>>();
-    let (read, write) = (allowed(&config.sandbox_read)?, allowed(&config.sandbox_write)?);
-    Ok(Sandbox { read, write, ..sandbox })
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        memory_bytes: config.limit_memory.map(|bytes| bytes.0),
-        open_files: config.limit_open_files,
-        processes: config.limit_processes,
-        file_bytes: config.limit_file_size.map(|bytes| bytes.0),
-        // Zero would be no time at all, not even for the program to be found.
-        cpu_seconds: config.limit_cpu_time.map(|time| time.as_secs().max(1)),
-        cpu_millis: config.limit_cpus.map(|cpus| cpus.0),
-    }
-}
-
-fn supervision(config: &Config) -> Supervision {
-    Supervision {
-        prepare: config.prepare_timeout,
-        connect: config.connect_timeout,
-        reconnect: config.reconnect_timeout,
-        ping_interval: config.ping_interval,
-        ping: config.ping_timeout,
-        stable: config.stable_after,
-        grace: config.grace,
-        kill: config.kill_timeout,
-        backoff: config.backoff,
-        max_backoff: config.max_backoff,
-        stable_backoff: config.stable_crash_backoff,
-        max_restarts: config.max_restart_attempts,
-    }
-}
-
-fn log_options(config: &Config) -> logs::Options {
-    let keep = usize::try_from(config.log_keep).unwrap_or(usize::MAX);
-    logs::Options { max_bytes: config.log_max_bytes.0, keep, ..logs::Options::default() }
-}
-
-fn credentials(config: &Config) -> Option<Credentials> {
-    let access_key = config.access_key.clone()?;
-    Some(Credentials { access_key, api_base_url: config.public_api_address.0.clone() })
 }
 
 /// # Errors
@@ -353,7 +256,6 @@ async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store, projection
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{self, Environment, Flags};
 
     #[test]
     fn plugins_dial_an_address_that_can_be_dialled() {
@@ -372,28 +274,5 @@ mod tests {
         assert!(catalog.has("EventOne") && catalog.has("EventTwo") && !catalog.has("EventThree"));
         let error = super::catalog(&Catalog::File(folder.path().to_owned())).unwrap_err();
         assert!(format!("{error:#}").ends_with("it is a folder, not a file"), "{error:#}");
-    }
-
-    #[test]
-    fn the_limits_of_plugins_are_those_of_the_settings() {
-        let flags = [
-            ("limit_memory", "1"),
-            ("limit_open_files", "2"),
-            ("limit_processes", "3"),
-            ("limit_file_size", "4"),
-            ("limit_cpu_time", "5s"),
-            ("limit_cpus", "0.6"),
-        ];
-        let flags = flags.into_iter().fold(Flags::default(), |flags, (name, value)| flags.with(name, value));
-        let config = config::load(&flags, &Environment::default(), None).unwrap();
-        let expected = Limits {
-            memory_bytes: Some(1),
-            open_files: Some(2),
-            processes: Some(3),
-            file_bytes: Some(4),
-            cpu_seconds: Some(5),
-            cpu_millis: Some(600),
-        };
-        assert_eq!(limits(&config), expected);
     }
 }

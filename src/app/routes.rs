@@ -20,7 +20,7 @@ use crate::{
             access_service_server::AccessServiceServer, bus_service_server::BusServiceServer,
             configuration_service_server::ConfigurationServiceServer, log_service_server::LogServiceServer,
             package_service_server::PackageServiceServer, plugin_service_server::PluginServiceServer,
-            policy_service_server::PolicyServiceServer,
+            policy_service_server::PolicyServiceServer, server_service_server::ServerServiceServer,
         },
     },
     bus::{Events, Hosts},
@@ -28,7 +28,7 @@ use crate::{
     console,
     domain::events::EventCatalog,
     fetch,
-    grpc::{self, Access, AccessService, BusService, Guard, UsageOf},
+    grpc::{self, Access, AccessService, BusService, Guard, ServerService, UsageOf},
     listener::App,
     logs::Logs,
     rest,
@@ -43,6 +43,7 @@ pub(super) struct Services<H> {
     pub(super) packages: Arc<Packages>,
     pub(super) logs: Logs,
     pub(super) usage: UsageOf,
+    pub(super) about: ServerService,
     pub(super) store: Store,
     pub(super) access: Arc<Access>,
     pub(super) hosts: Arc<Hosts>,
@@ -126,6 +127,7 @@ fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) 
         .with(LogServiceServer::new(plugins))
         .with(BusServiceServer::new(bus))
         .with(AccessServiceServer::new(access))
+        .with(ServerServiceServer::new(services.about))
         .with(services.health)
         .with(descriptors().build_v1().context("reflection")?)
         .with(descriptors().build_v1alpha().context("reflection")?);
@@ -142,7 +144,7 @@ fn descriptors() -> tonic_reflection::server::Builder<'static> {
 }
 
 /// Names that clients ask about; the empty one is the server as a whole.
-const HEALTH_NAMES: [&str; 7] = [
+const HEALTH_NAMES: [&str; 8] = [
     "",
     "plugd.v1.PackageService",
     "plugd.v1.ConfigurationService",
@@ -150,6 +152,7 @@ const HEALTH_NAMES: [&str; 7] = [
     "plugd.v1.LogService",
     "plugd.v1.BusService",
     "plugd.v1.AccessService",
+    "plugd.v1.ServerService",
 ];
 
 /// Unknown where plugins are not run here: this is how anybody can tell, the REST shim's `/api/info` for one.

@@ -24,6 +24,7 @@ use crate::{
             bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
             log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
             plugin_service_client::PluginServiceClient, policy_service_client::PolicyServiceClient,
+            server_service_client::ServerServiceClient,
         },
     },
     domain::PluginId,
@@ -118,6 +119,11 @@ impl Api {
 
     pub(super) fn access(&self) -> AccessServiceClient<Authorized> {
         AccessServiceClient::new(self.calls())
+    }
+
+    /// What tells of the server itself.
+    pub(super) fn about(&self) -> ServerServiceClient<Authorized> {
+        ServerServiceClient::new(self.calls())
     }
 
     pub(super) fn bus(&self) -> BusServiceClient<Authorized> {

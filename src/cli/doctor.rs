@@ -13,6 +13,7 @@ use super::{
     ui::{Cell, Style, Table, Ui},
 };
 use crate::{
+    app::Examine,
     config::{Config, Flags},
     doctor::{self, Finding, Outcome},
 };
@@ -52,7 +53,16 @@ impl Doctor {
     }
 }
 
-fn report(findings: &[Finding], ui: &Ui) -> Result<(), Failure> {
+/// What a server does when it is asked to look at itself. `file` is where its settings were read from.
+pub(super) fn examination(file: Option<PathBuf>) -> Examine {
+    Box::new(move |config| {
+        let file = file.clone();
+        Box::pin(async move { doctor::examine(&config, file.as_deref()).await })
+    })
+}
+
+/// Prints what was found. That something failed is a failure.
+pub(super) fn report(findings: &[Finding], ui: &Ui) -> Result<(), Failure> {
     let worst = doctor::worst(findings);
     if ui.is_json() {
         ui.json(&json!({ "outcome": worst, "findings": findings }))?;

@@ -19,6 +19,7 @@ mod new;
 mod package;
 mod policy;
 mod serve;
+mod server;
 mod show;
 mod token;
 mod ui;
@@ -121,6 +122,7 @@ enum ClientCommand {
     #[command(subcommand)]
     Token(token::Token),
     Audit(audit::Audit),
+    Server(server::Server),
 }
 
 struct Context {
@@ -283,6 +285,7 @@ impl ClientCommand {
             Self::Call(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
             Self::Audit(audit) => audit.run(context).await,
+            Self::Server(server) => server.run(context).await,
         }
     }
 }

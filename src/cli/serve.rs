@@ -14,6 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    doctor::examination,
     failure::Failure,
     global::GlobalOptions,
     in_many_threads,
@@ -66,9 +67,13 @@ impl Serve {
         }
         app::adopt_orphans();
         let log = |config: &Config| (config.log.clone(), config.log_format);
+        let file = self.config.clone();
         run(flags, self.config, log, screen, async |config, stop, renewed| {
             let folder = config.data_dir.clone();
-            Box::pin(app::serve(config, stop, renewed, |ready| announce(&screen.ui, &ready, &folder))).await
+            Box::pin(app::serve(config, examination(file), stop, renewed, |ready| {
+                announce(&screen.ui, &ready, &folder)
+            }))
+            .await
         })
     }
 }

@@ -17,51 +17,11 @@ mod verdict;
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use crate::{config::Config, domain::finding::Topic};
 
-use crate::config::Config;
-
+pub use crate::domain::finding::{Finding, Outcome, worst};
 pub use bystander::{ARGUMENT as BYSTANDER, run as bystander};
 pub use probe::{ARGUMENT as PROBE, run as probe};
-
-/// Whether something is as it should be. The worse is the greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It is.
-    Ok,
-    /// plugd works, but less well or less safely than it could.
-    Warning,
-    /// plugd would not start, could not start plugins, or something does not hold that the settings promise.
-    Failure,
-}
-
-/// What something is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Topic {
-    /// The host, whatever the settings are.
-    Host,
-    /// What the settings name.
-    Settings,
-    /// What plugins can't do.
-    Protections,
-}
-
-/// One thing that was looked at or tried.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What it is about.
-    pub topic: Topic,
-    /// The thing.
-    pub subject: String,
-    /// Whether it is as it should be.
-    pub outcome: Outcome,
-    /// What was found.
-    pub found: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
 
 /// One thing, before it is said what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +61,6 @@ pub async fn examine(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     host.chain(used).chain(tried).collect()
 }
 
-/// The worst of them.
-pub fn worst(findings: &[Finding]) -> Outcome {
-    findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::Ok)
-}
-
 /// The folder that is there, on the way to this one.
 fn nearest(folder: &Path) -> PathBuf {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -123,16 +78,6 @@ fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_worst_of_all_counts() {
-        let mk = |check: Check| check.about(Topic::Host);
-        assert_eq!(worst(&[]), Outcome::Ok);
-        let mut findings = vec![mk(Check::warning("a", "b", "c")), mk(Check::ok("a", "b"))];
-        assert_eq!(worst(&findings), Outcome::Warning);
-        findings.push(mk(Check::failure("a", "b", "c")));
-        assert_eq!(worst(&findings), Outcome::Failure);
-    }
 
     #[test]
     fn bytes_are_told_in_the_largest_unit_that_they_fill() {

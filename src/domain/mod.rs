@@ -6,6 +6,7 @@ pub mod change;
 pub mod configuration;
 pub mod error;
 pub mod events;
+pub mod finding;
 pub mod id;
 pub mod json;
 pub mod lifecycle;

@@ -9,6 +9,7 @@
 //! 4. a handler in the file of its resource in `rest`, if browsers need it, and a command in `cli`, if operators do;
 //! 5. in the servers that the tests of these two have (`rest/tests/fake.rs`, `cli/tests/fake.rs`), and in a test in `tests/`.
 
+mod about;
 mod access;
 mod audit;
 mod auth;
@@ -41,6 +42,7 @@ use tonic::{Request, Response, Status};
 
 use self::transfers::Places;
 pub use self::{
+    about::{Examination, Identity, Part, ServerService},
     access::AccessService,
     auth::{Guard, caller},
     bus::BusService,

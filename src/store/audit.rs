@@ -50,6 +50,11 @@ pub(super) struct Sink {
 }
 
 impl Sink {
+    /// How many events found no room since the last that did.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// Takes an event in, if there is room. What was refused may only fill half of it, so that nobody who may do nothing can
     /// hide what others do.
     pub(super) fn add(&self, event: AuditEvent) {

@@ -185,6 +185,11 @@ impl Store {
         self.audit.add(event);
     }
 
+    /// How many events the audit trail lacks since one found room the last time.
+    pub fn audit_lost(&self) -> u64 {
+        self.audit.lost()
+    }
+
     /// Events of the audit trail, newest first: those before this one, at most `limit`.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use plugd::api::v1::{
     bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
     install_plugin_request as install, log_service_client::LogServiceClient,
     package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
-    policy_service_client::PolicyServiceClient, watch_state_request::Start,
+    policy_service_client::PolicyServiceClient, server_service_client::ServerServiceClient, watch_state_request::Start,
 };
 use serde_json::Value;
 use tonic::{
@@ -84,6 +84,10 @@ impl Api {
 
     pub(crate) fn bus(&self) -> BusServiceClient<Service> {
         BusServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn about(&self) -> ServerServiceClient<Service> {
+        ServerServiceClient::new(self.0.clone())
     }
 
     pub(crate) fn access(&self) -> AccessServiceClient<Service> {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client::{Api, with_manifest_id},
+    doctor::examination,
     failure::{Exit, Failure},
     global::GlobalOptions,
     in_many_threads,
@@ -134,7 +135,8 @@ impl Dev {
         let server = tokio::spawn(async move {
             let on_ready = |ready| drop(tell.send(ready));
             // A session's settings do not change: SIGHUP ends it.
-            let served = Box::pin(app::serve(config, stopped.clone(), mpsc::channel(1).1, on_ready)).await;
+            let served =
+                Box::pin(app::serve(config, examination(None), stopped.clone(), mpsc::channel(1).1, on_ready)).await;
             stopped.cancel();
             served
         });

@@ -109,6 +109,11 @@ impl Keeper {
         Ok(Init { control, reports: Messages::new() })
     }
 
+    /// Whether it can be asked for runs.
+    pub(in crate::runtime) fn is_ready(&self) -> bool {
+        matches!(*self.state.borrow(), State::Ready(_))
+    }
+
     /// Why a run is not begun, in words.
     pub(in crate::runtime) fn obstacle(&self) -> &'static str {
         match *self.state.borrow() {

@@ -123,6 +123,12 @@ impl ProcessRuntime {
         self.0.usages.of(run)
     }
 
+    /// Why no run can be begun now, in words; none where one can.
+    pub fn obstacle(&self) -> Option<&'static str> {
+        let keeper = self.0.keeper.as_ref()?;
+        (!keeper.is_ready()).then(|| keeper.obstacle())
+    }
+
     /// Waits until nothing lives that an earlier plugd started, for this long at the most, and removes the groups that are
     /// left of it. Nothing is started before that; to be called before anything is.
     pub async fn await_earlier(&self, limit: Duration) {

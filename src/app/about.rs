@@ -1,0 +1,97 @@
+//! What `ServerService` tells of this plugd.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::{runtime::Handle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::Examine;
+use crate::{
+    config::{Config, RuntimeProvider},
+    domain::finding::{Finding, Outcome, Topic},
+    grpc::{Examination, Identity, Part, ServerService},
+    runtime::process::ProcessRuntime,
+    store::Store,
+};
+
+/// How long an examination may take: twice what the slowest part of it may.
+const EXAMINATION: Duration = Duration::from_secs(120);
+
+/// The service that tells of this plugd.
+pub(super) fn about(
+    config: &Config,
+    (store, runtime): (&Store, &Arc<ProcessRuntime>),
+    examine: Examine,
+    draining: &CancellationToken,
+) -> ServerService {
+    let is_local = config.runtime_provider == RuntimeProvider::Local;
+    let (store, runtime) = (store.clone(), Arc::clone(runtime));
+    let parts = move || vec![stored(&store), records(&store), processes(&runtime, is_local), audit(&store)];
+    ServerService::new(identity(config), parts, examination(config.clone(), examine, draining.clone()))
+}
+
+fn identity(config: &Config) -> Identity {
+    let is_server = config.database_url.as_ref().is_some_and(|url| url.starts_with("postgres"));
+    Identity {
+        version: env!("CARGO_PKG_VERSION"),
+        started: Timestamp::now(),
+        host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        database: if is_server { "PostgreSQL" } else { "SQLite" },
+        data_folder: std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()),
+        sandbox: config.sandbox,
+    }
+}
+
+fn stored(store: &Store) -> Part {
+    match store.check() {
+        Ok(()) => Part { name: "store", is_healthy: true, found: "the database answers".to_owned() },
+        Err(error) => Part { name: "store", is_healthy: false, found: error.message },
+    }
+}
+
+fn records(store: &Store) -> Part {
+    let is_healthy = store.is_whole();
+    let found = if is_healthy {
+        "every record could be read"
+    } else {
+        "records of some plugins could not be read, and are left out: the log says which; nothing is swept meanwhile"
+    };
+    Part { name: "records", is_healthy, found: found.to_owned() }
+}
+
+fn processes(runtime: &ProcessRuntime, is_local: bool) -> Part {
+    let obstacle = runtime.obstacle();
+    let found = match obstacle {
+        Some(obstacle) => format!("nothing is started: {obstacle}"),
+        None if is_local => "the keeper can be asked for processes".to_owned(),
+        None => "this plugd runs no plugins".to_owned(),
+    };
+    Part { name: "processes", is_healthy: obstacle.is_none(), found }
+}
+
+fn audit(store: &Store) -> Part {
+    let lost = store.audit_lost();
+    let found = if lost == 0 { "nothing is lost".to_owned() } else { format!("{lost} events found no room of late") };
+    Part { name: "audit trail", is_healthy: lost == 0, found }
+}
+
+/// Examines with these settings, for a while at the most and until plugd drains: what was laid out for it is gone afterwards.
+fn examination(config: Config, examine: Examine, draining: CancellationToken) -> Examination {
+    Arc::new(move || {
+        let examined = timeout_of(examine(config.clone()));
+        Handle::current().block_on(draining.run_until_cancelled(examined))
+    })
+}
+
+async fn timeout_of(examined: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    timeout(EXAMINATION, examined).await.unwrap_or_else(|_| {
+        vec![Finding {
+            topic: Topic::Host,
+            subject: "examination".to_owned(),
+            outcome: Outcome::Failure,
+            found: format!("not done within {} s", EXAMINATION.as_secs()),
+            remedy: Some("run `plugd doctor` on the server's host, which says how far it comes".to_owned()),
+        }]
+    })
+}

@@ -1,0 +1,145 @@
+//! `plugd server`: what the server is, and what it finds when it looks at itself.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    Context,
+    client::{QUICK, within},
+    doctor,
+    failure::Failure,
+    show::{short_time, time, word},
+    ui::{Cell, Style, Table},
+};
+use crate::{
+    api::v1::{self, GetServerRequest, GetServerResponse, RunDoctorRequest, finding},
+    domain::finding::{Finding, Outcome, Topic},
+};
+
+/// How long the server may look at itself: a little longer than it takes at the most.
+const EXAMINATION: Duration = Duration::from_secs(130);
+
+/// Show what the server is and how its parts are
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd server\n  plugd server --doctor -o json")]
+pub(super) struct Server {
+    /// Have the server do what `plugd doctor` does on its host, and show what it finds; takes an administrator's token
+    #[arg(long)]
+    doctor: bool,
+}
+
+impl Server {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.doctor { examine(context).await } else { show(context).await }
+    }
+}
+
+async fn show(context: &Context) -> Result<(), Failure> {
+    let (api, ui) = (&context.api, &context.ui);
+    let server = within(QUICK, GetServerRequest {}, async |request| api.about().get_server(request).await).await?;
+    if ui.is_json() {
+        return Ok(ui.json(&server_json(&server))?);
+    }
+    table(&server).print(ui)?;
+    Ok(())
+}
+
+async fn examine(context: &Context) -> Result<(), Failure> {
+    let api = &context.api;
+    let run = async |request| api.about().run_doctor(request).await;
+    let findings = within(EXAMINATION, RunDoctorRequest {}, run).await?.findings;
+    doctor::report(&findings.into_iter().map(read).collect::<Vec<_>>(), &context.ui)
+}
+
+fn server_json(server: &GetServerResponse) -> Value {
+    let part = |part: &v1::Part| json!({"name": part.name, "is_healthy": part.is_healthy, "found": part.found});
+    json!({
+        "version": server.version,
+        "start_time": time(server.start_time.as_ref()),
+        "host_name": server.host_name,
+        "database": server.database,
+        "data_folder": server.data_folder,
+        "sandbox": word(server.sandbox().as_str_name()),
+        "parts": server.parts.iter().map(part).collect::<Vec<_>>(),
+    })
+}
+
+fn table(server: &GetServerResponse) -> Table {
+    let mut table = Table::default();
+    let rows = [
+        ("version", server.version.clone()),
+        ("started", short_time(server.start_time.as_ref())),
+        ("host", server.host_name.clone()),
+        ("database", server.database.clone()),
+        ("data folder", server.data_folder.clone()),
+        ("sandbox", word(server.sandbox().as_str_name())),
+    ];
+    rows.into_iter().for_each(|(name, value)| table.row([format!("{name}:").into(), value.into()]));
+    for part in &server.parts {
+        let style = if part.is_healthy { Style::Green } else { Style::Red };
+        table.row([format!("{}:", part.name).into(), Cell::styled(&part.found, style)]);
+    }
+    table
+}
+
+/// A finding as the doctor has it. One of which this program does not know how bad it is is a failure.
+fn read(found: v1::Finding) -> Finding {
+    let topic = match found.topic() {
+        finding::Topic::Settings => Topic::Settings,
+        finding::Topic::Protections => Topic::Protections,
+        finding::Topic::Host | finding::Topic::Unspecified => Topic::Host,
+    };
+    let outcome = match found.outcome() {
+        finding::Outcome::Ok => Outcome::Ok,
+        finding::Outcome::Warning => Outcome::Warning,
+        finding::Outcome::Failure | finding::Outcome::Unspecified => Outcome::Failure,
+    };
+    Finding { topic, outcome, subject: found.subject, found: found.found, remedy: found.remedy }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::v1::{Part, SandboxLevel},
+        cli::{global::Output, ui::tests::mk_ui},
+    };
+
+    #[test]
+    fn what_the_server_is_is_told_in_words_and_as_json() {
+        let part =
+            |name: &str, is_healthy| Part { name: name.to_owned(), is_healthy, found: "\x1b[2Jit is".to_owned() };
+        let server = GetServerResponse {
+            version: "0.1.0".to_owned(),
+            host_name: "here".to_owned(),
+            sandbox: SandboxLevel::Strict.into(),
+            parts: vec![part("store", true), part("records", false)],
+            ..GetServerResponse::default()
+        };
+        let (ui, screen) = mk_ui(Output::Table);
+        table(&server).print(&ui).unwrap();
+        let text = screen.text();
+        assert!(text.contains("version:") && text.contains("strict") && text.contains("records:"), "{text}");
+        assert!(!text.contains('\x1b'), "{text:?}");
+        let told = server_json(&server);
+        assert_eq!((&told["sandbox"], &told["start_time"]), (&json!("strict"), &Value::Null));
+        assert_eq!(told["parts"][1]["is_healthy"], false);
+    }
+
+    #[test]
+    fn a_finding_is_read_as_it_was_sent() {
+        let sent = |outcome: finding::Outcome| v1::Finding {
+            topic: finding::Topic::Protections.into(),
+            subject: "sandbox".to_owned(),
+            outcome: outcome.into(),
+            found: "holds".to_owned(),
+            remedy: Some("none".to_owned()),
+        };
+        let found = read(sent(finding::Outcome::Warning));
+        assert_eq!((found.topic, found.outcome), (Topic::Protections, Outcome::Warning));
+        assert_eq!((found.found.as_str(), found.remedy.as_deref()), ("holds", Some("none")));
+        assert_eq!(read(sent(finding::Outcome::Unspecified)).outcome, Outcome::Failure);
+    }
+}
