@@ -186,6 +186,7 @@ fn chooser(sources: &Sources) -> Markup {
                     @for (id, name) in &sources.all {
                         label { input type="checkbox" name="plugin" value=(id) checked[sources.chosen.contains(id)]; " " (name) }
                     }
+                    button { "Show" }
                 }
             }
         }

@@ -16,8 +16,8 @@ function start(box) {
   /** What came and is not in the page. @type {{ html: string, lines: number }[]} */
   const waiting = [];
   let [last, searched, isFollowing, isLost, came, frames] = [box.dataset.after ?? "", "", true, false, 0, 0];
-  /** Where the box was scrolled to, how high what is in it was, and when the person last did something to it. */
-  let [top, height, touched] = [0, 0, -Infinity];
+  /** Where the box was scrolled to, how high it and what is in it were, and when the person last did something to it. */
+  let [top, height, touched] = [0, "", -Infinity];
   /** @type {EventSource} */
   let source;
 
@@ -112,9 +112,11 @@ function start(box) {
     }
   }
 
+  const sizeOf = () => `${box.scrollHeight} ${box.clientHeight}`;
+
   function toEnd() {
     box.scrollTop = box.scrollHeight;
-    [top, height] = [box.scrollTop, box.scrollHeight];
+    [top, height] = [box.scrollTop, sizeOf()];
   }
 
   /** @param {boolean} is */
@@ -147,10 +149,10 @@ function start(box) {
   box.addEventListener("scroll", () => {
     const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 8;
     // What is laid out anew moves the end away, too.
-    const isMeant = performance.now() - touched < 2000 || (box.scrollTop < top && box.scrollHeight === height);
+    const isMeant = performance.now() - touched < 2000 || (box.scrollTop < top && sizeOf() === height);
     if (isAtEnd !== isFollowing && (isAtEnd || isMeant)) setFollowing(isAtEnd);
     else if (isFollowing && !isAtEnd) toEnd();
-    [top, height] = [box.scrollTop, box.scrollHeight];
+    [top, height] = [box.scrollTop, sizeOf()];
   });
   for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"]) {
     box.addEventListener(kind, () => (touched = performance.now()), { passive: true });
@@ -176,6 +178,7 @@ function start(box) {
 
   searched = sent;
   toEnd();
+  new ResizeObserver(() => isFollowing && toEnd()).observe(box);
   connect();
 }
 
