@@ -8,6 +8,7 @@ use axum::{
 use crate::rest::{App, Problem};
 
 /// The fields in order; a name may come more than once.
+#[derive(Default)]
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl FromRequest<App> for Fields {

@@ -10,8 +10,12 @@ use super::{
 use crate::api::v1::{AccessToken, Role};
 
 /// The navigation: section, address, words.
-const SECTIONS: [(Section, &str, &str); 3] =
-    [(Section::Plugins, "/", "Plugins"), (Section::Install, "/install", "Install"), (Section::Logs, "/logs", "Logs")];
+const SECTIONS: [(Section, &str, &str); 4] = [
+    (Section::Plugins, "/", "Plugins"),
+    (Section::Install, "/install", "Install"),
+    (Section::Logs, "/logs", "Logs"),
+    (Section::Tokens, "/tokens", "Tokens"),
+];
 
 /// A page for somebody with this token.
 pub(super) fn page(token: &AccessToken, page: &Page, notice: Option<&Notice>) -> Html<String> {

@@ -28,7 +28,10 @@ mod notice;
 mod page;
 mod plugin;
 mod session;
+#[cfg(test)]
+mod tests;
 mod text;
+mod tokens;
 mod upload;
 mod usage;
 
@@ -51,6 +54,9 @@ pub fn router(app: App) -> Router {
         .route("/logs", get(logs::show))
         .route("/logs/stream", get(logs::follow))
         .route("/logs/download", get(logs::download))
+        .route("/tokens", get(tokens::show).post(tokens::create))
+        .route("/tokens/link", post(tokens::create_link))
+        .route("/tokens/revoke", get(tokens::ask).post(tokens::revoke))
         .route("/sign-out", post(session::sign_out))
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::guard));
     let open = Router::new()

@@ -24,6 +24,7 @@ pub(super) enum Section {
     Plugins,
     Install,
     Logs,
+    Tokens,
 }
 
 /// A part of a page with an id. What is not fixed is sent again when it has changed.
@@ -101,6 +102,11 @@ impl Visit {
         }
         let page = make(Arc::clone(&self.api)).await?;
         Ok(self.page(Page { is_live: true, ..page }))
+    }
+
+    /// Tells this at the top of the page.
+    pub(super) fn telling(self, notice: Notice) -> Self {
+        Self { notice: Some(notice), ..self }
     }
 
     /// This page, once.

@@ -33,7 +33,7 @@ mod schemas;
 pub(crate) mod sse;
 mod system;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upload;
 mod views;
 mod watch;

@@ -18,7 +18,7 @@ type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// How an upload ended for the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// With a clean end, after these chunks.
     Whole(Vec<usize>),
     /// With an error.
@@ -26,7 +26,7 @@ pub(super) enum Ended {
 }
 
 /// Knows two tokens: `admin`, and `viewer` which only reads.
-pub(super) struct Fake {
+pub(crate) struct Fake {
     failure: Mutex<Option<Status>>,
     seen: Mutex<Vec<String>>,
     asked: Mutex<usize>,
@@ -37,11 +37,13 @@ pub(super) struct Fake {
     logs: Mutex<Vec<Result<StreamLogsResponse, Status>>>,
     download: Mutex<Vec<Result<DownloadPackageResponse, Status>>>,
     fields: Mutex<Vec<ConfigurationField>>,
+    tokens: Mutex<Vec<AccessToken>>,
+    audit: Mutex<ListAuditEventsResponse>,
     uploads: watch::Sender<Vec<Ended>>,
 }
 
 /// An error as the real service makes it.
-pub(super) fn told(code: Code, reason: &str, message: &str) -> Status {
+pub(crate) fn told(code: Code, reason: &str, message: &str) -> Status {
     let metadata = [(SUGGESTED.to_owned(), "Do better.".to_owned()), ("stage".to_owned(), "spawn".to_owned())];
     let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, metadata);
     Status::with_error_details(code, message, details)
@@ -52,7 +54,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Fake {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             failure: Mutex::default(),
             seen: Mutex::default(),
@@ -64,62 +66,74 @@ impl Fake {
             logs: Mutex::default(),
             download: Mutex::default(),
             fields: Mutex::default(),
+            tokens: Mutex::default(),
+            audit: Mutex::default(),
             uploads: watch::Sender::default(),
         }
     }
 
     /// Every call by an authorised caller fails so from now on.
-    pub(super) fn fail(&self, status: Status) {
+    pub(crate) fn fail(&self, status: Status) {
         *lock(&self.failure) = Some(status);
     }
 
     /// Whose a credential is can't be said from now on.
-    pub(super) fn silence(&self, status: Status) {
+    pub(crate) fn silence(&self, status: Status) {
         *lock(&self.silence) = Some(status);
     }
 
     /// Lists these pages.
-    pub(super) fn lists(&self, pages: Vec<Vec<Plugin>>) {
+    pub(crate) fn lists(&self, pages: Vec<Vec<Plugin>>) {
         *lock(&self.pages) = pages;
     }
 
     /// Streams these frames.
-    pub(super) fn watches(&self, frames: Vec<Result<WatchStateResponse, Status>>) {
+    pub(crate) fn watches(&self, frames: Vec<Result<WatchStateResponse, Status>>) {
         *lock(&self.frames) = frames;
     }
 
     /// Streams these lines.
-    pub(super) fn logs(&self, logs: Vec<Result<StreamLogsResponse, Status>>) {
+    pub(crate) fn logs(&self, logs: Vec<Result<StreamLogsResponse, Status>>) {
         *lock(&self.logs) = logs;
     }
 
     /// Streams this archive.
-    pub(super) fn downloads(&self, parts: Vec<Result<DownloadPackageResponse, Status>>) {
+    pub(crate) fn downloads(&self, parts: Vec<Result<DownloadPackageResponse, Status>>) {
         *lock(&self.download) = parts;
     }
 
     /// Has these fields of configuration.
-    pub(super) fn declares(&self, fields: Vec<ConfigurationField>) {
+    pub(crate) fn declares(&self, fields: Vec<ConfigurationField>) {
         *lock(&self.fields) = fields;
     }
 
+    /// Has these tokens.
+    pub(crate) fn has_tokens(&self, tokens: Vec<AccessToken>) {
+        *lock(&self.tokens) = tokens;
+    }
+
+    /// Has this page of its audit trail.
+    pub(crate) fn has_audit(&self, page: ListAuditEventsResponse) {
+        *lock(&self.audit) = page;
+    }
+
     /// The calls by authorised callers, in the words of `Debug`.
-    pub(super) fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         lock(&self.seen).clone()
     }
 
     /// How often it was asked whose a good credential is.
-    pub(super) fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         *lock(&self.asked)
     }
 
     /// The traces that calls carried since this was last asked.
-    pub(super) fn traces(&self) -> Vec<String> {
+    pub(crate) fn traces(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.traces))
     }
 
     /// Waits until an upload has ended.
-    pub(super) async fn upload(&self) -> Ended {
+    pub(crate) async fn upload(&self) -> Ended {
         let mut uploads = self.uploads.subscribe();
         let wait = uploads.wait_for(|uploads| !uploads.is_empty());
         let uploads = tokio::time::timeout(std::time::Duration::from_secs(60), wait).await.expect("no upload ended");
@@ -329,27 +343,38 @@ impl access_service_server::AccessService for Fake {
         lock(&self.silence).clone().map_or(Ok(()), Err)?;
         *lock(&self.asked) += 1;
         let is_admin = request.metadata().get("authorization").is_some_and(|value| value == "Bearer admin");
-        let role = if is_admin { Role::Admin } else { Role::Viewer }.into();
-        Ok(Response::new(WhoAmIResponse { token: Some(AccessToken { role, ..AccessToken::default() }) }))
+        let (id, role) = if is_admin { ("admin", Role::Admin) } else { ("viewer", Role::Viewer) };
+        let token = AccessToken { id: id.to_owned(), role: role.into(), ..AccessToken::default() };
+        Ok(Response::new(WhoAmIResponse { token: Some(token) }))
     }
 
     async fn sign_in(&self, _: Request<SignInRequest>) -> Answer<SignInResponse> {
         Err(Status::unimplemented("REST signs nobody in"))
     }
 
-    async fn create_token(&self, _: Request<CreateTokenRequest>) -> Answer<CreateTokenResponse> {
-        Err(Status::unimplemented("REST has no tokens"))
+    async fn create_token(&self, request: Request<CreateTokenRequest>) -> Answer<CreateTokenResponse> {
+        self.begin(true, &request)?;
+        let CreateTokenRequest { name, role, .. } = request.into_inner();
+        if name.is_empty() {
+            return Err(told(Code::InvalidArgument, "INVALID_ARGUMENT", "a name is missing"));
+        }
+        let token = AccessToken { id: "new".to_owned(), name, role, ..AccessToken::default() };
+        Ok(Response::new(CreateTokenResponse { token: Some(token), secret: "plugd_secret".to_owned() }))
     }
 
-    async fn list_tokens(&self, _: Request<ListTokensRequest>) -> Answer<ListTokensResponse> {
-        Err(Status::unimplemented("REST has no tokens"))
+    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Answer<ListTokensResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(ListTokensResponse { tokens: lock(&self.tokens).clone(), ..ListTokensResponse::default() }))
     }
 
-    async fn revoke_token(&self, _: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
-        Err(Status::unimplemented("REST has no tokens"))
+    async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
+        self.begin(true, &request)?;
+        let token = lock(&self.tokens).iter().find(|token| token.id == request.get_ref().token_id).cloned();
+        Ok(Response::new(RevokeTokenResponse { token }))
     }
 
-    async fn list_audit_events(&self, _: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {
-        Err(Status::unimplemented("REST has no audit trail"))
+    async fn list_audit_events(&self, request: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {
+        self.begin(true, &request)?;
+        Ok(Response::new(lock(&self.audit).clone()))
     }
 }

@@ -6,7 +6,7 @@ mod configuration;
 mod credentials;
 mod documents;
 mod errors;
-mod fake;
+pub(crate) mod fake;
 mod logs;
 mod negotiation;
 mod plugins;
@@ -70,16 +70,8 @@ impl Harness {
 
     fn with(options: Options) -> Self {
         let fake = Arc::new(Fake::new());
-        let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_service_status(SERVICE_NAME, ServingStatus::Serving).now_or_never().unwrap();
-        let service = tonic::service::Routes::new(PluginServiceServer::from_arc(fake.clone()))
-            .add_service(AccessServiceServer::from_arc(fake.clone()))
-            .add_service(PackageServiceServer::from_arc(fake.clone()))
-            .add_service(ConfigurationServiceServer::from_arc(fake.clone()))
-            .add_service(LogServiceServer::from_arc(fake.clone()))
-            .add_service(health);
-        let router = router(App::new(Backend::new(service.clone(), service), options));
-        Self { router, fake, health: reporter }
+        let (app, health) = app(&fake, options);
+        Self { router: router(app), fake, health }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -97,6 +89,19 @@ impl Harness {
     async fn json(&self, method: &str, path: &str, body: &str) -> Answer {
         self.send(json(admin(method, path), body)).await
     }
+}
+
+/// What handlers have in front of a service, and what says whether that is healthy.
+pub(crate) fn app(fake: &Arc<Fake>, options: Options) -> (App, HealthReporter) {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status(SERVICE_NAME, ServingStatus::Serving).now_or_never().unwrap();
+    let service = tonic::service::Routes::new(PluginServiceServer::from_arc(fake.clone()))
+        .add_service(AccessServiceServer::from_arc(fake.clone()))
+        .add_service(PackageServiceServer::from_arc(fake.clone()))
+        .add_service(ConfigurationServiceServer::from_arc(fake.clone()))
+        .add_service(LogServiceServer::from_arc(fake.clone()))
+        .add_service(health);
+    (App::new(Backend::new(service.clone(), service), options), reporter)
 }
 
 impl Answer {
