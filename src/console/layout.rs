@@ -10,10 +10,11 @@ use super::{
 use crate::api::v1::{AccessToken, Role};
 
 /// The navigation: section, address, words.
-const SECTIONS: [(Section, &str, &str); 4] = [
+const SECTIONS: [(Section, &str, &str); 5] = [
     (Section::Plugins, "/", "Plugins"),
     (Section::Install, "/install", "Install"),
     (Section::Logs, "/logs", "Logs"),
+    (Section::Activity, "/activity", "Activity"),
     (Section::Tokens, "/tokens", "Tokens"),
 ];
 

@@ -14,6 +14,7 @@
 //! - **A form** is posted, done, and answered with the way to a page (303) and a [`notice`] for it.
 //! - **What it looks like** is in `assets/console.css`, which has a variable for each colour, twice: light and dark.
 
+mod activity;
 mod assets;
 mod fault;
 mod form;
@@ -54,6 +55,7 @@ pub fn router(app: App) -> Router {
         .route("/logs", get(logs::show))
         .route("/logs/stream", get(logs::follow))
         .route("/logs/download", get(logs::download))
+        .route("/activity", get(activity::show))
         .route("/tokens", get(tokens::show).post(tokens::create))
         .route("/tokens/link", post(tokens::create_link))
         .route("/tokens/revoke", get(tokens::ask).post(tokens::revoke))

@@ -24,6 +24,7 @@ pub(super) enum Section {
     Plugins,
     Install,
     Logs,
+    Activity,
     Tokens,
 }
 

@@ -58,7 +58,10 @@ async fn what_is_wrong_with_a_token_is_said_beside_its_form() {
     let answer = console.post("admin", "/tokens", "name=&role=admin&expiry=365").await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(answer.text.contains("A name is missing. Do better."), "{}", answer.text);
-    assert!(answer.text.contains("<option value=\"admin\" selected>") && answer.text.contains("<option value=\"365\" selected>"));
+    assert!(
+        answer.text.contains("<option value=\"admin\" selected>")
+            && answer.text.contains("<option value=\"365\" selected>")
+    );
 }
 
 #[tokio::test]

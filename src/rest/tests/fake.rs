@@ -39,6 +39,7 @@ pub(crate) struct Fake {
     fields: Mutex<Vec<ConfigurationField>>,
     tokens: Mutex<Vec<AccessToken>>,
     audit: Mutex<ListAuditEventsResponse>,
+    past: Mutex<ListPluginEventsResponse>,
     uploads: watch::Sender<Vec<Ended>>,
 }
 
@@ -68,6 +69,7 @@ impl Fake {
             fields: Mutex::default(),
             tokens: Mutex::default(),
             audit: Mutex::default(),
+            past: Mutex::default(),
             uploads: watch::Sender::default(),
         }
     }
@@ -110,6 +112,11 @@ impl Fake {
     /// Has these tokens.
     pub(crate) fn has_tokens(&self, tokens: Vec<AccessToken>) {
         *lock(&self.tokens) = tokens;
+    }
+
+    /// Has this page of what happened to plugins.
+    pub(crate) fn has_past(&self, page: ListPluginEventsResponse) {
+        *lock(&self.past) = page;
     }
 
     /// Has this page of its audit trail.
@@ -244,8 +251,9 @@ impl plugin_service_server::PluginService for Fake {
         Ok(boxed(&self.frames))
     }
 
-    async fn list_plugin_events(&self, _: Request<ListPluginEventsRequest>) -> Answer<ListPluginEventsResponse> {
-        Err(Status::unimplemented("REST has no such thing"))
+    async fn list_plugin_events(&self, request: Request<ListPluginEventsRequest>) -> Answer<ListPluginEventsResponse> {
+        self.begin(false, &request)?;
+        Ok(Response::new(lock(&self.past).clone()))
     }
 
     async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
