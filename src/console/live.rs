@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, header::ACCEPT},
     response::Response,
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Streaming;
 
@@ -40,7 +40,7 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 /// The fragments of a page as they change. It ends when the watch does; the browser then asks again.
 ///
 /// # Errors
-/// What the watch is refused for.
+/// What the watch is refused for, or why the page can't be made.
 pub(super) async fn stream<F>(
     api: Arc<Api>,
     watched: WatchStateRequest,
@@ -53,18 +53,20 @@ where
     let mut frames = api.app.backend.plugins_in_bulk().watch_state(api.request(watched)).await?.into_inner();
     // The watch has begun with its first frame. What changes before the page is made is in the page.
     frames.message().await?;
-    let first = Watched { frames, sent: HashMap::new(), due: Instant::now() };
-    let changes = stream::unfold((first, api, make), |(mut watched, api, make)| async move {
+    let mut watched = Watched { frames, sent: HashMap::new(), due: Instant::now() };
+    let begun = Instant::now();
+    let page = make(Arc::clone(&api)).await?;
+    let first = watched.news(&page, begun);
+    let changes = stream::unfold((watched, api, make), |(mut watched, api, make)| async move {
         if !watched.change().await {
             return None;
         }
         let begun = Instant::now();
-        // The page says why it can't be made, when it is asked for again.
+        // Why it can't be made is said when the browser asks again.
         let page = make(Arc::clone(&api)).await.ok()?;
-        watched.due = Instant::now() + SOONEST.max(begun.elapsed() * SHARE);
-        Some((watched.news(&page), (watched, api, make)))
+        Some((watched.news(&page, begun), (watched, api, make)))
     });
-    Ok(sse::response(changes))
+    Ok(sse::response(stream::iter([first]).chain(changes)))
 }
 
 struct Watched {
@@ -78,9 +80,6 @@ struct Watched {
 impl Watched {
     /// Waits until the page should be made again; false when the watch has ended.
     async fn change(&mut self) -> bool {
-        if self.sent.is_empty() {
-            return true;
-        }
         let is_alive = timeout_at(self.due.max(Instant::now() + LATEST), self.next()).await.unwrap_or(true);
         // What else changes until it is due comes with it.
         let due = self.due;
@@ -102,8 +101,9 @@ impl Watched {
         }
     }
 
-    /// The fragments that are not as they were sent.
-    fn news(&mut self, page: &Page) -> String {
+    /// The fragments of a page that are not as they were sent. It was begun then.
+    fn news(&mut self, page: &Page, begun: Instant) -> String {
+        self.due = Instant::now() + SOONEST.max(begun.elapsed() * SHARE);
         let mut text = String::new();
         for fragment in page.fragments.iter().filter(|fragment| !fragment.is_fixed) {
             let hash = hash(&fragment.markup.0);
