@@ -139,10 +139,12 @@ async fn logs(page: Page, api: &Api, plugin: &Plugin, (query, path): (&Query, &s
 
 /// The page of a plugin without what the tab shows.
 fn frame(api: &Api, plugin: &Plugin, tab: Tab) -> Page {
-    Page::new(Section::Plugins, text::name(plugin)).live("head", head(api, plugin)).fixed("tabs", tabs(plugin, tab))
+    Page::new(Section::Plugins, text::name(plugin))
+        .live("head", head(api, plugin, tab))
+        .fixed("tabs", tabs(plugin, tab))
 }
 
-fn head(api: &Api, plugin: &Plugin) -> Markup {
+fn head(api: &Api, plugin: &Plugin, tab: Tab) -> Markup {
     html! {
         div.head {
             div {
@@ -153,13 +155,13 @@ fn head(api: &Api, plugin: &Plugin) -> Markup {
                     @if text::is_external(plugin) { " · runs elsewhere" }
                 }
             }
-            @if may_write(api) { div.row { (buttons(plugin)) } }
+            @if may_write(api) { div.row { (buttons(plugin, tab)) } }
         }
     }
 }
 
 /// What may be done with the plugin. One that runs elsewhere can't be started or stopped.
-fn buttons(plugin: &Plugin) -> Markup {
+fn buttons(plugin: &Plugin, tab: Tab) -> Markup {
     let is_active = plugin.active_state() == ActiveState::Active;
     let actions: &[Action] = match is_active {
         _ if text::is_external(plugin) => &[],
@@ -168,7 +170,7 @@ fn buttons(plugin: &Plugin) -> Markup {
     };
     html! {
         form.row method="post" action="/plugins" data-background {
-            input type="hidden" name="back" value=(Tab::Overview.path(&plugin.id));
+            input type="hidden" name="back" value=(tab.path(&plugin.id));
             @for action in actions { button name=(action.word()) value=(plugin.id) { (action.icon()) (action.label()) } }
         }
         form method="post" action="/plugins" data-background {
