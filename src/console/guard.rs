@@ -24,7 +24,10 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     }
     request.extensions_mut().insert(credential);
     let deadline = deadline(request.method(), request.uri().path());
-    timeout(deadline, next.run(request)).await.map_err(|_| Problem::of(StatusCode::GATEWAY_TIMEOUT))
+    let refused = to_sign_in(&request);
+    let response = timeout(deadline, next.run(request)).await.map_err(|_| Problem::of(StatusCode::GATEWAY_TIMEOUT))?;
+    // A token that was revoked a moment ago is still known here; the service refuses it.
+    Ok(if response.status() == StatusCode::UNAUTHORIZED { refused } else { response })
 }
 
 /// The way to sign in and back. A stream is refused instead: its page is what has to go there.
