@@ -15,6 +15,8 @@ use crate::rest::{Api, Problem, Query};
 mod audit;
 mod changes;
 
+pub(super) use changes::timeline;
+
 /// Entries of one page.
 const ROWS: i32 = 100;
 

@@ -10,12 +10,13 @@ use super::{
 use crate::api::v1::{AccessToken, Role};
 
 /// The navigation: section, address, words.
-const SECTIONS: [(Section, &str, &str); 5] = [
+const SECTIONS: &[(Section, &str, &str)] = &[
     (Section::Plugins, "/", "Plugins"),
     (Section::Install, "/install", "Install"),
     (Section::Logs, "/logs", "Logs"),
     (Section::Activity, "/activity", "Activity"),
     (Section::Tokens, "/tokens", "Tokens"),
+    (Section::Server, "/server", "Server"),
 ];
 
 /// A page for somebody with this token.
@@ -27,7 +28,7 @@ pub(super) fn page(token: &AccessToken, page: &Page, notice: Option<&Notice>) ->
                 a.brand href="/" { (logo()) "plugd" }
                 nav aria-label="Console" {
                     @for (section, path, words) in SECTIONS {
-                        a href=(path) aria-current=[(section == page.section).then_some("page")] { (words) }
+                        a href=(path) aria-current=[(*section == page.section).then_some("page")] { (words) }
                     }
                 }
                 (who(token))

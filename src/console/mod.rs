@@ -28,6 +28,7 @@ mod manifest;
 mod notice;
 mod page;
 mod plugin;
+mod server;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -59,6 +60,8 @@ pub fn router(app: App) -> Router {
         .route("/tokens", get(tokens::show).post(tokens::create))
         .route("/tokens/link", post(tokens::create_link))
         .route("/tokens/revoke", get(tokens::ask).post(tokens::revoke))
+        .route("/server", get(server::show))
+        .route("/server/doctor", post(server::examine))
         .route("/sign-out", post(session::sign_out))
         .route_layer(middleware::from_fn_with_state(app.clone(), guard::guard));
     let open = Router::new()

@@ -26,6 +26,7 @@ pub(super) enum Section {
     Logs,
     Activity,
     Tokens,
+    Server,
 }
 
 /// A part of a page with an id. What is not fixed is sent again when it has changed.

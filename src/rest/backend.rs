@@ -22,6 +22,7 @@ use crate::api::{
         access_service_client::AccessServiceClient, configuration_service_client::ConfigurationServiceClient,
         log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
         plugin_service_client::PluginServiceClient, policy_service_client::PolicyServiceClient,
+        server_service_client::ServerServiceClient,
     },
 };
 
@@ -126,6 +127,11 @@ impl Backend {
         let mut client = Grpc::new(self.unary.clone());
         client.ready().await?;
         client.unary(call, method, ProstCodec::<(), ()>::default()).await.map(tonic::Response::into_inner)
+    }
+
+    /// A client that tells of the server.
+    pub(crate) fn servers(&self) -> ServerServiceClient<Transport> {
+        ServerServiceClient::new(self.unary.clone())
     }
 
     /// A client of the standard health service.

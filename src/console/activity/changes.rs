@@ -53,7 +53,7 @@ struct Entry<'a> {
 }
 
 /// What happened, newest first; each with its plugin's name where the names of those are given that are there now.
-pub(super) fn timeline(events: &[PluginEvent], names: Option<&HashMap<String, String>>) -> Markup {
+pub(in crate::console) fn timeline(events: &[PluginEvent], names: Option<&HashMap<String, String>>) -> Markup {
     let mut entries: Vec<Entry<'_>> = Vec::new();
     let mut last: HashMap<&str, usize> = HashMap::new();
     for (place, event) in events.iter().enumerate() {

@@ -3,13 +3,18 @@
 use maud::{Markup, html};
 
 use super::{
-    super::{logs, page::Page, text, usage},
+    super::{activity::timeline, logs, page::Page, text, usage},
     may_write,
 };
 use crate::{
-    api::v1::{Failure, GetPolicyRequest, Limits, Plugin, PluginStatus, Policy, failure::Stage},
+    api::v1::{
+        Failure, GetPolicyRequest, Limits, ListPluginEventsRequest, Plugin, PluginStatus, Policy, failure::Stage,
+    },
     rest::{Api, Problem},
 };
+
+/// Changes that are told of it.
+const CHANGES: i32 = 50;
 
 /// Lines of the log that are shown beside a failure.
 const LINES: u32 = 12;
@@ -21,12 +26,25 @@ pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin) -> Result<Page, 
         Some(failure) => page.live("failure", shown(failure, &last_lines(api, plugin).await)),
         None => page.live("failure", html! {}),
     };
-    Ok(page.live(
+    let request =
+        ListPluginEventsRequest { plugin_id: Some(plugin.id.clone()), page_size: CHANGES, ..Default::default() };
+    let changes = api.app.backend.plugins().list_plugin_events(api.request(request)).await?.into_inner().events;
+    let page = page.live(
         "overview",
         html! {
             div.grid {
                 section.card aria-labelledby="facts" { h2 #facts { "State" } (facts(plugin, &status, policy.as_ref())) }
                 section.card aria-labelledby="usage-title" { h2 #usage-title { "What it uses" } (usage::facts(&status)) }
+            }
+        },
+    );
+    Ok(page.live(
+        "past",
+        html! {
+            section.card aria-labelledby="past-title" {
+                h2 #past-title { "What happened to it" }
+                (timeline(&changes, None))
+                @if changes.len() == CHANGES as usize { p { a href={ "/activity?plugin=" (plugin.id) } { "All of it" } } }
             }
         },
     ))
