@@ -41,6 +41,9 @@ use sources::Sources;
 pub(super) use wanted::Wanted;
 use wanted::{MAX_PLUGINS, MAX_TAIL};
 
+#[cfg(test)]
+mod tests;
+
 /// How long lines are read for a page. What was found until then is shown.
 const READING: Duration = Duration::from_secs(10);
 

@@ -194,9 +194,10 @@ pub(super) async fn create_link(visit: Visit, headers: HeaderMap) -> Result<Resp
             h1 { "A link that signs in" }
             p { "It works once, for one browser, until " (text::time(made.token.unwrap_or_default().expire_time.as_ref())) "." }
             (secret("Link", &link))
+            (back())
         }
     };
-    Ok(visit.page(Page::new(Section::Tokens, "Link").fixed("made", markup)))
+    Ok(visit.page(Page::new(Section::Tokens, "Link").fixed("confirm", markup)))
 }
 
 /// Where the browser has this page from. It says so itself with a form; other clients say at least the host.
@@ -224,12 +225,13 @@ fn made_token(made: &CreateTokenResponse) -> Page {
                 dt { "Role" } dd { (role(token.role())) }
                 dt { "Expires" } dd { (expiry(&token)) }
             }
+            (back())
         }
     };
-    Page::new(Section::Tokens, "New token").fixed("made", markup)
+    Page::new(Section::Tokens, "New token").fixed("confirm", markup)
 }
 
-/// A secret to be copied, and the way back.
+/// A secret to be copied.
 fn secret(label: &str, secret: &str) -> Markup {
     html! {
         label for="secret" { (label) }
@@ -237,8 +239,11 @@ fn secret(label: &str, secret: &str) -> Markup {
             input.mono #secret readonly value=(secret) autocomplete="off" spellcheck="false" autofocus;
             button type="button" data-copy="secret" { "Copy" }
         }
-        p { a.button.quiet href="/tokens" { "Back to the tokens" } }
     }
+}
+
+fn back() -> Markup {
+    html! { p { a.button href="/tokens" { "Back to the tokens" } } }
 }
 
 /// The page that asks whether a token is to be revoked, by its name.

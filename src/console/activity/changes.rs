@@ -122,7 +122,7 @@ impl<'a> Entry<'a> {
         html! {
             @for (place, state) in self.states.iter().enumerate() {
                 @if place > 0 { span.soft { "→" } }
-                (text::state(*state))
+                @if place + 1 < self.states.len() { span.soft { (text::word(state.as_str_name())) } } @else { (text::state(*state)) }
             }
             @for words in &self.words { span { (words) } }
         }

@@ -42,7 +42,8 @@ pub(in crate::console) async fn follow(api: Api, query: Query, headers: HeaderMa
         Some(place) => wanted.following(&sources, place),
         None => StreamLogsRequest { follow: true, ..wanted.history(&sources) },
     };
-    let place = place.unwrap_or_default();
+    let mut place = place.unwrap_or_default();
+    place.keep(|id| sources.has(id));
     let batches = api.app.backend.logs().stream_logs(api.request(request)).await?.into_inner();
     let names = sources.line_names();
     let follower = Follower { batches, place, searched: wanted.searched(), names };

@@ -46,6 +46,11 @@ impl Place {
         known.map(|(_, seen)| seen.cursor.clone()).collect()
     }
 
+    /// Forgets the plugins that are not looked at.
+    pub(super) fn keep(&mut self, is_shown: impl Fn(&str) -> bool) {
+        self.plugins.retain(|id, _| is_shown(id));
+    }
+
     /// How many plugins it has.
     pub(super) fn count(&self) -> usize {
         self.plugins.len()

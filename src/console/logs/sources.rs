@@ -38,6 +38,14 @@ impl Sources {
         self.chosen.clone()
     }
 
+    /// Whether a plugin's lines are shown.
+    pub(super) fn has(&self, id: &str) -> bool {
+        match self.chosen.as_slice() {
+            [] => self.all.iter().take(MAX_PLUGINS).any(|(known, _)| known == id),
+            chosen => chosen.iter().any(|chosen| chosen == id),
+        }
+    }
+
     /// How many plugins' lines are shown.
     pub(super) fn shown(&self) -> usize {
         let meant = if self.chosen.is_empty() { self.all.len() } else { self.chosen.len() };

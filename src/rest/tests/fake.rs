@@ -337,7 +337,7 @@ impl log_service_server::LogService for Fake {
     async fn stream_logs(&self, request: Request<StreamLogsRequest>) -> Answer<Self::StreamLogsStream> {
         self.begin(false, &request)?;
         // Open for ever after what is there, as a plugin that prints no more.
-        let ends = lock(&self.logs).last().is_some_and(Result::is_err);
+        let ends = !request.get_ref().follow || lock(&self.logs).last().is_some_and(Result::is_err);
         let lines = boxed(&self.logs).into_inner();
         let stream = if ends { lines } else { lines.chain(stream::pending()).boxed() };
         Ok(Response::new(stream))
