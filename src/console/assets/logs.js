@@ -92,6 +92,7 @@ function start(box) {
         batch = document.createElement("div");
         batch.className = "batch";
         box.insertBefore(batch, end);
+        sized.observe(batch);
       }
       batch.append(element);
       if (searched !== sent) filter(element);
@@ -113,6 +114,9 @@ function start(box) {
   }
 
   const sizeOf = () => `${box.scrollHeight} ${box.clientHeight}`;
+
+  // What is not to be seen is laid out with a height that is guessed, and moves the end when it is.
+  const sized = new ResizeObserver(() => isFollowing && toEnd());
 
   function toEnd() {
     box.scrollTop = box.scrollHeight;
@@ -178,7 +182,7 @@ function start(box) {
 
   searched = sent;
   toEnd();
-  new ResizeObserver(() => isFollowing && toEnd()).observe(box);
+  [box, ...box.querySelectorAll(".batch")].forEach((one) => sized.observe(one));
   connect();
 }
 
