@@ -117,7 +117,7 @@ scenario("of several plugins each line has its plugin's name, and some of them c
   for (const name of ["One", "Two"]) await line(page, `I am ${name}`).locator("b", { hasText: name }).waitFor();
   await page.locator("summary").click();
   await page.getByLabel("Two", { exact: true }).check();
-  await page.getByRole("button", { name: "Show" }).click();
+  await page.getByRole("button", { name: "Show" }).last().click();
   await page.waitForURL((url) => url.searchParams.get("plugin") === ids[1]);
   await line(page, "I am Two").waitFor();
   assert.equal(await line(page, "I am One").count(), 0);
