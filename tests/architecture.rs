@@ -37,7 +37,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("tls", &["domain", "files"]),
     ("listener", &["tls"]),
     // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
-    ("cli", &["domain", "files", "api", "config", "telemetry", "tls", "storyden", "app", "doctor"]),
+    ("cli", &["domain", "files", "fetch", "api", "config", "telemetry", "tls", "storyden", "app", "doctor"]),
     // Looks at what `app` would use, and runs a plugin as it would.
     ("doctor", &["domain", "files", "store", "runtime", "config", "tls", "app"]),
     // `app` puts it all together.

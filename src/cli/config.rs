@@ -110,8 +110,8 @@ impl ConfigCommand {
 
 /// A stored configuration and its revision.
 #[derive(Debug)]
-struct Stored {
-    values: Map<String, Value>,
+pub(super) struct Stored {
+    pub(super) values: Map<String, Value>,
     revision: Option<u64>,
     generation: u64,
 }
@@ -126,7 +126,7 @@ fn print(context: &Context, stored: Stored) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn read(api: &Api, plugin_id: String) -> Result<Stored, Failure> {
+pub(super) async fn read(api: &Api, plugin_id: String) -> Result<Stored, Failure> {
     let send = async |request| api.configurations().get_configuration(request).await;
     let answer = within(QUICK, GetConfigurationRequest { plugin_id }, send).await?;
     Ok(Stored {

@@ -30,12 +30,17 @@ pub(super) enum Exit {
     Refused = 9,
 }
 
+impl Exit {
+    /// `plugd plan` has found something to do.
+    pub(super) const TO_DO: Self = Self::Usage;
+}
+
 /// The exit codes as `plugd --help` shows them.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  it worked
   1  it failed for a reason not listed here
-  2  the command line or the settings are wrong
+  2  the command line or the settings are wrong; of `plugd plan`: there is something to do (and what is wrong is 1)
   3  there is no such plugin, token, package or file
   4  no token, a bad one, or one that is not good for this
   5  the plugin failed, or answered with an error
@@ -62,13 +67,26 @@ pub(super) struct Failure {
     pub(super) plugins: BTreeMap<String, Failure>,
     /// The reader of the output has gone away, as `head` does.
     pub(super) is_closed_pipe: bool,
+    /// All that there is to say has been said: only the exit code is left.
+    pub(super) is_told: bool,
 }
 
 impl Failure {
     /// A failure in these words, exit code 1.
     pub(super) fn new(what: impl Into<String>) -> Self {
         let plugins = BTreeMap::new();
-        Self { exit: Exit::Failure, what: what.into(), hint: None, reason: None, plugins, is_closed_pipe: false }
+        let (is_closed_pipe, is_told) = (false, false);
+        Self { exit: Exit::Failure, what: what.into(), hint: None, reason: None, plugins, is_closed_pipe, is_told }
+    }
+
+    /// No failure, but an exit code.
+    pub(super) fn told(exit: Exit) -> Self {
+        Self { is_told: true, ..Self::new("").exit(exit) }
+    }
+
+    /// The same of `plugd plan`, with another exit code if it could be taken for [`Exit::TO_DO`].
+    pub(super) fn of_plan(self) -> Self {
+        if self.exit == Exit::TO_DO && !self.is_told { self.exit(Exit::Failure) } else { self }
     }
 
     /// The failure of a command that is not done for these of `count` plugins, with the highest of their exit codes.

@@ -31,7 +31,7 @@ use crate::{
         UpdatePackageRequest,
         download_package_response::{Header, Part},
         install_plugin_request::{Header as NewHeader, Part as NewPart},
-        update_package_request,
+        update_package_request::{Header as UpdateHeader, Part as UpdatePart},
     },
     domain::{
         events::EventCatalog,
@@ -98,7 +98,7 @@ impl Install {
                 .hint("download it, then install the file"));
         }
         let header = NewHeader { url: Some(self.source.clone()), ..NewHeader::default() };
-        let plugin = install(&context.api, header, Bytes::new(), FETCH).await?;
+        let plugin = install(&context.api, header, Bytes::new(), FETCH + QUICK, ProgressBar::hidden()).await?;
         let id = &show::manifest_id(&plugin).unwrap_or_default();
         let others = with_manifest_id(&context.api, id).await?.into_iter().filter(|other| other.id != plugin.id);
         for other in others.filter(|_| !self.again) {
@@ -197,14 +197,21 @@ const FETCH: Duration = Duration::from_secs(30);
 /// Sends a package as a new plugin.
 pub(super) async fn send_new(api: &Api, package: &Package) -> Result<Plugin, Failure> {
     let header = NewHeader { expected_digest: Some(package.digest.clone()), ..NewHeader::default() };
-    install(api, header, package.bytes.clone(), UPLOAD).await
+    let bar = progress_bar(package.bytes.len() as u64);
+    install(api, header, package.bytes.clone(), UPLOAD + QUICK, bar).await
 }
 
 /// Has the server install what a header names, with the bytes of an archive if there are any.
-async fn install(api: &Api, header: NewHeader, bytes: Bytes, limit: Duration) -> Result<Plugin, Failure> {
-    let parts = parts(bytes, NewPart::Header(header), NewPart::Chunk);
+pub(super) async fn install(
+    api: &Api,
+    header: NewHeader,
+    bytes: Bytes,
+    limit: Duration,
+    bar: ProgressBar,
+) -> Result<Plugin, Failure> {
+    let parts = parts(bytes, NewPart::Header(header), NewPart::Chunk, bar);
     let parts = parts.map(|part| InstallPluginRequest { part: Some(part) });
-    let send = within(limit + QUICK, parts, async |request| api.plugins().install_plugin(request).await);
+    let send = within(limit, parts, async |request| api.plugins().install_plugin(request).await);
     Ok(present(send.await?.plugin)?)
 }
 
@@ -215,15 +222,25 @@ pub(super) async fn send_update(
     package: &Package,
     waiting: Waiting,
 ) -> Result<Plugin, Status> {
-    use update_package_request::{Header, Part};
-    let header = Part::Header(Header {
+    let header = UpdateHeader {
         plugin_id: plugin.id.clone(),
         expected_digest: Some(package.digest.clone()),
         wait: waiting.wait(),
         if_generation: None,
-    });
-    let limit = UPLOAD + waiting.deadline();
-    let parts = parts(package.bytes.clone(), header, Part::Chunk);
+    };
+    let bar = progress_bar(package.bytes.len() as u64);
+    update(api, header, package.bytes.clone(), UPLOAD + waiting.deadline(), bar).await
+}
+
+/// Sends an archive as the new package of the plugin that a header names, and waits as that says.
+pub(super) async fn update(
+    api: &Api,
+    header: UpdateHeader,
+    bytes: Bytes,
+    limit: Duration,
+    bar: ProgressBar,
+) -> Result<Plugin, Status> {
+    let parts = parts(bytes, UpdatePart::Header(header), UpdatePart::Chunk, bar);
     let parts = parts.map(|part| UpdatePackageRequest { part: Some(part) });
     let answer = within(limit, parts, async |request| api.packages().update_package(request).await).await?;
     present(answer.plugin)
@@ -234,8 +251,8 @@ fn parts<P: Send + 'static>(
     bytes: Bytes,
     header: P,
     chunk: impl Fn(Vec<u8>) -> P + Send + 'static,
+    bar: ProgressBar,
 ) -> impl Stream<Item = P> + Send + 'static {
-    let bar = progress_bar(bytes.len() as u64);
     let chunks = (0..bytes.len()).step_by(CHUNK).map(move |start| {
         let part = &bytes[start..bytes.len().min(start + CHUNK)];
         bar.inc(part.len() as u64);
@@ -289,7 +306,7 @@ impl Download {
     }
 }
 
-async fn fetch(api: &Api, plugin_id: String) -> Result<(Header, Vec<u8>), Failure> {
+pub(super) async fn fetch(api: &Api, plugin_id: String) -> Result<(Header, Vec<u8>), Failure> {
     let mut parts = api.packages().download_package(DownloadPackageRequest { plugin_id }).await?.into_inner();
     let (mut header, mut bytes) = (Header::default(), Vec::new());
     let bar = progress_bar(0);
@@ -330,7 +347,7 @@ fn unzip(bytes: &[u8], folder: &Path, is_forced: bool) -> Result<(), Failure> {
     unpacked.map_err(|error| Failure::new(format!("can't unpack into {}: {error}", folder.display())))
 }
 
-fn said(context: &Context, path: &Path, size: usize) -> Result<(), Failure> {
+pub(super) fn said(context: &Context, path: &Path, size: usize) -> Result<(), Failure> {
     let line = || format!("{} ({size} bytes)", sanitize(&path.to_string_lossy()));
     Ok(context.ui.json_or(|| json!({"file": path, "size": size}), line)?)
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How many plugins are worked on at the same time.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// The arguments of `plugd activate`, `deactivate` and `restart`.
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The command line. Everything that talks to a server does so through the generated gRPC clients only.
 
+mod apply;
 mod audit;
 mod bus;
 mod client;
@@ -86,6 +87,9 @@ enum ClientCommand {
     Get(One),
     Install(install::Install),
     Update(install::Update),
+    Apply(apply::Apply),
+    Plan(apply::Show),
+    Export(apply::Export),
     Rollback(install::Rollback),
     Download(install::Download),
     /// Start plugins, and keep them running
@@ -158,7 +162,7 @@ pub fn parse() -> Cli {
     let parsed = command.try_get_matches_from_mut(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed.and_then(Cli::without_contradiction) {
         Ok(cli) => Cli { options: cli.options.or_from(|name| env::var_os(name)), ..cli },
-        Err(error) if error.use_stderr() && wants_json(&arguments) => refuse(&error),
+        Err(error) if error.use_stderr() => refuse(error.format(&mut command), &arguments),
         Err(error) => error.format(&mut command).exit(),
     }
 }
@@ -176,13 +180,30 @@ fn wants_json(arguments: &[OsString]) -> bool {
         || arguments.iter().any(|one| one == "-ojson" || one == "--output=json")
 }
 
-/// Says in JSON what is wrong with the arguments, and ends the process.
-fn refuse(error: &clap::Error) -> ! {
+/// Says what is wrong with the arguments, and ends the process.
+fn refuse(error: clap::Error, arguments: &[OsString]) -> ! {
+    let exit = if is_plan(arguments) { Exit::Failure } else { Exit::Usage };
+    if wants_json(arguments) {
+        refuse_in_json(&error, exit);
+    } else {
+        // Nobody may be there to read it.
+        let _ = error.print();
+    }
+    std::process::exit(exit as i32)
+}
+
+/// Whether the arguments, which have a mistake in them, are those of `plugd plan`.
+fn is_plan(arguments: &[OsString]) -> bool {
+    let parsed = command().ignore_errors(true).try_get_matches_from(arguments);
+    parsed.is_ok_and(|matches| matches.subcommand_name() == Some("plan"))
+}
+
+fn refuse_in_json(error: &clap::Error, exit: Exit) {
     let text = error.to_string();
     let what: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let ui = Ui::standard(&GlobalOptions { output: Output::Json, ..GlobalOptions::default() });
-    ui.fail(&usage(what.join(" ").trim_start_matches("error: ")).hint("`plugd COMMAND --help` shows what it takes"));
-    std::process::exit(Exit::Usage as i32)
+    let failure = Failure::new(what.join(" ").trim_start_matches("error: ")).exit(exit);
+    ui.fail(&failure.hint("`plugd COMMAND --help` shows what it takes"));
 }
 
 impl Cli {
@@ -210,6 +231,9 @@ impl Cli {
             Command::Client(command) => match *command {
                 // A reset needs that no server runs.
                 ClientCommand::Token(token::Token::Reset(reset)) => reset.run(&options, &ui),
+                command @ ClientCommand::Plan(_) => {
+                    in_many_threads(run_client(command, options, ui.clone())).map_err(Failure::of_plan)
+                }
                 command => in_many_threads(run_client(command, options, ui.clone())),
             },
             Command::Serve(serve) => return serving(&options, |screen| serve.run(&options, screen)),
@@ -242,6 +266,7 @@ fn report(done: Result<(), Failure>, ui: &Ui) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) if failure.is_closed_pipe => ExitCode::SUCCESS,
+        Err(failure) if failure.is_told => ExitCode::from(failure.exit as u8),
         Err(failure) => {
             ui.fail(&failure);
             ExitCode::from(failure.exit as u8)
@@ -267,6 +292,9 @@ impl ClientCommand {
             Self::Get(plugin) => show::get(context, &plugin).await,
             Self::Install(command) => command.run(context).await,
             Self::Update(command) => command.run(context).await,
+            Self::Apply(command) => command.run(context).await,
+            Self::Plan(command) => command.run(context).await,
+            Self::Export(command) => command.run(context).await,
             Self::Rollback(command) => command.run(context).await,
             Self::Download(command) => command.run(context).await,
             Self::Activate(which) => which.activate(context).await,

@@ -1,6 +1,6 @@
 //! `plugd policy`.
 
-mod fields;
+pub(super) mod fields;
 
 use std::path::Path;
 
@@ -102,7 +102,7 @@ fn value_of(key: &str, value: String) -> Result<String, Failure> {
 }
 
 /// The policy of a plugin, and the generation of what is desired of it.
-async fn read(api: &Api, plugin_id: String) -> Result<(Policy, u64), Failure> {
+pub(super) async fn read(api: &Api, plugin_id: String) -> Result<(Policy, u64), Failure> {
     let send = async |request| api.policies().get_policy(request).await;
     let answer = within(QUICK, GetPolicyRequest { plugin_id }, send).await?;
     Ok((answer.policy.unwrap_or_default(), answer.generation))
@@ -135,7 +135,7 @@ fn without_secret((key, value): (String, String)) -> (String, String) {
 }
 
 /// A policy is stored before it is known what becomes of its plugin.
-fn told_if_stored(failure: Failure) -> Failure {
+pub(super) fn told_if_stored(failure: Failure) -> Failure {
     if !["PLUGIN_FAILED", "NOT_SETTLED", "SUPERSEDED"].into_iter().any(|reason| failure.has_reason(reason)) {
         return failure;
     }
@@ -143,7 +143,7 @@ fn told_if_stored(failure: Failure) -> Failure {
     failure.and("the policy is stored all the same").hint(hint)
 }
 
-fn unusable(key: &str, what: fields::Unusable) -> Failure {
+pub(super) fn unusable(key: &str, what: fields::Unusable) -> Failure {
     match what {
         fields::Unusable::Key => {
             let guess = did_you_mean(key, fields::keys());

@@ -91,7 +91,7 @@ impl Package {
         Ok(Self { left_out: contents.left_out, ..package })
     }
 
-    fn of_bytes(bytes: Bytes) -> domain::error::Result<Self> {
+    pub(super) fn of_bytes(bytes: Bytes) -> domain::error::Result<Self> {
         let read = Read::read(bytes.clone(), &EventCatalog::any())?;
         let (digest, remarks) = (read.digest.to_string(), remarks::of_package(&read));
         Ok(Self { bytes, digest, read, remarks, left_out: Vec::new() })

@@ -25,7 +25,7 @@ enum Field {
 
 /// Why a value can't be assigned.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unusable {
+pub(in crate::cli) enum Unusable {
     /// There is no such key.
     Key,
     /// The key takes this.
@@ -33,7 +33,7 @@ pub(super) enum Unusable {
 }
 
 /// What comes before the name of a variable.
-pub(super) const VARIABLE: &str = "env.";
+pub(in crate::cli) const VARIABLE: &str = "env.";
 
 const FIELDS: [(&str, Field, &str); 24] = [
     ("sandbox", Field::Sandbox, "off, protect or strict"),
@@ -63,12 +63,12 @@ const FIELDS: [(&str, Field, &str); 24] = [
 ];
 
 /// The keys, variables apart.
-pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+pub(in crate::cli) fn keys() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().map(|(key, _, _)| *key)
 }
 
 /// What `plugd policy set --help` says of the keys.
-pub(super) fn help() -> String {
+pub(in crate::cli) fn help() -> String {
     let mut help = "Keys; what is not set is as for all plugins:\n".to_owned();
     for (key, _, what) in &FIELDS {
         let _ = writeln!(help, "  {key:<21} {what}");
@@ -82,7 +82,7 @@ pub(super) fn help() -> String {
 ///
 /// # Errors
 /// Why it can't be.
-pub(super) fn assign(policy: &mut Policy, key: &str, text: Option<&str>) -> Result<(), Unusable> {
+pub(in crate::cli) fn assign(policy: &mut Policy, key: &str, text: Option<&str>) -> Result<(), Unusable> {
     if let Some(name) = key.strip_prefix(VARIABLE) {
         match text {
             Some(text) => policy.environment.insert(name.to_owned(), text.to_owned()),
@@ -95,7 +95,7 @@ pub(super) fn assign(policy: &mut Policy, key: &str, text: Option<&str>) -> Resu
 }
 
 /// Everything that a policy decides, as keys and values that [`assign`] takes.
-pub(super) fn decided(policy: &Policy) -> Vec<(String, String)> {
+pub(in crate::cli) fn decided(policy: &Policy) -> Vec<(String, String)> {
     let fields = FIELDS.iter().filter_map(|(key, field, _)| Some(((*key).to_owned(), field.shown(policy)?)));
     let mut variables: Vec<_> = policy.environment.iter().collect();
     variables.sort_unstable();
