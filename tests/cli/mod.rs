@@ -2,7 +2,9 @@
 //! held by unit tests in `src/cli`.
 
 mod access;
+mod applying;
 mod configuration;
+mod declared;
 mod external;
 mod failures;
 mod folders;

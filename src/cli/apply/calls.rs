@@ -64,7 +64,12 @@ impl<'a> Target<'a> {
             Step::Stop => self.set(ActiveState::Inactive).await,
             Step::Delete => self.delete().await,
         }?;
-        self.seen = Some((plugin.id, plugin.generation));
+        // What is beyond its own change is somebody else's, and a conflict for the next step.
+        let generation = match &self.seen {
+            Some((_, seen)) => plugin.generation.min(seen + 1),
+            None => plugin.generation,
+        };
+        self.seen = Some((plugin.id, generation));
         Ok(())
     }
 

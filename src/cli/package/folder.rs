@@ -43,6 +43,10 @@ const DEFAULTS: [&str; 10] = [
     "/target/",
 ];
 
+/// The permissions that a package keeps. Who else may write a file is up to the umask with which it was made, and is no part of it:
+/// the same files are the same package.
+const MODE: u32 = 0o755;
+
 /// A folder to be packaged.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::cli) struct Folder<'a> {
@@ -167,7 +171,7 @@ impl Contents {
                 self.add_folder(folder, ignored, &path)?;
             } else if kind.is_file() {
                 let about = entry.metadata().map_err(|error| unreadable(&path, error))?;
-                self.files.push(File { name, path, size: about.len(), mode: about.permissions().mode() & 0o777 });
+                self.files.push(File { name, path, size: about.len(), mode: about.permissions().mode() & MODE });
             } else {
                 self.links.push(name);
             }

@@ -51,6 +51,9 @@ fn a_folder_becomes_a_package_in_order_of_names() {
 #[test]
 fn the_same_files_make_the_same_package_wherever_they_are() {
     let (one, other) = (mk_folder(), mk_folder());
+    for (folder, mode) in [(&one, 0o644), (&other, 0o664)] {
+        fs::set_permissions(folder.path().join("main.py"), fs::Permissions::from_mode(mode)).unwrap();
+    }
     assert_eq!(read(one.path()).unwrap().bytes, read(other.path()).unwrap().bytes);
     write(other.path(), "main.py", "print(1)");
     assert_ne!(read(one.path()).unwrap().digest, read(other.path()).unwrap().digest);
