@@ -149,6 +149,39 @@ plugins:
 }
 
 #[tokio::test]
+async fn the_same_apply_at_the_same_time_installs_once() {
+    let plugd = Plugd::start().await;
+    write_plugin(&plugd, "one", "1.0.0", &["tame"]);
+    let yaml =
+        "plugins: [{id: one, package: ./one}, {id: outside, external: {id: outside, author: me, name: Outside}}]";
+    let file = write_file(&plugd, "plugins.yaml", yaml);
+    let (first, second, third) =
+        tokio::join!(apply(&plugd, &file, &[]), apply(&plugd, &file, &[]), apply(&plugd, &file, &[]));
+    for output in [first, second, third] {
+        output.text();
+    }
+    assert_eq!(desired(&plugd).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_plugin_that_takes_too_long_does_not_hold_up_the_others() {
+    let plugd = Plugd::start().await;
+    write_plugin(&plugd, "good", "1.0.0", &["tame"]);
+    write_plugin(&plugd, "late", "1.0.0", &["hang"]);
+    let yaml = "plugins: [{id: late, package: ./late, active: true}, {id: good, package: ./good}]";
+    let file = write_file(&plugd, "plugins.yaml", yaml);
+    let applied = apply(&plugd, &file, &["--timeout", "500ms"]).await;
+    assert_eq!(applied.code(), Some(7), "{}", applied.stderr);
+    assert!(
+        applied.stderr.contains("late: start: ") && applied.stderr.contains("; done: install"),
+        "{}",
+        applied.stderr
+    );
+    let said = String::from_utf8_lossy(&applied.stdout).into_owned();
+    assert!(said.contains("good: installed") && said.contains("late: start failed\n"), "{said}");
+}
+
+#[tokio::test]
 async fn only_prune_deletes_and_no_external_plugin() {
     let plugd = Plugd::start().await;
     let id = plugd.api().run(&["tame"]).await;

@@ -134,11 +134,9 @@ fn contradiction(one: &str, other: &str) -> Failure {
 }
 
 fn packaged(package: Option<String>, digest: Option<String>, folder: &Path, id: &str) -> Result<Source, Failure> {
-    let is_digest = digest.as_ref().is_none_or(|digest| digest.parse::<Digest>().is_ok());
-    if !is_digest {
-        return Err(refused("digest", "sha256: and 64 digits are expected"));
-    }
-    match (package, digest) {
+    let digest = digest.map(|digest| digest.parse::<Digest>()).transpose();
+    let digest = digest.map_err(|_| refused("digest", "sha256: and 64 digits are expected"))?;
+    match (package, digest.map(|digest| digest.to_string())) {
         (None, None) => Ok(Source::Unsaid),
         (None, Some(digest)) => Ok(Source::Digest(digest)),
         (Some(url), digest) if url.starts_with("http://") || url.starts_with("https://") => {

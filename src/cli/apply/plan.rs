@@ -53,7 +53,7 @@ pub(super) enum Step {
     Update(String, Archive),
     Register(Map<String, Value>),
     UpdateManifest(Map<String, Value>, Vec<Change>),
-    Decide(Decision, Vec<Change>),
+    Decide(Box<Decision>, Vec<Change>),
     Start,
     Configure(Filled, Vec<Change>),
     Stop,
@@ -116,7 +116,7 @@ fn steps(desired: &Desired, present: Option<&Present>) -> Result<Vec<Step>, Fail
     let present = present.unwrap_or(&new);
     let policy = desired.policy.as_ref().and_then(|decision| {
         let changes = changes(&present.policy, &decision.words);
-        (!changes.is_empty()).then(|| Step::Decide(decision.clone(), changes))
+        (!changes.is_empty()).then(|| Step::Decide(Box::new(decision.clone()), changes))
     });
     let configuration = desired.configuration.as_ref().and_then(|filled| {
         let changes = changes(&present.configuration, filled);
