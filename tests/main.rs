@@ -41,6 +41,7 @@ mod service;
 mod shut_in;
 mod shutdown;
 mod signals;
+mod top;
 mod traces;
 mod usage;
 mod watch_stream;

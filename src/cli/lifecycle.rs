@@ -78,7 +78,8 @@ pub(super) async fn set(api: &Api, id: String, desired: ActiveState, waiting: Wa
     present(send.await?.plugin)
 }
 
-async fn restart(api: &Api, id: String, waiting: Waiting) -> Result<Plugin, Status> {
+/// Has a plugin started anew and waits as told.
+pub(super) async fn restart(api: &Api, id: String, waiting: Waiting) -> Result<Plugin, Status> {
     let request = RestartPluginRequest { plugin_id: id, wait: waiting.wait(), if_generation: None };
     let send = within(waiting.deadline(), request, async |request| api.plugins().restart_plugin(request).await);
     present(send.await?.plugin)

@@ -23,6 +23,7 @@ mod serve;
 mod server;
 mod show;
 mod token;
+mod top;
 mod ui;
 mod usage;
 mod watch;
@@ -105,6 +106,7 @@ enum ClientCommand {
     #[command(after_help = "Examples:\n  plugd delete my-plugin\n  plugd delete --all --yes")]
     Delete(lifecycle::Delete),
     Watch(watch::Watch),
+    Top(top::TopCommand),
     History(history::History),
     Logs(logs::Logs),
     /// Read and write the configuration of a plugin
@@ -302,6 +304,7 @@ impl ClientCommand {
             Self::Restart(which) => which.restart(context).await,
             Self::Delete(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,
+            Self::Top(command) => command.run(context).await,
             Self::History(command) => command.run(context).await,
             Self::Logs(command) => command.run(context).await,
             Self::Config(command) => command.run(context).await,

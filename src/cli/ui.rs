@@ -59,6 +59,10 @@ impl Ui {
         Self { output: Output::Table, ..self }
     }
 
+    pub(super) fn is_colored(&self) -> bool {
+        self.is_colored
+    }
+
     pub(super) fn is_json(&self) -> bool {
         self.output == Output::Json
     }
