@@ -26,8 +26,8 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// How often the task looks which run it is time for.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How many files are looked at in a tick, on average. A run with more is looked at as a whole, and others wait for it.
-const LOOKS: i64 = 200;
+/// How many files are looked at in a tick, on average: enough for a hundred plugins of one process each at every interval. A run with more is looked at as a whole, and others wait for it.
+const LOOKS: i64 = 150;
 
 /// What all runs use. Clones are the same.
 #[derive(Clone, Default)]
