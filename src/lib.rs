@@ -29,6 +29,8 @@
 //! - **plugd dies** (`kill -9`): the processes of `runtime::keeper` kill what it ran. The next start waits for that, reads the
 //!   store, and each actor starts what is desired (`app::boot`).
 //! - **A file says what plugins should be**: `cli::apply`, where `plan` compares and knows no server.
+//! - **What a plugin uses of the host** is sampled in `runtime::usage` and is in no record: `grpc::plugin` adds it to what it
+//!   answers.
 //! - **A new RPC** begins in `proto/plugd/v1`; the head of `grpc` says which files come after that.
 //! - **A new field of a plugin's status**: `domain::plugin::Reported`, a column (`store::entity`, `store::migration`,
 //!   `store::rows`), `proto/plugd/v1/plugin.proto`, `grpc::convert`, and who shows it: `rest::views`, `cli::show`.

@@ -193,7 +193,7 @@ fn short_bytes(bytes: u64) -> String {
     if step == 0 {
         return format!("{bytes}{unit}");
     }
-    let tenths = u128::from(bytes) * 10 >> (10 * step);
+    let tenths = (u128::from(bytes) * 10) >> (10 * step);
     format!("{}.{}{unit}", tenths / 10, tenths % 10)
 }
 
