@@ -42,14 +42,14 @@ pub(super) fn plain(text: &str) -> String {
 pub(super) fn shown(pieces: &[Piece], searched: &str) -> Markup {
     let whole: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
     let found = found(&whole, searched);
-    let mut start = 0;
+    let placed = pieces.iter().scan(0, |end, piece| {
+        let start = *end;
+        *end += piece.text.len();
+        Some((piece.style.class(), marked(&whole, start..*end, &found)))
+    });
     html! {
-        @for piece in pieces {
-            @let range = start..start + piece.text.len();
-            @let class = piece.style.class();
-            @let markup = marked(&whole, range.clone(), &found);
+        @for (class, markup) in placed {
             @if class.is_empty() { (markup) } @else { span class=(class) { (markup) } }
-            @let _ = start = range.end;
         }
     }
 }
@@ -59,8 +59,8 @@ pub(super) fn has(text: &str, searched: &str) -> bool {
     searched.is_empty() || text.to_lowercase().contains(searched)
 }
 
-/// Where a text has what is searched for. Letters that have another length in lower case, which are few, are not marked right
-/// of: the search itself finds them.
+/// Where a text has what is searched for. In a text whose lower case has another length, as few have, nothing is marked: it is
+/// found all the same.
 fn found(text: &str, searched: &str) -> Vec<std::ops::Range<usize>> {
     let lower = text.to_lowercase();
     if searched.is_empty() || lower.len() != text.len() {
@@ -72,15 +72,15 @@ fn found(text: &str, searched: &str) -> Vec<std::ops::Range<usize>> {
 
 /// A part of a text, with what lies within the ranges marked.
 fn marked(text: &str, part: std::ops::Range<usize>, found: &[std::ops::Range<usize>]) -> Markup {
-    let mut at = part.start;
+    let first = found.partition_point(|range| range.end <= part.start);
+    let within = found[first..].iter().take_while(|range| range.start < part.end);
+    let marks = within.map(|range| range.start.max(part.start)..range.end.min(part.end));
+    let marks = marks.scan(part.start, |end, mark| Some((std::mem::replace(end, mark.end)..mark.start, mark)));
+    let marks: Vec<_> = marks.collect();
+    let rest = marks.last().map_or(part.start, |(_, mark)| mark.end)..part.end;
     html! {
-        @for range in found.iter().filter(|range| range.start < part.end && range.end > part.start) {
-            @let (from, to) = (range.start.max(part.start), range.end.min(part.end));
-            (text[at..from])
-            mark { (text[from..to]) }
-            @let _ = at = to;
-        }
-        (text[at..part.end])
+        @for (before, mark) in marks { (text[before]) mark { (text[mark]) } }
+        (text[rest])
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 const TOGETHER: usize = 100;
 
 /// The most letters that are kept for a page, and for what is added to it at once.
-const MAX_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 8 << 20;
 
 /// Colours of names.
 const COLORS: usize = 5;

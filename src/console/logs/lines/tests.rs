@@ -69,8 +69,8 @@ fn a_page_has_no_more_letters_than_fit() {
     let long = "x".repeat(1 << 20);
     let lines = (0..100).map(|n| batch("a", vec![line(&format!("{n}{long}"), n, "r")])).collect();
     let shown = shown(1000, "", lines);
-    assert_eq!(shown.len(), 15);
-    assert!(shown[14].starts_with("99x"));
+    assert_eq!(shown.len(), 7);
+    assert!(shown[6].starts_with("99x"));
 }
 
 #[test]
@@ -126,4 +126,14 @@ fn a_very_long_line_is_shown_in_pieces() {
     assert_eq!(markup.matches("↩").count(), 16);
     assert_eq!(markup.matches("class=\"f1\"").count(), 16);
     assert!(!markup.contains("<<"));
+}
+
+/// Each of its letters is found, and each has a colour of its own: the time for that grows as the line does.
+#[test]
+fn a_line_that_is_all_colours_and_all_found_is_shown_in_time() {
+    let text = "\u{1b}[31mx\u{1b}[32mx".repeat(64 * 1024 / 12);
+    let mut lines = Lines::new("x".to_owned(), 100);
+    lines.take(batch("a", vec![line(&text, 1, "r"); 4]));
+    let markup = lines.show(&mut Place::default(), None).0;
+    assert_eq!(markup.matches("<mark>x</mark>").count(), 4 * 2 * (64 * 1024 / 12));
 }
