@@ -128,6 +128,28 @@ scenario("the box in the head of the table selects all of the page, or none", as
   for (const id of ids) await shows(page, id, "active");
 });
 
+scenario("a button that is pressed twice asks once", async (test) => {
+  const plugd = await Plugd.start(test);
+  const [one] = await three(plugd);
+  const page = await signedIn(test, plugd);
+  let asked = 0;
+  /** @type {() => void} */
+  let goOn = () => {};
+  const isPressed = new Promise((resolve) => (goOn = () => resolve(undefined)));
+  await page.route("**/plugins", async (route) => {
+    asked += 1;
+    await isPressed;
+    await route.continue();
+  });
+  const start = row(page, one).getByRole("button", { name: "Start One" });
+  await start.click();
+  await page.locator("form[aria-busy=true]").waitFor();
+  await start.click();
+  goOn();
+  await page.getByRole("status").getByText("One is being started.").waitFor();
+  assert.equal(asked, 1);
+});
+
 scenario("what can't be done is told with the plugin's name, and the others are done", async (test) => {
   const plugd = await Plugd.start(test);
   const [one] = await three(plugd);

@@ -132,6 +132,20 @@ scenario("a box stays checked for its own plugin when another one comes before i
   assert.ok(!(await page.getByLabel("Select first").isChecked()));
 });
 
+scenario("a box stays checked for its own plugin when that moves to another place", async (test) => {
+  const plugd = await Plugd.start(test);
+  const one = await plugd.install(greeter("one", { name: "One" }), "--activate");
+  await plugd.install(greeter("two", { name: "Two" }), "--activate");
+  const page = await signedIn(test, plugd, { at: "/?sort=state&order=descending" });
+  assert.deepEqual(await names(page), ["One", "Two"]);
+  for (const name of ["One", "Two"]) await page.getByLabel(`Select ${name}`).check();
+  await page.getByLabel("Select One").focus();
+  await plugd.cli("deactivate", one);
+  await shows(page, one, "inactive");
+  assert.deepEqual(await names(page), ["Two", "One"]);
+  for (const name of ["One", "Two"]) assert.ok(await page.getByLabel(`Select ${name}`).isChecked(), name);
+});
+
 scenario("times are told in words, and go on", async (test) => {
   const plugd = await Plugd.start(test);
   const id = await plugd.register(external("mine"));
