@@ -3,9 +3,11 @@
 
 mod about;
 mod admin;
+mod backup;
 mod boot;
 mod manager;
 mod options;
+mod place;
 mod proxies;
 mod routes;
 
@@ -27,10 +29,13 @@ use tonic::transport::Channel;
 use tower::ServiceExt;
 
 pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
+pub use backup::{back_up, migrate, restore};
 use boot::System;
 use manager::News;
-pub(crate) use options::{process_options, store_options};
+pub(crate) use options::process_options;
+pub(crate) use place::store_options;
 
+pub use crate::backup::Contents;
 use crate::{
     config::{self, Config, RestConfig, RuntimeProvider, Settings},
     domain::{Secret, events::EventCatalog, finding::Finding},

@@ -40,6 +40,7 @@
 
 pub mod api;
 mod app;
+mod backup;
 mod bus;
 pub mod cli;
 mod config;

@@ -14,10 +14,11 @@ use std::{
 use syn::{UseTree, visit::Visit};
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("domain", &[]),
     ("files", &["domain"]),
     ("store", &["domain", "files"]),
+    ("backup", &["domain", "store"]),
     ("runtime", &["domain", "files"]),
     ("link", &["domain"]),
     ("logs", &["domain", "files"]),
@@ -47,6 +48,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
             "domain",
             "files",
             "store",
+            "backup",
             "runtime",
             "link",
             "logs",

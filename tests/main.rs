@@ -9,6 +9,7 @@ mod about;
 mod access;
 mod activation;
 mod audit;
+mod backup;
 mod cli;
 mod connections;
 mod container;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{boot, options::store_options};
+use super::{boot, place};
 use crate::{
     config::Config,
     domain::{Secret, access::Role},
@@ -82,15 +82,7 @@ pub(super) async fn link(access: &Access, store: &Store) -> anyhow::Result<Secre
 /// # Errors
 /// There is no database, a plugd uses it, or something can't be written.
 pub async fn reset_token(config: &Config) -> anyhow::Result<AdminToken> {
-    let options = store_options(config)?;
-    if let Some(path) = options.address.path() {
-        anyhow::ensure!(
-            path.is_file(),
-            "there is no database {}: name the server's data folder with --data-dir, or its database with --database-url",
-            path.display()
-        );
-    }
-    let (opened, loaded) = boot::open_store(options).await?;
+    let (opened, loaded) = boot::open_store(place::existing(config)?).await?;
     let store = opened.start(Box::new(|_| {}));
     let made = replace(&config.data_dir, &Access::new(loaded.tokens), &store).await;
     let closed = store.close().await;

@@ -11,8 +11,8 @@ use super::{
     Examine, about,
     admin::{self, AdminToken},
     make_private,
-    options::{DATABASE, credentials, log_options, process_options, store_options, supervision},
-    routes,
+    options::{credentials, log_options, process_options, supervision},
+    place, routes,
 };
 use crate::{
     bus::{Bridge, Hosts},
@@ -27,7 +27,7 @@ use crate::{
         PackageFiles, Runtime, StartSpec,
         process::{self, FetchPackage, ProcessRuntime},
     },
-    store::{self, Address, PackageStore, Store},
+    store::{self, PackageStore, Store},
     storyden::{self, Storyden},
     supervisor::{self, Handle, Packages, Parts, Projection, Supervisor},
 };
@@ -67,8 +67,8 @@ pub(super) async fn boot(
     fs::create_dir_all(&config.plugin_dir)
         .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
     let catalog = catalog(&config.event_catalog)?;
-    let options = store_options(config)?;
-    note_other(config, &options.address);
+    let options = place::store_options(config)?;
+    place::note_other(config, &options.address);
     let (opened, loaded) = open_store(options).await?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let store = {
@@ -138,16 +138,6 @@ fn actor_parts(
     })
 }
 
-/// Says so when the data folder holds a database with records that is not the one that is used.
-fn note_other(config: &Config, used: &Address) {
-    let other = config.data_dir.join(DATABASE);
-    let is_other = used.path().is_none_or(|used| fs::canonicalize(used).ok() != fs::canonicalize(&other).ok());
-    if is_other && fs::metadata(&other).is_ok_and(|found| found.len() > 0) {
-        let path = other.display();
-        tracing::warn!("{path} holds records that this plugd does not use: its database is another (--database-url)");
-    }
-}
-
 /// # Errors
 /// It can't be opened: which one, and why not.
 pub(super) async fn open_store(options: store::Options) -> anyhow::Result<(store::Opened, store::Loaded)> {
@@ -156,7 +146,7 @@ pub(super) async fn open_store(options: store::Options) -> anyhow::Result<(store
 }
 
 async fn package_store(config: &Config, database_id: &str) -> anyhow::Result<PackageStore> {
-    let opened = PackageStore::open(&config.data_dir.join("packages"), database_id).await;
+    let opened = PackageStore::open(&place::packages(config), database_id).await;
     opened.context("the packages can't be opened")
 }
 

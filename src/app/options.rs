@@ -12,27 +12,11 @@ use crate::{
     domain::policy::{Limits, Supervision},
     logs,
     runtime::process::{self, Sandbox},
-    store::{self, Address, StoreError},
     storyden::Credentials,
 };
 
-/// The file of the database in the data folder, unless another is named.
-pub(super) const DATABASE: &str = "plugd.db";
-
 /// The program of this process, also where its file was replaced since.
 const OWN_PROGRAM: &str = "/proc/self/exe";
-
-/// Where the store is: in the data folder, unless it is said where.
-///
-/// # Errors
-/// The address can't be used.
-pub(crate) fn store_options(config: &Config) -> Result<store::Options, StoreError> {
-    let address = match &config.database_url {
-        Some(url) => Address::parse(url)?,
-        None => Address::file(&config.data_dir.join(DATABASE))?,
-    };
-    Ok(store::Options { address, journal_keep: config.journal_keep, audit_keep: config.audit_keep })
-}
 
 /// How plugins are run. It fails where a folder can't be found.
 pub(crate) fn process_options(config: &Config) -> anyhow::Result<process::Options> {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod backup;
 mod bus;
 mod client;
 mod completions;
@@ -72,6 +73,9 @@ enum Command {
     Serve(Box<serve::Serve>),
     Rest(Box<serve::Rest>),
     Doctor(Box<doctor::Doctor>),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+    Migrate(backup::Migrate),
     New(new::New),
     Validate(package::Validate),
     Package(package::Pack),
@@ -242,6 +246,9 @@ impl Cli {
             Command::Rest(rest) => return serving(&options, |screen| rest.run(screen)),
             Command::Dev(dev) => return serving(&options, |screen| dev.run(options.clone(), screen)),
             Command::Doctor(doctor) => doctor.run(&options, &ui),
+            Command::Backup(backup) => backup.run(&options, &ui),
+            Command::Restore(restore) => restore.run(&options, &ui),
+            Command::Migrate(migrate) => migrate.run(&options, &ui),
             Command::New(new) => new.run(&ui),
             Command::Validate(validate) => validate.run(&ui),
             Command::Package(pack) => pack.run(&ui),

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::{
     Context,
+    backup::Place,
     client::{Api, QUICK, only, pages, present, within},
     failure::Failure,
     global::GlobalOptions,
     in_many_threads,
     lifecycle::duration,
-    serve::{settings, with_data_dir},
     show,
     ui::{Ui, sanitize},
     usage,
@@ -20,7 +20,6 @@ use super::{
 use crate::{
     api::v1::{AccessToken, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role},
     app::{self, AdminToken},
-    config::Flags,
     domain::TokenId,
 };
 
@@ -80,12 +79,8 @@ pub(super) struct Revoke {
     after_help = "Example:\n  plugd token reset --data-dir /var/lib/plugd --database-url postgres://plugd@db/plugd"
 )]
 pub(super) struct Reset {
-    /// File with the server's settings
-    #[arg(long, env = "PLUGD_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Address of the server's database [env: PLUGD_DATABASE_URL] [default: the file plugd.db in the data folder]
-    #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -151,9 +146,7 @@ impl Revoke {
 
 impl Reset {
     pub(super) fn run(self, options: &GlobalOptions, ui: &Ui) -> Result<(), Failure> {
-        let flags = with_data_dir(Flags::default(), options)?;
-        let flags = self.database_url.into_iter().fold(flags, |flags, url| flags.with("database_url", url));
-        let config = settings(&flags, self.config.as_deref())?;
+        let config = self.place.settings(options)?;
         in_many_threads(async { report(&Box::pin(app::reset_token(&config)).await?, ui) })
     }
 }

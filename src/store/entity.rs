@@ -154,11 +154,12 @@ pub mod plugin {
 /// The configurations of each plugin: the newest hundred, and those that the journal can still need.
 pub mod configuration {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
 
     use crate::domain::PluginId;
 
     #[sea_orm::model]
-    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
     #[sea_orm(table_name = "configuration")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -180,11 +181,12 @@ pub mod configuration {
 /// may have a MiB, which would be written once more.
 pub mod unlisted {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
 
     use crate::domain::PluginId;
 
     #[sea_orm::model]
-    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
     #[sea_orm(table_name = "unlisted_configuration")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -202,11 +204,12 @@ pub mod unlisted {
 /// The manifests of all plugins, each once under the SHA-256 of its JSON.
 pub mod manifest {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
 
     use crate::domain::Digest;
 
     #[sea_orm::model]
-    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
     #[sea_orm(table_name = "manifest")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -223,11 +226,12 @@ pub mod manifest {
 /// themselves, for the same reason.
 pub mod unused {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
 
     use crate::domain::Digest;
 
     #[sea_orm::model]
-    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
     #[sea_orm(table_name = "unused_manifest")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -243,11 +247,12 @@ pub mod unused {
 /// The journal: a row a revision.
 pub mod journal {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
 
     use crate::domain::{PluginId, State};
 
     #[sea_orm::model]
-    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
     #[sea_orm(table_name = "journal")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -268,11 +273,12 @@ pub mod journal {
 /// Access tokens, without their secrets.
 pub mod access_token {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
 
     use crate::domain::{TokenId, access::Role};
 
     #[sea_orm::model]
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, Deserialize)]
     #[sea_orm(table_name = "access_token")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -291,11 +297,12 @@ pub mod access_token {
 /// The audit trail: a row a call that changed something, or was to.
 pub mod audit_event {
     use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
 
     use crate::domain::{PluginId, TokenId, access::Role};
 
     #[sea_orm::model]
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, Deserialize)]
     #[sea_orm(table_name = "audit_event")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]

@@ -65,6 +65,25 @@ pub enum StoreError {
         .0.join(", ")
     )]
     Newer(Vec<String>),
+    /// These records can't be carried over by this version.
+    #[error(
+        "the records were written by another version of plugd: its schema is {}, this one's {}; do this with that version, \
+         then start this one on what comes of it",
+        found.join(", "),
+        known.join(", ")
+    )]
+    OtherSchema {
+        /// The migrations behind them.
+        found: Vec<String>,
+        /// The migrations that this binary knows.
+        known: Vec<String>,
+    },
+    /// There is nothing to be read.
+    #[error("it has no records of plugd's: is it the right one?")]
+    Unused,
+    /// It is not overwritten.
+    #[error("it has records already: name an empty one")]
+    NotBlank,
     /// SQLite can't read it.
     #[error(
         "{} is damaged, or no database: {source}; keep a copy of it and of the files beside it whose names begin alike, then \

@@ -145,6 +145,14 @@ impl Lease {
         matches!(self.lock, Lock::Session(_))
     }
 
+    /// Keeps the server from ending the session while nothing is said in it for a while.
+    pub(super) async fn wait_for_long(&self) -> Result<(), StoreError> {
+        match self.address.kind() {
+            Kind::File(_) => Ok(()),
+            Kind::Server(_) => Ok(postgres::wait_for_long(&self.db).await?),
+        }
+    }
+
     /// Makes this plugd the owner, and answers with the row.
     pub(super) async fn acquire(&self) -> Result<store::Model, StoreError> {
         let transaction = self.begin().await?;

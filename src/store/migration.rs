@@ -1,8 +1,6 @@
 //! The schema. A change of it is another migration.
 
-use std::collections::HashSet;
-
-use sea_orm::{DatabaseConnection, DbErr, EntityTrait};
+use sea_orm::{DatabaseConnection, DbErr, EntityTrait, QueryOrder};
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait, SchemaManager,
     prelude::{ColumnDef, Index, IndexCreateStatement, IntoIden, Table, TableCreateStatement, async_trait},
@@ -48,14 +46,24 @@ pub(super) async fn is_begun(db: &DatabaseConnection) -> Result<bool, StoreError
     if unknown.is_empty() { Ok(is_begun) } else { Err(StoreError::Newer(unknown)) }
 }
 
-async fn unknown_migrations(db: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
+/// The migrations that this binary knows, in their order.
+pub(super) fn known() -> Vec<String> {
+    Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect()
+}
+
+/// The migrations that made the tables here; none where there are none yet.
+pub(super) async fn applied(db: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
     let table = Migrator::migration_table_name().to_string();
     if !SchemaManager::new(db).has_table(table).await? {
         return Ok(Vec::new());
     }
-    let known: HashSet<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
-    let applied = seaql_migrations::Entity::find().all(db).await?;
-    Ok(applied.into_iter().map(|row| row.version).filter(|name| !known.contains(name)).collect())
+    let applied = seaql_migrations::Entity::find().order_by_asc(seaql_migrations::Column::Version).all(db).await?;
+    Ok(applied.into_iter().map(|row| row.version).collect())
+}
+
+async fn unknown_migrations(db: &DatabaseConnection) -> Result<Vec<String>, StoreError> {
+    let known = known();
+    Ok(applied(db).await?.into_iter().filter(|name| !known.contains(name)).collect())
 }
 
 struct Initial;

@@ -49,11 +49,12 @@ mod rows;
 mod sqlite;
 mod statement;
 mod tokens;
+mod transfer;
 mod wal;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use address::Address;
 pub use error::StoreError;
@@ -61,6 +62,7 @@ pub use examine::{examine, has_log, user_of};
 pub use open::{Opened, open};
 pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;
+pub use transfer::{Blank, Hold, Rows, Snapshot, Standing, Table};
 
 /// How long a change waits for its turn and its transaction. Many times what the writer gives the database: it is the last
 /// resort, and nobody can tell after it whether the change was made.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, RuntimeErr,
     sqlx::{
         Executor, PgConnection,
         error::{DatabaseError, Error},
@@ -74,6 +74,12 @@ pub(super) async fn writer(url: &str, held: &Held) -> Result<DatabaseConnection,
         pool.after_connect(move |session, _| Box::pin(begin(session, kept.clone())))
     });
     connect(options).await
+}
+
+/// Keeps the session of the only connection from being ended because nothing is said in it.
+pub(super) async fn wait_for_long(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let timeouts = "SET idle_session_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+    db.execute_unprepared(timeouts).await.map(drop)
 }
 
 /// A few connections that can only read.

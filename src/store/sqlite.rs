@@ -24,6 +24,8 @@ const READERS: u32 = 4;
 /// Rows that SQLite's thread hands over before it waits for whoever reads them, who takes them all anyway: with a page of the
 /// journal it never waits.
 const ROWS_ON_THE_WAY: usize = 1024;
+/// The same for whoever reads all there is.
+const ROWS_AT_A_TIME: usize = 8;
 
 /// Takes the lock beside the database, which is kept until the file is dropped, and makes the database's own file.
 ///
@@ -98,6 +100,19 @@ pub(super) async fn checkpoint(db: &DatabaseConnection) -> Result<(), DbErr> {
 pub(super) async fn readers(file: &Path) -> Result<DatabaseConnection, StoreError> {
     let options = pool(file, READERS, |options| {
         options.busy_timeout(WAIT).pragma("query_only", "ON").row_buffer_size(ROWS_ON_THE_WAY)
+    });
+    Ok(Database::connect(options).await?)
+}
+
+/// A connection that only looks on, beside a plugd that may run. It takes few rows at a time, which may hold a MiB each.
+///
+/// SQLite's last connection takes the log into the database and deletes it, but not one that may only read. What a plugd that was
+/// killed has left is the next one's, who would miss it; where there is nothing in it, nothing is to be left behind.
+pub(super) async fn spectator(file: &Path) -> Result<DatabaseConnection, StoreError> {
+    let has_log = has_log(file);
+    let options = pool(file, 1, move |options| {
+        let options = options.create_if_missing(false).read_only(has_log).pragma("query_only", "ON");
+        options.busy_timeout(WAIT).row_buffer_size(ROWS_AT_A_TIME)
     });
     Ok(Database::connect(options).await?)
 }

@@ -111,6 +111,16 @@ impl Plugd {
         successor
     }
 
+    /// Starts one on a data folder that was filled by somebody else, whose administrator has this token.
+    pub(crate) async fn filled(knobs: Knobs<'_>, token: &str, fill: impl AsyncFnOnce(&Path)) -> Self {
+        let knobs = knobs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut plugd = Self::idle(knobs, &[]);
+        fill(&plugd.data_dir()).await;
+        fs::write(plugd.data_dir().join("admin.token"), token).unwrap();
+        plugd.run().await;
+        plugd
+    }
+
     fn idle(knobs: Vec<(String, String)>, trust: &[String]) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let home = tempfile::Builder::new().prefix("plugd-it-").tempdir().unwrap();

@@ -35,6 +35,7 @@ mod sql;
 mod succession;
 mod texts;
 mod tokens;
+mod transfer;
 
 use database::{OneDatabase, Server};
 
@@ -147,7 +148,7 @@ fn database(folder: &Path) -> PathBuf {
     folder.join("plugd.db")
 }
 
-pub(super) fn mk_id(number: u32) -> PluginId {
+pub(crate) fn mk_id(number: u32) -> PluginId {
     let [a, b, c, d] = number.to_be_bytes();
     PluginId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, a, b, c, d])
 }
@@ -157,7 +158,7 @@ pub(super) fn mk_configuration(text: &str) -> Arc<Map<String, Value>> {
 }
 
 /// A plugin in which no field has its default.
-pub(super) fn mk_plugin(number: u32) -> Plugin {
+pub(crate) fn mk_plugin(number: u32) -> Plugin {
     let created = rows::stored(Timestamp::now());
     let desired = Desired {
         mode: Mode::External,
@@ -235,7 +236,7 @@ fn mk_failure() -> Failure {
     }
 }
 
-pub(super) fn mk_token(number: u8) -> AccessToken {
+pub(crate) fn mk_token(number: u8) -> AccessToken {
     let id = TokenId::from_bytes([number; 12]);
     let (role, hash) = (access::Role::Admin, [number; 32]);
     AccessToken { id, name: "somebody".to_owned(), role, hash, created: rows::stored(Timestamp::now()), expires: None }
