@@ -10,6 +10,7 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::health_client::HealthClient;
 
 use super::{
     completions,
@@ -124,6 +125,10 @@ impl Api {
     /// What tells of the server itself.
     pub(super) fn about(&self) -> ServerServiceClient<Authorized> {
         ServerServiceClient::new(self.calls())
+    }
+
+    pub(super) fn health(&self) -> HealthClient<Authorized> {
+        HealthClient::new(self.calls())
     }
 
     pub(super) fn bus(&self) -> BusServiceClient<Authorized> {

@@ -13,6 +13,7 @@ mod external;
 mod failure;
 mod follow;
 mod global;
+mod health;
 mod history;
 mod install;
 mod lifecycle;
@@ -133,6 +134,7 @@ enum ClientCommand {
     Token(token::Token),
     Audit(audit::Audit),
     Server(server::Server),
+    Health(health::Health),
 }
 
 struct Context {
@@ -324,6 +326,7 @@ impl ClientCommand {
             Self::Token(command) => command.run(context).await,
             Self::Audit(audit) => audit.run(context).await,
             Self::Server(server) => server.run(context).await,
+            Self::Health(health) => health.run(context).await,
         }
     }
 }

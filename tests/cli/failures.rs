@@ -1,9 +1,11 @@
 //! Exit codes, and what people and programs are told when something fails.
 
+use std::fs;
+
 use serde_json::json;
 
 use super::{alone, chaos_folder, error_of, run};
-use crate::harness::{Plugd, Run, chaos_manifest, cli, program};
+use crate::harness::{Plugd, Run, chaos_manifest, cli, program, within};
 
 #[tokio::test]
 async fn exit_codes_say_what_kind_of_failure_it_was() {
@@ -21,7 +23,7 @@ async fn exit_codes_say_what_kind_of_failure_it_was() {
     assert_eq!(run(&plugd, &["no-such-command"]).await.code(), Some(2));
     assert_eq!(run(&plugd, &["install", "/no/such/file"]).await.code(), Some(3));
     let garbage = plugd.scratch().join("garbage.zip");
-    std::fs::write(&garbage, "garbage").unwrap();
+    fs::write(&garbage, "garbage").unwrap();
     let refused = run(&plugd, &["install", garbage.to_str().unwrap()]).await;
     assert_eq!(refused.code(), Some(9));
     assert!(refused.stderr.contains("The provided plugin file is invalid"), "{}", refused.stderr);
@@ -90,4 +92,28 @@ async fn programs_get_errors_and_remarks_as_json() {
     let empty = Plugd::start().await;
     let listed = run(&empty, &["list", "-o", "json"]).await;
     assert_eq!((listed.json(), listed.stderr.as_str()), (json!([]), ""));
+}
+
+#[tokio::test]
+async fn whether_a_server_can_do_its_work_is_told_without_a_token() {
+    let plugd = Plugd::start().await;
+    let health = |args: &[&str]| {
+        let mut command = program(env!("CARGO_BIN_EXE_plugd"));
+        command.args(["--server", &plugd.url(), "health"]).args(args).current_dir(plugd.scratch());
+        command
+    };
+    assert_eq!(health(&[]).run().await.text(), "serving\n");
+    assert_eq!(health(&["plugd.v1.PluginService", "-o", "json"]).run().await.json(), json!({"serving": true}));
+    assert_eq!(health(&["plugd.v1.Nothing"]).run().await.code(), Some(3));
+    fs::remove_file(plugd.data_dir().join("plugd.db")).unwrap();
+    let asked = async {
+        loop {
+            let output = health(&[]).run().await;
+            if output.code() == Some(8) {
+                return output;
+            }
+        }
+    };
+    let output = within("what was lost is noticed", asked).await;
+    assert!(output.stderr.contains("can't do its work"), "{output:?}");
 }
