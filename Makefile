@@ -125,6 +125,40 @@ fuzz: ## Fuzz what others send to plugd, each kind for a minute (FUZZ_SECONDS=60
 			-max_total_time=$(FUZZ_SECONDS) -timeout=20 -print_final_stats=1; \
 	done
 
+# What goes into the package beside what is in the repository: Cargo.toml names it, too.
+PACKAGED := target/packaged
+# cargo-deb, of the version that the package was tried with.
+CARGO_DEB := $(TARGET)/tools
+CARGO_DEB_VERSION := 3.8.0
+
+.PHONY: deb
+deb: man completions ## Build the package for Debian and Ubuntu, with manual pages and completions; installs cargo-deb
+	$(call say,Building the package)
+	@test -x $(CARGO_DEB)/bin/cargo-deb || \
+		cargo install --locked --root $(CARGO_DEB) cargo-deb@$(CARGO_DEB_VERSION)
+	rm -f $(TARGET)/debian/*.deb
+	$(CARGO_DEB)/bin/cargo-deb --locked --no-build --output $(TARGET)/debian/
+	@ls -l $(TARGET)/debian/*.deb
+
+.PHONY: man
+man: ## Write the manual pages into target/packaged/man
+	$(call say,Writing the manual)
+	rm -rf $(PACKAGED)/man
+	cargo run --locked --quiet --example man -- $(PACKAGED)/man
+
+.PHONY: completions
+completions: ## Build plugd for release, and write its completions into target/packaged/completions
+	$(call say,Building plugd)
+	cargo build --locked --release --bin plugd
+	$(call say,Writing the completions)
+	mkdir -p $(PACKAGED)/completions
+	for shell in bash zsh fish; do $(TARGET)/release/plugd completions $$shell > $(PACKAGED)/completions/plugd.$$shell; done
+
+.PHONY: test-deb
+test-deb: deb ## Install the package into a Debian of its own, look at it, and purge it; needs root and debootstrap
+	$(call say,Trying the package)
+	packaging/test-deb.sh $(TARGET)/debian/plugd_*.deb $(TARGET)/debian-root
+
 .PHONY: ci
 ci: format clippy scripts api deny doc test counts test-new-rust ## Run everything that must pass before a change lands
 

@@ -176,7 +176,7 @@ pub fn parse() -> Cli {
 }
 
 /// The command line. `plugd dev` does not offer the settings that it refuses.
-fn command() -> clap::Command {
+pub fn command() -> clap::Command {
     let offered = |arg: Arg| if dev::is_refused(arg.get_id().as_str()) { arg.hide(true) } else { arg };
     Cli::command().mut_subcommand("dev", |dev| dev.mut_args(offered))
 }
