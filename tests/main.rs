@@ -18,6 +18,7 @@ mod crashes;
 mod data_folder;
 mod databases;
 mod dev;
+mod docs;
 mod doctor;
 mod encryption;
 mod faults;
