@@ -46,7 +46,8 @@ mount -t proc proc "$root/proc"
 [[ $("${inside[@]}" plugd --version) == "plugd "* ]] || fail "plugd does not say its version"
 holds /usr/bin/plugd '755 root:root'
 holds /var/lib/plugd '700 plugd:plugd'
-holds /etc/plugd/plugd.toml '640 root:plugd'
+holds /etc/plugd/plugd.toml '644 root:root'
+holds /etc/plugd/environment '600 root:root'
 for file in /usr/lib/systemd/system/plugd.service /usr/lib/sysusers.d/plugd.conf /usr/lib/tmpfiles.d/plugd.conf \
     /usr/share/bash-completion/completions/plugd /usr/share/zsh/vendor-completions/_plugd \
     /usr/share/fish/vendor_completions.d/plugd.fish /usr/share/man/man1/plugd.1.gz /usr/share/man/man1/plugd-serve.1.gz \
@@ -76,11 +77,10 @@ trap - EXIT
 echo '# mine' >>"$root/etc/plugd/plugd.toml"
 "${inside[@]}" apt-get install --yes --no-install-recommends --reinstall /tmp/plugd.deb
 grep --quiet '# mine' "$root/etc/plugd/plugd.toml" || fail "a setting was lost"
-holds /etc/plugd/plugd.toml '640 root:plugd'
 "${inside[@]}" apt-get remove --yes plugd
 [[ ! -e $root/usr/bin/plugd && -e $root/etc/plugd/plugd.toml ]] || fail "to remove it is not to remove it"
 "${inside[@]}" apt-get purge --yes plugd
-[[ ! -e $root/etc/plugd/plugd.toml ]] || fail "a setting outlived the purge"
+[[ ! -e $root/etc/plugd ]] || fail "a setting outlived the purge"
 holds /var/lib/plugd/admin.token '600 plugd:plugd'
 [[ $("${inside[@]}" dpkg-query --show --showformat '${Status}' plugd 2>/dev/null || true) != *installed ]] || fail "it is still there"
 umount "$root/proc"

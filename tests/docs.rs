@@ -37,10 +37,11 @@ fn steps(page: &str) -> Vec<Step> {
 
 fn block<'a>(lines: &mut Peekable<impl Iterator<Item = &'a str>>, steps: &mut Vec<Step>) {
     while let Some(line) = lines.next().filter(|line| *line != "```") {
-        match (line.strip_prefix("$ "), steps.last_mut()) {
-            (Some(first), _) => steps.push(step(whole(first, lines))),
-            (None, _) if line == "^C" => steps.push(Step::Interrupt),
-            (None, Some(Step::Run { prints, .. })) if !line.starts_with("# ") => prints.push(line.to_owned()),
+        match (line.split_once(' '), steps.last_mut()) {
+            (Some(("$", first)), _) => steps.push(step(whole(first, lines))),
+            (Some(("#", first)), _) => drop(whole(first, lines)),
+            _ if line == "^C" => steps.push(Step::Interrupt),
+            (_, Some(Step::Run { prints, .. })) => prints.push(line.to_owned()),
             _ => {}
         }
     }
@@ -155,7 +156,7 @@ fn every_page_is_followed() {
 
 #[test]
 fn a_page_is_read_as_it_is_meant() {
-    let page = "```console\n# apt-get install x\n$ a \\\n    b\nprinted\n$ plugd serve -x\nserves\n^C\n```\n\
+    let page = "```console\n# apt-get install x\n$ a \\\n    b\nprinted\n# c \\\n    d\n$ plugd serve -x\nserves\n^C\n```\n\
                 ```sh\n$ no command\n```\ntext\n";
     let run = Step::Run { command: "a b".to_owned(), prints: vec!["printed".to_owned()] };
     assert_eq!(steps(page), [run, Step::Serve("plugd serve -x".to_owned()), Step::Interrupt]);
