@@ -30,12 +30,12 @@ const ATTEMPTS: usize = 5;
 /// Something can't be read or written; there is no such file then, or the one that was there.
 pub async fn write(address: &Address, packages: &Path, file: &Path, may_replace: bool) -> Result<Contents> {
     for _ in 1..ATTEMPTS {
-        match attempt(address, packages, file, may_replace).await {
+        match Box::pin(attempt(address, packages, file, may_replace)).await {
             Err(error) if is_package_gone(&error) => {}
             done => return done,
         }
     }
-    attempt(address, packages, file, may_replace).await
+    Box::pin(attempt(address, packages, file, may_replace)).await
 }
 
 fn is_package_gone(error: &anyhow::Error) -> bool {

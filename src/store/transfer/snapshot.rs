@@ -95,7 +95,7 @@ fn rows<E: EntityTrait<Model: Serialize + Send>>(transaction: &DatabaseTransacti
     let query = E::PrimaryKey::iter().fold(E::find(), |query, key| query.order_by_asc(key.into_column()));
     let opened = async { Ok::<_, StoreError>(query.stream(transaction).await?.map_err(StoreError::from)) };
     let read = stream::once(opened).try_flatten();
-    Box::pin(read.map(|row| Ok(serde_json::to_string(&row?).map_err(|error| StoreError::Corrupt(error.to_string()))?)))
+    Box::pin(read.map(|row| serde_json::to_string(&row?).map_err(|error| StoreError::Corrupt(error.to_string()))))
 }
 
 /// Keeps every plugd away from a database; nothing of it is changed.
@@ -128,7 +128,10 @@ impl Hold {
     /// The database's own.
     pub async fn release(self) -> Result<(), StoreError> {
         match self.0 {
-            Lock::File(file) => Ok(drop(file)),
+            Lock::File(file) => {
+                drop(file);
+                Ok(())
+            }
             Lock::Session(lease) => lease.release().await,
         }
     }
