@@ -71,7 +71,7 @@ pub(super) async fn link(access: &Access, store: &Store) -> anyhow::Result<Secre
         access.remove(earlier);
     }
     let now = Timestamp::now();
-    let (secret, token) = tokens::mint_token(LINK_NAME, Role::SignIn, now, Some(now + LINK));
+    let (secret, token) = tokens::mint_token(LINK_NAME, Role::Link, now, Some(now + LINK));
     store.create_token(token.clone()).await?;
     access.insert(token);
     Ok(secret.into())

@@ -123,7 +123,7 @@ impl Create {
 
 impl Link {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let (name, role) = ("link of `plugd token link`".to_owned(), Role::SignIn as i32);
+        let (name, role) = ("link of `plugd token link`".to_owned(), Role::Link as i32);
         let request = CreateTokenRequest { name, role, ttl: self.ttl.try_into().ok() };
         let answer = within(QUICK, request, async |request| context.api.access().create_token(request).await).await?;
         let link = app::console_link(context.api.server(), &answer.secret);

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn what_is_neither_is_told_with_its_line() {
         assert_eq!(faults("{\n\"id\": \"a\",\n}")[0].0, Some(3));
-        assert_eq!(faults("id: a\nauthor: [\nname: b: c\n")[0].0.is_some(), true);
+        assert!(faults("id: a\nauthor: [\nname: b: c\n")[0].0.is_some());
         assert_eq!(faults("- a\n")[0].0, Some(1));
     }
 

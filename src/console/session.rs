@@ -89,7 +89,7 @@ async fn accepted(
     let known = app.backend.access().who_am_i(origin.call(WhoAmIRequest {})).await?.into_inner();
     match known.token.unwrap_or_default().role() {
         Role::Admin | Role::Viewer => Ok((token.to_owned(), "")),
-        Role::SignIn => {
+        Role::Link => {
             let answer = app.backend.access().sign_in(origin.call(SignInRequest {})).await?.into_inner();
             Ok((answer.secret, A_DAY))
         }

@@ -118,7 +118,7 @@ fn role(role: Role) -> &'static str {
         Role::Admin => "administrator",
         Role::Viewer => "viewer",
         Role::Host => "host",
-        Role::SignIn => "link to sign in",
+        Role::Link => "link to sign in",
         Role::Unspecified => "–",
     }
 }
@@ -187,7 +187,7 @@ pub(super) async fn create(visit: Visit, fields: Fields) -> Result<Response, Pro
 pub(super) async fn create_link(visit: Visit, headers: HeaderMap) -> Result<Response, Problem> {
     let name = format!("link, printed by {}", visit.api.token.name);
     let name = crate::domain::text::shorten(&name, 100);
-    let made = make(&visit.api, &name, Role::SignIn, Some(LINK_TTL)).await?;
+    let made = make(&visit.api, &name, Role::Link, Some(LINK_TTL)).await?;
     let link = format!("{}/sign-in?token={}", origin(&headers), made.secret);
     let markup = html! {
         div.card.narrow {

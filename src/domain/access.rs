@@ -16,7 +16,7 @@ pub enum Role {
     /// The bus: publish, call, serve.
     Host,
     /// To be exchanged, once, for an administrator's token: what a link to the console carries.
-    SignIn,
+    Link,
 }
 
 /// What a call needs.
@@ -40,7 +40,7 @@ impl Role {
             Self::Admin => permission != Permission::SignIn,
             Self::Viewer => matches!(permission, Permission::Any | Permission::Read),
             Self::Host => matches!(permission, Permission::Any | Permission::Bus),
-            Self::SignIn => matches!(permission, Permission::Any | Permission::SignIn),
+            Self::Link => matches!(permission, Permission::Any | Permission::SignIn),
         }
     }
 }

@@ -198,7 +198,7 @@ fn is_gone(revoked: &Result<AccessToken>) -> bool {
 fn new_token(request: CreateTokenRequest, hash: [u8; 32], now: Timestamp) -> Result<AccessToken> {
     let role = convert::required("role", request.role)?;
     let expires = request.ttl.map(|ttl| expiry(convert::duration("ttl", ttl)?, now)).transpose()?;
-    if role == Role::SignIn && expires.is_none_or(|expires| expires > now + MAX_LINK) {
+    if role == Role::Link && expires.is_none_or(|expires| expires > now + MAX_LINK) {
         return Err(Error::field("ttl", "must be a day or less for the token of a link"));
     }
     Ok(AccessToken { id: TokenId::from(xid::new()), name: name(request.name)?, role, hash, created: now, expires })

@@ -234,7 +234,7 @@ fn one_of(role: Role) -> &'static str {
         Role::Admin => "an admin's",
         Role::Viewer => "a viewer's",
         Role::Host => "a host's",
-        Role::SignIn => "a link's",
+        Role::Link => "a link's",
     }
 }
 

@@ -239,7 +239,7 @@ same_names! {
     Mode = PluginMode: Supervised External;
     ActiveState = ActiveState: Active Inactive;
     State = ReportedState: Inactive Starting Connecting Active Restarting Stopping Error;
-    Role = Role: Admin Viewer Host SignIn;
+    Role = Role: Admin Viewer Host Link;
     Stream = LogStream: Stdout Stderr;
     SandboxLevel = SandboxLevel: Off Protect Strict;
     StopSignal = StopSignal: Sigint Sigterm Sigquit Sighup Sigusr1 Sigusr2 Sigkill;

@@ -152,7 +152,7 @@ impl Access {
     pub fn links(&self, name: &str) -> Vec<TokenId> {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
         let tokens = callers.values().map(Caller::token);
-        tokens.filter(|token| token.role == Role::SignIn && token.name == name).map(|token| token.id).collect()
+        tokens.filter(|token| token.role == Role::Link && token.name == name).map(|token| token.id).collect()
     }
 
     /// Whether an administrator's token works at that time.

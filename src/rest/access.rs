@@ -138,7 +138,10 @@ fn is_of_the_credential(problem: &Problem) -> bool {
 
 /// The tokens that were seen a moment ago, by the hash of the credential.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<[u8; 32], (Arc<AccessToken>, Instant)>>);
+pub(super) struct Tokens(Mutex<HashMap<[u8; 32], Seen>>);
+
+/// A token, and when it was seen.
+type Seen = (Arc<AccessToken>, Instant);
 
 impl Tokens {
     /// The token of a credential: the service is asked, unless it said so just now.

@@ -49,7 +49,7 @@ async fn a_link_leads_to_where_its_page_is_from() {
     let made = console.post("admin", "/tokens/link", "").await;
     assert!(made.text.contains("value=\"https://plugd.example/sign-in?token=plugd_secret\""), "{}", made.text);
     let seen = console.fake.seen().join("\n");
-    assert!(seen.contains("role: SignIn") && seen.contains("seconds: 3600"), "{seen}");
+    assert!(seen.contains("role: Link") && seen.contains("seconds: 3600"), "{seen}");
 }
 
 #[tokio::test]

@@ -224,10 +224,7 @@ async fn so_many_tokens_work_and_not_one_more() {
 
 /// The token of a link that works for so many seconds.
 fn mk_link(seconds: i64) -> CreateTokenRequest {
-    CreateTokenRequest {
-        ttl: Some(prost_types::Duration { seconds, nanos: 0 }),
-        ..mk_create("link", ProtoRole::SignIn)
-    }
+    CreateTokenRequest { ttl: Some(prost_types::Duration { seconds, nanos: 0 }), ..mk_create("link", ProtoRole::Link) }
 }
 
 #[tokio::test]
@@ -268,7 +265,7 @@ async fn the_token_of_a_link_is_good_for_nothing_else_and_no_other_signs_in() {
 async fn the_token_of_a_link_works_for_a_day_at_the_most() {
     let fixture = Fixture::new().await;
     assert!(fixture.create(mk_link(24 * 3600)).await.is_ok());
-    for request in [mk_link(24 * 3600 + 2), mk_create("link", ProtoRole::SignIn)] {
+    for request in [mk_link(24 * 3600 + 2), mk_create("link", ProtoRole::Link)] {
         let refusal = fixture.create(request).await.unwrap_err();
         assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "ttl");
     }
