@@ -18,6 +18,8 @@ function start(box) {
   let [last, searched, isFollowing, isLost, came, frames] = [box.dataset.after ?? "", "", true, false, 0, 0];
   /** Where the box was scrolled to, how high it and what is in it were, and when the person last did something to it. */
   let [top, height, touched] = [0, "", -Infinity];
+  /** Whether what waits does not follow what is in the page. */
+  let isCut = false;
   /** @type {EventSource} */
   let source;
 
@@ -39,8 +41,11 @@ function start(box) {
       const lines = event.data.split('<div class="line').length - 1;
       waiting.push({ html: event.data, lines });
       came += lines;
-      // The older ones would leave the page at once.
-      while (waiting.length > 1 && (total("lines") - waiting[0].lines >= LINES || total("html") > LETTERS)) waiting.shift();
+      // The older ones would leave the page at once, and all before them with them.
+      while (waiting.length > 1 && (total("lines") - waiting[0].lines >= LINES || total("html") > LETTERS)) {
+        waiting.shift();
+        isCut = true;
+      }
       draw();
     });
   }
@@ -68,6 +73,8 @@ function start(box) {
     frames ||= requestAnimationFrame(() => {
       frames = 0;
       if (isFollowing) {
+        if (isCut) box.querySelectorAll(".batch").forEach((batch) => batch.remove());
+        isCut = false;
         for (let lines = 0; waiting.length && lines < AT_ONCE; ) {
           const next = /** @type {{ html: string, lines: number }} */ (waiting.shift());
           lines += next.lines + 1;
