@@ -90,7 +90,9 @@ impl<'a> Entry<'a> {
     /// Whether an older one, of which there is nothing else to tell, led to the first state of this.
     fn takes(&self, older: &Self) -> bool {
         let is_plain = older.words.is_empty() && older.failure.is_none();
-        let leads = !self.states.is_empty() && older.states.last() == self.states.first();
+        // What comes after it was active is another story.
+        let is_on_its_way = older.states.last().is_some_and(|state| *state != ReportedState::Active);
+        let leads = is_on_its_way && older.states.last() == self.states.first();
         is_plain && leads && self.since - older.since <= TOGETHER
     }
 

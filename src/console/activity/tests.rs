@@ -79,6 +79,7 @@ fn the_states_of_a_start_are_told_together() {
         PluginEvent { commit_time, ..event(Kind::Changed, Some(before), plugin) }
     };
     let events = [
+        at(131, "two", active, starting),
         at(130, "two", connecting, active),
         at(130, "one", connecting, active),
         at(121, "one", starting, connecting),
@@ -87,7 +88,12 @@ fn the_states_of_a_start_are_told_together() {
         at(100, "one", active, inactive),
     ];
     let told = told(&events).into_iter().map(|told| told.split("UTC ").last().unwrap().to_owned());
-    let expected = ["starting → connecting → active", "inactive → starting → connecting → active", "active → inactive"];
+    let expected = [
+        "active → starting",
+        "starting → connecting → active",
+        "inactive → starting → connecting → active",
+        "active → inactive",
+    ];
     assert_eq!(told.collect::<Vec<_>>(), expected);
 }
 
