@@ -6,6 +6,7 @@ import { assertAccessible, assertNotReloaded, mark, names, row, shows, signedIn 
 import { WAITS, external, greeter, shell } from "./harness/packages.js";
 import { Plugd } from "./harness/plugd.js";
 import { scenario } from "./harness/scenario.js";
+import { eventually } from "./harness/wait.js";
 
 scenario("one plugin is started, restarted and stopped by its own buttons, without the page being left", async (test) => {
   const plugd = await Plugd.start(test);
@@ -86,10 +87,9 @@ scenario("a question that is loaded anew, or come back to, is the list", async (
   await page.reload();
   await isList();
   await ask();
-  await step(page, -1);
+  await stepBack(page);
   await isList();
-  await step(page, 1);
-  await page.waitForURL(`${plugd.url}/`);
+  await page.goForward();
   await isList();
   assert.equal((await plugd.plugins()).length, 3);
 });
@@ -101,7 +101,7 @@ scenario("the browser's way back from the question leads to the list", async (te
   await page.getByLabel("Select One").check();
   await page.locator(".several").getByRole("button", { name: "Delete" }).click();
   await page.getByRole("heading", { name: "Delete “One”?" }).waitFor();
-  await step(page, -1);
+  await stepBack(page);
   await page.getByRole("heading", { name: "Plugins", exact: true }).waitFor();
   assert.equal((await names(page)).length, 3);
   assert.equal((await plugd.plugins()).length, 3);
@@ -175,9 +175,14 @@ scenario("a plugin that somebody else has deleted meanwhile is told as a failure
   await page.getByRole("heading", { name: "No plugins yet" }).waitFor();
 });
 
-/** Goes through the history as the page does: the browser itself hears a little later of the steps that a script has made. */
-function step(page, steps) {
-  return page.evaluate((steps) => history.go(steps), steps);
+/** Steps back, once the browser has heard of the step that a script of the page has made: until then it would go one too far. */
+async function stepBack(page) {
+  const browser = await page.context().newCDPSession(page);
+  await eventually("the browser knows where it is", async () => {
+    const { currentIndex, entries } = await browser.send("Page.getNavigationHistory");
+    return currentIndex > 0 && entries[currentIndex - 1].url === page.url();
+  });
+  await page.goBack();
 }
 
 /** One, Two and Three, none of which runs; gives their ids. */

@@ -2,16 +2,20 @@
 
 import { follow, morph } from "./fragments.js";
 
+/** Whether what is shown is an answer without an address: a question. The step back from it leads to the page that asked for it. */
+let isQuestion = false;
+
 /**
  * Shows a page that came as an answer.
  * @param {string} html
- * @param {string} address
+ * @param {string | undefined} address If it has one.
  */
 function show(html, address) {
   const page = new DOMParser().parseFromString(html, "text/html");
   const [there, wanted] = [document.querySelector("main"), page.querySelector("main")];
-  if (!there || !wanted || wanted.className !== there.className) return location.assign(address);
-  if (address !== location.href) history.pushState(null, "", address);
+  if (!there || !wanted || wanted.className !== there.className) return location.assign(address ?? location.href);
+  isQuestion = !address && page.title !== document.title;
+  if (isQuestion || (address ?? location.href) !== location.href) history.pushState(null, "", address);
   shown = here();
   document.title = page.title;
   // What was written into fields was sent; the answer says what is in them now.
@@ -66,7 +70,7 @@ function send(form, button) {
     done();
     // What is answered without leading elsewhere is no page that can be asked for.
     const isPage = request.responseURL && request.responseURL !== new URL(own(form, "action"), location.href).href;
-    show(request.responseText, isPage ? request.responseURL : location.href);
+    show(request.responseText, isPage ? request.responseURL : undefined);
   });
   request.addEventListener("error", () => {
     done();
@@ -125,7 +129,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 // A step in the history to another page; a link to a place of this one is a step, too.
 const here = () => location.pathname + location.search;
 let shown = here();
-window.addEventListener("popstate", () => shown !== here() && location.reload());
+window.addEventListener("popstate", () => (isQuestion || shown !== here()) && location.reload());
 
 // A field that is not as it was is marked.
 document.addEventListener("input", (event) => {
