@@ -69,7 +69,7 @@ test-console: tools ## Run the tests of the console in a browser; TESTS=tests/co
 	$(call say,Building plugd and its plugin)
 	cargo build --locked --package plugd --package greeter
 	$(call say,Running the tests of the console)
-	PLUGD_PROGRAMS=$(abspath $(TARGET))/debug node --test --test-concurrency 2 --test-reporter spec $(TESTS)
+	PLUGD_PROGRAMS=$(abspath $(TARGET))/debug node --test --test-concurrency 3 --test-reporter spec $(TESTS)
 
 .PHONY: test-new-rust
 test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with its own Cargo.toml

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { assertAccessible, assertNotReloaded, mark, signedIn } from "./harness/browser.js";
+import { assertAccessible, assertNotReloaded, mark, row, signedIn } from "./harness/browser.js";
 import { WAITS, external, greeter, shell } from "./harness/packages.js";
 import { Plugd } from "./harness/plugd.js";
 import { scenario } from "./harness/scenario.js";
@@ -71,6 +71,46 @@ scenario("a crash is seen on the plugin's page with its exit code, and is gone o
   await page.locator("h1 .pill.active").waitFor();
   await page.getByText("Exit code 42.").waitFor({ state: "hidden" });
   await assertNotReloaded(page);
+});
+
+scenario("beside a failure stand the last lines of the run that failed, and when the next one begins", async (test) => {
+  const settings = { PLUGD_BACKOFF: "10m", PLUGD_MAX_BACKOFF: "10m", PLUGD_STABLE_CRASH_BACKOFF: "10m" };
+  const plugd = await Plugd.start(test, settings);
+  const id = await plugd.install(shell("mine", "echo first words; echo last words >&2; exit 3"));
+  const page = await signedIn(test, plugd, { at: `/plugins/${id}` });
+  await plugd.cli("activate", id, "--no-wait");
+  await page.locator("h1 .pill.restarting").waitFor();
+  await page.locator(".failed").getByText("last words").waitFor();
+  await page.locator("dt:text-is('Restarts') + dd").getByText(/in \d+ (minutes|seconds)/).waitFor();
+  await assertAccessible(page);
+});
+
+scenario("what happened to a plugin is told on its page, live", async (test) => {
+  const plugd = await Plugd.start(test);
+  const id = await plugd.install(greeter("mine"));
+  const page = await signedIn(test, plugd, { at: `/plugins/${id}` });
+  await page.locator("#past").getByText("installed").waitFor();
+  await mark(page);
+  await plugd.cli("activate", id);
+  await page.locator("#past").getByText("shall be active").waitFor();
+  await plugd.cli("config", "set", id, "greeting=Hi");
+  await page.locator("#past").getByText("configured").waitFor();
+  await assertNotReloaded(page);
+});
+
+scenario("what a plugin uses of the host is shown in the list and on its page, once it is sampled", async (test) => {
+  const plugd = await Plugd.start(test);
+  const page = await signedIn(test, plugd);
+  await mark(page);
+  const id = await plugd.install(greeter("mine"), "--activate");
+  const still = await plugd.install(greeter("still"));
+  const size = /\d (KiB|MiB)/;
+  await row(page, id).locator("td.memory").getByText(size).waitFor();
+  await row(page, id).locator("td.cpu").getByText("%").waitFor();
+  assert.equal(await row(page, still).locator("td.memory").innerText(), "–");
+  await assertNotReloaded(page);
+  await page.goto(`/plugins/${id}`);
+  await page.locator("dt:text-is('Memory') + dd").getByText(size).waitFor();
 });
 
 scenario("when a plugin is deleted by somebody else its page says that there is none", async (test) => {
