@@ -123,6 +123,23 @@ scenario("of several plugins each line has its plugin's name, and some of them c
   assert.equal(await line(page, "I am One").count(), 0);
 });
 
+scenario("on a plugin's own page its log goes on when the plugin is restarted there, with each line once", async (test) => {
+  const plugd = await Plugd.start(test);
+  const id = await plugd.install(shell("mine", "echo I am here; exec sleep 1000000", { name: "Mine" }), "--activate", "--no-wait");
+  const page = await signedIn(test, plugd, { at: `/plugins/${id}?tab=logs` });
+  await line(page, "I am here").waitFor();
+  for (const runs of [2, 3]) {
+    await page.locator(".head").getByRole("button", { name: "Restart" }).click();
+    await page.getByRole("status").getByText("Mine is being restarted.").waitFor();
+    await line(page, "I am here").nth(runs - 1).waitFor();
+    assert.equal(await line(page, "I am here").count(), runs);
+    assert.equal((await stored(plugd, id)).filter((line) => line === "I am here").length, runs);
+  }
+  await page.getByText("Following.").waitFor();
+  assert.equal(page.url(), `${plugd.url}/plugins/${id}?tab=logs`);
+  await assertAccessible(page);
+});
+
 scenario("what is downloaded is the whole log", async (test) => {
   const { plugd, id, page } = await saying(test);
   await say(plugd, id, 1, numbered(1, 3000));

@@ -13,7 +13,7 @@ scenario("the list leads to a plugin's page, and its tabs to the rest", async (t
   const page = await signedIn(test, plugd);
   await page.getByRole("link", { name: "Mine" }).click();
   await page.getByRole("heading", { name: "Mine" }).waitFor();
-  for (const tab of ["Configuration", "Package", "Manifest", "Overview"]) {
+  for (const tab of ["Configuration", "Package", "Manifest", "Logs", "Overview"]) {
     await page.getByLabel("About this plugin").getByRole("link", { name: tab }).click();
     await page.locator(".tabs [aria-current=page]", { hasText: tab }).waitFor();
   }
