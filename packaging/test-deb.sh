@@ -32,6 +32,7 @@ as_plugd=("${inside[@]}" setpriv --reuid=plugd --regid=plugd --clear-groups --)
 
 if [[ ! -e $base/.done ]]; then
     rm -rf "$base"
+    mkdir -p "$base"
     debootstrap --variant=minbase --include=systemd,man-db,bash-completion bookworm "$base"
     touch "$base/.done"
 fi
