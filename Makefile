@@ -154,13 +154,18 @@ completions: ## Build plugd for release, and write its completions into target/p
 	mkdir -p $(PACKAGED)/completions
 	for shell in bash zsh fish; do $(TARGET)/release/plugd completions $$shell > $(PACKAGED)/completions/plugd.$$shell; done
 
+.PHONY: alerts
+alerts: tools ## Try the alerts for Prometheus
+	$(call say,Trying the alerts)
+	cd packaging && promtool check rules alerts.yml && promtool test rules alerts_test.yml
+
 .PHONY: test-deb
 test-deb: deb ## Install the package into a Debian of its own, look at it, and purge it; needs root and debootstrap
 	$(call say,Trying the package)
 	packaging/test-deb.sh $(TARGET)/debian/plugd_*.deb $(TARGET)/debian-root
 
 .PHONY: ci
-ci: format clippy scripts api deny doc test counts test-new-rust ## Run everything that must pass before a change lands
+ci: format clippy scripts alerts api deny doc test counts test-new-rust ## Run everything that must pass before a change lands
 
 .PHONY: format
 format: ## Check the format
@@ -209,6 +214,7 @@ system-packages:
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v npm >/dev/null || missing+=(npm); \
 	command -v chromium >/dev/null || missing+=(chromium); \
+	command -v promtool >/dev/null || missing+=(prometheus); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \

@@ -6,6 +6,7 @@ mod admin;
 mod backup;
 mod boot;
 mod manager;
+mod metrics;
 mod options;
 mod place;
 mod proxies;
@@ -32,6 +33,7 @@ pub use admin::{AdminToken, MAX_TOKEN_FILE, TOKEN_FILE, reset_token};
 pub use backup::{back_up, migrate, restore};
 use boot::System;
 use manager::News;
+use metrics::Measures;
 pub(crate) use options::process_options;
 pub(crate) use place::store_options;
 
@@ -127,12 +129,27 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let (files, self_signed) = certificates(&config)?;
     let for_plugins = listener_for_plugins(files.is_some()).await?;
+    let for_scrapes = listener_for_scrapes(config.metrics_listen).await?;
+    let certificate = files.as_ref().map(|files| files.certificate.clone());
     let listener = Listener::bind(config.listen, files).await?;
     let (address, url) = (listener.address(), listener.url());
     let plugins_dial = for_plugins.as_ref().map_or(address, Listener::address);
     let draining = shutdown.child_token();
-    let System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog } =
-        Box::pin(boot::boot(&config, plugins_dial, examine, draining.clone())).await?;
+    let measures = Measures { open: listener.open(), certificate };
+    let System {
+        app,
+        scrapes,
+        plugins_app,
+        connections,
+        handle,
+        supervisor,
+        parts,
+        store,
+        logs,
+        admin_token,
+        link,
+        catalog,
+    } = Box::pin(boot::boot(&config, plugins_dial, examine, measures, draining.clone())).await?;
 
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     let options = listener_options(config.max_connections);
@@ -155,10 +172,15 @@ pub async fn serve(
                 listener::serve(listener, plugins_app, options, draining.clone()).await;
             }
         };
+        let scraping = async {
+            if let Some(listener) = for_scrapes {
+                listener::serve(listener, scrapes.router(), options, draining.clone()).await;
+            }
+        };
         tracing::info!(url, "serving");
         on_ready(Ready { address, url, admin_token, link, self_signed });
         manager::tell(News::Ready);
-        let (dropped, ()) = tokio::join!(clients, plugins);
+        let (dropped, (), ()) = tokio::join!(clients, plugins, scraping);
         tracing::info!(dropped, "no longer listening");
     };
     let supervising = async {
@@ -317,6 +339,14 @@ async fn listener_for_plugins(is_encrypted: bool) -> anyhow::Result<Option<Liste
         return Ok(None);
     }
     Ok(Some(Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), None).await.context("no port for plugins")?))
+}
+
+/// A port for metrics alone, where the operator wants one.
+async fn listener_for_scrapes(address: Option<SocketAddr>) -> anyhow::Result<Option<Listener>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = Listener::bind(address, None).await.context("no port for metrics")?;
+    tracing::info!(url = listener.url(), "serving metrics");
+    Ok(Some(listener))
 }
 
 /// What the listener is encrypted with, if it is.

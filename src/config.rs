@@ -116,6 +116,8 @@ settings! {
         heartbeat: Duration = "15s", "TIME", ["PLUGD_HEARTBEAT"];
         /// Age at which a watch is ended, to be resumed; not set = never.
         watch_max_age: Option<Duration> = "", "TIME", ["PLUGD_WATCH_MAX_AGE"];
+        /// Address on which metrics are served to everybody, at /metrics; besides, a viewer's token gets them from the address above.
+        metrics_listen: Option<SocketAddr> = "", "HOST:PORT", ["PLUGD_METRICS_LISTEN"];
         /// Addresses of proxies, `plugd rest` among them, that are believed whom they speak for (X-Forwarded-For), with commas.
         trusted_proxies: Vec<IpAddr> = "", "ADDRESSES", ["PLUGD_TRUSTED_PROXIES"];
         /// Revisions that can be resumed from.

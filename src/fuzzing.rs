@@ -78,7 +78,7 @@ pub fn frame(text: &str) {
 /// Whoever is let through to be authenticated shows a token, and says whose it is or has one that tells.
 pub fn handshake(query: &str) {
     let Ok(request) = Request::get(format!("/rpc?{query}")).body(Body::empty()) else { return };
-    let router = link::router(Arc::new(Nobody), link::Options::default(), TaskTracker::new());
+    let router = link::router(Arc::new(Nobody), link::Options::default(), TaskTracker::new(), link::Metrics::default());
     let status = router.oneshot(request).now_or_never().map(|answer| answer.expect("it never fails").status());
     assert!(matches!(status, Some(StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED)), "{status:?}");
 }

@@ -17,6 +17,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use axum::{Router, extract::Request, response::Response};
 use futures_util::{FutureExt, future::BoxFuture};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -81,6 +82,7 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     certificates: Option<Certificates>,
+    open: Gauge,
 }
 
 impl Listener {
@@ -89,7 +91,7 @@ impl Listener {
         let certificates = files.map(Certificates::open).transpose()?;
         let socket = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
         let address = socket.local_addr().context("can't find out where it listens")?;
-        Ok(Self { socket, address, certificates })
+        Ok(Self { socket, address, certificates, open: Gauge::default() })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -100,6 +102,11 @@ impl Listener {
     pub fn url(&self) -> String {
         let scheme = if self.certificates.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
+    }
+
+    /// Its connections that are open.
+    pub fn open(&self) -> Gauge {
+        self.open.clone()
     }
 
     /// Where files are sent that the certificate is to be read from at once; nowhere if nothing is encrypted.
@@ -138,13 +145,14 @@ impl From<Router> for App {
 /// work then, and dropped. Connections that were upgraded are not waited for: `link`, which serves them, closes
 /// them.
 pub async fn serve(listener: Listener, app: impl Into<App>, options: Options, shutdown: CancellationToken) -> usize {
-    let Listener { socket, certificates, .. } = listener;
+    let Listener { socket, certificates, open, .. } = listener;
     let shared = Arc::new(Shared {
         app: app.into(),
         builder: connection::builder(&options),
         tls: certificates.as_ref().map(Certificates::server),
         places: Arc::new(Semaphore::new(options.max_connections)),
         options,
+        open,
         shutdown,
     });
     let renewing = async {
@@ -164,6 +172,7 @@ pub async fn serve(listener: Listener, app: impl Into<App>, options: Options, sh
 struct Shared {
     app: App,
     options: Options,
+    open: Gauge,
     builder: connection::Builder,
     tls: Option<ServerTls>,
     /// For connections that have asked for something.

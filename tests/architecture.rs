@@ -17,10 +17,10 @@ use syn::{UseTree, visit::Visit};
 const ARROWS: [(&str, &[&str]); 24] = [
     ("domain", &[]),
     ("files", &["domain"]),
-    ("store", &["domain", "files"]),
+    ("store", &["domain", "files", "telemetry"]),
     ("backup", &["domain", "store"]),
     ("runtime", &["domain", "files"]),
-    ("link", &["domain"]),
+    ("link", &["domain", "telemetry"]),
     ("logs", &["domain", "files"]),
     ("fetch", &["domain"]),
     ("supervisor", &["domain", "store", "runtime", "link"]),
@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("telemetry", &["domain"]),
     ("config", &["domain", "files", "telemetry"]),
     ("tls", &["domain", "files"]),
-    ("listener", &["tls"]),
+    ("listener", &["tls", "telemetry"]),
     // Of the domain only what is plain: ids, digests, and what manifests and packages must be.
     ("cli", &["domain", "files", "fetch", "api", "config", "telemetry", "tls", "storyden", "app", "doctor"]),
     // Looks at what `app` would use, and runs a plugin as it would.

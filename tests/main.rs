@@ -29,6 +29,7 @@ mod killed;
 mod leftovers;
 mod listing;
 mod logs;
+mod metrics;
 mod misbehaviour;
 mod openapi;
 mod output;

@@ -11,6 +11,7 @@ use super::{
     Examine, about,
     admin::{self, AdminToken},
     make_private,
+    metrics::{Measured, Measures, Scrapes},
     options::{credentials, log_options, process_options, supervision},
     place, routes,
 };
@@ -19,7 +20,7 @@ use crate::{
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
     domain::{Error, Reason, Secret, events::EventCatalog, manifest::Manifest, package::Package},
     files,
-    grpc::Access,
+    grpc::{Access, UsageOf},
     link::{self, Host},
     listener::App,
     logs,
@@ -30,6 +31,7 @@ use crate::{
     store::{self, PackageStore, Store},
     storyden::{self, Storyden},
     supervisor::{self, Handle, Packages, Parts, Projection, Supervisor},
+    telemetry::metrics::Changes,
 };
 
 /// How long plugd waits at its start for what an earlier plugd started to end. Then it serves, and starts nothing before that.
@@ -38,6 +40,8 @@ const EARLIER: Duration = Duration::from_secs(10);
 /// Everything, ready to run.
 pub(super) struct System {
     pub(super) app: App,
+    /// Answers who asks for metrics.
+    pub(super) scrapes: Scrapes,
     /// What plugins dial, and nothing else.
     pub(super) plugins_app: Router,
     /// The plugins' connections, on either.
@@ -61,6 +65,7 @@ pub(super) async fn boot(
     config: &Config,
     plugins_dial: SocketAddr,
     examine: Examine,
+    listener: Measures,
     draining: CancellationToken,
 ) -> anyhow::Result<System> {
     make_private(&config.data_dir)?;
@@ -71,9 +76,13 @@ pub(super) async fn boot(
     place::note_other(config, &options.address);
     let (opened, loaded) = open_store(options).await?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
+    let changes = Changes::default();
     let store = {
-        let projection = projection.clone();
-        opened.start(Box::new(move |commits| projection.apply(commits)))
+        let (projection, changes) = (projection.clone(), changes.clone());
+        opened.start(Box::new(move |commits| {
+            projection.apply(commits);
+            changes.observe(commits);
+        }))
     };
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
@@ -90,16 +99,26 @@ pub(super) async fn boot(
     let packages = Arc::new(Packages::new(handle.clone(), package_store, catalog.clone()));
     tokio::spawn(packages.clone().keep_swept());
     let hosts = Arc::new(Hosts::default());
-    let bridge = Storyden::new(Bridge::new(projection, hosts.clone()), credentials(config));
+    let bridge = Storyden::new(Bridge::new(projection.clone(), hosts.clone()), credentials(config));
     let about = about::about(config, (&store, &runtime), examine, &draining);
-    let usage = {
+    let usage: UsageOf = {
         let runtime = runtime.clone();
-        Box::new(move |run| runtime.usage(run))
+        Arc::new(move |run| runtime.usage(run))
     };
     let parts = actor_parts(config, (store.clone(), runtime, Arc::new(bridge)), &logs, plugins_dial);
     let health = routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None);
-    let connections = TaskTracker::new();
-    let plugins_app = link::router(Arc::new(handle.clone()), link::Options::default(), connections.clone());
+    let (connections, links) = (TaskTracker::new(), link::Metrics::default());
+    let plugins_app =
+        link::router(Arc::new(handle.clone()), link::Options::default(), connections.clone(), links.clone());
+    let measured = Measured {
+        projection,
+        changes,
+        store: store.clone(),
+        links,
+        usage: usage.clone(),
+        listener,
+        memory_limit: config.limit_memory.map(|limit| limit.0),
+    };
     let services = routes::Services {
         handle: handle.clone(),
         packages,
@@ -114,8 +133,21 @@ pub(super) async fn boot(
         link: plugins_app.clone(),
         draining,
     };
-    let app = routes::app(config, services)?;
-    Ok(System { app, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog })
+    let (app, scrapes) = routes::app(config, services, measured)?;
+    Ok(System {
+        app,
+        scrapes,
+        plugins_app,
+        connections,
+        handle,
+        supervisor,
+        parts,
+        store,
+        logs,
+        admin_token,
+        link,
+        catalog,
+    })
 }
 
 /// What every actor works with.

@@ -12,7 +12,10 @@ use tonic_health::{
 };
 use tower::ServiceExt;
 
-use super::proxies;
+use super::{
+    metrics::{self, Measured, Scrapes},
+    proxies,
+};
 use crate::{
     api::{
         DESCRIPTOR_SET,
@@ -56,6 +59,7 @@ pub(super) struct Services<H> {
 /// Everything that is served: gRPC by its content type; the rest by path.
 struct All {
     grpc: grpc::Server,
+    scrapes: Scrapes,
     web: Router,
     trusted: Vec<IpAddr>,
 }
@@ -66,6 +70,9 @@ impl All {
         if is_grpc(&request) {
             return self.grpc.answer(request).await;
         }
+        if request.uri().path() == metrics::PATH {
+            return self.scrapes.guarded(&self.grpc, request).await;
+        }
         let Ok(answer) = self.web.clone().oneshot(request).await;
         answer
     }
@@ -75,18 +82,25 @@ impl All {
 ///
 /// # Errors
 /// None that a build with its own descriptors can have.
-pub(super) fn app<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<App> {
+pub(super) fn app<H: Health>(
+    config: &Config,
+    services: Services<HealthServer<H>>,
+    measured: Measured,
+) -> anyhow::Result<(App, Scrapes)> {
     let link = services.link.clone();
-    let grpc = services_of(config, services)?;
+    let (grpc, plugins) = services_of(config, services)?;
+    let scrapes = Scrapes::of(measured, &grpc, &plugins);
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
     let web = web(rest::App::new(backend, options)).merge(link);
-    let all = Arc::new(All { grpc, web, trusted: config.trusted_proxies.clone() });
-    Ok(App::new(move |request| {
+    let all = All { grpc, scrapes: scrapes.clone(), web, trusted: config.trusted_proxies.clone() };
+    let all = Arc::new(all);
+    let app = App::new(move |request| {
         let all = Arc::clone(&all);
         trace::traced(request, async move |request| all.answer(request).await)
-    }))
+    });
+    Ok((app, scrapes))
 }
 
 /// What browsers are served: the REST shim and the console.
@@ -99,7 +113,10 @@ fn is_grpc(request: &Request) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) -> anyhow::Result<grpc::Server> {
+fn services_of<H: Health>(
+    config: &Config,
+    services: Services<HealthServer<H>>,
+) -> anyhow::Result<(grpc::Server, grpc::Services)> {
     let trail = services.store.clone();
     let guard = Guard::new(services.access.clone(), move |event| trail.audit(event));
     let projection = services.handle.projection().clone();
@@ -124,14 +141,14 @@ fn services_of<H: Health>(config: &Config, services: Services<HealthServer<H>>) 
         .with(PackageServiceServer::new(plugins.clone()))
         .with(ConfigurationServiceServer::new(plugins.clone()))
         .with(PolicyServiceServer::new(plugins.clone()))
-        .with(LogServiceServer::new(plugins))
+        .with(LogServiceServer::new(plugins.clone()))
         .with(BusServiceServer::new(bus))
         .with(AccessServiceServer::new(access))
         .with(ServerServiceServer::new(services.about))
         .with(services.health)
         .with(descriptors().build_v1().context("reflection")?)
         .with(descriptors().build_v1alpha().context("reflection")?);
-    Ok(services.behind(guard))
+    Ok((services.behind(guard), plugins))
 }
 
 /// What reflection tells: the services, and the details that their errors carry.

@@ -91,7 +91,7 @@ impl Drop for Entry {
 }
 
 /// The name of a code, as gRPC's specification writes it.
-fn name(code: Code) -> &'static str {
+pub(super) fn name(code: Code) -> &'static str {
     match code {
         Code::Ok => OK,
         Code::Cancelled => "CANCELLED",

@@ -94,6 +94,12 @@ fn method(path: &str) -> Option<&'static Method> {
     (!is_open).then_some(&UNKNOWN)
 }
 
+/// The method at this path as `service/method`, if there is one.
+pub(super) fn known_method(path: &str) -> Option<&'static str> {
+    let known = METHODS.iter().map(|(path, ..)| *path).find(|known| *known == path)?;
+    Some(known.trim_start_matches('/'))
+}
+
 /// The service that a path names: `/service/method`.
 pub(super) fn service(path: &str) -> Option<&str> {
     path.strip_prefix('/')?.split_once('/').map(|(service, _)| service)
@@ -133,6 +139,14 @@ impl Guard {
         }
         self.failures.count(address_of(request))?;
         Err(unauthenticated("the token is not valid, or not any longer"))
+    }
+
+    /// Whether the token of a request that is no call may read.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `PERMISSION_DENIED`, and as many bad tokens as there may be from one address.
+    pub(super) fn may_read(&self, request: &Request) -> Result<()> {
+        permit(self.authenticate(request)?.token().role, Read, request.uri().path())
     }
 
     /// The entry in the audit trail of a call of this method, if it belongs there.

@@ -14,6 +14,7 @@ mod access;
 mod audit;
 mod auth;
 mod bus;
+mod calls;
 mod configuration;
 mod convert;
 mod failures;
@@ -46,6 +47,7 @@ pub use self::{
     access::AccessService,
     auth::{Guard, caller},
     bus::BusService,
+    calls::Calls,
     server::{Builder, Server},
     tokens::{Access, Caller},
 };
@@ -77,7 +79,7 @@ type Answer<T> = Result<Response<T>, Status>;
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// Tells what a run uses of the host, if that is known. It must not wait.
-pub type UsageOf = Box<dyn Fn(RunId) -> Option<Usage> + Send + Sync>;
+pub type UsageOf = Arc<dyn Fn(RunId) -> Option<Usage> + Send + Sync>;
 
 /// What the services about plugins are made of.
 pub struct Parts {
@@ -118,6 +120,11 @@ impl Services {
     pub fn new(parts: Parts) -> Self {
         let [uploads, downloads] = ["uploads", "downloads"].map(|what| Arc::new(Places::new(what)));
         Self { parts: Arc::new(parts), uploads, downloads }
+    }
+
+    /// Uploads and downloads of packages that are under way.
+    pub fn transfers(&self) -> [usize; 2] {
+        [self.uploads.taken(), self.downloads.taken()]
     }
 
     /// The caller, unless plugins are disabled altogether.

@@ -133,7 +133,7 @@ impl Services {
     /// A plugin as it is shown, with what is known of this moment alone: what its run uses, and when the next one begins.
     fn with_the_moment(&self, plugin: &domain::Plugin, mut shown: v1::Plugin) -> v1::Plugin {
         if let Some(status) = &mut shown.status {
-            status.usage = plugin.reported.run.and_then(&self.parts.usage).map(convert::usage);
+            status.usage = plugin.reported.run.and_then(|run| (self.parts.usage)(run)).map(convert::usage);
             if plugin.reported.state == State::Restarting {
                 status.restart_time = self.parts.handle.restart_time(plugin.id).map(convert::timestamp);
             }

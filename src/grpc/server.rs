@@ -6,6 +6,7 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use axum::{extract::Request, response::Response};
@@ -17,7 +18,8 @@ use tonic::{
     server::NamedService,
 };
 
-use super::{Guard, auth};
+use super::{Calls, Guard, auth};
+use crate::domain::Result;
 
 /// What a service answers to a call, in tonic's own body.
 type Answered = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
@@ -29,6 +31,7 @@ type Services = HashMap<&'static str, Box<dyn Fn(Request) -> Answered + Send + S
 pub struct Server {
     guard: Arc<Guard>,
     services: Arc<Services>,
+    calls: Calls,
 }
 
 /// Makes a [`Server`].
@@ -51,14 +54,30 @@ impl Builder {
     /// The server with these services, behind this guard.
     #[must_use]
     pub fn behind(self, guard: Guard) -> Server {
-        Server { guard: Arc::new(guard), services: Arc::new(self.0) }
+        Server { guard: Arc::new(guard), services: Arc::new(self.0), calls: Calls::default() }
     }
 }
 
 impl Server {
+    /// Whether the token of a request that is no call may read.
+    ///
+    /// # Errors
+    /// See [`Guard`]: it may not.
+    pub fn may_read(&self, request: &Request) -> Result<()> {
+        self.guard.may_read(request)
+    }
+
+    /// What is counted of the calls.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     /// Answers a call.
     pub async fn answer(&self, request: Request) -> Response {
-        self.guard.pass(request, |request| self.serve(request)).await
+        let (begun, path) = (Instant::now(), request.uri().clone());
+        let response = self.guard.pass(request, |request| self.serve(request)).await;
+        self.calls.count(path.path(), &response, begun.elapsed());
+        response
     }
 
     async fn serve(&self, request: Request) -> Response {

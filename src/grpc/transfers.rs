@@ -53,6 +53,11 @@ impl Places {
         Self { what, free: Arc::new(Semaphore::new(AT_ONCE)), shares: Mutex::default() }
     }
 
+    /// Places that are taken.
+    pub(super) fn taken(&self) -> usize {
+        AT_ONCE.saturating_sub(self.free.available_permits())
+    }
+
     /// A place for a package of this token, in its turn, which is waited for so long.
     ///
     /// # Errors

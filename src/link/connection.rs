@@ -31,9 +31,10 @@ use crate::domain::RunEvent;
 
 /// Serves this connection until it ends.
 pub(super) async fn serve(route: Route, socket: WebSocket, authenticated: Authenticated, user_agent: String) {
-    let Route { acceptor, options, .. } = route;
+    let Route { acceptor, options, metrics, .. } = route;
+    let _connected = metrics.connected();
     let plugin = authenticated.plugin;
-    let (session, queue) = Session::new(user_agent);
+    let (session, queue) = Session::new(user_agent, metrics);
     let (sink, stream) = socket.split();
     let writer = Writer { sink, queue, session: session.clone(), options };
     let mut connection = Connection::new(session.clone(), stream.fuse(), tokio::spawn(writer.run()), options);
@@ -136,9 +137,12 @@ impl Connection {
             Inbound::Malformed(malformed) => self.take_malformed(malformed),
         }
         self.session.hear();
-        if let Some(attachment) = &mut self.attachment
-            && attachment.liveness.hear()
-        {
+        let Some(attachment) = &mut self.attachment else { return };
+        let heard = attachment.liveness.hear(Instant::now());
+        if let Some(after) = heard.after_ping {
+            self.session.metrics().pinged(after);
+        }
+        if heard.is_news {
             (attachment.events)(RunEvent::PongReceived);
         }
     }

@@ -14,6 +14,7 @@ mod envelope;
 #[path = "tests/fake.rs"]
 pub(crate) mod fake;
 mod handshake;
+mod metrics;
 mod observe;
 mod pending;
 mod queue;
@@ -33,6 +34,7 @@ pub use bounded::{Bounded, NotQueued, Queued};
 pub use connection::CloseReason;
 #[cfg(fuzzing)]
 pub(crate) use envelope::answer_to;
+pub use metrics::Metrics;
 pub use session::{Session, check_size};
 
 use crate::domain::{PluginId, RunEvent, RunId, Secret};
@@ -56,11 +58,17 @@ pub(super) struct Route {
     pub(super) acceptor: Arc<dyn Acceptor>,
     pub(super) options: Options,
     pub(super) connections: TaskTracker,
+    pub(super) metrics: Metrics,
 }
 
 /// Serves `/rpc`, and nothing else. The tracker has a task for each connection until its closing handshake is over.
-pub fn router(acceptor: Arc<dyn Acceptor>, options: Options, connections: TaskTracker) -> axum::Router {
-    handshake::router(Route { acceptor, options, connections })
+pub fn router(
+    acceptor: Arc<dyn Acceptor>,
+    options: Options,
+    connections: TaskTracker,
+    metrics: Metrics,
+) -> axum::Router {
+    handshake::router(Route { acceptor, options, connections, metrics })
 }
 
 /// Decides who may connect.

@@ -82,13 +82,23 @@ impl Liveness {
         Step::Miss
     }
 
-    /// A text frame came. True if it answers a ping, or is the first sign of life after a miss.
-    pub(super) fn hear(&mut self) -> bool {
-        let is_answer = self.deadline.take().is_some() || self.has_missed;
+    /// A text frame came.
+    pub(super) fn hear(&mut self, now: Instant) -> Heard {
+        let left = self.deadline.take().map(|deadline| deadline.saturating_duration_since(now));
+        let after_ping = left.map(|left| self.timeout.saturating_sub(left));
+        let is_news = after_ping.is_some() || self.has_missed;
         self.has_missed = false;
         self.excused_until = None;
-        is_answer
+        Heard { is_news, after_ping }
     }
+}
+
+/// What a text frame says of its plugin's life.
+pub(super) struct Heard {
+    /// It answers a ping, or is the first sign of life after a miss.
+    pub(super) is_news: bool,
+    /// How long after a ping it came, if it answers one.
+    pub(super) after_ping: Option<Duration>,
 }
 
 /// How long the next report waits after the first one. Twice as long after each, up to [`MAX_PAUSE`].

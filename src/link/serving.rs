@@ -1,6 +1,6 @@
 //! Answers a plugin's calls, side by side: a call that takes long holds up no other (CONTRACT 11.3, 11.4).
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use serde_json::Value;
@@ -118,7 +118,9 @@ async fn serve(session: Session, host: Arc<dyn Host>, (plugin, run): From, admit
     let Admitted { request: Request { id, method, params }, _bytes } = admitted;
     let user_agent = session.user_agent().to_owned();
     let caller = Caller { plugin, run, user_agent, session: session.id(), request_id: id.to_text() };
+    let begun = Instant::now();
     let outcome = call(host, caller, &method, params).await;
+    session.metrics().called_by_plugin(&outcome, begun.elapsed());
     let message = envelope::response(&id, &method, outcome);
     session.answer(within_limit(&id, message)).await;
 }

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Bounded, CallError, CloseReason, NotQueued, Queued, envelope,
+    Bounded, CallError, CloseReason, Metrics, NotQueued, Queued, envelope,
     pending::Pending,
     queue::{MAX_BYTES, MAX_MESSAGES},
 };
@@ -35,6 +35,7 @@ pub struct Session(Arc<Shared>);
 struct Shared {
     id: u64,
     user_agent: String,
+    metrics: Metrics,
     queue: Bounded<String>,
     /// The plugin has pinged: what the library has queued for that is to be sent.
     owes_pong: Notify,
@@ -51,12 +52,13 @@ struct Shared {
 
 impl Session {
     /// A session, and the messages that are to be sent on it.
-    pub(super) fn new(user_agent: String) -> (Self, mpsc::Receiver<Queued<String>>) {
+    pub(super) fn new(user_agent: String, metrics: Metrics) -> (Self, mpsc::Receiver<Queued<String>>) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let (queue, outgoing) = Bounded::new(MAX_MESSAGES, MAX_BYTES);
         let shared = Shared {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             user_agent,
+            metrics,
             queue,
             owes_pong: Notify::new(),
             pending: Pending::default(),
@@ -97,6 +99,13 @@ impl Session {
         params: Option<&str>,
         limit: Duration,
     ) -> Result<Map<String, Value>, CallError> {
+        let begun = Instant::now();
+        let answer = self.ask(method, params, limit).await;
+        self.0.metrics.called_plugin(&answer, begun.elapsed());
+        answer
+    }
+
+    async fn ask(&self, method: &str, params: Option<&str>, limit: Duration) -> Result<Map<String, Value>, CallError> {
         let (id, answer) = self.0.pending.open(method, Instant::now() + limit)?;
         // A call that was not sent does not keep the plugin busy, so only a call that was sent is abandoned.
         self.send(&id, envelope::request(&id, method, params))?;
@@ -105,6 +114,11 @@ impl Session {
             Ok(answer) => answer.unwrap_or_else(|_| Err(self.lost())),
             Err(_) => Err(CallError::TimedOut(limit)),
         }
+    }
+
+    /// What is measured of it.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Asks whether the plugin lives. True if it says anything within this time.

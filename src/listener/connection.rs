@@ -43,6 +43,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::either::Either;
 use tracing::debug;
 
+use crate::telemetry::metrics::Held;
+
 use super::{Options, Shared};
 
 /// What a client may send on one HTTP/2 stream before anybody reads it, in bytes. So little that the uploads of a token that
@@ -90,6 +92,7 @@ pub(super) fn builder(options: &Options) -> Builder {
 /// Serves a connection to its end, or until it is upgraded. From `shutdown` on, or once it was idle for too long, it takes
 /// no further request; if it asks for nothing in time, it is dropped.
 pub(super) async fn serve(server: Arc<Shared>, stream: TcpStream, new: OwnedSemaphorePermit) {
+    let _open = Held::one_of(&server.open);
     let peer = match stream.peer_addr() {
         Ok(peer) => ConnectInfo(peer),
         Err(error) => return debug!(%error, "a connection ended before it began"),

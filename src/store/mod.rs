@@ -40,6 +40,7 @@ mod error;
 mod examine;
 mod lease;
 mod location;
+mod metrics;
 mod migration;
 mod open;
 mod packages;
@@ -59,6 +60,7 @@ pub(crate) mod tests;
 pub use address::Address;
 pub use error::StoreError;
 pub use examine::{examine, has_log, user_of};
+pub use metrics::Metrics;
 pub use open::{Opened, open};
 pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;
@@ -118,6 +120,7 @@ pub struct Store {
     compacted: Arc<AtomicU64>,
     reader: Reader,
     audit: audit::Sink,
+    metrics: Metrics,
 }
 
 impl Store {
@@ -221,6 +224,11 @@ impl Store {
     /// Revisions up to this one are no longer in the journal. Cheap.
     pub fn compacted(&self) -> u64 {
         self.compacted.load(Ordering::Relaxed)
+    }
+
+    /// What is measured of the store.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Those of these plugins that were deleted, as far as the journal knows.

@@ -15,6 +15,7 @@ use super::{
     compaction::{self, Schedule},
     entity::plugin,
     lease::{self, Lease},
+    metrics::Metrics,
     migration,
     reader::Reader,
     rows::{References, unsigned},
@@ -53,7 +54,7 @@ async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
     let is_whole = loaded.unreadable.is_empty();
     let schedule = Schedule::keeping(journal_keep, is_behind);
     let (trail, audit) = Trail::keeping(audit_keep, ends);
-    let start = Start { lease, records, head, schedule, compacted, audit: trail };
+    let start = Start { lease, records, head, schedule, compacted, audit: trail, metrics: Metrics::default() };
     Ok((Opened { start, reader, audit, is_whole }, loaded))
 }
 
@@ -87,8 +88,10 @@ impl Opened {
         let (ops, received) = mpsc::unbounded_channel();
         let (healthy, health) = watch::channel(true);
         let (compacted, location) = (Arc::clone(&self.start.compacted), Arc::clone(self.start.lease.location()));
+        let metrics = self.start.metrics.clone();
         tokio::spawn(Writer::new(self.start, on_commit, received, healthy).run());
-        Store { ops, health, location, is_whole: self.is_whole, compacted, reader: self.reader, audit: self.audit }
+        let Self { is_whole, reader, audit, .. } = self;
+        Store { ops, health, location, is_whole, compacted, reader, audit, metrics }
     }
 }
 

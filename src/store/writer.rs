@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -35,6 +35,7 @@ use super::{
     compaction::{self, Schedule},
     error::contradicted,
     lease::{Durability, Lease},
+    metrics::Metrics,
     tokens,
 };
 use crate::domain::{self, Error, Plugin, Reason};
@@ -56,6 +57,7 @@ pub(super) struct Start {
     pub(super) schedule: Schedule,
     pub(super) compacted: Arc<AtomicU64>,
     pub(super) audit: Trail,
+    pub(super) metrics: Metrics,
 }
 
 /// The task's state.
@@ -237,12 +239,15 @@ impl Writer {
             }
             commit::execute(&self.start.lease, &batch, &events).await
         };
+        let begun = Instant::now();
         match within(work).await {
             Ok(()) => {
+                self.start.metrics.committed(batch.commits.len(), begun.elapsed());
                 self.publish(batch);
                 Ok(())
             }
             Err(error) => {
+                self.start.metrics.failed();
                 self.start.audit.put_back(events);
                 self.unresolved = Some(batch).filter(|_| !error.is_conflict());
                 Err(error)

@@ -11,6 +11,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use prometheus_client::registry::Registry;
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::timeout,
@@ -247,6 +248,22 @@ impl Projection {
     /// All slots, in the order of installation.
     pub fn slots(&self) -> Vec<Arc<Slot>> {
         self.read(|slots| slots.in_order.values().cloned().collect())
+    }
+
+    /// Watches that are open.
+    pub fn watches(&self) -> usize {
+        self.hub.watches()
+    }
+
+    /// Registers what is measured of watches.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Revisions that a watch was behind when it read on";
+        registry.register("watch_lag_revisions", help, self.hub.lag().clone());
+    }
+
+    /// The newest revision.
+    pub fn head(&self) -> u64 {
+        self.read(|slots| slots.head)
     }
 
     pub(super) fn hub(&self) -> &Hub {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -19,17 +20,31 @@ use crate::domain::{Commit, Error, Plugin, PluginId, Reason, Result, State, text
 
 const RING: usize = 4_096;
 
+/// How far behind watches may be, in revisions.
+const REVISIONS: [f64; 6] = [1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0];
+
 /// Commits that one read returns at the most.
 const BATCH: usize = 256;
 
 pub(super) struct Hub {
     ring: RwLock<VecDeque<Arc<Commit>>>,
     head: watch::Sender<u64>,
+    lag: Histogram,
 }
 
 impl Hub {
     pub(super) fn new(head: u64) -> Self {
-        Self { ring: RwLock::default(), head: watch::Sender::new(head) }
+        Self { ring: RwLock::default(), head: watch::Sender::new(head), lag: Histogram::new(REVISIONS) }
+    }
+
+    /// Watches that are open.
+    pub(super) fn watches(&self) -> usize {
+        self.head.receiver_count()
+    }
+
+    /// How many revisions watches were behind when they read on.
+    pub(super) fn lag(&self) -> &Histogram {
+        &self.lag
     }
 
     pub(super) fn publish(&self, commits: &[Arc<Commit>]) {
@@ -260,6 +275,8 @@ impl Watch {
     async fn advance(&mut self) -> Result<Option<Vec<Change>>> {
         let commits = self.read().await?;
         let Some(last) = commits.last() else { return Ok(None) };
+        #[allow(clippy::cast_precision_loss, reason = "it is sorted into few buckets")]
+        self.projection.hub().lag.observe(self.head.borrow().saturating_sub(self.cursor) as f64);
         self.cursor = last.revision;
         let filter = &self.query.filter;
         let view = |commit: Arc<Commit>| filter.view(&commit).map(|kind| Change { kind, commit });

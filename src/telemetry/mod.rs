@@ -5,6 +5,7 @@
 //! and what it can't keep up with is dropped and counted. (The crate `tracing-appender` does the same, but when it ends it
 //! prints to standard output if its queue is full, and so waits for just that reader; and its queue has no limit in bytes.)
 
+pub mod metrics;
 #[cfg(test)]
 mod tests;
 pub mod trace;

@@ -6,7 +6,7 @@ mod desired;
 mod event;
 mod run;
 #[cfg(test)]
-pub(in crate::domain) mod tests;
+pub(crate) mod tests;
 
 use std::{sync::Arc, time::Duration};
 

@@ -28,7 +28,7 @@ impl Session {
     /// A session without a socket, and its plugin. Nothing pings by itself and no event is sent: a test sends
     /// those that it wants.
     pub(crate) fn channel(user_agent: &str) -> (Self, FakePeer) {
-        let (session, queue) = Self::new(user_agent.to_owned());
+        let (session, queue) = Self::new(user_agent.to_owned(), super::Metrics::default());
         (session.clone(), FakePeer { session, queue, methods: Mutex::default() })
     }
 }

@@ -94,7 +94,7 @@ impl Setup {
         });
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
-        let app = router(acceptor, options, connections.clone());
+        let app = router(acceptor, options, connections.clone(), Metrics::default());
         tokio::spawn(listener::serve(listener, app, listener::Options::default(), stop.clone()));
         Rig { address, events: events_of, sessions: sessions_of, handshakes, connections, _stop: stop.drop_guard() }
     }

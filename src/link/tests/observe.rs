@@ -40,8 +40,11 @@ fn a_ping_goes_out_every_interval_and_its_answer_is_reported_once() {
     let mut clock = Clock::new();
     assert_eq!(clock.tick(14, None), Step::Wait);
     assert_eq!(clock.tick(15, None), Step::Ping);
-    assert!(clock.liveness.hear());
-    assert!(!clock.liveness.hear(), "a second frame answers nothing");
+    let at = clock.at(17);
+    let heard = clock.liveness.hear(at);
+    assert!(heard.is_news);
+    assert_eq!(heard.after_ping, Some(Duration::from_secs(2)));
+    assert!(!clock.liveness.hear(at).is_news, "a second frame answers nothing");
     assert_eq!(clock.tick(29, None), Step::Wait);
     assert_eq!(clock.tick(30, None), Step::Ping);
 }
@@ -55,7 +58,8 @@ fn silence_is_a_miss_after_every_timeout() {
 fn a_late_answer_clears_a_miss() {
     let mut clock = Clock::new();
     assert_eq!(clock.misses(26, |_| None), [25]);
-    assert!(clock.liveness.hear());
+    let at = clock.at(26);
+    assert!(clock.liveness.hear(at).is_news);
 }
 
 #[test]
@@ -72,7 +76,8 @@ fn a_steady_flow_of_calls_does_not_hide_a_dead_plugin() {
 fn a_sign_of_life_ends_the_excuse() {
     let mut clock = Clock::new();
     assert_eq!(clock.misses(26, |_| Some(1000)), [25]);
-    clock.liveness.hear();
+    let at = clock.at(26);
+    clock.liveness.hear(at);
     assert_eq!(clock.misses(60, |_| None), [40, 55]);
 }
 

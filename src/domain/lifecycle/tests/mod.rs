@@ -12,7 +12,7 @@ mod properties;
 mod table;
 
 /// A plugin that nothing was reported of yet.
-pub(in crate::domain) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
+pub(crate) fn mk_plugin(mode: Mode, active: ActiveState) -> Plugin {
     let text = str::to_owned;
     let manifest = Manifest { id: text("greeter"), author: text("a"), name: text("Greeter"), ..Manifest::default() };
     let manifest = Arc::new(manifest);
