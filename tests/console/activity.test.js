@@ -69,6 +69,9 @@ scenario("the audit trail tells who called for what and how it ended, and shows 
   await page.getByRole("button", { name: "Show" }).click();
   await page.waitForURL((url) => url.searchParams.get("method") === "InstallPlugin");
   assert.equal(await page.locator("tbody tr").count(), 1);
+  await page.getByLabel("Method").fill("Nothing");
+  await page.getByRole("button", { name: "Show" }).click();
+  await page.getByRole("alert").getByText("must be a method that changes something").waitFor();
   await page.getByLabel("Method").fill("RevokeToken");
   await page.getByRole("button", { name: "Show" }).click();
   await page.getByText("Nobody called anything like that.").waitFor();

@@ -1,8 +1,13 @@
 //! Who changed what, or tried to: the audit trail, newest first.
 
+use axum::http::StatusCode;
+
 use super::*;
 use crate::{
-    api::v1::{AccessToken, AuditEvent, ListAuditEventsRequest, ListTokensRequest, audit_event::Principal},
+    api::v1::{
+        AccessToken, AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse, ListTokensRequest,
+        audit_event::Principal,
+    },
     domain::text::sanitize,
 };
 
@@ -58,11 +63,19 @@ pub(super) async fn show(visit: Visit, query: &Query) -> Result<Response, Proble
     let mut access = api.app.backend.access();
     let tokens = ListTokensRequest { page_size: TOKENS, ..ListTokensRequest::default() };
     let tokens = access.list_tokens(api.request(tokens)).await?.into_inner().tokens;
-    let answer = access.list_audit_events(api.request(wanted.request())).await?.into_inner();
+    let answer = access.list_audit_events(api.request(wanted.request())).await;
+    let (answer, fault) = match answer.map_err(Problem::from) {
+        Ok(answer) => (answer.into_inner(), None),
+        Err(problem) if problem.status() == StatusCode::BAD_REQUEST => {
+            (ListAuditEventsResponse::default(), Some(problem))
+        }
+        Err(problem) => return Err(problem),
+    };
     let next = wanted.with("page", &answer.next_page_token);
     let next = Some(next.as_str()).filter(|_| !answer.next_page_token.is_empty());
     let markup = html! {
-        @if answer.events.is_empty() { p.empty { "Nobody called anything like that. " a href="/activity?tab=audit" { "Show all" } } }
+        @if let Some(fault) = fault { p.notice.failure role="alert" { (fault.message()) } }
+        @else if answer.events.is_empty() { p.empty { "Nobody called anything like that. " a href="/activity?tab=audit" { "Show all" } } }
         @else { (table(&answer.events, &names, &wanted)) }
         (turning(&wanted.with("page", ""), next, wanted.page.is_empty()))
     };
