@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 
-import { signedIn } from "./harness/browser.js";
+import { person, signedIn } from "./harness/browser.js";
 import { external } from "./harness/packages.js";
 import { Plugd } from "./harness/plugd.js";
 import { scenario } from "./harness/scenario.js";
@@ -40,8 +40,7 @@ scenario("a form without a word about its site is refused by its origin", async 
 
 scenario("signing in can't be done by another site", async (test) => {
   const plugd = await Plugd.start(test);
-  const page = await signedIn(test, plugd, { mayFail: /403/ });
-  await page.context().clearCookies();
+  const page = await (await person(test, { mayFail: /403/ })).newPage();
   const body = `<form method="post" action="${plugd.url}/sign-in"><input name="token" value="${plugd.token}"><button>Go</button></form>`;
   await page.goto(await elsewhere(test, "localhost", body));
   await page.getByRole("button").click();
