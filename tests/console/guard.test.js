@@ -92,7 +92,7 @@ function form(plugd, id) {
 
 /** The address of a page with this body on another server. */
 async function elsewhere(test, host, body) {
-  const server = createServer((_, answer) => answer.setHeader("content-type", "text/html").end(`<!doctype html><title>Elsewhere</title>${body}`));
+  const server = createServer((_, answer) => answer.setHeader("content-type", "text/html").end(`<!doctype html><link rel="icon" href="data:,"><title>Elsewhere</title>${body}`));
   await new Promise((resolve) => server.listen(0, host, () => resolve(undefined)));
   test.after(() => new Promise((resolve) => {
     server.close(() => resolve(undefined));
