@@ -136,20 +136,9 @@ pub async fn serve(
     let plugins_dial = for_plugins.as_ref().map_or(address, Listener::address);
     let draining = shutdown.child_token();
     let measures = Measures { open: listener.open(), certificate };
-    let System {
-        app,
-        scrapes,
-        plugins_app,
-        connections,
-        handle,
-        supervisor,
-        parts,
-        store,
-        logs,
-        admin_token,
-        link,
-        catalog,
-    } = Box::pin(boot::boot(&config, plugins_dial, examine, measures, draining.clone())).await?;
+    let System { served, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog } =
+        Box::pin(boot::boot(&config, plugins_dial, examine, measures, draining.clone())).await?;
+    let (app, scrapes) = served;
 
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     let options = listener_options(config.max_connections);
@@ -167,16 +156,8 @@ pub async fn serve(
             catch_up(&handle, &store).await;
         }
         let clients = reload.beside(listener::serve(listener, app, options, draining.clone()), take);
-        let plugins = async {
-            if let Some(listener) = for_plugins {
-                listener::serve(listener, plugins_app, options, draining.clone()).await;
-            }
-        };
-        let scraping = async {
-            if let Some(listener) = for_scrapes {
-                listener::serve(listener, scrapes.router(), options, draining.clone()).await;
-            }
-        };
+        let plugins = serve_on(for_plugins, plugins_app, options, draining.clone());
+        let scraping = serve_on(for_scrapes, scrapes.router(), options, draining.clone());
         tracing::info!(url, "serving");
         on_ready(Ready { address, url, admin_token, link, self_signed });
         manager::tell(News::Ready);
@@ -188,16 +169,30 @@ pub async fn serve(
             supervisor.run(parts, draining.clone(), MARGIN).await;
         }
     };
-    let telling = async {
-        draining.cancelled().await;
-        manager::tell(News::Stopping);
-    };
+    let telling = tell_of_the_end(&draining);
     tokio::join!(serving, supervising, telling, yield_to_another(store.healthy(), draining.clone()));
 
     wait_for_plugins(&connections, &logs).await;
     store.close().await.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves on a listener of its own, if there is one.
+async fn serve_on(
+    listener: Option<Listener>,
+    app: impl Into<App>,
+    options: listener::Options,
+    shutdown: CancellationToken,
+) {
+    if let Some(listener) = listener {
+        listener::serve(listener, app, options, shutdown).await;
+    }
+}
+
+async fn tell_of_the_end(draining: &CancellationToken) {
+    draining.cancelled().await;
+    manager::tell(News::Stopping);
 }
 
 /// Waits until the store knows what every plugin does. Before that, what is reported is what was when plugd was last here.

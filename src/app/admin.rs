@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{boot, place};
 use crate::{
     config::Config,
-    domain::{Secret, access::Role},
+    domain::{self, Secret, access::Role},
     files,
     grpc::{Access, tokens},
     store::Store,
@@ -61,11 +61,14 @@ const LINK: SignedDuration = SignedDuration::from_hours(1);
 /// The name of its token.
 const LINK_NAME: &str = "link that was printed at the start";
 
-/// Makes the token of a link to the console. Those of earlier starts end: nobody may use what stands in an old log.
-///
-/// # Errors
-/// The store can't be written.
-pub(super) async fn link(access: &Access, store: &Store) -> anyhow::Result<Secret> {
+/// Makes the token of a link to the console. Those of earlier starts end: nobody may use what stands in an old log. None if
+/// the store can't be written, which plugd's log says.
+pub(super) async fn link(access: &Access, store: &Store) -> Option<Secret> {
+    let link = make_link(access, store).await;
+    link.inspect_err(|error| tracing::warn!(%error, "no link to the console could be made")).ok()
+}
+
+async fn make_link(access: &Access, store: &Store) -> domain::Result<Secret> {
     for earlier in access.links(LINK_NAME) {
         store.revoke_token(earlier).await?;
         access.remove(earlier);

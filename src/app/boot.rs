@@ -39,9 +39,8 @@ const EARLIER: Duration = Duration::from_secs(10);
 
 /// Everything, ready to run.
 pub(super) struct System {
-    pub(super) app: App,
-    /// Answers who asks for metrics.
-    pub(super) scrapes: Scrapes,
+    /// What answers requests, and what answers those for metrics alone.
+    pub(super) served: (App, Scrapes),
     /// What plugins dial, and nothing else.
     pub(super) plugins_app: Router,
     /// The plugins' connections, on either.
@@ -77,17 +76,10 @@ pub(super) async fn boot(
     let (opened, loaded) = open_store(options).await?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let changes = Changes::default();
-    let store = {
-        let (projection, changes) = (projection.clone(), changes.clone());
-        opened.start(Box::new(move |commits| {
-            projection.apply(commits);
-            changes.observe(commits);
-        }))
-    };
+    let store = start_store(opened, projection.clone(), changes.clone());
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
     let link = admin::link(&access, &store).await;
-    let link = link.inspect_err(|error| tracing::warn!("no link to the console could be made: {error:#}")).ok();
     let package_store = package_store(config, &loaded.database_id).await?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = Arc::new(runtime(config, &package_store, &logs).await?);
@@ -101,24 +93,15 @@ pub(super) async fn boot(
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection.clone(), hosts.clone()), credentials(config));
     let about = about::about(config, (&store, &runtime), examine, &draining);
-    let usage: UsageOf = {
-        let runtime = runtime.clone();
-        Arc::new(move |run| runtime.usage(run))
-    };
+    let usage = usage_of(runtime.clone());
     let parts = actor_parts(config, (store.clone(), runtime, Arc::new(bridge)), &logs, plugins_dial);
     let health = routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let (connections, links) = (TaskTracker::new(), link::Metrics::default());
     let plugins_app =
         link::router(Arc::new(handle.clone()), link::Options::default(), connections.clone(), links.clone());
-    let measured = Measured {
-        projection,
-        changes,
-        store: store.clone(),
-        links,
-        usage: usage.clone(),
-        listener,
-        memory_limit: config.limit_memory.map(|limit| limit.0),
-    };
+    let memory_limit = config.limit_memory.map(|limit| limit.0);
+    let measured =
+        Measured { projection, changes, store: store.clone(), links, usage: usage.clone(), listener, memory_limit };
     let services = routes::Services {
         handle: handle.clone(),
         packages,
@@ -133,21 +116,20 @@ pub(super) async fn boot(
         link: plugins_app.clone(),
         draining,
     };
-    let (app, scrapes) = routes::app(config, services, measured)?;
-    Ok(System {
-        app,
-        scrapes,
-        plugins_app,
-        connections,
-        handle,
-        supervisor,
-        parts,
-        store,
-        logs,
-        admin_token,
-        link,
-        catalog,
-    })
+    let served = routes::app(config, services, measured)?;
+    Ok(System { served, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog })
+}
+
+fn usage_of(runtime: Arc<ProcessRuntime>) -> UsageOf {
+    Arc::new(move |run| runtime.usage(run))
+}
+
+/// The store, of whose commits these hear.
+fn start_store(opened: store::Opened, projection: Arc<Projection>, changes: Changes) -> Store {
+    opened.start(Box::new(move |commits| {
+        projection.apply(commits);
+        changes.observe(commits);
+    }))
 }
 
 /// What every actor works with.

@@ -3,21 +3,21 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::UNIX_EPOCH,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use axum::{
     Router,
     extract::Request,
     http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
+        HeaderMap, HeaderValue, Method, StatusCode,
+        header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
     routing::get,
 };
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::{
     domain::{Error, Reason},
@@ -27,6 +27,9 @@ use crate::{
     telemetry::metrics::{Changes, Collection, Form, Known, Metrics, Plugins, Values},
     tls,
 };
+
+/// How long a scrape waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where metrics are.
 pub(super) const PATH: &str = "/metrics";
@@ -75,6 +78,9 @@ impl Scrapes {
 
     /// The metrics, for whoever has a token that reads.
     pub(super) async fn guarded(&self, grpc: &grpc::Server, request: Request) -> Response {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return (StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET, HEAD")]).into_response();
+        }
         let (may_read, form) = (grpc.may_read(&request), form(request.headers()));
         drop(request);
         match may_read {
@@ -89,9 +95,16 @@ impl Scrapes {
     }
 
     async fn answer(&self, form: Form) -> Response {
-        let Ok(_turn) = self.turn.acquire().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+        let turn = timeout(PATIENCE, Arc::clone(&self.turn).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
         let metrics = self.metrics.clone();
-        match spawn_blocking(move || metrics.text(form)).await {
+        // The turn is over when the work is, whether or not anybody waits for it.
+        let written = spawn_blocking(move || {
+            let text = metrics.text(form);
+            drop(turn);
+            text
+        });
+        match written.await {
             Ok(text) => ([(CONTENT_TYPE, form.media_type()), (CACHE_CONTROL, "no-store")], text).into_response(),
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }

@@ -2,18 +2,19 @@
 
 use axum::{
     extract::{Request, State},
-    http::{Method, StatusCode, Uri},
+    http::{Method, StatusCode, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
 use tokio::time::timeout;
 
-use crate::rest::{App, Problem, deadline, identify, require_own_site};
+use crate::rest::{App, CONSOLE_COOKIE, Problem, deadline, identify, require_own_site};
 
 /// Sends whoever has no good credential to sign in, and refuses forms of other sites. What a role may do is decided by the
 /// service, which tells its audit trail.
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let (credential, is_cookie) = match identify(&app, request.headers(), request.extensions()).await {
+    let (credential, is_cookie) = match identify(&app, &[CONSOLE_COOKIE], request.headers(), request.extensions()).await
+    {
         Ok(identified) => identified,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(to_sign_in(&request)),
         Err(problem) => return Err(problem),
@@ -35,8 +36,9 @@ fn to_sign_in(request: &Request) -> Response {
     if super::live::is_wanted(request.headers()) {
         return Problem::of(StatusCode::UNAUTHORIZED).into_response();
     }
-    let back = Some(request.uri()).filter(|_| request.method() == Method::GET).map(Uri::to_string);
-    let query = back.filter(|back| back != "/").map(|back| {
+    // Over HTTP/2 the address has the server's name, too.
+    let back = request.uri().path_and_query().filter(|_| request.method() == Method::GET).map(PathAndQuery::as_str);
+    let query = back.filter(|back| *back != "/").map(|back| {
         let escaped: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
         format!("?back={escaped}")
     });
@@ -45,7 +47,8 @@ fn to_sign_in(request: &Request) -> Response {
 
 /// A path of this server that a form or a link says to go to; any other is the first page's.
 pub(super) fn own_path(path: &str) -> &str {
-    let is_own = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']);
+    let is_own =
+        path.starts_with('/') && !path.starts_with("//") && !path.contains('\\') && !path.contains(char::is_control);
     if is_own { path } else { "/" }
 }
 
@@ -58,7 +61,15 @@ mod tests {
         for path in ["/", "/plugins/x?tab=logs", "/?q=a%20b"] {
             assert_eq!(own_path(path), path);
         }
-        for path in ["", "x", "//evil.example", "https://evil.example", "/\\evil.example", "/x\r\nset-cookie: a=b"] {
+        for path in [
+            "",
+            "x",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "/x\r\nset-cookie: a=b",
+            "/\t/evil.example",
+        ] {
             assert_eq!(own_path(path), "/", "{path:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! The plugins: all of them, live, searched, sorted, and changed several at once.
 
-use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::response::Response;
 use maud::{Markup, html};
@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     api::v1::{ListPluginsRequest, Plugin, ReportedState, WatchStateRequest},
+    domain::text::sanitize,
     rest::{Api, Problem, Query},
 };
 
@@ -69,7 +70,7 @@ fn page(api: &Api, plugins: &[Plugin], wanted: &Wanted, path: &str) -> Page {
         return page.live("title", html! {}).live("totals", html! {}).live("plugins", empty(may_write(api)));
     }
     let mut found: Vec<&Plugin> = plugins.iter().filter(|plugin| wanted.finds(plugin)).collect();
-    found.sort_by(|one, other| wanted.order(one, other));
+    wanted.sort(&mut found);
     page.live("title", html! { h1 { "Plugins" } (search(wanted)) })
         .live("totals", totals(plugins, wanted))
         .live("plugins", table(api, &found, wanted, path))
@@ -95,7 +96,7 @@ fn empty(may_write: bool) -> Markup {
 fn search(wanted: &Wanted) -> Markup {
     html! {
         form.search method="get" action="/" role="search" data-as-you-type {
-            @for (name, value) in wanted.fields().filter(|(name, _)| *name != "q") {
+            @for (name, value) in wanted.fields().filter(|(name, _)| !["q", "page"].contains(name)) {
                 input type="hidden" name=(name) value=(value);
             }
             label.hidden for="q" { "Search by name, manifest id or id" }
@@ -204,7 +205,7 @@ fn row(plugin: &Plugin, may_write: bool) -> Markup {
             td.restarts data-label="Restarts" { @if status.restart_count > 0 { (status.restart_count) } @else { span.soft { "0" } } }
             (usage::cells(&status))
             td.failure data-label="Last failure" {
-                @if let Some(failure) = &status.failure { span title=(failure.message) { (failure.message) } }
+                @if let Some(failure) = &status.failure { @let words = sanitize(&failure.message); span title=(words) { (words) } }
             }
             @if may_write { td.actions { (buttons(plugin)) } }
         }

@@ -1,5 +1,7 @@
 //! Signing in and out. The cookie holds the token itself; a link's is exchanged for one that lasts a day.
 
+use std::time::Duration;
+
 use axum::{
     extract::{FromRequest, Request, State},
     http::{
@@ -9,6 +11,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use maud::html;
+use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use super::{form::Fields, guard::own_path, layout, page::Visit};
@@ -19,6 +22,9 @@ use crate::{
     },
     rest::{App, CONSOLE_COOKIE, Origin, Problem, Query, require_own_site},
 };
+
+/// How long the service may take to take a token.
+const SIGNING_IN: Duration = Duration::from_secs(30);
 
 /// How long the browser keeps a token: until it is closed, or for a day if the token is of a link.
 const A_DAY: &str = "; Max-Age=86400";
@@ -40,6 +46,7 @@ fn form(link: Option<&str>, back: &str, failure: Option<&str>) -> Response {
                 input type="hidden" name="back" value=(own_path(back));
                 @if let Some(token) = link {
                     input type="hidden" name="token" value=(token);
+                    input type="hidden" name="link" value="yes";
                     p { "This link signs in one browser, as an administrator, for a day." }
                 } @else {
                     label for="token" { "Access token" }
@@ -63,7 +70,9 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Result<
     let (parts, body) = request.into_parts();
     let fields = Fields::from_request(Request::from_parts(parts.clone(), body), &app).await?;
     let (token, back) = (fields.text("token"), own_path(fields.text("back")));
-    match accepted(&app, token, &parts.headers, &parts.extensions).await {
+    let accepted = accepted(&app, (token, fields.has("link")), &parts.headers, &parts.extensions);
+    let accepted = timeout(SIGNING_IN, accepted).await.map_err(|_| Problem::of(StatusCode::GATEWAY_TIMEOUT))?;
+    match accepted {
         Ok((secret, age)) => {
             let mut response = Redirect::to(back).into_response();
             set_cookie(&mut response, &secret, age, is_encrypted(&parts.headers));
@@ -72,14 +81,15 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Result<
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
             Ok(form(None, back, Some("This token is not good, or not any longer. A link works once, and for an hour.")))
         }
-        Err(problem) => Ok(form(None, back, Some(problem.message()))),
+        Err(problem) if problem.status() == StatusCode::FORBIDDEN => Ok(form(None, back, Some(problem.message()))),
+        Err(problem) => Err(problem),
     }
 }
 
 /// The secret to keep in the cookie, and for how long.
 async fn accepted(
     app: &App,
-    token: &str,
+    (token, is_of_a_link): (&str, bool),
     headers: &HeaderMap,
     extensions: &Extensions,
 ) -> Result<(String, &'static str), Problem> {
@@ -88,6 +98,8 @@ async fn accepted(
     let origin = Origin::of(&authorization, headers, extensions);
     let known = app.backend.access().who_am_i(origin.call(WhoAmIRequest {})).await?.into_inner();
     match known.token.unwrap_or_default().role() {
+        // Whoever follows a link of somebody else's is not to work with a token of theirs.
+        Role::Admin | Role::Viewer if is_of_a_link => Err(nobody()),
         Role::Admin | Role::Viewer => Ok((token.to_owned(), "")),
         Role::Link => {
             let answer = app.backend.access().sign_in(origin.call(SignInRequest {})).await?.into_inner();

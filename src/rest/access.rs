@@ -68,7 +68,7 @@ pub(crate) struct Credential {
 /// Refuses a request without a good credential, of a role that may not do this, or with a cookie from another site; then runs
 /// the operation within its deadline. All of that comes before the request's path and body are looked at (CONTRACT 1.2).
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let (credential, is_cookie) = identify(&app, request.headers(), request.extensions()).await?;
+    let (credential, is_cookie) = identify(&app, &COOKIE_NAMES, request.headers(), request.extensions()).await?;
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if let Err(problem) = require_role(credential.token.role(), is_read) {
         let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
@@ -105,18 +105,19 @@ pub(crate) fn deadline(method: &Method, path: &str) -> Duration {
     }
 }
 
-/// The credential of a request, and whether it is a cookie. A cookie counts before a bearer token; but one that is no good,
+/// The credential of a request, and whether it is one of these cookies. A cookie counts before a bearer token; but one that is no good,
 /// or is another application's on the same host, does not stand in its way (CONTRACT 1.2).
 ///
 /// # Errors
 /// There is none that is good, or the service does not say.
 pub(crate) async fn identify(
     app: &App,
+    cookies: &[&str],
     headers: &HeaderMap,
     extensions: &Extensions,
 ) -> Result<(Credential, bool), Problem> {
-    let cookies = COOKIE_NAMES.map(|name| (cookie(headers, name), true));
-    let credentials = cookies.into_iter().chain([(bearer(headers).map(str::to_owned), false)]);
+    let cookies = cookies.iter().map(|name| (cookie(headers, name), true));
+    let credentials = cookies.chain([(bearer(headers).map(str::to_owned), false)]);
     let mut refusal = Problem::of(StatusCode::UNAUTHORIZED);
     for (token, is_cookie) in credentials {
         let Some(authorization) = token.and_then(|token| format!("Bearer {token}").parse().ok()) else { continue };

@@ -13,6 +13,7 @@ let isQuestion = false;
 function show(html, address) {
   const page = new DOMParser().parseFromString(html, "text/html");
   const [there, wanted] = [document.querySelector("main"), page.querySelector("main")];
+  if (there && wanted?.className === "alone" && !address) return refuse(wanted);
   if (!there || !wanted || wanted.className !== there.className) return location.assign(address ?? location.href);
   isQuestion = !address && page.title !== document.title;
   if (isQuestion || (address ?? location.href) !== location.href) history.pushState(null, "", address);
@@ -26,6 +27,18 @@ function show(html, address) {
   (told ?? there).scrollIntoView({ block: "nearest" });
   /** @type {HTMLElement | null} */ (there.querySelector("[autofocus]"))?.focus();
   follow();
+}
+
+/**
+ * Says what an error page says, and leaves what was written as it is.
+ * @param {Element} page
+ */
+function refuse(page) {
+  const told = document.createElement("p");
+  told.className = "notice failure";
+  told.textContent = [...page.querySelectorAll("h1, h1 ~ p:not(:has(a, small))")].map((one) => one.textContent).join(". ");
+  document.getElementById("notice")?.replaceChildren(told);
+  told.scrollIntoView({ block: "nearest" });
 }
 
 /**
@@ -91,6 +104,7 @@ document.addEventListener("submit", (event) => {
 // A search is sent while it is written.
 /** @type {number | undefined} */
 let typing;
+let asked = new AbortController();
 document.addEventListener("input", (event) => {
   const field = event.target;
   const form = field instanceof HTMLInputElement ? field.form : null;
@@ -100,8 +114,12 @@ document.addEventListener("input", (event) => {
     const query = new URLSearchParams(/** @type {any} */ (new FormData(form)));
     const address = new URL(own(form, "action"), location.href);
     address.search = query.toString();
-    const answer = await fetch(address, { headers: { accept: "text/html" } });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    asked.abort();
+    asked = new AbortController();
+    const answer = fetch(address, { headers: { accept: "text/html" }, signal: asked.signal });
+    const html = await answer.then((answer) => answer.text()).catch(() => undefined);
+    if (html === undefined) return;
+    const page = new DOMParser().parseFromString(html, "text/html");
     history.replaceState(null, "", address);
     shown = here();
     for (const id of ["totals", "plugins"]) {
@@ -146,6 +164,6 @@ document.addEventListener("click", async (event) => {
   if (!(field instanceof HTMLInputElement)) return;
   // Browsers copy for pages only that came over an encrypted connection, or from this machine.
   field.select();
-  await navigator.clipboard?.writeText(field.value);
-  button.textContent = "Copied";
+  const copied = navigator.clipboard?.writeText(field.value).then(() => true, () => false);
+  button.textContent = (await copied) ? "Copied" : "Press Ctrl+C";
 });

@@ -106,7 +106,7 @@ document.addEventListener("visibilitychange", follow);
 
 async function reload() {
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => undefined);
-  if (!answer) again = setTimeout(reload, 2000);
+  if (!answer || answer.status >= 500) again = setTimeout(reload, 2000);
   else if (answer.ok && !answer.redirected) follow();
   else location.reload();
 }

@@ -39,7 +39,8 @@ function start(box) {
     source.addEventListener("lines", (event) => {
       last = event.lastEventId;
       const lines = event.data.split('<div class="line').length - 1;
-      waiting.push({ html: event.data, lines });
+      // What only says how far it is has nothing to show.
+      if (event.data) waiting.push({ html: event.data, lines });
       came += lines;
       // The older ones would leave the page at once, and all before them with them.
       while (waiting.length > 1 && (total("lines") - waiting[0].lines >= LINES || total("html") > LETTERS)) {
@@ -186,6 +187,12 @@ function start(box) {
     typing = setTimeout(filterAll, 120);
   });
   document.addEventListener("console:changed", () => box.isConnected || source.close());
+  // A log that nobody sees keeps no connection: browsers have few. It goes on where it was.
+  document.addEventListener("visibilitychange", () => {
+    if (!box.isConnected) return;
+    if (document.hidden) source.close();
+    else if (source.readyState === EventSource.CLOSED) connect();
+  });
 
   searched = sent;
   toEnd();

@@ -1,7 +1,12 @@
 //! What is done with plugins: one, or several at once.
 
+use futures_util::{StreamExt, stream};
+
 use super::{super::page::told, *};
 use crate::api::v1::{ActiveState, DeletePluginRequest, RestartPluginRequest, SetActiveStateRequest};
+
+/// Plugins that are changed at the same time: to delete one takes until nothing of it runs.
+const AT_ONCE: usize = 16;
 
 /// What can be done with a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +88,14 @@ pub(in crate::console) async fn change(visit: Visit, fields: Fields) -> Result<R
         return Ok(visit.page(ask(&ids, &names, &back)));
     }
     let (mut done, mut failures) = (Vec::new(), Vec::new());
-    for (id, name) in ids.iter().zip(names) {
-        match act(&visit.api, action, id).await {
+    let ids = ids.into_iter().map(str::to_owned);
+    let acts = ids.zip(names).map(|(id, name)| {
+        let api = Arc::clone(&visit.api);
+        async move { (name, act(&api, action, &id).await) }
+    });
+    let acts: Vec<_> = stream::iter(acts).buffered(AT_ONCE).collect().await;
+    for (name, act) in acts {
+        match act {
             Ok(()) => done.push(name),
             Err(problem) => failures.push(format!("{name}: {}", told(problem)?.message())),
         }

@@ -1,5 +1,7 @@
 //! Which plugins a list shows, in what order: all of it is in the page's address.
 
+use std::cmp::Reverse;
+
 use super::*;
 
 /// What a list is sorted by: its columns.
@@ -103,28 +105,30 @@ impl Wanted {
         is_there && self.state.is_none_or(|state| state == state_of(plugin))
     }
 
-    pub(super) fn order(&self, one: &Plugin, other: &Plugin) -> Ordering {
-        let by_name = || one.name.to_lowercase().cmp(&other.name.to_lowercase()).then_with(|| one.id.cmp(&other.id));
-        let order = match self.sort {
-            Sort::Name => by_name(),
-            Sort::State => state_of(one).cmp(&state_of(other)),
-            _ => self.key(one).cmp(&self.key(other)),
-        };
-        let order = if self.is_descending { order.reverse() } else { order };
-        order.then_with(by_name)
+    /// Sorts by the column, and what is the same there by name.
+    pub(super) fn sort(&self, plugins: &mut [&Plugin]) {
+        plugins.sort_by_cached_key(|plugin| (plugin.name.to_lowercase(), plugin.id.clone()));
+        match self.sort {
+            Sort::Name if self.is_descending => plugins.reverse(),
+            Sort::Name => {}
+            // What is the same stays in its order.
+            _ if self.is_descending => plugins.sort_by_cached_key(|plugin| Reverse(self.key(plugin))),
+            _ => plugins.sort_by_cached_key(|plugin| self.key(plugin)),
+        }
     }
 
     fn key(&self, plugin: &Plugin) -> (u64, String) {
-        let status = plugin.status.clone().unwrap_or_default();
-        let seconds = |time: prost_types::Timestamp| u64::try_from(time.seconds).unwrap_or_default();
-        match self.sort {
-            Sort::Since => (status.state_time.map(seconds).unwrap_or_default(), String::new()),
-            Sort::Restarts => (status.restart_count.into(), String::new()),
-            Sort::Cpu => (usage::cpu(&status).unwrap_or_default(), String::new()),
-            Sort::Memory => (usage::memory(&status).unwrap_or_default(), String::new()),
-            Sort::Failure => (0, status.message().to_owned()),
-            Sort::Name | Sort::State => (0, String::new()),
-        }
+        let Some(status) = &plugin.status else { return Default::default() };
+        let number = match self.sort {
+            Sort::State => u64::try_from(status.state).ok(),
+            Sort::Since => status.state_time.and_then(|time| u64::try_from(time.seconds).ok()),
+            Sort::Restarts => Some(status.restart_count.into()),
+            Sort::Cpu => usage::cpu(status),
+            Sort::Memory => usage::memory(status),
+            Sort::Failure => return (0, status.message().to_owned()),
+            Sort::Name => None,
+        };
+        (number.unwrap_or_default(), String::new())
     }
 }
 

@@ -91,8 +91,7 @@ fn shown(api: &Api, plugin: &Plugin, form: &Form) -> Markup {
             @if let Some(fault) = &form.fault { div role="alert" { (fault) } }
             @if may_write(api) {
                 form method="post" action={ "/plugins/" (plugin.id) "/configuration" } data-background data-keep {
-                    input type="hidden" name="generation" value=(form.stored.generation);
-                    input type="hidden" name="revision" value=(form.stored.revision);
+                        input type="hidden" name="revision" value=(form.stored.revision);
                     (fields)
                     button.primary { "Save" }
                 }
@@ -199,7 +198,7 @@ pub(super) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -
             }
             Err(problem) => refused(&told(problem)?),
         },
-        Ok(values) => conflict(&stored.values, &values),
+        Ok(values) => conflict(&stored.values, &values, earlier.is_some()),
     };
     let plugin = find(api, &id).await?;
     let form =
@@ -229,10 +228,13 @@ fn refused(problem: &Problem) -> Markup {
 }
 
 /// Somebody else has saved since the form was made.
-fn conflict(theirs: &Map<String, Value>, ours: &Map<String, Value>) -> Markup {
+fn conflict(theirs: &Map<String, Value>, ours: &Map<String, Value>, is_going_back: bool) -> Markup {
     html! {
         div.notice.caution {
-            p { strong { "Somebody else has saved meanwhile." } " Below is what you wrote; to save it now replaces what they wrote." }
+            p { strong { "Somebody else has saved meanwhile." }
+                @if is_going_back { " Go back once more to replace what they wrote." }
+                @else { " Below is what you wrote; to save it now replaces what they wrote." }
+            }
             (diff(theirs, ours, "theirs", "yours"))
         }
     }
@@ -322,7 +324,7 @@ async fn page(
     match api.app.backend.configurations().list_configuration_revisions(api.request(request)).await {
         Ok(answer) => Ok((answer.get_ref().revisions.clone(), answer.get_ref().next_page_token.clone())),
         // An old address names a page that there is no longer.
-        Err(status) if status.code() == Code::InvalidArgument && !page_size.is_negative() => Ok(Default::default()),
+        Err(status) if status.code() == Code::InvalidArgument => Ok(Default::default()),
         Err(status) => Err(status.into()),
     }
 }

@@ -40,7 +40,7 @@ fn shown(api: &Api, plugin: &Plugin) -> Markup {
         h3 { "A new token" }
         form method="post" action={ "/plugins/" (plugin.id) "/token" } data-background {
             p.soft { "The old one stops working at once, and the connection that was made with it ends." }
-            button name="sure" value="yes" { "Replace the token" }
+            button { "Replace the token" }
         }
     }
 }

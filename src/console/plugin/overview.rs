@@ -8,10 +8,15 @@ use super::{
 };
 use crate::{
     api::v1::{
-        Failure, GetPolicyRequest, Limits, ListPluginEventsRequest, Plugin, PluginStatus, Policy, failure::Stage,
+        Failure, GetPolicyRequest, Limits, ListPluginEventsRequest, Plugin, PluginEvent, PluginStatus, Policy,
+        failure::Stage,
     },
+    domain::text::{sanitize, shorten},
     rest::{Api, Problem},
 };
+
+/// Letters of its description that are shown; its manifest has all.
+const DESCRIPTION: usize = 500;
 
 /// Changes that are told of it.
 const CHANGES: i32 = 50;
@@ -26,9 +31,7 @@ pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin) -> Result<Page, 
         Some(failure) => page.live("failure", shown(failure, &last_lines(api, plugin).await)),
         None => page.live("failure", html! {}),
     };
-    let request =
-        ListPluginEventsRequest { plugin_id: Some(plugin.id.clone()), page_size: CHANGES, ..Default::default() };
-    let changes = api.app.backend.plugins().list_plugin_events(api.request(request)).await?.into_inner().events;
+    let changes = past(api, &plugin.id).await;
     let page = page.live(
         "overview",
         html! {
@@ -44,6 +47,7 @@ pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin) -> Result<Page, 
             section.card aria-labelledby="past-title" {
                 h2 #past-title { "What happened to it" }
                 (timeline(&changes, None))
+                @if changes.is_empty() { p.soft { "Nothing is known of it just now." } }
                 @if changes.len() == CHANGES as usize { p { a href={ "/activity?plugin=" (plugin.id) } { "All of it" } } }
             }
         },
@@ -80,7 +84,7 @@ fn facts(plugin: &Plugin, status: &PluginStatus, policy: Option<&Policy>) -> Mar
             dd { (text::time(plugin.create_time.as_ref())) }
             dt { "Id" }
             dd { code { (plugin.id) } }
-            @if !plugin.description.is_empty() { dt { "Description" } dd { (plugin.description) } }
+            @if !plugin.description.is_empty() { dt { "Description" } dd { (shorten(&sanitize(&plugin.description), DESCRIPTION)) } }
         }
     }
 }
@@ -112,6 +116,13 @@ fn limits(limits: &Limits) -> Vec<String> {
     all.into_iter().flatten().collect()
 }
 
+/// What happened to it. What it does is known also while the database, which has its past, is away.
+async fn past(api: &Api, id: &str) -> Vec<PluginEvent> {
+    let request = ListPluginEventsRequest { plugin_id: Some(id.to_owned()), page_size: CHANGES, ..Default::default() };
+    let answer = api.app.backend.plugins().list_plugin_events(api.request(request)).await;
+    answer.map(|answer| answer.into_inner().events).unwrap_or_default()
+}
+
 /// The last lines that the plugin printed. That there are none to be had is no reason to show nothing else.
 async fn last_lines(api: &Api, plugin: &Plugin) -> Vec<Markup> {
     if text::is_external(plugin) {
@@ -131,7 +142,7 @@ fn shown(failure: &Failure, lines: &[Markup]) -> Markup {
     };
     html! {
         section.card.failed aria-labelledby="failed" {
-            h2 #failed { (stage) ": " (failure.message) }
+            h2 #failed { (stage) ": " (sanitize(&failure.message)) }
             p.soft {
                 @if let Some(code) = failure.exit_code { "Exit code " (code) ". " }
                 @if let Some(signal) = failure.signal { "Signal " (signal) ". " }
