@@ -21,6 +21,9 @@ use crate::{
     store::Table,
 };
 
+/// Most bytes of a row: many times what a manifest or a configuration may have.
+const MAX_ROW: u64 = 64 << 20;
+
 /// Most bytes of what says what is in a backup: a hundred for each package.
 const MAX_MANIFEST: u64 = 64 << 20;
 
@@ -82,7 +85,8 @@ impl Backup {
     /// # Errors
     /// The file can't be read any more.
     pub fn lines(&mut self, table: Table) -> Result<impl Iterator<Item = io::Result<String>>> {
-        Ok(BufReader::new(self.archive.by_name(&table_name(table))?).lines())
+        let mut rows = BufReader::new(self.archive.by_name(&table_name(table))?);
+        Ok(std::iter::from_fn(move || row(&mut rows).transpose()))
     }
 
     /// The bytes of a package.
@@ -92,6 +96,18 @@ impl Backup {
     pub fn package(&mut self, digest: Digest) -> Result<Bytes> {
         Ok(whole(&mut self.archive, &package_name(digest), MAX_ARCHIVE)?.into())
     }
+}
+
+/// The next row, if there is one; what is longer than any is refused before it is in memory.
+fn row(rows: &mut impl BufRead) -> io::Result<Option<String>> {
+    let mut text = String::new();
+    let read = rows.take(MAX_ROW).read_line(&mut text)?;
+    if text.ends_with('\n') {
+        text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    } else if read as u64 == MAX_ROW {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a row has more than {MAX_ROW} bytes")));
+    }
+    Ok((read > 0).then_some(text))
 }
 
 /// What a backup says of itself.
@@ -114,4 +130,18 @@ fn whole(archive: &mut ZipArchive<BufReader<File>>, name: &str, limit: u64) -> R
         bail!("{name} is too large");
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_does_not_end_is_refused_before_it_is_in_memory() {
+        let mut rows = &b"one\n\ntwo\r\nthree"[..];
+        let read: Vec<_> = std::iter::from_fn(|| row(&mut rows).unwrap()).collect();
+        assert_eq!(read, ["one", "", "two", "three"]);
+        let mut endless = BufReader::new(io::repeat(b' '));
+        assert!(row(&mut endless).unwrap_err().to_string().contains("more than"));
+    }
 }

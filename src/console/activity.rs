@@ -10,7 +10,10 @@ use super::{
     page::{Page, Section, Visit, may_write},
     text::{self, name},
 };
-use crate::rest::{Api, Problem, Query};
+use crate::{
+    domain::text::sanitize,
+    rest::{Api, Problem, Query},
+};
 
 mod audit;
 mod changes;

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     api::v1::{ListPluginsRequest, Plugin, ReportedState, WatchStateRequest},
-    domain::text::sanitize,
     rest::{Api, Problem, Query},
 };
 
@@ -55,7 +54,7 @@ pub(super) async fn all(api: &Api) -> Result<Vec<Plugin>, Status> {
     loop {
         let request = ListPluginsRequest { page_size: PAGE, page_token, ..ListPluginsRequest::default() };
         let page = api.app.backend.plugins().list_plugins(api.request(request)).await?.into_inner();
-        plugins.extend(page.plugins);
+        plugins.extend(page.plugins.into_iter().map(text::cleaned));
         if page.next_page_token.is_empty() {
             return Ok(plugins);
         }
@@ -205,7 +204,7 @@ fn row(plugin: &Plugin, may_write: bool) -> Markup {
             td.restarts data-label="Restarts" { @if status.restart_count > 0 { (status.restart_count) } @else { span.soft { "0" } } }
             (usage::cells(&status))
             td.failure data-label="Last failure" {
-                @if let Some(failure) = &status.failure { @let words = sanitize(&failure.message); span title=(words) { (words) } }
+                @if let Some(failure) = &status.failure { span title=(failure.message) { (failure.message) } }
             }
             @if may_write { td.actions { (buttons(plugin)) } }
         }

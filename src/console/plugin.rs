@@ -128,7 +128,7 @@ async fn show(visit: Visit, Path(id): Path<String>, query: Query) -> Result<Resp
 async fn find(api: &Api, id: &str) -> Result<Plugin, Problem> {
     let request = GetPluginRequest { plugin_id: id.to_owned(), view: api.view().into() };
     let answer = api.app.backend.plugins().get_plugin(api.request(request)).await?.into_inner();
-    answer.plugin.ok_or_else(Problem::internal)
+    answer.plugin.map(text::cleaned).ok_or_else(Problem::internal)
 }
 
 async fn logs(page: Page, api: &Api, plugin: &Plugin, (query, path): (&Query, &str)) -> Result<Page, Problem> {

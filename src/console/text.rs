@@ -68,6 +68,19 @@ pub(super) fn states(plugin: &Plugin) -> Markup {
     }
 }
 
+/// A plugin without letters in what its author wrote that change how others are read. Its name is left: see [`name`].
+pub(super) fn cleaned(mut plugin: Plugin) -> Plugin {
+    plugin.version = sanitize(&plugin.version);
+    plugin.description = sanitize(&plugin.description);
+    if let Some(status) = &mut plugin.status {
+        status.last_protocol_fault = status.last_protocol_fault.as_deref().map(sanitize);
+        if let Some(failure) = &mut status.failure {
+            failure.message = sanitize(&failure.message);
+        }
+    }
+    plugin
+}
+
 pub(super) fn is_external(plugin: &Plugin) -> bool {
     plugin.mode() == PluginMode::External
 }

@@ -136,7 +136,7 @@ fn failure_of(plugin: &Plugin) -> Option<&Failure> {
 }
 
 fn version(plugin: &Plugin) -> Markup {
-    html! { @if !plugin.version.is_empty() { ", version " (plugin.version) } }
+    html! { @if !plugin.version.is_empty() { ", version " (sanitize(&plugin.version)) } }
 }
 
 /// What else changed, as far as the change before tells; something is always told of one that left the state as it was.
@@ -147,7 +147,7 @@ fn words(now: &Plugin, older: Option<&Plugin>, is_same_state: bool) -> Vec<Strin
             words.push(format!("shall be {}", text::word(now.active_state().as_str_name())));
         }
         if older.version != now.version {
-            words.push(format!("version {} → {}", older.version, now.version));
+            words.push(format!("version {} → {}", sanitize(&older.version), sanitize(&now.version)));
         } else if older.package_digest != now.package_digest {
             words.push("another package".to_owned());
         }

@@ -3,7 +3,10 @@
 use futures_util::{StreamExt, stream};
 
 use super::{super::page::told, *};
-use crate::api::v1::{ActiveState, DeletePluginRequest, RestartPluginRequest, SetActiveStateRequest};
+use crate::{
+    api::v1::{ActiveState, DeletePluginRequest, RestartPluginRequest, SetActiveStateRequest},
+    domain::text::sanitize,
+};
 
 /// Plugins that are changed at the same time: to delete one takes until nothing of it runs.
 const AT_ONCE: usize = 16;
@@ -134,7 +137,7 @@ async fn act(api: &Api, action: Action, id: &str) -> Result<(), Problem> {
 async fn names(api: &Api, ids: &[&str]) -> Result<Vec<String>, Status> {
     let names: BTreeMap<String, String> =
         all(api).await?.iter().map(|plugin| (plugin.id.clone(), name(plugin))).collect();
-    Ok(ids.iter().map(|id| names.get(*id).cloned().unwrap_or_else(|| (*id).to_owned())).collect())
+    Ok(ids.iter().map(|id| names.get(*id).cloned().unwrap_or_else(|| sanitize(id))).collect())
 }
 
 /// The page that asks whether these are to be deleted, by their names.

@@ -5,7 +5,7 @@ use axum::{
     response::{Redirect, Response},
 };
 use maud::{Markup, html};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use tonic::Code;
 
 use super::{
@@ -26,6 +26,7 @@ use crate::{
             configuration_field::Type,
         },
     },
+    domain::text::sanitize,
     rest::{Api, Problem, body},
 };
 
@@ -106,8 +107,8 @@ fn field_of(form: &Form, field: &ConfigurationField) -> Markup {
     let (id, name) = (format!("field-{}", field.id), format!("{FIELD}{}", field.id));
     let value = form.stored.values.get(&field.id);
     let default = field.default.as_ref().map(from_value);
-    let label = if field.label.is_empty() { &field.id } else { &field.label };
-    let written = form.written.map(|fields| fields.all(&name).next());
+    let label = sanitize(if field.label.is_empty() { &field.id } else { &field.label });
+    let written = form.written.map(|fields| fields.written(&name));
     let described = format!("{id}-described");
     let has_words = !field.description.is_empty();
     if field.r#type() == Type::Boolean {
@@ -120,7 +121,7 @@ fn field_of(form: &Form, field: &ConfigurationField) -> Markup {
                         aria-describedby=[has_words.then_some(&described)];
                     " " (label)
                 }
-                @if has_words { p.soft id=(described) { (field.description) } }
+                @if has_words { p.soft id=(described) { (sanitize(&field.description)) } }
             }
         };
     }
@@ -131,7 +132,7 @@ fn field_of(form: &Form, field: &ConfigurationField) -> Markup {
             label for=(id) { (label) @if let Some(default) = &default { small { "default: " (plain(default)) } } }
             input id=(id) type=(kind) step=[(kind == "number").then_some("any")] name=(name) value=(text.unwrap_or_default())
                 placeholder=[default.as_ref().map(plain)] aria-describedby=[has_words.then_some(&described)];
-            @if has_words { p.soft id=(described) { (field.description) } }
+            @if has_words { p.soft id=(described) { (sanitize(&field.description)) } }
         }
     }
 }
@@ -153,9 +154,10 @@ fn wanted(
     let mut values = stored.clone();
     for field in schema.iter().filter(|field| !field.id.is_empty()) {
         let name = format!("{FIELD}{}", field.id);
-        let text = fields.all(&name).next();
+        let text = fields.written(&name);
         let value = match field.r#type() {
             Type::Boolean => Some(Value::Bool(text.is_some())),
+            Type::Number if text.is_none_or(|text| text.trim().is_empty()) => None,
             _ if text.is_none_or(str::is_empty) => None,
             Type::Number => {
                 Some(number(text.unwrap_or_default()).ok_or_else(|| format!("{}: not a number", field.label))?)
@@ -170,8 +172,12 @@ fn wanted(
     Ok(values)
 }
 
+/// A number as it is written in JSON, or else as a form's field takes it: `.5`, `007`.
 fn number(text: &str) -> Option<Value> {
-    serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number)
+    let text = text.trim();
+    let exact = serde_json::from_str::<Number>(text).ok();
+    let whole = || text.parse::<i64>().ok().map(Number::from);
+    exact.or_else(whole).or_else(|| Number::from_f64(text.parse().ok()?)).map(Value::Number)
 }
 
 /// The page for whoever asks again for the answer to a form.
@@ -183,7 +189,10 @@ pub(super) async fn ask(Path(id): Path<String>) -> Redirect {
 pub(super) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Problem> {
     let api = &visit.api;
     let (schema, stored) = (schema(api, &id).await?, stored(api, &id).await?);
-    let earlier = fields.text("earlier").parse().ok();
+    let earlier = match fields.has("earlier") {
+        true => Some(fields.text("earlier").parse().map_err(|_| Problem::invalid("earlier", "is no revision"))?),
+        false => None,
+    };
     let values = match earlier {
         Some(revision) => Ok(revisions(api, &id, revision).await?),
         None => wanted(&schema, &stored.values, &fields),
@@ -326,5 +335,45 @@ async fn page(
         // An old address names a page that there is no longer.
         Err(status) if status.code() == Code::InvalidArgument => Ok(Default::default()),
         Err(status) => Err(status.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mk_schema() -> Vec<ConfigurationField> {
+        let field =
+            |id: &str, kind: Type| ConfigurationField { id: id.to_owned(), r#type: kind.into(), ..Default::default() };
+        vec![field("word", Type::String), field("count", Type::Number), field("loud", Type::Boolean)]
+    }
+
+    /// What is stored after this form, where `other` was stored before, and has no field.
+    fn saved(fields: &[(&str, &str)]) -> Result<Value, String> {
+        let stored = serde_json::json!({"other": [1], "word": "was", "count": 1, "loud": true});
+        let Value::Object(stored) = stored else { panic!("an object") };
+        wanted(&mk_schema(), &stored, &Fields::of(fields)).map(Value::Object)
+    }
+
+    #[test]
+    fn a_form_changes_what_it_has_fields_for_and_leaves_the_rest() {
+        let whole = saved(&[("field.word", "  two words "), ("field.count", "007"), ("field.loud", "true")]);
+        assert_eq!(whole, Ok(serde_json::json!({"other": [1], "word": "  two words ", "count": 7, "loud": true})));
+        let empty = saved(&[("field.word", ""), ("field.count", " ")]);
+        assert_eq!(empty, Ok(serde_json::json!({"other": [1], "loud": false})));
+        assert!(saved(&[("field.count", "many")]).is_err());
+    }
+
+    #[test]
+    fn numbers_are_what_a_forms_field_takes() {
+        let read = |text| number(text).map(|number| number.to_string());
+        for (text, wanted) in
+            [("1", "1"), (".5", "0.5"), ("-.5", "-0.5"), ("007", "7"), ("1e3", "1000.0"), (" 2 ", "2")]
+        {
+            assert_eq!(read(text).as_deref(), Some(wanted), "{text}");
+        }
+        for text in ["", "x", "NaN", "inf", "1 2"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::{
         json::from_struct,
         v1::{Plugin, UpdateManifestRequest},
     },
+    domain::text::sanitize,
     rest::{Api, Problem, body},
 };
 
@@ -30,7 +31,10 @@ pub(super) fn add(page: Page, api: &Api, plugin: &Plugin) -> Page {
     if is_external(plugin) && may_write(api) {
         return page.fixed("manifest", form(plugin, &Written::new(text)));
     }
-    page.live("manifest", html! { section.card { pre { (text) } } })
+    page.live(
+        "manifest",
+        html! { section.card { pre { (text.lines().map(sanitize).collect::<Vec<_>>().join("\n")) } } },
+    )
 }
 
 fn form(plugin: &Plugin, written: &Written) -> Markup {

@@ -11,7 +11,7 @@ use crate::{
         Failure, GetPolicyRequest, Limits, ListPluginEventsRequest, Plugin, PluginEvent, PluginStatus, Policy,
         failure::Stage,
     },
-    domain::text::{sanitize, shorten},
+    domain::text::shorten,
     rest::{Api, Problem},
 };
 
@@ -84,7 +84,7 @@ fn facts(plugin: &Plugin, status: &PluginStatus, policy: Option<&Policy>) -> Mar
             dd { (text::time(plugin.create_time.as_ref())) }
             dt { "Id" }
             dd { code { (plugin.id) } }
-            @if !plugin.description.is_empty() { dt { "Description" } dd { (shorten(&sanitize(&plugin.description), DESCRIPTION)) } }
+            @if !plugin.description.is_empty() { dt { "Description" } dd { (shorten(&plugin.description, DESCRIPTION)) } }
         }
     }
 }
@@ -142,7 +142,7 @@ fn shown(failure: &Failure, lines: &[Markup]) -> Markup {
     };
     html! {
         section.card.failed aria-labelledby="failed" {
-            h2 #failed { (stage) ": " (sanitize(&failure.message)) }
+            h2 #failed { (stage) ": " (failure.message) }
             p.soft {
                 @if let Some(code) = failure.exit_code { "Exit code " (code) ". " }
                 @if let Some(signal) = failure.signal { "Signal " (signal) ". " }
