@@ -175,6 +175,11 @@ impl Writer {
         let (batch, answers) = self.batch(&changes);
         match self.commit(batch, false).await {
             Err(error) if error.is_conflict() => self.refuse_one(changes, &error).await,
+            // What makes room takes the reserve, also if it is the first to find that the disk is full.
+            Err(error @ StoreError::Full(_)) => {
+                self.fail_over(&error);
+                self.change_while_away(changes).await;
+            }
             committed => self.answer(committed, changes, answers),
         }
     }

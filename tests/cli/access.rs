@@ -16,7 +16,7 @@ async fn tokens_from_the_command_line() {
     assert_eq!(as_viewer(&["token", "list"]).await.code(), Some(4));
     let listed = json_of(&plugd, &["token", "list"]).await;
     let roles: Vec<_> = listed.as_array().unwrap().iter().map(|token| token["role"].clone()).collect();
-    assert_eq!(roles, ["admin", "viewer"]);
+    assert_eq!(roles, ["admin", "link", "viewer"], "the link was printed at the start");
     assert!(!listed.to_string().contains(secret));
 
     let wrong = run(&plugd, &["token", "create", "ci", "--role", "viewer", "--ttl", "month"]).await;

@@ -36,7 +36,9 @@ async fn rest_is_under_api_and_the_websocket_at_exactly_one_path_1_1() {
     let plugd = Plugd::start().await;
     let rest = plugd.rest();
     assert_eq!(rest.get("/rpc").await.status, 400, "it wants a token");
-    for path in ["/rpc/", "/api/rpc", "/plugins", "/api/plugins/", "/api/healthz", "/healthz/"] {
+    // Of the console.
+    assert_eq!(rest.get("/plugins").await.status, 303);
+    for path in ["/rpc/", "/api/rpc", "/api/plugins/", "/api/healthz", "/healthz/"] {
         assert_eq!(rest.get(path).await.problem(404)["error"], "not_found", "{path}");
     }
 }

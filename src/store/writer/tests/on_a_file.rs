@@ -84,6 +84,18 @@ async fn the_journal_is_not_cut_out_of_the_reserve() {
     assert_eq!((writer.start.head, compacted(&writer)), (6, 5), "there is room again");
 }
 
+/// Nobody has to have found out before.
+#[tokio::test]
+async fn a_deletion_that_is_the_first_to_find_the_disk_full_is_stored() {
+    let place = Place::file();
+    let (mut writer, _) = mk_writer(&place).await;
+    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(1))))]).await;
+    writer.start.lease.location().want(1 << 60).await;
+    writer.change(vec![mk_large(2), mk_change(What::Remove { id: mk_id(1) })]).await;
+    assert_eq!(writer.start.head, 2, "the installation is refused, and the deletion is not");
+    assert!(writer.retry.is_some(), "the disk is full");
+}
+
 /// A disk that hangs must not keep the runtime's threads from their other work.
 #[test]
 fn the_files_are_looked_at_on_a_thread_that_may_wait_for_the_disk() {
