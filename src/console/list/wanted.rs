@@ -149,6 +149,8 @@ mod tests {
             let page = wanted.page;
             assert_eq!(wanted.href(|other| other.page = page), address);
         }
+        let third = Wanted::read(&mk_query("q=a&page=3"));
+        assert_eq!(third.href(|_| ()), "/?q=a", "another choice begins with the first page");
         let nonsense = Wanted::read(&mk_query("sort=x&state=x&order=x&page=-1&page=7"));
         assert_eq!(nonsense.href(|_| ()), "/");
     }
