@@ -1,6 +1,7 @@
 //! The generated gRPC API, and what every user of it needs beside it.
 
 pub mod json;
+pub mod words;
 
 use prost::Message;
 use prost_types::Struct;

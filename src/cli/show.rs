@@ -16,6 +16,7 @@ use super::{
     ui::{Cell, Style, Table, Ui, sanitize},
     usage,
 };
+pub(super) use crate::api::words::{manifest_id, state_of, word};
 use crate::api::{
     json::from_struct,
     v1::{self, AccessToken, ListPluginsRequest, Plugin, PluginStatus, ReportedState, failure::Stage},
@@ -105,18 +106,9 @@ pub(super) fn short_time(time: Option<&Timestamp>) -> String {
     short.map_or_else(|| "-".to_owned(), |time| time.to_string())
 }
 
-pub(super) fn state_of(plugin: &Plugin) -> ReportedState {
-    plugin.status.as_ref().map_or(ReportedState::Unspecified, PluginStatus::state)
-}
-
 /// A version for a person, who could take it for a count if it stood alone.
 pub(super) fn version(version: &str) -> String {
     if version.is_empty() { "no version".to_owned() } else { format!("version {}", sanitize(version)) }
-}
-
-/// The word for the value of an enum, of its name in the API: "active" for `REPORTED_STATE_ACTIVE`.
-pub(super) fn word(name: &str) -> String {
-    name.rsplit('_').next().unwrap_or_default().to_lowercase()
 }
 
 pub(super) fn state_word(state: ReportedState) -> String {
@@ -133,13 +125,6 @@ pub(super) fn style(state: ReportedState) -> Style {
         ReportedState::Error => Style::Red,
         ReportedState::Inactive | ReportedState::Unspecified => Style::Dim,
         _ => Style::Yellow,
-    }
-}
-
-pub(super) fn manifest_id(plugin: &Plugin) -> Option<String> {
-    match plugin.manifest_struct().fields.remove("id")?.kind? {
-        prost_types::value::Kind::StringValue(id) => Some(id),
-        _ => None,
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 
+pub(super) use crate::api::words::cpu;
+
 use super::show;
 use crate::api::v1::{PluginStatus, Usage};
 
@@ -26,16 +28,11 @@ pub(super) fn fields(status: &PluginStatus) -> [(&'static str, String); 4] {
         return ["cpu", "memory", "processes", "open files"].map(|name| (name, String::new()));
     };
     [
-        ("cpu", cpu(usage)),
+        ("cpu", cpu(usage).unwrap_or_default()),
         ("memory", memory(usage)),
         ("processes", usage.processes.to_string()),
         ("open files", usage.open_files.map(|count| count.to_string()).unwrap_or_default()),
     ]
-}
-
-/// The share of one processor: "12.5%"; empty after the first sample.
-pub(super) fn cpu(usage: &Usage) -> String {
-    usage.cpu_millis.map(|millis| format!("{}.{}%", millis / 10, millis % 10)).unwrap_or_default()
 }
 
 pub(super) fn memory(usage: &Usage) -> String {

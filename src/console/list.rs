@@ -211,19 +211,12 @@ fn row(plugin: &Plugin, may_write: bool) -> Markup {
     }
 }
 
-/// What may be done with one plugin. One that runs elsewhere can't be started or stopped.
 fn buttons(plugin: &Plugin) -> Markup {
-    let one = |action: Action| {
-        html! {
+    html! {
+        @for action in Action::of(plugin) {
             button.icon name=(action.word()) value=(plugin.id) title=(action.label())
                 aria-label={ (action.label()) " " (name(plugin)) } { (action.icon()) }
         }
-    };
-    if is_external(plugin) {
-        return html! {};
-    }
-    html! {
-        @if change::is_wanted_active(plugin) { (one(Action::Restart)) (one(Action::Stop)) } @else { (one(Action::Start)) }
     }
 }
 

@@ -14,7 +14,7 @@ use axum::{
     response::Response,
 };
 use futures_util::{StreamExt, stream};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::Streaming;
 
 use super::{layout, page::Page};
@@ -31,6 +31,9 @@ const LATEST: Duration = Duration::from_secs(5);
 
 /// Making a page may take this share of the time at the most, so that a long one is made less often.
 const SHARE: u32 = 10;
+
+/// How long a page may take to be made. Then the stream ends, and the browser asks anew.
+const MAKING: Duration = Duration::from_secs(30);
 
 /// Whether a request is for the stream of a page rather than for the page.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
@@ -63,7 +66,7 @@ where
         }
         let begun = Instant::now();
         // Why it can't be made is said when the browser asks again.
-        let page = make(Arc::clone(&api)).await.ok()?;
+        let page = timeout(MAKING, make(Arc::clone(&api))).await.ok()?.ok()?;
         Some((watched.news(&page, begun), (watched, api, make)))
     });
     Ok(sse::response(stream::iter([first]).chain(changes)))

@@ -68,15 +68,14 @@ pub(super) async fn view(api: &Api, wanted: &Wanted, path: &str, fields: &Markup
     Ok(html! { (form(action, fields, wanted)) (log(api, wanted, &sources, path).await?) })
 }
 
-/// The last lines that a run of a plugin printed, or any if no run is given, each rendered.
+/// The last lines that a plugin printed, each rendered.
 ///
 /// # Errors
 /// The service's.
-pub(super) async fn last(api: &Api, plugin: &str, run: Option<&str>, count: u32) -> Result<Vec<Markup>, Problem> {
+pub(super) async fn last(api: &Api, plugin: &str, count: u32) -> Result<Vec<Markup>, Problem> {
     let request = StreamLogsRequest {
         plugin_ids: vec![plugin.to_owned()],
         tail_lines: Some(count),
-        run_id: run.map(str::to_owned),
         ..StreamLogsRequest::default()
     };
     let mut lines = Lines::new(String::new(), usize::try_from(count).unwrap_or(usize::MAX / 4));

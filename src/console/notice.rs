@@ -55,17 +55,18 @@ impl Notice {
         let text = shorten_to_bytes(&self.text, MAX - 1);
         let value = BASE64_URL_SAFE_NO_PAD.encode(format!("{sign}{text}"));
         let mut response = Redirect::to(own_path(path)).into_response();
-        set(&mut response, &format!("{COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"));
+        set_cookie(&mut response, &format!("{COOKIE}={value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"));
         response
     }
 }
 
 /// Has the browser forget the notice, once it is shown.
 pub(super) fn forget(response: &mut Response) {
-    set(response, &format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"));
+    set_cookie(response, &format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"));
 }
 
-fn set(response: &mut Response, cookie: &str) {
+/// Has the browser keep a cookie, beside others.
+pub(super) fn set_cookie(response: &mut Response, cookie: &str) {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(SET_COOKIE, value);
     }

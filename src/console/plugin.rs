@@ -24,7 +24,7 @@ use super::{
     text,
 };
 use crate::{
-    api::v1::{ActiveState, GetPluginRequest, Plugin, WatchStateRequest},
+    api::v1::{GetPluginRequest, Plugin, WatchStateRequest},
     rest::{Api, App, Problem, Query},
 };
 
@@ -125,7 +125,7 @@ async fn show(visit: Visit, Path(id): Path<String>, query: Query) -> Result<Resp
 ///
 /// # Errors
 /// There is none, or the service's.
-async fn find(api: &Api, id: &str) -> Result<Plugin, Problem> {
+pub(super) async fn find(api: &Api, id: &str) -> Result<Plugin, Problem> {
     let request = GetPluginRequest { plugin_id: id.to_owned(), view: api.view().into() };
     let answer = api.app.backend.plugins().get_plugin(api.request(request)).await?.into_inner();
     answer.plugin.map(text::cleaned).ok_or_else(Problem::internal)
@@ -160,18 +160,11 @@ fn head(api: &Api, plugin: &Plugin, tab: Tab) -> Markup {
     }
 }
 
-/// What may be done with the plugin. One that runs elsewhere can't be started or stopped.
 fn buttons(plugin: &Plugin, tab: Tab) -> Markup {
-    let is_active = plugin.active_state() == ActiveState::Active;
-    let actions: &[Action] = match is_active {
-        _ if text::is_external(plugin) => &[],
-        true => &[Action::Restart, Action::Stop],
-        false => &[Action::Start],
-    };
     html! {
         form.row method="post" action="/plugins" data-background {
             input type="hidden" name="back" value=(tab.path(&plugin.id));
-            @for action in actions { button name=(action.word()) value=(plugin.id) { (action.icon()) (action.label()) } }
+            @for action in Action::of(plugin) { button name=(action.word()) value=(plugin.id) { (action.icon()) (action.label()) } }
         }
         form method="post" action="/plugins" data-background {
             input type="hidden" name="back" value="/";

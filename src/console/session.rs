@@ -4,17 +4,14 @@ use std::time::Duration;
 
 use axum::{
     extract::{FromRequest, Request, State},
-    http::{
-        Extensions, HeaderMap, HeaderValue, StatusCode,
-        header::{ORIGIN, SET_COOKIE},
-    },
+    http::{Extensions, HeaderMap, StatusCode, header::ORIGIN},
     response::{IntoResponse, Redirect, Response},
 };
 use maud::html;
 use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataValue};
 
-use super::{form::Fields, guard::own_path, layout, page::Visit};
+use super::{form::Fields, guard::own_path, layout, notice::set_cookie, page::Visit};
 use crate::{
     api::{
         LINK_SESSION,
@@ -75,7 +72,7 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Result<
     match accepted {
         Ok((secret, age)) => {
             let mut response = Redirect::to(back).into_response();
-            set_cookie(&mut response, &secret, age, is_encrypted(&parts.headers));
+            keep(&mut response, &secret, age, is_encrypted(&parts.headers));
             Ok(response)
         }
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
@@ -118,12 +115,9 @@ fn is_encrypted(headers: &HeaderMap) -> bool {
     headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
-fn set_cookie(response: &mut Response, secret: &str, age: &str, is_encrypted: bool) {
+fn keep(response: &mut Response, secret: &str, age: &str, is_encrypted: bool) {
     let secure = if is_encrypted { "; Secure" } else { "" };
-    let cookie = format!("{CONSOLE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax{secure}{age}");
-    if let Ok(value) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(SET_COOKIE, value);
-    }
+    set_cookie(response, &format!("{CONSOLE_COOKIE}={secret}; Path=/; HttpOnly; SameSite=Lax{secure}{age}"));
 }
 
 /// Forgets the token in this browser. One that a link was exchanged for ends: nobody else has it.
@@ -136,6 +130,6 @@ pub(super) async fn sign_out(visit: Visit) -> Response {
         }
     }
     let mut response = Redirect::to("/sign-in").into_response();
-    set_cookie(&mut response, "", "; Max-Age=0", false);
+    keep(&mut response, "", "; Max-Age=0", false);
     response
 }

@@ -1,31 +1,17 @@
 //! Values as people read them.
 
+use indicatif::BinaryBytes;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+pub(super) use crate::api::words::{state_of, word};
 use crate::{
-    api::v1::{ActiveState, Plugin, PluginMode, ReportedState},
+    api::{
+        v1::{ActiveState, Plugin, PluginMode, ReportedState},
+        words,
+    },
     domain::text::sanitize,
 };
-
-/// The word for the value of an enum, of its name in the API: "active" for `REPORTED_STATE_ACTIVE`.
-pub(super) fn word(name: &str) -> String {
-    name.rsplit('_').next().unwrap_or_default().to_lowercase()
-}
-
-/// A count of bytes, to three digits.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-    let mut size = count as f64;
-    let mut unit = 0;
-    while size >= 999.5 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    let digits = if unit == 0 || size >= 99.95 { 0 } else { 1 };
-    format!("{size:.digits$} {}", UNITS[unit])
-}
 
 /// A point in time: to the second for everybody, "3 minutes ago" where scripts run.
 pub(super) fn time(time: Option<&prost_types::Timestamp>) -> Markup {
@@ -41,10 +27,6 @@ pub(super) fn time(time: Option<&prost_types::Timestamp>) -> Markup {
 pub(super) fn due(time: Option<&prost_types::Timestamp>) -> Markup {
     let Some(time) = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok()) else { return html! {} };
     html! { time datetime=(time) data-due { "at " (time.strftime("%H:%M:%S UTC").to_string()) } }
-}
-
-pub(super) fn state_of(plugin: &Plugin) -> ReportedState {
-    plugin.status.as_ref().map_or(ReportedState::Unspecified, |status| status.state())
 }
 
 /// A state as a coloured word.
@@ -91,24 +73,12 @@ pub(super) fn name(plugin: &Plugin) -> String {
     if name.trim().is_empty() { plugin.id.clone() } else { name }
 }
 
+/// A plugin's own id, as a page shows it.
 pub(super) fn manifest_id(plugin: &Plugin) -> String {
-    let id = plugin.manifest_struct().fields.remove("id").and_then(|id| id.kind);
-    match id {
-        Some(prost_types::value::Kind::StringValue(id)) => sanitize(&id),
-        _ => String::new(),
-    }
+    words::manifest_id(plugin).map(|id| sanitize(&id)).unwrap_or_default()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_have_three_digits_at_the_most() {
-        let shown = [0, 999, 1000, 1536, 99 << 10, 1023 << 10, 5 << 20, 3 << 30, 2000 << 40].map(bytes);
-        assert_eq!(
-            shown,
-            ["0 B", "999 B", "1.0 KiB", "1.5 KiB", "99.0 KiB", "1.0 MiB", "5.0 MiB", "3.0 GiB", "2000 TiB"]
-        );
-    }
+/// A count of bytes.
+pub(super) fn bytes(count: u64) -> String {
+    BinaryBytes(count).to_string()
 }

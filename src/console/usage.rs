@@ -5,7 +5,10 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use super::text;
-use crate::api::v1::{PluginStatus, Usage};
+use crate::api::{
+    v1::{PluginStatus, Usage},
+    words,
+};
 
 /// Width and height of a line of samples, in its own units.
 const SPARK: (usize, usize) = (60, 16);
@@ -23,7 +26,7 @@ pub(super) fn memory(status: &PluginStatus) -> Option<u64> {
 /// The cells of a list.
 pub(super) fn cells(status: &PluginStatus) -> Markup {
     html! {
-        td.cpu data-label="CPU" { (percent(status.usage.as_ref())) }
+        td.cpu data-label="CPU" { (share(status.usage.as_ref())) }
         td.memory data-label="Memory" {
             @match &status.usage {
                 Some(usage) => { (text::bytes(usage.memory_bytes)) (spark(&usage.memory_history)) }
@@ -42,7 +45,7 @@ pub(super) fn facts(status: &PluginStatus) -> Markup {
     html! {
         dl.facts {
             dt { "CPU" }
-            dd { (percent(Some(usage))) @if seconds > 0 { small { " " (seconds) " s since it was started" } } }
+            dd { (share(Some(usage))) @if seconds > 0 { small { " " (seconds) " s since it was started" } } }
             dt { "Memory" }
             dd { (text::bytes(usage.memory_bytes)) }
             dt { "Processes" }
@@ -56,13 +59,8 @@ pub(super) fn facts(status: &PluginStatus) -> Markup {
     }
 }
 
-/// The share of one processor, in percent.
-fn percent(usage: Option<&Usage>) -> Markup {
-    match usage.and_then(|usage| usage.cpu_millis) {
-        Some(millis) if millis < 100 => html! { (millis / 10) "." (millis % 10) " %" },
-        Some(millis) => html! { (millis / 10) " %" },
-        None => html! { span.soft { "–" } },
-    }
+fn share(usage: Option<&Usage>) -> Markup {
+    html! { @match usage.and_then(words::cpu) { Some(share) => { (share) } None => { span.soft { "–" } } } }
 }
 
 /// Samples as a line. It says how they changed, not how large they are.
@@ -100,14 +98,5 @@ mod tests {
         assert_eq!(spark(&[5]).into_string(), "");
         assert!(spark(&[1000, 1001]).into_string().contains("d=\"M0 15L60 15\""), "a thousandth is no mountain");
         assert!(spark(&[0, u64::MAX]).into_string().contains("d=\"M0 15L60 1\""));
-    }
-
-    #[test]
-    fn processor_time_is_told_in_percent_of_one() {
-        let told = |cpu_millis| percent(Some(&Usage { cpu_millis, ..Usage::default() })).into_string();
-        assert_eq!(
-            [told(Some(3)), told(Some(99)), told(Some(100)), told(Some(1990))],
-            ["0.3 %", "9.9 %", "10 %", "199 %"]
-        );
     }
 }

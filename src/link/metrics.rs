@@ -1,12 +1,9 @@
 //! What is measured of plugins' connections.
 
-use std::{
-    fmt::{self, Write},
-    time::Duration,
-};
+use std::time::Duration;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
@@ -14,26 +11,11 @@ use prometheus_client::{
 use super::{CallError, RpcError};
 use crate::telemetry::metrics::{Held, SECONDS};
 
-/// Who calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Direction {
-    ToPlugin,
-    FromPlugin,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
-    direction: Direction,
+    /// Who calls whom.
+    direction: &'static str,
     outcome: &'static str,
-}
-
-impl EncodeLabelValue for Direction {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::ToPlugin => "to_plugin",
-            Self::FromPlugin => "from_plugin",
-        })
-    }
 }
 
 /// Measures of all connections together. Cheap to clone.
@@ -70,7 +52,7 @@ impl Metrics {
             Err(CallError::QueueFull) => "queue_full",
             Err(CallError::TooLarge { .. }) => "too_large",
         };
-        self.observe(Direction::ToPlugin, outcome, after);
+        self.observe("to_plugin", outcome, after);
     }
 
     pub(super) fn called_by_plugin<T>(&self, answer: &Result<T, RpcError>, after: Duration) {
@@ -80,7 +62,7 @@ impl Metrics {
             Err(error) if error.code == RpcError::INVALID_PARAMS => "invalid_params",
             Err(_) => "failed",
         };
-        self.observe(Direction::FromPlugin, outcome, after);
+        self.observe("from_plugin", outcome, after);
     }
 
     pub(super) fn pinged(&self, after: Duration) {
@@ -92,7 +74,7 @@ impl Metrics {
         Held::one_of(&self.connections)
     }
 
-    fn observe(&self, direction: Direction, outcome: &'static str, after: Duration) {
+    fn observe(&self, direction: &'static str, outcome: &'static str, after: Duration) {
         self.calls.get_or_create(&Labels { direction, outcome }).observe(after.as_secs_f64());
     }
 }

@@ -165,7 +165,7 @@ fn cell(top: &Top, plugin: &Plugin, column: &str, now: Timestamp) -> Cell<'stati
             .filter(|count| *count > 0)
             .map(|count| count.to_string())
             .unwrap_or_default(),
-        "CPU" => usage.map(cpu).unwrap_or_default(),
+        "CPU" => usage.and_then(cpu).unwrap_or_default(),
         "MEMORY" => usage.map(|usage| short_bytes(usage.memory_bytes)).unwrap_or_default(),
         "PID" => status.and_then(|status| status.pid).map(|pid| pid.to_string()).unwrap_or_default(),
         _ => sanitize(plugin.message()),

@@ -2,7 +2,10 @@
 
 use futures_util::{StreamExt, stream};
 
-use super::{super::page::told, *};
+use super::{
+    super::{page::told, plugin},
+    *,
+};
 use crate::{
     api::v1::{ActiveState, DeletePluginRequest, RestartPluginRequest, SetActiveStateRequest},
     domain::text::sanitize,
@@ -22,6 +25,15 @@ pub(in crate::console) enum Action {
 
 impl Action {
     pub(in crate::console) const ALL: [Self; 4] = [Self::Start, Self::Stop, Self::Restart, Self::Delete];
+
+    /// What may be done with a plugin to have it run or not. One that runs elsewhere can't be started or stopped.
+    pub(in crate::console) fn of(plugin: &Plugin) -> &'static [Self] {
+        match plugin.active_state() {
+            _ if is_external(plugin) => &[],
+            ActiveState::Active => &[Self::Restart, Self::Stop],
+            _ => &[Self::Start],
+        }
+    }
 
     /// The action that a form names.
     pub(in crate::console) fn read(word: &str) -> Option<Self> {
@@ -71,10 +83,6 @@ impl Action {
     }
 }
 
-pub(super) fn is_wanted_active(plugin: &Plugin) -> bool {
-    plugin.active_state() == ActiveState::Active
-}
-
 /// Does what is asked of the selected plugins, or of the one whose button was pressed. To delete is asked once more.
 pub(in crate::console) async fn change(visit: Visit, fields: Fields) -> Result<Response, Problem> {
     let back = fields.text("back").to_owned();
@@ -86,7 +94,7 @@ pub(in crate::console) async fn change(visit: Visit, fields: Fields) -> Result<R
     let Some(action) = action.filter(|_| !ids.is_empty()) else {
         return Ok(Notice::failed("No plugin was selected.").on(&back));
     };
-    let names = names(&visit.api, &ids).await?;
+    let names = names(&visit.api, &ids).await;
     if action == Action::Delete && !fields.has("sure") {
         return Ok(visit.page(ask(&ids, &names, &back)));
     }
@@ -134,10 +142,12 @@ async fn act(api: &Api, action: Action, id: &str) -> Result<(), Problem> {
 }
 
 /// What these plugins are called; one that is gone by its id.
-async fn names(api: &Api, ids: &[&str]) -> Result<Vec<String>, Status> {
-    let names: BTreeMap<String, String> =
-        all(api).await?.iter().map(|plugin| (plugin.id.clone(), name(plugin))).collect();
-    Ok(ids.iter().map(|id| names.get(*id).cloned().unwrap_or_else(|| sanitize(id))).collect())
+async fn names(api: &Api, ids: &[&str]) -> Vec<String> {
+    let mut names = Vec::with_capacity(ids.len());
+    for id in ids {
+        names.push(plugin::find(api, id).await.map_or_else(|_| sanitize(id), |plugin| name(&plugin)));
+    }
+    names
 }
 
 /// The page that asks whether these are to be deleted, by their names.

@@ -46,9 +46,11 @@ pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin) -> Result<Page, 
         html! {
             section.card aria-labelledby="past-title" {
                 h2 #past-title { "What happened to it" }
-                (timeline(&changes, None))
-                @if changes.is_empty() { p.soft { "Nothing is known of it just now." } }
-                @if changes.len() == CHANGES as usize { p { a href={ "/activity?plugin=" (plugin.id) } { "All of it" } } }
+                @match &changes {
+                    Ok(changes) => { (timeline(changes, None)) }
+                    Err(problem) => { p.notice.caution { "It can't be read just now: " (problem.message()) } }
+                }
+                @if changes.is_ok_and(|changes| changes.len() == CHANGES as usize) { p { a href={ "/activity?plugin=" (plugin.id) } { "All of it" } } }
             }
         },
     ))
@@ -117,10 +119,9 @@ fn limits(limits: &Limits) -> Vec<String> {
 }
 
 /// What happened to it. What it does is known also while the database, which has its past, is away.
-async fn past(api: &Api, id: &str) -> Vec<PluginEvent> {
+async fn past(api: &Api, id: &str) -> Result<Vec<PluginEvent>, Problem> {
     let request = ListPluginEventsRequest { plugin_id: Some(id.to_owned()), page_size: CHANGES, ..Default::default() };
-    let answer = api.app.backend.plugins().list_plugin_events(api.request(request)).await;
-    answer.map(|answer| answer.into_inner().events).unwrap_or_default()
+    Ok(api.app.backend.plugins().list_plugin_events(api.request(request)).await?.into_inner().events)
 }
 
 /// The last lines that the plugin printed. That there are none to be had is no reason to show nothing else.
@@ -128,7 +129,7 @@ async fn last_lines(api: &Api, plugin: &Plugin) -> Vec<Markup> {
     if text::is_external(plugin) {
         return Vec::new();
     }
-    logs::last(api, &plugin.id, None, LINES).await.unwrap_or_default()
+    logs::last(api, &plugin.id, LINES).await.unwrap_or_default()
 }
 
 fn shown(failure: &Failure, lines: &[Markup]) -> Markup {

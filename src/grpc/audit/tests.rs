@@ -123,7 +123,7 @@ async fn reads_and_strangers_are_not_told_of() {
         done().await
     });
     for (path, secret) in
-        [(GET, &*fixture.secrets[0]), (DELETE, "stranger"), ("/plugd.v1.None/Such", &fixture.secrets[0])]
+        [(GET, &*fixture.secrets[0]), (DELETE, "nobody's"), ("/plugd.v1.None/Such", &fixture.secrets[0])]
     {
         fixture.call(path, secret).await;
     }

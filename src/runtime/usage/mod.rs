@@ -163,7 +163,9 @@ async fn keep_sampling(usages: Usages) {
         });
         match sampled.await {
             Ok((true, rest)) => left = rest,
-            _ => return,
+            Ok((false, _)) => return,
+            // Of that run nothing is known then; the others are sampled all the same.
+            Err(error) => tracing::error!(%error, "what a plugin uses could not be sampled"),
         }
     }
 }

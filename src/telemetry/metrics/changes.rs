@@ -2,13 +2,12 @@
 
 use std::{
     collections::HashMap,
-    fmt::{self, Write},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, histogram::Histogram},
     registry::Registry,
 };
@@ -16,53 +15,25 @@ use prometheus_client::{
 use super::SECONDS;
 use crate::domain::{Commit, Failure, PluginId, Stage, State};
 
-/// What a plugin failed of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Cause {
-    Start,
-    Connect,
-    Link,
-    Exit,
-    Stop,
-    OutOfMemory,
-}
+/// What plugins fail of.
+const CAUSES: [&str; 6] = ["start", "connect", "link", "exit", "stop", "out_of_memory"];
 
-impl Cause {
-    const ALL: [Self; 6] = [Self::Start, Self::Connect, Self::Link, Self::Exit, Self::Stop, Self::OutOfMemory];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Connect => "connect",
-            Self::Link => "link",
-            Self::Exit => "exit",
-            Self::Stop => "stop",
-            Self::OutOfMemory => "out_of_memory",
-        }
-    }
-
-    fn of(failure: &Failure) -> Self {
-        match failure.stage {
-            _ if failure.out_of_memory => Self::OutOfMemory,
-            Stage::Start => Self::Start,
-            Stage::Connect => Self::Connect,
-            Stage::Link => Self::Link,
-            Stage::Exit => Self::Exit,
-            Stage::Stop => Self::Stop,
-        }
-    }
-}
-
-impl EncodeLabelValue for Cause {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
-        encoder.write_str(self.word())
+fn cause(failure: &Failure) -> &'static str {
+    let [start, connect, link, exit, stop, out_of_memory] = CAUSES;
+    match failure.stage {
+        _ if failure.out_of_memory => out_of_memory,
+        Stage::Start => start,
+        Stage::Connect => connect,
+        Stage::Link => link,
+        Stage::Exit => exit,
+        Stage::Stop => stop,
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Failed {
     plugin_id: String,
-    cause: Cause,
+    cause: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,7 +81,7 @@ impl Changes {
                 let is_new = !matches!(commit.before, None | Some(State::Restarting | State::Error));
                 let has_failed = is_new && matches!(reported.state, State::Restarting | State::Error);
                 if let Some(failure) = reported.failure.as_ref().filter(|_| has_failed) {
-                    let failed = Failed { plugin_id: id.to_string(), cause: Cause::of(failure) };
+                    let failed = Failed { plugin_id: id.to_string(), cause: cause(failure) };
                     self.failures.get_or_create(&failed).inc();
                 }
             }
@@ -137,7 +108,7 @@ impl Changes {
     fn forget(&self, id: PluginId) {
         let plugin_id = id.to_string();
         self.begun().remove(&id);
-        for cause in Cause::ALL {
+        for cause in CAUSES {
             self.failures.remove(&Failed { plugin_id: plugin_id.clone(), cause });
         }
         self.starts.remove(&Started { plugin_id });

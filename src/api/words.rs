@@ -1,0 +1,32 @@
+//! What the API's messages say, in words: for the command line and the console.
+
+use prost_types::value::Kind;
+
+use super::v1::{Plugin, PluginStatus, ReportedState, Usage};
+
+/// The word for the value of an enum, of its name in the API: "active" for `REPORTED_STATE_ACTIVE`.
+#[must_use]
+pub fn word(name: &str) -> String {
+    name.rsplit('_').next().unwrap_or_default().to_lowercase()
+}
+
+/// What a plugin does.
+#[must_use]
+pub fn state_of(plugin: &Plugin) -> ReportedState {
+    plugin.status.as_ref().map_or(ReportedState::Unspecified, PluginStatus::state)
+}
+
+/// A plugin's own id, of its manifest.
+#[must_use]
+pub fn manifest_id(plugin: &Plugin) -> Option<String> {
+    match plugin.manifest_struct().fields.remove("id")?.kind? {
+        Kind::StringValue(id) => Some(id),
+        _ => None,
+    }
+}
+
+/// The share of one processor that a run uses: "12.5%"; none after the first sample.
+#[must_use]
+pub fn cpu(usage: &Usage) -> Option<String> {
+    usage.cpu_millis.map(|millis| format!("{}.{}%", millis / 10, millis % 10))
+}
