@@ -120,7 +120,7 @@ async fn changes_name_the_plugins_and_lead_to_those_that_are_there() {
     let gone = Plugin { id: "gone".to_owned(), ..plugin("Gone <i>", ReportedState::Active) };
     let events =
         vec![event(Kind::Removed, None, gone), event(Kind::Added, None, plugin("Old", ReportedState::Inactive))];
-    console.fake.has_past(ListPluginEventsResponse { events, next_page_token: "next page&".to_owned() });
+    console.fake.has_past(Ok(ListPluginEventsResponse { events, next_page_token: "next page&".to_owned() }));
     let page = console.get("viewer", "/activity?plugin=one").await.text;
     assert!(page.contains("<a href=\"/plugins/one\">New &lt;name&gt;</a>"), "{page}");
     assert!(page.contains("<span title=\"gone\">Gone &lt;i&gt;</span>"), "{page}");

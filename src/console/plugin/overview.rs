@@ -158,3 +158,20 @@ fn shown(failure: &Failure, lines: &[Markup]) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use tonic::Status;
+
+    use crate::console::tests::Console;
+
+    #[tokio::test]
+    async fn what_a_plugin_does_is_shown_while_its_past_can_not_be_read() {
+        let console = Console::new();
+        console.fake.has_past(Err(Status::unavailable("away")));
+        let page = console.get("viewer", "/plugins/9m4e2mr0ui3e8a215n4g").await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        assert!(page.text.contains("Reported") && page.text.contains("can't be read just now"), "{}", page.text);
+    }
+}

@@ -39,7 +39,7 @@ pub(crate) struct Fake {
     fields: Mutex<Vec<ConfigurationField>>,
     tokens: Mutex<Vec<AccessToken>>,
     audit: Mutex<ListAuditEventsResponse>,
-    past: Mutex<ListPluginEventsResponse>,
+    past: Mutex<Result<ListPluginEventsResponse, Status>>,
     uploads: watch::Sender<Vec<Ended>>,
 }
 
@@ -69,7 +69,7 @@ impl Fake {
             fields: Mutex::default(),
             tokens: Mutex::default(),
             audit: Mutex::default(),
-            past: Mutex::default(),
+            past: Mutex::new(Ok(ListPluginEventsResponse::default())),
             uploads: watch::Sender::default(),
         }
     }
@@ -115,7 +115,7 @@ impl Fake {
     }
 
     /// Has this page of what happened to plugins.
-    pub(crate) fn has_past(&self, page: ListPluginEventsResponse) {
+    pub(crate) fn has_past(&self, page: Result<ListPluginEventsResponse, Status>) {
         *lock(&self.past) = page;
     }
 
@@ -253,7 +253,7 @@ impl plugin_service_server::PluginService for Fake {
 
     async fn list_plugin_events(&self, request: Request<ListPluginEventsRequest>) -> Answer<ListPluginEventsResponse> {
         self.begin(false, &request)?;
-        Ok(Response::new(lock(&self.past).clone()))
+        lock(&self.past).clone().map(Response::new)
     }
 
     async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
