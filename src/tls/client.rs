@@ -12,10 +12,11 @@ use tokio_rustls::rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
+    sign::CertifiedKey,
 };
 use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
 
-use super::{Error, Result, authority, certificates, pem};
+use super::{Error, Result, authority, certificates, pem, private_key};
 
 /// Which servers a client trusts, and the certificate that it shows; files in PEM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,6 +58,8 @@ impl Trust {
         let config = ClientTlsConfig::new();
         match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
+                // What can't be used is told here: tonic says no more than that there is something wrong.
+                CertifiedKey::from_der(certificates(certificate)?, private_key(key)?, &ring::default_provider())?;
                 let (certificate, key) = (pem("a certificate", certificate)?, pem("a private key", key)?);
                 Ok(config.identity(Identity::from_pem(certificate, key)))
             }

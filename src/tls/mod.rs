@@ -13,7 +13,7 @@ use std::{
 
 use tokio_rustls::rustls::{
     self, RootCertStore,
-    pki_types::{CertificateDer, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
 };
 use webpki::KeyUsage;
 
@@ -96,6 +96,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
         return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, "no certificate is in it").into()));
     }
     Ok(found)
+}
+
+/// The private key of a PEM file.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    let key = PrivateKeyDer::from_pem_slice(&pem("a private key", path)?);
+    key.map_err(|error| Error::unreadable("a private key", path, error))
 }
 
 /// When the first certificate of a PEM file ends. A verifier is asked about a time at which every certificate has ended: it

@@ -17,11 +17,11 @@ use tokio_rustls::rustls::{
     ServerConfig,
     client::danger::ServerCertVerifier,
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    pki_types::{CertificateDer, ServerName, UnixTime},
     server::WebPkiClientVerifier,
 };
 
-use super::{Error, Result, authority, certificates, client::Verifier, pem};
+use super::{Error, Result, authority, certificates, client::Verifier, private_key};
 use crate::files::Replace;
 
 /// How often the files are looked at. Certificates are renewed days before they expire.
@@ -81,9 +81,7 @@ impl Files {
                 builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(roots, provider).build()?)
             }
         };
-        let key = PrivateKeyDer::from_pem_slice(&pem("a private key", &self.key)?);
-        let key = key.map_err(|error| Error::unreadable("a private key", &self.key, error))?;
-        let mut config = builder.with_single_cert(certificates(&self.certificate)?, key)?;
+        let mut config = builder.with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?)?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Arc::new(config))
     }

@@ -167,6 +167,16 @@ fn what_a_client_lacks_is_said() {
 }
 
 #[test]
+fn a_certificate_of_a_client_that_can_not_be_used_is_no_fault_of_the_address() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let trust = |key: PathBuf| Trust { certificate: Some(folder.path("cert.pem")), key: Some(key), ..Trust::default() };
+    let dial = |key| endpoint("https://localhost", &trust(key)).map(drop);
+    dial(folder.path("key.pem")).unwrap();
+    let message = dial(other.path("key.pem")).unwrap_err().to_string();
+    assert!(message.starts_with("the certificate and its key can't be used: "), "{message}");
+}
+
+#[test]
 fn files_with_a_byte_order_mark_and_line_ends_of_windows_are_taken() {
     let folder = Folder::new();
     for name in ["cert.pem", "key.pem", "ca.pem"] {
