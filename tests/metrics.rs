@@ -3,13 +3,11 @@
 use std::{
     io::Write,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use plugd::api::v1::{ReportedState, Role};
-use tokio::time::interval;
 
-use crate::harness::{Plugd, QUICK, status_of, within};
+use crate::harness::{Plugd, QUICK, eventually_async, free_address, state_of};
 
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
@@ -26,13 +24,9 @@ async fn scrape(plugd: &Plugd) -> String {
 
 /// Waits until the plugin is in error.
 async fn failed(plugd: &Plugd, id: &str) {
-    let looking = async {
-        let mut looks = interval(Duration::from_millis(20));
-        while status_of(&plugd.api().get(id).await.unwrap()).state() != ReportedState::Error {
-            looks.tick().await;
-        }
-    };
-    within("its error", looking).await;
+    let api = plugd.api();
+    let is_failed = async || (state_of(&api.get(id).await.unwrap()) == ReportedState::Error).then_some(());
+    eventually_async("its error", is_failed).await;
 }
 
 #[tokio::test]
@@ -69,9 +63,7 @@ async fn metrics_tell_what_plugins_do_and_forget_those_that_are_gone() {
 
 #[tokio::test]
 async fn metrics_are_for_those_who_may_read_and_for_everybody_on_a_port_of_their_own() {
-    // A port that was free a moment ago.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let port = port.to_string();
+    let port = free_address().to_string();
     let knobs = [QUICK, &[("PLUGD_METRICS_LISTEN", port.as_str())]].concat();
     let plugd = Plugd::with(&knobs).await;
     let (_, viewer) = plugd.api().create_token("viewer", Role::Viewer).await;

@@ -1,12 +1,9 @@
 //! What plugins use of the host, as GetPlugin, ListPlugins and the command line tell it.
 
-use std::time::Duration;
-
 use plugd::api::v1::{ListPluginsRequest, Plugin, Usage, WatchStateRequest};
 use serde_json::json;
-use tokio::time::interval;
 
-use crate::harness::{Api, Plugd, Run, cli, packaged, status_of, within};
+use crate::harness::{Api, Plugd, Run, cli, eventually_async, packaged, status_of};
 
 /// Has 64 MiB, a hundred files and three processes beside itself, and keeps a processor busy.
 const GREEDY: &str = "import subprocess
@@ -25,16 +22,7 @@ async fn install(api: &Api, command: &str, args: &[&str]) -> String {
 
 /// Waits until what a plugin uses is like this.
 async fn used(api: &Api, id: &str, is_so: impl Fn(&Usage) -> bool) -> Usage {
-    let looking = async {
-        let mut looks = interval(Duration::from_millis(50));
-        loop {
-            looks.tick().await;
-            if let Some(usage) = usage_of(&api.get(id).await.unwrap()).filter(&is_so) {
-                return usage;
-            }
-        }
-    };
-    within("what a plugin uses", looking).await
+    eventually_async("what a plugin uses", async || usage_of(&api.get(id).await.unwrap()).filter(&is_so)).await
 }
 
 fn usage_of(plugin: &Plugin) -> Option<Usage> {

@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -380,6 +380,11 @@ fn collect(output: impl std::io::Read + Send + 'static) -> watch::Receiver<Vec<S
         }
     });
     receiver
+}
+
+/// An address of this machine where nobody listened a moment ago.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// The search path of plugd: the example plugins first, then the tools of the tests, then the host's.

@@ -1,8 +1,8 @@
 //! Waiting, bounded.
 
-use std::time::Duration;
+use std::{panic::Location, time::Duration};
 
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// The longest that anything may take. No test passes or fails by it unless something hangs.
 pub(crate) const HANG: Duration = Duration::from_secs(180);
@@ -22,7 +22,7 @@ pub(crate) fn within<T>(what: &str, future: impl Future<Output = T>) -> impl Fut
 /// The same for what may take this long.
 #[track_caller]
 pub(super) fn within_time<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> impl Future<Output = T> {
-    let caller = std::panic::Location::caller();
+    let caller = Location::caller();
     async move {
         match timeout(limit, future).await {
             Ok(value) => value,
@@ -34,7 +34,7 @@ pub(super) fn within_time<T>(limit: Duration, what: &str, future: impl Future<Ou
 /// Looks until the predicate gives something; fails the test if it never does.
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> impl Future<Output = T> {
-    let caller = std::panic::Location::caller();
+    let caller = Location::caller();
     async move {
         let deadline = Instant::now() + HANG;
         let mut ticks = interval(LOOK);
@@ -46,4 +46,21 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
             assert!(Instant::now() < deadline, "{caller}: never: {what}");
         }
     }
+}
+
+/// The same where a look is an answer that has to be waited for.
+#[track_caller]
+pub(crate) fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
+    let looking = async move {
+        let mut ticks = interval(LOOK);
+        // One that was late is not made up for.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Some(value) = look().await {
+                return value;
+            }
+        }
+    };
+    within(what, looking)
 }
