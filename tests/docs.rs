@@ -5,12 +5,12 @@
 //! `plugd serve` goes on until a line `^C`. What stands behind `# ` is for root on a real host, and is not run; nor is what
 //! other fences hold.
 
-use std::{fs, iter::Peekable, net::TcpListener, path::Path};
+use std::{fs, iter::Peekable, net::SocketAddr, path::Path};
 
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::harness::{Run, Running, Server, program, repository, search_path};
+use crate::harness::{Kind, Proxy, Run, Running, Server, free_address, program, repository, search_path};
 
 /// What a page has its reader do.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,9 +63,12 @@ fn step(command: String) -> Step {
 
 /// Does what a page says; `variables` are what it leaves to its reader.
 async fn follow(page: &str, variables: &[(&str, &str)]) {
+    follow_as(&Reader::new(), page, variables).await;
+}
+
+async fn follow_as(home: &Reader, page: &str, variables: &[(&str, &str)]) {
     let steps = steps(&fs::read_to_string(repository(&format!("docs/{page}"))).unwrap());
     assert!(steps.len() > 2, "{page} has commands");
-    let home = Reader::new();
     let mut server: Option<Running> = None;
     for step in steps {
         match step {
@@ -98,17 +101,16 @@ async fn stop(server: Option<Running>) {
     assert!(server.ended().await.success());
 }
 
-/// Somebody who follows a page: in an empty folder, on a machine where nothing else listens on plugd's port.
+/// Somebody who follows a page: in an empty folder, on a machine where nothing else listens where plugd does.
 struct Reader {
     folder: TempDir,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl Reader {
     fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("plugd-docs-").tempdir().unwrap();
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        Self { folder, port }
+        Self { folder, address: free_address() }
     }
 
     fn shell(&self, command: &str, variables: &[(&str, &str)]) -> Command {
@@ -116,8 +118,8 @@ impl Reader {
         let mut bash = program("bash");
         bash.args(["-euo", "pipefail", "-c", command]).current_dir(self.folder.path());
         bash.env("PATH", format!("{}:{}", plugd.display(), search_path())).env("HOME", self.folder.path());
-        bash.env("PLUGD_LISTEN", format!("127.0.0.1:{}", self.port));
-        bash.env("PLUGD_SERVER", format!("http://127.0.0.1:{}", self.port));
+        bash.env("PLUGD_LISTEN", self.address.to_string()).env("ADDRESS", self.address.to_string());
+        bash.env("PLUGD_SERVER", format!("http://{}", self.address));
         bash.envs(variables.iter().copied());
         bash
     }
@@ -145,12 +147,22 @@ async fn postgresql() {
     follow("postgresql.md", &[("DATABASE", &first.url()), ("OTHER_DATABASE", &second.url())]).await;
 }
 
+#[tokio::test]
+async fn reverse_proxy() {
+    let reader = Reader::new();
+    for kind in [Kind::Nginx, Kind::Caddy] {
+        let proxy = Proxy::start(kind, reader.address, &[]).await;
+        let variables = [("PROXY", proxy.url.as_str()), ("PLUGD_CACERT", &proxy.authority())];
+        follow_as(&reader, "reverse-proxy.md", &variables).await;
+    }
+}
+
 #[test]
 fn every_page_is_followed() {
     let tests = fs::read_to_string(repository("tests/docs.rs")).unwrap();
     for entry in fs::read_dir(repository("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(!name.ends_with(".md") || tests.contains(&format!("follow(\"{name}\"")), "nobody follows docs/{name}");
+        assert!(!name.ends_with(".md") || tests.contains(&format!("\"{name}\"")), "nobody follows docs/{name}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 /// A folder with an authority (`ca.pem`), a server for 127.0.0.1 (`server.pem`, `server.key`) and a client
 /// (`client.pem`, `client.key`) that it vouches for; and another server for 127.0.0.1 (`own.pem`, `own.key`) with what
@@ -24,6 +25,13 @@ impl Certificates {
         folder.certify("server", "127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth, &issuer);
         folder.certify("client", "operator", ExtendedKeyUsagePurpose::ClientAuth, &issuer);
         folder
+    }
+
+    /// A server that shows the certificate `server`, for clients of gRPC.
+    pub(crate) fn endpoint(&self, url: &str) -> Endpoint {
+        let authority = Certificate::from_pem(fs::read(self.path("ca.pem")).unwrap());
+        let trust = ClientTlsConfig::new().ca_certificate(authority);
+        Endpoint::from_shared(url.to_owned()).unwrap().tls_config(trust).unwrap()
     }
 
     /// The path of one of the files.

@@ -76,7 +76,7 @@ pub(crate) fn program(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-fn tool(name: &str) -> Command {
+pub(super) fn tool(name: &str) -> Command {
     let path = tools(Path::new(REPOSITORY)).join(name);
     assert!(path.is_file(), "{} is missing: run `make tools`", path.display());
     program(path)

@@ -21,6 +21,8 @@ pub(crate) enum Body {
     None,
     Json(Value),
     Zip(Vec<u8>),
+    /// Names and values, as a browser sends a form.
+    Form(Vec<(&'static str, String)>),
     /// Media type, if any, and bytes.
     Raw(Option<&'static str>, Vec<u8>),
 }
@@ -120,6 +122,12 @@ impl Rest {
         curl.args(["-X", method, "-w", r#"%{stderr}{"status": %{http_code}, "headers": %{header_json}}"#]);
         let (media, bytes) = match body {
             Body::None => (None, None),
+            Body::Form(fields) => {
+                let fields =
+                    fields.iter().flat_map(|(name, value)| ["--data-urlencode".into(), format!("{name}={value}")]);
+                curl.args(fields);
+                (Some("application/x-www-form-urlencoded"), None)
+            }
             Body::Json(value) => (Some("application/json"), Some(value.to_string().into_bytes())),
             Body::Zip(bytes) => (Some("application/zip"), Some(bytes)),
             Body::Raw(media, bytes) => (media, Some(bytes)),
