@@ -212,6 +212,7 @@ system-packages:
 	command -v curl >/dev/null || missing+=(curl); \
 	command -v python3 >/dev/null || missing+=(python3); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	command -v openssl >/dev/null || missing+=(openssl); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v npm >/dev/null || missing+=(npm); \
 	command -v chromium >/dev/null || missing+=(chromium); \

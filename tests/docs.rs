@@ -148,6 +148,11 @@ async fn postgresql() {
 }
 
 #[tokio::test]
+async fn certificates() {
+    follow("certificates.md", &[]).await;
+}
+
+#[tokio::test]
 async fn reverse_proxy() {
     let reader = Reader::new();
     for kind in [Kind::Nginx, Kind::Caddy] {
