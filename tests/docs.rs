@@ -153,6 +153,11 @@ async fn certificates() {
 }
 
 #[tokio::test]
+async fn prometheus() {
+    follow("prometheus.md", &[("METRICS", &free_address().to_string())]).await;
+}
+
+#[tokio::test]
 async fn reverse_proxy() {
     let reader = Reader::new();
     for kind in [Kind::Nginx, Kind::Caddy] {

@@ -35,6 +35,7 @@ mod openapi;
 mod output;
 mod plugin_users;
 mod policy;
+mod prometheus;
 mod proxies;
 mod refusals;
 mod requests;
