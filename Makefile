@@ -72,6 +72,11 @@ test-console: tools ## Run the tests of the console in a browser; TESTS=tests/co
 	$(call say,Running the tests of the console)
 	PLUGD_PROGRAMS=$(abspath $(TARGET))/debug node --test --test-concurrency 3 --test-reporter spec $(TESTS)
 
+.PHONY: screenshots
+screenshots: ## Take the pictures of the console that README shows, into docs/images
+	mkdir -p docs/images
+	SCREENSHOTS=$(CURDIR)/docs/images $(MAKE) test-console TESTS=$(CONSOLE)/screenshots.test.js
+
 .PHONY: test-new-rust
 test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with its own Cargo.toml
 	$(call say,Running the tests of a new plugin in Rust)
