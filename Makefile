@@ -222,6 +222,7 @@ system-packages:
 	command -v npm >/dev/null || missing+=(npm); \
 	command -v chromium >/dev/null || missing+=(chromium); \
 	command -v promtool >/dev/null || missing+=(prometheus); \
+	command -v systemd-analyze >/dev/null || missing+=(systemd); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \
