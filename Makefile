@@ -136,6 +136,9 @@ PACKAGED := target/packaged
 # cargo-deb, of the version that the package was tried with.
 CARGO_DEB := $(TARGET)/tools
 CARGO_DEB_VERSION := 3.8.0
+# How the packaged plugd is built. With `dev` it takes moments, and is large and slow.
+PROFILE ?= release
+BUILT := $(TARGET)/$(patsubst dev,debug,$(PROFILE))
 
 .PHONY: deb
 deb: man completions ## Build the package for Debian and Ubuntu, with manual pages and completions; installs cargo-deb
@@ -143,7 +146,8 @@ deb: man completions ## Build the package for Debian and Ubuntu, with manual pag
 	@test -x $(CARGO_DEB)/bin/cargo-deb || \
 		cargo install --locked --root $(CARGO_DEB) cargo-deb@$(CARGO_DEB_VERSION)
 	rm -f $(TARGET)/debian/*.deb
-	$(CARGO_DEB)/bin/cargo-deb --locked --no-build --output $(TARGET)/debian/
+	$(CARGO_DEB)/bin/cargo-deb --locked --no-build --profile $(PROFILE) $(if $(filter dev,$(PROFILE)),--fast) \
+		--output $(TARGET)/debian/
 	@ls -l $(TARGET)/debian/*.deb
 
 .PHONY: man
@@ -153,12 +157,12 @@ man: ## Write the manual pages into target/packaged/man
 	cargo run --locked --quiet --example man -- $(PACKAGED)/man
 
 .PHONY: completions
-completions: ## Build plugd for release, and write its completions into target/packaged/completions
+completions: ## Build plugd, and write its completions into target/packaged/completions
 	$(call say,Building plugd)
-	cargo build --locked --release --bin plugd
+	cargo build --locked --profile $(PROFILE) --bin plugd
 	$(call say,Writing the completions)
 	mkdir -p $(PACKAGED)/completions
-	for shell in bash zsh fish; do $(TARGET)/release/plugd completions $$shell > $(PACKAGED)/completions/plugd.$$shell; done
+	for shell in bash zsh fish; do $(BUILT)/plugd completions $$shell > $(PACKAGED)/completions/plugd.$$shell; done
 
 .PHONY: alerts
 alerts: tools ## Try the alerts for Prometheus
@@ -166,12 +170,18 @@ alerts: tools ## Try the alerts for Prometheus
 	cd packaging && promtool check rules alerts.yml && promtool test rules alerts_test.yml
 
 .PHONY: test-deb
-test-deb: deb ## Install the package into a Debian of its own, look at it, and purge it; needs root and debootstrap
+test-deb: deb ## Do with the package what an operator does, on a Debian of its own; needs root and debootstrap
 	$(call say,Trying the package)
 	packaging/test-deb.sh $(TARGET)/debian/plugd_*.deb $(TARGET)/debian-root
 
+# A release build takes a quarter of an hour, and a Debian of its own needs root and a mirror: `make test-deb` is for whoever changes
+# the package. Whether all that belongs into it is there shows here.
+.PHONY: package
+package: ## Build the package of a debug build
+	$(MAKE) deb PROFILE=dev
+
 .PHONY: ci
-ci: format clippy scripts alerts api deny doc test counts test-new-rust ## Run everything that must pass before a change lands
+ci: format clippy scripts alerts api deny doc test counts test-new-rust package ## Run everything that must pass before a change lands
 
 .PHONY: format
 format: ## Check the format
