@@ -94,8 +94,8 @@ follow() {
 
 init=
 deadline=$((SECONDS + 60))
-until init=$(pgrep --parent "$machine" --exact systemd) && inside 'systemctl is-system-running --wait' >/dev/null 2>&1 ||
-    [[ -n $init && $(inside 'systemctl is-system-running' 2>&1 || true) == degraded ]]; do
+until init=$(pgrep --parent "$machine" --exact systemd) &&
+    [[ $(inside 'systemctl is-system-running --wait' 2>/dev/null) =~ ^(running|degraded)$ ]]; do
     ((SECONDS < deadline)) || fail "the machine does not start"
     sleep 0.2
 done

@@ -2,15 +2,15 @@
 //!
 //! In a block that is fenced as `console`, a line behind `$ ` is a command, which must succeed; one that ends with a
 //! backslash goes on in the next. A line without one is part of what the command before it prints. A command that begins with
-//! `plugd serve` goes on until a line `^C`. What stands behind `# ` is for root on a real host, and is not run; nor is what
-//! other fences hold.
+//! `plugd serve` goes on until a line `^C`. What stands behind `# ` is for root on a real host, and is not run here: `make test-deb`
+//! does that with some pages. Nor is what other fences hold.
 
 use std::{fs, iter::Peekable, net::SocketAddr, path::Path};
 
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::harness::{Kind, Proxy, Run, Running, Server, free_address, program, repository, search_path};
+use crate::harness::{Proxy, ProxyKind, Run, Running, Server, free_address, program, repository, search_path};
 
 /// What a page has its reader do.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,7 +160,7 @@ async fn prometheus() {
 #[tokio::test]
 async fn reverse_proxy() {
     let reader = Reader::new();
-    for kind in [Kind::Nginx, Kind::Caddy] {
+    for kind in [ProxyKind::Nginx, ProxyKind::Caddy] {
         let proxy = Proxy::start(kind, reader.address, &[]).await;
         let variables = [("PROXY", proxy.url.as_str()), ("PLUGD_CACERT", &proxy.authority())];
         follow_as(&reader, "reverse-proxy.md", &variables).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::harness::{
-    Body, Kind, Plugd, Proxy, QUICK, Running, chaos_manifest, eventually_async, external_manifest,
+    Body, Plugd, Proxy, ProxyKind, QUICK, Running, chaos_manifest, eventually_async, external_manifest,
     is_interrupted_or_ok, python, zipped,
 };
 
@@ -17,7 +17,7 @@ use crate::harness::{
 async fn behind_proxies() -> (Plugd, Vec<Proxy>) {
     let plugd = Plugd::with(&[QUICK, &[("PLUGD_TRUSTED_PROXIES", "127.0.0.1")]].concat()).await;
     let start = |kind| Proxy::start(kind, plugd.address(), &[]);
-    let proxies = join_all([Kind::Nginx, Kind::Caddy].map(start)).await;
+    let proxies = join_all([ProxyKind::Nginx, ProxyKind::Caddy].map(start)).await;
     (plugd, proxies)
 }
 
@@ -140,7 +140,7 @@ async fn behind_a_proxy_the_audit_trail_has_the_clients_own_address() {
 #[tokio::test]
 async fn a_watch_on_which_nothing_happens_outlives_a_proxys_patience_by_its_heartbeats() {
     let plugd = Plugd::with(&[("PLUGD_HEARTBEAT", "300ms")]).await;
-    let proxy = Proxy::start(Kind::Nginx, plugd.address(), &[(" 1d;", " 1s;"), (" 10m;", " 1s;")]).await;
+    let proxy = Proxy::start(ProxyKind::Nginx, plugd.address(), &[(" 1d;", " 1s;"), (" 10m;", " 1s;")]).await;
     let api = proxy.api(plugd.token());
     let mut watch = api.live().await;
     let mut events = proxy.rest(Some(plugd.token())).stream("/api/plugins/watch", &[]);

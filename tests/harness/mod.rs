@@ -32,7 +32,7 @@ pub(crate) use logs::LogStream;
 pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};
 pub(crate) use processes::{Process, children, gone, is_alive, kill_9, url_told_to};
 pub(crate) use prometheus::Prometheus;
-pub(crate) use proxy::{Kind, Proxy};
+pub(crate) use proxy::{Proxy, ProxyKind};
 pub(crate) use rest::{Answer, Body, Rest};
 pub(crate) use server::{CONTAINER, Knobs, Plugd, QUICK, free_address, search_path};
 pub(crate) use shapes::{failure_of, message_of, state_of, status_of};

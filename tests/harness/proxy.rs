@@ -17,14 +17,14 @@ const LOG: &str = "error.log";
 
 /// A kind of proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ProxyKind {
     Nginx,
     Caddy,
 }
 
 /// A proxy that runs. It ends when it is dropped.
 pub(crate) struct Proxy {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ProxyKind,
     pub(crate) url: String,
     certificates: Certificates,
     _folder: TempDir,
@@ -33,13 +33,13 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Starts one in front of this address; `here` is what is another's in this test than on the page.
-    pub(crate) async fn start(kind: Kind, upstream: SocketAddr, here: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(kind: ProxyKind, upstream: SocketAddr, here: &[(&str, &str)]) -> Self {
         let (folder, certificates, address) = (tempfile::tempdir().unwrap(), Certificates::new(), free_address());
         let upstream = upstream.to_string();
         let here = [here, &[("127.0.0.1:8000", upstream.as_str())]].concat();
         let mut command = match kind {
-            Kind::Nginx => nginx(folder.path(), address, &certificates, here),
-            Kind::Caddy => caddy(folder.path(), address, &certificates, here),
+            ProxyKind::Nginx => nginx(folder.path(), address, &certificates, here),
+            ProxyKind::Caddy => caddy(folder.path(), address, &certificates, here),
         };
         let log = fs::File::create(folder.path().join(LOG)).unwrap();
         let mut server = command.current_dir(folder.path()).stderr(log).spawn().unwrap();
