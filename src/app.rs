@@ -231,7 +231,7 @@ pub async fn serve_rest(
     // Streams that nobody reads stall a connection: calls have one of their own.
     let backend = rest::Backend::new(channel(&config)?, channel(&config)?);
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
-    let router = routes::web(rest::App::new(backend, options));
+    let router = trace::with_routes(routes::web(rest::App::new(backend, options)));
     let app = App::new(move |request| {
         let router = router.clone();
         trace::traced(request, async |request| {

@@ -29,6 +29,8 @@
 //! - **plugd dies** (`kill -9`): the processes of `runtime::keeper` kill what it ran. The next start waits for that, reads the
 //!   store, and each actor starts what is desired (`app::boot`).
 //! - **A file says what plugins should be**: `cli::apply`, where `plan` compares and knows no server.
+//! - **A collector of traces is told** what `telemetry::trace` has: requests and calls where they are answered, starts and stops
+//!   in `supervisor::actor::spans`.
 //! - **What a plugin uses of the host** is sampled in `runtime::usage` and is in no record: `grpc::plugin` adds it to what it
 //!   answers.
 //! - **A new RPC** begins in `proto/plugd/v1`; the head of `grpc` says which files come after that.

@@ -23,8 +23,8 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("link", &["domain", "telemetry"]),
     ("logs", &["domain", "files"]),
     ("fetch", &["domain"]),
-    ("supervisor", &["domain", "store", "runtime", "link"]),
-    ("bus", &["domain", "link", "supervisor"]),
+    ("supervisor", &["domain", "store", "runtime", "link", "telemetry"]),
+    ("bus", &["domain", "link", "supervisor", "telemetry"]),
     ("storyden", &["domain", "link", "bus"]),
     ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api", "telemetry"]),
     // Of the domain only what JSON can be carried.
@@ -33,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("rest", &["domain", "api", "telemetry"]),
     // On the client and the credentials of `rest`.
     ("console", &["domain", "api", "rest", "telemetry"]),
-    ("telemetry", &["domain"]),
+    ("telemetry", &["domain", "files"]),
     ("config", &["domain", "files", "telemetry"]),
     ("tls", &["domain", "files"]),
     ("listener", &["tls", "telemetry"]),

@@ -24,7 +24,10 @@ use crate::{
     grpc, link,
     store::Store,
     supervisor::Projection,
-    telemetry::metrics::{Changes, Collection, Form, Known, Metrics, Plugins, Values},
+    telemetry::{
+        metrics::{Changes, Collection, Form, Known, Metrics, Plugins, Values},
+        trace,
+    },
     tls,
 };
 
@@ -70,6 +73,7 @@ impl Scrapes {
         measured.store.metrics().register(own);
         measured.links.register(own);
         measured.projection.register(own);
+        trace::register(own);
         own.register("connections", "Connections that are open, plugins' among them", measured.listener.open.clone());
         own.register_collector(Box::new(values(&measured, plugins)));
         own.register_collector(Box::new(of_plugins(measured)));

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use anyhow::Context;
-use axum::{Router, extract::Request, http::header::CONTENT_TYPE, response::Response};
+use axum::{Router, extract::Request, response::Response};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{
     ServingStatus,
@@ -67,7 +67,7 @@ struct All {
 impl All {
     async fn answer(&self, mut request: Request) -> Response {
         proxies::see_through(&mut request, &self.trusted);
-        if is_grpc(&request) {
+        if trace::is_grpc(request.headers()) {
             return self.grpc.answer(request).await;
         }
         if request.uri().path() == metrics::PATH {
@@ -93,7 +93,7 @@ pub(super) fn app<H: Health>(
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
-    let web = web(rest::App::new(backend, options)).merge(link);
+    let web = trace::with_routes(web(rest::App::new(backend, options)).merge(link));
     let all = All { grpc, scrapes: scrapes.clone(), web, trusted: config.trusted_proxies.clone() };
     let all = Arc::new(all);
     let app = App::new(move |request| {
@@ -106,11 +106,6 @@ pub(super) fn app<H: Health>(
 /// What browsers are served: the REST shim and the console.
 pub(super) fn web(app: rest::App) -> Router {
     console::router(app.clone()).merge(rest::router(app))
-}
-
-fn is_grpc(request: &Request) -> bool {
-    let content_type = request.headers().get(CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn services_of<H: Health>(

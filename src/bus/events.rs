@@ -14,6 +14,7 @@ use crate::{
     domain::{Error, Plugin, Result, State, events::EventCatalog, text::shorten},
     link::{Bounded, CallError, Queued, Session, check_size},
     supervisor::{Projection, Slot},
+    telemetry::trace::Parent,
 };
 
 /// The plugin's method that takes an event.
@@ -58,8 +59,17 @@ pub type PayloadRules = fn(name: &str, Payload) -> Result<Payload>;
 #[derive(Default)]
 struct Queues(Mutex<HashMap<u64, Queue>>);
 
-/// The events that wait for one plugin, in JSON: as values they would take many times more. All plugins share each.
-type Queue = Bounded<Arc<str>>;
+/// The events that wait for one plugin.
+type Queue = Bounded<Event>;
+
+/// An event on its way.
+#[derive(Clone)]
+struct Event {
+    /// What it carries, in JSON: as values it would take many times more. All plugins share it.
+    payload: Arc<str>,
+    /// Its delivery is a part of this.
+    parent: Option<Parent>,
+}
 
 impl Events {
     /// Events to the plugins of a registry.
@@ -67,12 +77,12 @@ impl Events {
         Self { projection, catalog, rules, queues: Arc::default() }
     }
 
-    /// Hands an event to every connected plugin whose manifest consumes it.
+    /// Hands an event to every connected plugin whose manifest consumes it. Each delivery is a part of `parent`.
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` for a name that no manifest may consume or a payload that is not the event's, `TOO_LARGE` for a
     /// payload that no plugin could take.
-    pub fn publish(&self, name: &str, payload: Payload) -> Result<Published> {
+    pub fn publish(&self, name: &str, payload: Payload, parent: Option<Parent>) -> Result<Published> {
         if !self.catalog.has(name) {
             return Err(Error::field("name", format!("{:?} is not the name of an event", shorten(name, 128))));
         }
@@ -80,12 +90,13 @@ impl Events {
         payload.insert("event".to_owned(), Value::from(name));
         let payload: Arc<str> = Value::Object(payload).to_string().into();
         check_size(METHOD, &payload).map_err(|error| call_error(&error))?;
+        let event = Event { payload, parent };
         let mut published = Published::default();
         for slot in self.projection.slots() {
             let Some(session) = slot.session() else { continue };
             if slot.plugin().is_some_and(|plugin| consumes(&plugin, name)) {
                 published.matched += 1;
-                published.accepted += u32::from(self.queues.push(&slot, session, payload.clone()));
+                published.accepted += u32::from(self.queues.push(&slot, session, event.clone()));
             }
         }
         Ok(published)
@@ -100,14 +111,14 @@ fn consumes(plugin: &Plugin, name: &str) -> bool {
 
 impl Queues {
     /// False: the queue is full and the plugin loses the event.
-    fn push(self: &Arc<Self>, slot: &Arc<Slot>, session: Session, payload: Arc<str>) -> bool {
+    fn push(self: &Arc<Self>, slot: &Arc<Slot>, session: Session, event: Event) -> bool {
         let queue = {
             let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let open = || self.clone().open(slot.clone(), session.clone());
             queues.entry(session.id()).or_insert_with(open).clone()
         };
-        let bytes = payload.len();
-        let is_accepted = queue.try_send(payload, bytes).is_ok();
+        let bytes = event.payload.len();
+        let is_accepted = queue.try_send(event, bytes).is_ok();
         if !is_accepted {
             slot.note_lost_events(1);
         }
@@ -133,7 +144,7 @@ impl Queues {
 }
 
 /// One event at a time, so that the plugin sees them in order; until the connection ends.
-async fn deliver(queue: &mut mpsc::Receiver<Queued<Arc<str>>>, session: &Session, slot: &Slot) {
+async fn deliver(queue: &mut mpsc::Receiver<Queued<Event>>, session: &Session, slot: &Slot) {
     loop {
         let event = tokio::select! {
             // What is left then is counted, not taken.
@@ -157,8 +168,10 @@ async fn report_losses(slot: &Slot) {
     }
 }
 
-async fn deliver_one(event: Queued<Arc<str>>, session: &Session, slot: &Slot) {
-    if let Err(error) = session.call_with(METHOD, Some(&event.item), EVENT_TIMEOUT).await {
+async fn deliver_one(event: Queued<Event>, session: &Session, slot: &Slot) {
+    let Event { payload, parent } = &event.item;
+    let call = session.call_with(METHOD, Some(payload), EVENT_TIMEOUT);
+    if let Err(error) = slot.told(METHOD, *parent, call).await {
         // Not tried again (CONTRACT 12). What the plugin was sent it has, whatever it answers.
         if matches!(error, CallError::QueueFull | CallError::TooLarge { .. }) {
             slot.note_lost_events(1);

@@ -17,6 +17,7 @@ use crate::{
     domain::{Plugin, RunId, json, text::shorten},
     link::{Bounded, Caller, Host, Queued, RpcError},
     supervisor::Projection,
+    telemetry::trace::Parent,
 };
 
 /// What plugd answers itself (CONTRACT 11.4).
@@ -38,6 +39,8 @@ pub struct Call {
     /// Its run; of an external plugin, its connection.
     pub run: RunId,
     pub params: Map<String, Value>,
+    /// What is done for the call is a part of this.
+    pub parent: Option<Parent>,
 }
 
 impl Host for Bridge {
@@ -67,12 +70,12 @@ impl Bridge {
     pub fn read(&self, caller: &Caller, params: Value) -> Result<Call, RpcError> {
         let slot = self.projection.slot(caller.plugin).map_err(|error| RpcError::failed(error.message))?;
         let plugin = slot.plugin().ok_or_else(|| RpcError::failed("the plugin is deleted"))?;
-        Ok(Call { plugin, run: caller.run, params: object(params)? })
+        Ok(Call { plugin, run: caller.run, params: object(params)?, parent: caller.parent })
     }
 
     /// Calls the application that serves a method; none if nobody does.
-    pub async fn ask(&self, method: &str, Call { plugin, run, params }: Call) -> Option<Answer> {
-        self.hosts.call((plugin, run), (method, params), HOST_TIMEOUT).await
+    pub async fn ask(&self, method: &str, Call { plugin, run, params, parent }: Call) -> Option<Answer> {
+        self.hosts.call((plugin, run, parent), (method, params), HOST_TIMEOUT).await
     }
 }
 
@@ -138,6 +141,8 @@ pub struct HostCall {
     pub params: Map<String, Value>,
     /// How long the plugin's call waits.
     pub timeout: Duration,
+    /// What the application does for the call is a part of this.
+    pub parent: Option<Parent>,
 }
 
 /// What an application is told.
@@ -207,7 +212,7 @@ impl Hosts {
     /// Calls a method of whichever application serves it, in turn if several do; none if nobody does.
     pub async fn call(
         &self,
-        (plugin, run): (Arc<Plugin>, RunId),
+        (plugin, run, parent): (Arc<Plugin>, RunId, Option<Parent>),
         (method, params): (&str, Map<String, Value>),
         limit: Duration,
     ) -> Option<Answer> {
@@ -217,7 +222,8 @@ impl Hosts {
             return Some(Err(RpcError { code: RpcError::INVALID_PARAMS, message }));
         }
         let id = xid::new().to_string();
-        let call = HostCall { id: id.clone(), plugin, run, method: method.to_owned(), params, timeout: limit };
+        let method = method.to_owned();
+        let call = HostCall { id: id.clone(), plugin, run, method, params, timeout: limit, parent };
         let (host, answer) = match self.send(call, bytes)? {
             Ok(sent) => sent,
             Err(busy) => return Some(Err(busy)),

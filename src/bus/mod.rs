@@ -20,6 +20,7 @@ use crate::{
     domain::{Error, PluginId, Reason, Result, json},
     link::CallError,
     supervisor::Projection,
+    telemetry::trace::Parent,
 };
 
 /// How long a plugin's answer to a call is waited for unless the caller says otherwise.
@@ -41,7 +42,7 @@ const OWN_METHODS: [(&str, &str); 3] = [
     ("ping", "plugd asks by itself whether a plugin lives, and its status says what came of that"),
 ];
 
-/// Calls one method of one connected plugin.
+/// Calls one method of one connected plugin. The call is a part of `parent`.
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` for a method that only plugd calls, `PLUGIN_NOT_FOUND`, `PLUGIN_NOT_CONNECTED`, `PLUGIN_CALL_FAILED` with the plugin's code and message,
@@ -51,11 +52,12 @@ pub async fn call(
     plugin: PluginId,
     (method, params): (&str, Map<String, Value>),
     timeout: Duration,
+    parent: Option<Parent>,
 ) -> Result<Map<String, Value>> {
     check_method(method)?;
     let slot = projection.slot(plugin)?;
     let session = slot.session().ok_or_else(|| call_error(&CallError::NotConnected).with("plugin_id", plugin))?;
-    let answer = slot.call(&session, (method, params), timeout.min(MAX_CALL_TIMEOUT)).await;
+    let answer = slot.call(&session, (method, params), timeout.min(MAX_CALL_TIMEOUT), parent).await;
     answer.and_then(check_result).map_err(|error| call_error(&error).with("plugin_id", plugin).with("method", method))
 }
 

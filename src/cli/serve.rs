@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::{self, AdminToken, Ready},
     config::{self, Config, Environment, Flags, RestConfig, Settings},
-    telemetry::{self, Filter, LogFormat},
+    telemetry::{self, Filter, LogFormat, trace},
     tls::SelfSigned,
 };
 
@@ -32,6 +32,8 @@ use crate::{
 ///
 /// Every setting can be given as a flag, as an environment variable or in a TOML file, whose keys are the flags with
 /// underscores; in this order, and of several variables the first one named wins. Durations are written like 100ms, 5s or 1m30s, lists with commas.
+///
+/// Where OTEL_EXPORTER_OTLP_ENDPOINT names a collector it is sent traces; other variables OTEL_* say how.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  plugd serve --listen 0.0.0.0:8000 --data-dir /var/lib/plugd\n  plugd serve --config plugd.toml --print-config"
@@ -105,7 +107,10 @@ fn run<S: Settings + Clone + Send + 'static>(
     in_many_threads(async {
         let stop = stop_token()?;
         let renewed = on_hangup(move || settings(&flags, file.as_deref()), log, filter)?;
-        Ok(serve(config, stop, renewed).await?)
+        trace::start()?;
+        let served = serve(config, stop, renewed).await;
+        trace::finish().await;
+        Ok(served?)
     })
 }
 
@@ -216,6 +221,13 @@ pub(super) fn with_data_dir(flags: Flags<Config>, options: &GlobalOptions) -> Re
     match folder.to_str() {
         Some(folder) => Ok(flags.with("data_dir", folder)),
         None => Err(usage(format!("{folder:?} can't be the data folder: its path is not UTF-8; give it another name"))),
+    }
+}
+
+impl From<trace::Error> for Failure {
+    fn from(error: trace::Error) -> Self {
+        usage(error.to_string())
+            .hint("change the variable, or take it out of the environment; docs/traces.md has them all")
     }
 }
 

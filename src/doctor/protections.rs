@@ -193,6 +193,7 @@ async fn run(options: Options, program: &Path, task: &Task) -> anyhow::Result<(C
         prepare_timeout: PATIENCE,
         package: Digest([0; 32]),
         url: String::new().into(),
+        traceparent: None,
     };
     let run = runtime.start(spec, Box::new(move |event| drop(heard.send(event))));
     let followed = async {

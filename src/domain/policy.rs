@@ -20,7 +20,7 @@ pub use values::{Limits, MaxRestarts, StopSignal, User, UserRange};
 pub const MAX_BYTES: usize = 16 * 1024;
 
 /// Variables that plugd itself sets: two with the URL that the plugin dials, and one with its id.
-pub const OWN_VARIABLES: [&str; 3] = ["STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID"];
+pub const OWN_VARIABLES: [&str; 4] = ["STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID", "TRACEPARENT"];
 
 /// What an operator decides about one supervised plugin. What is absent is as for all plugins.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Answer, convert, status::explain, wait::Deadline};
+use super::{Answer, convert, parent_of, status::explain, wait::Deadline};
 use crate::{
     api::v1::{
         CallPluginRequest, CallPluginResponse, PublishEventRequest, PublishEventResponse, ServeHostRequest,
@@ -51,23 +51,23 @@ impl bus_service_server::BusService for BusService {
 
     async fn publish_event(&self, request: Request<PublishEventRequest>) -> Answer<PublishEventResponse> {
         super::caller(&request)?;
+        let parent = parent_of(&request);
         let PublishEventRequest { name, payload } = request.into_inner();
         let payload = object("payload", payload.as_ref())?;
-        let published = self.events.publish(&name, payload)?;
+        let published = self.events.publish(&name, payload, parent)?;
         Ok(Response::new(PublishEventResponse { matched: published.matched, accepted: published.accepted }))
     }
 
     async fn call_plugin(&self, request: Request<CallPluginRequest>) -> Answer<CallPluginResponse> {
         super::caller(&request)?;
-        let deadline = Deadline::of_call(&request);
-        let asked = request.into_inner();
+        let (parent, deadline, asked) = (parent_of(&request), Deadline::of_call(&request), request.into_inner());
         let id = convert::plugin_id(&asked.plugin_id)?;
         let timeout = timeout(asked.timeout, deadline)?;
         if asked.method.is_empty() {
             return Err(Error::field("method", "is missing").into());
         }
         let params = object("params", asked.params.as_ref())?;
-        let result = bus::call(&self.projection, id, (&asked.method, params), timeout).await?;
+        let result = bus::call(&self.projection, id, (&asked.method, params), timeout, parent).await?;
         Ok(Response::new(CallPluginResponse { result: Some(convert::checked_struct(&result)) }))
     }
 
@@ -208,16 +208,19 @@ fn reply(hosts: &Hosts, id: HostId, message: ServeHostRequest) -> Result<()> {
 fn announce(event: HostEvent) -> told::Message {
     match event {
         HostEvent::Cancelled(call_id) => told::Message::Cancelled(told::Cancelled { call_id }),
-        HostEvent::Call(HostCall { id, plugin, run, method, params, timeout }) => told::Message::Call(told::Call {
-            call_id: id,
-            plugin_id: plugin.id.to_string(),
-            method,
-            params: Some(convert::checked_struct(&params)),
-            manifest_id: plugin.desired.manifest.id.clone(),
-            timeout: prost_types::Duration::try_from(timeout).ok(),
-            run_id: run.to_string(),
-            access: plugin.desired.manifest.access.as_ref().map(access),
-        }),
+        HostEvent::Call(HostCall { id, plugin, run, method, params, timeout, parent }) => {
+            told::Message::Call(told::Call {
+                call_id: id,
+                plugin_id: plugin.id.to_string(),
+                method,
+                params: Some(convert::checked_struct(&params)),
+                manifest_id: plugin.desired.manifest.id.clone(),
+                timeout: prost_types::Duration::try_from(timeout).ok(),
+                run_id: run.to_string(),
+                access: plugin.desired.manifest.access.as_ref().map(access),
+                traceparent: parent.map(|parent| parent.to_string()),
+            })
+        }
     }
 }
 

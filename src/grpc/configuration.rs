@@ -3,7 +3,7 @@
 use prost::Message;
 use tonic::{Request, Response};
 
-use super::{Answer, Services, convert, page};
+use super::{Answer, Services, convert, page, parent_of};
 use crate::{
     api::v1::{
         ConfigurationField, ConfigurationRevision, GetConfigurationRequest, GetConfigurationResponse,
@@ -50,11 +50,11 @@ impl configuration_service_server::ConfigurationService for Services {
         request: Request<UpdateConfigurationRequest>,
     ) -> Answer<UpdateConfigurationResponse> {
         let caller = self.admit(&request)?;
-        let asked = request.into_inner();
+        let (parent, asked) = (parent_of(&request), request.into_inner());
         let id = convert::plugin_id(&asked.plugin_id)?;
         let values = asked.configuration.ok_or_else(|| Error::field("configuration", "is missing"))?;
         let values = convert::object("configuration", &values)?;
-        let new = NewConfiguration { values, options: caller.change(asked.if_generation) };
+        let new = NewConfiguration { values, options: caller.change(asked.if_generation, parent) };
         let plugin = self.parts.handle.update_configuration(id, new).await?;
         Ok(Response::new(UpdateConfigurationResponse {
             plugin: Some(convert::plugin(&plugin)),

@@ -57,6 +57,7 @@ use crate::{
     logs::Logs,
     store::Store,
     supervisor::{Handle, Packages},
+    telemetry::trace::Parent,
 };
 
 /// For the fuzzer: reads a token of each list, and a cursor. What is read is spelled so that it is read as the same.
@@ -113,6 +114,11 @@ pub struct Services {
     parts: Arc<Parts>,
     uploads: Arc<Places>,
     downloads: Arc<Places>,
+}
+
+/// What comes of a call is a part of this.
+fn parent_of<T>(request: &Request<T>) -> Option<Parent> {
+    Parent::of(request.metadata().as_ref())
 }
 
 impl Services {

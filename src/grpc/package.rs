@@ -5,7 +5,7 @@ use futures_util::stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Answer, BoxStream, Services, convert,
+    Answer, BoxStream, Services, convert, parent_of,
     streams::while_read,
     upload::{Upload, check_digest, expected_digest},
     wait::{Deadline, wait},
@@ -29,10 +29,10 @@ impl package_service_server::PackageService for Services {
     type DownloadPackageStream = BoxStream<DownloadPackageResponse>;
 
     async fn update_package(&self, request: Request<Streaming<UpdatePackageRequest>>) -> Answer<UpdatePackageResponse> {
-        let (caller, deadline) = (self.admit(&request)?, Deadline::of_call(&request));
+        let (caller, deadline, parent) = (self.admit(&request)?, Deadline::of_call(&request), parent_of(&request));
         let received = async {
             let (header, upload) = Upload::begin(request.into_inner()).await?;
-            let (id, change) = (convert::plugin_id(&header.plugin_id)?, caller.change(header.if_generation));
+            let (id, change) = (convert::plugin_id(&header.plugin_id)?, caller.change(header.if_generation, parent));
             let expected = expected_digest(header.expected_digest.as_deref())?;
             wait(header.wait, deadline)?;
             self.parts.packages.check_update(id, &change)?;
@@ -51,9 +51,9 @@ impl package_service_server::PackageService for Services {
 
     async fn rollback_package(&self, request: Request<RollbackPackageRequest>) -> Answer<RollbackPackageResponse> {
         let caller = self.admit(&request)?;
-        let (deadline, asked) = (Deadline::of_call(&request), request.into_inner());
+        let (parent, deadline, asked) = (parent_of(&request), Deadline::of_call(&request), request.into_inner());
         let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, deadline)?);
-        let plugin = self.parts.packages.roll_back(id, caller.change(asked.if_generation), wait).await?;
+        let plugin = self.parts.packages.roll_back(id, caller.change(asked.if_generation, parent), wait).await?;
         Ok(Response::new(RollbackPackageResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     Answer, BoxStream, Caller, Services, audit,
     convert::{self, Named},
-    page,
+    page, parent_of,
     upload::{Upload, check_digest, expected_digest},
     wait::{Deadline, wait},
 };
@@ -74,26 +74,27 @@ impl plugin_service_server::PluginService for Services {
     }
 
     async fn delete_plugin(&self, request: Request<DeletePluginRequest>) -> Answer<DeletePluginResponse> {
-        self.admit(&request)?;
-        let asked = request.into_inner();
-        let plugin = self.parts.handle.delete(convert::plugin_id(&asked.plugin_id)?, asked.if_generation).await?;
+        let caller = self.admit(&request)?;
+        let (parent, asked) = (parent_of(&request), request.into_inner());
+        let id = convert::plugin_id(&asked.plugin_id)?;
+        let plugin = self.parts.handle.delete(id, caller.change(asked.if_generation, parent)).await?;
         Ok(Response::new(DeletePluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
     async fn set_active_state(&self, request: Request<SetActiveStateRequest>) -> Answer<SetActiveStateResponse> {
         let caller = self.admit(&request)?;
-        let (deadline, asked) = (Deadline::of_call(&request), request.into_inner());
+        let (parent, deadline, asked) = (parent_of(&request), Deadline::of_call(&request), request.into_inner());
         let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, deadline)?);
         let active = convert::required("active_state", asked.active_state)?;
-        let plugin = self.parts.handle.set_active(id, active, caller.change(asked.if_generation), wait).await?;
+        let plugin = self.parts.handle.set_active(id, active, caller.change(asked.if_generation, parent), wait).await?;
         Ok(Response::new(SetActiveStateResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
     async fn restart_plugin(&self, request: Request<RestartPluginRequest>) -> Answer<RestartPluginResponse> {
         let caller = self.admit(&request)?;
-        let (deadline, asked) = (Deadline::of_call(&request), request.into_inner());
+        let (parent, deadline, asked) = (parent_of(&request), Deadline::of_call(&request), request.into_inner());
         let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, deadline)?);
-        let plugin = self.parts.handle.restart(id, caller.change(asked.if_generation), wait).await?;
+        let plugin = self.parts.handle.restart(id, caller.change(asked.if_generation, parent), wait).await?;
         Ok(Response::new(RestartPluginResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
@@ -109,17 +110,18 @@ impl plugin_service_server::PluginService for Services {
 
     async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
         let caller = self.admit(&request)?;
-        let asked = request.into_inner();
+        let (parent, asked) = (parent_of(&request), request.into_inner());
         let (id, manifest) = (convert::plugin_id(&asked.plugin_id)?, self.manifest(asked.manifest)?);
-        let plugin = self.parts.handle.update_manifest(id, manifest, caller.change(asked.if_generation)).await?;
+        let plugin =
+            self.parts.handle.update_manifest(id, manifest, caller.change(asked.if_generation, parent)).await?;
         Ok(Response::new(UpdateManifestResponse { plugin: Some(convert::plugin(&plugin)) }))
     }
 
     async fn rotate_token(&self, request: Request<RotateTokenRequest>) -> Answer<RotateTokenResponse> {
         let caller = self.admit(&request)?;
-        let asked = request.into_inner();
+        let (parent, asked) = (parent_of(&request), request.into_inner());
         let id = convert::plugin_id(&asked.plugin_id)?;
-        let plugin = self.parts.handle.rotate_token(id, caller.change(asked.if_generation)).await?;
+        let plugin = self.parts.handle.rotate_token(id, caller.change(asked.if_generation, parent)).await?;
         Ok(Response::new(RotateTokenResponse { plugin: Some(convert::plugin_in_full(&plugin)) }))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::{Request, Response};
 
-use super::{Answer, Services, convert, convert::Named, wait::Deadline, wait::wait};
+use super::{Answer, Services, convert, convert::Named, parent_of, wait::Deadline, wait::wait};
 use crate::{
     api::v1::{
         self, GetPolicyRequest, GetPolicyResponse, UpdatePolicyRequest, UpdatePolicyResponse, policy_service_server,
@@ -27,10 +27,10 @@ impl policy_service_server::PolicyService for Services {
 
     async fn update_policy(&self, request: Request<UpdatePolicyRequest>) -> Answer<UpdatePolicyResponse> {
         let caller = self.admit(&request)?;
-        let (deadline, asked) = (Deadline::of_call(&request), request.into_inner());
+        let (parent, deadline, asked) = (parent_of(&request), Deadline::of_call(&request), request.into_inner());
         let (id, wait) = (convert::plugin_id(&asked.plugin_id)?, wait(asked.wait, deadline)?);
         let policy = read(asked.policy.unwrap_or_default())?;
-        let plugin = self.parts.handle.set_policy(id, policy, caller.change(asked.if_generation), wait).await?;
+        let plugin = self.parts.handle.set_policy(id, policy, caller.change(asked.if_generation, parent), wait).await?;
         let policy = Some(shown(&plugin.desired.policy));
         Ok(Response::new(UpdatePolicyResponse { plugin: Some(convert::plugin(&plugin)), policy }))
     }

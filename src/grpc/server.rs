@@ -19,7 +19,7 @@ use tonic::{
 };
 
 use super::{Calls, Guard, auth};
-use crate::domain::Result;
+use crate::{domain::Result, telemetry::trace::Span};
 
 /// What a service answers to a call, in tonic's own body.
 type Answered = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
@@ -100,7 +100,14 @@ impl Service<http::Request<Body>> for Server {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let server = self.clone();
-        async move { Ok(server.answer(request.map(axum::body::Body::new)).await) }.boxed()
+        let mut request = request.map(axum::body::Body::new);
+        async move {
+            let span = Span::serve(&mut request);
+            let response = server.answer(request).await;
+            span.answered(&response);
+            Ok(response)
+        }
+        .boxed()
     }
 }
 

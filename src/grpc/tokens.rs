@@ -22,6 +22,7 @@ use crate::{
         access::{AccessToken, Role},
     },
     supervisor::ChangeOptions,
+    telemetry::trace::Parent,
 };
 
 /// What every secret begins with, so that scanners and people know it when they see it.
@@ -69,9 +70,10 @@ impl Caller {
         }
     }
 
-    /// A change of what is desired by this caller, on condition of the generation that it has seen.
-    pub fn change(&self, if_generation: Option<u64>) -> ChangeOptions {
-        ChangeOptions { author: self.token().name.clone(), if_generation }
+    /// A change of what is desired by this caller, on condition of the generation that it has seen. What comes of it is a part
+    /// of `parent`.
+    pub fn change(&self, if_generation: Option<u64>, parent: Option<Parent>) -> ChangeOptions {
+        ChangeOptions { author: self.token().name.clone(), if_generation, parent }
     }
 
     /// Does work only for as long as the token is good.

@@ -25,7 +25,7 @@ use super::{
     envelope::{self, Inbound, Malformed},
     observe::{Faults, Liveness, Step},
     queue::{WriteEnd, Writer},
-    serving::Serving,
+    serving::{Serving, Source},
 };
 use crate::domain::RunEvent;
 
@@ -82,10 +82,10 @@ impl Connection {
     }
 
     fn attach(&mut self, attached: Attached) {
-        let Attached { pings, events, host, caller, run } = attached;
+        let Attached { pings, events, host, caller, run, start } = attached;
         let liveness = Liveness::new(pings.interval, pings.timeout, Instant::now());
         self.attachment = Some(Attachment { pings, events, liveness, end: None });
-        self.serving.open(host, (caller, run));
+        self.serving.open(host, Source { plugin: caller, run, start });
     }
 
     /// Reads and acts until the connection ends. Nothing is lost if this is dropped and called again.

@@ -37,7 +37,10 @@ pub(crate) use envelope::answer_to;
 pub use metrics::Metrics;
 pub use session::{Session, check_size};
 
-use crate::domain::{PluginId, RunEvent, RunId, Secret};
+use crate::{
+    domain::{PluginId, RunEvent, RunId, Secret},
+    telemetry::trace::{Parent, Recent},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -147,6 +150,8 @@ pub struct Attached {
     pub caller: PluginId,
     /// The run that they are of; of an external plugin, its connection.
     pub run: RunId,
+    /// The start of the run, of which its first calls are parts; none of an external plugin, which nobody starts.
+    pub start: Option<Recent>,
 }
 
 /// The connection is not wanted: it is closed with 1008 `connection rejected` (CONTRACT 10.4).
@@ -174,6 +179,8 @@ pub struct Caller {
     pub session: u64,
     /// Its own id for this call.
     pub request_id: String,
+    /// What is done for the call is a part of this.
+    pub parent: Option<Parent>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

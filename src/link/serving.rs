@@ -15,7 +15,10 @@ use super::{
     envelope::{self, Request, RequestId},
     session::MAX_OUTBOUND,
 };
-use crate::domain::{PluginId, RunId};
+use crate::{
+    domain::{PluginId, RunId},
+    telemetry::trace::{Recent, Span},
+};
 
 /// Calls of one plugin that run, or wait for the attach, at once.
 pub(super) const MAX_SERVED: usize = 64;
@@ -23,8 +26,14 @@ pub(super) const MAX_SERVED: usize = 64;
 /// About how many bytes of memory the running calls of one plugin may take. A call that takes more is served alone.
 pub(super) const MAX_SERVED_BYTES: usize = 64 << 20;
 
-/// Whose calls they are: the plugin, and its run.
-type From = (PluginId, RunId);
+/// Whose calls they are.
+#[derive(Clone, Copy)]
+pub(super) struct Source {
+    pub(super) plugin: PluginId,
+    pub(super) run: RunId,
+    /// The start of the run, if plugd started it.
+    pub(super) start: Option<Recent>,
+}
 
 /// A call, and its share of the bytes, which is given back with its end.
 struct Admitted {
@@ -36,7 +45,7 @@ struct Admitted {
 pub(super) struct Serving {
     session: Session,
     /// None until the connection is attached; calls wait until then.
-    host: Option<(Arc<dyn Host>, From)>,
+    host: Option<(Arc<dyn Host>, Source)>,
     waiting: Vec<Admitted>,
     running: JoinSet<()>,
     /// What is left of [`MAX_SERVED_BYTES`].
@@ -51,7 +60,7 @@ impl Serving {
     }
 
     /// Serves what waits and what comes.
-    pub(super) fn open(&mut self, host: Arc<dyn Host>, from: From) {
+    pub(super) fn open(&mut self, host: Arc<dyn Host>, from: Source) {
         self.host = Some((host, from));
         for call in std::mem::take(&mut self.waiting) {
             self.start(call);
@@ -114,13 +123,19 @@ fn weight(value: &Value) -> usize {
     size_of::<Value>() + inside
 }
 
-async fn serve(session: Session, host: Arc<dyn Host>, (plugin, run): From, admitted: Admitted) {
+async fn serve(session: Session, host: Arc<dyn Host>, from: Source, admitted: Admitted) {
     let Admitted { request: Request { id, method, params }, _bytes } = admitted;
-    let user_agent = session.user_agent().to_owned();
-    let caller = Caller { plugin, run, user_agent, session: session.id(), request_id: id.to_text() };
+    let Source { plugin, run, start } = from;
+    let mut span = Span::from_plugin((plugin, run), &method, start.and_then(Recent::parent));
+    let (user_agent, request_id) = (session.user_agent().to_owned(), id.to_text());
+    let caller = Caller { plugin, run, user_agent, session: session.id(), request_id, parent: span.parent() };
     let begun = Instant::now();
     let outcome = call(host, caller, &method, params).await;
     session.metrics().called_by_plugin(&outcome, begun.elapsed());
+    if let Err(error) = &outcome {
+        span.refused(Some(error.code), &error.message);
+    }
+    drop(span);
     let message = envelope::response(&id, &method, outcome);
     session.answer(within_limit(&id, message)).await;
 }

@@ -39,6 +39,8 @@ pub struct StartSpec {
     pub package: Digest,
     /// The URL that the plugin dials, with its one-time token.
     pub url: Secret,
+    /// What the run is a part of, as W3C Trace Context writes it, if that is known.
+    pub traceparent: Option<String>,
 }
 
 impl StartSpec {

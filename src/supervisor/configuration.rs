@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::{Error, Plugin, PluginId, Reason, Result, State, change::DesiredChange, configuration},
     link::Session,
+    telemetry::trace::Parent,
 };
 
 /// How long a plugin may take to accept a configuration (CONTRACT 11.3).
@@ -50,7 +51,7 @@ impl Handle {
         configuration::check(plugin.desired.manifest.configuration_schema.as_ref(), &new.values)?;
         check_generation(&plugin, new.options.if_generation)?;
         let session = connected(slot, &plugin)?;
-        push(slot, &session, &plugin, &new.values).await?;
+        push(slot, &session, (&plugin, &new.values), new.options.parent).await?;
         let NewConfiguration { values, options, .. } = new;
         let change = DesiredChange::Configure(Arc::new(values));
         // Should it not be stored, the plugin's actor gives it back what is.
@@ -70,7 +71,7 @@ impl Handle {
 pub(super) async fn give_stored(slot: Arc<Slot>, session: Session) {
     let _turn = slot.configuring.lock().await;
     let Some(plugin) = slot.plugin() else { return };
-    if let Err(error) = push(&slot, &session, &plugin, &plugin.desired.configuration).await {
+    if let Err(error) = push(&slot, &session, (&plugin, &plugin.desired.configuration), None).await {
         tracing::warn!(plugin = %plugin.id, %error, "the plugin keeps another configuration than the stored one");
     }
 }
@@ -83,9 +84,14 @@ fn connected(slot: &Slot, plugin: &Plugin) -> Result<Session> {
     })
 }
 
-async fn push(slot: &Slot, session: &Session, plugin: &Plugin, values: &Map<String, Value>) -> Result<()> {
+async fn push(
+    slot: &Slot,
+    session: &Session,
+    (plugin, values): (&Plugin, &Map<String, Value>),
+    parent: Option<Parent>,
+) -> Result<()> {
     let rejected = |why: String| Error::new(Reason::ConfigurationRejected, why).with("plugin_id", plugin.id);
-    match slot.call(session, ("configure", values.clone()), CONFIGURE).await {
+    match slot.call(session, ("configure", values.clone()), CONFIGURE, parent).await {
         Ok(answer) if answer.get("ok") == Some(&Value::Bool(true)) => Ok(()),
         Ok(_) => Err(rejected("the plugin did not accept the configuration".to_owned())),
         Err(error) => Err(rejected(format!("the configuration did not get through: {error}"))),

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     domain::{Mode, Plugin, PluginId, State},
     link::{Acceptor, Attached, Authenticated, CallError, Credential, Handshake, Refusal, Rejected, Session, token},
+    telemetry::trace::{Parent, Span},
 };
 
 /// How long it may take until it is known how a run ended whose connection is lost.
@@ -76,21 +77,40 @@ impl Handle {
 }
 
 impl Slot {
-    /// Calls the plugin over this connection. One that ends meanwhile says how it ended, as soon as that is known.
+    /// Calls the plugin over this connection, as a part of `parent`. One that ends meanwhile says how it ended, as soon as that is
+    /// known.
     pub async fn call(
         &self,
         session: &Session,
         (method, params): (&str, Map<String, Value>),
         limit: Duration,
+        parent: Option<Parent>,
     ) -> Result<Map<String, Value>, CallError> {
         let deadline = Instant::now() + limit;
-        match session.call(method, Some(Value::Object(params)), limit).await {
+        let call = session.call(method, Some(Value::Object(params)), limit);
+        match self.told(method, parent, call).await {
             Err(CallError::Lost(why)) => {
                 let deadline = deadline.min(Instant::now() + HOW_IT_ENDED);
                 Err(CallError::Lost(self.how_it_ended(deadline).await.unwrap_or(why)))
             }
             answer => answer,
         }
+    }
+
+    /// Waits for the answer to a call of the plugin, which the collector of traces is told of.
+    pub async fn told<T>(
+        &self,
+        method: &str,
+        parent: Option<Parent>,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let mut span = Span::to_plugin(self.id(), method, parent);
+        let answer = call.await;
+        if let Err(error) = &answer {
+            let code = if let CallError::Refused(refused) = error { Some(refused.code) } else { None };
+            span.refused(code, &error.to_string());
+        }
+        answer
     }
 
     async fn how_it_ended(&self, deadline: Instant) -> Option<String> {

@@ -207,9 +207,9 @@ impl Handle {
     /// # Errors
     /// `PLUGIN_NOT_FOUND`, `BEING_DELETED`, `PLUGIN_FAILED` when something of it can't be killed, `STORE_UNAVAILABLE`,
     /// `GENERATION_CONFLICT`, `TOO_BUSY`.
-    pub async fn delete(&self, id: PluginId, if_generation: Option<u64>) -> Result<Arc<Plugin>> {
-        let slot = self.slot(id)?;
-        self.call(&slot, id, MAX_WAIT, |reply| Call::Delete { if_generation, reply }).await
+    pub async fn delete(&self, id: PluginId, options: impl Into<ChangeOptions>) -> Result<Arc<Plugin>> {
+        let (slot, options) = (self.slot(id)?, options.into());
+        self.call(&slot, id, MAX_WAIT, |reply| Call::Delete { options, reply }).await
     }
 
     /// Registers an external plugin; from then on it is waited for.

@@ -37,6 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// What goes through its channels is boxed: each has room for 32 from its beginning, and is mostly empty.
 pub struct Slot {
+    id: PluginId,
     plugin: watch::Sender<Option<Arc<Plugin>>>,
     pub(super) calls: mpsc::Sender<Box<Call>>,
     pub(super) inbox: mpsc::Sender<Box<Message>>,
@@ -65,6 +66,7 @@ impl Slot {
         let (calls, called) = mpsc::channel(INBOX);
         let (inbox, received) = mpsc::channel(INBOX);
         let slot = Self {
+            id: plugin.id,
             plugin: watch::Sender::new(Some(plugin.clone())),
             calls,
             inbox,
@@ -77,6 +79,11 @@ impl Slot {
             waiters: Waiters::default(),
         };
         Arrival { slot: Arc::new(slot), plugin, calls: called, inbox: received }
+    }
+
+    /// Which plugin it is.
+    pub(super) fn id(&self) -> PluginId {
+        self.id
     }
 
     /// The newest record, none when the plugin is deleted, and its changes.

@@ -1,4 +1,5 @@
-//! What plugd tells of itself: its log, to standard error, for people or as JSON; and the traces that requests belong to.
+//! What plugd tells of itself: its log, to standard error, for people or as JSON; metrics; and the traces that requests belong
+//! to.
 //!
 //! Printing never waits for the reader. A reader that stops (a pipe that nobody empties, a collector of logs that
 //! hangs, a frozen terminal) makes each write wait for ever, with a lock that every print needs. So a thread writes,

@@ -1,13 +1,25 @@
 //! The trace that a request belongs to (W3C Trace Context): the caller's own where it names one, else a new one. It is in the
 //! answer, in the log, and in the calls that the request becomes, so that they can be told to be of one request.
+//!
+//! Where an OpenTelemetry collector is named, it is told what took how long: `span` has what is told, `export` how it gets
+//! there, `parent` what is passed on so that spans become one tree. Without one there are no spans, and nothing is spent on
+//! them.
+
+mod bounded;
+mod export;
+mod parent;
+mod span;
 
 use std::io::Write;
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::CONTENT_TYPE},
     response::Response,
 };
+pub use export::{Error, finish, register, start};
+pub use parent::{Parent, Recent};
+pub use span::{Span, with_routes};
 use tonic::Code;
 use tracing::{Instrument, debug, error_span, info};
 
@@ -57,8 +69,15 @@ impl TraceId {
     }
 }
 
+/// What a caller says of its trace, all of it digits.
+struct Named<'a> {
+    id: &'a str,
+    step: &'a str,
+    flags: &'a str,
+}
+
 /// The trace that the caller names. More than one is none.
-fn theirs(headers: &HeaderMap) -> Option<TraceId> {
+fn named(headers: &HeaderMap) -> Option<Named<'_>> {
     let mut parents = headers.get_all(TRACEPARENT).iter();
     let (parent, another) = (parents.next()?, parents.next());
     let parent = parent.to_str().ok().filter(|_| another.is_none())?;
@@ -67,7 +86,12 @@ fn theirs(headers: &HeaderMap) -> Option<TraceId> {
     // Later versions may say more behind these.
     let is_known = is_hex(version, 2) && version != "ff" && (version != "00" || parts.next().is_none());
     let is_whole = is_hex(flags, 2) && is_id(id, ID) && is_id(step, STEP);
-    Some(TraceId(id.as_bytes().try_into().ok()?)).filter(|_| is_known && is_whole)
+    (is_known && is_whole).then_some(Named { id, step, flags })
+}
+
+/// The trace that the caller names.
+fn theirs(headers: &HeaderMap) -> Option<TraceId> {
+    Some(TraceId(named(headers)?.id.as_bytes().try_into().ok()?))
 }
 
 fn is_id(text: &str, length: usize) -> bool {
@@ -84,16 +108,23 @@ pub async fn traced<F>(mut request: Request, answer: impl FnOnce(Request) -> F) 
 where
     F: Future<Output = Response>,
 {
+    let span = Span::serve(&mut request);
     let id = TraceId::of(request.headers_mut());
-    let span = error_span!("request", trace_id = id.as_str());
+    let logged = error_span!("request", trace_id = id.as_str());
     let (method, path) = (request.method().clone(), shown(request.uri().path()));
-    let mut response = answer(request).instrument(span.clone()).await;
-    span.in_scope(|| log(&method, &path, &response));
+    let mut response = answer(request).instrument(logged.clone()).await;
+    logged.in_scope(|| log(&method, &path, &response));
+    span.answered(&response);
     // Digits are always a header's value.
     if let Ok(value) = HeaderValue::from_bytes(&id.0) {
         response.headers_mut().insert(TRACE_ID, value);
     }
     response
+}
+
+/// Whether a request, or a response, of these headers is gRPC's.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn shown(path: &str) -> String {

@@ -22,7 +22,7 @@ pub(crate) struct Fixture {
 pub(crate) fn mk_caller(plugin: &Plugin, user_agent: &str) -> Caller {
     let (session, request_id) = (1, "0000000000000000000V".to_owned());
     let run = RunId::from_bytes([7; 12]);
-    Caller { plugin: plugin.id, run, user_agent: user_agent.to_owned(), session, request_id }
+    Caller { plugin: plugin.id, run, user_agent: user_agent.to_owned(), session, request_id, parent: None }
 }
 
 impl Fixture {
@@ -135,7 +135,7 @@ async fn an_application_answers_methods_of_its_own_and_its_errors_keep_their_cod
 #[tokio::test(start_paused = true)]
 async fn a_plugin_that_is_deleted_meanwhile_gets_no_answer_but_an_error() {
     let fixture = Fixture::new(json!({})).await;
-    fixture.world.handle.delete(fixture.plugin.id, None).await.unwrap();
+    fixture.world.handle.delete(fixture.plugin.id, "test").await.unwrap();
     assert_eq!(fixture.call("", "get_config", json!({})).await.unwrap_err().code, RpcError::FAILED);
     fixture.close().await;
 }

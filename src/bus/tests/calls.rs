@@ -10,7 +10,7 @@ use crate::{bus, domain::Reason, link::RpcError};
 const LIMIT: Duration = Duration::from_secs(7);
 
 async fn call(world: &World, plugin: &Plugin, params: Value) -> crate::domain::Result<Map<String, Value>> {
-    bus::call(world.handle.projection(), plugin.id, ("robot_tool_call", object(params)), LIMIT).await
+    bus::call(world.handle.projection(), plugin.id, ("robot_tool_call", object(params)), LIMIT, None).await
 }
 
 /// CONTRACT 11.3: the method and exactly the given parameters arrive, the result comes back as it is.
@@ -80,13 +80,13 @@ async fn what_plugd_calls_by_itself_can_not_be_called_behind_its_back() {
     let world = mk_world().await;
     let (plugin, mut peer) = consumer(&world, "one", &[]).await;
     for (method, instead) in [("configure", "UpdateConfiguration"), ("event", "PublishEvent"), ("ping", "status")] {
-        let called = bus::call(world.handle.projection(), plugin.id, (method, Map::new()), LIMIT).await;
+        let called = bus::call(world.handle.projection(), plugin.id, (method, Map::new()), LIMIT, None).await;
         let refused = called.unwrap_err();
         assert_eq!((refused.reason, &*refused.violations[0].field), (Reason::InvalidArgument, "method"));
         assert!(refused.message.contains(instead), "{refused}");
     }
     let long = "m".repeat(129);
-    let called = bus::call(world.handle.projection(), plugin.id, (&long, Map::new()), LIMIT).await;
+    let called = bus::call(world.handle.projection(), plugin.id, (&long, Map::new()), LIMIT, None).await;
     assert_eq!(&*called.unwrap_err().violations[0].field, "method");
     assert!(tokio::time::timeout(LIMIT, peer.next()).await.is_err(), "the plugin was called");
     world.shut_down().await;

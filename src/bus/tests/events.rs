@@ -17,7 +17,7 @@ fn mk_events(world: &World) -> Events {
 }
 
 fn publish(events: &Events, number: u64) -> Published {
-    events.publish("order.paid", object(json!({"number": number}))).unwrap()
+    events.publish("order.paid", object(json!({"number": number})), None).unwrap()
 }
 
 /// The next event of a plugin, which it takes well.
@@ -53,7 +53,7 @@ async fn an_event_goes_to_those_who_consume_it_with_its_name_in_the_payload() {
 async fn a_payload_can_not_pass_for_another_event() {
     let world = mk_world().await;
     let (_, mut peer) = consumer(&world, "one", &["order.paid"]).await;
-    mk_events(&world).publish("order.paid", object(json!({"event": "order.sent"}))).unwrap();
+    mk_events(&world).publish("order.paid", object(json!({"event": "order.sent"})), None).unwrap();
     assert_eq!(take(&mut peer).await, json!({"event": "order.paid"}));
     world.shut_down().await;
 }
@@ -132,7 +132,7 @@ async fn events_that_wait_are_bounded_in_bytes_too() {
     let large = object(json!({"text": "x".repeat(1_000_000)}));
     let mut matched = Vec::new();
     for _ in 0..40 {
-        matched.push(events.publish("order.paid", large.clone()).unwrap().accepted);
+        matched.push(events.publish("order.paid", large.clone(), None).unwrap().accepted);
         take(&mut quick).await;
     }
     let taken = matched.iter().filter(|&&accepted| accepted == 2).count();
@@ -193,7 +193,7 @@ async fn another_manifest_consumes_other_events() {
     let mut peer = dial(&world, &plugin).await;
     let events = mk_events(&world);
     assert_eq!(publish(&events, 1).matched, 0);
-    events.publish("order.sent", Map::new()).unwrap();
+    events.publish("order.sent", Map::new(), None).unwrap();
     assert_eq!(take(&mut peer).await, json!({"event": "order.sent"}));
     world.shut_down().await;
 }
@@ -206,10 +206,10 @@ async fn a_name_that_no_manifest_may_consume_is_refused() {
     let catalog = EventCatalog::from_names(["order.sent"]);
     let held = Events::new(world.handle.projection().clone(), catalog, |_, payload| Ok(payload));
     for (events, name) in [(&any, "not a name"), (&any, ""), (&held, "order.paid")] {
-        let error = events.publish(name, Map::new()).unwrap_err();
+        let error = events.publish(name, Map::new(), None).unwrap_err();
         assert_eq!((error.reason, &*error.violations[0].field), (Reason::InvalidArgument, "name"));
     }
-    assert!(held.publish("order.sent", Map::new()).is_ok());
+    assert!(held.publish("order.sent", Map::new(), None).is_ok());
     assert_eq!(world.state(), State::Inactive);
     world.shut_down().await;
 }

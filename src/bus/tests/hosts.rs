@@ -29,7 +29,7 @@ async fn mk_caller() -> Arc<Plugin> {
 }
 
 async fn call(hosts: &Hosts, plugin: &Arc<Plugin>, method: &str) -> Option<Result<Map<String, Value>, RpcError>> {
-    hosts.call((plugin.clone(), RUN), (method, object(json!({"a": 1}))), LIMIT).await
+    hosts.call((plugin.clone(), RUN, None), (method, object(json!({"a": 1}))), LIMIT).await
 }
 
 async fn next(calls: &mut Calls) -> HostCall {
@@ -68,7 +68,7 @@ async fn a_call_that_an_application_could_not_take_is_refused() {
     let (plugin, hosts) = (mk_caller().await, Hosts::default());
     let (_id, mut calls) = serve(&hosts, &["*"]);
     let params = object(json!({"a": vec![1; 300_000]}));
-    let refused = hosts.call((plugin, RUN), ("any", params), LIMIT).await.unwrap().unwrap_err();
+    let refused = hosts.call((plugin, RUN, None), ("any", params), LIMIT).await.unwrap().unwrap_err();
     assert_eq!(refused.code, RpcError::INVALID_PARAMS);
     assert!(calls.try_recv().is_err(), "it was told");
 }
@@ -78,7 +78,7 @@ async fn calls_that_an_application_does_not_read_are_bounded_in_bytes() {
     let (plugin, hosts) = (mk_caller().await, Hosts::default());
     let (_id, mut calls) = serve(&hosts, &["*"]);
     let large = || object(json!({"a": "x".repeat(1 << 20)}));
-    let ask = || hosts.call((plugin.clone(), RUN), ("any", large()), LIMIT);
+    let ask = || hosts.call((plugin.clone(), RUN, None), ("any", large()), LIMIT);
     let mut waiting: Vec<_> = (0..15).map(|_| Box::pin(ask())).collect();
     let all = futures_util::future::join_all(waiting.iter_mut());
     assert!(tokio::time::timeout(Duration::from_secs(1), all).await.is_err(), "they wait for an answer");
@@ -158,7 +158,7 @@ async fn an_application_is_told_when_nobody_waits_for_its_answer_any_longer() {
     let plugin = mk_caller().await;
     let hosts = Hosts::default();
     let (id, mut calls) = serve(&hosts, &["robot_run"]);
-    let late = hosts.call((plugin.clone(), RUN), ("robot_run", Map::new()), Duration::from_secs(3)).await;
+    let late = hosts.call((plugin.clone(), RUN, None), ("robot_run", Map::new()), Duration::from_secs(3)).await;
     assert!(late.unwrap().unwrap_err().message.contains("3s"));
     let timed_out = next(&mut calls).await.id;
     let Some(HostEvent::Cancelled(cancelled)) = calls.recv().await.map(|queued| queued.item) else { panic!() };

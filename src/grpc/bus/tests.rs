@@ -60,7 +60,7 @@ impl Application {
     }
 
     async fn call(&self) -> Result<Map<String, serde_json::Value>, RpcError> {
-        self.hosts.call((mk_plugin(), RUN), ("greet", Map::new()), LONG).await.unwrap()
+        self.hosts.call((mk_plugin(), RUN, None), ("greet", Map::new()), LONG).await.unwrap()
     }
 }
 
@@ -81,7 +81,8 @@ async fn an_application_that_is_slow_to_read_is_still_heard() {
     let mut application = Application::register().await;
     application.hears.recv().await.unwrap().unwrap();
     let (hosts, plugin) = (application.hosts.clone(), mk_plugin());
-    let called = tokio::spawn(async move { hosts.call((plugin, RUN), ("greet", Map::new()), LONG).await.unwrap() });
+    let called =
+        tokio::spawn(async move { hosts.call((plugin, RUN, None), ("greet", Map::new()), LONG).await.unwrap() });
     let call = loop {
         if let Ok(message) = application.hears.try_recv() {
             break message.unwrap();
@@ -101,7 +102,7 @@ impl Application {
     fn spawn_call(&self) -> tokio::task::JoinHandle<()> {
         let hosts = self.hosts.clone();
         tokio::spawn(async move {
-            let _ = hosts.call((mk_plugin(), RUN), ("greet", Map::new()), LONG).await;
+            let _ = hosts.call((mk_plugin(), RUN, None), ("greet", Map::new()), LONG).await;
         })
     }
 }
@@ -112,7 +113,7 @@ fn a_call_says_which_run_it_is_of_and_what_the_manifest_asks_for() {
     let call = |plugin: Plugin| {
         let (plugin, timeout) = (Arc::new(plugin), LONG);
         let (id, method, params) = ("c".into(), "access_get".into(), Map::new());
-        let call = HostCall { id, plugin, run: RUN, method, params, timeout };
+        let call = HostCall { id, plugin, run: RUN, method, params, timeout, parent: None };
         let told::Message::Call(call) = announce(HostEvent::Call(call)) else { panic!("not a call") };
         (call.run_id, call.access)
     };

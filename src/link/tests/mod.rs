@@ -185,6 +185,7 @@ impl Acceptor for FakeAcceptor {
                 host: self.host(),
                 caller: authenticated.plugin,
                 run: RunId::from_bytes([0; 12]),
+                start: None,
             })
         }
         .boxed()

@@ -1,4 +1,4 @@
-//! The environment of a plugin: a few of the host's variables, those of its policy, the plugin's own three, nothing else.
+//! The environment of a plugin: a few of the host's variables, those of its policy, the plugin's own, nothing else.
 
 use std::ffi::{OsStr, OsString};
 
@@ -13,12 +13,13 @@ pub(super) fn environment(
     allow: &[String],
     spec: &StartSpec,
 ) -> impl Iterator<Item = Variable> {
-    let url = || spec.url.expose().to_owned();
-    let values = [url(), url(), spec.plugin.to_string()];
-    let own = OWN_VARIABLES.into_iter().zip(values).map(|(name, value)| (name.into(), value.into()));
+    let url = || Some(spec.url.expose().to_owned());
+    let values = [url(), url(), Some(spec.plugin.to_string()), spec.traceparent.clone()];
+    let own = OWN_VARIABLES.into_iter().zip(values).filter_map(|(name, value)| Some((name.into(), value?.into())));
     let given = &spec.policy.process.environment;
-    let is_given = |name: &OsStr| name.to_str().is_some_and(|name| given.contains_key(name));
-    let allowed = host.filter(move |(name, _)| !is_given(name) && allow.iter().any(|pattern| is_match(pattern, name)));
+    let is_ours = |name: &str| given.contains_key(name) || OWN_VARIABLES.contains(&name);
+    let is_set = move |name: &OsStr| name.to_str().is_some_and(is_ours);
+    let allowed = host.filter(move |(name, _)| !is_set(name) && allow.iter().any(|pattern| is_match(pattern, name)));
     allowed.chain(given.iter().map(|(name, value)| (name.into(), value.expose().into()))).chain(own)
 }
 
@@ -54,13 +55,16 @@ mod tests {
             prepare_timeout: Duration::ZERO,
             package: Digest([0; 32]),
             url: "ws://h?token=secret".to_owned().into(),
+            traceparent: Some("00-1-2-01".to_owned()),
         };
         assert!(!format!("{spec:?}").contains("token=secret"), "{spec:?}");
-        let host = ["PATH", "PATHS", "LC_ALL", "LC", "AWS_SECRET"].map(|name| (name.into(), "v".into()));
-        let allow = ["PATH".to_owned(), "LC_*".to_owned()];
+        let host = ["PATH", "PATHS", "LC_ALL", "LC", "AWS_SECRET", "TRACEPARENT"].map(|name| (name.into(), "v".into()));
+        let allow = ["PATH".to_owned(), "LC_*".to_owned(), "TRACEPARENT".to_owned()];
         let variables: Vec<_> = environment(host.into_iter(), &allow, &spec).collect();
         let names: Vec<_> = variables.iter().map(|(name, _)| name.to_str().unwrap()).collect();
-        assert_eq!(names, ["PATH", "KEY", "LC_ALL", "STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID"]);
+        let own = ["STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID", "TRACEPARENT"];
+        assert_eq!(names, [["PATH", "KEY", "LC_ALL"].as_slice(), &own].concat());
         assert_eq!([&variables[1].1, &variables[2].1], ["given", "given"], "the plugin's own come before the host's");
+        assert_eq!(variables[6].1, "00-1-2-01", "plugd's own trace is not the plugin's");
     }
 }

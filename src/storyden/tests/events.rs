@@ -60,7 +60,7 @@ async fn without_a_catalogue_every_payload_passes() {
     let world = mk_world().await;
     for (catalog, is_taken) in [(EventCatalog::any(), true), (catalog(), false)] {
         let events = Events::new(world.handle.projection().clone(), catalog, encode);
-        assert_eq!(events.publish("EventThreadPublished", object(json!({"a": 1}))).is_ok(), is_taken);
+        assert_eq!(events.publish("EventThreadPublished", object(json!({"a": 1})), None).is_ok(), is_taken);
     }
     world.shut_down().await;
 }

@@ -8,6 +8,7 @@ use super::{Actor, After, Call, Commit, Reply};
 use crate::{
     domain::{Desired, Error, Plugin, PluginId, Reason, Result, State, change::DesiredChange, lifecycle::Event},
     supervisor::{draining, settle::Committed},
+    telemetry::trace::Parent,
 };
 
 /// How long a deletion waits for the files to be gone. What is left then is collected at the next start.
@@ -22,11 +23,13 @@ pub struct ChangeOptions {
     pub author: String,
     /// The generation that must be desired still, if the caller cares.
     pub if_generation: Option<u64>,
+    /// What comes of the change is a part of this.
+    pub parent: Option<Parent>,
 }
 
 impl From<&str> for ChangeOptions {
     fn from(author: &str) -> Self {
-        Self { author: author.to_owned(), if_generation: None }
+        Self { author: author.to_owned(), ..Self::default() }
     }
 }
 
@@ -55,7 +58,7 @@ impl Actor {
     pub(super) fn call(&mut self, call: Call) {
         match call {
             Call::Amend(amend) => self.amend(amend),
-            Call::Delete { if_generation, reply } => self.delete(if_generation, reply),
+            Call::Delete { options, reply } => self.delete(&options, reply),
         }
     }
 
@@ -64,7 +67,8 @@ impl Actor {
         let checked = self.check_may_change(options.if_generation);
         match checked.and_then(|()| change.apply(&self.plugin)) {
             Ok(Some(desired)) => {
-                self.commit(desired, options.author, After::Answer { goal, configured, reply });
+                let after = After::Answer { goal, configured, parent: options.parent, reply };
+                self.commit(desired, options.author, after);
             }
             Ok(None) => {
                 let joined = self.slot.committed(self.joined(), goal);
@@ -108,10 +112,11 @@ impl Actor {
     /// A commit has ended. What it made is in the slot by now, whatever is known of it here.
     pub(super) fn committed(&mut self, result: Result<Arc<Plugin>>) {
         match self.commit.take().map(|commit| commit.after) {
-            Some(After::Answer { goal, configured, reply }) => {
+            Some(After::Answer { goal, configured, parent, reply }) => {
                 // Whoever waits is shown what comes of the change from its beginning.
                 let answer = result.map(|plugin| self.slot.committed(plugin, goal));
                 self.configured = configured.filter(|_| answer.is_ok());
+                self.spans.caused_by(parent);
                 self.adopt();
                 self.configured = None;
                 if answer.is_err() && configured.is_some() {
@@ -147,11 +152,12 @@ impl Actor {
         }
     }
 
-    fn delete(&mut self, if_generation: Option<u64>, reply: Reply<Result<Arc<Plugin>>>) {
-        if let Err(error) = self.check_may_change(if_generation) {
+    fn delete(&mut self, options: &ChangeOptions, reply: Reply<Result<Arc<Plugin>>>) {
+        if let Err(error) = self.check_may_change(options.if_generation) {
             return drop(reply.send(Err(error)));
         }
         self.deletion = Some(reply);
+        self.spans.caused_by(options.parent);
         self.step(Event::DeletionRequested);
     }
 

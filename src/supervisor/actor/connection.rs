@@ -101,7 +101,7 @@ impl Actor {
         let supervision = self.lifecycle.supervision();
         let pings = Pings { interval: supervision.ping_interval, timeout: supervision.ping };
         let events = Box::new(move |event| tell(&events, event));
-        let attached = Attached { pings, events, host, caller: self.id, run };
+        let attached = Attached { pings, events, host, caller: self.id, run, start: self.spans.start() };
         if attach.reply.send(Ok(attached)).is_err() {
             let reason = "it ended before it was accepted".to_owned();
             return self.session_event(RunEvent::Disconnected { reason, is_fault: false });

@@ -72,6 +72,7 @@ impl Actor {
             args: manifest.args.clone(),
             package,
             url: format!("{}?plugin_id={}&token={token}", self.parts.rpc_url, self.id).into(),
+            traceparent: self.spans.starts(self.id, run).map(|parent| parent.to_string()),
         };
         self.token = Some(token);
         self.run = Some(self.parts.runtime.start(spec, Box::new(tell)));

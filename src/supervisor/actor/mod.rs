@@ -6,6 +6,7 @@
 mod calls;
 mod connection;
 mod effects;
+mod spans;
 
 use std::{mem, sync::Arc};
 
@@ -17,6 +18,7 @@ use tokio::{
 };
 
 pub use self::calls::ChangeOptions;
+use self::spans::Spans;
 pub(super) use self::{
     calls::{Amend, Goal, check_generation},
     connection::Attach,
@@ -33,6 +35,7 @@ use crate::{
     },
     link::Session,
     runtime::Run,
+    telemetry::trace::Parent,
 };
 
 /// SIGSYS.
@@ -43,7 +46,7 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 /// What an actor is asked to do with its plugin. It takes the next one once the last one is committed.
 pub(super) enum Call {
     Amend(Amend),
-    Delete { if_generation: Option<u64>, reply: Reply<Result<Arc<Plugin>>> },
+    Delete { options: ChangeOptions, reply: Reply<Result<Arc<Plugin>>> },
 }
 
 /// What else an actor is told. Nothing here takes the actor any time.
@@ -96,6 +99,7 @@ pub(super) struct Actor {
     is_done: bool,
     /// Held while it is started alone.
     start_alone: Option<OwnedSemaphorePermit>,
+    spans: Spans,
 }
 
 struct Deadline {
@@ -111,7 +115,7 @@ struct Commit {
 }
 
 enum After {
-    Answer { goal: Goal, configured: Option<u64>, reply: Reply<Result<Committed>> },
+    Answer { goal: Goal, configured: Option<u64>, parent: Option<Parent>, reply: Reply<Result<Committed>> },
     GoBack,
     Leave,
 }
@@ -142,6 +146,7 @@ impl Actor {
             is_shutting_down: false,
             is_done: false,
             start_alone: None,
+            spans: Spans::default(),
         }
     }
 
@@ -296,6 +301,7 @@ impl Actor {
         if reported.state != self.plugin.reported.state {
             tracing::info!(from = ?self.plugin.reported.state, to = ?reported.state, message = reported.message());
         }
+        self.spans.entered(self.id, &self.plugin.reported, &reported);
         self.plugin.reported = reported.clone();
         self.parts.store.report(self.id, reported);
     }

@@ -182,9 +182,9 @@ async fn a_change_on_top_of_another_generation_than_the_desired_one_is_a_conflic
     let error = activate(1).await.unwrap_err();
     assert_eq!(error.reason, Reason::GenerationConflict);
     assert_eq!((&*error.metadata["expected"], &*error.metadata["actual"]), ("1", "2"));
-    let deletion = world.handle.delete(world.id, Some(1)).await.unwrap_err();
+    let deletion = world.handle.delete(world.id, on_top_of(1)).await.unwrap_err();
     assert_eq!(deletion.reason, Reason::GenerationConflict);
-    world.handle.delete(world.id, Some(2)).await.unwrap();
+    world.handle.delete(world.id, on_top_of(2)).await.unwrap();
     world.shut_down().await;
 }
 

@@ -56,7 +56,7 @@ impl Office {
 
     async fn update(&self, values: Value, if_generation: Option<u64>) -> Result<Arc<Plugin>> {
         let values = values.as_object().unwrap().clone();
-        let new = NewConfiguration { values, options: ChangeOptions { author: "test".to_owned(), if_generation } };
+        let new = NewConfiguration { values, options: ChangeOptions { if_generation, .."test".into() } };
         self.world.handle.update_configuration(self.plugin.id, new).await
     }
 
@@ -245,7 +245,7 @@ async fn what_is_refused_after_the_plugin_accepted_it_is_taken_back_from_the_plu
     let slot = office.world.handle.slot(office.plugin.id).unwrap();
     let amend = |reply| {
         let change = DesiredChange::Configure(Arc::default());
-        let options = ChangeOptions { author: "test".to_owned(), if_generation: Some(99) };
+        let options = ChangeOptions { if_generation: Some(99), .."test".into() };
         let configured = slot.session().map(|session| session.id());
         Call::Amend(Amend { change, goal: Goal::Settled, options, configured, reply })
     };

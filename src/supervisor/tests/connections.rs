@@ -94,7 +94,7 @@ async fn an_external_plugin_whose_deletion_was_not_stored_can_connect_again() {
     let world = World::new(Behaviour::Connects).await;
     let plugin = world.handle.register_external(mk_manifest(), None).await.unwrap();
     world.store.is_away.store(true, Ordering::SeqCst);
-    let error = world.handle.delete(plugin.id, None).await.unwrap_err();
+    let error = world.handle.delete(plugin.id, "test").await.unwrap_err();
     assert_eq!(error.reason, Reason::StoreUnavailable);
     world.store.is_away.store(false, Ordering::SeqCst);
     let (authenticated, session, _peer) = dial(&world, &plugin).await;

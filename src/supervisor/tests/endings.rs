@@ -24,7 +24,7 @@ async fn what_can_not_be_killed_is_an_error_that_names_it_and_nothing_is_started
     world.set_active(ActiveState::Active).await.unwrap();
     let error = world.set_active(ActiveState::Inactive).await.unwrap_err();
     assert_eq!(error.metadata["message"], "processes 4711 can't be killed");
-    let error = world.handle.delete(world.id, None).await.unwrap_err();
+    let error = world.handle.delete(world.id, "test").await.unwrap_err();
     assert_eq!(error.reason, Reason::PluginFailed);
     world.behave(Behaviour::Connects);
     let again = world.set_active(ActiveState::Active).await.unwrap_err();
@@ -39,7 +39,7 @@ async fn what_can_not_be_killed_is_an_error_that_names_it_and_nothing_is_started
 async fn a_deleted_plugin_is_stopped_removed_and_unknown() {
     let world = World::new(Behaviour::IgnoresStop).await;
     world.set_active(ActiveState::Active).await.unwrap();
-    let (deleted, second) = tokio::join!(world.handle.delete(world.id, None), world.handle.delete(world.id, None));
+    let (deleted, second) = tokio::join!(world.handle.delete(world.id, "test"), world.handle.delete(world.id, "test"));
     assert_eq!(deleted.unwrap().id, world.id);
     assert_eq!(second.unwrap_err().reason, Reason::BeingDeleted);
     assert_eq!(world.handle.get(world.id).unwrap_err().reason, Reason::PluginNotFound);
@@ -53,7 +53,7 @@ async fn a_deletion_that_the_store_does_not_take_leaves_the_plugin_as_it_is_desi
     let world = World::new(Behaviour::Connects).await;
     world.set_active(ActiveState::Active).await.unwrap();
     world.store.is_away.store(true, Ordering::SeqCst);
-    let error = world.handle.delete(world.id, None).await.unwrap_err();
+    let error = world.handle.delete(world.id, "test").await.unwrap_err();
     assert_eq!(error.reason, Reason::StoreUnavailable);
     world.store.is_away.store(false, Ordering::SeqCst);
     world.handle.restart(world.id, "test", WAIT).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_deletion_that_the_store_does_not_take_leaves_the_plugin_as_it_is_desi
 async fn a_deletion_that_can_not_be_leaves_the_plugin_as_it_is_desired() {
     let world = World::new(Behaviour::CannotBeKilled).await;
     world.set_active(ActiveState::Active).await.unwrap();
-    assert_eq!(world.handle.delete(world.id, None).await.unwrap_err().reason, Reason::PluginFailed);
+    assert_eq!(world.handle.delete(world.id, "test").await.unwrap_err().reason, Reason::PluginFailed);
     world.behave(Behaviour::Connects);
     world.group().end(Exit { code: None, signal: Some(9), out_of_memory: false });
     world.until(State::Active).await;
@@ -80,7 +80,7 @@ async fn a_deletion_that_can_not_be_is_refused_also_when_the_change_before_it_fa
     world.set_active(ActiveState::Active).await.unwrap();
     world.set_active(ActiveState::Inactive).await.unwrap_err();
     world.store.is_away.store(true, Ordering::SeqCst);
-    let both = async { tokio::join!(world.set_active(ActiveState::Active), world.handle.delete(world.id, None)) };
+    let both = async { tokio::join!(world.set_active(ActiveState::Active), world.handle.delete(world.id, "test")) };
     let (change, deletion) = tokio::time::timeout(Duration::from_secs(60), both).await.expect("one was left hanging");
     assert_eq!(change.unwrap_err().reason, Reason::StoreUnavailable);
     assert_eq!(deletion.unwrap_err().reason, Reason::PluginFailed);

@@ -287,7 +287,7 @@ async fn of_two_that_hold_the_same_one_time_token_one_connects() {
 async fn a_deletion_closes_the_connection_and_the_token_with_it() {
     let (world, plugin) = mk_plugin().await;
     let line = dial(&world.handle, &plugin).await.unwrap();
-    world.handle.delete(plugin.id, None).await.unwrap();
+    world.handle.delete(plugin.id, "test").await.unwrap();
     assert_eq!(line.peer.closed().await, CloseReason::Closed);
     assert_eq!(authenticate(&world.handle, None, &token(&plugin)).await.unwrap_err(), Refusal::Unauthorised);
     world.shut_down().await;
@@ -306,7 +306,7 @@ async fn a_request_that_is_made_again_gets_the_first_answer_and_one_for_somethin
     let renamed = Manifest { name: "Another".to_owned(), ..mk_manifest() };
     let refused = register(renamed, "a").await.unwrap_err();
     assert_eq!((refused.reason, &*refused.metadata["plugin_id"]), (Reason::RequestIdReused, &*one.id.to_string()));
-    world.handle.delete(one.id, None).await.unwrap();
+    world.handle.delete(one.id, "test").await.unwrap();
     assert_ne!(register(mk_manifest(), "a").await.unwrap().id, one.id, "it is remembered with its plugin");
     world.shut_down().await;
 }

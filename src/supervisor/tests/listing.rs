@@ -33,7 +33,7 @@ async fn plugins_are_listed_in_the_order_of_their_installation_and_so_are_pages_
     let Frame::Snapshot(plugins) = watch.next().await.unwrap() else { panic!("no snapshot") };
     assert_eq!(ids(plugins), expected);
 
-    world.handle.delete(second.id, None).await.unwrap();
+    world.handle.delete(second.id, "test").await.unwrap();
     assert_eq!(ids(world.handle.list(&ListQuery::default(), |_| true)), [world.id, third.id]);
     world.shut_down().await;
 }

@@ -106,7 +106,7 @@ async fn packages_that_nobody_can_go_back_to_are_swept() {
         assert_eq!(setup.swept().await, 2);
     }
     assert_eq!(version(&setup.roll_back().await.unwrap()), "1", "the others were never proven");
-    setup.world.handle.delete(setup.plugin.id, None).await.unwrap();
+    setup.world.handle.delete(setup.plugin.id, "test").await.unwrap();
     assert_eq!(setup.swept().await, 0);
     setup.world.shut_down().await;
 }
@@ -155,7 +155,7 @@ async fn what_a_failed_update_has_stored_is_swept() {
     let hang = setup.store.hang_next();
     let deletion = async {
         hang.began.await.unwrap();
-        setup.world.handle.delete(setup.plugin.id, None).await.unwrap();
+        setup.world.handle.delete(setup.plugin.id, "test").await.unwrap();
         hang.release.send(()).unwrap();
     };
     let (updated, ()) = tokio::join!(setup.update(archive("2")), deletion);

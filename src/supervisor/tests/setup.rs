@@ -44,7 +44,7 @@ pub(super) fn archive(version: &str) -> Bytes {
 impl Setup {
     pub(super) async fn new(behaviour: Behaviour) -> Self {
         let world = World::new(behaviour).await;
-        world.handle.delete(world.id, None).await.unwrap();
+        world.handle.delete(world.id, "test").await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let store = PackageStore::open(folder.path(), "database").await.unwrap();
         let packages = Arc::new(Packages::new(world.handle.clone(), store.clone(), EventCatalog::any()));

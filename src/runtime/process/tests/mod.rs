@@ -125,6 +125,7 @@ fn mk_spec(command: &str, args: &[&str]) -> StartSpec {
         prepare_timeout: DEADLINE,
         package: PACKAGE,
         url: mk_url(run).into(),
+        traceparent: None,
     }
 }
 
