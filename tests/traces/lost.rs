@@ -1,0 +1,68 @@
+//! A collector that does not answer, or is not there: nobody waits for it, and what it misses is counted.
+
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use tokio::time::interval;
+
+use crate::harness::{Plugd, QUICK, free_address, within};
+
+/// A counter of spans that were dropped for this reason.
+async fn dropped(plugd: &Plugd, reason: &str) -> u64 {
+    let answer = plugd.rest().get("/metrics").await;
+    let text = String::from_utf8(answer.bytes).unwrap();
+    let series = format!("plugd_trace_spans_dropped_total{{reason=\"{reason}\"}} ");
+    text.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |value| value.parse().unwrap())
+}
+
+/// Waits until spans were dropped for this reason.
+async fn some_dropped(plugd: &Plugd, reason: &str) {
+    let looking = async {
+        let mut looks = interval(Duration::from_millis(20));
+        while dropped(plugd, reason).await == 0 {
+            looks.tick().await;
+        }
+    };
+    within("a span that is dropped", looking).await;
+}
+
+#[tokio::test]
+async fn a_collector_that_keeps_silent_delays_no_call_and_not_the_end_and_what_it_misses_is_counted() {
+    // Connections are taken by the kernel, and nobody says anything on them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let collector = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        // Longer than anything here may take.
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "600000"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "8"),
+    ];
+    let begun = Instant::now();
+    let mut plugd = Plugd::with(&[QUICK, &collector].concat()).await;
+    let id = plugd.api().run(&["tame"]).await;
+    for _ in 0..50 {
+        plugd.api().get(&id).await.unwrap();
+    }
+
+    some_dropped(&plugd, "queue_full").await;
+
+    let told = plugd.said().lines().filter(|line| line.contains("spans of traces were dropped")).count() as u64;
+    assert!((1..=1 + begun.elapsed().as_secs() / 60).contains(&told), "{told} in {:?}", begun.elapsed());
+    let (status, _) = within("the end", plugd.sigterm()).await;
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn a_collector_that_is_away_delays_no_call_and_what_it_misses_is_counted() {
+    let endpoint = format!("http://{}", free_address());
+    let collector = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
+    let mut plugd = Plugd::with(&[QUICK, &collector].concat()).await;
+    plugd.api().run(&["tame"]).await;
+    some_dropped(&plugd, "not_sent").await;
+    assert!(plugd.said().contains("spans of traces were dropped"));
+    let (status, _) = within("the end", plugd.sigterm()).await;
+    assert!(status.success(), "{status}");
+}
