@@ -10,7 +10,9 @@ use std::{fs, iter::Peekable, net::SocketAddr, path::Path};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::harness::{Proxy, ProxyKind, Run, Running, Server, free_address, program, repository, search_path};
+use crate::harness::{
+    Collector, Proxy, ProxyKind, Run, Running, Server, free_address, program, repository, search_path,
+};
 
 /// What a page has its reader do.
 #[derive(Debug, PartialEq, Eq)]
@@ -165,6 +167,13 @@ async fn reverse_proxy() {
         let variables = [("PROXY", proxy.url.as_str()), ("PLUGD_CACERT", &proxy.authority())];
         follow_as(&reader, "reverse-proxy.md", &variables).await;
     }
+}
+
+#[tokio::test]
+async fn traces() {
+    let mut collector = Collector::start().await;
+    follow("traces.md", &collector.settings()).await;
+    collector.find(|span| span.trace == "4bf92f3577b34da6a3ce929d0e0e4736" && span.name == "GET /api/plugins").await;
 }
 
 #[test]
