@@ -59,6 +59,7 @@ mod grpc;
 mod link;
 mod listener;
 mod logs;
+mod outbound;
 mod rest;
 mod runtime;
 mod store;

@@ -14,7 +14,7 @@ use std::{
 use syn::{UseTree, visit::Visit};
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("domain", &[]),
     ("files", &["domain"]),
     ("store", &["domain", "files", "telemetry"]),
@@ -22,7 +22,8 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("runtime", &["domain", "files"]),
     ("link", &["domain", "telemetry"]),
     ("logs", &["domain", "files"]),
-    ("fetch", &["domain"]),
+    ("outbound", &["domain"]),
+    ("fetch", &["domain", "outbound"]),
     ("supervisor", &["domain", "store", "runtime", "link", "telemetry"]),
     ("bus", &["domain", "link", "supervisor", "telemetry"]),
     ("storyden", &["domain", "link", "bus"]),

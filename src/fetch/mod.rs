@@ -1,34 +1,24 @@
-//! Downloads a package from an address that somebody gave (CONTRACT 3.2 b), and trusts neither of them: the address may
-//! lead into the network that plugd runs in, and the server may send anything, or nothing for ever.
-//!
-//! ```text
-//! url ──parse──► Target ──resolve, vet──► addresses ──dial, TLS──► connection ──GET──► Answer ──► package
-//!                  ▲                                                                     │
-//!                  └──────────────────────────────── redirect ◄──────────────────────────┘
-//! ```
-//!
-//! Each redirect passes the same checks as the first address. No environment variable changes whom plugd asks: with a
-//! proxy, the addresses that it dials would be beyond any check.
+//! Downloads a package from an address that somebody gave (CONTRACT 3.2 b); `outbound` has what is checked of that. Each redirect
+//! passes the same checks as the first address.
 
-mod http;
-mod target;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, time::Duration};
 
 use bytes::Bytes;
-use tokio::time;
-use tokio_rustls::rustls::ClientConfig;
-
-use self::{
-    http::Answer,
-    target::{Resolver, System, Target},
+use http_body_util::{BodyExt as _, Collected, Full, LengthLimitError, Limited};
+use hyper::{
+    Request, StatusCode,
+    body::Body as _,
+    header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, LOCATION},
 };
-use crate::domain::{Error, Reason, Result, error::Violation, package::MAX_ARCHIVE, text::shorten};
+use tokio::time;
 
-/// Characters of a host or an address that are repeated.
-const MAX_SHOWN: usize = 200;
+use crate::{
+    domain::{Error, Reason, Result, error::Violation, package::MAX_ARCHIVE},
+    outbound::{Answer, Client, Rules, Target, broken},
+};
 
 /// What a download may take. The defaults are those of CONTRACT 3.2.
 #[derive(Debug, Clone)]
@@ -37,8 +27,7 @@ pub struct Options {
     pub timeout: Duration,
     pub max_bytes: u64,
     pub max_redirects: usize,
-    /// Whether loopback, private, unique-local and shared addresses may be asked too, and `localhost`: for closed
-    /// networks and tests. Other special addresses, link-local ones above all, never are.
+    /// Whether private addresses may be asked too: see [`Rules::allow_private`].
     pub allow_private: bool,
 }
 
@@ -54,41 +43,71 @@ impl Default for Options {
 /// `INVALID_ARGUMENT` with the field `url` if that is blank; `INVALID_PACKAGE` if there is too much of it;
 /// `FETCH_FAILED` for everything else.
 pub async fn fetch(url: &str, options: &Options) -> Result<Bytes> {
-    Fetcher { options, resolver: &System, tls: http::browsers_tls()? }.fetch(url).await
+    let rules = Rules { allow_private: options.allow_private, allow_plain: true };
+    let client = Client::new(rules).map_err(failure)?;
+    Fetcher { options, client }.fetch(url).await
 }
 
 struct Fetcher<'a> {
     options: &'a Options,
-    resolver: &'a dyn Resolver,
-    tls: Arc<ClientConfig>,
+    client: Client,
 }
 
 impl Fetcher<'_> {
     async fn fetch(&self, url: &str) -> Result<Bytes> {
-        let (target, timeout) = (Target::parse(url)?, self.options.timeout);
+        if url.trim().is_empty() {
+            return Err(Error::field("url", "must not be blank"));
+        }
+        let (target, timeout) = (Target::parse(url).map_err(failure)?, self.options.timeout);
         let followed = time::timeout(timeout, self.follow(target)).await;
         followed.unwrap_or_else(|_| Err(failure(format!("it took longer than {timeout:?}"))))
     }
 
     async fn follow(&self, mut target: Target) -> Result<Bytes> {
         for _ in 0..=self.options.max_redirects {
-            let answer = self.ask(&target).await?;
-            let Some(location) = answer.location() else { return answer.package(self.options.max_bytes).await };
-            target = target.redirected(location)?;
+            let answer = self.client.ask(&target, request()).await.map_err(failure)?;
+            let Some(location) = location(&answer) else { return package(answer, self.options.max_bytes).await };
+            target = target.redirected(location).map_err(failure)?;
         }
         Err(failure(format!("there are more than {} redirects", self.options.max_redirects)))
     }
+}
 
-    async fn ask(&self, target: &Target) -> Result<Answer> {
-        let addresses = target::vetted(target, self.resolver, self.options.allow_private).await?;
-        let connection = http::dial(target, &addresses, Arc::clone(&self.tls)).await?;
-        http::get(connection, target).await
+/// The bytes as they are: a package is compressed already.
+fn request() -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
+    let accepted = HeaderValue::from_static("application/zip, application/octet-stream, */*");
+    request.headers_mut().insert(ACCEPT, accepted);
+    request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    request
+}
+
+/// Where else to ask, if that is the answer.
+fn location(answer: &Answer) -> Option<&[u8]> {
+    let location = answer.headers().get(LOCATION)?;
+    matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308).then_some(location.as_bytes())
+}
+
+/// The body of a 200, of at most so many bytes. Any other answer's body is not read, nor one that says in advance that it is too
+/// long.
+async fn package(mut answer: Answer, max_bytes: u64) -> Result<Bytes> {
+    if answer.status() != StatusCode::OK {
+        return Err(failure(format!("the server answered {}", answer.status())));
     }
+    let body = answer.body_mut();
+    if body.size_hint().lower() > max_bytes {
+        return Err(too_large(max_bytes));
+    }
+    let read = Limited::new(body, usize::try_from(max_bytes).unwrap_or(usize::MAX)).collect().await;
+    read.map(Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
+        true => too_large(max_bytes),
+        false => failure(broken(error)),
+    })
 }
 
 /// The package could not be downloaded (CONTRACT 3.2: 400 whatever the cause).
-fn failure(why: impl Into<String>) -> Error {
-    let description = why.into();
+fn failure(why: impl Display) -> Error {
+    let description = why.to_string();
     let error = Error::new(Reason::FetchFailed, format!("the package could not be downloaded: {description}"));
     Error { violations: vec![Violation { field: "url".to_owned(), description }], ..error }
 }
@@ -98,9 +117,4 @@ fn too_large(max_bytes: u64) -> Error {
     let description = format!("it has more than {max_bytes} bytes");
     let error = Error::new(Reason::InvalidPackage, format!("The provided plugin file is invalid: {description}"));
     Error { violations: vec![Violation { field: "package".to_owned(), description }], ..error }
-}
-
-/// What somebody else chose, quoted and not too long.
-fn shown(text: &str) -> String {
-    format!("{:?}", shorten(text, MAX_SHOWN))
 }

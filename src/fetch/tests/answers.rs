@@ -95,3 +95,11 @@ async fn a_request_says_no_more_than_it_must() {
     assert!(headers.contains(&format!("host: 127.0.0.1:{}\r\n", server.port)), "{headers}");
     assert!(headers.contains("accept-encoding: identity\r\n"), "{headers}");
 }
+
+#[tokio::test]
+async fn a_blank_address_is_a_wrong_field() {
+    for blank in ["", " ", "\t\n"] {
+        let error = fetch(blank, &Options::default()).await.unwrap_err();
+        assert_eq!((error.reason, error.message.as_str()), (Reason::InvalidArgument, "url: must not be blank"));
+    }
+}

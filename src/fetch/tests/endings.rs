@@ -3,6 +3,7 @@
 use std::{
     io,
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,8 +15,8 @@ use tokio::{
 };
 
 use super::{
-    super::{Options, fetch, target::Resolver},
-    world::{asked, fetch_by_name, in_time, mk_listener, nearby},
+    super::{Options, fetch},
+    world::{Resolver, asked, fetch_by_name, in_time, mk_listener, nearby},
 };
 use crate::domain::{Error, Reason};
 
@@ -78,7 +79,7 @@ async fn a_name_that_never_resolves_is_given_up_at_the_deadline() {
         }
     }
     let since = Instant::now();
-    let error = fetch_by_name("http://never.test/", &Never, &hasty()).await.unwrap_err();
+    let error = fetch_by_name("http://never.test/", &Arc::new(Never), &hasty()).await.unwrap_err();
     assert_too_slow(&error, since);
 }
 

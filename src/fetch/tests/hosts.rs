@@ -1,6 +1,6 @@
 //! Whom plugd asks, and whom it believes.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     super::{Options, fetch},
@@ -35,7 +35,7 @@ async fn no_spelling_of_this_machine_is_asked() {
         let url = format!("http://{host}:{}/", server.port);
         let error = in_time(fetch(&url, &Options::default())).await.unwrap_err();
         assert_eq!(error.reason, Reason::FetchFailed, "{host}");
-        assert!(error.message.contains("and packages come from public addresses only"), "{error}");
+        assert!(error.message.contains("and only public addresses are asked"), "{error}");
         let can_be_allowed = !matches!(host, "0.0.0.0" | "[::]" | "[2002:7f00:1::]");
         assert_eq!(error.message.contains("--fetch-private"), can_be_allowed, "{error}");
     }
@@ -44,7 +44,7 @@ async fn no_spelling_of_this_machine_is_asked() {
 
 #[tokio::test]
 async fn localhost_is_refused_without_asking_for_it() {
-    let names = Names::default().with("localhost", &[&[PUBLIC]]);
+    let names = Arc::<Names>::default().with("localhost", &[&[PUBLIC]]);
     fetch_by_name("http://localhost/", &names, &Options::default()).await.unwrap_err();
     assert_eq!(names.asked.lock().unwrap().len(), 0);
 }
@@ -53,7 +53,7 @@ async fn localhost_is_refused_without_asking_for_it() {
 async fn one_private_address_among_public_ones_is_refused_and_not_named() {
     let server = Server::saying(|_| PACKAGE.to_owned()).await;
     for addresses in [[PUBLIC, LOOPBACK], [LOOPBACK, PUBLIC]] {
-        let names = Names::default().with("mixed.test", &[&addresses]);
+        let names = Arc::<Names>::default().with("mixed.test", &[&addresses]);
         let url = format!("http://mixed.test:{}/", server.port);
         let error = fetch_by_name(&url, &names, &Options::default()).await.unwrap_err();
         assert!(error.message.contains("the host \"mixed.test\" has a loopback address"), "{error}");
@@ -69,7 +69,7 @@ async fn a_name_is_resolved_once_for_each_request() {
         _ => PACKAGE.to_owned(),
     })
     .await;
-    let names = Names::default().with("once.test", &[&[LOOPBACK], &[LOOPBACK], &[METADATA]]);
+    let names = Arc::<Names>::default().with("once.test", &[&[LOOPBACK], &[LOOPBACK], &[METADATA]]);
     let url = format!("http://once.test:{}/", server.port);
     assert_eq!(fetch_by_name(&url, &names, &nearby()).await.unwrap(), "zip");
     assert_eq!(*names.asked.lock().unwrap(), ["once.test", "once.test"]);
@@ -78,7 +78,7 @@ async fn a_name_is_resolved_once_for_each_request() {
 #[tokio::test]
 async fn a_name_that_changes_its_mind_between_redirects_is_vetted_again() {
     let server = Server::saying(|_| "HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n".to_owned()).await;
-    let names = Names::default().with("rebind.test", &[&[LOOPBACK], &[METADATA]]);
+    let names = Arc::<Names>::default().with("rebind.test", &[&[LOOPBACK], &[METADATA]]);
     let url = format!("http://rebind.test:{}/", server.port);
     let error = fetch_by_name(&url, &names, &nearby()).await.unwrap_err();
     assert!(error.message.contains("a link-local address"), "{error}");
@@ -88,7 +88,7 @@ async fn a_name_that_changes_its_mind_between_redirects_is_vetted_again() {
 #[tokio::test]
 async fn the_next_address_is_dialled_if_one_does_not_answer() {
     let server = Server::saying(|_| PACKAGE.to_owned()).await;
-    let names = Names::default().with("two.test", &[&["127.0.0.2".parse().unwrap(), LOOPBACK]]);
+    let names = Arc::<Names>::default().with("two.test", &[&["127.0.0.2".parse().unwrap(), LOOPBACK]]);
     let url = format!("http://two.test:{}/", server.port);
     assert_eq!(fetch_by_name(&url, &names, &nearby()).await.unwrap(), "zip");
 }
@@ -96,7 +96,7 @@ async fn the_next_address_is_dialled_if_one_does_not_answer() {
 #[tokio::test]
 async fn who_is_not_there_is_an_error() {
     let server = Server::saying(|_| PACKAGE.to_owned()).await;
-    let names = Names::default().with("none.test", &[&[]]).with("dead.test", &[&["127.0.0.2".parse().unwrap()]]);
+    let names = Arc::<Names>::default().with("none.test", &[&[]]).with("dead.test", &[&["127.0.0.2".parse().unwrap()]]);
     for (host, why) in [
         ("unknown.test", "the host \"unknown.test\" was not found: no such name"),
         ("none.test", "no connection to \"none.test\": address not available"),
@@ -111,7 +111,7 @@ async fn who_is_not_there_is_an_error() {
 #[tokio::test]
 async fn https_is_spoken_with_who_has_the_hosts_certificate() {
     let server = Server::saying_secretly(|_| PACKAGE.to_owned()).await;
-    let names = Names::default().with(CERTIFIED, &[&[LOOPBACK], &[LOOPBACK]]).with("other.test", &[&[LOOPBACK]]);
+    let names = Arc::<Names>::default().with(CERTIFIED, &[&[LOOPBACK], &[LOOPBACK]]).with("other.test", &[&[LOOPBACK]]);
     for host in [CERTIFIED, "plugins.test."] {
         let url = format!("https://{host}:{}/", server.port);
         assert_eq!(fetch_by_name(&url, &names, &nearby()).await.unwrap(), "zip");

@@ -1,5 +1,7 @@
 //! Where servers send their clients.
 
+use std::sync::Arc;
+
 use super::{
     super::fetch,
     world::{CERTIFIED, LOOPBACK, Names, Server, fetch_by_name, in_time, nearby},
@@ -80,7 +82,7 @@ async fn a_redirect_from_https_to_http_is_not_followed() {
     let open = Server::saying(|_| PACKAGE.to_owned()).await;
     let location = open.url("/");
     let secret = Server::saying_secretly(move |_| redirect_to(&location)).await;
-    let names = Names::default().with(CERTIFIED, &[&[LOOPBACK]]);
+    let names = Arc::<Names>::default().with(CERTIFIED, &[&[LOOPBACK]]);
     let url = format!("https://{CERTIFIED}:{}/", secret.port);
     let error = fetch_by_name(&url, &names, &nearby()).await.unwrap_err();
     assert!(error.message.ends_with("\"plugins.test\" redirects from https to http"), "{error}");
@@ -92,6 +94,6 @@ async fn a_redirect_from_http_to_https_is_followed() {
     let secret = Server::saying_secretly(|_| PACKAGE.to_owned()).await;
     let location = format!("https://{CERTIFIED}:{}/", secret.port);
     let open = Server::saying(move |_| redirect_to(&location)).await;
-    let names = Names::default().with(CERTIFIED, &[&[LOOPBACK]]);
+    let names = Arc::<Names>::default().with(CERTIFIED, &[&[LOOPBACK]]);
     assert_eq!(fetch_by_name(&open.url("/"), &names, &nearby()).await.unwrap(), "zip");
 }

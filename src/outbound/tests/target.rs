@@ -1,18 +1,17 @@
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
+
 use url::Host;
 
-use super::Target;
-use crate::domain::Reason;
+use super::{Rules, Target, check, vetted};
+use crate::outbound::tests::world::{LOOPBACK, Names};
+
+const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8));
 
 fn mk_target(url: &str) -> Target {
     Target::parse(url).unwrap()
-}
-
-#[test]
-fn a_blank_address_is_a_wrong_field() {
-    for blank in ["", " ", "\t\n"] {
-        let error = Target::parse(blank).unwrap_err();
-        assert_eq!((error.reason, error.message.as_str()), (Reason::InvalidArgument, "url: must not be blank"));
-    }
 }
 
 #[test]
@@ -36,10 +35,8 @@ fn an_address_must_be_of_http_and_have_a_host_and_no_user() {
     ];
     for (url, why) in cases {
         let error = Target::parse(url).unwrap_err();
-        assert_eq!(error.reason, Reason::FetchFailed, "{url}");
-        assert!(error.message.starts_with("the package could not be downloaded: "), "{error}");
-        assert!(error.message.contains(why), "{url}: {error}");
-        assert!(!error.message.contains("secret"), "{error}");
+        assert!(error.0.contains(why), "{url}: {error}");
+        assert!(!error.0.contains("secret"), "{error}");
     }
 }
 
@@ -71,7 +68,7 @@ fn a_redirect_never_leaves_https() {
     let https = mk_target("https://host/a/b");
     for location in ["http://host/a/b", "http://other/", "HTTP://host"] {
         let error = https.redirected(location.as_bytes()).unwrap_err();
-        assert!(error.message.contains("\"host\" redirects from https to http"), "{error}");
+        assert!(error.0.contains("\"host\" redirects from https to http"), "{error}");
     }
     for location in ["https://other/c", "//other/c"] {
         assert_eq!(https.redirected(location.as_bytes()).unwrap().url.as_str(), "https://other/c");
@@ -96,15 +93,44 @@ fn a_redirect_passes_the_checks_of_an_address() {
     let http = mk_target("http://host/");
     for location in ["ftp://host/", "file:///etc/passwd", "http://user:secret@host/", "http://[::1", "gopher:x"] {
         let error = http.redirected(location.as_bytes()).unwrap_err();
-        assert_eq!(error.reason, Reason::FetchFailed, "{location}");
-        assert!(!error.message.contains("secret"), "{error}");
+        assert!(!error.0.contains("secret"), "{location}: {error}");
     }
 }
 
 #[test]
 fn what_a_message_repeats_is_short() {
     let long = format!("ftp{}://host/", "x".repeat(10_000));
-    assert!(Target::parse(&long).unwrap_err().message.len() < 400);
+    assert!(Target::parse(&long).unwrap_err().0.len() < 400);
     let location = format!("{}:", "x".repeat(10_000));
-    assert!(mk_target("http://host/").redirected(location.as_bytes()).unwrap_err().message.len() < 400);
+    assert!(mk_target("http://host/").redirected(location.as_bytes()).unwrap_err().0.len() < 400);
+}
+
+#[test]
+fn only_the_private_may_be_asked_in_the_clear_where_encryption_is_asked_for() {
+    let at_home = Rules { allow_private: true, allow_plain: false };
+    let outside = Rules { allow_private: false, allow_plain: false };
+    for (url, rules, is_good) in [
+        ("https://8.8.8.8/", outside, true),
+        ("https://name.test/", outside, true),
+        ("http://8.8.8.8/", outside, false),
+        ("http://name.test/", outside, false),
+        ("https://10.0.0.1/", outside, false),
+        ("http://8.8.8.8/", at_home, false),
+        ("http://10.0.0.1/", at_home, true),
+        ("http://localhost/", at_home, true),
+        ("http://169.254.169.254/", at_home, false),
+        // Its address decides, when it is asked.
+        ("http://name.test/", at_home, true),
+    ] {
+        assert_eq!(check(&mk_target(url), rules).is_ok(), is_good, "{url} {rules:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_of_a_name_decides_whether_it_may_be_asked_in_the_clear() {
+    let rules = Rules { allow_private: true, allow_plain: false };
+    let names = Arc::<Names>::default().with("home.test", &[&[LOOPBACK]]).with("away.test", &[&[PUBLIC]]);
+    vetted(&mk_target("http://home.test/"), &*names, rules).await.unwrap();
+    let error = vetted(&mk_target("http://away.test/"), &*names, rules).await.unwrap_err();
+    assert_eq!(error.0, "the host \"away.test\" may only be asked over https");
 }

@@ -1,10 +1,9 @@
-//! One place to ask for the package: the address given, or one that it redirects to; and the addresses of its host that
-//! may be dialled. Names are resolved here and nowhere else, once for each request: a name that says something else a
+//! One place to ask: the address given, or one that it redirects to; and the addresses of its host that may be dialled. Names are resolved here and nowhere else, once for each request: a name that says something else a
 //! moment later (DNS rebinding) gains nothing.
 //!
 //! Only public addresses are dialled (CONTRACT 3.2 b). Everything in IANA's special-purpose registries for IPv4 and IPv6 is
-//! refused, what is reachable from everywhere (anycast for relays and resolvers) too: no packages are served there. Of IPv6,
-//! only global unicast is left. Two forms of IPv6 that carry an IPv4 address are as good as that address: IPv4-mapped, and
+//! refused, what is reachable from everywhere (anycast for relays and resolvers) too: nobody serves packages or webhooks there. Of
+//! IPv6, only global unicast is left. Two forms of IPv6 that carry an IPv4 address are as good as that address: IPv4-mapped, and
 //! NAT64 with the well-known prefix, which is all that a host in an IPv6-only network may have. Other tunnels (6to4, Teredo,
 //! NAT64 with a local prefix) can lead anywhere and are refused whatever they carry.
 
@@ -16,46 +15,47 @@ use std::{
 use futures_util::future::BoxFuture;
 use url::{Host, Position, Url};
 
-use super::{failure, shown};
-use crate::domain::{Error, Result};
+use super::{Rules, Unreachable, shown};
 
-/// An address that passed every check which needs no name resolved. Errors repeat of it the host and the scheme at most:
-/// the rest may be a secret.
-#[derive(Debug)]
-pub(super) struct Target {
+/// An address that passed every check which needs no name resolved.
+#[derive(Debug, Clone)]
+pub struct Target {
     url: Url,
 }
 
 impl Target {
     /// Reads the address that a caller gave.
-    pub(super) fn parse(url: &str) -> Result<Self> {
-        if url.trim().is_empty() {
-            return Err(Error::field("url", "must not be blank"));
-        }
-        let url = Url::parse(url).map_err(|error| failure(format!("the address is wrong: {error}")))?;
+    ///
+    /// # Errors
+    /// It is no URL, neither of http nor https, has no host, or has a user.
+    pub fn parse(url: &str) -> Result<Self, Unreachable> {
+        let url = Url::parse(url).map_err(|error| Unreachable::new(format!("the address is wrong: {error}")))?;
         Self::checked(url)
     }
 
     /// Where this one's answer leads: never from https to http (CONTRACT 3.2).
-    pub(super) fn redirected(&self, location: &[u8]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn redirected(&self, location: &[u8]) -> Result<Self, Unreachable> {
         let location = String::from_utf8_lossy(location);
-        let wrong = |error| failure(format!("{} redirects to a wrong address: {error}", self.shown_host()));
+        let wrong = |error| Unreachable::new(format!("{} redirects to a wrong address: {error}", self.shown_host()));
         let next = Self::checked(self.url.join(&location).map_err(wrong)?)?;
         if self.is_tls() && !next.is_tls() {
-            return Err(failure(format!("{} redirects from https to http", self.shown_host())));
+            return Err(Unreachable::new(format!("{} redirects from https to http", self.shown_host())));
         }
         Ok(next)
     }
 
-    fn checked(url: Url) -> Result<Self> {
+    fn checked(url: Url) -> Result<Self, Unreachable> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(failure(format!("the scheme {} is neither http nor https", shown(url.scheme()))));
+            return Err(Unreachable::new(format!("the scheme {} is neither http nor https", shown(url.scheme()))));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(failure("an address must not have a user or a password"));
+            return Err(Unreachable::new("an address must not have a user or a password"));
         }
         if !url.has_host() {
-            return Err(failure("the address has no host"));
+            return Err(Unreachable::new("the address has no host"));
         }
         Ok(Self { url })
     }
@@ -66,6 +66,15 @@ impl Target {
             Host::Domain(name) => Host::Domain(name.strip_suffix('.').unwrap_or(name)),
             address => address,
         })
+    }
+
+    /// Its host, if that is an address and no name.
+    fn literal(&self) -> Option<IpAddr> {
+        match self.url.host()? {
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+            Host::Domain(_) => None,
+        }
     }
 
     /// The host, for people.
@@ -92,7 +101,7 @@ impl Target {
     }
 }
 
-pub(super) trait Resolver: Send + Sync {
+pub trait Resolver: Send + Sync {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, io::Result<Vec<IpAddr>>>;
 }
 
@@ -113,28 +122,46 @@ impl Resolver for System {
 pub(super) async fn vetted(
     target: &Target,
     resolver: &dyn Resolver,
-    is_private_allowed: bool,
-) -> Result<Vec<SocketAddr>> {
-    let found = addresses(target, resolver, is_private_allowed).await?;
+    rules: Rules,
+) -> Result<Vec<SocketAddr>, Unreachable> {
+    check(target, rules)?;
+    let found = match target.host() {
+        Some(Host::Domain(name)) => resolver
+            .resolve(name)
+            .await
+            .map_err(|error| Unreachable::new(format!("the host {} was not found: {error}", target.shown_host())))?,
+        _ => target.literal().into_iter().collect(),
+    };
     for address in &found {
-        check_address(*address, is_private_allowed).map_err(|refusal| refused(target, refusal))?;
+        check_address(target, *address, rules)?;
     }
     Ok(found.into_iter().map(|address| SocketAddr::new(address, target.port())).collect())
 }
 
-async fn addresses(target: &Target, resolver: &dyn Resolver, is_private_allowed: bool) -> Result<Vec<IpAddr>> {
+/// What can be said of a target before its name is resolved.
+pub(super) fn check(target: &Target, rules: Rules) -> Result<(), Unreachable> {
+    if let Some(address) = target.literal() {
+        return check_address(target, address, rules);
+    }
     match target.host() {
-        Some(Host::Ipv4(address)) => Ok(vec![address.into()]),
-        Some(Host::Ipv6(address)) => Ok(vec![address.into()]),
-        Some(Host::Domain(name)) if is_localhost(name) && !is_private_allowed => {
+        Some(Host::Domain(name)) if is_localhost(name) && !rules.allow_private => {
             Err(refused(target, Refusal::Loopback))
         }
-        Some(Host::Domain(name)) => resolver
-            .resolve(name)
-            .await
-            .map_err(|error| failure(format!("the host {} was not found: {error}", target.shown_host()))),
-        None => Ok(Vec::new()),
+        _ if !target.is_tls() && !rules.allow_plain && !rules.allow_private => Err(unencrypted(target)),
+        _ => Ok(()),
     }
+}
+
+fn check_address(target: &Target, address: IpAddr, rules: Rules) -> Result<(), Unreachable> {
+    match vet(address) {
+        Ok(()) if !target.is_tls() && !rules.allow_plain => Err(unencrypted(target)),
+        Err(refusal) if !(refusal.is_private() && rules.allow_private) => Err(refused(target, refusal)),
+        _ => Ok(()),
+    }
+}
+
+fn unencrypted(target: &Target) -> Unreachable {
+    Unreachable::new(format!("the host {} may only be asked over https", target.shown_host()))
 }
 
 /// `localhost` and every name below it (RFC 6761), whatever they resolve to.
@@ -142,21 +169,14 @@ fn is_localhost(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-fn check_address(address: IpAddr, is_private_allowed: bool) -> Result<(), Refusal> {
-    vet(address).or_else(|refusal| match refusal.is_private() && is_private_allowed {
-        true => Ok(()),
-        false => Err(refusal),
-    })
-}
-
 /// Says what kind of address it is but not which: what private names resolve to is not told.
-fn refused(target: &Target, refusal: Refusal) -> Error {
+fn refused(target: &Target, refusal: Refusal) -> Unreachable {
     let host = target.shown_host();
     let remedy = if refusal.is_private() { ", unless plugd is started with --fetch-private" } else { "" };
-    failure(format!("the host {host} has {refusal}, and packages come from public addresses only{remedy}"))
+    Unreachable::new(format!("the host {host} has {refusal}, and only public addresses are asked{remedy}"))
 }
 
-/// What kind of address it is that no package is downloaded from.
+/// What kind of address it is that is not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
     #[error("an unspecified address")]
@@ -184,14 +204,14 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// Whether an operator may want packages from there all the same, in a closed network. Link-local is not among
+    /// Whether an operator may want it to be asked all the same, in a closed network. Link-local is not among
     /// them, for the credentials that clouds serve there.
     const fn is_private(self) -> bool {
         matches!(self, Self::Loopback | Self::Private | Self::Shared)
     }
 }
 
-/// Whether packages may be downloaded from this address.
+/// Whether everybody may be asked at this address.
 fn vet(address: IpAddr) -> Result<(), Refusal> {
     let address = match address.to_canonical() {
         IpAddr::V6(v6) if is_in(v6.into(), NAT64) => {
@@ -224,7 +244,7 @@ const NAT64: &str = "64:ff9b::/96";
 /// What IANA has given to the regions so far begins with the same three bits.
 const GLOBAL_UNICAST: &str = "2000::/3";
 
-/// Networks with a purpose other than to serve packages: IANA's special-purpose address registries, site-local, multicast and
+/// Networks with a purpose other than to serve the public: IANA's special-purpose address registries, site-local, multicast and
 /// reserved addresses; the narrower one first.
 const SPECIAL: [(&str, Refusal); 35] = [
     ("0.0.0.0/8", Refusal::Unspecified),

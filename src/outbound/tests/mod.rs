@@ -1,0 +1,3 @@
+//! Servers and names for the tests of whoever asks others.
+
+pub(crate) mod world;
