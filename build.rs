@@ -7,10 +7,11 @@ use prost::Message;
 /// The number of this type among those of `google.protobuf.FieldDescriptorProto`.
 const TYPE_BYTES: i32 = 12;
 
-const PROTOS: [&str; 8] = [
+const PROTOS: [&str; 9] = [
     "plugd/v1/access.proto",
     "plugd/v1/bus.proto",
     "plugd/v1/configuration.proto",
+    "plugd/v1/hook.proto",
     "plugd/v1/log.proto",
     "plugd/v1/package.proto",
     "plugd/v1/plugin.proto",

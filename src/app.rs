@@ -136,9 +136,9 @@ pub async fn serve(
     let plugins_dial = for_plugins.as_ref().map_or(address, Listener::address);
     let draining = shutdown.child_token();
     let measures = Measures { open: listener.open(), certificate };
-    let System { served, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog } =
+    let System { served, plugins_app, connections, handle, supervisor, parts, store, logs, hooks, secrets, catalog } =
         Box::pin(boot::boot(&config, plugins_dial, examine, measures, draining.clone())).await?;
-    let (app, scrapes) = served;
+    let ((app, scrapes), (admin_token, link)) = (served, secrets);
 
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     let options = listener_options(config.max_connections);
@@ -173,6 +173,7 @@ pub async fn serve(
     tokio::join!(serving, supervising, telling, yield_to_another(store.healthy(), draining.clone()));
 
     wait_for_plugins(&connections, &logs).await;
+    hooks.ended().await;
     store.close().await.context("the last changes could not be stored")?;
     tracing::info!("stopped");
     Ok(())

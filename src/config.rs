@@ -108,7 +108,7 @@ settings! {
         env_allow: Vec<String> = "PATH,HOME,LANG,LC_*,TZ,TMPDIR", "NAMES", ["PLUGD_ENV_ALLOW"];
         /// Origins, besides plugd's own, whose pages may read with a cookie; to change things they need a bearer token.
         allowed_origins: Vec<String> = "", "ORIGINS", ["PLUGD_ALLOWED_ORIGINS"];
-        /// Whether packages may be fetched from private addresses, as in a closed network.
+        /// Whether packages may be fetched from private addresses, and webhooks posted to those, as in a closed network.
         fetch_private: bool = "false", "BOOL", ["PLUGD_FETCH_PRIVATE"];
         /// Events that manifests may name: none (any), storyden, or a file with one name a line.
         event_catalog: EventCatalog = "none", "NAME|FILE", ["PLUGD_EVENT_CATALOG"];

@@ -31,6 +31,8 @@
 //! - **A file says what plugins should be**: `cli::apply`, where `plan` compares and knows no server.
 //! - **A collector of traces is told** what `telemetry::trace` has: requests and calls where they are answered, starts and stops
 //!   in `supervisor::actor::spans`.
+//! - **A receiver of webhooks is told**: `hooks::follower` reads the journal and posts, `domain::hook` says what is wanted. Whom plugd may
+//!   ask at all, for packages too, is in `outbound::target`.
 //! - **What a plugin uses of the host** is sampled in `runtime::usage` and is in no record: `grpc::plugin` adds it to what it
 //!   answers.
 //! - **A new RPC** begins in `proto/plugd/v1`; the head of `grpc` says which files come after that.
@@ -56,6 +58,7 @@ mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod grpc;
+mod hooks;
 mod link;
 mod listener;
 mod logs;

@@ -14,7 +14,7 @@ use std::{
 use syn::{UseTree, visit::Visit};
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 25] = [
+const ARROWS: [(&str, &[&str]); 26] = [
     ("domain", &[]),
     ("files", &["domain"]),
     ("store", &["domain", "files", "telemetry"]),
@@ -27,7 +27,11 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("supervisor", &["domain", "store", "runtime", "link", "telemetry"]),
     ("bus", &["domain", "link", "supervisor", "telemetry"]),
     ("storyden", &["domain", "link", "bus"]),
-    ("grpc", &["domain", "store", "link", "logs", "fetch", "supervisor", "bus", "api", "telemetry"]),
+    ("hooks", &["domain", "store", "outbound", "supervisor"]),
+    (
+        "grpc",
+        &["domain", "store", "link", "logs", "outbound", "fetch", "supervisor", "bus", "hooks", "api", "telemetry"],
+    ),
     // Of the domain only what JSON can be carried.
     ("api", &["domain"]),
     // Of the domain only the rule about origins.
@@ -57,6 +61,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
             "supervisor",
             "bus",
             "storyden",
+            "hooks",
             "grpc",
             "api",
             "rest",

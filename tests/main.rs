@@ -25,6 +25,7 @@ mod faults;
 mod foreign_clients;
 mod harness;
 mod history;
+mod hooks;
 mod killed;
 mod leftovers;
 mod listing;

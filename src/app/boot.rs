@@ -21,6 +21,7 @@ use crate::{
     domain::{Error, Reason, Secret, events::EventCatalog, manifest::Manifest, package::Package},
     files,
     grpc::{Access, UsageOf},
+    hooks::{self, Hooks},
     link::{self, Host},
     listener::App,
     logs,
@@ -50,8 +51,9 @@ pub(super) struct System {
     pub(super) parts: Arc<Parts>,
     pub(super) store: Store,
     pub(super) logs: logs::Logs,
-    pub(super) admin_token: Option<AdminToken>,
-    pub(super) link: Option<Secret>,
+    pub(super) hooks: Hooks,
+    /// The administrator's token, when this start made it, and the token of a link to the console.
+    pub(super) secrets: (Option<AdminToken>, Option<Secret>),
     pub(super) catalog: EventCatalog,
 }
 
@@ -74,6 +76,7 @@ pub(super) async fn boot(
     let options = place::store_options(config)?;
     place::note_other(config, &options.address);
     let (opened, loaded) = open_store(options).await?;
+    let hooks = hooks::Found::of(&loaded);
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let changes = Changes::default();
     let store = start_store(opened, projection.clone(), changes.clone());
@@ -88,6 +91,7 @@ pub(super) async fn boot(
     }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
+    let hooks = Hooks::start(hooks, store.clone(), handle.clone(), config.fetch_private, draining.clone())?;
     let packages = Arc::new(Packages::new(handle.clone(), package_store, catalog.clone()));
     tokio::spawn(packages.clone().keep_swept());
     let hosts = Arc::new(Hosts::default());
@@ -111,13 +115,15 @@ pub(super) async fn boot(
         store: store.clone(),
         access,
         hosts,
+        hooks: hooks.clone(),
         catalog: catalog.clone(),
         health,
         link: plugins_app.clone(),
         draining,
     };
     let served = routes::app(config, services, measured)?;
-    Ok(System { served, plugins_app, connections, handle, supervisor, parts, store, logs, admin_token, link, catalog })
+    let secrets = (admin_token, link);
+    Ok(System { served, plugins_app, connections, handle, supervisor, parts, store, logs, hooks, secrets, catalog })
 }
 
 fn usage_of(runtime: Arc<ProcessRuntime>) -> UsageOf {

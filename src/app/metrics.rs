@@ -21,7 +21,9 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::{
     domain::{Error, Reason},
-    grpc, link,
+    grpc,
+    hooks::Hooks,
+    link,
     store::Store,
     supervisor::Projection,
     telemetry::{
@@ -65,13 +67,14 @@ pub(super) struct Scrapes {
 
 impl Scrapes {
     /// Of all that is measured.
-    pub(super) fn of(measured: Measured, grpc: &grpc::Server, plugins: &grpc::Services) -> Self {
+    pub(super) fn of(measured: Measured, hooks: &Hooks, grpc: &grpc::Server, plugins: &grpc::Services) -> Self {
         let mut collection = Collection::default();
         grpc.calls().register(collection.plain());
         let own = collection.own();
         measured.changes.register(own);
         measured.store.metrics().register(own);
         measured.links.register(own);
+        hooks.register(own);
         measured.projection.register(own);
         trace::register(own);
         own.register("connections", "Connections that are open, plugins' among them", measured.listener.open.clone());
@@ -149,7 +152,7 @@ fn values(measured: &Measured, plugins: &grpc::Services) -> Values {
         .gauge("journal_compacted_revision", "The newest revision that is no longer kept", move || {
             compacted.compacted()
         })
-        .gauge("watches", "Watches that are open", move || watches.watches() as u64)
+        .gauge("watches", "Watches that are open, webhooks' among them", move || watches.watches() as u64)
         .gauge("uploads", "Packages that are being uploaded", move || uploads.transfers()[0] as u64)
         .gauge("downloads", "Packages that are being downloaded", move || downloads.transfers()[1] as u64)
 }

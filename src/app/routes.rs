@@ -21,9 +21,10 @@ use crate::{
         DESCRIPTOR_SET,
         v1::{
             access_service_server::AccessServiceServer, bus_service_server::BusServiceServer,
-            configuration_service_server::ConfigurationServiceServer, log_service_server::LogServiceServer,
-            package_service_server::PackageServiceServer, plugin_service_server::PluginServiceServer,
-            policy_service_server::PolicyServiceServer, server_service_server::ServerServiceServer,
+            configuration_service_server::ConfigurationServiceServer, hook_service_server::HookServiceServer,
+            log_service_server::LogServiceServer, package_service_server::PackageServiceServer,
+            plugin_service_server::PluginServiceServer, policy_service_server::PolicyServiceServer,
+            server_service_server::ServerServiceServer,
         },
     },
     bus::{Events, Hosts},
@@ -31,7 +32,8 @@ use crate::{
     console,
     domain::events::EventCatalog,
     fetch,
-    grpc::{self, Access, AccessService, BusService, Guard, ServerService, UsageOf},
+    grpc::{self, Access, AccessService, BusService, Guard, HookService, ServerService, UsageOf},
+    hooks::Hooks,
     listener::App,
     logs::Logs,
     rest,
@@ -50,6 +52,7 @@ pub(super) struct Services<H> {
     pub(super) store: Store,
     pub(super) access: Arc<Access>,
     pub(super) hosts: Arc<Hosts>,
+    pub(super) hooks: Hooks,
     pub(super) catalog: EventCatalog,
     pub(super) health: H,
     pub(super) link: Router,
@@ -87,9 +90,9 @@ pub(super) fn app<H: Health>(
     services: Services<HealthServer<H>>,
     measured: Measured,
 ) -> anyhow::Result<(App, Scrapes)> {
-    let link = services.link.clone();
+    let (link, hooks) = (services.link.clone(), services.hooks.clone());
     let (grpc, plugins) = services_of(config, services)?;
-    let scrapes = Scrapes::of(measured, &grpc, &plugins);
+    let scrapes = Scrapes::of(measured, &hooks, &grpc, &plugins);
     // In memory, with no socket between; streams can't stall calls there, so one service carries both.
     let backend = rest::Backend::new(grpc.clone(), grpc.clone());
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
@@ -139,6 +142,7 @@ fn services_of<H: Health>(
         .with(LogServiceServer::new(plugins.clone()))
         .with(BusServiceServer::new(bus))
         .with(AccessServiceServer::new(access))
+        .with(HookServiceServer::new(HookService::new(services.hooks)))
         .with(ServerServiceServer::new(services.about))
         .with(services.health)
         .with(descriptors().build_v1().context("reflection")?)
@@ -156,7 +160,7 @@ fn descriptors() -> tonic_reflection::server::Builder<'static> {
 }
 
 /// Names that clients ask about; the empty one is the server as a whole.
-const HEALTH_NAMES: [&str; 8] = [
+const HEALTH_NAMES: [&str; 9] = [
     "",
     "plugd.v1.PackageService",
     "plugd.v1.ConfigurationService",
@@ -164,6 +168,7 @@ const HEALTH_NAMES: [&str; 8] = [
     "plugd.v1.LogService",
     "plugd.v1.BusService",
     "plugd.v1.AccessService",
+    "plugd.v1.HookService",
     "plugd.v1.ServerService",
 ];
 

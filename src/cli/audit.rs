@@ -91,6 +91,7 @@ fn event_json(event: &AuditEvent) -> Value {
         "method": event.method,
         "plugin_id": event.plugin_id,
         "token_id": event.token_id,
+        "hook_id": event.hook_id,
         "code": event.code,
         "reason": event.reason,
         "trace_id": event.trace_id,
@@ -100,7 +101,7 @@ fn event_json(event: &AuditEvent) -> Value {
 fn cells(event: &AuditEvent) -> [Cell; 7] {
     let by = by(event);
     let method = event.method.rsplit('/').next().unwrap_or_default();
-    let about = event.plugin_id.as_ref().or(event.token_id.as_ref());
+    let about = event.plugin_id.as_ref().or(event.token_id.as_ref()).or(event.hook_id.as_ref());
     // The reason says more than the code, where there is one.
     let outcome = if event.reason.is_empty() { &event.code } else { &event.reason };
     [
@@ -164,6 +165,7 @@ mod tests {
             "method": "plugd.v1.PluginService/DeletePlugin",
             "plugin_id": null,
             "token_id": null,
+            "hook_id": null,
             "code": "PERMISSION_DENIED",
             "reason": "",
             "trace_id": "",

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::{
-    PluginId, TokenId,
+    HookId, PluginId, TokenId,
     access::{AccessToken, Role},
 };
 
@@ -28,6 +28,8 @@ pub struct AuditEvent {
     pub plugin: Option<PluginId>,
     /// The access token that it was about.
     pub token: Option<TokenId>,
+    /// The webhook that it was about.
+    pub hook: Option<HookId>,
     /// The name of the gRPC code of the answer.
     pub code: String,
     /// Why it was refused or failed.

@@ -30,6 +30,7 @@ macro_rules! reasons {
 reasons! {
     PluginNotFound => "PLUGIN_NOT_FOUND", NotFound, "List the plugins to see their ids.";
     TokenNotFound => "TOKEN_NOT_FOUND", NotFound, "List the tokens to see their ids.";
+    HookNotFound => "HOOK_NOT_FOUND", NotFound, "List the webhooks to see their ids.";
     PackageNotFound => "PACKAGE_NOT_FOUND", NotFound, "Upload the package again.";
     NoPreviousPackage => "NO_PREVIOUS_PACKAGE", FailedPrecondition, "Upload the package that you want instead.";
     InvalidArgument => "INVALID_ARGUMENT", InvalidArgument, "Correct the field and send the request again.";
@@ -41,6 +42,8 @@ reasons! {
     TooLarge => "TOO_LARGE", ResourceExhausted, "Send less; a package may have 50 MiB at most.";
     TooManyFailedAttempts => "TOO_MANY_FAILED_ATTEMPTS", ResourceExhausted, "Send a token that is good: that is taken at once. Others are looked at again in a while.";
     TooManyTokens => "TOO_MANY_TOKENS", ResourceExhausted, "Revoke tokens that are not used, and let new ones expire.";
+    TooManyHooks => "TOO_MANY_HOOKS", ResourceExhausted, "Delete webhooks that are not used; one can tell of all plugins.";
+    DeliveryFailed => "DELIVERY_FAILED", FailedPrecondition, "Mend what the message says, at the receiver or in the address, and test again.";
     ExternalPlugin => "EXTERNAL_PLUGIN", FailedPrecondition, "External plugins are run by somebody else; start or stop them there.";
     SupervisedPlugin => "SUPERVISED_PLUGIN", FailedPrecondition, "Only external plugins have this; update the package instead.";
     PluginFailed => "PLUGIN_FAILED", FailedPrecondition, "Read the message and the plugin's logs, then update the package, or activate the same one again.";
@@ -146,6 +149,11 @@ impl Error {
     /// The same, which makes sense to try again after this long.
     pub fn after(self, delay: Duration) -> Self {
         Self { retry_after: Some(delay), ..self }
+    }
+
+    pub fn hook_not_found(id: &str) -> Self {
+        let shown = super::text::shorten(id, 64);
+        Self::new(Reason::HookNotFound, format!("there is no webhook {shown:?}")).with("hook_id", shown)
     }
 
     pub fn plugin_not_found(id: &str) -> Self {

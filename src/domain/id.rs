@@ -78,6 +78,11 @@ xid_newtype! {
     TokenId
 }
 
+xid_newtype! {
+    /// One webhook.
+    HookId
+}
+
 impl PluginId {
     /// Reads an id from a path or a request: only the first 20 characters count, so `<xid>-any-suffix` names the same
     /// plugin (CONTRACT 1.5).

@@ -2,11 +2,13 @@
 
 pub mod access;
 pub mod audit;
+pub mod backoff;
 pub mod change;
 pub mod configuration;
 pub mod error;
 pub mod events;
 pub mod finding;
+pub mod hook;
 pub mod id;
 pub mod json;
 pub mod lifecycle;
@@ -21,7 +23,7 @@ pub mod text;
 pub mod usage;
 
 pub use error::{Error, Reason, Result};
-pub use id::{Digest, PluginId, RunId, TokenId};
+pub use id::{Digest, HookId, PluginId, RunId, TokenId};
 pub use plugin::{ActiveState, Commit, Desired, Mode, Plugin, PreviousPackage, Reported, State};
 pub use run::{Confinement, Exit, Failure, RunEvent, SandboxLevel, Stage};
 pub use secret::Secret;

@@ -15,7 +15,7 @@ use tonic_types::StatusExt;
 use super::{failures::address_of, tokens::Caller};
 use crate::{
     domain::{
-        PluginId, TokenId,
+        HookId, PluginId, TokenId,
         audit::{AuditEvent, OK},
     },
     telemetry::trace::TraceId,
@@ -29,6 +29,7 @@ pub(super) type Record = Arc<dyn Fn(AuditEvent) + Send + Sync>;
 struct Subject {
     plugin: OnceLock<PluginId>,
     token: OnceLock<TokenId>,
+    hook: OnceLock<HookId>,
 }
 
 task_local! {
@@ -44,6 +45,11 @@ pub(super) fn about_plugin(id: PluginId) {
 /// The call that is being answered is about this access token.
 pub(super) fn about_token(id: TokenId) {
     let _ = SUBJECT.try_with(|subject| subject.token.set(id));
+}
+
+/// The call that is being answered is about this webhook.
+pub(super) fn about_hook(id: HookId) {
+    let _ = SUBJECT.try_with(|subject| subject.hook.set(id));
 }
 
 /// A call that is being answered. Its event is recorded when this is dropped, however that comes about: a client that goes away
@@ -65,6 +71,7 @@ impl Entry {
             method: method.to_owned(),
             plugin: None,
             token: None,
+            hook: None,
             code: name(Code::Cancelled).to_owned(),
             reason: None,
             trace_id: TraceId::of(request.headers_mut()).as_str().to_owned(),
@@ -85,8 +92,9 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let (plugin, token) = (self.subject.plugin.get().copied(), self.subject.token.get().copied());
-        (self.record)(AuditEvent { time: Timestamp::now(), plugin, token, ..self.event.clone() });
+        let Subject { plugin, token, hook } = &*self.subject;
+        let (plugin, token, hook) = (plugin.get().copied(), token.get().copied(), hook.get().copied());
+        (self.record)(AuditEvent { time: Timestamp::now(), plugin, token, hook, ..self.event.clone() });
     }
 }
 

@@ -141,6 +141,7 @@ pub(super) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
         method: event.method,
         plugin_id: event.plugin.map(|id| id.to_string()),
         token_id: event.token.map(|id| id.to_string()),
+        hook_id: event.hook.map(|id| id.to_string()),
         code: event.code,
         reason: event.reason.unwrap_or_default(),
         trace_id: event.trace_id,

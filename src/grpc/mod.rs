@@ -19,6 +19,7 @@ mod configuration;
 mod convert;
 mod failures;
 mod history;
+mod hook;
 mod log;
 mod pace;
 mod package;
@@ -48,6 +49,7 @@ pub use self::{
     auth::{Guard, caller},
     bus::BusService,
     calls::Calls,
+    hook::HookService,
     server::{Builder, Server},
     tokens::{Access, Caller},
 };

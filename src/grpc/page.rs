@@ -25,6 +25,9 @@ pub(super) const REVISIONS: Sizes = Sizes { default: 20, max: 100 };
 /// Pages of `ListTokens`: a thousand with the longest names have half a megabyte.
 pub(super) const TOKENS: Sizes = Sizes { default: 100, max: 1000 };
 
+/// Pages of `ListHooks`: there are no more.
+pub(super) const HOOKS: Sizes = Sizes { default: 100, max: 100 };
+
 /// Pages of `ListAuditEvents`: a thousand with the longest names have three quarters of a megabyte.
 pub(super) const AUDIT_EVENTS: Sizes = Sizes { default: 100, max: 1000 };
 

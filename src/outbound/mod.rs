@@ -70,6 +70,14 @@ impl Client {
         Ok(Self { rules, resolver: Arc::new(System), tls: http::browsers_tls()? })
     }
 
+    /// Refuses a target of which it is known, without asking for its name, that it is never asked.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn check(&self, target: &Target) -> Result<(), Unreachable> {
+        target::check(target, self.rules)
+    }
+
     /// Sends a request to a target: its path and host are added. It has no deadline of its own.
     ///
     /// # Errors

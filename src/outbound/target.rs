@@ -77,6 +77,11 @@ impl Target {
         }
     }
 
+    /// The scheme and the host with its port, for whoever must not see the rest: that may be a secret.
+    pub fn origin(&self) -> &str {
+        &self.url[..Position::AfterPort]
+    }
+
     /// The host, for people.
     pub(super) fn shown_host(&self) -> String {
         shown(self.url.host_str().unwrap_or_default())

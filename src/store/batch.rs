@@ -14,8 +14,8 @@ use super::{
     rows::{self, Record, plain, signed, stored, to_column},
 };
 use crate::domain::{
-    Commit, Desired, Digest, Error, Plugin, PluginId, Reason, Reported, Result, TokenId, access::AccessToken,
-    manifest::Manifest, plugin::Request,
+    Commit, Desired, Digest, Error, HookId, Plugin, PluginId, Reason, Reported, Result, TokenId, access::AccessToken,
+    hook::Hook, manifest::Manifest, plugin::Request,
 };
 
 /// Configurations that are listed of each plugin, the present one included: enough to go back behind a bad day. They may
@@ -31,6 +31,8 @@ pub(super) enum Op {
     Change(Change),
     /// Change a token.
     Token(TokenOp),
+    /// Change a webhook.
+    Hook(HookOp),
     /// Say when everything before this is durable.
     Flush(Reply<()>),
     /// Finish; say when the database is closed.
@@ -57,6 +59,13 @@ pub(super) enum What {
 pub(super) enum TokenOp {
     Create { token: AccessToken, reply: Reply<()> },
     Revoke { id: TokenId, reply: Reply<AccessToken> },
+}
+
+/// A change of the webhooks.
+pub(super) enum HookOp {
+    Create { hook: Box<Hook>, reply: Reply<()> },
+    Update { hook: Box<Hook>, durability: Durability, reply: Reply<()> },
+    Delete { id: HookId, reply: Reply<()> },
 }
 
 /// The current record of every plugin.

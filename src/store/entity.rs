@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::domain::{ActiveState, Confinement, Digest, Mode, PluginId, RunId, State, TokenId, access::Role};
+use crate::domain::{ActiveState, Confinement, Digest, HookId, Mode, PluginId, RunId, State, TokenId, access::Role};
 
 /// Key of the only row of `store`.
 pub(super) const ROW: i32 = 1;
@@ -80,7 +80,7 @@ macro_rules! text_columns {
     )+ };
 }
 
-text_columns!(ActiveState, Confinement, Mode, State, Role, Digest, PluginId, RunId, TokenId);
+text_columns!(ActiveState, Confinement, Mode, State, Role, Digest, HookId, PluginId, RunId, TokenId);
 
 /// Each plugin as it is now. The journal's records are rows of this table.
 pub mod plugin {
@@ -294,12 +294,47 @@ pub mod access_token {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// Webhooks, with their secrets.
+pub mod hook {
+    use sea_orm::entity::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    use crate::domain::HookId;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, Deserialize)]
+    #[sea_orm(table_name = "hook")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: HookId,
+        pub url: String,
+        /// The states that are told of, and the plugins, as JSON: arrays of texts.
+        pub states: String,
+        pub plugins: String,
+        /// It signs, so it is kept as it is.
+        pub secret: String,
+        pub created: DateTimeUtc,
+        pub author: String,
+        /// What happened up to this revision of this history is delivered.
+        pub epoch: String,
+        pub revision: i64,
+        pub missed: i64,
+        pub enabled: bool,
+        pub failures: i64,
+        pub last_error: Option<String>,
+        pub last_attempt: Option<DateTimeUtc>,
+        pub next_attempt: Option<DateTimeUtc>,
+    }
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// The audit trail: a row a call that changed something, or was to.
 pub mod audit_event {
     use sea_orm::entity::prelude::*;
     use serde::{Deserialize, Serialize};
 
-    use crate::domain::{PluginId, TokenId, access::Role};
+    use crate::domain::{HookId, PluginId, TokenId, access::Role};
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, Deserialize)]
@@ -317,6 +352,7 @@ pub mod audit_event {
         pub plugin_id: Option<PluginId>,
         /// The token that the call was about.
         pub about_token_id: Option<TokenId>,
+        pub hook_id: Option<HookId>,
         pub code: String,
         pub reason: Option<String>,
         pub trace_id: String,

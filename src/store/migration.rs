@@ -13,7 +13,7 @@ use sea_orm_migration::{
 
 use super::{
     StoreError,
-    entity::{access_token, audit_event, configuration, journal, manifest, plugin, store, unlisted, unused},
+    entity::{access_token, audit_event, configuration, hook, journal, manifest, plugin, store, unlisted, unused},
 };
 
 /// Bytes of a SHA-256.
@@ -78,7 +78,7 @@ impl sea_orm_migration::MigrationName for Initial {
 impl MigrationTrait for Initial {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let of_plugins = [manifest(), unused(), plugin(), configuration(), unlisted(), journal()];
-        for table in of_plugins.into_iter().chain([store(), access_token(), audit_event()]) {
+        for table in of_plugins.into_iter().chain([store(), access_token(), hook(), audit_event()]) {
             manager.create_table(table).await?;
         }
         manager.create_index(of_plugin_in_journal()).await
@@ -228,6 +228,28 @@ fn access_token() -> TableCreateStatement {
         .take()
 }
 
+fn hook() -> TableCreateStatement {
+    use hook::Column;
+    Table::create()
+        .table(hook::Entity)
+        .col(string(Column::Id).primary_key())
+        .col(text(Column::Url))
+        .col(text(Column::States))
+        .col(text(Column::Plugins))
+        .col(text(Column::Secret))
+        .col(time(Column::Created))
+        .col(text(Column::Author))
+        .col(string(Column::Epoch))
+        .col(big_integer(Column::Revision))
+        .col(big_integer(Column::Missed))
+        .col(boolean(Column::Enabled))
+        .col(big_integer(Column::Failures))
+        .col(text_null(Column::LastError))
+        .col(timestamp_with_time_zone_null(Column::LastAttempt))
+        .col(timestamp_with_time_zone_null(Column::NextAttempt))
+        .take()
+}
+
 fn audit_event() -> TableCreateStatement {
     use audit_event::Column;
     Table::create()
@@ -241,6 +263,7 @@ fn audit_event() -> TableCreateStatement {
         .col(string(Column::Method))
         .col(string_null(Column::PluginId))
         .col(string_null(Column::AboutTokenId))
+        .col(string_null(Column::HookId))
         .col(string(Column::Code))
         .col(string_null(Column::Reason))
         .col(string(Column::TraceId))

@@ -18,15 +18,17 @@ use tokio::{
 };
 
 use self::{
-    batch::{Change, Op, Reply, TokenOp, What},
+    batch::{Change, HookOp, Op, Reply, TokenOp, What},
     error::unavailable,
+    lease::Durability,
     location::Location,
     reader::Reader,
 };
 use crate::domain::{
-    Commit, Desired, Plugin, PluginId, Reported, Result, TokenId,
+    Commit, Desired, HookId, Plugin, PluginId, Reported, Result, TokenId,
     access::AccessToken,
     audit::{AuditEvent, AuditFilter},
+    hook::Hook,
 };
 
 mod address;
@@ -38,6 +40,7 @@ mod compaction;
 mod entity;
 mod error;
 mod examine;
+mod hooks;
 mod lease;
 mod location;
 mod metrics;
@@ -102,6 +105,8 @@ pub struct Loaded {
     pub unreadable: Vec<String>,
     /// All access tokens, by time of creation and id.
     pub tokens: Vec<AccessToken>,
+    /// All webhooks, in the order of their ids.
+    pub hooks: Vec<Hook>,
 }
 
 /// Is told of what has become durable, in revision order and without gaps.
@@ -182,6 +187,40 @@ impl Store {
     /// `STORE_UNAVAILABLE`.
     pub async fn tokens(&self, after: Option<TokenId>, limit: u64) -> Result<Vec<AccessToken>> {
         self.reader.read(|db| async move { tokens::page(&db, after, Timestamp::now(), limit).await }).await
+    }
+
+    /// Stores a new webhook.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn create_hook(&self, hook: Hook) -> Result<()> {
+        self.ask(|reply| Op::Hook(HookOp::Create { hook: Box::new(hook), reply })).await
+    }
+
+    /// Stores a webhook in place of the one with its id.
+    ///
+    /// # Errors
+    /// `HOOK_NOT_FOUND`, `STORE_UNAVAILABLE`.
+    pub async fn update_hook(&self, hook: Hook) -> Result<()> {
+        let (hook, durability) = (Box::new(hook), Durability::Synced);
+        self.ask(|reply| Op::Hook(HookOp::Update { hook, durability, reply })).await
+    }
+
+    /// The same where only its progress is another, which a power cut may take back.
+    ///
+    /// # Errors
+    /// As [`Self::update_hook`].
+    pub async fn note_progress(&self, hook: Hook) -> Result<()> {
+        let (hook, durability) = (Box::new(hook), Durability::Written);
+        self.ask(|reply| Op::Hook(HookOp::Update { hook, durability, reply })).await
+    }
+
+    /// Deletes a webhook. One that is gone already stays so.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn delete_hook(&self, id: HookId) -> Result<()> {
+        self.ask(|reply| Op::Hook(HookOp::Delete { id, reply })).await
     }
 
     /// Hands an event to the audit trail. Never waits. While the database is away 4096 events wait for it; what comes then

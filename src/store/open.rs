@@ -14,6 +14,7 @@ use super::{
     batch::Records,
     compaction::{self, Schedule},
     entity::plugin,
+    hooks,
     lease::{self, Lease},
     metrics::Metrics,
     migration,
@@ -65,10 +66,11 @@ async fn load(lease: &Lease) -> Result<(Reader, Records, (bool, (u64, u64)), Loa
     let (records, unreadable) = records(lease.db()).await?;
     let left = (compaction::is_behind(lease.db(), compacted).await?, audit::ends(lease.db()).await?);
     let (plugins, tokens) = (records.in_order(), tokens::all(lease.db()).await?);
+    let hooks = hooks::all(lease.db()).await?;
     let reader = Reader::new(lease::readers(lease.address()).await?);
     lease.location().remember().await?;
     let (database_id, epoch) = (row.database_id, row.epoch);
-    Ok((reader, records, left, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens }))
+    Ok((reader, records, left, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens, hooks }))
 }
 
 /// Leaves the database to the next start.

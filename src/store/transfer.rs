@@ -15,6 +15,7 @@ macro_rules! of_table {
             $crate::store::transfer::Table::UnlistedConfiguration => $function::<unlisted::Entity>($($argument),*),
             $crate::store::transfer::Table::Journal => $function::<journal::Entity>($($argument),*),
             $crate::store::transfer::Table::AccessToken => $function::<access_token::Entity>($($argument),*),
+            $crate::store::transfer::Table::Hook => $function::<hook::Entity>($($argument),*),
             $crate::store::transfer::Table::AuditEvent => $function::<audit_event::Entity>($($argument),*),
         }
     };
@@ -31,7 +32,7 @@ pub use snapshot::{Hold, Rows, Snapshot};
 
 use super::{
     StoreError,
-    entity::{access_token, audit_event, configuration, journal, manifest, plugin, unlisted, unused},
+    entity::{access_token, audit_event, configuration, hook, journal, manifest, plugin, unlisted, unused},
     migration,
 };
 
@@ -47,12 +48,13 @@ pub enum Table {
     UnlistedConfiguration,
     Journal,
     AccessToken,
+    Hook,
     AuditEvent,
 }
 
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Manifest,
         Self::UnusedManifest,
         Self::Plugin,
@@ -60,6 +62,7 @@ impl Table {
         Self::UnlistedConfiguration,
         Self::Journal,
         Self::AccessToken,
+        Self::Hook,
         Self::AuditEvent,
     ];
 

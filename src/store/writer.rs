@@ -30,18 +30,18 @@ use self::{
 use super::{
     OnCommit, StoreError,
     audit::Trail,
-    batch::{Batch, Change, Op, Records, Reply, TokenOp, What},
+    batch::{Batch, Change, Op, Records, Reply, What},
     commit,
     compaction::{self, Schedule},
     error::contradicted,
     lease::{Durability, Lease},
     metrics::Metrics,
-    tokens,
 };
 use crate::domain::{self, Error, Plugin, Reason};
 
 mod audit;
 mod gather;
+mod records;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -141,11 +141,12 @@ impl Writer {
 
     async fn handle(&mut self, ops: Vec<Op>) -> ControlFlow<()> {
         let mut changes = Vec::new();
-        let mut tokens = Vec::new();
+        let (mut tokens, mut hooks) = (Vec::new(), Vec::new());
         for op in ops {
             match op {
                 Op::Change(change) => changes.push(change),
                 Op::Token(op) => tokens.push(op),
+                Op::Hook(op) => hooks.push(op),
                 Op::Flush(reply) => self.flushes.push(reply),
                 Op::Close(reply) => self.closing.push(reply),
             }
@@ -153,6 +154,9 @@ impl Writer {
         self.change(changes).await;
         for op in tokens {
             self.change_token(op).await;
+        }
+        for op in hooks {
+            self.change_hook(op).await;
         }
         if !self.flushes.is_empty() {
             self.audit_all().await;
@@ -295,44 +299,6 @@ impl Writer {
         if let Err(error) = self.resolve().await {
             self.fail_over(&error);
         }
-    }
-
-    async fn change_token(&mut self, op: TokenOp) {
-        match op {
-            TokenOp::Create { token, reply } => {
-                let created = self.guarded(async |lease| tokens::create(lease, token).await).await;
-                send(Some(reply), created);
-            }
-            TokenOp::Revoke { id, reply } => {
-                let revoked = self.guarded(async |lease| tokens::revoke(lease, id).await).await;
-                send(Some(reply), revoked.and_then(|revoked| revoked));
-            }
-        }
-    }
-
-    /// Does some work on the database, unless it is away.
-    async fn guarded<T>(&mut self, work: impl AsyncFnOnce(&Lease) -> Result<T, StoreError>) -> domain::Result<T> {
-        if self.retry.is_some() {
-            return Err(self.start.lease.location().refusal());
-        }
-        let lease = &self.start.lease;
-        let work = async {
-            lease.location().check_with_reserve().await?;
-            let done = work(lease).await;
-            if done.is_err() {
-                // What failed may have failed because a file is gone.
-                lease.location().check().await?;
-            }
-            done
-        };
-        within(work).await.map_err(|error| {
-            if error.is_conflict() {
-                tracing::error!(%error, "a change of the tokens contradicts what is stored, and is refused");
-                return contradicted();
-            }
-            self.fail_over(&error);
-            self.start.lease.location().refusal()
-        })
     }
 
     fn answer_flushes(&mut self) {

@@ -29,7 +29,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use actor::ChangeOptions;
+pub use actor::{ChangeOptions, jittered};
 pub use configuration::NewConfiguration;
 pub use handle::{Handle, ListQuery, MAX_WAIT, Wait};
 pub use packages::Packages;

@@ -7,7 +7,7 @@ use plugd::api::v1::{
     Plugin, PluginView, RegisterExternalPluginRequest, RestartPluginRequest, Role, SetActiveStateRequest,
     StreamLogsRequest, WatchStateRequest, access_service_client::AccessServiceClient,
     bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
-    install_plugin_request as install, log_service_client::LogServiceClient,
+    hook_service_client::HookServiceClient, install_plugin_request as install, log_service_client::LogServiceClient,
     package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
     policy_service_client::PolicyServiceClient, server_service_client::ServerServiceClient, watch_state_request::Start,
 };
@@ -88,6 +88,10 @@ impl Api {
 
     pub(crate) fn about(&self) -> ServerServiceClient<Service> {
         ServerServiceClient::new(self.0.clone())
+    }
+
+    pub(crate) fn hooks(&self) -> HookServiceClient<Service> {
+        HookServiceClient::new(self.0.clone())
     }
 
     pub(crate) fn access(&self) -> AccessServiceClient<Service> {

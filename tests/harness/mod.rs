@@ -14,6 +14,7 @@ mod pages;
 mod processes;
 mod prometheus;
 mod proxy;
+mod receiver;
 mod rest;
 mod server;
 mod shapes;
@@ -35,6 +36,7 @@ pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, pac
 pub(crate) use processes::{Process, children, gone, is_alive, kill_9, url_told_to, variable_of};
 pub(crate) use prometheus::Prometheus;
 pub(crate) use proxy::{Proxy, ProxyKind};
+pub(crate) use receiver::{Posted, Receiver};
 pub(crate) use rest::{Answer, Body, Rest};
 pub(crate) use server::{CONTAINER, Knobs, Plugd, QUICK, free_address, search_path};
 pub(crate) use shapes::{failure_of, message_of, state_of, status_of};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::MaxRestarts;
+use crate::domain::backoff::doubled;
 
 /// No time of a policy is longer: it would be meant as never, and a clock can't go on for ever.
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -60,8 +61,7 @@ impl Default for Supervision {
 impl Supervision {
     /// The wait before the restart after this many: 1, 2, 4 … seconds by default (CONTRACT 8.3).
     pub fn backoff_after(&self, restarts: u32) -> Duration {
-        let factor = 1_u32.checked_shl(restarts).unwrap_or(u32::MAX);
-        self.backoff.saturating_mul(factor).min(self.max_backoff)
+        doubled(self.backoff, restarts, self.max_backoff)
     }
 }
 
@@ -123,18 +123,5 @@ impl SupervisionPolicy {
             time.is_some_and(|time| !(*least..=LONGEST).contains(&time))
         };
         times.into_iter().filter(is_bad).map(|(name, ..)| name)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_backoff_doubles_up_to_its_maximum_and_never_overflows() {
-        let supervision = Supervision::default();
-        let seconds = |restarts| supervision.backoff_after(restarts).as_secs();
-        assert_eq!([seconds(0), seconds(1), seconds(2), seconds(5), seconds(6)], [1, 2, 4, 32, 60]);
-        assert_eq!(seconds(u32::MAX), 60);
     }
 }

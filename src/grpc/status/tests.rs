@@ -5,10 +5,11 @@ use super::*;
 /// Programs switch on reasons, and their authors have only the API's descriptions.
 #[test]
 fn every_reason_is_named_in_the_description_of_the_api() {
-    const DESCRIPTIONS: [&str; 6] = [
+    const DESCRIPTIONS: [&str; 7] = [
         include_str!("../../../proto/plugd/v1/access.proto"),
         include_str!("../../../proto/plugd/v1/bus.proto"),
         include_str!("../../../proto/plugd/v1/configuration.proto"),
+        include_str!("../../../proto/plugd/v1/hook.proto"),
         include_str!("../../../proto/plugd/v1/log.proto"),
         include_str!("../../../proto/plugd/v1/package.proto"),
         include_str!("../../../proto/plugd/v1/plugin.proto"),

@@ -134,3 +134,8 @@ async fn the_address_of_a_name_decides_whether_it_may_be_asked_in_the_clear() {
     let error = vetted(&mk_target("http://away.test/"), &*names, rules).await.unwrap_err();
     assert_eq!(error.0, "the host \"away.test\" may only be asked over https");
 }
+
+#[test]
+fn an_origin_has_nothing_that_may_be_secret() {
+    assert_eq!(mk_target("https://host:8443/secret?secret#secret").origin(), "https://host:8443");
+}

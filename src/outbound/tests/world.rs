@@ -47,6 +47,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     /// The heads of all requests so far.
     pub(crate) heads: Arc<Mutex<Vec<String>>>,
+    /// And their bodies.
+    pub(crate) bodies: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -62,20 +64,22 @@ impl Server {
 
     async fn start(tls: Option<TlsAcceptor>, answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
         let (listener, port) = mk_listener().await;
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&heads);
+        let (heads, bodies) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let (seen, read) = (Arc::clone(&heads), Arc::clone(&bodies));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let Some(mut stream) = secured(stream, tls.as_ref()).await else { continue };
                 let head = read_head(&mut stream).await;
                 let said = answer(head.split(' ').nth(1).unwrap_or_default());
+                let body = read_body(&mut stream, &head).await;
+                read.lock().unwrap().push(body);
                 seen.lock().unwrap().push(head);
                 // The client may have hung up: what it says about that is what the test looks at.
                 let _ = stream.write_all(said.as_bytes()).await;
                 let _ = stream.shutdown().await;
             }
         });
-        Self { port, heads }
+        Self { port, heads, bodies }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -116,6 +120,14 @@ pub(crate) async fn asked(listener: TcpListener) -> TcpStream {
     let (mut stream, _) = listener.accept().await.unwrap();
     read_head(&mut stream).await;
     stream
+}
+
+/// The body that a request announces.
+async fn read_body(stream: &mut (dyn Connection + '_), head: &str) -> String {
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    stream.read_exact(&mut body).await.unwrap();
+    String::from_utf8(body).unwrap()
 }
 
 async fn read_head(stream: &mut (dyn Connection + '_)) -> String {

@@ -25,6 +25,7 @@ pub(super) fn mk_event(number: u64) -> AuditEvent {
         method: format!("plugd.v1.PluginService/Method{number}"),
         plugin: Some(mk_id(1)),
         token: Some(TokenId::from_bytes([2; 12])),
+        hook: Some(HookId::from_bytes([3; 12])),
         code: "OK".to_owned(),
         reason: Some("SUPERSEDED".to_owned()),
         trace_id: "0af7651916cd43dd8448eb211c80319c".to_owned(),
@@ -34,7 +35,7 @@ pub(super) fn mk_event(number: u64) -> AuditEvent {
 /// An event as it is stored; the second has as little in it as one can have.
 pub(in crate::store) fn mk_row(number: u64) -> audit_event::Model {
     let event = AuditEvent { id: number, ..mk_event(number) };
-    let bare = |event| AuditEvent { address: None, plugin: None, token: None, reason: None, ..event };
+    let bare = |event| AuditEvent { address: None, plugin: None, token: None, hook: None, reason: None, ..event };
     to_row(if number == 2 { bare(event) } else { event })
 }
 
@@ -65,7 +66,8 @@ async fn lock(fixture: &Fixture) -> (DatabaseConnection, DatabaseTransaction) {
 #[tokio::test]
 async fn events_come_back_as_they_were_newest_first_and_survive_a_restart() {
     let fixture = Fixture::new().await;
-    let bare = AuditEvent { address: None, plugin: None, token: None, reason: None, ..refused(mk_event(2)) };
+    let bare =
+        AuditEvent { address: None, plugin: None, token: None, hook: None, reason: None, ..refused(mk_event(2)) };
     audit(&fixture.store, [mk_event(1), bare.clone()]).await;
     let fixture = fixture.reopened(10).await;
     audit(&fixture.store, [mk_event(3)]).await;

@@ -26,6 +26,7 @@ mod counted;
 #[path = "../../../tests/harness/database.rs"]
 pub(super) mod database;
 mod history;
+mod hooks;
 mod on_a_file;
 mod on_a_server;
 mod opening;

@@ -4,6 +4,7 @@ use futures_util::TryStreamExt;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 use super::{audit::mk_event, *};
+use crate::domain::hook::tests::mk_hook;
 use crate::store::transfer::{Blank, Hold, Snapshot, Standing, Table};
 
 type Lines = BTreeMap<Table, Vec<String>>;
@@ -45,6 +46,7 @@ async fn mk_store(place: Place) -> Fixture {
     fixture.store.remove(mk_id(3)).await.unwrap();
     fixture.store.install(mk_plugin(4)).await.unwrap();
     fixture.store.create_token(mk_token(1)).await.unwrap();
+    fixture.store.create_hook(mk_hook(1)).await.unwrap();
     fixture.store.audit(mk_event(1));
     fixture.store.flush().await.unwrap();
     fixture
@@ -73,6 +75,7 @@ async fn records_go_from_either_kind_to_the_other_and_back_as_they_are() {
         assert_ne!(fixture.loaded.epoch, epoch, "an old cursor means nothing");
         assert_eq!(journal(&fixture.store, 0).await, commits);
         assert_eq!(fixture.loaded.tokens.len(), 1);
+        assert_eq!(fixture.loaded.hooks, [mk_hook(1)]);
         let next = fixture.store.install(mk_plugin(9)).await.unwrap();
         assert_eq!(next.revision, standing.revision + 1);
     }

@@ -9,7 +9,7 @@ use super::{Standing, Table, row};
 use crate::store::{
     Address, StoreError,
     commit::ROWS,
-    entity::{ROW, access_token, audit_event, configuration, journal, manifest, plugin, store, unlisted, unused},
+    entity::{ROW, access_token, audit_event, configuration, hook, journal, manifest, plugin, store, unlisted, unused},
     lease::{Durability, Lease},
     migration,
     rows::signed,

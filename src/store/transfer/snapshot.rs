@@ -15,7 +15,9 @@ use crate::{
     store::{
         Address, StoreError,
         address::Kind,
-        entity::{ROW, access_token, audit_event, configuration, journal, manifest, plugin, store, unlisted, unused},
+        entity::{
+            ROW, access_token, audit_event, configuration, hook, journal, manifest, plugin, store, unlisted, unused,
+        },
         lease::Lease,
         migration, postgres,
         rows::unsigned,

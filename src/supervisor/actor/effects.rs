@@ -87,6 +87,7 @@ impl Actor {
     }
 }
 
-fn jittered(after: Duration) -> Duration {
+/// A backoff, somewhat shorter or longer.
+pub fn jittered(after: Duration) -> Duration {
     after.mul_f64(rand::random_range(1.0 - JITTER..=1.0 + JITTER))
 }

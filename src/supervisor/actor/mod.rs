@@ -17,8 +17,8 @@ use tokio::{
     time::Instant,
 };
 
-pub use self::calls::ChangeOptions;
 use self::spans::Spans;
+pub use self::{calls::ChangeOptions, effects::jittered};
 pub(super) use self::{
     calls::{Amend, Goal, check_generation},
     connection::Attach,

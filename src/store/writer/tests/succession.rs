@@ -3,7 +3,7 @@
 use sea_orm::{EntityTrait, sea_query::Expr};
 
 use super::*;
-use crate::store::{entity, lease::Lease};
+use crate::store::{entity, lease::Lease, tokens};
 
 /// Longer than any wait of the store itself.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,147 @@
+//! One attempt to deliver a message, and what its answer means.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Request, StatusCode,
+    header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+};
+use jiff::{Timestamp, fmt::rfc2822};
+use tokio::time::timeout;
+
+use super::{event::Message, sign::sign};
+use crate::{
+    domain::hook::Hook,
+    outbound::{Client, Target, Unreachable},
+};
+
+/// How long a receiver may take, from its name's resolution to the head of its answer.
+const ATTEMPT: Duration = Duration::from_secs(15);
+
+/// The longest that a receiver may ask to be left alone.
+pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Delivered,
+    /// The receiver is no more (410).
+    Gone,
+    Failed {
+        /// For a person.
+        why: String,
+        /// How long the receiver wants to be left alone, if it says.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Outcome {
+    fn failed(why: impl Into<String>) -> Self {
+        Self::Failed { why: why.into(), retry_after: None }
+    }
+
+    /// Why nothing was delivered, for a person; none if it was.
+    pub(super) fn error(&self) -> Option<&str> {
+        match self {
+            Self::Delivered => None,
+            Self::Gone => Some("the receiver answered 410 Gone"),
+            Self::Failed { why, .. } => Some(why),
+        }
+    }
+}
+
+/// Posts a message once. The body of the answer is not read.
+pub(super) async fn deliver(client: &Client, hook: &Hook, message: &Message) -> Outcome {
+    let sent = timeout(ATTEMPT, send(client, hook, message)).await;
+    match sent {
+        Ok(Ok((status, headers))) => outcome(status, &headers),
+        Ok(Err(error)) => Outcome::failed(error.to_string()),
+        Err(_) => Outcome::failed(format!("the receiver did not answer within {ATTEMPT:?}")),
+    }
+}
+
+async fn send(client: &Client, hook: &Hook, message: &Message) -> Result<(StatusCode, HeaderMap), Unreachable> {
+    let target = Target::parse(hook.url.expose())?;
+    let request = request(hook, message).ok_or_else(|| Unreachable::new("the message could not be signed"))?;
+    let answer = client.ask(&target, request).await?;
+    Ok((answer.status(), answer.headers().clone()))
+}
+
+/// The request with its signature, none if it can't be signed. The time is that of this attempt, so that a receiver can tell an
+/// old one that somebody sends again.
+fn request(hook: &Hook, message: &Message) -> Option<Request<Full<Bytes>>> {
+    let time = Timestamp::now().as_second();
+    let signature = sign(&hook.secret, &message.id, time, &message.body)?;
+    let mut request = Request::post("/").body(Full::new(message.body.clone())).ok()?;
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json; charset=utf-8"));
+    headers.insert("webhook-id", HeaderValue::from_str(&message.id).ok()?);
+    headers.insert("webhook-timestamp", HeaderValue::from(time));
+    headers.insert("webhook-signature", HeaderValue::from_str(&signature).ok()?);
+    Some(request)
+}
+
+fn outcome(status: StatusCode, headers: &HeaderMap) -> Outcome {
+    match status {
+        _ if status.is_success() => Outcome::Delivered,
+        StatusCode::GONE => Outcome::Gone,
+        _ if status.is_redirection() => {
+            Outcome::failed(format!("the receiver answered {status}, and redirects are not followed"))
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let why = format!("the receiver answered {status}");
+            Outcome::Failed { why, retry_after: retry_after(headers, Timestamp::now()) }
+        }
+        _ => Outcome::failed(format!("the receiver answered {status}")),
+    }
+}
+
+/// How long to wait: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let date = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+            Duration::try_from(date.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(asked.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks_for(text: &'static str) -> Option<Duration> {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+        retry_after(&headers, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_receiver_may_ask_for_some_time_and_not_for_ever() {
+        assert_eq!(asks_for("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asks_for("Thu, 01 Jan 1970 00:02:00 GMT"), Some(Duration::from_secs(120)));
+        assert_eq!(asks_for("Wed, 31 Dec 1969 23:59:00 GMT"), Some(Duration::ZERO), "in the past");
+        for endless in ["99999999", "Fri, 01 Jan 2100 00:00:00 GMT"] {
+            assert_eq!(asks_for(endless), Some(MAX_RETRY_AFTER), "{endless}");
+        }
+        for nonsense in ["", "-1", "soon", "99999999999999999999999"] {
+            assert_eq!(asks_for(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn only_a_success_is_a_delivery_and_only_gone_is_the_end() {
+        let of = |code: u16| outcome(StatusCode::from_u16(code).unwrap(), &HeaderMap::new());
+        for code in [200, 201, 202, 204, 299] {
+            assert_eq!(of(code), Outcome::Delivered, "{code}");
+        }
+        assert_eq!(of(410), Outcome::Gone);
+        for code in [100, 301, 302, 307, 400, 401, 404, 408, 429, 500, 503] {
+            assert!(matches!(of(code), Outcome::Failed { .. }), "{code}");
+        }
+    }
+}

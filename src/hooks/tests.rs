@@ -1,0 +1,265 @@
+//! Webhooks over a real store, with receivers on 127.0.0.1 that have a certificate of the tests' own authority.
+
+use std::sync::Mutex as StdMutex;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    domain::{
+        Mode, Plugin, Reported,
+        hook::tests::{mk_commit, mk_hook},
+        lifecycle::tests::mk_plugin,
+    },
+    hooks::{delivery::Outcome, event::Message},
+    outbound::tests::world::{CERTIFIED, LOOPBACK, Names, Server, in_time, mk_client},
+    store::{Address, Options, open},
+    supervisor,
+};
+
+const OK: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+const AT_HOME: Rules = Rules { allow_private: true, allow_plain: false };
+
+fn named() -> Arc<Names> {
+    let once: &[std::net::IpAddr] = &[LOOPBACK];
+    // As often as it is asked for.
+    Arc::<Names>::default().with(CERTIFIED, &[once; 300])
+}
+
+fn mk_origin() -> Origin {
+    Origin { database_id: "database".to_owned(), epoch: "epoch".to_owned() }
+}
+
+fn mk_message() -> Message {
+    mk_origin().of_commit(&mk_commit(None, State::Error))
+}
+
+async fn deliver_to(url: String, rules: Rules) -> Outcome {
+    let hook = Hook { url: url.into(), ..mk_hook(1) };
+    in_time(delivery::deliver(&mk_client(named(), rules), &hook, &mk_message())).await
+}
+
+fn secretly(server: &Server) -> String {
+    format!("https://{CERTIFIED}:{}/hook?key=1", server.port)
+}
+
+#[tokio::test]
+async fn an_event_is_posted_over_https_with_its_signature() {
+    let server = Server::saying_secretly(|_| OK.to_owned()).await;
+    assert_eq!(deliver_to(secretly(&server), AT_HOME).await, Outcome::Delivered);
+    let (head, body) = (server.heads.lock().unwrap()[0].clone(), server.bodies.lock().unwrap()[0].clone());
+    let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap();
+    assert!(head.starts_with("POST /hook?key=1 HTTP/1.1\r\n"), "{head}");
+    assert_eq!(header("content-type"), "application/cloudevents+json; charset=utf-8");
+    assert_eq!((header("webhook-id"), body.as_bytes()), ("epoch-8", &*mk_message().body));
+    let time = header("webhook-timestamp").parse().unwrap();
+    let signature = sign::sign(&mk_hook(1).secret, "epoch-8", time, body.as_bytes());
+    assert_eq!(Some(header("webhook-signature")), signature.as_deref());
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let target = Server::saying_secretly(|_| OK.to_owned()).await;
+    let location = secretly(&target);
+    let server =
+        Server::saying_secretly(move |_| format!("HTTP/1.1 307 Elsewhere\r\nLocation: {location}\r\n\r\n")).await;
+    let outcome = deliver_to(secretly(&server), AT_HOME).await;
+    let why = outcome.error().unwrap();
+    assert_eq!(why, "the receiver answered 307 Temporary Redirect, and redirects are not followed");
+    assert_eq!((server.requests(), target.requests()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_private_address_is_not_asked_unless_that_is_allowed_nor_a_public_one_in_the_clear() {
+    let server = Server::saying_secretly(|_| OK.to_owned()).await;
+    let outside = Rules { allow_private: false, allow_plain: false };
+    let refused = deliver_to(secretly(&server), outside).await;
+    assert!(refused.error().unwrap().contains("a loopback address"), "{refused:?}");
+    let refused = deliver_to("http://8.8.8.8/".to_owned(), AT_HOME).await;
+    assert!(refused.error().unwrap().contains("only be asked over https"), "{refused:?}");
+    assert_eq!(server.requests(), 0);
+}
+
+#[tokio::test]
+async fn the_body_of_an_answer_is_not_waited_for() {
+    let server = Server::saying_secretly(|_| "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n".to_owned()).await;
+    assert_eq!(deliver_to(secretly(&server), AT_HOME).await, Outcome::Delivered);
+}
+
+/// Webhooks over a store in a folder of their own.
+struct World {
+    hooks: Hooks,
+    draining: CancellationToken,
+    folder: TempDir,
+    _supervisor: supervisor::Supervisor,
+}
+
+impl World {
+    /// A store that keeps so many revisions.
+    async fn keeping(journal_keep: u64) -> Self {
+        Self::with(tempfile::tempdir().unwrap(), journal_keep, Vec::new()).await
+    }
+
+    /// A store in this folder, with these webhooks besides those that it has.
+    async fn with(folder: TempDir, journal_keep: u64, hooks: Vec<Hook>) -> Self {
+        let address = Address::parse(&format!("sqlite://{}?mode=rwc", folder.path().join("db").display())).unwrap();
+        let (opened, loaded) = open(Options { address, journal_keep, audit_keep: 10 }).await.unwrap();
+        let mut found = Found::of(&loaded);
+        let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
+        let applied = projection.clone();
+        let store = opened.start(Box::new(move |commits| applied.apply(commits)));
+        for hook in hooks {
+            store.create_hook(hook.clone()).await.unwrap();
+            found.hooks.push(hook);
+        }
+        let draining = CancellationToken::new();
+        let handle = Handle::new(projection, Arc::new(store.clone()), loaded.epoch, draining.clone());
+        let hooks = Hooks::start_with(mk_client(named(), AT_HOME), found, store, handle, draining.clone());
+        Self { hooks, draining, folder, _supervisor: supervisor }
+    }
+
+    /// Ends as plugd does; returns the folder of the store.
+    async fn end(self) -> TempDir {
+        self.draining.cancel();
+        in_time(self.hooks.ended()).await;
+        self.hooks.parts.store.clone().close().await.unwrap();
+        self.folder
+    }
+
+    async fn add(&self, url: String) -> Hook {
+        let (states, plugins) = (vec![State::Error], Vec::new());
+        let new = NewHook { url, states, plugins, author: "somebody".to_owned() };
+        let hook = self.hooks.prepare(new).unwrap();
+        self.hooks.add(hook.clone()).await.unwrap();
+        hook
+    }
+
+    async fn install(&self) -> Arc<Plugin> {
+        let plugin = mk_plugin(Mode::Supervised, crate::domain::ActiveState::Active);
+        self.hooks.parts.store.install(plugin).await.unwrap()
+    }
+
+    /// Reports so many states, of which every second is an error, and waits until they are stored.
+    async fn report(&self, plugin: &Plugin, count: u64) {
+        let reports = (1..=count).map(|serial| {
+            let state = if serial % 2 == 0 { State::Error } else { State::Restarting };
+            Reported { state, serial, ..plugin.reported.clone() }
+        });
+        for reported in reports {
+            self.hooks.parts.store.report(plugin.id, reported);
+            self.hooks.parts.store.flush().await.unwrap();
+        }
+    }
+
+    fn progress(&self, id: HookId) -> Progress {
+        self.hooks.shared(id).unwrap().progress()
+    }
+
+    /// Waits until the progress of a webhook is so.
+    async fn until(&self, id: HookId, is_so: impl Fn(&Progress) -> bool) -> Progress {
+        in_time(async {
+            loop {
+                let progress = self.progress(id);
+                if is_so(&progress) {
+                    return progress;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+    }
+}
+
+fn revisions(bodies: &StdMutex<Vec<String>>) -> Vec<u64> {
+    let bodies = bodies.lock().unwrap();
+    bodies
+        .iter()
+        .map(|body| serde_json::from_str::<Value>(body).unwrap()["data"]["revision"].as_u64().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_wanted_arrives_in_order_and_the_cursor_comes_to_the_head() {
+    let world = World::keeping(1000).await;
+    let server = Server::saying_secretly(|_| OK.to_owned()).await;
+    let plugin = world.install().await;
+    let hook = world.add(secretly(&server)).await;
+    world.report(&plugin, 20).await;
+    world.until(hook.id, |progress| progress.revision == world.hooks.head()).await;
+    assert_eq!(revisions(&server.bodies), (1..=10).map(|number| 1 + 2 * number).collect::<Vec<_>>());
+    let (head, world) = (world.hooks.head(), World::with(world.end().await, 1000, Vec::new()).await);
+    assert_eq!(world.progress(hook.id).revision, head, "it was stored");
+}
+
+#[tokio::test]
+async fn where_a_webhook_goes_on_in_another_history_is_stored_before_more_happens() {
+    let ahead = Hook { progress: Progress::after("another history", 99), ..mk_hook(1) };
+    let world = World::with(tempfile::tempdir().unwrap(), 1000, vec![ahead.clone()]).await;
+    assert_eq!(world.progress(ahead.id).revision, 0);
+    // It is stored even where it ends at once.
+    let folder = world.end().await;
+    let world = World::with(folder, 1000, Vec::new()).await;
+    let progress = world.progress(ahead.id);
+    assert_eq!((progress.revision, &progress.epoch), (0, &world.hooks.parts.origin.epoch));
+}
+
+#[tokio::test]
+async fn what_the_journal_has_forgotten_is_counted_as_missed_and_the_rest_arrives() {
+    let world = World::keeping(10).await;
+    let server = Server::saying_secretly(|_| OK.to_owned()).await;
+    let plugin = world.install().await;
+    let hook = world.add(secretly(&server)).await;
+    let shared = world.hooks.shared(hook.id).unwrap();
+    // Its follower stands still while the journal goes on without it.
+    shared.change(|hook| hook.progress.is_enabled = false);
+    shared.news.notify_one();
+    world.report(&plugin, 200).await;
+    let reached = world.progress(hook.id).revision;
+    world.hooks.enable(hook.id).await.unwrap();
+    let progress = world.until(hook.id, |progress| progress.revision == world.hooks.head()).await;
+    assert!(progress.missed > 100, "{progress:?}");
+    let first = reached + progress.missed + 1;
+    let expected: Vec<u64> = (first..=201).filter(|revision| revision % 2 == 1).collect();
+    assert_eq!(revisions(&server.bodies), expected, "{progress:?}");
+}
+
+#[tokio::test]
+async fn there_are_as_many_as_may_be_and_not_one_more() {
+    let world = World::keeping(10).await;
+    let server = Server::saying_secretly(|_| OK.to_owned()).await;
+    for _ in 0..MAX_HOOKS {
+        world.add(secretly(&server)).await;
+    }
+    let error = world.hooks.add(mk_hook(1)).await.unwrap_err();
+    assert_eq!(error.reason, Reason::TooManyHooks);
+    world.hooks.delete(world.hooks.list()[0].id).await.unwrap();
+    world.hooks.add(mk_hook(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_can_never_be_asked_or_is_too_much_is_refused_at_once() {
+    let world = World::keeping(10).await;
+    let refused = |url: &str, states: Vec<State>, plugins: usize| {
+        let plugins = vec![PluginId::from_bytes([1; 12]); plugins];
+        let new = NewHook { url: url.to_owned(), states, plugins, author: String::new() };
+        world.hooks.prepare(new).map(|_| ()).unwrap_err().violations[0].field.clone()
+    };
+    let long = format!("https://host.test/{}", "x".repeat(MAX_URL));
+    for url in
+        ["", "host", "ftp://host.test/", "https://user@host.test/", "http://8.8.8.8/", "https://169.254.0.1/", &long]
+    {
+        assert_eq!(refused(url, vec![State::Error], 0), "url", "{url}");
+    }
+    assert_eq!(refused("https://host.test/", Vec::new(), 0), "states");
+    assert_eq!(refused("https://host.test/", vec![State::Error], MAX_PLUGINS + 1), "plugin_ids");
+}
+
+#[test]
+fn a_cursor_of_another_history_goes_on_where_that_is_known_to_have_come_to() {
+    for (epoch, revision, expected) in [("epoch", 9, 9), ("other", 9, 5), ("other", 3, 3)] {
+        let mut progress = Progress::after("epoch", revision);
+        resume(&mut progress, epoch, 5);
+        assert_eq!((progress.epoch.as_str(), progress.revision), (epoch, expected));
+    }
+}
