@@ -143,6 +143,11 @@ async fn upgrade() {
 }
 
 #[tokio::test]
+async fn webhooks() {
+    follow("webhooks.md", &[]).await;
+}
+
+#[tokio::test]
 async fn postgresql() {
     let server = Server::shared();
     let (first, second) = (server.database().await, server.database().await);

@@ -10,7 +10,8 @@ use serde_json::json;
 use tonic::Code;
 
 use crate::harness::{
-    Api, Knobs, Plugd, Posted, Receiver, Run, cli, eventually, field_violations, program, python, reason, within,
+    Api, Knobs, Plugd, Posted, Receiver, Run, cli, eventually, eventually_async, field_violations, program, python,
+    reason,
 };
 
 /// Receivers of tests are on this host.
@@ -31,16 +32,8 @@ async fn list(api: &Api) -> Vec<Hook> {
 
 /// Waits until the only webhook is so.
 async fn until(api: &Api, what: &str, is_so: impl Fn(&Hook) -> bool) -> Hook {
-    let looking = async {
-        loop {
-            let hook = list(api).await.pop().unwrap();
-            if is_so(&hook) {
-                return hook;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    within(what, looking).await
+    let look = async || list(api).await.pop().filter(&is_so);
+    eventually_async(what, look).await
 }
 
 /// The states that were told of, each once, in the order in which they came first.
@@ -276,4 +269,24 @@ async fn a_restored_backup_goes_on_with_the_webhooks_that_it_has() {
     let posted = receiver.until(2).await;
     assert_eq!(verified(&secret, &posted[1..]).await, [posted[1].header("webhook-id")]);
     assert_eq!(told(&posted), ["active", "active"], "the first is not told of once more");
+}
+
+#[tokio::test]
+async fn operators_manage_webhooks_from_the_command_line() {
+    let (plugd, receiver) = (Plugd::with(AT_HOME).await, Receiver::start().await);
+    let url = receiver.url();
+    let id = plugd.api().install(&["tame"]).await;
+    let added = cli(&plugd, &["hook", "add", &url, "--on", "active,error", "--plugin", &id]).run().await;
+    let secret = added.text();
+    assert!(secret.starts_with("whsec_"), "{secret}");
+    let listed = cli(&plugd, &["hook", "list", "-o", "json"]).run().await.json();
+    assert_eq!((&listed[0]["states"], &listed[0]["plugin_ids"]), (&json!(["active", "error"]), &json!([id])));
+    assert_eq!(listed[0].get("secret"), None);
+    cli(&plugd, &["hook", "test", &url]).run().await.text();
+    assert_eq!(verified(secret.trim(), &receiver.posted()).await, [receiver.posted()[0].header("webhook-id")]);
+    let other = cli(&plugd, &["hook", "rotate-secret", &url, "-o", "json"]).run().await.json();
+    assert_ne!(other["secret"], secret.trim());
+    cli(&plugd, &["hook", "enable", &url]).run().await.text();
+    cli(&plugd, &["hook", "remove", &url]).run().await.text();
+    assert_eq!(cli(&plugd, &["hook", "list", "-o", "json"]).run().await.json(), json!([]));
 }

@@ -2,7 +2,7 @@
 
 use prost_types::value::Kind;
 
-use super::v1::{Plugin, PluginStatus, ReportedState, Usage};
+use super::v1::{Hook, Plugin, PluginStatus, ReportedState, Usage};
 
 /// The word for the value of an enum, of its name in the API: "active" for `REPORTED_STATE_ACTIVE`.
 #[must_use]
@@ -22,6 +22,18 @@ pub fn manifest_id(plugin: &Plugin) -> Option<String> {
     match plugin.manifest_struct().fields.remove("id")?.kind? {
         Kind::StringValue(id) => Some(id),
         _ => None,
+    }
+}
+
+/// How a webhook fares.
+#[must_use]
+pub fn hook_status(hook: &Hook) -> String {
+    match (hook.enabled, hook.failure_count) {
+        (false, _) => format!("disabled: {}", hook.last_error),
+        (true, 0) if hook.last_attempt_time.is_none() => "nothing delivered yet".to_owned(),
+        (true, 0) => "delivers".to_owned(),
+        (true, 1) => format!("failed once: {}", hook.last_error),
+        (true, times) => format!("failed {times} times: {}", hook.last_error),
     }
 }
 

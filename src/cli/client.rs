@@ -23,9 +23,9 @@ use crate::{
         v1::{
             GetPluginRequest, ListPluginsRequest, Plugin, PluginView, access_service_client::AccessServiceClient,
             bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
-            log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
-            plugin_service_client::PluginServiceClient, policy_service_client::PolicyServiceClient,
-            server_service_client::ServerServiceClient,
+            hook_service_client::HookServiceClient, log_service_client::LogServiceClient,
+            package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
+            policy_service_client::PolicyServiceClient, server_service_client::ServerServiceClient,
         },
     },
     domain::PluginId,
@@ -116,6 +116,10 @@ impl Api {
 
     pub(super) fn policies(&self) -> PolicyServiceClient<Authorized> {
         PolicyServiceClient::new(self.calls())
+    }
+
+    pub(super) fn hooks(&self) -> HookServiceClient<Authorized> {
+        HookServiceClient::new(self.calls())
     }
 
     pub(super) fn access(&self) -> AccessServiceClient<Authorized> {

@@ -15,6 +15,7 @@ mod follow;
 mod global;
 mod health;
 mod history;
+mod hook;
 mod install;
 mod lifecycle;
 mod logs;
@@ -132,6 +133,9 @@ enum ClientCommand {
     /// Create, list and revoke access tokens; make a new one for an administrator who lost theirs
     #[command(subcommand)]
     Token(token::Token),
+    /// Create, list and delete webhooks: who is told when plugins come into a state
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
     Audit(audit::Audit),
     Server(server::Server),
     Health(health::Health),
@@ -324,6 +328,7 @@ impl ClientCommand {
             Self::Publish(command) => command.run(context).await,
             Self::Call(command) => command.run(context).await,
             Self::Token(command) => command.run(context).await,
+            Self::Hook(command) => command.run(context).await,
             Self::Audit(audit) => audit.run(context).await,
             Self::Server(server) => server.run(context).await,
             Self::Health(health) => health.run(context).await,
