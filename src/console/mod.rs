@@ -19,6 +19,7 @@ mod assets;
 mod fault;
 mod form;
 mod guard;
+mod hooks;
 mod install;
 mod layout;
 mod list;
@@ -60,6 +61,8 @@ pub fn router(app: App) -> Router {
         .route("/tokens", get(tokens::show).post(tokens::create))
         .route("/tokens/link", post(tokens::create_link))
         .route("/tokens/revoke", get(tokens::ask).post(tokens::revoke))
+        .route("/hooks", get(hooks::show).post(hooks::create))
+        .route("/hooks/change", post(hooks::change))
         .route("/server", get(server::show))
         .route("/server/doctor", post(server::examine))
         .route("/sign-out", post(session::sign_out))

@@ -46,6 +46,7 @@ fn about(server: &GetServerResponse) -> Markup {
             dt { "Data folder" } dd { code { (server.data_folder) } }
             dt { "Sandbox" } dd { (text::word(server.sandbox().as_str_name())) }
             dt { "API" } dd { a href="/api/docs" { "Reference" } }
+            dt { "Webhooks" } dd { a href="/hooks" { "Who is told of what" } }
         }
     }
 }

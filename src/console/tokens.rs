@@ -232,7 +232,7 @@ fn made_token(made: &CreateTokenResponse) -> Page {
 }
 
 /// A secret to be copied.
-fn secret(label: &str, secret: &str) -> Markup {
+pub(super) fn secret(label: &str, secret: &str) -> Markup {
     html! {
         label for="secret" { (label) }
         div.row.copied {

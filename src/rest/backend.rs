@@ -20,9 +20,9 @@ use crate::api::{
     MAX_MESSAGE,
     v1::{
         access_service_client::AccessServiceClient, configuration_service_client::ConfigurationServiceClient,
-        log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
-        plugin_service_client::PluginServiceClient, policy_service_client::PolicyServiceClient,
-        server_service_client::ServerServiceClient,
+        hook_service_client::HookServiceClient, log_service_client::LogServiceClient,
+        package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
+        policy_service_client::PolicyServiceClient, server_service_client::ServerServiceClient,
     },
 };
 
@@ -107,6 +107,11 @@ impl Backend {
     /// A client of what operators decide about plugins.
     pub(crate) fn policies(&self) -> PolicyServiceClient<Transport> {
         PolicyServiceClient::new(self.unary.clone())
+    }
+
+    /// A client of webhooks.
+    pub(crate) fn hooks(&self) -> HookServiceClient<Transport> {
+        HookServiceClient::new(self.unary.clone())
     }
 
     /// A client of logs.

@@ -163,6 +163,7 @@ fn about(event: &AuditEvent, names: &HashMap<String, String>) -> Markup {
     html! {
         @if let Some(id) = &event.plugin_id { (plugin(id, "", names)) }
         @else if let Some(id) = &event.token_id { span { "token " small { (id) } } }
+        @else if let Some(id) = &event.hook_id { span { "webhook " small { (id) } } }
         @else { span.soft { "–" } }
     }
 }

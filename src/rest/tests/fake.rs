@@ -1,5 +1,7 @@
 //! A service that records its calls, and answers as it is told.
 
+mod hooks;
+
 use std::{
     fmt::Debug,
     pin::Pin,

@@ -35,6 +35,7 @@ use crate::{
     api::v1::{
         access_service_server::AccessServiceServer,
         configuration_service_server::ConfigurationServiceServer,
+        hook_service_server::HookServiceServer,
         log_service_server::LogServiceServer,
         package_service_server::PackageServiceServer,
         plugin_service_server::{PluginServiceServer, SERVICE_NAME},
@@ -100,6 +101,7 @@ pub(crate) fn app(fake: &Arc<Fake>, options: Options) -> (App, HealthReporter) {
         .add_service(PackageServiceServer::from_arc(fake.clone()))
         .add_service(ConfigurationServiceServer::from_arc(fake.clone()))
         .add_service(LogServiceServer::from_arc(fake.clone()))
+        .add_service(HookServiceServer::from_arc(fake.clone()))
         .add_service(health);
     (App::new(Backend::new(service.clone(), service), options), reporter)
 }
