@@ -2,6 +2,7 @@
 
 use std::sync::Mutex as StdMutex;
 
+use futures_util::TryStreamExt;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -14,7 +15,7 @@ use crate::{
     },
     hooks::{delivery::Outcome, event::Message},
     outbound::tests::world::{CERTIFIED, LOOPBACK, Names, Server, in_time, mk_client},
-    store::{Address, Options, open},
+    store::{Address, Options, Snapshot, Table, open},
     supervisor,
 };
 
@@ -103,7 +104,7 @@ impl World {
 
     /// A store in this folder, with these webhooks besides those that it has.
     async fn with(folder: TempDir, journal_keep: u64, hooks: Vec<Hook>) -> Self {
-        let address = Address::parse(&format!("sqlite://{}?mode=rwc", folder.path().join("db").display())).unwrap();
+        let address = address(&folder);
         let (opened, loaded) = open(Options { address, journal_keep, audit_keep: 10 }).await.unwrap();
         let mut found = Found::of(&loaded);
         let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
@@ -171,6 +172,10 @@ impl World {
     }
 }
 
+fn address(folder: &TempDir) -> Address {
+    Address::parse(&format!("sqlite://{}?mode=rwc", folder.path().join("db").display())).unwrap()
+}
+
 fn revisions(bodies: &StdMutex<Vec<String>>) -> Vec<u64> {
     let bodies = bodies.lock().unwrap();
     bodies
@@ -193,15 +198,45 @@ async fn what_is_wanted_arrives_in_order_and_the_cursor_comes_to_the_head() {
 }
 
 #[tokio::test]
-async fn where_a_webhook_goes_on_in_another_history_is_stored_before_more_happens() {
+async fn what_is_refused_is_sent_again_with_its_id_before_what_came_after() {
+    let world = World::keeping(1000).await;
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::saying_secretly(move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        0 => "HTTP/1.1 500 Oops\r\n\r\n".to_owned(),
+        _ => OK.to_owned(),
+    })
+    .await;
+    let plugin = world.install().await;
+    let hook = world.add(secretly(&server)).await;
+    world.report(&plugin, 4).await;
+    let failed = world.until(hook.id, |progress| progress.failures == 1).await;
+    assert_eq!(
+        (failed.revision, failed.last_error.as_deref()),
+        (2, Some("the receiver answered 500 Internal Server Error"))
+    );
+    world.hooks.enable(hook.id).await.unwrap();
+    world.until(hook.id, |progress| progress.revision == world.hooks.head()).await;
+    assert_eq!(revisions(&server.bodies), [3, 3, 5]);
+}
+
+#[tokio::test]
+async fn where_a_webhook_goes_on_in_another_history_is_stored_though_nothing_happens() {
     let ahead = Hook { progress: Progress::after("another history", 99), ..mk_hook(1) };
     let world = World::with(tempfile::tempdir().unwrap(), 1000, vec![ahead.clone()]).await;
     assert_eq!(world.progress(ahead.id).revision, 0);
-    // It is stored even where it ends at once.
-    let folder = world.end().await;
-    let world = World::with(folder, 1000, Vec::new()).await;
-    let progress = world.progress(ahead.id);
-    assert_eq!((progress.revision, &progress.epoch), (0, &world.hooks.parts.origin.epoch));
+    let stored = async || {
+        let snapshot = Snapshot::of(&address(&world.folder)).await.unwrap();
+        let rows: Vec<String> = snapshot.rows(Table::Hook).try_collect().await.unwrap();
+        snapshot.close().await.unwrap();
+        serde_json::from_str::<Value>(&rows[0]).unwrap()
+    };
+    in_time(async {
+        while stored().await["epoch"] != world.hooks.parts.origin.epoch {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(stored().await["revision"], 0);
 }
 
 #[tokio::test]
