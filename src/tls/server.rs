@@ -81,7 +81,8 @@ impl Files {
                 builder.with_client_cert_verifier(WebPkiClientVerifier::builder_with_provider(roots, provider).build()?)
             }
         };
-        let mut config = builder.with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?)?;
+        let key = private_key(&self.key)?;
+        let mut config = builder.with_single_cert(certificates(&self.certificate)?, key)?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
         Ok(Arc::new(config))
     }
