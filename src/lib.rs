@@ -45,6 +45,7 @@
 pub mod api;
 mod app;
 mod backup;
+mod boot_time;
 mod bus;
 pub mod cli;
 mod config;

@@ -14,12 +14,13 @@ use std::{
 use syn::{UseTree, visit::Visit};
 
 /// Which modules of the crate a module may use, beside itself. A module that is not listed may not exist.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("domain", &[]),
     ("files", &["domain"]),
-    ("store", &["domain", "files", "telemetry"]),
+    ("boot_time", &[]),
+    ("store", &["domain", "files", "boot_time", "telemetry"]),
     ("backup", &["domain", "store"]),
-    ("runtime", &["domain", "files"]),
+    ("runtime", &["domain", "files", "boot_time"]),
     ("link", &["domain", "telemetry"]),
     ("logs", &["domain", "files"]),
     ("outbound", &["domain"]),
