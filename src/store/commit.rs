@@ -26,6 +26,7 @@ const BODIES: usize = 4;
 pub(super) async fn execute(lease: &Lease, batch: &Batch, events: &[audit_event::Model]) -> Result<(), StoreError> {
     let mut statements = vec![move_head(lease, batch)];
     statements.extend(write(lease.statements(), batch, events));
+    statements.extend(lease.news());
     match lease.transact(statements, batch.durability()).await {
         Ok(moved) if moved.is_empty() => Err(StoreError::no_row()),
         Ok(_) => Ok(()),

@@ -385,6 +385,14 @@ pub mod store {
         pub boot: String,
         /// Whether that start of plugd has closed the database.
         pub closed: bool,
+        /// Where the other nodes of its cluster reach the owner; none where it is alone.
+        pub address: Option<String>,
+        /// Counts the owners: each has the next number.
+        pub term: i64,
+        /// Until when no other node may become the owner, by the database's clock; none where the owner is alone.
+        pub until: Option<DateTimeUtc>,
+        /// Grows when the leader of a cluster changes the access tokens: the others read them again.
+        pub token_changes: i64,
     }
 
     impl ActiveModelBehavior for ActiveModel {}

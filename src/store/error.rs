@@ -35,6 +35,18 @@ pub enum StoreError {
     /// Another session holds the lock on the server.
     #[error("another plugd uses this database; stop that one first")]
     Taken,
+    /// The leader of a cluster has the lease.
+    #[error(
+        "several plugd use this database as a cluster, and {leader} leads it: start this one with --advertise and their token \
+         as they were started, or stop them all first"
+    )]
+    Led {
+        /// Where it is reached.
+        leader: String,
+    },
+    /// What was followed has ended: the revisions are numbered anew, or those that come next are no longer kept.
+    #[error("the history that was followed has ended; it is read anew")]
+    HistoryEnded,
     /// Another plugd has made itself the owner of the database.
     #[error("another plugd has taken the database over; this one can't write any more and ends")]
     Superseded,

@@ -16,12 +16,13 @@
 //!   what it knows is still true. Once somebody has, it never writes again, whether the other is there or gone: it ends,
 //!   so that the plugins of this database do not run twice. The row says so even where the other keeps the lock from it
 //!   ([`Lease::reconnect`]).
+//!
+//! Several plugd on one database are in [`term`].
 
-use std::{
-    fs::{self, File},
-    sync::Arc,
-    time::Duration,
-};
+mod lock;
+mod term;
+
+use std::{fs, sync::Arc, time::Duration};
 
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, IntoActiveModel,
@@ -30,6 +31,9 @@ use sea_orm::{
 };
 use tokio::{join, time::timeout};
 
+use self::lock::Lock;
+pub(super) use self::term::{CHANNEL, Node, RENEWAL, Standing};
+pub use self::term::{LEASE, Leadership};
 use super::{
     StoreError,
     address::{Address, Kind},
@@ -39,6 +43,7 @@ use super::{
     sqlite,
     statement::Statements,
 };
+use crate::boot_time::since_boot;
 
 /// How long a connection to a server may take to end. One that does not end keeps nobody from anything but the lock,
 /// which the next waits for.
@@ -58,37 +63,8 @@ pub(super) struct Lease {
     statements: Statements,
     lock: Lock,
     location: Arc<Location>,
-}
-
-/// What a second plugd runs into when it starts.
-enum Lock {
-    /// Held until the database is closed.
-    File(File),
-    /// As long as the session.
-    Session(Held),
-}
-
-impl Lock {
-    /// # Errors
-    /// [`StoreError::Taken`] when another plugd has it.
-    fn check(&self) -> Result<(), StoreError> {
-        match self {
-            Self::File(_) => Ok(()),
-            Self::Session(held) => held.check(),
-        }
-    }
-}
-
-impl Drop for Lock {
-    /// Unlocks the file, which closing it would not do at once: a process that is being started has the descriptor too
-    /// until it runs its program, and keeps the lock until then.
-    fn drop(&mut self) {
-        if let Self::File(file) = self
-            && let Err(error) = file.unlock()
-        {
-            tracing::warn!(%error, "the database's lock could not be released before its file is closed");
-        }
-    }
+    /// None where this plugd is alone on its database.
+    node: Option<Node>,
 }
 
 /// What a commit survives once it is answered.
@@ -104,9 +80,14 @@ pub(super) enum Durability {
 impl Lease {
     /// Takes the lock and connects. Nothing is written before [`Self::acquire`].
     pub(super) async fn open(address: Address) -> Result<Self, StoreError> {
+        Self::open_as(address, None).await
+    }
+
+    /// The same as a node of a cluster, if it is one.
+    pub(super) async fn open_as(address: Address, node: Option<Node>) -> Result<Self, StoreError> {
         let (lock, location, boot) = match address.kind() {
             Kind::File(path) => (Lock::File(sqlite::lock(path)?), Location::file(path), present_boot()),
-            Kind::Server(_) => (Lock::Session(Held::default()), Location::server(), String::new()),
+            Kind::Server(_) => (Lock::Session(Held::of_one(node.is_none())), Location::server(), String::new()),
         };
         let has_log = address.path().is_none_or(sqlite::has_log);
         let db = writer(&address, &lock).await?;
@@ -115,7 +96,7 @@ impl Lease {
             return Err(taken);
         }
         let (owner, statements) = (xid::new().to_string(), Statements::new(db.get_database_backend()));
-        Ok(Self { address, owner, boot, has_log, db, statements, lock, location: Arc::new(location) })
+        Ok(Self { address, owner, boot, has_log, db, statements, lock, location: Arc::new(location), node })
     }
 
     /// The connection, for what is done before anybody writes.
@@ -154,14 +135,23 @@ impl Lease {
     }
 
     /// Makes this plugd the owner, and answers with the row.
+    ///
+    /// # Errors
+    /// [`StoreError::Led`] while the leader of a cluster has the lease; the database's own.
     pub(super) async fn acquire(&self) -> Result<store::Model, StoreError> {
+        use store::Column::{Address, Boot, Closed, Epoch, Owner, Term, Until};
+        let sent = since_boot();
         let transaction = self.begin().await?;
-        let row = self.owning(locked_row(&transaction).await?);
-        let claim = [store::Column::Epoch, store::Column::Owner, store::Column::Boot, store::Column::Closed];
+        let found = locked_row(&transaction).await?;
+        self.check_free(&transaction).await?;
+        let row = self.owning(found);
+        let claim = [Epoch, Owner, Boot, Closed, Address, Term, Until];
         let claim = OnConflict::column(store::Column::Id).update_columns(claim).to_owned();
         let insert = store::Entity::insert(row.clone().into_active_model()).on_conflict(claim);
         insert.exec_without_returning(&transaction).await?;
+        self.prolong(&transaction).await?;
         self.commit(transaction, Durability::Synced).await?;
+        self.holds_since(sent);
         if !self.is_remote() {
             // Also without its log the database is to say that it was not closed.
             sqlite::checkpoint(&self.db).await?;
@@ -182,9 +172,15 @@ impl Lease {
             owner: String::new(),
             boot: String::new(),
             closed: false,
+            address: None,
+            term: 0,
+            until: None,
+            token_changes: 0,
         });
         let epoch = if !row.epoch.is_empty() && self.is_whole(&row) { row.epoch } else { fresh() };
-        store::Model { epoch, owner: self.owner.clone(), boot: self.boot.clone(), closed: false, ..row }
+        let (owner, boot, term) = (self.owner.clone(), self.boot.clone(), row.term + 1);
+        let address = self.node.as_ref().map(|node| node.address.clone());
+        store::Model { epoch, owner, boot, closed: false, address, term, until: None, ..row }
     }
 
     /// Whether nothing can be lost of what was written under this row: of what was not closed, a host that went down may
@@ -208,6 +204,7 @@ impl Lease {
         let (transaction, _) = self.begin_as_owner().await?;
         let closed = store::ActiveModel { closed: Set(true), ..Default::default() };
         store::Entity::update_many().set(closed).exec(&transaction).await?;
+        self.hand_over(&transaction).await?;
         self.commit(transaction, Durability::Synced).await
     }
 
@@ -343,7 +340,7 @@ impl Lease {
         let (owner, lock) = (xid::new().to_string(), Lock::Session(Held::taken()));
         let (address, boot, location) = (self.address.clone(), self.boot.clone(), Arc::clone(&self.location));
         let statements = Statements::new(db.get_database_backend());
-        Self { address, owner, boot, has_log: true, db, statements, lock, location }
+        Self { address, owner, boot, has_log: true, db, statements, lock, location, node: None }
     }
 }
 
@@ -371,19 +368,4 @@ pub(super) async fn readers(address: &Address) -> Result<DatabaseConnection, Sto
 /// SQLite has no row locks and needs none: its transaction has the write lock from the start.
 async fn locked_row(transaction: &DatabaseTransaction) -> Result<Option<store::Model>, StoreError> {
     Ok(store::Entity::find_by_id(entity::ROW).lock_exclusive().one(transaction).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lock_is_released_though_a_process_that_is_being_started_has_its_descriptor() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("plugd.db");
-        let file = sqlite::lock(&database).unwrap();
-        let _of_the_other_process = file.try_clone().unwrap();
-        drop(Lock::File(file));
-        sqlite::lock(&database).unwrap();
-    }
 }

@@ -102,6 +102,10 @@ fn store() -> TableCreateStatement {
         .col(string(Column::Owner))
         .col(string(Column::Boot))
         .col(boolean(Column::Closed))
+        .col(text_null(Column::Address))
+        .col(big_integer(Column::Term))
+        .col(timestamp_with_time_zone_null(Column::Until))
+        .col(big_integer(Column::TokenChanges))
         .take()
 }
 

@@ -40,6 +40,7 @@ mod compaction;
 mod entity;
 mod error;
 mod examine;
+mod follow;
 mod hooks;
 mod lease;
 mod location;
@@ -63,8 +64,10 @@ pub(crate) mod tests;
 pub use address::Address;
 pub use error::StoreError;
 pub use examine::{examine, has_log, user_of};
+pub use follow::{Feed, Look, follow};
+pub use lease::{LEASE, Leadership};
 pub use metrics::Metrics;
-pub use open::{Opened, open};
+pub use open::{Opened, open, open_as_leader};
 pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;
 pub use transfer::{Blank, Hold, Rows, Snapshot, Standing, Table};
@@ -107,6 +110,8 @@ pub struct Loaded {
     pub tokens: Vec<AccessToken>,
     /// All webhooks, in the order of their ids.
     pub hooks: Vec<Hook>,
+    /// What the leader of a cluster knows of its lease; none for a plugd that is alone, or follows.
+    pub leadership: Option<Leadership>,
 }
 
 /// Is told of what has become durable, in revision order and without gaps.

@@ -15,9 +15,8 @@ use super::{
     compaction::{self, Schedule},
     entity::plugin,
     hooks,
-    lease::{self, Lease},
+    lease::{self, Lease, Node},
     metrics::Metrics,
-    migration,
     reader::Reader,
     rows::{References, unsigned},
     tokens,
@@ -38,15 +37,23 @@ pub struct Opened {
 /// [`StoreError`]: another plugd has it, a newer plugd wrote it, or it can't be read.
 pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
     let file = options.address.path().map(Path::to_owned);
-    read(options).await.map_err(|error| match file {
+    read(options, None).await.map_err(|error| match file {
         Some(file) => error.opening(&file),
         None => error,
     })
 }
 
-async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
+/// Opens the store as a node of a cluster, which leads it then and is reached at this address by the others.
+///
+/// # Errors
+/// As [`open`]; [`StoreError::Led`] while another node leads.
+pub async fn open_as_leader(options: Options, address: String) -> Result<(Opened, Loaded), StoreError> {
+    read(options, Some(Node::at(address))).await
+}
+
+async fn read(options: Options, node: Option<Node>) -> Result<(Opened, Loaded), StoreError> {
     let Options { address, journal_keep, audit_keep } = options;
-    let lease = Lease::open(address).await?;
+    let lease = Lease::open_as(address, node).await?;
     let (reader, records, (is_behind, ends), loaded) = match load(&lease).await {
         Ok(read) => read,
         Err(error) => return Err(given_up(lease, error).await),
@@ -60,8 +67,7 @@ async fn read(options: Options) -> Result<(Opened, Loaded), StoreError> {
 }
 
 async fn load(lease: &Lease) -> Result<(Reader, Records, (bool, (u64, u64)), Loaded), StoreError> {
-    migration::migrate(lease.db()).await?;
-    let row = lease.acquire().await?;
+    let row = lease.take().await?;
     let (head, compacted) = (unsigned(row.head)?, unsigned(row.compacted)?);
     let (records, unreadable) = records(lease.db()).await?;
     let left = (compaction::is_behind(lease.db(), compacted).await?, audit::ends(lease.db()).await?);
@@ -69,8 +75,9 @@ async fn load(lease: &Lease) -> Result<(Reader, Records, (bool, (u64, u64)), Loa
     let hooks = hooks::all(lease.db()).await?;
     let reader = Reader::new(lease::readers(lease.address()).await?);
     lease.location().remember().await?;
-    let (database_id, epoch) = (row.database_id, row.epoch);
-    Ok((reader, records, left, Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens, hooks }))
+    let (database_id, epoch, leadership) = (row.database_id, row.epoch, lease.leadership(unsigned(row.term)?));
+    let loaded = Loaded { database_id, epoch, head, compacted, plugins, unreadable, tokens, hooks, leadership };
+    Ok((reader, records, left, loaded))
 }
 
 /// Leaves the database to the next start.
@@ -98,7 +105,7 @@ impl Opened {
 }
 
 /// The records, and the ids of those that can't be understood: one of them must not keep all others from being run.
-async fn records(db: &impl ConnectionTrait) -> Result<(Records, Vec<String>), StoreError> {
+pub(super) async fn records(db: &impl ConnectionTrait) -> Result<(Records, Vec<String>), StoreError> {
     let (mut rows, mut unreadable) = (Vec::new(), Vec::new());
     for found in db.query_all(plugin::Entity::find().as_query()).await? {
         match plugin::Model::from_query_result(&found, "") {

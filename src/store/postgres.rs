@@ -35,22 +35,36 @@ const READERS: u32 = 4;
 const WRITER: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; \
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
     SET idle_session_timeout = '15s'; SET idle_in_transaction_session_timeout = '10s'";
+/// The same of a node of a cluster, which says something every second. What it leaves behind when it is frozen or cut off must
+/// not keep the next leader waiting: the row of `store` above all, which a transaction may have locked.
+const NODE: &str = "SET idle_session_timeout = '5s'; SET idle_in_transaction_session_timeout = '3s'";
 /// One lock a schema; PostgreSQL keeps the databases apart. Waits as long as `lock_timeout` says.
 const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('plugd ' || current_schema(), 0))";
+/// Nodes of a cluster share it: it keeps them apart from a plugd that is alone, and the row of `store` from each other.
+const SHARED_LOCK: &str = "SELECT pg_advisory_lock_shared(hashtextextended('plugd ' || current_schema(), 0))";
 /// What PostgreSQL says when the lock did not become free: `lock_not_available`.
 const BUSY: &str = "55P03";
 /// A session that reads: a transaction sees one moment.
 const READER: &str = "SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on";
 
 /// Whether the session of the writer's connection holds the lock.
-#[derive(Clone, Default)]
-pub(super) struct Held(Arc<AtomicBool>);
+#[derive(Clone)]
+pub(super) struct Held {
+    is_held: Arc<AtomicBool>,
+    /// It is held against everybody, not shared among the nodes of a cluster.
+    is_of_one: bool,
+}
 
 impl Held {
+    /// Not held yet.
+    pub(super) fn of_one(is_of_one: bool) -> Self {
+        Self { is_held: Arc::default(), is_of_one }
+    }
+
     /// # Errors
     /// [`StoreError::Taken`] when it does not: another plugd has the lock.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        if self.0.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::Taken) }
+        if self.is_held.load(Ordering::Acquire) { Ok(()) } else { Err(StoreError::Taken) }
     }
 }
 
@@ -58,7 +72,7 @@ impl Held {
 impl Held {
     /// Of somebody who believes to hold it.
     pub(super) fn taken() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        Self { is_held: Arc::new(AtomicBool::new(true)), is_of_one: true }
     }
 }
 
@@ -67,7 +81,7 @@ pub(super) async fn writer(url: &str, held: &Held) -> Result<DatabaseConnection,
     let mut options = pool(url, 1);
     // A session that ends gives the lock away: neither age nor idleness is a reason for that.
     options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
-    held.0.store(false, Ordering::Release);
+    held.is_held.store(false, Ordering::Release);
     let kept = held.clone();
     options.map_sqlx_postgres_pool_opts(move |pool| {
         let kept = kept.clone();
@@ -107,14 +121,18 @@ async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, StoreErr
 }
 
 async fn begin(session: &mut PgConnection, held: Held) -> Result<(), Error> {
-    held.0.store(false, Ordering::Release);
+    held.is_held.store(false, Ordering::Release);
     session.execute(WRITER).await?;
-    let is_held = match session.execute(LOCK).await {
+    if !held.is_of_one {
+        session.execute(NODE).await?;
+    }
+    let lock = if held.is_of_one { LOCK } else { SHARED_LOCK };
+    let is_held = match session.execute(lock).await {
         Ok(_) => true,
         Err(Error::Database(error)) if is_busy(&*error) => false,
         Err(error) => return Err(error),
     };
-    held.0.store(is_held, Ordering::Release);
+    held.is_held.store(is_held, Ordering::Release);
     Ok(())
 }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect, TransactionTrait};
+use sea_orm::{
+    ColumnTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    TransactionTrait,
+};
 use serde_json::{Map, Value};
 
 use super::{
@@ -16,7 +19,7 @@ use super::{
 use crate::domain::{Commit, Error, PluginId, Reason, Result};
 
 /// The longest page; bounds what one call can take of memory.
-const LONGEST_PAGE: u64 = 1024;
+pub(super) const LONGEST_PAGE: u64 = 1024;
 
 /// One configuration that a plugin has or had.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,15 +78,24 @@ pub(super) async fn journal_after(
     if let Err(refusal) = check(revision, head, compacted) {
         return Ok(Err(refusal));
     }
+    let commits = page_after(&transaction, revision, limit.min(LONGEST_PAGE)).await?;
+    transaction.commit().await?;
+    Ok(Ok(commits))
+}
+
+/// The commits after this revision, oldest first, in a transaction in which none is missing.
+pub(super) async fn page_after(
+    transaction: &DatabaseTransaction,
+    revision: u64,
+    limit: u64,
+) -> Result<Vec<Arc<Commit>>, StoreError> {
     let rows = journal::Entity::find()
         .filter(journal::Column::Revision.gt(signed(revision)))
         .order_by_asc(journal::Column::Revision)
-        .limit(limit.min(LONGEST_PAGE))
-        .all(&transaction)
+        .limit(limit)
+        .all(transaction)
         .await?;
-    let commits = rows::commits(&transaction, rows).await?;
-    transaction.commit().await?;
-    Ok(Ok(commits))
+    rows::commits(transaction, rows).await
 }
 
 /// See [`super::Store::plugin_events`].

@@ -21,6 +21,7 @@ pub(super) async fn create(lease: &Lease, token: AccessToken) -> Result<(), Stor
     let (transaction, _) = lease.begin_as_owner().await?;
     Entity::delete_many().filter(Column::Expires.lte(to_column(token.created))).exec(&transaction).await?;
     Entity::insert(to_row(token).into_active_model()).exec_without_returning(&transaction).await?;
+    lease.tell_of_tokens(&transaction).await?;
     lease.commit(transaction, Durability::Synced).await
 }
 
@@ -40,6 +41,7 @@ pub(super) async fn revoke(lease: &Lease, id: TokenId) -> Result<Result<AccessTo
         }
     };
     Entity::delete_by_id(id).exec(&transaction).await?;
+    lease.tell_of_tokens(&transaction).await?;
     lease.commit(transaction, Durability::Synced).await?;
     Ok(Ok(token))
 }

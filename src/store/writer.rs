@@ -122,7 +122,7 @@ impl Writer {
     /// Works until it is closed, nobody can ask it for anything any more, or another plugd has taken its place. It lets
     /// go of the lock then: the other may need it.
     pub(super) async fn run(mut self) {
-        let mut checks = recovery::checks(self.start.lease.is_remote());
+        let mut checks = recovery::checks(&self.start.lease);
         while !self.is_superseded {
             tokio::select! {
                 has_more = self.gathered.gather(&mut self.ops) => {

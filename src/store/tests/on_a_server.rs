@@ -4,6 +4,8 @@ use sea_orm::{ConnectionTrait, Statement};
 
 use super::{opening::refusal, *};
 
+mod cluster;
+
 async fn mk_fixture() -> (Fixture, Arc<OneDatabase>) {
     let place = Place::server().await;
     let Place::Server(database) = place.clone() else { panic!("a server") };

@@ -105,6 +105,10 @@ fn row_of_store(standing: &Standing) -> store::Model {
         owner: String::new(),
         boot: String::new(),
         closed: true,
+        address: None,
+        term: 0,
+        until: None,
+        token_changes: 0,
     }
 }
 

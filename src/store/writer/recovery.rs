@@ -15,7 +15,7 @@ use crate::{
         StoreError,
         batch::{Change, What},
         commit,
-        lease::Lease,
+        lease::{Lease, RENEWAL},
     },
 };
 
@@ -80,8 +80,12 @@ impl Retry {
 }
 
 /// When to ask.
-pub(super) fn checks(is_remote: bool) -> Interval {
-    let mut checks = tokio::time::interval(if is_remote { SERVER_CHECKS } else { FILE_CHECKS });
+pub(super) fn checks(lease: &Lease) -> Interval {
+    let mut checks = tokio::time::interval(match lease.is_remote() {
+        true if lease.is_of_a_cluster() => RENEWAL,
+        true => SERVER_CHECKS,
+        false => FILE_CHECKS,
+    });
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     checks
 }
@@ -92,7 +96,11 @@ pub(super) async fn at(retry: Option<Retry>) {
 }
 
 async fn check(lease: &Lease) -> Result<(), StoreError> {
-    if lease.is_remote() { lease.check().await } else { lease.location().check_with_reserve().await }
+    match lease.is_remote() {
+        true if lease.is_of_a_cluster() => lease.renew().await,
+        true => lease.check().await,
+        false => lease.location().check_with_reserve().await,
+    }
 }
 
 impl Writer {

@@ -1,0 +1,173 @@
+//! Several plugd on one database: who leads, what an earlier leader can still do, what followers read.
+
+use crate::{
+    boot_time::since_boot,
+    store::{
+        follow::{Feed, follow},
+        open::open_as_leader,
+        tests::*,
+    },
+};
+
+const NODES: [&str; 2] = ["http://one", "http://two"];
+
+/// A store of a node that leads, and its lease.
+async fn lead(database: &Place, node: &str) -> Result<(Store, Leadership), StoreError> {
+    let (opened, loaded) = open_as_leader(database.options(1_000_000), node.to_owned()).await?;
+    Ok((opened.start(Box::new(|_| {})), loaded.leadership.unwrap()))
+}
+
+/// The same as soon as it may.
+async fn lead_at_last(database: &Place, node: &str) -> (Store, Leadership) {
+    let tried = async {
+        loop {
+            match lead(database, node).await {
+                Ok(led) => return led,
+                Err(StoreError::Led { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, tried).await.expect("the lease ends")
+}
+
+/// What is found once there is something new.
+async fn look(feed: &mut Feed) -> crate::store::Look {
+    let looked = async {
+        loop {
+            let look = feed.look().await.unwrap();
+            if !look.commits.is_empty() || look.tokens.is_some() {
+                return look;
+            }
+            // Longer than the test may take: it is the leader who ends this wait.
+            feed.wait(PATIENCE * 2).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looked).await.expect("there is something to read")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_leads_and_the_others_are_told_which() {
+    let place = Place::server().await;
+    let (store, leadership) = lead(&place, NODES[0]).await.unwrap();
+    assert_eq!(leadership.term, 1);
+    let refused = lead(&place, NODES[1]).await.err().unwrap();
+    assert!(matches!(&refused, StoreError::Led { leader } if leader == NODES[0]), "{refused}");
+    store.close().await.unwrap();
+    let (_store, leadership) = lead(&place, NODES[1]).await.expect("who closes hands over at once");
+    assert_eq!(leadership.term, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_leads_before_the_time_is_over_that_an_earlier_leader_counts() {
+    let place = Place::server().await;
+    let (opened, loaded) = open_as_leader(place.options(10), NODES[0].to_owned()).await.unwrap();
+    let earlier = loaded.leadership.unwrap();
+    // As if it had been killed.
+    drop(opened);
+    let (_store, later) = lead_at_last(&place, NODES[1]).await;
+    assert!(since_boot() >= *earlier.good_until.borrow());
+    assert_eq!((earlier.term, later.term), (1, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_lives_goes_on_leading() {
+    let place = Place::server().await;
+    let (_store, mut leadership) = lead(&place, NODES[0]).await.unwrap();
+    let first = *leadership.good_until.borrow_and_update();
+    let renewed = leadership.good_until.wait_for(|until| *until > first + crate::store::LEASE);
+    tokio::time::timeout(PATIENCE, renewed).await.expect("it renews its lease").unwrap();
+    assert!(matches!(lead(&place, NODES[1]).await, Err(StoreError::Led { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugd_that_is_alone_and_a_cluster_keep_each_other_away() {
+    let place = Place::server().await;
+    let (opened, _) = open(place.options(10)).await.unwrap();
+    assert!(matches!(lead(&place, NODES[0]).await, Err(StoreError::Taken)));
+    opened.start(Box::new(|_| {})).close().await.unwrap();
+    let (opened, _) = open_as_leader(place.options(10), NODES[0].to_owned()).await.unwrap();
+    assert!(matches!(open(place.options(10)).await, Err(StoreError::Taken)));
+    // Also where nobody holds the lock any more, the lease may last.
+    drop(opened);
+    let opened = async {
+        loop {
+            match open(place.options(10)).await {
+                Err(StoreError::Taken) => {}
+                other => return other.err(),
+            }
+        }
+    };
+    let refused = tokio::time::timeout(PATIENCE, opened).await.unwrap();
+    assert!(refused.is_none_or(|error| matches!(error, StoreError::Led { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_was_succeeded_as_the_leader_writes_nothing_any_more() {
+    let place = Place::server().await;
+    let (earlier, mut leadership) = lead(&place, NODES[0]).await.unwrap();
+    let db = place.connection().await;
+    // As if no time had been left, until nothing was renewed in between.
+    let later = loop {
+        sea_orm::ConnectionTrait::execute_unprepared(&db, "UPDATE store SET until = now()").await.unwrap();
+        if let Ok((later, _)) = lead(&place, NODES[1]).await {
+            break later;
+        }
+    };
+    assert_eq!(earlier.install(mk_plugin(1)).await.unwrap_err(), unavailable());
+    let ended = async { while leadership.good_until.changed().await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, ended).await.expect("it learns of that");
+    later.install(mk_plugin(2)).await.unwrap();
+    assert_eq!(journal(&later, 0).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_reads_what_the_leader_commits_and_is_told_of_it() {
+    let place = Place::server().await;
+    let (leader, _) = lead(&place, NODES[0]).await.unwrap();
+    leader.install(mk_plugin(1)).await.unwrap();
+    let (store, loaded, mut feed) = follow(&place.options(10)).await.unwrap();
+    assert_eq!((loaded.head, loaded.plugins.len()), (1, 1));
+    leader.install(mk_plugin(2)).await.unwrap();
+    let found = look(&mut feed).await;
+    assert_eq!((found.commits, found.behind), (journal(&leader, 1).await, 0));
+    assert_eq!(found.leader.unwrap().address, NODES[0]);
+    assert_eq!(journal(&store, 0).await, journal(&leader, 0).await);
+    assert_eq!(store.install(mk_plugin(3)).await.unwrap_err(), unavailable(), "it changes nothing");
+    assert_eq!(store.create_token(mk_token(1)).await.unwrap_err(), unavailable());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_is_told_of_tokens() {
+    let place = Place::server().await;
+    let (leader, _) = lead(&place, NODES[0]).await.unwrap();
+    let (_store, loaded, mut feed) = follow(&place.options(10)).await.unwrap();
+    assert!(loaded.tokens.is_empty());
+    for number in [1, 2] {
+        leader.create_token(mk_token(number)).await.unwrap();
+    }
+    while look(&mut feed).await.tokens.unwrap().len() < 2 {}
+    leader.revoke_token(mk_token(1).id).await.unwrap();
+    let left: Vec<_> = look(&mut feed).await.tokens.unwrap().into_iter().map(|token| token.id).collect();
+    assert_eq!(left, [mk_token(2).id]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_lacks_what_is_no_longer_kept_begins_anew() {
+    let place = Place::server().await;
+    let (opened, _) = open_as_leader(place.options(10), NODES[0].to_owned()).await.unwrap();
+    let leader = opened.start(Box::new(|_| {}));
+    let (_store, _, mut feed) = follow(&place.options(10)).await.unwrap();
+    leader.install(mk_plugin(1)).await.unwrap();
+    for number in 2..100 {
+        leader.report(mk_id(1), mk_report(State::Active, number));
+        leader.flush().await.unwrap();
+    }
+    let lost = async {
+        while leader.compacted() == 0 {
+            leader.flush().await.unwrap()
+        }
+    };
+    tokio::time::timeout(PATIENCE, lost).await.expect("old revisions are forgotten");
+    assert!(matches!(feed.look().await, Err(StoreError::HistoryEnded)));
+}
