@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
     sync::{
-        Arc,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -20,7 +20,10 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg},
+    net::{
+        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
+        sendmsg, socketpair,
+    },
     process::WaitOptions,
 };
 use tokio::{
@@ -32,10 +35,10 @@ use tokio::{
 
 use super::{
     ARGUMENT, DESCRIPTORS,
-    protocol::{Messages, Order, Report, Request, encode},
+    protocol::{Instruction, Messages, Order, Report, Request, encode},
     tree,
 };
-use crate::files;
+use crate::{boot_time::since_boot, files};
 
 /// How long until a keeper that can't be started is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -51,8 +54,15 @@ pub fn adopt_orphans() {
 
 /// A keeper, and another one when that dies. Dropping it ends everything that it started.
 #[derive(Debug)]
-pub(in crate::runtime) struct Keeper {
-    state: Arc<watch::Sender<State>>,
+pub(in crate::runtime) struct Keeper(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: watch::Sender<State>,
+    /// Until when what runs may go on, since the host's boot; none: for ever. Held while a keeper is told.
+    until: Mutex<Option<Duration>>,
+    /// Tells when it was put off, or nobody needs a keeper any more.
+    put_off: Condvar,
 }
 
 /// Whether there is a keeper.
@@ -62,6 +72,8 @@ enum State {
     Locked,
     /// It is being started.
     Starting,
+    /// It has ended, since what ran was not to go on.
+    Over,
     /// It can be asked for runs.
     Ready(Arc<UnixStream>),
     /// Nobody needs it any more.
@@ -81,16 +93,30 @@ impl Keeper {
             Err(TryLockError::WouldBlock) => State::Locked,
             Err(TryLockError::Error(error)) => return Err(error),
         };
-        let state = Arc::new(watch::Sender::new(first));
-        let host = Host { program, lock, state: Arc::clone(&state), tokio: Handle::current() };
+        let (state, until, put_off) = (watch::Sender::new(first), Mutex::default(), Condvar::new());
+        let shared = Arc::new(Shared { state, until, put_off });
+        let host = Host { program, lock, shared: Arc::clone(&shared), tokio: Handle::current() };
         thread::Builder::new().name("plugd-keeper".into()).spawn(move || host.keep())?;
-        Ok(Self { state })
+        Ok(Self(shared))
+    }
+
+    /// See [`crate::runtime::process::ProcessRuntime::go_on_until`].
+    pub(in crate::runtime) fn go_on_until(&self, time: Duration) {
+        let mut until = self.0.until();
+        if until.is_some_and(|until| until >= time) {
+            return;
+        }
+        *until = Some(time);
+        if let State::Ready(keeper) = &*self.0.state.borrow() {
+            tell(keeper, time);
+        }
+        self.0.put_off.notify_all();
     }
 
     /// Waits until nothing of an earlier plugd lives.
     pub(in crate::runtime) async fn unlocked(&self) {
         // The sender is here: the wait can only end with what is waited for.
-        let _ = self.state.subscribe().wait_for(|state| !matches!(state, State::Locked)).await;
+        let _ = self.0.state.subscribe().wait_for(|state| !matches!(state, State::Locked)).await;
     }
 
     /// Asks for the init of a run, whose processes write to these; in namespaces of its own, if it is to shut them in. Waits
@@ -111,13 +137,14 @@ impl Keeper {
 
     /// Whether it can be asked for runs.
     pub(in crate::runtime) fn is_ready(&self) -> bool {
-        matches!(*self.state.borrow(), State::Ready(_))
+        matches!(*self.0.state.borrow(), State::Ready(_))
     }
 
     /// Why a run is not begun, in words.
     pub(in crate::runtime) fn obstacle(&self) -> &'static str {
-        match *self.state.borrow() {
+        match *self.0.state.borrow() {
             State::Locked => "something that an earlier plugd started has not ended",
+            State::Over => "plugd has not been told in time that what it runs may go on",
             State::Starting | State::Ready(_) | State::Closed => "no keeper answers",
         }
     }
@@ -136,7 +163,7 @@ impl Keeper {
 
     /// This keeper is gone: the next one is waited for.
     fn forget(&self, gone: &Arc<UnixStream>) {
-        self.state.send_if_modified(|state| {
+        self.0.state.send_if_modified(|state| {
             let is_gone = matches!(state, State::Ready(keeper) if Arc::ptr_eq(keeper, gone));
             if is_gone {
                 *state = State::Starting;
@@ -146,7 +173,7 @@ impl Keeper {
     }
 
     async fn ready(&self) -> io::Result<Arc<UnixStream>> {
-        let mut state = self.state.subscribe();
+        let mut state = self.0.state.subscribe();
         let ready = state.wait_for(|state| matches!(state, State::Ready(_) | State::Closed)).await;
         match ready.as_deref() {
             Ok(State::Ready(keeper)) => Ok(Arc::clone(keeper)),
@@ -157,10 +184,55 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.state.send_replace(State::Closed);
+        let _until = self.0.until();
+        self.0.state.send_replace(State::Closed);
+        self.0.put_off.notify_all();
     }
 }
 
+impl Shared {
+    fn until(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Closed)
+    }
+
+    /// False if nobody needs a keeper any more.
+    fn become_state(&self, state: State) -> bool {
+        self.state.send_if_modified(|now| {
+            let is_open = !matches!(now, State::Closed);
+            if is_open {
+                *now = state;
+            }
+            is_open
+        })
+    }
+
+    /// Waits while what runs may not go on, as long as somebody needs a keeper.
+    fn await_permission(&self) {
+        let mut until = self.until();
+        while is_over(*until) && self.become_state(State::Over) {
+            until = self.put_off.wait(until).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn is_over(until: Option<Duration>) -> bool {
+    until.is_some_and(|until| until <= since_boot())
+}
+
+/// Tells a keeper until when what it runs may go on. One that is gone runs nothing, and one that does not listen any more
+/// will end.
+fn tell(keeper: &UnixStream, time: Duration) {
+    let bytes = Instruction::GoOnUntil(time).to_bytes();
+    if let Err(error) = rustix::net::send(keeper, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+        tracing::debug!(%error, "the keeper could not be told until when what runs may go on");
+    }
+}
+
+/// Asks a keeper for an init.
 fn send(keeper: &UnixStream, request: Request, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut message = SendAncillaryBuffer::new(&mut space);
@@ -168,7 +240,7 @@ fn send(keeper: &UnixStream, request: Request, descriptors: &[BorrowedFd<'_>; DE
         return Err(io::Error::other("there is no room for descriptors"));
     }
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    sendmsg(keeper, &[IoSlice::new(&[request.byte()])], &mut message, flags)?;
+    sendmsg(keeper, &[IoSlice::new(&Instruction::Make(request).to_bytes())], &mut message, flags)?;
     Ok(())
 }
 
@@ -177,13 +249,13 @@ struct Host {
     program: PathBuf,
     /// Held by this descriptor and by all that are made of it.
     lock: File,
-    state: Arc<watch::Sender<State>>,
+    shared: Arc<Shared>,
     tokio: Handle,
 }
 
 impl Host {
     fn keep(self) {
-        if matches!(*self.state.borrow(), State::Locked) {
+        if matches!(*self.shared.state.borrow(), State::Locked) {
             tracing::warn!(
                 "something that an earlier plugd started still lives; nothing is started until it has ended"
             );
@@ -193,9 +265,18 @@ impl Host {
             }
             tracing::info!("nothing of an earlier plugd lives any more");
         }
-        while self.become_state(State::Starting) {
+        loop {
+            self.shared.await_permission();
+            if !self.shared.become_state(State::Starting) {
+                return;
+            }
             match self.start().and_then(wait) {
-                Ok(status) if self.is_closed() => tracing::debug!(%status, "the keeper has ended"),
+                Ok(status) if self.shared.is_closed() => tracing::debug!(%status, "the keeper has ended"),
+                Ok(_) if is_over(*self.shared.until()) => {
+                    tracing::error!(
+                        "the keeper was not told in time that what runs may go on: it has ended all plugins"
+                    );
+                }
                 Ok(status) => {
                     tracing::error!(%status, "the keeper has ended, and all plugins with it; another one is started");
                     // One that was not killed has said why it ended; the next will most likely say the same.
@@ -213,7 +294,9 @@ impl Host {
 
     /// Starts a keeper, which can be asked for runs from then on.
     fn start(&self) -> io::Result<Child> {
-        let (ours, theirs) = net::UnixStream::pair()?;
+        // Each message is received as one.
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        let ours = net::UnixStream::from(ours);
         ours.set_nonblocking(true)?;
         let ours = {
             let _context = self.tokio.enter();
@@ -221,25 +304,16 @@ impl Host {
         };
         let mut command = Command::new(&self.program);
         command.arg(ARGUMENT).env_clear();
-        command.stdin(OwnedFd::from(theirs)).stdout(self.lock.try_clone()?);
+        command.stdin(theirs).stdout(self.lock.try_clone()?);
         let keeper = command.spawn()?;
-        self.become_state(State::Ready(Arc::new(ours)));
+        // It hears of the time before it is asked for anything.
+        let until = self.shared.until();
+        if let Some(time) = *until {
+            tell(&ours, time);
+        }
+        self.shared.become_state(State::Ready(Arc::new(ours)));
+        drop(until);
         Ok(keeper)
-    }
-
-    /// False if nobody needs a keeper any more.
-    fn become_state(&self, state: State) -> bool {
-        self.state.send_if_modified(|now| {
-            let is_open = !matches!(now, State::Closed);
-            if is_open {
-                *now = state;
-            }
-            is_open
-        })
-    }
-
-    fn is_closed(&self) -> bool {
-        matches!(*self.state.borrow(), State::Closed)
     }
 }
 

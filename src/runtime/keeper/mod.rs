@@ -16,6 +16,8 @@
 //! - An init dies: what it had comes to the keeper, which kills it.
 //! - The keeper is two processes. The first only waits for the second, which does the work, and kills what that leaves:
 //!   so the same holds when a keeper dies together with an init.
+//! - plugd is frozen: if it has once said until when what it runs may go on, and that time passes, the keeper ends
+//!   (`switch`). Where plugd says nothing of the kind, nothing ends.
 //!
 //! All of them, and plugd, hold a lock on a file in the data folder (`client`). The next plugd starts nothing before it has that lock:
 //! nothing of the earlier one lives then. No process id is written to a disk, and none is read from one.
@@ -28,6 +30,7 @@ mod client;
 mod init;
 mod launch;
 pub(crate) mod protocol;
+mod switch;
 mod sys;
 #[cfg(test)]
 mod tests;
@@ -41,6 +44,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream,
     },
+    time::Duration,
 };
 
 use rustix::{
@@ -55,12 +59,14 @@ use rustix::{
 
 use self::{
     init::Descriptors,
-    protocol::{Report, Request, Step},
+    protocol::{Instruction, Report, Request, Step},
+    switch::Switch,
     sys::Fork,
 };
 
 pub use client::adopt_orphans;
 pub(super) use client::{Init, Keeper};
+pub use switch::KILL_MARGIN;
 pub use sys::{hear_signals, is_clock_synchronized, trace};
 
 /// The one argument with which plugd starts itself as a keeper. Its stdin is the socket to plugd, its stdout the lock.
@@ -122,6 +128,17 @@ fn take(descriptor: impl AsFd) -> io::Result<OwnedFd> {
     Ok(fcntl_dupfd_cloexec(descriptor, 3)?)
 }
 
+/// What the worker waits for, and what of it has come.
+struct Ready {
+    has_instruction: bool,
+    /// The first process is gone.
+    is_alone: bool,
+    /// A child has ended.
+    has_ended: bool,
+    /// What runs may not go on.
+    is_over: bool,
+}
+
 /// The second process of the keeper.
 struct Worker {
     plugd: UnixStream,
@@ -137,6 +154,8 @@ struct Worker {
     ending: Vec<OwnedFd>,
     /// Whether this host lets a run be apart, once that was tried.
     can_be_apart: Option<bool>,
+    /// Tells when what runs may not go on, once plugd has said when that is.
+    switch: Option<Switch>,
 }
 
 impl Worker {
@@ -150,18 +169,20 @@ impl Worker {
             runs: HashMap::new(),
             ending: Vec::new(),
             can_be_apart: None,
+            switch: None,
         })
     }
 
-    /// Makes inits and reaps them, until plugd or the first process is gone.
+    /// Makes inits and reaps them, until plugd or the first process is gone, or the time is over that plugd gave.
     fn serve(&mut self) -> io::Result<()> {
         loop {
-            let [has_request, is_alone, has_ended] = self.wait()?;
+            let Ready { has_instruction, is_alone, has_ended, is_over } = self.wait()?;
             if has_ended {
                 let _ = rustix::io::read(&self.child_ends, &mut [0_u8; 1024]);
                 self.reap();
             }
-            if is_alone || has_request && !self.take_request()? {
+            // An instruction that comes in the same moment comes too late.
+            if is_alone || is_over || has_instruction && !self.take_instruction()? {
                 return Ok(());
             }
         }
@@ -176,24 +197,28 @@ impl Worker {
         drop((lock, runs, ending));
     }
 
-    fn wait(&self) -> io::Result<[bool; 3]> {
-        let mut watched = [
+    fn wait(&self) -> io::Result<Ready> {
+        let mut watched = vec![
             PollFd::new(&self.plugd, PollFlags::IN),
             PollFd::new(&self.first, PollFlags::IN),
             PollFd::new(&self.child_ends, PollFlags::IN),
         ];
+        watched.extend(self.switch.as_ref().map(|switch| PollFd::new(switch, PollFlags::IN)));
         match poll(&mut watched, None) {
-            Ok(_) | Err(Errno::INTR) => Ok(watched.map(|one| !one.revents().is_empty())),
-            Err(error) => Err(error.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
+        let is_ready = |index: usize| watched.get(index).is_some_and(|one| !one.revents().is_empty());
+        Ok(Ready { has_instruction: is_ready(0), is_alone: is_ready(1), has_ended: is_ready(2), is_over: is_ready(3) })
     }
 
-    /// Makes the init that plugd asks for. False if plugd is gone.
-    fn take_request(&mut self) -> io::Result<bool> {
-        let (mut byte, mut space) = ([0; 1], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))]);
+    /// Does what plugd says. False if plugd is gone.
+    fn take_instruction(&mut self) -> io::Result<bool> {
+        let mut bytes = [0; Instruction::LONGEST];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut descriptors = RecvAncillaryBuffer::new(&mut space);
-        let request = &mut [IoSliceMut::new(&mut byte)];
-        let received = match recvmsg(&self.plugd, request, &mut descriptors, RecvFlags::CMSG_CLOEXEC) {
+        let message = &mut [IoSliceMut::new(&mut bytes)];
+        let received = match recvmsg(&self.plugd, message, &mut descriptors, RecvFlags::CMSG_CLOEXEC) {
             Err(Errno::INTR) => return Ok(true),
             received => received?,
         };
@@ -202,13 +227,27 @@ impl Worker {
             _ => None,
         });
         let mut rights = rights.flatten();
-        let descriptors = (rights.next(), rights.next(), rights.next());
-        if let ((Some(stdout), Some(stderr), Some(control)), Some(request)) = (descriptors, Request::from_byte(byte[0]))
-        {
-            self.make_init(request, [stdout, stderr], control);
+        match Instruction::from_bytes(bytes.get(..received.bytes).unwrap_or_default()) {
+            Some(Instruction::Make(request)) => {
+                // One that came without its descriptors, since there are too many, ends with its control socket.
+                if let (Some(stdout), Some(stderr), Some(control)) = (rights.next(), rights.next(), rights.next()) {
+                    self.make_init(request, [stdout, stderr], control);
+                }
+            }
+            Some(Instruction::GoOnUntil(time)) => self.go_on_until(time)?,
+            None => {}
         }
-        // One that came without its descriptors, since there are too many, ends with its control socket.
         Ok(received.bytes > 0)
+    }
+
+    /// # Errors
+    /// There is no timer: what runs can't be ended in time, so it may not go on at all.
+    fn go_on_until(&mut self, time: Duration) -> io::Result<()> {
+        let switch = match self.switch.take() {
+            Some(switch) => switch,
+            None => Switch::new()?,
+        };
+        self.switch.insert(switch).put_off(time)
     }
 
     fn make_init(&mut self, request: Request, output: [OwnedFd; 2], control: OwnedFd) {

@@ -1,8 +1,9 @@
-//! What plugd and the init of a run say to each other: one JSON value a line, each way, on the run's control socket.
+//! What plugd tells the keeper, a few bytes each, and what plugd and the init of a run say to each other: one JSON value a line,
+//! each way, on the run's control socket.
 //!
 //! The end of the stream says something too: to the init, that plugd is gone; to plugd, that nothing of the run is left.
 
-use std::{collections::VecDeque, ffi::OsString, fmt, io};
+use std::{collections::VecDeque, ffi::OsString, fmt, io, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -17,8 +18,17 @@ use crate::{
 /// Most bytes of a line. The kernel takes 2 MiB of arguments and variables, and JSON spells a byte out in four.
 const MAX_LINE: usize = 16 * 1024 * 1024;
 
-/// What plugd asks the keeper for, by one byte: an init, to which three descriptors go. What the init shall do is said on the
-/// third, the control socket of the run.
+/// What plugd tells the keeper, one message of its socket each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instruction {
+    /// To make an init, to which the three descriptors go that come with it. What the init shall do is said on the third, the
+    /// control socket of the run.
+    Make(Request),
+    /// That what runs may go on until this time since the host's boot, and not beyond it.
+    GoOnUntil(Duration),
+}
+
+/// Which init plugd asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::runtime) enum Request {
     /// An init like any process.
@@ -27,16 +37,31 @@ pub(in crate::runtime) enum Request {
     Apart,
 }
 
-impl Request {
-    pub(super) fn byte(self) -> u8 {
+impl Instruction {
+    /// Bytes of the longest: its kind, and a time in nanoseconds.
+    pub(super) const LONGEST: usize = 1 + size_of::<u64>();
+
+    pub(super) fn to_bytes(self) -> Vec<u8> {
         match self {
-            Self::Plain => b'p',
-            Self::Apart => b'a',
+            Self::Make(Request::Plain) => vec![b'p'],
+            Self::Make(Request::Apart) => vec![b'a'],
+            Self::GoOnUntil(time) => {
+                let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+                [&[b'u'], nanoseconds.to_le_bytes().as_slice()].concat()
+            }
         }
     }
 
-    pub(super) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Plain, Self::Apart].into_iter().find(|request| request.byte() == byte)
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [b'p'] => Some(Self::Make(Request::Plain)),
+            [b'a'] => Some(Self::Make(Request::Apart)),
+            [b'u', time @ ..] => {
+                let nanoseconds = u64::from_le_bytes(time.try_into().ok()?);
+                Some(Self::GoOnUntil(Duration::from_nanos(nanoseconds)))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -215,6 +240,24 @@ mod tests {
             cgroup: Some(Cgroup { folder: "/g".into(), holds: Controllers { memory: true, ..Controllers::default() } }),
             sandbox: Sandbox::default(),
             open_files: Some((Some(1), None)),
+        }
+    }
+
+    #[test]
+    fn instructions_arrive_as_they_were_and_nothing_else_is_one() {
+        let sent = [
+            Instruction::Make(Request::Plain),
+            Instruction::Make(Request::Apart),
+            Instruction::GoOnUntil(Duration::from_nanos(u64::MAX)),
+            Instruction::GoOnUntil(Duration::ZERO),
+        ];
+        for instruction in sent {
+            let bytes = instruction.to_bytes();
+            assert!(bytes.len() <= Instruction::LONGEST);
+            assert_eq!(Instruction::from_bytes(&bytes), Some(instruction));
+        }
+        for nonsense in [&b""[..], b"x", b"pp", b"u", b"u1234567", b"u123456789"] {
+            assert_eq!(Instruction::from_bytes(nonsense), None);
         }
     }
 

@@ -14,7 +14,7 @@ use rustix::{
 use super::sys;
 
 /// How long inits may take to end what they have.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Kills the children of this process but those that are spared. True if there were any. What they started becomes a child of
 /// this process, which is a child subreaper, when they have ended: so this is repeated after each end until nobody is left.

@@ -123,6 +123,17 @@ impl ProcessRuntime {
         self.0.usages.of(run)
     }
 
+    /// Lets what runs go on until this time since the host's boot (`boot_time::since_boot`), unless a later one was told. Once told,
+    /// the keeper kills everything when the time passes without a later one, also while this process is frozen, and
+    /// nothing is started before there is one; that is done [`super::KILL_MARGIN`] later. Where nothing is ever told, nothing
+    /// changes. It does not wait.
+    #[cfg_attr(not(test), allow(dead_code, reason = "what holds a lease calls it"))]
+    pub fn go_on_until(&self, time: Duration) {
+        if let Some(keeper) = &self.0.keeper {
+            keeper.go_on_until(time);
+        }
+    }
+
     /// Why no run can be begun now, in words; none where one can.
     pub fn obstacle(&self) -> Option<&'static str> {
         let keeper = self.0.keeper.as_ref()?;

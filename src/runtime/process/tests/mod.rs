@@ -2,6 +2,7 @@
 
 mod afterlife;
 mod cgroup;
+mod frozen;
 mod group;
 mod inits;
 mod limits;
