@@ -65,6 +65,7 @@ reasons! {
     TooBusy => "TOO_BUSY", Unavailable, "Try again in a moment.";
     TooSlow => "TOO_SLOW", DeadlineExceeded, "Try again over a faster connection.";
     StoreUnavailable => "STORE_UNAVAILABLE", Unavailable, "Try again in a moment; running plugins go on running.";
+    NoLeader => "NO_LEADER", Unavailable, "Try again in a moment: another node takes the lead by itself.";
     Unauthenticated => "UNAUTHENTICATED", Unauthenticated, "Send a token: \"authorization: Bearer TOKEN\". The first one is in admin.token in the data folder.";
     PermissionDenied => "PERMISSION_DENIED", PermissionDenied, "Use a token with the role that this needs.";
     PluginsDisabled => "PLUGINS_DISABLED", PermissionDenied, "Have the operator start plugd with --runtime-provider local.";

@@ -207,7 +207,7 @@ where
 }
 
 /// What is answered within the time that the call may take.
-async fn in_time<F>(mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
+pub async fn in_time<F>(mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
 where
     F: Future<Output = Response>,
 {

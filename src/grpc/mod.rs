@@ -46,7 +46,7 @@ use self::transfers::Places;
 pub use self::{
     about::{Examination, Identity, Part, ServerService},
     access::AccessService,
-    auth::{Guard, caller},
+    auth::{Guard, caller, in_time},
     bus::BusService,
     calls::Calls,
     hook::HookService,

@@ -124,7 +124,7 @@ pub(super) fn explained(response: Response) -> Response {
 }
 
 /// An error as the answer to a call.
-pub(super) fn refusal(error: Error) -> Response {
+pub fn refusal(error: Error) -> Response {
     status(error).into_http::<tonic::body::Body>().map(axum::body::Body::new)
 }
 

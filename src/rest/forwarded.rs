@@ -6,7 +6,7 @@ use std::{net::IpAddr, str};
 use axum::http::{HeaderMap, HeaderValue};
 
 /// The header's name.
-pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
+pub const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The addresses from the last one to the first, as far as they are addresses. Several lines are one list.
 pub fn addresses(headers: &HeaderMap) -> impl Iterator<Item = IpAddr> {

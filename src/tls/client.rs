@@ -1,20 +1,27 @@
 //! TLS of clients: which servers they trust, and the certificate that they show.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use tokio_rustls::rustls::{
-    self, CertificateError, DigitallySignedStruct, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_name,
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        self, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+        client::{
+            WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+            verify_server_name,
+        },
+        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, ServerName, UnixTime},
+        server::ParsedCertificate,
+        sign::CertifiedKey,
     },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-    server::ParsedCertificate,
-    sign::CertifiedKey,
 };
 use tonic::transport::{ClientTlsConfig, Endpoint, Identity};
+use webpki_roots::TLS_SERVER_ROOTS;
 
 use super::{Error, Result, authority, certificates, pem, private_key};
 
@@ -46,24 +53,57 @@ pub fn endpoint(address: &str, trust: &Trust) -> Result<Endpoint> {
 impl Trust {
     fn encrypt(&self, endpoint: Endpoint) -> Result<Endpoint> {
         let (config, address) = (self.config()?, endpoint.uri().to_string());
-        let encrypted = match &self.authority {
-            _ if self.is_blind => endpoint.tls_config_with_verifier(config, Arc::new(Verifier::blind())),
-            Some(path) => endpoint.tls_config_with_verifier(config, Arc::new(Verifier::new(certificates(path)?)?)),
+        let encrypted = match self.verifier()? {
+            Some(verifier) => endpoint.tls_config_with_verifier(config, Arc::new(verifier)),
             None => endpoint.tls_config(config.with_webpki_roots()),
         };
         encrypted.map_err(|error| Error::Address(address, error.to_string()))
     }
 
+    /// What encrypts connections on which this protocol is spoken (ALPN).
+    ///
+    /// # Errors
+    /// A file can't be read, or what it holds can't be used.
+    pub fn connector(&self, protocol: &[u8]) -> Result<TlsConnector> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let verified = match self.verifier()? {
+            Some(verifier) => builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)),
+            None => builder.with_root_certificates(RootCertStore::from_iter(TLS_SERVER_ROOTS.iter().cloned())),
+        };
+        let mut config = match self.identity()? {
+            Some((certificate, key)) => {
+                verified.with_client_auth_cert(certificates(certificate)?, private_key(key)?)?
+            }
+            None => verified.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Ok(Arc::new(config).into())
+    }
+
+    /// Who looks at the server's certificate, unless it is the authorities that browsers trust.
+    fn verifier(&self) -> Result<Option<Verifier>> {
+        match &self.authority {
+            _ if self.is_blind => Ok(Some(Verifier::blind())),
+            Some(path) => Ok(Some(Verifier::new(certificates(path)?)?)),
+            None => Ok(None),
+        }
+    }
+
     fn config(&self) -> Result<ClientTlsConfig> {
         let config = ClientTlsConfig::new();
+        let Some((certificate, key)) = self.identity()? else { return Ok(config) };
+        // What can't be used is told here: tonic says no more than that there is something wrong.
+        CertifiedKey::from_der(certificates(certificate)?, private_key(key)?, &ring::default_provider())?;
+        let (certificate, key) = (pem("a certificate", certificate)?, pem("a private key", key)?);
+        Ok(config.identity(Identity::from_pem(certificate, key)))
+    }
+
+    /// The files of the certificate that it shows and of its key, if it shows one.
+    fn identity(&self) -> Result<Option<(&Path, &Path)>> {
         match (&self.certificate, &self.key) {
-            (Some(certificate), Some(key)) => {
-                // What can't be used is told here: tonic says no more than that there is something wrong.
-                CertifiedKey::from_der(certificates(certificate)?, private_key(key)?, &ring::default_provider())?;
-                let (certificate, key) = (pem("a certificate", certificate)?, pem("a private key", key)?);
-                Ok(config.identity(Identity::from_pem(certificate, key)))
-            }
-            (None, None) => Ok(config),
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
             (Some(_), None) => Err(Error::Incomplete { given: "the client's certificate", missing: "its key" }),
             (None, Some(_)) => Err(Error::Incomplete { given: "the client's key", missing: "its certificate" }),
         }

@@ -86,6 +86,12 @@ fn pem(what: &'static str, path: &Path) -> Result<Vec<u8>> {
     unmarked(&bytes).map(<[u8]>::to_vec).map_err(|error| Error::unreadable(what, path, error))
 }
 
+/// The private key of a PEM file.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
+    let key = PrivateKeyDer::from_pem_slice(&pem("a private key", path)?);
+    key.map_err(|error| Error::unreadable("a private key", path, error))
+}
+
 /// The certificates of a PEM file.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let unreadable = |error| Error::unreadable("certificates", path, error);
@@ -96,12 +102,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
         return Err(unreadable(io::Error::new(io::ErrorKind::InvalidData, "no certificate is in it").into()));
     }
     Ok(found)
-}
-
-/// The private key of a PEM file.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
-    let key = PrivateKeyDer::from_pem_slice(&pem("a private key", path)?);
-    key.map_err(|error| Error::unreadable("a private key", path, error))
 }
 
 /// When the first certificate of a PEM file ends. A verifier is asked about a time at which every certificate has ended: it

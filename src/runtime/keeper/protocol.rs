@@ -47,7 +47,7 @@ impl Instruction {
             Self::Make(Request::Apart) => vec![b'a'],
             Self::GoOnUntil(time) => {
                 let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-                [&[b'u'], nanoseconds.to_le_bytes().as_slice()].concat()
+                [&b"u"[..], &nanoseconds.to_le_bytes()].concat()
             }
         }
     }

@@ -1,0 +1,108 @@
+//! Which node answers a call: the one that was called, or the leader.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use axum::{extract::Request, http, response::Response};
+use futures_util::{FutureExt, future::BoxFuture};
+use tonic::body::Body;
+use tower::Service;
+
+use super::Forwarder;
+use crate::grpc;
+
+/// Calls that any node answers: what they tell it has from the journal that it follows, reads in the database, or knows of
+/// itself. All others are the leader's.
+const ANSWERED_HERE: [&str; 11] = [
+    "/plugd.v1.PluginService/GetPlugin",
+    "/plugd.v1.PluginService/ListPlugins",
+    "/plugd.v1.PluginService/ListPluginEvents",
+    "/plugd.v1.PluginService/WatchState",
+    "/plugd.v1.ConfigurationService/GetConfiguration",
+    "/plugd.v1.ConfigurationService/GetConfigurationSchema",
+    "/plugd.v1.ConfigurationService/ListConfigurationRevisions",
+    "/plugd.v1.PolicyService/GetPolicy",
+    "/plugd.v1.AccessService/WhoAmI",
+    "/plugd.v1.AccessService/ListTokens",
+    "/plugd.v1.ServerService/GetServer",
+];
+
+/// Services that any node has for itself.
+const OF_EACH_NODE: [&str; 3] = ["/grpc.health.v1.", "/grpc.reflection.v1.", "/grpc.reflection.v1alpha."];
+
+/// Whether a node that does not lead answers a call of this path itself.
+pub fn is_answered_here(path: &str) -> bool {
+    ANSWERED_HERE.contains(&path) || OF_EACH_NODE.iter().any(|service| path.starts_with(service))
+}
+
+/// The API at a node that does not lead.
+#[derive(Clone)]
+pub struct Routed {
+    /// Answers what any node can.
+    pub server: grpc::Server,
+    /// Has the leader answer the rest.
+    pub forwarder: Forwarder,
+}
+
+impl Routed {
+    /// Answers a call.
+    pub async fn answer(&self, request: Request) -> Response {
+        if is_answered_here(request.uri().path()) {
+            self.server.answer(request).await
+        } else {
+            self.forwarder.call(request).await
+        }
+    }
+}
+
+/// For clients in memory.
+impl Service<http::Request<Body>> for Routed {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let routed = self.clone();
+        async move { Ok(routed.answer(request.map(axum::body::Body::new)).await) }.boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+    use crate::api::DESCRIPTOR_SET;
+
+    #[test]
+    fn only_methods_that_there_are_are_listed() {
+        let files = FileDescriptorSet::decode(DESCRIPTOR_SET).unwrap().file;
+        let services = files.iter().flat_map(|file| file.service.iter().map(|service| (file.package(), service)));
+        let methods = services.flat_map(|(package, service)| {
+            service.method.iter().map(move |method| format!("/{package}.{}/{}", service.name(), method.name()))
+        });
+        let all: Vec<String> = methods.collect();
+        assert!(all.len() > 25, "{all:?}");
+        for listed in ANSWERED_HERE {
+            assert!(all.iter().any(|method| method == listed), "{listed}");
+        }
+    }
+
+    #[test]
+    fn what_changes_something_or_is_of_the_leaders_host_is_the_leaders() {
+        for path in
+            ["plugd.v1.PluginService/DeletePlugin", "plugd.v1.LogService/StreamLogs", "plugd.v1.No/No", "rpc", ""]
+        {
+            assert!(!is_answered_here(&format!("/{path}")), "{path}");
+        }
+        assert!(is_answered_here("/grpc.health.v1.Health/Watch"));
+        assert!(is_answered_here("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"));
+    }
+}
