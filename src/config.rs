@@ -48,6 +48,12 @@ settings! {
         plugin_dir: PathBuf = "{data_dir}/plugins", "DIR", ["PLUGD_PLUGIN_DIR", "PLUGIN_DATA_PATH"];
         /// Address of the database: sqlite://FILE or postgres://USER:PASSWORD@HOST/DATABASE, percent-encoded; better given by variable or file than by flag, which others can see; not set = the file plugd.db in the data folder.
         database_url: Option<String> = "", "URL", ["PLUGD_DATABASE_URL"];
+        /// Address at which the other plugd on the same PostgreSQL reach this one: one of them leads, the others follow; not set = it is alone.
+        advertise: Option<HttpUrl> = "", "URL", ["PLUGD_ADVERTISE"];
+        /// File with what they know each other by, the same for each: at least 32 characters that nobody can guess.
+        cluster_token_file: Option<PathBuf> = "", "FILE", ["PLUGD_CLUSTER_TOKEN_FILE"];
+        /// Who vouches for them where their addresses are https, PEM; not set = those whom browsers believe.
+        cluster_ca: Option<PathBuf> = "", "FILE", ["PLUGD_CLUSTER_CA"];
         /// What runs supervised plugins: local or none.
         runtime_provider: RuntimeProvider = "local", "NAME", ["PLUGD_RUNTIME_PROVIDER", "PLUGIN_RUNTIME_PROVIDER"];
         /// Restarts of a crashing plugin before it is in error, or unlimited.
@@ -168,7 +174,16 @@ settings! {
 /// Refuses settings of `plugd serve` that don't go together.
 fn check(config: &Config) -> Result<(), &'static str> {
     let is_inside = config.plugin_dir.starts_with(&config.data_dir);
+    let is_server = config.database_url.as_ref().is_some_and(|url| url.starts_with("postgres"));
     let rules = [
+        (
+            config.advertise.is_some() != config.cluster_token_file.is_some(),
+            "advertise and cluster_token_file belong together: set both on each node of a cluster, or none",
+        ),
+        (
+            config.advertise.is_some() && !is_server,
+            "advertise needs a database that several plugd can use: set database_url to one of PostgreSQL",
+        ),
         (
             config.plugin_user.is_some() && is_inside,
             "plugin_user can't enter data_dir, which is plugd's alone: set plugin_dir to a folder outside of it",

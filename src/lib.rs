@@ -48,7 +48,6 @@ mod backup;
 mod boot_time;
 mod bus;
 pub mod cli;
-#[allow(dead_code, reason = "what decides who leads uses it")]
 mod cluster;
 mod config;
 mod console;

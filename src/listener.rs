@@ -127,6 +127,11 @@ impl App {
     {
         Self(Arc::new(move |request| answer(request).boxed()))
     }
+
+    /// Answers a request.
+    pub fn answer(&self, request: Request) -> BoxFuture<'static, Response> {
+        (self.0)(request)
+    }
 }
 
 impl From<Router> for App {

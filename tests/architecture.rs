@@ -38,7 +38,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
     // Of the domain only the rule about origins.
     ("rest", &["domain", "api", "telemetry"]),
     // Of `rest` only the header of proxies.
-    ("cluster", &["domain", "files", "api", "grpc", "rest", "telemetry", "tls"]),
+    ("cluster", &["domain", "files", "store", "supervisor", "api", "grpc", "rest", "telemetry", "tls"]),
     // On the client and the credentials of `rest`.
     ("console", &["domain", "api", "rest", "telemetry"]),
     ("telemetry", &["domain", "files"]),
@@ -55,6 +55,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
         &[
             "domain",
             "files",
+            "boot_time",
             "store",
             "backup",
             "runtime",
@@ -66,6 +67,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "storyden",
             "hooks",
             "grpc",
+            "cluster",
             "api",
             "rest",
             "console",

@@ -60,7 +60,8 @@ fn whole<'a>(first: &str, lines: &mut Peekable<impl Iterator<Item = &'a str>>) -
 }
 
 fn step(command: String) -> Step {
-    if command.starts_with("plugd serve") { Step::Serve(command) } else { Step::Run { command, prints: Vec::new() } }
+    let is_server = command.split(' ').take(2).eq(["plugd", "serve"]);
+    if is_server { Step::Serve(command) } else { Step::Run { command, prints: Vec::new() } }
 }
 
 /// Does what a page says; `variables` are what it leaves to its reader.
@@ -152,6 +153,12 @@ async fn postgresql() {
     let server = Server::shared();
     let (first, second) = (server.database().await, server.database().await);
     follow("postgresql.md", &[("DATABASE", &first.url()), ("OTHER_DATABASE", &second.url())]).await;
+}
+
+#[tokio::test]
+async fn cluster() {
+    let database = Server::shared().database().await;
+    follow("cluster.md", &[("DATABASE", &database.url())]).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod activation;
 mod audit;
 mod backup;
 mod cli;
+mod cluster;
 mod connections;
 mod container;
 mod contract;

@@ -2,11 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use tokio::{runtime::Handle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Examine;
+use super::{Examine, boot::Setup, role::Role};
 use crate::{
     config::{Config, RuntimeProvider},
     domain::finding::{Finding, Outcome, Topic},
@@ -20,22 +19,45 @@ const EXAMINATION: Duration = Duration::from_secs(120);
 
 /// The service that tells of this plugd.
 pub(super) fn about(
-    config: &Config,
+    setup: &Setup,
     (store, runtime): (&Store, &Arc<ProcessRuntime>),
-    examine: Examine,
+    cluster: Option<Role>,
     draining: &CancellationToken,
 ) -> ServerService {
-    let is_local = config.runtime_provider == RuntimeProvider::Local;
+    let is_local = setup.config.runtime_provider == RuntimeProvider::Local;
     let (store, runtime) = (store.clone(), Arc::clone(runtime));
-    let parts = move || vec![stored(&store), records(&store), processes(&runtime, is_local), audit(&store)];
-    ServerService::new(identity(config), parts, examination(config.clone(), examine, draining.clone()))
+    let parts = move || {
+        let own = [stored(&store), records(&store), processes(&runtime, is_local), audit(&store)];
+        own.into_iter().chain(cluster.as_ref().map(Role::part)).collect()
+    };
+    of_parts(setup, parts, draining)
 }
 
-fn identity(config: &Config) -> Identity {
+/// The same of a node that follows, which runs no plugins and has no audit trail of its own.
+pub(super) fn about_follower(
+    setup: &Setup,
+    store: &Store,
+    cluster: Role,
+    draining: &CancellationToken,
+) -> ServerService {
+    let store = store.clone();
+    of_parts(setup, move || vec![stored(&store), records(&store), cluster.part()], draining)
+}
+
+fn of_parts(
+    setup: &Setup,
+    parts: impl Fn() -> Vec<Part> + Send + Sync + 'static,
+    draining: &CancellationToken,
+) -> ServerService {
+    let Setup { config, examine, .. } = setup;
+    ServerService::new(identity(setup), parts, examination(config.clone(), examine.clone(), draining.clone()))
+}
+
+fn identity(Setup { config, started, .. }: &Setup) -> Identity {
     let is_server = config.database_url.as_ref().is_some_and(|url| url.starts_with("postgres"));
     Identity {
         version: env!("CARGO_PKG_VERSION"),
-        started: Timestamp::now(),
+        started: *started,
         host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         database: if is_server { "PostgreSQL" } else { "SQLite" },
         data_folder: std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()),

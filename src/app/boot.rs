@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::Router;
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -11,9 +11,12 @@ use super::{
     Examine, about,
     admin::{self, AdminToken},
     make_private,
-    metrics::{Measured, Measures, Scrapes},
+    metrics::{Measured, Measures},
     options::{credentials, log_options, process_options, supervision},
-    place, routes,
+    place,
+    ports::Answers,
+    role::Role,
+    routes,
 };
 use crate::{
     bus::{Bridge, Hosts},
@@ -23,7 +26,6 @@ use crate::{
     grpc::{Access, UsageOf},
     hooks::{self, Hooks},
     link::{self, Host},
-    listener::App,
     logs,
     runtime::{
         PackageFiles, Runtime, StartSpec,
@@ -38,44 +40,67 @@ use crate::{
 /// How long plugd waits at its start for what an earlier plugd started to end. Then it serves, and starts nothing before that.
 const EARLIER: Duration = Duration::from_secs(10);
 
+/// With what the parts are started: by a node of a cluster each time that it leads.
+pub(super) struct Setup {
+    pub(super) config: Config,
+    pub(super) examine: Examine,
+    /// When plugd was started.
+    pub(super) started: Timestamp,
+    pub(super) listener: Measures,
+    /// Where plugins of this host dial.
+    pub(super) plugins_dial: SocketAddr,
+    pub(super) catalog: EventCatalog,
+}
+
+/// What opens the door to an administrator.
+#[derive(Default)]
+pub(super) struct Keys {
+    /// If it was made now.
+    pub(super) admin_token: Option<AdminToken>,
+    /// The token of a link to the console.
+    pub(super) link: Option<Secret>,
+}
+
 /// Everything, ready to run.
 pub(super) struct System {
-    /// What answers requests, and what answers those for metrics alone.
-    pub(super) served: (App, Scrapes),
-    /// What plugins dial, and nothing else.
-    pub(super) plugins_app: Router,
-    /// The plugins' connections, on either.
+    pub(super) answers: Answers,
+    /// The plugins' connections, on whatever port.
     pub(super) connections: TaskTracker,
     pub(super) handle: Handle,
     pub(super) supervisor: Supervisor,
     pub(super) parts: Arc<Parts>,
     pub(super) store: Store,
+    /// None where plugins are not run here.
+    pub(super) runtime: Option<Arc<ProcessRuntime>>,
     pub(super) logs: logs::Logs,
     pub(super) hooks: Hooks,
-    /// The administrator's token, when this start made it, and the token of a link to the console.
-    pub(super) secrets: (Option<AdminToken>, Option<Secret>),
-    pub(super) catalog: EventCatalog,
+    pub(super) keys: Keys,
 }
 
-/// Opens the store, ends what an earlier plugd left running, and wires the parts. Plugins of this host are told to dial
-/// `plugins_dial`.
+/// Makes the folders that there must be, and says where the store is.
+///
+/// # Errors
+/// What is in the way.
+pub(super) fn prepare(config: &Config) -> anyhow::Result<store::Options> {
+    make_private(&config.data_dir)?;
+    fs::create_dir_all(&config.plugin_dir)
+        .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
+    let options = place::store_options(config)?;
+    place::note_other(config, &options.address);
+    Ok(options)
+}
+
+/// Ends what an earlier plugd left running, and wires the parts.
 ///
 /// # Errors
 /// What is in the way.
 pub(super) async fn boot(
-    config: &Config,
-    plugins_dial: SocketAddr,
-    examine: Examine,
-    listener: Measures,
+    setup: &Setup,
+    (opened, loaded): (store::Opened, store::Loaded),
+    cluster: Option<Role>,
     draining: CancellationToken,
 ) -> anyhow::Result<System> {
-    make_private(&config.data_dir)?;
-    fs::create_dir_all(&config.plugin_dir)
-        .with_context(|| format!("can't make the folder {}", config.plugin_dir.display()))?;
-    let catalog = catalog(&config.event_catalog)?;
-    let options = place::store_options(config)?;
-    place::note_other(config, &options.address);
-    let (opened, loaded) = open_store(options).await?;
+    let Setup { config, catalog, .. } = setup;
     let hooks = hooks::Found::of(&loaded);
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let changes = Changes::default();
@@ -86,26 +111,33 @@ pub(super) async fn boot(
     let package_store = package_store(config, &loaded.database_id).await?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = Arc::new(runtime(config, &package_store, &logs).await?);
-    if config.runtime_provider == RuntimeProvider::Local {
+    let is_local = config.runtime_provider == RuntimeProvider::Local;
+    if is_local {
         tokio::spawn(finish_deletions(runtime.clone(), store.clone(), projection.clone()));
     }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
     let hooks = Hooks::start(hooks, store.clone(), handle.clone(), config.fetch_private, draining.clone())?;
     let packages = Arc::new(Packages::new(handle.clone(), package_store, catalog.clone()));
-    tokio::spawn(packages.clone().keep_swept());
+    tokio::spawn(draining.clone().run_until_cancelled_owned(packages.clone().keep_swept()));
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection.clone(), hosts.clone()), credentials(config));
-    let about = about::about(config, (&store, &runtime), examine, &draining);
+    let about = about::about(setup, (&store, &runtime), cluster.clone(), &draining);
     let usage = usage_of(runtime.clone());
-    let parts = actor_parts(config, (store.clone(), runtime, Arc::new(bridge)), &logs, plugins_dial);
+    let parts = actor_parts(config, (store.clone(), runtime.clone(), Arc::new(bridge)), &logs, setup.plugins_dial);
     let health = routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None);
     let (connections, links) = (TaskTracker::new(), link::Metrics::default());
-    let plugins_app =
-        link::router(Arc::new(handle.clone()), link::Options::default(), connections.clone(), links.clone());
-    let memory_limit = config.limit_memory.map(|limit| limit.0);
-    let measured =
-        Measured { projection, changes, store: store.clone(), links, usage: usage.clone(), listener, memory_limit };
+    let dialled = link::router(Arc::new(handle.clone()), link::Options::default(), connections.clone(), links.clone());
+    let measured = Measured {
+        projection,
+        changes,
+        store: store.clone(),
+        links,
+        usage: usage.clone(),
+        listener: setup.listener.clone(),
+        memory_limit: config.limit_memory.map(|limit| limit.0),
+        cluster,
+    };
     let services = routes::Services {
         handle: handle.clone(),
         packages,
@@ -115,15 +147,16 @@ pub(super) async fn boot(
         store: store.clone(),
         access,
         hosts,
-        hooks: hooks.clone(),
+        hooks: Some(hooks.clone()),
         catalog: catalog.clone(),
         health,
-        link: plugins_app.clone(),
+        link: dialled,
+        forwarder: None,
         draining,
     };
-    let served = routes::app(config, services, measured)?;
-    let secrets = (admin_token, link);
-    Ok(System { served, plugins_app, connections, handle, supervisor, parts, store, logs, hooks, secrets, catalog })
+    let (answers, keys) = (routes::answers(config, services, measured)?, Keys { admin_token, link });
+    let runtime = is_local.then_some(runtime);
+    Ok(System { answers, connections, handle, supervisor, parts, store, runtime, logs, hooks, keys })
 }
 
 fn usage_of(runtime: Arc<ProcessRuntime>) -> UsageOf {
@@ -165,7 +198,7 @@ pub(super) async fn open_store(options: store::Options) -> anyhow::Result<(store
     Box::pin(store::open(options)).await.context(message)
 }
 
-async fn package_store(config: &Config, database_id: &str) -> anyhow::Result<PackageStore> {
+pub(super) async fn package_store(config: &Config, database_id: &str) -> anyhow::Result<PackageStore> {
     let opened = PackageStore::open(&place::packages(config), database_id).await;
     opened.context("the packages can't be opened")
 }

@@ -19,6 +19,7 @@ use axum::{
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
+use super::role::Role;
 use crate::{
     domain::{Error, Reason},
     grpc,
@@ -40,6 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const PATH: &str = "/metrics";
 
 /// What is measured of the listener for clients.
+#[derive(Clone)]
 pub(super) struct Measures {
     pub(super) open: Gauge,
     /// The file of its certificate, if it is encrypted.
@@ -56,6 +58,8 @@ pub(super) struct Measured {
     pub(super) listener: Measures,
     /// What the operator lets every plugin use of memory.
     pub(super) memory_limit: Option<u64>,
+    /// What this plugd is in its cluster, if it is of one.
+    pub(super) cluster: Option<Role>,
 }
 
 /// Answers who asks for metrics: one at a time, as each answer takes a while to write.
@@ -67,18 +71,23 @@ pub(super) struct Scrapes {
 
 impl Scrapes {
     /// Of all that is measured.
-    pub(super) fn of(measured: Measured, hooks: &Hooks, grpc: &grpc::Server, plugins: &grpc::Services) -> Self {
+    pub(super) fn of(measured: Measured, hooks: Option<&Hooks>, grpc: &grpc::Server, plugins: &grpc::Services) -> Self {
         let mut collection = Collection::default();
         grpc.calls().register(collection.plain());
         let own = collection.own();
         measured.changes.register(own);
         measured.store.metrics().register(own);
         measured.links.register(own);
-        hooks.register(own);
+        if let Some(hooks) = hooks {
+            hooks.register(own);
+        }
         measured.projection.register(own);
         trace::register(own);
         own.register("connections", "Connections that are open, plugins' among them", measured.listener.open.clone());
         own.register_collector(Box::new(values(&measured, plugins)));
+        if let Some(role) = measured.cluster.clone() {
+            own.register_collector(Box::new(of_cluster(role)));
+        }
         own.register_collector(Box::new(of_plugins(measured)));
         Self { metrics: collection.finish(), turn: Arc::new(Semaphore::new(1)) }
     }
@@ -155,6 +164,18 @@ fn values(measured: &Measured, plugins: &grpc::Services) -> Values {
         .gauge("watches", "Watches that are open, webhooks' among them", move || watches.watches() as u64)
         .gauge("uploads", "Packages that are being uploaded", move || uploads.transfers()[0] as u64)
         .gauge("downloads", "Packages that are being downloaded", move || downloads.transfers()[1] as u64)
+}
+
+/// Of a plugd that is alone there is nothing to be said of this.
+fn of_cluster(role: Role) -> Values {
+    let [leads, term, revisions, seconds] = [(); 4].map(|()| role.clone());
+    Values::default()
+        .gauge("cluster_leads", "Whether this node leads its cluster", move || u64::from(leads.is_leader()))
+        .gauge("cluster_term", "The number of the leader that this node knows; 0 if it knows none", move || term.term())
+        .gauge("cluster_lag_revisions", "Revisions that this node knows of and has not read yet", move || {
+            revisions.lag().0
+        })
+        .gauge("cluster_lag_seconds", "How long ago this node had read everything", move || seconds.lag().1.as_secs())
 }
 
 fn of_plugins(measured: Measured) -> Plugins {

@@ -14,6 +14,7 @@ use tower::ServiceExt;
 
 use super::{
     metrics::{self, Measured, Scrapes},
+    ports::Answers,
     proxies,
 };
 use crate::{
@@ -28,6 +29,7 @@ use crate::{
         },
     },
     bus::{Events, Hosts},
+    cluster::{Forwarder, Routed},
     config::{Config, RuntimeProvider},
     console,
     domain::events::EventCatalog,
@@ -52,15 +54,44 @@ pub(super) struct Services<H> {
     pub(super) store: Store,
     pub(super) access: Arc<Access>,
     pub(super) hosts: Arc<Hosts>,
-    pub(super) hooks: Hooks,
+    /// None at a node that follows: the leader tells their receivers.
+    pub(super) hooks: Option<Hooks>,
     pub(super) catalog: EventCatalog,
     pub(super) health: H,
     pub(super) link: Router,
+    /// Of a node that follows: what passes on what it can't answer.
+    pub(super) forwarder: Option<Forwarder>,
     pub(super) draining: CancellationToken,
+}
+
+/// What answers calls.
+enum Calls {
+    Here(grpc::Server),
+    /// Some here, the others at the leader.
+    Routed(Routed),
+}
+
+impl Calls {
+    async fn answer(&self, request: Request) -> Response {
+        match self {
+            Self::Here(server) => server.answer(request).await,
+            Self::Routed(routed) => routed.answer(request).await,
+        }
+    }
+
+    /// The same in memory, with no socket between; streams can't stall calls there, so one service carries both.
+    fn backend(&self) -> rest::Backend {
+        match self {
+            Self::Here(server) => rest::Backend::new(server.clone(), server.clone()),
+            Self::Routed(routed) => rest::Backend::new(routed.clone(), routed.clone()),
+        }
+    }
 }
 
 /// Everything that is served: gRPC by its content type; the rest by path.
 struct All {
+    calls: Calls,
+    /// Knows who may read.
     grpc: grpc::Server,
     scrapes: Scrapes,
     web: Router,
@@ -71,7 +102,7 @@ impl All {
     async fn answer(&self, mut request: Request) -> Response {
         proxies::see_through(&mut request, &self.trusted);
         if trace::is_grpc(request.headers()) {
-            return self.grpc.answer(request).await;
+            return self.calls.answer(request).await;
         }
         if request.uri().path() == metrics::PATH {
             return self.scrapes.guarded(&self.grpc, request).await;
@@ -81,29 +112,31 @@ impl All {
     }
 }
 
-/// [`All`] with its parts, each request in its trace.
+/// What answers on each port, each request in its trace.
 ///
 /// # Errors
 /// None that a build with its own descriptors can have.
-pub(super) fn app<H: Health>(
+pub(super) fn answers<H: Health>(
     config: &Config,
     services: Services<HealthServer<H>>,
     measured: Measured,
-) -> anyhow::Result<(App, Scrapes)> {
-    let (link, hooks) = (services.link.clone(), services.hooks.clone());
+) -> anyhow::Result<Answers> {
+    let (link, forwarder, hooks) = (services.link.clone(), services.forwarder.clone(), services.hooks.clone());
     let (grpc, plugins) = services_of(config, services)?;
-    let scrapes = Scrapes::of(measured, &hooks, &grpc, &plugins);
-    // In memory, with no socket between; streams can't stall calls there, so one service carries both.
-    let backend = rest::Backend::new(grpc.clone(), grpc.clone());
+    let scrapes = Scrapes::of(measured, hooks.as_ref(), &grpc, &plugins);
+    let calls = match forwarder {
+        Some(forwarder) => Calls::Routed(Routed { server: grpc.clone(), forwarder }),
+        None => Calls::Here(grpc.clone()),
+    };
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };
-    let web = trace::with_routes(web(rest::App::new(backend, options)).merge(link));
-    let all = All { grpc, scrapes: scrapes.clone(), web, trusted: config.trusted_proxies.clone() };
+    let web = trace::with_routes(web(rest::App::new(calls.backend(), options)).merge(link.clone()));
+    let all = All { calls, grpc, scrapes: scrapes.clone(), web, trusted: config.trusted_proxies.clone() };
     let all = Arc::new(all);
-    let app = App::new(move |request| {
+    let clients = App::new(move |request| {
         let all = Arc::clone(&all);
         trace::traced(request, async move |request| all.answer(request).await)
     });
-    Ok((app, scrapes))
+    Ok(Answers { clients, plugins: link.into(), scrapes: scrapes.router().into() })
 }
 
 /// What browsers are served: the REST shim and the console.
@@ -134,7 +167,7 @@ fn services_of<H: Health>(
         is_disabled: config.runtime_provider == RuntimeProvider::None,
         draining: services.draining,
     });
-    let services = grpc::Builder::default()
+    let served = grpc::Builder::default()
         .with(PluginServiceServer::new(plugins.clone()))
         .with(PackageServiceServer::new(plugins.clone()))
         .with(ConfigurationServiceServer::new(plugins.clone()))
@@ -142,12 +175,15 @@ fn services_of<H: Health>(
         .with(LogServiceServer::new(plugins.clone()))
         .with(BusServiceServer::new(bus))
         .with(AccessServiceServer::new(access))
-        .with(HookServiceServer::new(HookService::new(services.hooks)))
         .with(ServerServiceServer::new(services.about))
         .with(services.health)
         .with(descriptors().build_v1().context("reflection")?)
         .with(descriptors().build_v1alpha().context("reflection")?);
-    Ok((services.behind(guard), plugins))
+    let served = match services.hooks {
+        Some(hooks) => served.with(HookServiceServer::new(HookService::new(hooks))),
+        None => served,
+    };
+    Ok((served.behind(guard), plugins))
 }
 
 /// What reflection tells: the services, and the details that their errors carry.

@@ -1,6 +1,6 @@
 //! `plugd doctor`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 use serde_json::json;
@@ -55,7 +55,7 @@ impl Doctor {
 
 /// What a server does when it is asked to look at itself. `file` is where its settings were read from.
 pub(super) fn examination(file: Option<PathBuf>) -> Examine {
-    Box::new(move |config| {
+    Arc::new(move |config| {
         let file = file.clone();
         Box::pin(async move { doctor::examine(&config, file.as_deref()).await })
     })

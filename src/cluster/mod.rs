@@ -9,11 +9,15 @@
 //!                             ◄─────────── answer, revision of the leader ───────────┘
 //! ```
 //!
+//! Which of them leads is decided in `store::lease::term`; what a node is, one after the other, in `app::node`. A node that follows
+//! has what it answers from the journal ([`Follower`]): it is told of each commit, and looks every second besides.
+//!
 //! REST and the console only talk to the gRPC API: a node renders them itself, over [`Routed`]. So what travels between nodes is
 //! calls of gRPC, and the connections of plugins to `/rpc`.
 
 mod calls;
 mod connections;
+mod follow;
 mod forward;
 mod leader;
 mod nodes;
@@ -31,9 +35,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-#[allow(unused_imports, reason = "what decides who leads uses it")]
 pub use self::{
-    calls::{Routed, is_answered_here},
+    calls::Routed,
+    follow::{Ended, Follower, Progress},
     forward::{Forwarder, WaitFor},
     nodes::Nodes,
     token::ClusterToken,

@@ -100,7 +100,7 @@ impl plugin_service_server::PluginService for Services {
 
     async fn watch_state(&self, request: Request<WatchStateRequest>) -> Answer<Self::WatchStateStream> {
         let caller = self.admit(&request)?;
-        Ok(Response::new(self.watch(request.into_inner(), caller)?))
+        Ok(Response::new(self.watch(request.into_inner(), caller).await?))
     }
 
     async fn list_plugin_events(&self, request: Request<ListPluginEventsRequest>) -> Answer<ListPluginEventsResponse> {

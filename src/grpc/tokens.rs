@@ -4,13 +4,15 @@ use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
     io::{self, Write},
+    mem,
     os::unix::fs::OpenOptionsExt,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -52,6 +54,10 @@ struct Known {
 }
 
 impl Caller {
+    fn of(token: AccessToken) -> Self {
+        Self(Arc::new(Known { token, revoked: CancellationToken::new() }))
+    }
+
     /// The token that the call carried.
     pub fn token(&self) -> &AccessToken {
         &self.0.token
@@ -100,10 +106,14 @@ impl Caller {
 
 /// All tokens, by the first half of their hash. A guess can't be steered towards a hash in the table, so finding
 /// the entry may take what time it likes; the whole hash is then compared in constant time.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Access {
     callers: RwLock<HashMap<[u8; 16], Caller>>,
+    look_again: OnceLock<LookAgain>,
 }
+
+/// Has a node that follows read the tokens that there are by now, in bounded time.
+type LookAgain = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 impl Access {
     /// A table of these tokens.
@@ -113,10 +123,27 @@ impl Access {
         access
     }
 
+    /// Before a token is refused that is not known, this is done: another node may just have made it.
+    pub fn look_again(&self, look: impl Fn() -> BoxFuture<'static, ()> + Send + Sync + 'static) {
+        let _ = self.look_again.set(Box::new(look));
+    }
+
     /// From now on this token works.
     pub fn insert(&self, token: AccessToken) {
         let key = key(&token.hash);
-        self.callers_mut().insert(key, Caller(Arc::new(Known { token, revoked: CancellationToken::new() })));
+        self.callers_mut().insert(key, Caller::of(token));
+    }
+
+    /// From now on these tokens work and no others. Streams opened with the others end.
+    pub fn replace_with(&self, tokens: Vec<AccessToken>) {
+        let mut callers = self.callers_mut();
+        let mut before = mem::take(&mut *callers);
+        for token in tokens {
+            let key = key(&token.hash);
+            let kept = before.remove(&key).filter(|caller| *caller.token() == token);
+            callers.insert(key, kept.unwrap_or_else(|| Caller::of(token)));
+        }
+        before.values().for_each(|gone| gone.0.revoked.cancel());
     }
 
     /// From now on this token does not work, and streams opened with it end.
@@ -137,6 +164,13 @@ impl Access {
         let caller = callers.get(&key(&hash))?;
         let is_same = bool::from(caller.token().hash.ct_eq(&hash));
         (is_same && caller.token().is_valid_at(now)).then(|| caller.clone())
+    }
+
+    /// The same for a secret that was not known, once it was looked whether it is by now. None at once where nobody else makes
+    /// tokens.
+    pub(super) async fn authenticate_late(&self, secret: &str) -> Option<Caller> {
+        self.look_again.get()?().await;
+        self.authenticate(secret, Timestamp::now())
     }
 
     /// Tokens that work at that time.

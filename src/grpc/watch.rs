@@ -24,9 +24,15 @@ const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 const MAX_HEARTBEAT: Duration = Duration::from_secs(300);
 
 impl Services {
-    pub(super) fn watch(&self, request: WatchStateRequest, caller: Caller) -> Result<BoxStream<WatchStateResponse>> {
+    pub(super) async fn watch(
+        &self,
+        request: WatchStateRequest,
+        caller: Caller,
+    ) -> Result<BoxStream<WatchStateResponse>> {
         let scope = scope(&request);
-        let watch = self.parts.handle.watch(self.query(request, scope)?)?;
+        let query = self.query(request, scope)?;
+        self.parts.handle.arrived(&query.start).await;
+        let watch = self.parts.handle.watch(query)?;
         let cursors = Cursors { scope, epoch: self.parts.handle.epoch().to_owned() };
         let sender = Sender { watch, cursors, caller, snapshot: None, events: VecDeque::new() };
         Ok(Box::pin(sender.into_stream()))

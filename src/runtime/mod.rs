@@ -19,7 +19,6 @@ use futures_util::future::BoxFuture;
 use crate::domain::{Digest, PluginId, RunEvent, RunId, Secret, policy::Policy};
 
 pub use install::{FileSink, PackageFiles};
-#[allow(unused_imports, reason = "what holds a lease needs it")]
 pub use keeper::KILL_MARGIN;
 
 /// What to start.

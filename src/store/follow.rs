@@ -31,6 +31,10 @@ use super::{
 };
 use crate::domain::{Commit, access::AccessToken};
 
+/// Revisions that one look reads.
+const PAGE: u64 = 256;
+/// How long it may take to read all there is.
+const LOAD: Duration = Duration::from_secs(60);
 /// Until a connection that hears of news is made anew.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 /// How long such a connection may be silent: one that was cut off would be silent for ever.
@@ -79,7 +83,7 @@ pub struct Leader {
 /// [`StoreError`]: it can't be read, or it has not the tables that this plugd knows.
 pub async fn follow(options: &Options) -> Result<(Store, Loaded, Feed), StoreError> {
     let db = lease::readers(&options.address).await?;
-    let (loaded, token_changes) = within(load(&db)).await?;
+    let (loaded, token_changes) = timeout(LOAD, load(&db)).await.unwrap_or(Err(StoreError::TimedOut))?;
     let compacted = Arc::new(AtomicU64::new(loaded.compacted));
     let (healthy, health) = watch::channel(true);
     let (news, listening) = listen(&options.address);
@@ -157,7 +161,7 @@ impl Feed {
         }
         let commits = match newest == self.head {
             true => Vec::new(),
-            false => reader::page_after(&moment, self.head, reader::LONGEST_PAGE).await?,
+            false => reader::page_after(&moment, self.head, PAGE).await?,
         };
         let is_new = row.token_changes != self.token_changes;
         let tokens = if is_new { Some(tokens::all(&moment).await?) } else { None };
@@ -195,9 +199,10 @@ fn listen(address: &Address) -> (Arc<Notify>, AbortOnDropHandle<()>) {
 async fn hear(url: &str, told: &Notify) -> Result<(), sea_orm::sqlx::Error> {
     let mut listener = PgListener::connect(url).await?;
     listener.listen(CHANNEL).await?;
+    // What was said before that was not heard, nor is what is said while the connection is lost, which is told alike.
+    told.notify_one();
     while let Ok(heard) = timeout(SILENCE, listener.try_recv()).await {
         heard?;
-        // Also if the connection was lost: what was said meanwhile is.
         told.notify_one();
     }
     Ok(())

@@ -19,7 +19,7 @@ use super::{
 use crate::domain::{Commit, Error, PluginId, Reason, Result};
 
 /// The longest page; bounds what one call can take of memory.
-pub(super) const LONGEST_PAGE: u64 = 1024;
+const LONGEST_PAGE: u64 = 1024;
 
 /// One configuration that a plugin has or had.
 #[derive(Debug, Clone, PartialEq)]

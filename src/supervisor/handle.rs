@@ -5,12 +5,12 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc::error::TrySendError, oneshot},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Committed, Projection, Slot, Store, Watch, WatchQuery,
+    Committed, Projection, Slot, Start, Store, Watch, WatchQuery,
     actor::{Amend, Call, ChangeOptions, Goal, Message, Reply},
     draining,
     settle::not_settled,
@@ -34,6 +34,9 @@ pub(super) const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long an actor may take to answer to a change that needs nothing of the plugin, before the answer is given without that.
 const OBSERVE: Duration = Duration::from_secs(10);
+
+/// How long a watch waits for a revision that is there, and that this plugd has yet to read: longer than it takes to look.
+const ARRIVE: Duration = Duration::from_secs(2);
 
 /// What callers may do with plugins.
 #[derive(Clone)]
@@ -251,6 +254,17 @@ impl Handle {
         match self.settled(committed, Some(Instant::now() + OBSERVE)).await {
             Err(error) if matches!(error.reason, Reason::NotSettled | Reason::Draining) => Ok(plugin),
             observed => observed,
+        }
+    }
+
+    /// Waits a while for what a watch begins with, where another plugd writes the journal: a watcher may have it from that one.
+    pub async fn arrived(&self, start: &Start) {
+        let Shared { projection, epoch, .. } = &*self.shared;
+        if let Start::After { epoch: theirs, revision } = start
+            && theirs == epoch
+            && projection.is_following()
+        {
+            let _ = timeout(ARRIVE, projection.reached(*revision)).await;
         }
     }
 

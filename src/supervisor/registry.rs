@@ -169,13 +169,23 @@ struct Slots {
 pub struct Projection {
     slots: RwLock<Slots>,
     hub: Hub,
-    arrivals: mpsc::UnboundedSender<Arrival>,
+    /// None where nothing is supervised: the projection follows another plugd's journal.
+    arrivals: Option<mpsc::UnboundedSender<Arrival>>,
 }
 
 impl Projection {
     /// The projection of a journal at `head`, and where the actors of its plugins are to be started.
     pub(super) fn new(plugins: Vec<Plugin>, head: u64) -> (Arc<Self>, mpsc::UnboundedReceiver<Arrival>) {
         let (arrivals, receiver) = mpsc::unbounded_channel();
+        (Self::of(plugins, head, Some(arrivals)), receiver)
+    }
+
+    /// The projection of a journal at `head` that another plugd writes.
+    pub fn following(plugins: Vec<Plugin>, head: u64) -> Arc<Self> {
+        Self::of(plugins, head, None)
+    }
+
+    fn of(plugins: Vec<Plugin>, head: u64, arrivals: Option<mpsc::UnboundedSender<Arrival>>) -> Arc<Self> {
         let projection = Self { slots: RwLock::default(), hub: Hub::new(head), arrivals };
         projection.write(|slots| {
             slots.head = head;
@@ -183,7 +193,7 @@ impl Projection {
                 projection.arrive(slots, Arc::new(plugin));
             }
         });
-        (Arc::new(projection), receiver)
+        Arc::new(projection)
     }
 
     /// Takes in what has been committed, in order. Called by the store's writer, after the commit.
@@ -220,7 +230,8 @@ impl Projection {
         let arrival = Slot::open(plugin);
         slots.by_id.insert(id, arrival.slot.clone());
         slots.in_order.insert(place, arrival.slot.clone());
-        if self.arrivals.send(arrival).is_err() {
+        let Some(arrivals) = &self.arrivals else { return };
+        if arrivals.send(arrival).is_err() {
             tracing::debug!(plugin = %id, "plugin came while shutting down; it is started next time");
         }
     }
@@ -271,6 +282,16 @@ impl Projection {
     /// The newest revision.
     pub fn head(&self) -> u64 {
         self.read(|slots| slots.head)
+    }
+
+    /// Whether another plugd writes the journal.
+    pub fn is_following(&self) -> bool {
+        self.arrivals.is_none()
+    }
+
+    /// Waits until it has this revision.
+    pub async fn reached(&self, revision: u64) {
+        self.hub.reached(revision).await;
     }
 
     pub(super) fn hub(&self) -> &Hub {

@@ -63,6 +63,12 @@ impl Hub {
         self.head.subscribe()
     }
 
+    /// Waits until this revision is published.
+    pub(super) async fn reached(&self, revision: u64) {
+        // The sender lives as long as this.
+        let _ = self.head().wait_for(|head| *head >= revision).await;
+    }
+
     /// The next commits after a revision, at most [`BATCH`], and none at the head. `None` when the ring no longer has the
     /// next one: the journal may.
     fn read_after(&self, revision: u64) -> Option<Vec<Arc<Commit>>> {

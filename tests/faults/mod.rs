@@ -16,6 +16,7 @@ mod freezes;
 mod kills;
 mod limits;
 mod lone;
+mod nodes;
 mod outages;
 mod own_disk;
 mod random;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Running, command::tool, server::free_address};
+use super::{Running, cluster::free_address, command::tool};
 
 /// The collector, as a process.
 pub(crate) struct Collector {

@@ -5,6 +5,7 @@
 
 mod api;
 mod certificates;
+mod cluster;
 mod collector;
 mod command;
 mod database;
@@ -17,14 +18,17 @@ mod proxy;
 mod receiver;
 mod rest;
 mod server;
+mod serving;
 mod shapes;
 mod signals;
 mod sse;
 mod wait;
 mod watch;
+mod way;
 
 pub(crate) use api::{Api, details, field_violations, reason};
 pub(crate) use certificates::Certificates;
+pub(crate) use cluster::{Cluster, free_address, role};
 pub(crate) use collector::{Collector, Span};
 pub(crate) use command::{
     Output, Run, Running, cli, grpcurl, grpcurl_encrypted, is_interrupted_or_ok, program, python, repository,
@@ -38,9 +42,10 @@ pub(crate) use prometheus::Prometheus;
 pub(crate) use proxy::{Proxy, ProxyKind};
 pub(crate) use receiver::{Posted, Receiver};
 pub(crate) use rest::{Answer, Body, Rest};
-pub(crate) use server::{CONTAINER, Knobs, Plugd, QUICK, free_address, search_path};
+pub(crate) use server::{CONTAINER, Knobs, Plugd, QUICK, search_path};
 pub(crate) use shapes::{failure_of, message_of, state_of, status_of};
 pub(crate) use signals::deafen;
 pub(crate) use sse::{Event, Sse};
 pub(crate) use wait::{eventually, eventually_async, within};
 pub(crate) use watch::{Cursor, Watch, states};
+pub(crate) use way::Way;

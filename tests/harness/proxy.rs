@@ -9,7 +9,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::{Api, Certificates, Rest, command::tool, pages::shown, server::free_address, wait::eventually};
+use super::{Api, Certificates, Rest, cluster::free_address, command::tool, pages::shown, wait::eventually};
 
 const PAGE: &str = "reverse-proxy.md";
 /// Where a proxy says what is wrong.

@@ -2,22 +2,23 @@
 
 use std::{
     env, fs,
-    io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant, SystemTime},
 };
 
 use rustix::process::{Signal, kill_process};
 use tempfile::TempDir;
-use tokio::{io::AsyncWriteExt, net::TcpStream, sync::watch};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::{
     Api, Rest,
+    cluster::free_address,
     command::{REPOSITORY, tools},
     processes::{Process, files_below, gone, left_behind, pid_of, reap},
+    serving::{Serving, collect},
     signals,
     wait::within,
 };
@@ -55,11 +56,6 @@ pub(crate) struct Plugd {
     is_first: bool,
 }
 
-struct Serving {
-    child: Child,
-    said: watch::Receiver<Vec<String>>,
-}
-
 impl Plugd {
     /// Starts one with [`QUICK`] settings.
     pub(crate) async fn start() -> Self {
@@ -93,6 +89,18 @@ impl Plugd {
         let knobs = knobs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut plugd = Self::idle(knobs, &[]);
         plugd.is_first = true;
+        plugd.run().await;
+        plugd
+    }
+
+    /// Starts a node of a cluster, at an address that the others can be told. Who administers the cluster has this token, unless
+    /// this node is the first.
+    pub(crate) async fn node(knobs: Knobs<'_>, token: &str) -> Self {
+        let knobs = knobs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut plugd = Self::idle(knobs, &[]);
+        plugd.listen = free_address();
+        plugd.set("PLUGD_ADVERTISE", &format!("http://{}", plugd.listen));
+        plugd.token = token.to_owned();
         plugd.run().await;
         plugd
     }
@@ -162,7 +170,11 @@ impl Plugd {
         self.url = line.trim_start_matches(ANNOUNCEMENT).to_owned();
         self.address = self.url.split_once("://").unwrap().1.parse().unwrap();
         self.running = Some(serving);
-        self.token = fs::read_to_string(self.data_dir().join("admin.token")).unwrap().trim().to_owned();
+        let file = self.data_dir().join("admin.token");
+        // The nodes of a cluster have one administrator, whose token the first has made.
+        if self.token.is_empty() || file.exists() {
+            self.token = fs::read_to_string(file).unwrap().trim().to_owned();
+        }
         assert_eq!(self.rest().get("/readyz").await.status, 200, "it says that it serves");
     }
 
@@ -344,17 +356,6 @@ impl Plugd {
     }
 }
 
-impl Serving {
-    async fn line(&mut self, start: &str) -> String {
-        let found = |lines: &Vec<String>| lines.iter().find(|line| line.starts_with(start)).cloned();
-        let lines = self.said.wait_for(|lines| found(lines).is_some()).await;
-        match lines.ok().and_then(|lines| found(&lines)) {
-            Some(line) => line,
-            None => panic!("plugd ended: {}", self.said.borrow().join("\n")),
-        }
-    }
-}
-
 impl Drop for Plugd {
     fn drop(&mut self) {
         let said = self.said();
@@ -369,22 +370,6 @@ impl Drop for Plugd {
             assert!(left.is_empty(), "processes outlived plugd: {left:?}");
         }
     }
-}
-
-/// Takes the lines that a process prints, in a thread that ends with them.
-fn collect(output: impl std::io::Read + Send + 'static) -> watch::Receiver<Vec<String>> {
-    let (sender, receiver) = watch::channel(Vec::new());
-    thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            sender.send_modify(|lines| lines.push(line));
-        }
-    });
-    receiver
-}
-
-/// An address of this machine where nobody listened a moment ago.
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// The search path of plugd: the example plugins first, then the tools of the tests, then the host's.

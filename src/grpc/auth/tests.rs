@@ -192,3 +192,34 @@ fn health_and_reflection_are_open_and_the_unknown_is_for_administrators() {
     }
     assert_eq!(needed("/plugd.v1.PluginService/WatchState"), Some(Read));
 }
+
+/// Of two nodes one makes a token, and the other is asked with it before it has heard of that.
+#[tokio::test]
+async fn a_token_that_is_not_known_is_looked_for_before_it_is_refused_but_not_for_who_sent_too_many() {
+    let (access, _) = mk_access();
+    let looks = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let (secret, hash) = mint();
+    let (id, created) = (TokenId::from(xid::new()), Timestamp::now());
+    let made = AccessToken { id, name: "late".to_owned(), role: Role::Viewer, hash, created, expires: None };
+    let (counted, table) = (Arc::clone(&looks), Arc::downgrade(&access));
+    access.look_again(move || {
+        // The second look finds it.
+        if counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 1 {
+            table.upgrade().unwrap().insert(made.clone());
+        }
+        Box::pin(async {})
+    });
+    let guard = guard(&access);
+    let send = async |secret: &str| {
+        let request = mk_request(GET, Some(&format!("Bearer {secret}")));
+        Status::from_header_map(guard.pass(request, async |_| ().into_response()).await.headers())
+    };
+    assert_eq!(send(&secret).await.unwrap().code(), Code::Unauthenticated);
+    assert!(send(&secret).await.is_none(), "it is known by then");
+    assert!(send(&secret).await.is_none());
+    assert_eq!(looks.load(std::sync::atomic::Ordering::Relaxed), 2, "what is known is not looked for");
+    for _ in 0..200 {
+        send("bad").await.unwrap();
+    }
+    assert_eq!(looks.load(std::sync::atomic::Ordering::Relaxed), 100, "so many bad ones from one address, and no more");
+}

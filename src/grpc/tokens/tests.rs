@@ -89,3 +89,16 @@ fn an_administrators_secret_is_in_a_file_of_their_own() {
     assert_eq!(taken.kind(), std::io::ErrorKind::AlreadyExists, "it may be somebody's only key");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 }
+
+#[test]
+fn a_table_that_is_replaced_keeps_who_stays_and_ends_what_the_others_opened() {
+    let tokens = [(); 3].map(|()| mk_token(Role::Viewer, None));
+    let [(stays, kept), (goes, gone), (comes, new)] = tokens;
+    let (access, now) = (Access::new([kept.clone(), gone]), Timestamp::now());
+    let [kept_caller, gone_caller] = [&stays, &goes].map(|secret| access.authenticate(secret, now).unwrap());
+    access.replace_with(vec![new, kept]);
+    assert!(gone_caller.ended().now_or_never().is_some());
+    assert!(kept_caller.ended().now_or_never().is_none());
+    let works = |secret: &str| access.authenticate(secret, now).is_some();
+    assert_eq!([&stays, &goes, &comes].map(|secret| works(secret)), [true, false, true]);
+}

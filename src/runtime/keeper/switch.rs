@@ -26,7 +26,6 @@ use rustix::time::{
 use super::tree::PATIENCE;
 
 /// How long the end of everything that runs may take: for the inits, and as long again for what they leave.
-#[allow(dead_code, reason = "what holds a lease needs it")]
 pub const KILL_MARGIN: Duration = PATIENCE.saturating_mul(2);
 
 /// The earliest time that a timer takes; zero would stop it.

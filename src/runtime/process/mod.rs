@@ -127,7 +127,6 @@ impl ProcessRuntime {
     /// the keeper kills everything when the time passes without a later one, also while this process is frozen, and
     /// nothing is started before there is one; that is done [`super::KILL_MARGIN`] later. Where nothing is ever told, nothing
     /// changes. It does not wait.
-    #[cfg_attr(not(test), allow(dead_code, reason = "what holds a lease calls it"))]
     pub fn go_on_until(&self, time: Duration) {
         if let Some(keeper) = &self.0.keeper {
             keeper.go_on_until(time);

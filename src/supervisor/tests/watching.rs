@@ -2,10 +2,12 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use super::world::*;
 use crate::{
     domain::{Reason, Reported, State},
-    supervisor::{ChangeKind, Filter, Frame, Start, Store, Watch, WatchQuery},
+    supervisor::{ChangeKind, Filter, Frame, Handle, Projection, Start, Store, Watch, WatchQuery},
 };
 
 pub(super) fn mk_query(start: Start) -> WatchQuery {
@@ -136,4 +138,18 @@ async fn a_watch_far_behind_whose_filter_leaves_everything_out_says_that_it_goes
     assert!((1..600).contains(&watch.cursor()), "it is on its way: {}", watch.cursor());
     world.shut_down().await;
     assert_eq!(watch.next().await.unwrap_err().reason, Reason::Draining);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_waits_a_while_for_a_revision_that_was_told_by_another_plugd() {
+    let world = World::new(Behaviour::Connects).await;
+    let commits = world.store.journal_after(0, 9).await.unwrap();
+    let projection = Projection::following(Vec::new(), 0);
+    let handle = Handle::new(projection.clone(), world.store.clone(), EPOCH.to_owned(), CancellationToken::new());
+    let told = after(commits.last().unwrap().revision);
+    assert_eq!(handle.watch(mk_query(told.clone())).map(drop).unwrap_err().reason, Reason::RevisionUnknown);
+    tokio::join!(handle.arrived(&told), async { projection.apply(&commits) });
+    assert!(handle.watch(mk_query(told)).is_ok());
+    // What never comes is not waited for for ever.
+    handle.arrived(&after(u64::MAX)).await;
 }

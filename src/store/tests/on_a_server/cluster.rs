@@ -59,6 +59,15 @@ async fn one_node_leads_and_the_others_are_told_which() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_nodes_that_find_an_empty_database_at_once_one_leads() {
+    let place = Place::server().await;
+    let (one, other) = tokio::join!(lead(&place, NODES[0]), lead(&place, NODES[1]));
+    let (led, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+    assert_eq!(led.unwrap().1.term, 1);
+    assert!(matches!(refused, Err(StoreError::Led { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_leads_before_the_time_is_over_that_an_earlier_leader_counts() {
     let place = Place::server().await;
     let (opened, loaded) = open_as_leader(place.options(10), NODES[0].to_owned()).await.unwrap();
@@ -128,7 +137,12 @@ async fn a_follower_reads_what_the_leader_commits_and_is_told_of_it() {
     leader.install(mk_plugin(1)).await.unwrap();
     let (store, loaded, mut feed) = follow(&place.options(10)).await.unwrap();
     assert_eq!((loaded.head, loaded.plugins.len()), (1, 1));
-    leader.install(mk_plugin(2)).await.unwrap();
+    // It is the leader who ends this wait: longer than the test may take.
+    let told = || tokio::time::timeout(PATIENCE, feed.wait(PATIENCE * 2));
+    told().await.expect("it listens");
+    let (heard, installed) = tokio::join!(told(), leader.install(mk_plugin(2)));
+    heard.expect("it is told");
+    installed.unwrap();
     let found = look(&mut feed).await;
     assert_eq!((found.commits, found.behind), (journal(&leader, 1).await, 0));
     assert_eq!(found.leader.unwrap().address, NODES[0]);

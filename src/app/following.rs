@@ -1,0 +1,108 @@
+//! The parts of a node that follows: those that read. What it can't answer itself it passes on to the leader.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::{Router, routing::any};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    about,
+    boot::{self, Setup},
+    metrics::Measured,
+    node::Member,
+    options::log_options,
+    ports::Answers,
+    role::Role,
+    routes,
+};
+use crate::{
+    bus::Hosts,
+    cluster::{Follower, Forwarder, WaitFor},
+    config::RuntimeProvider,
+    grpc::{Access, UsageOf},
+    link,
+    logs::Logs,
+    store::{Feed, Loaded, Store},
+    supervisor::{Handle, Packages, Projection},
+    telemetry::metrics::Changes,
+};
+
+/// Where plugins dial, as `link` has it.
+const DIALLED: &str = "/rpc";
+
+/// What answers at a node that follows this store, and what has it keep up. Streams end when it drains.
+///
+/// # Errors
+/// What is in the way.
+pub(super) async fn following(
+    setup: &Setup,
+    member: &Member,
+    (store, loaded, feed): (Store, Loaded, Feed),
+    draining: CancellationToken,
+) -> anyhow::Result<(Answers, Follower)> {
+    let Setup { config, catalog, .. } = setup;
+    let projection = Projection::following(loaded.plugins, loaded.head);
+    let access = Arc::new(Access::new(loaded.tokens));
+    let tokens = Arc::clone(&access);
+    let follower = Follower::new(feed, projection.clone(), Box::new(move |all| tokens.replace_with(all)));
+    access.look_again(follower.catch_up());
+    let forwarder =
+        Forwarder::new(member.token.clone(), &member.trust, follower.leader(), wait_for(&follower, &projection));
+    let forwarder = forwarder.context("the leader can't be dialled")?;
+    let role = Role::Follows { leader: follower.leader(), progress: follower.progress() };
+
+    let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
+    let package_store = boot::package_store(config, &loaded.database_id).await?;
+    let usage: UsageOf = Arc::new(|_| None);
+    let measured = Measured {
+        projection,
+        changes: Changes::default(),
+        store: store.clone(),
+        links: link::Metrics::default(),
+        usage: usage.clone(),
+        listener: setup.listener.clone(),
+        memory_limit: config.limit_memory.map(|limit| limit.0),
+        cluster: Some(role.clone()),
+    };
+    let services = routes::Services {
+        packages: Arc::new(Packages::new(handle.clone(), package_store, catalog.clone())),
+        handle,
+        logs: Logs::new(config.plugin_dir.clone(), log_options(config)),
+        usage,
+        about: about::about_follower(setup, &store, role, &draining),
+        health: routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None),
+        store,
+        access,
+        hosts: Arc::new(Hosts::default()),
+        hooks: None,
+        catalog: catalog.clone(),
+        link: dialled(forwarder.clone()),
+        forwarder: Some(forwarder),
+        draining,
+    };
+    Ok((routes::answers(config, services, measured)?, follower))
+}
+
+/// Plugins that dial a node that runs none.
+fn dialled(forwarder: Forwarder) -> Router {
+    Router::new().route(
+        DIALLED,
+        any(move |request| {
+            let forwarder = forwarder.clone();
+            async move { forwarder.upgrade(request).await }
+        }),
+    )
+}
+
+/// Waits for a revision, which it has looked for at once.
+fn wait_for(follower: &Follower, projection: &Arc<Projection>) -> WaitFor {
+    let (hurry, projection) = (follower.hurry(), Arc::clone(projection));
+    Arc::new(move |revision| {
+        let projection = Arc::clone(&projection);
+        if projection.head() < revision {
+            hurry();
+        }
+        Box::pin(async move { projection.reached(revision).await })
+    })
+}
