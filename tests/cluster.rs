@@ -39,7 +39,6 @@ async fn every_node_does_what_only_the_leader_can() {
     let cluster = Cluster::start(3).await;
     let (one, other) = (cluster.api(1), cluster.api(2));
     let id = one.install(&["tame"]).await;
-    cluster.share_packages(0);
     assert_eq!(state_of(&one.get(&id).await.unwrap()), Inactive, "who writes at a node reads there what it wrote");
     let active = one.activate(&id).await.unwrap();
     assert_eq!(state_of(&active), Active);

@@ -15,7 +15,7 @@ use tonic_health::pb::{
 };
 
 use crate::harness::{
-    Cursor, OneDatabase, Output, PASSWORD, Plugd, QUICK, Run, Server, program, reason, state_of, status_of, within,
+    Cursor, OneDatabase, Output, PASSWORD, Plugd, QUICK, Run, Server, cli, program, reason, state_of, status_of, within,
 };
 
 /// A plugd on this database, which says everything that it and its drivers have to say.
@@ -121,6 +121,27 @@ async fn a_plugd_that_comes_back_late_yields() {
     assert_eq!(first.runs_of(&id), []);
     assert_eq!(second.runs_of(&id), run, "the second has noticed nothing");
     api.deactivate(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plugd_with_an_empty_folder_runs_what_another_one_has_stored_and_hands_it_out() {
+    let database = Server::shared().database().await;
+    let mut first = mk_plugd(&database).await;
+    let (id, package) = (first.api().run(&["tame"]).await, first.packages());
+    let archive = downloaded(&first, &id).await;
+    first.sigterm().await;
+
+    let second = first.successor().await;
+    let mut watch = second.api().live().await;
+    watch.plugin_in(&id, Active).await;
+    assert_eq!((second.runs_of(&id).len(), second.packages()), (1, package));
+    assert!(downloaded(&second, &id).await == archive);
+}
+
+async fn downloaded(plugd: &Plugd, id: &str) -> Vec<u8> {
+    let file = plugd.scratch().join("downloaded");
+    cli(plugd, &["download", id, "-O", file.to_str().unwrap()]).run().await.text();
+    std::fs::read(file).unwrap()
 }
 
 /// `plugd serve` on this database with this data folder; it runs no plugins.

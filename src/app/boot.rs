@@ -102,13 +102,14 @@ pub(super) async fn boot(
 ) -> anyhow::Result<System> {
     let Setup { config, catalog, .. } = setup;
     let hooks = hooks::Found::of(&loaded);
+    let package_store = opened.packages(&place::packages(config), &loaded.database_id).await;
+    let package_store = package_store.context("the packages can't be opened")?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
     let changes = Changes::default();
     let store = start_store(opened, projection.clone(), changes.clone());
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
     let link = admin::link(&access, &store).await;
-    let package_store = package_store(config, &loaded.database_id).await?;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
     let runtime = Arc::new(runtime(config, &package_store, &logs).await?);
     let is_local = config.runtime_provider == RuntimeProvider::Local;
@@ -196,11 +197,6 @@ fn actor_parts(
 pub(super) async fn open_store(options: store::Options) -> anyhow::Result<(store::Opened, store::Loaded)> {
     let message = format!("the database {} can't be opened", options.address);
     Box::pin(store::open(options)).await.context(message)
-}
-
-pub(super) async fn package_store(config: &Config, database_id: &str) -> anyhow::Result<PackageStore> {
-    let opened = PackageStore::open(&place::packages(config), database_id).await;
-    opened.context("the packages can't be opened")
 }
 
 async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {

@@ -7,13 +7,7 @@ use axum::{Router, routing::any};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    about,
-    boot::{self, Setup},
-    metrics::Measured,
-    node::Member,
-    options::log_options,
-    ports::Answers,
-    role::Role,
+    about, boot::Setup, metrics::Measured, node::Member, options::log_options, place, ports::Answers, role::Role,
     routes,
 };
 use crate::{
@@ -23,7 +17,7 @@ use crate::{
     grpc::{Access, UsageOf},
     link,
     logs::Logs,
-    store::{Feed, Loaded, Store},
+    store::{Feed, Loaded, PackageStore, Store},
     supervisor::{Handle, Packages, Projection},
     telemetry::metrics::Changes,
 };
@@ -53,7 +47,8 @@ pub(super) async fn following(
     let role = Role::Follows { leader: follower.leader(), progress: follower.progress() };
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
-    let package_store = boot::package_store(config, &loaded.database_id).await?;
+    // Nobody asks for one here.
+    let packages = PackageStore::open(&place::packages(config), &loaded.database_id).await?;
     let usage: UsageOf = Arc::new(|_| None);
     let measured = Measured {
         projection,
@@ -66,7 +61,7 @@ pub(super) async fn following(
         cluster: Some(role.clone()),
     };
     let services = routes::Services {
-        packages: Arc::new(Packages::new(handle.clone(), package_store, catalog.clone())),
+        packages: Arc::new(Packages::new(handle.clone(), packages, catalog.clone())),
         handle,
         logs: Logs::new(config.plugin_dir.clone(), log_options(config)),
         usage,

@@ -3,10 +3,14 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-use super::Backup;
-use crate::store::{Address, Blank, Hold, PackageStore, Snapshot, Standing, Table};
+use super::{Backup, NOBODY};
+use crate::{
+    domain::Digest,
+    store::{Address, Blank, Hold, PackageStore, Snapshot, Standing, Table},
+};
 
 /// What went from one database into another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub async fn restore(backup: &mut Backup, to: Address, packages: &Path) -> Resul
     let filled = async {
         let store = PackageStore::open(packages, &id).await?;
         for digest in backup.contents.packages.clone().into_keys() {
-            store.put(digest, backup.package(digest)?).await?;
+            add_package(&mut blank, &store, digest, backup.package(digest)?).await?;
         }
         for table in Table::ALL {
             for line in backup.lines(table)? {
@@ -52,11 +56,11 @@ pub async fn migrate(from: &Address, to: Address, packages: &Path) -> Result<Mov
     let mut blank = open(to, &snapshot.standing).await?;
     let id = blank.database_id().to_owned();
     let filled = async {
-        let old = PackageStore::open(packages, &snapshot.database_id).await?;
+        let old = PackageStore::of(from, packages, &snapshot.database_id, NOBODY).await?;
         let new = PackageStore::open(packages, &id).await?;
         let mut moved = Moved { plugins: 0, packages: 0, revision: snapshot.standing.revision };
         for digest in snapshot.packages().await? {
-            new.put(digest, old.get(digest).await?).await?;
+            add_package(&mut blank, &new, digest, old.get(digest).await?).await?;
             moved.packages += 1;
         }
         for table in Table::ALL {
@@ -74,6 +78,14 @@ pub async fn migrate(from: &Address, to: Address, packages: &Path) -> Result<Mov
     snapshot.close().await?;
     hold.release().await?;
     Ok(moved)
+}
+
+/// Puts a package where the packages of this database are: into it, or into a file.
+async fn add_package(blank: &mut Blank, files: &PackageStore, digest: Digest, bytes: Bytes) -> Result<()> {
+    if !blank.add_package(digest, &bytes).await? {
+        files.put(digest, bytes).await?;
+    }
+    Ok(())
 }
 
 async fn open(to: Address, standing: &Standing) -> Result<Blank> {

@@ -33,6 +33,9 @@ use crate::{
 /// The form of a backup. A change that this plugd could not read has the next.
 const FORMAT: u32 = 1;
 
+/// On whose behalf packages are looked at: who has no lease deletes none.
+const NOBODY: &str = "";
+
 /// The name of what says what is in a backup.
 const MANIFEST: &str = "manifest.json";
 

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
-use super::{Contents, FORMAT, MANIFEST, Rows, package_name, table_name};
+use super::{Contents, FORMAT, MANIFEST, NOBODY, Rows, package_name, table_name};
 use crate::{
     domain::{Digest, Error, Reason, package::digest_of},
     store::{self, Address, PackageStore, Snapshot, Table},
@@ -53,7 +53,7 @@ async fn attempt(address: &Address, packages: &Path, file: &Path, may_replace: b
         tables.insert(table, archive.rows(table, snapshot.rows(table)).await?);
     }
     snapshot.close().await?;
-    let store = PackageStore::open(packages, &database_id).await?;
+    let store = PackageStore::of(address, packages, &database_id, NOBODY).await?;
     let mut packages = BTreeMap::new();
     for digest in needed {
         packages.insert(digest, archive.package(digest, &store.get(digest).await?)?);

@@ -71,7 +71,8 @@ pub(super) struct Restore {
 
 /// Move all that a server stores to another database, while the server does not run
 ///
-/// The other database must be empty; the one that the server has stays as it is. Packages stay in the data folder.
+/// The other database must be empty; the one that the server has stays as it is. Packages go along: into the data folder for a
+/// file, into the database for PostgreSQL.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd migrate --data-dir /var/lib/plugd --to postgres://plugd@db/plugd\n  \
                   plugd migrate --database-url postgres://plugd@db/plugd --to sqlite://data/plugd.db")]

@@ -1,6 +1,6 @@
 //! The schema. A change of it is another migration.
 
-use sea_orm::{DatabaseConnection, DbErr, EntityTrait, QueryOrder};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, QueryOrder};
 use sea_orm_migration::{
     MigrationTrait, MigratorTrait, SchemaManager,
     prelude::{ColumnDef, Index, IndexCreateStatement, IntoIden, Table, TableCreateStatement, async_trait},
@@ -14,6 +14,7 @@ use sea_orm_migration::{
 use super::{
     StoreError,
     entity::{access_token, audit_event, configuration, hook, journal, manifest, plugin, store, unlisted, unused},
+    package_rows,
 };
 
 /// Bytes of a SHA-256.
@@ -80,6 +81,10 @@ impl MigrationTrait for Initial {
         let of_plugins = [manifest(), unused(), plugin(), configuration(), unlisted(), journal()];
         for table in of_plugins.into_iter().chain([store(), access_token(), hook(), audit_event()]) {
             manager.create_table(table).await?;
+        }
+        // Beside a file, packages are files too.
+        if manager.get_database_backend() == DbBackend::Postgres {
+            manager.get_connection().execute_unprepared(package_rows::TABLES).await?;
         }
         manager.create_index(of_plugin_in_journal()).await
     }

@@ -47,6 +47,7 @@ mod location;
 mod metrics;
 mod migration;
 mod open;
+mod package_rows;
 mod packages;
 mod postgres;
 mod reader;

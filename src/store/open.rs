@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, QueryResult, QueryT
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Loaded, OnCommit, Options, Store, StoreError,
+    Loaded, OnCommit, Options, PackageStore, Store, StoreError,
     audit::{self, Sink, Trail},
     batch::Records,
     compaction::{self, Schedule},
@@ -22,6 +22,7 @@ use super::{
     tokens,
     writer::{Start, Writer},
 };
+use crate::domain::Result;
 
 /// A store that is open and does not write yet: its owner reads [`Loaded`] first.
 pub struct Opened {
@@ -91,6 +92,16 @@ async fn given_up(lease: Lease, error: StoreError) -> StoreError {
 }
 
 impl Opened {
+    /// The packages of the database with this id. Their files are below this folder; on a server they are in the database too,
+    /// of which the files are copies.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn packages(&self, folder: &Path, database_id: &str) -> Result<PackageStore> {
+        let lease = &self.start.lease;
+        PackageStore::of(lease.address(), folder, database_id, lease.owner()).await
+    }
+
     /// Starts the writer. It calls `on_commit` in revision order, with what has just become durable and before the
     /// callers hear of it; the function must neither wait nor panic.
     pub fn start(self, on_commit: OnCommit) -> Store {

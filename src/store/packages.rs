@@ -1,11 +1,14 @@
 //! Packages: files named by their digests, in a folder of the database whose plugins refer to them, so that another
-//! database in the same data folder keeps its own.
+//! database in the same data folder keeps its own. Where the database is on a server it has them too ([`PackageRows`]), for the
+//! other plugd that use it; what is in the folder are copies then, which are fetched when they are needed.
 //!
 //! A package is written before a plugin refers to it. Once none does it is left to the next sweep, which deletes what is
 //! older than [`GRACE`]: so nobody has to delete anything at the right moment, and what a crash leaves goes as well.
 
+mod uses;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fmt::Display,
     fs::{self, DirEntry, File, OpenOptions},
     io::{self, ErrorKind, Write},
@@ -16,13 +19,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    sync::{Semaphore, watch},
-    task::spawn_blocking,
-    time::timeout,
-};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
-use super::error::unavailable;
+use self::uses::{Deletion, Upload, Uses};
+use super::{Address, error::unavailable, package_rows::PackageRows};
+
 use crate::{
     domain::{
         Digest, Error, Reason, Result,
@@ -49,68 +50,12 @@ pub struct PackageStore {
 struct Shared {
     folder: PathBuf,
     turns: Arc<Semaphore>,
-    in_use: watch::Sender<InUse>,
+    uses: Arc<Uses>,
+    rows: Option<PackageRows>,
+    /// Of the lease, on whose behalf rows are deleted; nobody where none are.
+    owner: String,
     #[cfg(test)]
     hang: std::sync::Mutex<Option<tests::Hanging>>,
-}
-
-/// What is done with packages beside being read. A package is never uploaded while it is deleted.
-#[derive(Default)]
-struct InUse {
-    /// How many uploads there are of a package.
-    uploads: HashMap<Digest, usize>,
-    deleted: HashSet<Digest>,
-}
-
-impl InUse {
-    fn begin_upload(&mut self, digest: Digest) -> bool {
-        let is_free = !self.deleted.contains(&digest);
-        if is_free {
-            *self.uploads.entry(digest).or_default() += 1;
-        }
-        is_free
-    }
-
-    fn end_upload(&mut self, digest: Digest) {
-        let left = self.uploads.remove(&digest).unwrap_or_default().saturating_sub(1);
-        if left > 0 {
-            self.uploads.insert(digest, left);
-        }
-    }
-
-    fn begin_deletion(&mut self, digest: Digest) -> bool {
-        !self.uploads.contains_key(&digest) && self.deleted.insert(digest)
-    }
-
-    fn end_deletion(&mut self, digests: &[Digest]) {
-        for digest in digests {
-            self.deleted.remove(digest);
-        }
-    }
-}
-
-/// A package that was stored for a plugin that is about to refer to it. It is not swept for as long as this is held.
-pub struct Upload {
-    shared: Arc<Shared>,
-    digest: Digest,
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        self.shared.in_use.send_modify(|in_use| in_use.end_upload(self.digest));
-    }
-}
-
-/// Packages that are deleted unless somebody needs them. Nobody begins to upload one for as long as this is held.
-struct Deletion {
-    shared: Arc<Shared>,
-    digests: Vec<Digest>,
-}
-
-impl Drop for Deletion {
-    fn drop(&mut self) {
-        self.shared.in_use.send_modify(|in_use| in_use.end_deletion(&self.digests));
-    }
 }
 
 impl PackageStore {
@@ -119,10 +64,25 @@ impl PackageStore {
     /// # Errors
     /// `STORE_UNAVAILABLE` when the folder can't be made.
     pub async fn open(folder: &Path, database_id: &str) -> Result<Self> {
+        Self::with(folder, database_id, None, "").await
+    }
+
+    /// Those of the database at this address, which has this id. What is swept is deleted on behalf of this owner of its lease.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` when the folder can't be made or the database not be reached.
+    pub async fn of(address: &Address, folder: &Path, database_id: &str, owner: &str) -> Result<Self> {
+        let rows = PackageRows::open(address).await.map_err(|error| hide("opened", &error))?;
+        Self::with(folder, database_id, rows, owner).await
+    }
+
+    async fn with(folder: &Path, database_id: &str, rows: Option<PackageRows>, owner: &str) -> Result<Self> {
         let shared = Shared {
             folder: folder.join(database_id),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
-            in_use: watch::Sender::default(),
+            uses: Arc::default(),
+            rows,
+            owner: owner.to_owned(),
             #[cfg(test)]
             hang: std::sync::Mutex::default(),
         };
@@ -138,8 +98,12 @@ impl PackageStore {
     /// `INTERNAL` when it is not the digest of these bytes; `STORE_UNAVAILABLE`.
     pub async fn put(&self, digest: Digest, bytes: Bytes) -> Result<Upload> {
         in_time(async {
-            let upload = self.begin_upload(digest).await;
-            self.on_disk(move |folder| write(folder, digest, &bytes).map(|()| upload)).await
+            let (upload, written) = (self.shared.uses.upload(digest).await, bytes.clone());
+            let upload = self.on_disk(move |folder| write(folder, digest, &written).map(|()| upload)).await?;
+            if let Some(rows) = &self.shared.rows {
+                rows.put(digest, &bytes).await.map_err(|error| hide("written", &error))?;
+            }
+            Ok(upload)
         })
         .await
     }
@@ -149,7 +113,35 @@ impl PackageStore {
     /// # Errors
     /// `PACKAGE_NOT_FOUND`; `INTERNAL` when its bytes have changed since it was stored; `STORE_UNAVAILABLE`.
     pub async fn get(&self, digest: Digest) -> Result<Bytes> {
-        in_time(self.on_disk(move |folder| read(folder, digest))).await
+        in_time(async {
+            let found = self.on_disk(move |folder| read(folder, digest)).await;
+            match (&self.shared.rows, found) {
+                // The copy is missing, or has changed.
+                (Some(rows), Err(error)) if [Reason::PackageNotFound, Reason::Internal].contains(&error.reason) => {
+                    self.fetch(rows, digest).await
+                }
+                (_, found) => found,
+            }
+        })
+        .await
+    }
+
+    /// A package from the database, of which a copy is kept. Who waited for another to fetch it finds that.
+    async fn fetch(&self, rows: &PackageRows, digest: Digest) -> Result<Bytes> {
+        let _fetch = self.shared.uses.fetch(digest).await;
+        if let Ok(bytes) = self.on_disk(move |folder| read(folder, digest)).await {
+            return Ok(bytes);
+        }
+        let bytes = rows.get(digest).await.map_err(|error| hide("read", &error))?;
+        let bytes = Bytes::from(bytes.ok_or_else(|| not_found(digest))?);
+        self.on_disk(move |folder| {
+            check(digest, &bytes, "in the database")?;
+            if write(folder, digest, &bytes).is_err() {
+                tracing::warn!(%digest, "no copy of a package could be kept; it is fetched again when it is needed");
+            }
+            Ok(bytes)
+        })
+        .await
     }
 
     /// Deletes the packages, at least as old as this, that are neither uploaded now nor `needed`. That is asked when nobody
@@ -162,32 +154,25 @@ impl PackageStore {
 
     /// It takes as long as it takes: nobody waits for it.
     async fn try_to_sweep(&self, age: Duration, needed: impl FnOnce() -> Option<HashSet<Digest>>) -> Result<()> {
-        let old = self.on_disk(move |folder| list(folder, age).map_err(|error| refuse("listed", &error))).await?;
-        let mut deletion = self.begin_deletion(old);
+        let mut old = self.on_disk(move |folder| list(folder, age).map_err(|error| refuse("listed", &error))).await?;
+        if let Some(rows) = &self.shared.rows {
+            old.extend(rows.old(age).await.map_err(|error| hide("listed", &error))?);
+        }
+        let mut deletion = self.shared.uses.delete(old);
         let Some(needed) = needed() else {
             tracing::info!("no packages are deleted while a record can't be read or the database is away");
             return Ok(());
         };
         deletion.spare(&needed);
+        if let Some(rows) = &self.shared.rows {
+            let deleted = rows.delete(deletion.digests(), age, &self.shared.owner).await;
+            deleted.map_err(|error| hide("deleted", &error))?;
+        }
         self.on_disk(move |folder| {
-            deletion.carry_out(folder, age);
+            delete(&deletion, folder, age);
             Ok(())
         })
         .await
-    }
-
-    /// Waits until nobody deletes the package.
-    async fn begin_upload(&self, digest: Digest) -> Upload {
-        let mut changes = self.shared.in_use.subscribe();
-        while !self.shared.in_use.send_if_modified(|in_use| in_use.begin_upload(digest)) {
-            let _ = changes.wait_for(|in_use| !in_use.deleted.contains(&digest)).await;
-        }
-        Upload { shared: Arc::clone(&self.shared), digest }
-    }
-
-    fn begin_deletion(&self, mut digests: Vec<Digest>) -> Deletion {
-        self.shared.in_use.send_modify(|in_use| digests.retain(|digest| in_use.begin_deletion(*digest)));
-        Deletion { shared: Arc::clone(&self.shared), digests }
     }
 
     /// Works with the folder on a thread that may wait for the disk; to its end, whether or not anybody waits for it.
@@ -204,19 +189,10 @@ impl PackageStore {
     }
 }
 
-impl Deletion {
-    /// Gives up the deletion of these.
-    fn spare(&mut self, needed: &HashSet<Digest>) {
-        let (spared, digests): (Vec<_>, _) = self.digests.iter().partition(|digest| needed.contains(digest));
-        self.digests = digests;
-        self.shared.in_use.send_modify(|in_use| in_use.end_deletion(&spared));
-    }
-
-    /// One that was uploaded since it was looked at is young again. Blocking.
-    fn carry_out(self, folder: &Path, age: Duration) {
-        for digest in &self.digests {
-            remove_if_old(&path_in(folder, *digest), age);
-        }
+/// One that was uploaded since it was looked at is young again. Blocking.
+fn delete(deletion: &Deletion, folder: &Path, age: Duration) {
+    for digest in deletion.digests() {
+        remove_if_old(&path_in(folder, *digest), age);
     }
 }
 

@@ -25,6 +25,8 @@ use super::StoreError;
 
 /// How long to wait for a connection; more than a session waits for the lock.
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long a connection is kept that is seldom needed: less than the server keeps its session.
+const IDLE: Duration = Duration::from_secs(5);
 /// Readers at a time; hot reads come from memory.
 const READERS: u32 = 4;
 
@@ -101,6 +103,16 @@ pub(super) async fn readers(url: &str) -> Result<DatabaseConnection, StoreError>
     let mut options = pool(url, READERS);
     options.map_sqlx_postgres_pool_opts(|pool| {
         pool.after_connect(|session, _| Box::pin(async { session.execute(READER).await.map(drop) }))
+    });
+    connect(options).await
+}
+
+/// As many connections that write what needs no lock, each for as long as it is needed.
+pub(super) async fn workers(url: &str, connections: u32) -> Result<DatabaseConnection, StoreError> {
+    let mut options = pool(url, connections);
+    options.min_connections(0).idle_timeout(Some(IDLE));
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_connect(|session, _| Box::pin(async { session.execute(WRITER).await.map(drop) }))
     });
     connect(options).await
 }

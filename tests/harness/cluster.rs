@@ -91,21 +91,8 @@ impl Cluster {
         let manifest = manifest.to_string();
         let package = zipped(&[("manifest.json", manifest.as_bytes(), 0o644), ("lone.sh", SCRIPT.as_bytes(), 0o755)]);
         let id = self.api(leader).upload(package).await.unwrap().id;
-        self.share_packages(leader);
         self.api(leader).activate(&id).await.unwrap();
         id
-    }
-
-    /// INTERIM: has every node have the packages of this one.
-    pub(crate) fn share_packages(&self, from: usize) {
-        let from = &self.nodes[from];
-        for name in from.packages() {
-            for to in self.nodes.iter().filter(|node| node.data_dir() != from.data_dir()) {
-                let copy = to.data_dir().join(&name);
-                fs::create_dir_all(copy.parent().unwrap()).unwrap();
-                fs::copy(from.data_dir().join(&name), copy).unwrap();
-            }
-        }
     }
 
     /// No run of it has begun while anything of another lived.

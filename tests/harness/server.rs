@@ -105,16 +105,12 @@ impl Plugd {
         plugd
     }
 
-    /// Starts another with the same settings, and with this one's token and packages in a data folder of its own.
+    /// Starts another with the same settings, and with nothing but this one's token in a data folder of its own.
     pub(crate) async fn successor(&self) -> Self {
         let mut successor = Self::idle(self.knobs.clone(), &self.trust);
-        for name in files_below(&self.data_dir()) {
-            if name == "admin.token" || name.starts_with("packages/") {
-                let copy = successor.data_dir().join(&name);
-                fs::create_dir_all(copy.parent().unwrap()).unwrap();
-                fs::copy(self.data_dir().join(&name), copy).unwrap();
-            }
-        }
+        let folder = successor.data_dir();
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(self.data_dir().join("admin.token"), folder.join("admin.token")).unwrap();
         successor.run().await;
         successor
     }

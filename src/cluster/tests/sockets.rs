@@ -47,7 +47,7 @@ async fn what_is_said_on_a_plugins_connection_is_carried_both_ways() {
 }
 
 /// The status and the body of a handshake that was refused, and after how long to try again.
-async fn refused(server: &Server, path: &str) -> (StatusCode, String, Option<String>) {
+pub(super) async fn refused(server: &Server, path: &str) -> (StatusCode, String, Option<String>) {
     match within(connect_async(format!("ws://{}{path}", server.address))).await {
         Err(SocketError::Http(answer)) => {
             let retry = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());

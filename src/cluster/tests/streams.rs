@@ -120,6 +120,18 @@ async fn calls_end_when_another_node_leads_though_their_leader_lives() {
     is_broken_off_when(&node, &leader, || drop(node.leader.send_replace(next.server.leads(2)))).await;
 }
 
+/// One that is frozen, or whose host is cut off: the kernel takes connections, and nobody says anything on them.
+#[tokio::test]
+async fn calls_and_plugins_do_not_wait_for_ever_for_a_leader_that_says_nothing() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", silent.local_addr().unwrap());
+    let node = Node::start(Some(Leader { address, term: 1 })).await;
+    let mut client = Client::of(&node.server).await;
+    let (answer, refused) = tokio::join!(client.call("/tell"), sockets::refused(&node.server, "/rpc?token=t"));
+    answer.is_no_leader(&broken_off());
+    assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
 #[tokio::test]
 async fn calls_go_on_while_it_is_not_known_who_leads() {
     let leader = LeadingNode::start().await;

@@ -17,6 +17,11 @@ pub(super) struct Hanging {
 }
 
 impl PackageStore {
+    /// What the database has.
+    pub(in crate::store) fn rows(&self) -> &PackageRows {
+        self.shared.rows.as_ref().unwrap()
+    }
+
     /// The next work on the disk hangs.
     pub(crate) fn hang_next(&self) -> Hang {
         let ((began, begins), (release, released)) = (oneshot::channel(), oneshot::channel());
@@ -165,8 +170,8 @@ async fn a_package_that_was_uploaded_again_is_kept() {
     let old = list(&home.path().join("database"), GRACE).unwrap();
     assert_eq!(old, [*digest]);
     put(&store, package).await;
-    let deletion = store.begin_deletion(old);
-    deletion.carry_out(&home.path().join("database"), GRACE);
+    let deletion = store.shared.uses.delete(old);
+    delete(&deletion, &home.path().join("database"), GRACE);
     assert!(has(&store, package).await);
 }
 
@@ -176,11 +181,11 @@ async fn a_package_that_is_being_deleted_is_uploaded_after_that() {
     let store = mk_store(folder.path()).await;
     let [package @ (digest, bytes), other] = &["archive", "other"].map(mk_package);
     put(&store, package).await;
-    let deletion = store.begin_deletion(vec![*digest]);
+    let deletion = store.shared.uses.delete(vec![*digest]);
     put(&store, other).await;
     let mut upload = Box::pin(store.put(*digest, bytes.clone()));
     assert!(upload.as_mut().now_or_never().is_none());
-    assert!(store.shared.in_use.borrow().uploads.is_empty(), "the deletion would take what it writes");
+    assert!(store.shared.uses.has_no_uploads(), "the deletion would take what it writes");
     fs::remove_file(path_in(&store.shared.folder, *digest)).unwrap();
     drop(deletion);
     let upload = upload.await;
@@ -230,8 +235,7 @@ async fn a_disk_that_hangs_is_told_of_in_time_and_is_in_nobodys_way() {
 
     // What is written too late is kept while it is written, and swept after that.
     drop(hang.release);
-    let mut in_use = store.shared.in_use.subscribe();
-    in_use.wait_for(|in_use| in_use.uploads.is_empty()).await.unwrap();
+    store.shared.uses.uploads_ended().await;
     assert!(has(&store, &late).await);
     sweep(&store).await;
     assert!(!has(&store, &late).await);

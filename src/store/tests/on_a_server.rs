@@ -1,5 +1,7 @@
 //! What only a server does: it goes away and comes back, and ends sessions.
 
+mod packages;
+
 use sea_orm::{ConnectionTrait, Statement};
 
 use super::{opening::refusal, *};

@@ -6,13 +6,18 @@ use sea_orm::{DatabaseTransaction, EntityTrait, IntoActiveModel};
 use serde::de::DeserializeOwned;
 
 use super::{Standing, Table, row};
-use crate::store::{
-    Address, StoreError,
-    commit::ROWS,
-    entity::{ROW, access_token, audit_event, configuration, hook, journal, manifest, plugin, store, unlisted, unused},
-    lease::{Durability, Lease},
-    migration,
-    rows::signed,
+use crate::{
+    domain::Digest,
+    store::{
+        Address, StoreError,
+        commit::ROWS,
+        entity::{
+            ROW, access_token, audit_event, configuration, hook, journal, manifest, plugin, store, unlisted, unused,
+        },
+        lease::{Durability, Lease},
+        migration, package_rows,
+        rows::signed,
+    },
 };
 
 /// Bytes of rows that are written at once, or one row that has more.
@@ -71,6 +76,18 @@ impl Blank {
         self.of = Some(table);
         self.waiting.push(line);
         Ok(())
+    }
+
+    /// Adds a package, if packages are in the database: on a server. Where they are not, it does nothing and says so.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is written then.
+    pub async fn add_package(&mut self, digest: Digest, bytes: &[u8]) -> Result<bool, StoreError> {
+        let is_server = self.lease.is_remote();
+        if is_server {
+            package_rows::insert(&self.transaction, digest, bytes).await?;
+        }
+        Ok(is_server)
     }
 
     async fn write(&mut self) -> Result<(), StoreError> {
