@@ -68,6 +68,17 @@ async fn a_call_is_unavailable_while_the_leader_can_not_be_reached() {
 }
 
 #[tokio::test]
+async fn a_connection_to_the_leader_that_has_ended_is_replaced() {
+    let leader = LeadingNode::start().await;
+    let node = Node::start(leader.server.leads(1)).await;
+    let mut client = Client::of(&node.server).await;
+    assert_eq!(client.call("/tell").await.status.code(), Code::Ok);
+    let _leader = leader.restarted().await;
+    // The node may not have heard of it yet.
+    within(async { while client.call("/tell").await.status.code() != Code::Ok {} }).await;
+}
+
+#[tokio::test]
 async fn two_nodes_that_take_each_other_for_the_leader_say_so_after_one_hop() {
     let (one, other) = (Node::start(None).await, Node::start(None).await);
     one.leader.send_replace(other.server.leads(1));

@@ -53,14 +53,23 @@ impl LeadingNode {
             may_read: Semaphore::new(0),
             killed: CancellationToken::new(),
         });
-        let (nodes, shared) = (Nodes::new(mk_token("t"), || REVISION_OF_LEADER), Arc::clone(&seen));
-        let app = App::new(move |request| {
-            let (nodes, seen) = (nodes.clone(), Arc::clone(&shared));
-            async move { nodes.answer(request, |request| answer(seen, request)).await }
-        });
         let kill = seen.killed.clone().drop_guard();
-        Self { server: Server::start(app, files).await, seen, _kill: kill }
+        Self { server: Server::start(app(&seen), files).await, seen, _kill: kill }
     }
+
+    /// The same after a restart: its connections have ended.
+    pub(super) async fn restarted(self) -> Self {
+        let server = self.server.replaced(app(&self.seen)).await;
+        Self { server, ..self }
+    }
+}
+
+fn app(seen: &Arc<Seen>) -> App {
+    let (nodes, seen) = (Nodes::new(mk_token("t"), || REVISION_OF_LEADER), Arc::clone(seen));
+    App::new(move |request| {
+        let (nodes, seen) = (nodes.clone(), Arc::clone(&seen));
+        async move { nodes.answer(request, |request| answer(seen, request)).await }
+    })
 }
 
 async fn answer(seen: Arc<Seen>, request: Request) -> Response {

@@ -64,6 +64,25 @@ struct Server {
 impl Server {
     async fn start(app: App, files: Option<Files>) -> Self {
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), files).await.unwrap();
+        Self::on(listener, app)
+    }
+
+    /// Another one in its place, as soon as that is free.
+    async fn replaced(self, app: App) -> Self {
+        let address = self.address;
+        drop(self);
+        let bound = async {
+            loop {
+                match Listener::bind(address, None).await {
+                    Ok(listener) => break listener,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        Self::on(within(bound).await, app)
+    }
+
+    fn on(listener: Listener, app: App) -> Self {
         let (url, address) = (listener.url(), listener.address());
         let serving = listener::serve(listener, app, listener::Options::default(), CancellationToken::new());
         Self { url, address, _serving: AbortOnDropHandle::new(tokio::spawn(serving)) }

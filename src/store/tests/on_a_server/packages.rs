@@ -16,7 +16,7 @@ struct Owner {
     place: Place,
     packages: PackageStore,
     id: String,
-    _opened: Opened,
+    opened: Opened,
     folder: TempDir,
 }
 
@@ -25,7 +25,7 @@ impl Owner {
         let folder = tempfile::tempdir().unwrap();
         let (opened, loaded) = open(place.options(10)).await.unwrap();
         let packages = opened.packages(folder.path(), &loaded.database_id).await.unwrap();
-        Self { place, packages, id: loaded.database_id, _opened: opened, folder }
+        Self { place, packages, id: loaded.database_id, opened, folder }
     }
 
     async fn new() -> Self {
@@ -150,6 +150,20 @@ async fn a_sweep_deletes_what_nobody_needs_and_spares_what_is_needed_or_young() 
     owner.sweep(Duration::ZERO, &[needed]).await;
     assert!(owner.has(needed).await && !owner.has(again).await);
     assert_eq!(owner.packages.get(again).await.unwrap_err().reason, Reason::PackageNotFound);
+}
+
+/// Between the look at the database and the deletion it was uploaded again, and a plugin refers to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_was_stored_again_is_not_deleted() {
+    let owner = Owner::new().await;
+    let (hour, bytes) = (Duration::from_secs(3600), mk_bytes(10));
+    let digest = owner.put(&bytes).await;
+    owner.age().await;
+    let rows = owner.packages.rows();
+    assert_eq!(rows.old(hour).await.unwrap(), [digest]);
+    owner.put(&bytes).await;
+    rows.delete(&[digest], hour, owner.opened.start.lease.owner()).await.unwrap();
+    assert!(owner.has(digest).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
