@@ -30,10 +30,10 @@ use crate::domain::{Error, Reason, Result};
 
 /// Calls at once a connection. The leader takes 192 KiB of a call before anybody reads it, and 8 MiB of a connection
 /// (`listener`): so the calls that nobody reads leave room for the others.
-pub(super) const CALLS: usize = 40;
+const CALLS: usize = 40;
 
 /// Connections at once. Further calls are refused until one of those under way has ended.
-pub(super) const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 64;
 
 /// What the leader may send of one answer before the client has read it, in bytes.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -168,4 +168,21 @@ pub(super) fn unreachable_leader() -> Error {
 
 fn too_many() -> Error {
     Error::new(Reason::TooBusy, "too many calls to the plugd that leads are under way").after(RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cluster::leader::Encryption, tls::Trust};
+
+    #[test]
+    fn more_calls_than_all_connections_take_are_refused_until_one_has_ended() {
+        let encryption = Encryption::new(&Trust::default()).unwrap();
+        let connections = Connections::new(Place::new("http://127.0.0.1:1", encryption).unwrap());
+        let mut taken: Vec<_> = (0..CALLS * CONNECTIONS).map(|_| connections.free_place().unwrap()).collect();
+        assert_eq!(connections.all().len(), CONNECTIONS);
+        assert_eq!(connections.free_place().err().unwrap().reason, Reason::TooBusy);
+        drop(taken.pop());
+        assert!(connections.free_place().is_ok());
+    }
 }

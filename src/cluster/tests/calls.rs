@@ -2,8 +2,6 @@
 
 use std::net::TcpListener;
 
-use tonic_types::StatusExt;
-
 use super::{leader::*, *};
 use crate::tls::SelfSigned;
 
@@ -102,31 +100,6 @@ async fn a_calls_own_deadline_ends_it() {
     let answer = Answer::of(Client::of(&node.server).await.send(call).await).await;
     assert_eq!(answer.status.code(), Code::DeadlineExceeded);
     eventually(|| leader.seen.given_up.load(std::sync::atomic::Ordering::Relaxed) == 1).await;
-}
-
-#[tokio::test]
-async fn more_calls_than_all_connections_take_are_refused() {
-    let leader = LeadingNode::start().await;
-    let node = Node::start(leader.server.leads(1)).await;
-    let all = connections::CALLS * connections::CONNECTIONS;
-    let mut hanging = Vec::new();
-    // A client's connection takes 256 calls.
-    for _ in 0..all.div_ceil(256) {
-        let mut client = Client::of(&node.server).await;
-        for _ in 0..256.min(all - hanging.len()) {
-            hanging.push(AbortOnDropHandle::new(tokio::spawn(client.0.send_request(mk_call("/hang", Body::empty())))));
-        }
-    }
-    eventually(|| leader.seen.hanging.load(std::sync::atomic::Ordering::Relaxed) == all).await;
-    let mut client = Client::of(&node.server).await;
-    let refused = client.call("/tell").await.status;
-    assert_eq!(
-        (refused.code(), refused.get_details_error_info().unwrap().reason.as_str()),
-        (Code::Unavailable, "TOO_BUSY")
-    );
-    drop(hanging.pop());
-    eventually(|| leader.seen.given_up.load(std::sync::atomic::Ordering::Relaxed) == 1).await;
-    assert_eq!(client.call("/tell").await.status.code(), Code::Ok);
 }
 
 #[tokio::test]

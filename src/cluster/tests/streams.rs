@@ -58,9 +58,14 @@ async fn an_upload_that_breaks_off_is_not_taken_for_a_whole_one() {
     let leader = LeadingNode::start().await;
     let node = Node::start(leader.server.leads(1)).await;
     leader.seen.may_read.add_permits(1);
-    let pieces = [Ok(Bytes::from_static(b"half")), Err(axum::Error::new("the client's disk"))];
+    let seen = Arc::clone(&leader.seen);
+    let failed = stream::once(async move {
+        eventually(|| seen.read.load(Relaxed) == 4).await;
+        Err(axum::Error::new("the client's disk"))
+    });
+    let pieces = stream::iter([Ok(Bytes::from_static(b"half"))]).chain(failed);
     let mut client = Client::of(&node.server).await;
-    let call = client.0.send_request(mk_call("/upload", Body::from_stream(stream::iter(pieces))));
+    let call = client.0.send_request(mk_call("/upload", Body::from_stream(pieces)));
     assert!(within(call).await.is_err());
     eventually(|| leader.seen.given_up.load(Relaxed) == 1).await;
 }
