@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Where plugins dial, as `link` has it.
-const DIALLED: &str = "/rpc";
+pub(super) const DIALLED: &str = "/rpc";
 
 /// What answers at a node that follows this store, and what has it keep up. Streams end when it drains.
 ///

@@ -6,6 +6,7 @@
 //! ```
 
 use std::{
+    future::ready,
     path::PathBuf,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     boot::{self, Keys, Setup},
-    following,
+    following::{self, DIALLED},
     manager::{self, News},
     ports::{Answers, Ports},
     reload::Reload,
@@ -103,6 +104,16 @@ fn absent() -> Answers {
     Answers { clients: absent.clone(), plugins: absent.clone(), scrapes: absent }
 }
 
+/// What is answered by a leader that does not know yet what every plugin does: those that it has started dial it.
+fn opening(plugins: &App) -> Answers {
+    let dialled = plugins.clone();
+    let clients = App::new(move |request: Request| match request.uri().path() {
+        DIALLED => dialled.answer(request),
+        _ => Box::pin(ready(unavailable(&request))),
+    });
+    Answers { clients, plugins: plugins.clone(), scrapes: absent().scrapes }
+}
+
 /// Serves as a node of a cluster until `shutdown`, then hands over if it leads.
 ///
 /// # Errors
@@ -179,6 +190,7 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
         let (keys, store, runtime) = (std::mem::take(&mut system.keys), system.store.clone(), system.runtime.clone());
         let projection = system.handle.projection().clone();
         let answers = self.known_to_nodes(system.answers.clone(), move || projection.head());
+        self.stage.set(self.known_to_nodes(opening(&answers.plugins), || 0));
         let serving = async {
             self.enter(answers, keys);
             draining.cancelled().await;

@@ -180,10 +180,10 @@ impl Guard {
             Err(error) => {
                 // Where too many have failed, nothing is done for one more.
                 let is_open = error.reason == Reason::Unauthenticated;
-                let secret = bearer(request.headers()).filter(|_| is_open).unwrap_or_default().to_owned();
-                match self.access.authenticate_late(&secret).await {
-                    Some(caller) if is_open => caller,
-                    _ => return refusal(error),
+                let secret = bearer(request.headers()).filter(|_| is_open).map(str::to_owned);
+                match self.access.authenticate_late(secret).await {
+                    Some(caller) => caller,
+                    None => return refusal(error),
                 }
             }
         };

@@ -168,9 +168,10 @@ impl Access {
 
     /// The same for a secret that was not known, once it was looked whether it is by now. None at once where nobody else makes
     /// tokens.
-    pub(super) async fn authenticate_late(&self, secret: &str) -> Option<Caller> {
+    pub(super) async fn authenticate_late(&self, secret: Option<String>) -> Option<Caller> {
+        let secret = secret?;
         self.look_again.get()?().await;
-        self.authenticate(secret, Timestamp::now())
+        self.authenticate(&secret, Timestamp::now())
     }
 
     /// Tokens that work at that time.
