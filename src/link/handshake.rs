@@ -63,7 +63,7 @@ struct Params {
     plugin_id: String,
 }
 
-fn read_handshake(uri: &Uri, headers: &HeaderMap) -> Result<Handshake, Refusal> {
+pub(super) fn read_handshake(uri: &Uri, headers: &HeaderMap) -> Result<Handshake, Refusal> {
     let Query(Params { token, plugin_id }) =
         Query::try_from_uri(uri).map_err(|_| Refusal::BadRequest("malformed query"))?;
     if token.is_empty() {

@@ -16,6 +16,7 @@ pub(crate) mod fake;
 mod handshake;
 mod metrics;
 mod observe;
+mod package;
 mod pending;
 mod queue;
 mod serving;
@@ -35,6 +36,7 @@ pub use connection::CloseReason;
 #[cfg(fuzzing)]
 pub(crate) use envelope::answer_to;
 pub use metrics::Metrics;
+pub use package::{PackageOf, package_router};
 pub use session::{Session, check_size};
 
 use crate::{

@@ -3,6 +3,7 @@
 mod closing;
 mod handshake;
 mod life;
+mod package;
 mod rpc;
 
 use std::{
