@@ -36,6 +36,7 @@ mod hints;
 mod layout;
 mod line;
 mod reader;
+mod relay;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -44,6 +45,7 @@ pub use follow::{From, MAX_PLUGINS, Query};
 pub use layout::{LogCursor, NotACursor};
 pub use line::Stream;
 pub use reader::Filter;
+pub use relay::{Line, Relay};
 
 /// The most files that are kept of each plugin; each is looked at whenever one is rotated.
 const MAX_KEPT: usize = 2000;
@@ -146,6 +148,11 @@ impl Logs {
     /// Outside of a tokio runtime.
     pub fn capture(&self, source: Source, pipes: [pipe::Receiver; 2]) {
         self.inner.captures.spawn(capture::capture(self.output(source.plugin), source, pipes));
+    }
+
+    /// Takes lines of a run that were kept elsewhere, with their times.
+    pub fn relay(&self, source: Source) -> Relay {
+        Relay::new(self.output(source.plugin), self.clone(), source)
     }
 
     /// Writes a line of plugd's own between those of a plugin, as if printed to stderr, in the background. It must

@@ -19,6 +19,7 @@ mod files;
 mod lines;
 mod masks;
 mod positions;
+mod relays;
 mod several;
 mod streams;
 

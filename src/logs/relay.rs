@@ -1,0 +1,82 @@
+//! Output that was kept elsewhere, by a cluster: its lines come with their times, and come again from any time that is asked for.
+//! So a relay may wait for the disk, and drops nothing.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+
+use super::{
+    From, LogLine, Logs, Query, Source,
+    capture::Mask,
+    line::{self, Printed, Stream},
+    reader::Filter,
+    writer::Output,
+};
+use crate::domain::RunId;
+
+/// Lines of plugd's own may stand behind the last line of a run: among so many last ones it is looked for.
+const TAIL: u32 = 1000;
+
+/// A line and when it was printed. Without a line break at its end it goes on in the next one.
+pub type Line = (Timestamp, Vec<u8>);
+
+/// Takes the lines of one run. A cluster has one stream for stdout and stderr: all are as if printed to stdout.
+pub struct Relay {
+    output: Arc<Output>,
+    logs: Logs,
+    run: RunId,
+    mask: Arc<Mask>,
+}
+
+impl Relay {
+    pub(super) fn new(output: Arc<Output>, logs: Logs, source: Source) -> Self {
+        Self { output, logs, run: source.run, mask: Arc::new(Mask(source.secret.expose().into())) }
+    }
+
+    /// When the last line that is kept of the run was printed, and how many that are kept were printed then.
+    pub async fn last(&self) -> Option<(Timestamp, usize)> {
+        let filter = Filter { run: Some(self.run), stream: Some(Stream::Stdout), ..Filter::default() };
+        let query = Query { filter, is_following: false };
+        let batches: Vec<_> = self.logs.stream(self.output.id, From::Tail(TAIL), query).collect().await;
+        let lines: Vec<LogLine> = batches.into_iter().flatten().flat_map(|batch| batch.lines).collect();
+        let times = lines.iter().filter(|line| !line.continues).filter_map(|line| line.time);
+        let last = times.clone().max()?;
+        Some((last, times.filter(|time| *time == last).count()))
+    }
+
+    /// Begins a file for the run, whose lines have not begun to come.
+    pub async fn begin(&self) {
+        let output = Arc::clone(&self.output);
+        settle(spawn_blocking(move || output.rotate())).await;
+    }
+
+    /// Writes lines, and waits until the disk has them or has refused them.
+    pub async fn write(&self, lines: Vec<Line>) {
+        let (output, run, mask) = (Arc::clone(&self.output), self.run, Arc::clone(&self.mask));
+        let write = move || {
+            let mut records = Vec::new();
+            for (time, mut bytes) in lines {
+                let all = 0..bytes.len();
+                mask.apply(&mut bytes, all);
+                let printed = Printed { bytes: &bytes, is_last: false, max_line: output.max_line };
+                line::record(&mut records, (time, Stream::Stdout), printed);
+            }
+            output.append(Some(run), 0, &records);
+        };
+        settle(spawn_blocking(write)).await;
+    }
+
+    /// Puts the file of the run away: nothing more comes.
+    pub async fn finish(&self) {
+        let output = Arc::clone(&self.output);
+        settle(spawn_blocking(move || output.finish(0))).await;
+    }
+}
+
+async fn settle(write: tokio::task::JoinHandle<()>) {
+    if let Err(error) = write.await {
+        tracing::error!(%error, "writing the output of a plugin failed");
+    }
+}
