@@ -191,6 +191,7 @@ async fn run(options: Options, program: &Path, task: &Task) -> anyhow::Result<(C
         args: vec![probe::ARGUMENT.to_owned(), serde_json::to_string(task)?],
         policy: Arc::default(),
         prepare_timeout: PATIENCE,
+        grace: PATIENCE,
         package: Digest([0; 32]),
         url: String::new().into(),
         traceparent: None,
@@ -200,7 +201,7 @@ async fn run(options: Options, program: &Path, task: &Task) -> anyhow::Result<(C
         let mut confinement = None;
         loop {
             match events.recv().await {
-                Some(RunEvent::Spawned { confinement: held, .. }) => confinement = Some(held),
+                Some(RunEvent::Spawned { confinement: held, .. }) => confinement = held,
                 Some(RunEvent::SpawnFailed(failure)) => anyhow::bail!(failure.message),
                 Some(RunEvent::Exited(exit)) if exit.code != Some(0) => anyhow::bail!("the attempts broke off: {exit}"),
                 Some(RunEvent::GroupEmptied) | None => break,

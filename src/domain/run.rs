@@ -88,15 +88,17 @@ pub enum Confinement {
 pub enum RunEvent {
     /// The process exists.
     Spawned {
-        /// Its id, which is also the id of its process group and session.
-        pid: u32,
-        /// What holds it.
-        confinement: Confinement,
+        /// Its id, which is also the id of its process group and session; none where it is not on plugd's host.
+        pid: Option<u32>,
+        /// What holds it, if that is plugd's doing.
+        confinement: Option<Confinement>,
     },
     /// Nothing runs, and nothing will. The last event.
     SpawnFailed(Failure),
     /// The first process is gone; others that it started may live.
     Exited(Exit),
+    /// Something other than the plugin ended the run, or has cut it off; others that it started may live.
+    TakenAway(Failure),
     /// Nothing of the run is left. The last event.
     GroupEmptied,
     /// The time to die after a kill is over and these processes still live.
@@ -179,6 +181,8 @@ pub struct Failure {
     pub going_back_to: Option<Digest>,
     /// Trying again can't help.
     pub is_permanent: bool,
+    /// Nothing that the plugin did: it does not count against its restarts.
+    pub is_from_outside: bool,
 }
 
 impl Failure {
@@ -194,6 +198,7 @@ impl Failure {
             cause: None,
             going_back_to: None,
             is_permanent: false,
+            is_from_outside: false,
         }
     }
 
@@ -201,6 +206,12 @@ impl Failure {
     #[must_use]
     pub fn permanent(self) -> Self {
         Self { is_permanent: true, ..self }
+    }
+
+    /// The same, but nothing that the plugin did.
+    #[must_use]
+    pub fn caused_outside(self) -> Self {
+        Self { is_from_outside: true, ..self }
     }
 
     /// The same, of processes that can't be killed.

@@ -36,26 +36,47 @@ pub struct StartSpec {
     pub policy: Arc<Policy>,
     /// How long ending an earlier run, fetching and laying out the package may take, once it is its turn.
     pub prepare_timeout: Duration,
+    /// How long it may take to end once it is asked to.
+    pub grace: Duration,
     /// The package that must be in the install directory.
     pub package: Digest,
-    /// The URL that the plugin dials, with its one-time token.
+    /// The URL that the plugin dials, with the token of its run.
     pub url: Secret,
     /// What the run is a part of, as W3C Trace Context writes it, if that is known.
     pub traceparent: Option<String>,
 }
 
 impl StartSpec {
-    /// The one-time token in the URL; empty if there is none.
+    /// The token in the URL; empty if there is none.
     pub fn token(&self) -> &str {
-        let (_, query) = self.url.expose().split_once('?').unwrap_or_default();
-        query.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap_or_default()
+        token_in(self.url.expose())
     }
+}
+
+/// The token in a URL that a plugin dials; empty if there is none.
+fn token_in(url: &str) -> &str {
+    let (_, query) = url.split_once('?').unwrap_or_default();
+    query.split('&').find_map(|pair| pair.strip_prefix("token=")).unwrap_or_default()
 }
 
 /// Where the events of a run go: `Spawned` and `Exited` at the most, and one last event. Called from the runtime's tasks: it must not block.
 pub type RunEvents = Box<dyn Fn(RunEvent) + Send + Sync>;
 
-/// One run under way. Dropping it kills everything of the run.
+/// A run that an earlier plugd began and that goes on. Dropping it ends it, once plugd goes on without it.
+pub struct EarlierRun {
+    /// Of which plugin.
+    pub plugin: PluginId,
+    /// Its id.
+    pub run: RunId,
+    /// With which it dials.
+    pub token: Secret,
+    /// Nothing of it runs any longer: there is only to be heard how it ended.
+    pub has_ended: bool,
+    /// Goes on with it, which has so long for the rest of its start. What it has done by now is told, then what it does.
+    pub take_over: Box<dyn FnOnce(RunEvents, Duration) -> Box<dyn Run> + Send>,
+}
+
+/// One run under way. Dropping it kills everything of the run, unless runs outlive plugd.
 pub trait Run: Send + Sync {
     /// Sends the stop signal to everything of the run. Before the spawn it cancels the start; `GroupEmptied` follows.
     fn stop(&self);
@@ -71,6 +92,17 @@ pub trait Run: Send + Sync {
 pub trait Runtime: Send + Sync + 'static {
     /// Begins a run and returns at once. Exactly one last event follows, always.
     fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run>;
+
+    /// Whether runs go on while there is no plugd.
+    fn outlives_plugd(&self) -> bool {
+        false
+    }
+
+    /// The runs that earlier plugds began, at most one a plugin. Asked once, before anything is started; it takes as long as it
+    /// takes to know.
+    fn earlier(&self) -> BoxFuture<'_, Vec<EarlierRun>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
 
     /// Deletes the install directory of a plugin of which nothing runs.
     fn remove(&self, plugin: PluginId) -> BoxFuture<'static, std::io::Result<()>>;

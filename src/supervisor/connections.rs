@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::{
     sync::oneshot,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -14,13 +14,17 @@ use super::{
     actor::{Attach, Message},
 };
 use crate::{
-    domain::{Mode, Plugin, PluginId, State},
+    domain::{Mode, Plugin, PluginId, RunId, State},
     link::{Acceptor, Attached, Authenticated, CallError, Credential, Handshake, Refusal, Rejected, Session, token},
     telemetry::trace::{Parent, Span},
 };
 
 /// How long it may take until it is known how a run ended whose connection is lost.
 const HOW_IT_ENDED: Duration = Duration::from_secs(2);
+
+/// How long it may take a plugin's supervisor to say whose token this is. It takes longer only while it is not known yet which
+/// runs go on of an earlier plugd; who is told that plugd can't tell dials again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Acceptor for Handle {
     fn authenticate(&self, handshake: Handshake) -> BoxFuture<'_, Result<Authenticated, Refusal>> {
@@ -42,21 +46,20 @@ impl Acceptor for Handle {
 impl Handle {
     async fn verify(&self, handshake: Handshake) -> Result<Authenticated, Refusal> {
         let Handshake { plugin_id, token, .. } = handshake;
-        if token::is_external(&token) {
+        let slot = plugin_id.and_then(|id| self.projection().slot(id).ok());
+        // Runs that outlive plugd have a token of the form that external plugins have: their plugin's id tells.
+        let is_supervised =
+            slot.as_ref().and_then(|slot| slot.plugin()).is_some_and(|it| it.desired.mode == Mode::Supervised);
+        if token::is_external(&token) && !is_supervised {
             return self.verify_external(plugin_id, token);
         }
         let plugin = plugin_id.ok_or(Refusal::BadRequest("plugin_id is required with this token"))?;
-        let slot = self.projection().slot(plugin).map_err(|_| Refusal::Unauthorised)?;
-        let run = token::run_of(&token).ok_or(Refusal::Unauthorised)?;
-        let (reply, answer) = oneshot::channel();
-        if !slot.tell(Message::Authenticate { token: token.clone(), reply }).await {
-            return Err(Refusal::Internal);
+        let slot = slot.ok_or(Refusal::Unauthorised)?;
+        if !token::is_external(&token) && token::run_of(&token).is_none() {
+            return Err(Refusal::Unauthorised);
         }
-        match answer.await {
-            Ok(true) => Ok(Authenticated { plugin, credential: Credential::Run(run), token: token.into() }),
-            Ok(false) => Err(Refusal::Unauthorised),
-            Err(_) => Err(Refusal::Internal),
-        }
+        let run = timeout(PATIENCE, known_run(&slot, &token)).await.unwrap_or(Err(Refusal::Internal))?;
+        Ok(Authenticated { plugin, credential: Credential::Run(run), token: token.into() })
     }
 
     /// An external token names its plugin by itself; an id beside it has to be the right one (CONTRACT 10.2).
@@ -119,6 +122,15 @@ impl Slot {
         let plugin = timeout_at(deadline, known).await.ok()?.ok()?.clone();
         plugin.and_then(|plugin: Arc<Plugin>| said(&plugin))
     }
+}
+
+/// The run that this token is of.
+async fn known_run(slot: &Slot, token: &str) -> Result<RunId, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    if !slot.tell(Message::Authenticate { token: token.to_owned(), reply }).await {
+        return Err(Refusal::Internal);
+    }
+    answer.await.map_err(|_| Refusal::Internal)?.ok_or(Refusal::Unauthorised)
 }
 
 /// Whether the record tells how the run ended, or none ever will.

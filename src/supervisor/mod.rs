@@ -42,7 +42,7 @@ use self::{actor::Actor, registry::Arrival};
 use crate::{
     domain::{Error, Failure, Plugin, PluginId, Reason, Reported, Stage, State, policy::Supervision},
     link::Host,
-    runtime::Runtime,
+    runtime::{EarlierRun, Runtime},
 };
 
 pub struct Parts {
@@ -70,13 +70,16 @@ pub struct Supervisor {
     arrivals: mpsc::UnboundedReceiver<Arrival>,
     actors: JoinSet<()>,
     ids: HashMap<task::Id, PluginId>,
+    /// Runs that an earlier plugd began, until their plugins' actors have them.
+    earlier: HashMap<PluginId, EarlierRun>,
 }
 
 /// The projection of a journal at `head`, and the supervisor of its plugins, which does nothing yet.
 pub fn start(plugins: Vec<Plugin>, head: u64) -> (Arc<Projection>, Supervisor) {
     let (projection, arrivals) = Projection::new(plugins, head);
     let actors = JoinSet::new();
-    let supervisor = Supervisor { projection: projection.clone(), arrivals, actors, ids: HashMap::new() };
+    let (ids, earlier) = (HashMap::new(), HashMap::new());
+    let supervisor = Supervisor { projection: projection.clone(), arrivals, actors, ids, earlier };
     (projection, supervisor)
 }
 
@@ -84,6 +87,13 @@ impl Supervisor {
     /// Supervises until `shutdown`, then stops everything that runs, all at once, and returns when that is done or
     /// `patience` is over.
     pub async fn run(mut self, parts: Arc<Parts>, shutdown: CancellationToken, margin: Duration) {
+        let earlier = shutdown.run_until_cancelled(parts.runtime.earlier()).await.unwrap_or_default();
+        self.earlier = earlier.into_iter().map(|earlier| (earlier.plugin, earlier)).collect();
+        while let Ok(arrival) = self.arrivals.try_recv() {
+            self.receive(&parts, arrival);
+        }
+        // What is left is of no plugin.
+        self.earlier.clear();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -96,7 +106,7 @@ impl Supervisor {
 
     fn receive(&mut self, parts: &Arc<Parts>, arrival: Arrival) {
         let id = arrival.plugin.id;
-        let task = self.actors.spawn(Actor::new(parts.clone(), arrival).run());
+        let task = self.actors.spawn(Actor::new(parts.clone(), arrival, self.earlier.remove(&id)).run());
         self.ids.insert(task.id(), id);
     }
 

@@ -13,9 +13,15 @@ impl Lifecycle {
         let is_observed = self.reported.observed_generation == new.generation;
         self.reported.observed_generation = new.generation;
         let old = self.desired.replace(new.clone());
+        if old.is_none() {
+            self.take_over(moment.now);
+        }
         match (self.mode, old) {
             (Mode::External, old) => self.follow_external(moment, old.as_deref(), &new),
             (Mode::Supervised, _) if !new.active.is_active() => self.deactivate(moment.now),
+            // A change that the run of an earlier plugd has not seen makes way for another run.
+            (Mode::Supervised, None) if self.phase == Phase::Starting && is_observed => {}
+            (Mode::Supervised, None) if self.phase == Phase::Starting => self.begin_anew(moment),
             (Mode::Supervised, None) if is_observed => self.launch_unless_deadly(moment),
             (Mode::Supervised, None) => self.launch_afresh(moment),
             (Mode::Supervised, Some(old)) => self.follow(moment, &old, &new),

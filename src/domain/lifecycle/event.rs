@@ -63,6 +63,8 @@ pub enum Timer {
 pub enum Effect {
     /// Lay out the package and create the process of the present run.
     SpawnProcess,
+    /// Hear what the present run does, which an earlier plugd began.
+    TakeOverRun,
     /// Send the stop signal to the group, or cancel the spawn.
     SignalGroup,
     KillGroup,

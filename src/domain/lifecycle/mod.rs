@@ -39,6 +39,8 @@ pub struct Lifecycle {
     /// plugd died while it started the plugin.
     was_in_its_start: bool,
     run: RunId,
+    /// The run that an earlier plugd began and that goes on, until it is taken over.
+    earlier: Option<RunId>,
     /// Why plugd ended the connection, until the plugin has another one or its run is over.
     link_failure: Option<Failure>,
     reported: Reported,
@@ -92,11 +94,18 @@ impl Lifecycle {
             phase: Phase::Inactive,
             was_in_its_start: plugin.was_in_its_start(),
             run,
+            earlier: None,
             link_failure: None,
             reported: plugin.reported.clone(),
             stale: 0,
             effects: Vec::new(),
         }
+    }
+
+    /// The same, but of a plugin of which this run goes on that an earlier plugd began.
+    #[must_use]
+    pub fn with_earlier(self, run: RunId) -> Self {
+        Self { earlier: Some(run), ..self }
     }
 
     /// How the plugin is supervised.
@@ -168,13 +177,25 @@ impl Lifecycle {
 
     /// Begins a new run and keeps the count of restarts.
     fn launch(&mut self, moment: Moment) {
-        self.run = moment.fresh;
-        self.reported.run = Some(self.run);
+        self.begin(moment.now, moment.fresh);
+        self.effects.push(Effect::SpawnProcess);
+    }
+
+    /// Goes on with the run that an earlier plugd began, if there is one: how far it is is about to be heard.
+    fn take_over(&mut self, now: Timestamp) {
+        if let Some(run) = self.earlier.take() {
+            self.begin(now, run);
+            self.effects.push(Effect::TakeOverRun);
+        }
+    }
+
+    fn begin(&mut self, now: Timestamp, run: RunId) {
+        self.run = run;
+        self.reported.run = Some(run);
         self.reported.pid = None;
         self.reported.confinement = None;
         self.link_failure = None;
-        self.enter(moment.now, Phase::Starting);
-        self.effects.push(Effect::SpawnProcess);
+        self.enter(now, Phase::Starting);
     }
 
     /// Begins a new run and counts restarts from zero.
@@ -228,22 +249,27 @@ impl Lifecycle {
 
     /// Nothing runs and the last run failed: another try, or none.
     fn fail(&mut self, now: Timestamp, failure: Failure, was_stable: bool) {
-        let is_last = failure.is_permanent || self.supervision().max_restarts.is_reached(self.reported.restarts);
+        let is_its_own = !failure.is_from_outside;
+        let is_one_too_many = is_its_own && self.supervision().max_restarts.is_reached(self.reported.restarts);
+        let is_last = failure.is_permanent || is_one_too_many;
         self.note_failure(failure);
         self.forget_run();
-        if self.reported.proven_package != self.package() {
+        if is_its_own && self.reported.proven_package != self.package() {
             self.reported.failed_package = self.package();
         }
         if is_last {
             self.enter(now, Phase::Error { survivors: None });
-            return self.go_back();
+            if is_its_own {
+                self.go_back();
+            }
+            return;
         }
-        let delay = if was_stable {
+        let delay = if was_stable || !is_its_own {
             self.supervision().stable_backoff
         } else {
             self.supervision().backoff_after(self.reported.restarts)
         };
-        self.reported.restarts = self.reported.restarts.saturating_add(1);
+        self.reported.restarts = self.reported.restarts.saturating_add(is_its_own.into());
         self.enter(now, Phase::Restarting);
         self.arm(Timer::Backoff, delay);
     }
@@ -295,8 +321,11 @@ impl Lifecycle {
         let more = pids.len().saturating_sub(MAX_SURVIVORS);
         let listed = if more > 0 { format!("{listed} and {more} more") } else { listed };
         let listed = if listed.is_empty() { "that it left".to_owned() } else { listed };
-        let failure = Failure::new(Stage::Stop, format!("processes {listed} can't be killed"));
-        self.note_failure(failure.with_survivors(pids));
+        self.note_failure(match &then {
+            // Said where it was found out: nobody can kill what can't be reached.
+            Then::Fail { failure, .. } if failure.is_from_outside => failure.clone(),
+            _ => Failure::new(Stage::Stop, format!("processes {listed} can't be killed")).with_survivors(pids),
+        });
         // A deletion is not carried out later, as its caller was told that it failed: the plugin goes on as it is desired.
         let then = if then == Then::Delete { Then::Restart } else { then };
         let is_shutdown = then == Then::Shutdown;

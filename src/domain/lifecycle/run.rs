@@ -8,7 +8,8 @@ impl Lifecycle {
         match event {
             RunEvent::Spawned { pid, confinement } => self.spawned(moment, pid, confinement),
             RunEvent::SpawnFailed(failure) => self.spawn_failed(moment, failure),
-            RunEvent::Exited(exit) => self.exited(moment, exit),
+            RunEvent::Exited(exit) => self.ended(moment, exit.into()),
+            RunEvent::TakenAway(failure) => self.ended(moment, failure),
             RunEvent::GroupEmptied => self.group_emptied(moment),
             RunEvent::Connected => self.connected(moment),
             RunEvent::Disconnected { reason, is_fault } => {
@@ -24,9 +25,9 @@ impl Lifecycle {
         }
     }
 
-    fn spawned(&mut self, moment: Moment, pid: u32, confinement: Confinement) {
-        self.reported.pid = Some(pid);
-        self.reported.confinement = Some(confinement);
+    fn spawned(&mut self, moment: Moment, pid: Option<u32>, confinement: Option<Confinement>) {
+        self.reported.pid = pid;
+        self.reported.confinement = confinement;
         if self.phase == Phase::Starting {
             self.enter(moment.now, Phase::Connecting { was_stable: false });
             self.arm(Timer::Connect, self.supervision().connect);
@@ -41,14 +42,22 @@ impl Lifecycle {
         }
     }
 
-    fn exited(&mut self, moment: Moment, exit: Exit) {
-        let was_stable = match self.phase {
+    fn ended(&mut self, moment: Moment, failure: Failure) {
+        let was_stable = match &mut self.phase {
             Phase::Starting => false,
-            Phase::Connecting { was_stable: stable } | Phase::Active { is_stable: stable, .. } => stable,
+            Phase::Connecting { was_stable: stable } | Phase::Active { is_stable: stable, .. } => *stable,
+            // A cluster finds out late that it has lost a node, whose plugins have failed by then: here is why.
+            Phase::Stopping { then: Then::Fail { failure: noted, .. } }
+            | Phase::Error { survivors: Some(Then::Fail { failure: noted, .. }) }
+                if failure.is_from_outside =>
+            {
+                *noted = failure.clone();
+                return self.note_failure(failure);
+            }
             // The escalation goes on until the whole group is gone.
             _ => return,
         };
-        let failure = after_link_failure(exit.into(), self.link_failure.take());
+        let failure = after_link_failure(failure, self.link_failure.take());
         self.stop(moment.now, Then::Fail { failure, was_stable });
     }
 
@@ -74,6 +83,9 @@ impl Lifecycle {
     fn survivors_gone(&mut self, moment: Moment, then: Then) {
         self.forget_run();
         match then {
+            Then::Fail { failure, was_stable } if failure.is_from_outside => {
+                self.fail(moment.now, failure, was_stable);
+            }
             Then::Fail { failure, .. } => {
                 self.note_failure(failure);
                 self.enter(moment.now, Phase::Error { survivors: None });

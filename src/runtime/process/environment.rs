@@ -53,6 +53,7 @@ mod tests {
             args: Vec::new(),
             policy: Arc::new(policy),
             prepare_timeout: Duration::ZERO,
+            grace: Duration::ZERO,
             package: Digest([0; 32]),
             url: "ws://h?token=secret".to_owned().into(),
             traceparent: Some("00-1-2-01".to_owned()),

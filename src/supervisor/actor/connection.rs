@@ -6,7 +6,7 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::{Actor, Message, Reply};
 use crate::{
-    domain::{Mode, RunEvent, Secret, State, lifecycle::Event},
+    domain::{Mode, RunEvent, RunId, Secret, State, lifecycle::Event},
     link::{Attached, Authenticated, CloseReason, Credential, Pings, Rejected, Session, token},
 };
 
@@ -24,8 +24,10 @@ pub(in crate::supervisor) struct Attach {
 }
 
 impl Actor {
-    pub(super) fn authenticate(&self, theirs: &str, reply: Reply<bool>) {
-        reply.send(self.knows(theirs)).unwrap_or_default();
+    pub(super) fn authenticate(&self, theirs: &str, reply: Reply<Option<RunId>>) {
+        let run = self.knows(theirs).then(|| self.lifecycle.run());
+        // Who has gone away needs no answer.
+        let _ = reply.send(run);
     }
 
     fn knows(&self, theirs: &str) -> bool {
@@ -106,10 +108,8 @@ impl Actor {
             let reason = "it ended before it was accepted".to_owned();
             return self.session_event(RunEvent::Disconnected { reason, is_fault: false });
         }
-        if self.plugin.desired.mode == Mode::Supervised {
-            // One connection a token: it is used up now.
-            self.token = None;
-        }
+        // One connection a token: it is used up now, unless it is of the kind with which plugins come back.
+        self.token.take_if(|token| !token::is_external(token));
     }
 
     pub(super) fn session_event(&mut self, event: RunEvent) {

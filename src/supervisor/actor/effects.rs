@@ -26,6 +26,7 @@ impl Actor {
     pub(super) fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::SpawnProcess => self.spawn_process(),
+            Effect::TakeOverRun => self.take_over_run(),
             Effect::SignalGroup => self.run.iter().for_each(|run| run.stop()),
             Effect::KillGroup => self.run.iter().for_each(|run| run.kill()),
             Effect::Arm(timer, after) => self.arm(timer, after),
@@ -50,24 +51,20 @@ impl Actor {
 
     fn spawn_process(&mut self) {
         let run = self.lifecycle.run();
-        let (events, received) = mpsc::channel(RUN_EVENTS);
-        self.run_events = Some(received);
-        let tell = move |event| {
-            if let Err(error) = events.try_send(Box::new(event)) {
-                tracing::debug!(%error, "an event of a run that is over");
-            }
-        };
+        let tell = self.hear_run();
         let Some(package) = self.plugin.desired.package else {
             let failure = Failure::new(Stage::Start, "the plugin has no package");
             return tell(RunEvent::SpawnFailed(failure.permanent()));
         };
-        let token = token::mint(run);
+        // A plugin that dials with the other kind does not come back when plugd does.
+        let token = if self.parts.runtime.outlives_plugd() { token::mint_external() } else { token::mint(run) };
         let manifest = &self.plugin.desired.manifest;
         let spec = StartSpec {
             plugin: self.id,
             run,
             policy: self.plugin.desired.policy.clone(),
             prepare_timeout: self.lifecycle.supervision().prepare,
+            grace: self.lifecycle.supervision().grace,
             command: manifest.command.clone(),
             args: manifest.args.clone(),
             package,
@@ -76,6 +73,25 @@ impl Actor {
         };
         self.token = Some(token);
         self.run = Some(self.parts.runtime.start(spec, Box::new(tell)));
+    }
+
+    fn take_over_run(&mut self) {
+        let Some(earlier) = self.earlier.take() else { return };
+        tracing::info!(run = %earlier.run, "going on with a run that an earlier plugd began");
+        let tell = self.hear_run();
+        self.token = Some(earlier.token.expose().to_owned());
+        self.run = Some((earlier.take_over)(Box::new(tell), self.lifecycle.supervision().prepare));
+    }
+
+    /// Hears from now on what the present run does, which is told by what is returned.
+    fn hear_run(&mut self) -> impl Fn(RunEvent) + Send + Sync + use<> {
+        let (events, received) = mpsc::channel(RUN_EVENTS);
+        self.run_events = Some(received);
+        move |event| {
+            if let Err(error) = events.try_send(Box::new(event)) {
+                tracing::debug!(%error, "an event of a run that is over");
+            }
+        }
     }
 
     /// Gives a connected plugin what is stored, unless it is what it has accepted just now.

@@ -30,11 +30,11 @@ use super::{
 };
 use crate::{
     domain::{
-        Confinement, Digest, Exit, Plugin, PluginId, Result, RunEvent, RunId, State,
+        Confinement, Digest, Exit, Mode, Plugin, PluginId, Result, RunEvent, RunId, State,
         lifecycle::{Event, Lifecycle, MAX_DEATHS_AT_START, Moment, Timer},
     },
     link::Session,
-    runtime::Run,
+    runtime::{EarlierRun, Run},
     telemetry::trace::Parent,
 };
 
@@ -55,7 +55,8 @@ pub(super) enum Message {
     StartAlone(OwnedSemaphorePermit),
     Authenticate {
         token: String,
-        reply: Reply<bool>,
+        /// The run that the token is of; of an external plugin, its present one.
+        reply: Reply<Option<RunId>>,
     },
     Attach(Attach),
     /// `first` is the number of the session that was asked whether it lives.
@@ -81,8 +82,10 @@ pub(super) struct Actor {
     lifecycle: Lifecycle,
     deadline: Option<Deadline>,
     run: Option<Box<dyn Run>>,
+    /// The run that an earlier plugd began, until it is taken over.
+    earlier: Option<EarlierRun>,
     run_events: Option<mpsc::Receiver<Box<RunEvent>>>,
-    /// The one-time token of the present run, until it is used.
+    /// The token of the present run; one that is good for one connection, until it is used.
     token: Option<String>,
     session: Option<Session>,
     session_events: Option<mpsc::Receiver<Box<RunEvent>>>,
@@ -121,9 +124,15 @@ enum After {
 }
 
 impl Actor {
-    pub(super) fn new(parts: Arc<Parts>, arrival: Arrival) -> Self {
+    pub(super) fn new(parts: Arc<Parts>, arrival: Arrival, earlier: Option<EarlierRun>) -> Self {
         let plugin = Plugin::clone(&arrival.plugin);
+        // The end of another run than the present one has been dealt with.
+        let earlier = earlier.filter(|earlier| !earlier.has_ended || plugin.reported.run == Some(earlier.run));
         let lifecycle = Lifecycle::new(&plugin, parts.supervision.clone(), xid::new().into());
+        let lifecycle = match &earlier {
+            Some(earlier) => lifecycle.with_earlier(earlier.run),
+            None => lifecycle,
+        };
         Self {
             id: plugin.id,
             parts,
@@ -134,6 +143,7 @@ impl Actor {
             lifecycle,
             deadline: None,
             run: None,
+            earlier,
             run_events: None,
             token: None,
             session: None,
@@ -173,7 +183,7 @@ impl Actor {
     /// it is known of whom.
     fn boot(&mut self) {
         let deaths = self.plugin.reported.deaths_at_start + u32::from(self.plugin.was_in_its_start());
-        if self.plugin.was_in_its_start() && deaths + 1 == MAX_DEATHS_AT_START {
+        if self.earlier.is_none() && self.plugin.was_in_its_start() && deaths + 1 == MAX_DEATHS_AT_START {
             return self.wait_to_start_alone();
         }
         self.follow_desired();
@@ -213,7 +223,7 @@ impl Actor {
     /// Something is new in the slot: what is desired, events that were lost, or the order to shut down.
     fn look(&mut self) {
         if self.slot.is_shutting_down() && !mem::replace(&mut self.is_shutting_down, true) {
-            self.step(Event::ShutdownRequested);
+            self.shut_down();
         }
         match self.slot.take_lost_events() {
             0 => {}
@@ -222,6 +232,15 @@ impl Actor {
         if self.commit.is_none() {
             self.adopt();
         }
+    }
+
+    /// Where runs go on without plugd there is nothing to stop: the next plugd goes on with them.
+    fn shut_down(&mut self) {
+        if self.parts.runtime.outlives_plugd() && self.plugin.desired.mode == Mode::Supervised {
+            self.close_connection();
+            return self.finish();
+        }
+        self.step(Event::ShutdownRequested);
     }
 
     /// Takes over what is desired in the committed record, if that is newer than what the actor knows. A commit of which

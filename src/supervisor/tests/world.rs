@@ -16,131 +16,14 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::super::*;
+pub(crate) use super::runtime::*;
 use crate::{
     domain::{
-        Commit, Desired, Digest, Error, Exit, Failure, Plugin, PluginId, Reason, Reported, Result, RunEvent, Stage,
-        State, manifest::Manifest, policy::Supervision,
+        Commit, Desired, Digest, Error, Plugin, PluginId, Reason, Reported, Result, RunId, State, manifest::Manifest,
+        policy::Supervision,
     },
-    link::{Acceptor, Caller, Handshake, RpcError, Session},
-    runtime::{Run, RunEvents, Runtime, StartSpec},
+    link::{Caller, RpcError},
 };
-
-/// What a fake process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Behaviour {
-    Connects,
-    Hangs,
-    Exits(i32),
-    CannotSpawn,
-    IgnoresStop,
-    CannotBeKilled,
-}
-
-pub(crate) struct FakeRuntime {
-    behaviour: Mutex<Behaviour>,
-    handle: OnceLock<Handle>,
-    live: Arc<AtomicUsize>,
-    pub(crate) starts: AtomicUsize,
-    pub(crate) removed: Mutex<Vec<PluginId>>,
-    last: Mutex<Option<Arc<FakeGroup>>>,
-    /// Where the last process was told to connect.
-    pub(crate) url: Mutex<String>,
-}
-
-pub(crate) struct FakeGroup {
-    events: RunEvents,
-    behaviour: Behaviour,
-    is_over: AtomicBool,
-    live: Arc<AtomicUsize>,
-}
-
-struct FakeRun(Arc<FakeGroup>);
-
-impl FakeGroup {
-    /// The process ends, and with it all of its group.
-    pub(crate) fn end(&self, exit: Exit) {
-        if !self.is_over.swap(true, Ordering::SeqCst) {
-            self.live.fetch_sub(1, Ordering::SeqCst);
-            (self.events)(RunEvent::Exited(exit));
-            (self.events)(RunEvent::GroupEmptied);
-        }
-    }
-
-    fn signalled(&self, signal: i32) {
-        self.end(Exit { code: None, signal: Some(signal), out_of_memory: false });
-    }
-}
-
-impl Run for FakeRun {
-    fn stop(&self) {
-        if !matches!(self.0.behaviour, Behaviour::IgnoresStop | Behaviour::CannotBeKilled) {
-            self.0.signalled(2);
-        }
-    }
-
-    fn kill(&self) {
-        if self.0.behaviour != Behaviour::CannotBeKilled {
-            self.0.signalled(9);
-        }
-    }
-
-    fn pids(&self) -> Vec<u32> {
-        vec![4711]
-    }
-}
-
-impl Runtime for FakeRuntime {
-    fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run> {
-        self.starts.fetch_add(1, Ordering::SeqCst);
-        assert_eq!(self.live.fetch_add(1, Ordering::SeqCst), 0, "a second group of one plugin");
-        let behaviour = *self.behaviour.lock().unwrap();
-        let live = self.live.clone();
-        let group = Arc::new(FakeGroup { events, behaviour, is_over: AtomicBool::new(false), live });
-        *self.last.lock().unwrap() = Some(group.clone());
-        self.url.lock().unwrap().replace_range(.., spec.url.expose());
-        if behaviour == Behaviour::CannotSpawn {
-            group.is_over.store(true, Ordering::SeqCst);
-            self.live.fetch_sub(1, Ordering::SeqCst);
-            (group.events)(RunEvent::SpawnFailed(Failure::new(Stage::Start, "no such file").permanent()));
-        } else {
-            (group.events)(RunEvent::Spawned { pid: 4711, confinement: crate::domain::Confinement::Off });
-        }
-        match behaviour {
-            Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None, out_of_memory: false }),
-            Behaviour::Hangs | Behaviour::CannotSpawn => {}
-            _ => drop(tokio::spawn(connect(self.handle.get().unwrap().clone(), spec.url.expose().to_owned()))),
-        }
-        Box::new(FakeRun(group))
-    }
-
-    fn remove(&self, plugin: PluginId) -> BoxFuture<'static, std::io::Result<()>> {
-        self.removed.lock().unwrap().push(plugin);
-        Box::pin(async { Ok(()) })
-    }
-}
-
-/// What a process that is told to connect here dials with.
-pub(crate) fn mk_handshake(url: &str) -> Handshake {
-    let query = url.split_once('?').unwrap().1.to_owned();
-    let part = |key: &str| query.split('&').find_map(|pair| Some(pair.strip_prefix(key)?.to_owned()));
-    Handshake {
-        plugin_id: part("plugin_id=").map(|id| id.parse().unwrap()),
-        token: part("token=").unwrap(),
-        user_agent: "fake".to_owned(),
-    }
-}
-
-/// Dials in as a plugin does, and answers everything with ok.
-pub(crate) async fn connect(handle: Handle, url: String) -> bool {
-    let handshake = mk_handshake(&url);
-    let Ok(authenticated) = handle.authenticate(handshake).await else { return false };
-    let (session, peer) = Session::channel("fake");
-    if handle.attach(authenticated, session).await.is_err() {
-        return false;
-    }
-    tokio::spawn(peer.answer_all(|_| Ok(json!({"ok": true}))));
-    true
-}
 
 #[derive(Default)]
 struct Book {
@@ -311,6 +194,16 @@ impl World {
     }
 
     pub(crate) fn over(behaviour: Behaviour, plugins: Vec<Plugin>) -> Self {
+        Self::beside(behaviour, plugins, None)
+    }
+
+    /// The same where runs outlive plugd, and this run of the plugin goes on, or has ended.
+    pub(crate) fn with_earlier(run: RunId, plugin: Plugin, has_ended: bool) -> Self {
+        let id = plugin.id;
+        Self { id, ..Self::beside(Behaviour::Connects, vec![plugin], Some((id, run, has_ended))) }
+    }
+
+    fn beside(behaviour: Behaviour, plugins: Vec<Plugin>, earlier: Option<(PluginId, RunId, bool)>) -> Self {
         let store = Arc::new(MemoryStore::default());
         let records = plugins.iter().map(|plugin| (plugin.id, Arc::new(plugin.clone()))).collect();
         store.book.lock().unwrap().records = records;
@@ -324,7 +217,8 @@ impl World {
             live: Arc::default(),
             starts: AtomicUsize::new(0),
             removed: Mutex::default(),
-            last: Mutex::default(),
+            last: Arc::default(),
+            earlier,
             url: Mutex::default(),
         });
         runtime.handle.set(handle.clone()).map_err(drop).unwrap();
@@ -382,10 +276,16 @@ impl World {
     }
 
     pub(crate) async fn shut_down(self) -> Arc<MemoryStore> {
+        let (runtime, store) = (self.runtime.clone(), self.store.clone());
+        self.leave().await;
+        assert_eq!(runtime.live.load(Ordering::SeqCst), 0);
+        store
+    }
+
+    /// Shuts down, whatever goes on then.
+    pub(crate) async fn leave(self) {
         self.shutdown.cancel();
         self.task.await.unwrap();
-        assert_eq!(self.runtime.live.load(Ordering::SeqCst), 0);
-        self.store
     }
 }
 

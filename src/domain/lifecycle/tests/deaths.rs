@@ -47,7 +47,10 @@ fn a_death_of_plugd_is_held_against_none_that_was_not_in_its_start() {
 fn whoever_connects_and_whoever_is_asked_for_begins_afresh() {
     let run = moment().fresh;
     let mut connected = boot(State::Starting, 1, 1);
-    connected.step(moment(), Event::Run { run, event: RunEvent::Spawned { pid: 7, confinement: Confinement::Off } });
+    connected.step(
+        moment(),
+        Event::Run { run, event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) } },
+    );
     connected.step(moment(), Event::Run { run, event: RunEvent::Connected });
     assert_eq!(standing(&connected), (State::Active, 0));
     let mut failed = boot(State::Starting, 1, 1);

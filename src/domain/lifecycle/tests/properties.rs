@@ -121,6 +121,7 @@ impl World {
 
     fn perform(&mut self, effect: &Effect) {
         match effect {
+            Effect::TakeOverRun => panic!("a run is taken over that is not there"),
             Effect::SpawnProcess => {
                 assert!(self.group.run.is_none(), "a second group while {:?} lives", self.group);
                 self.group = Group { run: Some(self.lifecycle.run()), is_spawned: false, has_leader: false };
@@ -226,7 +227,7 @@ impl World {
         if self.group.run.is_some() && !self.group.is_spawned {
             self.group.is_spawned = true;
             self.group.has_leader = true;
-            self.happened(RunEvent::Spawned { pid: 7, confinement: Confinement::Off });
+            self.happened(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) });
         }
     }
 

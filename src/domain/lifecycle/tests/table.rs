@@ -103,10 +103,11 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("protocol broken", happened(RunEvent::ProtocolBroken { count: 3, last: "not JSON".to_owned() })),
         ("deletion requested", Event::DeletionRequested),
         ("shutdown requested", Event::ShutdownRequested),
-        ("spawned", happened(RunEvent::Spawned { pid: 7, confinement: Confinement::Off })),
+        ("spawned", happened(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) })),
         ("spawn failed", happened(RunEvent::SpawnFailed(mk_failure()))),
         ("spawn failed for good", happened(RunEvent::SpawnFailed(mk_failure().permanent()))),
         ("exited", happened(RunEvent::Exited(Exit { code: Some(1), signal: None, out_of_memory: false }))),
+        ("taken away", happened(RunEvent::TakenAway(mk_failure().caused_outside()))),
         ("group emptied", happened(RunEvent::GroupEmptied)),
         ("connected", happened(RunEvent::Connected)),
         ("disconnected", happened(disconnected(None))),
@@ -122,7 +123,7 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("time to go back again", fired(Timer::GoBack)),
         (
             "spawned, of an earlier run",
-            Event::Run { run: NEXT, event: RunEvent::Spawned { pid: 7, confinement: Confinement::Off } },
+            Event::Run { run: NEXT, event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) } },
         ),
     ]
 }
@@ -133,6 +134,14 @@ fn render() -> String {
         let event = ("first told what is desired", Event::DesiredChanged(mk_desired(active)));
         let from = if active.is_active() { "not begun (active)" } else { "not begun (inactive)" };
         render_one(&mut table, from, mk_unbegun(active), event);
+    }
+    for active in [ActiveState::Active, ActiveState::Inactive] {
+        let earlier = || mk_unbegun(active).with_earlier(NEXT);
+        let from = if active.is_active() { "earlier (active)" } else { "earlier (inactive)" };
+        let desired = mk_desired(active);
+        let told = ("first told what is desired", Event::DesiredChanged(desired.clone()));
+        render_one(&mut table, from, earlier(), told);
+        render_one(&mut table, from, earlier(), ("first told of a change", changed(&desired, |_| ())));
     }
     for (from, phase) in phases() {
         let lifecycle = mk(phase);
@@ -198,8 +207,10 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
     let mut waits = Vec::new();
     while lifecycle.reported().state != State::Error {
         let run = lifecycle.run();
-        lifecycle
-            .step(moment(), Event::Run { run, event: RunEvent::Spawned { pid: 7, confinement: Confinement::Off } });
+        lifecycle.step(
+            moment(),
+            Event::Run { run, event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) } },
+        );
         lifecycle.step(moment(), Event::Run { run, event: RunEvent::Exited(exit) });
         for effect in lifecycle.step(moment(), Event::Run { run, event: RunEvent::GroupEmptied }) {
             if let Effect::Arm(Timer::Backoff, wait) = effect {
@@ -212,6 +223,32 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
     assert_eq!(lifecycle.reported().message(), "exit status 42");
     let failure = lifecycle.reported().failure.as_ref().unwrap();
     assert_eq!((failure.exit_code, failure.stage), (Some(42), Stage::Exit));
+}
+
+#[test]
+fn what_was_done_to_a_plugin_from_outside_counts_against_none_of_its_restarts() {
+    let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
+    lifecycle.reported.restarts = 3;
+    lifecycle.step(moment(), happened(RunEvent::TakenAway(Failure::new(Stage::Exit, "evicted").caused_outside())));
+    let effects = lifecycle.step(moment(), happened(RunEvent::GroupEmptied));
+    assert!(effects.contains(&Effect::Arm(Timer::Backoff, Duration::from_secs(5))), "{effects:?}");
+    let reported = lifecycle.reported();
+    assert_eq!((reported.state, reported.restarts, reported.message()), (State::Restarting, 3, "evicted"));
+}
+
+/// Its connection is lost long before the cluster knows why.
+#[test]
+fn a_plugin_on_a_lost_node_says_so_and_is_started_again_once_the_cluster_says_that_it_is_gone() {
+    let mut lifecycle = mk(Phase::Active { is_stable: false, has_missed_pong: false });
+    let fired = |timer| Event::TimerFired { run: PRESENT, timer };
+    lifecycle.step(moment(), happened(disconnected(None)));
+    lifecycle.step(moment(), fired(Timer::Reconnect));
+    lifecycle.step(moment(), fired(Timer::Grace));
+    lifecycle.step(moment(), happened(RunEvent::Survived { pids: Vec::new() }));
+    lifecycle.step(moment(), happened(RunEvent::TakenAway(Failure::new(Stage::Exit, "lost").caused_outside())));
+    assert_eq!((lifecycle.reported().state, lifecycle.reported().message()), (State::Error, "lost"));
+    lifecycle.step(moment(), happened(RunEvent::GroupEmptied));
+    assert_eq!((lifecycle.reported().state, lifecycle.reported().message()), (State::Restarting, "lost"));
 }
 
 #[test]

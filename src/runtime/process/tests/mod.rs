@@ -124,6 +124,7 @@ fn mk_spec(command: &str, args: &[&str]) -> StartSpec {
         args,
         policy: Arc::default(),
         prepare_timeout: DEADLINE,
+        grace: DEADLINE,
         package: PACKAGE,
         url: mk_url(run).into(),
         traceparent: None,
@@ -176,7 +177,7 @@ impl Started {
 
     async fn spawned(&mut self) -> u32 {
         match self.next().await {
-            RunEvent::Spawned { pid, .. } => pid,
+            RunEvent::Spawned { pid, .. } => pid.unwrap(),
             other => panic!("not spawned: {other:?}"),
         }
     }

@@ -273,7 +273,7 @@ async fn where_there_are_no_namespaces_the_rules_for_files_hold_alone() {
         let fixture = mk_shut_in_with(SandboxLevel::Protect, parent, |options| options.keeper = Some(keeper.clone()));
         let mut started = fixture.start(mk_shell("exit 0"));
         let spawned = started.next().await;
-        let held = matches!(spawned, RunEvent::Spawned { confinement: Confinement::ProtectFilesOnly, .. });
+        let held = matches!(spawned, RunEvent::Spawned { confinement: Some(Confinement::ProtectFilesOnly), .. });
         assert!(held, "{spawned:?}");
         started.exited().await;
         started.emptied().await;

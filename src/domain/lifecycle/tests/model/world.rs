@@ -146,7 +146,9 @@ impl World {
                 self.leaving = Leaving::No;
                 self.hear()
             }
-            Move::Spawn => self.becomes(Group::Running, RunEvent::Spawned { pid: 7, confinement: Confinement::Off }),
+            Move::Spawn => {
+                self.becomes(Group::Running, RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) })
+            }
             Move::FailSpawn { is_permanent } => {
                 let failure = Failure { is_permanent, ..Failure::new(Stage::Start, "no such file") };
                 self.becomes(Group::Nothing, RunEvent::SpawnFailed(failure))
@@ -243,6 +245,8 @@ impl World {
 
     fn perform(&mut self, effect: &Effect) -> Checked {
         match effect {
+            // Nothing in this world outlives plugd.
+            Effect::TakeOverRun => require(false, "a run is taken over that is not there")?,
             Effect::SpawnProcess => {
                 require(self.group == Group::Nothing, "a run is started while another lives")?;
                 require(!self.is_connected, "a run is started with a connection of another")?;
