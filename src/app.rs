@@ -11,12 +11,14 @@ mod metrics;
 mod node;
 mod options;
 mod place;
+mod pods;
 mod ports;
 mod proxies;
 mod reload;
 mod role;
 mod routes;
 mod run;
+mod runtimes;
 mod shim;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
@@ -35,11 +37,15 @@ use metrics::Measures;
 use node::Member;
 pub(crate) use options::process_options;
 pub(crate) use place::store_options;
+pub use pods::fetch_package;
 use ports::Ports;
 use reload::Reload;
 pub use shim::serve_rest;
 
-pub use crate::backup::Contents;
+pub use crate::{
+    backup::Contents,
+    runtime::kubernetes::{DIGEST_VARIABLE, URL_VARIABLE},
+};
 use crate::{
     config::Config,
     domain::{Secret, finding::Finding},

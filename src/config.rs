@@ -54,8 +54,16 @@ settings! {
         cluster_token_file: Option<PathBuf> = "", "FILE", ["PLUGD_CLUSTER_TOKEN_FILE"];
         /// Who vouches for them where their addresses are https, PEM; not set = those whom browsers believe.
         cluster_ca: Option<PathBuf> = "", "FILE", ["PLUGD_CLUSTER_CA"];
-        /// What runs supervised plugins: local or none.
+        /// What runs supervised plugins: local (processes of this host), kubernetes (pods of the cluster that KUBECONFIG names, or that plugd itself is a pod of) or none.
         runtime_provider: RuntimeProvider = "local", "NAME", ["PLUGD_RUNTIME_PROVIDER", "PLUGIN_RUNTIME_PROVIDER"];
+        /// Address at which pods reach this plugd, like http://plugd:8000: their packages come from there, and plugins dial it.
+        kube_plugd_url: Option<HttpUrl> = "", "URL", ["PLUGD_KUBE_PLUGD_URL"];
+        /// Image for each command that a manifest may name, as python3=python:3.13-slim, with commas; *=IMAGE is for all others.
+        kube_image: Vec<String> = "", "COMMAND=IMAGE", ["PLUGD_KUBE_IMAGE"];
+        /// Image of plugd, which lays packages out in pods; not set = plugd of this version.
+        kube_plugd_image: Option<String> = "", "IMAGE", ["PLUGD_KUBE_PLUGD_IMAGE"];
+        /// Namespace of the plugins' pods; not set = that of plugd's own pod, or of the context in KUBECONFIG.
+        kube_namespace: Option<String> = "", "NAME", ["PLUGD_KUBE_NAMESPACE"];
         /// Restarts of a crashing plugin before it is in error, or unlimited.
         max_restart_attempts: MaxRestarts = "3", "N", ["PLUGD_MAX_RESTART_ATTEMPTS", "PLUGIN_MAX_RESTART_ATTEMPTS"];
         /// Delay before the first restart; doubles each time.
@@ -195,6 +203,17 @@ fn check(config: &Config) -> Result<(), &'static str> {
         (
             config.plugin_uids.is_some() && config.plugin_user.is_some(),
             "plugin_uids and plugin_user exclude each other: plugins have a user each, or all the same",
+        ),
+        (
+            config.runtime_provider == RuntimeProvider::Kubernetes && config.kube_plugd_url.is_none(),
+            "runtime_provider kubernetes needs kube_plugd_url: the address at which pods reach this plugd",
+        ),
+        (
+            config
+                .kube_image
+                .iter()
+                .any(|image| image.split_once('=').is_none_or(|(name, image)| name.is_empty() || image.is_empty())),
+            "kube_image takes COMMAND=IMAGE, like python3=python:3.13-slim, with commas between them",
         ),
         (config.ping_interval.is_zero(), "ping_interval is zero: give it at least 1s"),
         (config.heartbeat.is_zero(), "heartbeat is zero: give it at least 1s"),

@@ -10,7 +10,6 @@ use crate::{
     config::{Config, RuntimeProvider},
     domain::finding::{Finding, Outcome, Topic},
     grpc::{Examination, Identity, Part, ServerService},
-    runtime::process::ProcessRuntime,
     store::Store,
 };
 
@@ -20,14 +19,13 @@ const EXAMINATION: Duration = Duration::from_secs(120);
 /// The service that tells of this plugd.
 pub(super) fn about(
     setup: &Setup,
-    (store, runtime): (&Store, &Arc<ProcessRuntime>),
+    (store, obstacle): (&Store, Arc<dyn Fn() -> Option<String> + Send + Sync>),
     cluster: Option<Role>,
     draining: &CancellationToken,
 ) -> ServerService {
-    let is_local = setup.config.runtime_provider == RuntimeProvider::Local;
-    let (store, runtime) = (store.clone(), Arc::clone(runtime));
+    let (store, provider) = (store.clone(), setup.config.runtime_provider);
     let parts = move || {
-        let own = [stored(&store), records(&store), processes(&runtime, is_local), audit(&store)];
+        let own = [stored(&store), records(&store), processes(obstacle(), provider), audit(&store)];
         own.into_iter().chain(cluster.as_ref().map(Role::part)).collect()
     };
     of_parts(setup, parts, draining)
@@ -82,14 +80,15 @@ fn records(store: &Store) -> Part {
     Part { name: "records", is_healthy, found: found.to_owned() }
 }
 
-fn processes(runtime: &ProcessRuntime, is_local: bool) -> Part {
-    let obstacle = runtime.obstacle();
-    let found = match obstacle {
-        Some(obstacle) => format!("nothing is started: {obstacle}"),
-        None if is_local => "the keeper can be asked for processes".to_owned(),
-        None => "this plugd runs no plugins".to_owned(),
+fn processes(obstacle: Option<String>, provider: RuntimeProvider) -> Part {
+    let is_healthy = obstacle.is_none();
+    let found = match (obstacle, provider) {
+        (Some(obstacle), _) => format!("nothing is started: {obstacle}"),
+        (None, RuntimeProvider::Local) => "the keeper can be asked for processes".to_owned(),
+        (None, RuntimeProvider::Kubernetes) => "the cluster can be asked for pods".to_owned(),
+        (None, RuntimeProvider::None) => "this plugd runs no plugins".to_owned(),
     };
-    Part { name: "processes", is_healthy: obstacle.is_none(), found }
+    Part { name: "processes", is_healthy, found }
 }
 
 fn audit(store: &Store) -> Part {

@@ -1,8 +1,9 @@
 //! Starts the parts, each after those that it needs.
 
-use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
+use axum::Router;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -12,33 +13,28 @@ use super::{
     admin::{self, AdminToken},
     make_private,
     metrics::{Measured, Measures},
-    options::{credentials, log_options, process_options, supervision},
-    place,
+    options::{credentials, log_options, supervision},
+    place, pods,
     ports::Answers,
     role::Role,
     routes,
+    runtimes::{self, Runtimes},
 };
 use crate::{
     bus::{Bridge, Hosts},
     config::{Config, EventCatalog as Catalog, RuntimeProvider},
-    domain::{Error, Reason, Secret, events::EventCatalog, manifest::Manifest, package::Package},
+    domain::{Secret, events::EventCatalog},
     files,
     grpc::{Access, UsageOf},
     hooks::{self, Hooks},
     link::{self, Host},
     logs,
-    runtime::{
-        PackageFiles, Runtime, StartSpec,
-        process::{self, FetchPackage, ProcessRuntime},
-    },
-    store::{self, PackageStore, Store},
+    runtime::{Runtime, process::ProcessRuntime},
+    store::{self, Store},
     storyden::{self, Storyden},
     supervisor::{self, Handle, Packages, Parts, Projection, Supervisor},
     telemetry::metrics::Changes,
 };
-
-/// How long plugd waits at its start for what an earlier plugd started to end. Then it serves, and starts nothing before that.
-const EARLIER: Duration = Duration::from_secs(10);
 
 /// With what the parts are started: by a node of a cluster each time that it leads.
 pub(super) struct Setup {
@@ -70,8 +66,9 @@ pub(super) struct System {
     pub(super) supervisor: Supervisor,
     pub(super) parts: Arc<Parts>,
     pub(super) store: Store,
-    /// None where plugins are not run here.
-    pub(super) runtime: Option<Arc<ProcessRuntime>>,
+    pub(super) has_plugins: bool,
+    /// None where plugins are no processes of this host.
+    pub(super) local: Option<Arc<ProcessRuntime>>,
     pub(super) logs: logs::Logs,
     pub(super) hooks: Hooks,
     pub(super) keys: Keys,
@@ -105,16 +102,16 @@ pub(super) async fn boot(
     let package_store = opened.packages(&place::packages(config), &loaded.database_id).await;
     let package_store = package_store.context("the packages can't be opened")?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
-    let changes = Changes::default();
-    let store = start_store(opened, projection.clone(), changes.clone());
+    let (store, changes) = start_store(opened, projection.clone());
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
     let link = admin::link(&access, &store).await;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
-    let runtime = Arc::new(runtime(config, &package_store, &logs).await?);
-    let is_local = config.runtime_provider == RuntimeProvider::Local;
-    if is_local {
-        tokio::spawn(finish_deletions(runtime.clone(), store.clone(), projection.clone()));
+    let local = Arc::new(runtimes::local(config, &package_store, &logs).await?);
+    let runtimes = Runtimes::new(config, &loaded.database_id, (local.clone(), logs.clone()), &draining).await?;
+    let has_plugins = config.runtime_provider != RuntimeProvider::None;
+    if has_plugins {
+        tokio::spawn(finish_deletions(local.clone(), store.clone(), projection.clone()));
     }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
@@ -123,12 +120,13 @@ pub(super) async fn boot(
     tokio::spawn(draining.clone().run_until_cancelled_owned(packages.clone().keep_swept()));
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection.clone(), hosts.clone()), credentials(config));
-    let about = about::about(setup, (&store, &runtime), cluster.clone(), &draining);
-    let usage = usage_of(runtime.clone());
-    let parts = actor_parts(config, (store.clone(), runtime.clone(), Arc::new(bridge)), &logs, setup.plugins_dial);
-    let health = routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None);
+    let about = about::about(setup, (&store, runtimes.obstacle.clone()), cluster.clone(), &draining);
+    let usage = usage_of(local.clone());
+    let rpc_url = pods::rpc_url(config).unwrap_or_else(|| rpc_url(setup.plugins_dial));
+    let parts = actor_parts(config, (store.clone(), runtimes.used, Arc::new(bridge)), &logs, rpc_url);
+    let health = routes::health(&store, &draining, has_plugins);
     let (connections, links) = (TaskTracker::new(), link::Metrics::default());
-    let dialled = link::router(Arc::new(handle.clone()), link::Options::default(), connections.clone(), links.clone());
+    let dialled = plugins_app(config, (&handle, &packages), (connections.clone(), links.clone()));
     let measured = Measured {
         projection,
         changes,
@@ -156,28 +154,49 @@ pub(super) async fn boot(
         draining,
     };
     let (answers, keys) = (routes::answers(config, services, measured)?, Keys { admin_token, link });
-    let runtime = is_local.then_some(runtime);
-    Ok(System { answers, connections, handle, supervisor, parts, store, runtime, logs, hooks, keys })
+    let local = (config.runtime_provider == RuntimeProvider::Local).then_some(local);
+    Ok(System { answers, connections, handle, supervisor, parts, store, has_plugins, local, logs, hooks, keys })
+}
+
+/// What plugins dial. Those in pods fetch their packages there, too.
+fn plugins_app(
+    config: &Config,
+    (handle, packages): (&Handle, &Arc<Packages>),
+    (connections, links): (TaskTracker, link::Metrics),
+) -> Router {
+    let link = link::router(Arc::new(handle.clone()), link::Options::default(), connections, links);
+    if config.runtime_provider != RuntimeProvider::Kubernetes {
+        return link;
+    }
+    let packages = packages.clone();
+    let package_of: link::PackageOf = Arc::new(move |plugin| {
+        let packages = packages.clone();
+        Box::pin(async move { Ok(packages.download(plugin).await?.1) })
+    });
+    link.merge(link::package_router(Arc::new(handle.clone()), package_of))
 }
 
 fn usage_of(runtime: Arc<ProcessRuntime>) -> UsageOf {
     Arc::new(move |run| runtime.usage(run))
 }
 
-/// The store, of whose commits these hear.
-fn start_store(opened: store::Opened, projection: Arc<Projection>, changes: Changes) -> Store {
-    opened.start(Box::new(move |commits| {
+/// The store, and what counts its commits; the projection hears of them, too.
+fn start_store(opened: store::Opened, projection: Arc<Projection>) -> (Store, Changes) {
+    let changes = Changes::default();
+    let counted = changes.clone();
+    let store = opened.start(Box::new(move |commits| {
         projection.apply(commits);
-        changes.observe(commits);
-    }))
+        counted.observe(commits);
+    }));
+    (store, changes)
 }
 
 /// What every actor works with.
 fn actor_parts(
     config: &Config,
-    (store, runtime, host): (Store, Arc<ProcessRuntime>, Arc<dyn Host>),
+    (store, runtime, host): (Store, Arc<dyn Runtime>, Arc<dyn Host>),
     logs: &logs::Logs,
-    plugins_dial: SocketAddr,
+    rpc_url: String,
 ) -> Arc<Parts> {
     let (notes, removed) = (logs.clone(), logs.clone());
     Arc::new(Parts {
@@ -186,7 +205,7 @@ fn actor_parts(
         supervision: supervision(config),
         host,
         start_alone: Arc::new(Semaphore::new(1)),
-        rpc_url: rpc_url(plugins_dial),
+        rpc_url,
         note: Box::new(move |id, line| notes.note(id, &line)),
         on_deleted: Box::new(move |plugin| removed.remove(plugin.id)),
     })
@@ -197,28 +216,6 @@ fn actor_parts(
 pub(super) async fn open_store(options: store::Options) -> anyhow::Result<(store::Opened, store::Loaded)> {
     let message = format!("the database {} can't be opened", options.address);
     Box::pin(store::open(options)).await.context(message)
-}
-
-async fn runtime(config: &Config, packages: &PackageStore, logs: &logs::Logs) -> anyhow::Result<ProcessRuntime> {
-    let is_local = config.runtime_provider == RuntimeProvider::Local;
-    process::raise_open_files();
-    let options = process_options(config)?;
-    let capture = {
-        let (logs, sandbox) = (logs.clone(), config.sandbox);
-        Arc::new(move |spec: &StartSpec, pipes| {
-            let secret = spec.token().to_owned().into();
-            let sandbox = spec.policy.process.sandbox.unwrap_or(sandbox);
-            let source = logs::Source { plugin: spec.plugin, run: spec.run, secret, sandbox };
-            logs.capture(source, pipes);
-        })
-    };
-    let runtime =
-        ProcessRuntime::new(options, fetch_package(packages.clone()), capture).context("plugins can't be run here")?;
-    if is_local {
-        runtime.empty_trash();
-        runtime.await_earlier(EARLIER).await;
-    }
-    Ok(runtime)
 }
 
 /// # Errors
@@ -245,19 +242,6 @@ fn rpc_url(address: SocketAddr) -> String {
         SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
     };
     format!("ws://{host}:{}/rpc", address.port())
-}
-
-/// Packages for the runtime. They were checked when they came.
-fn fetch_package(packages: PackageStore) -> FetchPackage {
-    Arc::new(move |digest| {
-        let packages = packages.clone();
-        Box::pin(async move {
-            let bytes = packages.get(digest).await?;
-            let read = tokio::task::spawn_blocking(move || Package::stored(bytes, digest, Manifest::default())).await;
-            let package = read.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))?;
-            Ok(Box::new(package) as Box<dyn PackageFiles>)
-        })
-    })
 }
 
 /// Removes the folders of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only

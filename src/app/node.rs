@@ -187,7 +187,7 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
         let draining = self.stop.child_token();
         let role = Role::Leads(leadership.term);
         let mut system = boot::boot(self.setup, (opened, loaded), Some(role), draining.clone()).await?;
-        let (keys, store, runtime) = (std::mem::take(&mut system.keys), system.store.clone(), system.runtime.clone());
+        let (keys, store, runtime) = (std::mem::take(&mut system.keys), system.store.clone(), system.local.clone());
         let projection = system.handle.projection().clone();
         let answers = self.known_to_nodes(system.answers.clone(), move || projection.head());
         self.stage.set(self.known_to_nodes(opening(&answers.plugins), || 0));

@@ -51,7 +51,7 @@ fn sandbox(config: &Config, plugin_dir: &Path) -> anyhow::Result<Sandbox> {
     Ok(Sandbox { read, write, ..sandbox })
 }
 
-fn limits(config: &Config) -> Limits {
+pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         memory_bytes: config.limit_memory.map(|bytes| bytes.0),
         open_files: config.limit_open_files,

@@ -24,16 +24,15 @@ impl System {
     /// Supervises until it drains, and once it is known what every plugin does, serves beside that. Returns when both have ended
     /// and no plugin runs; the store is still to be closed.
     pub(super) async fn run(self, serving: impl Future<Output = ()>, draining: CancellationToken) {
-        let Self { connections, handle, supervisor, parts, store, runtime, logs, hooks, .. } = self;
-        let is_local = runtime.is_some();
+        let Self { connections, handle, supervisor, parts, store, has_plugins, logs, hooks, .. } = self;
         let serving = async {
-            if is_local {
+            if has_plugins {
                 catch_up(&handle, &store).await;
             }
             serving.await;
         };
         let supervising = async {
-            if is_local {
+            if has_plugins {
                 supervisor.run(parts, draining.clone(), MARGIN).await;
             }
         };

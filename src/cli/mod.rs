@@ -11,6 +11,7 @@ mod dev;
 mod doctor;
 mod external;
 mod failure;
+mod fetch;
 mod follow;
 mod global;
 mod health;
@@ -83,6 +84,7 @@ enum Command {
     Package(package::Pack),
     Dev(Box<dev::Dev>),
     Completions(completions::Completions),
+    Fetch(fetch::Fetch),
 }
 
 /// Commands that need nothing but a server.
@@ -259,6 +261,7 @@ impl Cli {
             Command::Validate(validate) => validate.run(&ui),
             Command::Package(pack) => pack.run(&ui),
             Command::Completions(completions) => completions.run(&ui),
+            Command::Fetch(fetch) => fetch.run(),
         };
         report(done, &ui)
     }

@@ -78,7 +78,7 @@ fn an_error_names_where_the_value_stands_what_it_is_and_what_is_expected() {
         (load(&[("listen", "here")], &[], ""), "flag --listen: \"here\" is no value for listen: an address and a port"),
         (
             load(&[], &[("PLUGIN_RUNTIME_PROVIDER", "sprites")], ""),
-            "environment variable PLUGIN_RUNTIME_PROVIDER: \"sprites\" is no value for runtime_provider: local or none is expected",
+            "environment variable PLUGIN_RUNTIME_PROVIDER: \"sprites\" is no value for runtime_provider: local, kubernetes or none is expected",
         ),
         (
             load(&[], &[], "\nping_interval = \"-5s\""),

@@ -106,9 +106,9 @@ value!(MaxRestarts, "a whole number or unlimited", |text| text.parse().ok(), |va
     MaxRestarts::Times(most) => Some(most.to_string()),
     MaxRestarts::Unlimited => quoted("unlimited"),
 });
-value!(RuntimeProvider, "local or none", |text| named(&PROVIDERS, &text.to_ascii_lowercase()), |value| name_of(
-    &PROVIDERS, value
-));
+value!(RuntimeProvider, "local, kubernetes or none", |text| named(&PROVIDERS, &text.to_ascii_lowercase()), |value| {
+    name_of(&PROVIDERS, value)
+});
 value!(SandboxLevel, "off, protect or strict", |text| named(&SANDBOXES, &text.to_ascii_lowercase()), |value| name_of(
     &SANDBOXES, value
 ));
@@ -188,12 +188,16 @@ fn shown(time: Duration) -> String {
 /// What runs supervised plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuntimeProvider {
+    /// As processes of this host.
     Local,
+    /// As pods of a cluster.
+    Kubernetes,
     /// Nothing: plugins are disabled altogether (CONTRACT 1.2).
     None,
 }
 
-const PROVIDERS: [(&str, RuntimeProvider); 2] = [("local", RuntimeProvider::Local), ("none", RuntimeProvider::None)];
+const PROVIDERS: [(&str, RuntimeProvider); 3] =
+    [("local", RuntimeProvider::Local), ("kubernetes", RuntimeProvider::Kubernetes), ("none", RuntimeProvider::None)];
 
 const SANDBOXES: [(&str, SandboxLevel); 3] =
     [("off", SandboxLevel::Off), ("protect", SandboxLevel::Protect), ("strict", SandboxLevel::Strict)];

@@ -53,8 +53,12 @@ const PROGRAMS: [&str; 3] = ["sh", "python3", "node"];
 
 /// Tries all of it.
 pub(super) async fn checks(config: &Config, secrets: Vec<(String, PathBuf)>) -> Vec<Check> {
-    if config.runtime_provider == RuntimeProvider::None {
-        return vec![Check::ok("plugins", "this plugd runs none (--runtime-provider none)")];
+    match config.runtime_provider {
+        RuntimeProvider::Local => {}
+        RuntimeProvider::Kubernetes => {
+            return vec![Check::ok("plugins", "they run in pods, which their cluster shuts in")];
+        }
+        RuntimeProvider::None => return vec![Check::ok("plugins", "this plugd runs none (--runtime-provider none)")],
     }
     match attempted(config, secrets).await {
         Ok((confinement, answers, missing)) => {

@@ -8,6 +8,7 @@
 pub mod cgroup;
 mod install;
 pub mod keeper;
+pub mod kubernetes;
 pub mod process;
 pub mod sandbox;
 mod usage;
@@ -16,9 +17,12 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::{Digest, PluginId, RunEvent, RunId, Secret, policy::Policy};
+use crate::domain::{
+    Digest, PluginId, RunEvent, RunId, Secret,
+    policy::{OWN_VARIABLES, Policy},
+};
 
-pub use install::{FileSink, PackageFiles};
+pub use install::{FileSink, PackageFiles, lay_out};
 pub use keeper::KILL_MARGIN;
 
 /// What to start.
@@ -50,6 +54,13 @@ impl StartSpec {
     /// The token in the URL; empty if there is none.
     pub fn token(&self) -> &str {
         token_in(self.url.expose())
+    }
+
+    /// The variables that tell the plugin of its run.
+    pub fn own_variables(&self) -> impl Iterator<Item = (&str, String)> {
+        let url = || Some(self.url.expose().to_owned());
+        let values = [url(), url(), Some(self.plugin.to_string()), self.traceparent.clone()];
+        OWN_VARIABLES.into_iter().zip(values).filter_map(|(name, value)| Some((name, value?)))
     }
 }
 

@@ -172,6 +172,15 @@ impl Installations {
     }
 }
 
+/// Lays a package out as a plugin's install directory in this folder, owned by this process' user. Blocking.
+///
+/// # Errors
+/// The package or the disk is at fault: which, in words.
+pub fn lay_out(root: &Path, plugin: PluginId, digest: Digest, package: &dyn PackageFiles) -> Result<(), Failure> {
+    let wanted = Wanted { plugin, digest, owner: None };
+    Ok(Installations::new(root.to_owned()).lay(wanted, package, &|_| Ok(()))?)
+}
+
 /// A step that was just completed. Stopping after any of them is safe; the tests stop after each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {

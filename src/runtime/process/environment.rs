@@ -13,9 +13,7 @@ pub(super) fn environment(
     allow: &[String],
     spec: &StartSpec,
 ) -> impl Iterator<Item = Variable> {
-    let url = || Some(spec.url.expose().to_owned());
-    let values = [url(), url(), Some(spec.plugin.to_string()), spec.traceparent.clone()];
-    let own = OWN_VARIABLES.into_iter().zip(values).filter_map(|(name, value)| Some((name.into(), value?.into())));
+    let own = spec.own_variables().map(|(name, value)| (name.into(), value.into()));
     let given = &spec.policy.process.environment;
     let is_ours = |name: &str| given.contains_key(name) || OWN_VARIABLES.contains(&name);
     let is_set = move |name: &OsStr| name.to_str().is_some_and(is_ours);

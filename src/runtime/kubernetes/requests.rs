@@ -1,0 +1,72 @@
+//! What is asked of the API server, each with its deadline, and what its answers mean.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Inner, StartSpec, pod, status::outside};
+use crate::domain::{Failure, Stage};
+
+/// How long a request may take.
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
+
+/// How long after a request without an answer the next one follows.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Codes of answers that another try may change.
+const BUSY: [u16; 5] = [429, 500, 502, 503, 504];
+
+/// Makes the pod of a run. While nobody answers it is tried again, under the same name: so there is one at the most.
+///
+/// # Errors
+/// The cluster refuses it, or has not answered by the deadline.
+pub(super) async fn create(inner: &Inner, spec: &StartSpec, deadline: Instant) -> Result<Pod, Failure> {
+    let wanted = pod::mk_pod(&inner.options, spec)?;
+    loop {
+        let asked = timeout(LIMIT, inner.api.create(&PostParams::default(), &wanted)).await;
+        let why = match asked {
+            Ok(Ok(made)) => return Ok(made),
+            Ok(Err(kube::Error::Api(refusal))) if refusal.code == 409 => return there_already(inner, spec).await,
+            Ok(Err(kube::Error::Api(refusal))) if !BUSY.contains(&refusal.code) => {
+                let failure = outside(Stage::Start, &format!("the cluster refuses its pod: {}", refusal.message));
+                // What is wrong with a pod is wrong with the next one; a quota may have room by then.
+                return Err(if matches!(refusal.code, 400 | 422) { failure.permanent() } else { failure });
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {LIMIT:?}"),
+        };
+        if Instant::now() + AGAIN >= deadline {
+            return Err(outside(Stage::Start, &format!("the cluster does not take its pod: {why}")));
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// There is a pod of this name: made by a request whose answer got lost, or somebody else's.
+async fn there_already(inner: &Inner, spec: &StartSpec) -> Result<Pod, Failure> {
+    let name = pod::name(spec.plugin, spec.run);
+    match timeout(LIMIT, inner.api.get(&name)).await {
+        Ok(Ok(found)) if pod::is_of(&found, &inner.options.instance, spec.run) => Ok(found),
+        Ok(Ok(_)) => Err(outside(Stage::Start, &format!("the cluster has a pod {name} that is not this plugd's"))),
+        _ => Err(outside(Stage::Start, &format!("the cluster does not tell whose pod {name} is"))),
+    }
+}
+
+/// Deletes a pod with this grace, however often that has to be asked for.
+pub(super) async fn delete(api: Api<Pod>, name: String, grace: Duration) {
+    let how = DeleteParams { grace_period_seconds: Some(pod::seconds(grace)), ..DeleteParams::default() };
+    loop {
+        match timeout(LIMIT, api.delete(&name, &how)).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(kube::Error::Api(refusal))) if refusal.code == 404 => return,
+            Ok(Err(error)) => tracing::warn!(pod = name, %error, "a pod can't be deleted yet"),
+            Err(_) => tracing::warn!(pod = name, "a pod can't be deleted yet: no answer within {LIMIT:?}"),
+        }
+        sleep(AGAIN).await;
+    }
+}
