@@ -1,0 +1,16 @@
+//! plugd with plugins as pods, against a real API server, its scheduler, and a node that runs pods as processes of this host.
+//!
+//! `make test-cluster` starts all of it, which is in `tests/kubernetes/`, and runs these. What that node can't show is listed in
+//! `docs/kubernetes.md`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a scenario that can't go on has failed")]
+#![allow(clippy::large_futures, reason = "a scenario is one future, and runs once")]
+#![allow(dead_code, unused_imports, reason = "the harness has more than these tests need")]
+
+#[path = "kubernetes/cluster.rs"]
+mod cluster;
+#[path = "kubernetes/faults.rs"]
+mod faults;
+mod harness;
+#[path = "kubernetes/runs.rs"]
+mod runs;

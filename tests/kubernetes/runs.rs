@@ -1,0 +1,120 @@
+//! Plugins in pods: they start, print, crash, stop, and say why they can't.
+
+use plugd::api::v1::ReportedState::{Active, Error, Inactive, Restarting};
+use serde_json::json;
+
+use crate::{
+    cluster::{plugd, pods_of, steady, without_pods},
+    harness::{QUICK, failure_of, message_of, packaged, repository, state_of, status_of, zipped},
+};
+
+/// A package of nothing but a manifest with this command.
+fn mk_package(command: &str, args: &[&str]) -> Vec<u8> {
+    packaged(&json!({
+        "id": "pod", "author": "plugd", "name": "Pod", "description": "", "version": "1.0.0", "command": command, "args": args,
+    }))
+}
+
+#[tokio::test]
+async fn a_plugin_in_python_gets_its_package_prints_and_stops() {
+    let _steady = steady().await;
+    let plugd = plugd(QUICK).await;
+    let api = plugd.api();
+    let read = |name: &str| std::fs::read(repository("examples/python-echo").join(name)).unwrap();
+    let (manifest, main, protocol) = (read("manifest.json"), read("main.py"), read("protocol.py"));
+    let files = [("manifest.json", manifest), ("main.py", main), ("protocol.py", protocol)];
+    let entries: Vec<_> = files.iter().map(|(name, contents)| (*name, contents.as_slice(), 0o644)).collect();
+    let id = api.upload(zipped(&entries)).await.unwrap().id;
+
+    let plugin = api.activate(&id).await.unwrap();
+
+    assert_eq!((state_of(&plugin), message_of(&plugin)), (Active, ""));
+    let pods = pods_of(&id).await;
+    let name = format!("plugd-{id}-{}", status_of(&plugin).run_id.as_ref().unwrap());
+    assert_eq!(pods.iter().map(|pod| pod.metadata.name.clone().unwrap()).collect::<Vec<_>>(), [name]);
+    api.logs(&id).await.until("config ").await;
+
+    let stopped = api.deactivate(&id).await.unwrap();
+
+    assert_eq!((state_of(&stopped), message_of(&stopped)), (Inactive, ""));
+    api.logs(&id).await.until("disconnected").await;
+    without_pods(&id).await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_is_restarted_or_deleted_leaves_no_pod() {
+    let _steady = steady().await;
+    let plugd = plugd(QUICK).await;
+    let api = plugd.api();
+    let id = api.upload(mk_package("greeter", &[])).await.unwrap().id;
+    let first = api.activate(&id).await.unwrap();
+
+    let second = api.restart(&id).await.unwrap();
+
+    assert_eq!(state_of(&second), Active);
+    assert_ne!(status_of(&first).run_id, status_of(&second).run_id);
+    api.delete(&id).await.unwrap();
+    without_pods(&id).await;
+}
+
+#[tokio::test]
+async fn a_plugin_that_crashes_is_started_again_and_is_then_in_error_with_its_code_and_its_log() {
+    let _steady = steady().await;
+    let plugd = plugd(QUICK).await;
+    let api = plugd.api();
+    let id = api.upload(mk_package("python3", &["-c", "print('about to fail'); exit(3)"])).await.unwrap().id;
+
+    api.activate(&id).await.unwrap_err();
+
+    let plugin = api.get(&id).await.unwrap();
+    assert_eq!((state_of(&plugin), message_of(&plugin)), (Error, "exit status 3"));
+    assert_eq!((failure_of(&plugin).exit_code, status_of(&plugin).restart_count), (Some(3), 3));
+    let mut log = api.logs(&id).await;
+    for _ in 0..4 {
+        log.until("about to fail").await;
+    }
+    without_pods(&id).await;
+}
+
+#[tokio::test]
+async fn a_signal_is_told_from_a_code() {
+    let _steady = steady().await;
+    let plugd = plugd(&[("PLUGD_MAX_RESTART_ATTEMPTS", "0")]).await;
+    let api = plugd.api();
+    let id = api.upload(mk_package("python3", &["-c", "import os; os.kill(os.getpid(), 11)"])).await.unwrap().id;
+
+    api.activate(&id).await.unwrap_err();
+
+    let plugin = api.get(&id).await.unwrap();
+    assert_eq!((message_of(&plugin), failure_of(&plugin).signal), ("signal: segmentation fault", Some(11)));
+}
+
+#[tokio::test]
+async fn an_image_that_cannot_be_pulled_is_told_in_the_clusters_words_and_counts_as_no_restart() {
+    let _steady = steady().await;
+    let plugd = plugd(&[("PLUGD_PREPARE_TIMEOUT", "5s"), ("PLUGD_STABLE_CRASH_BACKOFF", "1h")]).await;
+    let api = plugd.api();
+    let id = api.upload(mk_package("sleep", &["1000"])).await.unwrap().id;
+    let mut watch = api.live().await;
+    api.begin(&id).await;
+
+    let plugin = watch.plugin_in(&id, Restarting).await;
+
+    let words = "its pod does not run within 5 s: its image can't be pulled: ImagePullBackOff: Back-off pulling image";
+    assert!(message_of(&plugin).starts_with(words), "{}", message_of(&plugin));
+    assert_eq!(status_of(&plugin).restart_count, 0);
+    without_pods(&id).await;
+}
+
+#[tokio::test]
+async fn a_command_without_an_image_is_refused_with_the_option_that_gives_it_one() {
+    let _steady = steady().await;
+    let plugd = plugd(QUICK).await;
+    let api = plugd.api();
+    let id = api.upload(mk_package("ruby", &[])).await.unwrap().id;
+
+    let refused = api.activate(&id).await.unwrap_err();
+
+    assert!(refused.message().contains("start plugd with --kube-image ruby=IMAGE"), "{}", refused.message());
+    assert_eq!(pods_of(&id).await.len(), 0);
+}
