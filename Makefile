@@ -79,12 +79,11 @@ test-console: tools ## Run the tests of the console in a browser; TESTS=tests/co
 	$(call say,Running the tests of the console)
 	PLUGD_PROGRAMS=$(abspath $(TARGET))/debug node --test --test-concurrency 3 --test-reporter spec $(TESTS)
 
-<<<<<<< HEAD
 .PHONY: screenshots
 screenshots: ## Take the pictures of the console that README shows, into docs/images
 	mkdir -p docs/images
 	SCREENSHOTS=$(CURDIR)/docs/images $(MAKE) test-console TESTS=$(CONSOLE)/screenshots.test.js
-=======
+
 .PHONY: test-cluster
 test-cluster: tools ## Run the tests of plugins in pods, on a real API server that is built for them; needs Go
 	$(call say,Building the cluster: some minutes the first time)
@@ -95,7 +94,6 @@ test-cluster: tools ## Run the tests of plugins in pods, on a real API server th
 	trap '$(CLUSTER) down' EXIT; PATH="$(abspath $(TARGET))/debug:$(abspath $(TARGET))/debug/examples:$(CURDIR)/$(VENV)/bin:$$PATH" \
 		NODE_FLAGS='-images $(CURDIR)/tests/kubernetes/images.json' $(CLUSTER) up; \
 	eval "$$($(CLUSTER) env)"; $(WITH_VENV) TESTBED=$(BED) cargo test --locked --test kubernetes -- --test-threads 4
->>>>>>> bf189ec (Test plugins in pods on a real API server)
 
 .PHONY: test-new-rust
 test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with its own Cargo.toml
@@ -201,11 +199,7 @@ package: ## Build the package of a debug build
 	$(MAKE) deb PROFILE=dev
 
 .PHONY: ci
-<<<<<<< HEAD
-ci: format clippy scripts alerts api deny doc test counts test-new-rust package ## Run everything that must pass before a change lands
-=======
-ci: format clippy scripts alerts api deny doc test test-cluster counts test-new-rust ## Run everything that must pass before a change lands
->>>>>>> bf189ec (Test plugins in pods on a real API server)
+ci: format clippy scripts alerts api deny doc test test-cluster counts test-new-rust package ## Run everything that must pass before a change lands
 
 .PHONY: format
 format: ## Check the format
