@@ -188,12 +188,16 @@ async fn traces() {
     collector.find(|span| span.trace == "4bf92f3577b34da6a3ce929d0e0e4736" && span.name == "GET /api/plugins").await;
 }
 
+/// Pages that need what no test has: a cluster with a registry of images, volumes and Services.
+const UNFOLLOWED: [&str; 1] = ["kubernetes.md"];
+
 #[test]
 fn every_page_is_followed() {
     let tests = fs::read_to_string(repository("tests/docs.rs")).unwrap();
     for entry in fs::read_dir(repository("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(!name.ends_with(".md") || tests.contains(&format!("\"{name}\"")), "nobody follows docs/{name}");
+        let is_page = name.ends_with(".md") && !UNFOLLOWED.contains(&&*name);
+        assert!(!is_page || tests.contains(&format!("\"{name}\"")), "nobody follows docs/{name}");
     }
 }
 

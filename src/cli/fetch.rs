@@ -14,7 +14,7 @@ use crate::{
 ///
 /// The pods that `plugd serve --runtime-provider kubernetes` makes run this; their variables say what to fetch from where.
 #[derive(Debug, Args)]
-#[command(hide = true)]
+#[command(hide = true, after_help = "Example:\n  plugd fetch /plugins   with the variables that such a pod has")]
 pub(super) struct Fetch {
     /// Folder in which the plugin's own folder is made
     folder: PathBuf,

@@ -51,6 +51,8 @@ pub(super) struct Pods {
     listed: watch::Sender<bool>,
     /// Those that nobody owns are deleted.
     is_swept: AtomicBool,
+    /// The runs of those that nobody owned when all were listed last.
+    suspects: Mutex<HashSet<RunId>>,
     trouble: Mutex<Option<String>>,
 }
 
@@ -159,6 +161,16 @@ impl Pods {
         here.filter(|pod| !is_owned(pod)).collect()
     }
 
+    /// The pods that nobody owns, and that nobody owned a list earlier. A plugd that was suspended while another took its place
+    /// owns none of that one's pods, and finds out in between that it is no longer its turn.
+    fn to_sweep(&self) -> Vec<Arc<Pod>> {
+        let run = |pod: &Arc<Pod>| pod::whose(pod).map(|(_, run)| run);
+        let unowned = self.unowned();
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *suspects, unowned.iter().filter_map(run).collect());
+        unowned.into_iter().filter(|pod| run(pod).is_some_and(|run| before.contains(&run))).collect()
+    }
+
     fn set_trouble(&self, trouble: Option<String>) {
         let mut known = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*known, &trouble) {
@@ -221,7 +233,7 @@ async fn hear(events: impl Stream<Item = watcher::Result<Event<Pod>>>, pods: &Po
 }
 
 async fn sweep(api: Api<Pod>, pods: Arc<Pods>, draining: CancellationToken) {
-    for pod in pods.unowned() {
+    for pod in pods.to_sweep() {
         let name = pod.metadata.name.clone().unwrap_or_default();
         if draining.is_cancelled() {
             return;
@@ -279,6 +291,7 @@ mod tests {
         heard(&pods, vec![Event::Apply(mk_pod(RUNS[0])), Event::Apply(mk_pod(RUNS[1]))]).await;
         let unowned = || pods.unowned().into_iter().map(|pod| pod::whose(&pod).unwrap().1).collect::<Vec<_>>();
         assert_eq!(unowned(), [RUNS[1]]);
+        assert_eq!([pods.to_sweep().len(), pods.to_sweep().len()], [0, 1], "not before it was nobody's twice");
         drop(owned);
         assert_eq!(unowned().len(), 2);
         heard(&pods, RUNS.map(|run| Event::Delete(mk_pod(run))).into()).await;
