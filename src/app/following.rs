@@ -22,9 +22,6 @@ use crate::{
     telemetry::metrics::Changes,
 };
 
-/// Where plugins dial, as `link` has it.
-pub(super) const DIALLED: &str = "/rpc";
-
 /// What answers at a node that follows this store, and what has it keep up. Streams end when it drains.
 ///
 /// # Errors
@@ -79,15 +76,13 @@ pub(super) async fn following(
     Ok((routes::answers(config, services, measured)?, follower))
 }
 
-/// Plugins that dial a node that runs none.
+/// Plugins that dial a node that runs none, and those in pods that fetch their packages from it.
 fn dialled(forwarder: Forwarder) -> Router {
-    Router::new().route(
-        DIALLED,
-        any(move |request| {
-            let forwarder = forwarder.clone();
-            async move { forwarder.upgrade(request).await }
-        }),
-    )
+    let forward = any(move |request| {
+        let forwarder = forwarder.clone();
+        async move { forwarder.upgrade(request).await }
+    });
+    Router::new().route(link::DIALLED, forward.clone()).route(link::PACKAGE, forward)
 }
 
 /// Waits for a revision, which it has looked for at once.

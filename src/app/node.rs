@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     boot::{self, Keys, Setup},
-    following::{self, DIALLED},
+    following,
     manager::{self, News},
     ports::{Answers, Ports},
     reload::Reload,
@@ -29,6 +29,7 @@ use crate::{
     boot_time::since_boot,
     cluster::{ClusterToken, Ended, Nodes, unavailable},
     config::Config,
+    link,
     listener::App,
     runtime::{self, process::ProcessRuntime},
     store::{self, Leadership, Loaded, Opened, StoreError},
@@ -108,7 +109,7 @@ fn absent() -> Answers {
 fn opening(plugins: &App) -> Answers {
     let dialled = plugins.clone();
     let clients = App::new(move |request: Request| match request.uri().path() {
-        DIALLED => dialled.answer(request),
+        link::DIALLED | link::PACKAGE => dialled.answer(request),
         _ => Box::pin(ready(unavailable(&request))),
     });
     Answers { clients, plugins: plugins.clone(), scrapes: absent().scrapes }

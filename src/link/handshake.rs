@@ -25,9 +25,12 @@ const BUFFER: usize = 4 << 10;
 /// pings. Beyond that only the newest ping is answered (RFC 6455, 5.5.3).
 const MAX_WRITE_BUFFER: usize = 2 * MAX_OUTBOUND;
 
+/// Where plugins dial.
+pub const DIALLED: &str = "/rpc";
+
 /// Takes any method, to answer all but GET with 405, HEAD too.
 pub(super) fn router(route: Route) -> Router {
-    Router::new().route("/rpc", any(upgrade)).with_state(route)
+    Router::new().route(DIALLED, any(upgrade)).with_state(route)
 }
 
 /// Authentication comes before the upgrade is looked at (CONTRACT 10.3).

@@ -35,8 +35,9 @@ pub use bounded::{Bounded, NotQueued, Queued};
 pub use connection::CloseReason;
 #[cfg(fuzzing)]
 pub(crate) use envelope::answer_to;
+pub use handshake::DIALLED;
 pub use metrics::Metrics;
-pub use package::{PackageOf, package_router};
+pub use package::{PACKAGE, PackageOf, package_router};
 pub use session::{Session, check_size};
 
 use crate::{

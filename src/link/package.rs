@@ -21,6 +21,9 @@ use tokio::{
 use super::{Acceptor, Refusal, handshake::read_handshake};
 use crate::domain::{PluginId, Result};
 
+/// Where a run fetches its package.
+pub const PACKAGE: &str = "/rpc/package";
+
 /// Packages on their way at once. Each may have 50 MiB and is in memory.
 const AT_ONCE: usize = 8;
 
@@ -43,7 +46,7 @@ struct Route {
 /// Serves `/rpc/package`, and nothing else.
 pub fn package_router(acceptor: Arc<dyn Acceptor>, package_of: PackageOf) -> Router {
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    Router::new().route("/rpc/package", get(download)).with_state(Route { acceptor, package_of, places })
+    Router::new().route(PACKAGE, get(download)).with_state(Route { acceptor, package_of, places })
 }
 
 async fn download(State(route): State<Route>, request: Request) -> Result<Response, Refusal> {
