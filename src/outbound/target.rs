@@ -196,6 +196,9 @@ enum Refusal {
     /// This link; clouds serve their machines' credentials there.
     #[error("a link-local address")]
     LinkLocal,
+    /// Where clouds serve their machines' credentials beside link-local.
+    #[error("a cloud's metadata address")]
+    Metadata,
     #[error("a multicast address")]
     Multicast,
     #[error("an address for benchmarks")]
@@ -209,8 +212,8 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// Whether an operator may want it to be asked all the same, in a closed network. Link-local is not among
-    /// them, for the credentials that clouds serve there.
+    /// Whether an operator may want it to be asked all the same, in a closed network. Link-local and metadata are
+    /// not among them, for the credentials that clouds serve there.
     const fn is_private(self) -> bool {
         matches!(self, Self::Loopback | Self::Private | Self::Shared)
     }
@@ -250,12 +253,16 @@ const NAT64: &str = "64:ff9b::/96";
 const GLOBAL_UNICAST: &str = "2000::/3";
 
 /// Networks with a purpose other than to serve the public: IANA's special-purpose address registries, site-local, multicast and
-/// reserved addresses; the narrower one first.
-const SPECIAL: [(&str, Refusal); 35] = [
+/// reserved addresses, and where clouds serve credentials; the narrower one first.
+const SPECIAL: [(&str, Refusal); 39] = [
     ("0.0.0.0/8", Refusal::Unspecified),
     ("10.0.0.0/8", Refusal::Private),
+    // Alibaba Cloud.
+    ("100.100.100.200/32", Refusal::Metadata),
     ("100.64.0.0/10", Refusal::Shared),
     ("127.0.0.0/8", Refusal::Loopback),
+    // Azure.
+    ("168.63.129.16/32", Refusal::Metadata),
     ("169.254.0.0/16", Refusal::LinkLocal),
     ("172.16.0.0/12", Refusal::Private),
     // Protocol assignments: DS-Lite, dummy addresses, PCP and TURN anycast, NAT64 discovery.
@@ -292,6 +299,9 @@ const SPECIAL: [(&str, Refusal); 35] = [
     ("3fff::/20", Refusal::Documentation),
     // Segment routing.
     ("5f00::/16", Refusal::Reserved),
+    // AWS, Google Cloud.
+    ("fd00:ec2::254/128", Refusal::Metadata),
+    ("fd20:ce::254/128", Refusal::Metadata),
     ("fc00::/7", Refusal::Private),
     ("fe80::/10", Refusal::LinkLocal),
     ("fec0::/10", Refusal::Private),

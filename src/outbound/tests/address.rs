@@ -148,7 +148,7 @@ fn refused_v4() -> impl Strategy<Value = Ipv4Addr> {
     let v4 = networks.filter_map(|(base, prefix)| Some((base.parse::<Ipv4Addr>().ok()?, prefix.parse().unwrap())));
     let ranges: Vec<(u32, u32)> = v4.map(|(base, prefix)| (base.to_bits(), prefix)).collect();
     let within = (proptest::sample::select(ranges), any::<u32>());
-    within.prop_map(|((base, prefix), host)| Ipv4Addr::from_bits(base | (host & u32::MAX >> prefix)))
+    within.prop_map(|((base, prefix), host)| Ipv4Addr::from_bits(base | (host & u32::MAX.checked_shr(prefix).unwrap_or(0))))
 }
 
 #[test]
@@ -169,7 +169,9 @@ fn public_addresses_are_not_refused() {
 
 #[test]
 fn an_operator_cannot_allow_what_clouds_serve_credentials_at() {
-    for address in ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::169.254.169.254", "fe80::1"] {
+    let link_local = ["169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::169.254.169.254", "fe80::1"];
+    let elsewhere = ["100.100.100.200", "::ffff:100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254"];
+    for address in link_local.into_iter().chain(elsewhere) {
         assert!(!vet(address.parse().unwrap()).unwrap_err().is_private(), "{address}");
     }
 }
