@@ -33,6 +33,8 @@ pub(super) enum Op {
     Token(TokenOp),
     /// Change a webhook.
     Hook(HookOp),
+    /// Store how far a webhook has come.
+    Note { hook: Box<Hook>, reply: Reply<()> },
     /// Say when everything before this is durable.
     Flush(Reply<()>),
     /// Finish; say when the database is closed.
@@ -64,7 +66,7 @@ pub(super) enum TokenOp {
 /// A change of the webhooks.
 pub(super) enum HookOp {
     Create { hook: Box<Hook>, reply: Reply<()> },
-    Update { hook: Box<Hook>, durability: Durability, reply: Reply<()> },
+    Update { hook: Box<Hook>, reply: Reply<()> },
     Delete { id: HookId, reply: Reply<()> },
 }
 

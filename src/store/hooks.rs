@@ -1,4 +1,4 @@
-//! Webhooks: rare changes, and how far each has come; a transaction each.
+//! Webhooks: rare changes, a transaction each; and how far they have come, of many at once.
 
 use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,16 +25,31 @@ pub(super) async fn create(lease: &Lease, hook: Hook) -> Result<(), StoreError> 
 ///
 /// # Errors
 /// Inside: `HOOK_NOT_FOUND`. Outside: [`StoreError::Superseded`], the database's own.
-pub(super) async fn update(lease: &Lease, hook: Hook, durability: Durability) -> Result<Result<()>, StoreError> {
+pub(super) async fn update(lease: &Lease, hook: Hook) -> Result<Result<()>, StoreError> {
     let (transaction, _) = lease.begin_as_owner().await?;
-    let (id, row) = (hook.id, to_row(hook)?.into_active_model().reset_all());
-    let updated = Entity::update_many().set(row).filter(Column::Id.eq(id)).exec(&transaction).await?;
-    if updated.rows_affected == 0 {
-        transaction.rollback().await?;
-        return Ok(Err(Error::hook_not_found(&id.to_string())));
+    let updated = replace(&transaction, hook).await?;
+    match updated {
+        Ok(()) => lease.commit(transaction, Durability::Synced).await?,
+        Err(_) => transaction.rollback().await?,
     }
-    lease.commit(transaction, durability).await?;
-    Ok(Ok(()))
+    Ok(updated)
+}
+
+/// Stores how far these have come, which a power cut may take back. What became of each is inside, as of [`update`].
+pub(super) async fn note(lease: &Lease, hooks: Vec<Hook>) -> Result<Vec<Result<()>>, StoreError> {
+    let (transaction, _) = lease.begin_as_owner().await?;
+    let mut noted = Vec::with_capacity(hooks.len());
+    for hook in hooks {
+        noted.push(replace(&transaction, hook).await?);
+    }
+    lease.commit(transaction, Durability::Written).await?;
+    Ok(noted)
+}
+
+async fn replace(transaction: &impl ConnectionTrait, hook: Hook) -> Result<Result<()>, StoreError> {
+    let (id, row) = (hook.id, to_row(hook)?.into_active_model().reset_all());
+    let replaced = Entity::update_many().set(row).filter(Column::Id.eq(id)).exec(transaction).await?;
+    Ok(if replaced.rows_affected == 0 { Err(Error::hook_not_found(&id.to_string())) } else { Ok(()) })
 }
 
 /// Deletes a webhook. One that is gone already stays so.

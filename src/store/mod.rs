@@ -20,7 +20,6 @@ use tokio::{
 use self::{
     batch::{Change, HookOp, Op, Reply, TokenOp, What},
     error::unavailable,
-    lease::Durability,
     location::Location,
     reader::Reader,
 };
@@ -208,8 +207,7 @@ impl Store {
     /// # Errors
     /// `HOOK_NOT_FOUND`, `STORE_UNAVAILABLE`.
     pub async fn update_hook(&self, hook: Hook) -> Result<()> {
-        let (hook, durability) = (Box::new(hook), Durability::Synced);
-        self.ask(|reply| Op::Hook(HookOp::Update { hook, durability, reply })).await
+        self.ask(|reply| Op::Hook(HookOp::Update { hook: Box::new(hook), reply })).await
     }
 
     /// The same where only its progress is another, which a power cut may take back.
@@ -217,8 +215,7 @@ impl Store {
     /// # Errors
     /// As [`Self::update_hook`].
     pub async fn note_progress(&self, hook: Hook) -> Result<()> {
-        let (hook, durability) = (Box::new(hook), Durability::Written);
-        self.ask(|reply| Op::Hook(HookOp::Update { hook, durability, reply })).await
+        self.ask(|reply| Op::Note { hook: Box::new(hook), reply }).await
     }
 
     /// Deletes a webhook. One that is gone already stays so.

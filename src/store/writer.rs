@@ -141,12 +141,13 @@ impl Writer {
 
     async fn handle(&mut self, ops: Vec<Op>) -> ControlFlow<()> {
         let mut changes = Vec::new();
-        let (mut tokens, mut hooks) = (Vec::new(), Vec::new());
+        let (mut tokens, mut hooks, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         for op in ops {
             match op {
                 Op::Change(change) => changes.push(change),
                 Op::Token(op) => tokens.push(op),
                 Op::Hook(op) => hooks.push(op),
+                Op::Note { hook, reply } => notes.push((*hook, reply)),
                 Op::Flush(reply) => self.flushes.push(reply),
                 Op::Close(reply) => self.closing.push(reply),
             }
@@ -158,6 +159,7 @@ impl Writer {
         for op in hooks {
             self.change_hook(op).await;
         }
+        self.note(notes).await;
         if !self.flushes.is_empty() {
             self.audit_all().await;
         }

@@ -33,6 +33,20 @@ async fn webhooks_survive_a_restart_as_they_were_changed_last() {
 }
 
 #[tokio::test]
+async fn what_is_noted_of_many_together_is_stored_and_answered_each_for_itself() {
+    let fixture = Fixture::new().await;
+    for number in [1, 3] {
+        fixture.store.create_hook(mk_hook(number)).await.unwrap();
+    }
+    let noted =
+        futures_util::future::join_all([1, 2, 3].map(|number| fixture.store.note_progress(mk_full(number)))).await;
+    let refused: Vec<_> = noted.into_iter().map(|noted| noted.err().map(|error| error.reason)).collect();
+    assert_eq!(refused, [None, Some(Reason::HookNotFound), None]);
+    let fixture = fixture.reopened(10).await;
+    assert_eq!(fixture.loaded.hooks, [mk_full(1), mk_full(3)]);
+}
+
+#[tokio::test]
 async fn a_webhook_that_is_gone_is_not_made_by_a_change_of_it_and_is_no_outage() {
     let fixture = Fixture::new().await;
     for refused in [fixture.store.update_hook(mk_hook(1)).await, fixture.store.note_progress(mk_hook(1)).await] {

@@ -1,11 +1,11 @@
-//! How the writer changes what is not in the journal: access tokens and webhooks, a transaction each.
+//! How the writer changes what is not in the journal: access tokens and webhooks.
 
 use super::{Writer, send, within};
 use crate::{
-    domain,
+    domain::{self, hook::Hook},
     store::{
         StoreError,
-        batch::{HookOp, TokenOp},
+        batch::{HookOp, Reply, TokenOp},
         error::contradicted,
         hooks,
         lease::Lease,
@@ -33,14 +33,26 @@ impl Writer {
                 let created = self.guarded(async |lease| hooks::create(lease, *hook).await).await;
                 send(Some(reply), created);
             }
-            HookOp::Update { hook, durability, reply } => {
-                let updated = self.guarded(async |lease| hooks::update(lease, *hook, durability).await).await;
+            HookOp::Update { hook, reply } => {
+                let updated = self.guarded(async |lease| hooks::update(lease, *hook).await).await;
                 send(Some(reply), updated.and_then(|updated| updated));
             }
             HookOp::Delete { id, reply } => {
                 let deleted = self.guarded(async |lease| hooks::delete(lease, id).await).await;
                 send(Some(reply), deleted);
             }
+        }
+    }
+
+    /// Stores how far webhooks have come, of all that came together at once: there is much of it, and none is urgent.
+    pub(super) async fn note(&mut self, notes: Vec<(Hook, Reply<()>)>) {
+        if notes.is_empty() {
+            return;
+        }
+        let (hooks, replies): (Vec<_>, Vec<_>) = notes.into_iter().unzip();
+        match self.guarded(async |lease| hooks::note(lease, hooks).await).await {
+            Ok(noted) => replies.into_iter().zip(noted).for_each(|(reply, noted)| send(Some(reply), noted)),
+            Err(error) => replies.into_iter().for_each(|reply| send(Some(reply), Err(error.clone()))),
         }
     }
 
