@@ -42,7 +42,7 @@ pub struct Progress {
     pub missed: u64,
     /// Whether it delivers.
     pub is_enabled: bool,
-    /// Attempts that failed since the last that did not.
+    /// Attempts to deliver, or to read the journal, that failed since the last that did not.
     pub failures: u32,
     /// Why the last of them did.
     pub last_error: Option<String>,
@@ -64,6 +64,12 @@ impl Progress {
             last_attempt: None,
             next_attempt: None,
         }
+    }
+
+    /// Counts a failure, with why it is one.
+    pub fn fail(&mut self, why: String) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_error = Some(why);
     }
 }
 

@@ -13,15 +13,21 @@ use tokio::time::timeout;
 
 use super::{event::Message, sign::sign};
 use crate::{
-    domain::hook::Hook,
+    domain::{
+        hook::Hook,
+        text::{sanitize_line, shorten},
+    },
     outbound::{Client, Target, Unreachable},
 };
 
 /// How long a receiver may take, from its name's resolution to the head of its answer.
-const ATTEMPT: Duration = Duration::from_secs(15);
+pub(super) const ATTEMPT: Duration = Duration::from_secs(15);
 
 /// The longest that a receiver may ask to be left alone.
 pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// Most characters of why an attempt failed: others choose some of them.
+const MAX_WHY: usize = 200;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +44,12 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    fn failed(why: impl Into<String>) -> Self {
-        Self::Failed { why: why.into(), retry_after: None }
+    fn failed(why: &str) -> Self {
+        Self::Failed { why: shorten(&sanitize_line(why), MAX_WHY), retry_after: None }
+    }
+
+    pub(super) fn silent() -> Self {
+        Self::failed(&format!("the receiver did not answer within {ATTEMPT:?}"))
     }
 
     /// Why nothing was delivered, for a person; none if it was.
@@ -57,8 +67,8 @@ pub(super) async fn deliver(client: &Client, hook: &Hook, message: &Message) -> 
     let sent = timeout(ATTEMPT, send(client, hook, message)).await;
     match sent {
         Ok(Ok((status, headers))) => outcome(status, &headers),
-        Ok(Err(error)) => Outcome::failed(error.to_string()),
-        Err(_) => Outcome::failed(format!("the receiver did not answer within {ATTEMPT:?}")),
+        Ok(Err(error)) => Outcome::failed(&error.to_string()),
+        Err(_) => Outcome::silent(),
     }
 }
 
@@ -88,13 +98,13 @@ fn outcome(status: StatusCode, headers: &HeaderMap) -> Outcome {
         _ if status.is_success() => Outcome::Delivered,
         StatusCode::GONE => Outcome::Gone,
         _ if status.is_redirection() => {
-            Outcome::failed(format!("the receiver answered {status}, and redirects are not followed"))
+            Outcome::failed(&format!("the receiver answered {status}, and redirects are not followed"))
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let why = format!("the receiver answered {status}");
             Outcome::Failed { why, retry_after: retry_after(headers, Timestamp::now()) }
         }
-        _ => Outcome::failed(format!("the receiver answered {status}")),
+        _ => Outcome::failed(&format!("the receiver answered {status}")),
     }
 }
 

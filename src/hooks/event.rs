@@ -9,7 +9,8 @@ use crate::domain::{Commit, Failure, HookId, PluginId, Stage, State};
 /// A message to a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
-    /// The same each time that it is sent: a receiver that has seen it may leave it.
+    /// The same each time that it is sent, as long as the history is the same: a receiver that has seen it may leave it. A restored
+    /// backup, and a power cut, begin another history: what is sent once more after that has another.
     pub(super) id: String,
     pub(super) body: Bytes,
 }

@@ -42,11 +42,25 @@ pub(super) struct Follower {
     /// What is stored, as far as is known, and when that was tried last.
     stored: Option<Progress>,
     tried_to_store: Instant,
+    /// Until when an attempt that failed is not repeated, unless an operator asks for it. The clock on the wall may be set meanwhile.
+    wait_until: Instant,
+    /// The journal could not be read the last time.
+    has_read_failed: bool,
 }
 
 impl Follower {
     pub(super) fn new(parts: Arc<Parts>, shared: Arc<Shared>) -> Self {
-        Self { parts, shared, watch: None, pending: VecDeque::new(), stored: None, tried_to_store: Instant::now() }
+        let (now, left) = (Instant::now(), shared.progress().next_attempt.and_then(until).unwrap_or_default());
+        Self {
+            parts,
+            shared,
+            watch: None,
+            pending: VecDeque::new(),
+            stored: None,
+            tried_to_store: now,
+            wait_until: now + left,
+            has_read_failed: false,
+        }
     }
 
     /// Follows the journal until the webhook is deleted or plugd stops.
@@ -68,12 +82,21 @@ impl Follower {
             (self.watch, self.pending) = (None, VecDeque::new());
             return self.pause(STORE_IDLE).await;
         }
+        if progress.failures > 0 {
+            self.give_up_forgotten();
+        }
+        let left = self.wait_until.saturating_duration_since(Instant::now());
         match self.pending.front().cloned() {
-            Some((_, message)) => match progress.next_attempt.and_then(until) {
-                Some(left) => self.pause(left).await,
-                None => self.attempt(&message).await,
-            },
+            Some(_) if progress.next_attempt.is_some() && !left.is_zero() => self.pause(left).await,
+            Some((_, message)) => self.attempt(&message).await,
             None => self.read().await,
+        }
+    }
+
+    /// What is refused is tried again as long as the journal has it. What it has not is then found to be missed as it is read anew.
+    fn give_up_forgotten(&mut self) {
+        if self.pending.front().is_some_and(|(revision, _)| *revision <= self.parts.store.compacted()) {
+            (self.watch, self.pending) = (None, VecDeque::new());
         }
     }
 
@@ -95,8 +118,7 @@ impl Follower {
         };
         tokio::select! {
             frame = watch.next() => match frame {
-                Ok(Frame::Events(changes)) => self.take_in(&changes),
-                Ok(_) => {}
+                Ok(frame) => self.take_in(&frame),
                 Err(error) => self.cannot_read(&error).await,
             },
             () = sleep_until(store_at) => {}
@@ -109,7 +131,16 @@ impl Follower {
         self.parts.handle.watch(WatchQuery { filter: Filter::default(), start, heartbeat: HEARTBEAT, max_age: None })
     }
 
-    fn take_in(&mut self, changes: &[Change]) {
+    fn take_in(&mut self, frame: &Frame) {
+        if std::mem::take(&mut self.has_read_failed) {
+            self.shared.change(|hook| (hook.progress.failures, hook.progress.last_error) = (0, None));
+        }
+        if let Frame::Events(changes) = frame {
+            self.queue(changes);
+        }
+    }
+
+    fn queue(&mut self, changes: &[Change]) {
         let hook = self.shared.hook();
         let wanted = changes.iter().map(|change| &change.commit).filter(|commit| hook.wants(commit));
         self.pending.extend(wanted.map(|commit| (commit.revision, self.parts.origin.of_commit(commit))));
@@ -131,6 +162,8 @@ impl Follower {
         let missed = oldest.saturating_sub(hook.progress.revision);
         if error.reason != Reason::RevisionCompacted || missed == 0 {
             tracing::debug!(hook = %hook.id, %error, "a webhook can't read the journal");
+            self.has_read_failed = true;
+            self.shared.change(|hook| hook.progress.fail(format!("the journal can't be read: {error}")));
             return self.pause(READ_AGAIN).await;
         }
         tracing::warn!(hook = %hook.id, missed, "a webhook has missed revisions, which the journal no longer has");
@@ -156,7 +189,9 @@ impl Follower {
             Outcome::Gone => self.failed(&outcome, None).await,
             Outcome::Failed { retry_after, .. } => {
                 let wait = jittered(doubled(BACKOFF, self.shared.progress().failures, MAX_BACKOFF));
-                self.failed(&outcome, Some(now + wait.max(retry_after.unwrap_or_default()))).await;
+                let wait = wait.max(retry_after.unwrap_or_default());
+                self.wait_until = Instant::now() + wait;
+                self.failed(&outcome, Some(now + wait)).await;
             }
         }
     }
@@ -182,8 +217,8 @@ impl Follower {
         let why = outcome.error().unwrap_or_default();
         self.shared.change(|hook| {
             let progress = &mut hook.progress;
-            progress.failures = progress.failures.saturating_add(1);
-            (progress.last_error, progress.next_attempt) = (Some(why.to_owned()), next_attempt);
+            progress.fail(why.to_owned());
+            progress.next_attempt = next_attempt;
             progress.is_enabled = next_attempt.is_some();
         });
         let (hook, failures) = (self.shared.hook().id, self.shared.progress().failures);
@@ -210,6 +245,10 @@ impl Follower {
         }
         match self.shared.store_progress(&self.parts.store).await {
             Ok(stored) => self.stored = Some(stored),
+            Err(error) if error.reason == Reason::HookNotFound => {
+                tracing::warn!(hook = %self.shared.hook().id, "a webhook is no longer stored, and is left alone");
+                self.parts.forget(self.shared.hook().id);
+            }
             Err(error) => tracing::debug!(%error, "how far a webhook has come could not be stored yet"),
         }
     }

@@ -28,10 +28,19 @@ use std::{
 
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{event::Origin, follower::Follower, metrics::Metrics, shared::Shared};
+use self::{
+    delivery::{ATTEMPT, Outcome},
+    event::Origin,
+    follower::Follower,
+    metrics::Metrics,
+    shared::Shared,
+};
 use crate::{
     domain::{
         Error, HookId, PluginId, Reason, Result, State,
@@ -45,13 +54,28 @@ use crate::{
 /// How long followers may take to store where they have come to when plugd stops.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long it is tried to delete a webhook of which nobody knows whether it was made, and how often.
+const UNMAKE: Duration = Duration::from_secs(10 * 60);
+const UNMAKE_AGAIN: Duration = Duration::from_secs(2);
+
 /// What followers work with.
 struct Parts {
+    all: RwLock<BTreeMap<HookId, Arc<Shared>>>,
     store: Store,
     handle: Handle,
     client: Client,
     origin: Origin,
     metrics: Metrics,
+}
+
+impl Parts {
+    /// Leaves alone a webhook that is no longer stored.
+    fn forget(&self, id: HookId) {
+        let forgotten = self.all.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(shared) = forgotten {
+            shared.end.cancel();
+        }
+    }
 }
 
 /// What is asked for of a new webhook.
@@ -83,9 +107,9 @@ impl Found {
 #[derive(Clone)]
 pub struct Hooks {
     parts: Arc<Parts>,
-    all: Arc<RwLock<BTreeMap<HookId, Arc<Shared>>>>,
-    /// Held while one is made, so that they are counted one after the other.
-    making: Arc<Mutex<()>>,
+    /// Held while one is made, so that they are counted one after the other. In it is the one, if any, of which a commit that failed
+    /// leaves open whether it was made.
+    making: Arc<Mutex<Option<HookId>>>,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -109,8 +133,9 @@ impl Hooks {
     fn start_with(client: Client, found: Found, store: Store, handle: Handle, draining: CancellationToken) -> Self {
         let Found { database_id, epoch, head, hooks } = found;
         let origin = Origin { database_id, epoch: epoch.clone() };
-        let parts = Arc::new(Parts { store, handle, client, origin, metrics: Metrics::default() });
-        let this = Self { parts, all: Arc::default(), making: Arc::default(), tasks: TaskTracker::new(), draining };
+        let parts =
+            Arc::new(Parts { all: RwLock::default(), store, handle, client, origin, metrics: Metrics::default() });
+        let this = Self { parts, making: Arc::default(), tasks: TaskTracker::new(), draining };
         for mut hook in hooks {
             resume(&mut hook.progress, &epoch, head);
             this.follow(hook);
@@ -120,7 +145,7 @@ impl Hooks {
 
     /// All webhooks, in the order of their ids.
     pub fn list(&self) -> Vec<Hook> {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).values().map(|shared| shared.hook()).collect()
+        self.parts.all.read().unwrap_or_else(PoisonError::into_inner).values().map(|shared| shared.hook()).collect()
     }
 
     /// The newest revision.
@@ -152,15 +177,44 @@ impl Hooks {
     /// `TOO_MANY_HOOKS`, `STORE_UNAVAILABLE`.
     pub async fn add(&self, hook: Hook) -> Result<()> {
         let this = self.clone();
-        // Store and task must not part ways when the client goes away half way.
-        let made = tokio::spawn(async move {
-            let _turn = this.making.lock().await;
+        to_its_end(async move {
+            let mut doubtful = this.making.lock().await;
+            this.unmake(&mut doubtful).await?;
             this.make_room()?;
-            this.parts.store.create_hook(hook.clone()).await?;
+            if let Err(error) = this.parts.store.create_hook(hook.clone()).await {
+                *doubtful = Some(hook.id);
+                this.tasks.spawn(this.clone().unmake_later());
+                return Err(error);
+            }
             this.follow(hook);
             Ok(())
+        })
+        .await
+    }
+
+    /// Deletes what may have been made though whoever asked for it was told that it was not.
+    async fn unmake(&self, doubtful: &mut Option<HookId>) -> Result<()> {
+        if let Some(id) = *doubtful {
+            self.parts.store.delete_hook(id).await?;
+            *doubtful = None;
+        }
+        Ok(())
+    }
+
+    /// The same, as soon as the store answers.
+    async fn unmake_later(self) {
+        let unmade = timeout(UNMAKE, async {
+            loop {
+                sleep(UNMAKE_AGAIN).await;
+                let mut doubtful = self.making.lock().await;
+                if self.unmake(&mut doubtful).await.is_ok() {
+                    return;
+                }
+            }
         });
-        made.await.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))
+        if !matches!(self.draining.run_until_cancelled(unmade).await, Some(Ok(()))) {
+            tracing::warn!("a webhook that could not be made may be there when plugd starts again");
+        }
     }
 
     /// Deletes a webhook. What it has not delivered by then it never does.
@@ -170,13 +224,12 @@ impl Hooks {
     pub async fn delete(&self, id: HookId) -> Result<Hook> {
         let shared = self.shared(id)?;
         let this = self.clone();
-        let deleted = tokio::spawn(async move {
+        to_its_end(async move {
             this.parts.store.delete_hook(id).await?;
-            this.all.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            shared.end.cancel();
+            this.parts.forget(id);
             Ok(shared.hook())
-        });
-        deleted.await.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))
+        })
+        .await
     }
 
     /// Has a webhook deliver again, at once: one that its receiver ended, or that waits for its next attempt.
@@ -184,15 +237,18 @@ impl Hooks {
     /// # Errors
     /// `HOOK_NOT_FOUND`, `STORE_UNAVAILABLE`.
     pub async fn enable(&self, id: HookId) -> Result<Hook> {
-        let shared = self.shared(id)?;
+        let (shared, store) = (self.shared(id)?, self.parts.store.clone());
         let enable = |hook: &mut Hook| {
             let progress = &mut hook.progress;
             (progress.is_enabled, progress.failures) = (true, 0);
             (progress.last_error, progress.next_attempt) = (None, None);
         };
-        let hook = shared.change_durably(&self.parts.store, enable).await?;
-        shared.news.notify_one();
-        Ok(hook)
+        to_its_end(async move {
+            let hook = shared.change_durably(&store, enable).await?;
+            shared.news.notify_one();
+            Ok(hook)
+        })
+        .await
     }
 
     /// Gives a webhook another secret, with which everything is signed from now on.
@@ -200,8 +256,8 @@ impl Hooks {
     /// # Errors
     /// `HOOK_NOT_FOUND`, `STORE_UNAVAILABLE`.
     pub async fn rotate_secret(&self, id: HookId) -> Result<Hook> {
-        let (shared, secret) = (self.shared(id)?, sign::mint());
-        shared.change_durably(&self.parts.store, |hook| hook.secret = secret.clone()).await
+        let (shared, store, secret) = (self.shared(id)?, self.parts.store.clone(), sign::mint());
+        to_its_end(async move { shared.change_durably(&store, |hook| hook.secret = secret.clone()).await }).await
     }
 
     /// Posts an event that says it is a test, once, whether the webhook is enabled or not.
@@ -211,7 +267,8 @@ impl Hooks {
     pub async fn test(&self, id: HookId) -> Result<Hook> {
         let shared = self.shared(id)?;
         let message = self.parts.origin.of_test(id, Timestamp::now());
-        let outcome = shared.send(&self.parts.client, &message).await;
+        let sent = timeout(ATTEMPT, shared.send(&self.parts.client, &message)).await;
+        let outcome = sent.unwrap_or_else(|_| Outcome::silent());
         match outcome.error() {
             None => Ok(shared.hook()),
             Some(why) => Err(Error::new(Reason::DeliveryFailed, why).with("hook_id", id)),
@@ -236,16 +293,16 @@ impl Hooks {
         let id = hook.id;
         let shared = Arc::new(Shared::new(hook, self.draining.child_token()));
         self.tasks.spawn(Follower::new(Arc::clone(&self.parts), Arc::clone(&shared)).run());
-        self.all.write().unwrap_or_else(PoisonError::into_inner).insert(id, shared);
+        self.parts.all.write().unwrap_or_else(PoisonError::into_inner).insert(id, shared);
     }
 
     fn shared(&self, id: HookId) -> Result<Arc<Shared>> {
-        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let all = self.parts.all.read().unwrap_or_else(PoisonError::into_inner);
         all.get(&id).cloned().ok_or_else(|| Error::hook_not_found(&id.to_string()))
     }
 
     fn make_room(&self) -> Result<()> {
-        if self.all.read().unwrap_or_else(PoisonError::into_inner).len() < MAX_HOOKS {
+        if self.parts.all.read().unwrap_or_else(PoisonError::into_inner).len() < MAX_HOOKS {
             return Ok(());
         }
         let message = format!("there are {MAX_HOOKS} webhooks, which is as many as there may be");
@@ -266,6 +323,11 @@ impl Hooks {
         }
         new.plugins.iter().try_for_each(|id| self.parts.handle.get(*id).map(drop))
     }
+}
+
+/// Runs this to its end, also if the client goes away half way: store and memory must not part ways.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.unwrap_or_else(|error| Err(Error::new(Reason::Internal, error.to_string())))
 }
 
 /// Where a webhook goes on in this history. Of another history the newest revisions may be lost, whose numbers are given anew.

@@ -1,6 +1,9 @@
 //! Webhooks over a real store, with receivers on 127.0.0.1 that have a certificate of the tests' own authority.
 
-use std::sync::Mutex as StdMutex;
+use std::sync::{
+    Mutex as StdMutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+};
 
 use futures_util::TryStreamExt;
 use serde_json::Value;
@@ -200,8 +203,8 @@ async fn what_is_wanted_arrives_in_order_and_the_cursor_comes_to_the_head() {
 #[tokio::test]
 async fn what_is_refused_is_sent_again_with_its_id_before_what_came_after() {
     let world = World::keeping(1000).await;
-    let asked = std::sync::atomic::AtomicUsize::new(0);
-    let server = Server::saying_secretly(move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+    let asked = AtomicUsize::new(0);
+    let server = Server::saying_secretly(move |_| match asked.fetch_add(1, SeqCst) {
         0 => "HTTP/1.1 500 Oops\r\n\r\n".to_owned(),
         _ => OK.to_owned(),
     })
@@ -260,6 +263,30 @@ async fn what_the_journal_has_forgotten_is_counted_as_missed_and_the_rest_arrive
 }
 
 #[tokio::test]
+async fn an_event_that_is_always_refused_is_missed_once_the_journal_has_forgotten_it_and_the_rest_arrives() {
+    let world = World::keeping(10).await;
+    let is_back = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&is_back);
+    let server = Server::saying_secretly(move |_| match answers.load(SeqCst) {
+        true => OK.to_owned(),
+        false => "HTTP/1.1 400 No\r\n\r\n".to_owned(),
+    })
+    .await;
+    let plugin = world.install().await;
+    let hook = world.add(secretly(&server)).await;
+    world.report(&plugin, 2).await;
+    world.until(hook.id, |progress| progress.failures > 0).await;
+    world.report(&plugin, 200).await;
+    let missed = world.until(hook.id, |progress| progress.missed > 0).await;
+    let refused = server.requests();
+    is_back.store(true, SeqCst);
+    world.hooks.enable(hook.id).await.unwrap();
+    world.until(hook.id, |progress| progress.revision == world.hooks.head()).await;
+    let arrived = revisions(&server.bodies).split_off(refused);
+    assert!(arrived.last() == Some(&world.hooks.head()) && arrived.len() < 10, "{missed:?} {arrived:?}");
+}
+
+#[tokio::test]
 async fn there_are_as_many_as_may_be_and_not_one_more() {
     let world = World::keeping(10).await;
     let server = Server::saying_secretly(|_| OK.to_owned()).await;
@@ -270,6 +297,33 @@ async fn there_are_as_many_as_may_be_and_not_one_more() {
     assert_eq!(error.reason, Reason::TooManyHooks);
     world.hooks.delete(world.hooks.list()[0].id).await.unwrap();
     world.hooks.add(mk_hook(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_may_have_been_made_by_a_commit_that_failed_is_deleted_before_another_is_made() {
+    let world = World::keeping(10).await;
+    let doubtful = mk_hook(1);
+    world.hooks.parts.store.create_hook(doubtful.clone()).await.unwrap();
+    *world.hooks.making.lock().await = Some(doubtful.id);
+    world.hooks.add(mk_hook(2)).await.unwrap();
+    let world = World::with(world.end().await, 10, Vec::new()).await;
+    assert_eq!(world.hooks.list().iter().map(|hook| hook.id).collect::<Vec<_>>(), [mk_hook(2).id]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_no_longer_stored_is_left_alone() {
+    let world = World::keeping(10).await;
+    let plugin = world.install().await;
+    let server = Server::saying_secretly(|_| OK.to_owned()).await;
+    let hook = world.add(secretly(&server)).await;
+    world.hooks.parts.store.delete_hook(hook.id).await.unwrap();
+    world.report(&plugin, 2).await;
+    in_time(async {
+        while !world.hooks.list().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -148,7 +148,9 @@ fn refused_v4() -> impl Strategy<Value = Ipv4Addr> {
     let v4 = networks.filter_map(|(base, prefix)| Some((base.parse::<Ipv4Addr>().ok()?, prefix.parse().unwrap())));
     let ranges: Vec<(u32, u32)> = v4.map(|(base, prefix)| (base.to_bits(), prefix)).collect();
     let within = (proptest::sample::select(ranges), any::<u32>());
-    within.prop_map(|((base, prefix), host)| Ipv4Addr::from_bits(base | (host & u32::MAX.checked_shr(prefix).unwrap_or(0))))
+    within.prop_map(|((base, prefix), host)| {
+        Ipv4Addr::from_bits(base | (host & u32::MAX.checked_shr(prefix).unwrap_or(0)))
+    })
 }
 
 #[test]
