@@ -134,7 +134,7 @@ pub(super) fn answers<H: Health>(
     let all = Arc::new(all);
     let clients = App::new(move |request| {
         let all = Arc::clone(&all);
-        trace::traced(request, async move |request| all.answer(request).await)
+        trace::traced(request, grpc::is_method, async move |request| all.answer(request).await)
     });
     Ok(Answers { clients, plugins: link.into(), scrapes: scrapes.router().into() })
 }

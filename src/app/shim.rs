@@ -47,10 +47,14 @@ pub async fn serve_rest(
     let router = trace::with_routes(routes::web(rest::App::new(backend, options)));
     let app = App::new(move |request| {
         let router = router.clone();
-        trace::traced(request, async |request| {
-            let Ok(answer) = router.oneshot(request).await;
-            answer
-        })
+        trace::traced(
+            request,
+            |_| false,
+            async |request| {
+                let Ok(answer) = router.oneshot(request).await;
+                answer
+            },
+        )
     });
     tracing::info!(url, upstream = config.upstream.0, "serving REST");
     on_ready(&url);

@@ -34,6 +34,9 @@ const MARGIN: Duration = Duration::from_millis(100);
 const OPEN: [&str; 3] =
     ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
 
+/// Their methods.
+const OPEN_METHODS: [&str; 4] = ["Check", "List", "Watch", "ServerReflectionInfo"];
+
 /// What a method does to what plugd keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
@@ -106,9 +109,20 @@ pub(super) fn known_method(path: &str) -> Option<&'static str> {
     Some(known.trim_start_matches('/'))
 }
 
+/// Whether there is a method at this path.
+pub fn is_method(path: &str) -> bool {
+    let is_open = |(service, method)| OPEN.contains(&service) && OPEN_METHODS.contains(&method);
+    known_method(path).is_some() || parts(path).is_some_and(is_open)
+}
+
 /// The service that a path names: `/service/method`.
 pub(super) fn service(path: &str) -> Option<&str> {
-    path.strip_prefix('/')?.split_once('/').map(|(service, _)| service)
+    parts(path).map(|(service, _)| service)
+}
+
+/// The service and the method that a path names.
+fn parts(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix('/')?.split_once('/')
 }
 
 /// The methods that change something, as `plugd.v1.PluginService/DeletePlugin`.

@@ -46,7 +46,7 @@ use self::transfers::Places;
 pub use self::{
     about::{Examination, Identity, Part, ServerService},
     access::AccessService,
-    auth::{Guard, caller, in_time},
+    auth::{Guard, caller, in_time, is_method},
     bus::BusService,
     calls::Calls,
     hook::HookService,

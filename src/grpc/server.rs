@@ -102,7 +102,7 @@ impl Service<http::Request<Body>> for Server {
         let server = self.clone();
         let mut request = request.map(axum::body::Body::new);
         async move {
-            let span = Span::serve(&mut request);
+            let span = Span::serve(&mut request, auth::is_method);
             let response = server.answer(request).await;
             span.answered(&response);
             Ok(response)

@@ -19,7 +19,7 @@ use axum::{
 };
 pub use export::{Error, finish, register, start};
 pub use parent::{Parent, Recent};
-pub use span::{Span, with_routes};
+pub use span::{IsCall, Span, with_routes};
 use tonic::Code;
 use tracing::{Instrument, debug, error_span, info};
 
@@ -104,11 +104,11 @@ fn is_hex(text: &str, length: usize) -> bool {
 
 /// Answers a request in its trace: it is in the request's headers, in what is logged meanwhile, and in the answer. How
 /// requests end is logged: what was refused or failed as information, the others for debugging.
-pub async fn traced<F>(mut request: Request, answer: impl FnOnce(Request) -> F) -> Response
+pub async fn traced<F>(mut request: Request, is_call: IsCall, answer: impl FnOnce(Request) -> F) -> Response
 where
     F: Future<Output = Response>,
 {
-    let span = Span::serve(&mut request);
+    let span = Span::serve(&mut request, is_call);
     let id = TraceId::of(request.headers_mut());
     let logged = error_span!("request", trace_id = id.as_str());
     let (method, path) = (request.method().clone(), shown(request.uri().path()));

@@ -1,13 +1,8 @@
 //! A collector that does not answer, or is not there: nobody waits for it, and what it misses is counted.
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::{net::TcpListener, time::Instant};
 
-use tokio::time::interval;
-
-use crate::harness::{Plugd, QUICK, free_address, within};
+use crate::harness::{Plugd, QUICK, eventually, eventually_async, free_address, within};
 
 /// A counter of spans that were dropped for this reason.
 async fn dropped(plugd: &Plugd, reason: &str) -> u64 {
@@ -19,13 +14,7 @@ async fn dropped(plugd: &Plugd, reason: &str) -> u64 {
 
 /// Waits until spans were dropped for this reason.
 async fn some_dropped(plugd: &Plugd, reason: &str) {
-    let looking = async {
-        let mut looks = interval(Duration::from_millis(20));
-        while dropped(plugd, reason).await == 0 {
-            looks.tick().await;
-        }
-    };
-    within("a span that is dropped", looking).await;
+    eventually_async("a span that is dropped", async || (dropped(plugd, reason).await > 0).then_some(())).await;
 }
 
 #[tokio::test]
@@ -49,7 +38,8 @@ async fn a_collector_that_keeps_silent_delays_no_call_and_not_the_end_and_what_i
 
     some_dropped(&plugd, "queue_full").await;
 
-    let told = plugd.said().lines().filter(|line| line.contains("spans of traces were dropped")).count() as u64;
+    let lines = || plugd.said().lines().filter(|line| line.contains("spans of traces were dropped")).count() as u64;
+    let told = eventually("a line about it", || Some(lines()).filter(|lines| *lines > 0)).await;
     assert!((1..=1 + begun.elapsed().as_secs() / 60).contains(&told), "{told} in {:?}", begun.elapsed());
     let (status, _) = within("the end", plugd.sigterm()).await;
     assert!(status.success(), "{status}");
@@ -62,7 +52,8 @@ async fn a_collector_that_is_away_delays_no_call_and_what_it_misses_is_counted()
     let mut plugd = Plugd::with(&[QUICK, &collector].concat()).await;
     plugd.api().run(&["tame"]).await;
     some_dropped(&plugd, "not_sent").await;
-    assert!(plugd.said().contains("spans of traces were dropped"));
+    let is_told = || plugd.said().contains("spans of traces were dropped").then_some(());
+    eventually("a line about it", is_told).await;
     let (status, _) = within("the end", plugd.sigterm()).await;
     assert!(status.success(), "{status}");
 }

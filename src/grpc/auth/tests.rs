@@ -140,6 +140,18 @@ fn the_table_has_exactly_the_methods_of_the_api() {
     assert_eq!(table.len(), METHODS.len());
 }
 
+#[test]
+fn there_are_the_methods_of_the_table_and_of_the_open_services_and_no_others() {
+    for path in [GET, CHECK, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"] {
+        assert!(is_method(path), "{path}");
+    }
+    for path in
+        ["", "/", "/grpc.health.v1.Health/Other", "/plugd.v1.PluginService/Check", "grpc.health.v1.Health/Check"]
+    {
+        assert!(!is_method(path), "{path}");
+    }
+}
+
 /// So that a method that is new is not taken for a read, and escapes the audit trail.
 #[test]
 fn what_changes_nothing_is_named_like_a_read_or_is_the_bus() {

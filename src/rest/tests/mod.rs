@@ -77,7 +77,7 @@ impl Harness {
 
     async fn send(&self, request: Request<Body>) -> Answer {
         let answer = async |request| self.router.clone().oneshot(request).await.unwrap();
-        let response = traced(request, answer).await;
+        let response = traced(request, |_| false, answer).await;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }

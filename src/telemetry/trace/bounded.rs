@@ -25,6 +25,9 @@ use prometheus_client::{
 /// How often the log tells of spans that were dropped, at the most.
 const TELL: Duration = Duration::from_secs(60);
 
+/// Why spans are dropped that the collector did not take.
+const NOT_SENT: &str = "not_sent";
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Why {
     reason: &'static str,
@@ -33,7 +36,7 @@ struct Why {
 /// What became of spans.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// Spans that wait.
+    /// Spans that wait, or are under way.
     waiting: AtomicUsize,
     sent: Counter,
     dropped: Family<Why, Counter>,
@@ -55,9 +58,16 @@ impl Counts {
         registry.register("trace_spans_dropped", help, self.dropped.clone());
     }
 
-    /// How many spans wait.
-    pub(super) fn waiting(&self) -> usize {
+    /// How many spans wait, or are under way.
+    fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
+    }
+
+    /// At the end, nothing that still waits is sent any more. Answers with how many spans that are.
+    pub(super) fn lose_the_rest(&self) -> usize {
+        let spans = self.waiting();
+        self.dropped.get_or_create(&Why { reason: NOT_SENT }).inc_by(spans as u64);
+        spans
     }
 
     /// Takes a place in the queue, if one is free.
@@ -128,11 +138,12 @@ pub(super) struct Counted<E> {
 impl<E: SpanExporter> SpanExporter for Counted<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
-        self.counts.leave(spans);
         let sent = self.next.export(batch).await;
+        // Until then they take up room, and may be what is left at the end.
+        self.counts.leave(spans);
         match &sent {
             Ok(()) => drop(self.counts.sent.inc_by(spans as u64)),
-            Err(error) => self.counts.drop(spans, "not_sent", error),
+            Err(error) => self.counts.drop(spans, NOT_SENT, error),
         }
         sent
     }
@@ -185,6 +196,16 @@ mod tests {
         }
     }
 
+    /// A collector that takes a batch only while it is counted.
+    #[derive(Debug)]
+    struct Asking(&'static Counts);
+
+    impl SpanExporter for Asking {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            Collector(self.0.waiting() == batch.len()).export(batch).await
+        }
+    }
+
     fn dropped(counts: &Counts, reason: &'static str) -> u64 {
         counts.dropped.get_or_create(&Why { reason }).get()
     }
@@ -214,5 +235,17 @@ mod tests {
 
         drop(make_spans(&provider, 1));
         assert_eq!((counts.waiting(), dropped(counts, "queue_full")), (1, 2));
+        assert_eq!((counts.lose_the_rest(), dropped(counts, "not_sent")), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn a_batch_takes_up_room_until_the_collector_has_answered() {
+        let counts: &Counts = Box::leak(Box::default());
+        let provider =
+            SdkTracerProvider::builder().with_span_processor(Bounded { next: Sink, room: 2, counts }).build();
+        let spans = make_spans(&provider, 2);
+        let exporter = Counted { next: Asking(counts), counts };
+        exporter.export(spans).await.unwrap();
+        assert_eq!((counts.waiting(), counts.sent.get()), (0, 2));
     }
 }

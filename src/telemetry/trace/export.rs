@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{HeaderName, HeaderValue, Uri};
 use opentelemetry::{InstrumentationScope, Key, trace::TracerProvider};
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithTonicConfig};
 use opentelemetry_sdk::{
@@ -47,6 +48,10 @@ const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
 const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
 const SAMPLER_ARG: &str = "OTEL_TRACES_SAMPLER_ARG";
 const QUEUE_SIZE: &str = "OTEL_BSP_MAX_QUEUE_SIZE";
+const BATCH_SIZE: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
+const DELAY: &str = "OTEL_BSP_SCHEDULE_DELAY";
+const TIMEOUT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
 
 /// The samplers that there are.
 const SAMPLERS: [&str; 6] = [
@@ -66,6 +71,9 @@ type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub enum Error {
     #[error("{variable} is {value:?}, and plugd serves {served} only")]
     Unserved { variable: &'static str, value: String, served: &'static str },
+    /// It may hold a secret, and is not repeated.
+    #[error("{variable} can't be read: it must be {expected}")]
+    Secret { variable: &'static str, expected: &'static str },
     #[error("{variable} names the file {file}, which can't be read: {error}")]
     File { variable: &'static str, file: String, error: io::Error },
     #[error("traces can't be sent: {0}")]
@@ -121,7 +129,7 @@ pub async fn finish() {
     let Some(Export { provider, .. }) = EXPORT.get() else { return };
     let finished = spawn_blocking(|| provider.shutdown_with_timeout(FINISH)).await;
     if !matches!(finished, Ok(Ok(()))) {
-        let spans = COUNTS.waiting();
+        let spans = COUNTS.lose_the_rest();
         tracing::warn!(spans, "the collector of traces did not take the last spans within {FINISH:?}");
     }
 }
@@ -153,7 +161,40 @@ fn is_wanted(variables: Variables) -> Result<bool, Error> {
     check(first(variables, [SAMPLER]), samplers, |value| SAMPLERS.contains(&value))?;
     let is_ratio = |value: &str| value.parse::<f64>().is_ok_and(|ratio| (0.0..=1.0).contains(&ratio));
     check(first(variables, [SAMPLER_ARG]), "a number from 0 to 1", is_ratio)?;
+    let is_count = |value: &str| value.parse::<u64>().is_ok_and(|count| count > 0);
+    check(first(variables, [BATCH_SIZE]), "a number from 1", is_count)?;
+    check(first(variables, [DELAY]), "a number of milliseconds from 1", is_count)?;
+    check(first(variables, TIMEOUT), "a number of milliseconds from 1", is_count)?;
+    check_secret(first(variables, ENDPOINT), "an address like http://127.0.0.1:4317", is_endpoint)?;
+    check_secret(first(variables, HEADERS), "pairs like name=value with commas in between", are_headers)?;
     Ok(true)
+}
+
+/// Whether the SDK can read this address: one without a scheme is of https.
+fn is_endpoint(value: &str) -> bool {
+    let has_scheme = value.contains("://");
+    if has_scheme { value.parse::<Uri>().is_ok() } else { format!("https://{value}").parse::<Uri>().is_ok() }
+}
+
+/// Whether the SDK leaves out none of these headers.
+fn are_headers(value: &str) -> bool {
+    value.split_terminator(',').all(|pair| {
+        pair.split_once('=').is_some_and(|(name, value)| {
+            HeaderName::try_from(name.trim()).is_ok()
+                && HeaderValue::try_from(value.trim()).is_ok_and(|value| !value.is_empty())
+        })
+    })
+}
+
+fn check_secret(
+    said: Option<(&'static str, String)>,
+    expected: &'static str,
+    is_readable: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    match said {
+        Some((variable, value)) if !is_readable(&value) => Err(Error::Secret { variable, expected }),
+        _ => Ok(()),
+    }
 }
 
 fn check(
@@ -238,10 +279,31 @@ mod tests {
             (SAMPLER, "jaeger_remote", "parentbased_traceidratio"),
             (SAMPLER_ARG, "2", "0.5"),
             (QUEUE_SIZE, "1000001", "1000000"),
+            (BATCH_SIZE, "0", "1"),
+            (DELAY, "5s", "5000"),
+            (TIMEOUT[0], "-1", "1"),
+            (TIMEOUT[1], "10s", "10000"),
             (COMPRESSION[1], "gzip", "none"),
             (EXPORTER, "console", "otlp"),
         ] {
             assert!(wanted(&[endpoint, (name, bad)]).unwrap_err().contains(name), "{name}={bad}");
+            assert_eq!(wanted(&[endpoint, (name, good)]), Ok(true), "{name}={good}");
+        }
+    }
+
+    #[test]
+    fn what_may_hold_a_secret_and_cannot_be_read_is_refused_without_repeating_it() {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4317");
+        for (name, bad, good) in [
+            (ENDPOINT[0], "http://me:sec ret@c:4317", "http://me:secret@c:4317"),
+            (ENDPOINT[0], "http://", "c:4317"),
+            (HEADERS[0], "sec ret=1", "key=secret, other=a%20b=,"),
+            (HEADERS[1], "key=1,sec", "key=1"),
+            (HEADERS[1], "sec=\u{7}", "key=1"),
+            (HEADERS[1], "sec=", "key=1"),
+        ] {
+            let refused = wanted(&[endpoint, (name, bad)]).unwrap_err();
+            assert!(refused.starts_with(name) && !refused.contains("sec"), "{refused}");
             assert_eq!(wanted(&[endpoint, (name, good)]), Ok(true), "{name}={good}");
         }
     }

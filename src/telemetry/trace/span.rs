@@ -27,7 +27,7 @@ const MAX_WORDS: usize = 200;
 
 /// Methods that are told by their names; clients can make up any number of others.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-/// What the others are told as.
+/// What the others are told as, and calls of gRPC of methods that there are not.
 const OTHER: &str = "_OTHER";
 
 /// The plugin and the run that something is about.
@@ -59,11 +59,11 @@ impl Span {
     }
 
     /// The answer to a request, whose headers name it from now on: what is done for the request is a part of it.
-    pub fn serve(request: &mut Request) -> Self {
+    pub fn serve(request: &mut Request, is_call: IsCall) -> Self {
         if !export::is_on() {
             return Self::default();
         }
-        let span = Self::begin(SpanKind::Server, Parent::of(request.headers()), || asked(request));
+        let span = Self::begin(SpanKind::Server, Parent::of(request.headers()), || asked(request, is_call));
         let headers = request.headers_mut();
         if theirs(headers).is_none() {
             headers.remove(TRACESTATE);
@@ -166,22 +166,25 @@ impl Span {
     }
 }
 
+/// Whether gRPC has a method at this path: `/service/method`. Clients can make up any number of others.
+pub type IsCall = fn(&str) -> bool;
+
 /// The name of a request, and what there is to say of it.
-fn asked(request: &Request) -> (String, Vec<KeyValue>) {
+fn asked(request: &Request, is_call: IsCall) -> (String, Vec<KeyValue>) {
     let path = shown(request.uri().path());
     if !is_grpc(request.headers()) {
         let method = method(request);
         let attributes = vec![KeyValue::new("http.request.method", method), KeyValue::new("url.path", path)];
         return (method.to_owned(), attributes);
     }
-    let path = path.trim_start_matches('/');
-    let (service, method) = path.split_once('/').unwrap_or((path, ""));
-    let attributes = vec![
-        KeyValue::new("rpc.system", "grpc"),
-        KeyValue::new("rpc.service", service.to_owned()),
-        KeyValue::new("rpc.method", method.to_owned()),
-    ];
-    (path.to_owned(), attributes)
+    let system = KeyValue::new("rpc.system", "grpc");
+    let known = path.strip_prefix('/').filter(|_| is_call(&path)).and_then(|call| Some((call, call.split_once('/')?)));
+    let Some((call, (service, method))) = known else {
+        let attributes = vec![system, KeyValue::new("rpc.method", OTHER), KeyValue::new("url.path", path)];
+        return (OTHER.to_owned(), attributes);
+    };
+    let service = KeyValue::new("rpc.service", service.to_owned());
+    (call.to_owned(), vec![system, service, KeyValue::new("rpc.method", method.to_owned())])
 }
 
 fn method(request: &Request) -> &'static str {
@@ -229,10 +232,25 @@ mod tests {
         let long = "x".repeat(1000);
         let request = Request::builder().method("BREW").uri(format!("/{long}?token=secret"));
         let request = request.header("authorization", "Bearer secret").body(Body::empty()).unwrap();
-        let (name, attributes) = asked(&request);
+        let (name, attributes) = asked(&request, |_| true);
         assert_eq!(name, OTHER);
         assert_eq!(attributes[1], KeyValue::new("url.path", format!("/{}", "x".repeat(199))));
         assert!(!format!("{attributes:?}").contains("secret"), "{attributes:?}");
+    }
+
+    #[test]
+    fn a_call_is_told_by_its_name_only_if_there_is_such_a_method() {
+        let named = |path: &str| {
+            let request = Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
+            asked(&request, |path| path == "/service/method")
+        };
+        let (name, attributes) = named("/service/method");
+        assert_eq!((name.as_str(), &attributes[2]), ("service/method", &KeyValue::new("rpc.method", "method")));
+        for path in ["/service/other", "/", "/service"] {
+            let (name, attributes) = named(path);
+            assert_eq!((name.as_str(), &attributes[1]), (OTHER, &KeyValue::new("rpc.method", OTHER)), "{path}");
+            assert_eq!(attributes[2], KeyValue::new("url.path", path.to_owned()));
+        }
     }
 
     #[test]
