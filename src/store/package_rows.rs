@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Address, StoreError, address::Kind, entity::ROW, postgres};
+use super::{Address, StoreError, address::Kind, entity::ROW, postgres, writer::within};
 use crate::domain::{Digest, package::MAX_ARCHIVE};
 
 /// Bytes of a row.
@@ -98,7 +98,8 @@ impl PackageRows {
 
     /// The packages that were stored at least as long ago as this.
     pub(super) async fn old(&self, age: Duration) -> Result<Vec<Digest>, StoreError> {
-        let rows = self.db.query_all_raw(statement(OLD, [age.as_secs_f64().into()])).await?;
+        let looking = async { Ok(self.db.query_all_raw(statement(OLD, [age.as_secs_f64().into()])).await?) };
+        let rows = within(looking).await?;
         rows.iter().map(|row| Ok(row.try_get("", "digest")?)).collect()
     }
 
@@ -110,13 +111,17 @@ impl PackageRows {
         let _turn = self.turn().await;
         for digest in digests {
             // One at a time: commits wait for it.
-            let transaction = self.db.begin().await?;
-            let owned = transaction.query_one_raw(statement(OWN, [ROW.into(), owner.into()])).await?;
-            owned.ok_or(StoreError::Superseded)?;
-            transaction.execute_raw(statement(DELETE, [(*digest).into(), age.as_secs_f64().into()])).await?;
-            transaction.commit().await?;
+            within(self.delete_one(*digest, age, owner)).await?;
         }
         Ok(())
+    }
+
+    async fn delete_one(&self, digest: Digest, age: Duration, owner: &str) -> Result<(), StoreError> {
+        let transaction = self.db.begin().await?;
+        let owned = transaction.query_one_raw(statement(OWN, [ROW.into(), owner.into()])).await?;
+        owned.ok_or(StoreError::Superseded)?;
+        transaction.execute_raw(statement(DELETE, [digest.into(), age.as_secs_f64().into()])).await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {

@@ -26,7 +26,7 @@ use super::StoreError;
 /// How long to wait for a connection; more than a session waits for the lock.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long a connection is kept that is seldom needed: less than the server keeps its session.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(3);
 /// Readers at a time; hot reads come from memory.
 const READERS: u32 = 4;
 
@@ -37,8 +37,9 @@ const READERS: u32 = 4;
 const WRITER: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; \
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
     SET idle_session_timeout = '15s'; SET idle_in_transaction_session_timeout = '10s'";
-/// The same of a node of a cluster, which says something every second. What it leaves behind when it is frozen or cut off must
-/// not keep the next leader waiting: the row of `store` above all, which a transaction may have locked.
+/// The same of a node of a cluster, which says something every second, and of what writes beside the writer. What these leave
+/// behind when they are frozen or cut off must not keep the next leader waiting: the row of `store` above all, which a
+/// transaction may have locked.
 const NODE: &str = "SET idle_session_timeout = '5s'; SET idle_in_transaction_session_timeout = '3s'";
 /// One lock a schema; PostgreSQL keeps the databases apart. Waits as long as `lock_timeout` says.
 const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('plugd ' || current_schema(), 0))";
@@ -112,7 +113,12 @@ pub(super) async fn workers(url: &str, connections: u32) -> Result<DatabaseConne
     let mut options = pool(url, connections);
     options.min_connections(0).idle_timeout(Some(IDLE));
     options.map_sqlx_postgres_pool_opts(|pool| {
-        pool.after_connect(|session, _| Box::pin(async { session.execute(WRITER).await.map(drop) }))
+        pool.after_connect(|session, _| {
+            Box::pin(async {
+                session.execute(WRITER).await?;
+                session.execute(NODE).await.map(drop)
+            })
+        })
     });
     connect(options).await
 }
