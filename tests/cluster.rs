@@ -78,6 +78,19 @@ async fn a_token_is_good_at_every_node_at_once_and_at_none_once_it_is_revoked() 
     assert_eq!(viewer.list().await.unwrap_err().code(), Code::Unauthenticated);
 }
 
+#[tokio::test]
+async fn a_token_that_is_revoked_through_a_node_is_good_for_nothing_there_from_then_on() {
+    let cluster = Cluster::start(2).await;
+    let api = cluster.api(1);
+    for _ in 0..5 {
+        let (id, secret) = api.create_token("viewer", Role::Viewer).await;
+        let viewer = cluster.nodes[1].api_as(Some(&secret));
+        viewer.list().await.unwrap();
+        api.access().revoke_token(RevokeTokenRequest { token_id: id }).await.unwrap();
+        assert_eq!(viewer.list().await.unwrap_err().code(), Code::Unauthenticated);
+    }
+}
+
 /// Each node is asked in turn where the one before it has ended.
 #[tokio::test]
 async fn a_watcher_that_changes_the_node_sees_every_revision_once() {

@@ -150,7 +150,7 @@ pub(super) async fn boot(
         catalog: catalog.clone(),
         health,
         link: dialled,
-        forwarder: None,
+        follows: None,
         draining,
     };
     let (answers, keys) = (routes::answers(config, services, measured)?, Keys { admin_token, link });

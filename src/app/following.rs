@@ -70,7 +70,7 @@ pub(super) async fn following(
         hooks: None,
         catalog: catalog.clone(),
         link: dialled(forwarder.clone()),
-        forwarder: Some(forwarder),
+        follows: Some((forwarder, follower.progress())),
         draining,
     };
     Ok((routes::answers(config, services, measured)?, follower))

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use anyhow::Context;
 use axum::{Router, extract::Request, response::Response};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic_health::{
     ServingStatus,
@@ -29,7 +30,7 @@ use crate::{
         },
     },
     bus::{Events, Hosts},
-    cluster::{Forwarder, Routed},
+    cluster::{Forwarder, Progress, Routed},
     config::{Config, RuntimeProvider},
     console,
     domain::events::EventCatalog,
@@ -59,8 +60,8 @@ pub(super) struct Services<H> {
     pub(super) catalog: EventCatalog,
     pub(super) health: H,
     pub(super) link: Router,
-    /// Of a node that follows: what passes on what it can't answer.
-    pub(super) forwarder: Option<Forwarder>,
+    /// Of a node that follows: what passes on what it can't answer, and how far it follows.
+    pub(super) follows: Option<(Forwarder, watch::Receiver<Progress>)>,
     pub(super) draining: CancellationToken,
 }
 
@@ -121,11 +122,12 @@ pub(super) fn answers<H: Health>(
     services: Services<HealthServer<H>>,
     measured: Measured,
 ) -> anyhow::Result<Answers> {
-    let (link, forwarder, hooks) = (services.link.clone(), services.forwarder.clone(), services.hooks.clone());
+    let (link, follows, hooks) = (services.link.clone(), services.follows.clone(), services.hooks.clone());
+    let access = Arc::clone(&services.access);
     let (grpc, plugins) = services_of(config, services)?;
     let scrapes = Scrapes::of(measured, hooks.as_ref(), &grpc, &plugins);
-    let calls = match forwarder {
-        Some(forwarder) => Calls::Routed(Routed { server: grpc.clone(), forwarder }),
+    let calls = match follows {
+        Some((forwarder, progress)) => Calls::Routed(Routed { server: grpc.clone(), forwarder, access, progress }),
         None => Calls::Here(grpc.clone()),
     };
     let options = rest::Options { allowed_origins: config.allowed_origins.clone(), ..rest::Options::default() };

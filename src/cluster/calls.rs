@@ -2,16 +2,21 @@
 
 use std::{
     convert::Infallible,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use axum::{extract::Request, http, response::Response};
 use futures_util::{FutureExt, future::BoxFuture};
-use tonic::body::Body;
+use tokio::sync::watch;
+use tonic::{Status, body::Body};
 use tower::Service;
 
-use super::Forwarder;
-use crate::grpc;
+use super::{Forwarder, Progress, RETRY};
+use crate::{
+    domain::{Error, Reason},
+    grpc::{self, Access},
+};
 
 /// Calls that any node answers: what they tell it has from the journal that it follows, reads in the database, or knows of
 /// itself. All others are the leader's.
@@ -29,12 +34,24 @@ const ANSWERED_HERE: [&str; 11] = [
     "/plugd.v1.ServerService/GetServer",
 ];
 
+/// What a node answers that knows nothing new: how it is itself.
+const ABOUT_ITSELF: &str = "/plugd.v1.ServerService/GetServer";
+
+/// Calls that change which tokens are good. No revision tells of that.
+const OF_TOKENS: [&str; 3] =
+    ["/plugd.v1.AccessService/SignIn", "/plugd.v1.AccessService/CreateToken", "/plugd.v1.AccessService/RevokeToken"];
+
 /// Services that any node has for itself.
 const OF_EACH_NODE: [&str; 3] = ["/grpc.health.v1.", "/grpc.reflection.v1.", "/grpc.reflection.v1alpha."];
 
 /// Whether a node that does not lead answers a call of this path itself.
 pub fn is_answered_here(path: &str) -> bool {
     ANSWERED_HERE.contains(&path) || OF_EACH_NODE.iter().any(|service| path.starts_with(service))
+}
+
+/// Whether a call of this path is answered out of the node's own memory of the database.
+fn is_remembered(path: &str) -> bool {
+    ANSWERED_HERE.contains(&path) && path != ABOUT_ITSELF
 }
 
 /// The API at a node that does not lead.
@@ -44,17 +61,37 @@ pub struct Routed {
     pub server: grpc::Server,
     /// Has the leader answer the rest.
     pub forwarder: Forwarder,
+    /// The tokens that are good here.
+    pub access: Arc<Access>,
+    /// How far this node follows.
+    pub progress: watch::Receiver<Progress>,
 }
 
 impl Routed {
     /// Answers a call.
     pub async fn answer(&self, request: Request) -> Response {
-        if is_answered_here(request.uri().path()) {
-            self.server.answer(request).await
-        } else {
-            self.forwarder.call(request).await
+        match request.uri().path() {
+            path if is_remembered(path) && self.progress.borrow().is_stale() => grpc::status::refusal(stale()),
+            path if is_answered_here(path) => self.server.answer(request).await,
+            _ => self.forward(request).await,
         }
     }
+
+    /// Once a token is revoked through this node, it is of no use here.
+    async fn forward(&self, request: Request) -> Response {
+        let is_of_tokens = OF_TOKENS.contains(&request.uri().path());
+        let answer = self.forwarder.call(request).await;
+        // A refusal has its status in the head.
+        if is_of_tokens && !answer.headers().contains_key(Status::GRPC_STATUS) {
+            self.access.catch_up().await;
+        }
+        answer
+    }
+}
+
+fn stale() -> Error {
+    Error::new(Reason::StoreUnavailable, "this plugd can't read the database, and what it has read is too old")
+        .after(RETRY)
 }
 
 /// For clients in memory.
@@ -90,7 +127,7 @@ mod tests {
         });
         let all: Vec<String> = methods.collect();
         assert!(all.len() > 25, "{all:?}");
-        for listed in ANSWERED_HERE {
+        for listed in ANSWERED_HERE.into_iter().chain(OF_TOKENS) {
             assert!(all.iter().any(|method| method == listed), "{listed}");
         }
     }

@@ -53,6 +53,13 @@ pub struct Progress {
     pub caught_up: Instant,
 }
 
+impl Progress {
+    /// Whether what was read may be trusted no longer: tokens may have been revoked since, and another may lead.
+    pub(super) fn is_stale(&self) -> bool {
+        self.caught_up.elapsed() > LEASE
+    }
+}
+
 /// Why a node does not follow any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -138,8 +145,7 @@ impl Follower {
         if !std::mem::replace(&mut self.is_failing, true) {
             tracing::warn!(%error, "the database can't be followed; it is tried once a second");
         }
-        if self.progress.borrow().caught_up.elapsed() > LEASE {
-            // By now another may lead, and nobody knows.
+        if self.progress.borrow().is_stale() {
             self.lead_by(None);
         }
         LOOKS

@@ -174,6 +174,13 @@ impl Access {
         self.authenticate(&secret, Timestamp::now())
     }
 
+    /// Waits until it knows the tokens that there are now, if somebody else makes them.
+    pub async fn catch_up(&self) {
+        if let Some(look) = self.look_again.get() {
+            look().await;
+        }
+    }
+
     /// Tokens that work at that time.
     pub fn count(&self, now: Timestamp) -> usize {
         let callers = self.callers.read().unwrap_or_else(PoisonError::into_inner);
