@@ -100,9 +100,10 @@ pub(super) async fn boot(
     let Setup { config, catalog, .. } = setup;
     let hooks = hooks::Found::of(&loaded);
     let package_store = opened.packages(&place::packages(config), &loaded.database_id).await;
-    let package_store = package_store.context("the packages can't be opened")?;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
+    // From here on it closes the database when it is dropped: before anything that may fail.
     let (store, changes) = start_store(opened, projection.clone());
+    let package_store = package_store.context("the packages can't be opened")?;
     let access = Arc::new(Access::new(loaded.tokens));
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
     let link = admin::link(&access, &store).await;

@@ -36,7 +36,8 @@ pub(super) async fn following(
     let projection = Projection::following(loaded.plugins, loaded.head);
     let access = Arc::new(Access::new(loaded.tokens));
     let tokens = Arc::clone(&access);
-    let follower = Follower::new(feed, projection.clone(), Box::new(move |all| tokens.replace_with(all)));
+    let on_tokens = Box::new(move |all| tokens.replace_with(all));
+    let follower = Follower::new(feed, projection.clone(), on_tokens, member.address.clone());
     access.look_again(follower.catch_up());
     let forwarder =
         Forwarder::new(member.token.clone(), &member.trust, follower.leader(), wait_for(&follower, &projection));

@@ -13,7 +13,11 @@ use std::{
 };
 
 use anyhow::Context;
-use axum::extract::Request;
+use axum::{
+    extract::Request,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -29,10 +33,10 @@ use crate::{
     boot_time::since_boot,
     cluster::{ClusterToken, Ended, Nodes, unavailable},
     config::Config,
-    link,
+    domain, link,
     listener::App,
     runtime::{self, process::ProcessRuntime},
-    store::{self, Leadership, Loaded, Opened, StoreError},
+    store::{self, Leadership, Loaded, Opened, RunOut, Store, StoreError},
     tls::Trust,
 };
 
@@ -44,6 +48,12 @@ const TAKE_LEASE: Duration = Duration::from_secs(60);
 
 /// How often a leader looks whether its lease is over: a timer stops while the host is suspended.
 const LOOKS: Duration = Duration::from_millis(250);
+
+/// How long what was killed may take to be gone before the lease is handed over.
+const KILLED: Duration = Duration::from_secs(1);
+
+/// Where anybody is told that the process lives, as `rest` has it.
+const LIVENESS: &str = "/healthz";
 
 /// What makes a plugd a node of a cluster.
 #[derive(Clone)]
@@ -101,18 +111,23 @@ impl Stage {
 
 /// What is answered by a node that neither leads nor follows, as between the two.
 fn absent() -> Answers {
-    let absent = App::new(|request: Request| async move { unavailable(&request) });
+    let absent = App::new(|request: Request| async move { not_yet(&request) });
     Answers { clients: absent.clone(), plugins: absent.clone(), scrapes: absent }
 }
 
-/// What is answered by a leader that does not know yet what every plugin does: those that it has started dial it.
-fn opening(plugins: &App) -> Answers {
-    let dialled = plugins.clone();
+/// Says that the process lives, and of all else that nobody leads.
+fn not_yet(request: &Request) -> Response {
+    if request.uri().path() == LIVENESS { StatusCode::OK.into_response() } else { unavailable(request) }
+}
+
+/// These for plugins alone.
+fn for_plugins(answers: &Answers) -> Answers {
+    let dialled = answers.plugins.clone();
     let clients = App::new(move |request: Request| match request.uri().path() {
         link::DIALLED | link::PACKAGE => dialled.answer(request),
-        _ => Box::pin(ready(unavailable(&request))),
+        _ => Box::pin(ready(not_yet(&request))),
     });
-    Answers { clients, plugins: plugins.clone(), scrapes: absent().scrapes }
+    Answers { clients, plugins: answers.plugins.clone(), scrapes: absent().scrapes }
 }
 
 /// Serves as a node of a cluster until `shutdown`, then hands over if it leads.
@@ -158,7 +173,9 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
     /// Plays one part after the other. What fails is tried again, unless it is the first of all.
     async fn play(&mut self) -> anyhow::Result<()> {
         while !self.stop.is_cancelled() {
-            let played = match self.take_lease().await {
+            let stop = self.stop.clone();
+            let Some(taken) = stop.run_until_cancelled(self.take_lease(None)).await else { break };
+            let played = match taken {
                 Ok(opened) => Box::pin(self.lead(opened)).await,
                 Err(StoreError::Led { .. }) => Box::pin(self.follow()).await,
                 Err(error) => Err(error).context(format!("the database {} can't be opened", self.options.address)),
@@ -176,8 +193,9 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
         Ok(())
     }
 
-    async fn take_lease(&self) -> Result<(Opened, Loaded), StoreError> {
-        let taking = Box::pin(store::open_as_leader(self.options.clone(), self.member.address.clone()));
+    /// Takes the lease that has run out, or one that was handed over.
+    async fn take_lease(&self, run_out: Option<RunOut>) -> Result<(Opened, Loaded), StoreError> {
+        let taking = Box::pin(store::open_as_leader(self.options.clone(), self.member.address.clone(), run_out));
         timeout(TAKE_LEASE, taking).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
@@ -186,42 +204,49 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
         let leadership = loaded.leadership.clone().context("a leader has a lease")?;
         tracing::info!(term = leadership.term, "this node leads");
         let draining = self.stop.child_token();
+        // Also where it can't begin: what was started by then lets go of the store, and so of the lease.
+        let ending = draining.clone().drop_guard();
         let role = Role::Leads(leadership.term);
         let mut system = boot::boot(self.setup, (opened, loaded), Some(role), draining.clone()).await?;
         let (keys, store, runtime) = (std::mem::take(&mut system.keys), system.store.clone(), system.local.clone());
         let projection = system.handle.projection().clone();
-        let answers = self.known_to_nodes(system.answers.clone(), move || projection.head());
-        self.stage.set(self.known_to_nodes(opening(&answers.plugins), || 0));
+        let head = move || projection.head();
+        // Plugins dial as soon as they run; it is not known what they do before they have.
+        self.stage.set(self.known_to_nodes(for_plugins(&system.answers), head.clone()));
+        let answers = self.known_to_nodes(system.answers.clone(), head);
         let serving = async {
             self.enter(answers, keys);
             draining.cancelled().await;
         };
-        let keeping = async {
-            keep_to_lease(leadership, runtime.as_deref()).await;
-            tracing::error!("the lease could not be renewed in time, or another node has it: plugins are ended");
-            draining.cancel();
-            std::future::pending().await
-        };
         tokio::select! {
+            // What runs hears until when it may go on before anything is started.
+            biased;
+            // Another may lead: to drop what supervises kills all that runs.
+            () = keep_to_lease(leadership, runtime.as_deref()) => {
+                tracing::error!("the lease could not be renewed in time, or another node has it: plugins are killed");
+            }
             () = system.run(serving, draining.clone()) => {}
-            never = keeping => never,
         }
-        // Its plugins have ended: only now anybody else may lead.
+        self.leave();
+        drop(ending);
+        let closing = close(store, runtime);
         if self.stop.is_cancelled() {
-            return store.close().await.context("the last changes could not be stored");
+            return closing.await.context("the last changes could not be stored");
         }
         tracing::warn!("this node leads no longer");
-        tokio::spawn(store.close());
+        tokio::spawn(closing);
         Ok(())
     }
 
     /// Follows until it has to stop, can lead, or has to read everything anew.
     async fn follow(&mut self) -> anyhow::Result<()> {
         let draining = self.stop.child_token();
-        let (answers, mut follower) = {
+        let begun = async {
             let read = store::follow(&self.options).await.context("the database can't be followed")?;
-            following::following(self.setup, &self.member, read, draining.clone()).await?
+            following::following(self.setup, &self.member, read, draining.clone()).await
         };
+        let Some(begun) = self.stop.run_until_cancelled(begun).await else { return Ok(()) };
+        let (answers, mut follower) = begun?;
         let ending = draining.drop_guard();
         self.enter(self.known_to_nodes(answers, || 0), Keys::default());
         loop {
@@ -229,7 +254,9 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
             if ended == Ended::HistoryEnded {
                 return Ok(());
             }
-            match self.take_lease().await {
+            let taking = self.take_lease(follower.run_out());
+            let Some(taken) = self.stop.run_until_cancelled(taking).await else { return Ok(()) };
+            match taken {
                 Ok(opened) => {
                     // What was read is not kept up to date from here on.
                     self.leave();
@@ -270,6 +297,20 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
     }
 }
 
+/// Closes the store of a node that leads no longer. The lease is handed over only if nothing lives that this node has started:
+/// else it runs out, by when the keeper has killed it.
+async fn close(store: Store, runtime: Option<Arc<ProcessRuntime>>) -> domain::Result<()> {
+    let has_ended = match runtime {
+        Some(runtime) => runtime.ended(KILLED).await,
+        None => true,
+    };
+    if has_ended {
+        return store.close().await;
+    }
+    tracing::error!("something that plugins started can't be killed: the lease is not handed over, but runs out");
+    store.close_keeping_lease().await
+}
+
 /// Has plugins go on as long as nobody else can lead; returns when that time is over.
 async fn keep_to_lease(leadership: Leadership, runtime: Option<&ProcessRuntime>) {
     let mut good_until = leadership.good_until;
@@ -286,5 +327,33 @@ async fn keep_to_lease(leadership: Leadership, runtime: Option<&ProcessRuntime>)
         if is_over {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    async fn status(answers: &Answers, path: &str) -> StatusCode {
+        answers.clients.answer(Request::builder().uri(path).body(Body::empty()).unwrap()).await.status()
+    }
+
+    #[tokio::test]
+    async fn a_node_between_two_parts_lives_and_answers_nothing_else() {
+        assert_eq!(status(&absent(), "/healthz").await, StatusCode::OK);
+        for path in ["/readyz", "/rpc", "/api/plugins"] {
+            assert_eq!(status(&absent(), path).await, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn plugins_are_answered_before_clients_are() {
+        let app = App::new(|_| async { StatusCode::ACCEPTED.into_response() });
+        let answers = for_plugins(&Answers { clients: app.clone(), plugins: app.clone(), scrapes: app });
+        assert_eq!(status(&answers, "/rpc").await, StatusCode::ACCEPTED);
+        assert_eq!(status(&answers, "/healthz").await, StatusCode::OK);
+        assert_eq!(status(&answers, "/api/plugins").await, StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
 use super::Leader;
 use crate::{
     domain::access::AccessToken,
-    store::{Feed, LEASE, Look, StoreError},
+    store::{Feed, LEASE, Look, RunOut, StoreError},
     supervisor::Projection,
 };
 
@@ -35,6 +35,8 @@ pub struct Follower {
     feed: Feed,
     projection: Arc<Projection>,
     on_tokens: OnTokens,
+    /// Where this node is reached: what it was itself, it does not ask.
+    own_address: String,
     leader: watch::Sender<Option<Leader>>,
     /// Looks that were begun.
     begun: Arc<AtomicU64>,
@@ -70,11 +72,11 @@ pub enum Ended {
 }
 
 impl Follower {
-    /// Reads on from what this projection has.
-    pub fn new(feed: Feed, projection: Arc<Projection>, on_tokens: OnTokens) -> Self {
+    /// Reads on from what this projection has, for the node at this address.
+    pub fn new(feed: Feed, projection: Arc<Projection>, on_tokens: OnTokens, own_address: String) -> Self {
         let progress = Progress { look: 0, behind: 0, caught_up: Instant::now() };
         let (leader, progress) = (watch::Sender::default(), watch::Sender::new(progress));
-        Self { feed, projection, on_tokens, leader, begun: Arc::default(), progress, is_failing: false }
+        Self { feed, projection, on_tokens, own_address, leader, begun: Arc::default(), progress, is_failing: false }
     }
 
     /// Who leads, as far as is known.
@@ -85,6 +87,11 @@ impl Follower {
     /// How far it is.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    /// The lease that has run out, if nobody leads for that reason.
+    pub fn run_out(&self) -> Option<RunOut> {
+        self.feed.run_out()
     }
 
     /// Has it look at once.
@@ -136,7 +143,9 @@ impl Follower {
             }
         });
         let left = found.leader.as_ref().map(|leader| leader.left);
-        self.lead_by(found.leader.map(|leader| Leader { address: leader.address, term: leader.term }));
+        // The lease of this node from before it was started lasts for a while; it leads no more.
+        let leader = found.leader.filter(|leader| leader.address != self.own_address);
+        self.lead_by(leader.map(|leader| Leader { address: leader.address, term: leader.term }));
         let pause = left?.min(LOOKS);
         Some(if found.behind == 0 { pause } else { Duration::ZERO })
     }

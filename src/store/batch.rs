@@ -39,6 +39,8 @@ pub(super) enum Op {
     Flush(Reply<()>),
     /// Finish; say when the database is closed.
     Close(oneshot::Sender<()>),
+    /// The same, with the lease left to run out.
+    CloseKeepingLease(oneshot::Sender<()>),
 }
 
 /// A change of one plugin, and who waits for it.

@@ -14,7 +14,7 @@ use super::{
     rows::{signed, unsigned},
     statement::Statements,
 };
-use crate::domain::Digest;
+use crate::{boot_time::since_boot, domain::Digest};
 
 /// Rows in one statement: more parameters than these take are not allowed everywhere.
 pub(super) const ROWS: usize = 256;
@@ -24,12 +24,16 @@ const BODIES: usize = 4;
 /// Writes the batch, and these events of the audit trail, which are there already or not. After an error it is unknown
 /// whether that was written.
 pub(super) async fn execute(lease: &Lease, batch: &Batch, events: &[audit_event::Model]) -> Result<(), StoreError> {
+    let sent = since_boot();
     let mut statements = vec![move_head(lease, batch)];
     statements.extend(write(lease.statements(), batch, events));
     statements.extend(lease.news());
     match lease.transact(statements, batch.durability()).await {
         Ok(moved) if moved.is_empty() => Err(StoreError::no_row()),
-        Ok(_) => Ok(()),
+        Ok(_) => {
+            lease.holds_since(sent);
+            Ok(())
+        }
         Err(error) if is_null_refused(&error) => Err(why_not_moved(lease, batch).await),
         Err(error) => Err(error),
     }
@@ -70,12 +74,13 @@ fn move_head(lease: &Lease, batch: &Batch) -> Statement {
     let (owner, base, head) = (lease.owner(), signed(batch.base), signed(batch.head()));
     let mk_statement = || {
         let is_ours = Cond::all().add(store::Column::Owner.eq(owner)).add(store::Column::Head.eq(base));
-        let update = Query::update()
+        let mut update = Query::update();
+        update
             .table(store::Entity)
             .value(store::Column::Head, CaseStatement::new().case(is_ours, head))
+            .values(lease.end().map(|end| (store::Column::Until, end)))
             .and_where(store::Column::Id.eq(entity::ROW))
-            .returning_col(store::Column::Head)
-            .to_owned();
+            .returning_col(store::Column::Head);
         lease.statements().backend().build(&update)
     };
     let values = vec![owner.into(), base.into(), head.into(), entity::ROW.into()];

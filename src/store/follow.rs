@@ -20,7 +20,7 @@ use super::{
     address::{Address, Kind},
     audit::Trail,
     entity::{self, store},
-    lease::{self, CHANNEL, Standing},
+    lease::{self, CHANNEL, RunOut, Standing, Watch},
     location::Location,
     metrics::Metrics,
     migration, open,
@@ -47,6 +47,7 @@ pub struct Feed {
     /// The newest revision that was read.
     head: u64,
     token_changes: i64,
+    watch: Watch,
     compacted: Arc<AtomicU64>,
     healthy: watch::Sender<bool>,
     news: Arc<Notify>,
@@ -92,6 +93,7 @@ pub async fn follow(options: &Options) -> Result<(Store, Loaded, Feed), StoreErr
         epoch: loaded.epoch.clone(),
         head: loaded.head,
         token_changes,
+        watch: Watch::default(),
         compacted: Arc::clone(&compacted),
         healthy,
         news,
@@ -142,6 +144,11 @@ impl Feed {
         move || news.notify_one()
     }
 
+    /// The lease that has run out, if nobody leads for that reason.
+    pub fn run_out(&self) -> Option<RunOut> {
+        self.watch.run_out()
+    }
+
     /// Reads what is new.
     ///
     /// # Errors
@@ -170,7 +177,7 @@ impl Feed {
         self.head = commits.last().map_or(self.head, |last| last.revision);
         self.token_changes = row.token_changes;
         self.compacted.store(compacted, Ordering::Relaxed);
-        let (left, term) = (row.left(), unsigned(row.term)?);
+        let (left, term) = (self.watch.left(&row), unsigned(row.term)?);
         let leader = left.zip(row.address).map(|(left, address)| Leader { address, term, left });
         Ok(Look { leader, commits, behind: newest.saturating_sub(self.head), tokens })
     }
@@ -189,8 +196,8 @@ fn listen(address: &Address) -> (Arc<Notify>, AbortOnDropHandle<()>) {
         loop {
             if let Err(error) = hear(&url, &told).await {
                 tracing::debug!(%error, "news are not heard; they are read once a second");
+                sleep(LISTEN_AGAIN).await;
             }
-            sleep(LISTEN_AGAIN).await;
         }
     });
     (news, AbortOnDropHandle::new(listening))

@@ -1,10 +1,10 @@
 //! The lease of the only writer: its connection, and what keeps every other plugd from writing.
 //!
-//! A lock keeps a second plugd from starting: on the file beside a SQLite database, in the session of the connection on
-//! a server ([`super::postgres`]). A lock on a server is lost with the connection, and the plugd that lost it may learn of
-//! that late: its host slept, its network was cut. Another may have started since. So the lock is a courtesy, and the
-//! proof is the *owner*: a name that each start of plugd makes up for itself and writes into the only row of `store`
-//! ([`Lease::acquire`]) before it reads anything.
+//! A lock keeps a second plugd from starting, which nodes of a cluster share: on the file beside a SQLite database, in the
+//! session of the connection on a server ([`super::postgres`]). A lock on a server is lost with the connection, and the
+//! plugd that lost it may learn of that late: its host slept, its network was cut. Another may have started since. So the
+//! lock is a courtesy, and the proof is the *owner*: a name that each start of plugd makes up for itself and writes into
+//! the only row of `store` ([`Lease::acquire`]) before it reads anything.
 //!
 //! - Every transaction that writes begins with that row, locks it, and ends unless it finds its own owner in it
 //!   ([`Lease::begin_as_owner`], `commit::move_head`): nothing after that is carried out. Only where somebody has deleted the row
@@ -32,8 +32,8 @@ use sea_orm::{
 use tokio::{join, time::timeout};
 
 use self::lock::Lock;
-pub(super) use self::term::{CHANNEL, Node, RENEWAL, Standing};
-pub use self::term::{LEASE, Leadership};
+pub(super) use self::term::{CHANNEL, Node, RENEWAL, Standing, Watch};
+pub use self::term::{LEASE, Leadership, RunOut};
 use super::{
     StoreError,
     address::{Address, Kind},

@@ -65,7 +65,7 @@ pub use address::Address;
 pub use error::StoreError;
 pub use examine::{examine, has_log, user_of};
 pub use follow::{Feed, Look, follow};
-pub use lease::{LEASE, Leadership};
+pub use lease::{LEASE, Leadership, RunOut};
 pub use metrics::Metrics;
 pub use open::{Opened, open, open_as_leader};
 pub use packages::{GRACE, PackageStore};
@@ -332,16 +332,28 @@ impl Store {
     /// # Errors
     /// `STORE_UNAVAILABLE` when something did not become durable or the database did not close.
     pub async fn close(self) -> Result<()> {
+        self.end(Op::Close).await
+    }
+
+    /// The same, but the lease of a cluster's leader is left to run out: nobody leads before that.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub async fn close_keeping_lease(self) -> Result<()> {
+        self.end(Op::CloseKeepingLease).await
+    }
+
+    async fn end(self, op: impl FnOnce(oneshot::Sender<()>) -> Op) -> Result<()> {
         let flushed = self.flush().await;
-        timeout(CLOSE_TIMEOUT, self.disconnect()).await.unwrap_or_else(|_| Err(unavailable()))?;
+        timeout(CLOSE_TIMEOUT, self.disconnect(op)).await.unwrap_or_else(|_| Err(unavailable()))?;
         flushed
     }
 
-    async fn disconnect(&self) -> Result<()> {
+    async fn disconnect(&self, op: impl FnOnce(oneshot::Sender<()>) -> Op) -> Result<()> {
         // The writer's connection comes last: it takes the write-ahead log into the database.
         self.reader.close().await;
         let (reply, closed) = oneshot::channel();
-        self.ops.send(Op::Close(reply)).map_err(|_| unavailable())?;
+        self.ops.send(op(reply)).map_err(|_| unavailable())?;
         closed.await.map_err(|_| unavailable())
     }
 

@@ -15,7 +15,7 @@ use super::{
     compaction::{self, Schedule},
     entity::plugin,
     hooks,
-    lease::{self, Lease, Node},
+    lease::{self, Lease, Node, RunOut},
     metrics::Metrics,
     reader::Reader,
     rows::{References, unsigned},
@@ -44,12 +44,17 @@ pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
     })
 }
 
-/// Opens the store as a node of a cluster, which leads it then and is reached at this address by the others.
+/// Opens the store as a node of a cluster, which leads it then and is reached at this address by the others. It takes a lease
+/// that was handed over, or the one that it has seen run out.
 ///
 /// # Errors
 /// As [`open`]; [`StoreError::Led`] while another node leads.
-pub async fn open_as_leader(options: Options, address: String) -> Result<(Opened, Loaded), StoreError> {
-    read(options, Some(Node::at(address))).await
+pub async fn open_as_leader(
+    options: Options,
+    address: String,
+    run_out: Option<RunOut>,
+) -> Result<(Opened, Loaded), StoreError> {
+    read(options, Some(Node::at(address, run_out))).await
 }
 
 async fn read(options: Options, node: Option<Node>) -> Result<(Opened, Loaded), StoreError> {

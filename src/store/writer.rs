@@ -72,6 +72,8 @@ pub(super) struct Writer {
     backlog: Backlog,
     flushes: Vec<Reply<()>>,
     closing: Vec<oneshot::Sender<()>>,
+    /// When it is closed, the lease is not handed over.
+    keeps_lease: bool,
     /// There is one while the database is away.
     retry: Option<Retry>,
     /// Another plugd has made itself the owner: this is the end.
@@ -114,6 +116,7 @@ impl Writer {
             backlog: Backlog::default(),
             flushes: Vec::new(),
             closing: Vec::new(),
+            keeps_lease: false,
             retry: None,
             is_superseded: false,
         }
@@ -150,6 +153,10 @@ impl Writer {
                 Op::Note { hook, reply } => notes.push((*hook, reply)),
                 Op::Flush(reply) => self.flushes.push(reply),
                 Op::Close(reply) => self.closing.push(reply),
+                Op::CloseKeepingLease(reply) => {
+                    self.keeps_lease = true;
+                    self.closing.push(reply);
+                }
             }
         }
         self.change(changes).await;
@@ -251,7 +258,7 @@ impl Writer {
             commit::execute(&self.start.lease, &batch, &events).await
         };
         let begun = Instant::now();
-        match within(work).await {
+        match in_time(self.start.lease.commit_limit(TRANSACTION_TIMEOUT), work).await {
             Ok(()) => {
                 self.start.metrics.committed(batch.commits.len(), begun.elapsed());
                 self.publish(batch);
@@ -322,6 +329,9 @@ impl Writer {
 
     /// The last try, and the end of the database.
     async fn end(mut self) {
+        if self.is_superseded {
+            self.start.lease.lost();
+        }
         if self.retry.is_some() && !self.is_superseded {
             Box::pin(self.recover()).await;
         }
@@ -331,7 +341,7 @@ impl Writer {
             tracing::error!(plugins, events, "closed without the database: last reports and audit events are lost");
         }
         self.health.set(false);
-        if !self.is_superseded
+        if !(self.is_superseded || self.keeps_lease)
             && let Err(error) = self.mark_closed().await
         {
             tracing::warn!(%error, "watchers will have to begin anew: that the database was closed could not be noted");
@@ -358,7 +368,11 @@ fn contradiction(what: &What) -> Error {
 
 /// What the database did, or that it took too long.
 pub(super) async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(TRANSACTION_TIMEOUT, work).await.unwrap_or(Err(StoreError::TimedOut))
+    in_time(TRANSACTION_TIMEOUT, work).await
+}
+
+async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    timeout(limit, work).await.unwrap_or(Err(StoreError::TimedOut))
 }
 
 fn send<T>(reply: Option<Reply<T>>, answer: domain::Result<T>) {

@@ -7,13 +7,14 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use plugd::api::v1::{ReportedState::Active, RotateTokenRequest};
+use plugd::api::v1::{Plugin, ReportedState::Active, RotateTokenRequest};
 use tokio::{join, time::timeout};
 use tonic::Code;
 
 use super::{repeat, resumed, rounds};
 use crate::harness::{
-    Cluster, Plugd, Server, Way, eventually, eventually_async, external_manifest, role, state_of, within,
+    Cluster, Plugd, Server, Way, eventually, eventually_async, external_manifest, reason, role, state_of, status_of,
+    within,
 };
 
 /// Nodes of a cluster.
@@ -28,13 +29,18 @@ fn others(node: usize) -> Vec<usize> {
 }
 
 /// Waits until a plugin is active, as this node sees it. No run of it has met another by then.
-async fn active(cluster: &Cluster, node: usize, id: &str) {
+async fn active(cluster: &Cluster, node: usize, id: &str) -> Plugin {
     let is_active = async || {
         let plugin = cluster.api(node).get(id).await.ok()?;
-        (state_of(&plugin) == Active).then_some(())
+        (state_of(&plugin) == Active).then_some(plugin)
     };
-    eventually_async("an active plugin", is_active).await;
+    let plugin = eventually_async("an active plugin", is_active).await;
     cluster.assert_alone();
+    plugin
+}
+
+fn restarts(plugin: &Plugin) -> u32 {
+    status_of(plugin).restart_count
 }
 
 /// Waits until a node says that it follows another.
@@ -114,11 +120,12 @@ async fn the_leader_is_asked_to_stop() {
     let id = cluster.run_lone(0).await;
     repeat("SIGTERM of the leader: it hands over", rounds(2, 50), async |_| {
         let leader = cluster.led_by_one_of(&[0, 1]).await;
-        active(&cluster, leader, &id).await;
+        let before = restarts(&active(&cluster, leader, &id).await);
         let (status, _) = cluster.nodes[leader].sigterm().await;
         assert!(status.success());
         let next = cluster.led_by_one_of(&[1 - leader]).await;
-        active(&cluster, next, &id).await;
+        let plugin = active(&cluster, next, &id).await;
+        assert_eq!(restarts(&plugin), before, "it is answered as soon as it dials");
         cluster.nodes[leader].restart().await;
     })
     .await;
@@ -165,6 +172,25 @@ async fn the_leader_is_cut_off_from_the_database() {
     .await;
 }
 
+/// It hears of no end of them, but can make others.
+#[tokio::test]
+async fn connections_of_the_leader_to_the_database_break_unnoticed() {
+    let database = Server::shared().database().await;
+    let way = Way::to(&database);
+    let cluster = Cluster::over(&[way.url(), database.url()]).await;
+    let id = cluster.run_lone(0).await;
+    active(&cluster, 0, &id).await;
+    repeat("connections to PostgreSQL that carry nothing any more: no plugin ends", rounds(2, 20), async |round| {
+        let (before, manifest) = (cluster.nodes[0].runs_of(&id), external_manifest(&format!("round-{round}")));
+        way.lose();
+        let written = async || cluster.api(0).register(&manifest).await.ok();
+        eventually_async("a change", written).await;
+        assert_eq!(cluster.nodes[0].runs_of(&id), before);
+        assert_eq!(cluster.leader_among(&[0, 1]).await, Some(0));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_database_is_gone_for_longer_than_a_lease() {
     let server = Server::start();
@@ -176,6 +202,9 @@ async fn the_database_is_gone_for_longer_than_a_lease() {
         server.stop();
         let ended = || Plugd::processes_of(&id).is_empty().then_some(());
         eventually("the end of what may not be the only one", ended).await;
+        let refused = async || cluster.api(1 - leader).list().await.err();
+        let refused = eventually_async("a follower that has read nothing for long", refused).await;
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
         server.restart();
         let next = cluster.led_by_one_of(&[0, 1]).await;
         active(&cluster, next, &id).await;

@@ -1,6 +1,12 @@
 //! A way to a database that can be made to carry nothing any more, without an end that anybody would see.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tempfile::TempDir;
 use tokio::{
@@ -18,9 +24,24 @@ const SOCKET: &str = ".s.PGSQL.5432";
 /// Sockets in front of a database's.
 pub(crate) struct Way {
     url: String,
-    is_open: watch::Sender<bool>,
+    carried: watch::Sender<Carried>,
+    made: Arc<AtomicU64>,
     _carrying: AbortOnDropHandle<()>,
     _folder: TempDir,
+}
+
+/// What is carried.
+#[derive(Clone, Copy)]
+struct Carried {
+    is_open: bool,
+    /// The first of the connections, which are numbered, that can be carried.
+    first: u64,
+}
+
+impl Carried {
+    fn has(&self, connection: u64) -> bool {
+        self.is_open && connection >= self.first
+    }
 }
 
 impl Way {
@@ -31,22 +52,26 @@ impl Way {
         let (address, beyond) = url.split_once("?host=").unwrap();
         let socket = PathBuf::from(beyond).join(SOCKET);
         let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
-        let is_open = watch::Sender::new(true);
-        let open = is_open.clone();
+        let carried = watch::Sender::new(Carried { is_open: true, first: 0 });
+        let all = carried.clone();
+        let made = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&made);
         let carrying = tokio::spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.unwrap();
                 let far = UnixStream::connect(&socket).await;
-                let (receiver, other) = (open.subscribe(), open.subscribe());
+                let (one, other) = (all.subscribe(), all.subscribe());
+                let number = count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move {
                     let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far?.into_split());
-                    tokio::join!(carry(from_near, to_far, receiver), carry(from_far, to_near, other));
+                    let carried = |carried: &Carried| carried.has(number);
+                    tokio::join!(carry(from_near, to_far, one, carried), carry(from_far, to_near, other, carried));
                     std::io::Result::Ok(())
                 });
             }
         });
         let url = format!("{address}?host={}", folder.path().display());
-        Self { url, is_open, _carrying: AbortOnDropHandle::new(carrying), _folder: folder }
+        Self { url, carried, made, _carrying: AbortOnDropHandle::new(carrying), _folder: folder }
     }
 
     /// The address of the database on this way.
@@ -56,15 +81,25 @@ impl Way {
 
     /// Whether it carries anything from now on. What it was given meanwhile comes then.
     pub(crate) fn open(&self, is_open: bool) {
-        self.is_open.send_replace(is_open);
+        self.carried.send_modify(|carried| carried.is_open = is_open);
+    }
+
+    /// Carries nothing any more on the connections that there are; further ones can be made.
+    pub(crate) fn lose(&self) {
+        self.carried.send_modify(|carried| carried.first = self.made.load(Ordering::Relaxed));
     }
 }
 
-async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, mut is_open: watch::Receiver<bool>) {
+async fn carry(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut carried: watch::Receiver<Carried>,
+    is_carried: impl Fn(&Carried) -> bool,
+) {
     let mut bytes = vec![0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         // The test is over when nobody can say that it is open.
-        if is_open.wait_for(|is_open| *is_open).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
+        if carried.wait_for(&is_carried).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
             break;
         }
     }

@@ -133,6 +133,11 @@ impl ProcessRuntime {
         }
     }
 
+    /// Waits until nothing lives of what it started, for this long at the most. Answers whether that is so.
+    pub async fn ended(&self, limit: Duration) -> bool {
+        timeout(limit, self.0.runs.free()).await.is_ok()
+    }
+
     /// Why no run can be begun now, in words; none where one can.
     pub fn obstacle(&self) -> Option<&'static str> {
         let keeper = self.0.keeper.as_ref()?;

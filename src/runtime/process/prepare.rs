@@ -52,6 +52,14 @@ impl PluginLocks {
         let lock = self.0.lock().unwrap_or_else(PoisonError::into_inner).of(plugin);
         lock.lock_owned().await
     }
+
+    /// Waits until nobody holds any of those that were held when that was asked for.
+    pub(super) async fn free(&self) {
+        let all: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).of.values().cloned().collect();
+        for lock in all {
+            drop(lock.lock_owned().await);
+        }
+    }
 }
 
 /// One of the few starts under way, with the plugin's directory to itself.

@@ -1,8 +1,10 @@
 //! The lease among several plugd on one database, the nodes of a cluster: one of them leads, for a *term*.
 //!
 //! The row of `store` says who leads, where it is reached, and until when nobody else may lead. The database alone reckons that
-//! time, so that no two clocks have to agree. A leader prolongs it every second ([`Lease::renew`]); once it is over the next
-//! that tries is the leader ([`Lease::take`]). What keeps an earlier leader from writing is its name in the row, as everywhere.
+//! time, so that no two clocks have to agree. A leader prolongs it every second and with each commit ([`Lease::renew`]); once it is
+//! over the next that tries is the leader ([`Lease::take`]). The clock of the database may be set, though: so a lease that was not
+//! handed over is only taken by a node that has seen it unchanged for as long as it lasts, by a clock of its own ([`Watch`]). What
+//! keeps an earlier leader from writing is its name in the row, as everywhere.
 //!
 //! A leader must have stopped its plugins before anybody else may lead. It counts for itself, from *before* the last renewal was sent
 //! and by a clock that counts while its host is suspended: [`Leadership::good_until`] is never later than what the row says.
@@ -15,6 +17,7 @@ use std::time::Duration;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
     Statement, UpdateMany,
+    entity::prelude::DateTimeUtc,
     sea_query::{Expr, ExprTrait},
 };
 use tokio::sync::watch;
@@ -35,6 +38,12 @@ pub const LEASE: Duration = Duration::from_secs(5);
 /// How often it renews it.
 pub(in crate::store) const RENEWAL: Duration = Duration::from_secs(1);
 
+/// How long the database may take to answer a leader, until another connection is tried: a short outage, and a connection that
+/// has broken unnoticed, leave time for another try or two before plugins have to be ended.
+const ANSWER: Duration = Duration::from_millis(1200);
+/// The same for a commit, which may have more to write and renews the lease too.
+const COMMIT: Duration = Duration::from_millis(1500);
+
 /// Where the nodes are told that there is something to read.
 pub(in crate::store) const CHANNEL: &str = "plugd";
 /// The end of the lease, from now on. The database takes the time at which the transaction began.
@@ -51,13 +60,15 @@ const TURN_OVER: &str = "SELECT pg_advisory_unlock(hashtextextended('plugd takes
 pub(in crate::store) struct Node {
     /// Where the other nodes reach it.
     pub(super) address: String,
+    /// The lease that is known to be over, if one is.
+    run_out: Option<RunOut>,
     good_until: watch::Sender<Duration>,
 }
 
 impl Node {
-    /// The node that is reached there.
-    pub(in crate::store) fn at(address: String) -> Self {
-        Self { address, good_until: watch::Sender::default() }
+    /// The node that is reached there, and has seen this lease run out.
+    pub(in crate::store) fn at(address: String, run_out: Option<RunOut>) -> Self {
+        Self { address, run_out, good_until: watch::Sender::default() }
     }
 }
 
@@ -79,6 +90,8 @@ pub(in crate::store) struct Standing {
     pub(in crate::store) address: Option<String>,
     pub(in crate::store) term: i64,
     pub(in crate::store) token_changes: i64,
+    closed: bool,
+    until: Option<DateTimeUtc>,
     /// None where no node of a cluster was the last owner.
     left: Option<f64>,
 }
@@ -90,9 +103,53 @@ impl Standing {
         Ok(row.into_model().one(db).await?)
     }
 
-    /// How long nobody else can lead; none once anybody may.
-    pub(in crate::store) fn left(&self) -> Option<Duration> {
-        self.left.and_then(|left| Duration::try_from_secs_f64(left).ok()).filter(|left| !left.is_zero())
+    /// How long the lease lasts by the clock of the database; none once it is over, or was handed over.
+    fn left(&self) -> Option<Duration> {
+        let left = self.left.filter(|_| !self.closed)?;
+        Duration::try_from_secs_f64(left).ok().filter(|left| !left.is_zero())
+    }
+
+    /// Which lease it is; none where it was handed over, or nobody had one.
+    fn lease(&self) -> Option<RunOut> {
+        let until = self.until.filter(|_| !self.closed)?;
+        Some(RunOut { term: self.term, until })
+    }
+}
+
+/// A lease that has run out: nobody has renewed it for as long as it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunOut {
+    term: i64,
+    until: DateTimeUtc,
+}
+
+/// Watches the leases of leaders by the clock of this host.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Watch {
+    /// The newest, and when it was first seen since the host's boot.
+    seen: Option<(RunOut, Duration)>,
+}
+
+impl Watch {
+    /// How long nobody else can lead, now that this was read; none once anybody may.
+    pub(in crate::store) fn left(&mut self, row: &Standing) -> Option<Duration> {
+        let now = since_boot();
+        let lease = row.lease();
+        if self.seen.map(|(lease, _)| lease) != lease {
+            self.seen = lease.map(|lease| (lease, now));
+        }
+        row.left().max(self.unseen(now))
+    }
+
+    /// The lease that was seen for as long as it lasts.
+    pub(in crate::store) fn run_out(&self) -> Option<RunOut> {
+        self.seen.map(|(lease, _)| lease).filter(|_| self.unseen(since_boot()).is_none())
+    }
+
+    /// How long the lease is still to be seen.
+    fn unseen(&self, now: Duration) -> Option<Duration> {
+        let (_, since) = self.seen?;
+        (since + LEASE).checked_sub(now).filter(|left| !left.is_zero())
     }
 }
 
@@ -132,10 +189,12 @@ impl Lease {
         if let Kind::File(_) = self.address.kind() {
             return Ok(());
         }
-        match Standing::read(db).await? {
-            Some(row) if row.left().is_some() => Err(StoreError::Led { leader: row.address.unwrap_or_default() }),
-            _ => Ok(()),
-        }
+        let Some(row) = Standing::read(db).await? else { return Ok(()) };
+        let lasts = match &self.node {
+            Some(node) => row.left().is_some() || (row.lease().is_some() && row.lease() != node.run_out),
+            None => row.left().is_some(),
+        };
+        if lasts { Err(StoreError::Led { leader: row.address.unwrap_or_default() }) } else { Ok(()) }
     }
 
     /// Has the lease last, in the transaction that takes it.
@@ -146,10 +205,32 @@ impl Lease {
         Ok(())
     }
 
+    /// What a transaction that begins with the row of `store` sets the end of the lease to; none where this plugd is alone.
+    pub(in crate::store) fn end(&self) -> Option<Expr> {
+        self.node.is_some().then(|| Expr::cust(END))
+    }
+
     /// Nobody else leads before the lease is over that began after this.
-    pub(super) fn holds_since(&self, sent: Duration) {
+    pub(in crate::store) fn holds_since(&self, sent: Duration) {
         if let Some(node) = &self.node {
             node.good_until.send_replace(sent + LEASE);
+        }
+    }
+
+    /// How long the database may take for a commit: so long where this plugd is alone.
+    pub(in crate::store) fn commit_limit(&self, alone: Duration) -> Duration {
+        if self.is_of_a_cluster() { COMMIT } else { alone }
+    }
+
+    /// How long the database may take to say that it is there: so long where this plugd is alone.
+    pub(in crate::store) fn answer_limit(&self, alone: Duration) -> Duration {
+        if self.is_of_a_cluster() { ANSWER } else { alone }
+    }
+
+    /// Another node may lead, as this one has just learnt.
+    pub(in crate::store) fn lost(&self) {
+        if let Some(node) = &self.node {
+            node.good_until.send_replace(Duration::ZERO);
         }
     }
 

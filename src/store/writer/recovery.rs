@@ -5,9 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::{
-    Writer,
+    TRANSACTION_TIMEOUT, Writer,
     gather::{MAX_BATCH, passed},
-    send, within,
+    in_time, send, within,
 };
 use crate::{
     domain::{PluginId, Reported},
@@ -23,6 +23,8 @@ use crate::{
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest wait before trying the database again.
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// The same for the leader of a cluster, whose plugins end with its lease.
+const LAST_RETRY_OF_LEADER: Duration = Duration::from_millis(250);
 
 /// How often to look, while nothing is written, whether the database's files are still there.
 const FILE_CHECKS: Duration = Duration::from_secs(1);
@@ -74,8 +76,9 @@ impl Retry {
         Self { at: Instant::now() + wait, wait }
     }
 
-    fn next(self) -> Self {
-        Self::after((self.wait * 2).min(LAST_RETRY))
+    fn next(self, lease: &Lease) -> Self {
+        let longest = if lease.is_of_a_cluster() { LAST_RETRY_OF_LEADER } else { LAST_RETRY };
+        Self::after((self.wait * 2).min(longest))
     }
 }
 
@@ -160,7 +163,8 @@ impl Writer {
 
     /// Notices that the database is away, or another plugd's, when nobody wants to write; forgets what is due then.
     pub(super) async fn check_health(&mut self) {
-        match within(check(&self.start.lease)).await {
+        let lease = &self.start.lease;
+        match in_time(lease.answer_limit(TRANSACTION_TIMEOUT), check(lease)).await {
             Ok(()) => self.compact().await,
             Err(error) => self.fail_over(&error),
         }
@@ -175,7 +179,7 @@ impl Writer {
                 self.answer_flushes();
             }
             Err(error) => {
-                let next = self.retry.map_or_else(|| Retry::after(FIRST_RETRY), Retry::next);
+                let next = self.retry.map_or_else(|| Retry::after(FIRST_RETRY), |retry| retry.next(&self.start.lease));
                 tracing::warn!(%error, waiting = self.backlog.len(), retry_in = ?next.wait, "the database is still away");
                 self.is_superseded |= matches!(error, StoreError::Superseded);
                 self.retry = Some(next);
@@ -215,11 +219,12 @@ impl Writer {
     /// By the head that the last transaction would have left: the one that a new connection sees.
     async fn find_out(&mut self) -> Result<(), StoreError> {
         let lease = &mut self.start.lease;
+        let limit = lease.answer_limit(TRANSACTION_TIMEOUT);
         let look = async {
             lease.reconnect().await?;
             commit::probe(lease).await
         };
-        let found = within(Box::pin(look)).await?;
+        let found = in_time(limit, Box::pin(look)).await?;
         match self.unresolved.take() {
             Some(batch) if found == batch.head() => self.publish(batch),
             _ if found == self.start.head => {}

@@ -160,6 +160,17 @@ async fn what_runs_goes_on_until_the_last_time_that_was_told() {
 }
 
 #[tokio::test]
+async fn it_is_known_whether_anything_lives_that_was_started() {
+    let fixture = mk_fixture();
+    assert!(fixture.runtime.ended(HOUR).await, "nothing was started");
+    let (started, plugin) = fixture.stubborn().await;
+    assert!(!fixture.runtime.ended(Duration::ZERO).await);
+    drop(started);
+    assert!(fixture.runtime.ended(HOUR).await);
+    assert!(!plugin.iter().any(|pid| is_alive(*pid)));
+}
+
+#[tokio::test]
 async fn an_earlier_time_does_not_move_the_end_back() {
     let fixture = mk_fixture();
     let (started, plugin) = fixture.stubborn().await;

@@ -13,22 +13,28 @@ const NODES: [&str; 2] = ["http://one", "http://two"];
 
 /// A store of a node that leads, and its lease.
 async fn lead(database: &Place, node: &str) -> Result<(Store, Leadership), StoreError> {
-    let (opened, loaded) = open_as_leader(database.options(1_000_000), node.to_owned()).await?;
+    let (opened, loaded) = open_as_leader(database.options(1_000_000), node.to_owned(), None).await?;
     Ok((opened.start(Box::new(|_| {})), loaded.leadership.unwrap()))
 }
 
-/// The same as soon as it may.
+/// The same as soon as it may, for a node that follows until then.
 async fn lead_at_last(database: &Place, node: &str) -> (Store, Leadership) {
+    let (_store, _, mut feed) = follow(&database.options(10)).await.unwrap();
     let tried = async {
-        loop {
-            match lead(database, node).await {
-                Ok(led) => return led,
-                Err(StoreError::Led { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
-                Err(error) => panic!("{error}"),
-            }
+        while feed.look().await.unwrap().leader.is_some() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        let (opened, loaded) =
+            open_as_leader(database.options(1_000_000), node.to_owned(), feed.run_out()).await.unwrap();
+        (opened.start(Box::new(|_| {})), loaded.leadership.unwrap())
     };
     tokio::time::timeout(PATIENCE, tried).await.expect("the lease ends")
+}
+
+/// Has the lease end then, by the clock of the database.
+async fn set_end(database: &Place, end: &str) {
+    let db = database.connection().await;
+    sea_orm::ConnectionTrait::execute_unprepared(&db, &format!("UPDATE store SET until = {end}")).await.unwrap();
 }
 
 /// What is found once there is something new.
@@ -70,7 +76,7 @@ async fn of_two_nodes_that_find_an_empty_database_at_once_one_leads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_leads_before_the_time_is_over_that_an_earlier_leader_counts() {
     let place = Place::server().await;
-    let (opened, loaded) = open_as_leader(place.options(10), NODES[0].to_owned()).await.unwrap();
+    let (opened, loaded) = open_as_leader(place.options(10), NODES[0].to_owned(), None).await.unwrap();
     let earlier = loaded.leadership.unwrap();
     // As if it had been killed.
     drop(opened);
@@ -95,37 +101,55 @@ async fn a_plugd_that_is_alone_and_a_cluster_keep_each_other_away() {
     let (opened, _) = open(place.options(10)).await.unwrap();
     assert!(matches!(lead(&place, NODES[0]).await, Err(StoreError::Taken)));
     opened.start(Box::new(|_| {})).close().await.unwrap();
-    let (opened, _) = open_as_leader(place.options(10), NODES[0].to_owned()).await.unwrap();
+    let (opened, _) = open_as_leader(place.options(10), NODES[0].to_owned(), None).await.unwrap();
     assert!(matches!(open(place.options(10)).await, Err(StoreError::Taken)));
     // Also where nobody holds the lock any more, the lease may last.
+    set_end(&place, "now() + interval '1 hour'").await;
     drop(opened);
-    let opened = async {
+    let opened = async || {
         loop {
             match open(place.options(10)).await {
+                // The server has yet to miss the session.
                 Err(StoreError::Taken) => {}
                 other => return other.err(),
             }
         }
     };
-    let refused = tokio::time::timeout(PATIENCE, opened).await.unwrap();
-    assert!(refused.is_none_or(|error| matches!(error, StoreError::Led { .. })));
+    let refused = tokio::time::timeout(PATIENCE, opened()).await.unwrap();
+    assert!(matches!(&refused, Some(StoreError::Led { leader }) if leader == NODES[0]), "{refused:?}");
+    set_end(&place, "now()").await;
+    assert!(tokio::time::timeout(PATIENCE, opened()).await.unwrap().is_none());
+}
+
+/// The time of the database may be set.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_over_for_the_database_alone_is_not_taken() {
+    let place = Place::server().await;
+    let (opened, loaded) = open_as_leader(place.options(10), NODES[0].to_owned(), None).await.unwrap();
+    let earlier = loaded.leadership.unwrap();
+    set_end(&place, "now() - interval '1 hour'").await;
+    let refused = lead(&place, NODES[1]).await.err().unwrap();
+    assert!(matches!(&refused, StoreError::Led { leader } if leader == NODES[0]), "{refused}");
+    drop(opened);
+    let (_store, later) = lead_at_last(&place, NODES[1]).await;
+    assert!(since_boot() >= *earlier.good_until.borrow());
+    assert_eq!(later.term, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_was_succeeded_as_the_leader_writes_nothing_any_more() {
     let place = Place::server().await;
     let (earlier, mut leadership) = lead(&place, NODES[0]).await.unwrap();
-    let db = place.connection().await;
-    // As if no time had been left, until nothing was renewed in between.
+    // As if it had handed over.
     let later = loop {
-        sea_orm::ConnectionTrait::execute_unprepared(&db, "UPDATE store SET until = now()").await.unwrap();
+        set_end(&place, "now(), closed = true").await;
         if let Ok((later, _)) = lead(&place, NODES[1]).await {
             break later;
         }
     };
     assert_eq!(earlier.install(mk_plugin(1)).await.unwrap_err(), unavailable());
-    let ended = async { while leadership.good_until.changed().await.is_ok() {} };
-    tokio::time::timeout(PATIENCE, ended).await.expect("it learns of that");
+    let over = leadership.good_until.wait_for(|until| until.is_zero());
+    tokio::time::timeout(PATIENCE, over).await.expect("it learns of that").unwrap();
     later.install(mk_plugin(2)).await.unwrap();
     assert_eq!(journal(&later, 0).await.len(), 1);
 }
@@ -169,7 +193,7 @@ async fn a_follower_is_told_of_tokens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_lacks_what_is_no_longer_kept_begins_anew() {
     let place = Place::server().await;
-    let (opened, _) = open_as_leader(place.options(10), NODES[0].to_owned()).await.unwrap();
+    let (opened, _) = open_as_leader(place.options(10), NODES[0].to_owned(), None).await.unwrap();
     let leader = opened.start(Box::new(|_| {}));
     let (_store, _, mut feed) = follow(&place.options(10)).await.unwrap();
     leader.install(mk_plugin(1)).await.unwrap();
