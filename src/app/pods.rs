@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::options::limits;
 use crate::{
-    config::Config,
+    config::{Config, RuntimeProvider},
     domain::{Digest, PluginId, Reason, manifest::Manifest, package::Package, package::digest_of},
     fetch,
     logs::{self, Logs, Relay},
@@ -64,9 +64,10 @@ pub(super) async fn runtime(
     runtime.context("there is no cluster to run plugins in: set KUBECONFIG, or run plugd as a pod of one")
 }
 
-/// Where pods dial.
+/// Where pods dial; none where plugins are no pods.
 pub(super) fn rpc_url(config: &Config) -> Option<String> {
-    Some(format!("{}/rpc", config.kube_plugd_url.as_ref()?.0.replacen("http", "ws", 1)))
+    let url = config.kube_plugd_url.as_ref().filter(|_| config.runtime_provider == RuntimeProvider::Kubernetes)?;
+    Some(format!("{}/rpc", url.0.replacen("http", "ws", 1)))
 }
 
 fn printed_of(config: &Config, logs: Logs) -> PrintedOf {

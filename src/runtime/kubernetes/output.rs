@@ -22,6 +22,9 @@ use super::{
 /// How long after a break the cluster is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long a log may say nothing before it is followed anew: a connection that was cut off would be silent for ever.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// A line of more bytes is handed on in pieces.
 const MAX_LINE: usize = 64 * 1024;
 
@@ -38,7 +41,7 @@ pub(super) async fn take(api: Api<Pod>, name: String, sight: watch::Receiver<Sig
             Sight::Gone(_) => true,
             Sight::Nothing => false,
         };
-        match follow(&api, &name, &mut place, &*printed).await {
+        match follow(&api, &name, &mut place, (&*printed, has_ended)).await {
             Ok(()) if has_ended => break,
             Ok(()) => {}
             Err(kube::Error::Api(refusal)) if refusal.code == 404 => break,
@@ -49,7 +52,7 @@ pub(super) async fn take(api: Api<Pod>, name: String, sight: watch::Receiver<Sig
     printed.finish().await;
 }
 
-async fn follow(api: &Api<Pod>, name: &str, place: &mut Place, printed: &dyn Printed) -> kube::Result<()> {
+async fn follow(api: &Api<Pod>, name: &str, place: &mut Place, to: (&dyn Printed, bool)) -> kube::Result<()> {
     let params = LogParams {
         container: Some(CONTAINER.to_owned()),
         follow: true,
@@ -59,7 +62,7 @@ async fn follow(api: &Api<Pod>, name: &str, place: &mut Place, printed: &dyn Pri
     };
     let late = |_| kube::Error::ReadEvents(io::ErrorKind::TimedOut.into());
     let stream = timeout(requests::LIMIT, api.log_stream(name, &params)).await.map_err(late)??;
-    read(stream, place, printed).await.map_err(kube::Error::ReadEvents)
+    read(stream, place, to).await.map_err(kube::Error::ReadEvents)
 }
 
 /// The time that is asked for, which is sent in whole seconds and would be rounded to a later one.
@@ -67,22 +70,31 @@ fn whole_seconds(time: Timestamp) -> Option<Timestamp> {
     Timestamp::from_second(time.as_second()).ok()
 }
 
-async fn read(stream: impl AsyncBufRead, place: &mut Place, printed: &dyn Printed) -> io::Result<()> {
+/// Hands on what comes. Of what has ended, the last line counts without a line break, too.
+async fn read(
+    stream: impl AsyncBufRead,
+    place: &mut Place,
+    (printed, has_ended): (&dyn Printed, bool),
+) -> io::Result<()> {
     let mut stream = std::pin::pin!(stream);
     let (mut lines, mut rest) = (Lines::from(*place), Vec::new());
     loop {
-        let bytes = stream.fill_buf().await?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
+        let bytes = timeout(SILENCE, stream.fill_buf()).await.map_err(io::Error::other)??;
         let length = bytes.len();
+        let is_over = bytes.is_empty();
         rest.extend_from_slice(bytes);
         stream.as_mut().consume(length);
+        if is_over && has_ended && !rest.is_empty() {
+            rest.push(b'\n');
+        }
         let taken = lines.cut(&mut rest);
         if !taken.is_empty() {
             printed.write(taken).await;
         }
         *place = lines.place;
+        if is_over {
+            return Ok(());
+        }
     }
 }
 
@@ -175,6 +187,10 @@ fn split_time(line: &[u8]) -> Option<(Timestamp, &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::{future::ready, sync::Mutex};
+
+    use futures_util::{TryStreamExt, future::BoxFuture, stream};
+
     use super::*;
 
     const HEAD: &str = "2026-01-02T03:04:05.00000000";
@@ -192,6 +208,45 @@ mod tests {
         let mut again = Lines::from(lines.place);
         assert_eq!(texts(&mut again, &format!("{first}{HEAD}2Z d\n{HEAD}3Z e\n")), ["d\n", "e\n"]);
         assert_eq!(again.place, Place(Some((format!("{HEAD}3Z").parse().unwrap(), 1))));
+    }
+
+    /// Keeps what it takes.
+    #[derive(Default)]
+    struct Taken(Mutex<Vec<u8>>);
+
+    impl Printed for Taken {
+        fn last(&self) -> BoxFuture<'_, Option<(Timestamp, usize)>> {
+            Box::pin(ready(None))
+        }
+
+        fn begin(&self) -> BoxFuture<'_, ()> {
+            Box::pin(ready(()))
+        }
+
+        fn write(&self, lines: Vec<(Timestamp, Vec<u8>)>) -> BoxFuture<'_, ()> {
+            self.0.lock().unwrap().extend(lines.into_iter().flat_map(|(_, line)| line));
+            Box::pin(ready(()))
+        }
+
+        fn finish(&self) -> BoxFuture<'_, ()> {
+            Box::pin(ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_last_line_without_a_line_break_counts_once_the_container_has_ended() {
+        let text = b"2026-11-30T12:00:00Z one\n2026-11-30T12:00:01Z two";
+        for (has_ended, expected) in [(false, "one\n"), (true, "one\ntwo\n")] {
+            let taken = Taken::default();
+            read(&text[..], &mut Place(None), (&taken, has_ended)).await.unwrap();
+            assert_eq!(String::from_utf8(taken.0.into_inner().unwrap()).unwrap(), expected);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_was_cut_off_in_silence_is_given_up() {
+        let silent = stream::pending::<io::Result<Vec<u8>>>().into_async_read();
+        assert!(read(silent, &mut Place(None), (&Taken::default(), false)).await.is_err());
     }
 
     #[test]

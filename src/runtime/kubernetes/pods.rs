@@ -205,8 +205,10 @@ async fn hear(events: impl Stream<Item = watcher::Result<Event<Pod>>>, pods: &Po
     let mut events = pin!(events);
     let mut missing = HashSet::new();
     while let Some(event) = events.next().await {
-        let trouble = event.as_ref().err().map(ToString::to_string);
-        pods.set_trouble(trouble);
+        // That a list begins is no answer yet.
+        if !matches!(event, Ok(Event::Init)) {
+            pods.set_trouble(event.as_ref().err().map(ToString::to_string));
+        }
         match event {
             // One that is made while they are listed may not be among them.
             Ok(Event::Init) => missing = pods.runs(),

@@ -13,6 +13,10 @@ const LOST: [&str; 3] = ["DeletionByTaintManager", "NodeLost", "NodeStatusUnknow
 const HOPELESS: [&str; 3] = ["InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"];
 /// What a cluster adds to a signal's number for an exit code.
 const SIGNALS: i32 = 128;
+/// The highest number of a signal that Linux has.
+const MAX_SIGNAL: i32 = 64;
+/// Why a container is told to have ended of which nothing is known: the node was started again, or lost it.
+const UNKNOWN: [&str; 2] = ["ContainerStatusUnknown", "Unknown"];
 /// Characters of the cluster's words that are repeated.
 const MAX_WORDS: usize = 1000;
 
@@ -82,7 +86,13 @@ fn state_of<'a>(statuses: Option<&'a Vec<ContainerStatus>>, name: &str) -> Optio
 
 fn ended(terminated: &ContainerStateTerminated, outside: Option<String>) -> Ending {
     let exit = exit(terminated);
+    let is_unknown = terminated.reason.as_deref().is_some_and(|reason| UNKNOWN.contains(&reason));
     match outside {
+        // A container that its node has lost sight of: nobody knows how it ended.
+        None if is_unknown => Ending::Ended(format!(
+            "its node does not know how its container ended: {}",
+            words((terminated.reason.as_deref(), terminated.message.as_deref()))
+        )),
         Some(words) => Ending::Ended(format!("{words} ({exit})")),
         // containerd's word for a program that can't be run: nothing of the plugin has run.
         None if terminated.reason.as_deref() == Some("StartError") => Ending::CannotRun(format!(
@@ -96,7 +106,10 @@ fn ended(terminated: &ContainerStateTerminated, outside: Option<String>) -> Endi
 fn exit(terminated: &ContainerStateTerminated) -> Exit {
     let code = terminated.exit_code;
     let out_of_memory = terminated.reason.as_deref() == Some("OOMKilled");
-    let signal = terminated.signal.filter(|signal| *signal > 0).or((code > SIGNALS).then_some(code - SIGNALS));
+    let signal = terminated
+        .signal
+        .filter(|signal| *signal > 0)
+        .or(Some(code - SIGNALS).filter(|signal| (1..=MAX_SIGNAL).contains(signal)));
     let code = signal.is_none().then_some(code);
     Exit { code, signal, out_of_memory }
 }
@@ -206,6 +219,16 @@ mod tests {
         assert_eq!(exit_of(&mk_pod(ended(128, "Error"))), exit(Some(128), None, false));
         assert_eq!(exit_of(&mk_pod(ended(143, "Error"))), exit(None, Some(15), false));
         assert_eq!(exit_of(&mk_pod(ended(137, "OOMKilled"))), exit(None, Some(9), true));
+        assert_eq!(exit_of(&mk_pod(ended(255, "Error"))), exit(Some(255), None, false), "no signal has that number");
+    }
+
+    #[test]
+    fn a_container_that_its_node_lost_is_no_failure_of_the_plugin() {
+        for reason in UNKNOWN {
+            let pod = mk_pod(ended(137, reason));
+            let Seen::Over(Ending::Ended(words)) = read(&pod, true) else { panic!("{pod:?}") };
+            assert!(words.starts_with("its node does not know how its container ended"), "{words}");
+        }
     }
 
     #[test]
