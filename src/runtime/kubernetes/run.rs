@@ -115,7 +115,14 @@ impl Follower {
                 self.inner.pods.made(pod);
                 self.follow((deadline, spec.prepare_timeout)).await;
             }
-            Ok(Err(failure)) => (self.events)(RunEvent::SpawnFailed(failure)),
+            Ok(Err(failure)) => {
+                (self.events)(RunEvent::SpawnFailed(failure));
+                // It may have been made though the answer was lost.
+                let appeared = self.sight.wait_for(|sight| matches!(sight, Sight::Here(_)));
+                if matches!(timeout(LAST_DELETION, appeared).await, Ok(Ok(_))) {
+                    self.delete(NO_GRACE).await;
+                }
+            }
             // The request for it may have been sent.
             Err(is_stopped) => {
                 if is_stopped {
