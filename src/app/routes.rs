@@ -66,6 +66,7 @@ pub(super) struct Services<H> {
 }
 
 /// What answers calls.
+#[derive(Clone)]
 enum Calls {
     Here(grpc::Server),
     /// Some here, the others at the leader.
@@ -82,10 +83,12 @@ impl Calls {
 
     /// The same in memory, with no socket between; streams can't stall calls there, so one service carries both.
     fn backend(&self) -> rest::Backend {
-        match self {
-            Self::Here(server) => rest::Backend::new(server.clone(), server.clone()),
-            Self::Routed(routed) => rest::Backend::new(routed.clone(), routed.clone()),
-        }
+        let calls = Arc::new(self.clone());
+        let service = grpc::InMemory::new(move |request| {
+            let calls = Arc::clone(&calls);
+            async move { calls.answer(request).await }
+        });
+        rest::Backend::new(service.clone(), service)
     }
 }
 

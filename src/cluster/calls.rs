@@ -1,16 +1,10 @@
 //! Which node answers a call: the one that was called, or the leader.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use axum::{extract::Request, http, response::Response};
-use futures_util::{FutureExt, future::BoxFuture};
+use axum::{extract::Request, response::Response};
 use tokio::sync::watch;
-use tonic::{Status, body::Body};
-use tower::Service;
+use tonic::Status;
 
 use super::{Forwarder, Progress, RETRY};
 use crate::{
@@ -92,22 +86,6 @@ impl Routed {
 fn stale() -> Error {
     Error::new(Reason::StoreUnavailable, "this plugd can't read the database, and what it has read is too old")
         .after(RETRY)
-}
-
-/// For clients in memory.
-impl Service<http::Request<Body>> for Routed {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let routed = self.clone();
-        async move { Ok(routed.answer(request.map(axum::body::Body::new)).await) }.boxed()
-    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub use self::{
     bus::BusService,
     calls::Calls,
     hook::HookService,
-    server::{Builder, Server},
+    server::{Builder, InMemory, Server},
     tokens::{Access, Caller},
 };
 use crate::{

@@ -11,7 +11,7 @@ use crate::{
         Role as ProtoRole, access_service_client::AccessServiceClient, access_service_server::AccessServiceServer,
     },
     domain::access::Role,
-    grpc::{Builder, Guard, Server},
+    grpc::{Builder, Guard, InMemory, Server},
     store::{self, Address},
 };
 
@@ -48,8 +48,12 @@ impl Fixture {
         request
     }
 
-    fn client(&self) -> AccessServiceClient<Server> {
-        AccessServiceClient::new(self.service.clone())
+    fn client(&self) -> AccessServiceClient<InMemory> {
+        let service = self.service.clone();
+        AccessServiceClient::new(InMemory::new(move |request| {
+            let service = service.clone();
+            async move { service.answer(request).await }
+        }))
     }
 
     async fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse, Status> {
