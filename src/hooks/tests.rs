@@ -162,17 +162,22 @@ impl World {
 
     /// Waits until the progress of a webhook is so.
     async fn until(&self, id: HookId, is_so: impl Fn(&Progress) -> bool) -> Progress {
-        in_time(async {
-            loop {
-                let progress = self.progress(id);
-                if is_so(&progress) {
-                    return progress;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await
+        eventually(async || Some(self.progress(id)).filter(&is_so)).await
     }
+}
+
+/// Looks until there is something.
+async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    in_time(async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            ticks.tick().await;
+            if let Some(found) = look().await {
+                return found;
+            }
+        }
+    })
+    .await
 }
 
 fn address(folder: &TempDir) -> Address {
@@ -233,12 +238,7 @@ async fn where_a_webhook_goes_on_in_another_history_is_stored_though_nothing_hap
         snapshot.close().await.unwrap();
         serde_json::from_str::<Value>(&rows[0]).unwrap()
     };
-    in_time(async {
-        while stored().await["epoch"] != world.hooks.parts.origin.epoch {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    eventually(async || (stored().await["epoch"] == world.hooks.parts.origin.epoch).then_some(())).await;
     assert_eq!(stored().await["revision"], 0);
 }
 
@@ -318,12 +318,7 @@ async fn a_webhook_that_is_no_longer_stored_is_left_alone() {
     let hook = world.add(secretly(&server)).await;
     world.hooks.parts.store.delete_hook(hook.id).await.unwrap();
     world.report(&plugin, 2).await;
-    in_time(async {
-        while !world.hooks.list().is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    eventually(async || world.hooks.list().is_empty().then_some(())).await;
 }
 
 #[tokio::test]

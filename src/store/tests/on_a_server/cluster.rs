@@ -21,8 +21,9 @@ async fn lead(database: &Place, node: &str) -> Result<(Store, Leadership), Store
 async fn lead_at_last(database: &Place, node: &str) -> (Store, Leadership) {
     let (_store, _, mut feed) = follow(&database.options(10)).await.unwrap();
     let tried = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
         while feed.look().await.unwrap().leader.is_some() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            ticks.tick().await;
         }
         let (opened, loaded) =
             open_as_leader(database.options(1_000_000), node.to_owned(), feed.run_out()).await.unwrap();
