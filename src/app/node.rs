@@ -35,7 +35,7 @@ use crate::{
     config::Config,
     domain, link,
     listener::App,
-    runtime::{self, process::ProcessRuntime},
+    runtime::{self, Runtime, process::ProcessRuntime},
     store::{self, Leadership, Loaded, Opened, RunOut, Store, StoreError},
     tls::Trust,
 };
@@ -208,7 +208,8 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
         let ending = draining.clone().drop_guard();
         let role = Role::Leads(leadership.term);
         let mut system = boot::boot(self.setup, (opened, loaded), Some(role), draining.clone()).await?;
-        let (keys, store, runtime) = (std::mem::take(&mut system.keys), system.store.clone(), system.local.clone());
+        let (keys, store, local) = (std::mem::take(&mut system.keys), system.store.clone(), system.local.clone());
+        let runtime = system.has_plugins.then(|| system.parts.runtime.clone());
         let projection = system.handle.projection().clone();
         let head = move || projection.head();
         // Plugins dial as soon as they run; it is not known what they do before they have.
@@ -229,7 +230,7 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
         }
         self.leave();
         drop(ending);
-        let closing = close(store, runtime);
+        let closing = close(store, local);
         if self.stop.is_cancelled() {
             return closing.await.context("the last changes could not be stored");
         }
@@ -312,7 +313,7 @@ async fn close(store: Store, runtime: Option<Arc<ProcessRuntime>>) -> domain::Re
 }
 
 /// Has plugins go on as long as nobody else can lead; returns when that time is over.
-async fn keep_to_lease(leadership: Leadership, runtime: Option<&ProcessRuntime>) {
+async fn keep_to_lease(leadership: Leadership, runtime: Option<&dyn Runtime>) {
     let mut good_until = leadership.good_until;
     loop {
         let end = good_until.borrow_and_update().saturating_sub(runtime::KILL_MARGIN);

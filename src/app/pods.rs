@@ -30,8 +30,8 @@ use crate::{
     },
 };
 
-/// How long a pod asks for its package: plugd may be away for a moment.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a pod asks for its package: plugd may be away for a moment, and others may be before it (`link::package`).
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// How long after a refusal it asks again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -87,7 +87,7 @@ struct Lines {
 }
 
 impl Printed for Lines {
-    fn last(&self) -> BoxFuture<'_, Option<(Timestamp, usize)>> {
+    fn last(&self) -> BoxFuture<'_, io::Result<Option<(Timestamp, usize)>>> {
         Box::pin(self.relay.last())
     }
 

@@ -1,9 +1,12 @@
 //! Output that was kept elsewhere, by a cluster: its lines come with their times, and come again from any time that is asked for.
 //! So a relay may wait for the disk, and drops nothing.
 
-use std::sync::Arc;
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
@@ -28,22 +31,33 @@ pub struct Relay {
     logs: Logs,
     run: RunId,
     mask: Arc<Mask>,
+    /// The end of a line's piece that may be the beginning of a token, until the next piece comes.
+    unsettled: Mutex<Vec<u8>>,
 }
 
 impl Relay {
     pub(super) fn new(output: Arc<Output>, logs: Logs, source: Source) -> Self {
-        Self { output, logs, run: source.run, mask: Arc::new(Mask(source.secret.expose().into())) }
+        Self {
+            output,
+            logs,
+            run: source.run,
+            mask: Arc::new(Mask(source.secret.expose().into())),
+            unsettled: Mutex::default(),
+        }
     }
 
-    /// When the last line that is kept of the run was printed, and how many that are kept were printed then.
-    pub async fn last(&self) -> Option<(Timestamp, usize)> {
+    /// When the last line that is kept of the run was printed, and how many that are kept were printed then; none if none is.
+    ///
+    /// # Errors
+    /// The log can't be read.
+    pub async fn last(&self) -> io::Result<Option<(Timestamp, usize)>> {
         let filter = Filter { run: Some(self.run), stream: Some(Stream::Stdout), ..Filter::default() };
         let query = Query { filter, is_following: false };
-        let batches: Vec<_> = self.logs.stream(self.output.id, From::Tail(TAIL), query).collect().await;
-        let lines: Vec<LogLine> = batches.into_iter().flatten().flat_map(|batch| batch.lines).collect();
+        let batches: Vec<_> = self.logs.stream(self.output.id, From::Tail(TAIL), query).try_collect().await?;
+        let lines: Vec<LogLine> = batches.into_iter().flat_map(|batch| batch.lines).collect();
         let times = lines.iter().filter(|line| !line.continues).filter_map(|line| line.time);
-        let last = times.clone().max()?;
-        Some((last, times.filter(|time| *time == last).count()))
+        let last = times.clone().max();
+        Ok(last.map(|last| (last, times.filter(|time| *time == last).count())))
     }
 
     /// Begins a file for the run, whose lines have not begun to come.
@@ -53,19 +67,31 @@ impl Relay {
     }
 
     /// Writes lines, and waits until the disk has them or has refused them.
-    pub async fn write(&self, lines: Vec<Line>) {
-        let (output, run, mask) = (Arc::clone(&self.output), self.run, Arc::clone(&self.mask));
+    pub async fn write(&self, mut lines: Vec<Line>) {
+        self.mask(&mut lines);
+        let (output, run) = (Arc::clone(&self.output), self.run);
         let write = move || {
             let mut records = Vec::new();
-            for (time, mut bytes) in lines {
-                let all = 0..bytes.len();
-                mask.apply(&mut bytes, all);
+            for (time, bytes) in lines {
                 let printed = Printed { bytes: &bytes, is_last: false, max_line: output.max_line };
                 line::record(&mut records, (time, Stream::Stdout), printed);
             }
             output.append(Some(run), 0, &records);
         };
         settle(spawn_blocking(write)).await;
+    }
+
+    /// Masks the token, also where it is begun in one piece of a line and ends in the next.
+    fn mask(&self, lines: &mut [Line]) {
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, bytes) in lines {
+            bytes.splice(..0, unsettled.drain(..));
+            let all = 0..bytes.len();
+            self.mask.apply(bytes, all);
+            if !bytes.ends_with(b"\n") {
+                *unsettled = bytes.split_off(self.mask.settled(bytes));
+            }
+        }
     }
 
     /// Puts the file of the run away: nothing more comes.

@@ -104,13 +104,17 @@ pub trait Runtime: Send + Sync + 'static {
     /// Begins a run and returns at once. Exactly one last event follows, always.
     fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run>;
 
+    /// Lets what runs go on until this time since the host's boot (`boot_time::since_boot`), unless a later one was told: after
+    /// that another plugd may run the same plugins. Where nothing is ever told, nothing changes. It does not wait.
+    fn go_on_until(&self, time: Duration);
+
     /// Whether runs go on while there is no plugd.
     fn outlives_plugd(&self) -> bool {
         false
     }
 
-    /// The runs that earlier plugds began, at most one a plugin. Asked once, before anything is started; it takes as long as it
-    /// takes to know.
+    /// The runs that earlier plugds began, at most one a plugin. Asked once; nothing is started before it is known, which takes as long
+    /// as it takes.
     fn earlier(&self) -> BoxFuture<'_, Vec<EarlierRun>> {
         Box::pin(std::future::ready(Vec::new()))
     }

@@ -19,8 +19,9 @@ mod store;
 pub(crate) mod tests;
 mod watch;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -40,7 +41,7 @@ pub use watch::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery};
 
 use self::{actor::Actor, registry::Arrival};
 use crate::{
-    domain::{Error, Failure, Plugin, PluginId, Reason, Reported, Stage, State, policy::Supervision},
+    domain::{Error, Failure, Mode, Plugin, PluginId, Reason, Reported, Stage, State, policy::Supervision},
     link::Host,
     runtime::{EarlierRun, Runtime},
 };
@@ -87,17 +88,25 @@ impl Supervisor {
     /// Supervises until `shutdown`, then stops everything that runs, all at once, and returns when that is done or
     /// `patience` is over.
     pub async fn run(mut self, parts: Arc<Parts>, shutdown: CancellationToken, margin: Duration) {
-        let earlier = shutdown.run_until_cancelled(parts.runtime.earlier()).await.unwrap_or_default();
-        self.earlier = earlier.into_iter().map(|earlier| (earlier.plugin, earlier)).collect();
-        while let Ok(arrival) = self.arrivals.try_recv() {
-            self.receive(&parts, arrival);
-        }
-        // What is left is of no plugin.
-        self.earlier.clear();
+        let (mut earlier, mut held) = (Some(parts.runtime.earlier()), Vec::new());
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(arrival) = self.arrivals.recv() => self.receive(&parts, arrival),
+                found = known(&mut earlier) => {
+                    earlier = None;
+                    self.earlier = found.into_iter().map(|earlier| (earlier.plugin, earlier)).collect();
+                    held.drain(..).for_each(|arrival| self.receive(&parts, arrival));
+                    while let Ok(arrival) = self.arrivals.try_recv() {
+                        self.receive(&parts, arrival);
+                    }
+                    // What is left is of no plugin.
+                    self.earlier.clear();
+                }
+                Some(arrival) = self.arrivals.recv() => match arrival.plugin.desired.mode {
+                    // It may run already, which is about to be known.
+                    Mode::Supervised if earlier.is_some() => held.push(arrival),
+                    _ => self.receive(&parts, arrival),
+                },
                 Some(ended) = self.actors.join_next_with_id() => self.ended(&parts, ended),
             }
         }
@@ -134,6 +143,14 @@ impl Supervisor {
         if ended.await.is_err() {
             tracing::error!(plugins = self.actors.len(), "some plugins did not stop in time; they are killed");
         }
+    }
+}
+
+/// The runs that go on, once they are known; never, if that is over.
+async fn known(earlier: &mut Option<BoxFuture<'_, Vec<EarlierRun>>>) -> Vec<EarlierRun> {
+    match earlier {
+        Some(earlier) => earlier.await,
+        None => pending().await,
     }
 }
 

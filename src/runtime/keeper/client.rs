@@ -100,7 +100,7 @@ impl Keeper {
         Ok(Self(shared))
     }
 
-    /// See [`crate::runtime::process::ProcessRuntime::go_on_until`].
+    /// See [`crate::runtime::Runtime::go_on_until`].
     pub(in crate::runtime) fn go_on_until(&self, time: Duration) {
         let mut until = self.0.until();
         if until.is_some_and(|until| until >= time) {

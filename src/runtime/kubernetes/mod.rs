@@ -16,7 +16,7 @@ mod requests;
 mod run;
 mod status;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -33,6 +33,7 @@ use crate::domain::{
 
 pub use pod::{DIGEST_VARIABLE, URL_VARIABLE};
 use pods::Pods;
+use requests::Term;
 
 /// What an operator decides about pods.
 #[derive(Debug, Clone)]
@@ -49,14 +50,17 @@ pub struct Options {
     pub limits: Limits,
     /// User and group of plugins of which no policy says otherwise.
     pub user: Option<User>,
-    /// How many pods may be in the making at once.
+    /// How many pods may be asked for at once.
     pub max_concurrent_starts: usize,
 }
 
 /// Takes what the pod of a run prints.
 pub trait Printed: Send + Sync {
-    /// When the last line that was taken of the run was printed, and how many were taken that were printed then.
-    fn last(&self) -> BoxFuture<'_, Option<(Timestamp, usize)>>;
+    /// When the last line that was taken of the run was printed, and how many were taken that were printed then; none if none was.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn last(&self) -> BoxFuture<'_, io::Result<Option<(Timestamp, usize)>>>;
 
     /// The first lines of the run are about to come.
     fn begin(&self) -> BoxFuture<'_, ()>;
@@ -84,6 +88,7 @@ pub struct KubernetesRuntime {
 /// What all runs share.
 struct Inner {
     api: Api<Pod>,
+    term: Arc<Term>,
     options: Options,
     pods: Arc<Pods>,
     printed_of: PrintedOf,
@@ -91,8 +96,8 @@ struct Inner {
 }
 
 impl KubernetesRuntime {
-    /// Runs plugins in the cluster that `KUBECONFIG` names, or in which this process is a pod. Nothing is deleted once plugd is
-    /// `draining`. Must be called within a tokio runtime.
+    /// Runs plugins in the cluster that `KUBECONFIG` names, or in which this process is a pod. No pod is deleted for having no run
+    /// once plugd is `draining`. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// There is no such cluster. That one does not answer is none: it may later.
@@ -108,10 +113,11 @@ impl KubernetesRuntime {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::default_namespaced(client),
         };
-        let pods = Arc::new(Pods::default());
-        let watch = pods::watch(api.clone(), pod::selector(&options.instance), Arc::clone(&pods), draining);
+        let (pods, term) = (Arc::new(Pods::default()), Arc::new(Term::default()));
+        let of = (Arc::clone(&pods), Arc::clone(&term));
+        let watch = pods::watch(api.clone(), pod::selector(&options.instance), of, draining);
         let turns = Arc::new(Semaphore::new(options.max_concurrent_starts.max(1)));
-        let inner = Arc::new(Inner { api, options, pods, printed_of, turns });
+        let inner = Arc::new(Inner { api, term, options, pods, printed_of, turns });
         Ok(Self { inner, remove, _watch: AbortOnDropHandle::new(tokio::spawn(watch)) })
     }
 
@@ -125,6 +131,10 @@ impl Runtime for KubernetesRuntime {
     /// Must be called within a tokio runtime.
     fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run> {
         Box::new(run::start(Arc::clone(&self.inner), spec, events))
+    }
+
+    fn go_on_until(&self, time: Duration) {
+        self.inner.term.go_on_until(time);
     }
 
     fn outlives_plugd(&self) -> bool {

@@ -30,7 +30,7 @@ const MAX_LINE: usize = 64 * 1024;
 
 /// Takes all that the pod prints until it has ended, and then the rest.
 pub(super) async fn take(api: Api<Pod>, name: String, sight: watch::Receiver<Sight>, printed: Box<dyn Printed>) {
-    let mut place = Place(printed.last().await);
+    let mut place = Place(last(&*printed).await);
     if place.0.is_none() {
         printed.begin().await;
     }
@@ -50,6 +50,17 @@ pub(super) async fn take(api: Api<Pod>, name: String, sight: watch::Receiver<Sig
         sleep(AGAIN).await;
     }
     printed.finish().await;
+}
+
+/// Where to go on. What can't be read is read again: to begin anew would have every line twice.
+async fn last(printed: &dyn Printed) -> Option<(Timestamp, usize)> {
+    loop {
+        match printed.last().await {
+            Ok(last) => return last,
+            Err(error) => tracing::warn!(%error, "where the output of a pod goes on can't be read yet"),
+        }
+        sleep(AGAIN).await;
+    }
 }
 
 async fn follow(api: &Api<Pod>, name: &str, place: &mut Place, to: (&dyn Printed, bool)) -> kube::Result<()> {
@@ -215,8 +226,8 @@ mod tests {
     struct Taken(Mutex<Vec<u8>>);
 
     impl Printed for Taken {
-        fn last(&self) -> BoxFuture<'_, Option<(Timestamp, usize)>> {
-            Box::pin(ready(None))
+        fn last(&self) -> BoxFuture<'_, io::Result<Option<(Timestamp, usize)>>> {
+            Box::pin(ready(Ok(None)))
         }
 
         fn begin(&self) -> BoxFuture<'_, ()> {
@@ -246,7 +257,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_log_that_was_cut_off_in_silence_is_given_up() {
         let silent = stream::pending::<io::Result<Vec<u8>>>().into_async_read();
-        assert!(read(silent, &mut Place(None), (&Taken::default(), false)).await.is_err());
+        let (mut place, taken) = (Place(None), Taken::default());
+        let given_up = timeout(2 * SILENCE, read(silent, &mut place, (&taken, false))).await;
+        assert!(given_up.expect("it is waited for").is_err());
     }
 
     #[test]

@@ -22,7 +22,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{pod, requests, status};
+use super::{
+    pod,
+    requests::{self, Term},
+    status,
+};
 use crate::domain::{PluginId, RunId};
 
 /// How often all pods are listed anew: a watch may fall silent without an error.
@@ -41,10 +45,12 @@ pub(super) enum Sight {
     Gone(Arc<Pod>),
 }
 
+type Sights = HashMap<RunId, watch::Sender<Sight>>;
+
 /// The pods. A run owns its pod for as long as somebody looks at it.
 #[derive(Default)]
 pub(super) struct Pods {
-    sights: Mutex<HashMap<RunId, watch::Sender<Sight>>>,
+    sights: Mutex<Sights>,
     /// Changes with each sight.
     news: watch::Sender<()>,
     /// All were listed once.
@@ -102,19 +108,18 @@ impl Pods {
     /// A pod that was made just now; what the watch has seen of it is newer.
     pub(super) fn made(&self, pod: Pod) {
         if let Some((_, run)) = pod::whose(&pod) {
-            let sights = self.sights();
+            let mut sights = self.sights();
             if sights.get(&run).is_none_or(|sight| matches!(*sight.borrow(), Sight::Nothing)) {
-                drop(sights);
-                self.see(pod);
+                put(&mut sights, run, pod);
             }
+            drop(sights);
+            self.news.send_replace(());
         }
     }
 
-    fn see(&self, mut pod: Pod) {
+    fn see(&self, pod: Pod) {
         let Some((_, run)) = pod::whose(&pod) else { return };
-        // Who wrote which field: more than all the rest.
-        pod.metadata.managed_fields = None;
-        self.sights().entry(run).or_default().send_replace(Sight::Here(Arc::new(pod)));
+        put(&mut self.sights(), run, pod);
         self.news.send_replace(());
     }
 
@@ -181,19 +186,30 @@ impl Pods {
         *known = trouble;
     }
 
-    fn sights(&self) -> MutexGuard<'_, HashMap<RunId, watch::Sender<Sight>>> {
+    fn sights(&self) -> MutexGuard<'_, Sights> {
         self.sights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn put(sights: &mut Sights, run: RunId, mut pod: Pod) {
+    // Who wrote which field: more than all the rest.
+    pod.metadata.managed_fields = None;
+    sights.entry(run).or_default().send_replace(Sight::Here(Arc::new(pod)));
+}
+
 /// Keeps what is known of the pods up to date, and deletes those that nobody owns until plugd is `draining`: what is not owned
 /// then has only lost its owner.
-pub(super) async fn watch(api: Api<Pod>, selector: String, pods: Arc<Pods>, draining: CancellationToken) {
+pub(super) async fn watch(
+    api: Api<Pod>,
+    selector: String,
+    (pods, term): (Arc<Pods>, Arc<Term>),
+    draining: CancellationToken,
+) {
     loop {
         let events = watcher(api.clone(), watcher::Config::default().labels(&selector));
         let sweep = || {
             if pods.is_swept.load(Ordering::Relaxed) {
-                tokio::spawn(sweep(api.clone(), Arc::clone(&pods), draining.clone()));
+                tokio::spawn(sweep((api.clone(), Arc::clone(&term)), Arc::clone(&pods), draining.clone()));
             }
         };
         // It ends by this deadline only.
@@ -234,14 +250,14 @@ async fn hear(events: impl Stream<Item = watcher::Result<Event<Pod>>>, pods: &Po
     }
 }
 
-async fn sweep(api: Api<Pod>, pods: Arc<Pods>, draining: CancellationToken) {
+async fn sweep((api, term): (Api<Pod>, Arc<Term>), pods: Arc<Pods>, draining: CancellationToken) {
     for pod in pods.to_sweep() {
         let name = pod.metadata.name.clone().unwrap_or_default();
         if draining.is_cancelled() {
             return;
         }
         tracing::info!(pod = name, "deleting a pod that no run owns");
-        let deleted = requests::delete(api.clone(), name, pod::grace_of(&pod));
+        let deleted = requests::delete((api.clone(), &term), name, pod::grace_of(&pod));
         drop(timeout(RELIST, deleted).await);
     }
 }

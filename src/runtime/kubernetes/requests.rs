@@ -1,6 +1,9 @@
 //! What is asked of the API server, each with its deadline, and what its answers mean.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -10,7 +13,10 @@ use kube::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Inner, StartSpec, pod, status::outside};
-use crate::domain::{Failure, Stage};
+use crate::{
+    boot_time::since_boot,
+    domain::{Failure, Stage},
+};
 
 /// How long a request may take.
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
@@ -21,6 +27,27 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Codes of answers that another try may change.
 const BUSY: [u16; 5] = [429, 500, 502, 503, 504];
 
+/// Until when this plugd may change pods, in milliseconds since the host's boot. After that another may lead, whose pods they are.
+pub(super) struct Term(AtomicU64);
+
+impl Default for Term {
+    /// For ever.
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl Term {
+    pub(super) fn go_on_until(&self, time: Duration) {
+        self.0.store(time.as_millis().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Looked at right before each request.
+    fn is_over(&self) -> bool {
+        since_boot().as_millis() >= self.0.load(Ordering::Relaxed).into()
+    }
+}
+
 /// Makes the pod of a run. While nobody answers it is tried again, under the same name: so there is one at the most.
 ///
 /// # Errors
@@ -28,6 +55,9 @@ const BUSY: [u16; 5] = [429, 500, 502, 503, 504];
 pub(super) async fn create(inner: &Inner, spec: &StartSpec, deadline: Instant) -> Result<Pod, Failure> {
     let wanted = pod::mk_pod(&inner.options, spec)?;
     loop {
+        if inner.term.is_over() {
+            return Err(outside(Stage::Start, "another plugd may lead by now"));
+        }
         let asked = timeout(LIMIT, inner.api.create(&PostParams::default(), &wanted)).await;
         let why = match asked {
             Ok(Ok(made)) => return Ok(made),
@@ -57,10 +87,10 @@ async fn there_already(inner: &Inner, spec: &StartSpec) -> Result<Pod, Failure> 
     }
 }
 
-/// Deletes a pod with this grace, however often that has to be asked for.
-pub(super) async fn delete(api: Api<Pod>, name: String, grace: Duration) {
+/// Deletes a pod with this grace, however often that has to be asked for; leaves it to another plugd that may lead by now.
+pub(super) async fn delete((api, term): (Api<Pod>, &Term), name: String, grace: Duration) {
     let how = DeleteParams { grace_period_seconds: Some(pod::seconds(grace)), ..DeleteParams::default() };
-    loop {
+    while !term.is_over() {
         match timeout(LIMIT, api.delete(&name, &how)).await {
             Ok(Ok(_)) => return,
             Ok(Err(kube::Error::Api(refusal))) if refusal.code == 404 => return,
@@ -68,5 +98,20 @@ pub(super) async fn delete(api: Api<Pod>, name: String, grace: Duration) {
             Err(_) => tracing::warn!(pod = name, "a pod can't be deleted yet: no answer within {LIMIT:?}"),
         }
         sleep(AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_term_is_for_ever_until_an_end_is_told_and_over_from_then_on() {
+        let term = Term::default();
+        assert!(!term.is_over());
+        term.go_on_until(since_boot() + Duration::from_secs(60));
+        assert!(!term.is_over());
+        term.go_on_until(since_boot());
+        assert!(term.is_over());
     }
 }

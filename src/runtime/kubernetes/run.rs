@@ -264,13 +264,16 @@ impl Follower {
 
     /// Deletes the pod in a task of its own, in place of the one before.
     fn deletion(&self, grace: Duration) -> AbortOnDropHandle<()> {
-        let (api, name) = (self.inner.api.clone(), pod::name(self.plugin, self.run));
-        AbortOnDropHandle::new(tokio::spawn(requests::delete(api, name, grace)))
+        let (inner, name) = (Arc::clone(&self.inner), pod::name(self.plugin, self.run));
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            requests::delete((inner.api.clone(), &inner.term), name, grace).await;
+        }))
     }
 
     async fn delete(&self, grace: Duration) {
         if !matches!(&*self.sight.borrow(), Sight::Gone(_)) {
-            let deleted = requests::delete(self.inner.api.clone(), pod::name(self.plugin, self.run), grace);
+            let of = (self.inner.api.clone(), &*self.inner.term);
+            let deleted = requests::delete(of, pod::name(self.plugin, self.run), grace);
             // What is left then is swept.
             drop(timeout(LAST_DELETION, deleted).await);
         }

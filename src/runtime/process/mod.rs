@@ -123,16 +123,6 @@ impl ProcessRuntime {
         self.0.usages.of(run)
     }
 
-    /// Lets what runs go on until this time since the host's boot (`boot_time::since_boot`), unless a later one was told. Once told,
-    /// the keeper kills everything when the time passes without a later one, also while this process is frozen, and
-    /// nothing is started before there is one; that is done [`super::KILL_MARGIN`] later. Where nothing is ever told, nothing
-    /// changes. It does not wait.
-    pub fn go_on_until(&self, time: Duration) {
-        if let Some(keeper) = &self.0.keeper {
-            keeper.go_on_until(time);
-        }
-    }
-
     /// Waits until nothing lives of what it started, for this long at the most. Answers whether that is so.
     pub async fn ended(&self, limit: Duration) -> bool {
         timeout(limit, self.0.runs.free()).await.is_ok()
@@ -159,6 +149,14 @@ impl Runtime for ProcessRuntime {
     /// Must be called within a tokio runtime.
     fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run> {
         Box::new(run::start(Arc::clone(&self.0), spec, events))
+    }
+
+    /// Once told, the keeper kills everything when the time passes without a later one, also while this process is frozen, and
+    /// nothing is started before there is one; that is done [`super::KILL_MARGIN`] later.
+    fn go_on_until(&self, time: Duration) {
+        if let Some(keeper) = &self.0.keeper {
+            keeper.go_on_until(time);
+        }
     }
 
     fn remove(&self, plugin: PluginId) -> BoxFuture<'static, io::Result<()>> {

@@ -1,6 +1,8 @@
 //! Runs that go on without plugd, and the next plugd that goes on with them.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
+
+use tokio::time::timeout;
 
 use super::world::*;
 use crate::{
@@ -78,4 +80,19 @@ async fn what_outlives_plugd_is_left_alone_when_it_stops() {
     let runtime = world.runtime.clone();
     world.leave().await;
     assert_eq!(runtime.live.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_not_known_what_runs_others_connect_and_nothing_is_started() {
+    let world = World::with_earlier(EARLIER, mk_running(ActiveState::Active), false);
+    world.runtime.known.send_replace(false);
+    let external = world.handle.register_external(mk_manifest(), None).await.unwrap();
+    let token = external.desired.token.as_ref().unwrap().expose().to_owned();
+    let connected =
+        timeout(Duration::from_secs(60), connect(world.handle.clone(), format!("ws://h/rpc?token={token}"))).await;
+    assert_eq!(connected, Ok(true));
+    assert_eq!(world.live(), 0);
+    world.runtime.known.send_replace(true);
+    assert_eq!(world.until(State::Connecting).await.reported.run, Some(EARLIER));
+    world.leave().await;
 }

@@ -35,6 +35,8 @@ pub(crate) struct FakeRuntime {
     pub(super) last: Arc<Mutex<Option<Arc<FakeGroup>>>>,
     /// The run of a plugin that an earlier plugd began, and whether it has ended: then runs outlive plugd.
     pub(super) earlier: Option<(PluginId, RunId, bool)>,
+    /// Whether it is known what goes on.
+    pub(super) known: tokio::sync::watch::Sender<bool>,
     /// Where the last process was told to connect.
     pub(crate) url: Mutex<String>,
 }
@@ -105,6 +107,8 @@ impl Runtime for FakeRuntime {
         Box::new(FakeRun(group))
     }
 
+    fn go_on_until(&self, _: Duration) {}
+
     fn outlives_plugd(&self) -> bool {
         self.earlier.is_some()
     }
@@ -122,7 +126,10 @@ impl Runtime for FakeRuntime {
             });
             EarlierRun { plugin, run, token: EARLIER_TOKEN.to_owned().into(), has_ended, take_over }
         });
-        Box::pin(std::future::ready(earlier.into_iter().collect()))
+        Box::pin(async move {
+            self.known.subscribe().wait_for(|is_known| *is_known).await.unwrap();
+            earlier.into_iter().collect()
+        })
     }
 
     fn remove(&self, plugin: PluginId) -> BoxFuture<'static, std::io::Result<()>> {

@@ -219,6 +219,7 @@ impl World {
             removed: Mutex::default(),
             last: Arc::default(),
             earlier,
+            known: tokio::sync::watch::Sender::new(true),
             url: Mutex::default(),
         });
         runtime.handle.set(handle.clone()).map_err(drop).unwrap();
