@@ -15,12 +15,13 @@ async fn run_to_its_end(fixture: &Fixture) {
 async fn mk_fixture_that_keeps() -> (Fixture, u32) {
     let fixture = mk_fixture_with(Files::default(), |options| options.sandbox.level = SandboxLevel::Protect);
     let keeper = fixture.keeper().await;
-    keeps_one(keeper).await;
+    keeps_one(&fixture, keeper).await;
     (fixture, keeper)
 }
 
-async fn keeps_one(keeper: u32) {
-    eventually(|| tree::children(keeper).len() == 1).await;
+/// Waits until plugd has an init to spare, and the keeper no other one. The keeper has it before plugd does.
+async fn keeps_one(fixture: &Fixture, keeper: u32) {
+    eventually(|| fixture.runtime.0.kept.is_there() && tree::children(keeper).len() == 1).await;
 }
 
 fn signal(process: u32, signal: Signal) {
@@ -33,7 +34,7 @@ async fn a_start_takes_the_init_that_is_kept_and_has_another_one_made() {
     signal(keeper, Signal::STOP);
     run_to_its_end(&fixture).await;
     signal(keeper, Signal::CONT);
-    keeps_one(keeper).await;
+    keeps_one(&fixture, keeper).await;
     run_to_its_end(&fixture).await;
 }
 
