@@ -5,10 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use rustix::{
-    fs::{FlockOperation, flock},
-    process::{Signal, kill_process},
-};
+use rustix::fs::{FlockOperation, flock};
 
 use super::*;
 
@@ -138,16 +135,14 @@ async fn nothing_is_left_when_two_of_them_are_killed_at_once() {
 async fn the_lock_is_held_until_nothing_of_a_killed_plugd_lives() {
     let family = mk_family().await;
     // An init that is stopped can't end what it has: neither may the next plugd begin.
-    let init = tree::to_pid(family.init).unwrap();
-    kill_process(init, Signal::STOP).unwrap();
-    let keeper = tree::to_pid(family.keepers[1]).unwrap();
-    kill_process(keeper, Signal::STOP).unwrap();
+    let _init = Suspended::new(family.init);
+    let keeper = Suspended::new(family.keepers[1]);
     kill_process(tree::to_pid(family.plugd.id()).unwrap(), Signal::KILL).unwrap();
     eventually(|| !is_alive(family.plugd.id())).await;
     let lock = File::open(family.folder.path().join("lock")).unwrap();
     assert!(flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err());
     assert!(family.plugin.iter().all(|pid| is_alive(*pid)));
-    kill_process(keeper, Signal::CONT).unwrap();
+    drop(keeper);
     eventually(|| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()).await;
     assert!(!family.plugin.iter().any(|pid| is_alive(*pid)));
 }

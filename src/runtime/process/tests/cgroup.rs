@@ -3,8 +3,6 @@
 
 use std::{fs, path::Path};
 
-use rustix::process::{Signal, kill_process};
-
 use super::{
     afterlife::{Member, mk_family},
     limits::limits_in,

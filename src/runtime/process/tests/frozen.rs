@@ -5,8 +5,6 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use rustix::process::{Signal, kill_process};
-
 use super::*;
 use crate::boot_time::since_boot;
 
@@ -201,8 +199,7 @@ async fn a_time_that_is_over_already_ends_all_at_once_and_holds_starts_until_the
 async fn an_init_that_does_nothing_any_more_does_not_save_its_plugin() {
     let fixture = mk_fixture();
     let (started, plugin) = fixture.stubborn().await;
-    let init = tree::to_pid(tree::parent(plugin[0]).unwrap()).unwrap();
-    kill_process(init, Signal::STOP).unwrap();
+    let _init = Suspended::new(tree::parent(plugin[0]).unwrap());
     fixture.runtime.go_on_until(since_boot());
     is_lost(started).await;
     assert!(!plugin.iter().any(|pid| is_alive(*pid)), "the end of the run says that nothing is left");

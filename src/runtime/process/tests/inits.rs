@@ -1,7 +1,5 @@
 //! The init that is kept for the next start.
 
-use rustix::process::{Signal, kill_process};
-
 use super::*;
 
 async fn run_to_its_end(fixture: &Fixture) {
@@ -24,16 +22,12 @@ async fn keeps_one(fixture: &Fixture, keeper: u32) {
     eventually(|| fixture.runtime.0.kept.is_there() && tree::children(keeper).len() == 1).await;
 }
 
-fn signal(process: u32, signal: Signal) {
-    kill_process(tree::to_pid(process).unwrap(), signal).unwrap();
-}
-
 #[tokio::test]
 async fn a_start_takes_the_init_that_is_kept_and_has_another_one_made() {
     let (fixture, keeper) = mk_fixture_that_keeps().await;
-    signal(keeper, Signal::STOP);
+    let suspended = Suspended::new(keeper);
     run_to_its_end(&fixture).await;
-    signal(keeper, Signal::CONT);
+    drop(suspended);
     keeps_one(&fixture, keeper).await;
     run_to_its_end(&fixture).await;
 }
@@ -41,7 +35,7 @@ async fn a_start_takes_the_init_that_is_kept_and_has_another_one_made() {
 #[tokio::test]
 async fn an_init_whose_keeper_has_died_is_not_taken() {
     let (fixture, keeper) = mk_fixture_that_keeps().await;
-    signal(keeper, Signal::KILL);
+    kill_process(tree::to_pid(keeper).unwrap(), Signal::KILL).unwrap();
     eventually(|| !fixture.runtime.0.kept.is_there()).await;
     run_to_its_end(&fixture).await;
 }

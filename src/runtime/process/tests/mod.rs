@@ -21,6 +21,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{io::AsyncReadExt, sync::mpsc, time::timeout};
 
@@ -218,6 +219,24 @@ async fn eventually(is_so: impl Fn() -> bool) {
         }
     };
     timeout(DEADLINE, watch).await.expect("it did not come true in time");
+}
+
+/// A process that is suspended until this is dropped: also when an assertion fails, so that it can end.
+struct Suspended(Pid);
+
+impl Suspended {
+    fn new(pid: u32) -> Self {
+        let suspended = Self(tree::to_pid(pid).unwrap());
+        kill_process(suspended.0, Signal::STOP).unwrap();
+        suspended
+    }
+}
+
+impl Drop for Suspended {
+    fn drop(&mut self) {
+        // Who was killed meanwhile needs nothing.
+        let _ = kill_process(self.0, Signal::CONT);
+    }
 }
 
 fn is_alive(pid: u32) -> bool {
