@@ -6,14 +6,15 @@ use plugd::api::v1::{PublishEventRequest, ReportedState};
 use serde_json::Value;
 
 use crate::harness::{
-    Api, Certificates, Plugd, Prometheus, QUICK, Run, chaos_manifest, cli, eventually_async, packaged, repository,
-    state_of,
+    Api, Certificates, Plugd, Prometheus, QUICK, Receiver, Run, chaos_manifest, cli, eventually_async, free_address,
+    packaged, repository, state_of,
 };
 
-/// An encrypted plugd and its certificates. Its plugins are pinged often, and have a limit.
+/// An encrypted plugd and its certificates. Its plugins are pinged often, and have a limit; its collector of traces is away.
 async fn measured() -> (Plugd, Api, Certificates) {
     let certificates = Certificates::new();
     let [server, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name));
+    let nobody = format!("http://{}", free_address());
     let knobs = [
         QUICK,
         &[
@@ -22,6 +23,9 @@ async fn measured() -> (Plugd, Api, Certificates) {
             ("PLUGD_PING_INTERVAL", "100ms"),
             ("PLUGD_CONNECT_TIMEOUT", "10m"),
             ("PLUGD_LIMIT_MEMORY", "8GiB"),
+            ("PLUGD_FETCH_PRIVATE", "true"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &nobody),
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
         ],
     ];
     let plugd = Plugd::encrypted(&knobs.concat(), &["--cacert".to_owned(), ca]).await;
@@ -63,7 +67,7 @@ fn queries() -> Vec<(String, String)> {
         Some((variable["name"].as_str().unwrap().to_owned(), format!("count by ({label}) ({series})")))
     });
     let all: Vec<_> = panels.chain(variables).collect();
-    assert!(all.len() > 40, "{all:?}");
+    assert!(all.len() > 50, "{all:?}");
     let filled =
         |text: &str| text.replace("$instance", ".*").replace("$plugin", ".*").replace("$__rate_interval", "5m");
     all.into_iter().map(|(title, query)| (title, filled(&query))).collect()
@@ -79,12 +83,14 @@ async fn every_query_of_the_dashboard_has_an_answer_in_prometheus() {
     let (plugd, api, certificates) = measured().await;
     let mut watch = api.live().await;
     let watching = tokio::spawn(async move { while watch.event().await.is_ok() {} });
+    let (receiver, ca) = (Receiver::start().await, certificates.path("ca.pem"));
+    let hook = ["hook", "add", &receiver.url(), "--on", "error,active", "--cacert", &ca];
+    cli(&plugd, &hook).run().await.text();
     install(&api, "asking", &["ask", "get_config"]).await;
     let ids: Vec<_> = api.list().await.unwrap().into_iter().map(|plugin| plugin.id).collect();
     api.activate(&ids[0]).await.unwrap();
     fail(&api, "failed").await;
     let looping = install(&api, "looping", &["crash-after", "20"]).await;
-    let ca = certificates.path("ca.pem");
     let unlimited = ["policy", "set", &looping, "max-restart-attempts=unlimited", "--cacert", &ca];
     cli(&plugd, &unlimited).run().await.text();
     api.begin(&looping).await;
