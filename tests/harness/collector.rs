@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Running, cluster::free_address, command::tool};
+use super::{Certificates, Running, cluster::free_address, command::tool};
 
 /// The collector, as a process.
 pub(crate) struct Collector {
@@ -32,10 +32,19 @@ pub(crate) struct Span {
 
 impl Collector {
     pub(crate) async fn start() -> Self {
+        Self::start_at("http", &[]).await
+    }
+
+    /// An encrypted one, which takes spans only of those for whom the authority of these certificates vouches.
+    pub(crate) async fn encrypted(certificates: &Certificates) -> Self {
+        Self::start_at("https", &["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name))).await
+    }
+
+    async fn start_at(scheme: &str, files: &[String]) -> Self {
         let address = free_address();
-        let mut running = Running::start(tool("collector").arg(address.to_string()));
+        let mut running = Running::start(tool("collector").arg(address.to_string()).args(files));
         running.find("listens on").await;
-        Self { running, endpoint: format!("http://{address}"), spans: Vec::new(), told: String::new() }
+        Self { running, endpoint: format!("{scheme}://{address}"), spans: Vec::new(), told: String::new() }
     }
 
     /// What programs are told of it: where it is, and that it need not be waited for.

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, time::Instant};
 
-use crate::harness::{Plugd, QUICK, eventually, eventually_async, free_address, within};
+use crate::harness::{Certificates, Collector, Plugd, QUICK, eventually, eventually_async, free_address, within};
 
 /// A counter of spans that were dropped for this reason.
 async fn dropped(plugd: &Plugd, reason: &str) -> u64 {
@@ -56,4 +56,23 @@ async fn a_collector_that_is_away_delays_no_call_and_what_it_misses_is_counted()
     eventually("a line about it", is_told).await;
     let (status, _) = within("the end", plugd.sigterm()).await;
     assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn an_encrypted_collector_is_told_by_a_plugd_that_knows_it_and_that_it_knows_and_by_no_other() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let mut collector = Collector::encrypted(&certificates).await;
+    let [ours, certificate, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificates.path(name));
+    let theirs = others.path("ca.pem");
+    let own = [("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &*certificate), ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key)];
+    let named = async |name: &str, authority: &str, own: &[(&str, &str)]| {
+        let knobs = [("OTEL_SERVICE_NAME", name), ("OTEL_EXPORTER_OTLP_CERTIFICATE", authority)];
+        let plugd = Plugd::with(&[QUICK, &collector.settings(), &knobs, own].concat()).await;
+        plugd.api().list().await.unwrap();
+        plugd
+    };
+    some_dropped(&named("does not know it", &theirs, &own).await, "not_sent").await;
+    some_dropped(&named("is not known to it", &ours, &[]).await, "not_sent").await;
+    let _plugd = named("is known to it", &ours, &own).await;
+    assert_eq!(collector.find(|_| true).await.service, "is known to it");
 }
