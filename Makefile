@@ -43,6 +43,8 @@ FUZZ_SECONDS ?= 60
 FUZZ := RUSTC_BOOTSTRAP=1 cargo fuzz
 FUZZED := $(basename $(notdir $(wildcard fuzz/src/bin/*.rs)))
 
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+
 say = @printf '\n== %s\n' "$(1)"
 
 .PHONY: help
@@ -192,11 +194,17 @@ test-deb: deb ## Do with the package what an operator does, on a Debian of its o
 	$(call say,Trying the package)
 	packaging/test-deb.sh $(TARGET)/debian/plugd_*.deb $(TARGET)/debian-root
 
-# A release build takes a quarter of an hour, and a Debian of its own needs root and a mirror: `make test-deb` is for whoever changes
-# the package. Whether all that belongs into it is there shows here.
+.PHONY: test-image
+test-image: ## Build the image, and start it with its compose file; needs root and Docker
+	packaging/test-image.sh
+
+# A release build takes a quarter of an hour, and to boot a Debian needs a host that allows that: `make test-deb` is for whoever
+# changes the package. Whether all that belongs into it is there, and goes again, shows here.
 .PHONY: package
-package: ## Build the package of a debug build
+package: system-packages ## Build the package of a debug build; install, remove and purge it in a folder with a Debian
 	$(MAKE) deb PROFILE=dev
+	$(call say,Installing the package)
+	$(AS_ROOT) packaging/test-install.sh $(TARGET)/debian/plugd_*.deb $(TARGET)/debian-folder
 
 # Without `make test-cluster`: to build an API server takes ten minutes, as long as nothing keeps it from one run to the next.
 .PHONY: ci
@@ -253,15 +261,15 @@ system-packages:
 	command -v chromium >/dev/null || missing+=(chromium); \
 	command -v promtool >/dev/null || missing+=(prometheus); \
 	command -v systemd-analyze >/dev/null || missing+=(systemd); \
+	test -x /usr/sbin/debootstrap || missing+=(debootstrap); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing+=(libfaketime); \
 	if (($${#missing[@]})); then \
 		printf '\n== Installing %s\n' "$${missing[*]}"; \
-		root=(); if [[ $$(id -u) != 0 ]]; then root=(sudo); fi; \
-		"$${root[@]}" apt-get update; \
-		"$${root[@]}" apt-get install --yes --no-install-recommends "$${missing[@]}"; \
+		$(AS_ROOT) apt-get update; \
+		$(AS_ROOT) apt-get install --yes --no-install-recommends "$${missing[@]}"; \
 	fi
 
 $(VENV_READY): tests/requirements.txt

@@ -7,31 +7,22 @@
 #
 # FOLDER has the Debian, which is made where there is none, and is kept for the next time.
 set -euo pipefail
+source "$(dirname "$0")/try.sh"
 
 package=$1
-base=$2/base
 root=$2/root
 # Beside the smallest Debian: what every machine has, what a plugin is written in, and what plugd is used with.
-included=systemd,dbus,procps,iproute2,man-db,bash-completion,openssl,curl,python3,prometheus,postgresql
-doc=/usr/share/doc/plugd
+included=systemd,dbus,procps,iproute2,ca-certificates,man-db,bash-completion,openssl,curl,python3,prometheus,postgresql,nginx,caddy
 
-fail() {
-    echo "test-deb: $*" >&2
-    exit 1
-}
-
-if [[ $(cat "$base/.done" 2>/dev/null) != "$included" ]]; then
-    rm -rf "$base"
-    mkdir -p "$base"
-    debootstrap --variant=minbase --include="$included" bookworm "$base"
-    echo "$included" >"$base/.done"
-fi
-rm -rf "$root"
-cp -a "$base" "$root"
-# Debian's smallest images leave the manual out; this one is about it. And what apt prints goes into a file.
-rm -f "$root/etc/dpkg/dpkg.cfg.d/"*
-echo 'Dpkg::Use-Pty "0";' >"$root/etc/apt/apt.conf.d/no-terminal"
-install -m 644 "$package" "$root/srv/plugd.deb"
+copy_of_debian "$2" "$included"
+install -D -m 644 "$package" "$root/srv/target/debian/${package##*/}"
+# The version that the page has for the next one.
+dpkg-deb --raw-extract "$package" "$root/srv/newer"
+sed -i 's/^Version: .*/Version: 0.2.0-1/' "$root/srv/newer/DEBIAN/control"
+dpkg-deb -Zgzip -z1 --build "$root/srv/newer" "$root/srv/plugd_0.2.0-1_amd64.deb"
+echo 127.0.0.1 plugd.example >>"$root/etc/hosts"
+# Who edits a file on this machine adds a line to it.
+install -m 755 /dev/stdin "$root/usr/bin/editor" <<<$'#!/bin/sh\necho "# mine" >>"$1"'
 
 "$(dirname "$0")/machine.sh" "$root" &
 machine=$!
@@ -45,51 +36,8 @@ stop_machine() {
 }
 trap stop_machine EXIT
 
-# Does a line as root on the machine, without a word about it.
 inside() {
-    nsenter --target "$init" --all --wdns=/srv env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-        DEBIAN_FRONTEND=noninteractive bash -euo pipefail -c "$1"
-}
-
-# Does a line as root, as in a terminal.
-run() {
-    printf '\n# %s\n' "$1"
-    inside "$1" </dev/null
-}
-
-# Whether a line succeeds.
-holds() {
-    inside "$1" >/dev/null || fail "does not hold: $1"
-}
-
-# Whether a file has this mode and owner.
-has_mode() {
-    local found
-    found=$(inside "stat --format '%a %U:%G' $1")
-    [[ $found == "$2" ]] || fail "$1 is $found, not $2"
-}
-
-# Does a line again and again until it prints something, and shows what it printed then: until_it_says WORDS LINE.
-until_it_says() {
-    local said deadline=$((SECONDS + 120))
-    until said=$(inside "$2" 2>&1) && [[ $said == *"$1"* ]]; do
-        ((SECONDS < deadline)) || fail "$2 does not print $1: $said"
-        sleep 1
-    done
-    printf '\n# %s\n%s\n' "$2" "$said"
-}
-
-# The first block of a page that is fenced as this language.
-block() {
-    inside "cat $doc/$1" | awk -v fence="\`\`\`$2" '$0 == fence { is_in = 1; next } is_in && /^```$/ { exit } is_in'
-}
-
-# Does what a page has root do.
-follow() {
-    local lines line
-    mapfile -t lines < <(inside "cat $doc/$1" | awk '/^```console$/ { is_in = 1; next } /^```$/ { is_in = 0 }
-        is_in && (goes_on ? sub(/^ +/, "") : sub(/^# /, "")) { goes_on = sub(/\\$/, ""); printf "%s%s", $0, goes_on ? "" : "\n" }')
-    for line in "${lines[@]}"; do run "$line"; done
+    as_root nsenter --target "$init" --all --wdns=/srv bash -euo pipefail -c "$1"
 }
 
 init=
@@ -100,34 +48,40 @@ until init=$(pgrep --parent "$machine" --exact systemd) &&
     sleep 0.2
 done
 
-echo '== Install'
-run 'apt-get install --yes --no-install-recommends ./plugd.deb'
-run 'plugd --version'
-has_mode /usr/bin/plugd '755 root:root'
-has_mode /var/lib/plugd '700 plugd:plugd'
-has_mode /etc/plugd/plugd.toml '644 root:root'
-has_mode /etc/plugd/environment '600 root:root'
-for file in /usr/lib/systemd/system/plugd.service /usr/lib/sysusers.d/plugd.conf /usr/lib/tmpfiles.d/plugd.conf \
-    /usr/share/bash-completion/completions/plugd /usr/share/zsh/vendor-completions/_plugd \
-    /usr/share/fish/vendor_completions.d/plugd.fish /usr/share/man/man1/plugd.1.gz /usr/share/man/man1/plugd-serve.1.gz \
-    $doc/copyright $doc/README.md $doc/backup.md $doc/alerts.yml $doc/grafana-dashboard.json; do
-    has_mode "$file" '644 root:root'
-done
+# plugd answers by the proxy's name.
+through_proxy() {
+    until_it_says active 'plugd --server https://plugd.example --cacert plugd.pem --token "$(cat /var/lib/plugd/admin.token)" list'
+}
+
+echo '== Install and start'
+follow install.md 'As a service: the package for Debian and Ubuntu'
+brings_all
 holds 'man --warnings=all --locale=C plugd-serve 2>&1 | grep data-dir'
 holds '. /usr/share/bash-completion/completions/plugd && complete -p plugd'
-
-echo $'\n== Start'
-run 'systemctl enable --now plugd && systemctl is-active plugd'
 has_mode /var/lib/plugd/admin.token '600 plugd:plugd'
 run 'plugd health'
 run 'plugd new hello --template python && plugd --data-dir /var/lib/plugd install hello --activate'
 run 'plugd --data-dir /var/lib/plugd get hello'
-run 'systemctl reload plugd && systemctl status --no-pager --lines 3 plugd'
+run 'systemd-analyze verify plugd.service'
+run 'systemctl status --no-pager --lines 3 plugd'
 
 echo $'\n== A certificate'
-run 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=plugd -keyout plugd.key -out plugd.pem'
+run 'openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=plugd.example \
+    -addext subjectAltName=DNS:plugd.example -keyout plugd.key -out plugd.pem'
 follow certificates.md
 has_mode /var/lib/plugd/tls/key.pem '600 plugd:plugd'
+
+echo $'\n== Behind a proxy'
+# Both of them want port 80 for what they have of their own.
+run 'systemctl stop caddy && systemctl restart nginx'
+block reverse-proxy.md nginx | inside 'cat >/etc/nginx/conf.d/plugd.conf'
+follow reverse-proxy.md 'nginx'
+through_proxy
+run 'systemctl stop nginx && systemctl start caddy'
+block reverse-proxy.md caddyfile | inside 'cat >/etc/caddy/Caddyfile'
+follow reverse-proxy.md 'Caddy'
+through_proxy
+run 'systemctl stop caddy'
 
 echo $'\n== Scrape'
 {
@@ -160,18 +114,16 @@ until_it_says active 'plugd --data-dir /var/lib/plugd list'
 run "runuser -u postgres -- psql plugd --command 'select name, version, mode, active from plugin order by name'"
 
 echo $'\n== Upgrade, remove, purge'
-# A setting that was changed outlives an upgrade, and a removal.
-run "echo '# mine' >>/etc/plugd/plugd.toml"
-run 'mv plugd.deb plugd_0.2.0-1_amd64.deb'
 follow upgrade.md
-# It is the same one, which apt does not take without a word.
-run 'apt-get install --yes --no-install-recommends --reinstall ./plugd_0.2.0-1_amd64.deb'
+holds "dpkg --status plugd | grep '^Version: 0.2.0-1'"
+# What was changed in a setting outlives it.
 holds "grep '# mine' /etc/plugd/plugd.toml"
-run 'plugd health'
+until_it_says active 'plugd --data-dir /var/lib/plugd list'
 run 'apt-get remove --yes plugd'
 holds 'test ! -e /usr/bin/plugd -a -e /etc/plugd/plugd.toml'
 holds '! systemctl is-active plugd'
 run 'apt-get purge --yes plugd'
-holds 'test ! -e /etc/plugd'
+is_purged
 has_mode /var/lib/plugd/admin.token '600 plugd:plugd'
-printf '\ntest-deb: %s holds what it promises\n' "${package##*/}"
+
+printf '\n%s: %s holds what it promises\n' "${0##*/}" "${package##*/}"

@@ -2,8 +2,8 @@
 //!
 //! In a block that is fenced as `console`, a line behind `$ ` is a command, which must succeed; one that ends with a
 //! backslash goes on in the next. A line without one is part of what the command before it prints. A command that begins with
-//! `plugd serve` goes on until a line `^C`. What stands behind `# ` is for root on a real host, and is not run here: `make test-deb`
-//! does that with some pages. Nor is what other fences hold.
+//! `plugd serve` goes on until a line `^C`. What stands behind `# ` is for root on a real host: scripts in `packaging` do that, on
+//! hosts that they make. Other fences have no commands.
 
 use std::{fs, iter::Peekable, net::SocketAddr, path::Path};
 
@@ -191,13 +191,53 @@ async fn traces() {
 /// Pages that need what no test has: a cluster with a registry of images, volumes and Services.
 const UNFOLLOWED: [&str; 1] = ["kubernetes.md"];
 
+/// What does the lines for root: `follow PAGE`, or `follow PAGE 'HEADING'`.
+const FOR_ROOT: [&str; 3] = ["packaging/test-deb.sh", "packaging/test-install.sh", "packaging/test-image.sh"];
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository(path)).unwrap()
+}
+
+/// The names of pages whose commands work here, with what they say.
+fn pages() -> Vec<(String, String)> {
+    let names =
+        fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let followed = names.filter(|name| name.ends_with(".md") && !UNFOLLOWED.contains(&&**name));
+    followed.map(|name| (name.clone(), read(&format!("docs/{name}")))).collect()
+}
+
 #[test]
 fn every_page_is_followed() {
-    let tests = fs::read_to_string(repository("tests/docs.rs")).unwrap();
-    for entry in fs::read_dir(repository("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let is_page = name.ends_with(".md") && !UNFOLLOWED.contains(&&*name);
-        assert!(!is_page || tests.contains(&format!("\"{name}\"")), "nobody follows docs/{name}");
+    let tests = read("tests/docs.rs");
+    for (name, page) in pages() {
+        assert!(tests.contains(&format!("\"{name}\"")), "nobody follows docs/{name}");
+        assert!(!page.contains("```sh\n"), "docs/{name} has commands that nobody follows");
+    }
+}
+
+/// The headings of sections with commands for root.
+fn for_root(page: &str) -> Vec<&str> {
+    let (mut headings, mut heading, mut is_in) = (Vec::new(), "", false);
+    for line in page.lines() {
+        match line.split_once(' ') {
+            Some(("#", _)) if is_in => headings.push(heading),
+            Some(("##", text)) => heading = text,
+            _ => is_in = line == "```console" || (is_in && line != "```"),
+        }
+    }
+    headings.dedup();
+    headings
+}
+
+#[test]
+fn every_command_for_root_is_followed_too() {
+    let scripts = FOR_ROOT.map(read).concat();
+    for (name, page) in pages() {
+        for heading in for_root(&page) {
+            let follows = [format!("follow {name}"), format!("follow {name} '{heading}'")];
+            let is_followed = scripts.lines().any(|line| follows.contains(&line.to_owned()));
+            assert!(is_followed, "nobody follows docs/{name}, {heading:?}");
+        }
     }
 }
 
@@ -207,4 +247,5 @@ fn a_page_is_read_as_it_is_meant() {
                 ```sh\n$ no command\n```\ntext\n";
     let run = Step::Run { command: "a b".to_owned(), prints: vec!["printed".to_owned()] };
     assert_eq!(steps(page), [run, Step::Serve("plugd serve -x".to_owned()), Step::Interrupt]);
+    assert_eq!(for_root(&format!("# title\n## b\n## a\n{page}")), ["a"]);
 }
