@@ -263,6 +263,7 @@ system-packages:
 	command -v systemd-analyze >/dev/null || missing+=(systemd); \
 	test -x /usr/sbin/debootstrap || missing+=(debootstrap); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
+	command -v tmux >/dev/null || missing+=(tmux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \
 	ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing+=(libfaketime); \

@@ -1,4 +1,5 @@
-// The pictures that README shows. What they show must be there; `make screenshots` writes them into docs/images.
+// The pictures that README shows, of the console and of `plugd top`. What they show must be there; `make screenshots` writes them
+// into docs/images.
 
 import assert from "node:assert/strict";
 import { readFile, stat } from "node:fs/promises";
@@ -9,6 +10,8 @@ import { external, greeter, shell } from "./harness/packages.js";
 import { Plugd } from "./harness/plugd.js";
 import { REPOSITORY } from "./harness/process.js";
 import { scenario } from "./harness/scenario.js";
+import { Terminal } from "./harness/terminal.js";
+import { eventually } from "./harness/wait.js";
 
 /** Where the pictures are written; nowhere if nobody asks for them. */
 const FOLDER = process.env.SCREENSHOTS;
@@ -23,6 +26,7 @@ const LIST = "plugins";
 const LIST_DARK = "plugins-dark";
 const PLUGIN = "plugin";
 const LOGS = "logs";
+const TOP = "top";
 
 /** Sharp where it is shown half as wide. */
 const SCREEN = { viewport: { width: 1060, height: 470 }, deviceScaleFactor: 1.25, reducedMotion: /** @type {const} */ ("reduce") };
@@ -53,13 +57,15 @@ async function community(plugd) {
   return { welcome, search, newsletter };
 }
 
+/** Where a picture is written, if somebody asks for it. @param {string} name */
+const at = (name) => FOLDER && path.join(FOLDER, `${name}.png`);
+
 /** @param {import("playwright-core").Page} page @param {string} name */
 async function picture(page, name) {
   // Without the place that is kept for a scroll bar, and what is below the page's end.
   const edge = (selector, side) => page.locator(selector).first().evaluate((element, side) => element.getBoundingClientRect()[side], side);
   const [width, height] = [await edge("header", "right"), Math.min(await edge("main", "bottom"), MOST_HEIGHT)];
-  const at = FOLDER && path.join(FOLDER, `${name}.png`);
-  await page.screenshot({ path: at, fullPage: true, clip: { x: 0, y: 0, width, height } });
+  await page.screenshot({ path: at(name), fullPage: true, clip: { x: 0, y: 0, width, height } });
 }
 
 scenario("what README shows can be seen, and README shows no more than that", async (test) => {
@@ -88,9 +94,19 @@ scenario("what README shows can be seen, and README shows no more than that", as
   await page.locator(".line", { hasText: "ready" }).locator(".f2").first().waitFor();
   await picture(page, LOGS);
 
+  const terminal = await Terminal.start(test, plugd, "top", { columns: 96, rows: 11 });
+  const tells = (text) => eventually(`${text}`, async () => text.test(await terminal.text()));
+  await tells(/Newsletter .* error .*exit status 1[^]*Welcome .* active .*%/);
+  await terminal.press("Down");
+  await tells(/Newsletter 1.4.2 .*exit status 1/);
+  // The console's own pages allow no styles of others.
+  await page.goto("about:blank");
+  await page.setContent(await terminal.page());
+  await page.locator("pre").screenshot({ path: at(TOP) });
+
   const readme = await readFile(path.join(REPOSITORY, "README.md"), "utf8");
   const shown = new Set([...readme.matchAll(/docs\/images\/([\w-]+)\.png/g)].map(([, name]) => name));
-  assert.deepEqual([...shown].sort(), [LIST, LIST_DARK, PLUGIN, LOGS].sort());
+  assert.deepEqual([...shown].sort(), [LIST, LIST_DARK, PLUGIN, LOGS, TOP].sort());
   for (const name of shown) {
     const { size } = await stat(path.join(REPOSITORY, `docs/images/${name}.png`));
     assert.ok(size <= MOST_BYTES, `${name} has ${size} bytes`);
