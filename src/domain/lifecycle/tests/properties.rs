@@ -17,7 +17,9 @@ enum Move {
     FinishSpawn,
     FailSpawn,
     KillServer,
+    ReplaceServer,
     Exit,
+    TakeAway,
     EmptyGroup,
     Connect,
     Disconnect,
@@ -34,9 +36,11 @@ fn moves() -> impl Strategy<Value = Vec<(Move, bool)>> {
         1 => Just(Move::ReplacePackage),
         1 => Just(Move::Configure),
         1 => Just(Move::KillServer),
+        1 => Just(Move::ReplaceServer),
         4 => Just(Move::FinishSpawn),
         1 => Just(Move::FailSpawn),
         2 => Just(Move::Exit),
+        1 => Just(Move::TakeAway),
         4 => Just(Move::EmptyGroup),
         4 => Just(Move::Connect),
         1 => Just(Move::Disconnect),
@@ -121,7 +125,7 @@ impl World {
 
     fn perform(&mut self, effect: &Effect) {
         match effect {
-            Effect::TakeOverRun => panic!("a run is taken over that is not there"),
+            Effect::TakeOverRun => assert_eq!(self.group.run, Some(self.lifecycle.run()), "it is not there"),
             Effect::SpawnProcess => {
                 assert!(self.group.run.is_none(), "a second group while {:?} lives", self.group);
                 self.group = Group { run: Some(self.lifecycle.run()), is_spawned: false, has_leader: false };
@@ -185,9 +189,11 @@ impl World {
             Move::ReplacePackage => self.replace_package(),
             Move::Configure => self.change(DesiredChange::Configure(Arc::default())),
             Move::KillServer => self.kill_server(flag),
+            Move::ReplaceServer => self.replace_server(flag),
             Move::FinishSpawn => self.finish_spawn(),
             Move::FailSpawn => self.fail_spawn(flag),
             Move::Exit => self.exit(),
+            Move::TakeAway => self.take_away(),
             Move::EmptyGroup => self.empty_group(),
             Move::Connect => self.connect(),
             Move::Disconnect => self.disconnect(),
@@ -209,18 +215,37 @@ impl World {
         DesiredChange::ReplacePackage { digest: Digest([self.next_package; 32]), manifest }
     }
 
-    /// plugd ends with all that it runs, perhaps between the commit of a new package and all that follows from it. The
-    /// next one knows what was committed.
+    /// plugd ends with all that it runs.
     fn kill_server(&mut self, is_in_between: bool) {
+        self.group = Group::default();
+        self.replace_server(is_in_between);
+    }
+
+    /// plugd ends, perhaps between the commit of a new package and all that follows from it. The next one knows what was
+    /// committed, and goes on with what it finds, of which it has heard nothing yet.
+    fn replace_server(&mut self, is_in_between: bool) {
         self.plugin.reported = self.lifecycle.reported().clone();
         if is_in_between && let Ok(Some(desired)) = self.next_package().apply(&self.plugin) {
             self.plugin.desired = desired;
         }
-        self.lifecycle = Lifecycle::new(&self.plugin, Supervision::default(), RunId::from_bytes([0; 12]));
-        self.group = Group::default();
+        let lifecycle = Lifecycle::new(&self.plugin, Supervision::default(), RunId::from_bytes([0; 12]));
+        self.lifecycle = match self.group.run {
+            Some(run) => lifecycle.with_earlier(run),
+            None => lifecycle,
+        };
+        (self.group.is_spawned, self.group.has_leader) = (false, false);
         self.is_connected = false;
         self.deadline = None;
         self.follow();
+    }
+
+    /// Something other than the plugin ends the run.
+    fn take_away(&mut self) {
+        if self.group.has_leader || (self.group.run.is_some() && !self.group.is_spawned) {
+            (self.group.is_spawned, self.group.has_leader) = (true, false);
+            self.happened(RunEvent::TakenAway(Failure::new(Stage::Exit, "its pod was deleted").caused_outside()));
+            self.disconnect();
+        }
     }
 
     fn finish_spawn(&mut self) {

@@ -32,6 +32,11 @@ enum Move {
     Delete,
     ShutDown,
     KillPlugd,
+    /// plugd dies, and the next one goes on with the run that goes on.
+    ReplacePlugd,
+    // What is done to a plugin where it runs, as often as somebody likes.
+    RefuseSpawn,
+    TakeAway,
     // What the store does. What it has committed is heard of in its own time.
     Hear,
     GoBack,
@@ -53,7 +58,7 @@ enum Move {
     Wait,
 }
 
-const ASKED: [Move; 12] = [
+const ASKED: [Move; 15] = [
     Move::Activate,
     Move::Deactivate,
     Move::Restart,
@@ -66,6 +71,9 @@ const ASKED: [Move; 12] = [
     Move::Delete,
     Move::ShutDown,
     Move::KillPlugd,
+    Move::ReplacePlugd,
+    Move::RefuseSpawn,
+    Move::TakeAway,
 ];
 
 const COMES: [Move; 15] = [
@@ -238,6 +246,15 @@ fn what_must_hold_holds_however_a_plugin_is_started_and_ended() {
     use Move::{Activate, Configure, Deactivate, Delete, KillPlugd, Restart, ShutDown};
     explore_all(Bounds {
         asked: &[Activate, Deactivate, Restart, Configure, Delete, ShutDown, KillPlugd],
+        ..SUPERVISED
+    });
+}
+
+#[test]
+fn what_must_hold_holds_where_runs_outlive_plugd_and_others_end_them() {
+    use Move::{Activate, Configure, Deactivate, Delete, RefuseSpawn, ReplacePlugd, Restart, ShutDown, TakeAway};
+    explore_all(Bounds {
+        asked: &[Activate, Deactivate, Restart, Configure, Delete, ShutDown, ReplacePlugd, RefuseSpawn, TakeAway],
         ..SUPERVISED
     });
 }

@@ -51,6 +51,11 @@ pub(super) struct World {
 
 const MAX_RESTARTS: u32 = 2;
 
+/// What the plugin did not do.
+fn from_outside() -> Failure {
+    Failure::new(Stage::Exit, "its pod was deleted").caused_outside()
+}
+
 fn supervision() -> Supervision {
     Supervision { max_restarts: MaxRestarts::Times(MAX_RESTARTS), ..Supervision::default() }
 }
@@ -66,8 +71,12 @@ impl World {
 
     /// plugd begins with what is stored, and nothing runs.
     fn boot(plugin: Plugin) -> Checked<Self> {
+        Self::boot_with(Lifecycle::new(&plugin, supervision(), EARLIER), plugin)
+    }
+
+    fn boot_with(lifecycle: Lifecycle, plugin: Plugin) -> Checked<Self> {
         let mut world = Self {
-            lifecycle: Lifecycle::new(&plugin, supervision(), EARLIER),
+            lifecycle,
             plugin,
             group: Group::Nothing,
             asked: 0,
@@ -105,9 +114,12 @@ impl World {
             Move::Configure | Move::Delete => self.leaving == Leaving::No,
             Move::ShutDown => self.leaving != Leaving::ShuttingDown,
             Move::KillPlugd => true,
+            Move::ReplacePlugd => self.group != Group::Nothing,
             Move::Hear => self.has_news() && self.leaving != Leaving::Removing,
             Move::GoBack | Move::FailToGoBack => self.going_back.is_some() && self.leaving == Leaving::No,
-            Move::Spawn | Move::FailSpawn { .. } => self.group == Group::Created,
+            Move::Spawn | Move::FailSpawn { .. } | Move::RefuseSpawn => self.group == Group::Created,
+            // Of a run that is taken over this may be all that there is to hear.
+            Move::TakeAway => matches!(self.group, Group::Created | Group::Running),
             Move::Exit => self.group == Group::Running,
             // Before there are processes an order to stop calls their creation off.
             Move::Empty => lives || (self.group == Group::Created && self.asked > 0),
@@ -132,6 +144,9 @@ impl World {
             Move::Delete => self.leave(Leaving::Deleting, Event::DeletionRequested),
             Move::ShutDown => self.leave(Leaving::ShuttingDown, Event::ShutdownRequested),
             Move::KillPlugd => self.kill_plugd(),
+            Move::ReplacePlugd => self.replace_plugd(),
+            Move::RefuseSpawn => self.becomes(Group::Nothing, RunEvent::SpawnFailed(from_outside())),
+            Move::TakeAway => self.becomes(Group::Orphaned, RunEvent::TakenAway(from_outside())),
             Move::Hear => self.hear(),
             Move::GoBack => self.go_back(),
             Move::FailToGoBack => {
@@ -200,6 +215,14 @@ impl World {
         Ok(())
     }
 
+    /// What it ran goes on. How far that is the next plugd has yet to hear.
+    fn replace_plugd(&mut self) -> Checked {
+        let plugin = Plugin { reported: self.lifecycle.reported().clone(), ..self.plugin.clone() };
+        let lifecycle = Lifecycle::new(&plugin, supervision(), EARLIER).with_earlier(PRESENT);
+        *self = Self::boot_with(lifecycle, plugin)?;
+        require(self.group != Group::Nothing, "a run that goes on is nobody's")
+    }
+
     fn hear(&mut self) -> Checked {
         self.step(Event::DesiredChanged(Arc::new(self.plugin.desired.clone())))
     }
@@ -245,8 +268,11 @@ impl World {
 
     fn perform(&mut self, effect: &Effect) -> Checked {
         match effect {
-            // Nothing in this world outlives plugd.
-            Effect::TakeOverRun => require(false, "a run is taken over that is not there")?,
+            Effect::TakeOverRun => {
+                require(self.lifecycle.run() == PRESENT, "a run is taken over that does not go on")?;
+                require(self.group == Group::Nothing, "a run is taken over while another lives")?;
+                (self.group, self.asked) = (Group::Created, 0);
+            }
             Effect::SpawnProcess => {
                 require(self.group == Group::Nothing, "a run is started while another lives")?;
                 require(!self.is_connected, "a run is started with a connection of another")?;

@@ -1,6 +1,6 @@
 //! What must hold in every state and over every step.
 
-use super::{super::super::*, Checked, EARLIER, Group, MAX_RESTARTS, NEXT, World, require, supervision};
+use super::{super::super::*, Checked, EARLIER, Group, MAX_RESTARTS, NEXT, World, from_outside, require, supervision};
 use crate::domain::{Confinement, Exit, RunEvent, Stage};
 
 impl World {
@@ -70,11 +70,13 @@ impl World {
         });
         let Some(wait) = waits else { return self.check_end(before, now == then || now == 0) };
         let supervision = supervision();
-        require(now == then + 1 && now <= MAX_RESTARTS, "a restart that is not counted, or beyond the budget")?;
-        let is_right = [supervision.backoff_after(then), supervision.stable_backoff].contains(&wait);
+        let failure = self.lifecycle.reported.failure.as_ref().ok_or("another try after nothing failed")?;
+        let counted = then + u32::from(!failure.is_from_outside);
+        require(now == counted && now <= MAX_RESTARTS, "restarts are miscounted, or beyond the budget")?;
+        let is_right =
+            wait == supervision.stable_backoff || (!failure.is_from_outside && wait == supervision.backoff_after(then));
         require(is_right, "a wait that nobody asked for")?;
-        let is_permanent = self.lifecycle.reported.failure.as_ref().is_none_or(|failure| failure.is_permanent);
-        require(!is_permanent, "another try of what can't succeed")
+        require(!failure.is_permanent, "another try of what can't succeed")
     }
 
     /// It is given up when the restarts are used up, or when another try can't help, and not before.
@@ -84,6 +86,8 @@ impl World {
         let was_given_up = matches!(before.phase, Phase::Error { .. });
         let Reported { restarts, failure, .. } = &self.lifecycle.reported;
         let is_permanent = failure.as_ref().is_some_and(|failure| failure.is_permanent);
+        let is_its_own = failure.as_ref().is_none_or(|failure| !failure.is_from_outside);
+        require(!is_given_up || is_its_own || is_permanent, "it is given up for what it did not do")?;
         let is_due = *restarts == MAX_RESTARTS || is_permanent;
         require(!is_given_up || was_given_up || is_due, "it is given up with restarts left")
     }
@@ -110,6 +114,7 @@ fn events_of(run: RunId) -> Vec<Event> {
         did(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) }),
         did(RunEvent::SpawnFailed(failure)),
         did(RunEvent::Exited(Exit { code: None, signal: None, out_of_memory: false })),
+        did(RunEvent::TakenAway(from_outside())),
         did(RunEvent::GroupEmptied),
         did(RunEvent::Connected),
         did(RunEvent::Disconnected { reason: String::new(), is_fault: true }),

@@ -81,16 +81,16 @@ fn numbers(desired: &mut Desired) -> [&mut u64; 5] {
 }
 
 /// What follows a stop, without its texts: which, and its flags.
-type Next = (u8, [bool; 2]);
+type Next = (u8, [bool; 3]);
 
 /// A phase without its texts.
 fn shape(phase: &Phase) -> (State, [bool; 2], Option<Next>) {
     let what = |then: &Then| match then {
-        Then::Disable => (0, [false; 2]),
-        Then::Restart => (1, [false; 2]),
-        Then::Fail { failure, was_stable } => (2, [failure.is_permanent, *was_stable]),
-        Then::Delete => (3, [false; 2]),
-        Then::Shutdown => (4, [false; 2]),
+        Then::Disable => (0, [false; 3]),
+        Then::Restart => (1, [false; 3]),
+        Then::Fail { failure, was_stable } => (2, [failure.is_permanent, failure.is_from_outside, *was_stable]),
+        Then::Delete => (3, [false; 3]),
+        Then::Shutdown => (4, [false; 3]),
     };
     let (flags, then) = match phase {
         Phase::Inactive | Phase::Starting | Phase::Restarting => ([false; 2], None),
