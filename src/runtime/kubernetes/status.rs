@@ -55,7 +55,8 @@ pub(super) fn read(pod: &Pod, is_wanted: bool) -> Seen {
     let Some(status) = &pod.status else { return Seen::Waiting { why: None, is_hopeless: false } };
     let state = state_of(status.container_statuses.as_ref(), CONTAINER);
     let is_over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-    let outside = from_outside(pod, status).filter(|_| is_wanted);
+    // That its node is lost is told of a run that is to end, too: it can't, and why is not its own.
+    let outside = from_outside(pod, status).filter(|_| is_wanted || is_lost(status));
     match (state, outside) {
         (Some(ContainerState { terminated: Some(terminated), .. }), outside) => Seen::Over(ended(terminated, outside)),
         (_, outside) if is_over => Seen::Over(Ending::NeverRan(outside.unwrap_or_else(|| why_it_never_ran(status)))),
@@ -253,7 +254,9 @@ mod tests {
             "type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager", "message": "Taint manager: deleting",
         }]);
         let words = "the node n1 is lost: DeletionByTaintManager: Taint manager: deleting".to_owned();
-        assert_eq!(read(&mk_deleted(status.clone()), true), Seen::CutOff(words));
+        for is_wanted in [true, false] {
+            assert_eq!(read(&mk_deleted(status.clone()), is_wanted), Seen::CutOff(words.clone()));
+        }
         assert_eq!(
             read(&mk_deleted(with_state(json!({"running": {}}))), true),
             Seen::Running,
