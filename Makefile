@@ -33,7 +33,7 @@ TESTS ?= $(wildcard $(CONSOLE)/*.test.js)
 # Where Debian puts PostgreSQL's programs, which is not on everybody's path.
 SERVERS := PATH="$$PATH:$$(printf '%s:' /usr/lib/postgresql/*/bin)"
 
-# A Kubernetes cluster of this host, with programs and state in a folder of its own.
+# A Kubernetes cluster of this host, with its state in a folder of its own.
 BED ?= $(abspath $(TARGET))/testbed
 CLUSTER := TESTBED=$(BED) tests/kubernetes/testbed
 
@@ -86,8 +86,8 @@ screenshots: ## Take the pictures of the console that README shows, into docs/im
 	mkdir -p docs/images
 	SCREENSHOTS=$(CURDIR)/docs/images $(MAKE) test-console TESTS=$(CONSOLE)/screenshots.test.js
 
-.PHONY: test-cluster
-test-cluster: tools ## Run the tests of plugins in pods, on a real API server that is built for them; needs Go
+# Tests of plugins in pods: $(1) are their settings, $(2) their arguments.
+define on_cluster
 	$(call say,Building the cluster: some minutes the first time)
 	$(CLUSTER) build
 	$(call say,Building plugd and its plugins)
@@ -95,7 +95,16 @@ test-cluster: tools ## Run the tests of plugins in pods, on a real API server th
 	$(call say,Running the tests of plugins in pods)
 	trap '$(CLUSTER) down' EXIT; PATH="$(abspath $(TARGET))/debug:$(abspath $(TARGET))/debug/examples:$(CURDIR)/$(VENV)/bin:$$PATH" \
 		NODE_FLAGS='-images $(CURDIR)/tests/kubernetes/images.json' $(CLUSTER) up; \
-	eval "$$($(CLUSTER) env)"; $(WITH_VENV) TESTBED=$(BED) cargo test --locked --test kubernetes -- --test-threads 4
+	eval "$$($(CLUSTER) env)"; $(WITH_VENV) TESTBED=$(BED) $(1) cargo test --locked --test kubernetes -- $(2)
+endef
+
+.PHONY: test-cluster
+test-cluster: tools ## Run the tests of plugins in pods, on a real API server that is built for them; needs Go
+	$(call on_cluster,,--test-threads 4)
+
+.PHONY: bench-cluster
+bench-cluster: tools ## Measure how long a plugin takes to run in a pod, against a pod alone, with a debug build
+	$(call on_cluster,PLUGD_FAULTS=/dev/null,speed:: --nocapture)
 
 .PHONY: test-new-rust
 test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with its own Cargo.toml
@@ -106,12 +115,17 @@ test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with
 	cargo test --manifest-path $(TARGET)/new-rust/Cargo.toml --target-dir $(TARGET)/new-rust/target
 
 .PHONY: faults
-faults: tools ## Try every fault scenario many times, and print a table; takes half an hour
+faults: tools ## Try every fault scenario many times, and print a table; takes an hour
 	$(call say,Running the fault scenarios)
 	cargo build --locked --examples
 	rm -f $(FAULTS)
 	status=0; $(WITH_VENV) PLUGD_FAULTS=$(FAULTS) cargo test --locked --test it -- faults:: --skip contract:: || status=$$?; \
+	$(MAKE) faults-cluster || status=$$?; \
 	printf '\n| scenario | rounds | violations | slowest |\n|---|---|---|---|\n'; sort $(FAULTS); exit $$status
+
+.PHONY: faults-cluster
+faults-cluster: tools ## The same of plugins in pods alone, each row as it comes; needs Go
+	$(call on_cluster,PLUGD_FAULTS=$(FAULTS),kills:: outages:: --test-threads 2 --nocapture)
 
 .PHONY: bench
 bench: bench-tools ## Measure a release build against what is possible; takes a quarter of an hour
@@ -206,9 +220,8 @@ package: system-packages ## Build the package of a debug build; install, remove 
 	$(call say,Installing the package)
 	$(AS_ROOT) packaging/test-install.sh $(TARGET)/debian/plugd_*.deb $(TARGET)/debian-folder
 
-# Without `make test-cluster`: to build an API server takes ten minutes, as long as nothing keeps it from one run to the next.
 .PHONY: ci
-ci: format clippy scripts alerts api deny doc test counts test-new-rust package ## Run everything that must pass before a change lands
+ci: format clippy scripts alerts api deny doc test test-cluster counts test-new-rust package ## Run everything that must pass before a change lands
 
 .PHONY: format
 format: ## Check the format

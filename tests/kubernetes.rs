@@ -11,6 +11,16 @@
 mod cluster;
 #[path = "kubernetes/faults.rs"]
 mod faults;
+#[path = "kubernetes/gate.rs"]
+mod gate;
 mod harness;
+#[path = "kubernetes/kills.rs"]
+mod kills;
+#[path = "kubernetes/lone.rs"]
+mod lone;
+#[path = "kubernetes/outages.rs"]
+mod outages;
 #[path = "kubernetes/runs.rs"]
 mod runs;
+#[path = "kubernetes/speed.rs"]
+mod speed;

@@ -2,31 +2,43 @@
 
 use std::{
     env,
+    panic::{AssertUnwindSafe, resume_unwind},
     process::{Command, Stdio},
     sync::LazyLock,
 };
 
+use futures_util::FutureExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, PostParams},
+    runtime::wait::{await_condition, conditions},
 };
+use serde_json::json;
 use tokio::{
-    sync::{RwLock, RwLockReadGuard},
-    time::{Duration, sleep},
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant, sleep},
 };
 
 use crate::harness::{Plugd, repository, within};
 
-/// Held to write by who stops the API server: the others need it.
+/// Held to write by who stops a part of the cluster: the others need it.
 static SERVES: LazyLock<RwLock<()>> = LazyLock::new(RwLock::default);
 
 /// The images that the node knows.
-const IMAGES: &str = "python3=python:test,greeter=programs:test,chaos=programs:test,sleep=nowhere:test";
+const IMAGES: &str =
+    "python3=python:test,greeter=programs:test,chaos=programs:test,sleep=nowhere:test,./lone.sh=programs:test";
 
-/// Holds the API server up.
+/// Holds the cluster up.
 pub(crate) async fn steady() -> RwLockReadGuard<'static, ()> {
     SERVES.read().await
+}
+
+/// Leaves the cluster to who has this, who may stop parts of it.
+pub(crate) type Alone = RwLockWriteGuard<'static, ()>;
+
+pub(crate) async fn alone() -> Alone {
+    SERVES.write().await
 }
 
 /// A plugd with plugins as pods, beside these settings.
@@ -75,37 +87,58 @@ pub(crate) const LOOK: Duration = Duration::from_millis(100);
 
 /// Deletes a pod as somebody would who is not plugd.
 pub(crate) async fn delete(pod: &Pod) {
-    api().await.delete(pod.metadata.name.as_deref().unwrap(), &DeleteParams::default()).await.unwrap();
+    delete_by(pod, &DeleteParams::default()).await;
 }
 
-/// Makes the pod of another run of the same plugin, that no plugd knows of.
-pub(crate) async fn double(pod: &Pod) -> Pod {
-    let run = "00000000000000000000";
-    let mut double = Pod { metadata: Default::default(), spec: pod.spec.clone(), status: None };
-    let mut labels = pod.metadata.labels.clone().unwrap();
-    labels.insert("plugd/run".to_owned(), run.to_owned());
-    double.metadata.labels = Some(labels);
-    double.metadata.name = Some(format!("plugd-double-{}", pod.metadata.uid.as_ref().unwrap()));
-    if let Some(spec) = &mut double.spec {
-        spec.node_name = None;
-    }
-    api().await.create(&PostParams::default(), &double).await.unwrap()
+/// The same of a pod of which somebody knows that it does not run.
+pub(crate) async fn force_off(pod: &Pod) {
+    delete_by(pod, &DeleteParams::default().grace_period(0)).await;
+}
+
+async fn delete_by(pod: &Pod, how: &DeleteParams) {
+    api().await.delete(pod.metadata.name.as_deref().unwrap(), how).await.unwrap();
+}
+
+/// How long a pod takes to run that somebody else makes. It has as many containers as that of a plugin, which do nothing.
+pub(crate) async fn run_bare() -> Duration {
+    let container = |name: &str, command: &[&str]| json!({"name": name, "image": "programs:test", "command": command});
+    let pod = json!({
+        "metadata": {"generateName": "bare-"},
+        "spec": {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 1,
+            "automountServiceAccountToken": false,
+            "initContainers": [container("first", &["true"])],
+            "containers": [container("then", &["sleep", "1000"])],
+        },
+    });
+    let began = Instant::now();
+    let pod: Pod = api().await.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    let name = pod.metadata.name.clone().unwrap();
+    let runs = await_condition(api().await, &name, conditions::is_pod_running());
+    within("that a pod runs", runs).await.unwrap();
+    let took = began.elapsed();
+    delete(&pod).await;
+    took
 }
 
 /// Does something while the API server is stopped.
-pub(crate) async fn without_api<T>(during: impl AsyncFnOnce() -> T) -> T {
-    let _alone = SERVES.write().await;
-    testbed("api-down").await;
-    let done = during().await;
-    testbed("api-up").await;
-    done
+pub(crate) async fn without_api<T>(alone: &Alone, during: impl AsyncFnOnce() -> T) -> T {
+    disturbed(alone, &["stop", "api"], during, &["start", "api"]).await
 }
 
-async fn testbed(what: &'static str) {
-    let run = move || {
-        let mut command = Command::new(repository("tests/kubernetes/testbed"));
-        command.arg(what).stdin(Stdio::null()).status()
-    };
-    let status = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
-    assert!(status.success(), "testbed {what}: {status}");
+/// Does something between two commands of the test bed, and both in any case: who comes next needs the cluster.
+pub(crate) async fn disturbed<T>(_: &Alone, before: &[&str], during: impl AsyncFnOnce() -> T, after: &[&str]) -> T {
+    testbed(before).await;
+    let done = AssertUnwindSafe(during()).catch_unwind().await;
+    testbed(after).await;
+    done.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Has the test bed do this.
+pub(crate) async fn testbed(what: &[&str]) {
+    let mut command = Command::new(repository("tests/kubernetes/testbed"));
+    command.args(what).stdin(Stdio::null());
+    let status = tokio::task::spawn_blocking(move || command.status()).await.unwrap().unwrap();
+    assert!(status.success(), "testbed {what:?}: {status}");
 }

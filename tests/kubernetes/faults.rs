@@ -2,11 +2,10 @@
 
 use plugd::api::v1::ReportedState::{Active, Restarting};
 use serde_json::json;
-use tokio::time::sleep;
 
 use crate::{
-    cluster::{LOOK, delete, double, plugd, pods_of, steady, without_api, without_pods},
-    harness::{QUICK, eventually, message_of, packaged, state_of, status_of, within, zipped},
+    cluster::{alone, delete, plugd, pods_of, steady, without_api, without_pods},
+    harness::{QUICK, eventually, external_manifest, message_of, packaged, state_of, status_of, zipped},
 };
 
 fn greeter() -> Vec<u8> {
@@ -98,17 +97,15 @@ async fn no_line_is_lost_or_comes_twice_over_the_death_of_plugd() {
 
 #[tokio::test]
 async fn plugins_go_on_while_the_api_server_is_away_and_what_was_asked_meanwhile_is_done_afterwards() {
+    let alone = alone().await;
     let plugd = plugd(QUICK).await;
     let api = plugd.api();
     let (running, asked) = (api.upload(greeter()).await.unwrap().id, api.install(&["tame"]).await);
     let mut watch = api.live().await;
-    {
-        let _steady = steady().await;
-        api.activate(&running).await.unwrap();
-        watch.until_state(&running, Active).await;
-    }
+    api.activate(&running).await.unwrap();
+    watch.until_state(&running, Active).await;
 
-    without_api(async || {
+    without_api(&alone, async || {
         api.begin(&asked).await;
         eventually("it is noticed", || plugd.said().contains("the cluster does not answer").then_some(())).await;
         assert_eq!(state_of(&api.get(&running).await.unwrap()), Active);
@@ -123,31 +120,28 @@ async fn plugins_go_on_while_the_api_server_is_away_and_what_was_asked_meanwhile
     }
 }
 
-/// As of a plugd that died before anybody knew of its pod.
 #[tokio::test]
-async fn a_pod_that_no_run_owns_never_runs_the_plugin_and_is_deleted() {
-    let _steady = steady().await;
-    let plugd = plugd(QUICK).await;
-    let api = plugd.api();
-    let id = api.upload(greeter()).await.unwrap().id;
-    api.activate(&id).await.unwrap();
-    let own = pods_of(&id).await.remove(0);
-    api.deactivate(&id).await.unwrap();
+async fn a_plugd_that_starts_while_the_api_server_is_away_serves_external_plugins_and_then_goes_on_with_its_pods() {
+    let alone = alone().await;
+    let mut plugd = plugd(QUICK).await;
+    let id = plugd.api().upload(greeter()).await.unwrap().id;
+    let run = status_of(&plugd.api().activate(&id).await.unwrap()).run_id.clone();
+
+    without_api(&alone, async || {
+        plugd.sigterm().await;
+        plugd.restart_on_the_same_address().await;
+        let api = plugd.api();
+        let mut watch = api.live().await;
+        let outside = api.register(&external_manifest("outside")).await.unwrap();
+        let url = format!("{}/rpc?plugin_id={}&token={}", plugd.url(), outside.id, outside.token());
+        let connected = tokio_tungstenite::connect_async(url.replacen("http", "ws", 1)).await;
+        watch.until_state(&outside.id, Active).await;
+        drop(connected);
+    })
+    .await;
+
+    let after = plugd.api().activate(&id).await.unwrap();
+    assert_eq!((status_of(&after).run_id.clone(), status_of(&after).restart_count), (run, 0));
+    plugd.api().deactivate(&id).await.unwrap();
     without_pods(&id).await;
-
-    double(&own).await;
-
-    let swept = async {
-        loop {
-            let pods = pods_of(&id).await;
-            let statuses = pods.iter().filter_map(|pod| pod.status.as_ref()?.container_statuses.as_ref());
-            let states: Vec<_> = statuses.flatten().filter_map(|status| status.state.as_ref()).collect();
-            assert!(states.iter().all(|state| state.running.is_none()), "{states:?}");
-            if pods.is_empty() {
-                break;
-            }
-            sleep(LOOK).await;
-        }
-    };
-    within("it is deleted", swept).await;
 }
