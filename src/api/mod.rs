@@ -3,8 +3,19 @@
 pub mod json;
 pub mod words;
 
+use axum::{
+    body::{Bytes, HttpBody},
+    http::uri::PathAndQuery,
+};
 use prost::Message;
 use prost_types::Struct;
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    client::{Grpc, GrpcService},
+};
+use tonic_prost::ProstCodec;
+use tower::BoxError;
 
 /// Messages, clients and servers of `plugd.v1`.
 #[allow(
@@ -18,6 +29,30 @@ use prost_types::Struct;
 )]
 pub mod v1 {
     tonic::include_proto!("plugd.v1");
+    include!(concat!(env!("OUT_DIR"), "/unary.rs"));
+}
+
+/// A request that is one message and has one answer. The build makes those of `plugd.v1` such.
+pub trait Unary: Message + 'static {
+    /// What it is answered with.
+    type Answer: Message + Default + 'static;
+    /// The method that it is for, as `/plugd.v1.PluginService/GetPlugin`.
+    const METHOD: &str;
+}
+
+/// Makes a call over what carries it.
+///
+/// # Errors
+/// The service's, or the connection's.
+pub async fn call<S, Q>(service: S, request: Request<Q>) -> Result<Response<Q::Answer>, Status>
+where
+    S: GrpcService<Body, ResponseBody: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
+    Q: Unary,
+{
+    let mut client = Grpc::new(service).max_decoding_message_size(MAX_MESSAGE);
+    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    let method = PathAndQuery::from_static(Q::METHOD);
+    client.unary(request, method, ProstCodec::<Q, Q::Answer>::default()).await
 }
 
 impl v1::Plugin {

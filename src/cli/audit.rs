@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    client::{Api, QUICK, plugin_id, within},
+    client::{Api, QUICK, pages, plugin_id},
     completions,
     failure::Failure,
     show::{short_time, time, word},
@@ -16,9 +16,6 @@ use crate::{
     api::v1::{AuditEvent, ListAuditEventsRequest, audit_event::Principal},
     domain::audit::OK,
 };
-
-/// How many events are asked for at a time: the most.
-const PAGE_SIZE: usize = 1000;
 
 /// Show who changed what, newest first: calls that changed something, or were to
 ///
@@ -43,7 +40,12 @@ pub(super) struct Audit {
 
 impl Audit {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let events = newest(&context.api, self.filters(&context.api).await?, self.limit).await?;
+        let (api, filters) = (&context.api, self.filters(&context.api).await?);
+        let page = async |page_size, page_token| {
+            let page = api.call(QUICK, ListAuditEventsRequest { page_size, page_token, ..filters.clone() }).await?;
+            Ok((page.events, page.next_page_token))
+        };
+        let events = pages(self.limit, page).await?;
         if context.ui.is_json() {
             return Ok(context.ui.json(&events.iter().map(event_json).collect())?);
         }
@@ -62,23 +64,6 @@ impl Audit {
         }
         Ok(request)
     }
-}
-
-/// The newest events that a request asks for, page by page.
-async fn newest(api: &Api, mut request: ListAuditEventsRequest, limit: usize) -> Result<Vec<AuditEvent>, Failure> {
-    let mut events = Vec::new();
-    while events.len() < limit {
-        let left = (limit - events.len()).min(PAGE_SIZE);
-        request.page_size = i32::try_from(left).unwrap_or(i32::MAX);
-        let page =
-            within(QUICK, request.clone(), async |request| api.access().list_audit_events(request).await).await?;
-        events.extend(page.events);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
-    Ok(events)
 }
 
 fn event_json(event: &AuditEvent) -> Value {

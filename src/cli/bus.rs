@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Context,
-    client::{MARGIN, One, QUICK, within},
+    client::{MARGIN, One, QUICK},
     failure::Failure,
     lifecycle::limited,
     show,
@@ -31,8 +31,7 @@ pub(super) struct Publish {
 
 impl Publish {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let request = PublishEventRequest { name: self.name, payload: self.payload };
-        let answer = within(QUICK, request, async |request| context.api.bus().publish_event(request).await).await?;
+        let answer = context.api.call(QUICK, PublishEventRequest { name: self.name, payload: self.payload }).await?;
         if context.ui.is_json() {
             return Ok(context.ui.json(&json!({"matched": answer.matched, "accepted": answer.accepted}))?);
         }
@@ -72,8 +71,7 @@ impl Call {
             method: self.method,
             timeout: self.timeout.try_into().ok(),
         };
-        let send = async |request| context.api.bus().call_plugin(request).await;
-        let answer = within(self.timeout + MARGIN, request, send).await?;
+        let answer = context.api.call(self.timeout + MARGIN, request).await?;
         Ok(context.ui.json(&show::object(answer.result.as_ref()).into())?)
     }
 }

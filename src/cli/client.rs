@@ -19,13 +19,10 @@ use super::{
 };
 use crate::{
     api::{
-        MAX_MESSAGE,
+        self, MAX_MESSAGE, Unary,
         v1::{
-            GetPluginRequest, ListPluginsRequest, Plugin, PluginView, access_service_client::AccessServiceClient,
-            bus_service_client::BusServiceClient, configuration_service_client::ConfigurationServiceClient,
-            hook_service_client::HookServiceClient, log_service_client::LogServiceClient,
+            GetPluginRequest, ListPluginsRequest, Plugin, PluginView, log_service_client::LogServiceClient,
             package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
-            policy_service_client::PolicyServiceClient, server_service_client::ServerServiceClient,
         },
     },
     domain::PluginId,
@@ -40,6 +37,8 @@ pub(super) const QUICK: Duration = Duration::from_secs(30);
 pub(super) const SETTLE: Duration = Duration::from_secs(5 * 60);
 /// The time that a call gets beyond that which the server was told to wait, so that the server's own words arrive.
 pub(super) const MARGIN: Duration = Duration::from_secs(5);
+/// How many items are asked for at a time: of no list does a server give more.
+const PAGE_SIZE: usize = 1000;
 /// Bytes that may be under way on a connection of streams, so that one that is read slowly does not hold up the others.
 const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
 
@@ -102,41 +101,23 @@ impl Api {
         InterceptedService::new(self.calls.clone(), self.bearer.clone())
     }
 
+    /// Makes a call that must be answered within `limit`; the server is told.
+    pub(super) async fn call<Q: Unary>(&self, limit: Duration, message: Q) -> Result<Q::Answer, Status> {
+        within(limit, message, async |request| api::call(self.calls(), request).await).await
+    }
+
+    /// For uploads.
     pub(super) fn plugins(&self) -> PluginServiceClient<Authorized> {
         PluginServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
     }
 
+    /// For uploads and downloads.
     pub(super) fn packages(&self) -> PackageServiceClient<Authorized> {
         PackageServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    pub(super) fn configurations(&self) -> ConfigurationServiceClient<Authorized> {
-        ConfigurationServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
-    }
-
-    pub(super) fn policies(&self) -> PolicyServiceClient<Authorized> {
-        PolicyServiceClient::new(self.calls())
-    }
-
-    pub(super) fn hooks(&self) -> HookServiceClient<Authorized> {
-        HookServiceClient::new(self.calls())
-    }
-
-    pub(super) fn access(&self) -> AccessServiceClient<Authorized> {
-        AccessServiceClient::new(self.calls())
-    }
-
-    /// What tells of the server itself.
-    pub(super) fn about(&self) -> ServerServiceClient<Authorized> {
-        ServerServiceClient::new(self.calls())
-    }
-
     pub(super) fn health(&self) -> HealthClient<Authorized> {
         HealthClient::new(self.calls())
-    }
-
-    pub(super) fn bus(&self) -> BusServiceClient<Authorized> {
-        BusServiceClient::new(self.calls()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// The streams of `PluginService`.
@@ -150,7 +131,7 @@ impl Api {
     }
 }
 
-/// Makes a call that must be answered within `limit`; the server is told.
+/// The same for any call.
 pub(super) async fn within<Q, R>(
     limit: Duration,
     message: Q,
@@ -164,19 +145,23 @@ pub(super) async fn within<Q, R>(
     }
 }
 
-/// Reads all pages of a list. A page is its items, and the token of the next page.
+/// Reads a list page by page, up to so many items. A page is asked for by its size and its token; it is its items, and the token
+/// of the next page.
 pub(super) async fn pages<T>(
-    mut page: impl AsyncFnMut(String) -> Result<(Vec<T>, String), Status>,
+    limit: usize,
+    mut page: impl AsyncFnMut(i32, String) -> Result<(Vec<T>, String), Status>,
 ) -> Result<Vec<T>, Failure> {
     let (mut all, mut token) = (Vec::new(), String::new());
-    loop {
-        let (some, next) = page(token).await?;
+    while all.len() < limit {
+        let size = i32::try_from((limit - all.len()).min(PAGE_SIZE)).unwrap_or(i32::MAX);
+        let (some, next) = page(size, token).await?;
         all.extend(some);
         if next.is_empty() {
-            return Ok(all);
+            break;
         }
         token = next;
     }
+    Ok(all)
 }
 
 /// The field of an answer that a server always sets.
@@ -225,9 +210,6 @@ fn bearer(token: Option<&str>) -> Result<Bearer, Failure> {
     value.set_sensitive(true);
     Ok(Bearer(Some(value)))
 }
-
-/// How many plugins are asked for at a time: the most.
-const PAGE_SIZE: i32 = 1000;
 
 #[derive(Debug, Args)]
 pub(super) struct One {
@@ -288,13 +270,13 @@ pub(super) async fn plugin_ids(api: &Api, texts: &[String]) -> Result<Vec<String
 
 pub(super) async fn plugin(api: &Api, id: &str) -> Result<Plugin, Failure> {
     let request = GetPluginRequest { plugin_id: id.to_owned(), ..GetPluginRequest::default() };
-    Ok(present(within(QUICK, request, async |request| api.plugins().get_plugin(request).await).await?.plugin)?)
+    Ok(present(api.call(QUICK, request).await?.plugin)?)
 }
 
 /// The same plugin with its token, if it has one that the caller may see.
 pub(super) async fn in_full(api: &Api, plugin: &Plugin) -> Plugin {
     let request = GetPluginRequest { plugin_id: plugin.id.clone(), view: PluginView::Full.into() };
-    let full = within(QUICK, request, async |request| api.plugins().get_plugin(request).await).await;
+    let full = api.call(QUICK, request).await;
     full.ok().and_then(|answer| answer.plugin).unwrap_or_else(|| plugin.clone())
 }
 
@@ -307,12 +289,11 @@ pub(super) async fn with_manifest_id(api: &Api, id: &str) -> Result<Vec<Plugin>,
 
 /// All plugins that a request asks for.
 pub(super) async fn all_plugins(api: &Api, request: &ListPluginsRequest) -> Result<Vec<Plugin>, Failure> {
-    let page = async |page_token| {
-        let request = ListPluginsRequest { page_size: PAGE_SIZE, page_token, ..request.clone() };
-        let page = within(QUICK, request, async |request| api.plugins().list_plugins(request).await).await?;
+    let page = async |page_size, page_token| {
+        let page = api.call(QUICK, ListPluginsRequest { page_size, page_token, ..request.clone() }).await?;
         Ok((page.plugins, page.next_page_token))
     };
-    pages(page).await
+    pages(usize::MAX, page).await
 }
 
 /// The same failure, with what an application can do, which may not list the plugins.

@@ -15,7 +15,7 @@ use tokio::process::Command;
 use super::{
     Context,
     bus::object,
-    client::{Api, MARGIN, One, QUICK, pages, within},
+    client::{Api, MARGIN, One, QUICK, pages},
     failure::{Exit, Failure},
     show,
     ui::{Ui, did_you_mean},
@@ -31,8 +31,6 @@ use crate::{
     },
     files,
 };
-
-const PAGE_SIZE: i32 = 100;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -127,8 +125,7 @@ fn print(context: &Context, stored: Stored) -> Result<(), Failure> {
 }
 
 pub(super) async fn read(api: &Api, plugin_id: String) -> Result<Stored, Failure> {
-    let send = async |request| api.configurations().get_configuration(request).await;
-    let answer = within(QUICK, GetConfigurationRequest { plugin_id }, send).await?;
+    let answer = api.call(QUICK, GetConfigurationRequest { plugin_id }).await?;
     Ok(Stored {
         values: show::object(answer.configuration.as_ref()),
         revision: answer.configuration_revision,
@@ -137,8 +134,7 @@ pub(super) async fn read(api: &Api, plugin_id: String) -> Result<Stored, Failure
 }
 
 async fn schema(api: &Api, plugin_id: String) -> Result<Vec<ConfigurationField>, Failure> {
-    let send = async |request| api.configurations().get_configuration_schema(request).await;
-    Ok(within(QUICK, GetConfigurationSchemaRequest { plugin_id }, send).await?.fields)
+    Ok(api.call(QUICK, GetConfigurationSchemaRequest { plugin_id }).await?.fields)
 }
 
 /// Stores a configuration, if given only on top of `if_generation`, and prints it as stored.
@@ -150,9 +146,8 @@ async fn write(
 ) -> Result<(), Failure> {
     let configuration = to_struct(&values).map_err(|error| usage(error.to_string()))?;
     let request = UpdateConfigurationRequest { plugin_id, configuration: Some(configuration), if_generation };
-    let send = async |request| context.api.configurations().update_configuration(request).await;
     // The server asks the plugin, which has 30 s to answer.
-    let answer = within(QUICK + MARGIN, request, send).await?;
+    let answer = context.api.call(QUICK + MARGIN, request).await?;
     let values = show::object(answer.configuration.as_ref());
     let generation = answer.plugin.map(|plugin| plugin.generation).unwrap_or_default();
     print(context, Stored { values, revision: Some(answer.configuration_revision), generation })
@@ -237,13 +232,12 @@ fn print_schema(ui: &Ui, fields: &[ConfigurationField]) -> Result<(), Failure> {
 }
 
 async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failure> {
-    let revisions = pages(async |page_token| {
-        let request =
-            ListConfigurationRevisionsRequest { plugin_id: plugin_id.clone(), page_size: PAGE_SIZE, page_token };
-        let send = async |request| context.api.configurations().list_configuration_revisions(request).await;
-        let page = within(QUICK, request, send).await?;
+    let page = async |page_size, page_token| {
+        let plugin_id = plugin_id.clone();
+        let request = ListConfigurationRevisionsRequest { plugin_id, page_size, page_token };
+        let page = context.api.call(QUICK, request).await?;
         Ok((page.revisions, page.next_page_token))
-    });
+    };
     let row = |revision: &ConfigurationRevision| {
         json!({
             "revision": revision.configuration_revision,
@@ -252,7 +246,7 @@ async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failu
             "configuration": show::object(revision.configuration.as_ref()),
         })
     };
-    let rows = revisions.await?.iter().map(row).collect();
+    let rows = pages(usize::MAX, page).await?.iter().map(row).collect();
     Ok(context.ui.rows(&["revision", "created", "author", "configuration"], rows)?)
 }
 

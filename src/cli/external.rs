@@ -7,7 +7,7 @@ use prost_types::Struct;
 
 use super::{
     Context,
-    client::{Api, One, QUICK, present, with_manifest_id, within},
+    client::{Api, One, QUICK, present, with_manifest_id},
     failure::Failure,
     install::installed_already,
     package::{ManifestFile, remarks},
@@ -63,8 +63,7 @@ impl UpdateManifest {
 
 pub(super) async fn rotate(context: &Context, plugin: &One) -> Result<(), Failure> {
     let plugin_id = plugin.id(&context.api).await?;
-    let send = async |request| context.api.plugins().rotate_token(request).await;
-    let answer = within(QUICK, RotateTokenRequest { plugin_id, if_generation: None }, send).await?;
+    let answer = context.api.call(QUICK, RotateTokenRequest { plugin_id, if_generation: None }).await?;
     tell_connection(context, &present(answer.plugin)?)
 }
 
@@ -83,14 +82,13 @@ fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
 }
 
 pub(super) async fn register(api: &Api, manifest: Struct) -> Result<Plugin, Failure> {
-    let request = RegisterExternalPluginRequest { manifest: Some(manifest), request_id: None };
-    let send = within(QUICK, request, async |request| api.plugins().register_external_plugin(request).await);
+    let send = api.call(QUICK, RegisterExternalPluginRequest { manifest: Some(manifest), request_id: None });
     Ok(present(send.await?.plugin)?)
 }
 
 pub(super) async fn update_manifest(api: &Api, id: &str, manifest: Struct) -> Result<Plugin, Failure> {
     let request = UpdateManifestRequest { plugin_id: id.to_owned(), manifest: Some(manifest), if_generation: None };
-    let send = within(QUICK, request, async |request| api.plugins().update_manifest(request).await);
+    let send = api.call(QUICK, request);
     Ok(present(send.await?.plugin)?)
 }
 

@@ -5,16 +5,13 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    client::{Api, QUICK, plugin_id, within},
+    client::{QUICK, pages, plugin_id},
     completions,
     failure::Failure,
     show::{plugin_json, short_time, state_of, state_word, style, time, word},
     ui::{Cell, Style, Table},
 };
 use crate::api::v1::{ListPluginEventsRequest, Plugin, PluginEvent, ReportedState, plugin_event::Kind};
-
-/// How many events are asked for at a time: the most.
-const PAGE_SIZE: usize = 1000;
 
 /// Show what happened to a plugin, or to all, newest first
 ///
@@ -32,11 +29,17 @@ pub(super) struct History {
 
 impl History {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut request = ListPluginEventsRequest::default();
-        if let Some(plugin) = &self.plugin {
-            request.plugin_id = Some(plugin_id(&context.api, plugin).await?);
-        }
-        let events = newest(&context.api, request, self.limit).await?;
+        let api = &context.api;
+        let plugin_id = match &self.plugin {
+            Some(plugin) => Some(plugin_id(api, plugin).await?),
+            None => None,
+        };
+        let page = async |page_size, page_token| {
+            let plugin_id = plugin_id.clone();
+            let page = api.call(QUICK, ListPluginEventsRequest { plugin_id, page_size, page_token }).await?;
+            Ok((page.events, page.next_page_token))
+        };
+        let events = pages(self.limit, page).await?;
         if context.ui.is_json() {
             return Ok(context.ui.json(&events.iter().map(event_json).collect())?);
         }
@@ -44,23 +47,6 @@ impl History {
         events.iter().for_each(|event| table.row(cells(event)));
         Ok(table.print(&context.ui)?)
     }
-}
-
-/// The newest events that a request asks for, page by page.
-async fn newest(api: &Api, mut request: ListPluginEventsRequest, limit: usize) -> Result<Vec<PluginEvent>, Failure> {
-    let mut events = Vec::new();
-    while events.len() < limit {
-        let left = (limit - events.len()).min(PAGE_SIZE);
-        request.page_size = i32::try_from(left).unwrap_or(i32::MAX);
-        let page =
-            within(QUICK, request.clone(), async |request| api.plugins().list_plugin_events(request).await).await?;
-        events.extend(page.events);
-        if page.next_page_token.is_empty() {
-            break;
-        }
-        request.page_token = page.next_page_token;
-    }
-    Ok(events)
 }
 
 fn event_json(event: &PluginEvent) -> Value {

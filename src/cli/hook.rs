@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    client::{Api, QUICK, only, pages, plugin_ids, present, within},
+    client::{Api, QUICK, only, pages, plugin_ids, present},
     completions,
     failure::Failure,
     show::{short_time, state_arg, state_word, time},
@@ -81,35 +81,30 @@ impl Add {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let plugin_ids = plugin_ids(&context.api, &self.plugin).await?;
         let states = self.on.iter().map(|state| i32::from(*state)).collect();
-        let request = CreateHookRequest { url: self.url, states, plugin_ids };
-        let answer = within(QUICK, request, async |request| context.api.hooks().create_hook(request).await).await?;
+        let answer = context.api.call(QUICK, CreateHookRequest { url: self.url, states, plugin_ids }).await?;
         tell_secret(context, &present(answer.hook)?, &answer.secret)
     }
 }
 
 impl Which {
     async fn remove(self, context: &Context) -> Result<(), Failure> {
-        let request = DeleteHookRequest { hook_id: self.id(&context.api).await? };
-        let answer = within(QUICK, request, async |request| context.api.hooks().delete_hook(request).await).await?;
+        let answer = context.api.call(QUICK, DeleteHookRequest { hook_id: self.id(&context.api).await? }).await?;
         tell(context, answer.hook, "is deleted")
     }
 
     async fn test(self, context: &Context) -> Result<(), Failure> {
-        let request = TestHookRequest { hook_id: self.id(&context.api).await? };
-        let answer = within(QUICK, request, async |request| context.api.hooks().test_hook(request).await).await?;
+        let answer = context.api.call(QUICK, TestHookRequest { hook_id: self.id(&context.api).await? }).await?;
         tell(context, answer.hook, "has taken the test event")
     }
 
     async fn enable(self, context: &Context) -> Result<(), Failure> {
-        let request = EnableHookRequest { hook_id: self.id(&context.api).await? };
-        let answer = within(QUICK, request, async |request| context.api.hooks().enable_hook(request).await).await?;
+        let answer = context.api.call(QUICK, EnableHookRequest { hook_id: self.id(&context.api).await? }).await?;
         tell(context, answer.hook, "is enabled")
     }
 
     async fn rotate_secret(self, context: &Context) -> Result<(), Failure> {
         let request = RotateHookSecretRequest { hook_id: self.id(&context.api).await? };
-        let rotate = async |request| context.api.hooks().rotate_hook_secret(request).await;
-        let answer = within(QUICK, request, rotate).await?;
+        let answer = context.api.call(QUICK, request).await?;
         tell_secret(context, &present(answer.hook)?, &answer.secret)
     }
 
@@ -125,12 +120,11 @@ impl Which {
 }
 
 async fn all(api: &Api) -> Result<Vec<Hook>, Failure> {
-    let page = async |page_token| {
-        let request = ListHooksRequest { page_size: 0, page_token };
-        let page = within(QUICK, request, async |request| api.hooks().list_hooks(request).await).await?;
+    let page = async |page_size, page_token| {
+        let page = api.call(QUICK, ListHooksRequest { page_size, page_token }).await?;
         Ok((page.hooks, page.next_page_token))
     };
-    pages(page).await
+    pages(usize::MAX, page).await
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {

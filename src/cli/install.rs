@@ -165,8 +165,7 @@ impl Rollback {
         let before = self.plugin.get(&context.api).await?;
         let request =
             RollbackPackageRequest { plugin_id: before.id.clone(), wait: self.waiting.wait(), if_generation: None };
-        let send = async |request| context.api.packages().rollback_package(request).await;
-        let after = present(within(self.waiting.deadline(), request, send).await?.plugin)?;
+        let after = present(context.api.call(self.waiting.deadline(), request).await?.plugin)?;
         tell_versions(context, &before, &after)
     }
 }

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use super::{
     Context,
-    client::{Api, MARGIN, SETTLE, all_plugins, plugin_id, present, within},
+    client::{Api, MARGIN, SETTLE, all_plugins, plugin_id, present},
     completions,
     failure::Failure,
     show,
@@ -74,14 +74,14 @@ pub(super) async fn set(api: &Api, id: String, desired: ActiveState, waiting: Wa
         wait: waiting.wait(),
         if_generation: None,
     };
-    let send = within(waiting.deadline(), request, async |request| api.plugins().set_active_state(request).await);
+    let send = api.call(waiting.deadline(), request);
     present(send.await?.plugin)
 }
 
 /// Has a plugin started anew and waits as told.
 pub(super) async fn restart(api: &Api, id: String, waiting: Waiting) -> Result<Plugin, Status> {
     let request = RestartPluginRequest { plugin_id: id, wait: waiting.wait(), if_generation: None };
-    let send = within(waiting.deadline(), request, async |request| api.plugins().restart_plugin(request).await);
+    let send = api.call(waiting.deadline(), request);
     present(send.await?.plugin)
 }
 
@@ -108,8 +108,7 @@ impl Delete {
 }
 
 async fn delete(api: &Api, plugin_id: String) -> Result<Plugin, Status> {
-    let send = async |request| api.plugins().delete_plugin(request).await;
-    present(within(SETTLE + MARGIN, DeletePluginRequest { plugin_id, if_generation: None }, send).await?.plugin)
+    present(api.call(SETTLE + MARGIN, DeletePluginRequest { plugin_id, if_generation: None }).await?.plugin)
 }
 
 /// The plugins that a command is for.

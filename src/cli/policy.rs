@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Context,
-    client::{Api, One, QUICK, present, within},
+    client::{Api, One, QUICK, present},
     config::pair,
     failure::Failure,
     lifecycle::Waiting,
@@ -103,8 +103,7 @@ fn value_of(key: &str, value: String) -> Result<String, Failure> {
 
 /// The policy of a plugin, and the generation of what is desired of it.
 pub(super) async fn read(api: &Api, plugin_id: String) -> Result<(Policy, u64), Failure> {
-    let send = async |request| api.policies().get_policy(request).await;
-    let answer = within(QUICK, GetPolicyRequest { plugin_id }, send).await?;
+    let answer = api.call(QUICK, GetPolicyRequest { plugin_id }).await?;
     Ok((answer.policy.unwrap_or_default(), answer.generation))
 }
 
@@ -117,8 +116,8 @@ async fn change(context: &Context, plugin: &One, values: Vec<(&str, Option<&str>
     }
     let if_generation = how.if_generation.or(Some(generation));
     let request = UpdatePolicyRequest { plugin_id, policy: Some(policy), wait: how.waiting.wait(), if_generation };
-    let send = async |request| context.api.policies().update_policy(request).await;
-    let answer = within(how.waiting.deadline(), request, send).await.map_err(|status| told_if_stored(status.into()))?;
+    let answer =
+        context.api.call(how.waiting.deadline(), request).await.map_err(|status| told_if_stored(status.into()))?;
     let plugin = present(answer.plugin)?;
     // The state of a plugin that is not waited for is still the one before.
     if !context.ui.is_json() && !how.waiting.no_wait {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    client::{QUICK, within},
+    client::QUICK,
     doctor,
     failure::Failure,
     show::{short_time, time, word},
@@ -38,7 +38,7 @@ impl Server {
 
 async fn show(context: &Context) -> Result<(), Failure> {
     let (api, ui) = (&context.api, &context.ui);
-    let server = within(QUICK, GetServerRequest {}, async |request| api.about().get_server(request).await).await?;
+    let server = api.call(QUICK, GetServerRequest {}).await?;
     if ui.is_json() {
         return Ok(ui.json(&server_json(&server))?);
     }
@@ -48,8 +48,7 @@ async fn show(context: &Context) -> Result<(), Failure> {
 
 async fn examine(context: &Context) -> Result<(), Failure> {
     let api = &context.api;
-    let run = async |request| api.about().run_doctor(request).await;
-    let findings = within(EXAMINATION, RunDoctorRequest {}, run).await?.findings;
+    let findings = api.call(EXAMINATION, RunDoctorRequest {}).await?.findings;
     doctor::report(&findings.into_iter().map(read).collect::<Vec<_>>(), &context.ui)
 }
 

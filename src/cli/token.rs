@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     Context,
     backup::Place,
-    client::{Api, QUICK, only, pages, present, within},
+    client::{Api, QUICK, only, pages, present},
     failure::Failure,
     global::GlobalOptions,
     in_many_threads,
@@ -22,8 +22,6 @@ use crate::{
     app::{self, AdminToken},
     domain::TokenId,
 };
-
-const PAGE_SIZE: i32 = 1000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
@@ -110,7 +108,7 @@ impl Create {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let ttl = self.ttl.and_then(|ttl| ttl.try_into().ok());
         let request = CreateTokenRequest { name: self.name, role: self.role as i32, ttl };
-        let answer = within(QUICK, request, async |request| context.api.access().create_token(request).await).await?;
+        let answer = context.api.call(QUICK, request).await?;
         if !context.ui.is_json() {
             context.ui.note("This secret is not shown again:");
             return Ok(context.ui.line(&answer.secret)?);
@@ -124,8 +122,7 @@ impl Create {
 impl Link {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let (name, role) = ("link of `plugd token link`".to_owned(), Role::Link as i32);
-        let request = CreateTokenRequest { name, role, ttl: self.ttl.try_into().ok() };
-        let answer = within(QUICK, request, async |request| context.api.access().create_token(request).await).await?;
+        let answer = context.api.call(QUICK, CreateTokenRequest { name, role, ttl: self.ttl.try_into().ok() }).await?;
         let link = app::console_link(context.api.server(), &answer.secret);
         let expires = present(answer.token)?.expire_time;
         let shown = || json!({ "link": link, "expires": show::time(expires.as_ref()) });
@@ -136,8 +133,7 @@ impl Link {
 impl Revoke {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let token_id = pick(&all(&context.api).await?, &self.named)?;
-        let request = RevokeTokenRequest { token_id };
-        let answer = within(QUICK, request, async |request| context.api.access().revoke_token(request).await).await?;
+        let answer = context.api.call(QUICK, RevokeTokenRequest { token_id }).await?;
         let token = present(answer.token)?;
         let line = || format!("{} {} is revoked", token.id, sanitize(&token.name));
         Ok(context.ui.json_or(|| show::token_json(&token), line)?)
@@ -169,12 +165,11 @@ fn report(made: &AdminToken, ui: &Ui) -> Result<(), Failure> {
 }
 
 async fn all(api: &Api) -> Result<Vec<AccessToken>, Failure> {
-    let page = async |page_token| {
-        let request = ListTokensRequest { page_size: PAGE_SIZE, page_token };
-        let page = within(QUICK, request, async |request| api.access().list_tokens(request).await).await?;
+    let page = async |page_size, page_token| {
+        let page = api.call(QUICK, ListTokensRequest { page_size, page_token }).await?;
         Ok((page.tokens, page.next_page_token))
     };
-    pages(page).await
+    pages(usize::MAX, page).await
 }
 
 /// The id of the token that a person means, which may be that of a revoked one.

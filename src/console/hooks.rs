@@ -36,8 +36,8 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Problem> {
 
 async fn page(api: &Api, filled: &Fields) -> Result<Page, Problem> {
     // There are fewer than a page has.
-    let answer = api.app.backend.hooks().list_hooks(api.request(ListHooksRequest::default())).await?;
-    let (hooks, may_write) = (answer.into_inner().hooks, may_write(api));
+    let answer = api.call(ListHooksRequest::default()).await?;
+    let (hooks, may_write) = (answer.hooks, may_write(api));
     let title = html! {
         h1 { "Webhooks" }
         p.soft { "Receivers that are told when a plugin comes into a state." }
@@ -115,8 +115,8 @@ pub(super) async fn create(visit: Visit, fields: Fields) -> Result<Response, Pro
     let is_wanted = |state: &&ReportedState| fields.all("on").any(|on| on == word(state.as_str_name()));
     let states = OFFERED.iter().filter(is_wanted).map(|state| i32::from(*state)).collect();
     let request = CreateHookRequest { url: fields.text("url").to_owned(), states, plugin_ids: Vec::new() };
-    match visit.api.app.backend.hooks().create_hook(visit.api.request(request)).await {
-        Ok(made) => Ok(visit.page(made_hook(&made.into_inner()))),
+    match visit.api.call(request).await {
+        Ok(made) => Ok(visit.page(made_hook(&made))),
         Err(status) => {
             let problem = told(status)?;
             let page = page(&visit.api, &fields).await?;
@@ -141,20 +141,10 @@ fn made_hook(made: &CreateHookResponse) -> Page {
 /// Tests, enables or deletes a webhook.
 pub(super) async fn change(visit: Visit, fields: Fields) -> Result<Response, Problem> {
     let (api, hook_id) = (&visit.api, fields.text("id").to_owned());
-    let mut hooks = api.app.backend.hooks();
     let done = match fields.text("do") {
-        "test" => {
-            let tested = hooks.test_hook(api.request(TestHookRequest { hook_id })).await;
-            tested.map(|_| "The receiver has taken the test event.")
-        }
-        "enable" => {
-            let enabled = hooks.enable_hook(api.request(EnableHookRequest { hook_id })).await;
-            enabled.map(|_| "The webhook delivers again.")
-        }
-        "delete" => {
-            let deleted = hooks.delete_hook(api.request(DeleteHookRequest { hook_id })).await;
-            deleted.map(|_| "The webhook is deleted.")
-        }
+        "test" => api.call(TestHookRequest { hook_id }).await.map(|_| "The receiver has taken the test event."),
+        "enable" => api.call(EnableHookRequest { hook_id }).await.map(|_| "The webhook delivers again."),
+        "delete" => api.call(DeleteHookRequest { hook_id }).await.map(|_| "The webhook is deleted."),
         _ => return Err(Problem::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", "there is no such button")),
     };
     match done {

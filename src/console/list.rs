@@ -53,7 +53,7 @@ pub(super) async fn all(api: &Api) -> Result<Vec<Plugin>, Status> {
     let (mut plugins, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = ListPluginsRequest { page_size: PAGE, page_token, ..ListPluginsRequest::default() };
-        let page = api.app.backend.plugins().list_plugins(api.request(request)).await?.into_inner();
+        let page = api.call(request).await?;
         plugins.extend(page.plugins.into_iter().map(text::cleaned));
         if page.next_page_token.is_empty() {
             return Ok(plugins);

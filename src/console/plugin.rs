@@ -65,15 +65,9 @@ impl Tab {
             })
     }
 
-    fn word(self) -> &'static str {
-        match self {
-            Self::Overview => "overview",
-            Self::Configuration => "configuration",
-            Self::Package => "package",
-            Self::Manifest => "manifest",
-            Self::Connection => "connection",
-            Self::Logs => "logs",
-        }
+    /// As addresses have it.
+    fn word(self) -> String {
+        self.label().to_lowercase()
     }
 
     fn label(self) -> &'static str {
@@ -126,8 +120,7 @@ async fn show(visit: Visit, Path(id): Path<String>, query: Query) -> Result<Resp
 /// # Errors
 /// There is none, or the service's.
 pub(super) async fn find(api: &Api, id: &str) -> Result<Plugin, Problem> {
-    let request = GetPluginRequest { plugin_id: id.to_owned(), view: api.view().into() };
-    let answer = api.app.backend.plugins().get_plugin(api.request(request)).await?.into_inner();
+    let answer = api.call(GetPluginRequest { plugin_id: id.to_owned(), view: api.view().into() }).await?;
     answer.plugin.map(text::cleaned).ok_or_else(Problem::internal)
 }
 

@@ -22,8 +22,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Problem> {
 }
 
 async fn page(api: &Api) -> Result<Page, Problem> {
-    let request = api.request(GetServerRequest {});
-    let server = api.app.backend.servers().get_server(request).await?.into_inner();
+    let server = api.call(GetServerRequest {}).await?;
     let page = Page::new(Section::Server, "Server").fixed("title", html! { h1 { "Server" } }).live(
         "server",
         html! {
@@ -92,8 +91,7 @@ fn asking() -> Markup {
 
 /// Has the server look, and shows what it found.
 pub(super) async fn examine(visit: Visit, _: Fields) -> Result<Response, Problem> {
-    let request = visit.api.request(RunDoctorRequest {});
-    let findings = visit.api.app.backend.servers().run_doctor(request).await?.into_inner().findings;
+    let findings = visit.api.call(RunDoctorRequest {}).await?.findings;
     let page = page(&visit.api).await?.fixed("findings", found(&findings));
     Ok(visit.page(page))
 }

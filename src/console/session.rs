@@ -93,13 +93,13 @@ async fn accepted(
     let nobody = || Problem::of(StatusCode::UNAUTHORIZED);
     let authorization: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| nobody())?;
     let origin = Origin::of(&authorization, headers, extensions);
-    let known = app.backend.access().who_am_i(origin.call(WhoAmIRequest {})).await?.into_inner();
+    let known = app.backend.call(origin.call(WhoAmIRequest {})).await?;
     match known.token.unwrap_or_default().role() {
         // Whoever follows a link of somebody else's is not to work with a token of theirs.
         Role::Admin | Role::Viewer if is_of_a_link => Err(nobody()),
         Role::Admin | Role::Viewer => Ok((token.to_owned(), "")),
         Role::Link => {
-            let answer = app.backend.access().sign_in(origin.call(SignInRequest {})).await?.into_inner();
+            let answer = app.backend.call(origin.call(SignInRequest {})).await?;
             Ok((answer.secret, A_DAY))
         }
         _ => Err(Problem::new(
@@ -123,11 +123,10 @@ fn keep(response: &mut Response, secret: &str, age: &str, is_encrypted: bool) {
 /// Forgets the token in this browser. One that a link was exchanged for ends: nobody else has it.
 pub(super) async fn sign_out(visit: Visit) -> Response {
     let AccessToken { id, name, .. } = &*visit.api.token;
-    if name == LINK_SESSION {
-        let request = visit.api.request(RevokeTokenRequest { token_id: id.clone() });
-        if let Err(status) = visit.api.app.backend.access().revoke_token(request).await {
-            tracing::debug!(message = status.message(), "the token of a session was not revoked");
-        }
+    if name == LINK_SESSION
+        && let Err(status) = visit.api.call(RevokeTokenRequest { token_id: id.clone() }).await
+    {
+        tracing::debug!(message = status.message(), "the token of a session was not revoked");
     }
     let mut response = Redirect::to("/sign-in").into_response();
     keep(&mut response, "", "; Max-Age=0", false);

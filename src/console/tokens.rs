@@ -65,8 +65,7 @@ fn refused() -> Page {
 }
 
 async fn page(api: &Api, page_token: &str, filled: &Fields) -> Result<Page, Problem> {
-    let request = ListTokensRequest { page_size: ROWS, page_token: page_token.to_owned() };
-    let answer = api.app.backend.access().list_tokens(api.request(request)).await?.into_inner();
+    let answer = api.call(ListTokensRequest { page_size: ROWS, page_token: page_token.to_owned() }).await?;
     let markup = html! {
         (table(api, &answer.tokens))
         @if !page_token.is_empty() || !answer.next_page_token.is_empty() {
@@ -210,8 +209,7 @@ fn origin(headers: &HeaderMap) -> String {
 
 async fn make(api: &Api, name: &str, role: Role, ttl: Option<Duration>) -> Result<CreateTokenResponse, Problem> {
     let ttl = ttl.and_then(|ttl| prost_types::Duration::try_from(ttl).ok());
-    let request = CreateTokenRequest { name: name.to_owned(), role: role.into(), ttl };
-    Ok(api.app.backend.access().create_token(api.request(request)).await?.into_inner())
+    Ok(api.call(CreateTokenRequest { name: name.to_owned(), role: role.into(), ttl }).await?)
 }
 
 fn made_token(made: &CreateTokenResponse) -> Page {
@@ -278,8 +276,7 @@ pub(super) async fn ask(visit: Visit, query: Query) -> Result<Response, Problem>
 async fn find(api: &Api, id: &str) -> Result<AccessToken, Problem> {
     let mut page_token = String::new();
     loop {
-        let request = ListTokensRequest { page_size: 1000, page_token };
-        let answer = api.app.backend.access().list_tokens(api.request(request)).await?.into_inner();
+        let answer = api.call(ListTokensRequest { page_size: 1000, page_token }).await?;
         if let Some(token) = answer.tokens.into_iter().find(|token| token.id == id) {
             return Ok(token);
         }
@@ -298,11 +295,10 @@ async fn find(api: &Api, id: &str) -> Result<AccessToken, Problem> {
 pub(super) async fn revoke(visit: Visit, fields: Fields) -> Result<Response, Problem> {
     let id = fields.text("id").to_owned();
     let is_own = id == visit.api.token.id;
-    let request = visit.api.request(RevokeTokenRequest { token_id: id });
-    match visit.api.app.backend.access().revoke_token(request).await {
+    match visit.api.call(RevokeTokenRequest { token_id: id }).await {
         Ok(_) if is_own => Ok(Redirect::to("/sign-in").into_response()),
         Ok(answer) => {
-            let name = sanitize(&answer.into_inner().token.unwrap_or_default().name);
+            let name = sanitize(&answer.token.unwrap_or_default().name);
             Ok(Notice::done(format!("“{name}” is revoked.")).on("/tokens"))
         }
         Err(status) if matches!(status.code(), Code::FailedPrecondition | Code::NotFound) => {

@@ -159,10 +159,10 @@ impl Tokens {
         if let Some(token) = self.recall(&hash) {
             return Ok(token);
         }
-        let answer = app.backend.access().who_am_i(origin.call(WhoAmIRequest {})).await?.into_inner();
+        let answer = app.backend.call(origin.call(WhoAmIRequest {})).await?;
         if !system::has_plugins(app).await {
             // Then the service refuses whatever is asked of plugins, and says why.
-            app.backend.plugins().list_plugins(origin.call(ListPluginsRequest::default())).await?;
+            app.backend.call(origin.call(ListPluginsRequest::default())).await?;
         }
         let token = Arc::new(answer.token.unwrap_or_default());
         self.remember(hash, Arc::clone(&token));

@@ -37,8 +37,7 @@ async fn set(
 ) -> Result<Response, Problem> {
     let active_state = desired(body::string(&props, "active", STATES)?)?.into();
     let request = SetActiveStateRequest { plugin_id, active_state, wait: respond.wait(), if_generation: None };
-    let changed = api.app.backend.plugins().set_active_state(api.request(request)).await?;
-    respond.plugin(changed.into_inner().plugin)
+    respond.plugin(api.call(request).await?.plugin)
 }
 
 /// The contract's enumeration has more values than one may ask for.
@@ -65,6 +64,5 @@ fn desired(word: &str) -> Result<ActiveState, Problem> {
 )]
 async fn restart(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
     let request = RestartPluginRequest { plugin_id, wait: respond.wait(), if_generation: None };
-    let changed = api.app.backend.plugins().restart_plugin(api.request(request)).await?;
-    respond.plugin(changed.into_inner().plugin)
+    respond.plugin(api.call(request).await?.plugin)
 }

@@ -17,12 +17,10 @@ use tower::{BoxError, Service, ServiceExt};
 
 use super::upload;
 use crate::api::{
-    MAX_MESSAGE,
+    self, MAX_MESSAGE, Unary,
     v1::{
-        access_service_client::AccessServiceClient, configuration_service_client::ConfigurationServiceClient,
-        hook_service_client::HookServiceClient, log_service_client::LogServiceClient,
-        package_service_client::PackageServiceClient, plugin_service_client::PluginServiceClient,
-        policy_service_client::PolicyServiceClient, server_service_client::ServerServiceClient,
+        log_service_client::LogServiceClient, package_service_client::PackageServiceClient,
+        plugin_service_client::PluginServiceClient,
     },
 };
 
@@ -79,67 +77,34 @@ impl Backend {
         Self { unary: over(unary), bulk: over(bulk) }
     }
 
-    /// A client of plugins for calls with one short answer.
+    pub(crate) async fn call<Q: Unary>(&self, request: tonic::Request<Q>) -> Result<Q::Answer, Status> {
+        api::call(self.unary.clone(), request).await.map(tonic::Response::into_inner)
+    }
+
+    /// A client of plugins for the upload of nothing.
     pub(crate) fn plugins(&self) -> PluginServiceClient<Transport> {
         PluginServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// A client of plugins for watches and uploads.
     pub(crate) fn plugins_in_bulk(&self) -> PluginServiceClient<Transport> {
         PluginServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// A client of packages for calls with one short answer.
-    pub(crate) fn packages(&self) -> PackageServiceClient<Transport> {
-        PackageServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
-    }
-
-    /// A client of packages for uploads and downloads.
     pub(crate) fn packages_in_bulk(&self) -> PackageServiceClient<Transport> {
         PackageServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// A client of configurations.
-    pub(crate) fn configurations(&self) -> ConfigurationServiceClient<Transport> {
-        ConfigurationServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
-    }
-
-    /// A client of what operators decide about plugins.
-    pub(crate) fn policies(&self) -> PolicyServiceClient<Transport> {
-        PolicyServiceClient::new(self.unary.clone())
-    }
-
-    /// A client of webhooks.
-    pub(crate) fn hooks(&self) -> HookServiceClient<Transport> {
-        HookServiceClient::new(self.unary.clone())
-    }
-
-    /// A client of logs.
     pub(crate) fn logs(&self) -> LogServiceClient<Transport> {
         LogServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
-    /// A client that tells who calls.
-    pub(crate) fn access(&self) -> AccessServiceClient<Transport> {
-        AccessServiceClient::new(self.unary.clone())
-    }
-
     /// Calls a method with an empty message.
-    ///
-    /// # Errors
-    /// The service's.
     pub(crate) async fn call_with_nothing(&self, method: PathAndQuery, call: tonic::Request<()>) -> Result<(), Status> {
         let mut client = Grpc::new(self.unary.clone());
         client.ready().await?;
         client.unary(call, method, ProstCodec::<(), ()>::default()).await.map(tonic::Response::into_inner)
     }
 
-    /// A client that tells of the server.
-    pub(crate) fn servers(&self) -> ServerServiceClient<Transport> {
-        ServerServiceClient::new(self.unary.clone())
-    }
-
-    /// A client of the standard health service.
     pub(crate) fn health(&self) -> HealthClient<Transport> {
         HealthClient::new(self.unary.clone())
     }

@@ -51,8 +51,7 @@ pub(super) fn routes() -> Vec<Routes> {
     responses((status = 200, body = PluginConfigurationSchema)),
 )]
 async fn schema(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = api.request(GetConfigurationSchemaRequest { plugin_id });
-    let schema = api.app.backend.configurations().get_configuration_schema(request).await?.into_inner();
+    let schema = api.call(GetConfigurationSchemaRequest { plugin_id }).await?;
     let fields = schema.fields.iter().map(PluginConfigurationField::from).collect();
     Ok(request::json(&PluginConfigurationSchema { fields }))
 }
@@ -66,8 +65,7 @@ async fn schema(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Pro
     responses((status = 200, body = PluginConfiguration, headers(("ETag")))),
 )]
 async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = api.request(GetConfigurationRequest { plugin_id });
-    let stored = api.app.backend.configurations().get_configuration(request).await?.into_inner();
+    let stored = api.call(GetConfigurationRequest { plugin_id }).await?;
     Ok(tagged(stored.configuration.as_ref(), stored.generation))
 }
 
@@ -92,8 +90,7 @@ async fn update(
 ) -> Result<Response, Problem> {
     let if_generation = expected_generation(&query, &headers)?;
     let configuration = Some(body::to_struct(configuration).await?);
-    let request = UpdateConfigurationRequest { plugin_id, configuration, if_generation };
-    let stored = api.app.backend.configurations().update_configuration(api.request(request)).await?.into_inner();
+    let stored = api.call(UpdateConfigurationRequest { plugin_id, configuration, if_generation }).await?;
     let generation = stored.plugin.map(|plugin| plugin.generation).unwrap_or_default();
     Ok(tagged(stored.configuration.as_ref(), generation))
 }

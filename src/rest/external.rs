@@ -26,8 +26,7 @@ pub(super) fn routes() -> Vec<Routes> {
     responses((status = 200, body = PluginToken), (status = 400)),
 )]
 async fn rotate_token(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = api.request(RotateTokenRequest { plugin_id, if_generation: None });
-    let plugin = api.app.backend.plugins().rotate_token(request).await?.into_inner().plugin;
+    let plugin = api.call(RotateTokenRequest { plugin_id, if_generation: None }).await?.plugin;
     let token = plugin.and_then(|plugin| plugin.token).ok_or_else(Problem::internal)?;
     Ok(request::json(&PluginToken { token }))
 }
@@ -47,10 +46,7 @@ async fn update_manifest(
     JsonObject(manifest): JsonObject,
 ) -> Result<Response, Problem> {
     let manifest = Some(body::to_struct(manifest).await?);
-    let request = UpdateManifestRequest { plugin_id: plugin_id.clone(), manifest, if_generation: None };
-    let mut client = api.app.backend.plugins();
-    client.update_manifest(api.request(request)).await?;
+    api.call(UpdateManifestRequest { plugin_id: plugin_id.clone(), manifest, if_generation: None }).await?;
     // Only a read shows the token (CONTRACT 2).
-    let request = GetPluginRequest { plugin_id, view: PluginView::Full.into() };
-    request::plugin(client.get_plugin(api.request(request)).await?.into_inner().plugin)
+    request::plugin(api.call(GetPluginRequest { plugin_id, view: PluginView::Full.into() }).await?.plugin)
 }

@@ -143,6 +143,5 @@ async fn earlier_fault(api: &Api, header: UpdatePackageRequest) -> Option<Proble
 )]
 async fn rollback(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
     let request = RollbackPackageRequest { plugin_id, wait: respond.wait(), if_generation: None };
-    let changed = api.app.backend.packages().rollback_package(api.request(request)).await?;
-    respond.plugin(changed.into_inner().plugin)
+    respond.plugin(api.call(request).await?.plugin)
 }

@@ -78,8 +78,8 @@ fn text_of(plugins: Vec<v1::Plugin>, separator: &mut &'static str) -> Result<Str
 async fn page(api: &Api, page_token: String) -> Result<ListPluginsResponse, Status> {
     let view = api.view().into();
     let request = ListPluginsRequest { page_size: PAGE, page_token, view, ..Default::default() };
-    let answer = timeout(QUICK, api.app.backend.plugins().list_plugins(api.request(request))).await;
-    Ok(answer.map_err(|_| Status::deadline_exceeded("no page of plugins came"))??.into_inner())
+    let answer = timeout(QUICK, api.call(request)).await;
+    answer.map_err(|_| Status::deadline_exceeded("no page of plugins came"))?
 }
 
 /// Returns one plugin.
@@ -91,8 +91,7 @@ async fn page(api: &Api, page_token: String) -> Result<ListPluginsResponse, Stat
     responses((status = 200, body = Plugin)),
 )]
 async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
-    let request = api.request(GetPluginRequest { plugin_id, view: api.view().into() });
-    request::plugin(api.app.backend.plugins().get_plugin(request).await?.into_inner().plugin)
+    request::plugin(api.call(GetPluginRequest { plugin_id, view: api.view().into() }).await?.plugin)
 }
 
 /// Stops a plugin and removes it with its files.
@@ -104,8 +103,7 @@ async fn get(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Proble
     responses((status = 204), (status = 400), (status = 502)),
 )]
 async fn delete(api: Api, PluginId(plugin_id): PluginId) -> Result<StatusCode, Problem> {
-    let request = api.request(DeletePluginRequest { plugin_id, if_generation: None });
-    api.app.backend.plugins().delete_plugin(request).await?;
+    api.call(DeletePluginRequest { plugin_id, if_generation: None }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -177,6 +175,5 @@ pub(crate) async fn install_from_url(api: &Api, url: &str) -> Result<Option<v1::
 /// The service's.
 pub(crate) async fn register(api: &Api, manifest: Map<String, Value>) -> Result<Option<v1::Plugin>, Problem> {
     let manifest = Some(body::to_struct(manifest).await?);
-    let request = api.request(RegisterExternalPluginRequest { manifest, request_id: None });
-    Ok(api.app.backend.plugins().register_external_plugin(request).await?.into_inner().plugin)
+    Ok(api.call(RegisterExternalPluginRequest { manifest, request_id: None }).await?.plugin)
 }

@@ -21,7 +21,10 @@ use tonic::{
 use tracing::Span;
 
 use super::{App, access::Credential, body::JSON, error::Problem, forwarded, views};
-use crate::api::v1::{self, AccessToken, PluginView, Role};
+use crate::api::{
+    Unary,
+    v1::{self, AccessToken, PluginView, Role},
+};
 
 /// Name of the path parameter with a plugin's id.
 pub(super) const PLUGIN_ID: &str = "plugin_instance_id";
@@ -79,6 +82,10 @@ impl Api {
     /// A call with the caller's credential, address and trace.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         self.origin.call(message)
+    }
+
+    pub(crate) async fn call<Q: Unary>(&self, message: Q) -> Result<Q::Answer, Status> {
+        self.app.backend.call(self.request(message)).await
     }
 
     /// How much of a plugin the caller may see: reads show the token of an external plugin to administrators (CONTRACT 2).

@@ -21,7 +21,7 @@ use crate::{
     },
     cli::{
         Context,
-        client::{self, MARGIN, QUICK, present, within},
+        client::{self, MARGIN, QUICK, present},
         failure::{Exit, Failure},
         install, policy, show,
     },
@@ -127,8 +127,7 @@ impl<'a> Target<'a> {
         let digest = digest_of(Value::Object(manifest.clone()).to_string().as_bytes());
         let request_id = Some(request_id(&digest.to_string()));
         let request = RegisterExternalPluginRequest { manifest: Some(carried(manifest)?), request_id };
-        let send = async |request| self.context.api.plugins().register_external_plugin(request).await;
-        let plugin = present(within(self.limit()?, request, send).await?.plugin)?;
+        let plugin = present(self.context.api.call(self.limit()?, request).await?.plugin)?;
         if show::manifest_id(&plugin).as_deref() != Some(id) {
             let what = format!("{} was registered with this manifest, and has another one now", plugin.id);
             return Err(Failure::new(what).hint("`plugd register MANIFEST` registers one more").exit(Exit::Conflict));
@@ -140,36 +139,33 @@ impl<'a> Target<'a> {
     async fn update_manifest(&self, manifest: &Map<String, Value>) -> Result<Plugin, Failure> {
         let (plugin_id, if_generation) = self.known()?;
         let request = UpdateManifestRequest { plugin_id, manifest: Some(carried(manifest)?), if_generation };
-        let send = async |request| self.context.api.plugins().update_manifest(request).await;
-        Ok(present(within(self.limit()?, request, send).await?.plugin)?)
+        Ok(present(self.context.api.call(self.limit()?, request).await?.plugin)?)
     }
 
     async fn decide(&self, policy: Policy) -> Result<Plugin, Failure> {
         let (plugin_id, if_generation) = self.known()?;
         let request = UpdatePolicyRequest { plugin_id, policy: Some(policy), wait: self.wait(), if_generation };
-        let send = async |request| self.context.api.policies().update_policy(request).await;
-        Ok(present(within(self.limit()?, request, send).await?.plugin)?)
+        Ok(present(self.context.api.call(self.limit()?, request).await?.plugin)?)
     }
 
     async fn configure(&self, values: &Map<String, Value>) -> Result<Plugin, Failure> {
         let (plugin_id, if_generation) = self.known()?;
         let request = UpdateConfigurationRequest { plugin_id, configuration: Some(carried(values)?), if_generation };
-        let send = async |request| self.context.api.configurations().update_configuration(request).await;
-        Ok(present(within(self.limit()?, request, send).await?.plugin)?)
+        Ok(present(self.context.api.call(self.limit()?, request).await?.plugin)?)
     }
 
     async fn set(&self, desired: ActiveState) -> Result<Plugin, Failure> {
         let (plugin_id, if_generation) = self.known()?;
         let active_state = desired.into();
         let request = SetActiveStateRequest { plugin_id, active_state, wait: self.wait(), if_generation };
-        let send = async |request| self.context.api.plugins().set_active_state(request).await;
-        Ok(present(within(self.limit()?, request, send).await?.plugin)?)
+        Ok(present(self.context.api.call(self.limit()?, request).await?.plugin)?)
     }
 
     async fn delete(&self) -> Result<Plugin, Failure> {
         let (plugin_id, if_generation) = self.known()?;
-        let send = async |request| self.context.api.plugins().delete_plugin(request).await;
-        Ok(present(within(self.limit()?, DeletePluginRequest { plugin_id, if_generation }, send).await?.plugin)?)
+        Ok(present(
+            self.context.api.call(self.limit()?, DeletePluginRequest { plugin_id, if_generation }).await?.plugin,
+        )?)
     }
 }
 

@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use super::{
     Cli, Command,
-    client::{Api, within},
+    client::Api,
     failure::{Exit, Failure},
     global::GlobalOptions,
     in_many_threads, run_client, show,
@@ -155,8 +155,7 @@ async fn a_call_that_is_not_answered_ends_at_its_deadline() {
         GlobalOptions { server: Some(fake.url.clone()), token: Some("x".to_owned()), ..GlobalOptions::default() };
     let api = Api::connect(&options).await.unwrap();
     let request = GetPluginRequest { plugin_id: ID.to_owned(), view: 0 };
-    let send = async |request| api.plugins().get_plugin(request).await;
-    let status = within(Duration::from_millis(50), request, send).await.unwrap_err();
+    let status = api.call(Duration::from_millis(50), request).await.unwrap_err();
     assert_eq!(Failure::from(status).exit, Exit::Timeout);
 }
 

@@ -60,12 +60,11 @@ pub(super) async fn show(visit: Visit, query: &Query) -> Result<Response, Proble
     }
     let (wanted, api) = (Wanted::read(query)?, Arc::clone(&visit.api));
     let names = names(&api).await?;
-    let mut access = api.app.backend.access();
     let tokens = ListTokensRequest { page_size: TOKENS, ..ListTokensRequest::default() };
-    let tokens = access.list_tokens(api.request(tokens)).await?.into_inner().tokens;
-    let answer = access.list_audit_events(api.request(wanted.request())).await;
+    let tokens = api.call(tokens).await?.tokens;
+    let answer = api.call(wanted.request()).await;
     let (answer, fault) = match answer.map_err(Problem::from) {
-        Ok(answer) => (answer.into_inner(), None),
+        Ok(answer) => (answer, None),
         Err(problem) if problem.status() == StatusCode::BAD_REQUEST => {
             (ListAuditEventsResponse::default(), Some(problem))
         }

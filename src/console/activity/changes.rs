@@ -26,7 +26,7 @@ async fn make(api: &Api, id: &str, page_token: &str) -> Result<Page, Problem> {
         page_size: ROWS,
         page_token: page_token.to_owned(),
     };
-    let answer = api.app.backend.plugins().list_plugin_events(api.request(request)).await?.into_inner();
+    let answer = api.call(request).await?;
     let form = html! { form.filters method="get" action="/activity" { (plugin_field(&names, id)) button { "Show" } } };
     let next = address([("plugin", id), ("page", &answer.next_page_token)]);
     let next = Some(next.as_str()).filter(|_| !answer.next_page_token.is_empty());

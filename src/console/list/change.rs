@@ -120,7 +120,6 @@ pub(in crate::console) async fn change(visit: Visit, fields: Fields) -> Result<R
 /// The service's.
 async fn act(api: &Api, action: Action, id: &str) -> Result<(), Problem> {
     let (plugin_id, wait) = (id.to_owned(), Some(prost_types::Duration::default()));
-    let mut client = api.app.backend.plugins();
     let set = |active_state: ActiveState| SetActiveStateRequest {
         plugin_id: plugin_id.clone(),
         active_state: active_state.into(),
@@ -128,15 +127,12 @@ async fn act(api: &Api, action: Action, id: &str) -> Result<(), Problem> {
         if_generation: None,
     };
     match action {
-        Action::Start => drop(client.set_active_state(api.request(set(ActiveState::Active))).await?),
-        Action::Stop => drop(client.set_active_state(api.request(set(ActiveState::Inactive))).await?),
+        Action::Start => drop(api.call(set(ActiveState::Active)).await?),
+        Action::Stop => drop(api.call(set(ActiveState::Inactive)).await?),
         Action::Restart => {
-            let request = RestartPluginRequest { plugin_id, wait, if_generation: None };
-            client.restart_plugin(api.request(request)).await?;
+            drop(api.call(RestartPluginRequest { plugin_id, wait, if_generation: None }).await?);
         }
-        Action::Delete => {
-            client.delete_plugin(api.request(DeletePluginRequest { plugin_id, if_generation: None })).await?;
-        }
+        Action::Delete => drop(api.call(DeletePluginRequest { plugin_id, if_generation: None }).await?),
     }
     Ok(())
 }

@@ -61,13 +61,11 @@ pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin, query: &Query) -
 }
 
 async fn schema(api: &Api, id: &str) -> Result<Vec<ConfigurationField>, Problem> {
-    let request = api.request(GetConfigurationSchemaRequest { plugin_id: id.to_owned() });
-    Ok(api.app.backend.configurations().get_configuration_schema(request).await?.into_inner().fields)
+    Ok(api.call(GetConfigurationSchemaRequest { plugin_id: id.to_owned() }).await?.fields)
 }
 
 async fn stored(api: &Api, id: &str) -> Result<Stored, Problem> {
-    let request = api.request(GetConfigurationRequest { plugin_id: id.to_owned() });
-    let answer = api.app.backend.configurations().get_configuration(request).await?.into_inner();
+    let answer = api.call(GetConfigurationRequest { plugin_id: id.to_owned() }).await?;
     let revision = answer.configuration_revision.unwrap_or_default();
     let values = answer.configuration.as_ref().map(from_struct).unwrap_or_default();
     Ok(Stored { values, revision, generation: answer.generation })
@@ -222,8 +220,7 @@ async fn update(api: &Api, id: &str, values: Map<String, Value>, generation: u64
     let configuration = Some(body::to_struct(values).await?);
     let request =
         UpdateConfigurationRequest { plugin_id: id.to_owned(), configuration, if_generation: Some(generation) };
-    let answer = api.app.backend.configurations().update_configuration(api.request(request)).await?;
-    Ok(answer.into_inner().configuration_revision)
+    Ok(api.call(request).await?.configuration_revision)
 }
 
 fn refused(problem: &Problem) -> Markup {
@@ -329,9 +326,8 @@ async fn page(
     page_size: i32,
 ) -> Result<(Vec<ConfigurationRevision>, String), Problem> {
     let (plugin_id, page_token) = (id.to_owned(), page_token.to_owned());
-    let request = ListConfigurationRevisionsRequest { plugin_id, page_size, page_token };
-    match api.app.backend.configurations().list_configuration_revisions(api.request(request)).await {
-        Ok(answer) => Ok((answer.get_ref().revisions.clone(), answer.get_ref().next_page_token.clone())),
+    match api.call(ListConfigurationRevisionsRequest { plugin_id, page_size, page_token }).await {
+        Ok(answer) => Ok((answer.revisions, answer.next_page_token)),
         // An old address names a page that there is no longer.
         Err(status) if status.code() == Code::InvalidArgument => Ok(Default::default()),
         Err(status) => Err(status.into()),

@@ -47,8 +47,7 @@ fn shown(api: &Api, plugin: &Plugin) -> Markup {
 
 pub(super) async fn rotate(visit: Visit, Path(id): Path<String>, _: Fields) -> Result<Response, Problem> {
     let back = Tab::Connection.path(&id);
-    let request = RotateTokenRequest { plugin_id: id, if_generation: None };
-    let notice = match visit.api.app.backend.plugins().rotate_token(visit.api.request(request)).await {
+    let notice = match visit.api.call(RotateTokenRequest { plugin_id: id, if_generation: None }).await {
         Ok(_) => Notice::done("The token is replaced. The plugin has to connect with the new one."),
         Err(status) => Notice::of(&told(status)?),
     };

@@ -58,8 +58,7 @@ pub(super) async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -
     let mut written = Written::new(fields.text("manifest"));
     if let Some(object) = written.read() {
         let manifest = Some(body::to_struct(object).await?);
-        let request = UpdateManifestRequest { plugin_id: id.clone(), manifest, if_generation: None };
-        match visit.api.app.backend.plugins().update_manifest(visit.api.request(request)).await {
+        match visit.api.call(UpdateManifestRequest { plugin_id: id.clone(), manifest, if_generation: None }).await {
             Ok(_) => return Ok(Notice::done("The manifest is saved.").on(&Tab::Manifest.path(&id))),
             Err(status) => written.refuse(&told(status)?),
         }

@@ -58,8 +58,7 @@ pub(super) async fn add(page: Page, api: &Api, plugin: &Plugin) -> Result<Page, 
 
 /// What is decided about the plugin; only administrators see that.
 async fn policy(api: &Api, id: &str) -> Result<Option<Policy>, Problem> {
-    let request = api.request(GetPolicyRequest { plugin_id: id.to_owned() });
-    Ok(api.app.backend.policies().get_policy(request).await?.into_inner().policy)
+    Ok(api.call(GetPolicyRequest { plugin_id: id.to_owned() }).await?.policy)
 }
 
 fn facts(plugin: &Plugin, status: &PluginStatus, policy: Option<&Policy>) -> Markup {
@@ -121,7 +120,7 @@ fn limits(limits: &Limits) -> Vec<String> {
 /// What happened to it. What it does is known also while the database, which has its past, is away.
 async fn past(api: &Api, id: &str) -> Result<Vec<PluginEvent>, Problem> {
     let request = ListPluginEventsRequest { plugin_id: Some(id.to_owned()), page_size: CHANGES, ..Default::default() };
-    Ok(api.app.backend.plugins().list_plugin_events(api.request(request)).await?.into_inner().events)
+    Ok(api.call(request).await?.events)
 }
 
 /// The last lines that the plugin printed. That there are none to be had is no reason to show nothing else.

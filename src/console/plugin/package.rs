@@ -94,9 +94,9 @@ pub(super) async fn roll_back(visit: Visit, Path(id): Path<String>, _: Fields) -
     let back = Tab::Package.path(&id);
     let old = find(&visit.api, &id).await?.version;
     let request = RollbackPackageRequest { plugin_id: id, wait: None, if_generation: None };
-    let notice = match visit.api.app.backend.packages().rollback_package(visit.api.request(request)).await {
+    let notice = match visit.api.call(request).await {
         Ok(answer) => {
-            let plugin = answer.into_inner().plugin.unwrap_or_default();
+            let plugin = answer.plugin.unwrap_or_default();
             Notice::done(format!("It went back: {old} → {}.", plugin.version))
         }
         Err(status) => Notice::of(&told(status)?),
