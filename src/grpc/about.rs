@@ -12,10 +12,7 @@ use tonic::{Request, Response};
 use super::{Answer, caller, convert};
 use crate::{
     api::v1::{self, *},
-    domain::{
-        Error, Reason, Result, SandboxLevel,
-        finding::{self, Outcome, Topic},
-    },
+    domain::{Error, Reason, Result, SandboxLevel, finding},
 };
 
 /// What a server is, for as long as it runs.
@@ -120,26 +117,6 @@ fn shown(found: finding::Finding) -> v1::Finding {
     }
 }
 
-impl From<Topic> for v1::finding::Topic {
-    fn from(topic: Topic) -> Self {
-        match topic {
-            Topic::Host => Self::Host,
-            Topic::Settings => Self::Settings,
-            Topic::Protections => Self::Protections,
-        }
-    }
-}
-
-impl From<Outcome> for v1::finding::Outcome {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Ok => Self::Ok,
-            Outcome::Warning => Self::Warning,
-            Outcome::Failure => Self::Failure,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -153,6 +130,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::domain::finding::{Outcome, Topic};
 
     const DEADLINE: Duration = Duration::from_secs(60);
 

@@ -114,12 +114,8 @@ impl AccessService {
         let size = page::size(request.page_size, page::TOKENS)?;
         let list = page::Scope::new("ListTokens", &());
         let after = list.after(&request.page_token)?;
-        // One more than the page holds: whether there is a next one.
-        let mut tokens = self.store.tokens(after, u64::try_from(size + 1).unwrap_or(u64::MAX)).await?;
-        let has_more = tokens.len() > size;
-        tokens.truncate(size);
-        let last = tokens.last().filter(|_| has_more);
-        let next_page_token = last.map(|token| list.token(&token.id)).unwrap_or_default();
+        let mut tokens = self.store.tokens(after, size as u64 + 1).await?;
+        let next_page_token = list.cut(&mut tokens, size, |token| token.id);
         Ok(ListTokensResponse { tokens: tokens.iter().map(convert::token).collect(), next_page_token })
     }
 
@@ -131,12 +127,8 @@ impl AccessService {
         self.store.check()?;
         // What was answered before this call is to be there.
         self.store.flush().await?;
-        let limit = u64::try_from(size + 1).unwrap_or(u64::MAX);
-        let mut events = self.store.audit_events(filter, before, limit).await?;
-        let has_more = events.len() > size;
-        events.truncate(size);
-        let last = events.last().filter(|_| has_more);
-        let next_page_token = last.map(|event| list.token(&event.id)).unwrap_or_default();
+        let mut events = self.store.audit_events(filter, before, size as u64 + 1).await?;
+        let next_page_token = list.cut(&mut events, size, |event| event.id);
         Ok(ListAuditEventsResponse { events: events.into_iter().map(convert::audit_event).collect(), next_page_token })
     }
 }

@@ -11,10 +11,7 @@ use crate::{
         ListConfigurationRevisionsResponse, UpdateConfigurationRequest, UpdateConfigurationResponse,
         configuration_field::Type, configuration_service_server,
     },
-    domain::{
-        Error, Result,
-        configuration::{Field, FieldType},
-    },
+    domain::{Error, Result, configuration::Field},
     store,
     supervisor::NewConfiguration,
 };
@@ -111,13 +108,8 @@ fn revision(revision: &store::ConfigurationRevision) -> ConfigurationRevision {
 }
 
 fn field(field: &Field) -> ConfigurationField {
-    let kind = match field.kind {
-        FieldType::String => Type::String,
-        FieldType::Number => Type::Number,
-        FieldType::Boolean => Type::Boolean,
-    };
     ConfigurationField {
-        r#type: kind.into(),
+        r#type: Type::from(field.kind).into(),
         id: field.id.clone(),
         label: field.label.clone(),
         description: field.description.clone(),

@@ -6,21 +6,23 @@ use jiff::Timestamp;
 use prost::Message;
 use prost_types::{Struct, Value};
 use serde_json::{Map, Value as Json};
+use tonic::Code;
 
 use super::audit;
 use crate::{
-    api::{
-        json,
-        v1::{self, failure::Stage},
-    },
+    api::{json, v1},
     domain::{
-        self, ActiveState, Confinement, Error, Mode, PluginId, Result, SandboxLevel, State,
+        self, ActiveState, Confinement, Error, Mode, PluginId, Result, SandboxLevel, Stage, State,
         access::Role,
         audit::{AuditEvent, Principal},
+        configuration::FieldType,
+        error::Kind,
+        finding::{Outcome, Topic},
         json::require_shallow,
         policy::StopSignal,
     },
     logs::Stream,
+    supervisor::ChangeKind,
 };
 
 /// A plugin without secrets.
@@ -98,23 +100,13 @@ pub(super) fn usage(usage: domain::Usage) -> v1::Usage {
 
 fn failure(failure: &domain::Failure) -> v1::Failure {
     v1::Failure {
-        stage: stage(failure.stage).into(),
+        stage: v1::failure::Stage::from(failure.stage).into(),
         message: failure.message.clone(),
         exit_code: failure.exit_code,
         signal: failure.signal,
         out_of_memory: failure.out_of_memory,
         survivors: failure.survivors.clone(),
         going_back_to: failure.going_back_to.map(|digest| digest.to_string()),
-    }
-}
-
-fn stage(stage: domain::Stage) -> Stage {
-    match stage {
-        domain::Stage::Start => Stage::Start,
-        domain::Stage::Connect => Stage::Connect,
-        domain::Stage::Link => Stage::Link,
-        domain::Stage::Exit => Stage::Exit,
-        domain::Stage::Stop => Stage::Stop,
     }
 }
 
@@ -214,15 +206,33 @@ pub(super) trait Named: Sized {
     fn asked(field: &str, number: i32) -> Result<Option<Self>>;
 }
 
-macro_rules! same_names {
-    ($($ours:ident = $theirs:ident: $($name:ident)+;)+) => {$(
-        impl From<$ours> for v1::$theirs {
+/// Makes theirs of ours, which have the same names.
+macro_rules! shown_as {
+    ($($ours:ident = $theirs:ty: $($name:ident)+;)+) => {$(
+        impl From<$ours> for $theirs {
             fn from(value: $ours) -> Self {
                 match value {
                     $($ours::$name => Self::$name,)+
                 }
             }
         }
+    )+};
+}
+
+shown_as! {
+    Stage = v1::failure::Stage: Start Connect Link Exit Stop;
+    Topic = v1::finding::Topic: Host Settings Protections;
+    Outcome = v1::finding::Outcome: Ok Warning Failure;
+    FieldType = v1::configuration_field::Type: String Number Boolean;
+    ChangeKind = v1::plugin_event::Kind: Added Changed Removed;
+    Kind = Code: InvalidArgument NotFound AlreadyExists FailedPrecondition Aborted OutOfRange DeadlineExceeded
+        Unavailable ResourceExhausted Unauthenticated PermissionDenied Internal;
+}
+
+/// The same both ways.
+macro_rules! same_names {
+    ($($ours:ident = $theirs:ident: $($name:ident)+;)+) => {$(
+        shown_as! { $ours = v1::$theirs: $($name)+; }
 
         impl Named for $ours {
             fn asked(field: &str, number: i32) -> Result<Option<Self>> {

@@ -45,10 +45,7 @@ impl HookService {
         let after: Option<HookId> = list.after(&request.page_token)?;
         let mut hooks: Vec<Hook> =
             self.hooks.list().into_iter().filter(|hook| after.is_none_or(|after| hook.id > after)).collect();
-        let has_more = hooks.len() > size;
-        hooks.truncate(size);
-        let last = hooks.last().filter(|_| has_more);
-        let next_page_token = last.map(|hook| list.token(&hook.id)).unwrap_or_default();
+        let next_page_token = list.cut(&mut hooks, size, |hook| hook.id);
         let show = |hook: &Hook| if caller.is_admin() { self.shown(hook) } else { self.shown_to_all(hook) };
         Ok(ListHooksResponse { hooks: hooks.iter().map(show).collect(), next_page_token })
     }

@@ -105,6 +105,15 @@ impl Scope {
         serde_json::from_slice(bytes.strip_prefix(&self.0)?).ok()
     }
 
+    /// Leaves as many items as a page has, and returns the token of the next one. That there is one is known by an item more.
+    pub(super) fn cut<T, P: Serialize>(self, items: &mut Vec<T>, size: usize, place: impl Fn(&T) -> P) -> String {
+        if items.len() <= size {
+            return String::new();
+        }
+        items.truncate(size);
+        items.last().map(|last| self.token(&place(last))).unwrap_or_default()
+    }
+
     /// The token of a place: what comes after it is next.
     pub(super) fn token(self, place: &impl Serialize) -> String {
         // Ids and numbers have a JSON form.

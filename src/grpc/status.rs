@@ -8,12 +8,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     api,
-    domain::{
-        Error, Reason,
-        error::{Kind, Violation},
-        json,
-        text::shorten_to_bytes,
-    },
+    domain::{Error, Reason, error::Violation, json, text::shorten_to_bytes},
 };
 
 /// Message and details of every status have fewer bytes than this together: a larger one breaks the call, and one
@@ -45,24 +40,7 @@ pub fn status(error: Error) -> Status {
     if error.retry_after.is_some() {
         details.set_retry_info(error.retry_after);
     }
-    Status::with_error_details(code(error.reason.kind()), shorten_to_bytes(&error.message, MAX_MESSAGE), details)
-}
-
-fn code(kind: Kind) -> Code {
-    match kind {
-        Kind::InvalidArgument => Code::InvalidArgument,
-        Kind::NotFound => Code::NotFound,
-        Kind::AlreadyExists => Code::AlreadyExists,
-        Kind::FailedPrecondition => Code::FailedPrecondition,
-        Kind::Aborted => Code::Aborted,
-        Kind::OutOfRange => Code::OutOfRange,
-        Kind::DeadlineExceeded => Code::DeadlineExceeded,
-        Kind::Unavailable => Code::Unavailable,
-        Kind::ResourceExhausted => Code::ResourceExhausted,
-        Kind::Unauthenticated => Code::Unauthenticated,
-        Kind::PermissionDenied => Code::PermissionDenied,
-        Kind::Internal => Code::Internal,
-    }
+    Status::with_error_details(error.reason.kind().into(), shorten_to_bytes(&error.message, MAX_MESSAGE), details)
 }
 
 fn metadata(error: &Error) -> HashMap<String, String> {

@@ -14,7 +14,7 @@ use crate::{
         watch_state_response::{self as frame, Frame as Sent},
     },
     domain::{Error, Plugin, Result},
-    supervisor::{Change, ChangeKind, Filter, Frame, Start, Watch, WatchQuery},
+    supervisor::{Change, Filter, Frame, Start, Watch, WatchQuery},
 };
 
 /// A frame is closed once it has this many bytes; one plugin always fits, whatever its size.
@@ -191,20 +191,12 @@ fn fill<T, M: Message>(rest: &mut VecDeque<T>, convert: impl Fn(T) -> M) -> Vec<
 fn event(change: &Change, cursors: &Cursors) -> PluginEvent {
     let commit = &change.commit;
     PluginEvent {
-        kind: kind(change.kind).into(),
+        kind: plugin_event::Kind::from(change.kind).into(),
         revision: commit.revision,
         commit_time: Some(convert::timestamp(commit.time)),
         plugin_id: commit.plugin.id.to_string(),
         plugin: Some(convert::plugin(&commit.plugin)),
         cursor: cursors.at(commit.revision),
         state_before: convert::state_before(commit),
-    }
-}
-
-fn kind(kind: ChangeKind) -> plugin_event::Kind {
-    match kind {
-        ChangeKind::Added => plugin_event::Kind::Added,
-        ChangeKind::Changed => plugin_event::Kind::Changed,
-        ChangeKind::Removed => plugin_event::Kind::Removed,
     }
 }

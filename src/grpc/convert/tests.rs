@@ -59,7 +59,7 @@ fn a_failure_says_what_is_known_of_how_it_ended() {
         plugin(&source).status.unwrap().failure.unwrap()
     };
     let exited = of(domain::Exit { code: Some(42), signal: None, out_of_memory: false }.into());
-    assert_eq!((exited.stage(), &*exited.message), (Stage::Exit, "exit status 42"));
+    assert_eq!((exited.stage(), &*exited.message), (v1::failure::Stage::Exit, "exit status 42"));
     assert_eq!((exited.exit_code, exited.signal), (Some(42), None));
     let killed = of(domain::Exit { code: None, signal: Some(9), out_of_memory: false }.into());
     assert_eq!((killed.exit_code, killed.signal), (None, Some(9)));
@@ -68,7 +68,7 @@ fn a_failure_says_what_is_known_of_how_it_ended() {
     let stuck = of(domain::Failure { going_back_to: Some(back), ..stuck });
     assert_eq!(
         (stuck.stage(), &*stuck.survivors, stuck.going_back_to()),
-        (Stage::Stop, &[7, 8][..], &*back.to_string())
+        (v1::failure::Stage::Stop, &[7, 8][..], &*back.to_string())
     );
     source.reported.failure = None;
     assert_eq!(plugin(&source).status.unwrap().failure, None);
