@@ -82,12 +82,19 @@ macro_rules! text_columns {
 
 text_columns!(ActiveState, Confinement, Mode, State, Role, Digest, HookId, PluginId, RunId, TokenId);
 
+/// What the tables are made of.
+mod prelude {
+    pub use sea_orm::entity::prelude::*;
+    pub use serde::{Deserialize, Serialize};
+
+    pub use crate::domain::{
+        ActiveState, Confinement, Digest, HookId, Mode, PluginId, RunId, State, TokenId, access::Role,
+    };
+}
+
 /// Each plugin as it is now. The journal's records are rows of this table.
 pub mod plugin {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::{ActiveState, Confinement, Digest, Mode, PluginId, RunId, State};
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
@@ -153,10 +160,7 @@ pub mod plugin {
 
 /// The configurations of each plugin: the newest hundred, and those that the journal can still need.
 pub mod configuration {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::PluginId;
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
@@ -180,10 +184,7 @@ pub mod configuration {
 /// Configurations that are not listed any more, and may be needed by the journal yet. They are not marked themselves: each
 /// may have a MiB, which would be written once more.
 pub mod unlisted {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::PluginId;
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
@@ -203,10 +204,7 @@ pub mod unlisted {
 
 /// The manifests of all plugins, each once under the SHA-256 of its JSON.
 pub mod manifest {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::Digest;
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
@@ -225,10 +223,7 @@ pub mod manifest {
 /// Manifests that a plugin has stopped using, and that the journal or another plugin may need yet. They are not marked
 /// themselves, for the same reason.
 pub mod unused {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::Digest;
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
@@ -246,10 +241,7 @@ pub mod unused {
 
 /// The journal: a row a revision.
 pub mod journal {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::{PluginId, State};
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Serialize, Deserialize)]
@@ -272,10 +264,7 @@ pub mod journal {
 
 /// Access tokens, without their secrets.
 pub mod access_token {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::{TokenId, access::Role};
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, Deserialize)]
@@ -296,10 +285,7 @@ pub mod access_token {
 
 /// Webhooks, with their secrets.
 pub mod hook {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::HookId;
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, Deserialize)]
@@ -331,10 +317,7 @@ pub mod hook {
 
 /// The audit trail: a row a call that changed something, or was to.
 pub mod audit_event {
-    use sea_orm::entity::prelude::*;
-    use serde::{Deserialize, Serialize};
-
-    use crate::domain::{HookId, PluginId, TokenId, access::Role};
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, Deserialize)]
@@ -363,7 +346,7 @@ pub mod audit_event {
 
 /// The one row that says where the history stands and who may write.
 pub mod store {
-    use sea_orm::entity::prelude::*;
+    use super::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

@@ -10,6 +10,7 @@ use sea_orm::{
     sqlx::error::{DatabaseError, ErrorKind},
 };
 
+use super::Address;
 use crate::domain::{Error, Reason};
 
 /// Why the store could not be opened, read or written.
@@ -163,10 +164,10 @@ impl StoreError {
         matches!(refused, Some(SqlErr::UniqueConstraintViolation(_) | SqlErr::ForeignKeyConstraintViolation(_)))
     }
 
-    /// The same, with the file that could not be opened, and what to do.
-    pub(super) fn opening(self, path: &Path) -> Self {
+    /// The same where the database at this address could not be opened: with its file, if it is one, and what to do.
+    pub(super) fn opening(self, address: &Address) -> Self {
+        let Some(path) = address.path().map(Path::to_owned) else { return self };
         let Self::Database(source) = self else { return self };
-        let path = path.to_owned();
         match sqlite_code(&source) {
             Some(CORRUPT | NOTADB) => Self::Damaged { path, source },
             Some(FULL) => Self::Full(path),

@@ -35,10 +35,7 @@ pub async fn examine(address: &Address) -> Result<Examined, StoreError> {
         Kind::File(path) => (sqlite::still(path).await, ("SQLite", "SELECT sqlite_version()")),
         Kind::Server(url) => (postgres::readers(url).await, ("PostgreSQL", "SHOW server_version")),
     };
-    let named = |error: StoreError| match address.path() {
-        Some(path) => error.opening(path),
-        None => error,
-    };
+    let named = |error: StoreError| error.opening(address);
     let db = db.map_err(named)?;
     let read = read(&db, name, question).await.map_err(named);
     db.close().await?;

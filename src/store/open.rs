@@ -37,11 +37,8 @@ pub struct Opened {
 /// # Errors
 /// [`StoreError`]: another plugd has it, a newer plugd wrote it, or it can't be read.
 pub async fn open(options: Options) -> Result<(Opened, Loaded), StoreError> {
-    let file = options.address.path().map(Path::to_owned);
-    read(options, None).await.map_err(|error| match file {
-        Some(file) => error.opening(&file),
-        None => error,
-    })
+    let address = options.address.clone();
+    read(options, None).await.map_err(|error| error.opening(&address))
 }
 
 /// Opens the store as a node of a cluster, which leads it then and is reached at this address by the others. It takes a lease

@@ -40,11 +40,8 @@ impl Blank {
     /// [`StoreError`]: the records are of another version, the database has records, a plugd uses it, or it can't be opened.
     pub async fn open(address: Address, standing: &Standing) -> Result<Self, StoreError> {
         standing.check()?;
-        let file = address.path().map(ToOwned::to_owned);
-        Self::begin(address, standing).await.map_err(|error| match file {
-            Some(file) => error.opening(&file),
-            None => error,
-        })
+        let opened = Self::begin(address.clone(), standing).await;
+        opened.map_err(|error| error.opening(&address))
     }
 
     async fn begin(address: Address, standing: &Standing) -> Result<Self, StoreError> {

@@ -44,11 +44,7 @@ impl Snapshot {
     /// # Errors
     /// [`StoreError`]: it can't be read, a newer plugd wrote it, or no plugd has used it yet.
     pub async fn of(address: &Address) -> Result<Self, StoreError> {
-        let opened = Self::open(address).await;
-        opened.map_err(|error| match address.path() {
-            Some(path) => error.opening(path),
-            None => error,
-        })
+        Self::open(address).await.map_err(|error| error.opening(address))
     }
 
     async fn open(address: &Address) -> Result<Self, StoreError> {
