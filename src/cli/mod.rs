@@ -29,7 +29,6 @@ mod show;
 mod token;
 mod top;
 mod ui;
-mod usage;
 mod watch;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! The API's messages as JSON and in words, and `plugd list` and `plugd get`. The JSON is stable: scripts read it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use indicatif::BinaryBytes;
 use prost_types::{Struct, Timestamp};
 use serde_json::{Map, Value, json};
 
@@ -14,12 +15,11 @@ use super::{
     client::{self, One, all_plugins},
     failure::{Failure, remedy},
     ui::{Cell, Style, Table, Ui, sanitize},
-    usage,
 };
-pub(super) use crate::api::words::{manifest_id, state_of, word};
+pub(super) use crate::api::words::{cpu, manifest_id, state_of, word};
 use crate::api::{
     json::from_struct,
-    v1::{self, AccessToken, ListPluginsRequest, Plugin, PluginStatus, ReportedState, failure::Stage},
+    v1::{self, AccessToken, ListPluginsRequest, Plugin, PluginStatus, ReportedState, Usage, failure::Stage},
 };
 
 pub(super) fn plugin_json(plugin: &Plugin) -> Value {
@@ -56,7 +56,7 @@ fn status(status: &PluginStatus) -> Value {
         "events_dropped": status.events_dropped,
         "protocol_faults": status.protocol_faults,
         "last_protocol_fault": status.last_protocol_fault,
-        "usage": status.usage.as_ref().map(usage::usage_json),
+        "usage": status.usage.as_ref().map(usage_json),
     })
 }
 
@@ -233,7 +233,7 @@ fn fields(plugin: &Plugin) -> Vec<(&'static str, String)> {
     // A failure at the start left nothing in its log.
     let has_run = status.failure.as_ref().is_none_or(|failure| failure.stage() != Stage::Start);
     let has_failed = status.state() == ReportedState::Error;
-    let [cpu, memory, processes, files] = usage::fields(&status);
+    let [cpu, memory, processes, files] = usage_fields(&status);
     vec![
         ("id", plugin.id.clone()),
         ("manifest id", manifest_id(plugin).unwrap_or_default()),
@@ -263,6 +263,39 @@ fn fields(plugin: &Plugin) -> Vec<(&'static str, String)> {
         ("revision", plugin.revision.to_string()),
         ("hint", if has_failed { remedy(&plugin.id, has_run) } else { String::new() }),
     ]
+}
+
+fn usage_json(usage: &Usage) -> Value {
+    json!({
+        "sample_time": time(usage.sample_time.as_ref()),
+        "memory_bytes": usage.memory_bytes,
+        "cpu_seconds": cpu_time(usage).as_secs_f64(),
+        "cpu_millis": usage.cpu_millis,
+        "processes": usage.processes,
+        "open_files": usage.open_files,
+        "memory_history": usage.memory_history,
+    })
+}
+
+/// What a plugin uses, for people; what is not known is empty.
+fn usage_fields(status: &PluginStatus) -> [(&'static str, String); 4] {
+    let Some(usage) = &status.usage else {
+        return ["cpu", "memory", "processes", "open files"].map(|name| (name, String::new()));
+    };
+    [
+        ("cpu", cpu(usage).unwrap_or_default()),
+        ("memory", memory(usage)),
+        ("processes", usage.processes.to_string()),
+        ("open files", usage.open_files.map(|count| count.to_string()).unwrap_or_default()),
+    ]
+}
+
+fn memory(usage: &Usage) -> String {
+    BinaryBytes(usage.memory_bytes).to_string()
+}
+
+fn cpu_time(usage: &Usage) -> Duration {
+    usage.cpu_time.and_then(|time| time.try_into().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

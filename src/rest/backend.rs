@@ -81,11 +81,6 @@ impl Backend {
         api::call(self.unary.clone(), request).await.map(tonic::Response::into_inner)
     }
 
-    /// A client of plugins for the upload of nothing.
-    pub(crate) fn plugins(&self) -> PluginServiceClient<Transport> {
-        PluginServiceClient::new(self.unary.clone()).max_decoding_message_size(MAX_MESSAGE)
-    }
-
     pub(crate) fn plugins_in_bulk(&self) -> PluginServiceClient<Transport> {
         PluginServiceClient::new(self.bulk.clone()).max_decoding_message_size(MAX_MESSAGE)
     }

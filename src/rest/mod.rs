@@ -15,14 +15,12 @@
 //! from the types in `views` and `schemas`.
 
 mod access;
-mod active;
 mod backend;
 pub(crate) mod body;
 mod configuration;
 mod denied;
 mod docs;
 mod error;
-mod external;
 pub mod forwarded;
 mod logs;
 mod openapi;
@@ -166,15 +164,7 @@ pub fn router(app: App) -> Router {
 
 /// All operations, and the document about them. Those about plugins need a credential, so that a guard is put before each.
 fn routes(guarded: impl Fn(MethodRouter<App>) -> MethodRouter<App>) -> (Router<App>, utoipa::openapi::OpenApi) {
-    let all = [
-        plugins::routes(),
-        active::routes(),
-        watch::routes(),
-        logs::routes(),
-        configuration::routes(),
-        package::routes(),
-        external::routes(),
-    ];
+    let all = [plugins::routes(), watch::routes(), logs::routes(), configuration::routes(), package::routes()];
     let (mut private, mut public) = (OpenApiRouter::default(), OpenApiRouter::default());
     for routes in all.into_iter().flatten() {
         private = private.routes(routes.map(&guarded));

@@ -1,4 +1,5 @@
-//! The collection of plugins, and one of it (CONTRACT 3.1 to 3.4).
+//! The collection of plugins, and one of it: read, started and stopped, removed; of an external one its token and manifest (CONTRACT
+//! 3.1 to 3.5, 3.7, 3.8).
 
 use axum::{
     body::Bytes,
@@ -17,14 +18,15 @@ use super::{
     access::QUICK,
     body::{self, JSON, JsonObject},
     error::Problem,
-    request::{self, Api, PluginId},
-    schemas::{Archive, PluginInitialProps},
+    request::{self, Api, PluginId, RespondAsync},
+    schemas::{Archive, PluginInitialProps, PluginManifest, PluginSetActiveStateProps, Prefer, Settled},
     upload::Upload,
-    views::{Plugin, PluginList},
+    views::{Plugin, PluginList, PluginToken},
 };
 use crate::api::v1::{
-    self, DeletePluginRequest, GetPluginRequest, InstallPluginRequest, ListPluginsRequest, ListPluginsResponse,
-    RegisterExternalPluginRequest,
+    self, ActiveState, DeletePluginRequest, GetPluginRequest, InstallPluginRequest, ListPluginsRequest,
+    ListPluginsResponse, PluginView, RegisterExternalPluginRequest, RestartPluginRequest, RotateTokenRequest,
+    SetActiveStateRequest, UpdateManifestRequest,
     install_plugin_request::{Header, Part},
 };
 
@@ -34,8 +36,18 @@ const PAGE: i32 = 1000;
 /// What the property `mode` should be.
 const MODES: &str = "\"supervised\" or \"external\" is expected";
 
+/// What the property `active` should be.
+const STATES: &str = "\"active\" or \"inactive\" is expected";
+
 pub(super) fn routes() -> Vec<Routes> {
-    vec![routes!(list, add), routes!(get, delete)]
+    vec![
+        routes!(list, add),
+        routes!(get, delete),
+        routes!(set),
+        routes!(restart),
+        routes!(rotate_token),
+        routes!(update_manifest),
+    ]
 }
 
 /// Lists all plugins.
@@ -165,7 +177,7 @@ pub(crate) async fn install_from_url(api: &Api, url: &str) -> Result<Option<v1::
     }
     let header = Part::Header(Header { url: Some(url), ..Header::default() });
     let messages = stream::once(ready(InstallPluginRequest { part: Some(header) }));
-    let installed = api.app.backend.plugins().install_plugin(api.request(messages)).await;
+    let installed = api.app.backend.plugins_in_bulk().install_plugin(api.request(messages)).await;
     Ok(installed.map_err(|status| Problem::from(status).about_a_package())?.into_inner().plugin)
 }
 
@@ -176,4 +188,86 @@ pub(crate) async fn install_from_url(api: &Api, url: &str) -> Result<Option<v1::
 pub(crate) async fn register(api: &Api, manifest: Map<String, Value>) -> Result<Option<v1::Plugin>, Problem> {
     let manifest = Some(body::to_struct(manifest).await?);
     Ok(api.call(RegisterExternalPluginRequest { manifest, request_id: None }).await?.plugin)
+}
+
+/// Starts or stops a supervised plugin and waits until that is settled.
+#[utoipa::path(
+    patch,
+    path = "/api/plugins/{plugin_instance_id}/active",
+    operation_id = "PluginSetActiveState",
+    tag = "Lifecycle",
+    params(Prefer),
+    request_body = PluginSetActiveStateProps,
+    responses(Settled),
+)]
+async fn set(
+    api: Api,
+    PluginId(plugin_id): PluginId,
+    respond: RespondAsync,
+    JsonObject(props): JsonObject,
+) -> Result<Response, Problem> {
+    let active_state = desired(body::string(&props, "active", STATES)?)?.into();
+    let request = SetActiveStateRequest { plugin_id, active_state, wait: respond.wait(), if_generation: None };
+    respond.plugin(api.call(request).await?.plugin)
+}
+
+/// The contract's enumeration has more values than one may ask for.
+fn desired(word: &str) -> Result<ActiveState, Problem> {
+    match word {
+        "active" => Ok(ActiveState::Active),
+        "inactive" => Ok(ActiveState::Inactive),
+        "starting" | "connecting" | "error" | "restarting" => {
+            let message = format!("{word:?} is a state that a plugin comes into by itself; {STATES}");
+            Err(Problem::invalid("active", message))
+        }
+        _ => Err(Problem::invalid("active", format!("is unknown: {STATES}"))),
+    }
+}
+
+/// Stops an active plugin and starts it anew.
+#[utoipa::path(
+    post,
+    path = "/api/plugins/{plugin_instance_id}/restart",
+    operation_id = "PluginRestart",
+    tag = "Lifecycle",
+    params(Prefer),
+    responses(Settled)
+)]
+async fn restart(api: Api, PluginId(plugin_id): PluginId, respond: RespondAsync) -> Result<Response, Problem> {
+    let request = RestartPluginRequest { plugin_id, wait: respond.wait(), if_generation: None };
+    respond.plugin(api.call(request).await?.plugin)
+}
+
+/// Gives an external plugin a new token and drops the connection made with the old one.
+#[utoipa::path(
+    post,
+    path = "/api/plugins/{plugin_instance_id}/token",
+    operation_id = "PluginCycleToken",
+    tag = "External plugins",
+    responses((status = 200, body = PluginToken), (status = 400)),
+)]
+async fn rotate_token(api: Api, PluginId(plugin_id): PluginId) -> Result<Response, Problem> {
+    let plugin = api.call(RotateTokenRequest { plugin_id, if_generation: None }).await?.plugin;
+    let token = plugin.and_then(|plugin| plugin.token).ok_or_else(Problem::internal)?;
+    Ok(request::json(&PluginToken { token }))
+}
+
+/// Replaces the manifest of an external plugin, which has to connect again.
+#[utoipa::path(
+    patch,
+    path = "/api/plugins/{plugin_instance_id}/manifest",
+    operation_id = "PluginUpdateManifest",
+    tag = "External plugins",
+    request_body = PluginManifest,
+    responses((status = 200, body = Plugin)),
+)]
+async fn update_manifest(
+    api: Api,
+    PluginId(plugin_id): PluginId,
+    JsonObject(manifest): JsonObject,
+) -> Result<Response, Problem> {
+    let manifest = Some(body::to_struct(manifest).await?);
+    api.call(UpdateManifestRequest { plugin_id: plugin_id.clone(), manifest, if_generation: None }).await?;
+    // Only a read shows the token (CONTRACT 2).
+    request::plugin(api.call(GetPluginRequest { plugin_id, view: PluginView::Full.into() }).await?.plugin)
 }

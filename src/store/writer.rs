@@ -39,7 +39,6 @@ use super::{
 };
 use crate::domain::{self, Error, Plugin, Reason};
 
-mod audit;
 mod gather;
 mod records;
 mod recovery;

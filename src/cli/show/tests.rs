@@ -37,3 +37,26 @@ fn the_json_of_a_plugin_is_stable() {
     message.token = Some("sdprt_x".to_owned());
     assert_eq!(plugin_json(&message)["token"], "sdprt_x");
 }
+
+#[test]
+fn what_a_plugin_uses_is_told_in_words_and_as_json() {
+    let mut usage = Usage {
+        memory_bytes: 12_897_485,
+        cpu_time: Some(prost_types::Duration { seconds: 3, nanos: 500_000_000 }),
+        processes: 2,
+        memory_history: vec![1, 12_897_485],
+        ..Usage::default()
+    };
+    let told = |usage: &Usage| usage_fields(&PluginStatus { usage: Some(usage.clone()), ..PluginStatus::default() });
+    let words = told(&usage).map(|(_, words)| words);
+    assert_eq!(words, ["", "12.30 MiB", "2", ""], "neither a share nor files are known yet");
+    (usage.cpu_millis, usage.open_files) = (Some(1234), Some(7));
+    let words = told(&usage).map(|(_, words)| words);
+    assert_eq!(words, ["123.4%", "12.30 MiB", "2", "7"]);
+    assert_eq!(usage_fields(&PluginStatus::default()).map(|(_, words)| words.len()), [0; 4]);
+    let expected = json!({
+        "sample_time": null, "memory_bytes": 12_897_485, "cpu_seconds": 3.5, "cpu_millis": 1234, "processes": 2,
+        "open_files": 7, "memory_history": [1, 12_897_485],
+    });
+    assert_eq!(usage_json(&usage), expected);
+}

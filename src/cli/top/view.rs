@@ -13,9 +13,8 @@ use super::state::{Connection, Log, Mode, Top, status};
 use crate::{
     api::v1::{Plugin, ReportedState},
     cli::{
-        show::{self, state_of, state_word},
+        show::{self, cpu, state_of, state_word},
         ui::{self, sanitize},
-        usage::cpu,
     },
 };
 

@@ -5,22 +5,24 @@
 //!
 //! - `changes`: what each commit tells: states that were entered, runs that ended, how long starts took.
 //! - `plugins`: what is known of each plugin at the time.
-//! - `gauge`: single values that others know at the time.
 
 mod changes;
-mod gauge;
 mod plugins;
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
 use prometheus_client::{
-    encoding::text::encode,
-    metrics::{family::Family, gauge::Gauge},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    metrics::{
+        MetricType,
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
     registry::Registry,
 };
 
 pub use changes::Changes;
-pub use gauge::Values;
 pub use plugins::{Known, Plugins};
 
 /// A form of the text, which whoever asks chooses.
@@ -80,6 +82,47 @@ impl Collection {
     #[must_use]
     pub fn finish(self) -> Metrics {
         Metrics(Arc::new(self.registry))
+    }
+}
+
+struct Value {
+    name: &'static str,
+    help: &'static str,
+    /// What it is now. Must not wait.
+    now: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// Values that are asked for at each scrape.
+#[derive(Default)]
+pub struct Values(Vec<Value>);
+
+impl Values {
+    /// With a value that goes up and down.
+    #[must_use]
+    pub fn gauge(
+        mut self,
+        name: &'static str,
+        help: &'static str,
+        now: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Self {
+        self.0.push(Value { name, help, now: Box::new(now) });
+        self
+    }
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|value| value.name)).finish()
+    }
+}
+
+impl Collector for Values {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        for Value { name, help, now } in &self.0 {
+            let gauge = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::try_from(now()).unwrap_or(i64::MAX)).encode(gauge)?;
+        }
+        Ok(())
     }
 }
 
