@@ -2,7 +2,7 @@
 
 use prost_types::value::Kind;
 
-use super::v1::{Hook, Plugin, PluginStatus, ReportedState, Usage};
+use super::v1::{Hook, Placement, Plugin, PluginStatus, ReportedState, Usage};
 
 /// The word for the value of an enum, of its name in the API: "active" for `REPORTED_STATE_ACTIVE`.
 #[must_use]
@@ -23,6 +23,13 @@ pub fn manifest_id(plugin: &Plugin) -> Option<String> {
         Kind::StringValue(id) => Some(id),
         _ => None,
     }
+}
+
+/// Where a run is: "plugd/plugd-d4k1… on a-host".
+#[must_use]
+pub fn placement(placement: &Placement) -> String {
+    let host = placement.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    format!("{}{host}", placement.name)
 }
 
 /// How a webhook fares.

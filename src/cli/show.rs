@@ -16,7 +16,7 @@ use super::{
     failure::{Failure, remedy},
     ui::{Cell, Style, Table, Ui, sanitize},
 };
-pub(super) use crate::api::words::{cpu, manifest_id, state_of, word};
+pub(super) use crate::api::words::{cpu, manifest_id, placement, state_of, word};
 use crate::api::{
     json::from_struct,
     v1::{self, AccessToken, ListPluginsRequest, Plugin, PluginStatus, ReportedState, Usage, failure::Stage},
@@ -57,6 +57,7 @@ fn status(status: &PluginStatus) -> Value {
         "protocol_faults": status.protocol_faults,
         "last_protocol_fault": status.last_protocol_fault,
         "usage": status.usage.as_ref().map(usage_json),
+        "placement": status.placement.as_ref().map(placement_json),
     })
 }
 
@@ -75,7 +76,12 @@ fn failure(failure: &v1::Failure) -> Value {
         "out_of_memory": failure.out_of_memory,
         "survivors": failure.survivors,
         "going_back_to": failure.going_back_to,
+        "placement": failure.placement.as_ref().map(placement_json),
     })
+}
+
+fn placement_json(placement: &v1::Placement) -> Value {
+    json!({"provider": placement.provider, "name": placement.name, "host": placement.host})
 }
 
 /// A token as JSON, without its secret.
@@ -255,6 +261,7 @@ fn fields(plugin: &Plugin) -> Vec<(&'static str, String)> {
         processes,
         files,
         ("run", status.run_id().to_owned()),
+        ("placement", status.placement.as_ref().map(placement).unwrap_or_default()),
         ("sandbox", status.confinement.map(|_| confinement(&status)).unwrap_or_default()),
         ("created", short_time(plugin.create_time.as_ref())),
         ("configuration", revision.unwrap_or_else(|| "never set".to_owned())),

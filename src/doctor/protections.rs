@@ -56,7 +56,7 @@ pub(super) async fn checks(config: &Config, secrets: Vec<(String, PathBuf)>) -> 
     match config.runtime_provider {
         RuntimeProvider::Local => {}
         RuntimeProvider::Kubernetes => {
-            return vec![Check::ok("plugins", "they run in pods, which their cluster shuts in")];
+            return vec![Check::ok("plugins", "they run in pods: whether their cluster shuts those in was not tried")];
         }
         RuntimeProvider::None => return vec![Check::ok("plugins", "this plugd runs none (--runtime-provider none)")],
     }

@@ -25,6 +25,6 @@ pub mod usage;
 pub use error::{Error, Reason, Result};
 pub use id::{Digest, HookId, PluginId, RunId, TokenId};
 pub use plugin::{ActiveState, Commit, Desired, Mode, Plugin, PreviousPackage, Reported, State};
-pub use run::{Confinement, Exit, Failure, RunEvent, SandboxLevel, Stage};
+pub use run::{Confinement, Exit, Failure, Placement, RunEvent, SandboxLevel, Stage};
 pub use secret::Secret;
 pub use usage::Usage;

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Confinement, Digest, Failure, PluginId, RunId, Secret, manifest::Manifest, package::digest_of, policy::Policy,
+    Confinement, Digest, Failure, Placement, PluginId, RunId, Secret, manifest::Manifest, package::digest_of,
+    policy::Policy,
 };
 
 /// A place in the order of installation.
@@ -178,6 +179,8 @@ pub struct Reported {
     pub pid: Option<u32>,
     /// What holds the run.
     pub confinement: Option<Confinement>,
+    /// Where the run is, if not on plugd's host.
+    pub placement: Option<Box<Placement>>,
     /// It missed a proof of life.
     pub is_degraded: bool,
     /// Events not delivered because it was too slow.
@@ -208,6 +211,7 @@ impl Reported {
             run: None,
             pid: None,
             confinement: None,
+            placement: None,
             is_degraded: false,
             events_dropped: 0,
             protocol_faults: 0,

@@ -83,6 +83,17 @@ pub enum Confinement {
     Strict,
 }
 
+/// Where a run is, or was, that is no process of plugd's host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// What runs it, in the word of `--runtime-provider`.
+    pub provider: String,
+    /// What it is called there.
+    pub name: String,
+    /// The host that it is on, as it is called there; none if that is not known.
+    pub host: Option<String>,
+}
+
 /// What a run did, its process or its connection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunEvent {
@@ -92,6 +103,8 @@ pub enum RunEvent {
         pid: Option<u32>,
         /// What holds it, if that is plugd's doing.
         confinement: Option<Confinement>,
+        /// Where it is, if not on plugd's host.
+        placement: Option<Box<Placement>>,
     },
     /// Nothing runs, and nothing will. The last event.
     SpawnFailed(Failure),
@@ -183,6 +196,9 @@ pub struct Failure {
     pub is_permanent: bool,
     /// Nothing that the plugin did: it does not count against its restarts.
     pub is_from_outside: bool,
+    /// Where the run was, or was to be, if not on plugd's host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Box<Placement>>,
 }
 
 impl Failure {
@@ -199,6 +215,7 @@ impl Failure {
             going_back_to: None,
             is_permanent: false,
             is_from_outside: false,
+            placement: None,
         }
     }
 

@@ -76,6 +76,7 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
         confinement: reported.confinement.map(|held| v1::Confinement::from(held).into()),
         usage: None,
         restart_time: None,
+        placement: reported.placement.as_deref().map(placement),
     }
 }
 
@@ -107,7 +108,13 @@ fn failure(failure: &domain::Failure) -> v1::Failure {
         out_of_memory: failure.out_of_memory,
         survivors: failure.survivors.clone(),
         going_back_to: failure.going_back_to.map(|digest| digest.to_string()),
+        placement: failure.placement.as_deref().map(placement),
     }
+}
+
+fn placement(placement: &domain::Placement) -> v1::Placement {
+    let domain::Placement { provider, name, host } = placement.clone();
+    v1::Placement { provider, name, host }
 }
 
 /// An access token without its secret.

@@ -120,7 +120,8 @@ pub(super) struct PluginRestarting {
 /// What is known of a failure (CONTRACT 8.3).
 #[derive(Serialize, ToSchema)]
 pub(super) struct PluginFailure {
-    runtime_provider: &'static str,
+    /// What runs plugins: `local`, or `kubernetes`.
+    runtime_provider: String,
     /// Where in a run it failed: `start`, `connect`, `link`, `exit` or `stop`.
     stage: &'static str,
     error: String,
@@ -278,8 +279,8 @@ impl PluginStatus {
 impl From<v1::Failure> for PluginFailure {
     fn from(failure: v1::Failure) -> Self {
         Self {
-            runtime_provider: "local",
             stage: stage(failure.stage()),
+            runtime_provider: failure.placement.map_or_else(|| "local".to_owned(), |placement| placement.provider),
             exit_code: failure.exit_code.or(failure.signal.map(|_| -1)),
             signal: failure.signal,
             pids: failure.survivors,

@@ -146,6 +146,9 @@ pub mod plugin {
         pub pid: Option<i64>,
         /// What holds the run.
         pub confinement: Option<Confinement>,
+        /// Where the run is, as JSON, if not on plugd's host.
+        #[sea_orm(column_type = "Text", nullable)]
+        pub placement: Option<String>,
         pub degraded: bool,
         pub events_dropped: i64,
         pub protocol_faults: i64,

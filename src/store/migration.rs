@@ -166,6 +166,7 @@ fn plugin() -> TableCreateStatement {
         .col(string_null(Column::RunId))
         .col(big_integer_null(Column::Pid))
         .col(string_null(Column::Confinement))
+        .col(text_null(Column::Placement))
         .col(boolean(Column::Degraded))
         .col(big_integer(Column::EventsDropped))
         .col(big_integer(Column::ProtocolFaults))

@@ -163,7 +163,8 @@ fn defective(last: &Reported) -> Reported {
     let message = "its supervisor ended by a defect of plugd: restart plugd, and report what its log says";
     let failure = Some(Failure::new(Stage::Link, message));
     let (since, serial) = (Timestamp::now(), last.serial + 1);
-    Reported { state: State::Error, since, failure, serial, run: None, pid: None, confinement: None, ..last.clone() }
+    let nothing_runs = Reported { run: None, pid: None, confinement: None, placement: None, ..last.clone() };
+    Reported { state: State::Error, since, failure, serial, ..nothing_runs }
 }
 
 /// The answer to calls, and the end of streams, while plugd stops.

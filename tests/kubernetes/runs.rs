@@ -31,7 +31,10 @@ async fn a_plugin_in_python_gets_its_package_prints_and_stops() {
     assert_eq!((state_of(&plugin), message_of(&plugin)), (Active, ""));
     let pods = pods_of(&id).await;
     let name = format!("plugd-{id}-{}", status_of(&plugin).run_id.as_ref().unwrap());
-    assert_eq!(pods.iter().map(|pod| pod.metadata.name.clone().unwrap()).collect::<Vec<_>>(), [name]);
+    assert_eq!(pods.iter().map(|pod| pod.metadata.name.clone().unwrap()).collect::<Vec<_>>(), [name.clone()]);
+    let placement = status_of(&plugin).placement.clone().unwrap();
+    assert_eq!((placement.provider.as_str(), placement.host), ("kubernetes", pods[0].spec.clone().unwrap().node_name));
+    assert_eq!(placement.name, format!("{}/{name}", pods[0].metadata.namespace.as_ref().unwrap()));
     api.logs(&id).await.until("config ").await;
 
     let stopped = api.deactivate(&id).await.unwrap();
@@ -69,6 +72,8 @@ async fn a_plugin_that_crashes_is_started_again_and_is_then_in_error_with_its_co
     let plugin = api.get(&id).await.unwrap();
     assert_eq!((state_of(&plugin), message_of(&plugin)), (Error, "exit status 3"));
     assert_eq!((failure_of(&plugin).exit_code, status_of(&plugin).restart_count), (Some(3), 3));
+    assert!(failure_of(&plugin).placement.as_ref().unwrap().name.contains(&id), "{plugin:?}");
+    assert_eq!(status_of(&plugin).placement, None);
     let mut log = api.logs(&id).await;
     for _ in 0..4 {
         log.until("about to fail").await;

@@ -26,11 +26,11 @@ fn the_json_of_a_plugin_is_stable() {
             "state": "error", "state_time": "1970-01-01T00:00:00Z", "observed_generation": 3,
             "failure": {
                 "stage": "unspecified", "message": "exit status 42", "exit_code": null, "signal": null,
-                "out_of_memory": false, "survivors": [], "going_back_to": null,
+                "out_of_memory": false, "survivors": [], "going_back_to": null, "placement": null,
             },
             "restart_count": 0, "pid": null, "run_id": null,
             "confinement": null, "degraded": false, "events_dropped": 0, "protocol_faults": 0, "last_protocol_fault": null,
-            "usage": null,
+            "usage": null, "placement": null,
         },
     });
     assert_eq!(plugin_json(&message), expected);
@@ -59,4 +59,20 @@ fn what_a_plugin_uses_is_told_in_words_and_as_json() {
         "open_files": 7, "memory_history": [1, 12_897_485],
     });
     assert_eq!(usage_json(&usage), expected);
+}
+
+#[test]
+fn a_plugin_in_a_pod_is_shown_with_that_and_the_host_of_it() {
+    let placement = v1::Placement {
+        provider: "kubernetes".to_owned(),
+        name: "plugd/a-pod".to_owned(),
+        host: Some("a-host".to_owned()),
+    };
+    let status = PluginStatus { placement: Some(placement.clone()), ..PluginStatus::default() };
+    let plugin = Plugin { status: Some(status), ..Plugin::default() };
+    assert!(fields(&plugin).contains(&("placement", "plugd/a-pod on a-host".to_owned())));
+    let expected = json!({"provider": "kubernetes", "name": "plugd/a-pod", "host": "a-host"});
+    assert_eq!(plugin_json(&plugin)["status"]["placement"], expected);
+    let failed = v1::Failure { placement: Some(placement), ..v1::Failure::default() };
+    assert_eq!(failure(&failed)["placement"], expected);
 }

@@ -7,9 +7,12 @@ use super::{
     may_write,
 };
 use crate::{
-    api::v1::{
-        Failure, GetPolicyRequest, Limits, ListPluginEventsRequest, Plugin, PluginEvent, PluginStatus, Policy,
-        failure::Stage,
+    api::{
+        v1::{
+            Failure, GetPolicyRequest, Limits, ListPluginEventsRequest, Plugin, PluginEvent, PluginStatus, Policy,
+            failure::Stage,
+        },
+        words,
     },
     domain::text::shorten,
     rest::{Api, Problem},
@@ -70,6 +73,7 @@ fn facts(plugin: &Plugin, status: &PluginStatus, policy: Option<&Policy>) -> Mar
             dt { "Reported" }
             dd { (text::word(status.state().as_str_name())) ", since " (text::time(status.state_time.as_ref())) }
             @if let Some(pid) = status.pid { dt { "Process" } dd { (pid) } }
+            @if let Some(placement) = &status.placement { dt { "Placement" } dd { code { (words::placement(placement)) } } }
             @if let Some(run) = &status.run_id { dt { "Run" } dd { code { (run) } } }
             dt { "Restarts" }
             dd { (status.restart_count) @if status.restart_time.is_some() { ", the next one " (text::due(status.restart_time.as_ref())) } }
@@ -146,6 +150,7 @@ fn shown(failure: &Failure, lines: &[Markup]) -> Markup {
             p.soft {
                 @if let Some(code) = failure.exit_code { "Exit code " (code) ". " }
                 @if let Some(signal) = failure.signal { "Signal " (signal) ". " }
+                @if let Some(placement) = &failure.placement { "It was at " (words::placement(placement)) ". " }
                 @if failure.out_of_memory { "The kernel killed it because there was no memory left. " }
                 @if !failure.survivors.is_empty() { "Processes that could not be killed: " (format!("{:?}", failure.survivors)) ". " }
                 @if let Some(digest) = &failure.going_back_to { "plugd goes back to the package before it, " code { (digest) } "." }

@@ -194,6 +194,7 @@ impl Lifecycle {
         self.reported.run = Some(run);
         self.reported.pid = None;
         self.reported.confinement = None;
+        self.reported.placement = None;
         self.link_failure = None;
         self.enter(now, Phase::Starting);
     }
@@ -237,7 +238,6 @@ impl Lifecycle {
     /// Goes on with what the stop was for, as nothing of the run is left.
     fn stopped(&mut self, moment: Moment, then: Then) {
         self.effects.push(Effect::CloseConnection);
-        self.forget_run();
         match then {
             Then::Disable => self.rest(moment.now),
             Then::Restart if self.is_desired_active() => self.launch_afresh(moment),
@@ -301,8 +301,10 @@ impl Lifecycle {
         self.effects.push(Effect::Finish);
     }
 
+    /// Notes what went wrong, and where the run was that it went wrong with.
     fn note_failure(&mut self, failure: Failure) {
-        self.reported.failure = Some(failure);
+        let placement = failure.placement.or_else(|| self.reported.placement.clone());
+        self.reported.failure = Some(Failure { placement, ..failure });
     }
 
     fn clear_failure(&mut self) {
@@ -313,6 +315,7 @@ impl Lifecycle {
         self.reported.run = None;
         self.reported.pid = None;
         self.reported.confinement = None;
+        self.reported.placement = None;
     }
 
     /// Processes outlive their kill. Nothing is started until they are gone.

@@ -1,12 +1,17 @@
 //! What happens to the present run.
 
 use super::{Effect, Lifecycle, Moment, Phase, Then, Timer};
-use crate::domain::{Confinement, Exit, Failure, Mode, RunEvent, Stage};
+use crate::domain::{Exit, Failure, Mode, RunEvent, Stage};
 
 impl Lifecycle {
     pub(super) fn run_event(&mut self, moment: Moment, event: RunEvent) {
         match event {
-            RunEvent::Spawned { pid, confinement } => self.spawned(moment, pid, confinement),
+            RunEvent::Spawned { pid, confinement, placement } => {
+                self.reported.pid = pid;
+                self.reported.confinement = confinement;
+                self.reported.placement = placement;
+                self.spawned(moment);
+            }
             RunEvent::SpawnFailed(failure) => self.spawn_failed(moment, failure),
             RunEvent::Exited(exit) => self.ended(moment, exit.into()),
             RunEvent::TakenAway(failure) => self.ended(moment, failure),
@@ -25,9 +30,7 @@ impl Lifecycle {
         }
     }
 
-    fn spawned(&mut self, moment: Moment, pid: Option<u32>, confinement: Option<Confinement>) {
-        self.reported.pid = pid;
-        self.reported.confinement = confinement;
+    fn spawned(&mut self, moment: Moment) {
         if self.phase == Phase::Starting {
             self.enter(moment.now, Phase::Connecting { was_stable: false });
             self.arm(Timer::Connect, self.supervision().connect);
@@ -81,13 +84,13 @@ impl Lifecycle {
 
     /// What could not be killed is gone after all.
     fn survivors_gone(&mut self, moment: Moment, then: Then) {
-        self.forget_run();
         match then {
             Then::Fail { failure, was_stable } if failure.is_from_outside => {
                 self.fail(moment.now, failure, was_stable);
             }
             Then::Fail { failure, .. } => {
                 self.note_failure(failure);
+                self.forget_run();
                 self.enter(moment.now, Phase::Error { survivors: None });
             }
             then => self.stopped(moment, then),

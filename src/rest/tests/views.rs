@@ -9,7 +9,7 @@ use super::ID;
 use crate::{
     api::{
         json::to_struct,
-        v1::{Failure, Plugin, PluginMode, PluginStatus, ReportedState, failure::Stage},
+        v1::{Failure, Placement, Plugin, PluginMode, PluginStatus, ReportedState, failure::Stage},
     },
     rest::views,
 };
@@ -51,6 +51,10 @@ fn each_state_has_its_own_keys_and_no_others() {
     let told = json!({"runtime_provider": "local", "stage": "exit", "error": "exit status 42", "exit_code": 42});
     let killed =
         json!({"runtime_provider": "local", "stage": "exit", "error": "signal: killed", "exit_code": -1, "signal": 9});
+    let placement = Placement { provider: "kubernetes".to_owned(), ..Placement::default() };
+    let pod = Failure { placement: Some(placement), ..exit.clone() };
+    let in_a_pod =
+        json!({"runtime_provider": "kubernetes", "stage": "exit", "error": "exit status 42", "exit_code": 42});
     let unknown = json!({"runtime_provider": "local", "stage": "unknown", "error": ""});
     #[rustfmt::skip]
     let table = [
@@ -59,6 +63,7 @@ fn each_state_has_its_own_keys_and_no_others() {
         (ReportedState::Connecting, None, json!({"active_state": "connecting", "connecting_at": TIME})),
         (ReportedState::Active, None, json!({"active_state": "active", "activated_at": TIME})),
         (ReportedState::Error, Some(&exit), json!({"active_state": "error", "message": "exit status 42", "details": told})),
+        (ReportedState::Error, Some(&pod), json!({"active_state": "error", "message": "exit status 42", "details": in_a_pod})),
         (ReportedState::Restarting, Some(&kill), json!({"active_state": "restarting", "message": "signal: killed", "details": killed})),
         (ReportedState::Error, None, json!({"active_state": "error", "message": "", "details": unknown})),
     ];

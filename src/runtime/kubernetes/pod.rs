@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Options, StartSpec};
 use crate::{
-    domain::{Failure, PluginId, RunId, Secret, Stage, policy::OWN_VARIABLES, policy::User},
+    domain::{Failure, Placement, PluginId, RunId, Secret, Stage, policy::OWN_VARIABLES, policy::User},
     runtime::token_in,
 };
 
@@ -33,6 +33,13 @@ const USER: User = User { uid: 65532, gid: 65532 };
 /// The name of the pod of a run.
 pub(super) fn name(plugin: PluginId, run: RunId) -> String {
     format!("plugd-{plugin}-{run}")
+}
+
+/// Where a run is of which this pod was seen, if any was.
+pub(super) fn placement(namespace: Option<&str>, (plugin, run): (PluginId, RunId), pod: Option<&Pod>) -> Placement {
+    let name = format!("{}/{}", namespace.unwrap_or_default(), name(plugin, run));
+    let host = pod.and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+    Placement { provider: "kubernetes".to_owned(), name, host }
 }
 
 /// Selects the pods of this instance.
@@ -223,6 +230,18 @@ pub(super) mod tests {
             user: None,
             max_concurrent_starts: 1,
         }
+    }
+
+    #[test]
+    fn a_run_is_where_its_pod_is() {
+        let spec = mk_spec("python3");
+        let mut pod = mk_pod(&mk_options(), &spec).unwrap();
+        let placed = |pod: Option<&Pod>| placement(Some("ours"), (spec.plugin, spec.run), pod);
+        let name = format!("ours/plugd-{}-{}", spec.plugin, spec.run);
+        assert_eq!((placed(None).name, placed(Some(&pod)).host), (name, None));
+        pod.spec.as_mut().unwrap().node_name = Some("a-host".to_owned());
+        assert_eq!(placed(Some(&pod)).host.as_deref(), Some("a-host"));
+        assert_eq!(placed(None).provider, "kubernetes");
     }
 
     #[test]

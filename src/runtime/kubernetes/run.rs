@@ -59,6 +59,7 @@ pub(super) fn start(inner: Arc<Inner>, spec: StartSpec, events: RunEvents) -> im
     let (wishes, wished) = watch::channel(Wish::Run);
     let (plugin, run, grace) = (spec.plugin, spec.run, spec.grace);
     let (secret, sight) = (spec.token().to_owned().into(), inner.pods.look(run));
+    let events = placed(&inner, (plugin, run), sight.clone(), events);
     let follower = Follower { inner, plugin, run, grace, secret, sight, wishes: wished, events };
     tokio::spawn(follower.begin(spec));
     PodRun(wishes)
@@ -70,12 +71,36 @@ pub(super) fn earlier(inner: &Arc<Inner>, pod: &Pod) -> Option<EarlierRun> {
     let (inner, token, sight) = (Arc::clone(inner), secret.clone(), inner.pods.look(run));
     let take_over = move |events, patience| {
         let (wishes, wished) = watch::channel(Wish::Run);
+        let events = placed(&inner, (plugin, run), sight.clone(), events);
         let follower = Follower { inner, plugin, run, grace, secret, sight, wishes: wished, events };
         tokio::spawn(follower.follow((Instant::now() + patience, patience)));
         Box::new(PodRun(wishes)) as Box<dyn Run>
     };
     let has_ended = matches!(status::read(pod, true), Seen::Over(_));
     Some(EarlierRun { plugin, run, token, has_ended, take_over: Box::new(take_over) })
+}
+
+/// Tells the same, and where the run is.
+fn placed(inner: &Inner, of: (PluginId, RunId), sight: watch::Receiver<Sight>, events: RunEvents) -> RunEvents {
+    let namespace = inner.api.namespace().map(ToOwned::to_owned);
+    Box::new(move |event| {
+        let placement = || {
+            let sight = sight.borrow();
+            let pod = match &*sight {
+                Sight::Nothing => None,
+                Sight::Here(pod) | Sight::Gone(pod) => Some(&**pod),
+            };
+            Some(Box::new(pod::placement(namespace.as_deref(), of, pod)))
+        };
+        events(match event {
+            RunEvent::Spawned { pid, confinement, .. } => {
+                RunEvent::Spawned { pid, confinement, placement: placement() }
+            }
+            RunEvent::SpawnFailed(failure) => RunEvent::SpawnFailed(Failure { placement: placement(), ..failure }),
+            RunEvent::TakenAway(failure) => RunEvent::TakenAway(Failure { placement: placement(), ..failure }),
+            event => event,
+        });
+    })
 }
 
 /// Tells what happens to a run, and does what is wished.
@@ -187,7 +212,7 @@ impl Follower {
 
     fn tell_spawned(&self, progress: &mut Progress) {
         if !std::mem::replace(&mut progress.has_spawned, true) {
-            (self.events)(RunEvent::Spawned { pid: None, confinement: None });
+            (self.events)(RunEvent::Spawned { pid: None, confinement: None, placement: None });
             progress.output = Some(self.output());
         }
     }
@@ -233,7 +258,7 @@ impl Follower {
             }
             (None, Ending::Exited(exit)) => {
                 if !progress.has_spawned {
-                    tell(RunEvent::Spawned { pid: None, confinement: None });
+                    tell(RunEvent::Spawned { pid: None, confinement: None, placement: None });
                 }
                 tell(RunEvent::Exited(exit));
             }

@@ -224,7 +224,11 @@ impl Watch {
                 }
                 let _ = self.init_id.set(init);
                 let started = self.starting.take();
-                self.reporter.say(RunEvent::Spawned { pid: Some(leader), confinement: Some(confinement) });
+                self.reporter.say(RunEvent::Spawned {
+                    pid: Some(leader),
+                    confinement: Some(confinement),
+                    placement: None,
+                });
                 if let Some(Starting { inner, spec, .. }) = started {
                     let group = self.cgroup.as_ref().filter(|_| outside.is_none());
                     let group = group.map(|group| group.folder().to_owned());

@@ -213,6 +213,11 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         run: Some(RunId::from_bytes([9; 12])),
         pid: Some(4711),
         confinement: Some(crate::domain::Confinement::Protect),
+        placement: Some(Box::new(crate::domain::Placement {
+            provider: "kubernetes".to_owned(),
+            name: "plugd/a-pod".to_owned(),
+            host: Some("a-host".to_owned()),
+        })),
         is_degraded: true,
         events_dropped: 8,
         protocol_faults: 9,

@@ -97,7 +97,11 @@ impl Runtime for FakeRuntime {
             self.live.fetch_sub(1, Ordering::SeqCst);
             (group.events)(RunEvent::SpawnFailed(Failure::new(Stage::Start, "no such file").permanent()));
         } else {
-            (group.events)(RunEvent::Spawned { pid: Some(4711), confinement: Some(crate::domain::Confinement::Off) });
+            (group.events)(RunEvent::Spawned {
+                pid: Some(4711),
+                confinement: Some(crate::domain::Confinement::Off),
+                placement: None,
+            });
         }
         match behaviour {
             Behaviour::Exits(code) => group.end(Exit { code: Some(code), signal: None, out_of_memory: false }),
@@ -118,7 +122,7 @@ impl Runtime for FakeRuntime {
             let (live, last) = (self.live.clone(), self.last.clone());
             let take_over = Box::new(move |events: RunEvents, _| {
                 live.fetch_add(1, Ordering::SeqCst);
-                events(RunEvent::Spawned { pid: None, confinement: None });
+                events(RunEvent::Spawned { pid: None, confinement: None, placement: None });
                 let (behaviour, is_over) = (Behaviour::Connects, AtomicBool::new(false));
                 let group = Arc::new(FakeGroup { events, behaviour, is_over, live });
                 *last.lock().unwrap() = Some(group.clone());

@@ -24,7 +24,7 @@ fn passed(timer: Timer) -> Event {
 
 /// From what is spawned to what is stable.
 fn rise() -> [Event; 3] {
-    let spawned = RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Protect) };
+    let spawned = RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Protect), placement: None };
     [happened(spawned), happened(RunEvent::Connected), passed(Timer::Stable)]
 }
 

@@ -49,7 +49,10 @@ fn whoever_connects_and_whoever_is_asked_for_begins_afresh() {
     let mut connected = boot(State::Starting, 1, 1);
     connected.step(
         moment(),
-        Event::Run { run, event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) } },
+        Event::Run {
+            run,
+            event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None },
+        },
     );
     connected.step(moment(), Event::Run { run, event: RunEvent::Connected });
     assert_eq!(standing(&connected), (State::Active, 0));

@@ -8,6 +8,7 @@ use crate::domain::{ActiveState, PluginId, manifest::Manifest, policy::MaxRestar
 mod counted;
 mod deaths;
 mod model;
+mod placement;
 mod properties;
 mod table;
 

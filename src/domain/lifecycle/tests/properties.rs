@@ -252,7 +252,7 @@ impl World {
         if self.group.run.is_some() && !self.group.is_spawned {
             self.group.is_spawned = true;
             self.group.has_leader = true;
-            self.happened(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) });
+            self.happened(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None });
         }
     }
 

@@ -103,7 +103,7 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("protocol broken", happened(RunEvent::ProtocolBroken { count: 3, last: "not JSON".to_owned() })),
         ("deletion requested", Event::DeletionRequested),
         ("shutdown requested", Event::ShutdownRequested),
-        ("spawned", happened(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) })),
+        ("spawned", happened(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None })),
         ("spawn failed", happened(RunEvent::SpawnFailed(mk_failure()))),
         ("spawn failed for good", happened(RunEvent::SpawnFailed(mk_failure().permanent()))),
         ("exited", happened(RunEvent::Exited(Exit { code: Some(1), signal: None, out_of_memory: false }))),
@@ -123,7 +123,10 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("time to go back again", fired(Timer::GoBack)),
         (
             "spawned, of an earlier run",
-            Event::Run { run: NEXT, event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) } },
+            Event::Run {
+                run: NEXT,
+                event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None },
+            },
         ),
     ]
 }
@@ -209,7 +212,10 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
         let run = lifecycle.run();
         lifecycle.step(
             moment(),
-            Event::Run { run, event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) } },
+            Event::Run {
+                run,
+                event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None },
+            },
         );
         lifecycle.step(moment(), Event::Run { run, event: RunEvent::Exited(exit) });
         for effect in lifecycle.step(moment(), Event::Run { run, event: RunEvent::GroupEmptied }) {

@@ -161,9 +161,10 @@ impl World {
                 self.leaving = Leaving::No;
                 self.hear()
             }
-            Move::Spawn => {
-                self.becomes(Group::Running, RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) })
-            }
+            Move::Spawn => self.becomes(
+                Group::Running,
+                RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None },
+            ),
             Move::FailSpawn { is_permanent } => {
                 let failure = Failure { is_permanent, ..Failure::new(Stage::Start, "no such file") };
                 self.becomes(Group::Nothing, RunEvent::SpawnFailed(failure))

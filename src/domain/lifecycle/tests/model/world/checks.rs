@@ -111,7 +111,7 @@ fn events_of(run: RunId) -> Vec<Event> {
     let fired = |timer| Event::TimerFired { run, timer };
     let failure = Failure::new(Stage::Start, "no such file");
     vec![
-        did(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off) }),
+        did(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None }),
         did(RunEvent::SpawnFailed(failure)),
         did(RunEvent::Exited(Exit { code: None, signal: None, out_of_memory: false })),
         did(RunEvent::TakenAway(from_outside())),
