@@ -13,6 +13,7 @@ mod options;
 mod place;
 mod pods;
 mod ports;
+mod presence;
 mod proxies;
 mod reload;
 mod role;
@@ -20,6 +21,7 @@ mod routes;
 mod run;
 mod runtimes;
 mod shim;
+mod stage;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -35,6 +37,7 @@ use boot::{Keys, Setup};
 use manager::News;
 use metrics::Measures;
 use node::Member;
+pub(crate) use node::reach_node;
 pub(crate) use options::process_options;
 pub(crate) use place::store_options;
 pub use pods::fetch_package;

@@ -1,13 +1,28 @@
 //! Several plugd on one PostgreSQL: what each node answers. What happens when one goes is in `faults::nodes`.
 
 use plugd::api::v1::{
-    ListAuditEventsRequest, ListPluginEventsRequest, ListTokensRequest,
+    ListAuditEventsRequest, ListNodesRequest, ListPluginEventsRequest, ListTokensRequest, Node,
     ReportedState::{Active, Inactive},
-    RevokeTokenRequest, Role, WatchStateRequest,
+    RevokeTokenRequest, Role, RunDoctorRequest, WatchStateRequest,
+    finding::Outcome,
 };
-use tonic::Code;
+use tonic::{Code, Status};
 
-use crate::harness::{Cluster, reason, role, state_of};
+use crate::harness::{Api, Cluster, Plugd, Run, cli, eventually_async, reason, role, state_of};
+
+/// The nodes that this one tells of.
+async fn nodes(api: &Api) -> Result<Vec<Node>, Status> {
+    Ok(api.about().list_nodes(ListNodesRequest {}).await?.into_inner().nodes)
+}
+
+/// The same once they are like this.
+async fn nodes_when(api: &Api, what: &str, is_so: impl Fn(&[Node]) -> bool) -> Vec<Node> {
+    eventually_async(what, async || nodes(api).await.ok().filter(|nodes| is_so(nodes))).await
+}
+
+fn addresses(nodes: &[Node]) -> Vec<&str> {
+    nodes.iter().map(|node| node.address.as_str()).collect()
+}
 
 #[tokio::test]
 async fn every_node_reads_what_the_leader_does() {
@@ -118,4 +133,84 @@ async fn a_watcher_that_changes_the_node_sees_every_revision_once() {
     };
     let (_, seen) = tokio::join!(changing, watching);
     assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+}
+
+#[tokio::test]
+async fn every_node_tells_of_all_who_leads_and_how_far_each_is() {
+    let cluster = Cluster::start(3).await;
+    let id = cluster.api(0).install(&["tame"]).await;
+    let head = cluster.api(0).get(&id).await.unwrap().revision;
+    let mut expected: Vec<_> = cluster.nodes.iter().map(Plugd::url).collect();
+    expected.sort_unstable();
+    for node in 0..3 {
+        let (_, viewer) = cluster.api(node).create_token("viewer", Role::Viewer).await;
+        let api = cluster.nodes[node].api_as(Some(&viewer));
+        let is_so = |found: &[Node]| found.len() == 3 && found.iter().all(|node| node.revision >= Some(head));
+        let found = nodes_when(&api, "all nodes", is_so).await;
+        assert_eq!(addresses(&found), expected);
+        assert!(found.iter().all(|node| node.is_present && node.version == env!("CARGO_PKG_VERSION")), "{found:?}");
+        let leads: Vec<_> = found.iter().filter_map(|node| Some((node.address.as_str(), node.term?))).collect();
+        assert_eq!(leads, [(cluster.nodes[0].url().as_str(), 1)]);
+    }
+    let (_, host) = cluster.api(0).create_token("host", Role::Host).await;
+    let refused = nodes(&cluster.nodes[0].api_as(Some(&host))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+
+    let told = cli(&cluster.nodes[1], &["server", "-o", "json"]).run().await.json();
+    let told = told["nodes"].as_array().unwrap();
+    assert_eq!(told.iter().map(|node| node["address"].as_str().unwrap()).collect::<Vec<_>>(), expected);
+    let table = cli(&cluster.nodes[2], &["server"]).run().await;
+    assert!(table.text().contains("leads, term 1") && table.text().contains("follows"), "{table:?}");
+    let page = cluster.nodes[2].rest().get("/server").await;
+    let page = String::from_utf8_lossy(&page.bytes).into_owned();
+    assert!(expected.iter().all(|address| page.contains(address.as_str())), "{page}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_killed_is_missed_and_one_that_is_stopped_is_forgotten() {
+    let mut cluster = Cluster::start(3).await;
+    let urls: Vec<_> = cluster.nodes.iter().map(Plugd::url).collect();
+    let asked = cluster.api(1);
+    nodes_when(&asked, "all nodes", |found| found.len() == 3).await;
+    cluster.nodes[2].sigterm().await;
+    let left = nodes_when(&asked, "its end", |found| found.len() == 2).await;
+    assert!(!addresses(&left).contains(&urls[2].as_str()), "{left:?}");
+
+    cluster.nodes[0].kill_9().await;
+    let is_so = |found: &[Node]| found.iter().any(|node| !node.is_present);
+    let found = nodes_when(&asked, "that it is missed", is_so).await;
+    let missed: Vec<_> = found.iter().filter(|node| !node.is_present).collect();
+    assert_eq!(missed.iter().map(|node| &node.address).collect::<Vec<_>>(), [&urls[0]]);
+    let seconds = |node: &Node| node.seen_time.as_ref().unwrap().seconds;
+    assert!(seconds(missed[0]) < seconds(&found[0]), "{found:?}");
+    let leads = |found: &[Node]| found.iter().any(|node| node.address == urls[1] && node.term == Some(2));
+    nodes_when(&asked, "the next leader", leads).await;
+}
+
+#[tokio::test]
+async fn a_plugd_that_is_alone_tells_of_no_nodes() {
+    let plugd = Plugd::start().await;
+    assert_eq!(nodes(&plugd.api()).await.unwrap(), []);
+    let told = cli(&plugd, &["server", "-o", "json"]).run().await.json();
+    assert_eq!(told["nodes"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn the_doctor_looks_whether_each_node_is_reached_where_it_says() {
+    let cluster = Cluster::start(2).await;
+    nodes_when(&cluster.api(1), "both nodes", |found| found.len() == 2).await;
+    let examined = async |node: usize| {
+        let answer = cluster.api(node).about().run_doctor(RunDoctorRequest {}).await.unwrap().into_inner();
+        let of_nodes = answer.findings.into_iter().filter(|finding| finding.subject.starts_with("node "));
+        of_nodes.map(|finding| (finding.subject.clone(), finding.outcome(), finding.found)).collect::<Vec<_>>()
+    };
+    let found = examined(0).await;
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|(_, outcome, _)| *outcome == Outcome::Ok), "{found:?}");
+
+    cluster.nodes[1].suspend();
+    let found = examined(0).await;
+    cluster.nodes[1].resume();
+    let of_frozen = found.iter().find(|(subject, ..)| subject.ends_with(&cluster.nodes[1].url())).unwrap();
+    assert_ne!(of_frozen.1, Outcome::Ok, "{of_frozen:?}");
 }

@@ -6,12 +6,13 @@ use plugd::api::v1::{PublishEventRequest, ReportedState};
 use serde_json::Value;
 
 use crate::harness::{
-    Api, Certificates, Plugd, Prometheus, QUICK, Receiver, Run, chaos_manifest, cli, eventually_async, free_address,
-    packaged, repository, state_of,
+    Api, Certificates, Knobs, Plugd, Prometheus, QUICK, Receiver, Run, Server, chaos_manifest, cli, eventually_async,
+    free_address, packaged, repository, state_of,
 };
 
-/// An encrypted plugd and its certificates. Its plugins are pinged often, and have a limit; its collector of traces is away.
-async fn measured() -> (Plugd, Api, Certificates) {
+/// An encrypted plugd with these settings and its certificates. Its plugins are pinged often, and have a limit; its collector of
+/// traces is away.
+async fn measured(also: Knobs<'_>) -> (Plugd, Api, Certificates) {
     let certificates = Certificates::new();
     let [server, key, ca] = ["server.pem", "server.key", "ca.pem"].map(|name| certificates.path(name));
     let nobody = format!("http://{}", free_address());
@@ -27,6 +28,7 @@ async fn measured() -> (Plugd, Api, Certificates) {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &nobody),
             ("OTEL_BSP_SCHEDULE_DELAY", "50"),
         ],
+        also,
     ];
     let plugd = Plugd::encrypted(&knobs.concat(), &["--cacert".to_owned(), ca]).await;
     let api = Api::over(certificates.endpoint(&plugd.url()), Some(plugd.token()));
@@ -80,7 +82,16 @@ fn numbers(samples: &[Value]) -> Vec<f64> {
 
 #[tokio::test]
 async fn every_query_of_the_dashboard_has_an_answer_in_prometheus() {
-    let (plugd, api, certificates) = measured().await;
+    // The only node of a cluster, which nobody has to reach.
+    let (database, folder) = (Server::shared().database().await, tempfile::tempdir().unwrap());
+    let token = folder.path().join("token");
+    fs::write(&token, "a-secret-of-the-cluster-of-32-characters-or-more").unwrap();
+    let of_cluster = [
+        ("PLUGD_DATABASE_URL", &*database.url()),
+        ("PLUGD_ADVERTISE", "https://localhost:1"),
+        ("PLUGD_CLUSTER_TOKEN_FILE", token.to_str().unwrap()),
+    ];
+    let (plugd, api, certificates) = measured(&of_cluster).await;
     let mut watch = api.live().await;
     let watching = tokio::spawn(async move { while watch.event().await.is_ok() {} });
     let (receiver, ca) = (Receiver::start().await, certificates.path("ca.pem"));
@@ -126,7 +137,7 @@ async fn every_query_of_the_dashboard_has_an_answer_in_prometheus() {
 
 #[tokio::test]
 async fn an_alert_fires_for_a_plugin_that_crashes_again_and_again_and_for_no_other() {
-    let (plugd, api, certificates) = measured().await;
+    let (plugd, api, certificates) = measured(&[]).await;
     let tame = api.run(&["tame"]).await;
     let crashing = fail(&api, "crashing").await;
     let prometheus = Prometheus::start(&plugd, &certificates.path("ca.pem")).await;

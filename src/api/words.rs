@@ -2,7 +2,7 @@
 
 use prost_types::value::Kind;
 
-use super::v1::{Hook, Placement, Plugin, PluginStatus, ReportedState, Usage};
+use super::v1::{Hook, Node, Placement, Plugin, PluginStatus, ReportedState, Usage};
 
 /// The word for the value of an enum, of its name in the API: "active" for `REPORTED_STATE_ACTIVE`.
 #[must_use]
@@ -30,6 +30,28 @@ pub fn manifest_id(plugin: &Plugin) -> Option<String> {
 pub fn placement(placement: &Placement) -> String {
     let host = placement.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
     format!("{}{host}", placement.name)
+}
+
+/// What a node of a cluster does.
+#[must_use]
+pub fn node_role(node: &Node) -> String {
+    match (node.is_present, node.term, node.revision) {
+        (false, ..) => "not heard of".to_owned(),
+        (true, Some(term), _) => format!("leads, term {term}"),
+        (true, None, Some(_)) => "follows".to_owned(),
+        (true, None, None) => "neither leads nor follows".to_owned(),
+    }
+}
+
+/// How far a node of a cluster lags behind: "3 revisions, 2 s"; none where it leads, and where that is not known.
+#[must_use]
+pub fn node_lag(node: &Node) -> Option<String> {
+    let seconds = node.lag.as_ref().filter(|_| node.is_present && node.term.is_none())?.seconds;
+    Some(match node.behind_revisions {
+        0 => format!("{seconds} s"),
+        1 => format!("1 revision, {seconds} s"),
+        count => format!("{count} revisions, {seconds} s"),
+    })
 }
 
 /// How a webhook fares.

@@ -24,11 +24,12 @@ pub(super) fn about(
     draining: &CancellationToken,
 ) -> ServerService {
     let (store, provider) = (store.clone(), setup.config.runtime_provider);
+    let nodes = cluster.is_some().then(|| store.clone());
     let parts = move || {
         let own = [stored(&store), records(&store), processes(obstacle(), provider), audit(&store)];
         own.into_iter().chain(cluster.as_ref().map(Role::part)).collect()
     };
-    of_parts(setup, parts, draining)
+    of_parts(setup, (parts, nodes), draining)
 }
 
 /// The same of a node that follows, which runs no plugins and has no audit trail of its own.
@@ -38,17 +39,18 @@ pub(super) fn about_follower(
     cluster: Role,
     draining: &CancellationToken,
 ) -> ServerService {
-    let store = store.clone();
-    of_parts(setup, move || vec![stored(&store), records(&store), cluster.part()], draining)
+    let (store, nodes) = (store.clone(), Some(store.clone()));
+    of_parts(setup, (move || vec![stored(&store), records(&store), cluster.part()], nodes), draining)
 }
 
 fn of_parts(
     setup: &Setup,
-    parts: impl Fn() -> Vec<Part> + Send + Sync + 'static,
+    (parts, nodes): (impl Fn() -> Vec<Part> + Send + Sync + 'static, Option<Store>),
     draining: &CancellationToken,
 ) -> ServerService {
     let Setup { config, examine, .. } = setup;
-    ServerService::new(identity(setup), parts, examination(config.clone(), examine.clone(), draining.clone()))
+    let examination = examination(config.clone(), examine.clone(), draining.clone());
+    ServerService::new(identity(setup), parts, examination, nodes)
 }
 
 fn identity(Setup { config, started, .. }: &Setup) -> Identity {
@@ -56,11 +58,16 @@ fn identity(Setup { config, started, .. }: &Setup) -> Identity {
     Identity {
         version: env!("CARGO_PKG_VERSION"),
         started: *started,
-        host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        host_name: host_name(),
         database: if is_server { "PostgreSQL" } else { "SQLite" },
         data_folder: std::path::absolute(&config.data_dir).unwrap_or_else(|_| config.data_dir.clone()),
         sandbox: config.sandbox,
     }
+}
+
+/// What this host is called.
+pub(super) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 fn stored(store: &Store) -> Part {

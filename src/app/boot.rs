@@ -87,20 +87,21 @@ pub(super) fn prepare(config: &Config) -> anyhow::Result<store::Options> {
     Ok(options)
 }
 
-/// Ends what an earlier plugd left running, and wires the parts.
+/// Ends what an earlier plugd left running, and wires the parts: of a plugd that is alone, or leads its cluster in this term.
 ///
 /// # Errors
 /// What is in the way.
 pub(super) async fn boot(
     setup: &Setup,
     (opened, loaded): (store::Opened, store::Loaded),
-    cluster: Option<Role>,
+    term: Option<u64>,
     draining: CancellationToken,
 ) -> anyhow::Result<System> {
     let Setup { config, catalog, .. } = setup;
     let hooks = hooks::Found::of(&loaded);
     let package_store = opened.packages(&place::packages(config), &loaded.database_id).await;
     let (projection, supervisor) = supervisor::start(loaded.plugins, loaded.head);
+    let cluster = term.map(|term| Role::Leads { term, projection: projection.clone() });
     // From here on it closes the database when it is dropped: before anything that may fail.
     let (store, changes) = start_store(opened, projection.clone());
     let package_store = package_store.context("the packages can't be opened")?;

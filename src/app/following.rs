@@ -22,7 +22,7 @@ use crate::{
     telemetry::metrics::Changes,
 };
 
-/// What answers at a node that follows this store, and what has it keep up. Streams end when it drains.
+/// What answers at a node that follows this store, its role, and what has it keep up. Streams end when it drains.
 ///
 /// # Errors
 /// What is in the way.
@@ -31,7 +31,7 @@ pub(super) async fn following(
     member: &Member,
     (store, loaded, feed): (Store, Loaded, Feed),
     draining: CancellationToken,
-) -> anyhow::Result<(Answers, Follower)> {
+) -> anyhow::Result<(Answers, Role, Follower)> {
     let Setup { config, catalog, .. } = setup;
     let projection = Projection::following(loaded.plugins, loaded.head);
     let access = Arc::new(Access::new(loaded.tokens));
@@ -63,7 +63,7 @@ pub(super) async fn following(
         handle,
         logs: Logs::new(config.plugin_dir.clone(), log_options(config)),
         usage,
-        about: about::about_follower(setup, &store, role, &draining),
+        about: about::about_follower(setup, &store, role.clone(), &draining),
         health: routes::health(&store, &draining, config.runtime_provider != RuntimeProvider::None),
         store,
         access,
@@ -74,7 +74,7 @@ pub(super) async fn following(
         follows: Some((forwarder, follower.progress())),
         draining,
     };
-    Ok((routes::answers(config, services, measured)?, follower))
+    Ok((routes::answers(config, services, measured)?, role, follower))
 }
 
 /// Plugins that dial a node that runs none, and those in pods that fetch their packages from it.

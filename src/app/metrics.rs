@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use super::role::Role;
@@ -46,6 +46,19 @@ pub(super) struct Measures {
     pub(super) open: Gauge,
     /// The file of its certificate, if it is encrypted.
     pub(super) certificate: Option<PathBuf>,
+}
+
+impl Measures {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("connections", "Connections that are open, plugins' among them", self.open.clone());
+        if let Some(certificate) = self.certificate.clone() {
+            registry.register_collector(Box::new(Values::default().gauge(
+                "certificate_expiry_timestamp_seconds",
+                "When the listener's certificate ends, as Unix time; 0 if it can't be read",
+                move || expiry(&certificate),
+            )));
+        }
+    }
 }
 
 /// What is measured.
@@ -83,12 +96,22 @@ impl Scrapes {
         }
         measured.projection.register(own);
         trace::register(own);
-        own.register("connections", "Connections that are open, plugins' among them", measured.listener.open.clone());
+        measured.listener.register(own);
         own.register_collector(Box::new(values(&measured, plugins)));
         if let Some(role) = measured.cluster.clone() {
-            own.register_collector(Box::new(of_cluster(role)));
+            own.register_collector(Box::new(of_cluster(move || role.clone())));
         }
         own.register_collector(Box::new(of_plugins(measured)));
+        Self { metrics: collection.finish(), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Of a node of a cluster that neither leads nor follows, and is this now.
+    pub(super) fn of_node(role: impl Fn() -> Role + Clone + Send + Sync + 'static, listener: &Measures) -> Self {
+        let mut collection = Collection::default();
+        let own = collection.own();
+        trace::register(own);
+        listener.register(own);
+        own.register_collector(Box::new(of_cluster(role)));
         Self { metrics: collection.finish(), turn: Arc::new(Semaphore::new(1)) }
     }
 
@@ -147,15 +170,7 @@ fn values(measured: &Measured, plugins: &grpc::Services) -> Values {
     let (head, watches) = (Arc::clone(&measured.projection), Arc::clone(&measured.projection));
     let (healthy, compacted) = (measured.store.healthy(), measured.store.clone());
     let (uploads, downloads) = (plugins.clone(), plugins.clone());
-    let values = match measured.listener.certificate.clone() {
-        Some(certificate) => Values::default().gauge(
-            "certificate_expiry_timestamp_seconds",
-            "When the listener's certificate ends, as Unix time; 0 if it can't be read",
-            move || expiry(&certificate),
-        ),
-        None => Values::default(),
-    };
-    values
+    Values::default()
         .gauge("store_healthy", "Whether the database answers", move || u64::from(*healthy.borrow()))
         .gauge("journal_revision", "The newest revision", move || head.head())
         .gauge("journal_compacted_revision", "The newest revision that is no longer kept", move || {
@@ -167,15 +182,17 @@ fn values(measured: &Measured, plugins: &grpc::Services) -> Values {
 }
 
 /// Of a plugd that is alone there is nothing to be said of this.
-fn of_cluster(role: Role) -> Values {
+fn of_cluster(role: impl Fn() -> Role + Clone + Send + Sync + 'static) -> Values {
     let [leads, term, revisions, seconds] = [(); 4].map(|()| role.clone());
     Values::default()
-        .gauge("cluster_leads", "Whether this node leads its cluster", move || u64::from(leads.is_leader()))
-        .gauge("cluster_term", "The number of the leader that this node knows; 0 if it knows none", move || term.term())
-        .gauge("cluster_lag_revisions", "Revisions that this node knows of and has not read yet", move || {
-            revisions.lag().0
+        .gauge("cluster_leads", "Whether this node leads its cluster", move || u64::from(leads().is_leader()))
+        .gauge("cluster_term", "The number of the leader that this node knows; 0 if it knows none", move || {
+            term().term()
         })
-        .gauge("cluster_lag_seconds", "How long ago this node had read everything", move || seconds.lag().1.as_secs())
+        .gauge("cluster_lag_revisions", "Revisions that this node knows of and has not read yet", move || {
+            revisions().lag().0
+        })
+        .gauge("cluster_lag_seconds", "How long ago this node had read everything", move || seconds().lag().1.as_secs())
 }
 
 fn of_plugins(measured: Measured) -> Plugins {

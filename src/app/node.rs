@@ -5,19 +5,9 @@
 //! following ───────────────────────────────► leading ─────────────────────────────────────────────► following
 //! ```
 
-use std::{
-    future::ready,
-    path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use axum::{
-    extract::Request,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -26,15 +16,16 @@ use super::{
     following,
     manager::{self, News},
     ports::{Answers, Ports},
+    presence,
     reload::Reload,
     role::Role,
+    stage::Stage,
 };
 use crate::{
     boot_time::since_boot,
-    cluster::{ClusterToken, Ended, Nodes, unavailable},
-    config::Config,
-    domain, link,
-    listener::App,
+    cluster::{self, ClusterToken, Ended},
+    config::{Config, RuntimeProvider},
+    domain,
     runtime::{self, Runtime, process::ProcessRuntime},
     store::{self, Leadership, Loaded, Opened, RunOut, Store, StoreError},
     tls::Trust,
@@ -51,9 +42,6 @@ const LOOKS: Duration = Duration::from_millis(250);
 
 /// How long what was killed may take to be gone before the lease is handed over.
 const KILLED: Duration = Duration::from_secs(1);
-
-/// Where anybody is told that the process lives, as `rest` has it.
-const LIVENESS: &str = "/healthz";
 
 /// What makes a plugd a node of a cluster.
 #[derive(Clone)]
@@ -82,52 +70,13 @@ impl Member {
     }
 }
 
-/// What answers now.
-#[derive(Clone)]
-struct Stage(Arc<RwLock<Answers>>);
-
-impl Stage {
-    /// Nobody answers yet.
-    fn empty() -> Self {
-        Self(Arc::new(RwLock::new(absent())))
-    }
-
-    fn set(&self, answers: Answers) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = answers;
-    }
-
-    /// What answers as whatever is on the stage when a request comes.
-    fn answers(&self) -> Answers {
-        let app = |of: fn(&Answers) -> &App| {
-            let stage = self.clone();
-            App::new(move |request| {
-                let app = of(&stage.0.read().unwrap_or_else(PoisonError::into_inner)).clone();
-                app.answer(request)
-            })
-        };
-        Answers { clients: app(|on| &on.clients), plugins: app(|on| &on.plugins), scrapes: app(|on| &on.scrapes) }
-    }
-}
-
-/// What is answered by a node that neither leads nor follows, as between the two.
-fn absent() -> Answers {
-    let absent = App::new(|request: Request| async move { not_yet(&request) });
-    Answers { clients: absent.clone(), plugins: absent.clone(), scrapes: absent }
-}
-
-/// Says that the process lives, and of all else that nobody leads.
-fn not_yet(request: &Request) -> Response {
-    if request.uri().path() == LIVENESS { StatusCode::OK.into_response() } else { unavailable(request) }
-}
-
-/// These for plugins alone.
-fn for_plugins(answers: &Answers) -> Answers {
-    let dialled = answers.plugins.clone();
-    let clients = App::new(move |request: Request| match request.uri().path() {
-        link::DIALLED | link::PACKAGE => dialled.answer(request),
-        _ => Box::pin(ready(not_yet(&request))),
-    });
-    Answers { clients, plugins: answers.plugins.clone(), scrapes: absent().scrapes }
+/// Whether a node of the cluster that these settings are of answers at this address.
+///
+/// # Errors
+/// None does: why not.
+pub(crate) async fn reach_node(config: &Config, address: &str) -> anyhow::Result<()> {
+    let member = Member::of(config)?.context("these settings are of no cluster")?;
+    Ok(cluster::reach(address, &member.token, &member.trust).await?)
 }
 
 /// Serves as a node of a cluster until `shutdown`, then hands over if it leads.
@@ -141,22 +90,27 @@ pub(super) async fn serve(
     shutdown: CancellationToken,
     on_ready: impl FnOnce(Keys) + Send,
 ) -> anyhow::Result<()> {
-    let stop = shutdown.child_token();
+    let (stop, ended) = (shutdown.child_token(), CancellationToken::new());
     let options = boot::prepare(&setup.config)?;
-    let stage = Stage::empty();
+    let has_plugins = setup.config.runtime_provider != RuntimeProvider::None;
+    let stage = Stage::empty(member.token.clone(), setup.listener.clone(), has_plugins).await;
+    let (this_node, role) = (presence::this_node(member.address.clone(), setup.started), stage.role());
+    let (address, telling_nodes) = (options.address.clone(), ended.clone());
+    let present = async move { presence::tell(this_node, &address, role, telling_nodes).await };
     let serving = ports.serve(stage.answers(), reload, &setup.catalog, stop.clone());
     let mut node = Node { member, setup: &setup, options, stage, stop: stop.clone(), on_ready: Some(on_ready) };
     let playing = async {
         let played = node.play().await;
         // A node that can't begin does not serve.
         stop.cancel();
+        ended.cancel();
         played
     };
     let telling = async {
         stop.cancelled().await;
         manager::tell(News::Stopping);
     };
-    tokio::join!(playing, serving, telling).0
+    tokio::join!(playing, serving, telling, present).0
 }
 
 struct Node<'a, R> {
@@ -180,7 +134,7 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
                 Err(StoreError::Led { .. }) => Box::pin(self.follow()).await,
                 Err(error) => Err(error).context(format!("the database {} can't be opened", self.options.address)),
             };
-            self.leave();
+            self.stage.leave().await;
             match played {
                 Err(error) if self.on_ready.is_some() || self.stop.is_cancelled() => return Err(error),
                 Err(error) => {
@@ -206,17 +160,16 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
         let draining = self.stop.child_token();
         // Also where it can't begin: what was started by then lets go of the store, and so of the lease.
         let ending = draining.clone().drop_guard();
-        let role = Role::Leads(leadership.term);
-        let mut system = boot::boot(self.setup, (opened, loaded), Some(role), draining.clone()).await?;
+        let term = leadership.term;
+        let mut system = boot::boot(self.setup, (opened, loaded), Some(term), draining.clone()).await?;
         let (keys, store, local) = (std::mem::take(&mut system.keys), system.store.clone(), system.local.clone());
         let runtime = system.has_plugins.then(|| system.parts.runtime.clone());
-        let projection = system.handle.projection().clone();
-        let head = move || projection.head();
+        let role = Role::Leads { term, projection: system.handle.projection().clone() };
         // Plugins dial as soon as they run; it is not known what they do before they have.
-        self.stage.set(self.known_to_nodes(for_plugins(&system.answers), head.clone()));
-        let answers = self.known_to_nodes(system.answers.clone(), head);
+        self.stage.enter_for_plugins(role.clone(), &system.answers);
+        let answers = system.answers.clone();
         let serving = async {
-            self.enter(answers, keys);
+            self.enter(role, answers, keys);
             draining.cancelled().await;
         };
         tokio::select! {
@@ -228,7 +181,7 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
             }
             () = system.run(serving, draining.clone()) => {}
         }
-        self.leave();
+        self.stage.leave().await;
         drop(ending);
         let closing = close(store, local);
         if self.stop.is_cancelled() {
@@ -247,9 +200,9 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
             following::following(self.setup, &self.member, read, draining.clone()).await
         };
         let Some(begun) = self.stop.run_until_cancelled(begun).await else { return Ok(()) };
-        let (answers, mut follower) = begun?;
+        let (answers, role, mut follower) = begun?;
         let ending = draining.drop_guard();
-        self.enter(self.known_to_nodes(answers, || 0), Keys::default());
+        self.enter(role, answers, Keys::default());
         loop {
             let Some(ended) = self.stop.run_until_cancelled(follower.follow()).await else { return Ok(()) };
             if ended == Ended::HistoryEnded {
@@ -260,7 +213,7 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
             match taken {
                 Ok(opened) => {
                     // What was read is not kept up to date from here on.
-                    self.leave();
+                    self.stage.leave().await;
                     drop((follower, ending));
                     return self.lead(opened).await;
                 }
@@ -274,27 +227,11 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
     }
 
     /// Has this answer from now on, and tells of the first time.
-    fn enter(&mut self, answers: Answers, keys: Keys) {
-        self.stage.set(answers);
+    fn enter(&mut self, role: Role, answers: Answers, keys: Keys) {
+        self.stage.enter(role, answers);
         if let Some(on_ready) = self.on_ready.take() {
             on_ready(keys);
         }
-    }
-
-    /// Has nobody answer until this node plays its next part.
-    fn leave(&self) {
-        self.stage.set(self.known_to_nodes(absent(), || 0));
-    }
-
-    /// The same for clients and for the other nodes, which are told the revision that this node has.
-    fn known_to_nodes(&self, answers: Answers, revision: impl Fn() -> u64 + Send + Sync + 'static) -> Answers {
-        let nodes = Arc::new(Nodes::new(self.member.token.clone(), revision));
-        let app = answers.clients;
-        let clients = App::new(move |request| {
-            let (nodes, app) = (nodes.clone(), app.clone());
-            async move { nodes.answer(request, |request| app.answer(request)).await }
-        });
-        Answers { clients, ..answers }
     }
 }
 
@@ -328,33 +265,5 @@ async fn keep_to_lease(leadership: Leadership, runtime: Option<&dyn Runtime>) {
         if is_over {
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::Body;
-
-    use super::*;
-
-    async fn status(answers: &Answers, path: &str) -> StatusCode {
-        answers.clients.answer(Request::builder().uri(path).body(Body::empty()).unwrap()).await.status()
-    }
-
-    #[tokio::test]
-    async fn a_node_between_two_parts_lives_and_answers_nothing_else() {
-        assert_eq!(status(&absent(), "/healthz").await, StatusCode::OK);
-        for path in ["/readyz", "/rpc", "/api/plugins"] {
-            assert_eq!(status(&absent(), path).await, StatusCode::SERVICE_UNAVAILABLE, "{path}");
-        }
-    }
-
-    #[tokio::test]
-    async fn plugins_are_answered_before_clients_are() {
-        let app = App::new(|_| async { StatusCode::ACCEPTED.into_response() });
-        let answers = for_plugins(&Answers { clients: app.clone(), plugins: app.clone(), scrapes: app });
-        assert_eq!(status(&answers, "/rpc").await, StatusCode::ACCEPTED);
-        assert_eq!(status(&answers, "/healthz").await, StatusCode::OK);
-        assert_eq!(status(&answers, "/api/plugins").await, StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -221,7 +221,7 @@ const RECORDS: &str = "plugd.records";
 
 /// The standard health service: serving while the store answers and plugd does not drain. It is kept up to date by a task that ends with the store or when plugd drains.
 pub(super) fn health(store: &Store, draining: &CancellationToken, has_plugins: bool) -> HealthServer<impl Health> {
-    let names: Vec<&'static str> = HEALTH_NAMES.into_iter().chain(has_plugins.then_some(PLUGINS)).collect();
+    let names = health_names(has_plugins);
     let (reporter, service) = health_reporter();
     let mut healthy = store.healthy();
     let is_whole = store.is_whole();
@@ -239,6 +239,18 @@ pub(super) fn health(store: &Store, draining: &CancellationToken, has_plugins: b
         set(&reporter, &names, false).await;
     });
     service
+}
+
+/// The same of a node of a cluster that neither leads nor follows: it can't do its work, and knows of no records.
+pub(super) async fn not_serving(has_plugins: bool) -> HealthServer<impl Health> {
+    let (reporter, service) = health_reporter();
+    set(&reporter, &health_names(has_plugins), false).await;
+    reporter.set_service_status(RECORDS, ServingStatus::Unknown).await;
+    service
+}
+
+fn health_names(has_plugins: bool) -> Vec<&'static str> {
+    HEALTH_NAMES.into_iter().chain(has_plugins.then_some(PLUGINS)).collect()
 }
 
 async fn set(reporter: &HealthReporter, names: &[&'static str], is_healthy: bool) {

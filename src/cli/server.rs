@@ -14,14 +14,17 @@ use super::{
     ui::{Cell, Style, Table},
 };
 use crate::{
-    api::v1::{self, GetServerRequest, GetServerResponse, RunDoctorRequest, finding},
+    api::{
+        v1::{self, GetServerRequest, GetServerResponse, ListNodesRequest, Node, RunDoctorRequest, finding},
+        words::{node_lag, node_role},
+    },
     domain::finding::{Finding, Outcome, Topic},
 };
 
 /// How long the server may look at itself: a little longer than it takes at the most.
 const EXAMINATION: Duration = Duration::from_secs(130);
 
-/// Show what the server is and how its parts are
+/// Show what the server is and how its parts are, and the nodes of its cluster
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  plugd server\n  plugd server --doctor -o json")]
 pub(super) struct Server {
@@ -39,11 +42,63 @@ impl Server {
 async fn show(context: &Context) -> Result<(), Failure> {
     let (api, ui) = (&context.api, &context.ui);
     let server = api.call(QUICK, GetServerRequest {}).await?;
+    // What the server is is known also while the database, which has the nodes, is away.
+    let nodes = api.call(QUICK, ListNodesRequest {}).await;
     if ui.is_json() {
-        return Ok(ui.json(&server_json(&server))?);
+        let nodes = nodes.ok().map(|found| found.nodes.iter().map(node_json).collect::<Vec<_>>());
+        let mut told = server_json(&server);
+        told["nodes"] = nodes.into();
+        return Ok(ui.json(&told)?);
     }
     table(&server).print(ui)?;
+    match nodes {
+        Ok(found) if found.nodes.is_empty() => {}
+        Ok(found) => {
+            ui.line("")?;
+            nodes_table(&found.nodes).print(ui)?;
+        }
+        Err(status) => ui.warn(&format!("the nodes of its cluster can't be told: {}", status.message())),
+    }
     Ok(())
+}
+
+fn node_json(node: &Node) -> Value {
+    let seconds = |lag: &prost_types::Duration| lag.seconds as f64 + f64::from(lag.nanos) / 1e9;
+    json!({
+        "address": node.address,
+        "host_name": node.host_name,
+        "version": node.version,
+        "start_time": time(node.start_time.as_ref()),
+        "is_present": node.is_present,
+        "seen_time": time(node.seen_time.as_ref()),
+        "term": node.term,
+        "revision": node.revision,
+        "behind_revisions": node.behind_revisions,
+        "lag_seconds": node.lag.as_ref().map(seconds),
+    })
+}
+
+fn nodes_table(nodes: &[Node]) -> Table {
+    let mut table =
+        Table::new(&["NODE", "HOST", "VERSION", "STARTED", "ROLE", "REVISION", "LAG", "SEEN"].map(str::to_owned));
+    for node in nodes {
+        let style = match (node.is_present, node.term) {
+            (false, _) => Style::Red,
+            (true, Some(_)) => Style::Green,
+            (true, None) => Style::Plain,
+        };
+        table.row([
+            node.address.as_str().into(),
+            node.host_name.as_str().into(),
+            node.version.as_str().into(),
+            short_time(node.start_time.as_ref()).into(),
+            Cell::styled(&node_role(node), style),
+            node.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string()).into(),
+            node_lag(node).unwrap_or_else(|| "-".to_owned()).into(),
+            short_time(node.seen_time.as_ref()).into(),
+        ]);
+    }
+    table
 }
 
 async fn examine(context: &Context) -> Result<(), Failure> {
@@ -125,6 +180,36 @@ mod tests {
         let told = server_json(&server);
         assert_eq!((&told["sandbox"], &told["start_time"]), (&json!("strict"), &Value::Null));
         assert_eq!(told["parts"][1]["is_healthy"], false);
+    }
+
+    #[test]
+    fn nodes_are_told_in_words_and_as_json() {
+        let follower = Node {
+            address: "http://two:8000".to_owned(),
+            is_present: true,
+            revision: Some(7),
+            behind_revisions: 2,
+            lag: Some(prost_types::Duration { seconds: 1, nanos: 500_000_000 }),
+            ..Node::default()
+        };
+        let nodes = [
+            Node { term: Some(3), behind_revisions: 0, ..follower.clone() },
+            follower.clone(),
+            Node { revision: None, lag: None, ..follower.clone() },
+            Node { is_present: false, ..follower.clone() },
+        ];
+        let (ui, screen) = mk_ui(Output::Table);
+        nodes_table(&nodes).print(&ui).unwrap();
+        let text = screen.text();
+        let lines: Vec<_> = text.lines().skip(1).collect();
+        for (line, told) in lines.iter().zip(["leads, term 3", "follows", "neither leads nor follows", "not heard of"])
+        {
+            assert!(line.contains(told), "{told} is not in {line}");
+        }
+        let lags: Vec<_> = lines.iter().map(|line| line.contains("2 revisions, 1 s")).collect();
+        assert_eq!(lags, [false, true, false, false], "{text}");
+        let told = node_json(&follower);
+        assert_eq!((&told["lag_seconds"], &told["term"], &told["revision"]), (&json!(1.5), &Value::Null, &json!(7)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
 
 /// Calls that any node answers: what they tell it has from the journal that it follows, reads in the database, or knows of
 /// itself. All others are the leader's.
-const ANSWERED_HERE: [&str; 11] = [
+const ANSWERED_HERE: [&str; 12] = [
     "/plugd.v1.PluginService/GetPlugin",
     "/plugd.v1.PluginService/ListPlugins",
     "/plugd.v1.PluginService/ListPluginEvents",
@@ -26,6 +26,7 @@ const ANSWERED_HERE: [&str; 11] = [
     "/plugd.v1.AccessService/WhoAmI",
     "/plugd.v1.AccessService/ListTokens",
     "/plugd.v1.ServerService/GetServer",
+    "/plugd.v1.ServerService/ListNodes",
 ];
 
 /// What a node answers that knows nothing new: how it is itself.

@@ -49,6 +49,8 @@ pub struct Follower {
 pub struct Progress {
     /// The last look that found all there was.
     look: u64,
+    /// The newest revision that was read.
+    pub revision: u64,
     /// Revisions that are known to be there and were not read yet.
     pub behind: u64,
     /// When it had read all there was.
@@ -74,7 +76,7 @@ pub enum Ended {
 impl Follower {
     /// Reads on from what this projection has, for the node at this address.
     pub fn new(feed: Feed, projection: Arc<Projection>, on_tokens: OnTokens, own_address: String) -> Self {
-        let progress = Progress { look: 0, behind: 0, caught_up: Instant::now() };
+        let progress = Progress { look: 0, revision: projection.head(), behind: 0, caught_up: Instant::now() };
         let (leader, progress) = (watch::Sender::default(), watch::Sender::new(progress));
         Self { feed, projection, on_tokens, own_address, leader, begun: Arc::default(), progress, is_failing: false }
     }
@@ -136,8 +138,9 @@ impl Follower {
         if let Some(tokens) = found.tokens {
             (self.on_tokens)(tokens);
         }
+        let revision = self.projection.head();
         self.progress.send_modify(|progress| {
-            progress.behind = found.behind;
+            (progress.revision, progress.behind) = (revision, found.behind);
             if found.behind == 0 {
                 (progress.look, progress.caught_up) = (look, Instant::now());
             }

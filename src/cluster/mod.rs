@@ -21,6 +21,7 @@ mod follow;
 mod forward;
 mod leader;
 mod nodes;
+mod reach;
 mod relayed;
 mod socket;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use self::{
     follow::{Ended, Follower, Progress},
     forward::{Forwarder, WaitFor},
     nodes::Nodes,
+    reach::reach,
     token::ClusterToken,
 };
 use crate::{

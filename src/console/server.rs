@@ -9,10 +9,15 @@ use super::{
     text,
 };
 use crate::{
-    api::v1::{
-        Finding, GetServerRequest, GetServerResponse, Part, RunDoctorRequest, WatchStateRequest,
-        finding::{Outcome, Topic},
+    api::{
+        v1::{
+            Finding, GetServerRequest, GetServerResponse, ListNodesRequest, Node, Part, RunDoctorRequest,
+            WatchStateRequest,
+            finding::{Outcome, Topic},
+        },
+        words,
     },
+    domain::text::sanitize,
     rest::{Api, Problem},
 };
 
@@ -23,9 +28,15 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Problem> {
 
 async fn page(api: &Api) -> Result<Page, Problem> {
     let server = api.call(GetServerRequest {}).await?;
+    let nodes = nodes(api).await;
     let page = Page::new(Section::Server, "Server").fixed("title", html! { h1 { "Server" } }).live(
         "server",
         html! {
+            @match &nodes {
+                Ok(nodes) if nodes.is_empty() => {}
+                Ok(nodes) => { (table(nodes)) }
+                Err(problem) => { p.notice.caution { "The nodes of its cluster can't be told just now: " (problem.message()) } }
+            }
             div.grid {
                 section.card aria-labelledby="about" { h2 #about { "About it" } (about(&server)) }
                 section.card aria-labelledby="parts" { h2 #parts { "Its parts" } (parts(&server.parts)) }
@@ -33,6 +44,45 @@ async fn page(api: &Api) -> Result<Page, Problem> {
         },
     );
     Ok(if may_write(api) { page.fixed("doctor", asking()) } else { page })
+}
+
+/// The nodes of its cluster. What it is itself is known also while the database, which has them, is away.
+async fn nodes(api: &Api) -> Result<Vec<Node>, Problem> {
+    Ok(api.call(ListNodesRequest {}).await?.nodes)
+}
+
+fn table(nodes: &[Node]) -> Markup {
+    html! {
+        section aria-labelledby="nodes" {
+            h2 #nodes { "Nodes of its cluster" }
+            div.table {
+                table.stack {
+                    thead { tr {
+                        th { "Node" } th { "Role" } th { "Lag" } th { "Version" } th { "Started" } th { "Heard of" }
+                    } }
+                    tbody { @for node in nodes { (row(node)) } }
+                }
+            }
+        }
+    }
+}
+
+fn row(node: &Node) -> Markup {
+    let class = match (node.is_present, node.term) {
+        (false, _) => "failure",
+        (true, Some(_)) => "ok",
+        (true, None) => "",
+    };
+    html! {
+        tr {
+            td.name { strong { (sanitize(&node.address)) } small.block { (sanitize(&node.host_name)) } }
+            td data-label="Role" { span.pill.outcome.(class) { (words::node_role(node)) } }
+            td data-label="Lag" { (words::node_lag(node).unwrap_or_else(|| "–".to_owned())) }
+            td data-label="Version" { (sanitize(&node.version)) }
+            td data-label="Started" { (text::time(node.start_time.as_ref())) }
+            td data-label="Heard of" { @if node.is_present { "just now" } @else { (text::time(node.seen_time.as_ref())) } }
+        }
+    }
 }
 
 fn about(server: &GetServerResponse) -> Markup {

@@ -4,12 +4,14 @@
 //! ever have.
 //!
 //! - `host`: the kernel, what it can shut in, its limits, its clock.
+//! - `nodes`: the cluster that the settings are of, if they are of one.
 //! - `used`: the folders, the database, the certificates and the secrets that the settings name.
 //! - `protections`: a plugin that tries what no plugin may; `probe` is its program.
 
 mod attempt;
 mod bystander;
 mod host;
+mod nodes;
 mod probe;
 mod protections;
 mod used;
@@ -56,7 +58,7 @@ pub async fn examine(config: &Config, file: Option<&Path>) -> Vec<Finding> {
     let secrets = used::secrets(config, file);
     let of = |topic: Topic| move |check: Check| check.about(topic);
     let host = host::checks(config.sandbox).into_iter().map(of(Topic::Host));
-    let used = used::checks(config).await.into_iter().map(of(Topic::Settings));
+    let used = used::checks(config).await.into_iter().chain(nodes::checks(config).await).map(of(Topic::Settings));
     let tried = protections::checks(config, secrets).await.into_iter().map(of(Topic::Protections));
     host.chain(used).chain(tried).collect()
 }

@@ -13,6 +13,7 @@ use super::{Answer, caller, convert};
 use crate::{
     api::v1::{self, *},
     domain::{Error, Reason, Result, SandboxLevel, finding},
+    store::{Seen, Store},
 };
 
 /// What a server is, for as long as it runs.
@@ -48,18 +49,22 @@ pub struct ServerService {
     identity: Identity,
     parts: Box<dyn Fn() -> Vec<Part> + Send + Sync>,
     examination: Examination,
+    /// Has the nodes of the cluster; none where the server is alone.
+    nodes: Option<Store>,
     /// The last examination, which may be under way.
     last: Mutex<Option<Found>>,
 }
 
 impl ServerService {
-    /// The service of this server. `parts` tells how its parts are; it must not wait.
+    /// The service of this server. `parts` tells how its parts are; it must not wait. `nodes` has those of its cluster, if it is
+    /// of one.
     pub fn new(
         identity: Identity,
         parts: impl Fn() -> Vec<Part> + Send + Sync + 'static,
         examination: Examination,
+        nodes: Option<Store>,
     ) -> Self {
-        Self { identity, parts: Box::new(parts), examination, last: Mutex::default() }
+        Self { identity, parts: Box::new(parts), examination, nodes, last: Mutex::default() }
     }
 
     /// What the examination finds that is under way; one is begun if none is. It goes on when nobody waits for it any more.
@@ -93,6 +98,15 @@ impl server_service_server::ServerService for ServerService {
         }))
     }
 
+    async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Answer<ListNodesResponse> {
+        caller(&request)?;
+        let nodes = match &self.nodes {
+            Some(store) => store.nodes().await?,
+            None => Vec::new(),
+        };
+        Ok(Response::new(ListNodesResponse { nodes: nodes.into_iter().map(node).collect() }))
+    }
+
     async fn run_doctor(&self, request: Request<RunDoctorRequest>) -> Answer<RunDoctorResponse> {
         caller(&request)?;
         let findings = found(self.examine()).await?;
@@ -105,6 +119,22 @@ async fn found(mut found: Found) -> Result<Arc<Vec<finding::Finding>>> {
     let broken_off = || Error::new(Reason::Draining, "the examination was broken off");
     let findings = found.wait_for(Option::is_some).await.map_err(|_| broken_off())?;
     findings.clone().ok_or_else(broken_off)
+}
+
+fn node(seen: Seen) -> v1::Node {
+    let Seen { node, time, is_present, term } = seen;
+    v1::Node {
+        address: node.address,
+        host_name: node.host_name,
+        version: node.version,
+        start_time: Some(convert::timestamp(node.started)),
+        is_present,
+        seen_time: Some(convert::timestamp(time)),
+        term,
+        revision: node.reach.map(|reach| reach.revision),
+        behind_revisions: node.reach.map_or(0, |reach| reach.behind),
+        lag: node.reach.and_then(|reach| reach.lag.try_into().ok()),
+    }
 }
 
 fn shown(found: finding::Finding) -> v1::Finding {
@@ -143,7 +173,7 @@ mod tests {
             data_folder: "/data".into(),
             sandbox: SandboxLevel::Protect,
         };
-        ServerService::new(identity, Vec::new, Arc::new(examination))
+        ServerService::new(identity, Vec::new, Arc::new(examination), None)
     }
 
     fn mk_finding(number: usize) -> finding::Finding {

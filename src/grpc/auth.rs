@@ -76,6 +76,7 @@ const METHODS: &[Method] = &[
     ("/plugd.v1.PolicyService/UpdatePolicy", Write, Changes),
     ("/plugd.v1.LogService/StreamLogs", Read, Leaves),
     ("/plugd.v1.ServerService/GetServer", Read, Leaves),
+    ("/plugd.v1.ServerService/ListNodes", Read, Leaves),
     ("/plugd.v1.ServerService/RunDoctor", Write, Changes),
     ("/plugd.v1.BusService/PublishEvent", Bus, Leaves),
     ("/plugd.v1.BusService/CallPlugin", Bus, Leaves),

@@ -14,7 +14,7 @@ use sea_orm_migration::{
 use super::{
     StoreError,
     entity::{access_token, audit_event, configuration, hook, journal, manifest, plugin, store, unlisted, unused},
-    package_rows,
+    nodes, package_rows,
 };
 
 /// Bytes of a SHA-256.
@@ -82,9 +82,10 @@ impl MigrationTrait for Initial {
         for table in of_plugins.into_iter().chain([store(), access_token(), hook(), audit_event()]) {
             manager.create_table(table).await?;
         }
-        // Beside a file, packages are files too.
+        // Beside a file, packages are files too, and no plugd has another beside it.
         if manager.get_database_backend() == DbBackend::Postgres {
             manager.get_connection().execute_unprepared(package_rows::TABLES).await?;
+            manager.get_connection().execute_unprepared(nodes::TABLE).await?;
         }
         manager.create_index(of_plugin_in_journal()).await
     }

@@ -45,6 +45,7 @@ mod lease;
 mod location;
 mod metrics;
 mod migration;
+mod nodes;
 mod open;
 mod package_rows;
 mod packages;
@@ -67,6 +68,7 @@ pub use examine::{examine, has_log, user_of};
 pub use follow::{Feed, Look, follow};
 pub use lease::{LEASE, Leadership, RunOut};
 pub use metrics::Metrics;
+pub use nodes::{Node, Presence, Reach, Seen, nodes};
 pub use open::{Opened, open, open_as_leader};
 pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;
@@ -293,6 +295,15 @@ impl Store {
         limit: u64,
     ) -> Result<Vec<ConfigurationRevision>> {
         self.reader.read(|db| reader::configurations(db, id, before, limit)).await
+    }
+
+    /// The nodes of the cluster that this plugd is one of, at most 100: those first that were heard of of late, then by address.
+    /// Only on a server.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE`.
+    pub async fn nodes(&self) -> Result<Vec<Seen>> {
+        self.reader.read(|db| async move { nodes::list(&db).await }).await
     }
 
     /// Whether the database answers. False, too, once the store is closed: for ever, as the sender is gone then. It also

@@ -7,6 +7,7 @@ use sea_orm::{ConnectionTrait, Statement};
 use super::{opening::refusal, *};
 
 mod cluster;
+mod nodes;
 
 async fn mk_fixture() -> (Fixture, Arc<OneDatabase>) {
     let place = Place::server().await;
