@@ -19,6 +19,9 @@ pub use values::{Limits, MaxRestarts, StopSignal, User, UserRange};
 /// Most bytes of a policy as JSON: it is part of every record of its plugin.
 pub const MAX_BYTES: usize = 16 * 1024;
 
+/// Most characters of an image's name: a name has up to 255, a tag 128, a digest 71.
+const MAX_IMAGE: usize = 512;
+
 /// Variables that plugd itself sets: two with the URL that the plugin dials, and one with its id.
 pub const OWN_VARIABLES: [&str; 4] = ["STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID", "TRACEPARENT"];
 
@@ -49,6 +52,8 @@ pub struct ProcessPolicy {
     /// Who it runs as and who owns its files.
     pub user: Option<User>,
     pub stop_signal: Option<StopSignal>,
+    /// The image of its container, where plugins are pods.
+    pub image: Option<String>,
 }
 
 impl Policy {
@@ -74,15 +79,32 @@ impl Policy {
             let problem = format!("must be more than nothing, and at most {} s", LONGEST.as_secs());
             fault(&format!("supervision.{name}"), &problem)
         });
+        let image = process.image.as_ref().is_some_and(|image| !is_image(image)).then(|| {
+            fault("image", &format!("is no image: at most {MAX_IMAGE} letters, digits and . _ - / : @ are expected"))
+        });
         let ports = process.tcp_ports.contains(&0).then(|| fault("tcp_ports", "has port 0, which is none"));
         let size = (self.bytes() > MAX_BYTES)
             .then(|| Error::field("policy", format!("has more than {MAX_BYTES} bytes as JSON: make it smaller")));
-        paths.chain(variables).chain(limits).chain(times).chain(ports).chain(size).next().map_or(Ok(()), Err)
+        paths
+            .chain(variables)
+            .chain(limits)
+            .chain(times)
+            .chain(ports)
+            .chain(image)
+            .chain(size)
+            .next()
+            .map_or(Ok(()), Err)
     }
 
     fn bytes(&self) -> usize {
         serde_json::to_vec(self).map_or(usize::MAX, |json| json.len())
     }
+}
+
+/// Whether this can be the name of a container's image. A cluster says by itself whether there is one of that name.
+pub fn is_image(name: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@[]".contains(&byte);
+    (1..=MAX_IMAGE).contains(&name.len()) && name.bytes().all(is_usual)
 }
 
 fn fault(field: &str, problem: &str) -> Error {

@@ -53,6 +53,7 @@ fn read(asked: v1::Policy) -> Result<Policy> {
         environment: asked.environment.into_iter().map(|(name, value)| (name, value.into())).collect(),
         user: asked.user.map(user).transpose()?,
         stop_signal: StopSignal::asked("policy.stop_signal", asked.stop_signal)?,
+        image: Some(asked.image).filter(|image| !image.is_empty()),
     };
     Ok(Policy { process, supervision: supervision(asked.supervision.unwrap_or_default())? })
 }
@@ -110,6 +111,7 @@ fn shown(policy: &Policy) -> v1::Policy {
         stop_signal: process.stop_signal.map(v1::StopSignal::from).unwrap_or_default().into(),
         supervision: (policy.supervision != SupervisionPolicy::default())
             .then(|| shown_supervision(&policy.supervision)),
+        image: process.image.clone().unwrap_or_default(),
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     cluster::{plugd, pods_of, steady, without_pods},
-    harness::{QUICK, failure_of, message_of, packaged, repository, state_of, status_of, zipped},
+    harness::{QUICK, Run, cli, failure_of, message_of, packaged, repository, state_of, status_of, zipped},
 };
 
 /// A package of nothing but a manifest with this command.
@@ -122,4 +122,30 @@ async fn a_command_without_an_image_is_refused_with_the_option_that_gives_it_one
 
     assert!(refused.message().contains("start plugd with --kube-image ruby=IMAGE"), "{}", refused.message());
     assert_eq!(pods_of(&id).await.len(), 0);
+}
+
+#[tokio::test]
+async fn the_image_of_a_policy_goes_before_that_of_the_command() {
+    let _steady = steady().await;
+    let plugd = plugd(QUICK).await;
+    let api = plugd.api();
+    let id = api.upload(mk_package("greeter", &[])).await.unwrap().id;
+    cli(&plugd, &["policy", "set", &id, "image=python:test"]).run().await.text();
+
+    let plugin = api.activate(&id).await.unwrap();
+
+    assert_eq!(state_of(&plugin), Active);
+    let image = async || {
+        let run = status_of(&api.get(&id).await.unwrap()).run_id.clone().unwrap();
+        let mut pods = pods_of(&id).await;
+        // That of the run before may not be gone yet.
+        pods.retain(|pod| pod.metadata.labels.as_ref().is_some_and(|labels| labels["plugd/run"] == run));
+        pods.remove(0).spec.unwrap().containers[0].image.clone().unwrap()
+    };
+    assert_eq!(image().await, "python:test");
+    // It has it from its start, and so another run without it.
+    cli(&plugd, &["policy", "unset", &id, "image"]).run().await.text();
+    assert_eq!(image().await, "programs:test");
+    api.deactivate(&id).await.unwrap();
+    without_pods(&id).await;
 }

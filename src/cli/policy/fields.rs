@@ -19,6 +19,7 @@ enum Field {
     Cpus,
     User,
     StopSignal,
+    Image,
     Time(fn(&mut Supervision) -> &mut Option<prost_types::Duration>),
     Restarts,
 }
@@ -35,7 +36,7 @@ pub(in crate::cli) enum Unusable {
 /// What comes before the name of a variable.
 pub(in crate::cli) const VARIABLE: &str = "env.";
 
-const FIELDS: [(&str, Field, &str); 24] = [
+const FIELDS: [(&str, Field, &str); 25] = [
     ("sandbox", Field::Sandbox, "off, protect or strict"),
     ("sandbox-read", Field::Paths(|policy| &mut policy.read_paths), "PATH:PATH that it may read besides"),
     ("sandbox-write", Field::Paths(|policy| &mut policy.write_paths), "PATH:PATH that it may read and write besides"),
@@ -48,6 +49,11 @@ const FIELDS: [(&str, Field, &str); 24] = [
     ("limit-cpu-time", Field::Seconds(|limits| &mut limits.cpu_seconds), "processor time of each process, like 60s"),
     ("user", Field::User, "UID:GID that it runs as"),
     ("stop-signal", Field::StopSignal, "what asks it to stop, like SIGTERM"),
+    (
+        "image",
+        Field::Image,
+        "image of its container, like python:3.13-slim, where plugins are pods; else it says nothing",
+    ),
     ("prepare-timeout", Field::Time(|it| &mut it.prepare_timeout), "how long the laying out of its package may take"),
     ("connect-timeout", Field::Time(|it| &mut it.connect_timeout), "how long it may take to connect"),
     ("reconnect-timeout", Field::Time(|it| &mut it.reconnect_timeout), "to connect again or exit"),
@@ -131,6 +137,7 @@ impl Field {
             Self::StopSignal => {
                 policy.stop_signal = read::<values::StopSignal>(text)?.map(StopSignal::from).unwrap_or_default().into()
             }
+            Self::Image => policy.image = image(text)?,
             Self::Time(at) => {
                 let time = read::<Duration>(text)?.and_then(|time| time.try_into().ok());
                 *at(policy.supervision.get_or_insert_default()) = time;
@@ -157,6 +164,7 @@ impl Field {
             Self::Cpus => limits.cpu_millis.map(|millis| words(&Cpus(millis))),
             Self::User => policy.user.map(|User { uid, gid }| values::User { uid, gid }.to_string()),
             Self::StopSignal => name(policy.stop_signal().as_str_name(), "STOP_SIGNAL_").map(str::to_owned),
+            Self::Image => Some(policy.image).filter(|image| !image.is_empty()),
             Self::Time(at) => at(&mut supervision).and_then(|time| Some(words(&Duration::try_from(time).ok()?))),
             Self::Restarts => supervision.restarts.map(|restarts| match restarts {
                 Restarts::MaxRestarts(most) => most.to_string(),
@@ -179,6 +187,12 @@ fn split(text: Option<&str>, separator: char) -> impl Iterator<Item = String> {
 fn ports(text: Option<&str>) -> Result<Vec<u32>, Unusable> {
     let port = |item: String| item.parse::<u16>().map(u32::from);
     split(text, ',').map(port).collect::<Result<_, _>>().map_err(|_| Unusable::Value("a list of ports with commas"))
+}
+
+fn image(text: Option<&str>) -> Result<String, Unusable> {
+    let name = text.unwrap_or_default();
+    let is_usable = text.is_none_or(values::is_image);
+    is_usable.then(|| name.to_owned()).ok_or(Unusable::Value("the name of an image, like python:3.13-slim,"))
 }
 
 fn restarts(most: values::MaxRestarts) -> Restarts {
@@ -204,6 +218,7 @@ mod tests {
             ("limit-cpu-time", "60s"),
             ("user", "1000:1001"),
             ("stop-signal", "SIGTERM"),
+            ("image", "python:3.13-slim"),
             ("connect-timeout", "90s"),
             ("backoff", "1500ms"),
             ("max-restart-attempts", "unlimited"),

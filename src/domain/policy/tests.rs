@@ -17,7 +17,7 @@ fn a_policy_that_decides_nothing_is_good() {
 #[test]
 fn what_cannot_be_used_is_refused_with_its_place() {
     type Case = (&'static str, fn(&mut Policy));
-    let cases: [Case; 12] = [
+    let cases: [Case; 14] = [
         ("policy.read_paths", |policy| policy.process.read.push("relative".into())),
         ("policy.write_paths", |policy| policy.process.write.push("/nul\0".into())),
         ("policy.environment.\"A=B\"", |policy| {
@@ -35,12 +35,22 @@ fn what_cannot_be_used_is_refused_with_its_place() {
         ("policy.limits.cpu_millis", |policy| policy.process.limits.cpu_millis = Some(9)),
         ("policy.supervision.grace", |policy| policy.supervision.grace = Some(Duration::MAX)),
         ("policy.tcp_ports", |policy| policy.process.tcp_ports = vec![443, 0]),
+        ("policy.image", |policy| policy.process.image = Some("an image".into())),
+        ("policy.image", |policy| policy.process.image = Some("a".repeat(MAX_IMAGE + 1))),
         ("policy", |policy| policy.process.read = vec!["/".repeat(MAX_BYTES)]),
     ];
     for (field, change) in cases {
         let error = mk_policy(change).check().unwrap_err();
         assert_eq!(error.violations.first().map(|violation| violation.field.as_str()), Some(field), "{error}");
     }
+}
+
+#[test]
+fn images_are_named_as_registries_name_them() {
+    let longest = "a".repeat(MAX_IMAGE);
+    let names = ["python:3.13-slim", "registry.example:5000/team/my_plugin@sha256:00ff", "[::1]:5000/x", &longest];
+    names.iter().for_each(|name| assert!(is_image(name), "{name}"));
+    ["", " python", "python;3", "pythön", "a\n"].iter().for_each(|name| assert!(!is_image(name), "{name}"));
 }
 
 #[test]
@@ -58,6 +68,7 @@ fn a_policy_comes_back_from_json_as_it_was() {
         policy.process.user = "1000:1001".parse().ok();
         policy.process.environment.insert("KEY".into(), "hidden".to_owned().into());
         policy.process.stop_signal = "term".parse().ok();
+        policy.process.image = Some("python:3.13-slim".to_owned());
         policy.supervision.max_restarts = Some(MaxRestarts::Unlimited);
         policy.supervision.backoff = Some(Duration::from_millis(1500));
     });

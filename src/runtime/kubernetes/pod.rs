@@ -84,7 +84,7 @@ pub(super) fn seconds(grace: Duration) -> u32 {
 /// # Errors
 /// No image is known for its command.
 pub(super) fn mk_pod(options: &Options, spec: &StartSpec) -> Result<Pod, Failure> {
-    let image = image(options, &spec.command)?;
+    let image = image(options, spec)?;
     let labels = json!({
         "app.kubernetes.io/managed-by": "plugd",
         INSTANCE: options.instance,
@@ -148,12 +148,18 @@ fn mounts() -> Value {
     json!([{"name": "package", "mountPath": FOLDER}, {"name": "tmp", "mountPath": "/tmp"}])
 }
 
-fn image<'a>(options: &'a Options, command: &str) -> Result<&'a str, Failure> {
+/// The policy's image, else the one for the plugin's command.
+fn image<'a>(options: &'a Options, spec: &'a StartSpec) -> Result<&'a str, Failure> {
+    if let Some(image) = &spec.policy.process.image {
+        return Ok(image);
+    }
+    let command = &spec.command;
     let image_of = |name: &str| options.images.iter().find(|(known, _)| known == name).map(|(_, image)| image.as_str());
     image_of(command).or_else(|| image_of("*")).ok_or_else(|| {
         let words = format!(
-            "no image is known for the command {command:?}: start plugd with --kube-image {command}=IMAGE, or with *=IMAGE for \
-             all other commands"
+            "no image is known for the command {command:?}: give the plugin one with `plugd policy set {} image=IMAGE`, or start \
+             plugd with --kube-image {command}=IMAGE, or with *=IMAGE for all other commands",
+            spec.plugin
         );
         Failure::new(Stage::Start, words).permanent()
     })
@@ -284,13 +290,27 @@ pub(super) mod tests {
     fn a_command_without_an_image_is_refused_with_the_option_that_would_give_it_one() {
         let failure = mk_pod(&mk_options(), &mk_spec("./greeter")).unwrap_err();
         assert!(
-            failure.is_permanent && failure.message.contains("--kube-image ./greeter=IMAGE"),
+            failure.is_permanent
+                && failure.message.contains("--kube-image ./greeter=IMAGE")
+                && failure.message.contains("image=IMAGE`"),
             "{}",
             failure.message
         );
         let any = ("*".to_owned(), "debian".to_owned());
         let options = Options { images: vec![any], ..mk_options() };
         assert!(mk_pod(&options, &mk_spec("./greeter")).is_ok());
+    }
+
+    #[test]
+    fn the_image_of_a_policy_goes_before_that_of_the_command() {
+        let mut policy = Policy::default();
+        policy.process.image = Some("registry.example/own:1".to_owned());
+        for command in ["python3", "./greeter"] {
+            let spec = StartSpec { policy: Arc::new(policy.clone()), ..mk_spec(command) };
+            let pod = mk_pod(&mk_options(), &spec).unwrap().spec.unwrap();
+            assert_eq!(pod.containers[0].image.as_deref(), Some("registry.example/own:1"));
+            assert_eq!(pod.init_containers.unwrap()[0].image.as_deref(), Some("plugd:1"));
+        }
     }
 
     #[test]
