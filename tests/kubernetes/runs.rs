@@ -1,6 +1,9 @@
 //! Plugins in pods: they start, print, crash, stop, and say why they can't.
 
-use plugd::api::v1::ReportedState::{Active, Error, Inactive, Restarting};
+use plugd::api::v1::{
+    ReportedState::{Active, Error, Inactive, Restarting},
+    StreamLogsRequest,
+};
 use serde_json::json;
 
 use crate::{
@@ -63,7 +66,7 @@ async fn a_plugin_that_is_restarted_or_deleted_leaves_no_pod() {
 #[tokio::test]
 async fn a_plugin_that_crashes_is_started_again_and_is_then_in_error_with_its_code_and_its_log() {
     let _steady = steady().await;
-    let plugd = plugd(QUICK).await;
+    let plugd = plugd(&[QUICK, &[("PLUGD_LOG_KEEP", "4")]].concat()).await;
     let api = plugd.api();
     let id = api.upload(mk_package("python3", &["-c", "print('about to fail'); exit(3)"])).await.unwrap().id;
 
@@ -74,10 +77,10 @@ async fn a_plugin_that_crashes_is_started_again_and_is_then_in_error_with_its_co
     assert_eq!((failure_of(&plugin).exit_code, status_of(&plugin).restart_count), (Some(3), 3));
     assert!(failure_of(&plugin).placement.as_ref().unwrap().name.contains(&id), "{plugin:?}");
     assert_eq!(status_of(&plugin).placement, None);
-    let mut log = api.logs(&id).await;
-    for _ in 0..4 {
-        log.until("about to fail").await;
-    }
+    // What each printed was there before its end was told.
+    let history = StreamLogsRequest { plugin_ids: vec![id.clone()], ..Default::default() };
+    let lines = api.logs_as(history).await.unwrap().rest().await;
+    assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["about to fail"; 4]);
     without_pods(&id).await;
 }
 

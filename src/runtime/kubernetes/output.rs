@@ -29,27 +29,36 @@ const SILENCE: Duration = Duration::from_secs(60);
 const MAX_LINE: usize = 64 * 1024;
 
 /// Takes all that the pod prints until it has ended, and then the rest.
-pub(super) async fn take(api: Api<Pod>, name: String, sight: watch::Receiver<Sight>, printed: Box<dyn Printed>) {
+pub(super) async fn take(api: Api<Pod>, name: String, mut sight: watch::Receiver<Sight>, printed: Box<dyn Printed>) {
     let mut place = Place(last(&*printed).await);
     if place.0.is_none() {
         printed.begin().await;
     }
     loop {
         // Looked at before: nothing is printed after it.
-        let has_ended = match &*sight.borrow() {
-            Sight::Here(pod) => matches!(status::read(pod, true), Seen::Over(_)),
-            Sight::Gone(_) => true,
-            Sight::Nothing => false,
-        };
+        let has_ended = is_over(&sight.borrow());
         match follow(&api, &name, &mut place, (&*printed, has_ended)).await {
             Ok(()) if has_ended => break,
             Ok(()) => {}
             Err(kube::Error::Api(refusal)) if refusal.code == 404 => break,
             Err(error) => tracing::debug!(pod = name, %error, "the output of a pod breaks off"),
         }
-        sleep(AGAIN).await;
+        tokio::select! {
+            () = sleep(AGAIN) => {}
+            // A log ends a moment before it is told that its container did.
+            Ok(_) = sight.wait_for(is_over), if !has_ended => {}
+        }
     }
     printed.finish().await;
+}
+
+/// Whether nothing more is printed.
+fn is_over(sight: &Sight) -> bool {
+    match sight {
+        Sight::Here(pod) => matches!(status::read(pod, true), Seen::Over(_)),
+        Sight::Gone(_) => true,
+        Sight::Nothing => false,
+    }
 }
 
 /// Where to go on. What can't be read is read again: to begin anew would have every line twice.

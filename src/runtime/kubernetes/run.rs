@@ -20,6 +20,9 @@ use crate::{
     runtime::{EarlierRun, Run, RunEvents, StartSpec},
 };
 
+/// How long the end of a run waits for the rest of its output: less than a plugin may take to end once it is killed.
+const OUTPUT_FIRST: Duration = Duration::from_secs(2);
+
 /// How long a pod is kept for the rest of its output once its plugin has ended.
 const LAST_OUTPUT: Duration = Duration::from_secs(10);
 
@@ -174,8 +177,13 @@ impl Follower {
                 () = sleep_until(deadline), if is_due => self.give_up(&mut progress, limit),
             }
         };
+        let rest = self.take_rest(&mut progress).await;
+        if self.wishes.has_changed().is_err() {
+            // The next plugd is told, if the pod is still there.
+            return;
+        }
         self.tell_end(&progress, ending);
-        self.clean_up(progress).await;
+        self.clean_up(rest).await;
     }
 
     fn is_wanted(&self, progress: &Progress) -> bool {
@@ -270,12 +278,21 @@ impl Follower {
         tell(RunEvent::GroupEmptied);
     }
 
-    /// Takes the rest of the output, then the pod away.
-    async fn clean_up(self, progress: Progress) {
+    /// Takes the rest of the output, which is to be in the log when the end is told. What has not come in time goes on to be taken.
+    async fn take_rest(&self, progress: &mut Progress) -> Option<AbortOnDropHandle<()>> {
         let has_run = progress.has_spawned || matches!(&*self.sight.borrow(), Sight::Here(_));
-        if has_run && progress.given_up.is_none() {
-            let output = progress.output.unwrap_or_else(|| self.output());
-            drop(timeout(LAST_OUTPUT, output).await);
+        if !has_run || progress.given_up.is_some() {
+            return None;
+        }
+        let mut output = progress.output.take().unwrap_or_else(|| self.output());
+        let is_late = timeout(OUTPUT_FIRST, &mut output).await.is_err();
+        is_late.then_some(output)
+    }
+
+    /// Takes the pod away, after what it printed last.
+    async fn clean_up(&self, rest: Option<AbortOnDropHandle<()>>) {
+        if let Some(rest) = rest {
+            drop(timeout(LAST_OUTPUT, rest).await);
         }
         self.delete(NO_GRACE).await;
     }
