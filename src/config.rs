@@ -64,6 +64,10 @@ settings! {
         kube_plugd_image: Option<String> = "", "IMAGE", ["PLUGD_KUBE_PLUGD_IMAGE"];
         /// Namespace of the plugins' pods; not set = that of plugd's own pod, or of the context in KUBECONFIG.
         kube_namespace: Option<String> = "", "NAME", ["PLUGD_KUBE_NAMESPACE"];
+        /// Storage class of the volumes in which the folders of plugins outlive their pods, one for each plugin; not set = they are gone with the pod.
+        kube_volume_claims: Option<String> = "", "CLASS", ["PLUGD_KUBE_VOLUME_CLAIMS"];
+        /// Size of each of those volumes; those that there are stay as they are.
+        kube_volume_size: Bytes = "1GiB", "SIZE", ["PLUGD_KUBE_VOLUME_SIZE"];
         /// Restarts of a crashing plugin before it is in error, or unlimited.
         max_restart_attempts: MaxRestarts = "3", "N", ["PLUGD_MAX_RESTART_ATTEMPTS", "PLUGIN_MAX_RESTART_ATTEMPTS"];
         /// Delay before the first restart; doubles each time.
@@ -215,6 +219,7 @@ fn check(config: &Config) -> Result<(), &'static str> {
                 .any(|image| image.split_once('=').is_none_or(|(name, image)| name.is_empty() || image.is_empty())),
             "kube_image takes COMMAND=IMAGE, like python3=python:3.13-slim, with commas between them",
         ),
+        (config.kube_volume_size.0 == 0, "kube_volume_size is 0: no plugin could keep anything"),
         (config.ping_interval.is_zero(), "ping_interval is zero: give it at least 1s"),
         (config.heartbeat.is_zero(), "heartbeat is zero: give it at least 1s"),
         (config.max_concurrent_starts == 0, "max_concurrent_starts is 0: nothing would ever start"),

@@ -113,7 +113,7 @@ pub(super) async fn boot(
     let runtimes = Runtimes::new(config, &loaded.database_id, (local.clone(), logs.clone()), &draining).await?;
     let has_plugins = config.runtime_provider != RuntimeProvider::None;
     if has_plugins {
-        tokio::spawn(finish_deletions(local.clone(), store.clone(), projection.clone()));
+        tokio::spawn(finish_deletions(runtimes.used.clone(), store.clone(), projection.clone()));
     }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
@@ -246,13 +246,13 @@ fn rpc_url(address: SocketAddr) -> String {
     format!("ws://{host}:{}/rpc", address.port())
 }
 
-/// Removes the folders of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only
+/// Removes the folders and volumes of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only
 /// those of which the journal says so: what nobody knows is told of, and may be another plugd's, or of a database that has
 /// lost it and is restored tomorrow.
-async fn finish_deletions(runtime: Arc<ProcessRuntime>, store: Store, projection: Arc<Projection>) {
-    let unknown: Vec<_> = match runtime.installed().await {
+async fn finish_deletions(runtime: Arc<dyn Runtime>, store: Store, projection: Arc<Projection>) {
+    let unknown: Vec<_> = match runtime.kept().await {
         Ok(found) => found.into_iter().filter(|id| projection.slot(*id).is_err()).collect(),
-        Err(error) => return tracing::warn!(%error, "the folder of plugins can't be read"),
+        Err(error) => return tracing::warn!(%error, "it is not known of which plugins files are kept"),
     };
     if unknown.is_empty() {
         return;

@@ -23,8 +23,7 @@ use crate::{
     fetch,
     logs::{self, Logs, Relay},
     runtime::{
-        Runtime,
-        kubernetes::{KubernetesRuntime, Options, Printed, PrintedOf},
+        kubernetes::{KubernetesRuntime, Options, Printed, PrintedOf, Volumes},
         lay_out,
         process::ProcessRuntime,
     },
@@ -56,11 +55,11 @@ pub(super) async fn runtime(
         images: images.map(|(command, image)| (command.to_owned(), image.to_owned())).collect(),
         plugd_image: config.kube_plugd_image.clone().unwrap_or_else(|| IMAGE.to_owned()),
         limits: limits(config),
+        volumes: config.kube_volume_claims.clone().map(|class| Volumes { class, bytes: config.kube_volume_size.0 }),
         user: config.plugin_user,
         max_concurrent_starts: usize::try_from(config.max_concurrent_starts).unwrap_or(usize::MAX),
     };
-    let remove = Box::new(move |plugin| local.remove(plugin));
-    let runtime = KubernetesRuntime::new(options, (printed_of(config, logs), remove), draining).await;
+    let runtime = KubernetesRuntime::new(options, (printed_of(config, logs), local), draining).await;
     runtime.context("there is no cluster to run plugins in: set KUBECONFIG, or run plugd as a pod of one")
 }
 

@@ -119,7 +119,12 @@ pub trait Runtime: Send + Sync + 'static {
         Box::pin(std::future::ready(Vec::new()))
     }
 
-    /// Deletes the install directory of a plugin of which nothing runs.
+    /// The plugins of which it keeps anything while nothing of them runs.
+    fn kept(&self) -> BoxFuture<'_, std::io::Result<Vec<PluginId>>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Deletes what it keeps of a plugin of which nothing runs.
     fn remove(&self, plugin: PluginId) -> BoxFuture<'static, std::io::Result<()>>;
 }
 

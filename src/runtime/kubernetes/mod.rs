@@ -9,6 +9,7 @@
 //! package and its connection with a token that is good while its run is its plugin's present one: one that nobody knows of, as
 //! of a plugd that died while it was made, never runs the plugin.
 
+mod claims;
 mod output;
 mod pod;
 mod pods;
@@ -20,7 +21,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{Api, Client};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -48,10 +49,21 @@ pub struct Options {
     pub plugd_image: String,
     /// Limits of each plugin; a pod has those of memory and processors.
     pub limits: Limits,
+    /// Volumes in which plugins' folders outlive their pods; none where they do not.
+    pub volumes: Option<Volumes>,
     /// User and group of plugins of which no policy says otherwise.
     pub user: Option<User>,
     /// How many pods may be asked for at once.
     pub max_concurrent_starts: usize,
+}
+
+/// What volumes are claimed.
+#[derive(Debug, Clone)]
+pub struct Volumes {
+    /// Their storage class.
+    pub class: String,
+    /// How much each is to hold.
+    pub bytes: u64,
 }
 
 /// Takes what the pod of a run prints.
@@ -75,19 +87,18 @@ pub trait Printed: Send + Sync {
 /// Who takes what a run prints, which must not show the run's token.
 pub type PrintedOf = Arc<dyn Fn(PluginId, RunId, &Secret) -> Box<dyn Printed> + Send + Sync>;
 
-/// Removes what plugd's own host has of a plugin: its log.
-pub type Remove = Box<dyn Fn(PluginId) -> BoxFuture<'static, io::Result<()>> + Send + Sync>;
-
 /// Runs plugins as pods.
 pub struct KubernetesRuntime {
     inner: Arc<Inner>,
-    remove: Remove,
+    /// What has that of plugins which is on plugd's own host: their logs.
+    local: Arc<dyn Runtime>,
     _watch: AbortOnDropHandle<()>,
 }
 
 /// What all runs share.
 struct Inner {
     api: Api<Pod>,
+    claims: Api<PersistentVolumeClaim>,
     term: Arc<Term>,
     options: Options,
     pods: Arc<Pods>,
@@ -96,29 +107,28 @@ struct Inner {
 }
 
 impl KubernetesRuntime {
-    /// Runs plugins in the cluster that `KUBECONFIG` names, or in which this process is a pod. No pod is deleted for having no run
-    /// once plugd is `draining`. Must be called within a tokio runtime.
+    /// Runs plugins in the cluster that `KUBECONFIG` names, or in which this process is a pod; `local` has their logs. No pod is
+    /// deleted for having no run once plugd is `draining`. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// There is no such cluster. That one does not answer is none: it may later.
     pub async fn new(
         options: Options,
-        (printed_of, remove): (PrintedOf, Remove),
+        (printed_of, local): (PrintedOf, Arc<dyn Runtime>),
         draining: CancellationToken,
     ) -> Result<Self, kube::Error> {
         let mut config = kube::Config::infer().await.map_err(kube::Error::InferConfig)?;
         config.connect_timeout = Some(requests::LIMIT);
         let client = Client::try_from(config)?;
-        let api: Api<Pod> = match &options.namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::default_namespaced(client),
-        };
+        let namespace = options.namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+        let claims = Api::namespaced(client, &namespace);
         let (pods, term) = (Arc::new(Pods::default()), Arc::new(Term::default()));
         let of = (Arc::clone(&pods), Arc::clone(&term));
         let watch = pods::watch(api.clone(), pod::selector(&options.instance), of, draining);
         let turns = Arc::new(Semaphore::new(options.max_concurrent_starts.max(1)));
-        let inner = Arc::new(Inner { api, term, options, pods, printed_of, turns });
-        Ok(Self { inner, remove, _watch: AbortOnDropHandle::new(tokio::spawn(watch)) })
+        let inner = Arc::new(Inner { api, claims, term, options, pods, printed_of, turns });
+        Ok(Self { inner, local, _watch: AbortOnDropHandle::new(tokio::spawn(watch)) })
     }
 
     /// Why no pod can be made now, in words; none where one can.
@@ -152,7 +162,25 @@ impl Runtime for KubernetesRuntime {
         })
     }
 
+    fn kept(&self) -> BoxFuture<'_, io::Result<Vec<PluginId>>> {
+        Box::pin(async {
+            let mut kept = self.local.kept().await?;
+            if self.inner.options.volumes.is_some() {
+                let of = (&self.inner.claims, &*self.inner.term);
+                kept.extend(claims::plugins(of, &self.inner.options.instance).await?);
+            }
+            Ok(kept)
+        })
+    }
+
     fn remove(&self, plugin: PluginId) -> BoxFuture<'static, io::Result<()>> {
-        (self.remove)(plugin)
+        let (log, inner) = (self.local.remove(plugin), Arc::clone(&self.inner));
+        Box::pin(async move {
+            let removed = log.await;
+            if inner.options.volumes.is_none() {
+                return removed;
+            }
+            claims::delete((inner.claims.clone(), &inner.term), &inner.options.instance, plugin).await.and(removed)
+        })
     }
 }

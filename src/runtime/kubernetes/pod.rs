@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::{Options, StartSpec};
@@ -23,6 +24,7 @@ pub(super) const FETCHER: &str = "package";
 /// The container of the plugin.
 pub(super) const CONTAINER: &str = "plugin";
 
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 const INSTANCE: &str = "plugd/instance";
 const PLUGIN: &str = "plugd/plugin";
 const RUN: &str = "plugd/run";
@@ -42,15 +44,32 @@ pub(super) fn placement(namespace: Option<&str>, (plugin, run): (PluginId, RunId
     Placement { provider: "kubernetes".to_owned(), name, host }
 }
 
+/// The name of the claim of a plugin's volume. With the instance in it: else two databases that know the same plugin would share
+/// its files.
+pub(super) fn claim(instance: &str, plugin: PluginId) -> String {
+    format!("plugd-{instance}-{plugin}")
+}
+
 /// Selects the pods of this instance.
 pub(super) fn selector(instance: &str) -> String {
     format!("{INSTANCE}={instance}")
 }
 
+/// What tells whose something is.
+pub(super) fn labels(instance: &str, plugin: PluginId) -> [(String, String); 3] {
+    let labels = [(MANAGED_BY, "plugd".to_owned()), (INSTANCE, instance.to_owned()), (PLUGIN, plugin.to_string())];
+    labels.map(|(name, value)| (name.to_owned(), value))
+}
+
+/// The plugin that something is of; none if its labels don't say so.
+pub(super) fn plugin_of(metadata: &ObjectMeta) -> Option<PluginId> {
+    metadata.labels.as_ref()?.get(PLUGIN)?.parse().ok()
+}
+
 /// Whose pod this is; none if its labels don't say so.
 pub(super) fn whose(pod: &Pod) -> Option<(PluginId, RunId)> {
-    let label = |name: &str| pod.metadata.labels.as_ref()?.get(name);
-    Some((label(PLUGIN)?.parse().ok()?, label(RUN)?.parse().ok()?))
+    let run = pod.metadata.labels.as_ref()?.get(RUN)?.parse().ok()?;
+    Some((plugin_of(&pod.metadata)?, run))
 }
 
 /// Whether the pod is of this run of this instance.
@@ -85,12 +104,8 @@ pub(super) fn seconds(grace: Duration) -> u32 {
 /// No image is known for its command.
 pub(super) fn mk_pod(options: &Options, spec: &StartSpec) -> Result<Pod, Failure> {
     let image = image(options, spec)?;
-    let labels = json!({
-        "app.kubernetes.io/managed-by": "plugd",
-        INSTANCE: options.instance,
-        PLUGIN: spec.plugin.to_string(),
-        RUN: spec.run.to_string(),
-    });
+    let mut labels = BTreeMap::from(labels(&options.instance, spec.plugin));
+    labels.insert(RUN.to_owned(), spec.run.to_string());
     let user = spec.policy.process.user.or(options.user).unwrap_or(USER);
     let pod = json!({
         "metadata": {"name": name(spec.plugin, spec.run), "labels": labels},
@@ -106,7 +121,7 @@ pub(super) fn mk_pod(options: &Options, spec: &StartSpec) -> Result<Pod, Failure
                 "fsGroup": user.gid,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "volumes": [{"name": "package", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+            "volumes": [folder(options, spec.plugin), {"name": "tmp", "emptyDir": {}}],
             "initContainers": [fetching(options, spec)],
             "containers": [running(image, options, spec)],
         },
@@ -142,6 +157,16 @@ fn running(image: &str, options: &Options, spec: &StartSpec) -> Value {
         "volumeMounts": mounts(),
         "securityContext": shut_in(),
     })
+}
+
+/// Where the plugin's folder is: in a volume of its own, if there are any, else gone with the pod.
+fn folder(options: &Options, plugin: PluginId) -> Value {
+    match &options.volumes {
+        Some(_) => {
+            json!({"name": "package", "persistentVolumeClaim": {"claimName": claim(&options.instance, plugin)}})
+        }
+        None => json!({"name": "package", "emptyDir": {}}),
+    }
 }
 
 fn mounts() -> Value {
@@ -205,7 +230,7 @@ fn literal(text: &str) -> String {
 pub(super) mod tests {
     use std::sync::Arc;
 
-    use super::*;
+    use super::{super::Volumes, *};
     use crate::domain::{
         Digest,
         policy::{Limits, Policy},
@@ -234,6 +259,7 @@ pub(super) mod tests {
             plugd_image: "plugd:1".to_owned(),
             limits: Limits { memory_bytes: Some(1024), ..Limits::default() },
             user: None,
+            volumes: None,
             max_concurrent_starts: 1,
         }
     }
@@ -311,6 +337,17 @@ pub(super) mod tests {
             assert_eq!(pod.containers[0].image.as_deref(), Some("registry.example/own:1"));
             assert_eq!(pod.init_containers.unwrap()[0].image.as_deref(), Some("plugd:1"));
         }
+    }
+
+    #[test]
+    fn the_folder_of_a_plugin_is_in_its_claim_where_there_are_claims() {
+        let volumes = Some(Volumes { class: "fast".to_owned(), bytes: 1 });
+        let spec = mk_spec("python3");
+        let pod = mk_pod(&Options { volumes, ..mk_options() }, &spec).unwrap();
+        let volumes = pod.spec.unwrap().volumes.unwrap();
+        let used = volumes[0].persistent_volume_claim.as_ref().unwrap();
+        assert_eq!((&*volumes[0].name, used.claim_name.clone()), ("package", claim("here", spec.plugin)));
+        assert!(volumes[1].empty_dir.is_some());
     }
 
     #[test]

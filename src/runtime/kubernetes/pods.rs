@@ -257,7 +257,7 @@ async fn sweep((api, term): (Api<Pod>, Arc<Term>), pods: Arc<Pods>, draining: Ca
             return;
         }
         tracing::info!(pod = name, "deleting a pod that no run owns");
-        let deleted = requests::delete((api.clone(), &term), name, pod::grace_of(&pod));
+        let deleted = requests::delete((api.clone(), &term), name, Some(pod::grace_of(&pod)));
         drop(timeout(RELIST, deleted).await);
     }
 }

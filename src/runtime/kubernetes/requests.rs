@@ -1,6 +1,7 @@
 //! What is asked of the API server, each with its deadline, and what its answers mean.
 
 use std::{
+    fmt::Debug,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -9,7 +10,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{DeleteParams, PostParams},
+    core::Status,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Inner, StartSpec, pod, status::outside};
@@ -22,7 +25,7 @@ use crate::{
 pub(super) const LIMIT: Duration = Duration::from_secs(10);
 
 /// How long after a request without an answer the next one follows.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// Codes of answers that another try may change.
 const BUSY: [u16; 5] = [429, 500, 502, 503, 504];
@@ -43,38 +46,62 @@ impl Term {
     }
 
     /// Looked at right before each request.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         since_boot().as_millis() >= self.0.load(Ordering::Relaxed).into()
     }
 }
 
-/// Makes the pod of a run. While nobody answers it is tried again, under the same name: so there is one at the most.
+/// Makes the pod of a run.
 ///
 /// # Errors
 /// The cluster refuses it, or has not answered by the deadline.
 pub(super) async fn create(inner: &Inner, spec: &StartSpec, deadline: Instant) -> Result<Pod, Failure> {
     let wanted = pod::mk_pod(&inner.options, spec)?;
+    match make((&inner.api, &inner.term), &wanted, ("pod", deadline)).await? {
+        Some(made) => Ok(made),
+        None => there_already(inner, spec).await,
+    }
+}
+
+/// Makes something; none if there is something of its name already. While nobody answers it is tried again, under the same name:
+/// so there is one at the most.
+///
+/// # Errors
+/// The cluster refuses it, or has not answered by the deadline.
+pub(super) async fn make<K>(
+    (api, term): (&Api<K>, &Term),
+    wanted: &K,
+    (what, deadline): (&str, Instant),
+) -> Result<Option<K>, Failure>
+where
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
     loop {
-        if inner.term.is_over() {
+        if term.is_over() {
             return Err(outside(Stage::Start, "another plugd may lead by now"));
         }
-        let asked = timeout(LIMIT, inner.api.create(&PostParams::default(), &wanted)).await;
+        let asked = timeout(LIMIT, api.create(&PostParams::default(), wanted)).await;
         let why = match asked {
-            Ok(Ok(made)) => return Ok(made),
-            Ok(Err(kube::Error::Api(refusal))) if refusal.code == 409 => return there_already(inner, spec).await,
-            Ok(Err(kube::Error::Api(refusal))) if !BUSY.contains(&refusal.code) => {
-                let failure = outside(Stage::Start, &format!("the cluster refuses its pod: {}", refusal.message));
-                // What is wrong with a pod is wrong with the next one; a quota may have room by then.
+            Ok(Ok(made)) => return Ok(Some(made)),
+            Ok(Err(kube::Error::Api(refusal))) if refusal.code == 409 => return Ok(None),
+            Ok(Err(kube::Error::Api(refusal))) if !is_busy(&refusal) => {
+                let failure = outside(Stage::Start, &format!("the cluster refuses its {what}: {}", refusal.message));
+                // What is wrong with it is wrong with the next one; a quota may have room by then.
                 return Err(if matches!(refusal.code, 400 | 422) { failure.permanent() } else { failure });
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {LIMIT:?}"),
         };
         if Instant::now() + AGAIN >= deadline {
-            return Err(outside(Stage::Start, &format!("the cluster does not take its pod: {why}")));
+            return Err(outside(Stage::Start, &format!("the cluster does not take its {what}: {why}")));
         }
         sleep(AGAIN).await;
     }
+}
+
+/// Whether another try may change this answer.
+pub(super) fn is_busy(refusal: &Status) -> bool {
+    BUSY.contains(&refusal.code)
 }
 
 /// There is a pod of this name: made by a request whose answer got lost, or somebody else's.
@@ -87,15 +114,23 @@ async fn there_already(inner: &Inner, spec: &StartSpec) -> Result<Pod, Failure> 
     }
 }
 
-/// Deletes a pod with this grace, however often that has to be asked for; leaves it to another plugd that may lead by now.
-pub(super) async fn delete((api, term): (Api<Pod>, &Term), name: String, grace: Duration) {
-    let how = DeleteParams { grace_period_seconds: Some(pod::seconds(grace)), ..DeleteParams::default() };
+/// Deletes something, a pod with its grace, however often that has to be asked for; leaves it to another plugd that may lead by now.
+pub(super) async fn delete<K>((api, term): (Api<K>, &Term), name: String, grace: Option<Duration>)
+where
+    K: Clone + Debug + DeserializeOwned,
+{
+    let how = DeleteParams { grace_period_seconds: grace.map(pod::seconds), ..DeleteParams::default() };
     while !term.is_over() {
         match timeout(LIMIT, api.delete(&name, &how)).await {
             Ok(Ok(_)) => return,
             Ok(Err(kube::Error::Api(refusal))) if refusal.code == 404 => return,
-            Ok(Err(error)) => tracing::warn!(pod = name, %error, "a pod can't be deleted yet"),
-            Err(_) => tracing::warn!(pod = name, "a pod can't be deleted yet: no answer within {LIMIT:?}"),
+            Ok(Err(error)) => tracing::warn!(name, %error, "what the cluster has of a plugin can't be deleted yet"),
+            Err(_) => {
+                tracing::warn!(
+                    name,
+                    "what the cluster has of a plugin can't be deleted yet: no answer within {LIMIT:?}"
+                )
+            }
         }
         sleep(AGAIN).await;
     }

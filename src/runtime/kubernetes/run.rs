@@ -10,7 +10,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Inner, output, pod,
+    Inner, claims, output, pod,
     pods::Sight,
     requests,
     status::{self, Ending, Seen, outside},
@@ -308,26 +308,27 @@ impl Follower {
     fn deletion(&self, grace: Duration) -> AbortOnDropHandle<()> {
         let (inner, name) = (Arc::clone(&self.inner), pod::name(self.plugin, self.run));
         AbortOnDropHandle::new(tokio::spawn(async move {
-            requests::delete((inner.api.clone(), &inner.term), name, grace).await;
+            requests::delete((inner.api.clone(), &inner.term), name, Some(grace)).await;
         }))
     }
 
     async fn delete(&self, grace: Duration) {
         if !matches!(&*self.sight.borrow(), Sight::Gone(_)) {
             let of = (self.inner.api.clone(), &*self.inner.term);
-            let deleted = requests::delete(of, pod::name(self.plugin, self.run), grace);
+            let deleted = requests::delete(of, pod::name(self.plugin, self.run), Some(grace));
             // What is left then is swept.
             drop(timeout(LAST_DELETION, deleted).await);
         }
     }
 }
 
-/// Waits until nothing of an earlier run may live, and for a turn; then makes the pod.
+/// Waits until nothing of an earlier run may live, and for a turn; then makes the pod, after the claim of its volume.
 async fn make(inner: &Inner, spec: &StartSpec, deadline: Instant) -> Result<Pod, Failure> {
     let late = |what: &str| outside(Stage::Start, &format!("{what} for {} s", spec.prepare_timeout.as_secs_f32()));
     let alone = timeout_at(deadline, inner.pods.alone(spec.plugin, spec.run)).await;
     alone.map_err(|_| late("the pod of an earlier run has not ended"))?;
     let turn = timeout_at(deadline, inner.turns.acquire()).await;
     let _turn = turn.map_err(|_| late("other pods have been in the making"))?;
+    claims::make(inner, spec.plugin, deadline).await?;
     requests::create(inner, spec, deadline).await
 }

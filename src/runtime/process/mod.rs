@@ -109,15 +109,6 @@ impl ProcessRuntime {
         });
     }
 
-    /// The plugins that have an install directory.
-    ///
-    /// # Errors
-    /// The folder of plugins can't be read.
-    pub async fn installed(&self) -> io::Result<Vec<PluginId>> {
-        let inner = Arc::clone(&self.0);
-        spawn_blocking(move || inner.installations.plugins()).await.map_err(io::Error::other)?
-    }
-
     /// What a run uses of the host; none before it was sampled, and once nothing of it is left.
     pub fn usage(&self, run: RunId) -> Option<Usage> {
         self.0.usages.of(run)
@@ -157,6 +148,12 @@ impl Runtime for ProcessRuntime {
         if let Some(keeper) = &self.0.keeper {
             keeper.go_on_until(time);
         }
+    }
+
+    /// Those that have an install directory.
+    fn kept(&self) -> BoxFuture<'_, io::Result<Vec<PluginId>>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { spawn_blocking(move || inner.installations.plugins()).await.map_err(io::Error::other)? })
     }
 
     fn remove(&self, plugin: PluginId) -> BoxFuture<'static, io::Result<()>> {
