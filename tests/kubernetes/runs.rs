@@ -77,10 +77,25 @@ async fn a_plugin_that_crashes_is_started_again_and_is_then_in_error_with_its_co
     assert_eq!((failure_of(&plugin).exit_code, status_of(&plugin).restart_count), (Some(3), 3));
     assert!(failure_of(&plugin).placement.as_ref().unwrap().name.contains(&id), "{plugin:?}");
     assert_eq!(status_of(&plugin).placement, None);
-    // What each printed was there before its end was told.
     let history = StreamLogsRequest { plugin_ids: vec![id.clone()], ..Default::default() };
     let lines = api.logs_as(history).await.unwrap().rest().await;
     assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["about to fail"; 4]);
+    without_pods(&id).await;
+}
+
+#[tokio::test]
+async fn what_a_plugin_prints_as_it_ends_is_in_its_log_when_its_end_is_told() {
+    let _steady = steady().await;
+    let plugd = plugd(&[("PLUGD_MAX_RESTART_ATTEMPTS", "0")]).await;
+    let api = plugd.api();
+    let script = "print(*range(5000), sep='\\n'); exit(3)";
+    let id = api.upload(mk_package("python3", &["-c", script])).await.unwrap().id;
+
+    api.activate(&id).await.unwrap_err();
+
+    let last = StreamLogsRequest { plugin_ids: vec![id.clone()], tail_lines: Some(1), ..Default::default() };
+    let lines = api.logs_as(last).await.unwrap().rest().await;
+    assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["4999"]);
     without_pods(&id).await;
 }
 
