@@ -7,8 +7,12 @@
 #![allow(clippy::large_futures, reason = "a scenario is one future, and runs once")]
 #![allow(dead_code, unused_imports, reason = "the harness has more than these tests need")]
 
+#[path = "kubernetes/claims.rs"]
+mod claims;
 #[path = "kubernetes/cluster.rs"]
 mod cluster;
+#[path = "kubernetes/deployment.rs"]
+mod deployment;
 #[path = "kubernetes/faults.rs"]
 mod faults;
 #[path = "kubernetes/gate.rs"]
@@ -20,7 +24,13 @@ mod kills;
 mod lone;
 #[path = "kubernetes/outages.rs"]
 mod outages;
+#[path = "kubernetes/page.rs"]
+mod page;
+#[path = "kubernetes/replicas.rs"]
+mod replicas;
 #[path = "kubernetes/runs.rs"]
 mod runs;
+#[path = "kubernetes/service.rs"]
+mod service;
 #[path = "kubernetes/speed.rs"]
 mod speed;

@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
-    Api, OneDatabase, Plugd, QUICK, Server,
+    Api, Knobs, OneDatabase, Plugd, QUICK, Server,
     package::{chaos_manifest, zipped},
     wait::{eventually_async, within},
 };
@@ -43,17 +43,22 @@ impl Cluster {
 
     /// A node on each of these addresses, which are of one database.
     pub(crate) async fn over(urls: &[String]) -> Self {
+        Self::with(urls, &[]).await
+    }
+
+    /// The same with these settings besides.
+    pub(crate) async fn with(urls: &[String], knobs: Knobs<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("token"), TOKEN).unwrap();
         let mut cluster = Self { nodes: Vec::new(), folder };
         for url in urls {
-            let node = cluster.another(url).await;
+            let node = cluster.another(url, knobs).await;
             cluster.nodes.push(node);
         }
         cluster
     }
 
-    async fn another(&self, url: &str) -> Plugd {
+    async fn another(&self, url: &str, knobs: Knobs<'_>) -> Plugd {
         let token = self.folder.path().join("token");
         let of_cluster = [
             ("PLUGD_DATABASE_URL", url),
@@ -61,7 +66,7 @@ impl Cluster {
             ("PLUGD_SANDBOX_WRITE", self.folder.path().to_str().unwrap()),
         ];
         let administrator = self.nodes.first().map_or("", Plugd::token);
-        Plugd::node(&[QUICK, &of_cluster].concat(), administrator).await
+        Plugd::node(&[knobs, QUICK, &of_cluster].concat(), administrator).await
     }
 
     /// The administrator's client of a node.

@@ -9,6 +9,7 @@ mod cluster;
 mod collector;
 mod command;
 mod database;
+mod guide;
 mod logs;
 mod package;
 mod pages;
@@ -36,6 +37,7 @@ pub(crate) use command::{
     rest_shim, rest_shim_trusting, serve,
 };
 pub(crate) use database::{OneDatabase, PASSWORD, Server};
+pub(crate) use guide::{Reader, follow, follow_as};
 pub(crate) use logs::LogStream;
 pub(crate) use package::{ZipEntry, chaos, chaos_manifest, external_manifest, packaged, zipped};
 pub(crate) use processes::{Process, children, gone, is_alive, kill_9, url_told_to, variable_of};
