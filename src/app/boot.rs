@@ -123,10 +123,9 @@ pub(super) async fn boot(
     let hosts = Arc::new(Hosts::default());
     let bridge = Storyden::new(Bridge::new(projection.clone(), hosts.clone()), credentials(config));
     let about = about::about(setup, (&store, runtimes.obstacle.clone()), cluster.clone(), &draining);
-    let usage = usage_of(local.clone());
     let rpc_url = pods::rpc_url(config).unwrap_or_else(|| rpc_url(setup.plugins_dial));
     let parts = actor_parts(config, (store.clone(), runtimes.used, Arc::new(bridge)), &logs, rpc_url);
-    let health = routes::health(&store, &draining, has_plugins);
+    let (usage, health) = (usage_of(local.clone()), routes::health(&store, &draining, has_plugins));
     let (connections, links) = (TaskTracker::new(), link::Metrics::default());
     let dialled = plugins_app(config, (&handle, &packages), (connections.clone(), links.clone()));
     let measured = Measured {

@@ -96,7 +96,7 @@ pub(super) async fn serve(
     let stage = Stage::empty(member.token.clone(), setup.listener.clone(), has_plugins).await;
     let (this_node, role) = (presence::this_node(member.address.clone(), setup.started), stage.role());
     let (address, telling_nodes) = (options.address.clone(), ended.clone());
-    let present = async move { presence::tell(this_node, &address, role, telling_nodes).await };
+    let present = async move { Box::pin(presence::tell(this_node, &address, role, telling_nodes)).await };
     let serving = ports.serve(stage.answers(), reload, &setup.catalog, stop.clone());
     let mut node = Node { member, setup: &setup, options, stage, stop: stop.clone(), on_ready: Some(on_ready) };
     let playing = async {

@@ -92,7 +92,7 @@ fn nodes_table(nodes: &[Node]) -> Table {
             node.host_name.as_str().into(),
             node.version.as_str().into(),
             short_time(node.start_time.as_ref()).into(),
-            Cell::styled(&node_role(node), style),
+            Cell::styled(node_role(node), style),
             node.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string()).into(),
             node_lag(node).unwrap_or_else(|| "-".to_owned()).into(),
             short_time(node.seen_time.as_ref()).into(),

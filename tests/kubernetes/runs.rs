@@ -34,7 +34,10 @@ async fn a_plugin_in_python_gets_its_package_prints_and_stops() {
     assert_eq!((state_of(&plugin), message_of(&plugin)), (Active, ""));
     let pods = pods_of(&id).await;
     let name = format!("plugd-{id}-{}", status_of(&plugin).run_id.as_ref().unwrap());
-    assert_eq!(pods.iter().map(|pod| pod.metadata.name.clone().unwrap()).collect::<Vec<_>>(), [name.clone()]);
+    assert_eq!(
+        pods.iter().map(|pod| pod.metadata.name.clone().unwrap()).collect::<Vec<_>>(),
+        std::slice::from_ref(&name)
+    );
     let placement = status_of(&plugin).placement.clone().unwrap();
     assert_eq!((placement.provider.as_str(), placement.host), ("kubernetes", pods[0].spec.clone().unwrap().node_name));
     assert_eq!(placement.name, format!("{}/{name}", pods[0].metadata.namespace.as_ref().unwrap()));
