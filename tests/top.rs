@@ -48,6 +48,16 @@ async fn a_server_that_goes_away_is_waited_for_and_a_signal_leaves_the_terminal_
 }
 
 #[tokio::test]
+async fn it_ends_with_its_terminal() {
+    let plugd = Plugd::start().await;
+    plugd.api().install(&["tame"]).await;
+    let mut running = top(&plugd, &json!([["Chaos", "HANGUP"]]));
+    let told: Value = serde_json::from_str(&running.find("{").await).unwrap();
+    // Of SIGHUP: there is nothing left to put in order.
+    assert_eq!(told["code"], -1, "{told}");
+}
+
+#[tokio::test]
 async fn it_is_refused_where_there_is_no_terminal_and_where_there_is_no_right() {
     let plugd = Plugd::start().await;
     let refused = cli(&plugd, &["top"]).run().await;

@@ -3,7 +3,7 @@
     terminal.py STEPS COMMAND...
 
 STEPS is JSON: pairs of a regular expression and of the keys that are typed once the command has printed what it matches; "SIGTERM"
-is sent as that. Prints the number of each step that was reached, and at the end, in a line of JSON, the exit code, all that the
+is sent as that, and "HANGUP" closes the terminal. Prints the number of each step that was reached, and at the end, in a line of JSON, the exit code, all that the
 command printed, and whether the terminal is as it was before.
 """
 
@@ -38,7 +38,9 @@ deadline = time.monotonic() + HANG
 
 def read():
     global seen
-    if select.select([leader], [], [], 0.05)[0]:
+    if leader is None:
+        time.sleep(0.05)
+    elif select.select([leader], [], [], 0.05)[0]:
         seen += os.read(leader, 65536).decode(errors="replace")
     if time.monotonic() > deadline:
         os.kill(child, signal.SIGKILL)
@@ -53,13 +55,16 @@ for number, (expected, keys) in enumerate(json.loads(sys.argv[1])):
     print("step", number)
     if keys == "SIGTERM":
         os.kill(child, signal.SIGTERM)
+    elif keys == "HANGUP":
+        os.close(leader)
+        leader = None
     else:
         os.write(leader, keys.encode())
 
 status = 0
 while not (ended := os.waitpid(child, os.WNOHANG))[0]:
     read()
-while select.select([leader], [], [], 0)[0]:
+while leader is not None and select.select([leader], [], [], 0)[0]:
     read()
-is_as_before = termios.tcgetattr(follower) == before
+is_as_before = leader is not None and termios.tcgetattr(follower) == before
 print(json.dumps({"code": os.waitstatus_to_exitcode(ended[1]), "seen": seen, "is_as_before": is_as_before}))

@@ -37,7 +37,7 @@ use super::{
     failure::Failure,
     follow::resume,
     lifecycle::{Waiting, restart, set},
-    serve::{stop_token, stop_with_terminal},
+    serve::stop_token,
     usage as refused,
 };
 use crate::api::v1::ActiveState;
@@ -71,7 +71,6 @@ impl TopCommand {
                 .hint("`plugd list --wide` and `plugd watch` print the same for files and programs, -o json too"));
         }
         let stop = stop_token()?;
-        stop_with_terminal(&stop)?;
         let top = Top::new(context.api.server().to_owned(), context.ui.is_colored());
         let session = Session {
             api: context.api.clone(),
