@@ -48,6 +48,8 @@ use crate::boot_time::since_boot;
 /// How long a connection to a server may take to end. One that does not end keeps nobody from anything but the lock,
 /// which the next waits for.
 const LET_GO: Duration = Duration::from_millis(500);
+/// The same where nobody waits for that.
+const CLOSING: Duration = Duration::from_secs(10);
 /// Where Linux names the boot that a host is in.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -306,7 +308,11 @@ impl Lease {
     pub(super) async fn reconnect(&mut self) -> Result<(), StoreError> {
         // Where SQLite's log is gone, a new connection would begin another.
         self.location.check().await?;
-        if self.is_remote() {
+        if self.is_of_a_cluster() {
+            // What holds the lock does not keep a node from it, and time is short: the old one may end meanwhile.
+            let old = std::mem::replace(&mut self.db, writer(&self.address, &self.lock).await?);
+            tokio::spawn(timeout(CLOSING, old.close()));
+        } else if self.is_remote() {
             // A server that does not answer must not keep a connection to its successor from being made.
             let _ = timeout(LET_GO, self.db.close_by_ref()).await;
             self.db = writer(&self.address, &self.lock).await?;

@@ -39,8 +39,9 @@ const WRITER: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; \
     SET idle_session_timeout = '15s'; SET idle_in_transaction_session_timeout = '10s'";
 /// The same of a node of a cluster, which says something every second, and of what writes beside the writer. What these leave
 /// behind when they are frozen or cut off must not keep the next leader waiting: the row of `store` above all, which a
-/// transaction may have locked.
-const NODE: &str = "SET idle_session_timeout = '5s'; SET idle_in_transaction_session_timeout = '3s'";
+/// transaction may have locked. Nor a leader itself whose connection broke in the middle of one: it has some three seconds to
+/// renew its lease on another.
+const NODE: &str = "SET idle_session_timeout = '5s'; SET idle_in_transaction_session_timeout = '1500ms'";
 /// One lock a schema; PostgreSQL keeps the databases apart. Waits as long as `lock_timeout` says.
 const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('plugd ' || current_schema(), 0))";
 /// Nodes of a cluster share it: it keeps them apart from a plugd that is alone, and the row of `store` from each other.

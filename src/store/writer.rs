@@ -257,7 +257,7 @@ impl Writer {
             commit::execute(&self.start.lease, &batch, &events).await
         };
         let begun = Instant::now();
-        match in_time(self.start.lease.commit_limit(TRANSACTION_TIMEOUT), work).await {
+        match in_turn(&self.start.lease, work).await {
             Ok(()) => {
                 self.start.metrics.committed(batch.commits.len(), begun.elapsed());
                 self.publish(batch);
@@ -290,7 +290,7 @@ impl Writer {
             lease.location().check_with_reserve().await?;
             compaction::compact(lease, upto, self.start.schedule.bodies()).await
         };
-        let done = within(work).await;
+        let done = in_turn(lease, work).await;
         self.start.schedule.learn(done.as_ref().ok().copied());
         match done {
             Ok(_) => self.start.compacted.store(upto, Ordering::Relaxed),
@@ -368,6 +368,11 @@ fn contradiction(what: &What) -> Error {
 /// What the database did, or that it took too long.
 pub(super) async fn within<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     in_time(TRANSACTION_TIMEOUT, work).await
+}
+
+/// The same of what the writer does, which keeps a leader from renewing its lease meanwhile.
+async fn in_turn<T>(lease: &Lease, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    in_time(lease.patience(TRANSACTION_TIMEOUT), work).await
 }
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {

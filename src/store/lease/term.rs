@@ -38,11 +38,11 @@ pub const LEASE: Duration = Duration::from_secs(5);
 /// How often it renews it.
 pub(in crate::store) const RENEWAL: Duration = Duration::from_secs(1);
 
-/// How long the database may take to answer a leader, until another connection is tried: a short outage, and a connection that
-/// has broken unnoticed, leave time for another try or two before plugins have to be ended.
-const ANSWER: Duration = Duration::from_millis(1200);
-/// The same for a commit, which may have more to write and renews the lease too.
-const COMMIT: Duration = Duration::from_millis(1500);
+/// The part of what is left of its lease in which the database must have answered a leader, until another connection is tried.
+/// After a renewal that got no answer there is time for another try until plugins have to be ended.
+const PATIENCE: f64 = 0.4;
+/// The least of that: a database, or a host, that is busy answers late, and is not asked sooner by being asked again.
+const LEAST_PATIENCE: Duration = Duration::from_millis(1200);
 
 /// Where the nodes are told that there is something to read.
 pub(in crate::store) const CHANNEL: &str = "plugd";
@@ -217,14 +217,10 @@ impl Lease {
         }
     }
 
-    /// How long the database may take for a commit: so long where this plugd is alone.
-    pub(in crate::store) fn commit_limit(&self, alone: Duration) -> Duration {
-        if self.is_of_a_cluster() { COMMIT } else { alone }
-    }
-
-    /// How long the database may take to say that it is there: so long where this plugd is alone.
-    pub(in crate::store) fn answer_limit(&self, alone: Duration) -> Duration {
-        if self.is_of_a_cluster() { ANSWER } else { alone }
+    /// How long the database may take for anything that keeps the lease from being renewed: so long where this plugd is alone.
+    pub(in crate::store) fn patience(&self, alone: Duration) -> Duration {
+        let Some(node) = &self.node else { return alone };
+        patience(node.good_until.borrow().saturating_sub(since_boot()))
     }
 
     /// Another node may lead, as this one has just learnt.
@@ -278,6 +274,11 @@ impl Lease {
     }
 }
 
+/// How long one try may take while so much of the lease is left.
+fn patience(left: Duration) -> Duration {
+    left.mul_f64(PATIENCE).max(LEAST_PATIENCE)
+}
+
 fn set_end(end: &'static str) -> UpdateMany<store::Entity> {
     store::Entity::update_many()
         .col_expr(store::Column::Until, Expr::cust(end))
@@ -291,5 +292,15 @@ mod tests {
     #[test]
     fn the_database_is_told_the_same_length_of_the_lease() {
         assert_eq!(END, format!("now() + interval '{} seconds'", LEASE.as_secs()));
+    }
+
+    #[test]
+    fn a_renewal_without_an_answer_leaves_time_for_another_try() {
+        let first = patience(LEASE - RENEWAL);
+        assert!(first > Duration::from_millis(1500), "a commit may take as long");
+        // Plugins are ended a second before the lease is over.
+        let second = RENEWAL + first + Duration::from_millis(100);
+        assert!(second + patience(LEASE - second) < LEASE - Duration::from_secs(1));
+        assert_eq!(patience(Duration::ZERO), LEAST_PATIENCE);
     }
 }

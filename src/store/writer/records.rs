@@ -1,7 +1,7 @@
 //! How the writer changes what is not in the journal: access tokens, webhooks, and the audit trail as far as no change has taken
 //! its events along.
 
-use super::{Writer, send, within};
+use super::{Writer, in_turn, send};
 use crate::{
     domain::{self, hook::Hook},
     store::{
@@ -81,7 +81,7 @@ impl Writer {
     pub(super) async fn forget_audited(&mut self) {
         let due = self.start.audit.due().filter(|_| self.retry.is_none());
         let Some(upto) = due else { return };
-        let done = within(audit::forget(&self.start.lease, upto)).await;
+        let done = in_turn(&self.start.lease, audit::forget(&self.start.lease, upto)).await;
         self.start.audit.learn(upto, done.is_ok());
         if let Err(error) = done {
             tracing::warn!(%error, "old events of the audit trail could not be forgotten yet");
@@ -104,7 +104,7 @@ impl Writer {
             }
             done
         };
-        within(work).await.map_err(|error| {
+        in_turn(lease, work).await.map_err(|error| {
             if error.is_conflict() {
                 tracing::error!(%error, "a change of a token or a webhook contradicts what is stored, and is refused");
                 return contradicted();

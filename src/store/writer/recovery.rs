@@ -7,7 +7,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use super::{
     TRANSACTION_TIMEOUT, Writer,
     gather::{MAX_BATCH, passed},
-    in_time, send, within,
+    in_time, in_turn, send, within,
 };
 use crate::{
     domain::{PluginId, Reported},
@@ -164,7 +164,7 @@ impl Writer {
     /// Notices that the database is away, or another plugd's, when nobody wants to write; forgets what is due then.
     pub(super) async fn check_health(&mut self) {
         let lease = &self.start.lease;
-        match in_time(lease.answer_limit(TRANSACTION_TIMEOUT), check(lease)).await {
+        match in_turn(lease, check(lease)).await {
             Ok(()) => self.compact().await,
             Err(error) => self.fail_over(&error),
         }
@@ -219,7 +219,7 @@ impl Writer {
     /// By the head that the last transaction would have left: the one that a new connection sees.
     async fn find_out(&mut self) -> Result<(), StoreError> {
         let lease = &mut self.start.lease;
-        let limit = lease.answer_limit(TRANSACTION_TIMEOUT);
+        let limit = lease.patience(TRANSACTION_TIMEOUT);
         let look = async {
             lease.reconnect().await?;
             commit::probe(lease).await
