@@ -26,6 +26,8 @@ MODULES := $(wildcard src/console/assets/*.js)
 MODULE_LINES := 800
 # Where `make faults` has a row of its table from each scenario.
 FAULTS := $(abspath $(TARGET))/faults.md
+# Where the scenarios with nodes of a cluster have a row each, of how long no change was made.
+PAUSES := $(FAULTS:.md=.pauses.md)
 # Where `make bench` leaves what it found, and has what it compares plugd with.
 BENCH := $(TARGET)/bench
 # What `make test-console` runs.
@@ -118,10 +120,11 @@ test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with
 faults: tools ## Try every fault scenario many times, and print a table; takes an hour
 	$(call say,Running the fault scenarios)
 	cargo build --locked --examples
-	rm -f $(FAULTS)
+	rm -f $(FAULTS) $(PAUSES)
 	status=0; $(WITH_VENV) PLUGD_FAULTS=$(FAULTS) cargo test --locked --test it -- faults:: --skip contract:: || status=$$?; \
 	$(MAKE) faults-cluster || status=$$?; \
-	printf '\n| scenario | rounds | violations | slowest |\n|---|---|---|---|\n'; sort $(FAULTS); exit $$status
+	printf '\n| scenario | rounds | violations | slowest |\n|---|---|---|---|\n'; sort $(FAULTS); \
+	printf '\n| no change was made | rounds | p50 | p90 | longest |\n|---|---|---|---|---|\n'; sort $(PAUSES); exit $$status
 
 .PHONY: faults-cluster
 faults-cluster: tools ## The same of plugins in pods alone, each row as it comes; needs Go

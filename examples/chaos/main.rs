@@ -2,6 +2,7 @@
 //!
 //! It takes arguments and no variables, because plugd passes on a manifest's `args` but not its own environment.
 
+mod beat;
 mod children;
 #[path = "../common/mod.rs"]
 mod common;
@@ -52,6 +53,7 @@ fn prepare(mode: Mode) -> anyhow::Result<Tame> {
     match mode {
         Mode::CrashAfter { after, signal } => crash::later(Duration::from_millis(after), signal),
         Mode::CrashOnce { marker } => crash::once(&marker)?,
+        Mode::Beat { file } => beat::keep(&file)?,
         Mode::Grandchild => children::spawn(false)?,
         Mode::OrphanSetsid => children::spawn(true)?,
         Mode::FloodLogs { lines } => output::flood(lines),

@@ -36,6 +36,8 @@ pub(crate) enum Mode {
         #[arg(long)]
         new_session: bool,
     },
+    /// Adds a line to a file every 10 ms: when it began, and the time.
+    Beat { file: PathBuf },
     /// Never answers.
     Deaf,
     /// Answers after some milliseconds.

@@ -23,7 +23,7 @@ mod updates;
 
 use plugd::api::v1::WatchStateRequest;
 
-use crate::harness::{Cursor, Plugd, Watch, repeat, rounds, skip, within};
+use crate::harness::{Cursor, Plugd, Watch, repeat, rounds, skip, tell_times, within};
 
 /// A watch that goes on where another was.
 async fn resumed(plugd: &Plugd, cursor: &Cursor) -> Watch {

@@ -3,7 +3,10 @@
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use plugd::api::v1::GetServerRequest;
@@ -12,22 +15,25 @@ use tempfile::TempDir;
 
 use super::{
     Api, Knobs, OneDatabase, Plugd, QUICK, Server,
+    beats::{Beats, since_boot},
     package::{chaos_manifest, zipped},
-    wait::{eventually_async, within},
+    wait::{eventually, eventually_async, within},
 };
 
 /// The secret that the nodes know each other by.
 const TOKEN: &str = "a-secret-of-the-cluster-of-32-characters-or-more";
 
 /// What a plugin does first: it takes a lock that all that a run starts holds for as long as it lives, and says so where
-/// somebody has it already, on whatever node.
-const SCRIPT: &str = "#!/bin/sh\nexec 9>>\"$1/lock\"\nflock -n 9 || echo $$ >>\"$1/twice\"\nexec chaos tame\n";
+/// somebody has it already, on whatever node. Then it writes every 10 ms that it lives.
+const SCRIPT: &str =
+    "#!/bin/sh\nexec 9>>\"$1/lock\"\nflock -n 9 || echo $$ >>\"$1/twice\"\nexec chaos beat \"$1/beats\"\n";
 
 /// Nodes on one database, which is a server's own or one of many.
 pub(crate) struct Cluster {
     /// Some may have been killed.
     pub(crate) nodes: Vec<Plugd>,
     folder: TempDir,
+    beats: Mutex<Beats>,
 }
 
 impl Cluster {
@@ -50,7 +56,8 @@ impl Cluster {
     pub(crate) async fn with(urls: &[String], knobs: Knobs<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("token"), TOKEN).unwrap();
-        let mut cluster = Self { nodes: Vec::new(), folder };
+        let beats = Mutex::new(Beats::of(folder.path().join("beats")));
+        let mut cluster = Self { nodes: Vec::new(), folder, beats };
         for url in urls {
             let node = cluster.another(url, knobs).await;
             cluster.nodes.push(node);
@@ -100,11 +107,15 @@ impl Cluster {
         id
     }
 
-    /// No run of it has begun while anything of another lived.
-    #[track_caller]
-    pub(crate) fn assert_alone(&self) {
+    /// Waits until the plugin shows that it runs. No run of it has begun while anything of another lived, and none has shown
+    /// itself once another had begun.
+    pub(crate) async fn runs_alone(&self) {
+        let now = since_boot();
+        let goes_on = || self.beats.lock().unwrap().go_on_after(now).then_some(());
+        eventually("a run that shows that it lives", goes_on).await;
         let twice = fs::read_to_string(self.folder.path().join("twice")).unwrap_or_default();
         assert_eq!(twice, "", "processes that were not alone");
+        assert_eq!(self.beats.lock().unwrap().at_once(), None, "two runs lived at once");
     }
 }
 

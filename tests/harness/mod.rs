@@ -4,6 +4,7 @@
 //! process) or for a predicate, and [`HANG`] bounds each, so that a defect fails a test instead of hanging it.
 
 mod api;
+mod beats;
 mod certificates;
 mod cluster;
 mod collector;
@@ -45,7 +46,7 @@ pub(crate) use prometheus::Prometheus;
 pub(crate) use proxy::{Proxy, ProxyKind};
 pub(crate) use receiver::{Posted, Receiver};
 pub(crate) use rest::{Answer, Body, Rest};
-pub(crate) use rounds::{repeat, rounds, skip};
+pub(crate) use rounds::{repeat, rounds, skip, tell_times};
 pub(crate) use server::{CONTAINER, Knobs, Plugd, QUICK, search_path};
 pub(crate) use shapes::{failure_of, message_of, state_of, status_of};
 pub(crate) use signals::deafen;

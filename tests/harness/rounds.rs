@@ -7,6 +7,7 @@ use std::{
     fs::OpenOptions,
     io::Write,
     panic::AssertUnwindSafe,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,9 @@ use futures_util::FutureExt;
 
 /// Variable with the file that takes the rows; each scenario is tried often if there is one.
 const TABLE: &str = "PLUGD_FAULTS";
+
+/// What the file with the times of failovers has at its end, in place of the other's.
+const PAUSES: &str = "pauses.md";
 
 /// Violations after which a scenario is not tried any more: where something hangs, each takes minutes.
 const ENOUGH: usize = 3;
@@ -42,10 +46,25 @@ pub(crate) fn skip(scenario: &str, reason: &str) {
     tell(&format!("| {scenario} | skipped: {reason} | | |"));
 }
 
+/// Tells how long something took in each round, in a table of its own.
+pub(crate) fn tell_times(what: &str, times: &[Duration]) {
+    let mut times: Vec<_> = times.iter().map(Duration::as_secs_f64).collect();
+    times.sort_unstable_by(f64::total_cmp);
+    let within = |percent: usize| times[(times.len() * percent).div_ceil(100) - 1];
+    let [half, most, all] = [50, 90, 100].map(within);
+    let row = format!("| {what} | {} | {half:.2} s | {most:.2} s | {all:.2} s |", times.len());
+    println!("{row}");
+    add(env::var_os(TABLE).map(|table| PathBuf::from(table).with_extension(PAUSES)), &row);
+}
+
 fn tell(row: &str) {
     println!("{row}");
-    if let Some(table) = env::var_os(TABLE) {
-        let mut table = OpenOptions::new().create(true).append(true).open(table).unwrap();
-        writeln!(table, "{row}").unwrap();
-    }
+    add(env::var_os(TABLE).map(PathBuf::from), row);
+}
+
+/// Adds a row to a file, if there is to be one.
+fn add(table: Option<PathBuf>, row: &str) {
+    let Some(table) = table else { return };
+    let mut table = OpenOptions::new().create(true).append(true).open(table).unwrap();
+    writeln!(table, "{row}").unwrap();
 }

@@ -84,9 +84,14 @@ impl Way {
         self.carried.send_modify(|carried| carried.is_open = is_open);
     }
 
+    /// How many connections were made.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
     /// Carries nothing any more on the connections that there are; further ones can be made.
     pub(crate) fn lose(&self) {
-        self.carried.send_modify(|carried| carried.first = self.made.load(Ordering::Relaxed));
+        self.carried.send_modify(|carried| carried.first = self.made());
     }
 }
 
