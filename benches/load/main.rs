@@ -19,12 +19,15 @@ mod activation;
 mod bare;
 mod bus;
 mod chart;
+mod cluster;
 mod crash;
 mod crowd;
 mod external;
+mod failover;
 mod figures;
 mod logs;
 mod managers;
+mod nodes;
 mod output;
 mod packages;
 mod plugins;
@@ -56,8 +59,21 @@ const MOST: Duration = Duration::from_secs(400);
 const MANY_FILES: u64 = 64 << 10;
 
 /// What can be chosen, in the order in which it is measured.
-const GROUPS: [&str; 11] =
-    ["unary", "rest", "watch", "resume", "bus", "crash", "logs", "packages", "managers", "crowd", "activation"];
+const GROUPS: [&str; 13] = [
+    "unary",
+    "rest",
+    "watch",
+    "resume",
+    "bus",
+    "crash",
+    "logs",
+    "packages",
+    "managers",
+    "crowd",
+    "cluster",
+    "failover",
+    "activation",
+];
 
 #[tokio::main]
 async fn main() {
@@ -102,6 +118,8 @@ async fn measure(group: &str, report: &mut Report) {
         "packages" => packages::measure(report).await,
         "managers" => managers::measure(report).await,
         "crowd" => crowd::measure(report).await,
+        "cluster" => cluster::measure(report).await,
+        "failover" => failover::measure(report).await,
         _ => activation::measure(report).await,
     }
 }

@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plugd::api::v1::{bus_service_client::BusServiceClient, plugin_service_client::PluginServiceClient};
+use plugd::api::v1::{
+    bus_service_client::BusServiceClient, plugin_service_client::PluginServiceClient,
+    server_service_client::ServerServiceClient,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tonic::{
@@ -25,6 +28,7 @@ type Authorized = InterceptedService<Channel, Bearer>;
 /// The clients of plugd.
 pub(crate) type Plugins = PluginServiceClient<Authorized>;
 pub(crate) type Bus = BusServiceClient<Authorized>;
+pub(crate) type About = ServerServiceClient<Authorized>;
 
 /// Larger than any answer that is measured.
 const LARGEST: usize = 64 << 20;
@@ -50,11 +54,16 @@ impl Drop for Process {
     }
 }
 
+/// Any port of the loopback.
+const ANYWHERE: &str = "127.0.0.1:0";
+
 /// plugd, with its defaults and a data folder of its own.
 pub(crate) struct Plugd {
     address: String,
     token: MetadataValue<Ascii>,
-    options: Vec<&'static str>,
+    /// Where it is told to listen.
+    listen: String,
+    options: Vec<String>,
     // In this order: the process goes before its folder does.
     process: Process,
     home: TempDir,
@@ -66,21 +75,42 @@ impl Plugd {
     }
 
     /// Starts it with other settings than the defaults.
-    pub(crate) fn start_with(options: &[&'static str]) -> Self {
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        Self::begin(ANYWHERE.to_owned(), options, None)
+    }
+
+    /// Starts a node of a cluster, which listens there. The first has made the token that its administrator has at each.
+    pub(crate) fn node(listen: String, options: Vec<String>, first: Option<&Self>) -> Self {
+        Self::begin(listen, options, first.map(|first| first.token.clone()))
+    }
+
+    fn begin(listen: String, options: Vec<String>, token: Option<MetadataValue<Ascii>>) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (process, address) = spawn(&home, options);
-        let token = fs::read_to_string(home.path().join("data/admin.token")).unwrap();
-        let token = format!("Bearer {}", token.trim()).parse().unwrap();
-        Self { address, token, options: options.to_vec(), process, home }
+        let (process, address) = spawn(&home, &listen, &options);
+        let token = token.unwrap_or_else(|| {
+            let token = fs::read_to_string(home.path().join("data/admin.token")).unwrap();
+            format!("Bearer {}", token.trim()).parse().unwrap()
+        });
+        Self { address, token, listen, options, process, home }
     }
 
     /// Ends it as an operator would, and starts it again on the same data: how long that took until it served.
     pub(crate) fn restart(&mut self) -> Duration {
-        let pid = Pid::from_child(&self.process.0);
-        kill_process(pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+        self.start_again()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process.0), signal).unwrap();
+    }
+
+    /// Waits until it has ended, and starts it again on the same data: how long that took until it served.
+    pub(crate) fn start_again(&mut self) -> Duration {
         self.process.0.wait().unwrap();
         let began = Instant::now();
-        (self.process, self.address) = spawn(&self.home, &self.options);
+        (self.process, self.address) = spawn(&self.home, &self.listen, &self.options);
         began.elapsed()
     }
 
@@ -113,15 +143,20 @@ impl Plugd {
         PluginServiceClient::with_interceptor(channel, Bearer(self.token.clone())).max_decoding_message_size(LARGEST)
     }
 
+    /// The same, to ask what it is.
+    pub(crate) async fn about(&self) -> About {
+        ServerServiceClient::with_interceptor(channel(&self.address).await, Bearer(self.token.clone()))
+    }
+
     /// The same, to send events and calls.
     pub(crate) async fn bus(&self) -> Bus {
         BusServiceClient::with_interceptor(channel(&self.address).await, Bearer(self.token.clone()))
     }
 }
 
-fn spawn(home: &TempDir, options: &[&str]) -> (Process, String) {
+fn spawn(home: &TempDir, listen: &str, options: &[String]) -> (Process, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plugd"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--data-dir"]).arg(home.path().join("data"));
+    command.args(["serve", "--listen", listen, "--log", "error", "--data-dir"]).arg(home.path().join("data"));
     let mut child = command.args(options).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let url = announced(child.stderr.take().unwrap(), "plugd serves on ");
     (Process(child), url.trim_start_matches("http://").to_owned())

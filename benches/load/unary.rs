@@ -49,14 +49,15 @@ pub(crate) async fn measure(report: &mut Report) {
     report.median(("SetActiveState that joins", "/s"), &of_plugd, Some(("bare tonic", &of_bare)), Goal::Rate(0.6));
 }
 
-type Done = futures_util::future::BoxFuture<'static, ()>;
+pub(crate) type Done = futures_util::future::BoxFuture<'static, ()>;
 
 async fn list(mut client: Plugins, page_size: i32) -> ListPluginsResponse {
     let request = ListPluginsRequest { page_size, ..Default::default() };
     client.list_plugins(request).await.unwrap().into_inner()
 }
 
-fn get(id: String) -> impl Fn(Plugins) -> Done + Clone {
+/// Reads a plugin.
+pub(crate) fn get(id: String) -> impl Fn(Plugins) -> Done + Clone {
     move |mut client| {
         let request = GetPluginRequest { plugin_id: id.clone(), view: 0 };
         Box::pin(async move { drop(client.get_plugin(request).await.unwrap()) })
@@ -93,19 +94,35 @@ async fn beside(
     (plugd, call): (&Plugd, impl Fn(Plugins) -> Done + Clone + Send + 'static),
     (bare, bare_call): (&Bare, impl Fn(Client) -> Done + Clone + Send + 'static),
 ) -> (Rounds, Rounds) {
-    let (mut clients, mut bare_clients) = (Vec::new(), Vec::new());
+    let mut bare_clients = Vec::new();
     for _ in 0..CONNECTIONS {
-        clients.push(plugd.client().await);
         bare_clients.push(bare.client().await);
     }
-    rate(&clients, &call, WARM_UP).await;
-    rate(&bare_clients, &bare_call, WARM_UP).await;
-    let (mut of_plugd, mut of_bare) = (Rounds::default(), Rounds::default());
-    for _ in 0..ROUNDS {
-        of_plugd.add(vec![rate(&clients, &call, ROUND).await]);
-        of_bare.add(vec![rate(&bare_clients, &bare_call, ROUND).await]);
+    in_turn((clients(plugd).await, call), (bare_clients, bare_call)).await
+}
+
+/// Connections enough.
+pub(crate) async fn clients(plugd: &Plugd) -> Vec<Plugins> {
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(plugd.client().await);
     }
-    (of_plugd, of_bare)
+    clients
+}
+
+/// Calls of these clients and of the others, in turn: how many a second.
+pub(crate) async fn in_turn<C: Clone + Send + 'static, D: Clone + Send + 'static>(
+    (clients, call): (Vec<C>, impl Fn(C) -> Done + Clone + Send + 'static),
+    (others, other_call): (Vec<D>, impl Fn(D) -> Done + Clone + Send + 'static),
+) -> (Rounds, Rounds) {
+    rate(&clients, &call, WARM_UP).await;
+    rate(&others, &other_call, WARM_UP).await;
+    let (mut of_clients, mut of_others) = (Rounds::default(), Rounds::default());
+    for _ in 0..ROUNDS {
+        of_clients.add(vec![rate(&clients, &call, ROUND).await]);
+        of_others.add(vec![rate(&others, &other_call, ROUND).await]);
+    }
+    (of_clients, of_others)
 }
 
 async fn rate<C, F>(clients: &[C], call: &F, time: Duration) -> f64

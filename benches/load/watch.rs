@@ -23,9 +23,9 @@ const WATCHERS_OF_A_CONNECTION: usize = 10;
 const REPORTS_A_ROUND: usize = 10;
 
 /// States as watchers have them.
-const ACTIVE: i32 = ReportedState::Active as i32;
+pub(crate) const ACTIVE: i32 = ReportedState::Active as i32;
 /// What the bare server's events have.
-const UNSPECIFIED: i32 = ReportedState::Unspecified as i32;
+pub(crate) const UNSPECIFIED: i32 = ReportedState::Unspecified as i32;
 
 pub(crate) async fn measure(report: &mut Report) {
     let (plugd, bare) = (Plugd::start(), Bare::start());
@@ -62,20 +62,21 @@ pub(crate) async fn measure(report: &mut Report) {
 }
 
 /// Those of one side, and the states that they hear of.
-struct Watchers {
+pub(crate) struct Watchers {
     count: usize,
     heard: UnboundedSender<i32>,
     hears: UnboundedReceiver<i32>,
 }
 
 impl Watchers {
-    fn new() -> Self {
+    /// None yet.
+    pub(crate) fn new() -> Self {
         let (heard, hears) = mpsc::unbounded_channel();
         Self { count: 0, heard, hears }
     }
 
     /// Opens more watches.
-    async fn watch(&mut self, plugd: &Plugd, more: usize) {
+    pub(crate) async fn watch(&mut self, plugd: &Plugd, more: usize) {
         for _ in 0..more / WATCHERS_OF_A_CONNECTION {
             let client = plugd.client().await;
             for _ in 0..WATCHERS_OF_A_CONNECTION {
@@ -86,7 +87,7 @@ impl Watchers {
     }
 
     /// Opens more streams of the bare server.
-    async fn listen(&mut self, bare: &Bare, more: usize) {
+    pub(crate) async fn listen(&mut self, bare: &Bare, more: usize) {
         for _ in 0..more / WATCHERS_OF_A_CONNECTION {
             let client = bare.client().await;
             for _ in 0..WATCHERS_OF_A_CONNECTION {
@@ -103,7 +104,7 @@ impl Watchers {
     }
 
     /// Dials and hangs up a few times: how long it took from the first until all had heard that it is there.
-    async fn reports(&mut self, url: &str, state: i32) -> Vec<f64> {
+    pub(crate) async fn reports(&mut self, url: &str, state: i32) -> Vec<f64> {
         let mut times = Vec::new();
         for _ in 0..REPORTS_A_ROUND {
             let (ignored, _ignored) = mpsc::unbounded_channel();
@@ -130,7 +131,7 @@ impl Watchers {
 }
 
 /// A watch of what comes from now on.
-async fn open(mut client: Plugins) -> Streaming<WatchStateResponse> {
+pub(crate) async fn open(mut client: Plugins) -> Streaming<WatchStateResponse> {
     let request = WatchStateRequest { start: Some(Start::LiveOnly(true)), ..WatchStateRequest::default() };
     let mut frames = client.watch_state(request).await.unwrap().into_inner();
     let opened = frames.message().await.unwrap().unwrap();
