@@ -21,7 +21,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// The node that is reached at this address and was started then.
 pub(super) fn this_node(address: String, started: Timestamp) -> Node {
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    Node { address, started, host_name: about::host_name(), version, reach: None }
+    Node { address, started, host_name: about::host_name(), version, reach: None, term: None }
 }
 
 /// Tells the database at this address of the node with this role, from its first part on and until it has `ended`.
@@ -31,14 +31,21 @@ pub(super) async fn tell(node: Node, address: &Address, mut role: watch::Receive
     if ended.run_until_cancelled(begun).await != Some(true) {
         return;
     }
-    let (mut presence, mut ticks) = (None, interval(OFTEN));
+    let (mut presence, mut ticks, mut is_hidden) = (None, interval(OFTEN), false);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = async {
         loop {
             ticks.tick().await;
-            let node = Node { reach: reach(&role.borrow()), ..node.clone() };
-            if let Err(error) = tell_once(&node, address, &mut presence).await {
-                tracing::debug!(%error, "the other nodes can't be told of this one");
+            let node = now(&node, &role.borrow());
+            match tell_once(&node, address, &mut presence).await {
+                Ok(is_told) => {
+                    if !is_told && !is_hidden {
+                        let address = &node.address;
+                        tracing::warn!(%address, "another node has the same --advertise: each needs an address of its own");
+                    }
+                    is_hidden = !is_told;
+                }
+                Err(error) => tracing::debug!(%error, "the other nodes can't be told of this one"),
             }
         }
     };
@@ -48,7 +55,7 @@ pub(super) async fn tell(node: Node, address: &Address, mut role: watch::Receive
     }
 }
 
-async fn tell_once(node: &Node, address: &Address, presence: &mut Option<Presence>) -> Result<(), StoreError> {
+async fn tell_once(node: &Node, address: &Address, presence: &mut Option<Presence>) -> Result<bool, StoreError> {
     let presence = match presence {
         Some(presence) => presence,
         none => none.insert(Presence::of(address).await?),
@@ -56,7 +63,9 @@ async fn tell_once(node: &Node, address: &Address, presence: &mut Option<Presenc
     presence.tell(node).await
 }
 
-fn reach(role: &Role) -> Option<Reach> {
+/// What a node with this role is now.
+fn now(node: &Node, role: &Role) -> Node {
     let (behind, lag) = role.lag();
-    Some(Reach { revision: role.revision()?, behind, lag })
+    let reach = role.revision().map(|revision| Reach { revision, behind, lag });
+    Node { reach, term: role.is_leader().then(|| role.term()), ..node.clone() }
 }

@@ -67,14 +67,9 @@ impl Stage {
         self.0.role.subscribe()
     }
 
-    /// Has the part with this role answer from now on.
-    pub(super) fn enter(&self, role: Role, answers: Answers) {
-        self.set(role, answers);
-    }
-
     /// Has the part with this role answer plugins from now on, and nobody else yet.
     pub(super) fn enter_for_plugins(&self, role: Role, answers: &Answers) {
-        self.set(role, for_plugins(answers, self.present()));
+        self.enter(role, for_plugins(answers, self.present()));
     }
 
     /// Has nobody answer until the node plays its next part.
@@ -83,14 +78,15 @@ impl Stage {
         let left = role.borrow().left();
         let scrapes = Scrapes::of_node(move || role.borrow().clone(), &self.0.listener);
         let absent = absent(self.0.has_plugins, scrapes).await;
-        self.set(left, absent);
+        self.enter(left, absent);
     }
 
     fn present(&self) -> Answers {
         self.0.on.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, role: Role, answers: Answers) {
+    /// Has the part with this role answer from now on.
+    pub(super) fn enter(&self, role: Role, answers: Answers) {
         let answers = self.known_to_nodes(role.clone(), answers);
         *self.0.on.write().unwrap_or_else(PoisonError::into_inner) = answers;
         self.0.role.send_replace(role);

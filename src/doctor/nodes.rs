@@ -70,8 +70,8 @@ mod tests {
     fn mk_seen(version: &str) -> Seen {
         let (address, host_name) = ("http://one:8000".to_owned(), "one".to_owned());
         let (started, version) = (Timestamp::UNIX_EPOCH, version.to_owned());
-        let node = Node { address, started, host_name, version, reach: None };
-        Seen { node, time: Timestamp::UNIX_EPOCH, is_present: true, term: None }
+        let node = Node { address, started, host_name, version, reach: None, term: None };
+        Seen { node, time: Timestamp::UNIX_EPOCH, is_present: true }
     }
 
     #[test]

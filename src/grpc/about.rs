@@ -122,7 +122,7 @@ async fn found(mut found: Found) -> Result<Arc<Vec<finding::Finding>>> {
 }
 
 fn node(seen: Seen) -> v1::Node {
-    let Seen { node, time, is_present, term } = seen;
+    let Seen { node, time, is_present } = seen;
     v1::Node {
         address: node.address,
         host_name: node.host_name,
@@ -130,7 +130,7 @@ fn node(seen: Seen) -> v1::Node {
         start_time: Some(convert::timestamp(node.started)),
         is_present,
         seen_time: Some(convert::timestamp(time)),
-        term,
+        term: node.term,
         revision: node.reach.map(|reach| reach.revision),
         behind_revisions: node.reach.map_or(0, |reach| reach.behind),
         lag: node.reach.and_then(|reach| reach.lag.try_into().ok()),

@@ -1,5 +1,5 @@
 //! What the nodes of a cluster tell of themselves, on a server alone: a row a node, which it writes every second whatever it is,
-//! and which any node reads. Who leads is not among it: that is what the row of `store` says.
+//! and which any node reads. One that says that it leads is believed where the row of `store` says so, too.
 //!
 //! The clock of the database decides who was heard of of late. It may be set back: what was told in its future counts for nothing.
 
@@ -32,17 +32,20 @@ pub(super) const TABLE: &str = "
         revision bigint,
         behind bigint NOT NULL,
         lag double precision,
+        term bigint,
         seen timestamptz NOT NULL
     )";
 
-/// Whoever tells of itself forgets those that have not for an hour.
+/// Whoever tells of itself forgets those that have not for an hour. Of two that tell the same address the one that was started later
+/// has the row.
 const TELL: &str = "
     WITH forgotten AS (DELETE FROM node WHERE seen < now() - interval '1 hour' AND address <> $1)
-    INSERT INTO node (address, started, host_name, version, revision, behind, lag, seen)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, now())
+    INSERT INTO node (address, started, host_name, version, revision, behind, lag, term, seen)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())
     ON CONFLICT (address) DO UPDATE SET
-        (started, host_name, version, revision, behind, lag, seen) = (excluded.started, excluded.host_name,
-            excluded.version, excluded.revision, excluded.behind, excluded.lag, excluded.seen)";
+        (started, host_name, version, revision, behind, lag, term, seen) = (excluded.started, excluded.host_name,
+            excluded.version, excluded.revision, excluded.behind, excluded.lag, excluded.term, excluded.seen)
+        WHERE node.started <= excluded.started OR node.seen < now() - interval '5 seconds'";
 
 /// Another that has been started at the same address since stays.
 const WITHDRAW: &str = "DELETE FROM node WHERE address = $1 AND started = $2";
@@ -50,7 +53,7 @@ const WITHDRAW: &str = "DELETE FROM node WHERE address = $1 AND started = $2";
 const LIST: &str = "
     SELECT node.address, started, host_name, version, revision, behind, lag, seen,
         seen BETWEEN now() - interval '5 seconds' AND now() + interval '5 seconds' AS is_present,
-        CASE WHEN node.address = store.address AND NOT store.closed AND store.until > now() THEN store.term END AS term
+        CASE WHEN node.term = store.term AND NOT store.closed AND store.until > now() THEN store.term END AS term
     FROM node LEFT JOIN store ON store.id = $1
     ORDER BY is_present DESC, address LIMIT $2";
 
@@ -67,6 +70,8 @@ pub struct Node {
     pub version: String,
     /// How far it is; none while it neither leads nor follows.
     pub reach: Option<Reach>,
+    /// The term in which it leads, if it does.
+    pub term: Option<u64>,
 }
 
 /// How far a node is.
@@ -89,8 +94,6 @@ pub struct Seen {
     pub time: Timestamp,
     /// That was of late.
     pub is_present: bool,
-    /// The term in which it leads, if it does.
-    pub term: Option<u64>,
 }
 
 /// Tells of a node.
@@ -108,13 +111,13 @@ impl Presence {
         }
     }
 
-    /// Tells what the node is now.
+    /// Tells what the node is now. False if a node that was started later tells the same address of itself.
     ///
     /// # Errors
     /// The database's own.
-    pub async fn tell(&self, node: &Node) -> Result<(), StoreError> {
+    pub async fn tell(&self, node: &Node) -> Result<bool, StoreError> {
         let lag = node.reach.map(|reach| reach.lag.as_secs_f64());
-        let values: [Value; 7] = [
+        let values: [Value; 8] = [
             node.address.as_str().into(),
             to_column(node.started).into(),
             plain(&node.host_name).into(),
@@ -122,8 +125,9 @@ impl Presence {
             node.reach.map(|reach| signed(reach.revision)).into(),
             node.reach.map_or(0, |reach| signed(reach.behind)).into(),
             lag.into(),
+            node.term.map(signed).into(),
         ];
-        self.execute(TELL, values).await
+        Ok(self.execute(TELL, values).await? > 0)
     }
 
     /// Has the node forgotten, as it ends.
@@ -131,12 +135,13 @@ impl Presence {
     /// # Errors
     /// The database's own.
     pub async fn withdraw(&self, node: &Node) -> Result<(), StoreError> {
-        self.execute(WITHDRAW, [node.address.as_str().into(), to_column(node.started).into()]).await
+        self.execute(WITHDRAW, [node.address.as_str().into(), to_column(node.started).into()]).await.map(drop)
     }
 
-    async fn execute<const N: usize>(&self, sql: &str, values: [Value; N]) -> Result<(), StoreError> {
+    /// The number of rows that it changed.
+    async fn execute<const N: usize>(&self, sql: &str, values: [Value; N]) -> Result<u64, StoreError> {
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
-        within(async { Ok(self.0.execute_raw(statement).await.map(drop)?) }).await
+        within(async { Ok(self.0.execute_raw(statement).await?.rows_affected()) }).await
     }
 }
 
@@ -184,11 +189,7 @@ fn seen(row: Row) -> Result<Seen, StoreError> {
         address: row.address,
         host_name: row.host_name,
         version: row.version,
-    };
-    Ok(Seen {
-        node,
-        time: from_column(row.seen)?,
-        is_present: row.is_present,
         term: row.term.map(unsigned).transpose()?,
-    })
+    };
+    Ok(Seen { node, time: from_column(row.seen)?, is_present: row.is_present })
 }
