@@ -42,6 +42,9 @@ const WRITER: &str = "SET synchronous_commit = on; SET lock_timeout = '2s'; \
 /// transaction may have locked. Nor a leader itself whose connection broke in the middle of one: it has some three seconds to
 /// renew its lease on another.
 const NODE: &str = "SET idle_session_timeout = '5s'; SET idle_in_transaction_session_timeout = '1500ms'";
+/// The same of the writer of a node: what it has given up the server must not go on with, as the session that follows would wait for
+/// its locks, and the lease with it.
+const IN_TURN: &str = "SET statement_timeout = '2s'";
 /// One lock a schema; PostgreSQL keeps the databases apart. Waits as long as `lock_timeout` says.
 const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('plugd ' || current_schema(), 0))";
 /// Nodes of a cluster share it: it keeps them apart from a plugd that is alone, and the row of `store` from each other.
@@ -151,6 +154,10 @@ async fn begin(session: &mut PgConnection, held: Held) -> Result<(), Error> {
         Err(Error::Database(error)) if is_busy(&*error) => false,
         Err(error) => return Err(error),
     };
+    if !held.is_of_one {
+        // Not of the lock, which has a limit of its own.
+        session.execute(IN_TURN).await?;
+    }
     held.is_held.store(is_held, Ordering::Release);
     Ok(())
 }
