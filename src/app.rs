@@ -5,6 +5,7 @@ mod about;
 mod admin;
 mod backup;
 mod boot;
+mod deletions;
 mod following;
 mod manager;
 mod metrics;

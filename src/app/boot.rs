@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Examine, about,
     admin::{self, AdminToken},
-    make_private,
+    deletions, make_private,
     metrics::{Measured, Measures},
     options::{credentials, log_options, supervision},
     place, pods,
@@ -113,7 +113,7 @@ pub(super) async fn boot(
     let runtimes = Runtimes::new(config, &loaded.database_id, (local.clone(), logs.clone()), &draining).await?;
     let has_plugins = config.runtime_provider != RuntimeProvider::None;
     if has_plugins {
-        tokio::spawn(finish_deletions(runtimes.used.clone(), store.clone(), projection.clone()));
+        deletions::finish(runtimes.used.clone(), store.clone(), projection.clone(), draining.clone());
     }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
@@ -243,38 +243,6 @@ fn rpc_url(address: SocketAddr) -> String {
         SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
     };
     format!("ws://{host}:{}/rpc", address.port())
-}
-
-/// Removes the folders and volumes of plugins whose deletion was stored, but not carried out to its end, when plugd was last here. Only
-/// those of which the journal says so: what nobody knows is told of, and may be another plugd's, or of a database that has
-/// lost it and is restored tomorrow.
-async fn finish_deletions(runtime: Arc<dyn Runtime>, store: Store, projection: Arc<Projection>) {
-    let unknown: Vec<_> = match runtime.kept().await {
-        Ok(found) => found.into_iter().filter(|id| projection.slot(*id).is_err()).collect(),
-        Err(error) => return tracing::warn!(%error, "it is not known of which plugins files are kept"),
-    };
-    if unknown.is_empty() {
-        return;
-    }
-    let deleted = match store.deleted(&unknown).await {
-        Ok(deleted) => deleted,
-        Err(error) => return tracing::warn!(%error, "files of deleted plugins may be left behind until the next start"),
-    };
-    if let Some(plugin) = unknown.iter().find(|id| !deleted.contains(id)) {
-        let count = unknown.len().saturating_sub(deleted.len());
-        tracing::warn!(
-            count,
-            %plugin,
-            "there are folders of plugins that this database does not know: if it is an older one, or has lost its log \
-             (-wal), restore a backup"
-        );
-    }
-    for plugin in deleted {
-        match runtime.remove(plugin).await {
-            Ok(()) => tracing::info!(%plugin, "the deletion of a plugin's files was finished"),
-            Err(error) => tracing::warn!(%plugin, %error, "files of a deleted plugin are left behind"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,11 @@ use super::{
 };
 use crate::domain::{Failure, PluginId};
 
-/// How long the deletion of a claim may be tried. The next start of plugd finds what is left.
+/// How long the deletion of a claim may be tried at a time.
 const DELETION: Duration = Duration::from_secs(60);
+
+/// Why nothing is done any more.
+const OTHER_LEADS: &str = "another plugd may lead by now";
 
 /// Makes the claim of a plugin, unless it has one.
 ///
@@ -63,10 +66,13 @@ pub(super) async fn plugins(
             Ok(Err(kube::Error::Api(refusal))) if !requests::is_busy(&refusal) => {
                 return Err(io::Error::other(format!("the cluster does not tell of claims: {}", refusal.message)));
             }
-            _ => sleep(requests::AGAIN).await,
+            answer => {
+                tracing::debug!(?answer, "the cluster does not tell of claims yet");
+                sleep(requests::AGAIN).await;
+            }
         }
     }
-    Err(io::Error::other("another plugd may lead by now"))
+    Err(io::Error::other(OTHER_LEADS))
 }
 
 /// Deletes the claim of a plugin of which nothing runs.
@@ -79,9 +85,12 @@ pub(super) async fn delete(
     plugin: PluginId,
 ) -> io::Result<()> {
     let name = pod::claim(instance, plugin);
-    let left = format!("the claim {name} is not deleted yet: the next start of plugd tries it again");
-    let deleted = timeout(DELETION, requests::delete((api, term), name, None)).await;
-    deleted.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, left))
+    let left = format!("the claim {name} is not deleted yet: it is tried again within the hour");
+    match timeout(DELETION, requests::delete((api, term), name, None)).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(io::Error::other(OTHER_LEADS)),
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, left)),
+    }
 }
 
 #[cfg(test)]

@@ -119,6 +119,8 @@ pub(super) fn mk_pod(options: &Options, spec: &StartSpec) -> Result<Pod, Failure
                 "runAsUser": user.uid,
                 "runAsGroup": user.gid,
                 "fsGroup": user.gid,
+                // Else each start would go through all files that a volume keeps.
+                "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "volumes": [folder(options, spec.plugin), {"name": "tmp", "emptyDir": {}}],

@@ -114,26 +114,24 @@ async fn there_already(inner: &Inner, spec: &StartSpec) -> Result<Pod, Failure> 
     }
 }
 
-/// Deletes something, a pod with its grace, however often that has to be asked for; leaves it to another plugd that may lead by now.
-pub(super) async fn delete<K>((api, term): (Api<K>, &Term), name: String, grace: Option<Duration>)
+/// Deletes something, a pod with its grace, however often that has to be asked for. False if it is left to another plugd that may lead by
+/// now.
+pub(super) async fn delete<K>((api, term): (Api<K>, &Term), name: String, grace: Option<Duration>) -> bool
 where
     K: Clone + Debug + DeserializeOwned,
 {
     let how = DeleteParams { grace_period_seconds: grace.map(pod::seconds), ..DeleteParams::default() };
     while !term.is_over() {
-        match timeout(LIMIT, api.delete(&name, &how)).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(kube::Error::Api(refusal))) if refusal.code == 404 => return,
-            Ok(Err(error)) => tracing::warn!(name, %error, "what the cluster has of a plugin can't be deleted yet"),
-            Err(_) => {
-                tracing::warn!(
-                    name,
-                    "what the cluster has of a plugin can't be deleted yet: no answer within {LIMIT:?}"
-                )
-            }
-        }
+        let why = match timeout(LIMIT, api.delete(&name, &how)).await {
+            Ok(Ok(_)) => return true,
+            Ok(Err(kube::Error::Api(refusal))) if refusal.code == 404 => return true,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {LIMIT:?}"),
+        };
+        tracing::warn!(name, why, "what the cluster has of a plugin can't be deleted yet");
         sleep(AGAIN).await;
     }
+    false
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ impl Follower {
                 () = sleep_until(deadline), if is_due => self.give_up(&mut progress, limit),
             }
         };
-        let rest = self.take_rest(&mut progress).await;
+        let rest = self.take_rest(&mut progress, &ending).await;
         if self.wishes.has_changed().is_err() {
             // The next plugd is told, if the pod is still there.
             return;
@@ -279,8 +279,8 @@ impl Follower {
     }
 
     /// Takes the rest of the output, which is to be in the log when the end is told. What has not come in time goes on to be taken.
-    async fn take_rest(&self, progress: &mut Progress) -> Option<AbortOnDropHandle<()>> {
-        let has_run = progress.has_spawned || matches!(&*self.sight.borrow(), Sight::Here(_));
+    async fn take_rest(&self, progress: &mut Progress, ending: &Ending) -> Option<AbortOnDropHandle<()>> {
+        let has_run = progress.has_spawned || matches!(ending, Ending::Exited(_) | Ending::Ended(_));
         if !has_run || progress.given_up.is_some() {
             return None;
         }
