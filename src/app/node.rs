@@ -202,6 +202,12 @@ impl<R: FnOnce(Keys) + Send> Node<'_, R> {
         let Some(begun) = self.stop.run_until_cancelled(begun).await else { return Ok(()) };
         let (answers, role, mut follower) = begun?;
         let ending = draining.drop_guard();
+        // The first look tells who leads: until then what is for the leader would be refused.
+        let looked = follower.catch_up()();
+        tokio::select! {
+            () = looked => {}
+            _ = follower.follow() => {}
+        }
         self.enter(role, answers, Keys::default());
         loop {
             let Some(ended) = self.stop.run_until_cancelled(follower.follow()).await else { return Ok(()) };
