@@ -106,7 +106,7 @@ test-cluster: tools ## Run the tests of plugins in pods, on a real API server th
 
 .PHONY: bench-cluster
 bench-cluster: tools ## Measure how long a plugin takes to run in a pod, against a pod alone, with a debug build
-	$(call on_cluster,PLUGD_FAULTS=/dev/null,speed:: --nocapture)
+	$(call on_cluster,PLUGD_SPEED_ROUNDS=50,speed:: --nocapture)
 
 .PHONY: test-new-rust
 test-new-rust: ## Run the tests of what `plugd new --template rust` writes, with its own Cargo.toml
@@ -131,7 +131,7 @@ faults-cluster: tools ## The same of plugins in pods alone, each row as it comes
 	$(call on_cluster,PLUGD_FAULTS=$(FAULTS),kills:: outages:: --test-threads 2 --nocapture)
 
 .PHONY: bench
-bench: bench-tools ## Measure a release build against what is possible; takes a quarter of an hour
+bench: system-packages bench-tools ## Measure a release build against what is possible; takes a quarter of an hour
 	$(call say,Building plugd and its plugin)
 	cargo build --locked --release --example greeter
 	$(call say,Measuring)
@@ -278,6 +278,7 @@ system-packages:
 	command -v promtool >/dev/null || missing+=(prometheus); \
 	command -v systemd-analyze >/dev/null || missing+=(systemd); \
 	test -x /usr/sbin/debootstrap || missing+=(debootstrap); \
+	command -v pgrep >/dev/null || missing+=(procps); \
 	command -v setpriv >/dev/null || missing+=(util-linux); \
 	command -v tmux >/dev/null || missing+=(tmux); \
 	$(SERVERS) command -v initdb >/dev/null || missing+=(postgresql); \

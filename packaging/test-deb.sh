@@ -9,12 +9,12 @@
 set -euo pipefail
 source "$(dirname "$0")/try.sh"
 
-package=$1
-root=$2/root
+take_arguments "$@"
+root=$folder/root
 # Beside the smallest Debian: what every machine has, what a plugin is written in, and what plugd is used with.
 included=systemd,dbus,procps,iproute2,ca-certificates,man-db,bash-completion,openssl,curl,python3,prometheus,postgresql,nginx,caddy
 
-copy_of_debian "$2" "$included"
+copy_of_debian "$folder" "$included"
 install -D -m 644 "$package" "$root/srv/target/debian/${package##*/}"
 # The version that the page has for the next one.
 dpkg-deb --raw-extract "$package" "$root/srv/newer"
@@ -29,7 +29,7 @@ machine=$!
 stop_machine() {
     kill -KILL "$machine" 2>/dev/null || true
     wait "$machine" 2>/dev/null || true
-    rm -rf "$root"
+    remove "$root"
     # The control groups of what has ended, the inner ones first.
     find "$(findmnt --noheadings --first-only --output TARGET --types cgroup2)/plugd-machine-$machine" \
         -depth -type d -exec rmdir {} + 2>/dev/null || true

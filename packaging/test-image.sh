@@ -10,6 +10,14 @@ inside() {
     SHELL=/bin/bash script --quiet --return --command "set -euo pipefail; $1" /dev/null
 }
 
+# A project of its own, also for the lines of the page: what is removed in the end is never an operator's. Nor is an operator's
+# database used, which the environment or a file `.env` may name.
+export COMPOSE_PROJECT_NAME=plugd-test-$$ COMPOSE_DISABLE_ENV_FILE=1
+unset PLUGD_DATABASE_URL
+if (: <>/dev/tcp/127.0.0.1/8000) 2>/dev/null; then
+    fail 'port 8000 of 127.0.0.1 is taken, which the compose file gives plugd: stop what listens there first'
+fi
+
 compose='docker compose --file packaging/compose.yaml'
 trap '$compose down --volumes' EXIT
 

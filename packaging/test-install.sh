@@ -8,12 +8,11 @@
 set -euo pipefail
 source "$(dirname "$0")/try.sh"
 
-package=$1
-folder=$2
+take_arguments "$@"
 root=$folder/root
 # What the package depends on, as nothing is fetched here.
 included=systemd,procps,ca-certificates
-trap 'rm -rf "$root"' EXIT
+trap 'remove "$root"' EXIT
 
 inside() {
     # With processes of its own, no network, and a systemctl that knows that nothing is booted.

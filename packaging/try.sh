@@ -8,17 +8,44 @@ fail() {
     exit 1
 }
 
+# Sets `package` and `folder` to what these tests are given; both are looked at before anything is removed: take_arguments ARGUMENT…
+take_arguments() {
+    (($# == 2)) || fail "usage: ${0##*/} PACKAGE FOLDER"
+    package=$1
+    [[ -f $package ]] || fail "there is no package $package"
+    [[ -n $2 ]] || fail 'FOLDER is empty'
+    folder=$(realpath --canonicalize-missing -- "$2") || fail "FOLDER is no path: $2"
+    [[ $folder != / ]] || fail 'FOLDER is /'
+}
+
+# Removes a Debian. What debootstrap was interrupted in may have this host's /proc mounted: what is mounted is never removed.
+remove() {
+    local mounted
+    findmnt --noheadings --list --output TARGET | awk -v below="$1/" 'index($0, below) == 1' | tac | while read -r mounted; do
+        umount --recursive "$mounted" 2>/dev/null || true
+    done
+    rm -rf --one-file-system -- "$1"
+}
+
+# The mirror of Debian that apt of this host fetches from, as the default may be out of reach; nothing where apt has none of it.
+mirror() {
+    # shellcheck disable=SC2016 # For apt.
+    apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Origin: Debian' 'Codename: bookworm' 2>/dev/null |
+        awk '/^https?:/ && !found++' || true
+}
+
 # A fresh copy of a Debian with these packages, which is made where there is none: copy_of_debian FOLDER PACKAGES.
 # FOLDER/base is kept for the next time, FOLDER/root is the copy.
 copy_of_debian() {
     local base=$1/base root=$1/root
     if [[ $(cat "$base/.done" 2>/dev/null) != "$2" ]]; then
-        rm -rf "$base"
+        remove "$base"
         mkdir -p "$base"
-        debootstrap --variant=minbase --include="$2" bookworm "$base"
+        # shellcheck disable=SC2046 # Not an argument where there is none.
+        debootstrap --variant=minbase --include="$2" bookworm "$base" $(mirror)
         echo "$2" >"$base/.done"
     fi
-    rm -rf "$root"
+    remove "$root"
     cp -a "$base" "$root"
     # Debian's smallest images leave the manual out; these tests are about it, too. And what apt prints goes into a file.
     rm -f "$root/etc/dpkg/dpkg.cfg.d/"*

@@ -127,10 +127,14 @@ pub(crate) async fn without_api<T>(alone: &Alone, during: impl AsyncFnOnce() -> 
     disturbed(alone, &["stop", "api"], during, &["start", "api"]).await
 }
 
-/// Does something between two commands of the test bed, and both in any case: who comes next needs the cluster.
+/// Does something between two commands of the test bed, the second one in any case, even where the first has failed: who comes next
+/// needs the cluster.
 pub(crate) async fn disturbed<T>(_: &Alone, before: &[&str], during: impl AsyncFnOnce() -> T, after: &[&str]) -> T {
-    testbed(before).await;
-    let done = AssertUnwindSafe(during()).catch_unwind().await;
+    let both = async {
+        testbed(before).await;
+        during().await
+    };
+    let done = AssertUnwindSafe(both).catch_unwind().await;
     testbed(after).await;
     done.unwrap_or_else(|panic| resume_unwind(panic))
 }

@@ -106,14 +106,24 @@ impl Gate {
         Held { reached: is_reached, released: release }
     }
 
-    /// Whether it leads anywhere from now on. Where it does not, what is under way is cut off.
-    pub(crate) fn set_open(&self, is_open: bool) {
-        self.inner.is_open.send_replace(is_open);
+    /// Leads nowhere until what this returns is dropped, also by a panic. What is under way is cut off.
+    pub(crate) fn close(&self) -> Closed<'_> {
+        self.inner.is_open.send_replace(false);
+        Closed(self)
     }
 
     /// How often the API server has said that it has forgotten what somebody would go on from.
     pub(crate) fn forgotten(&self) -> usize {
         self.inner.forgotten.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps the gate closed.
+pub(crate) struct Closed<'a>(&'a Gate);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.inner.is_open.send_replace(true);
     }
 }
 

@@ -10,11 +10,11 @@ use plugd::api::v1::{
 use tokio::time::sleep;
 
 use crate::{
-    cluster::{LOOK, alone, delete, disturbed, force_off, plugd, pods_of, steady, testbed, without_pods},
+    cluster::{Alone, LOOK, alone, delete, disturbed, force_off, plugd, pods_of, steady, testbed, without_pods},
     gate::Gate,
     harness::{Plugd, Watch, eventually_async, message_of, repeat, rounds, state_of, status_of},
     kills::KNOBS,
-    lone::{Lone, runs},
+    lone::Lone,
 };
 
 /// Waits until a watch says that the plugin is active again, in another run, and that nothing of that counts against it.
@@ -86,20 +86,19 @@ async fn plugins_go_on_while_the_api_server_is_killed_and_started_again() {
 
 /// Deletes the pod of a plugin while plugd can't see it, and has the API server forget that. Whether plugd has asked for what was
 /// forgotten: where that takes a minute it begins anew by itself.
-async fn forget(gate: &Gate, plugd: &mut Plugd, plugin: &Lone) -> bool {
+async fn forget(alone: &Alone, gate: &Gate, plugd: &mut Plugd, plugin: &Lone) -> bool {
     // It has listed all pods just now.
     plugd.kill_9().await;
     plugd.restart_on_the_same_address().await;
     let run = plugin.start(plugd).await;
     let (mut watch, forgotten) = (plugd.api().live().await, gate.forgotten());
-    gate.set_open(false);
+    let closed = gate.close();
     delete(&pods_of(&plugin.id).await[0]).await;
     without_pods(&plugin.id).await;
     testbed(&["compact"]).await;
     // What it remembers itself is gone, too.
-    testbed(&["kill", "api"]).await;
-    testbed(&["start", "api"]).await;
-    gate.set_open(true);
+    disturbed(alone, &["kill", "api"], async || (), &["start", "api"]).await;
+    drop(closed);
     replaced(&mut watch, plugin, &run).await;
     gate.forgotten() > forgotten
 }
@@ -112,12 +111,17 @@ async fn what_happened_in_a_history_that_is_compacted_is_found_out() {
     let mut plugd = plugd(&[KNOBS, &away].concat()).await;
     let plugin = Lone::install(&plugd).await;
     repeat("the API server's history compacted while plugd was away from its watch", rounds(1, 5), async |_| {
-        let _alone = alone().await;
-        let forget = async || forget(&gate, &mut plugd, &plugin).await.then_some(());
+        let alone = alone().await;
+        let forget = async || forget(&alone, &gate, &mut plugd, &plugin).await.then_some(());
         eventually_async("that plugd asks for what was forgotten", forget).await;
         plugin.stop(&plugd).await;
     })
     .await;
+}
+
+/// Does something while the cluster notices what becomes of its node. No other test expects that it does.
+async fn noticed<T>(alone: &Alone, during: impl AsyncFnOnce() -> T) -> T {
+    disturbed(alone, &["start", "controllers"], during, &["stop", "controllers"]).await
 }
 
 /// What the cluster says of a pod on a node that it does not hear from.
@@ -147,13 +151,12 @@ async fn a_run_on_a_node_that_is_silent_is_replaced_once_the_node_has_ended_it()
         let run = plugin.start(&plugd).await;
         let mut watch = plugd.api().live().await;
         let silent = async || {
-            testbed(&["start", "controllers"]).await;
             cut_off(&plugin).await;
             let told = watch.plugin_in(&plugin.id, Error).await;
             assert!(message_of(&told).contains("the node vk1 is lost"), "{}", message_of(&told));
             assert!(pods_of(&plugin.id).await.iter().all(is_cut_off), "another pod is made");
-            testbed(&["stop", "controllers"]).await;
         };
+        let silent = async || noticed(&alone, silent).await;
         disturbed(&alone, &["freeze", "node"], silent, &["thaw", "node"]).await;
         replaced(&mut watch, &plugin, &run).await;
         plugin.stop(&plugd).await;
@@ -169,7 +172,6 @@ async fn a_run_on_a_node_without_power_is_replaced_once_an_operator_says_that_it
         let run = plugin.start(&plugd).await;
         let mut watch = plugd.api().live().await;
         let dark = async || {
-            testbed(&["start", "controllers"]).await;
             let pod = cut_off(&plugin).await;
             let told = async || {
                 let plugin = plugd.api().get(&plugin.id).await.unwrap();
@@ -178,8 +180,8 @@ async fn a_run_on_a_node_without_power_is_replaced_once_an_operator_says_that_it
             eventually_async("that it is told of", told).await;
             assert!(pods_of(&plugin.id).await.iter().all(is_cut_off), "another pod is made");
             force_off(&pod).await;
-            testbed(&["stop", "controllers"]).await;
         };
+        let dark = async || noticed(&alone, dark).await;
         disturbed(&alone, &["blackout"], dark, &["start", "node"]).await;
         replaced(&mut watch, &plugin, &run).await;
         plugin.stop(&plugd).await;
