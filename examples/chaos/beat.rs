@@ -26,7 +26,7 @@ pub(crate) fn keep(path: &Path) -> io::Result<()> {
     beat(&mut file, began)?;
     thread::spawn(move || {
         loop {
-            thread::sleep(EVERY);
+            thread::park_timeout(EVERY);
             if let Err(error) = beat(&mut file, began) {
                 log(error);
                 return;

@@ -3,6 +3,8 @@
 //! `make test` tries each a few times. `make faults` tries each as often as its last number says, and prints a row for
 //! each: how often it was tried, how often it did not hold, and how long the slowest took.
 
+#![allow(clippy::print_stdout, reason = "the rows are for people")]
+
 mod clock;
 mod crowds;
 mod deletions;

@@ -235,7 +235,8 @@ impl World {
         };
         (self.group.is_spawned, self.group.has_leader) = (false, false);
         self.is_connected = false;
-        self.deadline = None;
+        // The next one gives a stop its time anew.
+        (self.deadline, self.stopping_since) = (None, None);
         self.follow();
     }
 

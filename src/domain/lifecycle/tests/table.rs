@@ -89,6 +89,10 @@ fn mk_failure() -> Failure {
     Failure::new(Stage::Exit, "exit status 1")
 }
 
+fn spawned() -> RunEvent {
+    RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None }
+}
+
 fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
     let fired = |timer| Event::TimerFired { run: PRESENT, timer };
     vec![
@@ -103,7 +107,7 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("protocol broken", happened(RunEvent::ProtocolBroken { count: 3, last: "not JSON".to_owned() })),
         ("deletion requested", Event::DeletionRequested),
         ("shutdown requested", Event::ShutdownRequested),
-        ("spawned", happened(RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None })),
+        ("spawned", happened(spawned())),
         ("spawn failed", happened(RunEvent::SpawnFailed(mk_failure()))),
         ("spawn failed for good", happened(RunEvent::SpawnFailed(mk_failure().permanent()))),
         ("exited", happened(RunEvent::Exited(Exit { code: Some(1), signal: None, out_of_memory: false }))),
@@ -121,13 +125,7 @@ fn events(desired: &Arc<Desired>) -> Vec<(&'static str, Event)> {
         ("survived the kill", happened(RunEvent::Survived { pids: vec![7, 8] })),
         ("backoff over", fired(Timer::Backoff)),
         ("time to go back again", fired(Timer::GoBack)),
-        (
-            "spawned, of an earlier run",
-            Event::Run {
-                run: NEXT,
-                event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None },
-            },
-        ),
+        ("spawned, of an earlier run", Event::Run { run: NEXT, event: spawned() }),
     ]
 }
 
@@ -210,13 +208,7 @@ fn a_crash_is_tried_again_after_one_two_and_four_seconds_and_then_given_up() {
     let mut waits = Vec::new();
     while lifecycle.reported().state != State::Error {
         let run = lifecycle.run();
-        lifecycle.step(
-            moment(),
-            Event::Run {
-                run,
-                event: RunEvent::Spawned { pid: Some(7), confinement: Some(Confinement::Off), placement: None },
-            },
-        );
+        lifecycle.step(moment(), Event::Run { run, event: spawned() });
         lifecycle.step(moment(), Event::Run { run, event: RunEvent::Exited(exit) });
         for effect in lifecycle.step(moment(), Event::Run { run, event: RunEvent::GroupEmptied }) {
             if let Effect::Arm(Timer::Backoff, wait) = effect {
