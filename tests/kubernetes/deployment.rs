@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::{process::Command, sync::OnceCell};
 
 use crate::{
+    cluster::steady,
     harness::{Cluster, Output, Plugd, Run, eventually_async, program, repository},
     service::Service,
 };
@@ -115,6 +116,7 @@ pub(crate) async fn without_pods(plugin: &str) {
 
 #[tokio::test]
 async fn an_api_server_takes_the_manifests_and_finds_them_as_strict_as_pods_must_be() {
+    let _steady = steady().await;
     deploy().await;
     assert!(
         !kubectl(&["kustomize", MANIFESTS]).await.contains("persistentvolumeclaims"),
@@ -126,6 +128,7 @@ async fn an_api_server_takes_the_manifests_and_finds_them_as_strict_as_pods_must
 
 #[tokio::test]
 async fn plugd_may_do_with_pods_and_claims_of_its_namespace_what_it_does_and_nothing_else() {
+    let _steady = steady().await;
     deploy().await;
     let may = async |what: &str, namespace: &str| {
         let account = format!("system:serviceaccount:{NAMESPACE}:plugd");
@@ -139,7 +142,8 @@ async fn plugd_may_do_with_pods_and_claims_of_its_namespace_what_it_does_and_not
     };
     let used = ["create pods", "delete pods", "list pods", "watch pods", "get pods --subresource=log"];
     for what in used.iter().chain(&["create persistentvolumeclaims", "delete persistentvolumeclaims"]) {
-        assert!(may(what, NAMESPACE).await, "{what}");
+        // A moment passes until the API server knows of a role that it has just been given.
+        eventually_async(what, async || may(what, NAMESPACE).await.then_some(())).await;
         assert!(!may(what, "default").await, "{what} elsewhere");
     }
     let unused = ["get secrets", "update pods", "create pods --subresource=exec", "get persistentvolumeclaims"];
