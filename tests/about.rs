@@ -51,9 +51,13 @@ async fn a_server_looks_at_itself_once_for_all_who_ask_and_leaves_nothing_behind
     assert_eq!(found, same);
     let has = |topic| found.iter().any(|finding| finding.topic() == topic);
     assert!(has(Topic::Host) && has(Topic::Settings) && has(Topic::Protections), "{found:?}");
-    let held = found.iter().find(|finding| finding.subject == "read the administrator's token").unwrap();
+    let of = |subject: &str| {
+        let found_of_it = found.iter().find(|finding| finding.subject == subject);
+        found_of_it.unwrap_or_else(|| panic!("{subject} is not among {found:?}"))
+    };
+    let held = of("read the administrator's token");
     assert_eq!(held.outcome(), Outcome::Ok, "{held:?}");
-    let seen = found.iter().find(|finding| finding.subject == "server").unwrap();
+    let seen = of("server");
     assert!(seen.found.contains(&plugd.pid().to_string()), "{seen:?}");
 
     has_children(|count| count == 1).await;

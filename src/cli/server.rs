@@ -44,20 +44,22 @@ async fn show(context: &Context) -> Result<(), Failure> {
     let server = api.call(QUICK, GetServerRequest {}).await?;
     // What the server is is known also while the database, which has the nodes, is away.
     let nodes = api.call(QUICK, ListNodesRequest {}).await;
+    let nodes = match nodes {
+        Ok(found) => Some(found.nodes),
+        Err(status) => {
+            ui.warn(&format!("the nodes of its cluster can't be told: {}", status.message()));
+            None
+        }
+    };
     if ui.is_json() {
-        let nodes = nodes.ok().map(|found| found.nodes.iter().map(node_json).collect::<Vec<_>>());
         let mut told = server_json(&server);
-        told["nodes"] = nodes.into();
+        told["nodes"] = nodes.map(|nodes| nodes.iter().map(node_json).collect::<Vec<_>>()).into();
         return Ok(ui.json(&told)?);
     }
     table(&server).print(ui)?;
-    match nodes {
-        Ok(found) if found.nodes.is_empty() => {}
-        Ok(found) => {
-            ui.line("")?;
-            nodes_table(&found.nodes).print(ui)?;
-        }
-        Err(status) => ui.warn(&format!("the nodes of its cluster can't be told: {}", status.message())),
+    if let Some(nodes) = nodes.filter(|nodes| !nodes.is_empty()) {
+        ui.line("")?;
+        nodes_table(&nodes).print(ui)?;
     }
     Ok(())
 }

@@ -135,9 +135,10 @@ async fn cut_off(plugin: &Lone) -> Pod {
     eventually_async("that the cluster has lost the node", look).await
 }
 
-/// A plugd that gives a run little time to end, so that it has given up before the node is back.
+/// A plugd that gives a run little time to end, so that it has given up before the node is back: less than the cluster takes to
+/// notice that the node is gone, and as much as a busy host needs to end a pod.
 async fn mk_impatient() -> (Plugd, Lone) {
-    let impatient = [("PLUGD_RECONNECT_TIMEOUT", "1s"), ("PLUGD_GRACE", "1s"), ("PLUGD_KILL_TIMEOUT", "1s")];
+    let impatient = [("PLUGD_RECONNECT_TIMEOUT", "1s"), ("PLUGD_GRACE", "1s"), ("PLUGD_KILL_TIMEOUT", "10s")];
     let plugd = plugd(&[KNOBS, &impatient].concat()).await;
     let plugin = Lone::install(&plugd).await;
     (plugd, plugin)

@@ -97,6 +97,22 @@ async fn a_leader_that_lives_goes_on_leading() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_with_which_the_database_does_not_come_to_an_end_costs_no_lease() {
+    let place = Place::server().await;
+    let (store, mut leadership) = lead(&place, NODES[0]).await.unwrap();
+    // Much longer than a lease, and with the row locked by which it is renewed.
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+                $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$; \
+                CREATE TRIGGER slow BEFORE INSERT ON access_token FOR EACH ROW EXECUTE FUNCTION slow()";
+    sea_orm::ConnectionTrait::execute_unprepared(&place.connection().await, slow).await.unwrap();
+    assert_eq!(store.create_token(mk_token(1)).await.unwrap_err(), unavailable());
+    let first = *leadership.good_until.borrow_and_update();
+    let renewed = leadership.good_until.wait_for(|until| *until > first);
+    tokio::time::timeout(PATIENCE, renewed).await.expect("it renews its lease").unwrap();
+    assert!(since_boot() < first, "its lease had run out by then");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugd_that_is_alone_and_a_cluster_keep_each_other_away() {
     let place = Place::server().await;
     let (opened, _) = open(place.options(10)).await.unwrap();
