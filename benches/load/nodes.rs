@@ -45,7 +45,8 @@ impl Nodes {
     /// Which of them leads; none while none says so.
     pub(crate) async fn leader(&self) -> Option<usize> {
         for (number, node) in self.all.iter().enumerate() {
-            let answer = node.about().await.get_server(GetServerRequest {}).await;
+            let Ok(mut about) = node.about().await else { continue };
+            let answer = about.get_server(GetServerRequest {}).await;
             let parts = answer.map_or_else(|_| Vec::new(), |answer| answer.into_inner().parts);
             if parts.iter().any(|part| part.name == "cluster" && part.found.starts_with("this node leads")) {
                 return Some(number);

@@ -139,18 +139,19 @@ impl Plugd {
 
     /// A client with a connection of its own.
     pub(crate) async fn client(&self) -> Plugins {
-        let channel = channel(&self.address).await;
+        let channel = channel(&self.address).await.unwrap();
         PluginServiceClient::with_interceptor(channel, Bearer(self.token.clone())).max_decoding_message_size(LARGEST)
     }
 
-    /// The same, to ask what it is.
-    pub(crate) async fn about(&self) -> About {
-        ServerServiceClient::with_interceptor(channel(&self.address).await, Bearer(self.token.clone()))
+    /// The same, to ask what it is: it may have ended.
+    pub(crate) async fn about(&self) -> Result<About, tonic::transport::Error> {
+        let channel = channel(&self.address).await?;
+        Ok(ServerServiceClient::with_interceptor(channel, Bearer(self.token.clone())))
     }
 
     /// The same, to send events and calls.
     pub(crate) async fn bus(&self) -> Bus {
-        BusServiceClient::with_interceptor(channel(&self.address).await, Bearer(self.token.clone()))
+        BusServiceClient::with_interceptor(channel(&self.address).await.unwrap(), Bearer(self.token.clone()))
     }
 }
 
@@ -184,7 +185,7 @@ impl Bare {
 
     /// A client with a connection of its own.
     pub(crate) async fn client(&self) -> Client {
-        Client::new(channel(&self.rpc).await)
+        Client::new(channel(&self.rpc).await.unwrap())
     }
 
     /// Where it listens for HTTP.
@@ -193,8 +194,8 @@ impl Bare {
     }
 }
 
-async fn channel(address: &str) -> Channel {
-    Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true).connect().await.unwrap()
+async fn channel(address: &str) -> Result<Channel, tonic::transport::Error> {
+    Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true).connect().await
 }
 
 /// The rest of the first line that begins so; what follows it is read and thrown away.
