@@ -3,10 +3,14 @@
 use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
-use prost_types::FileDescriptorSet;
+use prost_types::{DescriptorProto, FileDescriptorSet};
 
 /// The number of this type among those of `google.protobuf.FieldDescriptorProto`.
 const TYPE_BYTES: i32 = 12;
+
+/// Fields that stay encoded in Rust: who sends one encodes it once, for all who get it, and many who receive a manifest never look.
+/// On the wire a message within another is its bytes, so nobody else can tell.
+const ENCODED: [(&str, &str); 2] = [("Plugin", "manifest"), ("WatchStateResponse.EventBatch", "events")];
 
 const PROTOS: [&str; 9] = [
     "plugd/v1/access.proto",
@@ -26,15 +30,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("plugd_descriptor.bin"), descriptors.encode_to_vec())?;
     fs::write(out.join("unary.rs"), unary(&descriptors))?;
-    // A plugin's manifest stays encoded in Rust: whoever sends it encodes it once for all answers, and most who receive it never
-    // look. On the wire a message within another is its bytes, so nobody else can tell.
-    let messages = descriptors.file.iter_mut().flat_map(|file| &mut file.message_type);
-    let fields = messages.filter(|message| message.name() == "Plugin").flat_map(|message| &mut message.field);
-    for manifest in fields.filter(|field| field.name() == "manifest") {
-        (manifest.r#type, manifest.type_name) = (Some(TYPE_BYTES), None);
+    let mut config = tonic_prost_build::configure();
+    for (message, field) in ENCODED {
+        keep_encoded(descriptors.file.iter_mut().flat_map(|file| &mut file.message_type), message, field);
+        config = config.bytes(format!(".plugd.v1.{message}.{field}"));
     }
-    tonic_prost_build::configure().bytes(".plugd.v1.Plugin.manifest").compile_fds(descriptors)?;
+    config.compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Has a field of a message, `Outer.Inner` if it is in another, hold bytes.
+fn keep_encoded<'a>(messages: impl Iterator<Item = &'a mut DescriptorProto>, message: &str, field: &str) {
+    let (outer, inner) = message.split_once('.').map_or((message, None), |(outer, inner)| (outer, Some(inner)));
+    for found in messages.filter(|found| found.name() == outer) {
+        if let Some(inner) = inner {
+            keep_encoded(found.nested_type.iter_mut(), inner, field);
+            continue;
+        }
+        for found in found.field.iter_mut().filter(|found| found.name() == field) {
+            (found.r#type, found.type_name) = (Some(TYPE_BYTES), None);
+        }
+    }
 }
 
 /// For each method whose request is one message and that has one answer, what it takes and answers: `api::Unary`.

@@ -118,7 +118,7 @@ async fn all_active(mut client: Plugins) {
     while active.len() < PLUGINS {
         let plugins = match frames.message().await.unwrap().unwrap().frame {
             Some(Frame::Snapshot(chunk)) => chunk.plugins,
-            Some(Frame::Events(batch)) => batch.events.into_iter().filter_map(|event| event.plugin).collect(),
+            Some(Frame::Events(batch)) => batch.read().unwrap().into_iter().filter_map(|event| event.plugin).collect(),
             _ => continue,
         };
         active.extend(plugins.into_iter().filter(is_active).map(|plugin| plugin.id));

@@ -152,7 +152,7 @@ async fn tell(mut frames: Streaming<WatchStateResponse>, heard: UnboundedSender<
 pub(crate) async fn events(frames: &mut Streaming<WatchStateResponse>) -> Option<Vec<PluginEvent>> {
     loop {
         match frames.message().await.ok()??.frame {
-            Some(Frame::Events(batch)) => return Some(batch.events),
+            Some(Frame::Events(batch)) => return batch.read().ok(),
             _ => continue,
         }
     }

@@ -69,6 +69,24 @@ impl v1::Plugin {
     }
 }
 
+impl v1::watch_state_response::EventBatch {
+    /// A batch of these events.
+    #[must_use]
+    pub fn of(events: &[v1::PluginEvent]) -> Self {
+        Self { events: events.iter().map(|event| event.encode_to_vec().into()).collect() }
+    }
+
+    /// The events, read from their encodings.
+    ///
+    /// # Errors
+    /// `INTERNAL`: one can't be read.
+    pub fn read(&self) -> Result<Vec<v1::PluginEvent>, Status> {
+        let read = |event: &Bytes| v1::PluginEvent::decode(event.clone());
+        let events = self.events.iter().map(read).collect::<Result<_, _>>();
+        events.map_err(|error| Status::internal(format!("an event of the stream can't be read: {error}")))
+    }
+}
+
 impl v1::PluginStatus {
     /// The failure in words; empty if there is none.
     #[must_use]

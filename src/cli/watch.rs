@@ -130,7 +130,7 @@ impl Resumable for States {
                 self.snapshot.extend(chunk.plugins.into_iter().map(|plugin| (plugin.id.clone(), plugin)));
             }
             Some(Frame::SnapshotEnd(_)) => self.compare(cursor)?,
-            Some(Frame::Events(batch)) => batch.events.iter().try_for_each(|event| self.event(event))?,
+            Some(Frame::Events(batch)) => batch.read()?.iter().try_for_each(|event| self.event(event))?,
             None | Some(Frame::Opened(_) | Frame::Heartbeat(_)) => {}
         }
         if let Some(cursor) = message.cursor {

@@ -116,6 +116,7 @@ pub struct Services {
     parts: Arc<Parts>,
     uploads: Arc<Places>,
     downloads: Arc<Places>,
+    encoded: Arc<watch::Encoded>,
 }
 
 /// What comes of a call is a part of this.
@@ -127,7 +128,7 @@ impl Services {
     /// The services over these parts.
     pub fn new(parts: Parts) -> Self {
         let [uploads, downloads] = ["uploads", "downloads"].map(|what| Arc::new(Places::new(what)));
-        Self { parts: Arc::new(parts), uploads, downloads }
+        Self { parts: Arc::new(parts), uploads, downloads, encoded: Arc::default() }
     }
 
     /// Uploads and downloads of packages that are under way.

@@ -1,7 +1,12 @@
 //! `PluginService.WatchState`.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use futures_util::{Stream, stream};
 use prost::Message;
 use tonic::Status;
@@ -13,7 +18,7 @@ use crate::{
         watch_state_request::Start as AskedStart,
         watch_state_response::{self as frame, Frame as Sent},
     },
-    domain::{Error, Plugin, Result},
+    domain::{Commit, Error, Plugin, Result},
     supervisor::{Change, Filter, Frame, Start, Watch, WatchQuery},
 };
 
@@ -34,7 +39,8 @@ impl Services {
         self.parts.handle.arrived(&query.start).await;
         let watch = self.parts.handle.watch(query)?;
         let cursors = Cursors { scope, epoch: self.parts.handle.epoch().to_owned() };
-        let sender = Sender { watch, cursors, caller, snapshot: None, events: VecDeque::new() };
+        let encoded = Arc::clone(&self.encoded);
+        let sender = Sender { watch, cursors, encoded, caller, snapshot: None, events: VecDeque::new() };
         Ok(Box::pin(sender.into_stream()))
     }
 
@@ -100,6 +106,7 @@ fn max_age(asked: Option<prost_types::Duration>, limit: Option<Duration>) -> Res
 struct Sender {
     watch: Watch,
     cursors: Cursors,
+    encoded: Arc<Encoded>,
     caller: Caller,
     /// What of the snapshot is still to be sent; its end, when empty.
     snapshot: Option<VecDeque<Arc<Plugin>>>,
@@ -157,16 +164,29 @@ impl Sender {
             self.snapshot = None;
             return self.frame(Sent::SnapshotEnd(frame::SnapshotEnd {}), self.watch.cursor());
         }
-        let plugins = fill(rest, |plugin| convert::plugin(&plugin));
+        let plugins = fill(rest, |plugin| convert::plugin(&plugin), Message::encoded_len);
         WatchStateResponse { cursor: None, frame: Some(Sent::Snapshot(frame::SnapshotChunk { plugins })) }
     }
 
     fn events_frame(&mut self) -> WatchStateResponse {
-        let cursors = &self.cursors;
-        let events: Vec<PluginEvent> = fill(&mut self.events, |change| event(&change, cursors));
-        let last = events.last().map_or(self.watch.cursor(), |event| event.revision);
-        let place = if self.events.is_empty() { self.watch.cursor() } else { last };
-        self.frame(Sent::Events(frame::EventBatch { events }), place)
+        let Self { cursors, encoded, events: rest, .. } = self;
+        let mut last = None;
+        let events = fill(
+            rest,
+            |change| {
+                let cursor = cursors.at(change.commit.revision);
+                let event = encoded.event(&change, cursor.clone());
+                last = Some((change.commit.revision, cursor));
+                event
+            },
+            Bytes::len,
+        );
+        let place = self.watch.cursor();
+        let cursor = match last {
+            Some((revision, cursor)) if revision == place || !self.events.is_empty() => cursor,
+            _ => self.cursors.at(place),
+        };
+        WatchStateResponse { cursor: Some(cursor), frame: Some(Sent::Events(frame::EventBatch { events })) }
     }
 
     fn frame(&self, frame: Sent, revision: u64) -> WatchStateResponse {
@@ -175,28 +195,71 @@ impl Sender {
 }
 
 /// Takes from the front what fits one frame; at least one.
-fn fill<T, M: Message>(rest: &mut VecDeque<T>, convert: impl Fn(T) -> M) -> Vec<M> {
+fn fill<T, M>(rest: &mut VecDeque<T>, mut convert: impl FnMut(T) -> M, size: impl Fn(&M) -> usize) -> Vec<M> {
     let mut bytes = 0;
     let mut taken = Vec::new();
     while bytes < FRAME_BYTES
         && let Some(next) = rest.pop_front()
     {
         let message = convert(next);
-        bytes += message.encoded_len();
+        bytes += size(&message);
         taken.push(message);
     }
     taken
 }
 
-fn event(change: &Change, cursors: &Cursors) -> PluginEvent {
-    let commit = &change.commit;
+/// Changes that are kept encoded: more than come while the watches of one are woken.
+const KEPT: usize = 64;
+
+/// Most bytes of a change that is kept so: all of them together have a MiB.
+const KEPT_BYTES: usize = 16 * 1024;
+
+/// The newest changes as they are sent, but for what each watch has of its own: so that a change is encoded once, however many
+/// watches there are. In the order of their revisions; without those that are too large.
+#[derive(Default)]
+pub(super) struct Encoded(Mutex<VecDeque<(u64, Option<Bytes>)>>);
+
+impl Encoded {
+    /// A change as a watch sends it. The parts of an encoded message may come one after the other.
+    fn event(&self, change: &Change, cursor: String) -> Bytes {
+        let own = PluginEvent { kind: plugin_event::Kind::from(change.kind).into(), cursor, ..PluginEvent::default() };
+        let event = [&*self.shared(&change.commit), &*own.encode_to_vec()].concat();
+        event.into()
+    }
+
+    /// What all watches send of it.
+    fn shared(&self, commit: &Commit) -> Bytes {
+        self.kept(commit).unwrap_or_else(|| shared(commit).encode_to_vec().into())
+    }
+
+    /// The same where it is kept. Who comes while it is encoded waits for that.
+    fn kept(&self, commit: &Commit) -> Option<Bytes> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = match kept.binary_search_by_key(&commit.revision, |(revision, _)| *revision) {
+            Ok(place) => return kept.get(place).and_then(|(_, event)| event.clone()),
+            // Who is far behind takes no place from others.
+            Err(0) if kept.len() == KEPT => return None,
+            Err(place) => place,
+        };
+        let event = shared(commit);
+        let event = (event.encoded_len() <= KEPT_BYTES).then(|| Bytes::from(event.encode_to_vec()));
+        kept.insert(place, (commit.revision, event.clone()));
+        let excess = kept.len().saturating_sub(KEPT);
+        kept.drain(..excess);
+        event
+    }
+}
+
+fn shared(commit: &Commit) -> PluginEvent {
     PluginEvent {
-        kind: plugin_event::Kind::from(change.kind).into(),
         revision: commit.revision,
         commit_time: Some(convert::timestamp(commit.time)),
         plugin_id: commit.plugin.id.to_string(),
         plugin: Some(convert::plugin(&commit.plugin)),
-        cursor: cursors.at(commit.revision),
         state_before: convert::state_before(commit),
+        ..PluginEvent::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,7 +115,7 @@ fn events(
 ) -> BoxStream<'static, String> {
     let frames = stream::iter(first.map(Ok)).chain(rest);
     // After an error there are no more frames.
-    frames.map(move |frame| frame.map_or_else(|status| error(status, &context), text)).boxed()
+    frames.map(move |frame| frame.and_then(text).unwrap_or_else(|status| error(status, &context))).boxed()
 }
 
 /// Why a stream that had begun has ended, as the body that an error before it would have had.
@@ -123,9 +123,9 @@ fn error(status: Status, context: &Context) -> String {
     sse::event("error", None, &Problem::from(status).body(context))
 }
 
-fn text(message: WatchStateResponse) -> String {
+fn text(message: WatchStateResponse) -> Result<String, Status> {
     let id = message.cursor.as_deref();
-    match message.frame {
+    Ok(match message.frame {
         Some(Frame::Opened(frame)) => {
             let (head_revision, compact_revision) = (frame.head_revision, frame.compact_revision);
             sse::event("opened", id, &Opened { head_revision, compact_revision })
@@ -136,9 +136,9 @@ fn text(message: WatchStateResponse) -> String {
         }
         Some(Frame::SnapshotEnd(_)) => sse::event("snapshot_end", id, &Nothing {}),
         Some(Frame::Heartbeat(_)) => sse::event("heartbeat", id, &Nothing {}),
-        Some(Frame::Events(batch)) => batch.events.into_iter().map(change).collect(),
+        Some(Frame::Events(batch)) => batch.read()?.into_iter().map(change).collect(),
         None => String::new(),
-    }
+    })
 }
 
 /// The data of an event that says nothing but its name.

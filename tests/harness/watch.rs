@@ -101,7 +101,7 @@ impl Watch {
     async fn receive(&mut self) -> Result<(), Status> {
         while self.pending.is_empty() {
             match self.frame().await? {
-                Frame::Events(batch) => self.pending.extend(batch.events),
+                Frame::Events(batch) => self.pending.extend(batch.read()?),
                 Frame::Heartbeat(_) => {}
                 other => panic!("not an event: {other:?}"),
             }

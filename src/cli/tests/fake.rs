@@ -100,7 +100,7 @@ pub(in crate::cli) fn end(revision: u64) -> WatchStateResponse {
 }
 
 pub(in crate::cli) fn events(revision: u64, events: impl IntoIterator<Item = PluginEvent>) -> WatchStateResponse {
-    frame(revision, Frame::Events(EventBatch { events: events.into_iter().collect() }))
+    frame(revision, Frame::Events(EventBatch::of(&Vec::from_iter(events))))
 }
 
 impl Fake {

@@ -91,12 +91,15 @@ impl Resumable for States<'_> {
                 let plugins = std::mem::take(&mut self.snapshot);
                 self.shared.tell(|top| top.replace(plugins));
             }
-            Some(Frame::Events(batch)) => self.shared.tell(|top| {
-                for event in batch.events {
-                    let is_removal = event.kind() == Kind::Removed;
-                    top.changed(event.plugin_id, event.plugin.filter(|_| !is_removal));
-                }
-            }),
+            Some(Frame::Events(batch)) => {
+                let events = batch.read()?;
+                self.shared.tell(|top| {
+                    for event in events {
+                        let is_removal = event.kind() == Kind::Removed;
+                        top.changed(event.plugin_id, event.plugin.filter(|_| !is_removal));
+                    }
+                });
+            }
             None | Some(Frame::Opened(_) | Frame::Heartbeat(_)) => {}
         }
         self.shared.tell(|top| top.connection = Connection::Live);

@@ -32,8 +32,8 @@ fn unfinished(frame: Frame) -> Message {
     Ok(WatchStateResponse { cursor: None, frame: Some(frame) })
 }
 
-fn batch(revision: u64, events: Vec<PluginEvent>) -> Message {
-    frame(revision, Frame::Events(EventBatch { events }))
+fn batch(revision: u64, events: &[PluginEvent]) -> Message {
+    frame(revision, Frame::Events(EventBatch::of(events)))
 }
 
 /// Name, id and data of each event.
@@ -60,7 +60,7 @@ async fn each_frame_has_its_name_and_an_id_where_one_may_resume() {
         unfinished(Frame::Opened(Opened { head_revision: 5, compact_revision: 2 })),
         unfinished(Frame::Snapshot(SnapshotChunk { plugins: vec![Plugin::default()] })),
         frame(5, Frame::SnapshotEnd(SnapshotEnd {})),
-        batch(8, vec![event(Kind::Added, 6), event(Kind::Removed, 7), event(Kind::Changed, 8)]),
+        batch(8, &[event(Kind::Added, 6), event(Kind::Removed, 7), event(Kind::Changed, 8)]),
         frame(9, Frame::Heartbeat(Heartbeat {})),
     ]);
     let answer = harness.get("/api/plugins/watch").await;
@@ -82,7 +82,7 @@ async fn each_frame_has_its_name_and_an_id_where_one_may_resume() {
 #[tokio::test]
 async fn a_resumed_stream_has_ids_from_its_beginning() {
     let harness = Harness::new();
-    harness.fake.watches(vec![opened(5), batch(6, vec![event(Kind::Changed, 6)])]);
+    harness.fake.watches(vec![opened(5), batch(6, &[event(Kind::Changed, 6)])]);
     let events = parse(&harness.get("/api/plugins/watch?cursor=e1:5").await.text);
     assert_eq!(names(&events), [("opened", Some("e1:5")), ("changed", Some("e1:6"))]);
 }
