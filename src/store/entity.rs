@@ -146,9 +146,10 @@ pub mod plugin {
         pub pid: Option<i64>,
         /// What holds the run.
         pub confinement: Option<Confinement>,
-        /// Where the run is, as JSON, if not on plugd's host.
-        #[sea_orm(column_type = "Text", nullable)]
-        pub placement: Option<String>,
+        /// What runs it, what it is called there, and on which host, if not on plugd's own.
+        pub provider: Option<String>,
+        pub run_name: Option<String>,
+        pub host: Option<String>,
         pub degraded: bool,
         pub events_dropped: i64,
         pub protocol_faults: i64,

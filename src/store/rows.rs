@@ -16,8 +16,8 @@ use super::{
     entity::{configuration, journal, manifest, plugin},
 };
 use crate::domain::{
-    Commit, Desired, Digest, Plugin, PluginId, PreviousPackage, Reported, Secret, manifest::Manifest, plugin::Request,
-    policy::Policy,
+    Commit, Desired, Digest, Placement, Plugin, PluginId, PreviousPackage, Reported, Secret, manifest::Manifest,
+    plugin::Request, policy::Policy,
 };
 
 /// Keys asked for in one statement; databases limit the number of parameters.
@@ -49,7 +49,7 @@ impl Record {
 /// The row of a plugin.
 pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::Error> {
     let Plugin { desired, reported, .. } = &*record.plugin;
-    let manifest = &desired.manifest;
+    let (manifest, placement) = (&desired.manifest, reported.placement.as_deref());
     Ok(plugin::Model {
         id: record.plugin.id,
         revision: signed(record.plugin.revision),
@@ -85,7 +85,9 @@ pub(super) fn plugin_row(record: &Record) -> Result<plugin::Model, serde_json::E
         run_id: reported.run,
         pid: reported.pid.map(i64::from),
         confinement: reported.confinement,
-        placement: reported.placement.as_ref().map(serde_json::to_string).transpose()?,
+        provider: placement.map(|placement| plain(&placement.provider)),
+        run_name: placement.map(|placement| plain(&placement.name)),
+        host: placement.and_then(|placement| placement.host.as_deref()).map(plain),
         degraded: reported.is_degraded,
         events_dropped: signed(reported.events_dropped),
         protocol_faults: signed(reported.protocol_faults),
@@ -223,7 +225,7 @@ fn reported(row: plugin::Model) -> Result<Reported, StoreError> {
         run: row.run_id,
         pid: row.pid.map(unsigned).transpose()?,
         confinement: row.confinement,
-        placement: row.placement.as_deref().map(serde_json::from_str).transpose().map_err(not_understood)?,
+        placement: placement(row.provider, row.run_name, row.host).map(Box::new),
         is_degraded: row.degraded,
         events_dropped: unsigned(row.events_dropped)?,
         protocol_faults: unsigned(row.protocol_faults)?,
@@ -232,6 +234,10 @@ fn reported(row: plugin::Model) -> Result<Reported, StoreError> {
         failed_package: row.failed_package_digest,
         serial: unsigned(row.serial)?,
     })
+}
+
+fn placement(provider: Option<String>, name: Option<String>, host: Option<String>) -> Option<Placement> {
+    Some(Placement { provider: provider?, name: name?, host })
 }
 
 /// The commits of these rows of the journal.

@@ -31,6 +31,23 @@ async fn an_operator_finds_what_failed_and_since_when() {
 }
 
 #[tokio::test]
+async fn an_operator_finds_what_runs_on_a_host() {
+    let fixture = Fixture::new().await;
+    fixture.store.install(mk_plugin(1)).await.unwrap();
+    fixture.store.report(mk_id(1), mk_report(State::Active, 5));
+    fixture.store.flush().await.unwrap();
+    let on = |host: &str| {
+        format!("select name, run_name, host from plugin where provider = 'kubernetes' and host = '{host}'")
+    };
+    let rows = ask(&fixture, &on("a-host")).await;
+    assert_eq!(
+        ["name", "run_name", "host"].map(|column| text(&rows[0], column)),
+        ["A plugin", "plugd/a-pod", "a-host"]
+    );
+    assert!(ask(&fixture, &on("another")).await.is_empty());
+}
+
+#[tokio::test]
 async fn an_operator_finds_why_it_failed_and_what_is_old() {
     let fixture = Fixture::new().await;
     fixture.store.install(mk_plugin(1)).await.unwrap();
