@@ -113,7 +113,7 @@ pub(super) async fn boot(
     let runtimes = Runtimes::new(config, &loaded.database_id, (local.clone(), logs.clone()), &draining).await?;
     let has_plugins = config.runtime_provider != RuntimeProvider::None;
     if has_plugins {
-        deletions::finish(runtimes.used.clone(), store.clone(), projection.clone(), draining.clone());
+        deletions::finish_hourly(runtimes.used.clone(), store.clone(), projection.clone(), draining.clone());
     }
 
     let handle = Handle::new(projection.clone(), Arc::new(store.clone()), loaded.epoch, draining.clone());
