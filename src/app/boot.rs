@@ -87,7 +87,7 @@ pub(super) fn prepare(config: &Config) -> anyhow::Result<store::Options> {
     Ok(options)
 }
 
-/// Ends what an earlier plugd left running, and wires the parts: of a plugd that is alone, or leads its cluster in this term.
+/// Wires the parts of a plugd that is alone, or leads its cluster in this term.
 ///
 /// # Errors
 /// What is in the way.
@@ -109,7 +109,7 @@ pub(super) async fn boot(
     let admin_token = admin::first_token(&config.data_dir, &access, &store).await?;
     let link = admin::link(&access, &store).await;
     let logs = logs::Logs::new(config.plugin_dir.clone(), log_options(config));
-    let local = Arc::new(runtimes::local(config, &package_store, &logs).await?);
+    let local = Arc::new(runtimes::local(config, &package_store, &logs)?);
     let runtimes = Runtimes::new(config, &loaded.database_id, (local.clone(), logs.clone()), &draining).await?;
     let has_plugins = config.runtime_provider != RuntimeProvider::None;
     if has_plugins {

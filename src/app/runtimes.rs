@@ -1,6 +1,6 @@
 //! What runs plugins: processes of this host, or pods of a cluster.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,6 @@ use crate::{
     },
     store::PackageStore,
 };
-
-/// How long plugd waits at its start for what an earlier plugd started to end. Then it serves, and starts nothing before that.
-const EARLIER: Duration = Duration::from_secs(10);
 
 /// What runs plugins.
 pub(super) struct Runtimes {
@@ -49,7 +46,7 @@ impl Runtimes {
 ///
 /// # Errors
 /// What is in the way.
-pub(super) async fn local(config: &Config, packages: &PackageStore, logs: &Logs) -> anyhow::Result<ProcessRuntime> {
+pub(super) fn local(config: &Config, packages: &PackageStore, logs: &Logs) -> anyhow::Result<ProcessRuntime> {
     let is_local = config.runtime_provider == RuntimeProvider::Local;
     process::raise_open_files();
     let options = process_options(config)?;
@@ -66,7 +63,7 @@ pub(super) async fn local(config: &Config, packages: &PackageStore, logs: &Logs)
         ProcessRuntime::new(options, fetch_package(packages.clone()), capture).context("plugins can't be run here")?;
     if is_local {
         runtime.empty_trash();
-        runtime.await_earlier(EARLIER).await;
+        runtime.remove_leftovers();
     }
     Ok(runtime)
 }

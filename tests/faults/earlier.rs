@@ -38,8 +38,8 @@ impl Drop for Suspended {
     }
 }
 
-/// Nobody is left who could end the run: plugd serves, which it does after ten seconds, and starts nothing until the keeper
-/// goes on, and has given up an init that does nothing.
+/// Nobody is left who could end the run: plugd serves, and starts nothing until the keeper goes on, and has given up an
+/// init that does nothing.
 async fn hold_back(plugd: &mut Plugd, plugin: &Lone) {
     let api = plugd.api();
     let first = api.activate(&plugin.id).await.unwrap();

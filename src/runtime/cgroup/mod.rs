@@ -232,18 +232,12 @@ impl Cgroups {
         Ok(RunGroup::new(folder, holds, Arc::clone(&self.left)))
     }
 
-    /// Removes the groups that an earlier plugd with this lock left behind, when it was killed together with others. To be
-    /// called while there are no runs.
-    pub(super) fn remove_leftovers(&self) {
+    /// The groups of earlier plugds with this lock. To be called while there are no runs: those of new ones must not be among them.
+    pub(super) fn leftovers(&self) -> Leftovers {
         let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
         let is_ours = |name: &str| name.starts_with(&self.prefix);
         let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours));
-        for group in ours {
-            match run::remove(&group.path()) {
-                Ok(()) => tracing::info!(group = %group.path().display(), "a control group that was left was removed"),
-                Err(error) => tracing::warn!(group = %group.path().display(), %error, "a control group is left"),
-            }
-        }
+        Leftovers(ours.map(|group| group.path()).collect())
     }
 
     /// Tries again what could not be removed, so many at the most: processes that could not be killed may have ended since.
@@ -257,6 +251,21 @@ impl Cgroups {
         };
         tried.retain(|group| run::remove(group).is_err());
         left().extend(tried);
+    }
+}
+
+/// Groups that earlier plugds may have left behind, which were killed together with others.
+pub(super) struct Leftovers(Vec<PathBuf>);
+
+impl Leftovers {
+    /// Removes them, unless that was done by whoever was in them. To be called when nothing lives in them any more. Blocking.
+    pub(super) fn remove(self) {
+        for group in self.0.into_iter().filter(|group| group.exists()) {
+            match run::remove(&group) {
+                Ok(()) => tracing::info!(group = %group.display(), "a control group that was left was removed"),
+                Err(error) => tracing::warn!(group = %group.display(), %error, "a control group is left"),
+            }
+        }
     }
 }
 

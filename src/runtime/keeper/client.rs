@@ -1,13 +1,9 @@
-//! plugd's side: a keeper that is always there, and the runs that it is asked for.
+//! plugd's side: a keeper that is always there.
 
 use std::{
     fs::{File, TryLockError},
-    io::{self, ErrorKind, IoSlice},
-    mem::MaybeUninit,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{net, process::ExitStatusExt},
-    },
+    io,
+    os::unix::{net, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
     sync::{
@@ -19,25 +15,12 @@ use std::{
 };
 
 use rustix::{
-    io::Errno,
-    net::{
-        AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv,
-        sendmsg, socketpair,
-    },
+    net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair},
     process::WaitOptions,
 };
-use tokio::{
-    io::{AsyncWriteExt, Interest},
-    net::UnixStream,
-    runtime::Handle,
-    sync::watch,
-};
+use tokio::{net::UnixStream, runtime::Handle, sync::watch};
 
-use super::{
-    ARGUMENT, DESCRIPTORS,
-    protocol::{Instruction, Messages, Order, Report, Request, encode},
-    tree,
-};
+use super::{ARGUMENT, Inits, protocol::Instruction, tree};
 use crate::{boot_time::since_boot, files};
 
 /// How long until a keeper that can't be started is tried again.
@@ -57,8 +40,8 @@ pub fn adopt_orphans() {
 pub(in crate::runtime) struct Keeper(Arc<Shared>);
 
 #[derive(Debug)]
-struct Shared {
-    state: watch::Sender<State>,
+pub(super) struct Shared {
+    pub(super) state: watch::Sender<State>,
     /// Until when what runs may go on, since the host's boot; none: for ever. Held while a keeper is told.
     until: Mutex<Option<Duration>>,
     /// Tells when it was put off, or nobody needs a keeper any more.
@@ -67,7 +50,7 @@ struct Shared {
 
 /// Whether there is a keeper.
 #[derive(Debug, Clone)]
-enum State {
+pub(super) enum State {
     /// Something of an earlier plugd lives.
     Locked,
     /// It is being started.
@@ -113,72 +96,9 @@ impl Keeper {
         self.0.put_off.notify_all();
     }
 
-    /// Waits until nothing of an earlier plugd lives.
-    pub(in crate::runtime) async fn unlocked(&self) {
-        // The sender is here: the wait can only end with what is waited for.
-        let _ = self.0.state.subscribe().wait_for(|state| !matches!(state, State::Locked)).await;
-    }
-
-    /// Asks for the init of a run, whose processes write to these; in namespaces of its own, if it is to shut them in. Waits
-    /// for a keeper, for ever if need be.
-    ///
-    /// # Errors
-    /// The keeper has just died, or there are no descriptors left.
-    pub(in crate::runtime) async fn init(&self, request: Request, output: [OwnedFd; 2]) -> io::Result<Init> {
-        let (ours, theirs) = net::UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let control = UnixStream::from_std(ours)?;
-        let [stdout, stderr] = &output;
-        self.ask(request, &[stdout.as_fd(), stderr.as_fd(), theirs.as_fd()]).await?;
-        // What is closed here is open in the run only: its end can be seen.
-        drop((output, theirs));
-        Ok(Init { control, reports: Messages::new() })
-    }
-
-    /// Whether it can be asked for runs.
-    pub(in crate::runtime) fn is_ready(&self) -> bool {
-        matches!(*self.0.state.borrow(), State::Ready(_))
-    }
-
-    /// Why a run is not begun, in words.
-    pub(in crate::runtime) fn obstacle(&self) -> &'static str {
-        match *self.0.state.borrow() {
-            State::Locked => "something that an earlier plugd started has not ended",
-            State::Over => "plugd has not been told in time that what it runs may go on",
-            State::Starting | State::Ready(_) | State::Closed => "no keeper answers",
-        }
-    }
-
-    async fn ask(&self, request: Request, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
-        loop {
-            let keeper = self.ready().await?;
-            match keeper.async_io(Interest::WRITABLE, || send(&keeper, request, descriptors)).await {
-                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
-                    self.forget(&keeper);
-                }
-                asked => return asked,
-            }
-        }
-    }
-
-    /// This keeper is gone: the next one is waited for.
-    fn forget(&self, gone: &Arc<UnixStream>) {
-        self.0.state.send_if_modified(|state| {
-            let is_gone = matches!(state, State::Ready(keeper) if Arc::ptr_eq(keeper, gone));
-            if is_gone {
-                *state = State::Starting;
-            }
-            is_gone
-        });
-    }
-
-    async fn ready(&self) -> io::Result<Arc<UnixStream>> {
-        let mut state = self.0.state.subscribe();
-        let ready = state.wait_for(|state| matches!(state, State::Ready(_) | State::Closed)).await;
-        match ready.as_deref() {
-            Ok(State::Ready(keeper)) => Ok(Arc::clone(keeper)),
-            _ => Err(io::Error::new(ErrorKind::NotConnected, "plugd is ending")),
-        }
+    /// Whom inits are asked of.
+    pub(in crate::runtime) fn inits(&self) -> Inits {
+        Inits::of(Arc::clone(&self.0))
     }
 }
 
@@ -230,18 +150,6 @@ fn tell(keeper: &UnixStream, time: Duration) {
     if let Err(error) = rustix::net::send(keeper, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
         tracing::debug!(%error, "the keeper could not be told until when what runs may go on");
     }
-}
-
-/// Asks a keeper for an init.
-fn send(keeper: &UnixStream, request: Request, descriptors: &[BorrowedFd<'_>; DESCRIPTORS]) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-    let mut message = SendAncillaryBuffer::new(&mut space);
-    if !message.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(io::Error::other("there is no room for descriptors"));
-    }
-    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    sendmsg(keeper, &[IoSlice::new(&Instruction::Make(request).to_bytes())], &mut message, flags)?;
-    Ok(())
 }
 
 /// Has a keeper run.
@@ -327,52 +235,6 @@ fn wait(mut keeper: Child) -> io::Result<ExitStatus> {
             && Some(pid) == tree::to_pid(keeper.id())
         {
             return Ok(ExitStatus::from_raw(status.as_raw()));
-        }
-    }
-}
-
-/// The init of a run. Dropping it kills everything of the run.
-#[derive(Debug)]
-pub(in crate::runtime) struct Init {
-    control: UnixStream,
-    reports: Messages<Report>,
-}
-
-impl Init {
-    /// Gives an order. That the init is gone, and so the run, is seen by the end of its reports.
-    pub(in crate::runtime) async fn order(&mut self, order: &Order) {
-        match encode(order) {
-            Ok(line) => drop(self.control.write_all(&line).await),
-            Err(error) => tracing::error!(%error, "an order can't be given"),
-        }
-    }
-
-    /// Whether it lives, and has said nothing yet.
-    pub(in crate::runtime) fn is_idle(&self) -> bool {
-        // Asked of the kernel: what tokio knows of a socket may be a moment old.
-        let heard = recv(&self.control, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        heard.is_err_and(|error| error == Errno::AGAIN)
-    }
-
-    /// The next report; `None` when nothing of the run is left. A wait that is given up loses no report.
-    ///
-    /// # Errors
-    /// It says what no init says.
-    pub(in crate::runtime) async fn report(&mut self) -> io::Result<Option<Report>> {
-        let mut piece = [0; 512];
-        loop {
-            if let Some(report) = self.reports.next() {
-                return Ok(Some(report));
-            }
-            self.control.readable().await?;
-            match self.control.try_read(&mut piece) {
-                Ok(0) => return Ok(None),
-                Ok(len) => self.reports.push(piece.get(..len).unwrap_or_default())?,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                // The other end was closed with orders unread.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
-                Err(error) => return Err(error),
-            }
         }
     }
 }

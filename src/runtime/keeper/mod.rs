@@ -28,6 +28,7 @@
 mod apart;
 mod client;
 mod init;
+mod inits;
 mod launch;
 pub(crate) mod protocol;
 mod switch;
@@ -64,8 +65,9 @@ use self::{
     sys::Fork,
 };
 
+pub(super) use client::Keeper;
 pub use client::adopt_orphans;
-pub(super) use client::{Init, Keeper};
+pub(super) use inits::{Init, Inits};
 pub use switch::KILL_MARGIN;
 pub use sys::{hear_signals, is_clock_synchronized, trace};
 

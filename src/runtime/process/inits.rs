@@ -101,12 +101,12 @@ async fn ask(inner: &Inner, request: Request, command: &str) -> Result<Idle, Fai
     let cannot = |error: io::Error| Failure::new(Stage::Start, format!("cannot make a process: {}", words(&error)));
     let (stdout, out) = output_pipe().map_err(cannot)?;
     let (stderr, err) = output_pipe().map_err(cannot)?;
-    let Some(keeper) = &inner.keeper else {
+    let Some(inits) = &inner.inits else {
         return Err(Failure::new(Stage::Start, "this plugd runs no plugins").permanent());
     };
-    let asked = timeout(limit, keeper.init(request, [out, err])).await;
-    let init = asked.map_err(|_| late(command, keeper.obstacle(), limit))?.map_err(cannot)?;
-    Ok(Idle { init, output: [stdout, stderr], mounts })
+    let asked = timeout(limit, inits.init(request, [out, err])).await;
+    let init = asked.map_err(|_| late(command, inits.obstacle().unwrap_or("no keeper answers"), limit))?;
+    Ok(Idle { init: init.map_err(cannot)?, output: [stdout, stderr], mounts })
 }
 
 /// The end that plugd reads, and the one that processes write to.

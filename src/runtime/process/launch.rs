@@ -45,8 +45,8 @@ pub(super) struct Launched {
 
 /// A run of which all is there but its process.
 pub(super) struct Prepared {
-    pub(super) turn: Turn,
-    idle: AbortOnDropHandle<Result<Idle, Failure>>,
+    turn: Turn,
+    idle: Idle,
     orders: Orders,
 }
 
@@ -57,30 +57,32 @@ struct Orders {
     cgroup: Option<RunGroup>,
 }
 
-/// Waits for a turn, then gets an init and prepares its orders: neither has to wait for the other.
+/// Waits for a turn, then gets an init and prepares its orders: neither has to wait for the other. Nothing is left of it if this is
+/// dropped, as a stop does: there may be no keeper for long. The control group is removed here and now then.
 pub(super) async fn prepare(inner: &Arc<Inner>, spec: &StartSpec) -> Result<Prepared, Failure> {
     let turn = turn(inner, spec).await?;
     let idle = AbortOnDropHandle::new(tokio::spawn(idle(Arc::clone(inner), spec.clone())));
     let (maker, made) = (Arc::clone(inner), spec.clone());
     let orders = in_place(inner, spec, &turn, move |user| what_to_launch(&maker, &made, user)).await??;
-    Ok(Prepared { turn, idle, orders })
+    match idle.await.map_err(broken_off).flatten() {
+        Ok(idle) => Ok(Prepared { turn, idle, orders }),
+        Err(failure) => {
+            remove(orders.cgroup).await;
+            Err(failure)
+        }
+    }
 }
 
 /// Has an init make the process.
 pub(super) async fn launch(inner: &Inner, spec: &StartSpec, prepared: Prepared) -> Result<(Launched, Turn), Failure> {
     let Prepared { turn, idle, orders: Orders { launch, program, cgroup } } = prepared;
-    let ordered = async {
-        let Idle { mut init, output, .. } = idle.await.map_err(broken_off)??;
-        let limit = inner.options.spawn_timeout;
-        // One that does not take its orders, which may be long, is given up.
-        let taken = timeout(limit, init.order(&Order::Start(launch.into()))).await;
-        taken.map(|()| (init, output)).map_err(|_| late(&spec.command, "no process is made", limit))
-    };
-    match ordered.await {
-        Ok((init, output)) => Ok((Launched { init, output, program, cgroup }, turn)),
-        Err(failure) => {
+    let (Idle { mut init, output, .. }, limit) = (idle, inner.options.spawn_timeout);
+    // One that does not take its orders, which may be long, is given up.
+    match timeout(limit, init.order(&Order::Start(launch.into()))).await {
+        Ok(()) => Ok((Launched { init, output, program, cgroup }, turn)),
+        Err(_) => {
             remove(cgroup).await;
-            Err(failure)
+            Err(late(&spec.command, "no process is made", limit))
         }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     PackageFiles, Run, RunEvents, Runtime, StartSpec,
     cgroup::{Cgroups, Controllers},
     install::Installations,
-    keeper::Keeper,
+    keeper::{Inits, Keeper},
     usage::Usages,
     words,
 };
@@ -38,7 +38,11 @@ pub type FetchPackage = Arc<dyn Fn(Digest) -> BoxFuture<'static, domain::Result<
 pub type Capture = Arc<dyn Fn(&StartSpec, [pipe::Receiver; 2]) + Send + Sync>;
 
 /// Runs plugins as processes. Dropping it, and the runs that it started, kills everything that it started.
-pub struct ProcessRuntime(Arc<Inner>);
+pub struct ProcessRuntime {
+    inner: Arc<Inner>,
+    /// Held by each run, too. Nobody else keeps it: a thread that a disk has stopped would hold its lock.
+    keeper: Option<Arc<Keeper>>,
+}
 
 /// What all runs share.
 struct Inner {
@@ -46,7 +50,8 @@ struct Inner {
     fetch: FetchPackage,
     capture: Capture,
     installations: Installations,
-    keeper: Option<Keeper>,
+    /// None where this plugd runs no plugins.
+    inits: Option<Inits>,
     kept: inits::Kept,
     /// Where runs get groups of their own, if this host has that.
     cgroups: Option<Cgroups>,
@@ -84,9 +89,10 @@ impl ProcessRuntime {
     ) -> io::Result<Self> {
         // A relative folder would mean another one to a process that works in its own.
         let root = std::path::absolute(&options.plugin_dir)?;
-        Ok(Self(Arc::new(Inner {
+        let keeper = options.keeper.clone().map(|program| Keeper::start(program, &options.lock)).transpose()?;
+        let inner = Inner {
             installations: Installations::new(root),
-            keeper: options.keeper.clone().map(|program| Keeper::start(program, &options.lock)).transpose()?,
+            inits: keeper.as_ref().map(Keeper::inits),
             kept: inits::Kept::default(),
             cgroups,
             folders: PluginLocks::default(),
@@ -96,12 +102,13 @@ impl ProcessRuntime {
             options,
             fetch,
             capture,
-        })))
+        };
+        Ok(Self { inner: Arc::new(inner), keeper: keeper.map(Arc::new) })
     }
 
     /// Takes apart what was being deleted when plugd ended, in the background. Must be called within a tokio runtime.
     pub fn empty_trash(&self) {
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         spawn_blocking(move || {
             if let Err(error) = inner.installations.empty_trash() {
                 tracing::warn!(%error, "some of what was deleted is still in the trash");
@@ -111,53 +118,54 @@ impl ProcessRuntime {
 
     /// What a run uses of the host; none before it was sampled, and once nothing of it is left.
     pub fn usage(&self, run: RunId) -> Option<Usage> {
-        self.0.usages.of(run)
+        self.inner.usages.of(run)
     }
 
     /// Waits until nothing lives of what it started, for this long at the most. Answers whether that is so.
     pub async fn ended(&self, limit: Duration) -> bool {
-        timeout(limit, self.0.runs.free()).await.is_ok()
+        timeout(limit, self.inner.runs.free()).await.is_ok()
     }
 
     /// Why no run can be begun now, in words; none where one can.
     pub fn obstacle(&self) -> Option<&'static str> {
-        let keeper = self.0.keeper.as_ref()?;
-        (!keeper.is_ready()).then(|| keeper.obstacle())
+        self.inner.inits.as_ref()?.obstacle()
     }
 
-    /// Waits until nothing lives that an earlier plugd started, for this long at the most, and removes the groups that are
-    /// left of it. Nothing is started before that; to be called before anything is.
-    pub async fn await_earlier(&self, limit: Duration) {
-        let Some(keeper) = &self.0.keeper else { return };
-        if timeout(limit, keeper.unlocked()).await.is_ok() {
-            let inner = Arc::clone(&self.0);
-            let _ = spawn_blocking(move || inner.cgroups.as_ref().map(Cgroups::remove_leftovers)).await;
-        }
+    /// Removes the groups that earlier plugds left, in the background, once nothing lives that they started: nothing is started
+    /// before that either. To be called before anything is. Must be called within a tokio runtime.
+    pub fn remove_leftovers(&self) {
+        let (Some(inits), Some(cgroups)) = (self.inner.inits.clone(), &self.inner.cgroups) else { return };
+        let leftovers = cgroups.leftovers();
+        tokio::spawn(async move {
+            if inits.unlocked().await {
+                spawn_blocking(move || leftovers.remove());
+            }
+        });
     }
 }
 
 impl Runtime for ProcessRuntime {
     /// Must be called within a tokio runtime.
     fn start(&self, spec: StartSpec, events: RunEvents) -> Box<dyn Run> {
-        Box::new(run::start(Arc::clone(&self.0), spec, events))
+        Box::new(run::start((Arc::clone(&self.inner), self.keeper.clone()), spec, events))
     }
 
     /// Once told, the keeper kills everything when the time passes without a later one, also while this process is frozen, and
     /// nothing is started before there is one; that is done [`super::KILL_MARGIN`] later.
     fn go_on_until(&self, time: Duration) {
-        if let Some(keeper) = &self.0.keeper {
+        if let Some(keeper) = &self.keeper {
             keeper.go_on_until(time);
         }
     }
 
     /// Those that have an install directory.
     fn kept(&self) -> BoxFuture<'_, io::Result<Vec<PluginId>>> {
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         Box::pin(async move { spawn_blocking(move || inner.installations.plugins()).await.map_err(io::Error::other)? })
     }
 
     fn remove(&self, plugin: PluginId) -> BoxFuture<'static, io::Result<()>> {
-        let inner = Arc::clone(&self.0);
+        let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let lock = inner.folders.lock(plugin).await;
             spawn_blocking(move || {

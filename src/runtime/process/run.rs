@@ -24,7 +24,7 @@ use crate::{
         Run, RunEvents, StartSpec,
         cgroup::RunGroup,
         keeper::{
-            Init,
+            Init, Keeper,
             protocol::{Order, Report, Step},
             tree,
         },
@@ -78,12 +78,15 @@ impl Drop for ProcessRun {
     }
 }
 
+/// What all runs share, and the keeper: without that all of them would end.
+type Held = (Arc<Inner>, Option<Arc<Keeper>>);
+
 /// Begins a run. Its task outlives the handle, until nothing of the run is left.
-pub(super) fn start(inner: Arc<Inner>, spec: StartSpec, events: RunEvents) -> impl Run + use<> {
+pub(super) fn start(shared: Held, spec: StartSpec, events: RunEvents) -> impl Run + use<> {
     let (wishes, wished) = watch::channel(Wish::Run);
     let init = InitId::default();
     let reporter = Reporter { events: Some(events), last: interrupted() };
-    tokio::spawn(drive(inner, spec, (reporter, wished, Arc::clone(&init))));
+    tokio::spawn(drive(shared, spec, (reporter, wished, Arc::clone(&init))));
     ProcessRun { wishes, init }
 }
 
@@ -121,7 +124,7 @@ impl Drop for Reporter {
 
 type Ends = (Reporter, watch::Receiver<Wish>, InitId);
 
-async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, init_id): Ends) {
+async fn drive((inner, _keeper): Held, spec: StartSpec, (mut reporter, mut wishes, init_id): Ends) {
     let prepared = tokio::select! {
         biased;
         // Wishes arrive by value: one from before this line counts too.
@@ -138,8 +141,6 @@ async fn drive(inner: Arc<Inner>, spec: StartSpec, (mut reporter, mut wishes, in
             (inner.capture)(&spec, output);
             // Held until the end, whatever the supervisor has been told by then.
             let _place = Arc::clone(&turn.run);
-            // Without this the keeper would end, and all runs with it.
-            let _keeper = Arc::clone(&inner);
             reporter.last = RunEvent::GroupEmptied;
             let (run, limit) = (spec.run, inner.options.spawn_timeout);
             let deadline = Instant::now() + limit;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::boot_time::since_boot;
+use crate::{boot_time::since_boot, runtime::process::inits::keep_another};
 
 /// Variable that turns this test program into a plugd whose files are in the folder that it names.
 const ROLE: &str = "PLUGD_TEST_FROZEN";
@@ -217,13 +217,45 @@ async fn a_keeper_that_follows_another_one_keeps_to_the_same_time() {
     assert!(since_boot() >= until);
 }
 
-#[tokio::test]
-async fn a_runtime_whose_time_is_over_can_be_given_up() {
-    let fixture = mk_fixture();
+/// A runtime that has not been told in time that it may go on. Whoever waits for a keeper does so for longer than a test.
+async fn mk_held() -> Fixture {
+    let fixture = mk_fixture_with(Files::default(), |options| {
+        options.sandbox.level = SandboxLevel::Protect;
+        options.spawn_timeout = HOUR;
+    });
     fixture.runtime.go_on_until(since_boot());
     fixture.is_held().await;
-    let Fixture { runtime, folder, .. } = fixture;
-    drop(runtime);
-    let lock = fs::File::open(folder.path().join("lock")).unwrap();
-    eventually(|| lock.try_lock().is_ok()).await;
+    fixture
+}
+
+#[tokio::test]
+async fn a_runtime_whose_time_is_over_can_be_given_up() {
+    mk_held().await.give_up().await;
+}
+
+/// A run that has all but its init.
+async fn mk_waiting(fixture: &Fixture) -> Started {
+    let (inner, before) = (&fixture.runtime.inner, Arc::strong_count(&fixture.runtime.inner));
+    let waiting = fixture.start(mk_shell("exit 0"));
+    // It has one itself, and whoever asks for the init: the thread that laid the package out has done so.
+    let is_prepared = || inner.installations.dir(PLUGIN).exists() && Arc::strong_count(inner) == before + 2;
+    eventually(is_prepared).await;
+    waiting
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_a_keeper_can_be_stopped() {
+    let fixture = mk_held().await;
+    let waiting = mk_waiting(&fixture).await;
+    waiting.run.stop();
+    waiting.emptied().await;
+    assert!(fixture.runtime.ended(DEADLINE).await);
+}
+
+#[tokio::test]
+async fn nobody_who_waits_for_a_keeper_holds_a_runtime_that_is_given_up() {
+    let fixture = mk_held().await;
+    keep_another(Arc::clone(&fixture.runtime.inner), &mk_shell("exit 0"));
+    drop(mk_waiting(&fixture).await);
+    fixture.give_up().await;
 }

@@ -19,7 +19,7 @@ async fn mk_fixture_that_keeps() -> (Fixture, u32) {
 
 /// Waits until plugd has an init to spare, and the keeper no other one. The keeper has it before plugd does.
 async fn keeps_one(fixture: &Fixture, keeper: u32) {
-    eventually(|| fixture.runtime.0.kept.is_there() && tree::children(keeper).len() == 1).await;
+    eventually(|| fixture.runtime.inner.kept.is_there() && tree::children(keeper).len() == 1).await;
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_start_takes_the_init_that_is_kept_and_has_another_one_made() {
 async fn an_init_whose_keeper_has_died_is_not_taken() {
     let (fixture, keeper) = mk_fixture_that_keeps().await;
     kill_process(tree::to_pid(keeper).unwrap(), Signal::KILL).unwrap();
-    eventually(|| !fixture.runtime.0.kept.is_there()).await;
+    eventually(|| !fixture.runtime.inner.kept.is_there()).await;
     run_to_its_end(&fixture).await;
 }
 

@@ -78,7 +78,7 @@ async fn a_plugin_runs_as_its_user_and_owns_its_folder() {
     let mut started = fixture.start(mk_spec("./bin/run", &[]));
     started.spawned().await;
     assert_eq!(fixture.lines(4).await, ["54321", "54322", "54322", "done"]);
-    let dir = fixture.runtime.0.installations.dir(PLUGIN);
+    let dir = fixture.runtime.inner.installations.dir(PLUGIN);
     for path in [dir.clone(), dir.join("bin"), dir.join("bin/run"), dir.join("state")] {
         let metadata = std::fs::metadata(&path).unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (user.uid, user.gid), "{}", path.display());

@@ -8,6 +8,7 @@ mod inits;
 mod limits;
 mod sandbox;
 mod spawn;
+mod stuck;
 mod users;
 
 use std::{
@@ -106,6 +107,14 @@ fn mk_fixture_with(files: Files, change: impl FnOnce(&mut Options)) -> Fixture {
     Fixture { runtime, output, folder }
 }
 
+fn mk_runtime_fetching(fetch: FetchPackage, change: impl FnOnce(&mut Options)) -> Fixture {
+    let mut fixture = mk_fixture();
+    let mut options = mk_options(&fixture.folder);
+    change(&mut options);
+    fixture.runtime = ProcessRuntime::new(options, fetch, mk_capture(&fixture.output)).unwrap();
+    fixture
+}
+
 fn mk_fixture() -> Fixture {
     mk_fixture_with(Files::default(), |_| {})
 }
@@ -143,6 +152,14 @@ struct Started {
 }
 
 impl Fixture {
+    /// Gives the runtime up, whose lock is free then.
+    async fn give_up(self) {
+        let Self { runtime, folder, .. } = self;
+        drop(runtime);
+        let lock = std::fs::File::open(folder.path().join("lock")).unwrap();
+        eventually(|| lock.try_lock().is_ok()).await;
+    }
+
     fn start(&self, spec: StartSpec) -> Started {
         let (sender, events) = mpsc::unbounded_channel();
         let run = self.runtime.start(spec, Box::new(move |event| drop(sender.send(event))));

@@ -74,7 +74,7 @@ async fn a_process_leads_a_session_and_can_gain_no_privileges() {
     let pid = started.spawned().await;
     let lines = fixture.lines(6).await;
     let words: Vec<&str> = lines.iter().map(|line| line.split_whitespace().last().unwrap()).collect();
-    let install = fixture.runtime.0.installations.dir(PLUGIN);
+    let install = fixture.runtime.inner.installations.dir(PLUGIN);
     assert_eq!(words, ["0000000000000000", "0000000000000000", "1", "0", install.to_str().unwrap(), "done"]);
     started.exited().await;
     started.emptied().await;
@@ -141,7 +141,7 @@ async fn a_program_for_another_processor_is_named() {
     own[18..20].copy_from_slice(&22_u16.to_le_bytes());
     let fixture = mk_fixture_with(Files(vec![("run", 0o755, "")]), |_| {});
     fixture.start(mk_spec("./run", &[])).failed().await;
-    std::fs::write(fixture.runtime.0.installations.dir(PLUGIN).join("run"), own).unwrap();
+    std::fs::write(fixture.runtime.inner.installations.dir(PLUGIN).join("run"), own).unwrap();
     let failure = fixture.start(mk_spec("./run", &[])).failed().await;
     assert!(failure.message.contains("a program for s390x processors"), "{}", failure.message);
 }
@@ -151,7 +151,7 @@ async fn what_is_no_file_in_place_of_a_program_is_named() {
     let fixture = mk_fixture_with(Files(vec![("bin/run", 0o755, "")]), |_| {});
     let failure = fixture.start(mk_spec("./bin", &[])).failed().await;
     assert_eq!(failure.message, r#"command "./bin" is a folder, not a program"#);
-    let pipe = fixture.runtime.0.installations.dir(PLUGIN).join("pipe");
+    let pipe = fixture.runtime.inner.installations.dir(PLUGIN).join("pipe");
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o755.into(), 0).unwrap();
     let failure = fixture.start(mk_spec("./pipe", &[])).failed().await;
     assert_eq!(failure.message, r#"command "./pipe" is a named pipe, not a program"#);
@@ -214,14 +214,6 @@ async fn a_disk_that_refuses_is_a_failure_worth_another_try() {
     assert!(!failure.message.contains("os error"), "{}", failure.message);
 }
 
-fn mk_runtime_fetching(fetch: FetchPackage, change: impl FnOnce(&mut Options)) -> Fixture {
-    let mut fixture = mk_fixture();
-    let mut options = mk_options(&fixture.folder);
-    change(&mut options);
-    fixture.runtime = ProcessRuntime::new(options, fetch, mk_capture(&fixture.output)).unwrap();
-    fixture
-}
-
 #[tokio::test]
 async fn a_package_that_is_gone_is_a_permanent_failure() {
     let fetch: FetchPackage =
@@ -271,54 +263,6 @@ async fn waiting_for_a_turn_is_no_failure() {
     }
 }
 
-/// A package whose files never come, until the sender is dropped.
-struct Stuck(Mutex<std::sync::mpsc::Receiver<()>>);
-
-impl PackageFiles for Stuck {
-    fn count(&self) -> usize {
-        1
-    }
-
-    fn for_each(&self, _: &AtomicUsize, _: &mut FileSink<'_>) -> io::Result<()> {
-        let _ = self.0.lock().unwrap().recv();
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn a_disk_that_hangs_fails_the_next_start_too_and_keeps_no_other_plugin_waiting() {
-    let (release, stuck) = std::sync::mpsc::channel::<()>();
-    let stuck = Mutex::new(Some(Stuck(Mutex::new(stuck))));
-    let fetch: FetchPackage = Arc::new(move |_| {
-        let stuck = stuck.lock().unwrap().take();
-        Box::pin(async move {
-            Ok(match stuck {
-                Some(stuck) => Box::new(stuck) as Box<dyn PackageFiles>,
-                None => Box::new(Files::default()),
-            })
-        })
-    });
-    let fixture = mk_runtime_fetching(fetch, |options| {
-        options.max_concurrent_starts = 1;
-    });
-    let mk_impatient = || StartSpec { prepare_timeout: Duration::from_secs(1), ..mk_shell("exit 0") };
-    let failure = fixture.start(mk_impatient()).failed().await;
-    assert!(failure.message.contains("not laid out within"), "{}", failure.message);
-    let failure = fixture.start(mk_impatient()).failed().await;
-    assert!(failure.message.contains("an earlier start") && !failure.is_permanent, "{}", failure.message);
-    let (plugin, run) = (PluginId::from_bytes([50; 12]), xid::new().into());
-    let url = mk_url(run).replace(&PLUGIN.to_string(), &plugin.to_string());
-    let mut other = fixture.start(StartSpec { plugin, run, url: url.into(), ..mk_shell("exit 0") });
-    other.spawned().await;
-    other.exited().await;
-    other.emptied().await;
-    drop(release);
-    let mut again = fixture.start(mk_shell("exit 0"));
-    again.spawned().await;
-    again.exited().await;
-    again.emptied().await;
-}
-
 #[tokio::test]
 async fn a_stop_before_the_spawn_cancels_it_and_frees_its_turn() {
     let fetch: FetchPackage = Arc::new(|_| Box::pin(std::future::pending()));
@@ -329,7 +273,7 @@ async fn a_stop_before_the_spawn_cancels_it_and_frees_its_turn() {
         started.emptied().await;
     }
     timeout(DEADLINE, fixture.runtime.remove(PLUGIN)).await.unwrap().unwrap();
-    assert!(!fixture.runtime.0.installations.dir(PLUGIN).exists());
+    assert!(!fixture.runtime.inner.installations.dir(PLUGIN).exists());
 }
 
 #[tokio::test]
@@ -362,8 +306,6 @@ async fn nothing_is_started_while_something_of_an_earlier_plugd_lives() {
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     let fixture = mk_fixture_with(Files::default(), |options| options.lock = folder.path().join("lock"));
     let mut started = fixture.start(mk_shell("exit 0"));
-    fixture.runtime.await_earlier(Duration::from_millis(200)).await;
-    assert!(started.events.try_recv().is_err());
     let other = PluginId::from_bytes([8; 12]);
     let impatient = mk_fixture_with(Files::default(), |options| {
         options.lock = folder.path().join("lock");
@@ -371,8 +313,8 @@ async fn nothing_is_started_while_something_of_an_earlier_plugd_lives() {
     });
     let failure = impatient.start(StartSpec { plugin: other, ..mk_shell("exit 0") }).failed().await;
     assert!(failure.message.contains("an earlier plugd started has not ended within"), "{}", failure.message);
+    assert!(started.events.try_recv().is_err());
     drop((lock, impatient));
-    fixture.runtime.await_earlier(DEADLINE).await;
     started.spawned().await;
     started.exited().await;
     started.emptied().await;

@@ -54,7 +54,7 @@ async fn plugins_with_users_of_their_own_can_not_read_each_others_files() {
     let whose = "cat secret; id -u; id -g; id -G; echo end";
     assert_eq!(fixture.says(of(PLUGIN, whose)).await, "secret\n61000\n61000\n61000");
     assert_eq!(fixture.says(of(OTHER, whose)).await, "secret\n61001\n61001\n61001");
-    let others = fixture.runtime.0.installations.dir(OTHER);
+    let others = fixture.runtime.inner.installations.dir(OTHER);
     let script = format!("cat {0}/secret; ls {0}; echo x >{0}/x; echo end", others.display());
     let refused = fixture.says(of(PLUGIN, &format!("({script}) 2>&1"))).await;
     assert_eq!(refused.matches("ermission denied").count(), 3, "{refused}");
