@@ -91,7 +91,7 @@ async fn a_disk_that_is_read_only() {
         assert!(refused.message().to_lowercase().contains("read-only"), "{refused}");
         assert_eq!(state_of(&api.get(&running.id).await.unwrap()), Active, "what runs goes on");
         plugd.kill_9().await;
-        assert!(running.has_ended());
+        eventually("the end of what ran", || running.has_ended().then_some(())).await;
         let mut start = crate::harness::serve(folder.parent().unwrap(), &[]);
         let refused = within("the end of plugd", start.run()).await;
         assert!(!refused.status.success() && refused.stderr.to_lowercase().contains("read-only"), "{refused:?}");

@@ -85,7 +85,7 @@ async fn a_fork_loop_that_never_stops() {
         eventually("a hundred processes", || sign.exists().then_some(())).await;
         if round % 2 == 1 {
             plugd.kill_9().await;
-            assert!(plugin.has_ended(), "it outlived plugd");
+            eventually("the end of what ran", || plugin.has_ended().then_some(())).await;
             plugd.restart().await;
         }
         plugin.stop(&plugd.api()).await;
