@@ -223,9 +223,8 @@ package: system-packages ## Build the package of a debug build; install, remove 
 	$(call say,Installing the package)
 	$(AS_ROOT) packaging/test-install.sh $(TARGET)/debian/plugd_*.deb $(TARGET)/debian-folder
 
-# Without `make test-cluster`, which takes as long as all of this, and has to be green by itself before others wait for it.
 .PHONY: ci
-ci: format clippy scripts alerts api deny doc test counts test-new-rust package ## Run everything that must pass before a change lands
+ci: format clippy scripts alerts api deny doc test counts test-new-rust package test-cluster ## Run everything that must pass before a change lands
 
 .PHONY: format
 format: ## Check the format
