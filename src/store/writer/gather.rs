@@ -17,7 +17,7 @@ pub(super) const MAX_BATCH: usize = 256;
 
 /// How long the report of a state waits that a plugin only passes through. In most starts and stops the next one has come by
 /// then, and one transaction has both. The report that a plugin starts waits for nothing: should plugd die of that, the next one
-/// has to know of whom.
+/// has to know of whom. Nor does one of an external plugin that nobody connects: nothing may follow for long.
 const PATIENCE: Duration = Duration::from_millis(2);
 
 /// What waits for the next transaction.
@@ -55,7 +55,7 @@ impl Gathered {
 
 fn may_wait(op: &Op) -> bool {
     let Op::Change(Change { what: What::Report { reported, .. }, .. }) = op else { return false };
-    matches!(reported.state, State::Connecting | State::Stopping)
+    reported.run.is_some() && matches!(reported.state, State::Connecting | State::Stopping)
 }
 
 /// Pends until then; for ever if there is no such time.
@@ -73,12 +73,16 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
     use super::*;
-    use crate::domain::{PluginId, Reported};
+    use crate::domain::{PluginId, Reported, RunId};
 
     const PLUGIN: PluginId = PluginId::from_bytes([7; 12]);
 
     fn report(state: State) -> Op {
-        let reported = Reported { state, ..Reported::inactive(Timestamp::UNIX_EPOCH, 1) };
+        report_of(state, Some(RunId::from_bytes([8; 12])))
+    }
+
+    fn report_of(state: State, run: Option<RunId>) -> Op {
+        let reported = Reported { state, run, ..Reported::inactive(Timestamp::UNIX_EPOCH, 1) };
         Op::Change(Change { what: What::Report { id: PLUGIN, reported: Box::new(reported) }, reply: None })
     }
 
@@ -131,6 +135,9 @@ mod tests {
             assert!(gathered.gather(&mut ops).now_or_never().unwrap(), "{state:?}");
             assert_eq!(states(gathered.take()), [state]);
         }
+        send(&sender, report_of(State::Connecting, None));
+        assert!(gathered.gather(&mut ops).now_or_never().unwrap(), "who waits to be connected");
+        assert_eq!(states(gathered.take()), [State::Connecting]);
         send(&sender, report(State::Stopping));
         let (reply, _answer) = tokio::sync::oneshot::channel();
         send(&sender, Op::Flush(reply));
