@@ -19,7 +19,9 @@ COLLECTOR_READY := $(VENV)/bin/collector
 # openapi-python-client, nginx, caddy, collector.
 WITH_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
-# What a test of the store waits for is mostly a deadline of the database: so more of them at a time than processors.
+# Tests mostly wait, for processes, disks and deadlines: so there are more of them at a time than processors.
+THREADS := $(shell echo $$((2 * $$(nproc))))
+# The same of a test of the store on a server, which mostly waits for a deadline of that.
 STORE_TESTS := cargo test --locked --lib store:: -- --skip on_a_ --test-threads 16
 # Lines that the console's modules may have together: what is more belongs into pages that the server makes.
 MODULES := $(wildcard src/console/assets/*.js)
@@ -71,7 +73,7 @@ demo-package: ## Lay the example plugin out as a package folder
 .PHONY: test
 test: tools ## Run every test; installs what they need
 	$(call say,Running the tests)
-	$(WITH_VENV) cargo test --locked
+	$(WITH_VENV) RUST_TEST_THREADS=$(THREADS) cargo test --locked
 	$(call say,Running the tests of the store on PostgreSQL)
 	PLUGD_TEST_DATABASE=postgres $(STORE_TESTS)
 	$(MAKE) test-console
