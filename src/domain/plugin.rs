@@ -166,8 +166,8 @@ pub struct Reported {
     pub since: Timestamp,
     /// The generation of what is desired that this answers to.
     pub observed_generation: u64,
-    /// What went wrong; none when nothing did.
-    pub failure: Option<Failure>,
+    /// What went wrong; none when nothing did. Boxed, as is the placement: many records are kept, and most have neither.
+    pub failure: Option<Box<Failure>>,
     /// The state that the plugin left, while it is stopping.
     pub stopping_from: Option<State>,
     /// Restarts since it was last stable, the one under way included. Survives a restart of plugd.

@@ -64,7 +64,7 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
         state: v1::ReportedState::from(reported.state).into(),
         state_time: Some(timestamp(reported.since)),
         observed_generation: reported.observed_generation,
-        failure: reported.failure.as_ref().map(failure),
+        failure: reported.failure.as_deref().map(failure),
         restart_count: reported.restarts,
         pid: reported.pid,
         run_id: reported.run.map(|run| run.to_string()),

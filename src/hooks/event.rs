@@ -88,7 +88,7 @@ impl Origin {
             version: &manifest.version,
             state_before: commit.before,
             state: reported.state,
-            failure: reported.failure.as_ref().map(Failed::from),
+            failure: reported.failure.as_deref().map(Failed::from),
             generation: plugin.desired.generation,
             revision: commit.revision,
         };
@@ -143,7 +143,8 @@ mod tests {
     fn a_change_of_state_is_a_cloud_event_with_the_same_id_each_time() {
         let mut commit = mk_commit(Some(State::Restarting), State::Error);
         let plugin = std::sync::Arc::make_mut(&mut commit.plugin);
-        plugin.reported.failure = Some(Failure { exit_code: Some(3), ..Failure::new(Stage::Exit, "exit status 3") });
+        plugin.reported.failure =
+            Some(Failure { exit_code: Some(3), ..Failure::new(Stage::Exit, "exit status 3") }.into());
         let (plugin, message) = (commit.plugin.clone(), mk_origin().of_commit(&commit));
         let manifest = &plugin.desired.manifest;
         let failure = json!({

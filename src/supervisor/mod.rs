@@ -161,7 +161,7 @@ fn time_to_stop(plugin: &Plugin, parts: &Parts) -> Duration {
 
 fn defective(last: &Reported) -> Reported {
     let message = "its supervisor ended by a defect of plugd: restart plugd, and report what its log says";
-    let failure = Some(Failure::new(Stage::Link, message));
+    let failure = Some(Failure::new(Stage::Link, message).into());
     let (since, serial) = (Timestamp::now(), last.serial + 1);
     let nothing_runs = Reported { run: None, pid: None, confinement: None, placement: None, ..last.clone() };
     Reported { state: State::Error, since, failure, serial, ..nothing_runs }

@@ -40,7 +40,7 @@ fn superseded(plugin: &Plugin) -> Error {
 }
 
 fn failed(plugin: &Plugin) -> Error {
-    let (message, failure) = (plugin.reported.message(), plugin.reported.failure.as_ref());
+    let (message, failure) = (plugin.reported.message(), plugin.reported.failure.as_deref());
     // A package that is not there is not the plugin's own failure (CONTRACT 3.5).
     let is_missing = failure.is_some_and(|failure| failure.cause == Some(Reason::PackageNotFound));
     let reason = if is_missing { Reason::PackageNotFound } else { Reason::PluginFailed };

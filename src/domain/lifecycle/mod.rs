@@ -304,7 +304,7 @@ impl Lifecycle {
     /// Notes what went wrong, and where the run was that it went wrong with.
     fn note_failure(&mut self, failure: Failure) {
         let placement = failure.placement.or_else(|| self.reported.placement.clone());
-        self.reported.failure = Some(Failure { placement, ..failure });
+        self.reported.failure = Some(Box::new(Failure { placement, ..failure }));
     }
 
     fn clear_failure(&mut self) {

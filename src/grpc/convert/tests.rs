@@ -27,7 +27,7 @@ fn mk_plugin() -> Plugin {
         ..Desired::new(Mode::External, manifest, ActiveState::Active)
     };
     let failure = domain::Failure::new(domain::Stage::Exit, "exit status 42");
-    let reported = Reported { failure: Some(failure), ..Reported::inactive(created, 4) };
+    let reported = Reported { failure: Some(failure.into()), ..Reported::inactive(created, 4) };
     Plugin { id: PluginId::from(xid::new()), created, installed: 7, desired, reported, revision: 9, request: None }
 }
 
@@ -55,7 +55,7 @@ fn the_token_of_a_plugin_is_only_shown_in_full() {
 fn a_failure_says_what_is_known_of_how_it_ended() {
     let mut source = mk_plugin();
     let mut of = |failure: domain::Failure| {
-        source.reported.failure = Some(failure);
+        source.reported.failure = Some(failure.into());
         plugin(&source).status.unwrap().failure.unwrap()
     };
     let exited = of(domain::Exit { code: Some(42), signal: None, out_of_memory: false }.into());
@@ -125,7 +125,7 @@ fn the_largest_plugin_takes_less_than_half_of_what_clients_take() {
     assert_eq!(read(most).unwrap_err().violations[0].field, "manifest");
     source.desired.manifest = Arc::new(read(most - 100).unwrap());
     let failure = domain::Failure::new(domain::Stage::Start, "x".repeat(1 << 20));
-    source.reported.failure = Some(failure.with_survivors(&[u32::MAX; 1000]));
+    source.reported.failure = Some(failure.with_survivors(&[u32::MAX; 1000]).into());
     assert!(plugin_in_full(&source).encoded_len() <= 2 << 20);
 }
 

@@ -207,7 +207,7 @@ pub(super) fn mk_report(state: State, number: u64) -> Reported {
         state,
         since: rows::stored(Timestamp::now()),
         observed_generation: number,
-        failure: Some(mk_failure()),
+        failure: Some(mk_failure().into()),
         stopping_from: Some(State::Active),
         restarts: 2,
         run: Some(RunId::from_bytes([9; 12])),

@@ -6,7 +6,7 @@ const TEXT: &str = "Grüße, 世界 🦀\r\n\u{0}\\ '\" Ünd ABC abc   ";
 fn mk_wordy(number: u32, configuration: String) -> Plugin {
     let plugin = mk_plugin(number);
     let mut reported = plugin.reported.clone();
-    reported.failure = Some(Failure { message: TEXT.to_owned(), ..mk_failure() });
+    reported.failure = Some(Failure { message: TEXT.to_owned(), ..mk_failure() }.into());
     let desired = Desired { configuration: mk_configuration(&configuration), ..plugin.desired };
     Plugin { desired, reported, ..plugin }
 }

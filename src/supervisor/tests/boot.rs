@@ -47,7 +47,7 @@ async fn what_was_committed_and_not_acted_on_is_answered_to_by_the_next_start() 
 async fn what_was_held_against_a_plugin_is_forgotten_by_a_start_that_answers_to_a_change() {
     let mut plugin = mk_unanswered(ActiveState::Active);
     let failure = Some(Failure::new(Stage::Exit, "exit status 9"));
-    plugin.reported = Reported { restarts: 3, failure, ..plugin.reported };
+    plugin.reported = Reported { restarts: 3, failure: failure.map(Box::new), ..plugin.reported };
     let world = World::booted(Behaviour::Connects, plugin);
     let active = world.until(State::Active).await;
     assert_eq!((active.reported.restarts, active.reported.message()), (0, ""));

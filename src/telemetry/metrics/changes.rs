@@ -135,7 +135,7 @@ mod tests {
             plugin.reported.state = *state;
             plugin.reported.since += jiff::SignedDuration::from_millis(30);
             let has_failed = matches!(state, State::Restarting | State::Error);
-            plugin.reported.failure = has_failed.then(|| Failure::new(Stage::Exit, "exit status 1"));
+            plugin.reported.failure = has_failed.then(|| Failure::new(Stage::Exit, "exit status 1").into());
             let (time, is_last) = (plugin.reported.since, revision == states.len() as u64);
             let plugin = Arc::new(plugin.clone());
             changes.observe(&[Arc::new(Commit { revision, time, before, is_removal: is_removal && is_last, plugin })]);

@@ -44,7 +44,7 @@ fn what_was_never_placed_fails_where_its_runtime_says() {
     let mut lifecycle = mk_lifecycle();
     let failure = Failure { placement: mk_placement(), ..Failure::new(Stage::Start, "no image") };
     happened(&mut lifecycle, RunEvent::SpawnFailed(failure.clone()));
-    assert_eq!(lifecycle.reported().failure, Some(failure));
+    assert_eq!(lifecycle.reported().failure, Some(failure.into()));
     let mut here = mk_lifecycle();
     happened(&mut here, RunEvent::SpawnFailed(Failure::new(Stage::Start, "no program")));
     assert_eq!(here.reported().failure.as_ref().unwrap().placement, None);
