@@ -162,9 +162,14 @@ impl Batch {
         self.base + self.commits.len() as u64
     }
 
-    /// What is reported needs no sync of its own: no plugin runs after a power cut anyway.
+    /// What is reported needs no sync of its own: no plugin runs after a power cut anyway. For the same reason plugins may do what is
+    /// desired while that is synced; but a plugin whose files are taken away is to be gone for good.
     pub(super) fn durability(&self) -> Durability {
-        if self.reports.len() == self.commits.len() { Durability::Written } else { Durability::Synced }
+        match () {
+            () if self.reports.len() == self.commits.len() => Durability::Written,
+            () if self.commits.iter().any(|commit| commit.is_removal || commit.before.is_none()) => Durability::Synced,
+            () => Durability::Syncing,
+        }
     }
 
     /// The plugins that are gone after it.

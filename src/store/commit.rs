@@ -23,12 +23,17 @@ const BODIES: usize = 4;
 
 /// Writes the batch, and these events of the audit trail, which are there already or not. After an error it is unknown
 /// whether that was written.
-pub(super) async fn execute(lease: &Lease, batch: &Batch, events: &[audit_event::Model]) -> Result<(), StoreError> {
+pub(super) async fn execute(
+    lease: &Lease,
+    batch: &Batch,
+    events: &[audit_event::Model],
+    durability: Durability,
+) -> Result<(), StoreError> {
     let sent = since_boot();
     let mut statements = vec![move_head(lease, batch)];
     statements.extend(write(lease.statements(), batch, events));
     statements.extend(lease.news());
-    match lease.transact(statements, batch.durability()).await {
+    match lease.transact(statements, durability).await {
         Ok(moved) if moved.is_empty() => Err(StoreError::no_row()),
         Ok(_) => {
             lease.holds_since(sent);

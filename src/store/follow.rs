@@ -19,6 +19,7 @@ use super::{
     Loaded, Options, Store, StoreError,
     address::{Address, Kind},
     audit::Trail,
+    durable::Durable,
     entity::{self, store},
     lease::{self, CHANNEL, RunOut, Standing, Watch},
     location::Location,
@@ -104,7 +105,8 @@ pub async fn follow(options: &Options) -> Result<(Store, Loaded, Feed), StoreErr
     let (_, audit) = Trail::keeping(options.audit_keep, (0, 0));
     let (is_whole, location) = (loaded.unreadable.is_empty(), Arc::new(Location::server()));
     let (reader, metrics) = (Reader::new(db), Metrics::default());
-    Ok((Store { ops, health, location, is_whole, compacted, reader, audit, metrics }, loaded, feed))
+    let durable = Durable::at_once(Arc::clone(&location));
+    Ok((Store { ops, health, durable, location, is_whole, compacted, reader, audit, metrics }, loaded, feed))
 }
 
 /// All there is, of one moment.

@@ -72,8 +72,10 @@ pub(super) struct Lease {
 /// What a commit survives once it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
-    /// A power cut.
+    /// A power cut, from when it takes effect.
     Synced,
+    /// A power cut, from when it is answered: it is synced meanwhile ([`super::durable`]), and may take effect before.
+    Syncing,
     /// The death of plugd; a power cut only once a later commit is synced. A server syncs it all the same: it may go down
     /// while plugd and its watchers go on, who have seen what it would have lost.
     Written,
@@ -226,7 +228,9 @@ impl Lease {
                 Durability::Synced => {
                     (sqlite::transact(&self.db, statements).await, self.location.settle(durability).await)
                 }
-                Durability::Written => join!(sqlite::transact(&self.db, statements), self.location.settle(durability)),
+                Durability::Syncing | Durability::Written => {
+                    join!(sqlite::transact(&self.db, statements), self.location.settle(durability))
+                }
             };
             // What failed may have failed because a file is gone.
             return settled.and(rows.map_err(StoreError::from));

@@ -32,6 +32,8 @@ pub(super) struct Location(Option<Arc<Files>>);
 #[derive(Debug)]
 struct Files {
     disk: Arc<Mutex<OnDisk>>,
+    /// SQLite's log once more, to be synced while the rest is looked at.
+    log: Arc<Mutex<Wal>>,
     is_reserve_whole: AtomicBool,
     is_full: AtomicBool,
     is_gone: AtomicBool,
@@ -88,6 +90,13 @@ impl Files {
         found.is_some_and(|found| found.elapsed() < LATELY)
     }
 
+    /// Whether the files are still there. Whether the reserve is too is noted for the next.
+    fn look(&self, disk: &mut OnDisk) -> Result<(), StoreError> {
+        let there = self.check(disk);
+        let _ = self.keep_reserve(disk);
+        there
+    }
+
     fn keep_reserve(&self, disk: &mut OnDisk) -> Result<(), StoreError> {
         let kept = disk.wal.keep_reserve();
         self.is_reserve_whole.store(kept.is_ok(), Ordering::Release);
@@ -101,8 +110,9 @@ impl Location {
     pub(super) fn file(database: &Path) -> Self {
         let disk = OnDisk { database: database.to_owned(), open: Vec::new(), wal: Wal::of(database) };
         let [is_reserve_whole, is_full, is_gone] = [const { AtomicBool::new(false) }; 3];
-        let (disk, found) = (Arc::new(Mutex::new(disk)), std::sync::Mutex::default());
-        Self(Some(Arc::new(Files { disk, is_reserve_whole, is_full, is_gone, found })))
+        let (disk, log) = (Arc::new(Mutex::new(disk)), Arc::new(Mutex::new(Wal::of(database))));
+        let found = std::sync::Mutex::default();
+        Self(Some(Arc::new(Files { disk, log, is_reserve_whole, is_full, is_gone, found })))
     }
 
     pub(super) fn server() -> Self {
@@ -140,31 +150,41 @@ impl Location {
         self.work(|files, disk| files.check(disk).and_then(|()| files.keep_reserve(disk))).await
     }
 
-    /// Before a report: sees to it that the reserve is there, unless it was when it was looked at last.
-    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
-        match &self.0 {
-            Some(files) if !files.is_reserve_whole.load(Ordering::Acquire) => self.check_with_reserve().await,
-            _ => Ok(()),
+    /// Before a commit: whether the files are still there, with the reserve. What is synced before it takes effect is not to be in what
+    /// SQLite still holds of a file that is gone. Others rely on what was found when that was looked at last: a change, which is
+    /// answered only after another look, if that is a moment ago; a report as long as the reserve was whole.
+    pub(super) async fn prepare(&self, durability: Durability) -> Result<(), StoreError> {
+        let Some(files) = &self.0 else { return Ok(()) };
+        let is_known = files.is_reserve_whole.load(Ordering::Acquire)
+            && match durability {
+                Durability::Synced => false,
+                Durability::Syncing => files.were_just_found(),
+                Durability::Written => true,
+            };
+        if is_known { Ok(()) } else { self.check_with_reserve().await }
+    }
+
+    /// Has what is committed survive what it is to survive, and looks whether the files are still there. Of reports that come one
+    /// after the other only one in a while has the files looked at: that takes another thread each time.
+    pub(super) async fn settle(&self, durability: Durability) -> Result<(), StoreError> {
+        match durability {
+            Durability::Synced => self.sync().await,
+            Durability::Syncing => Ok(()),
+            Durability::Written if self.0.as_ref().is_some_and(|files| files.were_just_found()) => Ok(()),
+            Durability::Written => self.work(Files::look).await,
         }
     }
 
-    /// Has what is committed survive what it is to survive, and looks whether the files are still there. Whether the reserve
-    /// is too is noted for the next. Of reports that come one after the other only one in a while has the files looked at: that
-    /// takes another thread each time.
-    pub(super) async fn settle(&self, durability: Durability) -> Result<(), StoreError> {
-        if durability == Durability::Written && self.0.as_ref().is_some_and(|files| files.were_just_found()) {
-            return Ok(());
-        }
-        let settle = move |files: &Files, disk: &mut OnDisk| {
-            let synced = match durability {
-                Durability::Synced => disk.wal.sync(),
-                Durability::Written => Ok(()),
-            };
-            let there = files.check(disk).and(synced);
-            let _ = files.keep_reserve(disk);
-            there
+    /// Has everything that is committed survive a power cut, and looks whether the files are still there. Nobody who only looks waits
+    /// for the sync. Here too a disk that hangs keeps one thread.
+    pub(super) async fn sync(&self) -> Result<(), StoreError> {
+        let Some(files) = self.0.clone() else { return Ok(()) };
+        let mut log = Arc::clone(&files.log).lock_owned().await;
+        let sync = move || {
+            let synced = log.sync();
+            files.look(&mut files.disk.blocking_lock()).and(synced)
         };
-        self.work(settle).await
+        spawn_blocking(sync).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
     /// Sees to it that the reserve is there, and notes whether it is.
@@ -183,11 +203,17 @@ impl Location {
         self.work(want).await.unwrap();
     }
 
+    /// Until this is dropped no sync ends.
+    #[cfg(test)]
+    pub(super) async fn hang(&self) -> tokio::sync::OwnedMutexGuard<Wal> {
+        Arc::clone(&self.0.as_ref().unwrap().log).lock_owned().await
+    }
+
     /// How often SQLite's log was synced.
     #[cfg(test)]
     pub(super) async fn syncs(&self) -> usize {
         match &self.0 {
-            Some(files) => files.disk.lock().await.wal.syncs,
+            Some(files) => files.log.lock().await.syncs,
             None => 0,
         }
     }

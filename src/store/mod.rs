@@ -19,6 +19,7 @@ use tokio::{
 
 use self::{
     batch::{Change, HookOp, Op, Reply, TokenOp, What},
+    durable::Durable,
     error::unavailable,
     location::Location,
     reader::Reader,
@@ -33,8 +34,10 @@ use crate::domain::{
 mod address;
 mod audit;
 mod batch;
+mod checkpoint;
 mod commit;
 mod compaction;
+mod durable;
 #[allow(unreachable_pub, missing_docs, reason = "sea-orm's derives write `pub` items without docs")]
 mod entity;
 mod error;
@@ -69,7 +72,7 @@ pub use follow::{Feed, Look, follow};
 pub use lease::{LEASE, Leadership, RunOut};
 pub use metrics::Metrics;
 pub use nodes::{Node, Presence, Reach, Seen, nodes};
-pub use open::{Opened, open, open_as_leader};
+pub use open::{Loaded, Opened, open, open_as_leader};
 pub use packages::{GRACE, PackageStore};
 pub use reader::ConfigurationRevision;
 pub use transfer::{Blank, Hold, Rows, Snapshot, Standing, Table};
@@ -93,30 +96,7 @@ pub struct Options {
     pub audit_keep: u64,
 }
 
-/// What the store remembers when it is opened.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// Names the database, for as long as it exists.
-    pub database_id: String,
-    /// Names this history of revisions; another store has another.
-    pub epoch: String,
-    /// The newest revision; 0 when there is none.
-    pub head: u64,
-    /// Revisions up to this one are no longer in the journal.
-    pub compacted: u64,
-    /// All plugins, in the order of their installation.
-    pub plugins: Vec<Plugin>,
-    /// Ids of plugins whose records can't be understood. They are left as they are, for a plugd or a person who can.
-    pub unreadable: Vec<String>,
-    /// All access tokens, by time of creation and id.
-    pub tokens: Vec<AccessToken>,
-    /// All webhooks, in the order of their ids.
-    pub hooks: Vec<Hook>,
-    /// What the leader of a cluster knows of its lease; none for a plugd that is alone, or follows.
-    pub leadership: Option<Leadership>,
-}
-
-/// Is told of what has become durable, in revision order and without gaps.
+/// Is told of what was committed, in revision order and without gaps.
 pub type OnCommit = Box<dyn Fn(&[Arc<Commit>]) + Send + Sync>;
 
 /// A handle on the running store. Cheap to clone. The store ends with [`Store::close`], or with its last handle.
@@ -127,6 +107,7 @@ pub type OnCommit = Box<dyn Fn(&[Arc<Commit>]) + Send + Sync>;
 pub struct Store {
     ops: mpsc::UnboundedSender<Op>,
     health: watch::Receiver<bool>,
+    durable: Durable,
     location: Arc<Location>,
     is_whole: bool,
     compacted: Arc<AtomicU64>,
@@ -146,12 +127,21 @@ impl Store {
     }
 
     /// Stores what is desired of a plugin; what is reported stays as it is. A configuration of a higher revision goes
-    /// into the plugin's history under this author. No change takes no revision.
+    /// into the plugin's history under this author. No change takes no revision. It takes effect now, and is to be answered
+    /// once it is [`Self::durable`].
     ///
     /// # Errors
     /// `PLUGIN_NOT_FOUND`, `STORE_UNAVAILABLE`.
     pub async fn desire(&self, id: PluginId, desired: Desired, author: &str) -> Result<Arc<Plugin>> {
         self.change(What::Desire { id, desired: Box::new(desired), author: author.to_owned() }).await
+    }
+
+    /// Waits until what was desired up to this revision survives a power cut.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` when nobody knows whether it does.
+    pub async fn durable(&self, revision: u64) -> Result<()> {
+        self.durable.clone().reach(revision).await
     }
 
     /// Stores what is reported of a plugin; what is desired stays as it is. Never waits. Each report that says
@@ -332,10 +322,11 @@ impl Store {
     pub async fn flush(&self) -> Result<()> {
         let (reply, answer) = oneshot::channel();
         self.ops.send(Op::Flush(reply)).map_err(|_| unavailable())?;
-        match timeout(FLUSH_TIMEOUT, answer).await {
-            Ok(Ok(answer)) => answer,
-            _ => Err(unavailable()),
-        }
+        let flushed = async {
+            answer.await.map_err(|_| unavailable())??;
+            self.durable(u64::MAX).await
+        };
+        timeout(FLUSH_TIMEOUT, flushed).await.unwrap_or_else(|_| Err(unavailable()))
     }
 
     /// Flushes and ends the store, for all of its handles. Takes at most 15 s, whatever the database does.

@@ -9,20 +9,45 @@ use sea_orm::{ConnectionTrait, EntityTrait, FromQueryResult, QueryResult, QueryT
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    Loaded, OnCommit, Options, PackageStore, Store, StoreError,
+    OnCommit, Options, PackageStore, Store, StoreError,
     audit::{self, Sink, Trail},
     batch::Records,
+    checkpoint::Checkpoints,
     compaction::{self, Schedule},
+    durable::Syncer,
     entity::plugin,
     hooks,
-    lease::{self, Lease, Node, RunOut},
+    lease::{self, Leadership, Lease, Node, RunOut},
     metrics::Metrics,
     reader::Reader,
     rows::{References, unsigned},
     tokens,
     writer::{Start, Writer},
 };
-use crate::domain::Result;
+use crate::domain::{Plugin, Result, access::AccessToken, hook::Hook};
+
+/// What the store remembers when it is opened.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Names the database, for as long as it exists.
+    pub database_id: String,
+    /// Names this history of revisions; another store has another.
+    pub epoch: String,
+    /// The newest revision; 0 when there is none.
+    pub head: u64,
+    /// Revisions up to this one are no longer in the journal.
+    pub compacted: u64,
+    /// All plugins, in the order of their installation.
+    pub plugins: Vec<Plugin>,
+    /// Ids of plugins whose records can't be understood. They are left as they are, for a plugd or a person who can.
+    pub unreadable: Vec<String>,
+    /// All access tokens, by time of creation and id.
+    pub tokens: Vec<AccessToken>,
+    /// All webhooks, in the order of their ids.
+    pub hooks: Vec<Hook>,
+    /// What the leader of a cluster knows of its lease; none for a plugd that is alone, or follows.
+    pub leadership: Option<Leadership>,
+}
 
 /// A store that is open and does not write yet: its owner reads [`Loaded`] first.
 pub struct Opened {
@@ -65,7 +90,9 @@ async fn read(options: Options, node: Option<Node>) -> Result<(Opened, Loaded), 
     let is_whole = loaded.unreadable.is_empty();
     let schedule = Schedule::keeping(journal_keep, is_behind);
     let (trail, audit) = Trail::keeping(audit_keep, ends);
-    let start = Start { lease, records, head, schedule, compacted, audit: trail, metrics: Metrics::default() };
+    let checkpoints = Checkpoints::start((!lease.is_remote()).then(|| reader.0.clone()));
+    let metrics = Metrics::default();
+    let start = Start { lease, records, head, schedule, compacted, audit: trail, checkpoints, metrics };
     Ok((Opened { start, reader, audit, is_whole }, loaded))
 }
 
@@ -104,16 +131,18 @@ impl Opened {
         PackageStore::of(lease.address(), folder, database_id, lease.owner()).await
     }
 
-    /// Starts the writer. It calls `on_commit` in revision order, with what has just become durable and before the
+    /// Starts the writer. It calls `on_commit` in revision order, with what has just been committed and before the
     /// callers hear of it; the function must neither wait nor panic.
     pub fn start(self, on_commit: OnCommit) -> Store {
         let (ops, received) = mpsc::unbounded_channel();
         let (healthy, health) = watch::channel(true);
         let (compacted, location) = (Arc::clone(&self.start.compacted), Arc::clone(self.start.lease.location()));
         let metrics = self.start.metrics.clone();
-        tokio::spawn(Writer::new(self.start, on_commit, received, healthy).run());
+        let syncer = Syncer::start(Arc::clone(&location), metrics.clone());
+        let durable = syncer.durable(Arc::clone(&location));
+        tokio::spawn(Writer::new(self.start, on_commit, syncer, received, healthy).run());
         let Self { is_whole, reader, audit, .. } = self;
-        Store { ops, health, location, is_whole, compacted, reader, audit, metrics }
+        Store { ops, health, durable, location, is_whole, compacted, reader, audit, metrics }
     }
 }
 

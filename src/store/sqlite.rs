@@ -11,7 +11,7 @@ use sea_orm::{
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use super::{StoreError, location::path_beside};
+use super::{StoreError, checkpoint::LONGEST, location::path_beside};
 use crate::files;
 
 /// How long a statement waits for somebody else's lock, and a caller for a connection.
@@ -54,7 +54,8 @@ fn open_private(path: &Path) -> Result<File, StoreError> {
 pub(super) async fn writer(file: &Path) -> Result<DatabaseConnection, StoreError> {
     let mut options = pool(file, 1, |options| {
         let options = options.create_if_missing(false).busy_timeout(WAIT).statement_cache_capacity(SCRIPTS);
-        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
+        let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal);
+        options.pragma("wal_autocheckpoint", LONGEST.to_string())
     });
     // Each test would be one more trip to SQLite's thread and back. After an error of which it is not known what it left behind
     // the connection is not used again (`Lease::reconnect`).
@@ -91,7 +92,7 @@ pub(super) fn has_log(database: &Path) -> bool {
     fs::metadata(path_beside(database, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
-/// Takes what the log holds into the database's own file.
+/// Takes what the log holds into the database's own file, as far as nobody reads or writes what is in the way. Readers may do it too.
 pub(super) async fn checkpoint(db: &DatabaseConnection) -> Result<(), DbErr> {
     db.execute_unprepared("PRAGMA wal_checkpoint").await.map(drop)
 }

@@ -31,8 +31,10 @@ use super::{
     OnCommit, StoreError,
     audit::Trail,
     batch::{Batch, Change, Op, Records, Reply, What},
+    checkpoint::Checkpoints,
     commit,
     compaction::{self, Schedule},
+    durable::Syncer,
     error::contradicted,
     lease::{Durability, Lease},
     metrics::Metrics,
@@ -56,6 +58,7 @@ pub(super) struct Start {
     pub(super) schedule: Schedule,
     pub(super) compacted: Arc<AtomicU64>,
     pub(super) audit: Trail,
+    pub(super) checkpoints: Checkpoints,
     pub(super) metrics: Metrics,
 }
 
@@ -63,6 +66,7 @@ pub(super) struct Start {
 pub(super) struct Writer {
     start: Start,
     on_commit: OnCommit,
+    syncer: Syncer,
     ops: mpsc::UnboundedReceiver<Op>,
     gathered: Gathered,
     health: Health,
@@ -102,12 +106,14 @@ impl Writer {
     pub(super) fn new(
         start: Start,
         on_commit: OnCommit,
+        syncer: Syncer,
         ops: mpsc::UnboundedReceiver<Op>,
         healthy: watch::Sender<bool>,
     ) -> Self {
         Self {
             start,
             on_commit,
+            syncer,
             ops,
             gathered: Gathered::default(),
             health: Health(healthy),
@@ -134,6 +140,7 @@ impl Writer {
                     }
                 }
                 () = self.start.audit.ready(), if self.retry.is_none() => self.audit().await,
+                error = self.syncer.failed() => self.fail_over(&error),
                 () = recovery::at(self.retry) => self.recover().await,
                 _ = checks.tick(), if self.retry.is_none() => self.check_health().await,
             }
@@ -239,27 +246,34 @@ impl Writer {
         (batch, answers)
     }
 
-    /// Writes a batch, with what waits for the audit trail, and, once it is durable, tells of it. After an error the batch is in
+    /// Writes a batch, with what waits for the audit trail, and tells of it. After an error the batch is in
     /// `unresolved`, unless it contradicted what is stored. One that is urgent makes room, and is stored out of the reserve.
     async fn commit(&mut self, batch: Batch, is_urgent: bool) -> Result<(), StoreError> {
         let events = if is_urgent { Vec::new() } else { self.start.audit.take() };
         if batch.commits.is_empty() && events.is_empty() {
             return Ok(());
         }
+        let durability = match batch.durability() {
+            // A server syncs what it commits; and out of the reserve nothing is stored that may fail to be synced.
+            Durability::Syncing if is_urgent || self.start.lease.is_remote() => Durability::Synced,
+            durability => durability,
+        };
         let work = async {
             let location = self.start.lease.location();
-            match batch.durability() {
-                _ if is_urgent => location.check().await?,
-                // What is refused since a file is gone is not to be in what SQLite still holds of it.
-                Durability::Synced => location.check_with_reserve().await?,
-                Durability::Written => location.prepare().await?,
+            if is_urgent {
+                location.check().await?
+            } else {
+                location.prepare(durability).await?
             }
-            commit::execute(&self.start.lease, &batch, &events).await
+            commit::execute(&self.start.lease, &batch, &events, durability).await
         };
         let begun = Instant::now();
         match in_turn(&self.start.lease, work).await {
             Ok(()) => {
                 self.start.metrics.committed(batch.commits.len(), begun.elapsed());
+                self.start.checkpoints.note(batch.journal.len() + batch.plugins.len() + events.len());
+                // Before anybody hears of it.
+                self.syncer.note(&batch, durability);
                 self.publish(batch);
                 Ok(())
             }

@@ -62,7 +62,7 @@ impl Handle {
             // The actor was never asked.
             tokio::spawn(give_stored(Arc::clone(slot), session));
         }
-        committed.map(|committed| committed.plugin)
+        self.settled(committed?, None).await
     }
 }
 

@@ -328,14 +328,19 @@ impl Handle {
         }
     }
 
-    /// Waits until what was committed is settled, or the deadline has passed; without one not at all.
+    /// Waits until what was committed is durable and settled, or the deadline has passed; without one only until it is durable.
     pub(super) async fn settled(&self, committed: Committed, deadline: Option<Instant>) -> Result<Arc<Plugin>> {
-        let Committed { plugin, settled, .. } = committed;
-        let Some(deadline) = deadline else { return Ok(plugin) };
+        let Committed { plugin, settled } = committed;
+        let durable = self.shared.store.durable(plugin.revision);
+        let Some(deadline) = deadline else { return durable.await.map(|()| plugin) };
+        let settled = async {
+            durable.await?;
+            settled.await.unwrap_or_else(|_| Err(draining()))
+        };
         tokio::select! {
             // What is known by now is told also where the time is over.
             biased;
-            answer = settled => answer.unwrap_or_else(|_| Err(draining())),
+            answer = settled => answer,
             () = self.shared.draining.cancelled() => Err(draining()),
             () = sleep_until(deadline) => Err(not_settled(&self.get(plugin.id).unwrap_or(plugin))),
         }

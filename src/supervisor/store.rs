@@ -13,8 +13,15 @@ use crate::{
 pub trait Store: Send + Sync + 'static {
     fn install(&self, plugin: Plugin) -> BoxFuture<'static, Result<Arc<Plugin>>>;
 
-    /// Changes what is desired of a plugin. `author` is the name of the token that asked.
+    /// Changes what is desired of a plugin, from now on. `author` is the name of the token that asked, which is answered once the
+    /// change is durable.
     fn desire(&self, id: PluginId, desired: Desired, author: String) -> BoxFuture<'static, Result<Arc<Plugin>>>;
+
+    /// Waits until what was desired up to a revision survives a power cut: seconds at the most.
+    ///
+    /// # Errors
+    /// `STORE_UNAVAILABLE` when nobody knows whether it does.
+    fn durable(&self, revision: u64) -> BoxFuture<'static, Result<()>>;
 
     /// Changes what is reported of a plugin. Never waits, never fails: while the store is away the newest is kept.
     fn report(&self, id: PluginId, reported: Reported);
@@ -47,6 +54,11 @@ impl Store for store::Store {
     fn desire(&self, id: PluginId, desired: Desired, author: String) -> BoxFuture<'static, Result<Arc<Plugin>>> {
         let store = self.clone();
         Box::pin(async move { Self::desire(&store, id, desired, &author).await })
+    }
+
+    fn durable(&self, revision: u64) -> BoxFuture<'static, Result<()>> {
+        let store = self.clone();
+        Box::pin(async move { Self::durable(&store, revision).await })
     }
 
     fn report(&self, id: PluginId, reported: Reported) {

@@ -225,6 +225,7 @@ impl Writer {
             commit::probe(lease).await
         };
         let found = in_time(limit, Box::pin(look)).await?;
+        self.syncer.note_synced(found);
         match self.unresolved.take() {
             Some(batch) if found == batch.head() => self.publish(batch),
             _ if found == self.start.head => {}

@@ -2,6 +2,8 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
 use super::world::*;
 use crate::{
     domain::{Exit, Reason, State},
@@ -19,6 +21,30 @@ async fn a_change_that_was_made_after_all_takes_effect() {
     assert_eq!(active.reported.observed_generation, active.desired.generation);
     let inactive = world.set_active(ActiveState::Inactive).await.unwrap();
     assert_eq!(inactive.desired.generation, active.desired.generation + 1, "a generation was used twice");
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_takes_effect_before_it_is_durable_and_is_answered_after_that() {
+    let world = World::new(Behaviour::Connects).await;
+    world.store.is_syncing.send_replace(true);
+    // The first one changes it, the others join.
+    let mut answers: FuturesUnordered<_> = [WAIT, Wait::No, WAIT]
+        .map(|wait| world.handle.set_active(world.id, ActiveState::Active, "test", wait))
+        .into_iter()
+        .collect();
+    tokio::select! {
+        biased;
+        _ = answers.next() => panic!("answered though it is not durable"),
+        _ = world.until(State::Active) => {}
+    }
+    let early = tokio::time::timeout(Duration::from_secs(1), answers.next()).await;
+    assert!(early.is_err(), "answered though it is not durable");
+    world.store.is_syncing.send_replace(false);
+    while let Some(answer) = answers.next().await {
+        answer.unwrap();
+    }
+    drop(answers);
     world.shut_down().await;
 }
 

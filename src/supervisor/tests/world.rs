@@ -12,7 +12,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::super::*;
@@ -39,6 +42,8 @@ pub(crate) struct MemoryStore {
     pub(crate) is_away: AtomicBool,
     /// Changes of what is desired are not answered.
     pub(crate) hangs: AtomicBool,
+    /// Changes of what is desired are made, and not durable yet.
+    pub(crate) is_syncing: watch::Sender<bool>,
     /// Changes of what is desired are made, but their callers are told that it is not known.
     pub(crate) is_uncertain: AtomicBool,
     /// Changes of what is desired of which it is not known whether they were made; there is a list while none is known.
@@ -130,6 +135,11 @@ impl Store for MemoryStore {
         })
     }
 
+    fn durable(&self, _revision: u64) -> BoxFuture<'static, Result<()>> {
+        let mut is_syncing = self.is_syncing.subscribe();
+        Box::pin(async move { is_syncing.wait_for(|is_syncing| !is_syncing).await.map(drop).map_err(|_| away()) })
+    }
+
     fn report(&self, id: PluginId, reported: Reported) {
         self.commit(id, false, |plugin| plugin.reported = reported).map(drop).unwrap_or_default();
     }
@@ -219,7 +229,7 @@ impl World {
             removed: Mutex::default(),
             last: Arc::default(),
             earlier,
-            known: tokio::sync::watch::Sender::new(true),
+            known: watch::Sender::new(true),
             url: Mutex::default(),
         });
         runtime.handle.set(handle.clone()).map_err(drop).unwrap();

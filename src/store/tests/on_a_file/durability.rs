@@ -1,9 +1,10 @@
 //! A host that goes down: what a commit survives, and whether the history goes on.
 
+use futures_util::FutureExt;
 use sea_orm::{EntityTrait, sea_query::Expr};
 
 use super::{crash::as_if_killed, *};
-use crate::store::batch::Batch;
+use crate::store::{batch::Batch, lease::Durability};
 
 /// As if the host had been started since.
 async fn reboot(place: &Place) {
@@ -80,7 +81,7 @@ async fn another_history_begins_when_the_log_was_taken_away_while_plugd_was_dead
 }
 
 #[tokio::test]
-async fn a_commit_is_synced_if_it_holds_anything_that_is_desired() {
+async fn a_commit_is_synced_before_it_takes_effect_if_it_adds_or_removes_a_plugin() {
     let place = Place::file();
     let (opened, _) = open(place.options(10)).await.unwrap();
     let mut start = opened.start;
@@ -90,16 +91,21 @@ async fn a_commit_is_synced_if_it_holds_anything_that_is_desired() {
     let desire = What::Desire { id: mk_id(1), desired: Box::new(changed), author: String::new() };
     let stop = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Inactive, 2)) };
     let location = Arc::clone(start.lease.location());
-    for (changes, expected) in [
-        (vec![What::Install(Box::new(mk_plugin(1)))], 1),
-        (vec![report()], 0),
-        (vec![stop, desire], 1),
-        (vec![report()], 0),
+    let remove = |number| What::Remove { id: mk_id(number) };
+    let install = |number| What::Install(Box::new(mk_plugin(number)));
+    for (changes, durability, expected) in [
+        (vec![install(1)], Durability::Synced, 1),
+        (vec![report()], Durability::Written, 0),
+        (vec![stop, desire.clone()], Durability::Syncing, 0),
+        (vec![install(2), report()], Durability::Synced, 1),
+        (vec![report()], Durability::Written, 0),
+        (vec![desire, remove(2)], Durability::Synced, 1),
     ] {
         let before = location.syncs().await;
         let mut batch = Batch::new(start.head, Timestamp::now());
         changes.into_iter().for_each(|change| drop(batch.apply(&start.records, change).unwrap()));
-        commit::execute(&start.lease, &batch, &[]).await.unwrap();
+        assert_eq!(batch.durability(), durability);
+        commit::execute(&start.lease, &batch, &[], durability).await.unwrap();
         assert_eq!(location.syncs().await - before, expected);
         start.head = batch.head();
         batch.take_effect(&mut start.records);
@@ -107,4 +113,48 @@ async fn a_commit_is_synced_if_it_holds_anything_that_is_desired() {
     let before = location.syncs().await;
     crate::store::tokens::create(&start.lease, mk_token(1)).await.unwrap();
     assert_eq!(location.syncs().await - before, 1);
+}
+
+/// A store with one plugin, and the next change of what is desired of it.
+async fn mk_changed() -> (Fixture, Desired) {
+    let fixture = Fixture::at(Place::file(), 10).await;
+    let plugin = fixture.store.install(mk_plugin(1)).await.unwrap();
+    (fixture, Desired { generation: 9, ..plugin.desired.clone() })
+}
+
+#[tokio::test]
+async fn what_is_desired_takes_effect_while_it_is_synced_and_is_answered_after_that() {
+    let (mut fixture, desired) = mk_changed().await;
+    let disk = fixture.store.location.hang().await;
+    let changed = fixture.store.desire(mk_id(1), desired, "").await.unwrap();
+    assert_eq!(fixture.commits().last().map(|commit| commit.revision), Some(changed.revision));
+    // What is reported meanwhile waits for nothing, nor does whoever asks for what was durable before.
+    fixture.store.report(mk_id(1), mk_report(State::Active, 9));
+    fixture.told(3).await;
+    fixture.store.durable(changed.revision - 1).await.unwrap();
+    let [this, later] = [changed.revision, changed.revision + 1].map(|revision| fixture.store.durable(revision));
+    let (mut this, mut later) = (Box::pin(this), Box::pin(later));
+    assert!(this.as_mut().now_or_never().is_none() && later.as_mut().now_or_never().is_none(), "it is not synced");
+    assert!(Box::pin(fixture.store.flush()).as_mut().now_or_never().is_none(), "it is not synced");
+    drop(disk);
+    this.await.unwrap();
+    later.await.unwrap();
+    fixture.store.flush().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_for_a_sync_that_fails_is_told_so() {
+    let (fixture, desired) = mk_changed().await;
+    let disk = fixture.store.location.hang().await;
+    let changed = fixture.store.desire(mk_id(1), desired, "").await.unwrap();
+    let Place::File(folder) = &fixture.place else { panic!("a file") };
+    let database = folder.path().join("plugd.db");
+    let moved = folder.path().join("moved");
+    std::fs::rename(&database, &moved).unwrap();
+    drop(disk);
+    assert_eq!(fixture.store.durable(changed.revision).await.unwrap_err().reason, Reason::StoreUnavailable);
+    fixture.healthy(false).await;
+    std::fs::rename(&moved, &database).unwrap();
+    fixture.healthy(true).await;
+    fixture.store.durable(changed.revision).await.unwrap();
 }

@@ -77,3 +77,20 @@ async fn a_folder_that_was_moved_away_and_comes_back_loses_nothing() {
     fixture.store.install(mk_plugin(3)).await.unwrap();
     assert_eq!(journal(&fixture.store, 0).await, fixture.commits());
 }
+
+/// Long before SQLite would do it within a commit.
+#[tokio::test]
+async fn a_long_log_is_taken_into_the_database_beside_the_writer() {
+    let (fixture, folder) = mk_fixture().await;
+    let length = || std::fs::metadata(database(folder.path())).unwrap().len();
+    let before = length();
+    let installed = (0..512).map(|number| fixture.store.install(mk_plugin(number)));
+    futures_util::future::try_join_all(installed).await.unwrap();
+    let taken = async {
+        while length() == before {
+            // Nothing is written meanwhile.
+            fixture.store.journal_after(0, 1).await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.expect("the log is taken into the database");
+}

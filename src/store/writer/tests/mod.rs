@@ -25,7 +25,8 @@ async fn mk_writer(place: &Place) -> (Writer, Arc<Mutex<Vec<u64>>>) {
     let kept = Arc::clone(&told);
     let on_commit = move |new: &[Arc<Commit>]| kept.lock().unwrap().extend(new.iter().map(|commit| commit.revision));
     let (_, ops) = mpsc::unbounded_channel();
-    (Writer::new(opened.start, Box::new(on_commit), ops, watch::channel(true).0), told)
+    let syncer = Syncer::start(Arc::clone(opened.start.lease.location()), Metrics::default());
+    (Writer::new(opened.start, Box::new(on_commit), syncer, ops, watch::channel(true).0), told)
 }
 
 fn mk_change(what: What) -> Change {
@@ -44,7 +45,7 @@ async fn mk_unresolved(writer: &mut Writer, is_written: bool) {
     let changes = [What::Install(Box::new(mk_plugin(1))), report].map(mk_change);
     let (batch, _) = writer.batch(&changes);
     if is_written {
-        commit::execute(&writer.start.lease, &batch, &[]).await.unwrap();
+        commit::execute(&writer.start.lease, &batch, &[], Durability::Synced).await.unwrap();
     }
     writer.unresolved = Some(batch);
     writer.fail_over(&StoreError::TimedOut);
@@ -129,7 +130,7 @@ async fn it_does_not_come_back_to_a_database_that_somebody_else_has_written() {
     let (mut writer, _) = mk_writer(&place).await;
     writer.fail_over(&StoreError::TimedOut);
     let somebody_else = mk_batch(&writer, 3);
-    commit::execute(&writer.start.lease, &somebody_else, &[]).await.unwrap();
+    commit::execute(&writer.start.lease, &somebody_else, &[], Durability::Synced).await.unwrap();
     writer.recover().await;
     assert!(writer.retry.is_some());
     let error = writer.resolve().await.unwrap_err();

@@ -64,7 +64,7 @@ async fn a_transaction_that_began_before_the_succession_ends_after_it_with_nothi
     let refused = writer.start.lease.owned_row(&late).await;
     assert!(matches!(refused, Err(StoreError::Superseded)), "{refused:?}");
     drop(late);
-    commit::execute(&successor, &mk_batch(&writer, 2), &[]).await.unwrap();
+    commit::execute(&successor, &mk_batch(&writer, 2), &[], Durability::Synced).await.unwrap();
     assert_eq!(head(&successor).await, 2);
 }
 
