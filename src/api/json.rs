@@ -76,14 +76,8 @@ pub fn from_struct(fields: &Struct) -> Map<String, Json> {
 /// A protobuf value as a JSON value; see [`from_struct`].
 #[must_use]
 pub fn from_value(value: &Value) -> Json {
-    match &value.kind {
-        None | Some(Kind::NullValue(_)) => Json::Null,
-        Some(Kind::BoolValue(value)) => Json::Bool(*value),
-        Some(Kind::NumberValue(value)) => from_f64(*value),
-        Some(Kind::StringValue(text)) => Json::String(text.clone()),
-        Some(Kind::ListValue(list)) => Json::Array(list.values.iter().map(from_value).collect()),
-        Some(Kind::StructValue(fields)) => Json::Object(from_struct(fields)),
-    }
+    // To make a value of what has only strings for keys can't fail.
+    serde_json::to_value(Part(value)).unwrap_or_default()
 }
 
 /// A protobuf struct that plugd sent, which serialises as [`from_struct`] would, without that in between.
@@ -102,12 +96,14 @@ struct Part<'a>(&'a Value);
 impl Serialize for Part<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0.kind {
+            None | Some(Kind::NullValue(_)) => serializer.serialize_unit(),
+            Some(Kind::BoolValue(value)) => serializer.serialize_bool(*value),
+            Some(Kind::NumberValue(number)) => from_f64(*number).serialize(serializer),
             Some(Kind::StringValue(text)) => serializer.serialize_str(text),
             Some(Kind::ListValue(list)) => serializer.collect_seq(list.values.iter().map(Part)),
             Some(Kind::StructValue(fields)) => {
                 serializer.collect_map(fields.fields.iter().map(|(key, value)| (key, Part(value))))
             }
-            _ => from_value(self.0).serialize(serializer),
         }
     }
 }

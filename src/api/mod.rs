@@ -7,6 +7,7 @@ use axum::{
     body::{Bytes, HttpBody},
     http::uri::PathAndQuery,
 };
+use jiff::Timestamp;
 use prost::Message;
 use prost_types::Struct;
 use tonic::{
@@ -93,6 +94,12 @@ impl v1::PluginStatus {
     pub fn message(&self) -> &str {
         self.failure.as_ref().map_or("", |failure| &failure.message)
     }
+}
+
+/// A point in time, if it is one.
+#[must_use]
+pub fn time(time: prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(time.seconds, time.nanos).ok()
 }
 
 /// The encoded descriptor set of `plugd.v1`, for reflection.

@@ -10,6 +10,17 @@ pub fn word(name: &str) -> String {
     name.rsplit('_').next().unwrap_or_default().to_lowercase()
 }
 
+/// All states that a plugin can be in.
+pub fn states() -> impl Iterator<Item = ReportedState> {
+    (1..).map_while(|number| ReportedState::try_from(number).ok())
+}
+
+/// The state for this word, as [`word`] gives it.
+#[must_use]
+pub fn state_named(name: &str) -> Option<ReportedState> {
+    states().find(|state| word(state.as_str_name()) == name)
+}
+
 /// What a plugin does.
 #[must_use]
 pub fn state_of(plugin: &Plugin) -> ReportedState {

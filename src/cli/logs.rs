@@ -22,7 +22,10 @@ use super::{
     show,
     ui::{Style, Ui, sanitize_line},
 };
-use crate::api::v1::{LogLine, LogStream, StreamLogsRequest, StreamLogsResponse};
+use crate::api::{
+    self,
+    v1::{LogLine, LogStream, StreamLogsRequest, StreamLogsResponse},
+};
 
 /// How much of each plugin's log is printed when all plugins are meant, unless it is said.
 const TAIL_OF_ALL: u32 = 10;
@@ -128,7 +131,7 @@ impl Printer {
         }
         let name = if self.has_names { self.name(from) } else { String::new() };
         let time = line.time.filter(|_| self.has_times);
-        let time = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok());
+        let time = time.and_then(api::time);
         let time = time.map(|time| format!("{time:.3} ")).unwrap_or_default();
         let text = if self.is_raw { &line.text } else { &sanitize_line(&line.text) };
         self.ui.line(&format!("{}{name}{time}{text}", self.prefix))

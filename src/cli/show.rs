@@ -18,8 +18,10 @@ use super::{
 };
 pub(super) use crate::api::words::{cpu, manifest_id, placement, state_of, word};
 use crate::api::{
+    self,
     json::from_struct,
     v1::{self, AccessToken, ListPluginsRequest, Plugin, PluginStatus, ReportedState, Usage, failure::Stage},
+    words,
 };
 
 pub(super) fn plugin_json(plugin: &Plugin) -> Value {
@@ -102,8 +104,7 @@ pub(super) fn object(fields: Option<&Struct>) -> Map<String, Value> {
 
 /// A time as RFC 3339 writes it.
 pub(super) fn time(time: Option<&Timestamp>) -> Option<String> {
-    let time = time?;
-    jiff::Timestamp::new(time.seconds, time.nanos).ok().map(|time| time.to_string())
+    time.copied().and_then(api::time).map(|time| time.to_string())
 }
 
 /// A time for a person: RFC 3339 to the second, or a hyphen.
@@ -147,9 +148,7 @@ pub(super) struct List {
 }
 
 pub(super) fn state_arg() -> impl TypedValueParser<Value = ReportedState> {
-    let states: Vec<ReportedState> = (1..).map_while(|number| ReportedState::try_from(number).ok()).collect();
-    PossibleValuesParser::new(states.iter().map(|state| state_word(*state)))
-        .map(move |word| states.iter().copied().find(|state| state_word(*state) == word).unwrap_or_default())
+    PossibleValuesParser::new(words::states().map(state_word)).map(|word| words::state_named(&word).unwrap_or_default())
 }
 
 /// The columns of a list, the first five of which are always shown.

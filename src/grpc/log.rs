@@ -3,7 +3,6 @@
 use std::{collections::HashMap, io};
 
 use futures_util::StreamExt;
-use jiff::Timestamp;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -11,7 +10,10 @@ use super::{
     convert::{self, Named},
 };
 use crate::{
-    api::v1::{self, LogStream, StreamLogsRequest, StreamLogsResponse, log_service_server},
+    api::{
+        self,
+        v1::{self, LogStream, StreamLogsRequest, StreamLogsResponse, log_service_server},
+    },
     domain::{Error, Mode, PluginId, Reason, Result, RunId},
     logs::{Filter, From, LogBatch, LogCursor, LogLine, MAX_PLUGINS, NotACursor, Query, Stream},
     supervisor::{Handle, ListQuery},
@@ -113,12 +115,9 @@ fn query(asked: &StreamLogsRequest) -> Result<Query> {
     let stream = Stream::asked("stream", asked.stream)?;
     let no_run = |_| Error::field("run_id", "must be the id of a run");
     let run = asked.run_id.as_ref().map(|id| id.parse::<RunId>().map_err(no_run)).transpose()?;
-    let since = asked.since_time.map(since).transpose()?;
+    let no_time = || Error::field("since_time", "must be a time");
+    let since = asked.since_time.map(|time| api::time(time).ok_or_else(no_time)).transpose()?;
     Ok(Query { filter: Filter { since, stream, run }, is_following: asked.follow })
-}
-
-fn since(time: prost_types::Timestamp) -> Result<Timestamp> {
-    Timestamp::new(time.seconds, time.nanos).map_err(|_| Error::field("since_time", "must be a time"))
 }
 
 fn no_cursor() -> Error {

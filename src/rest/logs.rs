@@ -54,7 +54,7 @@ impl Events {
         let mut text = self.cut(is_cut).to_owned();
         match batch {
             Some(batch) => batch.lines.iter().for_each(|line| text.push_str(&self.line(line))),
-            None => text.push_str(&sse::end()),
+            None => text.push_str(sse::LAST),
         }
         text
     }

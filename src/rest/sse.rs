@@ -1,7 +1,7 @@
 //! Server-sent events. axum's own hold a whole event in memory, and a line of a log may be longer than that: here an event can
 //! be sent in parts.
 
-use std::{convert::Infallible, fmt::Write, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -17,18 +17,16 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 /// What ends an event.
 pub(super) const END: &str = "\n\n";
 
+/// The last event of a stream that has come to its end. Its empty data is what makes browsers deliver it.
+pub(super) const LAST: &str = "event: end\ndata:\n\n";
+
 /// A comment goes out when nothing else did for so long, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// An event with a name and JSON; a client resumes after it with its id, if it has one.
 pub(super) fn event(name: &str, id: Option<&str>, data: &impl Serialize) -> String {
-    let mut text = format!("event: {name}\n");
-    if let Some(id) = id {
-        // Writing to a string can't fail.
-        let _ = writeln!(text, "id: {}", without_nul(id));
-    }
-    text.push_str(&message(&serde_json::to_string(data).unwrap_or_default()));
-    text
+    let id = id.map(|id| format!("id: {}\n", without_nul(id))).unwrap_or_default();
+    format!("event: {name}\n{id}{}", message(&serde_json::to_string(data).unwrap_or_default()))
 }
 
 /// An event with a name and text.
@@ -51,11 +49,6 @@ pub(super) fn part(data: &str, is_first: bool, is_last: bool) -> String {
 /// A NUL byte would take the id's field away from a browser, and text away from a client written in C.
 fn without_nul(value: &str) -> String {
     value.replace('\0', "\u{fffd}")
-}
-
-/// The last event of a stream that has come to its end. Its empty data is what makes browsers deliver it.
-pub(super) fn end() -> String {
-    "event: end\ndata:\n\n".to_owned()
 }
 
 /// A response of events. Its headers go out at once.

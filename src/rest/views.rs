@@ -8,12 +8,10 @@ use utoipa::ToSchema;
 
 use super::schemas::{DesiredState, PluginManifest, PluginState};
 use crate::api::{
-    json,
+    self, json,
     v1::{self, ActiveState, PluginMode, PluginStatus as Reported, ReportedState, failure::Stage},
+    words::word,
 };
-
-/// What the API puts before the name of a state.
-const PREFIX: &str = "REPORTED_STATE_";
 
 /// One plugin.
 #[derive(Serialize, ToSchema)]
@@ -123,7 +121,7 @@ pub(super) struct PluginFailure {
     /// What runs plugins: `local`, or `kubernetes`.
     runtime_provider: String,
     /// Where in a run it failed: `start`, `connect`, `link`, `exit` or `stop`.
-    stage: &'static str,
+    stage: String,
     error: String,
     /// -1 if the process ended by a signal.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,8 +216,7 @@ pub(super) fn object(fields: Option<&Struct>) -> Map<String, Value> {
 
 /// A time; none, or one out of range, is the epoch.
 pub(super) fn time(time: Option<&prost_types::Timestamp>) -> Timestamp {
-    let time = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok());
-    time.unwrap_or(Timestamp::UNIX_EPOCH)
+    time.copied().and_then(api::time).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 impl From<v1::Plugin> for Plugin {
@@ -279,7 +276,10 @@ impl PluginStatus {
 impl From<v1::Failure> for PluginFailure {
     fn from(failure: v1::Failure) -> Self {
         Self {
-            stage: stage(failure.stage()),
+            stage: match failure.stage() {
+                Stage::Unspecified => "unknown".to_owned(),
+                stage => word(stage.as_str_name()),
+            },
             runtime_provider: failure.placement.map_or_else(|| "local".to_owned(), |placement| placement.provider),
             exit_code: failure.exit_code.or(failure.signal.map(|_| -1)),
             signal: failure.signal,
@@ -287,17 +287,6 @@ impl From<v1::Failure> for PluginFailure {
             going_back_to: failure.going_back_to,
             error: failure.message,
         }
-    }
-}
-
-fn stage(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Unspecified => "unknown",
-        Stage::Start => "start",
-        Stage::Connect => "connect",
-        Stage::Link => "link",
-        Stage::Exit => "exit",
-        Stage::Stop => "stop",
     }
 }
 
@@ -322,7 +311,7 @@ impl PluginExtras {
             observed_generation: reported.observed_generation,
             revision: plugin.revision,
             configuration_revision: plugin.configuration_revision(),
-            state: name_of(reported.state()),
+            state: word(reported.state().as_str_name()),
             since: time(reported.state_time.as_ref()),
             restart_count: reported.restart_count,
             degraded: reported.degraded,
@@ -333,15 +322,4 @@ impl PluginExtras {
             previous_package_digest: plugin.previous_package_digest.clone(),
         }
     }
-}
-
-/// A state's name, as filters and plugd's own keys have it.
-fn name_of(state: ReportedState) -> String {
-    state.as_str_name().trim_start_matches(PREFIX).to_ascii_lowercase()
-}
-
-/// The state of this name.
-pub(super) fn state_of(name: &str) -> Option<ReportedState> {
-    let found = ReportedState::from_str_name(&format!("{PREFIX}{}", name.to_ascii_uppercase()))?;
-    (found != ReportedState::Unspecified && name_of(found) == name).then_some(found)
 }

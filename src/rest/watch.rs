@@ -11,6 +11,7 @@ use futures_util::{
 use jiff::Timestamp;
 use prost_types::Duration;
 use serde::Serialize;
+use serde_json::json;
 use tonic::{Status, Streaming};
 
 use utoipa_axum::routes;
@@ -23,9 +24,12 @@ use super::{
     sse,
     views::{self, Plugin, PluginList},
 };
-use crate::api::v1::{
-    PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event::Kind, watch_state_request::Start,
-    watch_state_response::Frame,
+use crate::api::{
+    v1::{
+        PluginEvent, WatchStateRequest, WatchStateResponse, plugin_event::Kind, watch_state_request::Start,
+        watch_state_response::Frame,
+    },
+    words::state_named,
 };
 
 const PLUGIN_ID: &str = "plugin_id";
@@ -84,7 +88,7 @@ fn request(query: &Query, headers: &HeaderMap) -> Result<WatchStateRequest, Prob
 }
 
 fn state(name: &str) -> Result<i32, Problem> {
-    let state = views::state_of(name).ok_or_else(|| Problem::invalid(STATE, "is unknown"))?;
+    let state = state_named(name).ok_or_else(|| Problem::invalid(STATE, "is unknown"))?;
     Ok(state.into())
 }
 
@@ -134,16 +138,12 @@ fn text(message: WatchStateResponse) -> Result<String, Status> {
             let plugins = frame.plugins.into_iter().map(Plugin::from).collect();
             sse::event("snapshot", id, &PluginList { plugins })
         }
-        Some(Frame::SnapshotEnd(_)) => sse::event("snapshot_end", id, &Nothing {}),
-        Some(Frame::Heartbeat(_)) => sse::event("heartbeat", id, &Nothing {}),
+        Some(Frame::SnapshotEnd(_)) => sse::event("snapshot_end", id, &json!({})),
+        Some(Frame::Heartbeat(_)) => sse::event("heartbeat", id, &json!({})),
         Some(Frame::Events(batch)) => batch.read()?.into_iter().map(change).collect(),
         None => String::new(),
     })
 }
-
-/// The data of an event that says nothing but its name.
-#[derive(Serialize)]
-struct Nothing {}
 
 /// The data of the first event.
 #[derive(Serialize)]
