@@ -8,7 +8,8 @@ use tonic::{Request, Response};
 use tracing::Instrument;
 
 use super::{
-    Answer, audit, auth, convert, page,
+    Answer, audit, auth, convert,
+    page::{self, Page, Scope},
     tokens::{self, Access},
 };
 use crate::{
@@ -55,10 +56,34 @@ impl AccessService {
     pub fn new(store: Store, access: Arc<Access>) -> Self {
         Self { store, access, making: Arc::default() }
     }
+}
 
-    async fn create(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse> {
-        let (secret, hash) = tokens::mint();
-        let token = new_token(request, hash, Timestamp::now())?;
+#[tonic::async_trait]
+impl access_service_server::AccessService for AccessService {
+    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answer<WhoAmIResponse> {
+        let caller = super::caller(&request)?;
+        Ok(Response::new(WhoAmIResponse { token: Some(convert::token(caller.token())) }))
+    }
+
+    async fn sign_in(&self, request: Request<SignInRequest>) -> Answer<SignInResponse> {
+        let (link, now) = (super::caller(&request)?.token().id, Timestamp::now());
+        let (secret, token) = tokens::mint_token(LINK_SESSION, Role::Admin, now, Some(now + SESSION));
+        audit::about_token(token.id);
+        let shown = convert::token(&token);
+        let (store, table) = (self.store.clone(), Arc::clone(&self.access));
+        whole(async move {
+            // The link's ends first: so only one can have the new one.
+            end(&store, &table, link).await?;
+            store.create_token(token.clone()).await?;
+            table.insert(token);
+            Ok(())
+        })
+        .await?;
+        Ok(Response::new(SignInResponse { token: Some(shown), secret }))
+    }
+
+    async fn create_token(&self, request: Request<CreateTokenRequest>) -> Answer<CreateTokenResponse> {
+        let (secret, token) = new_token(request.into_inner(), Timestamp::now())?;
         // Also of one that is not made in the end: its caller may have gone away in the middle.
         audit::about_token(token.id);
         let shown = convert::token(&token);
@@ -71,94 +96,42 @@ impl AccessService {
             Ok(())
         })
         .await?;
-        Ok(CreateTokenResponse { token: Some(shown), secret })
-    }
-
-    /// Makes a token for the holder of a link's, which ends first: so only one can have it.
-    async fn exchange(&self, link: AccessToken) -> Result<SignInResponse> {
-        let now = Timestamp::now();
-        let (secret, token) = tokens::mint_token(LINK_SESSION, Role::Admin, now, Some(now + SESSION));
-        audit::about_token(token.id);
-        let shown = convert::token(&token);
-        let (store, table) = (self.store.clone(), Arc::clone(&self.access));
-        whole(async move {
-            let ended = store.revoke_token(link.id).await;
-            if is_gone(&ended) {
-                table.remove(link.id);
-            }
-            ended?;
-            store.create_token(token.clone()).await?;
-            table.insert(token);
-            Ok(())
-        })
-        .await?;
-        Ok(SignInResponse { token: Some(shown), secret })
-    }
-
-    async fn revoke(&self, request: RevokeTokenRequest) -> Result<RevokeTokenResponse> {
-        let id = token_id(&request.token_id)?;
-        audit::about_token(id);
-        let (store, table) = (self.store.clone(), Arc::clone(&self.access));
-        let token = whole(async move {
-            let revoked = store.revoke_token(id).await;
-            if is_gone(&revoked) {
-                table.remove(id);
-            }
-            revoked
-        })
-        .await?;
-        Ok(RevokeTokenResponse { token: Some(convert::token(&token)) })
-    }
-
-    async fn list(&self, request: &ListTokensRequest) -> Result<ListTokensResponse> {
-        let size = page::size(request.page_size, page::TOKENS)?;
-        let list = page::Scope::new("ListTokens", &());
-        let after = list.after(&request.page_token)?;
-        let mut tokens = self.store.tokens(after, size as u64 + 1).await?;
-        let next_page_token = list.cut(&mut tokens, size, |token| token.id);
-        Ok(ListTokensResponse { tokens: tokens.iter().map(convert::token).collect(), next_page_token })
-    }
-
-    async fn list_audit(&self, request: ListAuditEventsRequest) -> Result<ListAuditEventsResponse> {
-        let size = page::size(request.page_size, page::AUDIT_EVENTS)?;
-        let filters = ListAuditEventsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
-        let list = page::Scope::new("ListAuditEvents", &filters);
-        let (before, filter) = (list.after(&request.page_token)?, audit_filter(request)?);
-        self.store.check()?;
-        // What was answered before this call is to be there.
-        self.store.flush().await?;
-        let mut events = self.store.audit_events(filter, before, size as u64 + 1).await?;
-        let next_page_token = list.cut(&mut events, size, |event| event.id);
-        Ok(ListAuditEventsResponse { events: events.into_iter().map(convert::audit_event).collect(), next_page_token })
-    }
-}
-
-#[tonic::async_trait]
-impl access_service_server::AccessService for AccessService {
-    async fn who_am_i(&self, request: Request<WhoAmIRequest>) -> Answer<WhoAmIResponse> {
-        let caller = super::caller(&request)?;
-        Ok(Response::new(WhoAmIResponse { token: Some(convert::token(caller.token())) }))
-    }
-
-    async fn sign_in(&self, request: Request<SignInRequest>) -> Answer<SignInResponse> {
-        let caller = super::caller(&request)?;
-        Ok(Response::new(self.exchange(caller.token().clone()).await?))
-    }
-
-    async fn create_token(&self, request: Request<CreateTokenRequest>) -> Answer<CreateTokenResponse> {
-        Ok(Response::new(self.create(request.into_inner()).await?))
+        Ok(Response::new(CreateTokenResponse { token: Some(shown), secret }))
     }
 
     async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Answer<ListTokensResponse> {
-        Ok(Response::new(self.list(request.get_ref()).await?))
+        let asked = request.into_inner();
+        let mut page = Page::begin(Scope::new("ListTokens", &()), (asked.page_size, page::TOKENS), &asked.page_token)?;
+        let tokens = self.store.tokens(page.after(), page.wanted() as u64).await?;
+        page.fill(tokens.iter().map(|token| (convert::token(token), token.id)));
+        let (tokens, next_page_token) = page.end();
+        Ok(Response::new(ListTokensResponse { tokens, next_page_token }))
     }
 
     async fn revoke_token(&self, request: Request<RevokeTokenRequest>) -> Answer<RevokeTokenResponse> {
-        Ok(Response::new(self.revoke(request.into_inner()).await?))
+        let id = token_id(&request.get_ref().token_id)?;
+        audit::about_token(id);
+        let (store, table) = (self.store.clone(), Arc::clone(&self.access));
+        let token = whole(async move { end(&store, &table, id).await }).await?;
+        Ok(Response::new(RevokeTokenResponse { token: Some(convert::token(&token)) }))
     }
 
     async fn list_audit_events(&self, request: Request<ListAuditEventsRequest>) -> Answer<ListAuditEventsResponse> {
-        Ok(Response::new(self.list_audit(request.into_inner()).await?))
+        let asked = request.into_inner();
+        let filters = ListAuditEventsRequest { page_size: 0, page_token: String::new(), ..asked.clone() };
+        let list = Scope::new("ListAuditEvents", &filters);
+        let mut page = Page::begin(list, (asked.page_size, page::AUDIT_EVENTS), &asked.page_token)?;
+        let filter = audit_filter(asked)?;
+        self.store.check()?;
+        // What was answered before this call is to be there.
+        self.store.flush().await?;
+        let events = self.store.audit_events(filter, page.after(), page.wanted() as u64).await?;
+        page.fill(events.into_iter().map(convert::audit_event).map(|event| {
+            let id = event.id;
+            (event, id)
+        }));
+        let (events, next_page_token) = page.end();
+        Ok(Response::new(ListAuditEventsResponse { events, next_page_token }))
     }
 }
 
@@ -181,22 +154,27 @@ async fn whole<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send +
     })
 }
 
-/// Whether the store no longer has the token. A store that went away in the middle may have deleted it and yet have said
-/// that it does not answer; a caller that then tries again hears that there is no such token.
-fn is_gone(revoked: &Result<AccessToken>) -> bool {
-    revoked.as_ref().map_or_else(|error| error.reason == Reason::TokenNotFound, |_| true)
+/// Ends a token. A store that went away in the middle may have deleted it and yet have said that it does not answer; a caller
+/// that then tries again hears that there is no such token, and it goes from the table, too.
+async fn end(store: &Store, table: &Access, id: TokenId) -> Result<AccessToken> {
+    let revoked = store.revoke_token(id).await;
+    if revoked.as_ref().map_or_else(|error| error.reason == Reason::TokenNotFound, |_| true) {
+        table.remove(id);
+    }
+    revoked
 }
 
-fn new_token(request: CreateTokenRequest, hash: [u8; 32], now: Timestamp) -> Result<AccessToken> {
+/// A token as it is asked for, and its secret.
+fn new_token(request: CreateTokenRequest, now: Timestamp) -> Result<(String, AccessToken)> {
     let role = convert::required("role", request.role)?;
     let expires = request.ttl.map(|ttl| expiry(convert::duration("ttl", ttl)?, now)).transpose()?;
     if role == Role::Link && expires.is_none_or(|expires| expires > now + MAX_LINK) {
         return Err(Error::field("ttl", "must be a day or less for the token of a link"));
     }
-    Ok(AccessToken { id: TokenId::from(xid::new()), name: name(request.name)?, role, hash, created: now, expires })
+    Ok(tokens::mint_token(checked_name(&request.name)?, role, now, expires))
 }
 
-fn name(name: String) -> Result<String> {
+fn checked_name(name: &str) -> Result<&str> {
     if name.trim().is_empty() || name.chars().count() > MAX_NAME || name.contains(char::is_control) {
         return Err(Error::field(
             "name",

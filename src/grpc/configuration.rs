@@ -1,9 +1,12 @@
 //! `plugd.v1.ConfigurationService`.
 
-use prost::Message;
 use tonic::{Request, Response};
 
-use super::{Answer, Services, convert, page, parent_of};
+use super::{
+    Answer, Services, convert,
+    page::{self, Page, Scope},
+    parent_of,
+};
 use crate::{
     api::v1::{
         ConfigurationField, ConfigurationRevision, GetConfigurationRequest, GetConfigurationResponse,
@@ -11,7 +14,7 @@ use crate::{
         ListConfigurationRevisionsResponse, UpdateConfigurationRequest, UpdateConfigurationResponse,
         configuration_field::Type, configuration_service_server,
     },
-    domain::{Error, Result, configuration::Field},
+    domain::{Error, configuration::Field},
     store,
     supervisor::NewConfiguration,
 };
@@ -65,34 +68,17 @@ impl configuration_service_server::ConfigurationService for Services {
         request: Request<ListConfigurationRevisionsRequest>,
     ) -> Answer<ListConfigurationRevisionsResponse> {
         self.admit(&request)?;
-        Ok(Response::new(self.revisions_page(request.get_ref()).await?))
-    }
-}
-
-impl Services {
-    async fn revisions_page(
-        &self,
-        request: &ListConfigurationRevisionsRequest,
-    ) -> Result<ListConfigurationRevisionsResponse> {
-        let id = convert::plugin_id(&request.plugin_id)?;
+        let asked = request.into_inner();
+        let id = convert::plugin_id(&asked.plugin_id)?;
         self.parts.handle.get(id)?;
-        let mut room = page::Room::new(page::size(request.page_size, page::REVISIONS)?);
-        let list = page::Scope::new("ListConfigurationRevisions", &request.plugin_id);
-        let mut before = list.after(&request.page_token)?;
-        let mut response = ListConfigurationRevisionsResponse::default();
+        let list = Scope::new("ListConfigurationRevisions", &asked.plugin_id);
+        let mut page = Page::begin(list, (asked.page_size, page::REVISIONS), &asked.page_token)?;
         loop {
-            let read = self.parts.store.configuration_revisions(id, before, STEP).await?;
-            if read.is_empty() {
-                return Ok(response);
-            }
-            for stored in &read {
-                let shown = revision(stored);
-                if !room.take(shown.encoded_len()) {
-                    response.next_page_token = before.as_ref().map(|before| list.token(before)).unwrap_or_default();
-                    return Ok(response);
-                }
-                before = Some(stored.revision);
-                response.revisions.push(shown);
+            let read = self.parts.store.configuration_revisions(id, page.after(), STEP).await?;
+            let has_room = page.fill(read.iter().map(|stored| (revision(stored), stored.revision)));
+            if !has_room || read.is_empty() {
+                let (revisions, next_page_token) = page.end();
+                return Ok(Response::new(ListConfigurationRevisionsResponse { revisions, next_page_token }));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The domain's types as messages of the API and back.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use prost::Message;
@@ -80,9 +80,16 @@ fn status(reported: &domain::Reported) -> v1::PluginStatus {
     }
 }
 
-/// The state that was reported before a change; none when the plugin is new.
-pub(super) fn state_before(commit: &domain::Commit) -> Option<i32> {
-    commit.before.map(|before| v1::ReportedState::from(before).into())
+/// A change, without what only its reader knows: of which kind it is to them, and their cursor.
+pub(super) fn event(commit: &domain::Commit) -> v1::PluginEvent {
+    v1::PluginEvent {
+        revision: commit.revision,
+        commit_time: Some(timestamp(commit.time)),
+        plugin_id: commit.plugin.id.to_string(),
+        plugin: Some(plugin(&commit.plugin)),
+        state_before: commit.before.map(|before| v1::ReportedState::from(before).into()),
+        ..v1::PluginEvent::default()
+    }
 }
 
 /// What a run uses of the host.
@@ -149,10 +156,7 @@ pub(super) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
 
 /// A point in time.
 pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
-    let (second, nanosecond) = (time.as_second(), time.subsec_nanosecond());
-    // The nanoseconds of a time before 1970 are negative in one and count forward in the other.
-    let borrow = i64::from(nanosecond < 0);
-    prost_types::Timestamp { seconds: second - borrow, nanos: nanosecond + 1_000_000_000 * i32::from(nanosecond < 0) }
+    SystemTime::from(time).into()
 }
 
 /// An object of which it was checked when it came that it can be carried exactly. Should it not be, it is told to plugd's

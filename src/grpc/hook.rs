@@ -2,7 +2,10 @@
 
 use tonic::{Request, Response};
 
-use super::{Answer, Caller, audit, convert, page};
+use super::{
+    Answer, audit, convert,
+    page::{self, Page, Scope},
+};
 use crate::{
     api::v1::{
         self, CreateHookRequest, CreateHookResponse, DeleteHookRequest, DeleteHookResponse, EnableHookRequest,
@@ -23,31 +26,6 @@ impl HookService {
     /// The service of these webhooks.
     pub fn new(hooks: Hooks) -> Self {
         Self { hooks }
-    }
-
-    async fn create(&self, request: CreateHookRequest, caller: &Caller) -> Result<CreateHookResponse> {
-        let new = NewHook {
-            url: request.url,
-            states: convert::states("states", &request.states)?,
-            plugins: request.plugin_ids.iter().map(|id| convert::plugin_id(id)).collect::<Result<_>>()?,
-            author: caller.token().name.clone(),
-        };
-        let hook = self.hooks.prepare(new)?;
-        // Also of one that is not made in the end: its caller may have gone away in the middle.
-        audit::about_hook(hook.id);
-        self.hooks.add(hook.clone()).await?;
-        Ok(CreateHookResponse { hook: Some(self.shown(&hook)), secret: hook.secret.expose().to_owned() })
-    }
-
-    fn list(&self, request: &ListHooksRequest, caller: &Caller) -> Result<ListHooksResponse> {
-        let size = page::size(request.page_size, page::HOOKS)?;
-        let list = page::Scope::new("ListHooks", &());
-        let after: Option<HookId> = list.after(&request.page_token)?;
-        let mut hooks: Vec<Hook> =
-            self.hooks.list().into_iter().filter(|hook| after.is_none_or(|after| hook.id > after)).collect();
-        let next_page_token = list.cut(&mut hooks, size, |hook| hook.id);
-        let show = |hook: &Hook| if caller.is_admin() { self.shown(hook) } else { self.shown_to_all(hook) };
-        Ok(ListHooksResponse { hooks: hooks.iter().map(show).collect(), next_page_token })
     }
 
     fn shown(&self, hook: &Hook) -> v1::Hook {
@@ -79,13 +57,30 @@ impl HookService {
 #[tonic::async_trait]
 impl hook_service_server::HookService for HookService {
     async fn create_hook(&self, request: Request<CreateHookRequest>) -> Answer<CreateHookResponse> {
-        let caller = super::caller(&request)?;
-        Ok(Response::new(self.create(request.into_inner(), &caller).await?))
+        let (caller, asked) = (super::caller(&request)?, request.into_inner());
+        let new = NewHook {
+            url: asked.url,
+            states: convert::states("states", &asked.states)?,
+            plugins: asked.plugin_ids.iter().map(|id| convert::plugin_id(id)).collect::<Result<_>>()?,
+            author: caller.token().name.clone(),
+        };
+        let hook = self.hooks.prepare(new)?;
+        // Also of one that is not made in the end: its caller may have gone away in the middle.
+        audit::about_hook(hook.id);
+        self.hooks.add(hook.clone()).await?;
+        let secret = hook.secret.expose().to_owned();
+        Ok(Response::new(CreateHookResponse { hook: Some(self.shown(&hook)), secret }))
     }
 
     async fn list_hooks(&self, request: Request<ListHooksRequest>) -> Answer<ListHooksResponse> {
-        let caller = super::caller(&request)?;
-        Ok(Response::new(self.list(request.get_ref(), &caller)?))
+        let (caller, asked) = (super::caller(&request)?, request.into_inner());
+        let mut page = Page::begin(Scope::new("ListHooks", &()), (asked.page_size, page::HOOKS), &asked.page_token)?;
+        let after: Option<HookId> = page.after();
+        let hooks = self.hooks.list().into_iter().filter(|hook| after.is_none_or(|after| hook.id > after));
+        let show = |hook: &Hook| if caller.is_admin() { self.shown(hook) } else { self.shown_to_all(hook) };
+        page.fill(hooks.map(|hook| (show(&hook), hook.id)));
+        let (hooks, next_page_token) = page.end();
+        Ok(Response::new(ListHooksResponse { hooks, next_page_token }))
     }
 
     async fn delete_hook(&self, request: Request<DeleteHookRequest>) -> Answer<DeleteHookResponse> {

@@ -18,7 +18,6 @@ mod calls;
 mod configuration;
 mod convert;
 mod failures;
-mod history;
 mod hook;
 mod log;
 mod pace;

@@ -37,30 +37,59 @@ pub(super) const PLUGIN_EVENTS: Sizes = Sizes { default: 100, max: 1000 };
 /// A page ends before it has this many bytes: clients take messages of 4 MiB.
 const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
-/// What a page still has room for.
-#[derive(Debug)]
-pub(super) struct Room {
-    items: usize,
+/// A page of a list that is being filled.
+pub(super) struct Page<M, P> {
+    list: Scope,
+    /// How many items it may have.
+    size: usize,
+    /// How many bytes they may still have.
     bytes: usize,
-    is_whole: bool,
+    /// The place of its last item; before there is one, that of the last item of the page before.
+    last: Option<P>,
+    items: Vec<M>,
+    next: String,
 }
 
-impl Room {
-    /// The room of a page with so many items.
-    pub(super) const fn new(items: usize) -> Self {
-        Self { items, bytes: PAGE_BYTES, is_whole: true }
+impl<M: Message, P: Serialize + DeserializeOwned + Clone> Page<M, P> {
+    /// The page after the one that gave this token, of a list of this scope, with as many items as are asked for.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` about `page_size` or `page_token`.
+    pub(super) fn begin(list: Scope, (asked, sizes): (i32, Sizes), token: &str) -> Result<Self> {
+        let (size, last) = (size(asked, sizes)?, list.after(token)?);
+        Ok(Self { list, size, bytes: PAGE_BYTES, last, items: Vec::new(), next: String::new() })
     }
 
-    /// Gives room to an item of so many bytes, if there is enough; for the first there is, so that the next page is
-    /// another one.
-    pub(super) fn take(&mut self, bytes: usize) -> bool {
-        let has_room = self.is_whole || (self.items > 0 && bytes <= self.bytes);
-        if has_room {
-            self.items = self.items.saturating_sub(1);
-            self.bytes = self.bytes.saturating_sub(bytes);
-            self.is_whole = false;
-        }
-        has_room
+    /// The place after which the items come that are to be read next.
+    pub(super) fn after(&self) -> Option<P> {
+        self.last.clone()
+    }
+
+    /// How many items have to be read to fill it: one more than it may have tells that there is a next page.
+    pub(super) fn wanted(&self) -> usize {
+        self.size + 1
+    }
+
+    /// Adds items, each with its place, until one has no room: the next page begins with that. The first one always has, so
+    /// that the next page is another one. Returns whether all had.
+    pub(super) fn fill(&mut self, items: impl IntoIterator<Item = (M, P)>) -> bool {
+        items.into_iter().all(|(item, place)| {
+            let bytes = item.encoded_len();
+            let has_room = self.items.is_empty() || (self.items.len() < self.size && bytes <= self.bytes);
+            if has_room {
+                self.bytes = self.bytes.saturating_sub(bytes);
+                self.last = Some(place);
+                self.items.push(item);
+            } else {
+                self.next = self.last.as_ref().map(|last| self.list.token(last)).unwrap_or_default();
+            }
+            has_room
+        })
+    }
+
+    /// Its items, and the token of the next page; empty if there is none.
+    pub(super) fn end(self) -> (Vec<M>, String) {
+        (self.items, self.next)
     }
 }
 
@@ -68,7 +97,7 @@ impl Room {
 ///
 /// # Errors
 /// `INVALID_ARGUMENT` about a `page_size` below 0.
-pub(super) fn size(asked: i32, sizes: Sizes) -> Result<usize> {
+fn size(asked: i32, sizes: Sizes) -> Result<usize> {
     match usize::try_from(asked) {
         Ok(0) => Ok(sizes.default),
         Ok(size) => Ok(size.min(sizes.max)),
@@ -91,7 +120,7 @@ impl Scope {
     ///
     /// # Errors
     /// `INVALID_ARGUMENT` about `page_token` if it is not one that this list gave for these filters.
-    pub(super) fn after<P: DeserializeOwned>(self, token: &str) -> Result<Option<P>> {
+    fn after<P: DeserializeOwned>(self, token: &str) -> Result<Option<P>> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -103,15 +132,6 @@ impl Scope {
     pub(super) fn place<P: DeserializeOwned>(self, token: &str) -> Option<P> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
         serde_json::from_slice(bytes.strip_prefix(&self.0)?).ok()
-    }
-
-    /// Leaves as many items as a page has, and returns the token of the next one. That there is one is known by an item more.
-    pub(super) fn cut<T, P: Serialize>(self, items: &mut Vec<T>, size: usize, place: impl Fn(&T) -> P) -> String {
-        if items.len() <= size {
-            return String::new();
-        }
-        items.truncate(size);
-        items.last().map(|last| self.token(&place(last))).unwrap_or_default()
     }
 
     /// The token of a place: what comes after it is next.

@@ -1,25 +1,29 @@
-//! `plugd.v1.PluginService`: plugins are installed, read, started, stopped and deleted; `watch` has WatchState.
+//! `plugd.v1.PluginService`: plugins are installed, read, started, stopped and deleted, and what happened to them is told;
+//! `watch` has WatchState.
 
-use prost::Message;
 use serde_json::Value;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Answer, BoxStream, Caller, Services, audit,
     convert::{self, Named},
-    page, parent_of,
+    page::{self, Page, Scope},
+    parent_of,
     upload::{Upload, check_digest, expected_digest},
     wait::{Deadline, wait},
 };
 use crate::{
-    api::v1::{self, *},
-    domain::{self, Error, Mode, Reason, Result, State, manifest::Manifest},
+    api::v1::{self, plugin_event::Kind, *},
+    domain::{self, Commit, Error, Mode, Reason, Result, State, manifest::Manifest},
     fetch,
     supervisor::{ListQuery, MAX_WAIT},
 };
 
 /// Longest name of a request, in characters.
 const MAX_REQUEST_ID: usize = 128;
+
+/// Changes that are read at a time: the description of each may have a megabyte.
+const STEP: usize = 32;
 
 #[tonic::async_trait]
 impl plugin_service_server::PluginService for Services {
@@ -61,8 +65,25 @@ impl plugin_service_server::PluginService for Services {
     }
 
     async fn list_plugins(&self, request: Request<ListPluginsRequest>) -> Answer<ListPluginsResponse> {
-        let caller = self.admit(&request)?;
-        Ok(Response::new(self.page(request.into_inner(), &caller)?))
+        let (caller, asked) = (self.admit(&request)?, request.into_inner());
+        let filters = ListPluginsRequest { page_size: 0, page_token: String::new(), view: 0, ..asked.clone() };
+        let list = Scope::new("ListPlugins", &filters);
+        let mut page = Page::begin(list, (asked.page_size, page::PLUGINS), &asked.page_token)?;
+        let show = view(asked.view, &caller)?;
+        let query = ListQuery {
+            states: convert::states("states", &asked.states)?.into_iter().collect(),
+            mode: Mode::asked("mode", asked.mode)?,
+            manifest_id: asked.manifest_id,
+            after: page.after(),
+        };
+        let mut found = 0;
+        let found = self.parts.handle.list(&query, |_| {
+            found += 1;
+            found <= page.wanted()
+        });
+        page.fill(found.iter().map(|plugin| (self.with_the_moment(plugin, show(plugin)), plugin.place())));
+        let (plugins, next_page_token) = page.end();
+        Ok(Response::new(ListPluginsResponse { plugins, next_page_token }))
     }
 
     async fn get_plugin(&self, request: Request<GetPluginRequest>) -> Answer<GetPluginResponse> {
@@ -105,7 +126,19 @@ impl plugin_service_server::PluginService for Services {
 
     async fn list_plugin_events(&self, request: Request<ListPluginEventsRequest>) -> Answer<ListPluginEventsResponse> {
         self.admit(&request)?;
-        Ok(Response::new(self.history(request.into_inner()).await?))
+        let asked = request.into_inner();
+        let filters = ListPluginEventsRequest { page_size: 0, page_token: String::new(), ..asked.clone() };
+        let list = Scope::new("ListPluginEvents", &filters);
+        let mut page = Page::begin(list, (asked.page_size, page::PLUGIN_EVENTS), &asked.page_token)?;
+        let id = asked.plugin_id.as_deref().map(convert::plugin_id).transpose()?;
+        loop {
+            let read = self.parts.store.plugin_events(id, page.after(), STEP as u64).await?;
+            let has_room = page.fill(read.iter().map(|commit| (past_event(commit), commit.revision)));
+            if !has_room || read.len() < STEP {
+                let (events, next_page_token) = page.end();
+                return Ok(Response::new(ListPluginEventsResponse { events, next_page_token }));
+            }
+        }
     }
 
     async fn update_manifest(&self, request: Request<UpdateManifestRequest>) -> Answer<UpdateManifestResponse> {
@@ -142,37 +175,21 @@ impl Services {
         }
         shown
     }
+}
 
-    fn page(&self, request: ListPluginsRequest, caller: &Caller) -> Result<ListPluginsResponse> {
-        let (size, show) = (page::size(request.page_size, page::PLUGINS)?, view(request.view, caller)?);
-        let filters = ListPluginsRequest { page_size: 0, page_token: String::new(), view: 0, ..request.clone() };
-        let list = page::Scope::new("ListPlugins", &filters);
-        let query = ListQuery {
-            states: convert::states("states", &request.states)?.into_iter().collect(),
-            mode: Mode::asked("mode", request.mode)?,
-            manifest_id: request.manifest_id,
-            after: list.after(&request.page_token)?,
-        };
-        let mut found = 0;
-        // One more than the page holds: whether there is a next one.
-        let records = self.parts.handle.list(&query, |_| {
-            found += 1;
-            found <= size + 1
-        });
-        let mut response = ListPluginsResponse::default();
-        let mut room = page::Room::new(size);
-        let mut last = None;
-        for record in &records {
-            let plugin = self.with_the_moment(record, show(record));
-            if !room.take(plugin.encoded_len()) {
-                response.next_page_token = last.as_ref().map(|last| list.token(last)).unwrap_or_default();
-                break;
-            }
-            last = Some(record.place());
-            response.plugins.push(plugin);
-        }
-        Ok(response)
+/// A change as it is told when it is past: without what may be large, as there may be a thousand in a page.
+fn past_event(commit: &Commit) -> PluginEvent {
+    let kind = match commit.before {
+        _ if commit.is_removal => Kind::Removed,
+        None => Kind::Added,
+        Some(_) => Kind::Changed,
+    };
+    let mut event = PluginEvent { kind: kind.into(), ..convert::event(commit) };
+    if let Some(plugin) = &mut event.plugin {
+        plugin.manifest.clear();
+        plugin.description.clear();
     }
+    event
 }
 
 /// How a plugin is shown to this caller in the view that it asks for.

@@ -229,7 +229,7 @@ impl Encoded {
 
     /// What all watches send of it.
     fn shared(&self, commit: &Commit) -> Bytes {
-        self.kept(commit).unwrap_or_else(|| shared(commit).encode_to_vec().into())
+        self.kept(commit).unwrap_or_else(|| convert::event(commit).encode_to_vec().into())
     }
 
     /// The same where it is kept. Who comes while it is encoded waits for that.
@@ -241,23 +241,12 @@ impl Encoded {
             Err(0) if kept.len() == KEPT => return None,
             Err(place) => place,
         };
-        let event = shared(commit);
+        let event = convert::event(commit);
         let event = (event.encoded_len() <= KEPT_BYTES).then(|| Bytes::from(event.encode_to_vec()));
         kept.insert(place, (commit.revision, event.clone()));
         let excess = kept.len().saturating_sub(KEPT);
         kept.drain(..excess);
         event
-    }
-}
-
-fn shared(commit: &Commit) -> PluginEvent {
-    PluginEvent {
-        revision: commit.revision,
-        commit_time: Some(convert::timestamp(commit.time)),
-        plugin_id: commit.plugin.id.to_string(),
-        plugin: Some(convert::plugin(&commit.plugin)),
-        state_before: convert::state_before(commit),
-        ..PluginEvent::default()
     }
 }
 

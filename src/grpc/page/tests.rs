@@ -9,18 +9,21 @@ fn a_page_has_at_most_the_most_and_a_negative_size_is_a_fault_of_that_field() {
     }
 }
 
+/// Which messages with so many bytes in them a page of this size takes.
+fn taken<const N: usize>(size: i32, items: [usize; N]) -> [bool; N] {
+    let mut page = Page::begin(list("ListPlugins", "a"), (size, PLUGINS), "").unwrap();
+    items.map(|bytes| page.fill([(vec![0; bytes], 7_u64)]))
+}
+
 #[test]
 fn a_page_ends_when_the_items_or_the_bytes_are_used_up() {
-    let mut few = Room::new(2);
-    assert_eq!([1, 1, 1].map(|bytes| few.take(bytes)), [true, true, false]);
-    let mut large = Room::new(100);
-    assert_eq!([PAGE_BYTES - 1, 2, 1].map(|bytes| large.take(bytes)), [true, false, true]);
+    assert_eq!(taken(2, [1, 1, 1]), [true, true, false]);
+    assert_eq!(taken(100, [PAGE_BYTES - 20, 20, 5]), [true, false, true]);
 }
 
 #[test]
 fn a_page_has_one_item_however_large() {
-    let mut room = Room::new(100);
-    assert_eq!([PAGE_BYTES + 1, 1].map(|bytes| room.take(bytes)), [true, false]);
+    assert_eq!(taken(100, [PAGE_BYTES + 1, 1]), [true, false]);
 }
 
 fn list(method: &str, manifest_id: &str) -> Scope {
