@@ -12,9 +12,10 @@ use axum::{
 };
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
+use tonic::Status;
 
 use super::connections::broken;
-use crate::{domain::Error, grpc::status::status};
+use crate::domain::Error;
 
 /// A body on its way. Dropping it gives the call up, at the leader too.
 pub(super) struct Relayed {
@@ -60,6 +61,6 @@ impl HttpBody for Relayed {
 fn trailers(error: Error) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     // Without one, gRPC's clients say that the stream broke, which is true too.
-    let _ = status(error).add_header(&mut trailers);
+    let _ = Status::from(error).add_header(&mut trailers);
     trailers
 }

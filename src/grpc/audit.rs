@@ -4,11 +4,15 @@
 //! The guard sees bytes, and only services see what a message is about. So whoever reads the id of a plugin or a token out of a
 //! message, or makes one, notes it here for the call that is being answered.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use axum::{extract::Request, response::Response};
 use jiff::Timestamp;
-use tokio::task_local;
+use tokio::{task_local, time::Instant};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -118,6 +122,30 @@ pub(super) fn name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// How long no further refused call of the same token and method is told of.
+const WINDOW: Duration = Duration::from_secs(60 * 60);
+/// Calls that are told of in that time, of all tokens together.
+const MAX_TOLD: usize = 1000;
+
+/// Which calls are told of that were refused for their caller's role: of each token and method one within the window. The trail
+/// keeps a number of events, so without a limit whoever may do nothing could call until nothing else is in it.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<HashMap<(TokenId, &'static str), Instant>>);
+
+impl Refusals {
+    /// Whether a call that is refused now is to be told of. Then it counts as told.
+    pub(super) fn is_told(&self, token: TokenId, method: &'static str) -> bool {
+        let now = Instant::now();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, since| now.duration_since(*since) < WINDOW);
+        if told.len() >= MAX_TOLD || told.contains_key(&(token, method)) {
+            return false;
+        }
+        told.insert((token, method), now);
+        true
     }
 }
 

@@ -11,10 +11,9 @@ use tonic::{Status, codegen::http};
 use Effect::{Changes, Leaves};
 
 use super::{
-    audit,
+    audit::{self, Refusals},
     failures::{Failures, address_of},
-    refusals::Refusals,
-    status::{explained, refusal, status},
+    status::{explained, refusal},
     tokens::{Access, Caller},
     wait::{Deadline, out_of_time},
 };
@@ -253,11 +252,8 @@ where
 /// # Errors
 /// UNAUTHENTICATED if it did not come through [`Guard::pass`].
 pub fn caller<T>(request: &tonic::Request<T>) -> Result<Caller, Status> {
-    request
-        .extensions()
-        .get::<Caller>()
-        .cloned()
-        .ok_or_else(|| status(unauthenticated("nobody is known to have called")))
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| unauthenticated("nobody is known to have called").into())
 }
 
 /// # Errors

@@ -2,10 +2,11 @@
 
 use std::{collections::HashSet, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use prost_types::Struct;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -91,8 +92,7 @@ impl bus_service_server::BusService for BusService {
                 let _ = tokio::time::timeout(UNREAD, sender.send(Err(error))).await;
             }
         });
-        let answers = stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|item| (item, receiver)));
-        Ok(Response::new(answers.boxed()))
+        Ok(Response::new(ReceiverStream::new(receiver).boxed()))
     }
 }
 

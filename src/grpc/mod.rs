@@ -14,18 +14,15 @@ mod access;
 mod audit;
 mod auth;
 mod bus;
-mod calls;
 mod configuration;
 mod convert;
 mod failures;
 mod hook;
 mod log;
-mod pace;
 mod package;
 mod page;
 mod plugin;
 mod policy;
-mod refusals;
 mod server;
 pub mod status;
 mod streams;
@@ -47,9 +44,8 @@ pub use self::{
     access::AccessService,
     auth::{Guard, caller, in_time, is_method},
     bus::BusService,
-    calls::Calls,
     hook::HookService,
-    server::{Builder, InMemory, Server},
+    server::{Builder, Server, in_memory},
     tokens::{Access, Caller},
 };
 use crate::{

@@ -5,21 +5,29 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{extract::Request, response::Response};
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::future::BoxFuture;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{family::Family, histogram::Histogram},
+    registry::Registry,
+};
 use tonic::{
-    Status,
+    Code, Status,
     body::Body,
     codegen::{Service, http},
     server::NamedService,
 };
+use tower::{service_fn, util::BoxCloneSyncService};
 
-use super::{Calls, Guard, auth};
-use crate::{domain::Result, telemetry::trace::Span};
+use super::{Guard, audit, auth};
+use crate::{
+    domain::Result,
+    telemetry::{metrics::SECONDS, trace::Span},
+};
 
 /// What a service answers to a call, in tonic's own body.
 type Answered = BoxFuture<'static, Result<http::Response<Body>, Infallible>>;
@@ -88,46 +96,65 @@ impl Server {
     }
 }
 
-/// What clients in memory call. Each call has a span of its own there, as one that comes over a connection.
-#[derive(Clone)]
-pub struct InMemory(Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>);
+/// The method of a call of none that there is: clients could make up any number of names.
+const UNKNOWN: &str = "unknown";
 
-impl InMemory {
-    /// Has calls answered by this.
-    pub fn new<F>(answer: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Response> + Send + 'static,
-    {
-        Self(Arc::new(move |request| answer(request).boxed()))
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Labels {
+    rpc_method: &'static str,
+    rpc_response_status_code: &'static str,
+}
+
+/// Counts calls by method and code, with the time until their answer begins: the names are OpenTelemetry's. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Calls(Family<Labels, Histogram, fn() -> Histogram>);
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| Histogram::new(SECONDS)))
     }
 }
 
-impl Service<http::Request<Body>> for InMemory {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+impl Calls {
+    /// Registers what is counted.
+    pub fn register(&self, registry: &mut Registry) {
+        let help = "Calls of the gRPC API, until the answer begins; REST and the console make such calls, too";
+        registry.register("rpc_server_call_duration_seconds", help, self.0.clone());
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    /// Counts a call of the method at this path that was answered after this time.
+    fn count(&self, path: &str, response: &Response, after: Duration) {
+        // What has begun well has no code yet.
+        let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+        let rpc_method = auth::known_method(path).unwrap_or(UNKNOWN);
+        let labels = Labels { rpc_method, rpc_response_status_code: audit::name(code) };
+        self.0.get_or_create(&labels).observe(after.as_secs_f64());
+    }
+}
+
+/// What clients in memory call.
+pub type InMemory = BoxCloneSyncService<http::Request<Body>, Response, Infallible>;
+
+/// Has calls in memory answered by this. Each has a span of its own, as one that comes over a connection.
+pub fn in_memory<F>(answer: impl Fn(Request) -> F + Clone + Send + Sync + 'static) -> InMemory
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    BoxCloneSyncService::new(service_fn(move |request: http::Request<Body>| {
         let mut request = request.map(axum::body::Body::new);
         let span = Span::serve(&mut request, auth::is_method);
-        let answered = (self.0)(request);
+        let answered = answer(request);
         async move {
             let response = answered.await;
             span.answered(&response);
             Ok(response)
         }
-        .boxed()
-    }
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use tonic::Code;
 
     use super::*;
     use crate::{

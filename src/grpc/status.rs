@@ -29,18 +29,20 @@ const MAX_VIOLATION_TEXT: usize = 300;
 /// What an entry of a map or a list takes beside its texts.
 const ENTRY: usize = 12;
 
-/// An error as a status: its kind as the code, its reason, metadata and suggestion as `google.rpc.ErrorInfo`, its
-/// violations as `google.rpc.BadRequest`, and when to try again as `google.rpc.RetryInfo`. Longer texts are cut, and
-/// violations beyond the room are counted.
-pub fn status(error: Error) -> Status {
-    let mut details = ErrorDetails::with_error_info(error.reason.name(), api::ERROR_DOMAIN, metadata(&error));
-    if !error.violations.is_empty() {
-        details.set_bad_request(violations(&error.violations));
+impl From<Error> for Status {
+    /// An error as a status: its kind as the code, its reason, metadata and suggestion as `google.rpc.ErrorInfo`, its
+    /// violations as `google.rpc.BadRequest`, and when to try again as `google.rpc.RetryInfo`. Longer texts are cut, and
+    /// violations beyond the room are counted.
+    fn from(error: Error) -> Self {
+        let mut details = ErrorDetails::with_error_info(error.reason.name(), api::ERROR_DOMAIN, metadata(&error));
+        if !error.violations.is_empty() {
+            details.set_bad_request(violations(&error.violations));
+        }
+        if error.retry_after.is_some() {
+            details.set_retry_info(error.retry_after);
+        }
+        Self::with_error_details(error.reason.kind().into(), shorten_to_bytes(&error.message, MAX_MESSAGE), details)
     }
-    if error.retry_after.is_some() {
-        details.set_retry_info(error.retry_after);
-    }
-    Status::with_error_details(error.reason.kind().into(), shorten_to_bytes(&error.message, MAX_MESSAGE), details)
 }
 
 fn metadata(error: &Error) -> HashMap<String, String> {
@@ -77,12 +79,6 @@ fn take(room: &mut usize, bytes: usize) -> bool {
     left.is_some()
 }
 
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        status(error)
-    }
-}
-
 // What the gRPC library could not read it answers by itself, INTERNAL and in the words of a machine. What a client sent
 // wrong is the client's to mend, and it is told how.
 
@@ -103,12 +99,12 @@ pub(super) fn explained(response: Response) -> Response {
 
 /// An error as the answer to a call.
 pub fn refusal(error: Error) -> Response {
-    status(error).into_http::<tonic::body::Body>().map(axum::body::Body::new)
+    Status::from(error).into_http::<tonic::body::Body>().map(axum::body::Body::new)
 }
 
 /// The same for what ends a stream of messages.
 pub(super) fn explain(failure: Status) -> Status {
-    explanation(&failure).map_or(failure, status)
+    explanation(&failure).map_or(failure, Status::from)
 }
 
 fn explanation(failure: &Status) -> Option<Error> {

@@ -4,7 +4,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
-use super::{BoxStream, Caller, Services, pace::Transfer};
+use super::{BoxStream, Caller, Services, transfers::Transfer};
 use crate::{domain::Error, supervisor::draining};
 
 impl Services {

@@ -1,4 +1,5 @@
-//! How many packages may be in memory for clients, and whose turn it is.
+//! Packages on their way: how many may be in memory for clients, whose turn it is, and how fast one has to travel. A client that
+//! is slow keeps its place from others: the largest package takes ten minutes at 86 KB/s, a small one half a minute at any rate.
 
 use std::{
     collections::HashMap,
@@ -8,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::domain::{Error, Reason, TokenId};
@@ -21,6 +22,15 @@ const SHARE: usize = 4;
 
 /// Calls of one token that may wait for their turn.
 const MAX_WAITING: usize = 32;
+
+/// How long a package may take from one message to the next.
+pub(super) const IDLE: Duration = Duration::from_secs(30);
+/// Bytes a second that have to travel, on the whole.
+const MIN_RATE: u64 = 32 * 1024;
+/// How far a transfer may be behind that rate, at its beginning too.
+const GRACE: Duration = Duration::from_secs(30);
+/// How long all of it may take, however fast it is.
+const TOTAL: Duration = Duration::from_secs(600);
 
 /// Places for packages on their way in one direction.
 pub(super) struct Places {
@@ -90,6 +100,45 @@ impl Default for Share {
 /// A permit, in its turn; none of a semaphore that is closed, which nobody does here.
 async fn permit(semaphore: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     semaphore.acquire_owned().await.ok()
+}
+
+/// A package on its way, in or out.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    begun: Instant,
+    bytes: u64,
+}
+
+impl Transfer {
+    /// A transfer that begins now.
+    pub(super) fn begin() -> Self {
+        Self { begun: Instant::now(), bytes: 0 }
+    }
+
+    /// So many bytes more have travelled.
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// What the step comes to that moves the next bytes.
+    ///
+    /// # Errors
+    /// `TOO_SLOW`: it takes longer than the transfer has.
+    pub(super) async fn step<T>(&self, step: impl Future<Output = T>) -> Result<T, Error> {
+        let earned = Duration::from_secs(self.bytes / MIN_RATE);
+        let whole = self.begun + GRACE.saturating_add(earned).min(TOTAL);
+        let deadline = whole.min(Instant::now() + IDLE);
+        timeout_at(deadline, step).await.map_err(|_| self.too_slow())
+    }
+
+    fn too_slow(&self) -> Error {
+        let (bytes, seconds) = (self.bytes, self.begun.elapsed().as_secs());
+        let message = format!(
+            "the transfer is too slow: {bytes} bytes in {seconds} s; at least {MIN_RATE} a second and an end within \
+             {TOTAL:?} are needed"
+        );
+        Error::new(Reason::TooSlow, message).with("bytes", bytes)
+    }
 }
 
 #[cfg(test)]

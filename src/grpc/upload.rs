@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use tonic::Status;
 
-use super::pace::Transfer;
+use super::transfers::Transfer;
 use crate::{
     api::v1::{InstallPluginRequest, UpdatePackageRequest, install_plugin_request, update_package_request},
     domain::{

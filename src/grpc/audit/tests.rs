@@ -1,8 +1,6 @@
 use std::{
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
     task::{Context, Waker},
-    time::Duration,
 };
 
 use axum::{body::Body, extract::ConnectInfo};
@@ -160,4 +158,31 @@ fn what_two_calls_are_about_is_not_mixed_up() {
     about_plugin(ID.parse().unwrap());
     fixture.call(DELETE, &fixture.secrets[0]).now_or_never().unwrap();
     assert_eq!(outcome(&fixture.told()[0]), ("INTERNAL", Some("INTERNAL"), None), "it is of no call");
+}
+
+fn token(number: usize) -> TokenId {
+    let mut bytes = [0; 12];
+    bytes[..8].copy_from_slice(&u64::try_from(number).unwrap().to_be_bytes());
+    TokenId::from_bytes(bytes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_each_token_and_method_one_call_an_hour_is_told() {
+    let refusals = Refusals::default();
+    assert!(refusals.is_told(token(1), "Delete"));
+    assert!(!refusals.is_told(token(1), "Delete"));
+    assert!(refusals.is_told(token(1), "Create") && refusals.is_told(token(2), "Delete"));
+    tokio::time::advance(WINDOW - Duration::from_secs(1)).await;
+    assert!(!refusals.is_told(token(1), "Delete"));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(refusals.is_told(token(1), "Delete"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_tokens_fill_neither_the_memory_nor_the_trail() {
+    let refusals = Refusals::default();
+    let told = |upto: usize| (0..upto).filter(|number| refusals.is_told(token(*number), "Delete")).count();
+    assert_eq!(told(MAX_TOLD + 5), MAX_TOLD);
+    tokio::time::advance(WINDOW).await;
+    assert_eq!(told(5), 5);
 }

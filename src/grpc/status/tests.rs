@@ -21,7 +21,7 @@ fn every_reason_is_named_in_the_description_of_the_api() {
 
 #[test]
 fn a_status_carries_the_reason_the_metadata_and_what_to_do() {
-    let status = status(Error::plugin_not_found("nope"));
+    let status = Status::from(Error::plugin_not_found("nope"));
     assert_eq!(status.code(), Code::NotFound);
     assert_eq!(status.message(), "there is no plugin \"nope\"");
     let info = status.get_details_error_info().unwrap();
@@ -33,7 +33,7 @@ fn a_status_carries_the_reason_the_metadata_and_what_to_do() {
 
 #[test]
 fn a_field_at_fault_is_a_violation() {
-    let status = status(Error::field("page_size", "must be 1 to 1000"));
+    let status = Status::from(Error::field("page_size", "must be 1 to 1000"));
     let request = status.get_details_bad_request().unwrap();
     assert_eq!(request.field_violations[0].field, "page_size");
     assert_eq!(request.field_violations[0].description, "must be 1 to 1000");
@@ -43,7 +43,7 @@ fn a_field_at_fault_is_a_violation() {
 fn violations_that_do_not_fit_are_counted() {
     let mut error = Error::field("manifest", "is wrong");
     error.violations = vec![Violation { field: "f".repeat(100), description: "d".repeat(100) }; 50];
-    let fields = status(error).get_details_bad_request().unwrap().field_violations;
+    let fields = Status::from(error).get_details_bad_request().unwrap().field_violations;
     assert_eq!(fields.len(), 5);
     assert_eq!(fields[4].description, "46 more fields are at fault");
 }
@@ -62,7 +62,7 @@ proptest! {
     ) {
         let violations = fields.into_iter().map(|(field, description)| Violation { field, description }).collect();
         let longest = Reason::ManifestIdMismatch;
-        let status = status(Error { reason: longest, message, violations, metadata, retry_after: Some(std::time::Duration::MAX) });
+        let status = Status::from(Error { reason: longest, message, violations, metadata, retry_after: Some(std::time::Duration::MAX) });
         prop_assert!(size(&status) < MAX_STATUS_BYTES, "{}", size(&status));
         prop_assert_eq!(&status.get_details_error_info().unwrap().reason, longest.name());
     }
@@ -73,7 +73,7 @@ fn many_small_entries_stay_under_the_limit_too() {
     let mut error = Error::new(Reason::Unauthenticated, "x".repeat(5000));
     error.metadata = (0..1000).map(|number| (format!("{number}"), String::new())).collect();
     error.violations = vec![Violation { field: "f".into(), description: String::new() }; 5000];
-    assert!(size(&status(error)) < MAX_STATUS_BYTES);
+    assert!(size(&Status::from(error)) < MAX_STATUS_BYTES);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn the_field_that_can_not_be_decoded_is_named() {
 
 #[test]
 fn what_plugd_said_itself_is_left_as_it_is() {
-    assert!(explanation(&status(Error::new(Reason::Internal, "a defect"))).is_none());
+    assert!(explanation(&Status::from(Error::new(Reason::Internal, "a defect"))).is_none());
     assert!(explanation(&Status::not_found("unknown service")).is_none());
     assert_eq!(explanation(&Status::internal("Missing request message.")).unwrap().reason, Reason::InvalidArgument);
     assert_eq!(explanation(&Status::out_of_range("too large")).unwrap().reason, Reason::TooLarge);

@@ -4,7 +4,7 @@ use tokio::time::{sleep, timeout};
 use tonic_types::StatusExt;
 
 use super::*;
-use crate::grpc::pace;
+use crate::grpc::transfers;
 
 fn reason(item: Option<Result<u32, Status>>) -> String {
     item.unwrap().unwrap_err().get_details_error_info().unwrap().reason
@@ -42,7 +42,7 @@ async fn a_stream_that_is_not_read_lets_go_of_what_it_holds_and_ends_with_an_err
         |_| 1,
     );
     assert_eq!(items.next().await.unwrap().unwrap(), 0);
-    timeout(pace::IDLE + Duration::from_secs(2), held).await.expect("it is still held").unwrap_err();
+    timeout(transfers::IDLE + Duration::from_secs(2), held).await.expect("it is still held").unwrap_err();
     assert_eq!(items.next().await.unwrap().unwrap(), 1, "what was on its way");
     assert_eq!(reason(items.next().await), "TOO_SLOW");
     assert!(items.next().await.is_none());

@@ -1,4 +1,5 @@
 use futures_util::{FutureExt, future::join_all};
+use tokio::time::sleep;
 
 use super::*;
 
@@ -57,4 +58,32 @@ async fn a_token_without_calls_is_forgotten() {
     drop(take(&places, 1, SHARE).await);
     let _place = take(&places, 2, 1).await;
     assert_eq!(places.shares.lock().unwrap().len(), 1);
+}
+
+/// Seconds until a transfer is ended that moves so many KiB every so many seconds; none: it goes on.
+async fn ended_after(kibibytes: usize, every: u64) -> Option<u64> {
+    let begun = Instant::now();
+    let mut transfer = Transfer::begin();
+    for _ in 0..1000 {
+        if transfer.step(sleep(Duration::from_secs(every))).await.is_err() {
+            return Some(begun.elapsed().as_secs());
+        }
+        transfer.advance(kibibytes * 1024);
+    }
+    None
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_ends_when_it_is_idle_behind_its_rate_or_too_long() {
+    assert_eq!(ended_after(100_000, 35).await, Some(30), "idle");
+    assert_eq!(ended_after(0, 5).await, Some(30), "messages without a byte");
+    assert_eq!(ended_after(80, 5).await, Some(57), "16 KiB a second: 30 s and a second for each 32 KiB");
+    assert_eq!(ended_after(200, 5).await, Some(600), "as fast as it must be, but without an end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_too_slow_is_told_what_is_needed() {
+    let error = Transfer::begin().step(std::future::pending::<()>()).await.unwrap_err();
+    assert_eq!(error.reason, Reason::TooSlow);
+    assert!(error.message.contains("0 bytes in 30 s; at least 32768 a second"), "{}", error.message);
 }

@@ -15,7 +15,6 @@ use super::{Answer, Harness, ID, admin, fake::told, path};
 use crate::{
     api::ERROR_DOMAIN,
     domain::{Error, Reason},
-    grpc::status::status,
     rest::error::http_status,
 };
 
@@ -44,7 +43,7 @@ fn assert_helpful(suggested: &serde_json::Value, message: &str) {
 async fn every_reason_says_what_to_do_and_has_a_status_of_its_kind() {
     assert!(Reason::ALL.len() > 30);
     for reason in Reason::ALL {
-        let body = body_of(status(Error::new(*reason, "it is wrong"))).await;
+        let body = body_of(Status::from(Error::new(*reason, "it is wrong"))).await;
         assert_eq!(body["error"], reason.name().to_ascii_lowercase());
         assert_eq!(body["suggested"], reason.suggestion());
         assert_helpful(&body["suggested"], reason.name());
