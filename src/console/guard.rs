@@ -6,34 +6,27 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use tokio::time::timeout;
 
-use crate::rest::{App, CONSOLE_COOKIE, Problem, deadline, identify, require_own_site};
+use super::live;
+use crate::rest::{App, CONSOLE_COOKIE, Problem, identify, run};
 
 /// Sends whoever has no good credential to sign in, and refuses forms of other sites. What a role may do is decided by the
 /// service, which tells its audit trail.
-pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let (credential, is_cookie) = match identify(&app, &[CONSOLE_COOKIE], request.headers(), request.extensions()).await
-    {
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let identified = match identify(&app, &[CONSOLE_COOKIE], request.headers(), request.extensions()).await {
         Ok(identified) => identified,
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => return Ok(to_sign_in(&request)),
         Err(problem) => return Err(problem),
     };
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if is_cookie && !is_read {
-        require_own_site(&request, &app.options)?;
-    }
-    request.extensions_mut().insert(credential);
-    let deadline = deadline(request.method(), request.uri().path());
     let refused = to_sign_in(&request);
-    let response = timeout(deadline, next.run(request)).await.map_err(|_| Problem::of(StatusCode::GATEWAY_TIMEOUT))?;
+    let response = run(&app, identified, request, next).await?;
     // A token that was revoked a moment ago is still known here; the service refuses it.
     Ok(if response.status() == StatusCode::UNAUTHORIZED { refused } else { response })
 }
 
 /// The way to sign in and back. A stream is refused instead: its page is what has to go there.
 fn to_sign_in(request: &Request) -> Response {
-    if super::live::is_wanted(request.headers()) {
+    if live::is_wanted(request.headers()) {
         return Problem::of(StatusCode::UNAUTHORIZED).into_response();
     }
     // Over HTTP/2 the address has the server's name, too.

@@ -11,6 +11,7 @@ use axum::{
     http::{
         Extensions, HeaderMap, HeaderName, Method, StatusCode,
         header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
+        uri::PathAndQuery,
     },
     middleware::Next,
     response::Response,
@@ -19,7 +20,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 use tonic::metadata::{Ascii, MetadataValue};
 
-use super::{App, Options, denied, error::Problem, request::Origin, system};
+use super::{App, Options, error::Problem, request::Origin, system};
 use crate::{
     api::v1::{AccessToken, ListPluginsRequest, Role, WhoAmIRequest},
     domain::access::is_own_origin,
@@ -67,20 +68,38 @@ pub(crate) struct Credential {
 
 /// Refuses a request without a good credential, of a role that may not do this, or with a cookie from another site; then runs
 /// the operation within its deadline. All of that comes before the request's path and body are looked at (CONTRACT 1.2).
-pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let (credential, is_cookie) = identify(&app, &COOKIE_NAMES, request.headers(), request.extensions()).await?;
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if let Err(problem) = require_role(credential.token.role(), is_read) {
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let identified = identify(&app, &COOKIE_NAMES, request.headers(), request.extensions()).await?;
+    let (credential, _) = &identified;
+    if let Err(problem) = require_role(credential.token.role(), is_read(&request)) {
         let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str).unwrap_or_default();
-        denied::tell(&app, denied::method_of(request.method(), path), &credential.origin).await;
+        tell_of_refused(&app, method_of(request.method(), path), &credential.origin).await;
         return Err(problem);
     }
-    if is_cookie && !is_read {
+    run(&app, identified, request, next).await
+}
+
+/// Runs the operation of a request of whom was identified within its deadline, unless it is a write that another site may have
+/// caused with their cookie.
+///
+/// # Errors
+/// It is that, or its time is over.
+pub(crate) async fn run(
+    app: &App,
+    (credential, is_cookie): (Credential, bool),
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if is_cookie && !is_read(&request) {
         require_own_site(&request, &app.options)?;
     }
     request.extensions_mut().insert(credential);
     let deadline = deadline(request.method(), request.uri().path());
     timeout(deadline, next.run(request)).await.map_err(|_| Problem::of(StatusCode::GATEWAY_TIMEOUT))
+}
+
+fn is_read(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
 }
 
 fn require_role(role: Role, is_read: bool) -> Result<(), Problem> {
@@ -95,8 +114,38 @@ fn require_role(role: Role, is_read: bool) -> Result<(), Problem> {
     }
 }
 
+/// The methods of the service that writes become, by their own method and path.
+#[rustfmt::skip]
+const WRITES: [(&str, &str, &str); 9] = [
+    ("POST", "/api/plugins", "/plugd.v1.PluginService/InstallPlugin"),
+    ("DELETE", "/api/plugins/{plugin_instance_id}", "/plugd.v1.PluginService/DeletePlugin"),
+    ("PATCH", "/api/plugins/{plugin_instance_id}/active", "/plugd.v1.PluginService/SetActiveState"),
+    ("POST", "/api/plugins/{plugin_instance_id}/restart", "/plugd.v1.PluginService/RestartPlugin"),
+    ("PATCH", "/api/plugins/{plugin_instance_id}/configuration", "/plugd.v1.ConfigurationService/UpdateConfiguration"),
+    ("PATCH", "/api/plugins/{plugin_instance_id}/package", "/plugd.v1.PackageService/UpdatePackage"),
+    ("POST", "/api/plugins/{plugin_instance_id}/rollback", "/plugd.v1.PackageService/RollbackPackage"),
+    ("PATCH", "/api/plugins/{plugin_instance_id}/manifest", "/plugd.v1.PluginService/UpdateManifest"),
+    ("POST", "/api/plugins/{plugin_instance_id}/token", "/plugd.v1.PluginService/RotateToken"),
+];
+
+/// What a request of this method becomes on this path, as routes are written, if it writes.
+fn method_of(method: &Method, path: &str) -> Option<&'static str> {
+    let found = WRITES.iter().find(|(verb, of, _)| *verb == method.as_str() && *of == path);
+    found.map(|(.., method)| *method)
+}
+
+/// Tells the service, which keeps the audit trail, of a write that was refused here: it is called all the same, with nothing in the
+/// call, and refuses it.
+async fn tell_of_refused(app: &App, method: Option<&'static str>, origin: &Origin) {
+    let Some(method) = method else { return };
+    let call = app.backend.call_with_nothing(PathAndQuery::from_static(method), origin.call(()));
+    if !matches!(timeout(ASKING, call).await, Ok(Err(_))) {
+        tracing::warn!(method, "the service was not told of a write that was refused");
+    }
+}
+
 /// Time until the response of a request of this method to this path begins.
-pub(crate) fn deadline(method: &Method, path: &str) -> Duration {
+fn deadline(method: &Method, path: &str) -> Duration {
     let is_archive = path.ends_with("/package") || path == "/api/plugins";
     match *method {
         Method::GET | Method::HEAD if !path.ends_with("/package") => QUICK,
@@ -230,4 +279,27 @@ fn cross_site(header: &str) -> Problem {
     let message = format!("by its header {header}, a page of another site sent this with the user's cookie");
     Problem::new(StatusCode::FORBIDDEN, "CROSS_SITE", message)
         .suggesting("Send a bearer token instead of the cookie, or send it from a page of this server.")
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::openapi::path::PathItem;
+
+    use super::*;
+    use crate::rest::routes;
+
+    #[test]
+    fn every_operation_that_writes_is_known() {
+        let (_, document) = routes(|route| route);
+        let mut writes = 0;
+        for (path, PathItem { get, post, patch, delete, .. }) in document.paths.paths {
+            let operations = [(Method::POST, post), (Method::PATCH, patch), (Method::DELETE, delete)];
+            for (method, _) in operations.iter().filter(|(_, operation)| operation.is_some()) {
+                assert!(method_of(method, &path).is_some(), "{method} {path}");
+                writes += 1;
+            }
+            assert!(get.is_none() || method_of(&Method::GET, &path).is_none(), "GET {path}");
+        }
+        assert_eq!(writes, WRITES.len());
+    }
 }

@@ -1,19 +1,14 @@
 //! The clients of the gRPC API, over whatever carries their calls.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
-
 use axum::{
     body::{Bytes, HttpBody},
     http::{Request, Response, uri::PathAndQuery},
 };
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::TryFutureExt;
 use tonic::{Status, body::Body, client::Grpc};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
-use tower::{BoxError, Service, ServiceExt};
+use tower::{BoxError, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use super::upload;
 use crate::api::{
@@ -24,26 +19,8 @@ use crate::api::{
     },
 };
 
-/// What is answered to a call.
-type Answered = BoxFuture<'static, Result<Response<Body>, Status>>;
-
 /// What carries calls: a service in memory or a channel. Always ready: a call waits for what carries it.
-#[derive(Clone)]
-pub(crate) struct Transport(Arc<dyn Fn(Request<Body>) -> Answered + Send + Sync>);
-
-impl Service<Request<Body>> for Transport {
-    type Response = Response<Body>;
-    type Error = Status;
-    type Future = Answered;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answered {
-        (self.0)(request)
-    }
-}
+pub(crate) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
 
 /// The gRPC API as the shim sees it.
 #[derive(Clone)]
@@ -65,13 +42,9 @@ impl Backend {
         B::Error: Into<BoxError>,
     {
         let over = |service: S| {
-            Transport(Arc::new(move |request| {
+            Transport::new(service_fn(move |request| {
                 let answer = service.clone().oneshot(upload::fail_with_archive(request));
-                let answer = answer.map(|answer| match answer {
-                    Ok(response) => Ok(response.map(Body::new)),
-                    Err(error) => Err(Status::from_error(error.into())),
-                });
-                answer.boxed()
+                answer.map_ok(|response| response.map(Body::new)).map_err(|error| Status::from_error(error.into()))
             }))
         };
         Self { unary: over(unary), bulk: over(bulk) }

@@ -18,7 +18,6 @@ mod access;
 mod backend;
 pub(crate) mod body;
 mod configuration;
-mod denied;
 mod docs;
 mod error;
 pub mod forwarded;
@@ -55,7 +54,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterE
 
 pub use self::backend::Backend;
 pub(crate) use self::{
-    access::{CONSOLE_COOKIE, cookie, deadline, identify, require_own_site},
+    access::{CONSOLE_COOKIE, cookie, identify, require_own_site, run},
     error::Problem,
     package::{download, update},
     plugins::{install, install_from_url, register},

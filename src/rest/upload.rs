@@ -7,11 +7,11 @@
 use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use axum::{
-    body::{Bytes, HttpBody},
+    body::Bytes,
     extract::{FromRequest, Request},
     http,
 };
@@ -20,7 +20,7 @@ use futures_util::{
     future::ready as at_once,
     stream::{self, BoxStream},
 };
-use hyper::body::Frame;
+use http_body_util::{BodyStream, StreamBody};
 use tonic::{Response, Status, body::Body};
 use tower::BoxError;
 use tracing::Instrument;
@@ -149,30 +149,9 @@ impl<M> Stream for Messages<M> {
 
 /// Makes the body of a call fail when the archive that it carries failed.
 pub(super) fn fail_with_archive(call: http::Request<Body>) -> http::Request<Body> {
-    match call.extensions().get::<Failure>().cloned() {
-        Some(failure) => call.map(|body| Body::new(CallBody { body, failure, is_over: false })),
-        None => call,
-    }
-}
-
-struct CallBody {
-    body: Body,
-    failure: Failure,
-    is_over: bool,
-}
-
-impl HttpBody for CallBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = self.get_mut();
-        if this.is_over {
-            return Poll::Ready(None);
-        }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        this.is_over = frame.is_none();
-        let has_failed = this.is_over && this.failure.0.get().is_some();
-        Poll::Ready(if has_failed { Some(Err(Status::data_loss("the upload was cut short"))) } else { frame })
-    }
+    let Some(failure) = call.extensions().get::<Failure>().cloned() else { return call };
+    // It is known at the end of the body.
+    let end = stream::iter([failure]).filter(|failure| at_once(failure.0.get().is_some()));
+    let end = end.map(|_| Err(Status::data_loss("the upload was cut short")));
+    call.map(|body| Body::new(StreamBody::new(BodyStream::new(body).chain(end))))
 }
