@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::{
     list,
-    page::{Page, Section, Visit, may_write},
+    page::{Page, Section, Visit, address, may_write, turning},
     text::{self, name},
 };
 use crate::{
@@ -22,6 +22,9 @@ pub(super) use changes::timeline;
 
 /// Entries of one page.
 const ROWS: i32 = 100;
+
+/// The ways to the newest entries and to older ones, in words.
+const PAGES: [&str; 2] = ["Newest", "Older"];
 
 /// The page of what happened.
 pub(super) async fn show(visit: Visit, query: Query) -> Result<Response, Problem> {
@@ -52,25 +55,6 @@ fn plugin(id: &str, named: &str, names: &HashMap<String, String>) -> Markup {
     match names.get(id) {
         Some(name) => html! { a href={ "/plugins/" (id) } { (name) } },
         None => html! { span title=(id) { (if named.is_empty() { id } else { named }) } },
-    }
-}
-
-/// The address of this page with these fields, but for those that are empty.
-fn address<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let given = fields.into_iter().filter(|(_, value)| !value.is_empty());
-    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
-    if query.is_empty() { "/activity".to_owned() } else { format!("/activity?{query}") }
-}
-
-/// The way to the newest entries and to older ones.
-fn turning(first: &str, next: Option<&str>, is_first: bool) -> Markup {
-    html! {
-        @if !is_first || next.is_some() {
-            nav.pages aria-label="Pages" {
-                @if !is_first { a href=(first) { "Newest" } }
-                @if let Some(next) = next { a href=(next) rel="next" { "Older" } }
-            }
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use axum::{
 };
 use maud::html;
 
-use super::layout;
+use super::page;
 use crate::{rest::Problem, telemetry::trace::TraceId};
 
 /// All comes from here, and no other site may show it within its own.
@@ -26,7 +26,7 @@ pub(super) async fn render(mut request: Request, next: Next) -> Response {
     let trace = TraceId::of(request.headers_mut());
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let page = layout::card(title(problem.status()), explained(&problem, &trace));
+        let page = page::card(title(problem.status()), explained(&problem, &trace));
         response = (response.status(), response.headers().clone(), page).into_response();
     }
     let headers = response.headers_mut();

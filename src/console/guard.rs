@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-use super::live;
+use super::{live, page::address};
 use crate::rest::{App, CONSOLE_COOKIE, Problem, identify, run};
 
 /// Sends whoever has no good credential to sign in, and refuses forms of other sites. What a role may do is decided by the
@@ -31,11 +31,8 @@ fn to_sign_in(request: &Request) -> Response {
     }
     // Over HTTP/2 the address has the server's name, too.
     let back = request.uri().path_and_query().filter(|_| request.method() == Method::GET).map(PathAndQuery::as_str);
-    let query = back.filter(|back| *back != "/").map(|back| {
-        let escaped: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
-        format!("?back={escaped}")
-    });
-    Redirect::to(&format!("/sign-in{}", query.unwrap_or_default())).into_response()
+    let back = back.filter(|back| *back != "/").map(|back| ("back", back));
+    Redirect::to(&address("/sign-in", back)).into_response()
 }
 
 /// A path of this server that a form or a link says to go to; any other is the first page's.

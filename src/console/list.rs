@@ -9,7 +9,7 @@ use tonic::Status;
 use super::{
     form::Fields,
     notice::Notice,
-    page::{Page, Section, Visit, may_write},
+    page::{Page, Section, Visit, address, may_write},
     text::{self, is_external, manifest_id, name, state_of, word},
     usage,
 };
@@ -32,17 +32,12 @@ const ROWS: usize = 100;
 
 /// The page of all plugins.
 pub(super) async fn show(visit: Visit, query: Query) -> Result<Response, Problem> {
-    let (wanted, path) = (Arc::new(Wanted::read(&query)), visit.path.clone());
-    let watched = WatchStateRequest::default();
-    visit
-        .show(watched, move |api| {
-            let (wanted, path) = (Arc::clone(&wanted), path.clone());
-            async move {
-                let plugins = all(&api).await?;
-                Ok(page(&api, &plugins, &wanted, &path))
-            }
-        })
-        .await
+    let wanted = (Wanted::read(&query), visit.path.clone());
+    let make = |api: Arc<Api>, wanted: Arc<(Wanted, String)>| async move {
+        let plugins = all(&api).await?;
+        Ok(page(&api, &plugins, &wanted.0, &wanted.1))
+    };
+    visit.show(WatchStateRequest::default(), wanted, make).await
 }
 
 /// All plugins, in the order of installation.

@@ -4,7 +4,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::Streaming;
 
-use super::{layout, page::Page};
+use super::page::{self, Page};
 use crate::{
     api::v1::{WatchStateRequest, WatchStateResponse, watch_state_request::Start, watch_state_response::Frame},
     rest::{Api, Problem, sse},
@@ -109,17 +109,11 @@ impl Watched {
         self.due = Instant::now() + SOONEST.max(begun.elapsed() * SHARE);
         let mut text = String::new();
         for fragment in page.fragments.iter().filter(|fragment| !fragment.is_fixed) {
-            let hash = hash(&fragment.markup.0);
+            let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&fragment.markup.0);
             if self.sent.insert(fragment.id, hash) != Some(hash) {
-                text.push_str(&sse::named("fragment", &layout::wrapped(fragment.id, &fragment.markup).0));
+                text.push_str(&sse::named("fragment", &page::wrapped(fragment.id, &fragment.markup).0));
             }
         }
         text
     }
-}
-
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
 }

@@ -21,7 +21,6 @@ mod form;
 mod guard;
 mod hooks;
 mod install;
-mod layout;
 mod list;
 mod live;
 mod logs;

@@ -1,20 +1,20 @@
-//! What a page is made of, and who looks at it.
+//! What a page is made of, who looks at it, and what stands around it.
 
 use std::sync::Arc;
 
 use axum::{
     extract::FromRequestParts,
     http::{StatusCode, request::Parts},
-    response::{IntoResponse, Response},
+    response::{Html, IntoResponse, Response},
 };
-use maud::Markup;
+use maud::{DOCTYPE, Markup, html};
 
 use super::{
-    layout, live,
+    live,
     notice::{self, Notice},
 };
 use crate::{
-    api::v1::{Role, WatchStateRequest},
+    api::v1::{AccessToken, Role, WatchStateRequest},
     rest::{Api, App, Problem},
 };
 
@@ -86,19 +86,22 @@ impl FromRequestParts<App> for Visit {
 }
 
 impl Visit {
-    /// The page that `make` makes, or its changes as a stream: it is made again when a plugin changes that is watched, and now and
-    /// then.
+    /// The page that `make` makes of what is wanted, or its changes as a stream: it is made again when a plugin changes that is
+    /// watched, and now and then.
     ///
     /// # Errors
     /// What `make` says.
-    pub(super) async fn show<F>(
+    pub(super) async fn show<W: Send + Sync + 'static, F>(
         self,
         watched: WatchStateRequest,
-        make: impl Fn(Arc<Api>) -> F + Send + 'static,
+        wanted: W,
+        make: impl Fn(Arc<Api>, Arc<W>) -> F + Send + 'static,
     ) -> Result<Response, Problem>
     where
         F: Future<Output = Result<Page, Problem>> + Send + 'static,
     {
+        let wanted = Arc::new(wanted);
+        let make = move |api| make(api, Arc::clone(&wanted));
         if self.is_live {
             return live::stream(self.api, watched, make).await;
         }
@@ -113,7 +116,7 @@ impl Visit {
 
     /// This page, once.
     pub(super) fn page(self, page: Page) -> Response {
-        let mut response = layout::page(&self.api.token, &page, self.notice.as_ref()).into_response();
+        let mut response = whole(&self.api.token, &page, self.notice.as_ref()).into_response();
         if self.notice.is_some() {
             notice::forget(&mut response);
         }
@@ -133,4 +136,132 @@ pub(super) fn told(problem: impl Into<Problem>) -> Result<Problem, Problem> {
 /// Whether the visitor may change what is shown. The service decides; this is for what is offered.
 pub(super) fn may_write(api: &Api) -> bool {
     api.token.role() == Role::Admin
+}
+
+/// An address with these fields, but for those that are empty.
+pub(super) fn address<N: AsRef<str>, V: AsRef<str>>(path: &str, fields: impl IntoIterator<Item = (N, V)>) -> String {
+    let given = fields.into_iter().filter(|(_, value)| !value.as_ref().is_empty());
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// The ways from this page of a list, which the first token is of, to the first page and to the next one, whose token follows. A
+/// page without a token is the first one, or none.
+pub(super) fn turning(
+    [first, next]: [&str; 2],
+    (this, after): (&str, &str),
+    address: impl Fn(&str) -> String,
+) -> Markup {
+    html! {
+        @if !this.is_empty() || !after.is_empty() {
+            nav.pages aria-label="Pages" {
+                @if !this.is_empty() { a href=(address("")) { (first) } }
+                @if !after.is_empty() { a href=(address(after)) rel="next" { (next) } }
+            }
+        }
+    }
+}
+
+/// The navigation: section, address, words.
+const SECTIONS: &[(Section, &str, &str)] = &[
+    (Section::Plugins, "/", "Plugins"),
+    (Section::Install, "/install", "Install"),
+    (Section::Logs, "/logs", "Logs"),
+    (Section::Activity, "/activity", "Activity"),
+    (Section::Tokens, "/tokens", "Tokens"),
+    (Section::Server, "/server", "Server"),
+];
+
+/// A page for somebody with this token.
+fn whole(token: &AccessToken, page: &Page, notice: Option<&Notice>) -> Html<String> {
+    frame(
+        &page.title,
+        html! {
+            header.bar {
+                a.brand href="/" { (logo()) "plugd" }
+                nav aria-label="Console" {
+                    @for (section, path, words) in SECTIONS {
+                        a href=(path) aria-current=[(*section == page.section).then_some("page")] { (words) }
+                    }
+                }
+                (who(token))
+            }
+            main #main tabindex="-1" data-live[page.is_live] {
+                div #notice role="status" { @if let Some(notice) = notice { (shown(notice)) } }
+                @for fragment in &page.fragments { (wrapped(fragment.id, &fragment.markup)) }
+            }
+            p.offline #offline role="status" hidden { "Connection lost. Trying again…" }
+        },
+    )
+}
+
+/// A page without navigation, for whoever is not signed in.
+pub(super) fn card(title: &str, body: Markup) -> Html<String> {
+    frame(
+        title,
+        html! {
+            main.alone #main tabindex="-1" {
+                p.brand { (logo()) "plugd" }
+                div.card { (body) }
+            }
+        },
+    )
+}
+
+/// A part of a page as the browser has it, to be changed for a newer one with the same id.
+pub(super) fn wrapped(id: &str, markup: &Markup) -> Markup {
+    html! { div.fragment id=(id) { (markup) } }
+}
+
+/// What is told at the top of a page.
+fn shown(notice: &Notice) -> Markup {
+    let (class, word) = if notice.is_failure { ("failure", "Not done: ") } else { ("done", "") };
+    html! { p.notice.(class) { @if !word.is_empty() { strong { (word) } } (notice.text) } }
+}
+
+fn frame(title: &str, body: Markup) -> Html<String> {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · plugd" }
+                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="/assets/console.css";
+                script type="module" src="/assets/console.js" {}
+            }
+            body {
+                a.skip href="#main" { "Skip to the content" }
+                (body)
+            }
+        }
+    };
+    Html(page.into_string())
+}
+
+/// Who is signed in, and the way out.
+fn who(token: &AccessToken) -> Markup {
+    let role = match token.role() {
+        Role::Admin => "administrator",
+        Role::Viewer => "viewer: reads only",
+        _ => "",
+    };
+    html! {
+        div.who {
+            span { strong { (token.name) } small { (role) } }
+            form method="post" action="/sign-out" { button.quiet { "Sign out" } }
+        }
+    }
+}
+
+/// A plug.
+fn logo() -> Markup {
+    html! {
+        svg viewBox="0 0 24 24" width="24" height="24" aria-hidden="true" {
+            path d="M8 2v6M16 2v6M5 8h14v4a7 7 0 0 1-14 0zM12 19v3" fill="none" stroke="currentColor" stroke-width="2.2"
+                stroke-linecap="round" stroke-linejoin="round" {}
+        }
+    }
 }

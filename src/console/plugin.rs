@@ -90,29 +90,37 @@ impl Tab {
 }
 
 async fn show(visit: Visit, Path(id): Path<String>, query: Query) -> Result<Response, Problem> {
-    let wanted = query.one("tab")?.unwrap_or_default().to_owned();
-    let (query, path, is_live) = (Arc::new(query), visit.path.clone(), visit.is_live);
     let watched = WatchStateRequest { plugin_ids: vec![id.clone()], ..WatchStateRequest::default() };
-    visit
-        .show(watched, move |api| {
-            let (id, wanted, query, path) = (id.clone(), wanted.clone(), Arc::clone(&query), path.clone());
-            async move {
-                let plugin = find(&api, &id).await?;
-                let tab = Tab::of(&plugin).find(|tab| tab.word() == wanted).unwrap_or(Tab::Overview);
-                let page = frame(&api, &plugin, tab);
-                match tab {
-                    Tab::Overview => overview::add(page, &api, &plugin).await,
-                    Tab::Configuration => configuration::add(page, &api, &plugin, &query).await,
-                    Tab::Package => Ok(package::add(page, &api, &plugin)),
-                    Tab::Manifest => Ok(manifest::add(page, &api, &plugin)),
-                    Tab::Connection => Ok(connection::add(page, &api, &plugin)),
-                    // The log has a stream of its own.
-                    Tab::Logs if is_live => Ok(page),
-                    Tab::Logs => logs(page, &api, &plugin, (&query, &path)).await,
-                }
-            }
-        })
-        .await
+    let tab = query.one("tab")?.unwrap_or_default().to_owned();
+    let wanted = Wanted { id, tab, query, path: visit.path.clone(), is_live: visit.is_live };
+    visit.show(watched, wanted, make).await
+}
+
+/// What is asked for.
+struct Wanted {
+    id: String,
+    tab: String,
+    query: Query,
+    path: String,
+    /// Whether as a stream.
+    is_live: bool,
+}
+
+async fn make(api: Arc<Api>, wanted: Arc<Wanted>) -> Result<Page, Problem> {
+    let Wanted { id, tab, query, path, is_live } = &*wanted;
+    let plugin = find(&api, id).await?;
+    let tab = Tab::of(&plugin).find(|known| known.word() == *tab).unwrap_or(Tab::Overview);
+    let page = frame(&api, &plugin, tab);
+    match tab {
+        Tab::Overview => overview::add(page, &api, &plugin).await,
+        Tab::Configuration => configuration::add(page, &api, &plugin, query).await,
+        Tab::Package => Ok(package::add(page, &api, &plugin)),
+        Tab::Manifest => Ok(manifest::add(page, &api, &plugin)),
+        Tab::Connection => Ok(connection::add(page, &api, &plugin)),
+        // The log has a stream of its own.
+        Tab::Logs if *is_live => Ok(page),
+        Tab::Logs => logs(page, &api, &plugin, (query, path)).await,
+    }
 }
 
 /// The plugin with this id, with its token if the visitor may see that.

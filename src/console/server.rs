@@ -23,7 +23,7 @@ use crate::{
 
 /// The page of the server, live.
 pub(super) async fn show(visit: Visit) -> Result<Response, Problem> {
-    visit.show(WatchStateRequest::default(), |api| async move { page(&api).await }).await
+    visit.show(WatchStateRequest::default(), (), |api, _| async move { page(&api).await }).await
 }
 
 async fn page(api: &Api) -> Result<Page, Problem> {

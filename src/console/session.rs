@@ -11,7 +11,12 @@ use maud::html;
 use tokio::time::timeout;
 use tonic::metadata::{Ascii, MetadataValue};
 
-use super::{form::Fields, guard::own_path, layout, notice::set_cookie, page::Visit};
+use super::{
+    form::Fields,
+    guard::own_path,
+    notice::set_cookie,
+    page::{self, Visit},
+};
 use crate::{
     api::{
         LINK_SESSION,
@@ -34,7 +39,7 @@ pub(super) async fn ask(query: Query) -> Result<Response, Problem> {
 }
 
 fn form(link: Option<&str>, back: &str, failure: Option<&str>) -> Response {
-    let page = layout::card(
+    let page = page::card(
         "Sign in",
         html! {
             h1 { "Sign in" }

@@ -1,12 +1,12 @@
 //! Values as people read them.
 
 use indicatif::BinaryBytes;
-use jiff::Timestamp;
 use maud::{Markup, html};
 
 pub(super) use crate::api::words::{state_of, word};
 use crate::{
     api::{
+        self,
         v1::{ActiveState, Plugin, PluginMode, ReportedState},
         words,
     },
@@ -15,9 +15,7 @@ use crate::{
 
 /// A point in time: to the second for everybody, "3 minutes ago" where scripts run.
 pub(super) fn time(time: Option<&prost_types::Timestamp>) -> Markup {
-    let Some(time) = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok()) else {
-        return html! { span.soft { "–" } };
-    };
+    let Some(time) = time.copied().and_then(api::time) else { return html! { span.soft { "–" } } };
     let exact = time.to_string();
     let words = time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
     html! { time datetime=(exact) title=(words) { (words) } }
@@ -25,7 +23,7 @@ pub(super) fn time(time: Option<&prost_types::Timestamp>) -> Markup {
 
 /// A point in time that something waits for: it counts down where scripts run.
 pub(super) fn due(time: Option<&prost_types::Timestamp>) -> Markup {
-    let Some(time) = time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok()) else { return html! {} };
+    let Some(time) = time.copied().and_then(api::time) else { return html! {} };
     html! { time datetime=(time) data-due { "at " (time.strftime("%H:%M:%S UTC").to_string()) } }
 }
 

@@ -12,7 +12,7 @@ use tonic::Code;
 use super::{
     form::Fields,
     notice::Notice,
-    page::{Page, Section, Visit, may_write},
+    page::{Page, Section, Visit, address, may_write, turning},
     text,
 };
 use crate::{
@@ -68,22 +68,11 @@ async fn page(api: &Api, page_token: &str, filled: &Fields) -> Result<Page, Prob
     let answer = api.call(ListTokensRequest { page_size: ROWS, page_token: page_token.to_owned() }).await?;
     let markup = html! {
         (table(api, &answer.tokens))
-        @if !page_token.is_empty() || !answer.next_page_token.is_empty() {
-            nav.pages aria-label="Pages" {
-                @if !page_token.is_empty() { a href="/tokens" { "First page" } }
-                @if !answer.next_page_token.is_empty() {
-                    a href={ "/tokens?" (query("page", &answer.next_page_token)) } rel="next" { "Next" }
-                }
-            }
-        }
+        (turning(["First page", "Next"], (page_token, &answer.next_page_token), |page| address("/tokens", [("page", page)])))
     };
     let forms = html! { div.grid { (creation(filled)) (link()) } };
     let title = html! { h1 { "Tokens" } };
     Ok(Page::new(Section::Tokens, "Tokens").fixed("title", title).fixed("tokens", markup).fixed("new", forms))
-}
-
-fn query(name: &str, value: &str) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
 }
 
 fn table(api: &Api, tokens: &[AccessToken]) -> Markup {
@@ -106,7 +95,7 @@ fn row(token: &AccessToken, is_own: bool) -> Markup {
             td data-label="Created" { (text::time(token.create_time.as_ref())) }
             td data-label="Expires" { (expiry(token)) }
             td.actions {
-                a.button.quiet href={ "/tokens/revoke?" (query("id", &token.id)) } aria-label={ "Revoke " (name) } { "Revoke" }
+                a.button.quiet href=(address("/tokens/revoke", [("id", &token.id)])) aria-label={ "Revoke " (name) } { "Revoke" }
             }
         }
     }

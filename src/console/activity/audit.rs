@@ -43,13 +43,14 @@ impl Wanted {
     /// The address of another page of the same, or of events that this field has as well.
     fn with(&self, name: &str, value: &str) -> String {
         let or = |field, usual| if field == name { value } else { usual };
-        address([
+        let fields = [
             ("tab", "audit"),
             ("plugin", or("plugin", &self.plugin)),
             ("method", or("method", &self.method)),
             ("token", or("token", &self.token)),
-            ("page", if name == "page" { value } else { "" }),
-        ])
+            ("page", or("page", "")),
+        ];
+        address("/activity", fields)
     }
 }
 
@@ -70,13 +71,11 @@ pub(super) async fn show(visit: Visit, query: &Query) -> Result<Response, Proble
         }
         Err(problem) => return Err(problem),
     };
-    let next = wanted.with("page", &answer.next_page_token);
-    let next = Some(next.as_str()).filter(|_| !answer.next_page_token.is_empty());
     let markup = html! {
         @if let Some(fault) = fault { p.notice.failure role="alert" { (fault.message()) } }
         @else if answer.events.is_empty() { p.empty { "Nobody called anything like that. " a href="/activity?tab=audit" { "Show all" } } }
         @else { (table(&answer.events, &names, &wanted)) }
-        (turning(&wanted.with("page", ""), next, wanted.page.is_empty()))
+        (turning(PAGES, (&wanted.page, &answer.next_page_token), |page| wanted.with("page", page)))
     };
     Ok(visit.page(page("audit").fixed("filters", form(&wanted, &names, &tokens)).fixed("audit", markup)))
 }

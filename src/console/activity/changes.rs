@@ -8,32 +8,27 @@ use crate::api::v1::{
 /// The tab of changes: of all plugins, or of one.
 pub(super) async fn show(visit: Visit, query: &Query) -> Result<Response, Problem> {
     let of = |name| query.one(name).map(|value| value.unwrap_or_default().to_owned());
-    let wanted = Arc::new((of("plugin")?, of("page")?));
-    let plugin_ids = Some(wanted.0.clone()).filter(|id| !id.is_empty()).into_iter().collect();
+    let (id, page_token) = (of("plugin")?, of("page")?);
+    let plugin_ids = Some(id.clone()).filter(|id| !id.is_empty()).into_iter().collect();
     let watched = WatchStateRequest { plugin_ids, ..WatchStateRequest::default() };
-    visit
-        .show(watched, move |api| {
-            let wanted = Arc::clone(&wanted);
-            async move { make(&api, &wanted.0, &wanted.1).await }
-        })
-        .await
+    visit.show(watched, (id, page_token), make).await
 }
 
-async fn make(api: &Api, id: &str, page_token: &str) -> Result<Page, Problem> {
-    let names = names(api).await?;
+async fn make(api: Arc<Api>, wanted: Arc<(String, String)>) -> Result<Page, Problem> {
+    let (id, page_token) = &*wanted;
+    let names = names(&api).await?;
     let request = ListPluginEventsRequest {
-        plugin_id: Some(id.to_owned()).filter(|id| !id.is_empty()),
+        plugin_id: Some(id.clone()).filter(|id| !id.is_empty()),
         page_size: ROWS,
-        page_token: page_token.to_owned(),
+        page_token: page_token.clone(),
     };
     let answer = api.call(request).await?;
     let form = html! { form.filters method="get" action="/activity" { (plugin_field(&names, id)) button { "Show" } } };
-    let next = address([("plugin", id), ("page", &answer.next_page_token)]);
-    let next = Some(next.as_str()).filter(|_| !answer.next_page_token.is_empty());
+    let page_at = |page: &str| address("/activity", [("plugin", id.as_str()), ("page", page)]);
     let markup = html! {
         @if answer.events.is_empty() { p.empty { "Nothing happened that is still kept." } }
         @else { div.card { (timeline(&answer.events, Some(&names))) } }
-        (turning(&address([("plugin", id)]), next, page_token.is_empty()))
+        (turning(PAGES, (page_token, &answer.next_page_token), page_at))
     };
     Ok(page("changes").fixed("filters", form).live("changes", markup))
 }

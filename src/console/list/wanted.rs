@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::*;
+use crate::api::words::state_named;
 
 /// What a list is sorted by: its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,10 +68,9 @@ impl Wanted {
     pub(super) fn read(query: &Query) -> Self {
         let one = |name| query.all(name).next().unwrap_or_default();
         let sort = one("sort");
-        let state = (1..).map_while(|number| ReportedState::try_from(number).ok());
         Self {
             text: one("q").trim().to_lowercase(),
-            state: state.into_iter().find(|state| word(state.as_str_name()) == one("state")),
+            state: state_named(one("state")),
             sort: Sort::ALL.into_iter().find(|one| one.word() == sort).unwrap_or(Sort::Name),
             is_descending: one("order") == "descending",
             page: one("page").parse().map_or(0, |page: usize| page.saturating_sub(1)),
@@ -95,8 +95,7 @@ impl Wanted {
     pub(super) fn href(&self, change: impl FnOnce(&mut Self)) -> String {
         let mut other = Self { page: 0, ..self.clone() };
         change(&mut other);
-        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(other.fields()).finish();
-        if query.is_empty() { "/".to_owned() } else { format!("/?{query}") }
+        address("/", other.fields())
     }
 
     pub(super) fn finds(&self, plugin: &Plugin) -> bool {
@@ -136,22 +135,18 @@ impl Wanted {
 mod tests {
     use super::*;
 
-    fn mk_query(text: &str) -> Query {
-        Query::of(text)
-    }
-
     #[test]
     fn an_address_that_is_read_is_written_the_same() {
         for address in
             ["/", "/?q=a+%26+b", "/?state=error&sort=memory&order=descending", "/?sort=name&order=descending&page=3"]
         {
-            let wanted = Wanted::read(&mk_query(address.trim_start_matches("/").trim_start_matches('?')));
+            let wanted = Wanted::read(&Query::of(address.trim_start_matches("/").trim_start_matches('?')));
             let page = wanted.page;
             assert_eq!(wanted.href(|other| other.page = page), address);
         }
-        let third = Wanted::read(&mk_query("q=a&page=3"));
+        let third = Wanted::read(&Query::of("q=a&page=3"));
         assert_eq!(third.href(|_| ()), "/?q=a", "another choice begins with the first page");
-        let nonsense = Wanted::read(&mk_query("sort=x&state=x&order=x&page=-1&page=7"));
+        let nonsense = Wanted::read(&Query::of("sort=x&state=x&order=x&page=-1&page=7"));
         assert_eq!(nonsense.href(|_| ()), "/");
     }
 
@@ -162,7 +157,7 @@ mod tests {
         for (text, is_found) in
             [("q=filter", true), ("q=WORD", true), ("q=9m4e2", true), ("q=x", false), ("state=active", false)]
         {
-            assert_eq!(Wanted::read(&mk_query(text)).finds(&plugin), is_found, "{text}");
+            assert_eq!(Wanted::read(&Query::of(text)).finds(&plugin), is_found, "{text}");
         }
     }
 }
