@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::{
     list,
-    page::{Page, Section, Visit},
+    page::{Page, Section, Visit, address},
     text::{is_external, name, word},
 };
 use crate::{
@@ -29,17 +29,14 @@ mod download;
 mod follow;
 mod lines;
 mod place;
-mod sgr;
-mod sources;
 mod wanted;
 
 pub(super) use download::download;
 pub(super) use follow::follow;
 use lines::Lines;
 use place::Place;
-use sources::Sources;
 pub(super) use wanted::Wanted;
-use wanted::{MAX_PLUGINS, MAX_TAIL};
+use wanted::{MAX_PLUGINS, MAX_TAIL, Sources};
 
 #[cfg(test)]
 mod tests;
@@ -88,10 +85,7 @@ async fn read(api: &Api, request: StreamLogsRequest, lines: &mut Lines, place: &
     let mut batches = api.app.backend.logs().stream_logs(api.request(request)).await?.into_inner();
     let reading = async {
         while let Some(batch) = batches.message().await? {
-            if let Some(cursor) = &batch.cursor {
-                place.pass(&batch.plugin_id, cursor);
-            }
-            lines.take(batch);
+            lines.take(batch, place);
         }
         Ok(())
     };
@@ -104,7 +98,7 @@ async fn log(api: &Api, wanted: &Wanted, sources: &Sources, path: &str) -> Resul
     let (mut lines, mut place) = (Lines::new(wanted.searched(), limit), Place::default());
     read(api, wanted.history(sources), &mut lines, &mut place).await?;
     let lines = lines.show(&mut place, sources.line_names().as_ref());
-    let query = wanted.query();
+    let stream = address("/logs/stream", wanted.fields());
     Ok(html! {
         @if sources.chosen.is_empty() && sources.are_too_many() {
             p.notice.caution { "There are more than " (MAX_PLUGINS) " plugins: these are the lines of the first of them. Choose some." }
@@ -119,7 +113,7 @@ async fn log(api: &Api, wanted: &Wanted, sources: &Sources, path: &str) -> Resul
                     }
                 }
             }
-            div.log #log role="log" aria-live="off" aria-label="Log" tabindex="0" data-own data-stream={ "/logs/stream?" (query) }
+            div.log #log role="log" aria-live="off" aria-label="Log" tabindex="0" data-own data-stream=(stream)
                 data-after=(place) data-text=(wanted.text) {
                 (nothing(wanted))
                 (lines)

@@ -6,9 +6,12 @@ use axum::{
 };
 use futures_util::{StreamExt, TryStreamExt, future::ready};
 
-use super::{ansi, lines, *};
+use super::{ansi, *};
 use crate::{
-    api::v1::{LogLine, StreamLogsResponse},
+    api::{
+        self,
+        v1::{LogLine, StreamLogsResponse},
+    },
     rest::streamed,
 };
 
@@ -57,7 +60,7 @@ impl Text {
     fn line(&mut self, line: &LogLine, text: &mut String) {
         if self.open != Some(line.stream) {
             text.push_str(self.cut());
-            let time = lines::time(line).map_or_else(|| "-".to_owned(), |time| format!("{time:.3}"));
+            let time = line.time.and_then(api::time).map_or_else(|| "-".to_owned(), |time| format!("{time:.3}"));
             let stream = if line.stream() == LogStream::Unspecified {
                 "-".to_owned()
             } else {

@@ -12,9 +12,6 @@ use tonic::Streaming;
 
 use super::{
     lines::{Lines, Names},
-    place::Place,
-    sources::Sources,
-    wanted::MAX_PLUGINS,
     *,
 };
 use crate::{
@@ -58,8 +55,8 @@ fn place(headers: &HeaderMap, query: &Query) -> Result<Option<Place>, Problem> {
         Some(last) => Some(last),
         None => query.one("after")?,
     };
-    let no_place = |_| Problem::invalid("after", "must be the id of an event of this stream, unchanged");
-    text.map(str::parse).transpose().map_err(no_place)
+    let no_place = || Problem::invalid("after", "must be the id of an event of this stream, unchanged");
+    text.map(|text| Place::read(text).ok_or_else(no_place)).transpose()
 }
 
 struct Follower {
@@ -70,7 +67,8 @@ struct Follower {
 }
 
 impl Follower {
-    /// The lines that come next; none at the end. The browser then connects again.
+    /// The lines that come next; none at the end. The browser then connects again. It is the end, too, when there are more plugins
+    /// than fit: those who look at them have to choose.
     async fn next(&mut self) -> Option<String> {
         let mut lines = Lines::new(self.searched.clone(), usize::MAX / 4);
         let mut due = None;
@@ -81,24 +79,18 @@ impl Follower {
                 None => Ok(next.await),
             };
             match next {
-                Ok(Ok(Some(batch))) => self.take(batch, &mut lines)?,
+                Ok(Ok(Some(batch))) => lines.take(batch, &mut self.place),
                 Err(_) => break,
                 Ok(_) if due.is_some() => break,
                 Ok(end) => return log_end(end.err()),
+            }
+            if self.place.count() > MAX_PLUGINS {
+                return None;
             }
             due = due.or_else(|| Some(Instant::now() + TOGETHER));
         }
         let markup = lines.show(&mut self.place, self.names.as_ref());
         Some(format!("id: {}\n{}", self.place, sse::named("lines", &markup.0)))
-    }
-
-    /// None when there are more plugins than fit: those who look at them have to choose.
-    fn take(&mut self, batch: StreamLogsResponse, lines: &mut Lines) -> Option<()> {
-        if let Some(cursor) = &batch.cursor {
-            self.place.pass(&batch.plugin_id, cursor);
-        }
-        lines.take(batch);
-        (self.place.count() <= MAX_PLUGINS).then_some(())
     }
 }
 

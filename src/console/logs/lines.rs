@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{
@@ -10,7 +9,10 @@ use super::{
     place::Place,
 };
 use crate::{
-    api::v1::{LogLine, LogStream, StreamLogsResponse},
+    api::{
+        self,
+        v1::{LogLine, LogStream, StreamLogsResponse},
+    },
     domain::text::sanitize,
 };
 
@@ -80,9 +82,12 @@ impl Lines {
         Self { searched, limit, entries: Vec::new(), bytes: 0, last: HashMap::new() }
     }
 
-    /// Takes what came next of a plugin.
-    pub(super) fn take(&mut self, batch: StreamLogsResponse) {
-        let StreamLogsResponse { lines, lines_lost, plugin_id, plugin_name, failure, .. } = batch;
+    /// Takes what came next of a plugin, after which the place is that comes with it.
+    pub(super) fn take(&mut self, batch: StreamLogsResponse, place: &mut Place) {
+        let StreamLogsResponse { lines, lines_lost, plugin_id, plugin_name, failure, cursor, .. } = batch;
+        if let Some(cursor) = cursor {
+            place.pass(&plugin_id, cursor);
+        }
         let name = sanitize(if plugin_name.is_empty() { &plugin_id } else { &plugin_name });
         let entry = |time, what| Entry { time, plugin: plugin_id.clone(), name: name.clone(), what };
         let mut last = self.last.get(&plugin_id).copied().unwrap_or_default();
@@ -161,7 +166,7 @@ fn show(entry: &Entry, place: &mut Place, searched: &str, names: Option<&Names>)
 
 /// What stands before a line that is the first of a day or of a run.
 fn between(entry: &Entry, line: &LogLine, place: &mut Place, name: &str) -> Markup {
-    let time = time(line);
+    let time = line.time.and_then(api::time);
     let day = time.map(|time| time.strftime("%Y-%m-%d").to_string());
     let is_another_day = day.as_ref().is_some_and(|day| place.turn(day));
     let run = line.run_id.as_deref().filter(|run| place.enter(&entry.plugin, run));
@@ -173,7 +178,7 @@ fn between(entry: &Entry, line: &LogLine, place: &mut Place, name: &str) -> Mark
 
 fn one(entry: &Entry, line: &LogLine, searched: &str, names: Option<&Names>) -> Markup {
     let is_error = line.stream() == LogStream::Stderr;
-    let (color, time) = (names.map(|names| names.color(&entry.plugin)), time(line));
+    let (color, time) = (names.map(|names| names.color(&entry.plugin)), line.time.and_then(api::time));
     html! {
         div class={ @if is_error { "line err" } @else { "line" } @if let Some(color) = color { " p" (color) } } {
             span.at { @if let Some(time) = time { (time.strftime("%H:%M:%S%.3f").to_string()) } @else { "–" } } " "
@@ -182,10 +187,6 @@ fn one(entry: &Entry, line: &LogLine, searched: &str, names: Option<&Names>) -> 
             span.text { (ansi::shown(&pieces(&line.text), searched)) @if line.continues { span.goes-on title="the line goes on" { "↩" } } }
         }
     }
-}
-
-pub(super) fn time(line: &LogLine) -> Option<Timestamp> {
-    line.time.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! Which lines a log shows: all of it is in the page's address.
+//! Which lines a log shows, of which plugins: all of it is in the page's address.
 
-use super::*;
-use crate::api::v1::StreamLogsRequest;
+use super::{lines::Names, *};
 
 /// Lines of a page unless it is said,
 const TAIL: u32 = 500;
@@ -56,18 +55,12 @@ impl Wanted {
         self.text.to_lowercase()
     }
 
-    /// The fields of the address that say which lines.
-    pub(super) fn query(&self) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(self.plugins.iter().map(|id| ("plugin", id)));
-        if self.stream != LogStream::Unspecified {
-            query.append_pair("stream", &word(self.stream.as_str_name()));
-        }
-        if !self.text.is_empty() {
-            query.append_pair("q", &self.text);
-        }
-        query.append_pair("tail", &self.tail.to_string());
-        query.finish()
+    /// The fields of the address that say which lines; empty ones say nothing.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let stream =
+            if self.stream == LogStream::Unspecified { String::new() } else { word(self.stream.as_str_name()) };
+        let plugins = self.plugins.iter().map(|id| ("plugin", id.clone()));
+        plugins.chain([("stream", stream), ("q", self.text.clone()), ("tail", self.tail.to_string())])
     }
 
     /// Asks for the last lines of each plugin: as many as may be shown, or looked through.
@@ -86,4 +79,80 @@ impl Wanted {
     fn request(&self, sources: &Sources) -> StreamLogsRequest {
         StreamLogsRequest { plugin_ids: sources.asked(), stream: self.stream.into(), ..StreamLogsRequest::default() }
     }
+}
+
+/// Supervised plugins, by name.
+pub(super) struct Sources {
+    /// Id and name of each.
+    pub(super) all: Vec<(String, String)>,
+    /// Ids of those that are meant; none: all.
+    pub(super) chosen: Vec<String>,
+}
+
+impl Sources {
+    /// # Errors
+    /// None of those that are meant has a log.
+    pub(super) async fn of(api: &Api, wanted: &Wanted) -> Result<Self, Problem> {
+        let plugins = list::all(api).await?;
+        let supervised = plugins.iter().filter(|plugin| !is_external(plugin));
+        let mut all: Vec<_> = supervised.map(|plugin| (plugin.id.clone(), name(plugin))).collect();
+        all.sort_by_cached_key(|(id, name)| (name.to_lowercase(), id.clone()));
+        let is_there = |id: &&String| all.iter().any(|(known, _)| known == *id);
+        let chosen: Vec<String> = wanted.plugins.iter().filter(is_there).cloned().collect();
+        match wanted.plugins.as_slice() {
+            [id, ..] if chosen.is_empty() => Err(without_log(plugins.iter().any(|plugin| plugin.id == *id))),
+            _ => Ok(Self { all, chosen }),
+        }
+    }
+
+    /// The plugins to be asked for: none for all, which then may become more.
+    pub(super) fn asked(&self) -> Vec<String> {
+        if self.chosen.is_empty() && self.are_too_many() {
+            return self.all.iter().take(MAX_PLUGINS).map(|(id, _)| id.clone()).collect();
+        }
+        self.chosen.clone()
+    }
+
+    /// Whether a plugin's lines are shown.
+    pub(super) fn has(&self, id: &str) -> bool {
+        match self.chosen.as_slice() {
+            [] => self.all.iter().take(MAX_PLUGINS).any(|(known, _)| known == id),
+            chosen => chosen.iter().any(|chosen| chosen == id),
+        }
+    }
+
+    /// How many plugins' lines are shown.
+    pub(super) fn shown(&self) -> usize {
+        let meant = if self.chosen.is_empty() { self.all.len() } else { self.chosen.len() };
+        meant.min(MAX_PLUGINS)
+    }
+
+    /// The names that lines need, unless one plugin is meant.
+    pub(super) fn line_names(&self) -> Option<Names> {
+        (self.chosen.len() != 1).then(|| Names::new(self.all.iter().map(|(id, _)| id.clone()).collect()))
+    }
+
+    /// Whether there are more plugins than are shown together.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.all.len() > MAX_PLUGINS
+    }
+
+    /// What the chosen ones are called.
+    pub(super) fn names(&self) -> String {
+        let names = self.all.iter().filter(|(id, _)| self.chosen.contains(id));
+        let names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
+        match names.as_slice() {
+            [] => "All plugins".to_owned(),
+            [one] => (*one).to_owned(),
+            [one, other] => format!("{one}, {other}"),
+            [one, rest @ ..] => format!("{one} and {} more", rest.len()),
+        }
+    }
+}
+
+fn without_log(is_external: bool) -> Problem {
+    if !is_external {
+        return Problem::no_plugin();
+    }
+    Problem::invalid("plugin", "this plugin runs elsewhere, and prints there")
 }

@@ -24,7 +24,7 @@ fn batch(plugin: &str, lines: Vec<LogLine>) -> StreamLogsResponse {
 /// The texts that are shown, in order, of batches that came together.
 fn shown(limit: usize, searched: &str, batches: Vec<StreamLogsResponse>) -> Vec<String> {
     let mut lines = Lines::new(searched.to_owned(), limit);
-    batches.into_iter().for_each(|batch| lines.take(batch));
+    batches.into_iter().for_each(|batch| lines.take(batch, &mut Place::default()));
     texts(&lines.show(&mut Place::default(), None).0)
 }
 
@@ -39,7 +39,7 @@ fn a_line_has_its_time_its_stream_its_plugin_and_its_text() {
     let mut error = line("<b>\u{1b}[31mbad", 3723, "r");
     error.stream = LogStream::Stderr.into();
     let mut lines = Lines::new(String::new(), 10);
-    lines.take(batch("p", vec![error]));
+    lines.take(batch("p", vec![error]), &mut Place::default());
     let names = Names::new(vec!["p".to_owned()]);
     let markup = lines.show(&mut Place::default(), Some(&names)).0;
     assert_eq!(
@@ -87,10 +87,10 @@ fn runs_and_days_and_what_is_lost_stand_between_lines_once() {
     let mut place = Place::default();
     let mut show = |batches: Vec<StreamLogsResponse>| {
         let mut lines = Lines::new(String::new(), 10);
-        batches.into_iter().for_each(|batch| lines.take(batch));
+        batches.into_iter().for_each(|batch| lines.take(batch, &mut Place::default()));
         let markup = lines.show(&mut place, None).0;
         // As a browser that connects again sends it.
-        place = place.to_string().parse().unwrap();
+        place = Place::read(&place.to_string()).unwrap();
         markup.split("<div class=\"").skip(2).map(|part| part.split('"').next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let lost = StreamLogsResponse { lines_lost: true, ..batch("a", vec![line("3", 3, "r2")]) };
@@ -107,7 +107,7 @@ fn runs_and_days_and_what_is_lost_stand_between_lines_once() {
 fn why_nothing_more_comes_is_said() {
     let failed = StreamLogsResponse { failure: Some("<no> disk\u{202e}".to_owned()), ..batch("a", Vec::new()) };
     let mut lines = Lines::new("x".to_owned(), 10);
-    lines.take(failed);
+    lines.take(failed, &mut Place::default());
     let markup = lines.show(&mut Place::default(), Some(&Names::new(Vec::new()))).0;
     assert_eq!(
         markup,
@@ -121,7 +121,7 @@ fn a_very_long_line_is_shown_in_pieces() {
     let piece = LogLine { continues: true, ..line(&"\u{1b}[31m<".repeat(10_000), 1, "r") };
     let pieces = vec![piece; 16];
     let mut lines = Lines::new(String::new(), 100);
-    lines.take(batch("a", pieces));
+    lines.take(batch("a", pieces), &mut Place::default());
     let markup = lines.show(&mut Place::default(), None).0;
     assert_eq!(markup.matches("↩").count(), 16);
     assert_eq!(markup.matches("class=\"f1\"").count(), 16);
@@ -133,7 +133,7 @@ fn a_very_long_line_is_shown_in_pieces() {
 fn a_line_that_is_all_colours_and_all_found_is_shown_in_time() {
     let text = "\u{1b}[31mx\u{1b}[32mx".repeat(64 * 1024 / 12);
     let mut lines = Lines::new("x".to_owned(), 100);
-    lines.take(batch("a", vec![line(&text, 1, "r"); 4]));
+    lines.take(batch("a", vec![line(&text, 1, "r"); 4]), &mut Place::default());
     let markup = lines.show(&mut Place::default(), None).0;
     assert_eq!(markup.matches("<mark>x</mark>").count(), 4 * 2 * (64 * 1024 / 12));
 }
