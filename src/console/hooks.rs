@@ -1,9 +1,6 @@
 //! Webhooks: how they fare, new ones, and the end of them.
 
-use axum::{
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{http::StatusCode, response::Response};
 use maud::{Markup, html};
 
 use super::{
@@ -120,7 +117,7 @@ pub(super) async fn create(visit: Visit, fields: Fields) -> Result<Response, Pro
         Err(status) => {
             let problem = told(status)?;
             let page = page(&visit.api, &fields).await?;
-            Ok((problem.status(), visit.telling(Notice::of(&problem)).page(page)).into_response())
+            Ok(visit.refused(&problem, page))
         }
     }
 }
@@ -147,10 +144,7 @@ pub(super) async fn change(visit: Visit, fields: Fields) -> Result<Response, Pro
         "delete" => api.call(DeleteHookRequest { hook_id }).await.map(|_| "The webhook is deleted."),
         _ => return Err(Problem::new(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", "there is no such button")),
     };
-    match done {
-        Ok(words) => Ok(Notice::done(words).on("/hooks")),
-        Err(status) => Ok(Notice::of(&told(status)?).on("/hooks")),
-    }
+    Ok(Notice::told(done)?.on("/hooks"))
 }
 
 #[cfg(test)]

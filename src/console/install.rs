@@ -9,12 +9,11 @@ use axum::{
 use maud::{Markup, html};
 
 use super::{
-    form::Fields,
+    form::{self, Fields},
     manifest::{self, Written},
     notice::Notice,
     page::{Page, Section, Visit, may_write, told},
     plugin::asks,
-    upload,
 };
 use crate::{
     api::v1::Plugin,
@@ -58,7 +57,7 @@ fn page(may_write: bool) -> Page {
                 section.card aria-labelledby="from-package" {
                     h2 #from-package { "From a file" }
                     form method="post" action="/install/package" enctype="multipart/form-data" data-background {
-                        (upload::field("Package, or drop it here"))
+                        (form::package_field("Package, or drop it here"))
                         button.primary { "Upload" }
                     }
                 }
@@ -82,7 +81,7 @@ fn page(may_write: bool) -> Page {
 }
 
 async fn from_package(visit: Visit, State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let installed = match upload::archive(request, &app).await {
+    let installed = match form::package(request, &app).await {
         Ok(upload) => rest::install(&visit.api, upload).await,
         Err(problem) => Err(problem),
     };

@@ -29,23 +29,14 @@ impl Written {
     pub(super) fn read(&mut self) -> Option<Map<String, Value>> {
         let is_json = self.text.trim_start().starts_with('{');
         let read = if is_json { self.json() } else { self.yaml() };
-        let object = match read {
-            Ok(Value::Object(object)) => object,
-            Ok(_) => {
-                self.faults.push(Fault { line: Some(1), words: "It must be an object: names with values.".to_owned() });
-                return None;
-            }
-            Err(fault) => {
-                self.faults.push(fault);
-                return None;
-            }
-        };
+        let read = read.and_then(|value| match value {
+            Value::Object(object) => Ok(object),
+            _ => Err(Fault { line: Some(1), words: "It must be an object: names with values.".to_owned() }),
+        });
+        let object = read.map_err(|fault| self.faults.push(fault)).ok()?;
         // Which events there are is known to the server.
         if let Err(error) = Manifest::from_value(Value::Object(object.clone()), &EventCatalog::any()) {
-            error.violations.iter().for_each(|one| self.blame(&one.field, &one.description));
-            if self.faults.is_empty() {
-                self.faults.push(Fault { line: None, words: error.message });
-            }
+            self.blame_all(error.violations.iter().map(|one| (&*one.field, &*one.description)), &error.message);
             return None;
         }
         Some(object)
@@ -53,11 +44,14 @@ impl Written {
 
     /// The service has refused it for this.
     pub(super) fn refuse(&mut self, problem: &Problem) {
-        for (field, description) in problem.violations() {
-            self.blame(field, description);
-        }
+        self.blame_all(problem.violations(), problem.message());
+    }
+
+    /// These fields are at fault, or else what the message says.
+    fn blame_all<'a>(&mut self, violations: impl Iterator<Item = (&'a str, &'a str)>, message: &str) {
+        violations.for_each(|(field, description)| self.blame(field, description));
         if self.faults.is_empty() {
-            self.faults.push(Fault { line: None, words: problem.message().to_owned() });
+            self.faults.push(Fault { line: None, words: message.to_owned() });
         }
     }
 

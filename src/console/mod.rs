@@ -34,7 +34,6 @@ mod session;
 mod tests;
 mod text;
 mod tokens;
-mod upload;
 mod usage;
 
 use axum::{

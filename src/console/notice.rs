@@ -6,7 +6,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::guard::own_path;
+use super::{guard::own_path, page::told};
 use crate::{
     domain::text::shorten_to_bytes,
     rest::{Problem, cookie},
@@ -36,6 +36,17 @@ impl Notice {
     /// What was wrong, and what to do.
     pub(super) fn of(problem: &Problem) -> Self {
         Self::failed(format!("{} {}", sentence(problem.message()), problem.suggested()))
+    }
+
+    /// That something was done, in these words, or why it was not.
+    ///
+    /// # Errors
+    /// The visitor may not do it at all.
+    pub(super) fn told(done: Result<impl Into<String>, impl Into<Problem>>) -> Result<Self, Problem> {
+        match done {
+            Ok(words) => Ok(Self::done(words)),
+            Err(problem) => Ok(Self::of(&told(problem)?)),
+        }
     }
 
     /// The notice that came with a request.

@@ -109,9 +109,10 @@ impl Visit {
         Ok(self.page(Page { is_live: true, ..page }))
     }
 
-    /// Tells this at the top of the page.
-    pub(super) fn telling(self, notice: Notice) -> Self {
-        Self { notice: Some(notice), ..self }
+    /// The page with the form that was refused, which says why.
+    pub(super) fn refused(self, problem: &Problem, page: Page) -> Response {
+        let visit = Self { notice: Some(Notice::of(problem)), ..self };
+        (problem.status(), visit.page(page)).into_response()
     }
 
     /// This page, once.

@@ -164,8 +164,7 @@ pub(super) async fn create(visit: Visit, fields: Fields) -> Result<Response, Pro
         Ok(made) => Ok(visit.page(made_token(&made))),
         Err(problem) if problem.status() == StatusCode::BAD_REQUEST => {
             let page = page(&visit.api, "", &fields).await?;
-            let status = problem.status();
-            Ok((status, visit.telling(Notice::of(&problem)).page(page)).into_response())
+            Ok(visit.refused(&problem, page))
         }
         Err(problem) => Err(problem),
     }

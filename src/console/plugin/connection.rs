@@ -4,11 +4,7 @@ use axum::{extract::Path, response::Response};
 use maud::{Markup, html};
 
 use super::{
-    super::{
-        form::Fields,
-        notice::Notice,
-        page::{Page, told},
-    },
+    super::{form::Fields, notice::Notice, page::Page},
     Tab, Visit, may_write,
 };
 use crate::{
@@ -47,9 +43,7 @@ fn shown(api: &Api, plugin: &Plugin) -> Markup {
 
 pub(super) async fn rotate(visit: Visit, Path(id): Path<String>, _: Fields) -> Result<Response, Problem> {
     let back = Tab::Connection.path(&id);
-    let notice = match visit.api.call(RotateTokenRequest { plugin_id: id, if_generation: None }).await {
-        Ok(_) => Notice::done("The token is replaced. The plugin has to connect with the new one."),
-        Err(status) => Notice::of(&told(status)?),
-    };
-    Ok(notice.on(&back))
+    let replaced = visit.api.call(RotateTokenRequest { plugin_id: id, if_generation: None }).await;
+    let replaced = replaced.map(|_| "The token is replaced. The plugin has to connect with the new one.");
+    Ok(Notice::told(replaced)?.on(&back))
 }

@@ -8,10 +8,9 @@ use maud::{Markup, html};
 
 use super::{
     super::{
-        form::Fields,
+        form::{self, Fields},
         notice::Notice,
-        page::{Page, told},
-        upload,
+        page::Page,
     },
     Tab, Visit, find, may_write,
 };
@@ -24,7 +23,7 @@ pub(super) fn add(page: Page, api: &Api, plugin: &Plugin) -> Page {
     page.live("package", facts(api, plugin)).fixed(
         "replace",
         if may_write(api) {
-            form(plugin)
+            replacement(plugin)
         } else {
             html! {}
         },
@@ -53,12 +52,12 @@ fn facts(api: &Api, plugin: &Plugin) -> Markup {
     }
 }
 
-fn form(plugin: &Plugin) -> Markup {
+fn replacement(plugin: &Plugin) -> Markup {
     html! {
         section.card aria-labelledby="replace-title" {
             h2 #replace-title { "Replace it" }
             form method="post" action={ "/plugins/" (plugin.id) "/package" } enctype="multipart/form-data" data-background {
-                (upload::field("Another package of the same plugin"))
+                (form::package_field("Another package of the same plugin"))
                 p.soft {
                     "If the plugin is wanted active it is restarted with the new package; should that fail, plugd goes back to this one, "
                     (plugin.version) "."
@@ -81,25 +80,18 @@ pub(super) async fn replace(
 ) -> Result<Response, Problem> {
     let back = Tab::Package.path(&id);
     let old = find(&visit.api, &id).await?.version;
-    let upload = upload::archive(request, &app).await;
+    let upload = form::package(request, &app).await;
     let header = Header { plugin_id: id, ..Header::default() };
-    let notice = match rest::update(&visit.api, header, upload).await {
-        Ok(plugin) => Notice::done(format!("The package is replaced: {old} → {}.", plugin.unwrap_or_default().version)),
-        Err(problem) => Notice::of(&told(problem)?),
-    };
-    Ok(notice.on(&back))
+    let replaced = rest::update(&visit.api, header, upload).await.map(Option::unwrap_or_default);
+    let replaced = replaced.map(|plugin| format!("The package is replaced: {old} → {}.", plugin.version));
+    Ok(Notice::told(replaced)?.on(&back))
 }
 
 pub(super) async fn roll_back(visit: Visit, Path(id): Path<String>, _: Fields) -> Result<Response, Problem> {
     let back = Tab::Package.path(&id);
     let old = find(&visit.api, &id).await?.version;
     let request = RollbackPackageRequest { plugin_id: id, wait: None, if_generation: None };
-    let notice = match visit.api.call(request).await {
-        Ok(answer) => {
-            let plugin = answer.plugin.unwrap_or_default();
-            Notice::done(format!("It went back: {old} → {}.", plugin.version))
-        }
-        Err(status) => Notice::of(&told(status)?),
-    };
-    Ok(notice.on(&back))
+    let gone_back = visit.api.call(request).await.map(|answer| answer.plugin.unwrap_or_default());
+    let gone_back = gone_back.map(|plugin| format!("It went back: {old} → {}.", plugin.version));
+    Ok(Notice::told(gone_back)?.on(&back))
 }
