@@ -8,14 +8,14 @@ use rustix::{
     system::uname,
 };
 
-use self::cgroups::control_groups;
 use super::Check;
 use crate::{
     domain::SandboxLevel,
-    runtime::{keeper, sandbox},
+    runtime::{
+        cgroup::{Controllers, Outlook},
+        keeper, sandbox,
+    },
 };
-
-mod cgroups;
 
 /// The oldest kernel on which plugd runs.
 const OLDEST: (u32, u32) = (5, 11);
@@ -138,6 +138,41 @@ fn namespaces(is_shut_in: bool) -> Check {
     Check::ok(subject, format!("{found}; --sandbox off needs none"))
 }
 
+const OF_GROUPS: &str = "start plugd in a control group that is its own, with `Delegate=cpu memory pids` in its unit, and run this there; \
+                      without one, limits mean less: README.md, What plugins may use";
+
+/// What runs would have, were plugd started where this is.
+fn control_groups() -> Check {
+    let subject = "control groups";
+    match Outlook::of_this_process() {
+        Ok(outlook) if is_enough(&outlook) => Check::ok(subject, groups(&outlook)),
+        Ok(outlook) => Check::warning(subject, groups(&outlook), OF_GROUPS),
+        Err(error) => Check::warning(subject, error.to_string(), OF_GROUPS),
+    }
+}
+
+fn is_enough(outlook: &Outlook) -> bool {
+    outlook.can_be_made && lacking(outlook).is_empty()
+}
+
+/// What no group of a run would hold.
+fn lacking(outlook: &Outlook) -> Vec<&'static str> {
+    Controllers::ALL.without(outlook.holds).collect()
+}
+
+fn groups(outlook: &Outlook) -> String {
+    let group = outlook.group.display();
+    if !outlook.can_be_made {
+        return format!("runs have none: in {group}, where this was started, this user may make none");
+    }
+    let made = format!("each run has its own, in {group}, where this was started");
+    let why = outlook.obstacle.as_ref().map(|obstacle| format!(": {obstacle}")).unwrap_or_default();
+    match lacking(outlook).join(", ") {
+        lacking if lacking.is_empty() => format!("{made}: cpu, memory, pids"),
+        lacking => format!("{made}, without {lacking}{why}"),
+    }
+}
+
 /// plugd raises its soft limit to the hard one.
 fn descriptors() -> Check {
     let subject = "open files";
@@ -223,5 +258,22 @@ mod tests {
     fn a_clock_before_plugd_is_wrong() {
         assert_eq!(clock(Timestamp::UNIX_EPOCH).outcome, Outcome::Failure);
         assert_ne!(clock(Timestamp::now()).outcome, Outcome::Failure);
+    }
+
+    fn mk_outlook() -> Outlook {
+        Outlook { group: "/groups/service".into(), can_be_made: true, holds: Controllers::ALL, obstacle: None }
+    }
+
+    #[test]
+    fn a_group_has_all_that_limits_need_or_says_what_it_lacks() {
+        let whole = mk_outlook();
+        assert!(is_enough(&whole) && groups(&whole).contains("/groups/service"), "{}", groups(&whole));
+        let obstacle = Some("other processes are in it".to_owned());
+        let bare = Outlook { holds: Controllers::default(), obstacle, ..mk_outlook() };
+        assert!(!is_enough(&bare));
+        let found = groups(&bare);
+        assert!(found.ends_with("without cpu, memory, pids: other processes are in it"), "{found}");
+        let closed = Outlook { can_be_made: false, ..mk_outlook() };
+        assert!(!is_enough(&closed) && groups(&closed).starts_with("runs have none"));
     }
 }

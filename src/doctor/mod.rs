@@ -8,8 +8,6 @@
 //! - `used`: the folders, the database, the certificates and the secrets that the settings name.
 //! - `protections`: a plugin that tries what no plugin may; `probe` is its program.
 
-mod attempt;
-mod bystander;
 mod host;
 mod nodes;
 mod probe;
@@ -22,8 +20,8 @@ use std::path::{Path, PathBuf};
 use crate::{config::Config, domain::finding::Topic};
 
 pub use crate::domain::finding::{Finding, Outcome, worst};
-pub use bystander::{ARGUMENT as BYSTANDER, run as bystander};
 pub use probe::{ARGUMENT as PROBE, run as probe};
+pub use protections::{BYSTANDER, bystander};
 
 /// One thing, before it is said what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]

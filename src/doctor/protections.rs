@@ -5,7 +5,8 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs,
+    io::{self, Read, Write},
     net::TcpListener,
     os::{
         linux::net::SocketAddrExt,
@@ -15,6 +16,7 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
@@ -26,10 +28,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Check,
-    attempt::{Answer, Task},
-    bystander::Bystander,
-    probe,
-    verdict::{Held, judge},
+    probe::{self, Answer, Task},
+    verdict::{judge, sandbox},
 };
 use crate::{
     app::process_options,
@@ -37,7 +37,7 @@ use crate::{
     domain::{Confinement, Digest, PluginId, RunEvent, RunId},
     files,
     runtime::{
-        FileSink, PackageFiles, Runtime, StartSpec,
+        FileSink, PackageFiles, Runtime, StartSpec, keeper,
         process::{Capture, FetchPackage, Options, ProcessRuntime},
     },
 };
@@ -62,9 +62,8 @@ pub(super) async fn checks(config: &Config, secrets: Vec<(String, PathBuf)>) -> 
     }
     match attempted(config, secrets).await {
         Ok((confinement, answers, missing)) => {
-            let held = Held { level: config.sandbox, confinement };
-            let judged = answers.iter().filter_map(|answer| judge(held, answer));
-            [held.check()].into_iter().chain(judged).chain(missing).collect()
+            let judged = answers.iter().filter_map(|answer| judge(config.sandbox, answer));
+            [sandbox(confinement)].into_iter().chain(judged).chain(missing).collect()
         }
         Err(error) => {
             let found = format!("none can be run: {error:#}");
@@ -266,5 +265,50 @@ impl Output {
 
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
+
+/// The one argument that makes plugd a bystander: a process that a probe must not be able to reach. It stands for plugd, of the
+/// same user and as closed to others.
+pub const BYSTANDER: &str = "doctor-bystander";
+
+/// Is a bystander until its stdin is closed.
+///
+/// # Errors
+/// It can't be closed to others.
+pub fn bystander() -> io::Result<()> {
+    keeper::close_to_others()?;
+    io::stdout().write_all(b".")?;
+    io::stdout().flush()?;
+    io::stdin().read_to_end(&mut Vec::new()).map(drop)
+}
+
+/// A bystander that is closed to others. Dropping it ends it.
+struct Bystander {
+    process: Child,
+    _life: Option<ChildStdin>,
+}
+
+impl Bystander {
+    /// Starts one. Blocking, for as long as a program takes to begin.
+    fn start(program: &str) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.arg(BYSTANDER).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn()?;
+        let mut bystander = Self { _life: process.stdin.take(), process };
+        let stdout = bystander.process.stdout.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        stdout.read_exact(&mut [0])?;
+        Ok(bystander)
+    }
+
+    fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }

@@ -2,39 +2,30 @@
 
 use super::{
     Check,
-    attempt::{Answer, Attempt},
+    probe::{Answer, Attempt},
 };
 use crate::domain::{Confinement, SandboxLevel};
 
-/// What is to hold, and what really holds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) level: SandboxLevel,
-    pub(super) confinement: Confinement,
-}
-
-impl Held {
-    /// How plugins are shut in.
-    pub(super) fn check(self) -> Check {
-        let subject = "sandbox";
-        match self.confinement {
-            Confinement::Off => {
-                Check::warning(subject, "off: plugins can do what their user can", "--sandbox protect, or strict")
-            }
-            Confinement::Protect => Check::ok(subject, "protect holds"),
-            Confinement::Strict => Check::ok(subject, "strict holds"),
-            Confinement::ProtectFilesOnly | Confinement::StrictFilesOnly => Check::warning(
-                subject,
-                "rules for files hold alone: the host allows no namespaces, so that plugins see other processes, and the names, \
-                 owners and times of hidden files",
-                "run plugd as root, or let its user make namespaces; a container needs more rights for that (as CAP_SYS_ADMIN)",
-            ),
+/// How plugins are shut in.
+pub(super) fn sandbox(confinement: Confinement) -> Check {
+    let subject = "sandbox";
+    match confinement {
+        Confinement::Off => {
+            Check::warning(subject, "off: plugins can do what their user can", "--sandbox protect, or strict")
         }
+        Confinement::Protect => Check::ok(subject, "protect holds"),
+        Confinement::Strict => Check::ok(subject, "strict holds"),
+        Confinement::ProtectFilesOnly | Confinement::StrictFilesOnly => Check::warning(
+            subject,
+            "rules for files hold alone: the host allows no namespaces, so that plugins see other processes, and the names, \
+             owners and times of hidden files",
+            "run plugd as root, or let its user make namespaces; a container needs more rights for that (as CAP_SYS_ADMIN)",
+        ),
     }
 }
 
 /// What is said of an attempt; nothing of one that nobody forbids.
-pub(super) fn judge(held: Held, Answer { attempt, refused }: &Answer) -> Option<Check> {
+pub(super) fn judge(level: SandboxLevel, Answer { attempt, refused }: &Answer) -> Option<Check> {
     let subject = subject(attempt);
     if let Attempt::Program(_) = attempt {
         return Some(match refused {
@@ -46,19 +37,19 @@ pub(super) fn judge(held: Held, Answer { attempt, refused }: &Answer) -> Option<
             ),
         });
     }
-    if *attempt == Attempt::Connect && held.level != SandboxLevel::Strict {
+    if *attempt == Attempt::Connect && level != SandboxLevel::Strict {
         return None;
     }
     Some(match refused {
         Some(why) => Check::ok(subject, format!("held: {why}")),
-        None => not_held(held, attempt, subject),
+        None => not_held(level, attempt, subject),
     })
 }
 
-fn not_held(held: Held, attempt: &Attempt, subject: String) -> Check {
+fn not_held(level: SandboxLevel, attempt: &Attempt, subject: String) -> Check {
     let found = "not held";
     match attempt {
-        _ if held.level == SandboxLevel::Off => Check::warning(subject, found, "--sandbox protect holds it"),
+        _ if level == SandboxLevel::Off => Check::warning(subject, found, "--sandbox protect holds it"),
         Attempt::Secret(_) => Check::warning(
             subject,
             found,
@@ -98,13 +89,8 @@ mod tests {
     use crate::doctor::Outcome;
 
     fn outcome(level: SandboxLevel, attempt: Attempt, refused: Option<&str>) -> Option<Outcome> {
-        let confinement = match level {
-            SandboxLevel::Off => Confinement::Off,
-            SandboxLevel::Protect => Confinement::Protect,
-            SandboxLevel::Strict => Confinement::Strict,
-        };
         let answer = Answer { attempt, refused: refused.map(str::to_owned) };
-        judge(Held { level, confinement }, &answer).map(|check| check.outcome)
+        judge(level, &answer).map(|check| check.outcome)
     }
 
     #[test]
