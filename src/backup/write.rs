@@ -60,15 +60,15 @@ async fn attempt(address: &Address, packages: &Path, file: &Path, may_replace: b
     }
     let (plugd, time) = (env!("CARGO_PKG_VERSION").to_owned(), Timestamp::now());
     let contents = Contents { format: FORMAT, plugd, time, standing, tables, packages };
-    archive.finish(&contents)?.put(folder, file, may_replace)?;
+    let written = archive.finish(&contents)?;
+    let named = if may_replace { written.persist(file) } else { written.persist_noclobber(file) };
+    named.map_err(|refused| refused.error).with_context(|| format!("can't write {}", file.display()))?;
+    File::open(folder)?.sync_all()?;
     Ok(contents)
 }
 
 /// An archive without a name yet.
 struct Archive(ZipWriter<BufWriter<NamedTempFile>>);
-
-/// One that is whole and on the disk.
-struct Whole(NamedTempFile);
 
 impl Archive {
     fn begin(folder: &Path) -> Result<Self> {
@@ -96,22 +96,15 @@ impl Archive {
         Ok(bytes.len() as u64)
     }
 
-    fn finish(mut self, contents: &Contents) -> Result<Whole> {
+    /// The archive, whole and on the disk.
+    fn finish(mut self, contents: &Contents) -> Result<NamedTempFile> {
         let manifest = serde_json::to_vec_pretty(contents)?;
         self.0.start_file(MANIFEST, options(CompressionMethod::Stored))?;
         self.0.write_all(&manifest)?;
         self.0.set_comment(digest_of(&manifest).to_string())?;
         let file = self.0.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
-        Ok(Whole(file))
-    }
-}
-
-impl Whole {
-    fn put(self, folder: &Path, file: &Path, may_replace: bool) -> Result<()> {
-        let named = if may_replace { self.0.persist(file) } else { self.0.persist_noclobber(file) };
-        named.map_err(|refused| refused.error).with_context(|| format!("can't write {}", file.display()))?;
-        Ok(File::open(folder)?.sync_all()?)
+        Ok(file)
     }
 }
 
