@@ -65,6 +65,8 @@ const SAMPLERS: [&str; 6] = [
 
 /// The value of a variable; none if it is empty.
 type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// The variable that says something, and what.
+type Said = Option<(&'static str, String)>;
 
 /// Why spans can't be sent as the environment says.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +144,7 @@ pub fn register(registry: &mut Registry) {
 }
 
 /// The first of these variables that says something, and what.
-fn first<const N: usize>(variables: Variables, names: [&'static str; N]) -> Option<(&'static str, String)> {
+fn first<const N: usize>(variables: Variables, names: [&'static str; N]) -> Said {
     names.into_iter().find_map(|name| Some((name, variables(name)?)))
 }
 
@@ -186,22 +188,14 @@ fn are_headers(value: &str) -> bool {
     })
 }
 
-fn check_secret(
-    said: Option<(&'static str, String)>,
-    expected: &'static str,
-    is_readable: impl Fn(&str) -> bool,
-) -> Result<(), Error> {
+fn check_secret(said: Said, expected: &'static str, is_readable: impl Fn(&str) -> bool) -> Result<(), Error> {
     match said {
         Some((variable, value)) if !is_readable(&value) => Err(Error::Secret { variable, expected }),
         _ => Ok(()),
     }
 }
 
-fn check(
-    said: Option<(&'static str, String)>,
-    served: &'static str,
-    is_served: impl Fn(&str) -> bool,
-) -> Result<(), Error> {
+fn check(said: Said, served: &'static str, is_served: impl Fn(&str) -> bool) -> Result<(), Error> {
     match said {
         Some((variable, value)) if !is_served(&value) => Err(Error::Unserved { variable, value, served }),
         _ => Ok(()),
