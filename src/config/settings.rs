@@ -213,7 +213,7 @@ impl Environment {
             }
             Err(VarError::NotPresent) => None,
         });
-        Ok(Self(found.collect::<Result<_, _>>()?))
+        found.collect()
     }
 
     /// The first of these variables that is set, and its value; an empty one is not.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::fmt::friendly::SpanParser;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     domain::{
@@ -55,13 +56,13 @@ fn unless_empty(text: &str) -> Option<&str> {
 }
 
 /// The value that has this name.
-fn named<T: Copy>(names: &[(&str, T)], text: &str) -> Option<T> {
-    names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value)
+fn named<T: DeserializeOwned>(name: &str) -> Option<T> {
+    serde_json::from_value(name.into()).ok()
 }
 
 /// The name of a value, as a TOML string.
-fn name_of<T: PartialEq>(names: &[(&str, T)], value: &T) -> Option<String> {
-    names.iter().find(|(_, other)| other == value).and_then(|(name, _)| quoted(name))
+fn name_of(value: &impl Serialize) -> Option<String> {
+    serde_json::to_string(value).ok()
 }
 
 value!(String, "a text that is not empty", |text| unless_empty(text).map(str::to_owned), |value| quoted(
@@ -106,13 +107,9 @@ value!(MaxRestarts, "a whole number or unlimited", |text| text.parse().ok(), |va
     MaxRestarts::Times(most) => Some(most.to_string()),
     MaxRestarts::Unlimited => quoted("unlimited"),
 });
-value!(RuntimeProvider, "local, kubernetes or none", |text| named(&PROVIDERS, &text.to_ascii_lowercase()), |value| {
-    name_of(&PROVIDERS, value)
-});
-value!(SandboxLevel, "off, protect or strict", |text| named(&SANDBOXES, &text.to_ascii_lowercase()), |value| name_of(
-    &SANDBOXES, value
-));
-value!(LogFormat, "text or json", |text| named(&FORMATS, text), |value| name_of(&FORMATS, value));
+value!(RuntimeProvider, "local, kubernetes or none", |text| named(&text.to_ascii_lowercase()), |value| name_of(value));
+value!(SandboxLevel, "off, protect or strict", |text| named(&text.to_ascii_lowercase()), |value| name_of(value));
+value!(LogFormat, "text or json", |text| named(text), |value| name_of(value));
 value!(Secret, "a secret", |text| unless_empty(text).map(|text| text.to_owned().into()), |_value| None);
 value!(EventCatalog, "none, storyden or a file", |text| unless_empty(text).map(EventCatalog::named), |value| {
     quoted(&value.name())
@@ -186,7 +183,8 @@ fn shown(time: Duration) -> String {
 }
 
 /// What runs supervised plugins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RuntimeProvider {
     /// As processes of this host.
     Local,
@@ -195,14 +193,6 @@ pub enum RuntimeProvider {
     /// Nothing: plugins are disabled altogether (CONTRACT 1.2).
     None,
 }
-
-const PROVIDERS: [(&str, RuntimeProvider); 3] =
-    [("local", RuntimeProvider::Local), ("kubernetes", RuntimeProvider::Kubernetes), ("none", RuntimeProvider::None)];
-
-const SANDBOXES: [(&str, SandboxLevel); 3] =
-    [("off", SandboxLevel::Off), ("protect", SandboxLevel::Protect), ("strict", SandboxLevel::Strict)];
-
-const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// The events that a manifest may say it consumes.
 #[derive(Debug, Clone, PartialEq, Eq)]

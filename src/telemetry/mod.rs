@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tracing::field::Field;
 use tracing_subscriber::{
     EnvFilter, Registry,
@@ -41,7 +42,8 @@ use tracing_subscriber::{
 use crate::domain::text::sanitize;
 
 /// The form of plugd's own log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     Text,
     Json,
