@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
-    style::{Color, Modifier, Style},
+    style::{Color, Style, Stylize},
     text::{Line, Span},
     widgets::{Block, Borders, Cell, Clear, Paragraph, Row, Table, TableState},
 };
@@ -67,23 +67,15 @@ fn colored(top: &Top, color: Color) -> Style {
     if top.is_colored { Style::new().fg(color) } else { Style::new() }
 }
 
-fn dim(text: impl Into<String>) -> Span<'static> {
-    Span::styled(text.into(), Style::new().add_modifier(Modifier::DIM))
-}
-
-fn bold(text: impl Into<String>) -> Span<'static> {
-    Span::styled(text.into(), Style::new().add_modifier(Modifier::BOLD))
-}
-
 /// Where this is, whether it is connected, and how many plugins are in which state.
 fn heading(top: &Top) -> Line<'static> {
-    let mut spans = vec![bold("plugd "), Span::raw(sanitize(&top.server)), Span::raw("  ")];
+    let mut spans = vec!["plugd ".bold(), sanitize(&top.server).into(), "  ".into()];
     match &top.connection {
-        Connection::Opening => spans.push(dim("connecting")),
+        Connection::Opening => spans.push("connecting".dim()),
         Connection::Live => spans.extend(counts(top)),
         Connection::Broken(why) => {
             let words = format!("RECONNECTING: {}", sanitize(why));
-            spans.push(Span::styled(words, colored(top, Color::Red).add_modifier(Modifier::BOLD)));
+            spans.push(Span::styled(words, colored(top, Color::Red).bold()));
         }
     }
     Line::from(spans)
@@ -92,11 +84,11 @@ fn heading(top: &Top) -> Line<'static> {
 fn counts(top: &Top) -> Vec<Span<'static>> {
     use ReportedState::{Active, Connecting, Error, Inactive, Restarting, Starting, Stopping};
     let count = top.plugins().count();
-    let mut spans = vec![Span::raw(format!("{count} plugin{}", if count == 1 { "" } else { "s" }))];
+    let mut spans = vec![format!("{count} plugin{}", if count == 1 { "" } else { "s" }).into()];
     for state in [Active, Error, Restarting, Starting, Connecting, Stopping, Inactive] {
         let count = top.plugins().filter(|plugin| state_of(plugin) == state).count();
         if count > 0 {
-            spans.push(Span::raw("  "));
+            spans.push("  ".into());
             spans.push(Span::styled(format!("{count} {}", state_word(state)), of_state(top, state)));
         }
     }
@@ -108,7 +100,7 @@ fn of_state(top: &Top, state: ReportedState) -> Style {
         ui::Style::Green => colored(top, Color::Green),
         ui::Style::Red => colored(top, Color::Red),
         ui::Style::Yellow => colored(top, Color::Yellow),
-        ui::Style::Dim => Style::new().add_modifier(Modifier::DIM),
+        ui::Style::Dim => Style::new().dim(),
         _ => Style::new(),
     }
 }
@@ -138,13 +130,13 @@ fn draw_table(frame: &mut Frame<'_>, top: &Top, (area, selected): (Rect, Option<
     let shown = top.rows();
     if shown.is_empty() && top.connection == Connection::Live {
         let words = if top.filter.is_empty() { "No plugins." } else { "No plugin is like that." };
-        return frame.render_widget(Paragraph::new(dim(words)), area);
+        return frame.render_widget(Paragraph::new(words.dim()), area);
     }
-    let heading = Row::new(columns.iter().map(|(name, _)| *name)).style(Style::new().add_modifier(Modifier::BOLD));
+    let heading = Row::new(columns.iter().map(|(name, _)| *name)).style(Style::new().bold());
     let rows = shown.into_iter().map(|plugin| Row::new(columns.iter().map(|(name, _)| cell(top, plugin, name, now))));
     let table = Table::new(rows, columns.iter().map(|(_, width)| *width))
         .header(heading)
-        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+        .row_highlight_style(Style::new().reversed());
     frame.render_stateful_widget(table, area, &mut TableState::new().with_selected(selected));
 }
 
@@ -199,9 +191,9 @@ fn short_bytes(bytes: u64) -> String {
 /// The plugin that is selected, in a line: what went wrong with it has no room in the table.
 fn details(top: &Top) -> Line<'static> {
     let Some(plugin) = top.selected() else { return Line::default() };
-    let mut spans = vec![dim(plugin.id.clone()), Span::raw(" "), bold(sanitize(&plugin.name))];
+    let mut spans = vec![plugin.id.clone().dim(), " ".into(), sanitize(&plugin.name).bold()];
     if !plugin.version.is_empty() {
-        spans.push(dim(format!(" {}", sanitize(&plugin.version))));
+        spans.push(format!(" {}", sanitize(&plugin.version)).dim());
     }
     if !plugin.message().is_empty() {
         spans.push(Span::styled(format!("  {}", sanitize(plugin.message())), colored(top, Color::Red)));
@@ -211,19 +203,15 @@ fn details(top: &Top) -> Line<'static> {
 
 fn last_line(top: &Top) -> Line<'static> {
     if top.mode == Mode::Filter {
-        return Line::from(vec![
-            bold("/"),
-            Span::raw(sanitize(&top.filter)),
-            Span::raw("_"),
-            dim("  Enter keeps it, Esc drops it"),
-        ]);
+        let filter = sanitize(&top.filter);
+        return Line::from(vec!["/".bold(), filter.into(), "_".into(), "  Enter keeps it, Esc drops it".dim()]);
     }
     if !top.note.is_empty() {
         return Line::styled(top.note.clone(), colored(top, Color::Yellow));
     }
-    let mut spans = vec![dim(HINT), dim(format!("  by {}", top.order.word()))];
+    let mut spans = vec![HINT.dim(), format!("  by {}", top.order.word()).dim()];
     if !top.filter.is_empty() {
-        spans.insert(0, bold(format!("/{}  ", sanitize(&top.filter))));
+        spans.insert(0, format!("/{}  ", sanitize(&top.filter)).bold());
     }
     Line::from(spans)
 }
@@ -237,7 +225,7 @@ fn draw_log(frame: &mut Frame<'_>, top: &Top, log: &Log, area: Rect) {
     let lines = log.lines.iter().take(end).skip(end.saturating_sub(room));
     let mut lines: Vec<Line<'_>> = lines.map(|line| Line::raw(line.as_str())).collect();
     if log.lines.is_empty() {
-        lines.push(Line::from(dim("Nothing was printed yet.")));
+        lines.push(Line::from("Nothing was printed yet.".dim()));
     }
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
@@ -247,7 +235,7 @@ fn draw_help(frame: &mut Frame<'_>) {
     let (width, height) = (area.width.min(54), area.height.min(KEYS.len() as u16 + 2));
     let place = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     let lines: Vec<Line<'_>> =
-        KEYS.iter().map(|(key, what)| Line::from(vec![bold(format!(" {key:16}")), Span::raw(*what)])).collect();
+        KEYS.iter().map(|(key, what)| Line::from(vec![format!(" {key:16}").bold(), (*what).into()])).collect();
     frame.render_widget(Clear, place);
     frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" keys ")), place);
 }
