@@ -1,12 +1,15 @@
 //! Streams that outlive their connection: when they break they are opened anew where they were.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Response, Status, Streaming};
 
 use super::{client::Api, failure::Failure};
+use crate::api::v1::{
+    Plugin, PluginEvent, WatchStateRequest, WatchStateResponse, watch_state_request::Start, watch_state_response::Frame,
+};
 
 /// A stream of messages that can be opened where it was.
 pub(super) trait Resumable {
@@ -77,6 +80,77 @@ async fn read(
         if stream.take(message)? {
             *backoff = FIRST;
         }
+    }
+}
+
+/// Who is told the states of plugins.
+pub(super) trait Watcher {
+    /// Takes all plugins as they are.
+    fn snapshot(&mut self, plugins: BTreeMap<String, Plugin>, cursor: &str) -> Result<(), Failure>;
+
+    /// Takes a change.
+    fn event(&mut self, event: PluginEvent) -> Result<(), Failure>;
+
+    /// Takes note that the stream works.
+    fn live(&mut self) {}
+
+    /// Takes note that the stream broke, and that it is opened anew: where it was or, if the server no longer knows that place,
+    /// with a snapshot.
+    fn broken(&mut self, why: &Status, is_lost: bool);
+}
+
+/// The stream of the states of plugins.
+pub(super) struct States<W> {
+    request: WatchStateRequest,
+    /// It has told a place from which it can be resumed.
+    has_place: bool,
+    /// The plugins of the snapshot that is coming in.
+    snapshot: BTreeMap<String, Plugin>,
+    watcher: W,
+}
+
+impl<W> States<W> {
+    pub(super) fn new(request: WatchStateRequest, watcher: W) -> Self {
+        Self { request, has_place: false, snapshot: BTreeMap::new(), watcher }
+    }
+}
+
+impl<W: Watcher + Send> Resumable for States<W> {
+    type Message = WatchStateResponse;
+
+    async fn open(&mut self, api: &Api) -> Result<Response<Streaming<WatchStateResponse>>, Status> {
+        api.streams().watch_state(self.request.clone()).await
+    }
+
+    fn take(&mut self, message: WatchStateResponse) -> Result<bool, Failure> {
+        let cursor = message.cursor.as_deref().unwrap_or_default();
+        let is_new = !matches!(message.frame, Some(Frame::Opened(_)));
+        match message.frame {
+            Some(Frame::Snapshot(chunk)) => {
+                self.snapshot.extend(chunk.plugins.into_iter().map(|plugin| (plugin.id.clone(), plugin)));
+            }
+            Some(Frame::SnapshotEnd(_)) => self.watcher.snapshot(std::mem::take(&mut self.snapshot), cursor)?,
+            Some(Frame::Events(batch)) => batch.read()?.into_iter().try_for_each(|event| self.watcher.event(event))?,
+            None | Some(Frame::Opened(_) | Frame::Heartbeat(_)) => {}
+        }
+        self.watcher.live();
+        if let Some(cursor) = message.cursor {
+            (self.request.start, self.has_place) = (Some(Start::Cursor(cursor)), true);
+        }
+        Ok(is_new)
+    }
+
+    fn broken(&mut self, why: &Status) -> bool {
+        let is_lost = why.code() == Code::OutOfRange && self.has_place;
+        let goes_on = is_lost || is_passing(why);
+        if is_lost {
+            (self.request.start, self.has_place) = (None, false);
+        }
+        if goes_on {
+            self.snapshot.clear();
+            self.watcher.broken(why, is_lost);
+        }
+        goes_on
     }
 }
 

@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use clap::Args;
 use prost_types::Timestamp;
 use serde_json::{Value, json};
-use tonic::{Code, Response, Status, Streaming};
+use tonic::Status;
 
 use super::{
     Context,
-    client::{Api, plugin_ids},
+    client::plugin_ids,
     completions,
     failure::Failure,
-    follow::{Resumable, is_passing, resume},
+    follow::{States, Watcher, resume},
     serve::stop_token,
     show,
     ui::{Style, Ui, sanitize},
 };
 use crate::api::v1::{
-    ActiveState, Plugin, PluginEvent, PluginMode, ReportedState, WatchStateRequest, WatchStateResponse,
-    plugin_event::Kind, watch_state_request::Start, watch_state_response::Frame,
+    ActiveState, Plugin, PluginEvent, PluginMode, ReportedState, WatchStateRequest, plugin_event::Kind,
+    watch_state_request::Start,
 };
 
 /// Print each change of each plugin as it happens
@@ -46,7 +46,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let request = self.request(plugin_ids(&context.api, &self.plugins).await?);
-        let mut states = States::new(request, context.ui.clone(), String::new());
+        let mut states = States::new(request, Printer::new(context.ui.clone(), String::new()));
         resume(&context.api, &mut states, &stop_token()?).await
     }
 
@@ -58,51 +58,17 @@ impl Watch {
     }
 }
 
-/// The states of plugins, each change of which is printed. When the server no longer knows the place where the stream broke,
-/// it goes on from a snapshot, of which it prints what differs from what was known.
-pub(super) struct States {
-    request: WatchStateRequest,
-    /// The stream has told a place from which it can be resumed.
-    has_place: bool,
+/// Prints each change of plugins.
+pub(super) struct Printer {
     ui: Ui,
     /// The words before each line.
     prefix: String,
     known: BTreeMap<String, Plugin>,
-    /// The plugins of the snapshot that is coming in.
-    snapshot: BTreeMap<String, Plugin>,
 }
 
-impl States {
-    pub(super) fn new(request: WatchStateRequest, ui: Ui, prefix: String) -> Self {
-        Self { request, has_place: false, ui, prefix, known: BTreeMap::new(), snapshot: BTreeMap::new() }
-    }
-
-    /// Prints what differs between what was known and a complete snapshot.
-    fn compare(&mut self, cursor: &str) -> Result<(), Failure> {
-        let snapshot = std::mem::take(&mut self.snapshot);
-        let known = std::mem::replace(&mut self.known, snapshot.clone());
-        for (id, plugin) in &snapshot {
-            let (before, revision) = (known.get(id), plugin.revision);
-            if before.is_none_or(|before| before.revision != revision) {
-                let time = plugin.status.as_ref().and_then(|status| status.state_time);
-                self.print(&Change { kind: "snapshot", revision, time, before, plugin }, cursor)?;
-            }
-        }
-        known.iter().filter(|(id, _)| !snapshot.contains_key(*id)).try_for_each(|(_, plugin)| {
-            let gone = Change { kind: "removed", revision: plugin.revision, time: None, before: None, plugin };
-            self.print(&gone, cursor)
-        })
-    }
-
-    fn event(&mut self, event: &PluginEvent) -> Result<(), Failure> {
-        let Some(plugin) = &event.plugin else { return Ok(()) };
-        let before = match event.kind() {
-            Kind::Removed => self.known.remove(&event.plugin_id),
-            _ => self.known.insert(event.plugin_id.clone(), plugin.clone()),
-        };
-        let kind = &show::word(event.kind().as_str_name());
-        let (revision, time, before) = (event.revision, event.commit_time, before.as_ref());
-        self.print(&Change { kind, revision, time, before, plugin }, &event.cursor)
+impl Printer {
+    pub(super) fn new(ui: Ui, prefix: String) -> Self {
+        Self { ui, prefix, known: BTreeMap::new() }
     }
 
     fn print(&self, change: &Change<'_>, cursor: &str) -> Result<(), Failure> {
@@ -115,42 +81,40 @@ impl States {
     }
 }
 
-impl Resumable for States {
-    type Message = WatchStateResponse;
-
-    async fn open(&mut self, api: &Api) -> Result<Response<Streaming<WatchStateResponse>>, Status> {
-        api.streams().watch_state(self.request.clone()).await
-    }
-
-    fn take(&mut self, message: WatchStateResponse) -> Result<bool, Failure> {
-        let cursor = message.cursor.as_deref().unwrap_or_default();
-        let is_new = !matches!(message.frame, Some(Frame::Opened(_)));
-        match message.frame {
-            Some(Frame::Snapshot(chunk)) => {
-                self.snapshot.extend(chunk.plugins.into_iter().map(|plugin| (plugin.id.clone(), plugin)));
+impl Watcher for Printer {
+    /// Prints what differs between what was known and this.
+    fn snapshot(&mut self, plugins: BTreeMap<String, Plugin>, cursor: &str) -> Result<(), Failure> {
+        let known = std::mem::take(&mut self.known);
+        for (id, plugin) in &plugins {
+            let (before, revision) = (known.get(id), plugin.revision);
+            if before.is_none_or(|before| before.revision != revision) {
+                let time = plugin.status.as_ref().and_then(|status| status.state_time);
+                self.print(&Change { kind: "snapshot", revision, time, before, plugin }, cursor)?;
             }
-            Some(Frame::SnapshotEnd(_)) => self.compare(cursor)?,
-            Some(Frame::Events(batch)) => batch.read()?.iter().try_for_each(|event| self.event(event))?,
-            None | Some(Frame::Opened(_) | Frame::Heartbeat(_)) => {}
         }
-        if let Some(cursor) = message.cursor {
-            (self.request.start, self.has_place) = (Some(Start::Cursor(cursor)), true);
+        for (_, plugin) in known.iter().filter(|(id, _)| !plugins.contains_key(*id)) {
+            let gone = Change { kind: "removed", revision: plugin.revision, time: None, before: None, plugin };
+            self.print(&gone, cursor)?;
         }
-        Ok(is_new)
+        self.known = plugins;
+        Ok(())
     }
 
-    fn broken(&mut self, why: &Status) -> bool {
-        let is_lost = why.code() == Code::OutOfRange && self.has_place;
-        if !is_lost && !is_passing(why) {
-            return false;
-        }
-        self.snapshot.clear();
+    fn event(&mut self, event: PluginEvent) -> Result<(), Failure> {
+        let kind = &show::word(event.kind().as_str_name());
+        let is_removal = event.kind() == Kind::Removed;
+        let Some(plugin) = event.plugin else { return Ok(()) };
+        let before = match is_removal {
+            true => self.known.remove(&event.plugin_id),
+            false => self.known.insert(event.plugin_id, plugin.clone()),
+        };
+        let (revision, time, before) = (event.revision, event.commit_time, before.as_ref());
+        self.print(&Change { kind, revision, time, before, plugin: &plugin }, &event.cursor)
+    }
+
+    fn broken(&mut self, why: &Status, is_lost: bool) {
         let what_next = if is_lost { "going on from a snapshot" } else { "resuming" };
         self.ui.note(&format!("{}the watch broke off ({}); {what_next}", self.prefix, why.message()));
-        if is_lost {
-            (self.request.start, self.has_place) = (None, false);
-        }
-        true
     }
 }
 

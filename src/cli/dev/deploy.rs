@@ -6,11 +6,7 @@ use tokio::process::Command;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Code;
 
-use super::{
-    Session,
-    changes::Changes,
-    output::{follow_log, follow_states, print_how_to_reach},
-};
+use super::{Session, changes::Changes, follow_log, follow_states, print_how_to_reach};
 use crate::{
     api::v1::{ActiveState, PluginMode},
     cli::{

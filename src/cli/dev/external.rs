@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Session, changes::Changes, output::follow_states};
+use super::{Session, changes::Changes, follow_states};
 use crate::{
     api::v1::{Plugin, PluginMode},
     cli::{

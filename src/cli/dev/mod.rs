@@ -3,36 +3,37 @@
 mod changes;
 mod deploy;
 mod external;
-mod output;
 
 use std::{
     env,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     slice,
     time::SystemTime,
 };
 
 use clap::Args;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     client::{Api, with_manifest_id},
     doctor::examination,
     failure::{Exit, Failure},
+    follow::{Resumable, States, resume},
     global::GlobalOptions,
-    in_many_threads,
+    in_many_threads, logs,
     package::{Folder, ManifestArg},
     serve::{stop_token, stop_with_terminal, with_data_dir},
     show,
-    ui::{Screen, Style, Ui, sanitize_line},
-    usage,
+    ui::{Screen, Style, Ui, quoted, sanitize, sanitize_line},
+    usage, watch,
 };
 use crate::{
-    api::v1::{Plugin, PluginMode},
+    api::v1::{Plugin, PluginMode, StreamLogsRequest, WatchStateRequest},
     app::{self, Ready},
     config::{self, Config, Environment, Flags},
+    files::find_program,
     telemetry,
 };
 
@@ -161,8 +162,8 @@ impl Dev {
 
     /// Works until the session is over. However soon the server is gone, what the session runs is ended as it should be.
     async fn work(&self, session: &Session) -> Result<(), Failure> {
-        let (server, folder) = (session.api.server(), output::quoted_path(&session.data_dir));
-        let plugd = env::current_exe().map_or_else(|_| "plugd".to_owned(), |path| output::quoted_path(&path));
+        let (server, folder) = (session.api.server(), quoted_path(&session.data_dir));
+        let plugd = env::current_exe().map_or_else(|_| "plugd".to_owned(), |path| quoted_path(&path));
         session.say(&format!("serving on {server}"));
         session.say(&format!("in another terminal: {plugd} --server {server} --data-dir {folder} list"));
         if self.external {
@@ -244,6 +245,73 @@ impl Session {
             }
         }
     }
+}
+
+/// A path as a word of a shell's, from the root: the lines are good in any terminal, whatever folder it is in.
+fn quoted_path(path: &Path) -> String {
+    quoted(absolute(path).unwrap_or_else(|_| path.to_owned()))
+}
+
+/// Prints where everything is and how to reach it.
+fn print_how_to_reach(session: &Session, plugin: &Plugin) {
+    let grpcurl = env::var_os("PATH").and_then(|path| find_program("grpcurl", &path));
+    let grpcurl = grpcurl.map_or_else(|| "grpcurl".to_owned(), |path| quoted_path(&path));
+    let title = format!("  {} runs as {}", sanitize(&plugin.name), plugin.id);
+    session.print(&format!("\n{}", session.ui.paint(Style::Bold, &title)));
+    session.print(&commands(session.api.server(), session.api.token(), &plugin.id, &grpcurl));
+}
+
+/// The lines that can be pasted into another terminal.
+fn commands(server: &str, token: &str, id: &str, grpcurl: &str) -> String {
+    let address = server.trim_start_matches("http://");
+    let header = format!("-H 'authorization: Bearer {token}'");
+    let call = format!("{grpcurl} -plaintext {header} -d");
+    let patch = format!("curl -X PATCH {header} -H 'content-type: application/json' -d");
+    let plugin = format!("{server}/api/plugins/{id}");
+    format!(
+        r#"
+  gRPC    {address}
+  REST    {server}/api/plugins
+  plugins ws://{address}/rpc
+  token   {token}
+
+  # show it, watch every change, stop it, start it, follow its log
+  {call} '{{"plugin_id":"{id}"}}' {address} plugd.v1.PluginService/GetPlugin
+  {call} '{{}}' {address} plugd.v1.PluginService/WatchState
+  {call} '{{"plugin_id":"{id}","active_state":"ACTIVE_STATE_INACTIVE"}}' {address} plugd.v1.PluginService/SetActiveState
+  {call} '{{"plugin_id":"{id}","active_state":"ACTIVE_STATE_ACTIVE"}}' {address} plugd.v1.PluginService/SetActiveState
+  {call} '{{"plugin_ids":["{id}"],"follow":true}}' {address} plugd.v1.LogService/StreamLogs
+
+  # the same over REST
+  curl {header} {plugin}
+  {patch} '{{"active":"inactive"}}' {plugin}/active
+  {patch} '{{"active":"active"}}' {plugin}/active
+"#
+    )
+}
+
+/// Prints the state of these plugins (none given = all) and its changes, until dropped.
+fn follow_states(session: &Session, plugin_ids: Vec<String>) -> AbortOnDropHandle<()> {
+    let request = WatchStateRequest { plugin_ids, ..WatchStateRequest::default() };
+    let printer = watch::Printer::new(session.ui.clone(), session.prefix("state", Style::Yellow));
+    follow(session, States::new(request, printer))
+}
+
+/// Prints what a plugin has printed since the session began, and goes on until dropped.
+fn follow_log(session: &Session, plugin_id: &str) -> AbortOnDropHandle<()> {
+    let (plugin_ids, since_time) = (vec![plugin_id.to_owned()], Some(session.begin.into()));
+    let request = StreamLogsRequest { plugin_ids, since_time, follow: true, ..StreamLogsRequest::default() };
+    let printer = logs::Printer::with_prefix(session.ui.clone(), session.prefix("log", Style::Green));
+    follow(session, logs::Lines::new(request, printer))
+}
+
+fn follow(session: &Session, mut stream: impl Resumable + Send + 'static) -> AbortOnDropHandle<()> {
+    let session = session.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(failure) = resume(&session.api, &mut stream, &session.stop).await {
+            session.complain(&failure);
+        }
+    }))
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ async fn an_external_command_gets_its_address_and_is_run_again_when_a_file_chang
 async fn what_a_plugin_prints_can_not_command_the_authors_terminal() {
     let bench = mk_bench().await;
     bench.fake.log(["a\x1b[2Jb\u{202e}c"], Some(Status::permission_denied("enough")));
-    output::follow_log(&bench.session, "x").await.unwrap();
+    follow_log(&bench.session, "x").await.unwrap();
     assert!(bench.printed.text().starts_with("  log | a [2Jbc\n"), "{}", bench.printed.text());
 }
 
@@ -172,4 +172,18 @@ async fn the_remedy_for_a_plugin_that_fails_is_to_save_a_file() {
     Deployment::new(&bench.session).deploy(&package).await;
     let text = bench.printed.text();
     assert!(text.contains("error: it broke") && text.contains("save a file") && !text.contains("do this"), "{text}");
+}
+
+#[test]
+fn the_lines_can_be_pasted() {
+    let text = commands("http://127.0.0.1:8000", "tok", "abc", "/opt/bin/grpcurl");
+    let expected = [
+        r#"/opt/bin/grpcurl -plaintext -H 'authorization: Bearer tok' -d '{"plugin_id":"abc"}' 127.0.0.1:8000 plugd.v1.PluginService/GetPlugin"#,
+        r#"-d '{"plugin_id":"abc","active_state":"ACTIVE_STATE_INACTIVE"}' 127.0.0.1:8000 plugd.v1.PluginService/SetActiveState"#,
+        r#"-d '{"plugin_ids":["abc"],"follow":true}' 127.0.0.1:8000 plugd.v1.LogService/StreamLogs"#,
+        r#"curl -X PATCH -H 'authorization: Bearer tok' -H 'content-type: application/json' -d '{"active":"inactive"}' http://127.0.0.1:8000/api/plugins/abc/active"#,
+    ];
+    for line in expected {
+        assert!(text.contains(line), "{text}");
+    }
 }

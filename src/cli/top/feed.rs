@@ -8,18 +8,15 @@ use std::{
 
 use tokio::{sync::Notify, time::interval};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Response, Status, Streaming};
 
 use super::state::{Connection, Top};
 use crate::{
-    api::v1::{
-        ListPluginsRequest, Plugin, StreamLogsRequest, StreamLogsResponse, WatchStateRequest, WatchStateResponse,
-        plugin_event::Kind, watch_state_request::Start, watch_state_response::Frame,
-    },
+    api::v1::{ListPluginsRequest, Plugin, PluginEvent, StreamLogsRequest, StreamLogsResponse, plugin_event::Kind},
     cli::{
         client::{Api, all_plugins},
         failure::Failure,
-        follow::{Resumable, is_passing, resume},
+        follow::{Resumable, Watcher, is_passing, resume},
     },
 };
 
@@ -60,63 +57,24 @@ impl Shared {
     }
 }
 
-/// The states of all plugins.
-pub(super) struct States<'a> {
-    shared: &'a Shared,
-    request: WatchStateRequest,
-    /// The plugins of a snapshot that is not complete.
-    snapshot: BTreeMap<String, Plugin>,
-}
-
-impl<'a> States<'a> {
-    pub(super) fn new(shared: &'a Shared) -> Self {
-        Self { shared, request: WatchStateRequest::default(), snapshot: BTreeMap::new() }
-    }
-}
-
-impl Resumable for States<'_> {
-    type Message = WatchStateResponse;
-
-    async fn open(&mut self, api: &Api) -> Result<Response<Streaming<WatchStateResponse>>, Status> {
-        api.streams().watch_state(self.request.clone()).await
+impl Watcher for &Shared {
+    fn snapshot(&mut self, plugins: BTreeMap<String, Plugin>, _: &str) -> Result<(), Failure> {
+        self.tell(|top| top.replace(plugins));
+        Ok(())
     }
 
-    fn take(&mut self, message: WatchStateResponse) -> Result<bool, Failure> {
-        let is_new = !matches!(message.frame, Some(Frame::Opened(_)));
-        match message.frame {
-            Some(Frame::Snapshot(chunk)) => {
-                self.snapshot.extend(chunk.plugins.into_iter().map(|plugin| (plugin.id.clone(), plugin)));
-            }
-            Some(Frame::SnapshotEnd(_)) => {
-                let plugins = std::mem::take(&mut self.snapshot);
-                self.shared.tell(|top| top.replace(plugins));
-            }
-            Some(Frame::Events(batch)) => {
-                let events = batch.read()?;
-                self.shared.tell(|top| {
-                    for event in events {
-                        let is_removal = event.kind() == Kind::Removed;
-                        top.changed(event.plugin_id, event.plugin.filter(|_| !is_removal));
-                    }
-                });
-            }
-            None | Some(Frame::Opened(_) | Frame::Heartbeat(_)) => {}
-        }
-        self.shared.tell(|top| top.connection = Connection::Live);
-        if let Some(cursor) = message.cursor {
-            self.request.start = Some(Start::Cursor(cursor));
-        }
-        Ok(is_new)
+    fn event(&mut self, event: PluginEvent) -> Result<(), Failure> {
+        let is_removal = event.kind() == Kind::Removed;
+        self.tell(|top| top.changed(event.plugin_id, event.plugin.filter(|_| !is_removal)));
+        Ok(())
     }
 
-    fn broken(&mut self, why: &Status) -> bool {
-        let is_lost = why.code() == Code::OutOfRange && self.request.start.is_some();
-        if is_lost {
-            self.request.start = None;
-        }
-        self.snapshot.clear();
-        self.shared.tell(|top| top.connection = Connection::Broken(why.message().to_owned()));
-        is_lost || is_passing(why)
+    fn live(&mut self) {
+        self.tell(|top| top.connection = Connection::Live);
+    }
+
+    fn broken(&mut self, why: &Status, _: bool) {
+        self.tell(|top| top.connection = Connection::Broken(why.message().to_owned()));
     }
 }
 

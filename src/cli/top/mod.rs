@@ -28,19 +28,19 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
-    feed::{Shared, States, follow_log, follow_usage},
-    state::{Action, Top},
+    feed::{Shared, follow_log, follow_usage},
+    state::{Action, Change, Top},
 };
 use super::{
     Context,
     client::Api,
     failure::Failure,
-    follow::resume,
+    follow::{States, resume},
     lifecycle::{Waiting, restart, set},
     serve::stop_token,
     usage as refused,
 };
-use crate::api::v1::ActiveState;
+use crate::api::v1::{ActiveState, WatchStateRequest};
 
 /// How often what is shown is drawn anew at the most, but for keys.
 const FRAME: Duration = Duration::from_millis(50);
@@ -147,7 +147,7 @@ struct Session {
 impl Session {
     async fn run(mut self, screen: &mut Screen, mut keys: Keys, stop: CancellationToken) -> Result<(), Failure> {
         let (api, shared) = (self.api.clone(), Arc::clone(&self.shared));
-        let mut states = States::new(&shared);
+        let mut states = States::new(WatchStateRequest::default(), &*shared);
         let mut watching = pin!(resume(&api, &mut states, &stop));
         let mut sampling = pin!(follow_usage(&api, &shared));
         let mut ticks = interval(TICK);
@@ -179,9 +179,7 @@ impl Session {
                 self.log = Some(AbortOnDropHandle::new(tokio::spawn(follow)));
             }
             Some(Action::CloseLog) => self.log = None,
-            Some(Action::Start(id)) => self.change(id, Change::Start),
-            Some(Action::Stop(id)) => self.change(id, Change::Stop),
-            Some(Action::Restart(id)) => self.change(id, Change::Restart),
+            Some(Action::Change(change, id)) => self.change(id, change),
         }
         false
     }
@@ -203,13 +201,6 @@ impl Session {
             drop(place);
         });
     }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Change {
-    Start,
-    Stop,
-    Restart,
 }
 
 /// Waits until something has changed, and it may be drawn again.

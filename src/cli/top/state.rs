@@ -80,11 +80,17 @@ pub(super) enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     Quit,
-    Start(String),
-    Stop(String),
-    Restart(String),
+    Change(Change, String),
     OpenLog(String),
     CloseLog,
+}
+
+/// What can be done to a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Start,
+    Stop,
+    Restart,
 }
 
 /// The log of one plugin.
@@ -266,9 +272,9 @@ impl Top {
             KeyCode::Char('/') => self.mode = Mode::Filter,
             KeyCode::Char('?') => self.mode = Mode::Help,
             KeyCode::Char('o') => self.order = self.order.next(),
-            KeyCode::Char('s') => return self.selected.clone().map(Action::Start),
-            KeyCode::Char('x') => return self.selected.clone().map(Action::Stop),
-            KeyCode::Char('r') => return self.selected.clone().map(Action::Restart),
+            KeyCode::Char('s') => return Some(Action::Change(Change::Start, self.selected.clone()?)),
+            KeyCode::Char('x') => return Some(Action::Change(Change::Stop, self.selected.clone()?)),
+            KeyCode::Char('r') => return Some(Action::Change(Change::Restart, self.selected.clone()?)),
             KeyCode::Char('l') | KeyCode::Enter => return self.toggle_log(),
             KeyCode::Esc if self.log.take().is_some() => return Some(Action::CloseLog),
             KeyCode::Esc => self.filter.clear(),

@@ -74,9 +74,9 @@ fn a_plugin_stays_selected_where_others_come_and_go() {
 #[test]
 fn keys_ask_for_changes_of_the_plugin_that_is_selected() {
     let mut top = mk_top(mk_three());
-    assert_eq!(press(&mut top, "s"), Some(Action::Start("2".to_owned())));
-    assert_eq!(press(&mut top, "jx"), Some(Action::Stop("1".to_owned())));
-    assert_eq!(press(&mut top, "r"), Some(Action::Restart("1".to_owned())));
+    assert_eq!(press(&mut top, "s"), Some(Action::Change(Change::Start, "2".to_owned())));
+    assert_eq!(press(&mut top, "jx"), Some(Action::Change(Change::Stop, "1".to_owned())));
+    assert_eq!(press(&mut top, "r"), Some(Action::Change(Change::Restart, "1".to_owned())));
     assert_eq!(press(&mut top, "d"), None);
     assert_eq!(press(&mut top, "q"), Some(Action::Quit));
     let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
