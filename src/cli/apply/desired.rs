@@ -1,6 +1,6 @@
 //! What files desire of plugins: read, checked, and with the environment filled in.
 
-use std::{collections::BTreeMap, fmt::Display, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -116,7 +116,7 @@ fn desired(written: Written, environment: &mut Environment<'_>) -> Result<Desire
         (None, Some(manifest)) => external(manifest, &folder, &id),
         (package, None) => packaged(package, entry.digest, &folder, &id),
     };
-    let configuration = entry.configuration.map(|values| carried(environment.fill(values), "configuration"));
+    let configuration = entry.configuration.map(|values| configuration(values, environment));
     let policy = entry.policy.map(|words| decision(words, environment));
     Ok(Desired {
         source: source.map_err(here)?,
@@ -175,7 +175,13 @@ fn external(written: Value, folder: &Path, id: &str) -> Result<Source, Failure> 
     if manifest.id != id {
         return Err(no_match("the manifest id", &manifest.id, id));
     }
-    Ok(Source::External(carried_map(&manifest.to_map(), "external")?, notes))
+    Ok(Source::External(carried(&manifest.to_map(), "external")?, notes))
+}
+
+fn configuration(values: Map<String, Value>, environment: &mut Environment<'_>) -> Result<Filled, Failure> {
+    let mut filled = environment.fill(values);
+    filled.values = carried(&filled.values, "configuration")?;
+    Ok(filled)
 }
 
 fn decision(words: Map<String, Value>, environment: &mut Environment<'_>) -> Result<Decision, Failure> {
@@ -202,12 +208,6 @@ pub(super) fn in_words(policy: &Policy) -> Map<String, Value> {
 }
 
 /// Values as they come back from a server, which does not carry every number.
-fn carried(filled: Filled, what: &str) -> Result<Filled, Failure> {
-    let values = carried_map(&filled.values, what)?;
-    Ok(filled.with(values))
-}
-
-fn carried_map(values: &Map<String, Value>, what: impl Display) -> Result<Map<String, Value>, Failure> {
-    let carried = to_struct(values).map_err(|error| Failure::new(error.to_string()).about(what).exit(Exit::Refused));
-    Ok(from_struct(&carried?))
+fn carried(values: &Map<String, Value>, what: &str) -> Result<Map<String, Value>, Failure> {
+    Ok(from_struct(&to_struct(values).map_err(|error| refused(what, error))?))
 }

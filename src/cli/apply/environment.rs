@@ -31,10 +31,6 @@ impl Filled {
         Self { values, ..Self::default() }
     }
 
-    pub(super) fn with(self, values: Map<String, Value>) -> Self {
-        Self { values, ..self }
-    }
-
     /// A failure without what the environment gave: a plugin may repeat it.
     pub(super) fn hide_in(&self, failure: Failure) -> Failure {
         let mut given: Vec<&String> = self.given.iter().collect();

@@ -129,7 +129,7 @@ fn steps(desired: &Desired, present: Option<&Present>) -> Result<Vec<Step>, Fail
     let is_external = present.is_external() || matches!(desired.source, Source::External(..));
     Ok(match is_external {
         true => source.into_iter().chain(configuration).collect(),
-        false => in_order(source, policy, configuration, Activity::of(present), desired.active),
+        false => in_order(source, policy, configuration, &present.plugin, desired.active),
     })
 }
 
@@ -181,37 +181,23 @@ fn of_present(source: &Source, present: &Present) -> Result<Option<Step>, Failur
     }
 }
 
-/// Whether a plugin runs, and shall.
-#[derive(Clone, Copy)]
-struct Activity {
-    is_desired: bool,
-    state: ReportedState,
-}
-
-impl Activity {
-    fn of(present: &Present) -> Self {
-        let is_desired = present.plugin.active_state() == ActiveState::Active;
-        Self { is_desired, state: show::state_of(&present.plugin) }
-    }
-}
-
 /// The steps to a plugin that plugd runs. It has to run while it is configured; one that is to be stopped and needs not be
 /// configured is stopped first, so that an update does not start it anew.
 fn in_order(
     source: Option<Step>,
     policy: Option<Step>,
     configuration: Option<Step>,
-    activity: Activity,
+    plugin: &Plugin,
     active: Option<bool>,
 ) -> Vec<Step> {
-    let shall_run = active.unwrap_or(activity.is_desired);
+    let (is_desired, state) = (plugin.active_state() == ActiveState::Active, show::state_of(plugin));
+    let shall_run = active.unwrap_or(is_desired);
     let is_updated = matches!(source, Some(Step::Update(..)));
     // An update waits until it runs.
-    let runs = activity.is_desired && (activity.state == ReportedState::Active || is_updated);
-    let is_given_up = activity.state == ReportedState::Error;
-    let has_to_be_started = active == Some(true) && (!activity.is_desired || is_given_up);
+    let runs = is_desired && (state == ReportedState::Active || is_updated);
+    let has_to_be_started = active == Some(true) && (!is_desired || state == ReportedState::Error);
     let start = (!runs && (configuration.is_some() || has_to_be_started)).then_some(Step::Start);
-    let stop = (!shall_run && (activity.is_desired || start.is_some())).then_some(Step::Stop);
+    let stop = (!shall_run && (is_desired || start.is_some())).then_some(Step::Stop);
     let (first, last) = if configuration.is_some() { (None, stop) } else { (stop, None) };
     [first, source, policy, start, configuration, last].into_iter().flatten().collect()
 }

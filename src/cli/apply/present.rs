@@ -50,10 +50,7 @@ impl Present {
 /// Reads the plugins of a server, in the order in which they were installed.
 pub(super) async fn read(api: &Api, asked: impl Fn(&Present) -> Asked) -> Result<Vec<Present>, Failure> {
     let plugins = all_plugins(api, &ListPluginsRequest::default()).await?;
-    let present = plugins.into_iter().map(Present::of).map(|present| {
-        let asked = asked(&present);
-        filled(api, present, asked)
-    });
+    let present = plugins.into_iter().map(|plugin| filled(api, Present::of(plugin), &asked));
     stream::iter(present).buffered(AT_ONCE).try_collect().await
 }
 
@@ -69,8 +66,8 @@ pub(super) async fn read_for(api: &Api, desired: &[Desired]) -> Result<Vec<Prese
     read(api, asked).await
 }
 
-async fn filled(api: &Api, present: Present, asked: Asked) -> Result<Present, Failure> {
-    let plugin_id = || present.plugin.id.clone();
+async fn filled(api: &Api, present: Present, asked: &impl Fn(&Present) -> Asked) -> Result<Present, Failure> {
+    let (asked, plugin_id) = (asked(&present), || present.plugin.id.clone());
     let configuration = match asked.configuration {
         true => config::read(api, plugin_id()).await?.values,
         false => Map::new(),
