@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    client::{Api, QUICK, pages, plugin_id},
+    client::{Api, pages, plugin_id},
     completions,
     failure::Failure,
     show::{short_time, time, word},
     token,
-    ui::{Cell, Style, Table},
+    ui::{Cell, Style},
 };
 use crate::{
     api::v1::{AuditEvent, ListAuditEventsRequest, audit_event::Principal},
@@ -41,17 +41,10 @@ pub(super) struct Audit {
 impl Audit {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
         let (api, filters) = (&context.api, self.filters(&context.api).await?);
-        let page = async |page_size, page_token| {
-            let page = api.call(QUICK, ListAuditEventsRequest { page_size, page_token, ..filters.clone() }).await?;
-            Ok((page.events, page.next_page_token))
-        };
-        let events = pages(self.limit, page).await?;
-        if context.ui.is_json() {
-            return Ok(context.ui.json(&events.iter().map(event_json).collect())?);
-        }
-        let mut table = Table::new(&["TIME", "BY", "ROLE", "FROM", "METHOD", "ABOUT", "OUTCOME"]);
-        events.iter().for_each(|event| table.row(cells(event)));
-        Ok(table.print(&context.ui)?)
+        let ask = |page_size, page_token| ListAuditEventsRequest { page_size, page_token, ..filters.clone() };
+        let events = pages(api, self.limit, ask, |page| (page.events, page.next_page_token)).await?;
+        let heading = ["TIME", "BY", "ROLE", "FROM", "METHOD", "ABOUT", "OUTCOME"];
+        Ok(context.ui.list(&heading, &events, event_json, cells)?)
     }
 
     async fn filters(&self, api: &Api) -> Result<ListAuditEventsRequest, Failure> {
@@ -131,7 +124,7 @@ mod tests {
         let done =
             AuditEvent { address: String::new(), code: OK.to_owned(), plugin_id: Some("p".into()), ..mk_event() };
         let failed = AuditEvent { reason: "SUPERSEDED".to_owned(), token_id: Some("t".into()), ..mk_event() };
-        let mut table = Table::default();
+        let mut table = crate::cli::ui::Table::default();
         [mk_event(), done, failed].iter().for_each(|event| table.row(cells(event)));
         table.print(&ui).unwrap();
         let expected = "2023-11-14T22:13:20Z  c [2Ji  viewer  10.0.0.1  DeletePlugin  -  PERMISSION_DENIED\n\

@@ -147,14 +147,16 @@ pub(super) async fn within<Q, R>(
 
 /// Reads a list page by page, up to so many items. A page is asked for by its size and its token; it is its items, and the token
 /// of the next page.
-pub(super) async fn pages<T>(
+pub(super) async fn pages<Q: Unary, T>(
+    api: &Api,
     limit: usize,
-    mut page: impl AsyncFnMut(i32, String) -> Result<(Vec<T>, String), Status>,
+    ask: impl Fn(i32, String) -> Q,
+    page: impl Fn(Q::Answer) -> (Vec<T>, String),
 ) -> Result<Vec<T>, Failure> {
     let (mut all, mut token) = (Vec::new(), String::new());
     while all.len() < limit {
         let size = i32::try_from((limit - all.len()).min(PAGE_SIZE)).unwrap_or(i32::MAX);
-        let (some, next) = page(size, token).await?;
+        let (some, next) = page(api.call(QUICK, ask(size, token)).await?);
         all.extend(some);
         if next.is_empty() {
             break;
@@ -289,11 +291,8 @@ pub(super) async fn with_manifest_id(api: &Api, id: &str) -> Result<Vec<Plugin>,
 
 /// All plugins that a request asks for.
 pub(super) async fn all_plugins(api: &Api, request: &ListPluginsRequest) -> Result<Vec<Plugin>, Failure> {
-    let page = async |page_size, page_token| {
-        let page = api.call(QUICK, ListPluginsRequest { page_size, page_token, ..request.clone() }).await?;
-        Ok((page.plugins, page.next_page_token))
-    };
-    pages(usize::MAX, page).await
+    let ask = |page_size, page_token| ListPluginsRequest { page_size, page_token, ..request.clone() };
+    pages(api, usize::MAX, ask, |page| (page.plugins, page.next_page_token)).await
 }
 
 /// The same failure, with what an application can do, which may not list the plugins.

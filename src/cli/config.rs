@@ -228,15 +228,14 @@ fn print_schema(ui: &Ui, fields: &[ConfigurationField]) -> Result<(), Failure> {
             "description": field.description,
         })
     };
-    Ok(ui.rows(&["id", "type", "default", "label", "description"], fields.iter().map(row).collect())?)
+    let rows: Vec<_> = fields.iter().map(row).collect();
+    Ok(ui.rows(["id", "type", "default", "label", "description"], &rows)?)
 }
 
 async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failure> {
-    let page = async |page_size, page_token| {
+    let ask = |page_size, page_token| {
         let plugin_id = plugin_id.clone();
-        let request = ListConfigurationRevisionsRequest { plugin_id, page_size, page_token };
-        let page = context.api.call(QUICK, request).await?;
-        Ok((page.revisions, page.next_page_token))
+        ListConfigurationRevisionsRequest { plugin_id, page_size, page_token }
     };
     let row = |revision: &ConfigurationRevision| {
         json!({
@@ -246,8 +245,9 @@ async fn print_history(context: &Context, plugin_id: String) -> Result<(), Failu
             "configuration": show::object(revision.configuration.as_ref()),
         })
     };
-    let rows = pages(usize::MAX, page).await?.iter().map(row).collect();
-    Ok(context.ui.rows(&["revision", "created", "author", "configuration"], rows)?)
+    let revisions = pages(&context.api, usize::MAX, ask, |page| (page.revisions, page.next_page_token)).await?;
+    let rows: Vec<_> = revisions.iter().map(row).collect();
+    Ok(context.ui.rows(["revision", "created", "author", "configuration"], &rows)?)
 }
 
 /// Lets the user change a configuration, and stores it if nobody else did meanwhile. If it can't be stored, their text is

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    client::{QUICK, pages, plugin_id},
+    client::{pages, plugin_id},
     completions,
     failure::Failure,
     show::{plugin_json, short_time, state_of, state_word, style, time, word},
-    ui::{Cell, Style, Table},
+    ui::{Cell, Style},
 };
 use crate::api::v1::{ListPluginEventsRequest, Plugin, PluginEvent, ReportedState, plugin_event::Kind};
 
@@ -34,18 +34,13 @@ impl History {
             Some(plugin) => Some(plugin_id(api, plugin).await?),
             None => None,
         };
-        let page = async |page_size, page_token| {
+        let ask = |page_size, page_token| {
             let plugin_id = plugin_id.clone();
-            let page = api.call(QUICK, ListPluginEventsRequest { plugin_id, page_size, page_token }).await?;
-            Ok((page.events, page.next_page_token))
+            ListPluginEventsRequest { plugin_id, page_size, page_token }
         };
-        let events = pages(self.limit, page).await?;
-        if context.ui.is_json() {
-            return Ok(context.ui.json(&events.iter().map(event_json).collect())?);
-        }
-        let mut table = Table::new(&["TIME", "PLUGIN", "NAME", "FROM", "TO", "DESIRED", "MESSAGE"]);
-        events.iter().for_each(|event| table.row(cells(event)));
-        Ok(table.print(&context.ui)?)
+        let events = pages(api, self.limit, ask, |page| (page.events, page.next_page_token)).await?;
+        let heading = ["TIME", "PLUGIN", "NAME", "FROM", "TO", "DESIRED", "MESSAGE"];
+        Ok(context.ui.list(&heading, &events, event_json, cells)?)
     }
 }
 
@@ -115,7 +110,7 @@ mod tests {
     #[test]
     fn what_happened_is_a_line_of_which_no_terminal_obeys_anything() {
         let (ui, screen) = mk_ui(Output::Table);
-        let mut table = Table::default();
+        let mut table = crate::cli::ui::Table::default();
         table.row(cells(&mk_event(Kind::Changed, Some(ReportedState::Active))));
         table.row(cells(&mk_event(Kind::Added, None)));
         table.row(cells(&mk_event(Kind::Removed, Some(ReportedState::Inactive))));

@@ -9,7 +9,7 @@ use super::{
     completions,
     failure::Failure,
     show::{short_time, state_arg, state_word, time},
-    ui::{Cell, Style, Table, sanitize},
+    ui::{Cell, Style, sanitize},
 };
 use crate::{
     api::{
@@ -66,13 +66,27 @@ pub(super) struct Which {
 
 impl HookCommand {
     pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let api = &context.api;
         match self {
             Self::Add(add) => add.run(context).await,
             Self::List => list(context).await,
-            Self::Remove(which) => which.remove(context).await,
-            Self::Test(which) => which.test(context).await,
-            Self::Enable(which) => which.enable(context).await,
-            Self::RotateSecret(which) => which.rotate_secret(context).await,
+            Self::Remove(which) => {
+                let hook_id = which.id(api).await?;
+                tell(context, api.call(QUICK, DeleteHookRequest { hook_id }).await?.hook, "is deleted")
+            }
+            Self::Test(which) => {
+                let hook_id = which.id(api).await?;
+                tell(context, api.call(QUICK, TestHookRequest { hook_id }).await?.hook, "has taken the test event")
+            }
+            Self::Enable(which) => {
+                let hook_id = which.id(api).await?;
+                tell(context, api.call(QUICK, EnableHookRequest { hook_id }).await?.hook, "is enabled")
+            }
+            Self::RotateSecret(which) => {
+                let hook_id = which.id(api).await?;
+                let answer = api.call(QUICK, RotateHookSecretRequest { hook_id }).await?;
+                tell_secret(context, answer.hook, &answer.secret)
+            }
         }
     }
 }
@@ -82,32 +96,11 @@ impl Add {
         let plugin_ids = plugin_ids(&context.api, &self.plugin).await?;
         let states = self.on.iter().map(|state| i32::from(*state)).collect();
         let answer = context.api.call(QUICK, CreateHookRequest { url: self.url, states, plugin_ids }).await?;
-        tell_secret(context, &present(answer.hook)?, &answer.secret)
+        tell_secret(context, answer.hook, &answer.secret)
     }
 }
 
 impl Which {
-    async fn remove(self, context: &Context) -> Result<(), Failure> {
-        let answer = context.api.call(QUICK, DeleteHookRequest { hook_id: self.id(&context.api).await? }).await?;
-        tell(context, answer.hook, "is deleted")
-    }
-
-    async fn test(self, context: &Context) -> Result<(), Failure> {
-        let answer = context.api.call(QUICK, TestHookRequest { hook_id: self.id(&context.api).await? }).await?;
-        tell(context, answer.hook, "has taken the test event")
-    }
-
-    async fn enable(self, context: &Context) -> Result<(), Failure> {
-        let answer = context.api.call(QUICK, EnableHookRequest { hook_id: self.id(&context.api).await? }).await?;
-        tell(context, answer.hook, "is enabled")
-    }
-
-    async fn rotate_secret(self, context: &Context) -> Result<(), Failure> {
-        let request = RotateHookSecretRequest { hook_id: self.id(&context.api).await? };
-        let answer = context.api.call(QUICK, request).await?;
-        tell_secret(context, &present(answer.hook)?, &answer.secret)
-    }
-
     /// The id of the webhook that a person means, which may be that of a deleted one.
     async fn id(&self, api: &Api) -> Result<String, Failure> {
         if self.hook.parse::<HookId>().is_ok() {
@@ -120,25 +113,18 @@ impl Which {
 }
 
 async fn all(api: &Api) -> Result<Vec<Hook>, Failure> {
-    let page = async |page_size, page_token| {
-        let page = api.call(QUICK, ListHooksRequest { page_size, page_token }).await?;
-        Ok((page.hooks, page.next_page_token))
-    };
-    pages(usize::MAX, page).await
+    let ask = |page_size, page_token| ListHooksRequest { page_size, page_token };
+    pages(api, usize::MAX, ask, |page| (page.hooks, page.next_page_token)).await
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {
     let hooks = all(&context.api).await?;
-    if context.ui.is_json() {
-        return Ok(context.ui.json(&hooks.iter().map(hook_json).collect())?);
-    }
-    if hooks.is_empty() {
+    if hooks.is_empty() && !context.ui.is_json() {
         context.ui.note("No webhooks. Add one with `plugd hook add URL --on error`.");
         return Ok(());
     }
-    let mut table = Table::new(&["ID", "URL", "ON", "PLUGINS", "BEHIND", "MISSED", "NEXT TRY", "STATUS"]);
-    hooks.iter().for_each(|hook| table.row(cells(hook)));
-    Ok(table.print(&context.ui)?)
+    let heading = ["ID", "URL", "ON", "PLUGINS", "BEHIND", "MISSED", "NEXT TRY", "STATUS"];
+    Ok(context.ui.list(&heading, &hooks, hook_json, cells)?)
 }
 
 fn cells(hook: &Hook) -> [Cell; 8] {
@@ -192,12 +178,13 @@ fn tell(context: &Context, hook: Option<Hook>, what: &str) -> Result<(), Failure
     Ok(context.ui.json_or(|| hook_json(&hook), line)?)
 }
 
-fn tell_secret(context: &Context, hook: &Hook, secret: &str) -> Result<(), Failure> {
+fn tell_secret(context: &Context, hook: Option<Hook>, secret: &str) -> Result<(), Failure> {
+    let hook = present(hook)?;
     if !context.ui.is_json() {
         context.ui.note(&format!("The secret of {}, which is not shown again:", hook.id));
         return Ok(context.ui.line(secret)?);
     }
-    let mut shown = hook_json(hook);
+    let mut shown = hook_json(&hook);
     shown["secret"] = secret.into();
     Ok(context.ui.json(&shown)?)
 }

@@ -165,11 +165,8 @@ fn report(made: &AdminToken, ui: &Ui) -> Result<(), Failure> {
 }
 
 async fn all(api: &Api) -> Result<Vec<AccessToken>, Failure> {
-    let page = async |page_size, page_token| {
-        let page = api.call(QUICK, ListTokensRequest { page_size, page_token }).await?;
-        Ok((page.tokens, page.next_page_token))
-    };
-    pages(usize::MAX, page).await
+    let ask = |page_size, page_token| ListTokensRequest { page_size, page_token };
+    pages(api, usize::MAX, ask, |page| (page.tokens, page.next_page_token)).await
 }
 
 /// The id of the token that a person means, which may be that of a revoked one.
@@ -192,9 +189,8 @@ fn pick(tokens: &[AccessToken], text: &str) -> Result<String, Failure> {
 }
 
 async fn list(context: &Context) -> Result<(), Failure> {
-    let tokens = all(&context.api).await?;
-    let keys = ["id", "name", "role", "created", "expires"];
-    Ok(context.ui.rows(&keys, tokens.iter().map(show::token_json).collect())?)
+    let tokens: Vec<_> = all(&context.api).await?.iter().map(show::token_json).collect();
+    Ok(context.ui.rows(["id", "name", "role", "created", "expires"], &tokens)?)
 }
 
 #[cfg(test)]

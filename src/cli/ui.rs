@@ -114,12 +114,24 @@ impl Ui {
     }
 
     /// Prints objects: for programs as an array, for people as a table with these of their keys.
-    pub(super) fn rows(&self, keys: &[&str], rows: Vec<Value>) -> io::Result<()> {
+    pub(super) fn rows<const N: usize>(&self, keys: [&str; N], rows: &[Value]) -> io::Result<()> {
+        let cells = |row: &Value| keys.map(|key| shown(&row[key]).into());
+        self.list(&keys.map(str::to_uppercase), rows, Value::clone, cells)
+    }
+
+    /// Prints items: for programs as an array, for people as a table with this heading.
+    pub(super) fn list<T, const N: usize>(
+        &self,
+        heading: &[impl AsRef<str>; N],
+        items: &[T],
+        json: impl Fn(&T) -> Value,
+        cells: impl Fn(&T) -> [Cell; N],
+    ) -> io::Result<()> {
         if self.is_json() {
-            return self.json(&rows.into());
+            return self.json(&items.iter().map(json).collect());
         }
-        let mut table = Table::new(&keys.iter().map(|key| key.to_uppercase()).collect::<Vec<_>>());
-        rows.iter().for_each(|row| table.row(keys.iter().map(|key| shown(&row[key]).into())));
+        let mut table = Table::new(heading);
+        items.iter().for_each(|item| table.row(cells(item)));
         table.print(self)
     }
 
