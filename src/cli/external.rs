@@ -82,14 +82,13 @@ fn tell_connection(context: &Context, plugin: &Plugin) -> Result<(), Failure> {
 }
 
 pub(super) async fn register(api: &Api, manifest: Struct) -> Result<Plugin, Failure> {
-    let send = api.call(QUICK, RegisterExternalPluginRequest { manifest: Some(manifest), request_id: None });
-    Ok(present(send.await?.plugin)?)
+    let request = RegisterExternalPluginRequest { manifest: Some(manifest), request_id: None };
+    Ok(present(api.call(QUICK, request).await?.plugin)?)
 }
 
 pub(super) async fn update_manifest(api: &Api, id: &str, manifest: Struct) -> Result<Plugin, Failure> {
     let request = UpdateManifestRequest { plugin_id: id.to_owned(), manifest: Some(manifest), if_generation: None };
-    let send = api.call(QUICK, request);
-    Ok(present(send.await?.plugin)?)
+    Ok(present(api.call(QUICK, request).await?.plugin)?)
 }
 
 /// Reads the manifest of an external plugin, and says what its author may not have meant.

@@ -141,14 +141,11 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The details that plugd adds for programs to an error of its own.
-fn own_info(status: &Status) -> Option<ErrorInfo> {
-    status.get_details_error_info().filter(|info| info.domain == api::ERROR_DOMAIN)
-}
-
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let exit = exit_of(&status);
+        // The details that plugd adds for programs to an error of its own.
+        let info = status.get_details_error_info().filter(|info| info.domain == api::ERROR_DOMAIN);
+        let exit = exit_of(&status, info.as_ref().map_or("", |info| &info.reason));
         // A deadline is one of the transport's errors too.
         let source = status.source().filter(|_| exit != Exit::Timeout);
         if let Some(error) = source.and_then(<dyn Error>::downcast_ref::<transport::Error>) {
@@ -164,7 +161,7 @@ impl From<Status> for Failure {
         }
         let what = if message.is_empty() { status.code().description() } else { message };
         let failure = Self::new(what).exit(exit);
-        let Some(info) = own_info(&status) else { return failure };
+        let Some(info) = info else { return failure };
         let is_put_back = info.metadata.contains_key("going_back_to");
         let failure = if is_put_back { failure.and("the package before this one is put back") } else { failure };
         Self { hint: suggestion(&info), reason: Some(info.reason), ..failure }
@@ -246,9 +243,8 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-fn exit_of(status: &Status) -> Exit {
-    let reason = own_info(status).map(|info| info.reason).unwrap_or_default();
-    match (status.code(), reason.as_str()) {
+fn exit_of(status: &Status, reason: &str) -> Exit {
+    match (status.code(), reason) {
         (_, "PLUGIN_FAILED" | "PLUGIN_CALL_FAILED" | "CONFIGURATION_REJECTED") => Exit::PluginFailed,
         (Code::ResourceExhausted, "TOO_LARGE") => Exit::Refused,
         (Code::ResourceExhausted, "TOO_MANY_FAILED_ATTEMPTS") => Exit::Denied,

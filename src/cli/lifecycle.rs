@@ -37,14 +37,10 @@ pub(super) struct Change {
 }
 
 impl Change {
-    pub(super) async fn activate(self, context: &Context) -> Result<(), Failure> {
-        let act = async |id| Ok(set(&context.api, id, ActiveState::Active, self.waiting).await?);
-        self.selection.each(context, is_run_here, act, Words { line: &show::sentence, done: "activated" }).await
-    }
-
-    pub(super) async fn deactivate(self, context: &Context) -> Result<(), Failure> {
-        let act = async |id| Ok(set(&context.api, id, ActiveState::Inactive, self.waiting).await?);
-        self.selection.each(context, is_run_here, act, Words { line: &show::sentence, done: "deactivated" }).await
+    /// Makes this the desired state of the plugins, which are then `done`, as "activated".
+    pub(super) async fn set(self, context: &Context, desired: ActiveState, done: &str) -> Result<(), Failure> {
+        let act = async |id| Ok(set(&context.api, id, desired, self.waiting).await?);
+        self.selection.each(context, is_run_here, act, (&show::sentence, done)).await
     }
 
     pub(super) async fn restart(self, context: &Context) -> Result<(), Failure> {
@@ -53,7 +49,7 @@ impl Change {
         let act = async |id| Ok(restart(&context.api, id, self.waiting).await?);
         // The state of a plugin that is not waited for is still the one before.
         let line: &dyn Fn(&Ui, &Plugin) -> String = if self.waiting.no_wait { &to_be_started } else { &show::sentence };
-        self.selection.each(context, is_meant, act, Words { line, done: "restarted" }).await
+        self.selection.each(context, is_meant, act, (line, "restarted")).await
     }
 }
 
@@ -68,21 +64,15 @@ fn to_be_started(_: &Ui, plugin: &Plugin) -> String {
 
 /// Says what is desired of a plugin and waits as told.
 pub(super) async fn set(api: &Api, id: String, desired: ActiveState, waiting: Waiting) -> Result<Plugin, Status> {
-    let request = SetActiveStateRequest {
-        plugin_id: id,
-        active_state: desired.into(),
-        wait: waiting.wait(),
-        if_generation: None,
-    };
-    let send = api.call(waiting.deadline(), request);
-    present(send.await?.plugin)
+    let (active_state, wait) = (desired.into(), waiting.wait());
+    let request = SetActiveStateRequest { plugin_id: id, active_state, wait, if_generation: None };
+    present(api.call(waiting.deadline(), request).await?.plugin)
 }
 
 /// Has a plugin started anew and waits as told.
 pub(super) async fn restart(api: &Api, id: String, waiting: Waiting) -> Result<Plugin, Status> {
     let request = RestartPluginRequest { plugin_id: id, wait: waiting.wait(), if_generation: None };
-    let send = api.call(waiting.deadline(), request);
-    present(send.await?.plugin)
+    present(api.call(waiting.deadline(), request).await?.plugin)
 }
 
 #[derive(Debug, Args)]
@@ -101,14 +91,13 @@ impl Delete {
                 usage("--all stops and removes every plugin with its files").hint("say that you mean it with --yes")
             );
         }
-        let act = async |id| Ok(delete(&context.api, id).await?);
+        let act = async |plugin_id| {
+            let request = DeletePluginRequest { plugin_id, if_generation: None };
+            Ok(present(context.api.call(SETTLE + MARGIN, request).await?.plugin)?)
+        };
         let line = |_: &Ui, plugin: &Plugin| format!("{} {} is deleted", plugin.id, sanitize(&plugin.name));
-        self.selection.each(context, |_| true, act, Words { line: &line, done: "deleted" }).await
+        self.selection.each(context, |_| true, act, (&line, "deleted")).await
     }
-}
-
-async fn delete(api: &Api, plugin_id: String) -> Result<Plugin, Status> {
-    present(api.call(SETTLE + MARGIN, DeletePluginRequest { plugin_id, if_generation: None }).await?.plugin)
 }
 
 /// The plugins that a command is for.
@@ -122,21 +111,16 @@ struct Selection {
     all: bool,
 }
 
-/// The words of a command: the line about a plugin to which it was done, and what that plugin is then, as "deleted".
-struct Words<'a> {
-    line: &'a dyn Fn(&Ui, &Plugin) -> String,
-    done: &'a str,
-}
-
 impl Selection {
     /// Does something to each plugin, with `--all` to those that are meant, and tells of each in words, or of all in one
-    /// JSON document. What fails for one does not keep it from the others.
+    /// JSON document. The words are a line about the plugin, and what it is then, as "deleted". What fails for one does not
+    /// keep it from the others.
     async fn each(
         &self,
         context: &Context,
         is_meant: impl Fn(&Plugin) -> bool,
         act: impl AsyncFn(String) -> Result<Plugin, Failure>,
-        Words { line, done }: Words<'_>,
+        (line, done): (&dyn Fn(&Ui, &Plugin) -> String, &str),
     ) -> Result<(), Failure> {
         let ui = &context.ui;
         if let [one] = self.plugins.as_slice() {

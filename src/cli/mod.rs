@@ -11,10 +11,8 @@ mod dev;
 mod doctor;
 mod external;
 mod failure;
-mod fetch;
 mod follow;
 mod global;
-mod health;
 mod history;
 mod hook;
 mod install;
@@ -47,6 +45,8 @@ use client::{Api, One};
 use failure::{EXIT_CODES, Exit, Failure};
 use global::{GlobalOptions, Output};
 use ui::{Screen, Ui};
+
+use crate::api::v1::ActiveState;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,7 +83,7 @@ enum Command {
     Package(package::Pack),
     Dev(Box<dev::Dev>),
     Completions(completions::Completions),
-    Fetch(fetch::Fetch),
+    Fetch(serve::Fetch),
 }
 
 /// Commands that need nothing but a server.
@@ -139,7 +139,7 @@ enum ClientCommand {
     Hook(hook::HookCommand),
     Audit(audit::Audit),
     Server(server::Server),
-    Health(health::Health),
+    Health(server::Health),
 }
 
 struct Context {
@@ -314,8 +314,8 @@ impl ClientCommand {
             Self::Export(command) => command.run(context).await,
             Self::Rollback(command) => command.run(context).await,
             Self::Download(command) => command.run(context).await,
-            Self::Activate(which) => which.activate(context).await,
-            Self::Deactivate(which) => which.deactivate(context).await,
+            Self::Activate(which) => which.set(context, ActiveState::Active, "activated").await,
+            Self::Deactivate(which) => which.set(context, ActiveState::Inactive, "deactivated").await,
             Self::Restart(which) => which.restart(context).await,
             Self::Delete(command) => command.run(context).await,
             Self::Watch(command) => command.run(context).await,

@@ -1,4 +1,4 @@
-//! `plugd serve` and `plugd rest`.
+//! `plugd serve`, `plugd rest`, and `plugd fetch`, which the pods of a server run.
 
 use std::{
     io::IsTerminal,
@@ -22,8 +22,9 @@ use super::{
     usage,
 };
 use crate::{
-    app::{self, AdminToken, Ready},
+    app::{self, AdminToken, DIGEST_VARIABLE, Ready, URL_VARIABLE},
     config::{self, Config, Environment, Flags, RestConfig, Settings},
+    domain::{Digest, PluginId},
     telemetry::{self, Filter, LogFormat, trace},
     tls::SelfSigned,
 };
@@ -60,6 +61,25 @@ pub(super) struct Rest {
     flags: Flags<RestConfig>,
 }
 
+/// Fetch the package of a plugin and lay it out
+///
+/// The pods that `plugd serve --runtime-provider kubernetes` makes run this; their variables say what to fetch from where.
+#[derive(Debug, Args)]
+#[command(hide = true, after_help = "Example:\n  plugd fetch /plugins   with the variables that such a pod has")]
+pub(super) struct Fetch {
+    /// Folder in which the plugin's own folder is made
+    folder: PathBuf,
+    /// Where the package is, with the token of the run
+    #[arg(long, env = URL_VARIABLE, hide_env_values = true)]
+    url: String,
+    /// Which package it has to be
+    #[arg(long, env = DIGEST_VARIABLE)]
+    digest: Digest,
+    /// Whose it is
+    #[arg(long, env = "PLUGD_PLUGIN_ID")]
+    plugin: PluginId,
+}
+
 impl Serve {
     pub(super) fn run(self, options: &GlobalOptions, screen: &Screen) -> Result<(), Failure> {
         let flags = with_data_dir(self.flags, options)?;
@@ -87,6 +107,12 @@ impl Rest {
             let announce = |url: &str| screen.ui.note(&format!("plugd serves REST on {url}"));
             Box::pin(app::serve_rest(config, stop, renewed, announce)).await
         })
+    }
+}
+
+impl Fetch {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        in_many_threads(async { Ok(app::fetch_package(&self.url, (self.plugin, self.digest), self.folder).await?) })
     }
 }
 

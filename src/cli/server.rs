@@ -1,15 +1,16 @@
-//! `plugd server`: what the server is, and what it finds when it looks at itself.
+//! `plugd server` and `plugd health`: what the server is, what it finds when it looks at itself, and whether it works.
 
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 
 use super::{
     Context,
-    client::QUICK,
+    client::{QUICK, within},
     doctor,
-    failure::Failure,
+    failure::{Exit, Failure},
     show::{short_time, time, word},
     ui::{Cell, Style, Table},
 };
@@ -43,8 +44,7 @@ async fn show(context: &Context) -> Result<(), Failure> {
     let (api, ui) = (&context.api, &context.ui);
     let server = api.call(QUICK, GetServerRequest {}).await?;
     // What the server is is known also while the database, which has the nodes, is away.
-    let nodes = api.call(QUICK, ListNodesRequest {}).await;
-    let nodes = match nodes {
+    let nodes = match api.call(QUICK, ListNodesRequest {}).await {
         Ok(found) => Some(found.nodes),
         Err(status) => {
             ui.warn(&format!("the nodes of its cluster can't be told: {}", status.message()));
@@ -81,8 +81,7 @@ fn node_json(node: &Node) -> Value {
 }
 
 fn nodes_table(nodes: &[Node]) -> Table {
-    let mut table =
-        Table::new(&["NODE", "HOST", "VERSION", "STARTED", "ROLE", "REVISION", "LAG", "SEEN"].map(str::to_owned));
+    let mut table = Table::new(&["NODE", "HOST", "VERSION", "STARTED", "ROLE", "REVISION", "LAG", "SEEN"]);
     for node in nodes {
         let style = match (node.is_present, node.term) {
             (false, _) => Style::Red,
@@ -153,6 +152,31 @@ fn read(found: v1::Finding) -> Finding {
         finding::Outcome::Failure | finding::Outcome::Unspecified => Outcome::Failure,
     };
     Finding { topic, outcome, subject: found.subject, found: found.found, remedy: found.remedy }
+}
+
+/// Say whether a server can do its work
+///
+/// It needs no token. Exit code 8 says that the server can't, or does not answer.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugd health\n  plugd health plugd.v1.PluginService")]
+pub(super) struct Health {
+    /// One of its services [default: the server as a whole]
+    service: Option<String>,
+}
+
+impl Health {
+    pub(super) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let request = HealthCheckRequest { service: self.service.unwrap_or_default() };
+        let answer = within(QUICK, request, async |request| context.api.health().check(request).await).await?;
+        let is_serving = answer.status() == ServingStatus::Serving;
+        context
+            .ui
+            .json_or(|| json!({"serving": is_serving}), || if is_serving { "serving" } else { "not serving" }.into())?;
+        if is_serving {
+            return Ok(());
+        }
+        Err(Failure::new("the server can't do its work now").hint("its log says why").exit(Exit::Unavailable))
+    }
 }
 
 #[cfg(test)]

@@ -272,10 +272,11 @@ fn fields(plugin: &Plugin) -> Vec<(&'static str, String)> {
 }
 
 fn usage_json(usage: &Usage) -> Value {
+    let cpu_time: Duration = usage.cpu_time.and_then(|time| time.try_into().ok()).unwrap_or_default();
     json!({
         "sample_time": time(usage.sample_time.as_ref()),
         "memory_bytes": usage.memory_bytes,
-        "cpu_seconds": cpu_time(usage).as_secs_f64(),
+        "cpu_seconds": cpu_time.as_secs_f64(),
         "cpu_millis": usage.cpu_millis,
         "processes": usage.processes,
         "open_files": usage.open_files,
@@ -290,18 +291,10 @@ fn usage_fields(status: &PluginStatus) -> [(&'static str, String); 4] {
     };
     [
         ("cpu", cpu(usage).unwrap_or_default()),
-        ("memory", memory(usage)),
+        ("memory", BinaryBytes(usage.memory_bytes).to_string()),
         ("processes", usage.processes.to_string()),
         ("open files", usage.open_files.map(|count| count.to_string()).unwrap_or_default()),
     ]
-}
-
-fn memory(usage: &Usage) -> String {
-    BinaryBytes(usage.memory_bytes).to_string()
-}
-
-fn cpu_time(usage: &Usage) -> Duration {
-    usage.cpu_time.and_then(|time| time.try_into().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
