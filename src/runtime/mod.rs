@@ -16,6 +16,7 @@ mod usage;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
 use crate::domain::{
     Digest, PluginId, RunEvent, RunId, Secret,
@@ -97,6 +98,21 @@ pub trait Run: Send + Sync {
 
     /// Ids of the run's processes that still live, as far as is known.
     fn pids(&self) -> Vec<u32>;
+}
+
+/// What the supervisor wants of a run. Only ever raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wish {
+    Run,
+    Stop,
+    Kill,
+}
+
+impl Wish {
+    /// Tells a run. A repeated wish is carried out again: members may have joined.
+    fn tell(self, wishes: &watch::Sender<Self>) {
+        wishes.send_modify(|current| *current = self.max(*current));
+    }
 }
 
 /// Starts runs and keeps the install directories.

@@ -19,9 +19,6 @@ use super::{
     status::{self, Seen},
 };
 
-/// How long after a break the cluster is asked again.
-const AGAIN: Duration = Duration::from_secs(1);
-
 /// How long a log may say nothing before it is followed anew: a connection that was cut off would be silent for ever.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -44,7 +41,7 @@ pub(super) async fn take(api: Api<Pod>, name: String, mut sight: watch::Receiver
             Err(error) => tracing::debug!(pod = name, %error, "the output of a pod breaks off"),
         }
         tokio::select! {
-            () = sleep(AGAIN) => {}
+            () = sleep(requests::AGAIN) => {}
             // A log ends a moment before it is told that its container did.
             Ok(_) = sight.wait_for(is_over), if !has_ended => {}
         }
@@ -68,7 +65,7 @@ async fn last(printed: &dyn Printed) -> Option<(Timestamp, usize)> {
             Ok(last) => return last,
             Err(error) => tracing::warn!(%error, "where the output of a pod goes on can't be read yet"),
         }
-        sleep(AGAIN).await;
+        sleep(requests::AGAIN).await;
     }
 }
 

@@ -32,9 +32,6 @@ use crate::domain::{PluginId, RunId};
 /// How often all pods are listed anew: a watch may fall silent without an error.
 const RELIST: Duration = Duration::from_secs(60);
 
-/// How long after an error the cluster is asked again.
-const AGAIN: Duration = Duration::from_secs(1);
-
 /// What was seen of the pod of a run.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Sight {
@@ -43,6 +40,15 @@ pub(super) enum Sight {
     Here(Arc<Pod>),
     /// It is gone, and looked like this before.
     Gone(Arc<Pod>),
+}
+
+impl Sight {
+    fn here(&self) -> Option<Arc<Pod>> {
+        match self {
+            Self::Here(pod) => Some(Arc::clone(pod)),
+            Self::Nothing | Self::Gone(_) => None,
+        }
+    }
 }
 
 type Sights = HashMap<RunId, watch::Sender<Sight>>;
@@ -141,39 +147,29 @@ impl Pods {
     }
 
     fn here(&self) -> Vec<Arc<Pod>> {
-        let here = |sight: &watch::Sender<Sight>| match &*sight.borrow() {
-            Sight::Here(pod) => Some(Arc::clone(pod)),
-            Sight::Nothing | Sight::Gone(_) => None,
-        };
-        self.sights().values().filter_map(here).collect()
+        self.sights().values().filter_map(|sight| sight.borrow().here()).collect()
     }
 
     fn runs(&self) -> HashSet<RunId> {
-        self.here().iter().filter_map(|pod| pod::whose(pod)).map(|(_, run)| run).collect()
+        let sights = self.sights();
+        sights.iter().filter(|(_, sight)| sight.borrow().here().is_some()).map(|(run, _)| *run).collect()
     }
 
-    /// The pods that nobody owns.
-    fn unowned(&self) -> Vec<Arc<Pod>> {
+    /// The pods that nobody owns, by their runs.
+    fn unowned(&self) -> Vec<(RunId, Arc<Pod>)> {
         let mut sights = self.sights();
-        sights.retain(|_, sight| sight.receiver_count() > 0 || matches!(*sight.borrow(), Sight::Here(_)));
-        let is_owned = |pod: &Arc<Pod>| {
-            pod::whose(pod).is_some_and(|(_, run)| sights.get(&run).is_some_and(|sight| sight.receiver_count() > 0))
-        };
-        let here = sights.values().filter_map(|sight| match &*sight.borrow() {
-            Sight::Here(pod) => Some(Arc::clone(pod)),
-            Sight::Nothing | Sight::Gone(_) => None,
-        });
-        here.filter(|pod| !is_owned(pod)).collect()
+        sights.retain(|_, sight| sight.receiver_count() > 0 || sight.borrow().here().is_some());
+        let unowned = sights.iter().filter(|(_, sight)| sight.receiver_count() == 0);
+        unowned.filter_map(|(run, sight)| Some((*run, sight.borrow().here()?))).collect()
     }
 
     /// The pods that nobody owns, and that nobody owned a list earlier. A plugd that was suspended while another took its place
     /// owns none of that one's pods, and finds out in between that it is no longer its turn.
     fn to_sweep(&self) -> Vec<Arc<Pod>> {
-        let run = |pod: &Arc<Pod>| pod::whose(pod).map(|(_, run)| run);
         let unowned = self.unowned();
         let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *suspects, unowned.iter().filter_map(run).collect());
-        unowned.into_iter().filter(|pod| run(pod).is_some_and(|run| before.contains(&run))).collect()
+        let before = std::mem::replace(&mut *suspects, unowned.iter().map(|(run, _)| *run).collect());
+        unowned.into_iter().filter(|(run, _)| before.contains(run)).map(|(_, pod)| pod).collect()
     }
 
     fn set_trouble(&self, trouble: Option<String>) {
@@ -245,7 +241,7 @@ async fn hear(events: impl Stream<Item = watcher::Result<Event<Pod>>>, pods: &Po
                 pods.see(pod);
                 run.into_iter().for_each(|run| pods.lose(run));
             }
-            Err(_) => sleep(AGAIN).await,
+            Err(_) => sleep(requests::AGAIN).await,
         }
     }
 }
@@ -307,7 +303,7 @@ mod tests {
         let pods = Pods::default();
         let owned = pods.look(RUNS[0]);
         heard(&pods, vec![Event::Apply(mk_pod(RUNS[0])), Event::Apply(mk_pod(RUNS[1]))]).await;
-        let unowned = || pods.unowned().into_iter().map(|pod| pod::whose(&pod).unwrap().1).collect::<Vec<_>>();
+        let unowned = || pods.unowned().into_iter().map(|(run, _)| run).collect::<Vec<_>>();
         assert_eq!(unowned(), [RUNS[1]]);
         assert_eq!([pods.to_sweep().len(), pods.to_sweep().len()], [0, 1], "not before it was nobody's twice");
         drop(owned);

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{Failure, PluginId, RunEvent, RunId, Secret, Stage},
-    runtime::{EarlierRun, Run, RunEvents, StartSpec},
+    runtime::{EarlierRun, Run, RunEvents, StartSpec, Wish},
 };
 
 /// How long the end of a run waits for the rest of its output: less than a plugin may take to end once it is killed.
@@ -32,24 +32,16 @@ const LAST_DELETION: Duration = Duration::from_secs(60);
 /// The grace of a pod whose plugin has had its own: the shortest that there is.
 const NO_GRACE: Duration = Duration::from_secs(1);
 
-/// What the supervisor wants of a run. Only ever raised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wish {
-    Run,
-    Stop,
-    Kill,
-}
-
 /// The supervisor's end of a run. Dropped without a wish, it leaves the pod as it is.
 struct PodRun(watch::Sender<Wish>);
 
 impl Run for PodRun {
     fn stop(&self) {
-        self.0.send_modify(|wish| *wish = Wish::Stop.max(*wish));
+        Wish::Stop.tell(&self.0);
     }
 
     fn kill(&self) {
-        self.0.send_modify(|wish| *wish = Wish::Kill);
+        Wish::Kill.tell(&self.0);
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -59,13 +51,10 @@ impl Run for PodRun {
 
 /// Begins a run.
 pub(super) fn start(inner: Arc<Inner>, spec: StartSpec, events: RunEvents) -> impl Run + use<> {
-    let (wishes, wished) = watch::channel(Wish::Run);
-    let (plugin, run, grace) = (spec.plugin, spec.run, spec.grace);
-    let (secret, sight) = (spec.token().to_owned().into(), inner.pods.look(run));
-    let events = placed(&inner, (plugin, run), sight.clone(), events);
-    let follower = Follower { inner, plugin, run, grace, secret, sight, wishes: wished, events };
+    let (secret, sight) = (spec.token().to_owned().into(), inner.pods.look(spec.run));
+    let (follower, run) = Follower::new(inner, (spec.plugin, spec.run), (secret, spec.grace), sight, events);
     tokio::spawn(follower.begin(spec));
-    PodRun(wishes)
+    run
 }
 
 /// The run of a pod that an earlier plugd made; none if the pod does not tell whose it is.
@@ -73,11 +62,9 @@ pub(super) fn earlier(inner: &Arc<Inner>, pod: &Pod) -> Option<EarlierRun> {
     let ((plugin, run), secret, grace) = (pod::whose(pod)?, pod::token(pod)?, pod::grace_of(pod));
     let (inner, token, sight) = (Arc::clone(inner), secret.clone(), inner.pods.look(run));
     let take_over = move |events, patience| {
-        let (wishes, wished) = watch::channel(Wish::Run);
-        let events = placed(&inner, (plugin, run), sight.clone(), events);
-        let follower = Follower { inner, plugin, run, grace, secret, sight, wishes: wished, events };
+        let (follower, run) = Follower::new(inner, (plugin, run), (secret, grace), sight, events);
         tokio::spawn(follower.follow((Instant::now() + patience, patience)));
-        Box::new(PodRun(wishes)) as Box<dyn Run>
+        Box::new(run) as Box<dyn Run>
     };
     let has_ended = matches!(status::read(pod, true), Seen::Over(_));
     Some(EarlierRun { plugin, run, token, has_ended, take_over: Box::new(take_over) })
@@ -117,11 +104,6 @@ struct Follower {
     sight: watch::Receiver<Sight>,
     wishes: watch::Receiver<Wish>,
     events: RunEvents,
-}
-
-/// What has been said and done of a run.
-#[derive(Default)]
-struct Progress {
     has_spawned: bool,
     is_cut_off: bool,
     /// Why its start was given up.
@@ -131,6 +113,34 @@ struct Progress {
 }
 
 impl Follower {
+    /// With the supervisor's end of the run.
+    fn new(
+        inner: Arc<Inner>,
+        (plugin, run): (PluginId, RunId),
+        (secret, grace): (Secret, Duration),
+        sight: watch::Receiver<Sight>,
+        events: RunEvents,
+    ) -> (Self, PodRun) {
+        let (wish, wishes) = watch::channel(Wish::Run);
+        let events = placed(&inner, (plugin, run), sight.clone(), events);
+        let follower = Self {
+            inner,
+            plugin,
+            run,
+            grace,
+            secret,
+            sight,
+            wishes,
+            events,
+            has_spawned: false,
+            is_cut_off: false,
+            given_up: None,
+            output: None,
+            deletion: None,
+        };
+        (follower, PodRun(wish))
+    }
+
     async fn begin(mut self, spec: StartSpec) {
         let deadline = Instant::now() + spec.prepare_timeout;
         let made = tokio::select! {
@@ -148,14 +158,14 @@ impl Follower {
                 // It may have been made though the answer was lost.
                 let appeared = self.sight.wait_for(|sight| matches!(sight, Sight::Here(_)));
                 if matches!(timeout(LAST_DELETION, appeared).await, Ok(Ok(_))) {
-                    self.delete(NO_GRACE).await;
+                    self.delete().await;
                 }
             }
             // The request for it may have been sent.
             Err(is_stopped) => {
                 if is_stopped {
                     (self.events)(RunEvent::GroupEmptied);
-                    self.delete(NO_GRACE).await;
+                    self.delete().await;
                 }
             }
         }
@@ -163,36 +173,39 @@ impl Follower {
 
     /// Follows the pod to its end; it has to run by the deadline, which was so far away when its start began.
     async fn follow(mut self, (deadline, limit): (Instant, Duration)) {
-        let mut progress = Progress::default();
         let ending = loop {
-            self.carry_out_wish(&mut progress);
-            if let Some(ending) = self.look(&mut progress) {
+            self.carry_out_wish();
+            if let Some(ending) = self.look() {
                 break ending;
             }
-            let is_due = !progress.has_spawned && progress.given_up.is_none();
+            let is_due = !self.has_spawned && self.given_up.is_none();
             tokio::select! {
                 changed = self.sight.changed() => if changed.is_err() { return },
                 // Nobody hears of it any longer: plugd goes on without it, or goes.
                 changed = self.wishes.changed() => if changed.is_err() { return },
-                () = sleep_until(deadline), if is_due => self.give_up(&mut progress, limit),
+                () = sleep_until(deadline), if is_due => self.give_up(limit),
             }
         };
-        let rest = self.take_rest(&mut progress, &ending).await;
+        let rest = self.take_rest(&ending).await;
         if self.wishes.has_changed().is_err() {
             // The next plugd is told, if the pod is still there.
             return;
         }
-        self.tell_end(&progress, ending);
-        self.clean_up(rest).await;
+        self.tell_end(ending);
+        // The pod is taken away after what it printed last.
+        if let Some(rest) = rest {
+            drop(timeout(LAST_OUTPUT, rest).await);
+        }
+        self.delete().await;
     }
 
-    fn is_wanted(&self, progress: &Progress) -> bool {
-        *self.wishes.borrow() == Wish::Run && progress.given_up.is_none()
+    fn is_wanted(&self) -> bool {
+        *self.wishes.borrow() == Wish::Run && self.given_up.is_none()
     }
 
     /// Says what is new of the pod; how it ended, if it did.
-    fn look(&mut self, progress: &mut Progress) -> Option<Ending> {
-        let is_wanted = self.is_wanted(progress);
+    fn look(&mut self) -> Option<Ending> {
+        let is_wanted = self.is_wanted();
         let seen = match &*self.sight.borrow_and_update() {
             Sight::Nothing => return None,
             Sight::Gone(pod) => return Some(status::gone(pod, is_wanted)),
@@ -201,15 +214,15 @@ impl Follower {
         match seen {
             Seen::Waiting { is_hopeless: true, why } if is_wanted => {
                 let why = why.unwrap_or_default();
-                progress.given_up = Some(outside(Stage::Start, &why).permanent());
-                progress.deletion = Some(self.deletion(NO_GRACE));
+                self.given_up = Some(outside(Stage::Start, &why).permanent());
+                self.begin_deletion(NO_GRACE);
             }
             Seen::Waiting { .. } => {}
             // One that was given up may run all the same until it is deleted.
-            Seen::Running if progress.given_up.is_some() => {}
-            Seen::Running => self.tell_spawned(progress),
+            Seen::Running if self.given_up.is_some() => {}
+            Seen::Running => self.tell_spawned(),
             Seen::CutOff(words) => {
-                if !std::mem::replace(&mut progress.is_cut_off, true) {
+                if !std::mem::replace(&mut self.is_cut_off, true) {
                     (self.events)(RunEvent::TakenAway(outside(Stage::Exit, &words)));
                 }
             }
@@ -218,15 +231,15 @@ impl Follower {
         None
     }
 
-    fn tell_spawned(&self, progress: &mut Progress) {
-        if !std::mem::replace(&mut progress.has_spawned, true) {
+    fn tell_spawned(&mut self) {
+        if !std::mem::replace(&mut self.has_spawned, true) {
             (self.events)(RunEvent::Spawned { pid: None, confinement: None, placement: None });
-            progress.output = Some(self.output());
+            self.output = Some(self.begin_output());
         }
     }
 
     /// It does not run in time: what the cluster says to that.
-    fn give_up(&mut self, progress: &mut Progress, limit: Duration) {
+    fn give_up(&mut self, limit: Duration) {
         let why = match &*self.sight.borrow() {
             Sight::Here(pod) => match status::read(pod, true) {
                 Seen::Waiting { why: Some(why), .. } => why,
@@ -235,42 +248,42 @@ impl Follower {
             Sight::Nothing | Sight::Gone(_) => "the cluster has not told of its pod".to_owned(),
         };
         let words = format!("its pod does not run within {} s: {why}", limit.as_secs_f32());
-        progress.given_up = Some(outside(Stage::Start, &words));
-        progress.deletion = Some(self.deletion(NO_GRACE));
+        self.given_up = Some(outside(Stage::Start, &words));
+        self.begin_deletion(NO_GRACE);
     }
 
-    fn carry_out_wish(&mut self, progress: &mut Progress) {
-        if !self.wishes.has_changed().unwrap_or_default() && progress.deletion.is_some() {
+    fn carry_out_wish(&mut self) {
+        if !self.wishes.has_changed().unwrap_or_default() && self.deletion.is_some() {
             return;
         }
         let wish = *self.wishes.borrow_and_update();
         match wish {
             Wish::Run => {}
-            Wish::Stop => progress.deletion = Some(self.deletion(self.grace)),
-            Wish::Kill => progress.deletion = Some(self.deletion(NO_GRACE)),
+            Wish::Stop => self.begin_deletion(self.grace),
+            Wish::Kill => self.begin_deletion(NO_GRACE),
         }
     }
 
-    fn tell_end(&self, progress: &Progress, ending: Ending) {
+    fn tell_end(&self, ending: Ending) {
         let tell = |event| (self.events)(event);
-        let is_wanted = self.is_wanted(progress);
-        let never_ran = match (&progress.given_up, &ending) {
+        let is_wanted = self.is_wanted();
+        let never_ran = match (&self.given_up, &ending) {
             (Some(failure), _) => Some(failure.clone()),
             (None, Ending::CannotRun(words)) => Some(Failure::new(Stage::Start, words).permanent()),
-            (None, Ending::NeverRan(words)) if !progress.has_spawned => Some(outside(Stage::Start, words)),
+            (None, Ending::NeverRan(words)) if !self.has_spawned => Some(outside(Stage::Start, words)),
             (None, _) => None,
         };
         match (never_ran, ending) {
-            (Some(failure), _) if is_wanted || progress.given_up.is_some() => {
+            (Some(failure), _) if is_wanted || self.given_up.is_some() => {
                 return tell(RunEvent::SpawnFailed(failure));
             }
             (None, Ending::Exited(exit)) => {
-                if !progress.has_spawned {
+                if !self.has_spawned {
                     tell(RunEvent::Spawned { pid: None, confinement: None, placement: None });
                 }
                 tell(RunEvent::Exited(exit));
             }
-            (None, Ending::Ended(words) | Ending::NeverRan(words)) if is_wanted && !progress.is_cut_off => {
+            (None, Ending::Ended(words) | Ending::NeverRan(words)) if is_wanted && !self.is_cut_off => {
                 tell(RunEvent::TakenAway(outside(Stage::Exit, &words)));
             }
             _ => {}
@@ -279,43 +292,35 @@ impl Follower {
     }
 
     /// Takes the rest of the output, which is to be in the log when the end is told. What has not come in time goes on to be taken.
-    async fn take_rest(&self, progress: &mut Progress, ending: &Ending) -> Option<AbortOnDropHandle<()>> {
-        let has_run = progress.has_spawned || matches!(ending, Ending::Exited(_) | Ending::Ended(_));
-        if !has_run || progress.given_up.is_some() {
+    async fn take_rest(&mut self, ending: &Ending) -> Option<AbortOnDropHandle<()>> {
+        let has_run = self.has_spawned || matches!(ending, Ending::Exited(_) | Ending::Ended(_));
+        if !has_run || self.given_up.is_some() {
             return None;
         }
-        let mut output = progress.output.take().unwrap_or_else(|| self.output());
+        let mut output = self.output.take().unwrap_or_else(|| self.begin_output());
         let is_late = timeout(OUTPUT_FIRST, &mut output).await.is_err();
         is_late.then_some(output)
     }
 
-    /// Takes the pod away, after what it printed last.
-    async fn clean_up(&self, rest: Option<AbortOnDropHandle<()>>) {
-        if let Some(rest) = rest {
-            drop(timeout(LAST_OUTPUT, rest).await);
-        }
-        self.delete(NO_GRACE).await;
-    }
-
     /// Takes what the plugin prints, in a task of its own.
-    fn output(&self) -> AbortOnDropHandle<()> {
+    fn begin_output(&self) -> AbortOnDropHandle<()> {
         let printed = (self.inner.printed_of)(self.plugin, self.run, &self.secret);
         let (api, name, sight) = (self.inner.api.clone(), pod::name(self.plugin, self.run), self.sight.clone());
         AbortOnDropHandle::new(tokio::spawn(output::take(api, name, sight, printed)))
     }
 
     /// Deletes the pod in a task of its own, in place of the one before.
-    fn deletion(&self, grace: Duration) -> AbortOnDropHandle<()> {
+    fn begin_deletion(&mut self, grace: Duration) {
         let (inner, name) = (Arc::clone(&self.inner), pod::name(self.plugin, self.run));
-        AbortOnDropHandle::new(tokio::spawn(async move {
+        self.deletion = Some(AbortOnDropHandle::new(tokio::spawn(async move {
             requests::delete((inner.api.clone(), &inner.term), name, Some(grace)).await;
-        }))
+        })));
     }
 
-    async fn delete(&self, grace: Duration) {
+    async fn delete(&self) {
         if !matches!(&*self.sight.borrow(), Sight::Gone(_)) {
             let of = (self.inner.api.clone(), &*self.inner.term);
-            let deleted = requests::delete(of, pod::name(self.plugin, self.run), Some(grace));
+            let deleted = requests::delete(of, pod::name(self.plugin, self.run), Some(NO_GRACE));
             // What is left then is swept.
             drop(timeout(LAST_DELETION, deleted).await);
         }

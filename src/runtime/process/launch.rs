@@ -1,6 +1,11 @@
 //! How a run gets its process: an init, and what that is to do.
 
-use std::{ffi::OsString, io, sync::Arc, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     net::unix::pipe,
@@ -10,17 +15,15 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Inner,
-    environment::{Variable, environment},
+    INHERITED_OPEN_FILES, Inner,
     inits::{Idle, idle},
-    open_files,
     prepare::{Turn, in_place, turn},
     program::Program,
 };
 use crate::{
     domain::{
         Failure, RunId, Stage,
-        policy::{Limits, User},
+        policy::{Limits, OWN_VARIABLES, User},
     },
     runtime::{
         StartSpec,
@@ -142,7 +145,7 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result
         limits: options.limits,
         cgroup: None,
         sandbox: Sandbox { ports: own_port.into_iter().chain(options.sandbox.ports).collect(), ..options.sandbox },
-        open_files: open_files::inherited().map(|limit| (limit.current, limit.maximum)),
+        open_files: INHERITED_OPEN_FILES.get().map(|limit| (limit.current, limit.maximum)),
     };
     if launch.args.iter().chain(&launch.variables).any(|text| text.as_encoded_bytes().contains(&0)) {
         return Err(Failure::new(Stage::Start, "an argument or variable has a NUL character").permanent());
@@ -152,9 +155,69 @@ fn what_to_launch(inner: &Inner, spec: &StartSpec, user: Option<User>) -> Result
     Ok(Orders { launch, program, cgroup })
 }
 
+/// A variable and its value.
+type Variable = (OsString, OsString);
+
+/// The environment of a plugin: the host's variables that the operator allows, those that the operator gives this plugin, then
+/// those of its run; nothing else.
+fn environment(
+    host: impl Iterator<Item = Variable>,
+    allow: &[String],
+    spec: &StartSpec,
+) -> impl Iterator<Item = Variable> {
+    let own = spec.own_variables().map(|(name, value)| (name.into(), value.into()));
+    let given = &spec.policy.process.environment;
+    let is_ours = |name: &str| given.contains_key(name) || OWN_VARIABLES.contains(&name);
+    let is_set = move |name: &OsStr| name.to_str().is_some_and(is_ours);
+    let allowed = host.filter(move |(name, _)| !is_set(name) && allow.iter().any(|pattern| is_match(pattern, name)));
+    allowed.chain(given.iter().map(|(name, value)| (name.into(), value.expose().into()))).chain(own)
+}
+
+fn is_match(pattern: &str, name: &OsStr) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => name.as_encoded_bytes().starts_with(prefix.as_bytes()),
+        None => name == pattern,
+    }
+}
+
 /// A variable as a process has it: `NAME=value`.
 fn line((mut name, value): Variable) -> OsString {
     name.push("=");
     name.push(value);
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Digest, PluginId, policy::Policy};
+
+    #[test]
+    fn only_allowed_variables_and_the_plugins_own_pass() {
+        let mut policy = Policy::default();
+        let given =
+            [("LC_ALL", "given"), ("KEY", "given")].map(|(name, value)| (name.to_owned(), value.to_owned().into()));
+        policy.process.environment.extend(given);
+        let spec = StartSpec {
+            plugin: PluginId::from_bytes([1; 12]),
+            run: RunId::from_bytes([2; 12]),
+            command: String::new(),
+            args: Vec::new(),
+            policy: Arc::new(policy),
+            prepare_timeout: Duration::ZERO,
+            grace: Duration::ZERO,
+            package: Digest([0; 32]),
+            url: "ws://h?token=secret".to_owned().into(),
+            traceparent: Some("00-1-2-01".to_owned()),
+        };
+        assert!(!format!("{spec:?}").contains("token=secret"), "{spec:?}");
+        let host = ["PATH", "PATHS", "LC_ALL", "LC", "AWS_SECRET", "TRACEPARENT"].map(|name| (name.into(), "v".into()));
+        let allow = ["PATH".to_owned(), "LC_*".to_owned(), "TRACEPARENT".to_owned()];
+        let variables: Vec<_> = environment(host.into_iter(), &allow, &spec).collect();
+        let names: Vec<_> = variables.iter().map(|(name, _)| name.to_str().unwrap()).collect();
+        let own = ["STORYDEN_RPC_URL", "PLUGD_RPC_URL", "PLUGD_PLUGIN_ID", "TRACEPARENT"];
+        assert_eq!(names, [["PATH", "KEY", "LC_ALL"].as_slice(), &own].concat());
+        assert_eq!([&variables[1].1, &variables[2].1], ["given", "given"], "the plugin's own come before the host's");
+        assert_eq!(variables[6].1, "00-1-2-01", "plugd's own trace is not the plugin's");
+    }
 }

@@ -1,19 +1,22 @@
 //! Plugins as processes of this host. Linux 5.11 or later.
 
-mod environment;
 mod inits;
 mod launch;
-mod open_files;
-mod options;
 mod prepare;
 mod program;
 mod run;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use self::prepare::PluginLocks;
@@ -25,10 +28,74 @@ use super::{
     usage::Usages,
     words,
 };
-use crate::domain::{self, Digest, PluginId, RunId, Usage};
+use crate::domain::{
+    self, Digest, PluginId, RunId, Usage,
+    policy::{Limits, ProcessPolicy, StopSignal, User, UserRange},
+};
 
-pub use open_files::raise_open_files;
-pub use options::{Options, Sandbox};
+pub use super::sandbox::Sandbox;
+
+/// The limit of open files that plugd was started with: what its plugins get.
+static INHERITED_OPEN_FILES: OnceLock<Rlimit> = OnceLock::new();
+
+/// How processes are started and stopped on this host.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of install directories.
+    pub plugin_dir: PathBuf,
+    /// The file that is locked while anything lives that was started here; one for each plugd.
+    pub lock: PathBuf,
+    /// Variables of the host that plugins get: exact names, or `PREFIX*`.
+    pub env_allow: Vec<String>,
+    /// The signal that asks a plugin to end.
+    pub stop_signal: StopSignal,
+    /// How long the host may take to find a program and to make a process of it.
+    pub spawn_timeout: Duration,
+    /// How many starts may be under way at once.
+    pub max_concurrent_starts: usize,
+    /// Limits of each plugin.
+    pub limits: Limits,
+    /// User and group that plugins run as and own their files as; plugd's own when absent. Needs privileges.
+    pub user: Option<User>,
+    /// Users of whom each plugin gets one for itself, in place of `user`. Needs privileges.
+    pub uids: Option<UserRange>,
+    /// What plugins can reach.
+    pub sandbox: Sandbox,
+    /// The program that is the keeper when its one argument says so: plugd's own. Nothing can be started when absent.
+    pub keeper: Option<PathBuf>,
+}
+
+impl Options {
+    /// The defaults for a plugd whose plugins are in this folder, and whose lock is this file.
+    pub fn new(plugin_dir: PathBuf, lock: PathBuf) -> Self {
+        Self {
+            plugin_dir,
+            lock,
+            env_allow: ["PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR"].map(String::from).into(),
+            stop_signal: StopSignal::default(),
+            spawn_timeout: Duration::from_secs(30),
+            max_concurrent_starts: 8,
+            limits: Limits::default(),
+            user: None,
+            uids: None,
+            sandbox: Sandbox::default(),
+            keeper: None,
+        }
+    }
+
+    /// The same for one plugin, of which the operator decided more. Who its user is is decided where its folder is prepared.
+    ///
+    /// # Errors
+    /// A path that the plugin may use can't be found, or holds what must be hidden from it.
+    fn for_plugin(&self, policy: &ProcessPolicy) -> io::Result<Self> {
+        Ok(Self {
+            sandbox: self.sandbox.for_plugin(policy)?,
+            limits: policy.limits.or(self.limits),
+            stop_signal: policy.stop_signal.unwrap_or(self.stop_signal),
+            ..self.clone()
+        })
+    }
+}
 
 /// Gets a package by its digest.
 pub type FetchPackage = Arc<dyn Fn(Digest) -> BoxFuture<'static, domain::Result<Box<dyn PackageFiles>>> + Send + Sync>;
@@ -175,5 +242,15 @@ impl Runtime for ProcessRuntime {
             })
             .await?
         })
+    }
+}
+
+/// Lets this process open as many files as the host permits: plugd holds a few for each plugin, and the usual soft limit of 1024
+/// would end at a few hundred. Its plugins keep what it was started with: programs are confused by a limit that is higher than
+/// they expect. To be called at boot.
+pub fn raise_open_files() {
+    let limit = INHERITED_OPEN_FILES.get_or_init(|| getrlimit(Resource::Nofile));
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..*limit }) {
+        tracing::warn!(%error, soft = limit.current, hard = limit.maximum, "cannot raise the limit of open files");
     }
 }

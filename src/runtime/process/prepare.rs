@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use rustix::thread::{CapabilitySet, capabilities};
@@ -13,13 +10,14 @@ use tokio::{
     sync::{OwnedMutexGuard, OwnedSemaphorePermit},
     task::spawn_blocking,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::Inner;
 use crate::{
     domain::{Failure, PluginId, Reason, Stage, policy::User},
     runtime::{
         StartSpec,
-        install::{self, InstallError, Step, Wanted},
+        install::{self, InstallError, Wanted},
     },
 };
 
@@ -71,25 +69,6 @@ pub(super) struct Turn {
     pub(super) run: PluginLock,
 }
 
-/// Tells work on another thread that nobody waits for it any more.
-#[derive(Debug, Clone, Default)]
-struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    fn check(&self) -> install::Result<()> {
-        if self.0.load(Ordering::Relaxed) { Err(InstallError::Cancelled) } else { Ok(()) }
-    }
-}
-
-/// Cancels when the future that holds it is dropped.
-struct CancelOnDrop(Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Sees to it that the package is in place, and then does what is `next`, on the thread that has found it there: told who runs
 /// the plugin and owns its files, plugd's own user when absent. The clock starts with the turn: those who only wait behind other
 /// plugins have not failed.
@@ -103,7 +82,34 @@ pub(super) async fn in_place<T: Send + 'static>(
     let seconds = limit.as_secs_f32();
     let message = format!("the package was not laid out within {seconds} s, or its program was not found in that time");
     let late = |_| Failure::new(Stage::Start, message);
-    tokio::time::timeout(limit, install(inner, spec, turn, next)).await.map_err(late)?
+    let (of_spec, digest) = (spec.clone(), spec.package);
+    // Tells work on another thread that nobody waits for it any more.
+    let cancel = CancellationToken::new();
+    let _cancel_on_drop = cancel.clone().drop_guard();
+    let of = |inner: &Arc<Inner>| (Arc::clone(inner), Arc::clone(&turn.folder), cancel.clone());
+    let work = async {
+        let (files, held, token) = of(inner);
+        let found = blocking(move || {
+            let owner = user_of(&files, &of_spec)?;
+            let wanted = Wanted { plugin: of_spec.plugin, digest, owner };
+            let is_current = files.installations.is_current(wanted, &|_| check(&token))?;
+            drop(held);
+            Ok(if is_current { Ok(next(owner)) } else { Err((wanted, next)) })
+        });
+        let (wanted, next) = match found.await? {
+            Ok(done) => return Ok(done),
+            Err(absent) => absent,
+        };
+        let package = (inner.fetch)(digest).await.map_err(not_fetched)?;
+        let (files, held, token) = of(inner);
+        blocking(move || {
+            files.installations.lay(wanted, &*package, &|_| check(&token))?;
+            drop(held);
+            Ok(next(wanted.owner))
+        })
+        .await
+    };
+    tokio::time::timeout(limit, work).await.map_err(late)?
 }
 
 /// Who runs a plugin and owns its files; plugd's own user when absent. This is decided here and nowhere else. Blocking.
@@ -146,35 +152,8 @@ async fn lock(spec: &StartSpec, locks: &PluginLocks, in_the_way: &str) -> Result
     tokio::time::timeout(limit, locks.lock(spec.plugin)).await.map_err(late).map(Arc::new)
 }
 
-async fn install<T: Send + 'static>(
-    inner: &Arc<Inner>,
-    spec: &StartSpec,
-    turn: &Turn,
-    next: impl FnOnce(Option<User>) -> T + Send + 'static,
-) -> Result<T, Failure> {
-    let (of_spec, digest) = (spec.clone(), spec.package);
-    let cancel = CancelOnDrop(Cancel::default());
-    let of = |inner: &Arc<Inner>| (Arc::clone(inner), Arc::clone(&turn.folder), cancel.0.clone());
-    let (files, held, token) = of(inner);
-    let found = blocking(move || {
-        let owner = user_of(&files, &of_spec)?;
-        let wanted = Wanted { plugin: of_spec.plugin, digest, owner };
-        let is_current = files.installations.is_current(wanted, &|_: Step| token.check())?;
-        drop(held);
-        Ok(if is_current { Ok(next(owner)) } else { Err((wanted, next)) })
-    });
-    let (wanted, next) = match found.await? {
-        Ok(done) => return Ok(done),
-        Err(absent) => absent,
-    };
-    let package = (inner.fetch)(digest).await.map_err(not_fetched)?;
-    let (files, held, token) = of(inner);
-    blocking(move || {
-        files.installations.lay(wanted, &*package, &|_: Step| token.check())?;
-        drop(held);
-        Ok(next(wanted.owner))
-    })
-    .await
+fn check(cancel: &CancellationToken) -> install::Result<()> {
+    if cancel.is_cancelled() { Err(InstallError::Cancelled) } else { Ok(()) }
 }
 
 /// Runs work that may block on a thread for that. It goes on when nobody waits any more, until its next step.

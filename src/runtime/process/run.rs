@@ -1,11 +1,12 @@
 //! One run from its start to its last event.
 
 use std::{
-    future, io,
+    io,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use futures_util::future::OptionFuture;
 use tokio::{
     sync::watch,
     task::spawn_blocking,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     domain::{Exit, Failure, RunEvent, RunId, Stage},
     runtime::{
-        Run, RunEvents, StartSpec,
+        Run, RunEvents, StartSpec, Wish,
         cgroup::RunGroup,
         keeper::{
             Init, Keeper,
@@ -33,14 +34,6 @@ use crate::{
     },
 };
 
-/// What the supervisor wants of a run. Only ever raised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Wish {
-    Run,
-    Stop,
-    Kill,
-}
-
 /// The supervisor's end of a run.
 #[derive(Debug)]
 struct ProcessRun {
@@ -51,20 +44,13 @@ struct ProcessRun {
 /// The id of the run's init, once there is one.
 type InitId = Arc<OnceLock<u32>>;
 
-impl ProcessRun {
-    fn wish(&self, wish: Wish) {
-        // A repeated wish is carried out again: members may have joined.
-        self.wishes.send_modify(|current| *current = wish.max(*current));
-    }
-}
-
 impl Run for ProcessRun {
     fn stop(&self) {
-        self.wish(Wish::Stop);
+        Wish::Stop.tell(&self.wishes);
     }
 
     fn kill(&self) {
-        self.wish(Wish::Kill);
+        Wish::Kill.tell(&self.wishes);
     }
 
     fn pids(&self) -> Vec<u32> {
@@ -85,13 +71,10 @@ type Held = (Arc<Inner>, Option<Arc<Keeper>>);
 pub(super) fn start(shared: Held, spec: StartSpec, events: RunEvents) -> impl Run + use<> {
     let (wishes, wished) = watch::channel(Wish::Run);
     let init = InitId::default();
-    let reporter = Reporter { events: Some(events), last: interrupted() };
-    tokio::spawn(drive(shared, spec, (reporter, wished, Arc::clone(&init))));
+    let interrupted = Failure::new(Stage::Start, "the start was interrupted");
+    let reporter = Reporter { events: Some(events), last: RunEvent::SpawnFailed(interrupted) };
+    tokio::spawn(drive(shared, spec, reporter, (wished, Arc::clone(&init))));
     ProcessRun { wishes, init }
-}
-
-fn interrupted() -> RunEvent {
-    RunEvent::SpawnFailed(Failure::new(Stage::Start, "the start was interrupted"))
 }
 
 /// Passes events on, and sees to it that a last one comes whatever happens.
@@ -122,9 +105,12 @@ impl Drop for Reporter {
     }
 }
 
-type Ends = (Reporter, watch::Receiver<Wish>, InitId);
-
-async fn drive((inner, _keeper): Held, spec: StartSpec, (mut reporter, mut wishes, init_id): Ends) {
+async fn drive(
+    (inner, _keeper): Held,
+    spec: StartSpec,
+    mut reporter: Reporter,
+    (mut wishes, init_id): (watch::Receiver<Wish>, InitId),
+) {
     let prepared = tokio::select! {
         biased;
         // Wishes arrive by value: one from before this line counts too.
@@ -142,9 +128,8 @@ async fn drive((inner, _keeper): Held, spec: StartSpec, (mut reporter, mut wishe
             // Held until the end, whatever the supervisor has been told by then.
             let _place = Arc::clone(&turn.run);
             reporter.last = RunEvent::GroupEmptied;
-            let (run, limit) = (spec.run, inner.options.spawn_timeout);
-            let deadline = Instant::now() + limit;
-            let starting = Some(Starting { _turn: turn, inner, spec, program, deadline, limit });
+            let (run, deadline) = (spec.run, Instant::now() + inner.options.spawn_timeout);
+            let starting = Some(Starting { _turn: turn, inner, spec, program, deadline });
             let (usage, has_exited) = (None, false);
             let watch = Watch { run, init, init_id, cgroup, usage, starting, wishes, has_exited, reporter };
             watch.until_empty().await;
@@ -161,8 +146,6 @@ struct Starting {
     spec: StartSpec,
     program: Program,
     deadline: Instant,
-    /// How long it was until the deadline.
-    limit: Duration,
 }
 
 /// Follows a run that the keeper was asked for, until nothing of it is left.
@@ -198,7 +181,7 @@ impl Watch {
                 },
                 // The sender is gone only after it has wished for the end.
                 Ok(()) = self.wishes.changed() => self.carry_out_wish().await,
-                () = until(deadline) => self.give_up().await,
+                Some(()) = OptionFuture::from(deadline.map(sleep_until)) => self.give_up().await,
             }
         };
         self.finish(has_told).await;
@@ -239,8 +222,9 @@ impl Watch {
                 }
             }
             Report::Refused { step, errno } => {
-                let Some(Starting { program, limit, .. }) = self.starting.take() else { return };
-                let failure = refused(program, step, io::Error::from_raw_os_error(errno), limit).await;
+                let Some(Starting { program, inner, .. }) = self.starting.take() else { return };
+                let (error, limit) = (io::Error::from_raw_os_error(errno), inner.options.spawn_timeout);
+                let failure = refused(program, step, error, limit).await;
                 self.reporter.end(RunEvent::SpawnFailed(failure));
             }
             Report::Exited { code, signal, out_of_memory } => self.exited(Exit { code, signal, out_of_memory }),
@@ -255,8 +239,9 @@ impl Watch {
 
     /// The program did not start in time. What may still come of it is killed.
     async fn give_up(&mut self) {
-        let Some(Starting { program, limit, .. }) = self.starting.take() else { return };
-        self.reporter.end(RunEvent::SpawnFailed(late(program.command(), "the program is not run", limit)));
+        let Some(Starting { program, inner, .. }) = self.starting.take() else { return };
+        let failure = late(program.command(), "the program is not run", inner.options.spawn_timeout);
+        self.reporter.end(RunEvent::SpawnFailed(failure));
         self.init.order(&Order::Kill).await;
     }
 
@@ -283,14 +268,6 @@ impl Watch {
             self.exited(Exit { code: None, signal: None, out_of_memory: false });
         }
         self.reporter.end(RunEvent::GroupEmptied);
-    }
-}
-
-/// Returns at the deadline; never if there is none.
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => future::pending().await,
     }
 }
 
