@@ -11,14 +11,11 @@ use std::{
     path::Path,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::Errno,
-    process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group},
-};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group};
 
 use super::{
     apart::HostIds,
+    await_any,
     launch::{self, Launched},
     protocol::{Launch, Messages, Order, Report, Step, encode},
     sys, tree,
@@ -153,12 +150,8 @@ impl Init {
 
     /// Kills and reaps until nothing of the run is left.
     fn end(&self) {
-        loop {
-            self.kill_everything();
-            if tree::reap(WaitOptions::empty()).is_err() {
-                return self.leave_no_group();
-            }
-        }
+        tree::kill_until_empty(|| self.kill_everything());
+        self.leave_no_group();
     }
 
     /// Removes the empty group of the run: plugd does so too, but may be dead.
@@ -170,22 +163,14 @@ impl Init {
 
     /// Waits until something happens: there are orders, the keeper is gone, the program runs or does not, a child ended.
     fn wait(&self) -> io::Result<(bool, bool, bool)> {
-        let mut watched = vec![
-            PollFd::new(&self.control, PollFlags::IN),
-            PollFd::new(&self.keeper, PollFlags::IN),
-            PollFd::new(&self.child_ends, PollFlags::IN),
-        ];
-        let outcome = self.leader.as_ref().and_then(|leader| leader.outcome.as_ref());
-        watched.extend(outcome.map(|outcome| PollFd::new(outcome, PollFlags::IN)));
-        match poll(&mut watched, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let is_ready = |index: usize| watched.get(index).is_some_and(|one| !one.revents().is_empty());
-        if is_ready(2) {
+        let [control, keeper, child_ends] =
+            [self.control.as_fd(), self.keeper.as_fd(), self.child_ends.as_fd()].map(Some);
+        let outcome = self.leader.as_ref().and_then(|leader| leader.outcome.as_ref()).map(AsFd::as_fd);
+        let [has_orders, is_alone, has_ended, has_outcome] = await_any([control, keeper, child_ends, outcome])?;
+        if has_ended {
             let _ = rustix::io::read(&self.child_ends, &mut [0_u8; 1024]);
         }
-        Ok((is_ready(0), is_ready(1), is_ready(3)))
+        Ok((has_orders, is_alone, has_outcome))
     }
 
     /// Carries out what plugd orders. False if plugd is gone.

@@ -42,7 +42,7 @@ use std::{
     io::{self, IoSliceMut, PipeReader, PipeWriter, Write},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
     time::Duration,
@@ -130,15 +130,15 @@ fn take(descriptor: impl AsFd) -> io::Result<OwnedFd> {
     Ok(fcntl_dupfd_cloexec(descriptor, 3)?)
 }
 
-/// What the worker waits for, and what of it has come.
-struct Ready {
-    has_instruction: bool,
-    /// The first process is gone.
-    is_alone: bool,
-    /// A child has ended.
-    has_ended: bool,
-    /// What runs may not go on.
-    is_over: bool,
+/// Waits until one of these can be read, or its other end is gone; says which. What is absent never is.
+fn await_any<const N: usize>(watched: [Option<BorrowedFd<'_>>; N]) -> io::Result<[bool; N]> {
+    let mut polled: Vec<_> = watched.iter().flatten().map(|one| PollFd::new(one, PollFlags::IN)).collect();
+    match poll(&mut polled, None) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut ready = polled.iter().map(|one| !one.revents().is_empty());
+    Ok(watched.map(|one| one.is_some() && ready.next().unwrap_or_default()))
 }
 
 /// The second process of the keeper.
@@ -178,7 +178,10 @@ impl Worker {
     /// Makes inits and reaps them, until plugd or the first process is gone, or the time is over that plugd gave.
     fn serve(&mut self) -> io::Result<()> {
         loop {
-            let Ready { has_instruction, is_alone, has_ended, is_over } = self.wait()?;
+            let [plugd, first, child_ends] =
+                [self.plugd.as_fd(), self.first.as_fd(), self.child_ends.as_fd()].map(Some);
+            let switch = self.switch.as_ref().map(AsFd::as_fd);
+            let [has_instruction, is_alone, has_ended, is_over] = await_any([plugd, first, child_ends, switch])?;
             if has_ended {
                 let _ = rustix::io::read(&self.child_ends, &mut [0_u8; 1024]);
                 self.reap();
@@ -197,21 +200,6 @@ impl Worker {
         tree::end_children();
         // Their ends say that nothing is left.
         drop((lock, runs, ending));
-    }
-
-    fn wait(&self) -> io::Result<Ready> {
-        let mut watched = vec![
-            PollFd::new(&self.plugd, PollFlags::IN),
-            PollFd::new(&self.first, PollFlags::IN),
-            PollFd::new(&self.child_ends, PollFlags::IN),
-        ];
-        watched.extend(self.switch.as_ref().map(|switch| PollFd::new(switch, PollFlags::IN)));
-        match poll(&mut watched, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let is_ready = |index: usize| watched.get(index).is_some_and(|one| !one.revents().is_empty());
-        Ok(Ready { has_instruction: is_ready(0), is_alone: is_ready(1), has_ended: is_ready(2), is_over: is_ready(3) })
     }
 
     /// Does what plugd says. False if plugd is gone.

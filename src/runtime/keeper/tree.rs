@@ -28,10 +28,10 @@ pub(super) fn kill_children(is_spared: impl Fn(Pid) -> bool) -> bool {
     !children.is_empty()
 }
 
-/// Kills and reaps until this process has no children.
-pub(super) fn kill_until_empty() {
+/// Kills in this way and reaps until this process has no children.
+pub(super) fn kill_until_empty(kill: impl Fn()) {
     loop {
-        kill_children(|_| false);
+        kill();
         if reap(WaitOptions::empty()).is_err() {
             return;
         }
@@ -42,7 +42,7 @@ pub(super) fn kill_until_empty() {
 /// that is killed halfway leaves what it had to this process: to nobody, if this one is killed too.
 pub(super) fn end_children() {
     if await_children(Instant::now() + PATIENCE).is_err() {
-        kill_until_empty();
+        kill_until_empty(|| _ = kill_children(|_| false));
     }
 }
 
@@ -114,9 +114,7 @@ pub(super) struct Process {
 impl Process {
     fn read(pid: u32) -> Option<Self> {
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The name in parentheses may hold any bytes, parentheses too; the fields after the last one are numbers.
-        let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-        let mut fields = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace();
+        let mut fields = stat_fields(&stat)?;
         let has_ended = matches!(fields.next()?, "Z" | "X");
         Some(Self { pid, parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()?, has_ended })
     }
@@ -132,6 +130,12 @@ impl Process {
             _ => Ok(()),
         }
     }
+}
+
+/// The fields of a process's `stat` that follow its name. That is in parentheses, and may hold any bytes, parentheses too.
+pub(in crate::runtime) fn stat_fields(stat: &[u8]) -> Option<impl Iterator<Item = &str>> {
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    Some(str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace())
 }
 
 fn members(root: u32) -> Vec<Process> {

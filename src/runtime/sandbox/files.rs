@@ -9,8 +9,8 @@ use std::{
 };
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort, RestrictionStatus,
-    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, NetPort, RestrictionStatus, Ruleset,
+    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 use rustix::io::Errno;
 
@@ -59,7 +59,7 @@ fn must_hold(status: RulesetStatus) -> io::Result<()> {
 }
 
 fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<RestrictionStatus, RulesetError> {
-    let hidden: Vec<PathBuf> = if has_own_view { Vec::new() } else { paths(&sandbox.hidden) };
+    let hidden: Vec<PathBuf> = sandbox.hidden.iter().filter(|_| !has_own_view).map(PathBuf::from).collect();
     let (read, write) = (AccessFs::from_read(KNOWN), AccessFs::from_all(KNOWN));
     let rules = Ruleset::default().handle_access(write)?.scope(Scope::Signal | Scope::AbstractUnixSocket)?;
     let rules = if sandbox.level == SandboxLevel::Strict { only_to_listed_ports(rules)? } else { rules };
@@ -70,12 +70,13 @@ fn apply(sandbox: &Sandbox, folder: &Path, has_own_view: bool) -> Result<Restric
     };
     let temporary = TEMPORARY.into_iter().flat_map(|folder| around(Path::new(folder), &hidden));
     let own: Vec<PathBuf> = temporary.chain([folder.to_owned()]).collect();
+    let use_of_devices = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::ReadDir | AccessFs::IoctlDev;
     let (allowed_read, allowed_write) = (held(&sandbox.read), held(&sandbox.write));
     rules = rules
         .add_rules(path_beneath_rules(readable, read))?
         .add_rules(path_beneath_rules(allowed_read.iter().map(named), read))?
         .add_rules(path_beneath_rules(allowed_write.iter().map(named), write))?
-        .add_rules(path_beneath_rules(DEVICES, use_of_devices()))?
+        .add_rules(path_beneath_rules(DEVICES, use_of_devices))?
         .add_rules(path_beneath_rules(own, write))?;
     if sandbox.level == SandboxLevel::Strict {
         let ports = sandbox.ports.iter().map(|port| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp)));
@@ -90,10 +91,6 @@ fn only_to_listed_ports(rules: Ruleset) -> Result<Ruleset, RulesetError> {
     Ok(rules.set_compatibility(CompatLevel::BestEffort))
 }
 
-fn use_of_devices() -> BitFlags<AccessFs> {
-    AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::ReadDir | AccessFs::IoctlDev
-}
-
 /// What the operator allows, as it is there now; what is gone is left out.
 fn held(allowed: &[OsString]) -> Vec<OwnedFd> {
     allowed.iter().filter_map(|path| without_links(Path::new(path)).ok()).collect()
@@ -102,10 +99,6 @@ fn held(allowed: &[OsString]) -> Vec<OwnedFd> {
 /// A path of what is held, which leads nowhere else.
 fn named(held: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", held.as_raw_fd())
-}
-
-fn paths(names: &[OsString]) -> Vec<PathBuf> {
-    names.iter().map(PathBuf::from).collect()
 }
 
 /// Everything below this folder but what is hidden: Landlock knows only what is allowed, so that each folder on the way to a

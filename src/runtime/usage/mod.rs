@@ -13,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use tokio::{task::spawn_blocking, time::MissedTickBehavior};
 
 use self::source::Looks;
@@ -79,16 +78,9 @@ impl Usages {
         while *looks_left > 0
             && let Some((run, source)) = self.next(Instant::now())
         {
-            let mut looks = Looks::new();
-            let reading = source.read(&mut looks);
+            let mut looks = Looks::default();
+            let sample = source.read(&mut looks);
             *looks_left -= i64::from(looks.taken().max(1));
-            let sample = reading.map(|reading| Sample {
-                time: Timestamp::now(),
-                memory_bytes: reading.memory_bytes,
-                cpu_time: reading.cpu_time,
-                processes: reading.processes,
-                open_files: reading.open_files,
-            });
             self.runs().take(run, sample, Instant::now());
         }
         self.runs().goes_on()

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use rustix::param::{clock_ticks_per_second, page_size};
+
+use crate::{domain::usage::Sample, runtime::keeper::tree::stat_fields};
 
 /// Most files that are looked at for one sample of one run.
 pub(super) const MAX_LOOKS: u32 = 1000;
@@ -25,18 +28,9 @@ pub(in crate::runtime) struct Source {
     pub(in crate::runtime) group: Option<PathBuf>,
 }
 
-/// What a run uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reading {
-    pub(super) memory_bytes: u64,
-    pub(super) cpu_time: Duration,
-    pub(super) processes: u32,
-    pub(super) open_files: Option<u32>,
-}
-
 impl Source {
     /// What the run uses; none when nothing of it lives.
-    pub(super) fn read(&self, looks: &mut Looks) -> Option<Reading> {
+    pub(super) fn read(&self, looks: &mut Looks) -> Option<Sample> {
         let group = self.group.as_deref();
         let memory = group.and_then(|group| looks.at(&group.join("memory.current"), number));
         let cpu = group.and_then(|group| looks.at(&group.join("cpu.stat"), cpu_of_group));
@@ -44,7 +38,8 @@ impl Source {
         let is_told = memory.is_some() && cpu.is_some() && members.is_some();
         let tree = if is_told { Tree::default() } else { Tree::below(self.init, looks) };
         let members = members.filter(|pids| !pids.is_empty()).unwrap_or(tree.pids);
-        Some(Reading {
+        Some(Sample {
+            time: Timestamp::now(),
             memory_bytes: memory.unwrap_or(tree.memory_bytes),
             cpu_time: cpu.unwrap_or(tree.cpu_time),
             processes: u32::try_from(members.len()).ok().filter(|count| *count > 0)?,
@@ -54,16 +49,13 @@ impl Source {
 }
 
 /// Looks at files, of which there may not be too many.
+#[derive(Default)]
 pub(super) struct Looks {
     taken: u32,
     bytes: Vec<u8>,
 }
 
 impl Looks {
-    pub(super) fn new() -> Self {
-        Self { taken: 0, bytes: Vec::new() }
-    }
-
     /// How many were taken.
     pub(super) fn taken(&self) -> u32 {
         self.taken
@@ -152,9 +144,7 @@ struct Stat {
 
 impl Stat {
     fn parse(stat: &[u8]) -> Option<Self> {
-        // The name in parentheses may hold any bytes, parentheses too; the fields after the last one are numbers.
-        let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-        let fields: Vec<&str> = str::from_utf8(stat.get(name_end + 1..)?).ok()?.split_ascii_whitespace().collect();
+        let fields: Vec<&str> = stat_fields(stat)?.collect();
         let at = |index: usize| fields.get(index)?.parse::<u64>().ok();
         Some(Self {
             has_ended: matches!(*fields.first()?, "Z" | "X"),

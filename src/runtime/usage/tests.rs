@@ -1,5 +1,6 @@
 use std::{fs, path::Path};
 
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::{source::tests::Shell, *};
@@ -65,7 +66,7 @@ fn a_new_run_is_sampled_before_those_that_were_and_one_that_ended_never() {
 fn what_is_looked_at_is_bounded_and_all_have_their_turn() {
     let shell = Shell::start("sleep 1000 & echo; wait", 1);
     let looks_for_one = {
-        let mut looks = Looks::new();
+        let mut looks = Looks::default();
         shell.source().read(&mut looks).unwrap();
         i64::from(looks.taken())
     };
@@ -123,7 +124,7 @@ fn a_group_tells_what_its_run_uses() {
     let own = std::process::id();
     let cpu = "usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n";
     let files = [("memory.current", "4096000\n"), ("cpu.stat", cpu), ("cgroup.procs", &format!("{own}\n"))];
-    let mut looks = Looks::new();
+    let mut looks = Looks::default();
     let reading = mk_group(folder.path(), &files).read(&mut looks).unwrap();
     assert_eq!((reading.memory_bytes, reading.cpu_time), (4_096_000, Duration::from_millis(2500)));
     assert_eq!(reading.processes, 1);
@@ -136,9 +137,9 @@ async fn what_a_group_does_not_tell_is_summed_up_over_the_tree() {
     let (shell, folder) = (Shell::start("sleep 1000 & echo; wait", 1), tempfile::tempdir().unwrap());
     let group = mk_group(folder.path(), &[("cgroup.procs", ""), ("cpu.stat", "usage_usec 7\n")]);
     let source = Source { group: group.group, ..shell.source() };
-    let reading = source.read(&mut Looks::new()).unwrap();
+    let reading = source.read(&mut Looks::default()).unwrap();
     assert_eq!((reading.cpu_time, reading.processes), (Duration::from_micros(7), 1));
     // A process has none in the moment in which it becomes another program.
-    let memory = || source.read(&mut Looks::new()).map_or(0, |reading| reading.memory_bytes);
+    let memory = || source.read(&mut Looks::default()).map_or(0, |reading| reading.memory_bytes);
     eventually(|| memory() > 100_000).await;
 }

@@ -87,21 +87,21 @@ fn all_that_came_from_a_process_is_seen_and_what_ended_counts() {
     let script = "(i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done); \
                   sleep 1000 <&0 3</dev/null 4</dev/null & sh -c 'sleep 1000 & echo $!; wait' & wait";
     let mut shell = Shell::start(script, 1);
-    let reading = shell.source().read(&mut Looks::new()).unwrap();
+    let reading = shell.source().read(&mut Looks::default()).unwrap();
     assert_eq!(reading.processes, 3, "both sleeps and the shell between: {reading:?}");
     assert!(reading.open_files.unwrap() >= 3 * 3 + 2, "{reading:?}");
     assert!(reading.memory_bytes > 1_000_000, "{reading:?}");
     assert!(reading.cpu_time >= Duration::from_millis(20), "{reading:?}");
     shell.end_children();
     shell.process.wait().unwrap();
-    assert_eq!(shell.source().read(&mut Looks::new()), None, "nothing of it lives");
+    assert_eq!(shell.source().read(&mut Looks::default()), None, "nothing of it lives");
 }
 
 #[test]
 fn a_run_of_very_many_processes_takes_no_more_looks_than_others_may() {
     let shell = Shell::start("for i in $(seq 400); do sleep 1000 & echo $!; done; wait", 400);
     assert_eq!(shell.lines.len(), 400);
-    let mut looks = Looks::new();
+    let mut looks = Looks::default();
     let reading = shell.source().read(&mut looks).unwrap();
     assert_eq!(looks.taken(), MAX_LOOKS);
     assert!((200..400).contains(&reading.processes), "the first are counted: {reading:?}");
