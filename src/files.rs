@@ -143,6 +143,14 @@ pub fn remove_at(folder: impl AsFd, name: impl Arg) -> io::Result<()> {
     }
 }
 
+/// None where nothing is there.
+pub fn if_there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 fn open(folder: impl AsFd, name: impl Arg, flags: OFlags) -> io::Result<File> {
     let file = match openat(folder, name, PLAIN | flags, Mode::empty()) {
         // A link that is not followed, a socket.

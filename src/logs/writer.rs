@@ -22,7 +22,10 @@ use super::{
     layout::{Layout, Segment},
     line,
 };
-use crate::domain::{PluginId, RunId};
+use crate::{
+    domain::{PluginId, RunId},
+    files::if_there,
+};
 
 /// What the readers of a plugin's output see; none until the folder was first read.
 pub(super) type View = Option<Arc<Layout>>;
@@ -182,11 +185,8 @@ impl Writer {
         if let Some(layout) = self.view.borrow().clone() {
             return Ok(layout);
         }
-        let mut layout = match Folder::open(&self.plugin) {
-            Ok(folder) => load_and_save(&folder)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Layout::empty(),
-            Err(error) => return Err(error),
-        };
+        let folder = if_there(Folder::open(&self.plugin))?;
+        let mut layout = folder.as_ref().map_or_else(|| Ok(Layout::empty()), load_and_save)?;
         layout.head += std::mem::take(&mut self.lost_before);
         Ok(self.publish(layout))
     }
@@ -222,12 +222,10 @@ impl Writer {
         }
         self.file = None;
         current.retain(|part| part.start < part.end);
-        if !current.is_empty() {
-            match Folder::open(&self.plugin) {
-                Ok(folder) => self.put_away(&folder, current, &mut layout)?,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
+        if !current.is_empty()
+            && let Some(folder) = if_there(Folder::open(&self.plugin))?
+        {
+            self.put_away(&folder, current, &mut layout)?;
         }
         self.publish(layout);
         Ok(())
@@ -237,14 +235,10 @@ impl Writer {
     fn put_away(&self, folder: &Folder, current: Vec<Segment>, layout: &mut Layout) -> io::Result<()> {
         let mut rotated = folder.rotated()?;
         let name = folder::next_name(Timestamp::now(), rotated.last().map(String::as_str));
-        match folder.rename(CURRENT, &name) {
-            Ok(()) => {
-                let shared: Arc<str> = name.as_str().into();
-                layout.segments.extend(current.into_iter().map(|part| Segment { name: Arc::clone(&shared), ..part }));
-                rotated.push(name);
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        if if_there(folder.rename(CURRENT, &name))?.is_some() {
+            let shared: Arc<str> = name.as_str().into();
+            layout.segments.extend(current.into_iter().map(|part| Segment { name: Arc::clone(&shared), ..part }));
+            rotated.push(name);
         }
         self.prune(folder, &rotated, layout);
         Ok(())

@@ -11,6 +11,7 @@ use std::{
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::{Controllers, Left};
+use crate::files::if_there;
 
 /// The file of a group that ends all that is in it and below it, and all that is being made there. Since Linux 5.14.
 const KILL: &str = "cgroup.kill";
@@ -122,10 +123,7 @@ pub(super) fn remove(group: &Path) -> io::Result<()> {
         groups.extend(below);
         next += 1;
     }
-    groups.iter().rev().try_for_each(|group| match fs::remove_dir(group) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    })
+    groups.iter().rev().try_for_each(|group| if_there(fs::remove_dir(group)).map(drop))
 }
 
 #[cfg(test)]

@@ -107,11 +107,7 @@ impl Dir {
 
     /// What this name is, without following it.
     pub(super) fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
-        match statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        files::if_there(statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from))
     }
 
     /// Whether this name is a plain file.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -78,7 +78,7 @@ impl Layout {
             self.sync(&plan).map_err(|error| self.cannot("write", &error))?;
             self.mark().map_err(|error| self.cannot("write", &error))?;
             checkpoint(Step::Marked)?;
-            remove_if_there(&self.staging.plan()).map_err(|error| self.cannot("clear", &error))?;
+            files::remove_at(CWD, self.staging.plan()).map_err(|error| self.cannot("clear", &error))?;
             checkpoint(Step::Cleared)?;
         }
         self.staging.clear()
@@ -182,13 +182,6 @@ impl Layout {
 
 fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| InstallError::Disk(format!("cannot write the plan: {error}")))
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
 }
 
 /// The contract's marker of this package: its digest as hexadecimal digits, and a line break.

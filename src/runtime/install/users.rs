@@ -9,9 +9,12 @@ use std::{
 };
 
 use super::{InstallError, Installations, Result, TRASH, dir::Dir};
-use crate::domain::{
-    PluginId,
-    policy::{User, UserRange},
+use crate::{
+    domain::{
+        PluginId,
+        policy::{User, UserRange},
+    },
+    files::if_there,
 };
 
 /// Which plugin has which user, once the folders were looked through.
@@ -83,11 +86,7 @@ impl Installations {
 
     /// Who owns the folder of each plugin; of several with one owner, one.
     fn holders(&self) -> io::Result<HashMap<u32, PluginId>> {
-        let plugins = match self.plugins() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            plugins => plugins?,
-        };
-        let plugins = plugins.into_iter();
+        let plugins = if_there(self.plugins())?.into_iter().flatten();
         let held = plugins.filter_map(|plugin| Some((owner(&self.dir(plugin)).transpose()?, plugin)));
         held.map(|(owner, plugin)| Ok((owner?, plugin))).collect()
     }
@@ -105,19 +104,12 @@ fn cannot_give(folder: &Path, error: &io::Error) -> InstallError {
 
 /// Who owns what is in this folder.
 fn owners_in(folder: &Path) -> io::Result<HashSet<u32>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-        entries => entries?,
-    };
+    let entries = if_there(fs::read_dir(folder))?.into_iter().flatten();
     let owners = entries.filter_map(|entry| entry.and_then(|entry| owner(&entry.path())).transpose());
     owners.collect()
 }
 
 /// Who owns this; `None` if it is not there.
 fn owner(path: &Path) -> io::Result<Option<u32>> {
-    match fs::symlink_metadata(path) {
-        Ok(found) => Ok(Some(found.uid())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    if_there(fs::symlink_metadata(path).map(|found| found.uid()))
 }
