@@ -166,7 +166,8 @@ async fn written(write: &mut Option<JoinHandle<()>>) {
     *write = None;
 }
 
-async fn settle(write: impl Future<Output = Result<(), tokio::task::JoinError>>) {
+/// Waits for a write.
+pub(super) async fn settle(write: impl Future<Output = Result<(), tokio::task::JoinError>>) {
     if let Err(error) = write.await {
         tracing::error!(%error, "writing the output of a plugin failed");
     }

@@ -183,7 +183,7 @@ pub(super) fn merge(
     now: Option<Now>,
     query: Query,
 ) -> impl Stream<Item = (PluginId, io::Result<LogBatch>)> + Send + 'static {
-    let (appeared, reads) = (logs.appeared(), Arc::new(Semaphore::new(MAX_READS)));
+    let (appeared, reads) = (logs.inner.appeared.subscribe(), Arc::new(Semaphore::new(MAX_READS)));
     let now = now.filter(|_| query.is_following);
     let (streams, known, refused) = (SelectAll::new(), HashSet::new(), Vec::new());
     let mut merged = Merged { logs, query, reads, now, appeared, streams, known, refused };

@@ -125,7 +125,7 @@ struct Inner {
     plugin_dir: PathBuf,
     options: Options,
     outputs: Mutex<HashMap<PluginId, Arc<Output>>>,
-    /// Counts the outputs that there ever were.
+    /// Counts the outputs that there ever were: changes when a plugin prints, or is followed, that never was before.
     appeared: watch::Sender<usize>,
     captures: TaskTracker,
 }
@@ -206,11 +206,6 @@ impl Logs {
         if let Some(output) = self.outputs().remove(&plugin) {
             output.removed.cancel();
         }
-    }
-
-    /// Changes when a plugin prints, or is followed, that never was before.
-    fn appeared(&self) -> watch::Receiver<usize> {
-        self.inner.appeared.subscribe()
     }
 
     fn output(&self, plugin: PluginId) -> Arc<Output> {

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     From, LogLine, Logs, Query, Source,
-    capture::Mask,
+    capture::{Mask, settle},
     line::{self, Printed, Stream},
     reader::Filter,
     writer::Output,
@@ -30,20 +30,15 @@ pub struct Relay {
     output: Arc<Output>,
     logs: Logs,
     run: RunId,
-    mask: Arc<Mask>,
+    mask: Mask,
     /// The end of a line's piece that may be the beginning of a token, until the next piece comes.
     unsettled: Mutex<Vec<u8>>,
 }
 
 impl Relay {
     pub(super) fn new(output: Arc<Output>, logs: Logs, source: Source) -> Self {
-        Self {
-            output,
-            logs,
-            run: source.run,
-            mask: Arc::new(Mask(source.secret.expose().into())),
-            unsettled: Mutex::default(),
-        }
+        let mask = Mask(source.secret.expose().into());
+        Self { output, logs, run: source.run, mask, unsettled: Mutex::default() }
     }
 
     /// When the last line that is kept of the run was printed, and how many that are kept were printed then; none if none is.
@@ -62,15 +57,14 @@ impl Relay {
 
     /// Begins a file for the run, whose lines have not begun to come.
     pub async fn begin(&self) {
-        let output = Arc::clone(&self.output);
-        settle(spawn_blocking(move || output.rotate())).await;
+        self.blocking(Output::rotate).await;
     }
 
     /// Writes lines, and waits until the disk has them or has refused them.
     pub async fn write(&self, mut lines: Vec<Line>) {
         self.mask(&mut lines);
-        let (output, run) = (Arc::clone(&self.output), self.run);
-        let write = move || {
+        let run = self.run;
+        let write = move |output: &Output| {
             let mut records = Vec::new();
             for (time, bytes) in lines {
                 let printed = Printed { bytes: &bytes, is_last: false, max_line: output.max_line };
@@ -78,7 +72,7 @@ impl Relay {
             }
             output.append(Some(run), 0, &records);
         };
-        settle(spawn_blocking(write)).await;
+        self.blocking(write).await;
     }
 
     /// Masks the token, also where it is begun in one piece of a line and ends in the next.
@@ -96,13 +90,12 @@ impl Relay {
 
     /// Puts the file of the run away: nothing more comes.
     pub async fn finish(&self) {
-        let output = Arc::clone(&self.output);
-        settle(spawn_blocking(move || output.finish(0))).await;
+        self.blocking(|output| output.finish(0)).await;
     }
-}
 
-async fn settle(write: tokio::task::JoinHandle<()>) {
-    if let Err(error) = write.await {
-        tracing::error!(%error, "writing the output of a plugin failed");
+    /// Does this where it may wait for the disk.
+    async fn blocking(&self, write: impl FnOnce(&Output) + Send + 'static) {
+        let output = Arc::clone(&self.output);
+        settle(spawn_blocking(move || write(&output))).await;
     }
 }
