@@ -11,18 +11,20 @@ use axum::{
 };
 use futures_util::{
     StreamExt,
+    future::OptionFuture,
     stream::{Fuse, SplitStream},
 };
 use tokio::{
-    task::{JoinError, JoinHandle},
+    task::JoinError,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use super::{
-    Attached, Authenticated, Options, Pings, Route, RpcError, Session, SessionEvents,
+    Attached, Authenticated, Options, Pings, RpcError, Session, SessionEvents,
     envelope::{self, Inbound, Malformed},
+    handshake::Route,
     observe::{Faults, Liveness, Step},
     queue::{WriteEnd, Writer},
     serving::{Serving, Source},
@@ -37,7 +39,15 @@ pub(super) async fn serve(route: Route, socket: WebSocket, authenticated: Authen
     let (session, queue) = Session::new(user_agent, metrics);
     let (sink, stream) = socket.split();
     let writer = Writer { sink, queue, session: session.clone(), options };
-    let mut connection = Connection::new(session.clone(), stream.fuse(), tokio::spawn(writer.run()), options);
+    let mut connection = Connection {
+        session: session.clone(),
+        stream: stream.fuse(),
+        writer: AbortOnDropHandle::new(tokio::spawn(writer.run())),
+        serving: Serving::new(session.clone()),
+        attachment: None,
+        options,
+        faults: Faults::new(Instant::now()),
+    };
 
     let mut attach = acceptor.attach(authenticated, session.clone());
     let (attached, end) = tokio::select! {
@@ -71,16 +81,6 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(
-        session: Session,
-        stream: Fuse<SplitStream<WebSocket>>,
-        writer: JoinHandle<WriteEnd>,
-        options: Options,
-    ) -> Self {
-        let (writer, serving) = (AbortOnDropHandle::new(writer), Serving::new(session.clone()));
-        Self { session, stream, writer, serving, attachment: None, options, faults: Faults::new(Instant::now()) }
-    }
-
     fn attach(&mut self, attached: Attached) {
         let Attached { pings, events, host, caller, run, start } = attached;
         let liveness = Liveness::new(pings.interval, pings.timeout, Instant::now());
@@ -91,12 +91,12 @@ impl Connection {
     /// Reads and acts until the connection ends. Nothing is lost if this is dropped and called again.
     async fn run(&mut self) -> End {
         loop {
-            let wake = self.wake();
+            let wake = OptionFuture::from(self.wake().map(sleep_until));
             tokio::select! {
                 biased;
                 why = self.session.closing() => return End::Ours(why),
                 ended = &mut self.writer => return End::of_writer(ended),
-                () = due(wake) => self.tick(),
+                Some(()) = wake => self.tick(),
                 () = self.serving.reap() => {}
                 frame = self.stream.next() => if let Some(end) = self.take(frame) {
                     return end;
@@ -177,7 +177,7 @@ impl Connection {
 
     /// Everything that waits for this connection learns of its end first; then the closing handshake.
     async fn finish(self, end: End) {
-        let Self { session, stream, writer, serving, attachment, options, mut faults } = self;
+        let Self { session, mut stream, writer, serving, attachment, options, mut faults } = self;
         session.end_for(&end.to_string());
         drop(serving);
         if let Some(mut attachment) = attachment {
@@ -192,22 +192,10 @@ impl Connection {
         } else {
             drop(writer);
         }
-        leave(stream, options).await;
-    }
-}
-
-/// Reads on until the plugin has closed its side: this also sends the answer to its close frame. After an error the
-/// library reads no further; then the listener throws away what still comes, so that our close frame is not reset.
-async fn leave(mut stream: Fuse<SplitStream<WebSocket>>, options: Options) {
-    let rest = async { while stream.next().await.is_some() {} };
-    let _ = timeout(options.close_timeout, rest).await;
-}
-
-/// Waits until then; for ever if there is no such time.
-async fn due(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => sleep_until(wake).await,
-        None => std::future::pending().await,
+        // Reads on until the plugin has closed its side: this also sends the answer to its close frame. After an error the
+        // library reads no further; then the listener throws away what still comes, so that our close frame is not reset.
+        let rest = async { while stream.next().await.is_some() {} };
+        let _ = timeout(options.close_timeout, rest).await;
     }
 }
 

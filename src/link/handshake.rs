@@ -1,5 +1,7 @@
 //! The HTTP half of the link: who may come in, and whether they asked properly (CONTRACT 10.1, 10.3).
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     extract::{FromRequestParts, Query, Request, State, WebSocketUpgrade},
@@ -12,9 +14,10 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
+use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::{Handshake, Refusal, Route, connection, session::MAX_OUTBOUND, token};
+use super::{Acceptor, Handshake, Metrics, Options, Refusal, connection, session::MAX_OUTBOUND, token};
 use crate::domain::{PluginId, access::is_own_origin};
 
 /// Longest message of a plugin, in bytes (CONTRACT 10.4).
@@ -28,9 +31,18 @@ const MAX_WRITE_BUFFER: usize = 2 * MAX_OUTBOUND;
 /// Where plugins dial.
 pub const DIALLED: &str = "/rpc";
 
-/// Takes any method, to answer all but GET with 405, HEAD too.
-pub(super) fn router(route: Route) -> Router {
-    Router::new().route(DIALLED, any(upgrade)).with_state(route)
+#[derive(Clone)]
+pub(super) struct Route {
+    pub(super) acceptor: Arc<dyn Acceptor>,
+    pub(super) options: Options,
+    connections: TaskTracker,
+    pub(super) metrics: Metrics,
+}
+
+/// Serves `/rpc`, and nothing else. The tracker has a task for each connection until its closing handshake is over.
+pub fn router(acceptor: Arc<dyn Acceptor>, options: Options, connections: TaskTracker, metrics: Metrics) -> Router {
+    // Any method, to answer all but GET with 405, HEAD too.
+    Router::new().route(DIALLED, any(upgrade)).with_state(Route { acceptor, options, connections, metrics })
 }
 
 /// Authentication comes before the upgrade is looked at (CONTRACT 10.3).
@@ -75,14 +87,9 @@ pub(super) fn read_handshake(uri: &Uri, headers: &HeaderMap) -> Result<Handshake
     if plugin_id.is_empty() && !token::is_external(&token) {
         return Err(Refusal::BadRequest("missing plugin_id"));
     }
-    Ok(Handshake { plugin_id: read_plugin_id(&plugin_id)?, token, user_agent: header(headers, &USER_AGENT).to_owned() })
-}
-
-fn read_plugin_id(text: &str) -> Result<Option<PluginId>, Refusal> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    PluginId::from_path(text).map(Some).map_err(|_| Refusal::BadRequest("malformed plugin_id"))
+    let plugin_id = (!plugin_id.is_empty()).then(|| PluginId::from_path(&plugin_id)).transpose();
+    let plugin_id = plugin_id.map_err(|_| Refusal::BadRequest("malformed plugin_id"))?;
+    Ok(Handshake { plugin_id, token, user_agent: header(headers, &USER_AGENT).to_owned() })
 }
 
 fn check_upgrade(version: Version, headers: &HeaderMap) -> Result<(), Refusal> {

@@ -29,13 +29,12 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio_util::task::TaskTracker;
 
 pub use bounded::{Bounded, NotQueued, Queued};
 pub use connection::CloseReason;
 #[cfg(fuzzing)]
 pub(crate) use envelope::answer_to;
-pub use handshake::DIALLED;
+pub use handshake::{DIALLED, router};
 pub use metrics::Metrics;
 pub use package::{PACKAGE, PackageOf, package_router};
 pub use session::{Session, check_size};
@@ -57,24 +56,6 @@ impl Default for Options {
     fn default() -> Self {
         Self { write_timeout: Duration::from_secs(30), close_timeout: Duration::from_secs(2) }
     }
-}
-
-#[derive(Clone)]
-pub(super) struct Route {
-    pub(super) acceptor: Arc<dyn Acceptor>,
-    pub(super) options: Options,
-    pub(super) connections: TaskTracker,
-    pub(super) metrics: Metrics,
-}
-
-/// Serves `/rpc`, and nothing else. The tracker has a task for each connection until its closing handshake is over.
-pub fn router(
-    acceptor: Arc<dyn Acceptor>,
-    options: Options,
-    connections: TaskTracker,
-    metrics: Metrics,
-) -> axum::Router {
-    handshake::router(Route { acceptor, options, connections, metrics })
 }
 
 /// Decides who may connect.

@@ -77,15 +77,11 @@ impl Writer {
             written = write => written.err(),
         };
         if end.is_none() {
-            self.forget();
+            // The library wakes whoever wrote last when there is something to be read, as that may have been in the way of
+            // writing. Now that all is written this task would be woken for nothing, often on another thread.
+            let _ = self.sink.poll_flush_unpin(&mut Context::from_waker(Waker::noop()));
         }
         end
-    }
-
-    /// The library wakes whoever wrote last when there is something to be read, as that may have been in the way of writing.
-    /// Once all is written this task would be woken for nothing, often on another thread.
-    fn forget(&mut self) {
-        let _ = self.sink.poll_flush_unpin(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Sends the close frame: after a message that was written in part, before all that waits.
