@@ -45,32 +45,25 @@ impl Default for Options {
 pub async fn fetch(url: &str, options: &Options) -> Result<Bytes> {
     let rules = Rules { allow_private: options.allow_private, allow_plain: true };
     let client = Client::new(rules).map_err(failure)?;
-    Fetcher { options, client }.fetch(url).await
+    fetch_with(&client, url, options).await
 }
 
-struct Fetcher<'a> {
-    options: &'a Options,
-    client: Client,
+async fn fetch_with(client: &Client, url: &str, options: &Options) -> Result<Bytes> {
+    if url.trim().is_empty() {
+        return Err(Error::field("url", "must not be blank"));
+    }
+    let (target, timeout) = (Target::parse(url).map_err(failure)?, options.timeout);
+    let followed = time::timeout(timeout, follow(client, target, options)).await;
+    followed.unwrap_or_else(|_| Err(failure(format!("it took longer than {timeout:?}"))))
 }
 
-impl Fetcher<'_> {
-    async fn fetch(&self, url: &str) -> Result<Bytes> {
-        if url.trim().is_empty() {
-            return Err(Error::field("url", "must not be blank"));
-        }
-        let (target, timeout) = (Target::parse(url).map_err(failure)?, self.options.timeout);
-        let followed = time::timeout(timeout, self.follow(target)).await;
-        followed.unwrap_or_else(|_| Err(failure(format!("it took longer than {timeout:?}"))))
+async fn follow(client: &Client, mut target: Target, options: &Options) -> Result<Bytes> {
+    for _ in 0..=options.max_redirects {
+        let answer = client.ask(&target, request()).await.map_err(failure)?;
+        let Some(location) = location(&answer) else { return package(answer, options.max_bytes).await };
+        target = target.redirected(location).map_err(failure)?;
     }
-
-    async fn follow(&self, mut target: Target) -> Result<Bytes> {
-        for _ in 0..=self.options.max_redirects {
-            let answer = self.client.ask(&target, request()).await.map_err(failure)?;
-            let Some(location) = location(&answer) else { return package(answer, self.options.max_bytes).await };
-            target = target.redirected(location).map_err(failure)?;
-        }
-        Err(failure(format!("there are more than {} redirects", self.options.max_redirects)))
-    }
+    Err(failure(format!("there are more than {} redirects", options.max_redirects)))
 }
 
 /// The bytes as they are: a package is compressed already.

@@ -1,19 +1,23 @@
-//! One attempt to deliver a message, and what its answer means.
+//! One attempt to deliver a message, with its signature, and what its answer means.
 
 use std::time::Duration;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
 use http_body_util::Full;
 use hyper::{
     HeaderMap, Request, StatusCode,
     header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 use jiff::{Timestamp, fmt::rfc2822};
+use sha2::Sha256;
 use tokio::time::timeout;
 
-use super::{event::Message, sign::sign};
+use super::event::Message;
 use crate::{
     domain::{
+        Secret,
         hook::Hook,
         text::{sanitize_line, shorten},
     },
@@ -28,6 +32,9 @@ pub(super) const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// Most characters of why an attempt failed: others choose some of them.
 const MAX_WHY: usize = 200;
+
+/// What every secret begins with.
+const SECRET_PREFIX: &str = "whsec_";
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +100,21 @@ fn request(hook: &Hook, message: &Message) -> Option<Request<Full<Bytes>>> {
     Some(request)
 }
 
+/// A new secret: 256 random bits.
+pub(super) fn mint_secret() -> Secret {
+    let random: [u8; 32] = rand::random();
+    format!("{SECRET_PREFIX}{}", BASE64_STANDARD.encode(random)).into()
+}
+
+/// The signature of a message with this id that is sent at this time, in seconds since 1970; none if the secret is none. As
+/// Standard Webhooks has it, so that receivers can check it with a library: an HMAC-SHA256 over the id, the time and the body.
+pub(super) fn sign(secret: &Secret, id: &str, time: i64, body: &[u8]) -> Option<String> {
+    let key = BASE64_STANDARD.decode(secret.expose().strip_prefix(SECRET_PREFIX)?).ok()?;
+    let mac = Hmac::<Sha256>::new_from_slice(&key).ok()?;
+    let signed = mac.chain_update(format!("{id}.{time}.")).chain_update(body).finalize();
+    Some(format!("v1,{}", BASE64_STANDARD.encode(signed.into_bytes())))
+}
+
 fn outcome(status: StatusCode, headers: &HeaderMap) -> Outcome {
     match status {
         _ if status.is_success() => Outcome::Delivered,
@@ -153,5 +175,21 @@ mod tests {
         for code in [100, 301, 302, 307, 400, 401, 404, 408, 429, 500, 503] {
             assert!(matches!(of(code), Outcome::Failed { .. }), "{code}");
         }
+    }
+
+    /// The example of the specification's libraries.
+    #[test]
+    fn a_signature_is_that_of_standard_webhooks() {
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into();
+        let signature = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
+        assert_eq!(signature.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+    }
+
+    #[test]
+    fn every_secret_is_another_and_signs() {
+        let (one, other) = (mint_secret(), mint_secret());
+        assert!(one != other && one.expose().len() == SECRET_PREFIX.len() + 44);
+        assert_ne!(sign(&one, "id", 1, b"body"), sign(&other, "id", 1, b"body"));
+        assert_eq!(sign(&"no secret".to_owned().into(), "id", 1, b"body"), None);
     }
 }

@@ -16,12 +16,12 @@ mod event;
 mod follower;
 mod metrics;
 mod shared;
-mod sign;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
+    hash::Hash,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    delivery::{ATTEMPT, Outcome},
+    delivery::{ATTEMPT, Outcome, mint_secret},
     event::Origin,
     follower::Follower,
     metrics::Metrics,
@@ -89,8 +89,7 @@ pub struct NewHook {
 
 /// What there is of webhooks when plugd starts.
 pub struct Found {
-    database_id: String,
-    epoch: String,
+    origin: Origin,
     head: u64,
     hooks: Vec<Hook>,
 }
@@ -99,7 +98,8 @@ impl Found {
     /// What was loaded of the store.
     pub fn of(loaded: &Loaded) -> Self {
         let Loaded { database_id, epoch, head, hooks, .. } = loaded;
-        Self { database_id: database_id.clone(), epoch: epoch.clone(), head: *head, hooks: hooks.clone() }
+        let origin = Origin { database_id: database_id.clone(), epoch: epoch.clone() };
+        Self { origin, head: *head, hooks: hooks.clone() }
     }
 }
 
@@ -131,13 +131,11 @@ impl Hooks {
     }
 
     fn start_with(client: Client, found: Found, store: Store, handle: Handle, draining: CancellationToken) -> Self {
-        let Found { database_id, epoch, head, hooks } = found;
-        let origin = Origin { database_id, epoch: epoch.clone() };
-        let parts =
-            Arc::new(Parts { all: RwLock::default(), store, handle, client, origin, metrics: Metrics::default() });
-        let this = Self { parts, making: Arc::default(), tasks: TaskTracker::new(), draining };
+        let Found { origin, head, hooks } = found;
+        let parts = Parts { all: RwLock::default(), store, handle, client, origin, metrics: Metrics::default() };
+        let this = Self { parts: Arc::new(parts), making: Arc::default(), tasks: TaskTracker::new(), draining };
         for mut hook in hooks {
-            resume(&mut hook.progress, &epoch, head);
+            resume(&mut hook.progress, &this.parts.origin.epoch, head);
             this.follow(hook);
         }
         this
@@ -164,7 +162,7 @@ impl Hooks {
             url: new.url.into(),
             states: distinct(new.states),
             plugins: distinct(new.plugins),
-            secret: sign::mint(),
+            secret: mint_secret(),
             created: Timestamp::now(),
             author: new.author,
             progress: Progress::after(&self.parts.origin.epoch, self.head()),
@@ -256,7 +254,7 @@ impl Hooks {
     /// # Errors
     /// `HOOK_NOT_FOUND`, `STORE_UNAVAILABLE`.
     pub async fn rotate_secret(&self, id: HookId) -> Result<Hook> {
-        let (shared, store, secret) = (self.shared(id)?, self.parts.store.clone(), sign::mint());
+        let (shared, store, secret) = (self.shared(id)?, self.parts.store.clone(), mint_secret());
         to_its_end(async move { shared.change_durably(&store, |hook| hook.secret = secret.clone()).await }).await
     }
 
@@ -338,11 +336,8 @@ fn resume(progress: &mut Progress, epoch: &str, head: u64) {
 }
 
 /// Each once, in the order in which they came.
-fn distinct<T: PartialEq>(all: Vec<T>) -> Vec<T> {
-    all.into_iter().fold(Vec::new(), |mut distinct, one| {
-        if !distinct.contains(&one) {
-            distinct.push(one);
-        }
-        distinct
-    })
+fn distinct<T: Copy + Eq + Hash>(mut all: Vec<T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    all.retain(|one| seen.insert(*one));
+    all
 }

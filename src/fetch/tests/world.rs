@@ -7,7 +7,7 @@ pub(super) use crate::outbound::tests::world::{
 };
 use crate::{
     domain::Result,
-    fetch::{Fetcher, Options},
+    fetch::{Options, fetch_with},
     outbound::Rules,
 };
 
@@ -23,6 +23,5 @@ pub(super) async fn fetch_by_name(
     options: &Options,
 ) -> Result<bytes::Bytes> {
     let rules = Rules { allow_private: options.allow_private, allow_plain: true };
-    let fetcher = Fetcher { options, client: mk_client(Arc::clone(names), rules) };
-    in_time(fetcher.fetch(url)).await
+    in_time(fetch_with(&mk_client(Arc::clone(names), rules), url, options)).await
 }

@@ -26,7 +26,7 @@ async fn an_event_is_posted_over_https_with_its_signature() {
     assert_eq!(header("content-type"), "application/cloudevents+json; charset=utf-8");
     assert_eq!((header("webhook-id"), body.as_bytes()), ("epoch-8", &*mk_message().body));
     let time = header("webhook-timestamp").parse().unwrap();
-    let signature = sign::sign(&mk_hook(1).secret, "epoch-8", time, body.as_bytes());
+    let signature = delivery::sign(&mk_hook(1).secret, "epoch-8", time, body.as_bytes());
     assert_eq!(Some(header("webhook-signature")), signature.as_deref());
 }
 
