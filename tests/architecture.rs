@@ -23,7 +23,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ("runtime", &["domain", "files", "boot_time"]),
     ("link", &["domain", "telemetry"]),
     ("logs", &["domain", "files"]),
-    ("outbound", &["domain"]),
+    ("outbound", &["domain", "tls"]),
     ("fetch", &["domain", "outbound"]),
     ("supervisor", &["domain", "store", "runtime", "link", "telemetry"]),
     ("bus", &["domain", "link", "supervisor", "telemetry"]),

@@ -1,5 +1,6 @@
-//! One place to ask: the address given, or one that it redirects to; and the addresses of its host that may be dialled. Names are resolved here and nowhere else, once for each request: a name that says something else a
-//! moment later (DNS rebinding) gains nothing.
+//! One place to ask: the address given, or one that it redirects to; and the addresses of its host that may be dialled. Names are
+//! resolved here and nowhere else, once for each request: a name that says something else a moment later (DNS rebinding) gains
+//! nothing.
 //!
 //! Only public addresses are dialled (CONTRACT 3.2 b). Everything in IANA's special-purpose registries for IPv4 and IPv6 is
 //! refused, what is reachable from everywhere (anycast for relays and resolvers) too: nobody serves packages or webhooks there. Of
@@ -60,16 +61,13 @@ impl Target {
         Ok(Self { url })
     }
 
-    /// Whom to ask, if it is a name, without the dot that may end it.
-    pub(super) fn host(&self) -> Option<Host<&str>> {
-        self.url.host().map(|host| match host {
-            Host::Domain(name) => Host::Domain(name.strip_suffix('.').unwrap_or(name)),
-            address => address,
-        })
+    /// Its host, if that is a name, without the dot that may end it.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.url.domain().map(|name| name.strip_suffix('.').unwrap_or(name))
     }
 
     /// Its host, if that is an address and no name.
-    fn literal(&self) -> Option<IpAddr> {
+    pub(super) fn literal(&self) -> Option<IpAddr> {
         match self.url.host()? {
             Host::Ipv4(address) => Some(address.into()),
             Host::Ipv6(address) => Some(address.into()),
@@ -130,12 +128,12 @@ pub(super) async fn vetted(
     rules: Rules,
 ) -> Result<Vec<SocketAddr>, Unreachable> {
     check(target, rules)?;
-    let found = match target.host() {
-        Some(Host::Domain(name)) => resolver
+    let found = match target.name() {
+        Some(name) => resolver
             .resolve(name)
             .await
             .map_err(|error| Unreachable::new(format!("the host {} was not found: {error}", target.shown_host())))?,
-        _ => target.literal().into_iter().collect(),
+        None => target.literal().into_iter().collect(),
     };
     for address in &found {
         check_address(target, *address, rules)?;
@@ -148,10 +146,8 @@ pub(super) fn check(target: &Target, rules: Rules) -> Result<(), Unreachable> {
     if let Some(address) = target.literal() {
         return check_address(target, address, rules);
     }
-    match target.host() {
-        Some(Host::Domain(name)) if is_localhost(name) && !rules.allow_private => {
-            Err(refused(target, Refusal::Loopback))
-        }
+    match target.name() {
+        Some(name) if is_localhost(name) && !rules.allow_private => Err(refused(target, Refusal::Loopback)),
         _ if !target.is_tls() && !rules.allow_plain && !rules.allow_private => Err(unencrypted(target)),
         _ => Ok(()),
     }

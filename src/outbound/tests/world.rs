@@ -17,17 +17,14 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        RootCertStore, ServerConfig,
+        ClientConfig, RootCertStore, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer},
     },
 };
 
 pub(crate) use super::super::target::Resolver;
-use super::super::{
-    Client, Rules,
-    http::{self, Connection},
-};
+use super::super::{Client, Connection, Rules};
 
 /// How long a test waits for what must happen.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -169,7 +166,12 @@ impl Resolver for Names {
 pub(crate) fn mk_client(names: Arc<impl Resolver + 'static>, rules: Rules) -> Client {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(CERTIFICATE)).unwrap();
-    Client { rules, resolver: names, tls: http::tls(roots).unwrap() }
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Client { rules, resolver: names, tls: Arc::new(tls).into() }
 }
 
 /// What must end, and did.
