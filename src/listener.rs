@@ -16,7 +16,10 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{Router, extract::Request, response::Response};
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, OptionFuture},
+};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -160,15 +163,9 @@ pub async fn serve(listener: Listener, app: impl Into<App>, options: Options, sh
         open,
         shutdown,
     });
-    let renewing = async {
-        match certificates {
-            Some(certificates) => certificates.keep_current().await,
-            None => std::future::pending().await,
-        }
-    };
     let connections = tokio::select! {
         connections = accept_all(&shared, socket) => connections,
-        never = renewing => never,
+        Some(never) = OptionFuture::from(certificates.map(Certificates::keep_current)) => never,
     };
     drain(connections, options.drain_timeout).await
 }

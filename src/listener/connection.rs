@@ -141,14 +141,12 @@ async fn answer(
 ) -> Result<Response<Answering>, Infallible> {
     let answer = match open.0.has_place(&server).await {
         true => (server.app.0)(request.map(Body::new)).await,
-        false => too_many(),
+        false => {
+            let why = "too many connections are open (--max-connections): try again later\n";
+            (StatusCode::SERVICE_UNAVAILABLE, why).into_response()
+        }
     };
     Ok(answer.map(|body| Answering { body, _open: open }))
-}
-
-fn too_many() -> Response<Body> {
-    (StatusCode::SERVICE_UNAVAILABLE, "too many connections are open (--max-connections): try again later\n")
-        .into_response()
 }
 
 /// The body of an answer, whose request is open as long as this is there.
