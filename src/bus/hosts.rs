@@ -83,15 +83,18 @@ impl Bridge {
 pub fn unserved(method: &str) -> RpcError {
     let method = shorten(method, 128);
     let message = format!("no application serves {method:?}: one has to, over BusService.ServeHost");
-    RpcError { code: RpcError::METHOD_NOT_FOUND, message }
+    RpcError::new(RpcError::METHOD_NOT_FOUND, message)
+}
+
+fn invalid(message: impl Into<String>) -> RpcError {
+    RpcError::new(RpcError::INVALID_PARAMS, message)
 }
 
 fn object(params: Value) -> Result<Map<String, Value>, RpcError> {
-    let invalid = |message: String| RpcError { code: RpcError::INVALID_PARAMS, message };
     match params {
         Value::Object(object) => json::require_carried("params", &object).map(|()| object).map_err(invalid),
         Value::Null => Ok(Map::new()),
-        _ => Err(invalid("params must be an object".to_owned())),
+        _ => Err(invalid("params must be an object")),
     }
 }
 
@@ -103,10 +106,7 @@ fn get_config(plugin: &Plugin, params: &Map<String, Value>) -> Result<Value, Rpc
         Some(Value::Array(keys)) if keys.iter().all(Value::is_string) => {
             keys.iter().filter_map(Value::as_str).collect()
         }
-        Some(_) => {
-            let message = "keys must be an array of strings".to_owned();
-            return Err(RpcError { code: RpcError::INVALID_PARAMS, message });
-        }
+        Some(_) => return Err(invalid("keys must be an array of strings")),
     };
     let pick = |key: &str| Some((key.to_owned(), stored.get(key)?.clone()));
     let config: Map<_, _> = if keys.is_empty() { stored.clone() } else { keys.into_iter().filter_map(pick).collect() };
@@ -219,7 +219,7 @@ impl Hosts {
         let bytes = json::size_of(&params);
         if bytes > MAX_PARAMS {
             let message = format!("params take {bytes} bytes on the way to the application, which takes {MAX_PARAMS}");
-            return Some(Err(RpcError { code: RpcError::INVALID_PARAMS, message }));
+            return Some(Err(invalid(message)));
         }
         let id = xid::new().to_string();
         let method = method.to_owned();

@@ -134,7 +134,12 @@ impl Connection {
                     self.note_fault(&fault);
                 }
             }
-            Inbound::Malformed(malformed) => self.take_malformed(malformed),
+            Inbound::Malformed(Malformed { problem, reply_to }) => {
+                self.note_fault(&problem);
+                if let Some(id) = reply_to {
+                    self.serving.refuse(&id, &RpcError::new(RpcError::INVALID_REQUEST, problem));
+                }
+            }
         }
         self.session.hear();
         let Some(attachment) = &mut self.attachment else { return };
@@ -144,14 +149,6 @@ impl Connection {
         }
         if heard.is_news {
             (attachment.events)(RunEvent::PongReceived);
-        }
-    }
-
-    fn take_malformed(&mut self, Malformed { problem, reply_to }: Malformed) {
-        self.note_fault(&problem);
-        if let Some(id) = reply_to {
-            let error = RpcError { code: RpcError::INVALID_REQUEST, message: problem };
-            self.serving.refuse(&id, &error);
         }
     }
 

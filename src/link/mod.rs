@@ -185,8 +185,12 @@ impl RpcError {
     /// The parameters are wrong.
     pub const INVALID_PARAMS: i64 = -32_602;
 
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { code: Self::FAILED, message: message.into() }
+        Self::new(Self::FAILED, message)
     }
 }
 

@@ -62,15 +62,12 @@ impl Storyden {
 
     async fn access(&self, call: Call) -> Result<Credentials, RpcError> {
         if call.plugin.desired.manifest.access.is_none() {
-            let message = "manifest does not request access".to_owned();
-            return Err(RpcError { code: RpcError::METHOD_NOT_FOUND, message });
+            return Err(RpcError::new(RpcError::METHOD_NOT_FOUND, "manifest does not request access"));
         }
         match self.bridge.ask(ACCESS_GET, call).await {
-            Some(Ok(answer)) => Credentials::read(&answer).ok_or_else(|| RpcError {
-                code: INTERNAL,
-                message: "the application's answer lacks access_key or api_base_url".to_owned(),
-            }),
-            Some(Err(error)) => Err(RpcError { code: INTERNAL, message: error.message }),
+            Some(Ok(answer)) => Credentials::read(&answer)
+                .ok_or_else(|| RpcError::new(INTERNAL, "the application's answer lacks access_key or api_base_url")),
+            Some(Err(error)) => Err(RpcError::new(INTERNAL, error.message)),
             None => self.fallback.clone().ok_or_else(|| unserved(ACCESS_GET)),
         }
     }
