@@ -37,16 +37,10 @@ pub(super) struct Descriptors {
     pub(super) lock: OwnedFd,
 }
 
-impl Descriptors {
-    fn keep(&self) -> [&OwnedFd; 5] {
-        let [stdout, stderr] = &self.output;
-        [&self.control, stdout, stderr, &self.keeper, &self.lock]
-    }
-}
-
 /// Is the init of a run, in a process that was forked for that; `is_apart` if it is the first of namespaces of its own.
 pub(super) fn run(descriptors: Descriptors, is_apart: bool) -> ! {
-    let closed = sys::close_all_but(&descriptors.keep().map(AsFd::as_fd));
+    let Descriptors { control, output: [stdout, stderr], keeper, lock } = &descriptors;
+    let closed = sys::close_all_but(&[control, stdout, stderr, keeper, lock].map(AsFd::as_fd));
     let outcome = closed.and_then(|()| Init::new(descriptors, is_apart)).and_then(|mut init| {
         let outcome = init.serve();
         // Whatever went wrong, nothing of the run may stay. Until then the control socket and the lock are held: their ends

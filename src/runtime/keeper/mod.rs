@@ -181,6 +181,7 @@ impl Worker {
             let [plugd, first, child_ends] =
                 [self.plugd.as_fd(), self.first.as_fd(), self.child_ends.as_fd()].map(Some);
             let switch = self.switch.as_ref().map(AsFd::as_fd);
+            // There is an instruction, the first process is gone, a child has ended, what runs may not go on.
             let [has_instruction, is_alone, has_ended, is_over] = await_any([plugd, first, child_ends, switch])?;
             if has_ended {
                 let _ = rustix::io::read(&self.child_ends, &mut [0_u8; 1024]);

@@ -43,11 +43,7 @@ pub(super) enum Fork {
 /// The host allows no more processes.
 pub(super) fn fork() -> io::Result<Fork> {
     // SAFETY: this process has one thread, so that no lock is held in the copy by a thread that is not there.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => Ok(Fork::Child),
-        child => Pid::from_raw(child).map(Fork::Parent).ok_or_else(|| io::Error::other("a process without an id")),
-    }
+    forked(unsafe { libc::fork() }.into())
 }
 
 /// As [`fork`], but the new process is the first of a process namespace, and has a view of mounts, of its own. Unless this
@@ -75,15 +71,23 @@ fn clone(flags: u64, cgroup: u64) -> io::Result<Fork> {
     how.cgroup = cgroup;
     how.exit_signal = libc::SIGCHLD.unsigned_abs().into();
     // SAFETY: as `fork`: without a stack of its own the new process goes on in a copy of this one.
-    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
-    match child {
-        -1 => Err(io::Error::last_os_error()),
+    forked(unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) })
+}
+
+/// Which of the two this is, by what the kernel has answered.
+fn forked(answer: libc::c_long) -> io::Result<Fork> {
+    match checked(answer)? {
         0 => Ok(Fork::Child),
         child => {
             let child = i32::try_from(child).ok().and_then(Pid::from_raw);
             child.map(Fork::Parent).ok_or_else(|| io::Error::other("a process without an id"))
         }
     }
+}
+
+/// What the kernel has answered, unless that is that it refuses.
+fn checked(answer: libc::c_long) -> io::Result<libc::c_long> {
+    if answer == -1 { Err(io::Error::last_os_error()) } else { Ok(answer) }
 }
 
 /// Kills every process of this namespace but this one, its first: all at once, so that none can fork away. The kernel looks at
@@ -145,10 +149,7 @@ pub(super) fn close_on_exec() -> io::Result<()> {
 
 fn close_range(first: libc::c_uint, last: libc::c_uint, flags: libc::c_uint) -> io::Result<()> {
     // SAFETY: three numbers. What owns one of these descriptors is never used again: see the two callers.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(drop)
 }
 
 /// Blocks all signals that can be blocked: a keeper ends with what it keeps, not when somebody ends everything near it.
@@ -165,10 +166,7 @@ pub(super) fn child_ends() -> io::Result<OwnedFd> {
     let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
     // SAFETY: the set is of the size that is told, and is only read.
     let made = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const ends, SIGNAL_SET_BYTES, flags) };
-    let made = libc::c_int::try_from(made).map_err(io::Error::other)?;
-    if made < 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let made = libc::c_int::try_from(checked(made)?).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made it, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(made) })
 }
@@ -211,7 +209,7 @@ pub fn trace(process: Pid) -> io::Result<()> {
         let none = ptr::null_mut::<libc::c_void>();
         libc::ptrace(libc::PTRACE_SEIZE, process.as_raw_nonzero().get(), none, none)
     };
-    if seized == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    checked(seized).map(drop)
 }
 
 /// Whether something keeps the clock of this host right, as far as the kernel knows.
@@ -222,10 +220,8 @@ pub fn is_clock_synchronized() -> io::Result<bool> {
     // SAFETY: all zeros ask for nothing to be changed.
     let mut clock: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the structure is the kernel's own, and lives until this returns.
-    match unsafe { libc::adjtimex(&raw mut clock) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(clock.status & libc::STA_UNSYNC == 0),
-    }
+    checked(unsafe { libc::adjtimex(&raw mut clock) }.into())?;
+    Ok(clock.status & libc::STA_UNSYNC == 0)
 }
 
 /// The standard library hands on what is blocked.
