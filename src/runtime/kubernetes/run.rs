@@ -70,29 +70,6 @@ pub(super) fn earlier(inner: &Arc<Inner>, pod: &Pod) -> Option<EarlierRun> {
     Some(EarlierRun { plugin, run, token, has_ended, take_over: Box::new(take_over) })
 }
 
-/// Tells the same, and where the run is.
-fn placed(inner: &Inner, of: (PluginId, RunId), sight: watch::Receiver<Sight>, events: RunEvents) -> RunEvents {
-    let namespace = inner.api.namespace().map(ToOwned::to_owned);
-    Box::new(move |event| {
-        let placement = || {
-            let sight = sight.borrow();
-            let pod = match &*sight {
-                Sight::Nothing => None,
-                Sight::Here(pod) | Sight::Gone(pod) => Some(&**pod),
-            };
-            Some(Box::new(pod::placement(namespace.as_deref(), of, pod)))
-        };
-        events(match event {
-            RunEvent::Spawned { pid, confinement, .. } => {
-                RunEvent::Spawned { pid, confinement, placement: placement() }
-            }
-            RunEvent::SpawnFailed(failure) => RunEvent::SpawnFailed(Failure { placement: placement(), ..failure }),
-            RunEvent::TakenAway(failure) => RunEvent::TakenAway(Failure { placement: placement(), ..failure }),
-            event => event,
-        });
-    })
-}
-
 /// Tells what happens to a run, and does what is wished.
 struct Follower {
     inner: Arc<Inner>,
@@ -122,7 +99,6 @@ impl Follower {
         events: RunEvents,
     ) -> (Self, PodRun) {
         let (wish, wishes) = watch::channel(Wish::Run);
-        let events = placed(&inner, (plugin, run), sight.clone(), events);
         let follower = Self {
             inner,
             plugin,
@@ -141,6 +117,26 @@ impl Follower {
         (follower, PodRun(wish))
     }
 
+    /// Says what happens, and where the run is.
+    fn tell(&self, event: RunEvent) {
+        let placement = || {
+            let sight = self.sight.borrow();
+            let pod = match &*sight {
+                Sight::Nothing => None,
+                Sight::Here(pod) | Sight::Gone(pod) => Some(&**pod),
+            };
+            Some(Box::new(pod::placement(self.inner.api.namespace(), (self.plugin, self.run), pod)))
+        };
+        (self.events)(match event {
+            RunEvent::Spawned { pid, confinement, .. } => {
+                RunEvent::Spawned { pid, confinement, placement: placement() }
+            }
+            RunEvent::SpawnFailed(failure) => RunEvent::SpawnFailed(Failure { placement: placement(), ..failure }),
+            RunEvent::TakenAway(failure) => RunEvent::TakenAway(Failure { placement: placement(), ..failure }),
+            event => event,
+        });
+    }
+
     async fn begin(mut self, spec: StartSpec) {
         let deadline = Instant::now() + spec.prepare_timeout;
         let made = tokio::select! {
@@ -154,7 +150,7 @@ impl Follower {
                 self.follow((deadline, spec.prepare_timeout)).await;
             }
             Ok(Err(failure)) => {
-                (self.events)(RunEvent::SpawnFailed(failure));
+                self.tell(RunEvent::SpawnFailed(failure));
                 // It may have been made though the answer was lost.
                 let appeared = self.sight.wait_for(|sight| matches!(sight, Sight::Here(_)));
                 if matches!(timeout(LAST_DELETION, appeared).await, Ok(Ok(_))) {
@@ -162,12 +158,12 @@ impl Follower {
                 }
             }
             // The request for it may have been sent.
-            Err(is_stopped) => {
-                if is_stopped {
-                    (self.events)(RunEvent::GroupEmptied);
-                    self.delete().await;
-                }
+            Err(true) => {
+                self.tell(RunEvent::GroupEmptied);
+                self.delete().await;
             }
+            // Nobody hears of it any longer.
+            Err(false) => {}
         }
     }
 
@@ -223,7 +219,7 @@ impl Follower {
             Seen::Running => self.tell_spawned(),
             Seen::CutOff(words) => {
                 if !std::mem::replace(&mut self.is_cut_off, true) {
-                    (self.events)(RunEvent::TakenAway(outside(Stage::Exit, &words)));
+                    self.tell(RunEvent::TakenAway(outside(Stage::Exit, &words)));
                 }
             }
             Seen::Over(ending) => return Some(ending),
@@ -233,7 +229,7 @@ impl Follower {
 
     fn tell_spawned(&mut self) {
         if !std::mem::replace(&mut self.has_spawned, true) {
-            (self.events)(RunEvent::Spawned { pid: None, confinement: None, placement: None });
+            self.tell(RunEvent::Spawned { pid: None, confinement: None, placement: None });
             self.output = Some(self.begin_output());
         }
     }
@@ -265,7 +261,6 @@ impl Follower {
     }
 
     fn tell_end(&self, ending: Ending) {
-        let tell = |event| (self.events)(event);
         let is_wanted = self.is_wanted();
         let never_ran = match (&self.given_up, &ending) {
             (Some(failure), _) => Some(failure.clone()),
@@ -275,20 +270,20 @@ impl Follower {
         };
         match (never_ran, ending) {
             (Some(failure), _) if is_wanted || self.given_up.is_some() => {
-                return tell(RunEvent::SpawnFailed(failure));
+                return self.tell(RunEvent::SpawnFailed(failure));
             }
             (None, Ending::Exited(exit)) => {
                 if !self.has_spawned {
-                    tell(RunEvent::Spawned { pid: None, confinement: None, placement: None });
+                    self.tell(RunEvent::Spawned { pid: None, confinement: None, placement: None });
                 }
-                tell(RunEvent::Exited(exit));
+                self.tell(RunEvent::Exited(exit));
             }
             (None, Ending::Ended(words) | Ending::NeverRan(words)) if is_wanted && !self.is_cut_off => {
-                tell(RunEvent::TakenAway(outside(Stage::Exit, &words)));
+                self.tell(RunEvent::TakenAway(outside(Stage::Exit, &words)));
             }
             _ => {}
         }
-        tell(RunEvent::GroupEmptied);
+        self.tell(RunEvent::GroupEmptied);
     }
 
     /// Takes the rest of the output, which is to be in the log when the end is told. What has not come in time goes on to be taken.
