@@ -232,12 +232,13 @@ impl Cgroups {
         Ok(RunGroup::new(folder, holds, Arc::clone(&self.left)))
     }
 
-    /// The groups of earlier plugds with this lock. To be called while there are no runs: those of new ones must not be among them.
-    pub(super) fn leftovers(&self) -> Leftovers {
+    /// The groups that earlier plugds with this lock may have left behind. To be called while there are no runs: those of new ones
+    /// must not be among them.
+    pub(super) fn leftovers(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(&self.base).into_iter().flatten().flatten();
         let is_ours = |name: &str| name.starts_with(&self.prefix);
         let ours = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_ours));
-        Leftovers(ours.map(|group| group.path()).collect())
+        ours.map(|group| group.path()).collect()
     }
 
     /// Tries again what could not be removed, so many at the most: processes that could not be killed may have ended since.
@@ -254,17 +255,13 @@ impl Cgroups {
     }
 }
 
-/// Groups that earlier plugds may have left behind, which were killed together with others.
-pub(super) struct Leftovers(Vec<PathBuf>);
-
-impl Leftovers {
-    /// Removes them, unless that was done by whoever was in them. To be called when nothing lives in them any more. Blocking.
-    pub(super) fn remove(self) {
-        for group in self.0.into_iter().filter(|group| group.exists()) {
-            match run::remove(&group) {
-                Ok(()) => tracing::info!(group = %group.display(), "a control group that was left was removed"),
-                Err(error) => tracing::warn!(group = %group.display(), %error, "a control group is left"),
-            }
+/// Removes groups that were left, unless that was done by whoever was in them. To be called when nothing lives in them any
+/// more. Blocking.
+pub(super) fn remove_leftovers(groups: Vec<PathBuf>) {
+    for group in groups.into_iter().filter(|group| group.exists()) {
+        match run::remove(&group) {
+            Ok(()) => tracing::info!(group = %group.display(), "a control group that was left was removed"),
+            Err(error) => tracing::warn!(group = %group.display(), %error, "a control group is left"),
         }
     }
 }

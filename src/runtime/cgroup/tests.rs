@@ -240,7 +240,7 @@ fn leftovers_are_removed_if_they_are_this_plugds_and_empty() {
     // A folder with a file is not removed, as a group with a process is not.
     fs::create_dir(fixture.path(&ours("busy"))).unwrap();
     fixture.write(&format!("{}/file", ours("busy")), "");
-    cgroups.leftovers().remove();
+    remove_leftovers(cgroups.leftovers());
     let mut left = fixture.groups();
     left.sort();
     let mut expected = [format!("{theirs}a"), "plugd".to_owned(), "other".to_owned(), ours("busy")];

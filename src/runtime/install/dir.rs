@@ -275,7 +275,7 @@ fn create(parent: impl AsFd, name: impl Arg) -> io::Result<bool> {
 
 /// A path of plain names below the install directory, separated by `/`; none of plugd's own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[serde(try_from = "String")]
 pub(super) struct Inside(String);
 
 impl Inside {
@@ -310,12 +310,6 @@ impl Inside {
 impl fmt::Display for Inside {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl From<Inside> for String {
-    fn from(path: Inside) -> Self {
-        path.0
     }
 }
 

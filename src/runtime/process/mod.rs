@@ -22,7 +22,7 @@ use tokio::{net::unix::pipe, sync::Semaphore, task::spawn_blocking, time::timeou
 use self::prepare::PluginLocks;
 use super::{
     PackageFiles, Run, RunEvents, Runtime, StartSpec,
-    cgroup::{Cgroups, Controllers},
+    cgroup::{Cgroups, Controllers, remove_leftovers},
     install::Installations,
     keeper::{Inits, Keeper},
     usage::Usages,
@@ -205,7 +205,7 @@ impl ProcessRuntime {
         let leftovers = cgroups.leftovers();
         tokio::spawn(async move {
             if inits.unlocked().await {
-                spawn_blocking(move || leftovers.remove());
+                spawn_blocking(move || remove_leftovers(leftovers));
             }
         });
     }

@@ -79,7 +79,7 @@ impl Program {
         if let Some(kind) = other_kind(&found) {
             return Err(permanent(format!("command {:?} is {kind}, not a program", self.command)));
         }
-        match files::head(&self.file, HEAD_BYTES).ok().and_then(|(head, mode)| diagnose(&head, mode)) {
+        match head(&self.file).and_then(|(head, mode)| diagnose(&head, mode)) {
             // The kernel takes this one, to run an `env` that finds nothing.
             Some(problem @ Problem::CarriageReturn(_)) => Err(self.cannot_run(&problem)),
             _ if found.mode() & 0o111 == 0 => Err(permanent(format!(
@@ -94,7 +94,9 @@ impl Program {
     pub(super) fn refused(&self, error: &io::Error) -> Failure {
         let why = match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::ACCESS) => {
-                self.barrier().or_else(|| in_the_way_of(&self.file, self.user)).or_else(|| self.shut_out(|_| true))
+                // Its own folder may be closed to it.
+                let barrier = barrier(&self.folder.join("x"), self.user);
+                barrier.or_else(|| in_the_way_of(&self.file, self.user)).or_else(|| self.shut_out(|_| true))
             }
             Some(Errno::NOENT) => {
                 let is_hidden = |path: &Path| self.sandbox.hides(path) && path.exists();
@@ -123,11 +125,6 @@ impl Program {
             "plugins are shut in and can't use {}: allow them its folder with --sandbox-read, or this one with `plugd policy set`",
             kept.display()
         ))
-    }
-
-    /// Its own folder may be closed to it.
-    fn barrier(&self) -> Option<String> {
-        barrier(&self.folder.join("x"), self.user)
     }
 
     fn cannot_run(&self, why: impl std::fmt::Display) -> Failure {

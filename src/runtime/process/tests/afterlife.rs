@@ -29,7 +29,7 @@ impl Drop for Family {
         let lock = self.folder.path().join("lock");
         let _ = File::open(&lock).unwrap().lock();
         if let Ok(cgroups) = Cgroups::find(&lock) {
-            cgroups.leftovers().remove();
+            remove_leftovers(cgroups.leftovers());
         }
     }
 }
