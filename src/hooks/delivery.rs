@@ -71,19 +71,18 @@ impl Outcome {
 
 /// Posts a message once. The body of the answer is not read.
 pub(super) async fn deliver(client: &Client, hook: &Hook, message: &Message) -> Outcome {
-    let sent = timeout(ATTEMPT, send(client, hook, message)).await;
-    match sent {
-        Ok(Ok((status, headers))) => outcome(status, &headers),
+    match timeout(ATTEMPT, send(client, hook, message)).await {
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Outcome::failed(&error.to_string()),
         Err(_) => Outcome::silent(),
     }
 }
 
-async fn send(client: &Client, hook: &Hook, message: &Message) -> Result<(StatusCode, HeaderMap), Unreachable> {
+async fn send(client: &Client, hook: &Hook, message: &Message) -> Result<Outcome, Unreachable> {
     let target = Target::parse(hook.url.expose())?;
     let request = request(hook, message).ok_or_else(|| Unreachable::new("the message could not be signed"))?;
     let answer = client.ask(&target, request).await?;
-    Ok((answer.status(), answer.headers().clone()))
+    Ok(outcome(answer.status(), answer.headers()))
 }
 
 /// The request with its signature, none if it can't be signed. The time is that of this attempt, so that a receiver can tell an

@@ -127,10 +127,8 @@ impl Session {
         if self.send_ping(limit).is_err() {
             return false;
         }
-        tokio::select! {
-            spoke = timeout(limit, heard.changed()) => spoke.is_ok(),
-            () = self.0.gone.cancelled() => false,
-        }
+        let spoke = self.0.gone.run_until_cancelled(timeout(limit, heard.changed())).await;
+        spoke.is_some_and(|spoke| spoke.is_ok())
     }
 
     /// Closes the connection. The first reason counts.

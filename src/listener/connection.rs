@@ -112,7 +112,8 @@ pub(super) async fn serve(server: Arc<Shared>, stream: TcpStream, new: OwnedSema
     let mut served = pin!(server.builder.serve_connection_with_upgrades(TokioIo::new(connection), service));
     let ended = tokio::select! {
         ended = &mut served => ended,
-        () = ending(&server, &requests) => {
+        // It should take no further request.
+        _ = server.shutdown.run_until_cancelled(requests.idle(&server.options)) => {
             if requests.begun.load(Ordering::Relaxed) == 0 {
                 return debug!("a connection asked for nothing");
             }
@@ -122,14 +123,6 @@ pub(super) async fn serve(server: Arc<Shared>, stream: TcpStream, new: OwnedSema
     };
     if let Err(error) = ended {
         debug!(error, "a connection ended badly");
-    }
-}
-
-/// Waits until the connection should take no further request.
-async fn ending(server: &Shared, requests: &Requests) {
-    tokio::select! {
-        () = server.shutdown.cancelled() => {}
-        () = requests.idle(&server.options) => {}
     }
 }
 

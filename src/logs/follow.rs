@@ -110,11 +110,7 @@ impl Follower {
 
     async fn next(&mut self) -> io::Result<Option<LogBatch>> {
         let removed = self.output.removed.clone();
-        tokio::select! {
-            biased;
-            () = removed.cancelled() => Ok(None),
-            batch = self.next_batch() => batch,
-        }
+        removed.run_until_cancelled(self.next_batch()).await.unwrap_or(Ok(None))
     }
 
     async fn next_batch(&mut self) -> io::Result<Option<LogBatch>> {

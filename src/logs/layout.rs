@@ -55,12 +55,8 @@ impl FromStr for LogCursor {
     type Err = NotACursor;
 
     fn from_str(text: &str) -> Result<Self, NotACursor> {
-        let mut parts = text.split('-');
-        let (Some(plugin), Some(epoch), Some(position), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(NotACursor);
-        };
+        let parts: Vec<&str> = text.splitn(4, '-').collect();
+        let [plugin, epoch, position] = parts[..] else { return Err(NotACursor) };
         let plugin = plugin.parse().map_err(|_| NotACursor)?;
         let epoch = Epoch::from_str(epoch).map_err(|_| NotACursor)?;
         let position = position.parse().map_err(|_| NotACursor)?;

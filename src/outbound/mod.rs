@@ -143,13 +143,12 @@ async fn first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 }
 
 fn server_name(target: &Target) -> Result<ServerName<'static>, Unreachable> {
-    let unfit =
-        || Unreachable::new(format!("the host {} has no name that a certificate could have", target.shown_host()));
-    match (target.literal(), target.name()) {
-        (Some(address), _) => Ok(address.into()),
-        (None, Some(name)) => ServerName::try_from(name.to_owned()).map_err(|_| unfit()),
-        (None, None) => Err(unfit()),
+    if let Some(address) = target.literal() {
+        return Ok(address.into());
     }
+    let name = ServerName::try_from(target.name().unwrap_or_default().to_owned());
+    let host = target.shown_host();
+    name.map_err(|_| Unreachable::new(format!("the host {host} has no name that a certificate could have")))
 }
 
 /// An answer whose body is not read yet. Dropped, it closes the connection.
