@@ -4,8 +4,7 @@
 //!
 //! What it loads is on the loopback, in processes of its own, and ends with it.
 //!
-//! Not measured, as nothing outside of plugd sees it by itself: durable desired changes and reports a second. What a client
-//! can have of them is in `unary` (changes) and `watch` (reports).
+//! Not measured, as nothing outside of plugd sees it by itself: reports a second. How long one takes until it is seen is in `watch`.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +19,7 @@ mod bare;
 mod bus;
 mod chart;
 mod cluster;
+mod commits;
 mod crash;
 mod crowd;
 mod external;
@@ -59,10 +59,11 @@ const MOST: Duration = Duration::from_secs(400);
 const MANY_FILES: u64 = 64 << 10;
 
 /// What can be chosen, in the order in which it is measured.
-const GROUPS: [&str; 13] = [
+const GROUPS: [&str; 14] = [
     "unary",
     "rest",
     "watch",
+    "commits",
     "resume",
     "bus",
     "crash",
@@ -111,6 +112,7 @@ async fn measure(group: &str, report: &mut Report) {
         "unary" => unary::measure(report).await,
         "rest" => rest::measure(report).await,
         "watch" => watch::measure(report).await,
+        "commits" => commits::measure(report).await,
         "resume" => resume::measure(report).await,
         "bus" => bus::measure(report).await,
         "crash" => crash::measure(report).await,

@@ -7,7 +7,7 @@ use plugd::api::v1::{RotateTokenRequest, WatchStateRequest, watch_state_request:
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 
 use crate::{
-    figures::{Goal, ROUNDS, Report, Rounds, ms, to_f64},
+    figures::{Goal, ROUNDS, Report, Rounds, ms},
     plugins::register_many,
     server::{Plugd, Plugins},
     watch::events,
@@ -29,8 +29,6 @@ pub(crate) async fn measure(report: &mut Report) {
     let ids = plugins.into_iter().map(|plugin| plugin.id);
     let changes = stream::iter(ids).map(|id| change(client.clone(), id, began));
     let behind: usize = changes.buffer_unordered(IN_FLIGHT).fold(0, async |sum, count| sum + count).await;
-    report.once("desired changes, 256 clients", "/s", to_f64(behind) / began.elapsed().as_secs_f64(), Goal::Seen);
-
     let (mut of_plugd, mut of_bare) = (Rounds::default(), Rounds::default());
     for _ in 0..ROUNDS {
         let began = Instant::now();

@@ -20,7 +20,8 @@ use crate::{
 /// Watchers at once, ten a connection.
 const WATCHERS: [usize; 4] = [10, 100, 1000, 5000];
 const WATCHERS_OF_A_CONNECTION: usize = 10;
-const REPORTS_A_ROUND: usize = 10;
+/// So many that the slowest of a hundred is not the slowest of all.
+const REPORTS_A_ROUND: usize = 40;
 
 /// States as watchers have them.
 pub(crate) const ACTIVE: i32 = ReportedState::Active as i32;

@@ -40,7 +40,7 @@ impl Change {
     /// Makes this the desired state of the plugins, which are then `done`, as "activated".
     pub(super) async fn set(self, context: &Context, desired: ActiveState, done: &str) -> Result<(), Failure> {
         let act = async |id| Ok(set(&context.api, id, desired, self.waiting).await?);
-        self.selection.each(context, is_run_here, act, (&show::sentence, done)).await
+        self.selection.each(context, is_run_here, act, (show::sentence, done)).await
     }
 
     pub(super) async fn restart(self, context: &Context) -> Result<(), Failure> {
@@ -96,7 +96,7 @@ impl Delete {
             Ok(present(context.api.call(SETTLE + MARGIN, request).await?.plugin)?)
         };
         let line = |_: &Ui, plugin: &Plugin| format!("{} {} is deleted", plugin.id, sanitize(&plugin.name));
-        self.selection.each(context, |_| true, act, (&line, "deleted")).await
+        self.selection.each(context, |_| true, act, (line, "deleted")).await
     }
 }
 
@@ -120,7 +120,7 @@ impl Selection {
         context: &Context,
         is_meant: impl Fn(&Plugin) -> bool,
         act: impl AsyncFn(String) -> Result<Plugin, Failure>,
-        (line, done): (&dyn Fn(&Ui, &Plugin) -> String, &str),
+        (line, done): (impl Fn(&Ui, &Plugin) -> String, &str),
     ) -> Result<(), Failure> {
         let ui = &context.ui;
         if let [one] = self.plugins.as_slice() {

@@ -110,7 +110,11 @@ impl Follower {
 
     async fn next(&mut self) -> io::Result<Option<LogBatch>> {
         let removed = self.output.removed.clone();
-        removed.run_until_cancelled(self.next_batch()).await.unwrap_or(Ok(None))
+        tokio::select! {
+            biased;
+            () = removed.cancelled() => Ok(None),
+            batch = self.next_batch() => batch,
+        }
     }
 
     async fn next_batch(&mut self) -> io::Result<Option<LogBatch>> {

@@ -241,6 +241,10 @@ impl Writer {
             rotated.push(name);
         }
         self.prune(folder, &rotated, layout);
+        // Files are known by their inodes: what they tell by themselves need not be remembered anew.
+        if layout.segments.last().is_none_or(|last| last.end < layout.head) {
+            remember(folder, layout);
+        }
         Ok(())
     }
 
@@ -333,7 +337,6 @@ impl Writer {
                 tracing::warn!(folder = %self.plugin.display(), name, %error, "an old log file can't be removed");
             }
         }
-        remember(folder, layout);
     }
 
     fn publish(&self, layout: Layout) -> Arc<Layout> {

@@ -150,18 +150,15 @@ impl Location {
         self.work(|files, disk| files.check(disk).and_then(|()| files.keep_reserve(disk))).await
     }
 
-    /// Before a commit: whether the files are still there, with the reserve. What is synced before it takes effect is not to be in what
-    /// SQLite still holds of a file that is gone. Others rely on what was found when that was looked at last: a change, which is
-    /// answered only after another look, if that is a moment ago; a report as long as the reserve was whole.
+    /// Before a commit: whether the files are still there, with the reserve. What is refused since a file is gone is not to be in what
+    /// SQLite still holds of it. For a report it is enough that the reserve was whole when that was looked at last.
     pub(super) async fn prepare(&self, durability: Durability) -> Result<(), StoreError> {
-        let Some(files) = &self.0 else { return Ok(()) };
-        let is_known = files.is_reserve_whole.load(Ordering::Acquire)
-            && match durability {
-                Durability::Synced => false,
-                Durability::Syncing => files.were_just_found(),
-                Durability::Written => true,
-            };
-        if is_known { Ok(()) } else { self.check_with_reserve().await }
+        match &self.0 {
+            Some(files) if durability == Durability::Written && files.is_reserve_whole.load(Ordering::Acquire) => {
+                Ok(())
+            }
+            _ => self.check_with_reserve().await,
+        }
     }
 
     /// Has what is committed survive what it is to survive, and looks whether the files are still there. Of reports that come one
