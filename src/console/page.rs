@@ -146,8 +146,8 @@ pub(super) fn address<N: AsRef<str>, V: AsRef<str>>(path: &str, fields: impl Int
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
 }
 
-/// The ways from this page of a list, which the first token is of, to the first page and to the next one, whose token follows. A
-/// page without a token is the first one, or none.
+/// Links from a page of a list to the first page and to the next one, in these words. `this` is the token of the page, empty on the
+/// first one; `after` that of the next one, empty where there is none.
 pub(super) fn turning(
     [first, next]: [&str; 2],
     (this, after): (&str, &str),

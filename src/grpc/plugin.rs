@@ -68,8 +68,8 @@ impl plugin_service_server::PluginService for Services {
         let (caller, asked) = (self.admit(&request)?, request.into_inner());
         let filters = ListPluginsRequest { page_size: 0, page_token: String::new(), view: 0, ..asked.clone() };
         let list = Scope::new("ListPlugins", &filters);
-        let mut page = Page::begin(list, (asked.page_size, page::PLUGINS), &asked.page_token)?;
         let show = view(asked.view, &caller)?;
+        let mut page = Page::begin(list, (asked.page_size, page::PLUGINS), &asked.page_token)?;
         let query = ListQuery {
             states: convert::states("states", &asked.states)?.into_iter().collect(),
             mode: Mode::asked("mode", asked.mode)?,

@@ -241,7 +241,7 @@ impl Writer {
             rotated.push(name);
         }
         self.prune(folder, &rotated, layout);
-        // Files are known by their inodes: what they tell by themselves need not be remembered anew.
+        // A file keeps its inode, and by that its position. Only lines that were lost after the last one are in no file.
         if layout.segments.last().is_none_or(|last| last.end < layout.head) {
             remember(folder, layout);
         }

@@ -79,11 +79,10 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     run(&app, identified, request, next).await
 }
 
-/// Runs the operation of a request of whom was identified within its deadline, unless it is a write that another site may have
-/// caused with their cookie.
+/// Answers a request within its deadline, once it is known who sent it.
 ///
 /// # Errors
-/// It is that, or its time is over.
+/// It is a write with a cookie that a page of another site may have caused; its time is over.
 pub(crate) async fn run(
     app: &App,
     (credential, is_cookie): (Credential, bool),

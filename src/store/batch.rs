@@ -117,6 +117,8 @@ pub(super) struct Batch {
     pub(super) commits: Vec<Arc<Commit>>,
     /// Which of the commits are reports.
     reports: Vec<usize>,
+    /// Something of it has files taken away.
+    takes_files: bool,
     /// Records after it; none for a plugin that is gone.
     staged: HashMap<PluginId, Option<Record>>,
     pub(super) journal: Vec<journal::Model>,
@@ -147,6 +149,7 @@ impl Batch {
             time: stored(time),
             commits: Vec::new(),
             reports: Vec::new(),
+            takes_files: false,
             staged: HashMap::new(),
             journal: Vec::new(),
             plugins: HashMap::new(),
@@ -163,11 +166,12 @@ impl Batch {
     }
 
     /// What is reported needs no sync of its own: no plugin runs after a power cut anyway. For the same reason plugins may do what is
-    /// desired while that is synced; but a plugin whose files are taken away is to be gone for good.
+    /// desired while that is synced. But where files are taken away after a change, that is to be there for good: those of a
+    /// plugin, or a package that none refers to any more.
     pub(super) fn durability(&self) -> Durability {
         match () {
+            () if self.takes_files => Durability::Synced,
             () if self.reports.len() == self.commits.len() => Durability::Written,
-            () if self.commits.iter().any(|commit| commit.is_removal || commit.before.is_none()) => Durability::Synced,
             () => Durability::Syncing,
         }
     }
@@ -273,6 +277,7 @@ impl Batch {
         if is_report {
             self.reports.push(self.commits.len());
         }
+        self.takes_files |= is_removal || before.is_none_or(|before| !has_packages_of(&before.plugin, &plugin));
         self.commits.push(Arc::new(commit));
         self.staged.insert(plugin.id, (!is_removal).then_some(record));
         Ok(plugin)
@@ -345,6 +350,12 @@ impl Batch {
             self.unlisted_configurations.insert(after.plugin.id, i64::MAX);
         }
     }
+}
+
+/// Whether both refer to the same packages.
+fn has_packages_of(one: &Plugin, other: &Plugin) -> bool {
+    let packages = |plugin: &Plugin| (plugin.desired.package, plugin.desired.previous_digest());
+    packages(one) == packages(other)
 }
 
 /// What is reported, as databases can keep it.

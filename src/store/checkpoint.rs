@@ -7,12 +7,14 @@
 use sea_orm::DatabaseConnection;
 use tokio::sync::mpsc;
 
-use super::{sqlite, writer::within};
+use super::{batch::Batch, sqlite, writer::within};
 
 /// Pages after which the log is taken into the database: SQLite's own choice.
 const PAGES: u64 = 1000;
 /// Pages of the log with which SQLite does it within a commit.
 pub(super) const LONGEST: u64 = 4 * PAGES;
+/// Bytes of a page.
+const PAGE: usize = 4096;
 /// Pages that a commit writes besides those of its rows.
 const OF_A_COMMIT: u64 = 3;
 
@@ -33,9 +35,13 @@ impl Checkpoints {
         Self { pages: 0, due }
     }
 
-    /// So many rows were committed. A row of each plugin and one of the journal take a page each, about.
-    pub(super) fn note(&mut self, rows: usize) {
-        self.pages += OF_A_COMMIT + rows as u64;
+    /// This was committed, with so many events of the audit trail. Each row takes about a page, and bodies what they are long. What
+    /// else is written is little.
+    pub(super) fn note(&mut self, batch: &Batch, events: usize) {
+        let rows = batch.journal.len() + batch.plugins.len() + events;
+        let configurations = batch.configurations.values().map(|row| row.body.len());
+        let bodies: usize = batch.manifests.values().map(String::len).chain(configurations).sum();
+        self.pages += OF_A_COMMIT + (rows + bodies / PAGE) as u64;
         if let Some(due) = self.due.as_ref().filter(|_| self.pages >= PAGES) {
             self.pages = 0;
             // One that is wanted already is enough.

@@ -1,7 +1,8 @@
 //! Which changes survive a power cut by now: what is desired is synced beside the writer, which goes on meanwhile.
 //!
-//! A change of what is desired takes effect once it is written, as nothing that comes of it outlives a power cut either. Only
-//! whoever asked for it waits until it is synced. One sync has all changes that came while the one before it was under way.
+//! A change of what is desired takes effect once it is written: no plugin that was started or stopped for it outlives a power cut
+//! either. Only whoever asked for it waits until it is synced. One sync has all changes that came while the one before it was
+//! under way. What has files taken away is synced before it takes effect ([`Batch::durability`]).
 
 use std::{sync::Arc, time::Instant};
 
@@ -97,7 +98,13 @@ impl Durable {
         Self { progress: watch::channel(Progress::default()).1, location }
     }
 
-    /// Waits until all changes up to this revision survive a power cut: at most as long as a sync may take.
+    /// The newest change so far that has to be synced.
+    pub(super) fn wanted(&self) -> u64 {
+        self.progress.borrow().wanted
+    }
+
+    /// Waits until all changes up to this revision survive a power cut: for two syncs at the most, as one may be under way that
+    /// began before.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE` where that is not known.
@@ -138,5 +145,36 @@ async fn sync_all(
                 failed.try_send(error).unwrap_or_default();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn outcome(progress: Progress, revision: u64) -> Option<bool> {
+        let (sender, receiver) = watch::channel(progress);
+        let durable = Durable { progress: receiver, location: Arc::new(Location::server()) };
+        let outcome = durable.reach(revision).now_or_never().map(|reached| reached.is_ok());
+        drop(sender);
+        outcome
+    }
+
+    #[test]
+    fn a_revision_is_durable_once_what_was_desired_up_to_it_is_whatever_came_after_it() {
+        let progress = Progress { wanted: 9, synced: 3, failed: 0 };
+        assert_eq!([1, 3, 4, 9].map(|revision| outcome(progress, revision)), [Some(true), Some(true), None, None]);
+        // Nothing after the ninth has to be synced.
+        let progress = Progress { wanted: 9, synced: 9, failed: 0 };
+        assert_eq!([9, 10, u64::MAX].map(|revision| outcome(progress, revision)), [Some(true); 3]);
+    }
+
+    #[test]
+    fn a_sync_that_failed_is_told_until_a_later_one_is_good() {
+        let progress = Progress { wanted: 9, synced: 3, failed: 5 };
+        assert_eq!([3, 5, 9].map(|revision| outcome(progress, revision)), [Some(true), Some(false), None]);
+        assert_eq!(outcome(Progress { synced: 9, ..progress }, 5), Some(true));
     }
 }

@@ -165,15 +165,21 @@ impl Location {
     /// after the other only one in a while has the files looked at: that takes another thread each time.
     pub(super) async fn settle(&self, durability: Durability) -> Result<(), StoreError> {
         match durability {
-            Durability::Synced => self.sync().await,
+            Durability::Synced => {
+                self.work(|files, disk| {
+                    let synced = disk.wal.sync();
+                    files.look(disk).and(synced)
+                })
+                .await
+            }
             Durability::Syncing => Ok(()),
             Durability::Written if self.0.as_ref().is_some_and(|files| files.were_just_found()) => Ok(()),
             Durability::Written => self.work(Files::look).await,
         }
     }
 
-    /// Has everything that is committed survive a power cut, and looks whether the files are still there. Nobody who only looks waits
-    /// for the sync. Here too a disk that hangs keeps one thread.
+    /// Has everything that is committed survive a power cut, and looks whether the files are still there: beside the writer, which does
+    /// not wait for that. Here too a disk that hangs keeps one thread.
     pub(super) async fn sync(&self) -> Result<(), StoreError> {
         let Some(files) = self.0.clone() else { return Ok(()) };
         let mut log = Arc::clone(&files.log).lock_owned().await;
@@ -210,7 +216,7 @@ impl Location {
     #[cfg(test)]
     pub(super) async fn syncs(&self) -> usize {
         match &self.0 {
-            Some(files) => files.log.lock().await.syncs,
+            Some(files) => files.log.lock().await.syncs + files.disk.lock().await.wal.syncs,
             None => 0,
         }
     }

@@ -136,12 +136,13 @@ impl Store {
         self.change(What::Desire { id, desired: Box::new(desired), author: author.to_owned() }).await
     }
 
-    /// Waits until what was desired up to this revision survives a power cut.
+    /// Waits, at most 30 s, until what was desired up to this revision survives a power cut.
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE` when nobody knows whether it does.
     pub async fn durable(&self, revision: u64) -> Result<()> {
-        self.durable.clone().reach(revision).await
+        let reached = self.durable.clone().reach(revision);
+        timeout(ANSWER_TIMEOUT, reached).await.unwrap_or_else(|_| Err(unavailable()))
     }
 
     /// Stores what is reported of a plugin; what is desired stays as it is. Never waits. Each report that says
@@ -324,7 +325,7 @@ impl Store {
         self.ops.send(Op::Flush(reply)).map_err(|_| unavailable())?;
         let flushed = async {
             answer.await.map_err(|_| unavailable())??;
-            self.durable(u64::MAX).await
+            self.durable(self.durable.wanted()).await
         };
         timeout(FLUSH_TIMEOUT, flushed).await.unwrap_or_else(|_| Err(unavailable()))
     }

@@ -1,5 +1,5 @@
 //! The writer: the one task that changes the database. It takes what has come meanwhile into one transaction, gives
-//! each change its revision, and tells of it only when it is durable.
+//! each change its revision, and tells of it once it is committed. What has to be synced besides is in [`super::durable`].
 //!
 //! ```text
 //! Store ──Op──► gather ─────► Batch (in memory) ──► one transaction ──► records, on_commit, answers
@@ -271,7 +271,7 @@ impl Writer {
         match in_turn(&self.start.lease, work).await {
             Ok(()) => {
                 self.start.metrics.committed(batch.commits.len(), begun.elapsed());
-                self.start.checkpoints.note(batch.journal.len() + batch.plugins.len() + events.len());
+                self.start.checkpoints.note(&batch, events.len());
                 // Before anybody hears of it.
                 self.syncer.note(&batch, durability);
                 self.publish(batch);
@@ -337,7 +337,9 @@ impl Writer {
             lease.location().check().await?;
             lease.mark_closed().await
         };
-        within(work).await
+        within(work).await?;
+        self.syncer.note_synced(self.start.head);
+        Ok(())
     }
 
     /// The last try, and the end of the database.
@@ -359,12 +361,11 @@ impl Writer {
         {
             tracing::warn!(%error, "watchers will have to begin anew: that the database was closed could not be noted");
         }
+        drop(self.start.checkpoints);
         if let Err(error) = self.start.lease.release().await {
             tracing::warn!(%error, "the database could not be closed");
         }
-        for reply in self.closing {
-            let _ = reply.send(());
-        }
+        self.closing.into_iter().for_each(|reply| reply.send(()).unwrap_or_default());
     }
 }
 
@@ -394,7 +395,5 @@ async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, StoreE
 }
 
 fn send<T>(reply: Option<Reply<T>>, answer: domain::Result<T>) {
-    if let Some(reply) = reply {
-        drop(reply.send(answer));
-    }
+    drop(reply.map(|reply| reply.send(answer)));
 }

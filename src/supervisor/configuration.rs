@@ -31,7 +31,7 @@ impl Handle {
     ///
     /// # Errors
     /// `PLUGIN_NOT_FOUND`, `INVALID_CONFIGURATION`, `PLUGIN_NOT_CONNECTED`, `GENERATION_CONFLICT`,
-    /// `CONFIGURATION_REJECTED`, `STORE_UNAVAILABLE`. Nothing is stored then.
+    /// `CONFIGURATION_REJECTED`: nothing is stored then. `STORE_UNAVAILABLE`: it is not known whether it is.
     pub async fn update_configuration(&self, id: PluginId, new: NewConfiguration) -> Result<Arc<Plugin>> {
         let slot = self.slot(id)?;
         // Who gives up while others are asked leaves no trace.

@@ -54,7 +54,7 @@ struct Shared {
 /// Whether a caller waits until its change is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait {
-    /// The commit is enough.
+    /// That it is durable is enough.
     No,
     /// Until settled, or so long.
     UpTo(Duration),
@@ -250,6 +250,7 @@ impl Handle {
     async fn reconnect(&self, id: PluginId, change: DesiredChange, options: ChangeOptions) -> Result<Arc<Plugin>> {
         let amend = |reply| Call::Amend(Amend { change, goal: Goal::Observed, options, configured: None, reply });
         let committed = self.call(&*self.slot(id)?, id, ANSWER, amend).await?;
+        self.shared.store.durable(committed.revision).await?;
         let plugin = Arc::clone(&committed.plugin);
         match self.settled(committed, Some(Instant::now() + OBSERVE)).await {
             Err(error) if matches!(error.reason, Reason::NotSettled | Reason::Draining) => Ok(plugin),
@@ -330,8 +331,8 @@ impl Handle {
 
     /// Waits until what was committed is durable and settled, or the deadline has passed; without one only until it is durable.
     pub(super) async fn settled(&self, committed: Committed, deadline: Option<Instant>) -> Result<Arc<Plugin>> {
-        let Committed { plugin, settled } = committed;
-        let durable = self.shared.store.durable(plugin.revision);
+        let Committed { plugin, revision, settled } = committed;
+        let durable = self.shared.store.durable(revision);
         let Some(deadline) = deadline else { return durable.await.map(|()| plugin) };
         let settled = async {
             durable.await?;

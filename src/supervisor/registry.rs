@@ -96,10 +96,12 @@ impl Slot {
         self.plugin.borrow().clone()
     }
 
-    /// A change that was committed, with what is to come of it.
+    /// A change that was committed, with what is to come of it. Or one that was none, as it is what is desired already: that may
+    /// have been committed by another call, and not be durable yet.
     pub(super) fn committed(&self, plugin: Arc<Plugin>, goal: Goal) -> Committed {
+        let revision = self.plugin().map_or(plugin.revision, |newest| newest.revision);
         let settled = self.waiters.add((goal, plugin.clone()), || self.plugin());
-        Committed { plugin, settled }
+        Committed { plugin, revision, settled }
     }
 
     /// Takes in the next record; none when the plugin is deleted.

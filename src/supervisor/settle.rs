@@ -86,6 +86,8 @@ struct Waiter {
 pub struct Committed {
     /// The plugin right after the commit.
     pub plugin: Arc<Plugin>,
+    /// The revision that has to be durable before it is answered.
+    pub(super) revision: u64,
     /// Answered when the change is settled. Whoever drops it does not care.
     pub(super) settled: oneshot::Receiver<Answer>,
 }

@@ -225,10 +225,12 @@ impl Writer {
             commit::probe(lease).await
         };
         let found = in_time(limit, Box::pin(look)).await?;
-        self.syncer.note_synced(found);
         match self.unresolved.take() {
-            Some(batch) if found == batch.head() => self.publish(batch),
-            _ if found == self.start.head => {}
+            Some(batch) if found == batch.head() => {
+                self.syncer.note_synced(found);
+                self.publish(batch);
+            }
+            _ if found == self.start.head => self.syncer.note_synced(found),
             unresolved => {
                 self.unresolved = unresolved;
                 return Err(StoreError::Diverged { expected: self.start.head, found });

@@ -86,7 +86,7 @@ impl Actor {
     }
 
     /// The plugin for a caller whose change is none. The committed record may be older than what the actor knows, and the caller
-    /// waits for it to catch up; where it is not, it has the plugin's revision.
+    /// waits for it to catch up.
     fn joined(&self) -> Arc<Plugin> {
         let is_newest = |stored: &Arc<Plugin>| stored.reported.serial == self.plugin.reported.serial;
         self.slot.plugin().filter(is_newest).unwrap_or_else(|| Arc::new(self.plugin.clone()))

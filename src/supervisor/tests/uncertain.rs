@@ -27,7 +27,7 @@ async fn a_change_that_was_made_after_all_takes_effect() {
 #[tokio::test(start_paused = true)]
 async fn a_change_takes_effect_before_it_is_durable_and_is_answered_after_that() {
     let world = World::new(Behaviour::Connects).await;
-    world.store.is_syncing.send_replace(true);
+    world.store.unsynced.send_replace(Some(0));
     // The first one changes it, the others join.
     let mut answers: FuturesUnordered<_> = [WAIT, Wait::No, WAIT]
         .map(|wait| world.handle.set_active(world.id, ActiveState::Active, "test", wait))
@@ -40,12 +40,54 @@ async fn a_change_takes_effect_before_it_is_durable_and_is_answered_after_that()
     }
     let early = tokio::time::timeout(Duration::from_secs(1), answers.next()).await;
     assert!(early.is_err(), "answered though it is not durable");
-    world.store.is_syncing.send_replace(false);
+    world.store.unsynced.send_replace(None);
     while let Some(answer) = answers.next().await {
         answer.unwrap();
     }
     drop(answers);
     world.shut_down().await;
+}
+
+/// The actor knows more of the plugin than its record says.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_joins_waits_for_the_change_of_another_to_be_durable() {
+    let world = World::new(Behaviour::Connects).await;
+    let change = world.handle.get(world.id).unwrap().revision + 1;
+    world.store.unsynced.send_replace(Some(change));
+    let call = || {
+        let (handle, id) = (world.handle.clone(), world.id);
+        async move { handle.set_active(id, ActiveState::Active, "test", Wait::No).await }
+    };
+    let first = tokio::spawn(call());
+    world.until(State::Active).await;
+    world.store.is_away.store(true, Ordering::SeqCst);
+    world.behave(Behaviour::Hangs);
+    world.group().end(Exit { code: Some(1), signal: None, out_of_memory: false });
+    let mut second = Box::pin(call());
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut second).await;
+    assert!(early.is_err(), "answered though it is not durable");
+    world.store.unsynced.send_replace(None);
+    second.await.unwrap();
+    first.await.unwrap().unwrap();
+    world.store.is_away.store(false, Ordering::SeqCst);
+    world.shut_down().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_token_is_given_once_it_is_durable_also_while_plugd_stops() {
+    let world = World::new(Behaviour::Connects).await;
+    let plugin = world.handle.register_external(mk_manifest(), None).await.unwrap();
+    world.store.unsynced.send_replace(Some(plugin.revision + 1));
+    let handle = world.handle.clone();
+    let mut rotated = Box::pin(async move { handle.rotate_token(plugin.id, "test").await });
+    for drain in [|_: &World| {}, World::drain] {
+        drain(&world);
+        let early = tokio::time::timeout(Duration::from_secs(1), &mut rotated).await;
+        assert!(early.is_err(), "answered though it is not durable");
+    }
+    world.store.unsynced.send_replace(None);
+    rotated.await.unwrap();
+    world.leave().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,8 +42,8 @@ pub(crate) struct MemoryStore {
     pub(crate) is_away: AtomicBool,
     /// Changes of what is desired are not answered.
     pub(crate) hangs: AtomicBool,
-    /// Changes of what is desired are made, and not durable yet.
-    pub(crate) is_syncing: watch::Sender<bool>,
+    /// Changes from this revision on are made, and not durable yet.
+    pub(crate) unsynced: watch::Sender<Option<u64>>,
     /// Changes of what is desired are made, but their callers are told that it is not known.
     pub(crate) is_uncertain: AtomicBool,
     /// Changes of what is desired of which it is not known whether they were made; there is a list while none is known.
@@ -135,9 +135,12 @@ impl Store for MemoryStore {
         })
     }
 
-    fn durable(&self, _revision: u64) -> BoxFuture<'static, Result<()>> {
-        let mut is_syncing = self.is_syncing.subscribe();
-        Box::pin(async move { is_syncing.wait_for(|is_syncing| !is_syncing).await.map(drop).map_err(|_| away()) })
+    fn durable(&self, revision: u64) -> BoxFuture<'static, Result<()>> {
+        let mut unsynced = self.unsynced.subscribe();
+        Box::pin(async move {
+            let synced = unsynced.wait_for(|unsynced| unsynced.is_none_or(|first| revision < first)).await;
+            synced.map(drop).map_err(|_| away())
+        })
     }
 
     fn report(&self, id: PluginId, reported: Reported) {
@@ -291,6 +294,11 @@ impl World {
         self.leave().await;
         assert_eq!(runtime.live.load(Ordering::SeqCst), 0);
         store
+    }
+
+    /// Begins to shut down.
+    pub(crate) fn drain(&self) {
+        self.shutdown.cancel();
     }
 
     /// Shuts down, whatever goes on then.

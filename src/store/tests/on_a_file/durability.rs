@@ -81,14 +81,15 @@ async fn another_history_begins_when_the_log_was_taken_away_while_plugd_was_dead
 }
 
 #[tokio::test]
-async fn a_commit_is_synced_before_it_takes_effect_if_it_adds_or_removes_a_plugin() {
+async fn a_commit_after_which_files_are_taken_away_is_synced_before_it_takes_effect() {
     let place = Place::file();
     let (opened, _) = open(place.options(10)).await.unwrap();
     let mut start = opened.start;
     let (desired, reported) = (mk_plugin(1).desired, Box::new(mk_report(State::Active, 1)));
     let report = || What::Report { id: mk_id(1), reported: reported.clone() };
     let changed = Desired { generation: 9, ..desired };
-    let desire = What::Desire { id: mk_id(1), desired: Box::new(changed), author: String::new() };
+    let desire = |desired| What::Desire { id: mk_id(1), desired: Box::new(desired), author: String::new() };
+    let updated = Desired { package: Some(Digest([7; 32])), ..changed.clone() };
     let stop = What::Report { id: mk_id(1), reported: Box::new(mk_report(State::Inactive, 2)) };
     let location = Arc::clone(start.lease.location());
     let remove = |number| What::Remove { id: mk_id(number) };
@@ -96,10 +97,11 @@ async fn a_commit_is_synced_before_it_takes_effect_if_it_adds_or_removes_a_plugi
     for (changes, durability, expected) in [
         (vec![install(1)], Durability::Synced, 1),
         (vec![report()], Durability::Written, 0),
-        (vec![stop, desire.clone()], Durability::Syncing, 0),
+        (vec![stop, desire(changed)], Durability::Syncing, 0),
+        (vec![desire(updated)], Durability::Synced, 1),
         (vec![install(2), report()], Durability::Synced, 1),
         (vec![report()], Durability::Written, 0),
-        (vec![desire, remove(2)], Durability::Synced, 1),
+        (vec![report(), remove(2)], Durability::Synced, 1),
     ] {
         let before = location.syncs().await;
         let mut batch = Batch::new(start.head, Timestamp::now());
