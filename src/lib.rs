@@ -23,6 +23,8 @@
 //! - **A call is refused for its role** in `grpc::auth`, which has the table of who may call what. `rest::access` says the
 //!   same earlier, before it reads a body. What is told of it to the audit trail is in `grpc::audit`, how that is kept in
 //!   `store::audit`.
+//! - **A change is stored** by `store::writer`. What is desired takes effect once it is written, and is answered once it is synced:
+//!   `store::durable`.
 //! - **A plugin dials in**: `link::handshake` reads what it shows, `supervisor::connections` says whether it is good.
 //! - **What a plugin answers is checked** in `link::envelope` (its shape) and `link::pending` (that it is the answer to what
 //!   was called).

@@ -103,6 +103,11 @@ impl Durable {
         self.progress.borrow().wanted
     }
 
+    /// Whether all changes up to this revision survive a power cut.
+    pub(super) fn has(&self, revision: u64) -> bool {
+        self.progress.borrow().outcome(revision) == Some(true)
+    }
+
     /// Waits until all changes up to this revision survive a power cut: for two syncs at the most, as one may be under way that
     /// began before.
     ///

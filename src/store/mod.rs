@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{BoxFuture, ready};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -140,9 +141,12 @@ impl Store {
     ///
     /// # Errors
     /// `STORE_UNAVAILABLE` when nobody knows whether it does.
-    pub async fn durable(&self, revision: u64) -> Result<()> {
+    pub fn durable(&self, revision: u64) -> BoxFuture<'static, Result<()>> {
+        if self.durable.has(revision) {
+            return Box::pin(ready(Ok(())));
+        }
         let reached = self.durable.clone().reach(revision);
-        timeout(ANSWER_TIMEOUT, reached).await.unwrap_or_else(|_| Err(unavailable()))
+        Box::pin(async { timeout(ANSWER_TIMEOUT, reached).await.unwrap_or_else(|_| Err(unavailable())) })
     }
 
     /// Stores what is reported of a plugin; what is desired stays as it is. Never waits. Each report that says

@@ -57,8 +57,7 @@ impl Store for store::Store {
     }
 
     fn durable(&self, revision: u64) -> BoxFuture<'static, Result<()>> {
-        let store = self.clone();
-        Box::pin(async move { Self::durable(&store, revision).await })
+        Self::durable(self, revision)
     }
 
     fn report(&self, id: PluginId, reported: Reported) {
