@@ -84,7 +84,7 @@ impl Calls {
     /// The same in memory, with no socket between; streams can't stall calls there, so one service carries both.
     fn backend(&self) -> rest::Backend {
         let calls = Arc::new(self.clone());
-        let service = grpc::in_memory(move |request| {
+        let service = grpc::InMemory::new(move |request| {
             let calls = Arc::clone(&calls);
             async move { calls.answer(request).await }
         });

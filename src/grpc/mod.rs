@@ -45,7 +45,7 @@ pub use self::{
     auth::{Guard, caller, in_time, is_method},
     bus::BusService,
     hook::HookService,
-    server::{Builder, Server, in_memory},
+    server::{Builder, InMemory, Server},
     tokens::{Access, Caller},
 };
 use crate::{

@@ -5,11 +5,12 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use axum::{extract::Request, response::Response};
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, histogram::Histogram},
@@ -21,7 +22,6 @@ use tonic::{
     codegen::{Service, http},
     server::NamedService,
 };
-use tower::{service_fn, util::BoxCloneSyncService};
 
 use super::{Guard, audit, auth};
 use crate::{
@@ -132,24 +132,40 @@ impl Calls {
     }
 }
 
-/// What clients in memory call.
-pub type InMemory = BoxCloneSyncService<http::Request<Body>, Response, Infallible>;
+/// What clients in memory call. Each call has a span of its own there, as one that comes over a connection.
+#[derive(Clone)]
+pub struct InMemory(Arc<dyn Fn(Request) -> BoxFuture<'static, Response> + Send + Sync>);
 
-/// Has calls in memory answered by this. Each has a span of its own, as one that comes over a connection.
-pub fn in_memory<F>(answer: impl Fn(Request) -> F + Clone + Send + Sync + 'static) -> InMemory
-where
-    F: Future<Output = Response> + Send + 'static,
-{
-    BoxCloneSyncService::new(service_fn(move |request: http::Request<Body>| {
+impl InMemory {
+    /// Has calls answered by this.
+    pub fn new<F>(answer: impl Fn(Request) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Response> + Send + 'static,
+    {
+        Self(Arc::new(move |request| answer(request).boxed()))
+    }
+}
+
+impl Service<http::Request<Body>> for InMemory {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let mut request = request.map(axum::body::Body::new);
         let span = Span::serve(&mut request, auth::is_method);
-        let answered = answer(request);
+        let answered = (self.0)(request);
         async move {
             let response = answered.await;
             span.answered(&response);
             Ok(response)
         }
-    }))
+        .boxed()
+    }
 }
 
 #[cfg(test)]

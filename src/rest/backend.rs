@@ -1,14 +1,19 @@
 //! The clients of the gRPC API, over whatever carries their calls.
 
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
 use axum::{
     body::{Bytes, HttpBody},
     http::{Request, Response, uri::PathAndQuery},
 };
-use futures_util::TryFutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use tonic::{Status, body::Body, client::Grpc};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_prost::ProstCodec;
-use tower::{BoxError, Service, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower::{BoxError, Service, ServiceExt};
 
 use super::upload;
 use crate::api::{
@@ -19,8 +24,26 @@ use crate::api::{
     },
 };
 
+/// What is answered to a call.
+type Answered = BoxFuture<'static, Result<Response<Body>, Status>>;
+
 /// What carries calls: a service in memory or a channel. Always ready: a call waits for what carries it.
-pub(crate) type Transport = BoxCloneSyncService<Request<Body>, Response<Body>, Status>;
+#[derive(Clone)]
+pub(crate) struct Transport(Arc<dyn Fn(Request<Body>) -> Answered + Send + Sync>);
+
+impl Service<Request<Body>> for Transport {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Answered;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answered {
+        (self.0)(request)
+    }
+}
 
 /// The gRPC API as the shim sees it.
 #[derive(Clone)]
@@ -42,9 +65,13 @@ impl Backend {
         B::Error: Into<BoxError>,
     {
         let over = |service: S| {
-            Transport::new(service_fn(move |request| {
+            Transport(Arc::new(move |request| {
                 let answer = service.clone().oneshot(upload::fail_with_archive(request));
-                answer.map_ok(|response| response.map(Body::new)).map_err(|error| Status::from_error(error.into()))
+                let answer = answer.map(|answer| match answer {
+                    Ok(response) => Ok(response.map(Body::new)),
+                    Err(error) => Err(Status::from_error(error.into())),
+                });
+                answer.boxed()
             }))
         };
         Self { unary: over(unary), bulk: over(bulk) }

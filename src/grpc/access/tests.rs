@@ -11,7 +11,7 @@ use crate::{
         Role as ProtoRole, access_service_client::AccessServiceClient, access_service_server::AccessServiceServer,
     },
     domain::access::Role,
-    grpc::{Builder, Guard, Server, in_memory, server::InMemory},
+    grpc::{Builder, Guard, InMemory, Server},
     store::{self, Address},
 };
 
@@ -50,7 +50,7 @@ impl Fixture {
 
     fn client(&self) -> AccessServiceClient<InMemory> {
         let service = self.service.clone();
-        AccessServiceClient::new(in_memory(move |request| {
+        AccessServiceClient::new(InMemory::new(move |request| {
             let service = service.clone();
             async move { service.answer(request).await }
         }))
