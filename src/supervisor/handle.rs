@@ -35,8 +35,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// How long an actor may take to answer to a change that needs nothing of the plugin, before the answer is given without that.
 const OBSERVE: Duration = Duration::from_secs(10);
 
-/// How long a watch waits for a revision that is there, and that this plugd has yet to read: longer than it takes to look.
-const ARRIVE: Duration = Duration::from_secs(2);
+/// How long a watch waits for a revision that is there, and that this plugd has yet to read: several looks, as a host may be busy.
+const ARRIVE: Duration = Duration::from_secs(5);
 
 /// What callers may do with plugins.
 #[derive(Clone)]
