@@ -35,8 +35,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// How long an actor may take to answer to a change that needs nothing of the plugin, before the answer is given without that.
 const OBSERVE: Duration = Duration::from_secs(10);
 
-/// How long a watch waits for a revision that is there, and that this plugd has yet to read: several looks, as a host may be busy.
-const ARRIVE: Duration = Duration::from_secs(5);
+/// How long a watch waits for a revision that is there, and that this plugd has yet to hear of: longer than it takes to look.
+const ARRIVE: Duration = Duration::from_secs(2);
 
 /// What callers may do with plugins.
 #[derive(Clone)]
@@ -258,12 +258,12 @@ impl Handle {
         }
     }
 
-    /// Waits a while for what a watch begins with, where another plugd writes the journal: a watcher may have it from that one.
+    /// Waits a while for what a watch begins with: the watcher may have it from another node. One that follows may lag behind the
+    /// leader; and the database tells followers of a commit before the leader knows that it is made.
     pub async fn arrived(&self, start: &Start) {
         let Shared { projection, epoch, .. } = &*self.shared;
         if let Start::After { epoch: theirs, revision } = start
             && theirs == epoch
-            && projection.is_following()
         {
             let _ = timeout(ARRIVE, projection.reached(*revision)).await;
         }

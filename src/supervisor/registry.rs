@@ -286,11 +286,6 @@ impl Projection {
         self.read(|slots| slots.head)
     }
 
-    /// Whether another plugd writes the journal.
-    pub fn is_following(&self) -> bool {
-        self.arrivals.is_none()
-    }
-
     /// Waits until it has this revision.
     pub async fn reached(&self, revision: u64) {
         self.hub.reached(revision).await;

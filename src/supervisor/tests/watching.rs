@@ -2,6 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::world::*;
@@ -144,12 +145,18 @@ async fn a_watch_far_behind_whose_filter_leaves_everything_out_says_that_it_goes
 async fn a_watch_waits_a_while_for_a_revision_that_was_told_by_another_plugd() {
     let world = World::new(Behaviour::Connects).await;
     let commits = world.store.journal_after(0, 9).await.unwrap();
-    let projection = Projection::following(Vec::new(), 0);
-    let handle = Handle::new(projection.clone(), world.store.clone(), EPOCH.to_owned(), CancellationToken::new());
-    let told = after(commits.last().unwrap().revision);
-    assert_eq!(handle.watch(mk_query(told.clone())).map(drop).unwrap_err().reason, Reason::RevisionUnknown);
-    tokio::join!(handle.arrived(&told), async { projection.apply(&commits) });
-    assert!(handle.watch(mk_query(told)).is_ok());
-    // What never comes is not waited for for ever.
-    handle.arrived(&after(u64::MAX)).await;
+    // A follower told it before the leader knew that the database had it.
+    let (leading, _supervisor) = crate::supervisor::start(Vec::new(), 0);
+    for projection in [Projection::following(Vec::new(), 0), leading] {
+        let handle = Handle::new(projection.clone(), world.store.clone(), EPOCH.to_owned(), CancellationToken::new());
+        let told = after(commits.last().unwrap().revision);
+        assert_eq!(handle.watch(mk_query(told.clone())).map(drop).unwrap_err().reason, Reason::RevisionUnknown);
+        let mut arrived = Box::pin(handle.arrived(&told));
+        assert!(arrived.as_mut().now_or_never().is_none(), "it is not there");
+        projection.apply(&commits);
+        assert!(arrived.now_or_never().is_some(), "it is there");
+        assert!(handle.watch(mk_query(told)).is_ok());
+        // What never comes is not waited for for ever.
+        handle.arrived(&after(u64::MAX)).await;
+    }
 }

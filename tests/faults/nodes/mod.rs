@@ -94,7 +94,7 @@ async fn the_leader_is_asked_to_stop() {
             active(&cluster, cluster.led_by_one_of(&others(leader)).await, &id).await
         };
         let plugin = load.beside(&cluster, leader, stop).await;
-        assert_eq!(restarts(&plugin), before, "it is answered as soon as it dials");
+        assert_eq!(restarts(&plugin), before, "it is answered as soon as it dials: {:?}", status_of(&plugin));
         assert!(cluster.nodes[leader].ended().await.success());
         cluster.nodes[leader].restart().await;
         load.assert_is_the_same_everywhere(&cluster).await;
