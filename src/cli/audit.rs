@@ -102,7 +102,10 @@ mod tests {
     use super::*;
     use crate::{
         api::v1::Role,
-        cli::{global::Output, ui::tests::mk_ui},
+        cli::{
+            global::Output,
+            ui::{Table, tests::mk_ui},
+        },
     };
 
     fn mk_event() -> AuditEvent {
@@ -124,7 +127,7 @@ mod tests {
         let done =
             AuditEvent { address: String::new(), code: OK.to_owned(), plugin_id: Some("p".into()), ..mk_event() };
         let failed = AuditEvent { reason: "SUPERSEDED".to_owned(), token_id: Some("t".into()), ..mk_event() };
-        let mut table = crate::cli::ui::Table::default();
+        let mut table = Table::default();
         [mk_event(), done, failed].iter().for_each(|event| table.row(cells(event)));
         table.print(&ui).unwrap();
         let expected = "2023-11-14T22:13:20Z  c [2Ji  viewer  10.0.0.1  DeletePlugin  -  PERMISSION_DENIED\n\

@@ -91,7 +91,10 @@ mod tests {
     use super::*;
     use crate::{
         api::v1::{Failure, PluginStatus},
-        cli::{global::Output, ui::tests::mk_ui},
+        cli::{
+            global::Output,
+            ui::{Table, tests::mk_ui},
+        },
     };
 
     fn mk_event(kind: Kind, before: Option<ReportedState>) -> PluginEvent {
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn what_happened_is_a_line_of_which_no_terminal_obeys_anything() {
         let (ui, screen) = mk_ui(Output::Table);
-        let mut table = crate::cli::ui::Table::default();
+        let mut table = Table::default();
         table.row(cells(&mk_event(Kind::Changed, Some(ReportedState::Active))));
         table.row(cells(&mk_event(Kind::Added, None)));
         table.row(cells(&mk_event(Kind::Removed, Some(ReportedState::Inactive))));

@@ -79,6 +79,11 @@ impl Syncer {
         }
     }
 
+    /// What failed before is no news once it is looked into.
+    pub(super) fn forget_failures(&mut self) {
+        while self.failures.try_recv().is_ok() {}
+    }
+
     /// For those who wait for it.
     pub(super) fn durable(&self, location: Arc<Location>) -> Durable {
         Durable { progress: self.progress.subscribe(), location }
@@ -145,9 +150,9 @@ async fn sync_all(
                 progress.send_modify(|progress| progress.synced = progress.synced.max(wanted));
             }
             Err(error) => {
-                progress.send_modify(|progress| progress.failed = wanted);
                 // The writer hears of the first of several.
                 failed.try_send(error).unwrap_or_default();
+                progress.send_modify(|progress| progress.failed = wanted);
             }
         }
     }

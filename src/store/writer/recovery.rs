@@ -218,6 +218,7 @@ impl Writer {
 
     /// By the head that the last transaction would have left: the one that a new connection sees.
     async fn find_out(&mut self) -> Result<(), StoreError> {
+        self.syncer.forget_failures();
         let lease = &mut self.start.lease;
         let limit = lease.patience(TRANSACTION_TIMEOUT);
         let look = async {

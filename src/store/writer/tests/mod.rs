@@ -6,7 +6,7 @@ use sea_orm::{EntityTrait, sea_query::Expr};
 
 use super::*;
 use crate::{
-    domain::{Commit, State},
+    domain::{Commit, Desired, State},
     store::{
         batch::What,
         entity::plugin,

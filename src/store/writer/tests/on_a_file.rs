@@ -142,3 +142,25 @@ async fn events_outlive_an_urgent_change_that_fails() {
     writer.commit(batch, true).await.unwrap_err();
     assert_eq!(writer.start.audit.len(), 1);
 }
+
+/// Else the store would be away again at once.
+#[tokio::test]
+async fn a_sync_that_failed_is_forgotten_once_the_database_is_back() {
+    let place = Place::file();
+    let (mut writer, _) = mk_writer(&place).await;
+    writer.change(vec![mk_change(What::Install(Box::new(mk_plugin(1))))]).await;
+    let location = Arc::clone(writer.start.lease.location());
+    let disk = location.hang().await;
+    let desired = Box::new(Desired { generation: 9, ..mk_plugin(1).desired });
+    writer.change(vec![mk_change(What::Desire { id: mk_id(1), desired, author: String::new() })]).await;
+    let Place::File(folder) = &place else { panic!("a file") };
+    let [database, moved] = ["plugd.db", "moved"].map(|name| folder.path().join(name));
+    std::fs::rename(&database, &moved).unwrap();
+    drop(disk);
+    writer.syncer.durable(location).reach(2).await.unwrap_err();
+    std::fs::rename(&moved, &database).unwrap();
+    writer.fail_over(&StoreError::TimedOut);
+    writer.recover().await;
+    assert!(writer.retry.is_none(), "the database is back");
+    assert!(writer.syncer.failed().now_or_never().is_none(), "what failed before is told again");
+}
